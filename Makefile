@@ -1,0 +1,7 @@
+.PHONY: run test
+
+run:
+	cargo run --release
+
+test:
+	cargo test

@@ -1,0 +1,99 @@
+//! A server under test as a process: started on its core, found by the address it prints, gone when dropped.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::Path,
+    process::{Child as Process, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{Outcome, measure};
+
+/// How long a server may take to say where it listens.
+const START: Duration = Duration::from_secs(30);
+
+/// A running server.
+pub struct Child {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Child {
+    /// Runs `program` on the servers' core and waits for its address. Its output goes to `log`.
+    ///
+    /// `setpriv` makes the kernel end the server when this process ends, however that happens; `taskset` keeps it
+    /// on its core. Each execs the next, so the child's id is the server's.
+    pub fn start(program: &[&str], environment: &[(&str, String)], log: &Path) -> Outcome<Self> {
+        let output = File::create(log).map_err(|error| error.to_string())?;
+        let errors = output.try_clone().map_err(|error| error.to_string())?;
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if measure::pinned() {
+            command.args(["taskset", "-c", measure::SERVER_CORE]);
+        }
+        command.args(program);
+        // The caller's own settings would make a different server of ours.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDINGS_")) {
+            command.env_remove(name);
+        }
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let process = command
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| format!("starting {program:?} through setpriv: {error}"))?;
+        let mut child = Self {
+            process,
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+        };
+        child.address = child.announced(log)?;
+        Ok(child)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn announced(&mut self, log: &Path) -> Outcome<SocketAddr> {
+        let started = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            if let Some(address) = text.lines().find_map(address_in) {
+                return Ok(address);
+            }
+            let ended = self.process.try_wait().map_err(|error| error.to_string())?;
+            if ended.is_some() || started.elapsed() > START {
+                return Err(format!(
+                    "the server did not say where it listens ({ended:?}); it said:\n{text}"
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The loopback address in a line such as `listening on http://127.0.0.1:4321`, whatever is around it.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let start = line.find("127.0.0.1:")?;
+    let end = line[start + 10..]
+        .find(|next: char| !next.is_ascii_digit())
+        .map_or(line.len(), |end| start + 10 + end);
+    line[start..end]
+        .parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.port() != 0)
+}

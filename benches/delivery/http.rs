@@ -1,0 +1,97 @@
+//! One keep-alive HTTP connection to a server under test, one request at a time.
+//!
+//! By hand for the same reason as [`crate::frames`]: at 16 connections a general client would cost more CPU per
+//! mutation than the server it measures. Knows `Content-Length` answers only, and says so when it meets another.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::Outcome;
+
+/// A connection, and what is sent with every request.
+pub struct Connection {
+    stream: TcpStream,
+    head: String,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    pub async fn open(address: SocketAddr, token: Option<&str>) -> Outcome<Self> {
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| format!("connect {address}: {error}"))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| error.to_string())?;
+        let authorization = token
+            .map(|token| format!("Authorization: Bearer {token}\r\n"))
+            .unwrap_or_default();
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Accept: application/json\r\n{authorization}Content-Length: "
+        );
+        Ok(Self {
+            stream,
+            head,
+            answer: Vec::with_capacity(16 * 1024),
+        })
+    }
+
+    /// Runs one operation.
+    ///
+    /// # Errors
+    /// Anything but a `200` whose body has no `errors`.
+    pub async fn post(&mut self, body: &str) -> Outcome<&str> {
+        let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
+        self.stream
+            .write_all(request.as_bytes())
+            .await
+            .map_err(|error| format!("publishing: {error}"))?;
+        let start = self.receive().await?;
+        let (head, body) = self.answer.split_at(start);
+        let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+        if !head.starts_with(b"HTTP/1.1 200") || body.contains(r#""errors""#) {
+            return Err(format!("refused: {} {body}", String::from_utf8_lossy(head)));
+        }
+        Ok(body)
+    }
+
+    /// Reads one whole answer; returns where its body starts.
+    async fn receive(&mut self) -> Outcome<usize> {
+        self.answer.clear();
+        loop {
+            let count = self
+                .stream
+                .read_buf(&mut self.answer)
+                .await
+                .map_err(|error| error.to_string())?;
+            if count == 0 {
+                return Err("the server closed a publishing connection".to_owned());
+            }
+            if let Some((start, length)) = body_in(&self.answer)?
+                && self.answer.len() >= start + length
+            {
+                return Ok(start);
+            }
+        }
+    }
+}
+
+/// Where the body of the message at the head of `bytes` starts and how long it is, once the head is whole.
+pub fn body_in(bytes: &[u8]) -> Outcome<Option<(usize, usize)>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|error| error.to_string())?;
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse().ok())
+        .ok_or_else(|| format!("an HTTP message without Content-Length:\n{head}"))?;
+    Ok(Some((end + 4, length)))
+}

@@ -1,0 +1,206 @@
+//! The proof that what was paid for was delivered: every message, to every subscriber, once, in one order.
+//!
+//! Owns what each subscriber has received. The first arrival at a position is parsed in full; the others must be
+//! the same bytes, or else say the same when parsed. So the check is complete and still cheaper than the `recv`.
+
+use std::{cell::RefCell, time::Instant};
+
+use tokio::sync::Notify;
+
+use crate::{
+    Outcome,
+    documents::{FIELDS, number_in},
+};
+
+/// Shared by all subscribers and publishers of one server; everything happens on one thread.
+#[derive(Default)]
+pub struct Ledger {
+    stage: RefCell<Stage>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Stage {
+    /// The message that shows whether everybody is subscribed yet; older ones are let pass.
+    warming: Option<u64>,
+    /// Message n was published on connection `n % lanes`, after `n - lanes` was answered.
+    lanes: u64,
+    /// The next number of each lane.
+    next: Vec<u64>,
+    events: Vec<Event>,
+    /// How many events each subscriber has received.
+    positions: Vec<usize>,
+    /// How many events all subscribers have received.
+    complete: usize,
+    failure: Option<String>,
+}
+
+struct Event {
+    number: u64,
+    /// The frame as first received; emptied when all have it.
+    payload: Vec<u8>,
+    reached: usize,
+    completed: Instant,
+}
+
+impl Ledger {
+    /// Starts over for `subscribers`, with messages numbered from 0 and published on `lanes` connections.
+    pub fn expect(&self, subscribers: usize, lanes: u64) {
+        *self.stage.borrow_mut() = Stage {
+            lanes,
+            next: (0..lanes).collect(),
+            positions: vec![0; subscribers],
+            ..Stage::default()
+        };
+    }
+
+    /// Starts over for a message that may miss those who are still subscribing.
+    pub fn expect_warming(&self, subscribers: usize, number: u64) {
+        self.expect(subscribers, 1);
+        let mut stage = self.stage.borrow_mut();
+        stage.warming = Some(number);
+        stage.next = vec![number];
+    }
+
+    /// Takes down that `subscriber` received `payload`.
+    ///
+    /// # Errors
+    /// One line on what is wrong with it: not the shape asked for, lost, repeated, out of order.
+    pub fn received(&self, subscriber: usize, payload: &[u8]) -> Outcome<()> {
+        let mut stage = self.stage.borrow_mut();
+        stage.receive(subscriber, payload)?;
+        let count = stage.positions.len();
+        let before = stage.complete;
+        while stage
+            .events
+            .get(stage.complete)
+            .is_some_and(|event| event.reached == count)
+        {
+            let complete = stage.complete;
+            let event = &mut stage.events[complete];
+            event.completed = Instant::now();
+            event.payload = Vec::new();
+            stage.complete += 1;
+        }
+        if stage.complete > before {
+            self.changed.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Ends the run: whoever waits gets `why`.
+    pub fn fail(&self, why: String) {
+        self.stage.borrow_mut().failure.get_or_insert(why);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until all subscribers have the first `count` messages.
+    pub async fn all_have(&self, count: u64) -> Outcome<()> {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let stage = self.stage.borrow();
+                if let Some(why) = &stage.failure {
+                    return Err(why.clone());
+                }
+                if stage.complete as u64 >= count {
+                    return Ok(());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// When the last subscriber received message `number`, which must be complete.
+    pub fn completed(&self, number: u64) -> Instant {
+        let stage = self.stage.borrow();
+        stage
+            .events
+            .iter()
+            .rev()
+            .find(|event| event.number == number)
+            .map_or_else(Instant::now, |event| event.completed)
+    }
+
+    /// Who lacks what, for the line that is printed when a wait takes too long.
+    pub fn missing(&self) -> String {
+        let stage = self.stage.borrow();
+        let known = stage.events.len();
+        let behind = stage
+            .positions
+            .iter()
+            .filter(|position| **position < known)
+            .count();
+        format!(
+            "{} messages at all {} subscribers, {known} seen by some, {behind} subscribers behind",
+            stage.complete,
+            stage.positions.len()
+        )
+    }
+}
+
+impl Stage {
+    fn receive(&mut self, subscriber: usize, payload: &[u8]) -> Outcome<()> {
+        if let Some(awaited) = self.warming
+            && number_of(payload)? < awaited
+        {
+            return Ok(());
+        }
+        let position = *self
+            .positions
+            .get(subscriber)
+            .ok_or("a delivery before anything was published")?;
+        match self.events.get_mut(position) {
+            Some(event) => {
+                if event.payload != payload && number_of(payload)? != event.number {
+                    return Err(format!(
+                        "message {} where the others had {}: lost, repeated or out of order",
+                        number_of(payload)?,
+                        event.number
+                    ));
+                }
+                event.reached += 1;
+            }
+            None => {
+                let number = number_of(payload)?;
+                self.admit(number)?;
+                self.events.push(Event {
+                    number,
+                    payload: payload.to_vec(),
+                    reached: 1,
+                    completed: Instant::now(),
+                });
+            }
+        }
+        self.positions[subscriber] += 1;
+        Ok(())
+    }
+
+    /// A message nobody had before: it must be the next one of the connection that published it.
+    fn admit(&mut self, number: u64) -> Outcome<()> {
+        let lane = usize::try_from(number % self.lanes).map_err(|error| error.to_string())?;
+        if self.next[lane] != number {
+            return Err(format!(
+                "message {number} before {}: lost, repeated or out of order",
+                self.next[lane]
+            ));
+        }
+        self.next[lane] += self.lanes;
+        Ok(())
+    }
+}
+
+/// Parses a delivery in full.
+fn number_of(payload: &[u8]) -> Outcome<u64> {
+    let wrong = || format!("not a delivery: {}", String::from_utf8_lossy(payload));
+    let frame: serde_json::Value = serde_json::from_slice(payload).map_err(|_| wrong())?;
+    let message = &frame["payload"]["data"]["messageAdded"];
+    let whole = frame["type"] == "next"
+        && frame["id"] == "1"
+        && frame["payload"]["errors"].is_null()
+        && FIELDS.iter().all(|field| message[*field].is_string());
+    whole
+        .then(|| message["content"].as_str().and_then(number_in))
+        .flatten()
+        .ok_or_else(wrong)
+}

@@ -1,0 +1,87 @@
+//! How large a run is. Owns the command line and the two sizes a run comes in.
+
+use crate::{Outcome, contestant::Contestant};
+
+const USAGE: &str = "usage: cargo bench --bench delivery -- [--quick] [--rounds N] [--subscribers N] [--idle N] \
+                     [--only ours,stock,kernel-lone,kernel-coalesced]";
+
+/// The size of a run. Everything is a count, so a run ends by itself.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The small form, done in two minutes.
+    pub quick: bool,
+    /// Rounds of which the median is taken; in each, every server has one turn.
+    pub rounds: usize,
+    /// Subscribers of the fan-out part.
+    pub subscribers: usize,
+    /// Subscribers of the memory part.
+    pub idle: usize,
+    /// Messages published with several mutations in flight.
+    pub streamed: u64,
+    /// Messages published one at a time.
+    pub lone: u64,
+    /// Mutations, and queries, of the parts without subscribers.
+    pub requests: u64,
+    /// Who takes part.
+    pub contestants: Vec<Contestant>,
+}
+
+impl Options {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The usage line, when an argument is unknown or not a number.
+    pub fn parse(arguments: &[String]) -> Outcome<Self> {
+        let mut options = Self::sized(arguments.iter().any(|argument| argument == "--quick"));
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let mut value = || rest.next().ok_or_else(|| USAGE.to_owned());
+            match argument.as_str() {
+                // `cargo bench` says `--bench` to every bench target.
+                "--quick" | "--bench" => {}
+                "--rounds" => options.rounds = number(value()?)?,
+                "--subscribers" => options.subscribers = number(value()?)?,
+                "--idle" => options.idle = number(value()?)?,
+                "--only" => options.contestants = named(value()?)?,
+                _ => return Err(USAGE.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn sized(quick: bool) -> Self {
+        let (rounds, streamed, lone, requests) = if quick {
+            (3, 400, 100, 2_000)
+        } else {
+            (5, 1_600, 400, 8_000)
+        };
+        Self {
+            quick,
+            rounds,
+            subscribers: 1_000,
+            idle: 5_000,
+            streamed,
+            lone,
+            requests,
+            contestants: Contestant::all(),
+        }
+    }
+}
+
+fn number(text: &str) -> Outcome<usize> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| USAGE.to_owned())
+}
+
+fn named(list: &str) -> Outcome<Vec<Contestant>> {
+    list.split(',')
+        .map(|name| {
+            Contestant::all()
+                .into_iter()
+                .find(|contestant| contestant.role() == name)
+                .ok_or_else(|| format!("no server named {name:?} in this build; {USAGE}"))
+        })
+        .collect()
+}

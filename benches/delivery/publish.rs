@@ -1,0 +1,134 @@
+//! The load: messages published over HTTP in the ways the table has columns for.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::try_join_all;
+use tokio::time::timeout;
+
+use crate::{Outcome, contestant::Server, documents, ledger::Ledger, subscribers::Subscribers};
+
+/// Mutations in flight in the streamed part.
+pub const LANES: u64 = 8;
+/// Messages the slowest subscriber may be behind before publishers wait. It keeps stock juniper's broadcast
+/// channel from overflowing, which would lose messages, and bounds what anybody has to buffer.
+pub const BACKLOG: u64 = 64;
+/// No part of a run takes longer than this on a working server.
+const LIMIT: Duration = Duration::from_secs(180);
+/// How long everybody may take to have a warming message before another is sent.
+const WARMING: Duration = Duration::from_secs(5);
+
+/// Publishes until every subscriber gets what is published: from then on nothing may be missed.
+pub async fn warm(server: &Server, subscribers: &Subscribers, ledger: &Ledger) -> Outcome<()> {
+    let mut connections = server.connections(1).await?;
+    for number in 0..10 {
+        ledger.expect_warming(subscribers.count(), number);
+        connections[0]
+            .post(&documents::publish(server.channel(), number))
+            .await?;
+        if let Ok(outcome) = timeout(WARMING, ledger.all_have(1)).await {
+            return outcome;
+        }
+    }
+    Err(format!(
+        "not everybody gets what is published: {}",
+        ledger.missing()
+    ))
+}
+
+/// Publishes `count` messages on [`LANES`] connections; returns how long it took until everybody had everything.
+pub async fn streamed(
+    server: &Server,
+    subscribers: &Subscribers,
+    ledger: &Ledger,
+    count: u64,
+) -> Outcome<Duration> {
+    let connections = server.connections(LANES).await?;
+    ledger.expect(subscribers.count(), LANES);
+    let sent = Rc::new(Cell::new(0));
+    let started = Instant::now();
+    let lanes = connections
+        .into_iter()
+        .zip(0..)
+        .map(|(mut connection, lane)| {
+            let sent = sent.clone();
+            async move {
+                for number in (lane..count).step_by(LANES as usize) {
+                    ledger
+                        .all_have((sent.get() + 1_u64).saturating_sub(BACKLOG))
+                        .await?;
+                    sent.set(sent.get() + 1);
+                    connection
+                        .post(&documents::publish(server.channel(), number))
+                        .await?;
+                }
+                Outcome::Ok(())
+            }
+        });
+    limited(ledger, async {
+        try_join_all(lanes).await?;
+        ledger.all_have(count).await
+    })
+    .await?;
+    Ok(started.elapsed())
+}
+
+/// Publishes `count` messages, each when everybody has the one before; returns how long each took to reach the
+/// last subscriber.
+pub async fn lone(
+    server: &Server,
+    subscribers: &Subscribers,
+    ledger: &Ledger,
+    count: u64,
+) -> Outcome<Vec<Duration>> {
+    let mut connection = server.connections(1).await?.remove(0);
+    ledger.expect(subscribers.count(), 1);
+    let mut delays = Vec::new();
+    limited(ledger, async {
+        for number in 0..count {
+            let started = Instant::now();
+            connection
+                .post(&documents::publish(server.channel(), number))
+                .await?;
+            ledger.all_have(number + 1).await?;
+            delays.push(ledger.completed(number).saturating_duration_since(started));
+        }
+        Outcome::Ok(())
+    })
+    .await?;
+    Ok(delays)
+}
+
+/// Sends `count` requests over `lanes` connections to a server without subscribers.
+pub async fn requests(
+    server: &Server,
+    lanes: u64,
+    count: u64,
+    body: impl Fn(u64) -> String,
+) -> Outcome<()> {
+    let body = &body;
+    let connections = server.connections(lanes).await?;
+    let lanes = connections
+        .into_iter()
+        .zip(0..)
+        .map(|(mut connection, lane)| async move {
+            for number in (lane..count).step_by(lanes as usize) {
+                connection.post(&body(number)).await?;
+            }
+            Outcome::Ok(())
+        });
+    timeout(LIMIT, try_join_all(lanes))
+        .await
+        .map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
+    Ok(())
+}
+
+async fn limited(ledger: &Ledger, part: impl Future<Output = Outcome<()>>) -> Outcome<()> {
+    timeout(LIMIT, part)
+        .await
+        .unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}: {}", ledger.missing())))
+}

@@ -1,0 +1,237 @@
+//! The subscribers: graphql-transport-ws clients that read, hand each delivery to the ledger, and do nothing else.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    rc::Rc,
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+};
+
+use crate::{
+    Outcome,
+    contestant::Server,
+    documents,
+    frames::{self, CLOSE, PING, PONG, TEXT},
+    ledger::Ledger,
+};
+
+/// Handshakes under way at a time.
+const HANDSHAKES: usize = 32;
+/// Loopback addresses the subscribers come from, so that one address's ports are never all in use or waiting.
+const SOURCES: usize = 20;
+/// Bytes one `recv` may take; shared by all subscribers, as only one of them runs at a time.
+const BUFFER: usize = 64 * 1024;
+
+type Buffer = Rc<RefCell<Vec<u8>>>;
+
+/// All subscribers of one server; dropping it closes them.
+pub struct Subscribers {
+    count: usize,
+    _reading: JoinSet<()>,
+}
+
+impl Subscribers {
+    /// Connects `count` subscribers, which report to `ledger`. Must run on a `LocalSet`.
+    ///
+    /// Returns when each has its `connection_ack` and has sent its `subscribe`; [`crate::publish::warm`] finds out
+    /// when that has taken effect.
+    pub async fn connect(server: &Server, count: usize, ledger: &Rc<Ledger>) -> Outcome<Self> {
+        let opened: Vec<Subscriber> = stream::iter(0..count)
+            .map(|index| Subscriber::open(server.address(), server.token(), index))
+            .buffered(HANDSHAKES)
+            .try_collect()
+            .await?;
+        let buffer: Buffer = Rc::new(RefCell::new(vec![0; BUFFER]));
+        let mut reading = JoinSet::new();
+        for subscriber in opened {
+            let (buffer, ledger) = (buffer.clone(), ledger.clone());
+            reading.spawn_local(async move {
+                let index = subscriber.index;
+                if let Err(why) = subscriber.follow(&buffer, &ledger).await {
+                    ledger.fail(format!("subscriber {index}: {why}"));
+                }
+            });
+        }
+        Ok(Self {
+            count,
+            _reading: reading,
+        })
+    }
+
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+struct Subscriber {
+    index: usize,
+    stream: TcpStream,
+    /// Received bytes that are not yet a whole frame.
+    rest: Vec<u8>,
+}
+
+impl Subscriber {
+    async fn open(address: SocketAddr, token: Option<&str>, index: usize) -> Outcome<Self> {
+        let stream = connect(address, index)
+            .await
+            .map_err(|error| format!("subscriber {index}: {error}"))?;
+        let mut subscriber = Self {
+            index,
+            stream,
+            rest: Vec::new(),
+        };
+        subscriber
+            .upgrade(address)
+            .await
+            .map_err(|why| format!("subscriber {index}, upgrade: {why}"))?;
+        subscriber
+            .subscribe(token)
+            .await
+            .map_err(|why| format!("subscriber {index}, subscribing: {why}"))?;
+        Ok(subscriber)
+    }
+
+    async fn upgrade(&mut self, address: SocketAddr) -> Outcome<()> {
+        let request = format!(
+            "GET /subscriptions HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\
+             Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n",
+            frames::KEY
+        );
+        self.send(request.as_bytes()).await?;
+        let end = loop {
+            if let Some(end) = self.rest.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.receive().await?;
+        };
+        let head = String::from_utf8_lossy(&self.rest[..end]).into_owned();
+        if !head.starts_with("HTTP/1.1 101") || !head.contains(frames::ACCEPT) {
+            return Err(head);
+        }
+        self.rest.drain(..end);
+        Ok(())
+    }
+
+    async fn subscribe(&mut self, token: Option<&str>) -> Outcome<()> {
+        self.say(&documents::connection_init(token)).await?;
+        self.hear(r#""connection_ack""#).await?;
+        self.say(&documents::subscribe()).await?;
+        self.say(r#"{"type":"ping"}"#).await?;
+        self.hear(r#""pong""#).await
+    }
+
+    async fn say(&mut self, text: &str) -> Outcome<()> {
+        self.send(&frames::from_client(TEXT, text.as_bytes())).await
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.stream
+            .write_all(bytes)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    async fn receive(&mut self) -> Outcome<()> {
+        let count = self
+            .stream
+            .read_buf(&mut self.rest)
+            .await
+            .map_err(|error| error.to_string())?;
+        if count == 0 {
+            Err("closed by the server".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits for the frame with `word` in it; lets the server's own pings pass.
+    async fn hear(&mut self, word: &str) -> Outcome<()> {
+        loop {
+            let Some(frame) = frames::first(&self.rest)? else {
+                self.receive().await?;
+                continue;
+            };
+            let (length, text) = (
+                frame.length,
+                String::from_utf8_lossy(frame.payload).into_owned(),
+            );
+            self.rest.drain(..length);
+            match text {
+                text if text.contains(word) => return Ok(()),
+                text if text.contains(r#""ping""#) => self.say(r#"{"type":"pong"}"#).await?,
+                text => return Err(format!("expected {word}, got {text}")),
+            }
+        }
+    }
+
+    async fn follow(mut self, buffer: &Buffer, ledger: &Ledger) -> Outcome<()> {
+        // What came behind the pong.
+        let mut reply = take(&mut self.rest, &[], self.index, ledger)?;
+        loop {
+            if !reply.is_empty() {
+                self.send(&reply).await?;
+            }
+            reply = poll_fn(|context| {
+                let mut shared = buffer.borrow_mut();
+                let mut space = ReadBuf::new(&mut shared);
+                Pin::new(&mut self.stream)
+                    .poll_read(context, &mut space)
+                    .map(|outcome| {
+                        outcome.map_err(|error| error.to_string())?;
+                        if space.filled().is_empty() {
+                            return Err("closed by the server".to_owned());
+                        }
+                        take(&mut self.rest, space.filled(), self.index, ledger)
+                    })
+            })
+            .await?;
+        }
+    }
+}
+
+/// Handles the frames that are whole in `rest` and `bytes`; keeps what is not in `rest`. Returns what to answer.
+fn take(rest: &mut Vec<u8>, bytes: &[u8], index: usize, ledger: &Ledger) -> Outcome<Vec<u8>> {
+    // Nearly always there is no rest, and nothing is copied.
+    let joined: Option<Vec<u8>> = (!rest.is_empty()).then(|| [rest.as_slice(), bytes].concat());
+    let all = joined.as_deref().unwrap_or(bytes);
+    let (mut used, mut reply) = (0, Vec::new());
+    while let Some(frame) = frames::first(&all[used..])? {
+        used += frame.length;
+        match frame.opcode {
+            PING => reply.extend(frames::from_client(PONG, frame.payload)),
+            CLOSE => {
+                return Err(format!(
+                    "closed by the server: {}",
+                    String::from_utf8_lossy(frame.payload)
+                ));
+            }
+            TEXT if frame.payload.starts_with(br#"{"type":"ping""#) => {
+                reply.extend(frames::from_client(TEXT, br#"{"type":"pong"}"#));
+            }
+            // juniper's keep-alives are pongs nobody asked for.
+            TEXT if frame.payload.starts_with(br#"{"type":"pong""#) => {}
+            TEXT => ledger.received(index, frame.payload)?,
+            other => return Err(format!("a frame with opcode {other}")),
+        }
+    }
+    *rest = all[used..].to_vec();
+    Ok(reply)
+}
+
+async fn connect(address: SocketAddr, index: usize) -> std::io::Result<TcpStream> {
+    let source = Ipv4Addr::new(127, 0, 0, u8::try_from(2 + index % SOURCES).unwrap_or(2));
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((source, 0)))?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

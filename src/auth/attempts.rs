@@ -1,0 +1,152 @@
+//! How often somebody may try to sign in. Owns the count of attempts per address and username;
+//! must be asked *before* the password is looked at, so that parallel guesses are all counted.
+//!
+//! The count is this instance's own and does not survive a restart. Sharing it between instances
+//! comes with PostgreSQL; until then n instances allow n times as many attempts.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::recent::Recent;
+use crate::error::{Error, Result};
+
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Keys per generation: some 10 MB at worst with ten attempts each. To be forgotten early, a guesser
+/// must first send this many sign-ins of other names, which no password check can keep up with.
+const CAPACITY: usize = 20_000;
+
+/// Counts sign-in attempts: so many per minute for each address and username together, in a
+/// sliding window, so that no minute sees more than that.
+#[derive(Debug)]
+pub struct Attempts {
+    per_minute: usize,
+    /// Usernames are kept as keyed hashes: whatever their length, a key has one size.
+    hasher: RandomState,
+    recent: Mutex<Recent<(IpAddr, u64), VecDeque<Instant>>>,
+}
+
+impl Attempts {
+    /// So many attempts per minute; 0 means no limit.
+    #[must_use]
+    pub fn new(per_minute: u32) -> Self {
+        Self {
+            per_minute: usize::try_from(per_minute).unwrap_or(usize::MAX),
+            hasher: RandomState::new(),
+            recent: Mutex::new(Recent::new(WINDOW, CAPACITY)),
+        }
+    }
+
+    /// Counts one attempt, whatever comes of it. A refused one is not counted: who waits as told
+    /// may try again.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] with the time until the next attempt.
+    pub fn check(&self, address: IpAddr, username: &str) -> Result<()> {
+        self.check_at(address, username, Instant::now())
+    }
+
+    fn check_at(&self, address: IpAddr, username: &str, now: Instant) -> Result<()> {
+        if self.per_minute == 0 {
+            return Ok(());
+        }
+        let key = (household(address), self.hasher.hash_one(username.trim().to_lowercase()));
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempts = recent.touch(key, now);
+        while attempts.front().is_some_and(|first| now.saturating_duration_since(*first) >= WINDOW) {
+            attempts.pop_front();
+        }
+        match attempts.front() {
+            Some(first) if attempts.len() >= self.per_minute => {
+                Err(Error::RateLimited { retry_after: (*first + WINDOW).saturating_duration_since(now) })
+            }
+            _ => {
+                attempts.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Who shares one count: an IPv4 address, or the 2^64 IPv6 addresses that one customer gets.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn no_minute_sees_more_than_the_limit() {
+        let (attempts, start) = (Attempts::new(10), Instant::now());
+        let second = Duration::from_secs(1);
+        for n in 0..10 {
+            attempts.check_at(HOME, "zowi", start + n * second).unwrap();
+        }
+        let error = attempts.check_at(HOME, "zowi", start + 10 * second).unwrap_err();
+        assert_eq!(error, Error::RateLimited { retry_after: 50 * second });
+        assert!(attempts.check_at(HOME, "zowi", start + 59 * second).is_err());
+        attempts.check_at(HOME, "zowi", start + 60 * second).unwrap();
+        assert!(attempts.check_at(HOME, "zowi", start + 60 * second).is_err());
+        attempts.check_at(HOME, "zowi", start + 61 * second).unwrap();
+    }
+
+    #[test]
+    fn parallel_guesses_are_all_counted() {
+        let attempts = Attempts::new(10);
+        let passed = thread::scope(|scope| {
+            let guesses: Vec<_> = (0..100).map(|_| scope.spawn(|| attempts.check(HOME, "zowi").is_ok())).collect();
+            guesses.into_iter().map(|guess| guess.join().unwrap()).filter(|ok| *ok).count()
+        });
+        assert_eq!(passed, 10);
+    }
+
+    #[test]
+    fn another_spelling_is_the_same_name_another_name_is_not() {
+        let attempts = Attempts::new(1);
+        attempts.check(HOME, "zowi").unwrap();
+        assert!(attempts.check(HOME, " ZoWi ").is_err());
+        attempts.check(HOME, "zolo").unwrap();
+    }
+
+    #[test]
+    fn addresses_of_one_customer_count_together() {
+        let attempts = Attempts::new(1);
+        attempts.check(ip("2001:db8:1:2::1"), "zowi").unwrap();
+        assert!(attempts.check(ip("2001:db8:1:2:ffff::9"), "zowi").is_err());
+        attempts.check(ip("2001:db8:1:3::1"), "zowi").unwrap();
+        attempts.check(ip("192.0.2.1"), "zowi").unwrap();
+        assert!(attempts.check(ip("::ffff:192.0.2.1"), "zowi").is_err());
+        attempts.check(ip("192.0.2.2"), "zowi").unwrap();
+    }
+
+    #[test]
+    fn a_million_names_cost_bounded_memory() {
+        let (attempts, now) = (Attempts::new(10), Instant::now());
+        for n in 0..100_000 {
+            attempts.check_at(HOME, &n.to_string(), now).unwrap();
+        }
+        assert!(attempts.recent.lock().unwrap().len() <= 2 * CAPACITY);
+    }
+
+    #[test]
+    fn zero_means_no_limit() {
+        let attempts = Attempts::new(0);
+        assert!((0..1000).all(|_| attempts.check(HOME, "zowi").is_ok()));
+    }
+}

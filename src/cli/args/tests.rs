@@ -1,0 +1,186 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::{DatabaseUrl, Registration};
+
+fn words(line: &str) -> Vec<OsString> {
+    ["tidings"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect()
+}
+
+/// Whatever the environment of the machine that runs the tests.
+fn attempt(line: &str) -> Result<Invocation, Refusal> {
+    fn without_environment(command: clap::Command) -> clap::Command {
+        command.mut_args(|arg| arg.env(None)).mut_subcommands(without_environment)
+    }
+    Invocation::parse_as(without_environment(clap_command()), &words(line))
+}
+
+fn parse(line: &str) -> Invocation {
+    attempt(line).unwrap_or_else(|refusal| panic!("{line}: {refusal:?}"))
+}
+
+fn refused(line: &str) -> String {
+    match attempt(line) {
+        Err(Refusal::Setting(line)) => line,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn nothing_said_is_serve_with_the_defaults() {
+    let Invocation { command, config } = parse("");
+    assert_eq!(command, Command::Serve);
+    assert_eq!(config, Config::default());
+    assert_eq!(parse("serve").config, config);
+}
+
+#[test]
+fn flags_without_a_command_serve() {
+    for line in [
+        "--listen 127.0.0.1:3001",
+        "--listen=127.0.0.1:3001",
+        "serve --listen 127.0.0.1:3001",
+        "--listen 127.0.0.1:3001 serve",
+    ] {
+        let Invocation { command, config } = parse(line);
+        assert_eq!(command, Command::Serve, "{line}");
+        assert_eq!(config.listen.port(), 3001, "{line}");
+    }
+}
+
+#[test]
+fn a_database_before_or_after_any_command() {
+    for line in [
+        "--database-url sqlite://x.db user list",
+        "user --database-url sqlite://x.db list",
+        "user list --database-url sqlite://x.db",
+        "--log=off --database-url=sqlite://x.db migrate",
+        "demo --database-url sqlite://x.db",
+        "token zowi --database-url sqlite://x.db",
+        "tail --database-url sqlite://x.db --follow",
+    ] {
+        assert_eq!(parse(line).config.database, DatabaseUrl::Sqlite("x.db".into()), "{line}");
+    }
+}
+
+#[test]
+fn the_commands() {
+    let add = |admin, password_stdin, display_name: Option<&str>| {
+        let display_name = display_name.map(str::to_owned);
+        Command::User(UserCommand::Add(NewAccount { name: "zowi".into(), admin, password_stdin, display_name }))
+    };
+    let cursor: Cursor = "c2a-00000000000000ff".parse().unwrap();
+    for (line, command) in [
+        ("migrate", Command::Migrate),
+        ("schema", Command::Schema),
+        ("user add zowi", add(false, false, None)),
+        ("user add zowi --admin --password-stdin", add(true, true, None)),
+        ("user add --display-name Zowi zowi", add(false, false, Some("Zowi"))),
+        ("user list", Command::User(UserCommand::List)),
+        ("user disable zowi", Command::User(UserCommand::Disable("zowi".into()))),
+        ("user enable zowi", Command::User(UserCommand::Enable("zowi".into()))),
+        ("token zowi", Command::Token { name: "zowi".into() }),
+        ("demo", Command::Demo),
+        ("tail", Command::Tail { after: None, follow: false }),
+        ("tail --follow --after c2a-00000000000000ff", Command::Tail { after: Some(cursor), follow: true }),
+    ] {
+        assert_eq!(parse(line).command, command, "{line}");
+    }
+}
+
+#[test]
+fn every_kind_of_setting_arrives() {
+    let config = parse(
+        "--token-lifetime 90m --anonymous-read false --registration closed --log-retention 36h \
+         --log-retention-events 5 --max-frame 64KiB --mutations-per-second 0 --trusted-proxies 10.0.0.0/8,::1 \
+         --allowed-origins https://chat.example --metrics-token t --jwt-secret s --log tidings=debug",
+    )
+    .config;
+    assert_eq!(config.sessions.token_lifetime, Duration::from_secs(5400));
+    assert!(!config.sessions.anonymous_read);
+    assert_eq!(config.sessions.registration, Registration::Closed);
+    assert_eq!(config.sessions.secret.unwrap().reveal(), "s");
+    assert_eq!((config.retention.age, config.retention.events), (Duration::from_secs(129_600), 5));
+    assert_eq!(config.sockets.max_frame_bytes, 65_536);
+    assert_eq!(config.limits.mutations_per_second, 0);
+    assert!(config.trusted_proxies.contain("10.9.9.9".parse().unwrap()));
+    assert!(config.allowed_origins.allow("https://chat.example"));
+    assert_eq!(config.metrics_token.unwrap().reveal(), "t");
+    assert_eq!(config.log, "tidings=debug");
+}
+
+#[test]
+fn a_bad_value_is_one_line_that_names_it() {
+    for (line, said) in [
+        ("--listen here", "--listen: 'here' is not an address and port like"),
+        ("--max-cost=0", "--max-cost: '0' is not a whole number, 1 or more"),
+        ("--log-retention 7", "--log-retention: '7' is not a time like"),
+        ("--registration maybe", "--registration: 'maybe' is neither"),
+        ("--graphiql perhaps", "--graphiql: 'perhaps' is neither"),
+        ("--log tidings=loud", "--log: 'tidings=loud' is not a filter like"),
+        ("--jwt-secret=", "--jwt-secret: is empty"),
+        ("--database-url= migrate", "--database-url: is neither"),
+        ("tail --after x", "--after: 'x' is not a cursor"),
+        ("--ping-interval 80s", "--silence-limit (TIDINGS_SILENCE_LIMIT): 75s must be longer"),
+    ] {
+        let told = refused(line);
+        assert!(told.starts_with(said), "{line}: {told}");
+        assert!(!told.contains('\n'), "{told}");
+    }
+    assert!(!refused("--database-url mysql://root:hunter2@h/x").contains("hunter2"));
+}
+
+#[test]
+fn postgres_asks_for_a_secret_where_tokens_are_made() {
+    for line in ["serve", "token zowi", "demo"] {
+        let line = format!("{line} --database-url postgres://h/x");
+        assert!(refused(&line).starts_with("TIDINGS_JWT_SECRET: required"), "{line}");
+        parse(&format!("{line} --jwt-secret s"));
+    }
+    parse("migrate --database-url postgres://h/x");
+}
+
+#[test]
+fn slips_in_the_words_are_explained_by_clap() {
+    for line in [
+        "serv",
+        "--lisen 127.0.0.1:1",
+        "user",
+        "token",
+        "schema x",
+        "--help",
+        "--help serve",
+        "user --help",
+        "user --database-url sqlite://x",
+        "--log off user --help",
+        "serve --help",
+        "--version",
+    ] {
+        assert!(matches!(attempt(line), Err(Refusal::Usage(_))), "{line}");
+    }
+}
+
+/// One rule to remember: `--some-thing` is `TIDINGS_SOME_THING`.
+#[test]
+fn every_setting_has_the_variable_of_its_name() {
+    let command = clap_command();
+    let serve = command.get_subcommands().find(|command| command.get_name() == "serve").unwrap();
+    let mut settings = 0;
+    for arg in serve.get_arguments() {
+        let Some(flag) = arg.get_long().filter(|flag| *flag != "help") else { continue };
+        let expected = match flag {
+            "database-url" => "DATABASE_URL".into(),
+            _ => format!("TIDINGS_{}", flag.replace('-', "_").to_uppercase()),
+        };
+        let variable = arg.get_env().unwrap_or_else(|| panic!("--{flag} has no variable"));
+        assert_eq!(variable.to_string_lossy(), expected);
+        assert!(arg.get_help().is_some() && arg.get_help_heading().is_some(), "--{flag}");
+        settings += 1;
+    }
+    assert!(settings > 30);
+}
+
+#[test]
+fn clap_finds_nothing_wrong_with_it() {
+    clap_command().debug_assert();
+}

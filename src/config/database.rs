@@ -1,0 +1,108 @@
+//! Where the data is, chosen by the scheme of the URL. `store` opens it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The database of an installation.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server: the whole URL, as libpq reads it.
+    Postgres(String),
+}
+
+impl Default for DatabaseUrl {
+    fn default() -> Self {
+        Self::Sqlite("tidings.db".into())
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    /// Errors never repeat the URL, which may hold a password.
+    fn from_str(url: &str) -> Result<Self, String> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(url.to_owned()));
+        }
+        let Some(path) = url.strip_prefix("sqlite://") else {
+            return Err("is neither sqlite://PATH nor postgres://USER:PASSWORD@HOST/DATABASE".into());
+        };
+        if path.contains(":memory:") {
+            return Err("a database in memory would lose what was acknowledged; give a file: sqlite://PATH".into());
+        }
+        // Diesel's own tool opens the path as a URI, where these letters mean something else.
+        if path.contains(['?', '#', '%', '\0']) {
+            return Err("a SQLite path takes no ?parameters, and none of # % in its name".into());
+        }
+        if path.is_empty() || path.ends_with('/') {
+            return Err("names no file: sqlite://PATH, for example sqlite://tidings.db".into());
+        }
+        Ok(Self::Sqlite(path.into()))
+    }
+}
+
+/// The URL, without its password.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => f.write_str(&without_password(url)),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Leaves out `:password` and all parameters (`?password=` is one of them).
+fn without_password(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", ""));
+    let place = rest.split('?').next().unwrap_or_default();
+    match place.rsplit_once('@') {
+        Some((who, place)) => format!("{scheme}://{}@{place}", who.split(':').next().unwrap_or_default()),
+        // A `?` inside a password: no telling where it ends.
+        None if rest.contains('@') => format!("{scheme}://…"),
+        None => format!("{scheme}://{place}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_decides() {
+        let parse = |url: &str| url.parse::<DatabaseUrl>();
+        assert_eq!(parse("sqlite://tidings.db"), Ok(DatabaseUrl::default()));
+        assert_eq!(parse("sqlite:///var/lib/t.db"), Ok(DatabaseUrl::Sqlite("/var/lib/t.db".into())));
+        for url in ["postgres://localhost/x", "postgresql://u:p@h:5432/x?sslmode=require"] {
+            assert_eq!(parse(url), Ok(DatabaseUrl::Postgres(url.into())));
+        }
+        for bad in
+            ["", "tidings.db", "sqlite:tidings.db", "sqlite://", "sqlite:///var/", "sqlite://:memory:", "mysql://h/x"]
+        {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert!(parse("sqlite://tidings.db?mode=rwc").unwrap_err().contains("?parameters"));
+        assert!(!parse("mysql://root:hunter2@h/x").unwrap_err().contains("hunter2"));
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("postgres://u:p@h:5432/x?sslmode=require", "postgres://u@h:5432/x"),
+            ("postgres://u:p@ss@h/x", "postgres://u@h/x"),
+            ("postgresql://h/x?user=u&password=p", "postgresql://h/x"),
+            ("postgres://u@h/x", "postgres://u@h/x"),
+            ("postgres://u:p?q@h/x", "postgres://…"),
+        ] {
+            assert_eq!(url.parse::<DatabaseUrl>().unwrap().to_string(), shown);
+        }
+    }
+}

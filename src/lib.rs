@@ -1,0 +1,8 @@
+//! tidings: a self-hosted live-data server. See ARCHITECTURE.md for the floors of this house.
+
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod model;
+// `store` joins when its files are complete

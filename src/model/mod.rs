@@ -1,0 +1,20 @@
+//! The words of the house: ids, objects, events, topics, cursors. Plain values without I/O;
+//! every floor may use them, and they use nothing but `std`, `serde` and `chrono`.
+
+mod board;
+mod cursor;
+mod event;
+mod ids;
+mod page;
+mod rights;
+mod time;
+
+pub use board::{
+    Channel, Comment, Location, Message, Organization, Priority, Role, Template, Ticket, TicketStatus, User, Visibility,
+};
+pub use cursor::{Cursor, Seq, Tag};
+pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
+pub use ids::{ChannelId, CommentId, LocationId, MessageId, OrganizationId, TemplateId, UserId};
+pub use page::{Page, Window};
+pub use rights::Rights;
+pub use time::Timestamp;

@@ -1,0 +1,31 @@
+//! Pages of lists.
+
+/// Which part of a list is wanted: at most `limit` items on one side of an edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window<K> {
+    /// At most so many.
+    pub limit: usize,
+    /// Only what comes after this key.
+    pub after: Option<K>,
+    /// Only what comes before this key.
+    pub before: Option<K>,
+    /// The last items of that range instead of the first.
+    pub from_end: bool,
+}
+
+impl<K> Window<K> {
+    /// The first `limit` items.
+    #[must_use]
+    pub fn first(limit: usize) -> Self {
+        Self { limit, after: None, before: None, from_end: false }
+    }
+}
+
+/// Part of a list, in the list's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// There are more beyond the side that was read towards.
+    pub more: bool,
+}

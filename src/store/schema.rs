@@ -1,0 +1,179 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    channel_members (channel_id, user_id) {
+        channel_id -> BigInt,
+        user_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    channels (id) {
+        id -> BigInt,
+        name -> Text,
+        description -> Nullable<Text>,
+        visibility -> SmallInt,
+        owner_id -> Nullable<BigInt>,
+        created_at -> BigInt,
+        deleted_at -> Nullable<BigInt>,
+        seq -> BigInt,
+        tag -> BigInt,
+    }
+}
+
+diesel::table! {
+    comments (id) {
+        id -> BigInt,
+        message_id -> BigInt,
+        content -> Text,
+        author_id -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        seq -> BigInt,
+        tag -> BigInt,
+    }
+}
+
+diesel::table! {
+    events (seq) {
+        seq -> BigInt,
+        tag -> BigInt,
+        format -> SmallInt,
+        kind -> SmallInt,
+        object_id -> BigInt,
+        channel_id -> Nullable<BigInt>,
+        message_id -> Nullable<BigInt>,
+        user_id -> Nullable<BigInt>,
+        owner_id -> Nullable<BigInt>,
+        actor_id -> Nullable<BigInt>,
+        ticket -> Bool,
+        audience -> Text,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (author_id, key) {
+        author_id -> BigInt,
+        key -> Text,
+        digest -> Text,
+        message_id -> Nullable<BigInt>,
+        comment_id -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    locations (id) {
+        id -> BigInt,
+        organization_id -> BigInt,
+        name -> Text,
+    }
+}
+
+diesel::table! {
+    log_head (id) {
+        id -> BigInt,
+        head -> BigInt,
+    }
+}
+
+diesel::table! {
+    message_locations (message_id, location_id) {
+        message_id -> BigInt,
+        location_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    messages (id) {
+        id -> BigInt,
+        channel_id -> BigInt,
+        title -> Nullable<Text>,
+        content -> Text,
+        author_id -> BigInt,
+        restricted -> Bool,
+        ticket_status -> Nullable<SmallInt>,
+        ticket_priority -> Nullable<SmallInt>,
+        assignee_id -> Nullable<BigInt>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        seq -> BigInt,
+        tag -> BigInt,
+    }
+}
+
+diesel::table! {
+    organizations (id) {
+        id -> BigInt,
+        name -> Text,
+    }
+}
+
+diesel::table! {
+    template_locations (template_id, location_id) {
+        template_id -> BigInt,
+        location_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    templates (id) {
+        id -> BigInt,
+        name -> Text,
+        content -> Text,
+        author_id -> BigInt,
+        restricted -> Bool,
+        created_at -> BigInt,
+        seq -> BigInt,
+        tag -> BigInt,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> BigInt,
+        username -> Text,
+        display_name -> Text,
+        password_hash -> Text,
+        role -> SmallInt,
+        disabled -> Bool,
+        token_version -> BigInt,
+        organization_id -> Nullable<BigInt>,
+        location_id -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::joinable!(channel_members -> channels (channel_id));
+diesel::joinable!(channel_members -> users (user_id));
+diesel::joinable!(channels -> users (owner_id));
+diesel::joinable!(comments -> messages (message_id));
+diesel::joinable!(comments -> users (author_id));
+diesel::joinable!(idempotency_keys -> comments (comment_id));
+diesel::joinable!(idempotency_keys -> messages (message_id));
+diesel::joinable!(idempotency_keys -> users (author_id));
+diesel::joinable!(locations -> organizations (organization_id));
+diesel::joinable!(message_locations -> locations (location_id));
+diesel::joinable!(message_locations -> messages (message_id));
+diesel::joinable!(messages -> channels (channel_id));
+diesel::joinable!(template_locations -> locations (location_id));
+diesel::joinable!(template_locations -> templates (template_id));
+diesel::joinable!(templates -> users (author_id));
+diesel::joinable!(users -> locations (location_id));
+diesel::joinable!(users -> organizations (organization_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    channel_members,
+    channels,
+    comments,
+    events,
+    idempotency_keys,
+    locations,
+    log_head,
+    message_locations,
+    messages,
+    organizations,
+    template_locations,
+    templates,
+    users,
+);

@@ -1,0 +1,297 @@
+//! The one writer of an instance. It takes the commands that have queued up, runs them in one
+//! transaction (group commit), and answers each only when all of it is on disk.
+//!
+//! A command decides before its first write, so a refusal is a value and leaves nothing behind.
+//! If something unexpected fails after a write, the batch is rolled back and its commands are run
+//! again one by one: a failing command never harms its neighbours.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+
+use super::connection::{Connector, Db, Purpose, fault};
+use super::log;
+use crate::error::{Error, Result};
+use crate::model::{Audience, Body, ChannelId, Cursor, Event, EventKind, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId};
+
+/// How many commands may wait; more are refused at once.
+const QUEUE: usize = 4096;
+/// How many commands are committed together at most.
+const BATCH: usize = 256;
+/// How long a caller waits for its answer before it hears that the outcome is unknown.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The events of one committed transaction, in order and without a gap.
+pub type Batch = Vec<LoggedEvent>;
+
+/// A change to be recorded: an event that has no position yet.
+pub struct Change {
+    kind: EventKind,
+    object: i64,
+    actor: Option<UserId>,
+    channel: Option<ChannelId>,
+    message: Option<MessageId>,
+    user: Option<UserId>,
+    owner: Option<UserId>,
+    audience: Audience,
+    ticket: bool,
+}
+
+impl Change {
+    /// `actor` did this to `object`.
+    #[must_use]
+    pub fn new(kind: EventKind, object: i64, actor: Option<UserId>) -> Self {
+        Self { kind, object, actor, channel: None, message: None, user: None, owner: None, audience: Audience::default(), ticket: false }
+    }
+
+    /// It happened in this channel.
+    #[must_use]
+    pub fn in_channel(mut self, channel: ChannelId) -> Self {
+        self.channel = Some(channel);
+        self
+    }
+
+    /// It happened to this message or one of its comments: they share its channel and audience.
+    #[must_use]
+    pub fn of_message(mut self, message: &crate::model::Message) -> Self {
+        self.channel = Some(message.channel_id);
+        self.message = Some(message.id);
+        self.ticket = message.ticket.is_some();
+        self.for_audience(&message.audience, message.author_id)
+    }
+
+    /// Only this audience, and the author, may see it.
+    #[must_use]
+    pub fn for_audience(mut self, audience: &Audience, author: UserId) -> Self {
+        self.audience = audience.clone();
+        self.owner = Some(author);
+        self
+    }
+
+    /// Only this user may see it.
+    #[must_use]
+    pub fn for_user(mut self, user: UserId) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    fn at(self, cursor: Cursor, now: Timestamp) -> Event {
+        let Self { kind, object, actor, channel, message, user, owner, audience, ticket } = self;
+        Event { cursor, kind, object, channel, message, user, owner, audience, actor, ticket, at: now }
+    }
+}
+
+/// The transaction a command runs in.
+pub struct Tx<'c> {
+    db: &'c mut Db,
+    tag: Tag,
+    head: Seq,
+    now: Timestamp,
+    events: Batch,
+    wrote: bool,
+}
+
+impl<'c> Tx<'c> {
+    fn begin(db: &'c mut Db) -> Result<Self> {
+        let begin = match db {
+            Db::Sqlite(_) => "BEGIN IMMEDIATE",
+            Db::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        };
+        db.batch_execute(begin).map_err(fault)?;
+        let head = log::lock_head(db).inspect_err(|_| roll_back(db))?;
+        Ok(Self { db, tag: Tag(rand::random()), head, now: Timestamp::now(), events: Vec::new(), wrote: false })
+    }
+
+    /// The connection, for reading.
+    pub fn read(&mut self) -> &mut Db {
+        self.db
+    }
+
+    /// The connection, for writing: from here on the command can no longer refuse.
+    pub fn write(&mut self) -> &mut Db {
+        self.wrote = true;
+        self.db
+    }
+
+    /// When this batch happens.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The position that the next recorded event will have.
+    #[must_use]
+    pub fn next_cursor(&self) -> Cursor {
+        Cursor { seq: self.head.next(), tag: self.tag }
+    }
+
+    /// Records an event, together with what it shows.
+    pub fn record(&mut self, change: Change, body: Body) {
+        self.wrote = true;
+        let event = change.at(self.next_cursor(), self.now);
+        self.head = event.cursor.seq;
+        self.events.push(LoggedEvent { event, body });
+    }
+
+    fn commit(self) -> Result<Batch> {
+        let Self { db, head, events, .. } = self;
+        let stored = if events.is_empty() { Ok(()) } else { log::append(db, head, &events) };
+        stored.and_then(|()| db.batch_execute("COMMIT").map_err(fault)).inspect_err(|_| roll_back(db))?;
+        Ok(events)
+    }
+}
+
+fn roll_back(db: &mut Db) {
+    if let Err(error) = db.batch_execute("ROLLBACK") {
+        tracing::debug!(%error, "nothing to roll back");
+    }
+}
+
+/// A queued command: `run` may be called more than once, `answer` is called once.
+struct Job {
+    run: Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>,
+    answer: Box<dyn FnOnce(Result<()>) + Send>,
+}
+
+/// The handle to the writer's thread.
+pub struct Writer {
+    queue: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(connector: Arc<Connector>, db: Db, committed: impl FnMut(Batch) + Send + 'static) -> Result<Self> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let desk = Desk { connector, db: Some(db), committed };
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || desk.work(&jobs))
+            .map_err(Error::internal)?;
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues a command and waits for its answer.
+    pub fn run<T: Send + 'static>(&self, mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopping)?;
+        let (answer, answered) = sync_channel(1);
+        let value = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&value);
+        let job = Job {
+            run: Box::new(move |tx| {
+                let made = command(tx)?;
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+                Ok(())
+            }),
+            answer: Box::new(move |outcome| drop(answer.send(outcome))),
+        };
+        queue.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(_) => Error::Unavailable("too many changes are waiting; try again".into()),
+            TrySendError::Disconnected(_) => stopping(),
+        })?;
+        drop(queue);
+        answered.recv_timeout(PATIENCE).map_err(|_| Error::Unavailable("the outcome is unknown; try again".into()))??;
+        let made = value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        made.ok_or_else(|| Error::internal("a command was answered without a result"))
+    }
+
+    /// Lets the queued commands finish and ends the thread.
+    pub fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn stopping() -> Error {
+    Error::Unavailable("the server is stopping; try again".into())
+}
+
+/// The writer's side of the desk.
+struct Desk<F> {
+    connector: Arc<Connector>,
+    /// `None` after a connection broke.
+    db: Option<Db>,
+    committed: F,
+}
+
+impl<F: FnMut(Batch)> Desk<F> {
+    fn work(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let mut batch = vec![first];
+            batch.extend(jobs.try_iter().take(BATCH - 1));
+            self.serve(batch);
+        }
+    }
+
+    /// Commits the batch as one; if that cannot be, each command alone.
+    fn serve(&mut self, mut batch: Vec<Job>) {
+        match self.attempt(&mut batch) {
+            Ok(outcomes) => answer(batch, outcomes),
+            Err(error) if batch.len() == 1 => answer(batch, vec![Err(error)]),
+            Err(error) => {
+                tracing::debug!(%error, commands = batch.len(), "a batch is run again, command by command");
+                for job in batch {
+                    self.serve(vec![job]);
+                }
+            }
+        }
+    }
+
+    /// Runs the commands in one transaction. `Err` means that nothing of it was done.
+    fn attempt(&mut self, batch: &mut [Job]) -> Result<Vec<Result<()>>> {
+        let db = match &mut self.db {
+            Some(db) => db,
+            none => none.insert(self.connector.open(Purpose::Writing)?),
+        };
+        let mut tx = Tx::begin(db)?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for job in batch {
+            match run(job, &mut tx) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => {
+                    roll_back(tx.db);
+                    return Err(error);
+                }
+            }
+        }
+        let events = tx.commit()?;
+        if !events.is_empty() {
+            (self.committed)(events);
+        }
+        Ok(outcomes)
+    }
+}
+
+/// The inner result is the command's answer; the outer error spoils the transaction.
+fn run(job: &mut Job, tx: &mut Tx<'_>) -> Result<Result<()>> {
+    let wrote_before = std::mem::take(&mut tx.wrote);
+    let outcome = catch_unwind(AssertUnwindSafe(|| (job.run)(tx))).unwrap_or_else(|_| Err(Error::internal("a command panicked")));
+    let spoiled = match &outcome {
+        Ok(()) => false,
+        Err(Error::Internal(_) | Error::Unavailable(_)) => true,
+        Err(_) => tx.wrote,
+    };
+    tx.wrote |= wrote_before;
+    match outcome {
+        Err(error) if spoiled => Err(error),
+        outcome => Ok(outcome),
+    }
+}
+
+fn answer(batch: Vec<Job>, outcomes: Vec<Result<()>>) {
+    for (job, outcome) in batch.into_iter().zip(outcomes) {
+        (job.answer)(outcome);
+    }
+}

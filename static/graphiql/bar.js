@@ -1,0 +1,79 @@
+// The bar above GraphiQL and its sign-in dialog: shows the session and the socket's state, changes the session.
+
+import { post } from './http.js';
+import { session } from './session.js';
+
+const LOGIN = 'mutation Login($input: LoginInput!) { login(input: $input) { token } }';
+const ME = 'query Me { me { username role } }';
+
+const element = (id) => document.getElementById(id);
+
+export function showStatus(state, text) {
+  element('status').dataset.state = state;
+  element('status').textContent = text;
+}
+
+export function setUpBar() {
+  const dialog = element('sign-in');
+  element('sign-in-button').addEventListener('click', () => dialog.showModal());
+  element('sign-in-close').addEventListener('click', () => dialog.close());
+  element('sign-out-button').addEventListener('click', () => (session.token = null));
+  element('second-window').href = location.pathname;
+  onSubmit(element('password-form'), ({ username, password }) => tokenFor(username, password));
+  onSubmit(element('token-form'), ({ token }) => checked(token.trim().replace(/^Bearer\s+/i, '')));
+  session.onChange(showSession);
+  showSession();
+}
+
+// Runs `getToken` with the form's fields; what it throws is shown in the dialog.
+function onSubmit(form, getToken) {
+  const button = form.querySelector('button');
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    element('sign-in-error').textContent = '';
+    try {
+      session.token = await getToken(Object.fromEntries(new FormData(form)));
+      form.reset();
+      element('sign-in').close();
+    } catch (error) {
+      element('sign-in-error').textContent = error.message;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+async function tokenFor(username, password) {
+  const data = await dataOf({ query: LOGIN, variables: { input: { username, password } } });
+  return data.login.token;
+}
+
+async function checked(token) {
+  await dataOf({ query: ME }, token);
+  return token;
+}
+
+async function dataOf(operation, token) {
+  const { data, errors } = await post(operation, { token });
+  if (errors?.length) throw new Error(errors[0].message);
+  return data;
+}
+
+async function showSession() {
+  const { token, claims } = session;
+  element('sign-in-button').hidden = Boolean(token);
+  element('sign-out-button').hidden = !token;
+  element('who').textContent = token ? 'signed in' : 'anonymous';
+  element('who').title = claims?.exp ? `until ${new Date(claims.exp * 1000).toLocaleString()}` : '';
+  if (!token) return;
+  const text = await dataOf({ query: ME }, token)
+    .then(({ me }) => nameOf(me))
+    .catch(() => 'token not accepted');
+  // Somebody else may have signed in while the answer was under way.
+  if (session.token === token) element('who').textContent = text;
+}
+
+function nameOf(user) {
+  return user.role === 'ADMIN' ? `${user.username} (admin)` : user.username;
+}

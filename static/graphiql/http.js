@@ -1,0 +1,23 @@
+// GraphQL over HTTP: one POST, the answer as JSON whatever the status.
+
+const ENDPOINT = '/graphql';
+
+export async function post(operation, { token, headers } = {}) {
+  const response = await fetch(ENDPOINT, {
+    method: 'POST',
+    headers: {
+      accept: 'application/graphql-response+json, application/json',
+      'content-type': 'application/json',
+      ...(token && { authorization: `Bearer ${token}` }),
+      ...headers,
+    },
+    body: JSON.stringify(operation),
+  });
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A proxy's error page, or a server that is full: say so instead of showing a parse error.
+    return { errors: [{ message: `HTTP ${response.status} ${response.statusText}: ${text.slice(0, 500)}` }] };
+  }
+}

@@ -1,0 +1,50 @@
+// The parts of the GraphiQL page that are decisions rather than DOM.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { parse, print } from 'graphql';
+import { examples } from '../graphiql/examples.js';
+import { placeOf, Positions } from '../graphiql/resume.js';
+import { withoutSecrets } from '../graphiql/storage.js';
+
+const operation = (text) => parse(text).definitions[0];
+
+test('the position is the variable of the root field, under its alias', () => {
+  const definition = operation('subscription S($from: Cursor) { new: messageAdded(after: $from) { id cursor } }');
+  assert.deepEqual(placeOf(definition), { variable: 'from', key: 'new' });
+  assert.equal(placeOf(operation('subscription { messageAdded { id } }')), null);
+  assert.equal(placeOf(operation('subscription { messageAdded(after: "x") { id } }')), null);
+});
+
+test('a payload moves on with its events and with pings, not with a second opening', () => {
+  const positions = new Positions();
+  const payload = { variables: {} };
+  positions.add(payload, { variable: 'after', key: 'messageAdded' });
+  positions.opened('a');
+  assert.equal(payload.variables.after, 'a');
+  positions.event(payload, { data: { messageAdded: { cursor: 'b' } } });
+  positions.event(payload, { data: { messageAdded: { id: '1' } } });
+  positions.event(payload, { data: null, errors: [] });
+  assert.equal(payload.variables.after, 'b');
+  positions.opened('z');
+  assert.equal(payload.variables.after, 'b');
+  positions.served('c');
+  assert.equal(payload.variables.after, 'c');
+  positions.remove(payload);
+  positions.served('d');
+  assert.equal(payload.variables.after, 'c');
+});
+
+test('passwords and tokens are not stored', () => {
+  const query = 'mutation { login(input: { username: "ada", password: "p\\"q" }) { token } }';
+  const variables = '{\n  "name": "ada",\n  "password": "secret"\n}';
+  assert.equal(withoutSecrets('graphiql:query', query), query.replace('"p\\"q"', '""'));
+  assert.equal(withoutSecrets('graphiql:variables', variables), variables.replace('secret', ''));
+  const tabs = JSON.parse(withoutSecrets('graphiql:tabState', JSON.stringify({ tabs: [{ query, variables }] })));
+  assert.equal(tabs.tabs[0].variables, variables.replace('secret', ''));
+  assert.equal(tabs.tabs[0].query, query.replace('"p\\"q"', '""'));
+});
+
+test('the examples are documents', () => {
+  for (const { query, variables } of examples) assert.ok(print(parse(query)) && JSON.parse(variables));
+});

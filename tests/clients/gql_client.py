@@ -1,0 +1,106 @@
+"""gql (Python): queries and mutations over HTTP, subscriptions over either sub-protocol.
+
+gql.mjs runs this and speaks JSON lines with it, so that Python goes through the same scenario as the others.
+"""
+
+# docs:start
+import asyncio
+import random
+
+from gql import Client, GraphQLRequest, gql
+from gql.transport.aiohttp import AIOHTTPTransport
+from gql.transport.exceptions import TransportConnectionFailed
+from gql.transport.websockets import WebsocketsTransport
+
+FINAL = {1008, 1009, 1011, 4400, 4401, 4406, 4409, 4429, 4500}  # close codes after which coming back is no use
+
+
+async def execute(url, token, document, variables=None):
+    """The result of a query or mutation, over HTTP."""
+    transport = AIOHTTPTransport(url, headers={"authorization": f"Bearer {await token()}"})
+    async with Client(transport=transport) as session:
+        return await session.execute(GraphQLRequest(document, variable_values=variables))
+
+
+async def follow(url, token, document, variables, subprotocols=("graphql-transport-ws",), **options):
+    """Yields every event after variables["after"], once and in order, across lost connections and restarts."""
+    variables, tries = dict(variables), 0
+    while True:
+        try:
+            signed_in = {"authorization": f"Bearer {await token()}"}  # asked at every connect
+            transport = WebsocketsTransport(url, init_payload=signed_in, subprotocols=list(subprotocols), **options)
+            async with Client(transport=transport) as session:
+                async for result in session.subscribe(GraphQLRequest(document, variable_values=variables)):
+                    (event,) = result.values()
+                    variables["after"], tries = event["cursor"], 0
+                    yield event
+                return  # the server completed it: what it was bound to is gone
+        except (TransportConnectionFailed, asyncio.TimeoutError, OSError) as lost:
+            closed = getattr(lost.__cause__, "rcvd", None)
+            if closed and closed.code in FINAL:
+                raise
+        await asyncio.sleep(random.uniform(0.5, 1) * min(30, 0.5 * 2**tries))
+        tries += 1
+# docs:end
+
+
+import json  # noqa: E402
+import sys  # noqa: E402
+
+from gql.transport.exceptions import TransportQueryError  # noqa: E402
+
+
+def say(message):
+    print(json.dumps(message), flush=True)
+
+
+class Bridge:
+    """The library as harness.mjs wants it, over standard input and output."""
+
+    def __init__(self, http_url, socket_url, subprotocols):
+        self.http_url, self.socket_url, self.subprotocols = http_url, socket_url, subprotocols
+        self.tasks, self.tokens = {}, []
+
+    async def ask(self, kind):
+        answer = asyncio.get_running_loop().create_future()
+        self.tokens.append((kind, answer))
+        say({"token": kind})
+        return await answer
+
+    async def execute(self, number, query, variables):
+        try:
+            say({"id": number, "data": await execute(self.http_url, lambda: self.ask("http"), gql(query), variables)})
+        except Exception as error:
+            say({"id": number, "failed": repr(error)})
+
+    async def follow(self, number, query, variables):
+        # RFC 6455 pings often enough that the server meets some: the library sends one every 20 s.
+        options = {"subprotocols": self.subprotocols, "connect_args": {"ping_interval": 0.1}}
+        try:
+            async for event in follow(self.socket_url, lambda: self.ask("socket"), gql(query), variables, **options):
+                say({"id": number, "next": event})
+            say({"id": number, "complete": True})
+        except TransportQueryError as error:
+            say({"id": number, "error": error.errors[0]["extensions"]["code"]})
+        except Exception as error:
+            say({"id": number, "error": repr(error)})
+
+    def handle(self, message):
+        if "token" in message:
+            kind = message["kind"]
+            index = next(i for i, (waiting, _) in enumerate(self.tokens) if waiting == kind)
+            self.tokens.pop(index)[1].set_result(message["token"])
+        elif "stop" in message:
+            self.tasks.pop(message["stop"]).cancel()
+        else:
+            action = self.follow if message["kind"] == "subscribe" else self.execute
+            task = asyncio.ensure_future(action(message["id"], message["query"], message["variables"]))
+            self.tasks[message["id"]] = task
+
+    async def run(self):
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            self.handle(json.loads(line))
+
+
+if __name__ == "__main__":
+    asyncio.run(Bridge(sys.argv[1], sys.argv[2], sys.argv[3].split(",")).run())

@@ -1,0 +1,43 @@
+// Owns what the scripts need: node_modules from the lock file, a virtual environment for Python. Used by run.mjs only.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+/** Installs what is missing or older than its lock file. */
+export function installNode(directory) {
+  once(path.join(directory, 'node_modules', '.installed'), path.join(directory, 'package-lock.json'), () =>
+    run('npm', ['ci', '--no-audit', '--no-fund'], directory),
+  );
+}
+
+/** The Python to use, or undefined where there is none that can make a virtual environment. */
+export function installPython(directory) {
+  const venv = path.join(directory, '.venv');
+  const python = path.join(venv, 'bin', 'python');
+  try {
+    once(path.join(venv, '.installed'), path.join(directory, 'requirements.txt'), () => {
+      run('python3', ['-m', 'venv', '--clear', venv], directory);
+      run(python, ['-m', 'pip', 'install', '--quiet', '-r', 'requirements.txt'], directory);
+    });
+    return python;
+  } catch (error) {
+    if (error.missing) return undefined;
+    throw error;
+  }
+}
+
+function once(stamp, lock, install) {
+  const wanted = readFileSync(lock, 'utf8');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  install();
+  writeFileSync(stamp, wanted);
+}
+
+function run(command, args, cwd) {
+  const { status, error, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8' });
+  if (status === 0) return;
+  const failure = new Error(`${command} ${args.join(' ')} failed\n${error ?? ''}${stdout}${stderr}`);
+  // Debian's python3 comes without ensurepip; that is no Python for our purpose.
+  failure.missing = error?.code === 'ENOENT' || (args.includes('venv') && /ensurepip/.test(stdout + stderr));
+  throw failure;
+}

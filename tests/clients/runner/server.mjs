@@ -1,0 +1,102 @@
+// Owns one tidings process: its own port, database and log. Used by run.mjs only.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+
+const READY_WITHIN_MS = 30_000;
+const LOG_TAIL_LINES = 40;
+
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+export class Server {
+  #binary;
+  #child;
+  #directory = mkdtempSync(path.join(os.tmpdir(), 'tidings-clients-'));
+  #log = [];
+
+  constructor(binary) {
+    this.#binary = binary;
+  }
+
+  /** Starts the server on a port that stays the same for all later starts. */
+  async start() {
+    this.port ??= await freePort();
+    const child = spawn(this.#binary, ['serve'], {
+      cwd: this.#directory,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...process.env,
+        TIDINGS_LISTEN: `127.0.0.1:${this.port}`,
+        DATABASE_URL: `sqlite://${path.join(this.#directory, 'tidings.db')}`,
+        TIDINGS_MUTATIONS_PER_SECOND: '0',
+      },
+    });
+    this.#child = child;
+    running.add(child.once('close', () => running.delete(child)));
+    child.spawned = new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject));
+    child.gone = new Promise((resolve) => child.once('close', resolve));
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => this.#keep(text));
+    await child.spawned;
+    await this.#ready(child);
+    return this;
+  }
+
+  /** `kill -9`: nothing is flushed, closed or said goodbye to. */
+  async kill() {
+    this.#child?.kill('SIGKILL');
+    await this.#child?.gone;
+  }
+
+  async remove() {
+    await this.kill();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  get origin() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  get logTail() {
+    return this.#log.join('').split('\n').slice(-LOG_TAIL_LINES).join('\n');
+  }
+
+  #keep(text) {
+    this.#log.push(text);
+    if (this.#log.length > 2_000) this.#log.splice(0, 1_000);
+  }
+
+  async #ready(child) {
+    const deadline = Date.now() + READY_WITHIN_MS;
+    for (;;) {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server ended before it was ready\n${this.logTail}`);
+      if ((await status(`${this.origin}/readyz`)) === 200) return;
+      if (Date.now() > deadline) throw new Error(`/readyz was not 200 within ${READY_WITHIN_MS} ms\n${this.logTail}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+function status(url) {
+  return new Promise((resolve) => {
+    const request = http.get(url, { agent: false, timeout: 2_000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.on('timeout', () => request.destroy()).on('error', () => resolve(0));
+  });
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
