@@ -5,4 +5,4 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod model;
-// `store` joins when its files are complete
+pub mod store;

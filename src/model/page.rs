@@ -19,6 +19,16 @@ impl<K> Window<K> {
     pub fn first(limit: usize) -> Self {
         Self { limit, after: None, before: None, from_end: false }
     }
+
+    /// The same part, its edges named by another key.
+    pub fn map<L>(&self, key: impl Fn(&K) -> L) -> Window<L> {
+        Window {
+            limit: self.limit,
+            after: self.after.as_ref().map(&key),
+            before: self.before.as_ref().map(&key),
+            from_end: self.from_end,
+        }
+    }
 }
 
 /// Part of a list, in the list's order.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 
 /// A connection to whichever database the installation uses.
 #[derive(diesel::MultiConnection)]
+#[expect(clippy::large_enum_variant, reason = "a handful exist, and they live in a pool")]
 pub enum Db {
     /// The built-in database.
     Sqlite(SqliteConnection),
@@ -50,6 +51,7 @@ const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIME ZONE 'UTC
     SET idle_in_transaction_session_timeout = '2s'; SET statement_timeout = '10s';";
 
 /// Opens connections to one place and counts their statements.
+#[derive(Clone)]
 pub struct Connector {
     place: Place,
     statements: Arc<AtomicU64>,

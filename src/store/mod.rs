@@ -28,6 +28,7 @@ use diesel::r2d2::Pool;
 use tokio::sync::Semaphore;
 
 pub use connection::{Db, Place};
+pub use log::LogPage;
 pub use snapshot::Snapshot;
 pub use watch::Watch;
 pub use writer::{Batch, Change, Tx};
@@ -41,30 +42,10 @@ const TURN: Duration = Duration::from_secs(5);
 
 /// The open database of one instance.
 pub struct Store {
-    connector: Arc<Connector>,
-    readers: Pool<ArcConnector>,
+    connector: Connector,
+    readers: Pool<Connector>,
     turns: Arc<Semaphore>,
     writer: Writer,
-}
-
-/// `Pool` owns its manager; the store shares it.
-struct ArcConnector(Arc<Connector>);
-
-impl diesel::r2d2::ManageConnection for ArcConnector {
-    type Connection = Db;
-    type Error = diesel::r2d2::Error;
-
-    fn connect(&self) -> Result<Db, Self::Error> {
-        self.0.connect()
-    }
-
-    fn is_valid(&self, db: &mut Db) -> Result<(), Self::Error> {
-        self.0.is_valid(db)
-    }
-
-    fn has_broken(&self, db: &mut Db) -> bool {
-        self.0.has_broken(db)
-    }
 }
 
 /// Where the database is and how much of it may be used at once.
@@ -90,7 +71,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be reached or migrated.
     pub fn open(options: &Options, committed: impl FnMut(Batch) + Send + 'static) -> Result<Self> {
-        let connector = Arc::new(Connector::new(options.place.clone()));
+        let connector = Connector::new(options.place.clone());
         let mut first = connector.open(Purpose::Writing)?;
         migrations::run(&mut first)?;
         log::begin(&mut first)?;
@@ -99,9 +80,9 @@ impl Store {
             .min_idle(Some(1))
             .test_on_check_out(false)
             .connection_timeout(TURN)
-            .build(ArcConnector(Arc::clone(&connector)))
+            .build(connector.clone())
             .map_err(connection::unreachable)?;
-        let writer = Writer::start(Arc::clone(&connector), first, committed)?;
+        let writer = Writer::start(connector.clone(), first, committed)?;
         let turns = Arc::new(Semaphore::new(options.readers as usize));
         Ok(Self { connector, readers, turns, writer })
     }

@@ -3,16 +3,15 @@
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::PooledConnection;
 
-use super::ArcConnector;
-use super::connection::{Db, fault};
+use super::connection::{Connector, Db, fault};
 use crate::error::Result;
 
 /// One read transaction on one pooled connection; ends when dropped. Belongs on a thread that
 /// may block.
-pub struct Snapshot(PooledConnection<ArcConnector>);
+pub struct Snapshot(PooledConnection<Connector>);
 
 impl Snapshot {
-    pub(super) fn open(mut connection: PooledConnection<ArcConnector>) -> Result<Self> {
+    pub(super) fn open(mut connection: PooledConnection<Connector>) -> Result<Self> {
         let begin = match &*connection {
             Db::Sqlite(_) => "BEGIN DEFERRED",
             Db::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",

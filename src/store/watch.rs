@@ -23,7 +23,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start(connector: &Arc<Connector>) -> Result<Self> {
+    pub(super) fn start(connector: &Connector) -> Result<Self> {
         let (changed, stopped) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
         let mut db = connector.open(Purpose::Reading)?;
         let watch = Self { changed: Arc::clone(&changed), stopped: Arc::clone(&stopped) };

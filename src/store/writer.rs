@@ -165,7 +165,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub fn start(connector: Arc<Connector>, db: Db, committed: impl FnMut(Batch) + Send + 'static) -> Result<Self> {
+    pub fn start(connector: Connector, db: Db, committed: impl FnMut(Batch) + Send + 'static) -> Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let desk = Desk { connector, db: Some(db), committed };
         let thread = std::thread::Builder::new()
@@ -220,7 +220,7 @@ fn stopping() -> Error {
 
 /// The writer's side of the desk.
 struct Desk<F> {
-    connector: Arc<Connector>,
+    connector: Connector,
     /// `None` after a connection broke.
     db: Option<Db>,
     committed: F,

@@ -1,0 +1,13 @@
+DROP TABLE events;
+DROP TABLE log_head;
+DROP TABLE idempotency_keys;
+DROP TABLE template_locations;
+DROP TABLE templates;
+DROP TABLE comments;
+DROP TABLE message_locations;
+DROP TABLE messages;
+DROP TABLE channel_members;
+DROP TABLE channels;
+DROP TABLE users;
+DROP TABLE locations;
+DROP TABLE organizations;

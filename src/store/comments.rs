@@ -1,0 +1,127 @@
+//! Comments. Who may see one is decided by its message.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::connection::{Db, MultiBackend, fault};
+use super::paging::{page, window};
+use super::schema::comments;
+use crate::error::Result;
+use crate::model::{Comment, CommentId, Cursor, MessageId, Page, Seq, Tag, Timestamp, UserId, Window};
+
+/// A row, as the database has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = comments)]
+struct Row {
+    id: i64,
+    message_id: i64,
+    content: String,
+    author_id: i64,
+    created_at: i64,
+    updated_at: i64,
+    seq: i64,
+    tag: i64,
+}
+
+impl From<Row> for Comment {
+    fn from(row: Row) -> Self {
+        Self {
+            id: CommentId(row.id),
+            message_id: MessageId(row.message_id),
+            content: row.content,
+            author_id: UserId(row.author_id),
+            created_at: Timestamp(row.created_at),
+            updated_at: Timestamp(row.updated_at),
+            cursor: Cursor { seq: Seq(row.seq), tag: Tag(row.tag) },
+        }
+    }
+}
+
+/// Part of the comments of one message, oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(db: &mut Db, message: MessageId, part: &Window<CommentId>) -> Result<Page<Comment>> {
+    let query = comments::table
+        .select(Row::as_select())
+        .filter(comments::message_id.eq(message.0))
+        .into_boxed::<MultiBackend>();
+    let part = part.map(|id| id.0);
+    let rows = window!(query, comments::id, asc, part).load::<Row>(db).map_err(fault)?;
+    let page = page(rows, &part);
+    Ok(Page { items: page.items.into_iter().map(Comment::from).collect(), more: page.more })
+}
+
+/// Comments by their ids; the missing ones are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_ids(db: &mut Db, ids: &[CommentId]) -> Result<HashMap<CommentId, Comment>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows =
+        comments::table.filter(comments::id.eq_any(ids)).select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    Ok(rows.into_iter().map(|row| (CommentId(row.id), Comment::from(row))).collect())
+}
+
+/// Writes a comment.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert(
+    db: &mut Db,
+    message: MessageId,
+    content: &str,
+    author: UserId,
+    now: Timestamp,
+    cursor: Cursor,
+) -> Result<Comment> {
+    let id: i64 = diesel::insert_into(comments::table)
+        .values((
+            comments::message_id.eq(message.0),
+            comments::content.eq(content),
+            comments::author_id.eq(author.0),
+            comments::created_at.eq(now.0),
+            comments::updated_at.eq(now.0),
+            comments::seq.eq(cursor.seq.0),
+            comments::tag.eq(cursor.tag.0),
+        ))
+        .returning(comments::id)
+        .get_result(db)
+        .map_err(fault)?;
+    Ok(Comment {
+        id: CommentId(id),
+        message_id: message,
+        content: content.into(),
+        author_id: author,
+        created_at: now,
+        updated_at: now,
+        cursor,
+    })
+}
+
+/// Writes back what may change in a comment.
+///
+/// # Errors
+/// Those of the database.
+pub fn update(db: &mut Db, comment: &Comment) -> Result<()> {
+    diesel::update(comments::table.filter(comments::id.eq(comment.id.0)))
+        .set((
+            comments::content.eq(&comment.content),
+            comments::updated_at.eq(comment.updated_at.0),
+            comments::seq.eq(comment.cursor.seq.0),
+            comments::tag.eq(comment.cursor.tag.0),
+        ))
+        .execute(db)
+        .map_err(fault)?;
+    Ok(())
+}
+
+/// Deletes a comment.
+///
+/// # Errors
+/// Those of the database.
+pub fn delete(db: &mut Db, id: CommentId) -> Result<()> {
+    diesel::delete(comments::table.filter(comments::id.eq(id.0))).execute(db).map_err(fault)?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What an author's idempotency keys have made. A key is unique per author, whatever it made,
+//! and lives as long as that.
+
+use diesel::prelude::*;
+
+use super::connection::{Db, fault};
+use super::schema::idempotency_keys as keys;
+use crate::error::Result;
+use crate::model::{CommentId, MessageId, UserId};
+
+/// What a key has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// A message.
+    Message(MessageId),
+    /// A comment.
+    Comment(CommentId),
+}
+
+/// What the author's key has made, and the digest of the input it was made from.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, String)>> {
+    let row: Option<(Option<i64>, Option<i64>, String)> = keys::table
+        .filter(keys::author_id.eq(author.0))
+        .filter(keys::key.eq(key))
+        .select((keys::message_id, keys::comment_id, keys::digest))
+        .first(db)
+        .optional()
+        .map_err(fault)?;
+    Ok(row.and_then(|(message, comment, digest)| {
+        let made = message.map(|id| Made::Message(MessageId(id))).or(comment.map(|id| Made::Comment(CommentId(id))));
+        made.map(|made| (made, digest))
+    }))
+}
+
+/// Keeps what a key has made.
+///
+/// # Errors
+/// Those of the database.
+pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: Made) -> Result<()> {
+    let (message, comment) = match made {
+        Made::Message(id) => (Some(id.0), None),
+        Made::Comment(id) => (None, Some(id.0)),
+    };
+    diesel::insert_into(keys::table)
+        .values((
+            keys::author_id.eq(author.0),
+            keys::key.eq(key),
+            keys::digest.eq(digest),
+            keys::message_id.eq(message),
+            keys::comment_id.eq(comment),
+        ))
+        .execute(db)
+        .map_err(fault)?;
+    Ok(())
+}

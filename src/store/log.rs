@@ -1,0 +1,318 @@
+//! The log: every event in one gapless order. Appended by the writer as the last thing of a
+//! batch; read in pages, each of which checks its cursor in the snapshot that reads it.
+
+use diesel::prelude::*;
+
+use super::connection::{Db, MultiBackend, fault};
+use super::schema::{events, log_head};
+use super::{channels, comments, messages, templates};
+use crate::error::{Error, Result};
+use crate::model::{
+    Audience, Body, ChannelId, CommentId, Cursor, Event, EventKind, KindSet, LocationId, LoggedEvent, MessageId, Seq,
+    Tag, TemplateId, Timestamp, Topic, UserId,
+};
+use std::sync::Arc;
+
+/// The version of the meaning of a row.
+const FORMAT: i16 = 1;
+/// How many events a page holds at most.
+const ROWS: i64 = 256;
+/// How far one page looks for events of its topic: bounds the time of a snapshot.
+const REACH: i64 = 8192;
+
+/// A row, as the database has it.
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = events)]
+struct Row {
+    seq: i64,
+    tag: i64,
+    format: i16,
+    kind: i16,
+    object_id: i64,
+    channel_id: Option<i64>,
+    message_id: Option<i64>,
+    user_id: Option<i64>,
+    owner_id: Option<i64>,
+    actor_id: Option<i64>,
+    ticket: bool,
+    audience: String,
+    at: i64,
+}
+
+impl Row {
+    fn new(event: &Event) -> Self {
+        let audience: Vec<String> = event.audience.0.iter().map(ToString::to_string).collect();
+        Self {
+            seq: event.cursor.seq.0,
+            tag: event.cursor.tag.0,
+            format: FORMAT,
+            kind: event.kind.code(),
+            object_id: event.object,
+            channel_id: event.channel.map(|id| id.0),
+            message_id: event.message.map(|id| id.0),
+            user_id: event.user.map(|id| id.0),
+            owner_id: event.owner.map(|id| id.0),
+            actor_id: event.actor.map(|id| id.0),
+            ticket: event.ticket,
+            audience: audience.join(","),
+            at: event.at.0,
+        }
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor { seq: Seq(self.seq), tag: Tag(self.tag) }
+    }
+
+    /// `None` if a newer version wrote it: the reader goes on behind it.
+    fn event(self) -> Option<Event> {
+        let kind = EventKind::from_code(self.kind).filter(|_| self.format == FORMAT)?;
+        let locations = self.audience.split(',').filter(|id| !id.is_empty()).filter_map(|id| id.parse().ok());
+        Some(Event {
+            cursor: self.cursor(),
+            kind,
+            object: self.object_id,
+            channel: self.channel_id.map(ChannelId),
+            message: self.message_id.map(MessageId),
+            user: self.user_id.map(UserId),
+            owner: self.owner_id.map(UserId),
+            audience: Audience::new(locations.map(LocationId).collect()),
+            actor: self.actor_id.map(UserId),
+            ticket: self.ticket,
+            at: Timestamp(self.at),
+        })
+    }
+}
+
+/// Part of the log.
+#[derive(Debug, Clone)]
+pub struct LogPage {
+    /// The events of the topic, each with its object as it is now; those whose object is gone
+    /// are left out.
+    pub events: Vec<LoggedEvent>,
+    /// Everything of the topic up to here has been read.
+    pub end: Cursor,
+    /// Where the log stood when the page was read.
+    pub head: Cursor,
+}
+
+/// Writes the row before the first event, if there is none.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn begin(db: &mut Db) -> Result<()> {
+    let now = Timestamp::now().0;
+    let genesis = Row {
+        seq: 0,
+        tag: rand::random(),
+        format: FORMAT,
+        kind: EventKind::Genesis.code(),
+        object_id: 0,
+        channel_id: None,
+        message_id: None,
+        user_id: None,
+        owner_id: None,
+        actor_id: None,
+        ticket: false,
+        audience: String::new(),
+        at: now,
+    };
+    let lowest: Option<i64> = events::table.select(diesel::dsl::min(events::seq)).first(db).map_err(fault)?;
+    if lowest.is_some() {
+        return Ok(());
+    }
+    match diesel::insert_into(events::table).values(genesis).execute(db) {
+        // Another process was quicker.
+        Ok(_) | Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => Ok(()),
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// Where the log stands, inside the writer's transaction.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn lock_head(db: &mut Db) -> Result<Seq> {
+    let head = match db {
+        // BEGIN IMMEDIATE holds the lock already.
+        Db::Sqlite(connection) => log_head::table.select(log_head::head).first(connection),
+        Db::Postgres(connection) => log_head::table.select(log_head::head).for_update().first(connection),
+    };
+    head.map(Seq).map_err(fault)
+}
+
+/// Appends the events of a batch, which end at `head`.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn append(db: &mut Db, head: Seq, batch: &[LoggedEvent]) -> Result<()> {
+    for logged in batch {
+        diesel::insert_into(events::table).values(Row::new(&logged.event)).execute(db).map_err(fault)?;
+    }
+    diesel::update(log_head::table).set(log_head::head.eq(head.0)).execute(db).map_err(fault)?;
+    Ok(())
+}
+
+/// Where the log stands in this snapshot.
+///
+/// # Errors
+/// Those of the database.
+pub fn head(db: &mut Db) -> Result<Cursor> {
+    let head: i64 = log_head::table.select(log_head::head).first(db).map_err(fault)?;
+    at(db, Seq(head))?.ok_or_else(|| Error::internal("the log has no row at its head"))
+}
+
+/// The cursor of a position; `None` if the log does not hold it.
+///
+/// # Errors
+/// Those of the database.
+pub fn at(db: &mut Db, seq: Seq) -> Result<Option<Cursor>> {
+    let tag: Option<i64> =
+        events::table.filter(events::seq.eq(seq.0)).select(events::tag).first(db).optional().map_err(fault)?;
+    Ok(tag.map(|tag| Cursor { seq, tag: Tag(tag) }))
+}
+
+/// The oldest position that the log can continue from.
+///
+/// # Errors
+/// Those of the database.
+pub fn oldest(db: &mut Db) -> Result<Cursor> {
+    let (seq, tag): (i64, i64) =
+        events::table.order(events::seq.asc()).select((events::seq, events::tag)).first(db).map_err(fault)?;
+    Ok(Cursor { seq: Seq(seq), tag: Tag(tag) })
+}
+
+/// Whether the log can continue from the cursor: its row is there, with its tag.
+///
+/// # Errors
+/// `CURSOR_EXPIRED` if not; those of the database.
+pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
+    if at(db, cursor.seq)? == Some(cursor) {
+        return Ok(());
+    }
+    Err(Error::CursorExpired { oldest: oldest(db)? })
+}
+
+/// Reads the next page of a topic behind a cursor.
+///
+/// # Errors
+/// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
+pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor) -> Result<LogPage> {
+    check(db, after)?;
+    let head = head(db)?;
+    let reach = Seq(head.seq.0.min(after.seq.0 + REACH));
+    let rows = rows(db, topic, kinds, after.seq, reach)?;
+    let end = match rows.last() {
+        Some(last) if rows.len() as i64 == ROWS => last.cursor(),
+        _ => at(db, reach)?.ok_or_else(|| Error::internal("the log has a gap"))?,
+    };
+    let events = rows.into_iter().filter_map(Row::event).collect();
+    Ok(LogPage { events: with_bodies(db, events)?, end, head })
+}
+
+fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Result<Vec<Row>> {
+    let mut query = events::table
+        .select(Row::as_select())
+        .filter(events::seq.gt(after.0))
+        .filter(events::seq.le(reach.0))
+        .into_boxed::<MultiBackend>();
+    if kinds != KindSet::all() {
+        query = query.filter(events::kind.eq_any(kinds.iter().map(EventKind::code).collect::<Vec<_>>()));
+    }
+    query = match topic {
+        Topic::Everything => query,
+        Topic::Channel(channel) => query.filter(events::channel_id.eq(channel.0)),
+        Topic::Message(channel, message) => {
+            let wide = EventKind::ALL.iter().filter(|kind| kind.is_channel_wide()).map(|kind| kind.code());
+            query.filter(
+                events::message_id.eq(message.0).or(events::channel_id
+                    .eq(channel.0)
+                    .and(events::kind.eq_any(wide.collect::<Vec<_>>()))),
+            )
+        }
+        Topic::User(user) => query.filter(events::user_id.eq(user.0)),
+        Topic::Templates => {
+            let kinds = [EventKind::TemplateAdded, EventKind::TemplateDeleted].map(EventKind::code);
+            query.filter(events::kind.eq_any(kinds))
+        }
+    };
+    query.order(events::seq.asc()).limit(ROWS).load(db).map_err(fault)
+}
+
+/// Joins each event with its object as it is now.
+fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
+    use EventKind as Kind;
+    let ids = |kinds: &[Kind]| -> Vec<i64> {
+        let mut ids: Vec<i64> =
+            events.iter().filter(|event| kinds.contains(&event.kind)).map(|event| event.object).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    };
+    let messages = load(ids(&[Kind::MessageAdded, Kind::MessageUpdated]), MessageId, |ids| messages::by_ids(db, ids))?;
+    let comments = load(ids(&[Kind::CommentAdded, Kind::CommentUpdated]), CommentId, |ids| comments::by_ids(db, ids))?;
+    let channels = load(ids(&[Kind::ChannelAdded, Kind::ChannelUpdated]), ChannelId, |ids| channels::by_ids(db, ids))?;
+    let templates = load(ids(&[Kind::TemplateAdded]), TemplateId, |ids| templates::by_ids(db, ids))?;
+    let body = |event: &Event| match event.kind {
+        Kind::MessageAdded | Kind::MessageUpdated => messages.get(&MessageId(event.object)).cloned().map(Body::Message),
+        Kind::CommentAdded | Kind::CommentUpdated => comments.get(&CommentId(event.object)).cloned().map(Body::Comment),
+        Kind::ChannelAdded | Kind::ChannelUpdated => channels.get(&ChannelId(event.object)).cloned().map(Body::Channel),
+        Kind::TemplateAdded => templates.get(&TemplateId(event.object)).cloned().map(Body::Template),
+        _ => Some(Body::None),
+    };
+    Ok(events.into_iter().filter_map(|event| body(&event).map(|body| LoggedEvent { event, body })).collect())
+}
+
+/// Loads the objects with these ids, if there are any, to be shared.
+fn load<I: Copy + Eq + std::hash::Hash, T>(
+    ids: Vec<i64>,
+    id: impl Fn(i64) -> I,
+    by_ids: impl FnOnce(&[I]) -> Result<std::collections::HashMap<I, T>>,
+) -> Result<std::collections::HashMap<I, Arc<T>>> {
+    if ids.is_empty() {
+        return Ok(std::collections::HashMap::new());
+    }
+    let ids: Vec<I> = ids.into_iter().map(id).collect();
+    Ok(by_ids(&ids)?.into_iter().map(|(id, object)| (id, Arc::new(object))).collect())
+}
+
+/// Whether the log holds an event of this kind and object above the cursor, and which.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Option<Event>> {
+    let mut query = events::table
+        .select(Row::as_select())
+        .filter(events::seq.gt(after.0))
+        .filter(events::kind.eq(kind.code()))
+        .filter(events::object_id.eq(object))
+        .into_boxed::<MultiBackend>();
+    if kind == EventKind::MessageDeleted {
+        query = query.filter(events::message_id.eq(object));
+    }
+    let row: Option<Row> = query.first(db).optional().map_err(fault)?;
+    Ok(row.and_then(Row::event))
+}
+
+/// The newest position written before `time`, if there is one.
+///
+/// # Errors
+/// Those of the database.
+pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Result<Option<Seq>> {
+    let seq: Option<i64> = events::table
+        .filter(events::seq.gt(above.0))
+        .filter(events::seq.le(up_to.0))
+        .filter(events::at.lt(time.0))
+        .select(diesel::dsl::max(events::seq))
+        .first(db)
+        .map_err(fault)?;
+    Ok(seq.map(Seq))
+}
+
+/// Forgets everything below the floor; the row at the floor stays, as the oldest usable cursor.
+///
+/// # Errors
+/// Those of the database.
+pub fn prune(db: &mut Db, floor: Seq) -> Result<()> {
+    diesel::delete(events::table.filter(events::seq.lt(floor.0))).execute(db).map_err(fault)?;
+    channels::forget_deleted(db, floor)
+}

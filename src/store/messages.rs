@@ -1,0 +1,251 @@
+//! Messages and their audiences.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::connection::{Db, fault};
+use super::paging::{page, window};
+use super::schema::{comments, message_locations, messages};
+use super::visible;
+use crate::error::{Error, Result};
+use crate::model::{
+    Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, Priority, Rights, Seq, Tag, Ticket, TicketStatus,
+    Timestamp, UserId, Window,
+};
+
+/// A row, as the database has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = messages)]
+pub struct Row {
+    id: i64,
+    channel_id: i64,
+    title: Option<String>,
+    content: String,
+    author_id: i64,
+    restricted: bool,
+    ticket_status: Option<i16>,
+    ticket_priority: Option<i16>,
+    assignee_id: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+    seq: i64,
+    tag: i64,
+}
+
+impl Row {
+    fn message(self, audience: Audience) -> Result<Message> {
+        let ticket = self
+            .ticket_status
+            .map(|status| {
+                Ok::<_, Error>(Ticket {
+                    status: TicketStatus::from_code(status).ok_or_else(|| Error::internal("unknown ticket status"))?,
+                    priority: self
+                        .ticket_priority
+                        .and_then(Priority::from_code)
+                        .ok_or_else(|| Error::internal("unknown ticket priority"))?,
+                    assignee_id: self.assignee_id.map(UserId),
+                })
+            })
+            .transpose()?;
+        Ok(Message {
+            id: MessageId(self.id),
+            channel_id: ChannelId(self.channel_id),
+            title: self.title,
+            content: self.content,
+            author_id: UserId(self.author_id),
+            audience,
+            ticket,
+            created_at: Timestamp(self.created_at),
+            updated_at: Timestamp(self.updated_at),
+            cursor: Cursor { seq: Seq(self.seq), tag: Tag(self.tag) },
+        })
+    }
+}
+
+/// Which messages are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only in this channel.
+    pub channel: Option<ChannelId>,
+    /// Only tickets.
+    pub tickets_only: bool,
+    /// Only tickets with this status.
+    pub status: Option<TicketStatus>,
+    /// Only tickets of this assignee.
+    pub assignee: Option<UserId>,
+}
+
+/// Part of the messages the viewer may see, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, part: &Window<MessageId>) -> Result<Page<Message>> {
+    let mut query = visible::messages(rights);
+    if let Some(channel) = filter.channel {
+        query = query.filter(messages::channel_id.eq(channel.0));
+    }
+    if filter.tickets_only {
+        query = query.filter(messages::ticket_status.is_not_null());
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(messages::ticket_status.eq(status.code()));
+    }
+    if let Some(assignee) = filter.assignee {
+        query = query.filter(messages::assignee_id.eq(assignee.0));
+    }
+    let part = part.map(|id| id.0);
+    let rows = window!(query, messages::id, desc, part).load::<Row>(db).map_err(fault)?;
+    let page = page(rows, &part);
+    Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
+}
+
+/// One message, if the viewer may see it.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Message>> {
+    let row = visible::messages(rights).filter(messages::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    Ok(with_audiences(db, row.into_iter().collect())?.pop())
+}
+
+/// Messages by their ids, whoever may see them; the missing ones are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = messages::table
+        .filter(messages::id.eq_any(ids))
+        .select(Row::as_select())
+        .load::<Row>(db)
+        .map_err(fault)?;
+    Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
+}
+
+/// How many comments each message has; those without any are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, i64>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let counts: Vec<(i64, i64)> = comments::table
+        .filter(comments::message_id.eq_any(ids))
+        .group_by(comments::message_id)
+        .select((comments::message_id, diesel::dsl::count_star()))
+        .load(db)
+        .map_err(fault)?;
+    Ok(counts.into_iter().map(|(id, count)| (MessageId(id), count)).collect())
+}
+
+/// A message to be written.
+pub struct NewMessage {
+    /// Where.
+    pub channel: ChannelId,
+    /// Its title.
+    pub title: Option<String>,
+    /// Its text.
+    pub content: String,
+    /// Who writes it.
+    pub author: UserId,
+    /// For whom.
+    pub audience: Audience,
+    /// If it is a ticket.
+    pub ticket: Option<Ticket>,
+}
+
+/// Writes a message.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> Result<Message> {
+    let id: i64 = diesel::insert_into(messages::table)
+        .values((
+            messages::channel_id.eq(new.channel.0),
+            messages::title.eq(new.title.as_deref()),
+            messages::content.eq(&new.content),
+            messages::author_id.eq(new.author.0),
+            messages::restricted.eq(!new.audience.is_everybody()),
+            messages::ticket_status.eq(new.ticket.map(|ticket| ticket.status.code())),
+            messages::ticket_priority.eq(new.ticket.map(|ticket| ticket.priority.code())),
+            messages::assignee_id.eq(new.ticket.and_then(|ticket| ticket.assignee_id).map(|id| id.0)),
+            messages::created_at.eq(now.0),
+            messages::updated_at.eq(now.0),
+            messages::seq.eq(cursor.seq.0),
+            messages::tag.eq(cursor.tag.0),
+        ))
+        .returning(messages::id)
+        .get_result(db)
+        .map_err(fault)?;
+    for location in new.audience.0.iter() {
+        diesel::insert_into(message_locations::table)
+            .values((message_locations::message_id.eq(id), message_locations::location_id.eq(location.0)))
+            .execute(db)
+            .map_err(fault)?;
+    }
+    Ok(Message {
+        id: MessageId(id),
+        channel_id: new.channel,
+        title: new.title,
+        content: new.content,
+        author_id: new.author,
+        audience: new.audience,
+        ticket: new.ticket,
+        created_at: now,
+        updated_at: now,
+        cursor,
+    })
+}
+
+/// Writes back what may change in a message.
+///
+/// # Errors
+/// Those of the database.
+pub fn update(db: &mut Db, message: &Message) -> Result<()> {
+    diesel::update(messages::table.filter(messages::id.eq(message.id.0)))
+        .set((
+            messages::title.eq(message.title.as_deref()),
+            messages::content.eq(&message.content),
+            messages::ticket_status.eq(message.ticket.map(|ticket| ticket.status.code())),
+            messages::ticket_priority.eq(message.ticket.map(|ticket| ticket.priority.code())),
+            messages::assignee_id.eq(message.ticket.and_then(|ticket| ticket.assignee_id).map(|id| id.0)),
+            messages::updated_at.eq(message.updated_at.0),
+            messages::seq.eq(message.cursor.seq.0),
+            messages::tag.eq(message.cursor.tag.0),
+        ))
+        .execute(db)
+        .map_err(fault)?;
+    Ok(())
+}
+
+/// Deletes a message and its comments.
+///
+/// # Errors
+/// Those of the database.
+pub fn delete(db: &mut Db, id: MessageId) -> Result<()> {
+    diesel::delete(messages::table.filter(messages::id.eq(id.0))).execute(db).map_err(fault)?;
+    Ok(())
+}
+
+/// Most messages are for everybody: only the others cost a second statement.
+fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Message>> {
+    let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
+    let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();
+    if !restricted.is_empty() {
+        let pairs: Vec<(i64, i64)> = message_locations::table
+            .filter(message_locations::message_id.eq_any(restricted))
+            .select((message_locations::message_id, message_locations::location_id))
+            .load(db)
+            .map_err(fault)?;
+        for (message, location) in pairs {
+            audiences.entry(message).or_default().push(LocationId(location));
+        }
+    }
+    rows.into_iter()
+        .map(|row| {
+            let audience = audiences.remove(&row.id).map(Audience::new).unwrap_or_default();
+            row.message(audience)
+        })
+        .collect()
+}
+

@@ -1,0 +1,125 @@
+//! Organizations and their locations.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::connection::{Db, fault};
+use super::schema::{locations, organizations, users};
+use crate::error::Result;
+use crate::model::{Location, LocationId, Organization, OrganizationId, UserId};
+
+type LocationRow = (i64, i64, String);
+
+fn location((id, organization, name): LocationRow) -> Location {
+    Location { id: LocationId(id), organization_id: OrganizationId(organization), name }
+}
+
+/// Every organization, by name.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(db: &mut Db) -> Result<Vec<Organization>> {
+    let rows: Vec<(i64, String)> = organizations::table.order(organizations::name.asc()).load(db).map_err(fault)?;
+    Ok(rows.into_iter().map(|(id, name)| Organization { id: OrganizationId(id), name }).collect())
+}
+
+/// Organizations by their ids; the missing ones are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_ids(db: &mut Db, ids: &[OrganizationId]) -> Result<HashMap<OrganizationId, Organization>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(i64, String)> =
+        organizations::table.filter(organizations::id.eq_any(ids)).load(db).map_err(fault)?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, name)| (OrganizationId(id), Organization { id: OrganizationId(id), name }))
+        .collect())
+}
+
+/// Locations by their ids; the missing ones are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn locations_by_ids(db: &mut Db, ids: &[LocationId]) -> Result<HashMap<LocationId, Location>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<LocationRow> = locations::table.filter(locations::id.eq_any(ids)).load(db).map_err(fault)?;
+    Ok(rows.into_iter().map(|row| (LocationId(row.0), location(row))).collect())
+}
+
+/// The locations of each organization, by name.
+///
+/// # Errors
+/// Those of the database.
+pub fn locations_of(db: &mut Db, ids: &[OrganizationId]) -> Result<HashMap<OrganizationId, Vec<Location>>> {
+    let raw: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<LocationRow> = locations::table
+        .filter(locations::organization_id.eq_any(raw))
+        .order(locations::name.asc())
+        .load(db)
+        .map_err(fault)?;
+    let mut found: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::new())).collect();
+    for row in rows {
+        found.entry(OrganizationId(row.1)).or_default().push(location(row));
+    }
+    Ok(found)
+}
+
+/// The ids of the locations of one organization.
+///
+/// # Errors
+/// Those of the database.
+pub fn location_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<LocationId>> {
+    let ids: Vec<i64> = locations::table
+        .filter(locations::organization_id.eq(organization.0))
+        .select(locations::id)
+        .load(db)
+        .map_err(fault)?;
+    Ok(ids.into_iter().map(LocationId).collect())
+}
+
+/// Everybody who belongs to the organization.
+///
+/// # Errors
+/// Those of the database.
+pub fn user_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<UserId>> {
+    let ids: Vec<i64> =
+        users::table.filter(users::organization_id.eq(organization.0)).select(users::id).load(db).map_err(fault)?;
+    Ok(ids.into_iter().map(UserId).collect())
+}
+
+/// Whether an organization of that name exists.
+///
+/// # Errors
+/// Those of the database.
+pub fn name_taken(db: &mut Db, name: &str) -> Result<bool> {
+    let row = organizations::table.filter(organizations::name.eq(name)).select(organizations::id).first::<i64>(db);
+    Ok(row.optional().map_err(fault)?.is_some())
+}
+
+/// Writes an organization.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert(db: &mut Db, name: &str) -> Result<Organization> {
+    let id: i64 = diesel::insert_into(organizations::table)
+        .values(organizations::name.eq(name))
+        .returning(organizations::id)
+        .get_result(db)
+        .map_err(fault)?;
+    Ok(Organization { id: OrganizationId(id), name: name.into() })
+}
+
+/// Writes a location.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert_location(db: &mut Db, organization: OrganizationId, name: &str) -> Result<Location> {
+    let id: i64 = diesel::insert_into(locations::table)
+        .values((locations::organization_id.eq(organization.0), locations::name.eq(name)))
+        .returning(locations::id)
+        .get_result(db)
+        .map_err(fault)?;
+    Ok(Location { id: LocationId(id), organization_id: organization, name: name.into() })
+}

@@ -1,0 +1,37 @@
+//! Reading part of a list that is ordered by one unique column.
+
+/// Adds to a boxed query the order, the bounds and the limit of a window: `asc` or `desc` is the
+/// order of the list. Reads one row too many, to know whether there are more.
+macro_rules! window {
+    ($query:expr, $column:expr, asc, $window:expr) => {
+        window!(@build $query, $column, $window, gt, lt, asc, desc)
+    };
+    ($query:expr, $column:expr, desc, $window:expr) => {
+        window!(@build $query, $column, $window, lt, gt, desc, asc)
+    };
+    (@build $query:expr, $column:expr, $window:expr, $beyond:ident, $short_of:ident, $forward:ident, $backward:ident) => {{
+        let mut query = $query;
+        if let Some(key) = $window.after.clone() {
+            query = query.filter($column.$beyond(key));
+        }
+        if let Some(key) = $window.before.clone() {
+            query = query.filter($column.$short_of(key));
+        }
+        query = if $window.from_end { query.order($column.$backward()) } else { query.order($column.$forward()) };
+        query.limit(i64::try_from($window.limit).unwrap_or(i64::MAX - 1) + 1)
+    }};
+}
+
+pub(super) use window;
+
+use crate::model::{Page, Window};
+
+/// Makes the page of the rows that [`window!`] read.
+pub fn page<T, K>(mut rows: Vec<T>, window: &Window<K>) -> Page<T> {
+    let more = rows.len() > window.limit;
+    rows.truncate(window.limit);
+    if window.from_end {
+        rows.reverse();
+    }
+    Page { items: rows, more }
+}

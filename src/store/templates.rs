@@ -1,0 +1,145 @@
+//! Templates and their audiences.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::connection::{Db, fault};
+use super::paging::{page, window};
+use super::schema::{template_locations, templates};
+use super::visible;
+use crate::error::Result;
+use crate::model::{Audience, Cursor, LocationId, Page, Rights, Seq, Tag, Template, TemplateId, Timestamp, UserId, Window};
+
+/// A row, as the database has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = templates)]
+pub struct Row {
+    id: i64,
+    name: String,
+    content: String,
+    author_id: i64,
+    restricted: bool,
+    created_at: i64,
+    seq: i64,
+    tag: i64,
+}
+
+impl Row {
+    fn template(self, audience: Audience) -> Template {
+        Template {
+            id: TemplateId(self.id),
+            name: self.name,
+            content: self.content,
+            author_id: UserId(self.author_id),
+            audience,
+            created_at: Timestamp(self.created_at),
+            cursor: Cursor { seq: Seq(self.seq), tag: Tag(self.tag) },
+        }
+    }
+}
+
+/// Part of the templates the viewer may see, in the order they were made.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<Page<Template>> {
+    let part = part.map(|id| id.0);
+    let rows = window!(visible::templates(rights), templates::id, asc, part).load::<Row>(db).map_err(fault)?;
+    let page = page(rows, &part);
+    Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
+}
+
+/// One template, if the viewer may see it.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, rights: &Rights, id: TemplateId) -> Result<Option<Template>> {
+    let row = visible::templates(rights).filter(templates::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    Ok(with_audiences(db, row.into_iter().collect())?.pop())
+}
+
+/// Templates by their ids, whoever may see them; the missing ones are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_ids(db: &mut Db, ids: &[TemplateId]) -> Result<HashMap<TemplateId, Template>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows =
+        templates::table.filter(templates::id.eq_any(ids)).select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    Ok(with_audiences(db, rows)?.into_iter().map(|template| (template.id, template)).collect())
+}
+
+/// Writes a template.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert(
+    db: &mut Db,
+    name: &str,
+    content: &str,
+    author: UserId,
+    audience: Audience,
+    now: Timestamp,
+    cursor: Cursor,
+) -> Result<Template> {
+    let id: i64 = diesel::insert_into(templates::table)
+        .values((
+            templates::name.eq(name),
+            templates::content.eq(content),
+            templates::author_id.eq(author.0),
+            templates::restricted.eq(!audience.is_everybody()),
+            templates::created_at.eq(now.0),
+            templates::seq.eq(cursor.seq.0),
+            templates::tag.eq(cursor.tag.0),
+        ))
+        .returning(templates::id)
+        .get_result(db)
+        .map_err(fault)?;
+    for location in audience.0.iter() {
+        diesel::insert_into(template_locations::table)
+            .values((template_locations::template_id.eq(id), template_locations::location_id.eq(location.0)))
+            .execute(db)
+            .map_err(fault)?;
+    }
+    Ok(Template {
+        id: TemplateId(id),
+        name: name.into(),
+        content: content.into(),
+        author_id: author,
+        audience,
+        created_at: now,
+        cursor,
+    })
+}
+
+/// Deletes a template.
+///
+/// # Errors
+/// Those of the database.
+pub fn delete(db: &mut Db, id: TemplateId) -> Result<()> {
+    diesel::delete(templates::table.filter(templates::id.eq(id.0))).execute(db).map_err(fault)?;
+    Ok(())
+}
+
+fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
+    let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
+    let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();
+    if !restricted.is_empty() {
+        let pairs: Vec<(i64, i64)> = template_locations::table
+            .filter(template_locations::template_id.eq_any(restricted))
+            .select((template_locations::template_id, template_locations::location_id))
+            .load(db)
+            .map_err(fault)?;
+        for (template, location) in pairs {
+            audiences.entry(template).or_default().push(LocationId(location));
+        }
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let audience = audiences.remove(&row.id).map(Audience::new).unwrap_or_default();
+            row.template(audience)
+        })
+        .collect())
+}

@@ -1,0 +1,186 @@
+//! Users, their passwords' hashes and what they may see.
+
+use std::collections::HashMap;
+
+use diesel::dsl::{AsSelect, IntoBoxed, Select};
+use diesel::prelude::*;
+
+use super::connection::{Db, MultiBackend, fault};
+use super::paging::{page, window};
+use super::schema::users;
+use super::{channels, organizations};
+use crate::error::{Error, Result};
+use crate::model::{LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
+
+/// A row, as the database has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub struct Row {
+    id: i64,
+    username: String,
+    display_name: String,
+    role: i16,
+    disabled: bool,
+    token_version: i64,
+    organization_id: Option<i64>,
+    location_id: Option<i64>,
+    created_at: i64,
+}
+
+impl TryFrom<Row> for User {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: UserId(row.id),
+            username: row.username,
+            display_name: row.display_name,
+            role: Role::from_code(row.role).ok_or_else(|| Error::internal("unknown role"))?,
+            disabled: row.disabled,
+            token_version: row.token_version,
+            organization_id: row.organization_id.map(OrganizationId),
+            location_id: row.location_id.map(LocationId),
+            created_at: Timestamp(row.created_at),
+        })
+    }
+}
+
+/// Rows of users.
+pub(super) type Users<'a> = IntoBoxed<'a, Select<users::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+
+/// All users.
+pub(super) fn all<'a>() -> Users<'a> {
+    users::table.select(Row::as_select()).into_boxed::<MultiBackend>()
+}
+
+/// Part of some users, by username.
+pub(super) fn list_among(db: &mut Db, among: Users<'_>, part: &Window<String>) -> Result<Page<User>> {
+    let rows = window!(among, users::username, asc, part).load::<Row>(db).map_err(fault)?;
+    let page = page(rows, part);
+    let items = page.items.into_iter().map(User::try_from).collect::<Result<_>>()?;
+    Ok(Page { items, more: page.more })
+}
+
+/// Part of the users, by username; `search` finds it in the username or the display name.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(db: &mut Db, search: Option<&str>, part: &Window<String>) -> Result<Page<User>> {
+    let mut query = all();
+    if let Some(search) = search {
+        let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        let pattern = format!("%{escaped}%");
+        query = query
+            .filter(users::username.like(pattern.to_lowercase()).escape('\\').or(users::display_name.like(pattern).escape('\\')));
+    }
+    list_among(db, query, part)
+}
+
+/// One user.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
+    let row = all().filter(users::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    row.map(User::try_from).transpose()
+}
+
+/// One user by username, together with the password's hash.
+///
+/// # Errors
+/// Those of the database.
+pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>> {
+    let row: Option<(Row, String)> = users::table
+        .filter(users::username.eq(username))
+        .select((Row::as_select(), users::password_hash))
+        .first(db)
+        .optional()
+        .map_err(fault)?;
+    row.map(|(row, hash)| Ok((User::try_from(row)?, hash))).transpose()
+}
+
+/// Users by their ids; the missing ones are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_ids(db: &mut Db, ids: &[UserId]) -> Result<HashMap<UserId, User>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = all().filter(users::id.eq_any(ids)).load::<Row>(db).map_err(fault)?;
+    rows.into_iter().map(|row| Ok((UserId(row.id), User::try_from(row)?))).collect()
+}
+
+/// What a user may see now.
+///
+/// # Errors
+/// Those of the database.
+pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
+    let mut locations = match user.organization_id {
+        Some(organization) => organizations::location_ids(db, organization)?,
+        None => Vec::new(),
+    };
+    locations.extend(user.location_id);
+    locations.sort_unstable();
+    locations.dedup();
+    Ok(Rights {
+        user: Some(user.id),
+        admin: user.role == Role::Admin,
+        locations,
+        channels: channels::of_member(db, user.id)?,
+    })
+}
+
+/// Writes a user, who belongs nowhere yet. Tokens start at version 0.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert(
+    db: &mut Db,
+    username: &str,
+    display_name: &str,
+    password_hash: &str,
+    role: Role,
+    now: Timestamp,
+) -> Result<User> {
+    let id: i64 = diesel::insert_into(users::table)
+        .values((
+            users::username.eq(username),
+            users::display_name.eq(display_name),
+            users::password_hash.eq(password_hash),
+            users::role.eq(role.code()),
+            users::disabled.eq(false),
+            users::token_version.eq(0),
+            users::created_at.eq(now.0),
+        ))
+        .returning(users::id)
+        .get_result(db)
+        .map_err(fault)?;
+    find(db, UserId(id))?.ok_or_else(|| Error::internal("a new user is not there"))
+}
+
+/// Writes back what may change in a user, but for the password.
+///
+/// # Errors
+/// Those of the database.
+pub fn update(db: &mut Db, user: &User) -> Result<()> {
+    diesel::update(users::table.filter(users::id.eq(user.id.0)))
+        .set((
+            users::display_name.eq(&user.display_name),
+            users::role.eq(user.role.code()),
+            users::disabled.eq(user.disabled),
+            users::token_version.eq(user.token_version),
+            users::organization_id.eq(user.organization_id.map(|id| id.0)),
+            users::location_id.eq(user.location_id.map(|id| id.0)),
+        ))
+        .execute(db)
+        .map_err(fault)?;
+    Ok(())
+}
+
+/// Writes the hash of a new password.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_password_hash(db: &mut Db, id: UserId, hash: &str) -> Result<()> {
+    diesel::update(users::table.filter(users::id.eq(id.0))).set(users::password_hash.eq(hash)).execute(db).map_err(fault)?;
+    Ok(())
+}

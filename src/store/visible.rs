@@ -1,0 +1,82 @@
+//! What a viewer may see, as SQL conditions: the same rule as `board::access` has for live
+//! events (a property test holds the two together).
+
+use diesel::dsl::{AsSelect, IntoBoxed, Select};
+use diesel::prelude::*;
+
+use super::connection::MultiBackend;
+use super::schema::{channel_members, channels, message_locations, messages, template_locations, templates};
+use crate::model::{LocationId, Rights, UserId, Visibility};
+
+/// Nobody has this id: an anonymous reader wrote nothing and is nowhere a member.
+const NOBODY: UserId = UserId(-1);
+
+/// Rows of messages.
+pub type Messages<'a> = IntoBoxed<'a, Select<messages::table, AsSelect<super::messages::Row, MultiBackend>>, MultiBackend>;
+/// Rows of templates.
+pub type Templates<'a> =
+    IntoBoxed<'a, Select<templates::table, AsSelect<super::templates::Row, MultiBackend>>, MultiBackend>;
+
+/// Who reads, in the terms of the conditions.
+#[derive(Clone, Copy)]
+pub struct Reader {
+    admin: bool,
+    user: i64,
+}
+
+impl From<&Rights> for Reader {
+    fn from(rights: &Rights) -> Self {
+        Self { admin: rights.admin, user: rights.user.unwrap_or(NOBODY).0 }
+    }
+}
+
+/// That a row of `channels` may be read, or could be until it was deleted: whoever wants only
+/// those that still are there says so besides.
+#[diesel::dsl::auto_type]
+pub fn channel(reader: Reader) -> _ {
+    let admin: bool = reader.admin;
+    let user: i64 = reader.user;
+    let public: i16 = Visibility::Public.code();
+    let own = channel_members::table
+        .filter(channel_members::user_id.eq(user))
+        .filter(channel_members::channel_id.eq(channels::id))
+        .select(channel_members::channel_id);
+    channels::visibility.eq(public).or(diesel::dsl::exists(own)).or(admin.into_sql::<diesel::sql_types::Bool>())
+}
+
+/// The messages that may be read.
+pub fn messages<'a>(rights: &Rights) -> Messages<'a> {
+    let query = messages::table.select(super::messages::Row::as_select()).into_boxed::<MultiBackend>();
+    if rights.admin {
+        return query;
+    }
+    let place = channels::table
+        .filter(channels::id.eq(messages::channel_id))
+        .filter(channels::deleted_at.is_null())
+        .filter(channel(rights.into()))
+        .select(channels::id);
+    let here = message_locations::table
+        .filter(message_locations::message_id.eq(messages::id))
+        .filter(message_locations::location_id.eq_any(raw(&rights.locations)))
+        .select(message_locations::message_id);
+    let audience =
+        messages::restricted.eq(false).or(messages::author_id.eq(Reader::from(rights).user)).or(diesel::dsl::exists(here));
+    query.filter(diesel::dsl::exists(place)).filter(audience)
+}
+
+/// The templates that a signed-in user may read.
+pub fn templates<'a>(rights: &Rights) -> Templates<'a> {
+    let query = templates::table.select(super::templates::Row::as_select()).into_boxed::<MultiBackend>();
+    if rights.admin {
+        return query;
+    }
+    let here = template_locations::table
+        .filter(template_locations::template_id.eq(templates::id))
+        .filter(template_locations::location_id.eq_any(raw(&rights.locations)))
+        .select(template_locations::template_id);
+    query.filter(templates::restricted.eq(false).or(templates::author_id.eq(Reader::from(rights).user)).or(diesel::dsl::exists(here)))
+}
+
+fn raw(locations: &[LocationId]) -> Vec<i64> {
+    locations.iter().map(|location| location.0).collect()
+}
