@@ -4,5 +4,6 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod hub;
 pub mod model;
 pub mod store;

@@ -162,6 +162,12 @@ impl KindSet {
         self.0 & (1 << kind as u8) != 0
     }
 
+    /// Whether the sets have a kind in common.
+    #[must_use]
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// The kinds in it.
     pub fn iter(self) -> impl Iterator<Item = EventKind> {
         EventKind::ALL.iter().copied().filter(move |kind| self.contains(*kind))

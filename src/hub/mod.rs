@@ -1,0 +1,232 @@
+//! The hub: hands the events of the log, as they become known, to whoever follows their topic.
+//!
+//! A reader has no queue. It has a position, and looks at the ring of its topic for what is above
+//! it; if that is no longer there it is told so ([`Next::Lagged`]) and reads the log. The hub knows
+//! nothing of databases, rights or GraphQL. The tail is the only one to publish.
+
+mod live;
+mod ring;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use live::LiveEvent;
+pub use ring::{Next, Receiver};
+
+use crate::error::{Error, Result};
+use crate::model::{Cursor, Event, KindSet, LoggedEvent, Seq, Topic};
+use ring::Ring;
+
+/// How many events are kept in memory at most: the window that returning readers are served from.
+pub const WINDOW: usize = 8192;
+/// How many bytes of text they may hold.
+const WINDOW_BYTES: usize = 16 << 20;
+/// How many requests may wait for the hub.
+const INBOX: usize = 1024;
+/// After so many events the rings of all topics are trimmed and those without readers dropped.
+const SWEEP: usize = 1024;
+
+/// What the hub's task and its readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    head: Mutex<Cursor>,
+    last_rewrite: AtomicI64,
+}
+
+impl Shared {
+    fn head(&self) -> Cursor {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The handle to the hub's task; the task ends when the last handle is gone.
+#[derive(Clone)]
+pub struct Hub {
+    inbox: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+}
+
+enum Request {
+    Subscribe(Topic, KindSet, oneshot::Sender<(Receiver, Cursor)>),
+    Knows(Cursor, oneshot::Sender<bool>),
+    Publish(Vec<LoggedEvent>, Cursor),
+    Reset(Cursor),
+}
+
+impl Hub {
+    /// Starts the hub's task; its readers have seen everything up to `head`.
+    #[must_use]
+    pub fn start(head: Cursor) -> Self {
+        let shared = Arc::new(Shared { head: Mutex::new(head), last_rewrite: AtomicI64::new(head.seq.0) });
+        let (inbox, requests) = mpsc::channel(INBOX);
+        let desk = Desk::new(Arc::clone(&shared), head);
+        tokio::spawn(desk.work(requests));
+        Self { inbox, shared }
+    }
+
+    /// Follows a topic, waking for these kinds: every event of it above the answered position will
+    /// come, in order, or [`Next::Lagged`].
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` while stopping.
+    pub async fn subscribe(&self, topic: Topic, kinds: KindSet) -> Result<(Receiver, Cursor)> {
+        let (answer, answered) = oneshot::channel();
+        self.inbox.send(Request::Subscribe(topic, kinds, answer)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
+    }
+
+    /// Whether this is a position in the window: then it needs no look at the log.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` while stopping.
+    pub async fn knows(&self, cursor: Cursor) -> Result<bool> {
+        let (answer, answered) = oneshot::channel();
+        self.inbox.send(Request::Knows(cursor, answer)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
+    }
+
+    /// Publishes what follows the last published position, up to `head`.
+    pub async fn publish(&self, events: Vec<LoggedEvent>, head: Cursor) {
+        drop(self.inbox.send(Request::Publish(events, head)).await);
+    }
+
+    /// Forgets the window: the log is another one than it was, or cannot be continued. Every
+    /// reader lags, and the log decides about its cursor.
+    pub async fn reset(&self, head: Cursor) {
+        drop(self.inbox.send(Request::Reset(head)).await);
+    }
+
+    /// Up to where everything has been published.
+    #[must_use]
+    pub fn head(&self) -> Cursor {
+        self.shared.head()
+    }
+
+    /// Whether an object was edited or deleted above this position: what was read from the log
+    /// before may show it as it no longer is.
+    #[must_use]
+    pub fn rewritten_since(&self, seq: Seq) -> bool {
+        self.shared.last_rewrite.load(Ordering::Acquire) > seq.0
+    }
+}
+
+fn stopping() -> Error {
+    Error::Unavailable("the server is stopping; try again".into())
+}
+
+/// The hub's side of the desk: owns every ring.
+struct Desk {
+    shared: Arc<Shared>,
+    rings: HashMap<Topic, Arc<Ring>>,
+    /// The ring of everything: the window that the others are cut from.
+    window: Arc<Ring>,
+    bytes: usize,
+    since_sweep: usize,
+    wakers: Vec<std::task::Waker>,
+}
+
+impl Desk {
+    fn new(shared: Arc<Shared>, head: Cursor) -> Self {
+        let window = Arc::new(Ring::new(head.seq, Vec::new()));
+        let rings = HashMap::from([(Topic::Everything, Arc::clone(&window))]);
+        Self { shared, rings, window, bytes: 0, since_sweep: 0, wakers: Vec::new() }
+    }
+
+    async fn work(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::Subscribe(topic, kinds, answer) => {
+                    let receiver = self.subscribe(topic, kinds);
+                    drop(answer.send((receiver, self.shared.head())));
+                }
+                Request::Knows(cursor, answer) => drop(answer.send(self.knows(cursor))),
+                Request::Publish(events, head) => self.publish(events, head),
+                Request::Reset(head) => self.reset(head),
+            }
+        }
+    }
+
+    fn subscribe(&mut self, topic: Topic, kinds: KindSet) -> Receiver {
+        let window = &self.window;
+        let ring = self.rings.entry(topic).or_insert_with(|| {
+            let (floor, events) = window.copy(|event| topic.has(event));
+            Arc::new(Ring::new(floor, events))
+        });
+        Receiver::new(Arc::clone(ring), Arc::clone(&self.shared), kinds)
+    }
+
+    fn knows(&self, cursor: Cursor) -> bool {
+        cursor == self.shared.head() || self.window.holds(cursor)
+    }
+
+    fn publish(&mut self, events: Vec<LoggedEvent>, head: Cursor) {
+        self.since_sweep += events.len();
+        let mut touched: Vec<Arc<Ring>> = Vec::new();
+        let mut kinds = Vec::with_capacity(events.len());
+        for logged in events {
+            let event = Arc::new(LiveEvent::new(logged));
+            self.rewrite_older(&event);
+            self.bytes += event.weight();
+            kinds.push(event.kind);
+            for ring in self.rings_of(&event) {
+                ring.push(Arc::clone(&event));
+                if !touched.iter().any(|known| Arc::ptr_eq(known, &ring)) {
+                    touched.push(ring);
+                }
+            }
+        }
+        // The head moves only after everything up to it is in the rings: a reader that looks at the
+        // head first and finds its ring empty has really seen everything.
+        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        let kinds = KindSet::of(&kinds);
+        for ring in touched {
+            ring.take_wakers(kinds, &mut self.wakers);
+        }
+        self.wakers.drain(..).for_each(std::task::Waker::wake);
+        self.trim();
+    }
+
+    fn rings_of(&self, event: &Event) -> Vec<Arc<Ring>> {
+        let mut found: Vec<_> = Topic::of(event).filter_map(|topic| self.rings.get(&topic).cloned()).collect();
+        if event.kind.is_channel_wide() {
+            let wide = self.rings.iter().filter(|(topic, _)| matches!(topic, Topic::Message(..)) && topic.has(event));
+            found.extend(wide.map(|(_, ring)| Arc::clone(ring)));
+        }
+        found
+    }
+
+    /// Live events show their object as it is now, as replayed ones do: what is no longer true is
+    /// not delivered to a slow reader after others were told.
+    fn rewrite_older(&self, event: &LiveEvent) {
+        if !event.kind.rewrites() {
+            return;
+        }
+        self.window.each(|older| older.rewritten_by(event));
+        self.shared.last_rewrite.store(event.cursor.seq.0, Ordering::Release);
+    }
+
+    fn trim(&mut self) {
+        while self.window.len() > WINDOW || (self.bytes > WINDOW_BYTES && self.window.len() > 1) {
+            self.bytes -= self.window.pop().map_or(0, |event| event.weight());
+        }
+        if self.since_sweep >= SWEEP {
+            self.since_sweep = 0;
+            let floor = self.window.floor();
+            self.rings.retain(|topic, ring| *topic == Topic::Everything || Arc::strong_count(ring) > 1);
+            self.rings.values().for_each(|ring| ring.trim(floor));
+        }
+    }
+
+    fn reset(&mut self, head: Cursor) {
+        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        let fresh = Self::new(Arc::clone(&self.shared), head);
+        for ring in std::mem::replace(self, fresh).rings.values() {
+            ring.close();
+            ring.take_wakers(KindSet::all(), &mut self.wakers);
+        }
+        self.wakers.drain(..).for_each(std::task::Waker::wake);
+    }
+}
