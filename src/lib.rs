@@ -1,6 +1,7 @@
 //! tidings: a self-hosted live-data server. See ARCHITECTURE.md for the floors of this house.
 
 pub mod auth;
+pub mod board;
 pub mod cli;
 pub mod config;
 pub mod error;

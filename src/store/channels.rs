@@ -147,6 +147,23 @@ pub fn private_ids(db: &mut Db) -> Result<HashSet<ChannelId>> {
     Ok(ids.into_iter().map(ChannelId).collect())
 }
 
+/// Who may read each of these channels, the deleted ones too.
+///
+/// # Errors
+/// Those of the database.
+pub fn visibilities(db: &mut Db, ids: &[ChannelId]) -> Result<Vec<(ChannelId, Visibility)>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(i64, i16)> = channels::table
+        .filter(channels::id.eq_any(ids))
+        .select((channels::id, channels::visibility))
+        .load(db)
+        .map_err(fault)?;
+    Ok(rows.into_iter().filter_map(|(id, code)| Some((ChannelId(id), Visibility::from_code(code)?))).collect())
+}
+
 /// The channels of which somebody is a member.
 ///
 /// # Errors

@@ -192,14 +192,17 @@ pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
     Err(Error::CursorExpired { oldest: oldest(db)? })
 }
 
-/// Reads the next page of a topic behind a cursor.
+/// Reads the next page of a topic behind a cursor, up to a position.
 ///
 /// # Errors
 /// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
-pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor) -> Result<LogPage> {
+pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
     check(db, after)?;
     let head = head(db)?;
-    let reach = Seq(head.seq.0.min(after.seq.0 + REACH));
+    let reach = head.seq.min(up_to).min(Seq(after.seq.0 + REACH));
+    if reach <= after.seq {
+        return Ok(LogPage { events: Vec::new(), end: after, head });
+    }
     let rows = rows(db, topic, kinds, after.seq, reach)?;
     let end = match rows.last() {
         Some(last) if rows.len() as i64 == ROWS => last.cursor(),

@@ -1,0 +1,233 @@
+//! A feed: one subscription's way through the log. It subscribes, reads the log from its cursor up
+//! to what the hub has, then goes on live; when it lags it does the same again. Resume, lag and
+//! restart are this one loop.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::access::Viewer;
+use crate::error::{Error, Result};
+use crate::hub::{Hub, LiveEvent, Next, Receiver};
+use crate::model::{Cursor, EventKind, KindSet, LoggedEvent, MessageId, Seq, Topic};
+use crate::store::{LogPage, Store, log};
+
+/// Which events of a topic somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection {
+    /// What is followed.
+    pub topic: Topic,
+    /// Which kinds are wanted.
+    pub kinds: KindSet,
+    /// Only events of tickets.
+    pub tickets_only: bool,
+    /// Not what the viewer did.
+    pub exclude_own: bool,
+}
+
+/// The kinds after which a bound subscription may have to end, wanted or not.
+const BINDING: KindSet = KindSet::of(&[EventKind::ChannelUpdated, EventKind::ChannelDeleted, EventKind::MessageDeleted]);
+
+impl Selection {
+    fn watched(&self) -> KindSet {
+        match self.topic {
+            Topic::Channel(_) | Topic::Message(..) => self.kinds.with(BINDING),
+            Topic::Everything | Topic::User(_) | Topic::Templates => self.kinds,
+        }
+    }
+
+    fn wants(&self, event: &LiveEvent, viewer: &Viewer) -> bool {
+        self.kinds.contains(event.kind)
+            && (!self.tickets_only || event.ticket)
+            && !(self.exclude_own && event.actor.is_some() && event.actor == viewer.user_id())
+            && !event.is_gone()
+            && viewer.sees(event)
+    }
+
+    /// Whether the event is the end of what the subscription is bound to.
+    fn ends_with(&self, event: &LiveEvent) -> bool {
+        match self.topic {
+            Topic::Channel(_) => event.kind == EventKind::ChannelDeleted,
+            Topic::Message(_, message) => {
+                event.kind == EventKind::ChannelDeleted
+                    || (event.kind == EventKind::MessageDeleted && MessageId(event.object) == message)
+            }
+            Topic::Everything | Topic::User(_) | Topic::Templates => false,
+        }
+    }
+
+    fn permitted(&self, viewer: &Viewer) -> bool {
+        match self.topic {
+            Topic::Channel(channel) | Topic::Message(channel, _) => viewer.reads(channel),
+            Topic::User(user) => viewer.user_id() == Some(user),
+            Topic::Templates => viewer.standing().is_ok(),
+            Topic::Everything => viewer.is_welcome(),
+        }
+    }
+}
+
+/// What a feed yields.
+#[derive(Debug)]
+pub enum Item {
+    /// An event the viewer may see.
+    Event(Arc<LiveEvent>),
+    /// Everything up to here has been yielded: what comes next is live.
+    CaughtUp(Cursor),
+    /// Nothing more will come: the bound object is gone (`None`), or this error.
+    End(Option<Error>),
+}
+
+/// One subscription's reader of the log.
+pub struct Feed {
+    store: Arc<Store>,
+    hub: Hub,
+    viewer: Viewer,
+    selection: Selection,
+    position: Cursor,
+    source: Source,
+    ended: bool,
+    /// The end was found behind an event that had to be yielded first.
+    ending: bool,
+}
+
+enum Source {
+    /// Following the hub; `true` once the reader knows that it is live.
+    Live(Receiver, bool),
+    /// Reading the log, with the receiver that will take over.
+    Reading(Pin<Box<dyn Future<Output = Result<(Receiver, LogPage)>> + Send>>),
+    /// Yielding what was read.
+    Page { receiver: Receiver, events: VecDeque<Arc<LiveEvent>>, end: Cursor, read_at: Seq },
+}
+
+impl Feed {
+    /// A feed behind `position`, which has been checked. `receiver` was subscribed before.
+    pub(super) fn new(
+        store: Arc<Store>,
+        hub: Hub,
+        viewer: Viewer,
+        selection: Selection,
+        position: Cursor,
+        receiver: Receiver,
+    ) -> Self {
+        let source = Source::Live(receiver, false);
+        Self { store, hub, viewer, selection, position, source, ended: false, ending: false }
+    }
+
+    /// The kinds a receiver for this selection must wake for.
+    pub(super) fn kinds(selection: &Selection) -> KindSet {
+        selection.watched()
+    }
+
+    /// Up to where everything has been yielded.
+    pub fn served(&mut self) -> Cursor {
+        if let Source::Live(receiver, _) = &self.source
+            && let Some(head) = receiver.served(self.position.seq)
+            && head.seq > self.position.seq
+        {
+            self.position = head;
+        }
+        self.position
+    }
+
+    /// Whether the viewer may still follow this; when not, the feed has ended.
+    pub fn recheck(&mut self) -> Result<()> {
+        if self.selection.permitted(&self.viewer) {
+            return Ok(());
+        }
+        self.ended = true;
+        Err(Error::Forbidden("you may no longer see this".into()))
+    }
+
+    /// The next item.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Item> {
+        loop {
+            if self.ended {
+                return Poll::Pending;
+            }
+            if self.ending {
+                return self.end(None);
+            }
+            match &mut self.source {
+                Source::Live(receiver, announced) => match receiver.poll_next(self.position.seq, context) {
+                    Poll::Ready(Next::Event(event)) => {
+                        if let Some(item) = self.pass(event) {
+                            return Poll::Ready(item);
+                        }
+                    }
+                    Poll::Ready(Next::Lagged) => self.source = self.read(),
+                    Poll::Pending if *announced => return Poll::Pending,
+                    Poll::Pending => {
+                        *announced = true;
+                        let cursor = self.served();
+                        return Poll::Ready(Item::CaughtUp(cursor));
+                    }
+                },
+                Source::Reading(reading) => match ready!(reading.as_mut().poll(context)) {
+                    Ok((receiver, LogPage { events, end, head })) => {
+                        let events = events.into_iter().map(|logged: LoggedEvent| Arc::new(LiveEvent::new(logged)));
+                        self.source = Source::Page { receiver, events: events.collect(), end, read_at: head.seq };
+                    }
+                    Err(error) => return self.end(Some(error)),
+                },
+                Source::Page { events, read_at, .. } if !events.is_empty() && self.hub.rewritten_since(*read_at) => {
+                    // Something may have been edited or deleted since: its text must not be shown.
+                    self.source = self.read();
+                }
+                Source::Page { events, end, .. } => match events.pop_front() {
+                    Some(event) => {
+                        if let Some(item) = self.pass(event) {
+                            return Poll::Ready(item);
+                        }
+                    }
+                    None => {
+                        self.position = *end;
+                        self.go_live();
+                    }
+                },
+            }
+        }
+    }
+
+    /// Moves past an event; yields it if the viewer wants and may see it.
+    fn pass(&mut self, event: Arc<LiveEvent>) -> Option<Item> {
+        self.position = event.cursor;
+        self.ending = self.selection.ends_with(&event);
+        if self.selection.wants(&event, &self.viewer) {
+            return Some(Item::Event(event));
+        }
+        if !self.selection.permitted(&self.viewer) {
+            self.ended = true;
+            return Some(Item::End(Some(Error::Forbidden("you may no longer see this".into()))));
+        }
+        None
+    }
+
+    fn end(&mut self, error: Option<Error>) -> Poll<Item> {
+        self.ended = true;
+        Poll::Ready(Item::End(error))
+    }
+
+    fn go_live(&mut self) {
+        let reading = Source::Reading(Box::pin(std::future::pending()));
+        if let Source::Page { receiver, .. } = std::mem::replace(&mut self.source, reading) {
+            self.source = Source::Live(receiver, false);
+        }
+    }
+
+    fn read(&self) -> Source {
+        let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
+        let (selection, position) = (self.selection, self.position);
+        Source::Reading(Box::pin(async move {
+            let kinds = selection.watched();
+            let (receiver, head) = hub.subscribe(selection.topic, kinds).await?;
+            // Not further than the hub: the rights are those of its head, and must not be older than
+            // what is yielded.
+            let page = store
+                .read(move |snapshot| log::page(snapshot.db(), selection.topic, kinds, position, head.seq))
+                .await?;
+            Ok((receiver, page))
+        }))
+    }
+}

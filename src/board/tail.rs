@@ -1,0 +1,143 @@
+//! The tail of the log, one per instance: turns what was committed, here or elsewhere, into one
+//! contiguous stream for the hub. Lost wake-ups, other processes and interleavings are healed
+//! here, once per instance, and never once per reader.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::access::Access;
+use crate::error::{Error, Result};
+use crate::hub::{Hub, WINDOW};
+use crate::model::{Cursor, KindSet, LoggedEvent, Seq, Topic};
+use crate::store::{Batch, LogPage, Store, Watch, log};
+
+/// The safety net: how often the log is looked at even if nobody said that it moved.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How far the hub has been told.
+#[derive(Default)]
+pub struct Progress {
+    seq: Mutex<i64>,
+    moved: Condvar,
+}
+
+impl Progress {
+    fn reached(&self, seq: Seq) {
+        *self.seq.lock().unwrap_or_else(PoisonError::into_inner) = seq.0;
+        self.moved.notify_all();
+    }
+
+    /// Blocks this thread until the tail has passed `seq`, or for a second.
+    pub fn wait_for(&self, seq: Seq) {
+        let guard = self.seq.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.moved.wait_timeout_while(guard, Duration::from_secs(1), |reached| *reached < seq.0));
+    }
+}
+
+/// The task's state.
+pub struct Tail {
+    store: Arc<Store>,
+    hub: Hub,
+    access: Arc<Access>,
+    progress: Arc<Progress>,
+    position: Cursor,
+    batches: mpsc::Receiver<Batch>,
+    watch: Watch,
+}
+
+impl Tail {
+    /// Starts the hub a window before the head and reads up to the head, so that clients that come
+    /// back after a restart are served from memory. Then follows the log until aborted.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn start(
+        store: Arc<Store>,
+        access: Arc<Access>,
+        progress: Arc<Progress>,
+        batches: mpsc::Receiver<Batch>,
+    ) -> Result<(Hub, tokio::task::JoinHandle<()>)> {
+        let position = store.read(|snapshot| start(snapshot.db())).await?;
+        let hub = Hub::start(position);
+        let watch = store.watch()?;
+        let mut tail = Self { store, hub: hub.clone(), access, progress, position, batches, watch };
+        tail.catch_up().await?;
+        Ok((hub, tokio::spawn(tail.follow())))
+    }
+
+    async fn follow(mut self) {
+        loop {
+            let moved = tokio::select! {
+                batch = self.batches.recv() => match batch {
+                    Some(batch) => self.take(batch).await,
+                    None => return,
+                },
+                () = self.watch.changed() => self.catch_up().await,
+                () = tokio::time::sleep(POLL) => self.catch_up().await,
+            };
+            if let Err(error) = moved {
+                tracing::warn!(%error, "the log cannot be read; trying again");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    /// An own batch needs no look at the log if it is next.
+    async fn take(&mut self, batch: Batch) -> Result<()> {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
+        let (first, last) = (first.event.cursor, last.event.cursor);
+        if first.seq == self.position.seq.next() {
+            self.advance(batch, last).await
+        } else if last.seq > self.position.seq {
+            self.catch_up().await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<()> {
+        loop {
+            let position = self.position;
+            let page = self
+                .store
+                .read(move |snapshot| log::page(snapshot.db(), Topic::Everything, KindSet::all(), position, Seq(i64::MAX)))
+                .await;
+            match page {
+                Ok(LogPage { end, .. }) if end == position => return Ok(()),
+                Ok(LogPage { events, end, .. }) => self.advance(events, end).await?,
+                Err(Error::CursorExpired { .. }) => return self.start_over().await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn advance(&mut self, events: Vec<LoggedEvent>, end: Cursor) -> Result<()> {
+        self.access.apply(&self.store, events.iter().map(|logged| &logged.event)).await?;
+        self.hub.publish(events, end).await;
+        self.position = end;
+        self.progress.reached(end.seq);
+        Ok(())
+    }
+
+    /// The log does not hold this position any more: a backup was restored, or this instance slept
+    /// for longer than the log is kept. Every reader's cursor is to be checked anew.
+    async fn start_over(&mut self) -> Result<()> {
+        tracing::warn!(position = %self.position, "the log cannot be continued: reading it anew");
+        self.access.reload(&self.store).await?;
+        self.position = self.store.read(|snapshot| log::head(snapshot.db())).await?;
+        self.hub.reset(self.position).await;
+        self.progress.reached(self.position.seq);
+        Ok(())
+    }
+}
+
+fn start(db: &mut crate::store::Db) -> Result<Cursor> {
+    let head = log::head(db)?;
+    let back = Seq(head.seq.0 - i64::try_from(WINDOW).unwrap_or(0));
+    match log::at(db, back)? {
+        Some(cursor) => Ok(cursor),
+        None => log::oldest(db),
+    }
+}
