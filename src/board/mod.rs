@@ -1,9 +1,145 @@
 //! What the board means: the use cases, who may see what, and how changes reach their readers.
+//! It knows no SQL, no GraphQL and no sockets. The use cases block their thread until the change
+//! is on disk: callers run them where that is allowed.
 
 mod access;
+mod accounts;
+mod channels;
+mod comments;
+mod digest;
 mod feed;
+mod follow;
+mod messages;
+mod organizations;
+mod retention;
 mod tail;
+mod templates;
+mod text;
+
+use std::sync::Arc;
 
 pub use access::{Access, Standing, Viewer};
+pub use accounts::{NewUser, Session};
+pub use channels::{ChannelEdit, NewChannel};
+pub use comments::{CommentEdit, NewComment};
 pub use feed::{Feed, Item, Selection};
+pub use follow::{Subject, Wish};
+pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};
+pub use organizations::Assignment;
+pub use retention::Retention;
 pub use tail::{Progress, Tail};
+pub use templates::NewTemplate;
+
+use crate::auth::{Attempts, Budget, Passwords, Tokens};
+use crate::error::{Error, Result};
+use crate::hub::Hub;
+use crate::model::{Cursor, UserId};
+use crate::store::{Change, Store, Tx};
+
+/// The rules of one installation.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Whether strangers may register.
+    pub registration_open: bool,
+    /// Whether readers who are not signed in see public channels.
+    pub anonymous_read: bool,
+    /// The longest title, in characters.
+    pub max_title: usize,
+    /// The longest text, in characters.
+    pub max_content: usize,
+}
+
+/// What the board needs of the sign-in floor.
+pub struct Doorkeepers {
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Issues and checks tokens.
+    pub tokens: Tokens,
+    /// Counts sign-in attempts.
+    pub attempts: Attempts,
+    /// Counts mutations.
+    pub mutations: Budget,
+    /// Counts new rooms.
+    pub rooms: Budget,
+}
+
+/// The board of one instance.
+pub struct Board {
+    store: Arc<Store>,
+    hub: Hub,
+    access: Arc<Access>,
+    progress: Arc<Progress>,
+    keepers: Doorkeepers,
+    rules: Rules,
+}
+
+impl Board {
+    /// Over an open store whose tail feeds the hub.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        hub: Hub,
+        access: Arc<Access>,
+        progress: Arc<Progress>,
+        keepers: Doorkeepers,
+        rules: Rules,
+    ) -> Self {
+        Self { store, hub, access, progress, keepers, rules }
+    }
+
+    /// The store, for reading.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Up to where readers of this instance have been served at most.
+    #[must_use]
+    pub fn head(&self) -> Cursor {
+        self.hub.head()
+    }
+
+    /// Who may do something at all now: a signed-in user within the limit of mutations.
+    fn actor(&self, viewer: &Viewer) -> Result<Arc<Standing>> {
+        let standing = viewer.standing()?;
+        self.keepers.mutations.check(standing.user.id)?;
+        Ok(standing)
+    }
+
+    fn admin(&self, viewer: &Viewer) -> Result<Arc<Standing>> {
+        let standing = self.actor(viewer)?;
+        if standing.rights.admin { Ok(standing) } else { Err(Error::Forbidden("only an admin may do this".into())) }
+    }
+
+    /// Runs a command that changes what somebody may see, and answers when this instance serves
+    /// its readers by the new rights.
+    fn write_access<T: Send + 'static>(
+        &self,
+        mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (made, cursor) = self.store.write(move |tx| {
+            let made = command(tx)?;
+            Ok((made, tx.head()))
+        })?;
+        self.progress.wait_for(cursor);
+        Ok(made)
+    }
+}
+
+/// Refuses a change that was decided upon an older state of the object.
+fn unchanged(now: Cursor, expected: Option<Cursor>) -> Result<()> {
+    match expected {
+        Some(expected) if expected != now => {
+            Err(Error::Conflict("it was changed meanwhile: read it again, then decide".into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells one user's readers that what they may see has changed.
+fn access_changed(tx: &mut Tx<'_>, user: UserId, channel: Option<crate::model::ChannelId>, actor: Option<UserId>) {
+    let change = Change::new(crate::model::EventKind::AccessChanged, user.0, actor).for_user(user);
+    let change = channel.into_iter().fold(change, Change::in_channel);
+    tx.record(change, crate::model::Body::None);
+}
+

@@ -129,6 +129,12 @@ impl<'c> Tx<'c> {
         Cursor { seq: self.head.next(), tag: self.tag }
     }
 
+    /// The position of the last event recorded so far.
+    #[must_use]
+    pub fn head(&self) -> Seq {
+        self.head
+    }
+
     /// Records an event, together with what it shows.
     pub fn record(&mut self, change: Change, body: Body) {
         self.wrote = true;

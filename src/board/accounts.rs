@@ -1,0 +1,212 @@
+//! Accounts and sessions: registering, signing in, and ending sessions.
+
+use std::net::IpAddr;
+
+use super::{Board, Viewer, text};
+use crate::error::{Error, Result};
+use crate::model::{Body, EventKind, Role, Timestamp, User, UserId};
+use crate::store::{Change, Tx, users};
+
+/// The shortest password, in characters.
+const MIN_PASSWORD: usize = 8;
+/// The longest: Argon2 reads all of it, so a stranger must not send a megabyte.
+const MAX_PASSWORD: usize = 1_000;
+/// The longest username, in characters.
+const MAX_USERNAME: usize = 50;
+
+/// Somebody who wants to be a user.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// What they will sign in with.
+    pub username: String,
+    /// What others will read.
+    pub display_name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// A session that was opened or extended.
+#[derive(Clone)]
+pub struct Session {
+    /// The token to send.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Whose it is.
+    pub user: User,
+}
+
+impl Board {
+    /// Registers a user and signs them in.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if registration is closed, `BAD_USER_INPUT`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
+    pub async fn register(&self, from: IpAddr, new: NewUser, password: String) -> Result<Session> {
+        if !self.rules.registration_open {
+            return Err(Error::Forbidden("registration is closed: ask an operator for an account".into()));
+        }
+        self.keepers.attempts.check(from, &new.username)?;
+        let (username, display_name) = names(&new)?;
+        checked_password("password", &password)?;
+        let hash = self.keepers.passwords.hash(password).await?;
+        let user = self.add(username, display_name, hash, Role::Member).await?;
+        self.open(user)
+    }
+
+    /// Adds a user as an operator does.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `CONFLICT` if the name is taken.
+    pub async fn add_user(&self, new: NewUser, password: String) -> Result<User> {
+        let (username, display_name) = names(&new)?;
+        checked_password("password", &password)?;
+        let hash = self.keepers.passwords.hash(password).await?;
+        self.add(username, display_name, hash, new.role).await
+    }
+
+    async fn add(&self, username: String, display_name: String, hash: String, role: Role) -> Result<User> {
+        self.write_async(move |tx| {
+            if users::credentials(tx.read(), &username)?.is_some() {
+                return Err(Error::Conflict(format!("the username {username:?} is taken")));
+            }
+            let now = tx.now();
+            users::insert(tx.write(), &username, &display_name, &hash, role, now)
+        })
+        .await
+    }
+
+    /// Signs somebody in. A wrong name and a wrong password get the same answer, after the same time.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `RATE_LIMITED`.
+    pub async fn login(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
+        self.keepers.attempts.check(from, username)?;
+        let wanted = username.trim().to_lowercase();
+        let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &wanted)).await?;
+        let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
+        let valid = password.len() <= 4 * MAX_PASSWORD && self.keepers.passwords.verify(password, hash).await?;
+        match user.filter(|user| valid && !user.disabled) {
+            Some(user) => self.open(user),
+            None => Err(Error::Unauthenticated("the username or the password is wrong".into())),
+        }
+    }
+
+    /// A new token for the session of this viewer.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`.
+    pub fn refresh(&self, viewer: &Viewer) -> Result<Session> {
+        self.open(viewer.standing()?.user.clone())
+    }
+
+    /// A token for a user, as an operator makes one. Blocks.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub fn token_for(&self, username: &str) -> Result<Session> {
+        let user = self.user_named(username)?;
+        self.open(user)
+    }
+
+    fn open(&self, user: User) -> Result<Session> {
+        let issued = self.keepers.tokens.issue(user.id, user.role, user.token_version, Timestamp::now())?;
+        Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
+    }
+
+    /// Changes the viewer's password; every other session of theirs ends.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `BAD_USER_INPUT`, `RATE_LIMITED`.
+    pub async fn change_password(&self, from: IpAddr, viewer: &Viewer, current: String, new: String) -> Result<Session> {
+        let user = viewer.standing()?.user.clone();
+        self.keepers.attempts.check(from, &user.username)?;
+        checked_password("new", &new)?;
+        let name = user.username.clone();
+        let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &name)).await?;
+        if !self.keepers.passwords.verify(current, found.map(|(_, hash)| hash)).await? {
+            return Err(Error::input("current", "the current password is wrong"));
+        }
+        let hash = self.keepers.passwords.hash(new).await?;
+        let id = user.id;
+        let user = self
+            .write_async(move |tx| {
+                users::set_password_hash(tx.write(), id, &hash)?;
+                end_sessions(tx, id, Some(id), |_| {})
+            })
+            .await?;
+        self.open(user)
+    }
+
+    /// Ends every session of the viewer.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`.
+    pub fn logout_everywhere(&self, viewer: &Viewer) -> Result<()> {
+        let id = viewer.standing()?.user.id;
+        self.write_access(move |tx| end_sessions(tx, id, Some(id), |_| {})).map(drop)
+    }
+
+    /// Disables or enables a user; disabling ends all their sessions. `None` is the operator.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `NOT_FOUND`.
+    pub fn set_disabled(&self, viewer: Option<&Viewer>, user: UserId, disabled: bool) -> Result<User> {
+        let actor = viewer.map(|viewer| self.admin(viewer)).transpose()?.map(|standing| standing.user.id);
+        self.write_access(move |tx| {
+            let known = users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
+            if known.disabled == disabled {
+                return Ok(known);
+            }
+            end_sessions(tx, user, actor, |user| user.disabled = disabled)
+        })
+    }
+
+    /// A user by name. Blocks.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub fn user_named(&self, username: &str) -> Result<User> {
+        let found = users::credentials(self.store.snapshot()?.db(), &username.trim().to_lowercase())?;
+        found.map(|(user, _)| user).ok_or(Error::NotFound("user"))
+    }
+
+    async fn write_async<T: Send + 'static>(
+        &self,
+        command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (store, progress) = (std::sync::Arc::clone(&self.store), std::sync::Arc::clone(&self.progress));
+        let mut command = command;
+        let writing = tokio::task::spawn_blocking(move || {
+            let (made, head) = store.write(move |tx| Ok((command(tx)?, tx.head())))?;
+            progress.wait_for(head);
+            Ok(made)
+        });
+        writing.await.map_err(Error::internal)?
+    }
+}
+
+fn end_sessions(tx: &mut Tx<'_>, id: UserId, actor: Option<UserId>, change: impl Fn(&mut User)) -> Result<User> {
+    let mut user = users::find(tx.read(), id)?.ok_or(Error::NotFound("user"))?;
+    change(&mut user);
+    user.token_version += 1;
+    users::update(tx.write(), &user)?;
+    tx.record(Change::new(EventKind::SessionsEnded, id.0, actor).for_user(id), Body::None);
+    Ok(user)
+}
+
+fn names(new: &NewUser) -> Result<(String, String)> {
+    let username = text::name("username", &new.username.to_lowercase(), MAX_USERNAME)?;
+    if !username.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
+        return Err(Error::input("username", "a username has letters, digits, '.', '_' and '-' only"));
+    }
+    let display_name = text::name("displayName", &new.display_name, MAX_USERNAME * 2)?;
+    Ok((username, display_name))
+}
+
+fn checked_password(field: &'static str, password: &str) -> Result<()> {
+    let length = password.chars().count();
+    if (MIN_PASSWORD..=MAX_PASSWORD).contains(&length) {
+        return Ok(());
+    }
+    Err(Error::input(field, format!("a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")))
+}

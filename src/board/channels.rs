@@ -1,0 +1,164 @@
+//! Making, changing and deleting channels; who is a member.
+
+use std::sync::Arc;
+
+use super::{Board, Viewer, access_changed, text};
+use crate::error::{Error, Result};
+use crate::model::{Body, Channel, ChannelId, EventKind, Rights, UserId, Visibility};
+use crate::store::{Change, Tx, channels, users};
+
+/// The longest description of a channel, in characters.
+const MAX_DESCRIPTION: usize = 2_000;
+
+/// A channel to be made.
+#[derive(Debug, Clone)]
+pub struct NewChannel {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Who may read it; everybody if not said.
+    pub visibility: Option<Visibility>,
+}
+
+/// What to change in a channel; what is `None` stays.
+#[derive(Debug, Clone)]
+pub struct ChannelEdit {
+    /// Which.
+    pub id: ChannelId,
+    /// The name.
+    pub name: Option<String>,
+    /// What it is for; `Some(None)` removes it.
+    pub description: Option<Option<String>>,
+    /// Who may read it.
+    pub visibility: Option<Visibility>,
+}
+
+impl Board {
+    /// Makes a channel; its maker is its owner and first member.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
+    pub fn create_channel(&self, viewer: &Viewer, new: NewChannel) -> Result<Channel> {
+        let owner = self.actor(viewer)?.user.id;
+        self.keepers.rooms.check(owner)?;
+        let name = text::name("name", &new.name, self.rules.max_title)?;
+        let description = text::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
+        let visibility = new.visibility.unwrap_or(Visibility::Public);
+        self.write_access(move |tx| {
+            free(tx, &name)?;
+            let (now, cursor) = (tx.now(), tx.next_cursor());
+            let channel =
+                channels::insert(tx.write(), &name, description.as_deref(), visibility, Some(owner), now, cursor)?;
+            record(tx, EventKind::ChannelAdded, &channel, owner);
+            Ok(channel)
+        })
+    }
+
+    /// Changes a channel.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
+    pub fn update_channel(&self, viewer: &Viewer, edit: ChannelEdit) -> Result<Channel> {
+        let actor = self.actor(viewer)?.user.id;
+        let name = edit.name.as_ref().map(|name| text::name("name", name, self.rules.max_title)).transpose()?;
+        let description = edit
+            .description
+            .as_ref()
+            .map(|description| text::optional("description", description.as_deref(), MAX_DESCRIPTION))
+            .transpose()?;
+        let viewer = viewer.clone();
+        self.write_access(move |tx| {
+            let mut channel = governed(tx, &viewer.rights()?, actor, edit.id)?;
+            if let Some(name) = name.as_ref().filter(|name| **name != channel.name) {
+                free(tx, name)?;
+                channel.name.clone_from(name);
+            }
+            if let Some(description) = &description {
+                channel.description.clone_from(description);
+            }
+            channel.visibility = edit.visibility.unwrap_or(channel.visibility);
+            channel.cursor = tx.next_cursor();
+            channels::update(tx.write(), &channel)?;
+            record(tx, EventKind::ChannelUpdated, &channel, actor);
+            Ok(channel)
+        })
+    }
+
+    /// Deletes a channel and all in it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    pub fn delete_channel(&self, viewer: &Viewer, id: ChannelId) -> Result<ChannelId> {
+        let actor = self.actor(viewer)?.user.id;
+        let viewer = viewer.clone();
+        self.write_access(move |tx| {
+            governed(tx, &viewer.rights()?, actor, id)?;
+            let (now, cursor) = (tx.now(), tx.next_cursor());
+            channels::delete(tx.write(), id, now, cursor)?;
+            tx.record(Change::new(EventKind::ChannelDeleted, id.0, Some(actor)).in_channel(id), Body::None);
+            Ok(id)
+        })
+    }
+
+    /// Makes somebody a member of a channel.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    pub fn add_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
+        let actor = self.actor(viewer)?.user.id;
+        let viewer = viewer.clone();
+        self.write_access(move |tx| {
+            let channel = governed(tx, &viewer.rights()?, actor, id)?;
+            users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
+            if !channels::is_member(tx.read(), id, user)? {
+                channels::add_member(tx.write(), id, user)?;
+                access_changed(tx, user, Some(id), Some(actor));
+            }
+            Ok(channel)
+        })
+    }
+
+    /// Ends somebody's membership; everybody may end their own.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    pub fn remove_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
+        let actor = self.actor(viewer)?.user.id;
+        let viewer = viewer.clone();
+        self.write_access(move |tx| {
+            let rights = viewer.rights()?;
+            let channel = if user == actor { readable(tx, &rights, id)? } else { governed(tx, &rights, actor, id)? };
+            if channels::is_member(tx.read(), id, user)? {
+                channels::remove_member(tx.write(), id, user)?;
+                access_changed(tx, user, Some(id), Some(actor));
+            }
+            Ok(channel)
+        })
+    }
+}
+
+fn readable(tx: &mut Tx<'_>, rights: &Rights, id: ChannelId) -> Result<Channel> {
+    channels::find(tx.read(), rights, id)?.ok_or(Error::NotFound("channel"))
+}
+
+/// The channel, if the actor may change it.
+fn governed(tx: &mut Tx<'_>, rights: &Rights, actor: UserId, id: ChannelId) -> Result<Channel> {
+    let channel = readable(tx, rights, id)?;
+    if rights.admin || channel.owner_id == Some(actor) {
+        return Ok(channel);
+    }
+    Err(Error::Forbidden("only the channel's owner or an admin may do this".into()))
+}
+
+fn free(tx: &mut Tx<'_>, name: &str) -> Result<()> {
+    if channels::name_taken(tx.read(), name)? {
+        return Err(Error::Conflict(format!("there is a channel named {name:?} already")));
+    }
+    Ok(())
+}
+
+fn record(tx: &mut Tx<'_>, kind: EventKind, channel: &Channel, actor: UserId) {
+    let change = Change::new(kind, channel.id.0, Some(actor)).in_channel(channel.id);
+    tx.record(change, Body::Channel(Arc::new(channel.clone())));
+}

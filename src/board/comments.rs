@@ -1,0 +1,122 @@
+//! Writing, changing and deleting comments.
+
+use std::sync::Arc;
+
+use super::{Board, Viewer, digest, text, unchanged};
+use crate::error::{Error, Result};
+use crate::model::{Body, Comment, CommentId, Cursor, EventKind, Message, MessageId, Rights, UserId};
+use crate::store::idempotency::{self, Made};
+use crate::store::{Change, Tx, comments, messages};
+
+/// A comment to be written.
+#[derive(Debug, Clone)]
+pub struct NewComment {
+    /// What it replies to.
+    pub message: MessageId,
+    /// Its text.
+    pub content: String,
+    /// The same key again returns the first result.
+    pub key: Option<String>,
+}
+
+/// A comment's new text.
+#[derive(Debug, Clone)]
+pub struct CommentEdit {
+    /// Which.
+    pub id: CommentId,
+    /// The text.
+    pub content: String,
+    /// Only if the comment is still at this position.
+    pub if_cursor: Option<Cursor>,
+}
+
+impl Board {
+    /// Writes a comment.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `NOT_FOUND` for the message, `CONFLICT` for the key, `RATE_LIMITED`.
+    pub fn create_comment(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
+        let author = self.actor(viewer)?.user.id;
+        let content = text::required("content", &new.content, self.rules.max_content)?;
+        let key = digest::key(new.key.as_deref())?;
+        let digest = digest::of(&["comment", &new.message.to_string(), &content]);
+        let viewer = viewer.clone();
+        self.store.write(move |tx| {
+            let rights = viewer.rights()?;
+            if let Some(key) = &key
+                && let Some((made, kept)) = idempotency::find(tx.read(), author, key)?
+            {
+                digest::same(&kept, &digest)?;
+                let Made::Comment(id) = made else { return Err(Error::internal("a digest of another kind")) };
+                return find(tx, &rights, id).map(|(comment, _)| comment);
+            }
+            let message = messages::find(tx.read(), &rights, new.message)?.ok_or(Error::NotFound("message"))?;
+            let (now, cursor) = (tx.now(), tx.next_cursor());
+            let comment = comments::insert(tx.write(), message.id, &content, author, now, cursor)?;
+            if let Some(key) = &key {
+                idempotency::keep(tx.write(), author, key, &digest, Made::Comment(comment.id))?;
+            }
+            record(tx, EventKind::CommentAdded, &comment, &message, author);
+            Ok(comment)
+        })
+    }
+
+    /// Changes a comment.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT`, `RATE_LIMITED`.
+    pub fn update_comment(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
+        let actor = self.actor(viewer)?.user.id;
+        let content = text::required("content", &edit.content, self.rules.max_content)?;
+        let viewer = viewer.clone();
+        self.store.write(move |tx| {
+            let rights = viewer.rights()?;
+            let (mut comment, message) = find(tx, &rights, edit.id)?;
+            own(&rights, actor, &comment)?;
+            unchanged(comment.cursor, edit.if_cursor)?;
+            comment.content.clone_from(&content);
+            comment.updated_at = tx.now();
+            comment.cursor = tx.next_cursor();
+            comments::update(tx.write(), &comment)?;
+            record(tx, EventKind::CommentUpdated, &comment, &message, actor);
+            Ok(comment)
+        })
+    }
+
+    /// Deletes a comment.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    pub fn delete_comment(&self, viewer: &Viewer, id: CommentId) -> Result<CommentId> {
+        let actor = self.actor(viewer)?.user.id;
+        let viewer = viewer.clone();
+        self.store.write(move |tx| {
+            let rights = viewer.rights()?;
+            let (comment, message) = find(tx, &rights, id)?;
+            own(&rights, actor, &comment)?;
+            comments::delete(tx.write(), id)?;
+            tx.record(Change::new(EventKind::CommentDeleted, id.0, Some(actor)).of_message(&message), Body::None);
+            Ok(id)
+        })
+    }
+}
+
+/// A comment is there for those who may see its message.
+fn find(tx: &mut Tx<'_>, rights: &Rights, id: CommentId) -> Result<(Comment, Message)> {
+    let missing = || Error::NotFound("comment");
+    let comment = comments::by_ids(tx.read(), &[id])?.remove(&id).ok_or_else(missing)?;
+    let message = messages::find(tx.read(), rights, comment.message_id)?.ok_or_else(missing)?;
+    Ok((comment, message))
+}
+
+fn own(rights: &Rights, actor: UserId, comment: &Comment) -> Result<()> {
+    if rights.admin || comment.author_id == actor {
+        return Ok(());
+    }
+    Err(Error::Forbidden("only the author or an admin may change or delete a comment".into()))
+}
+
+fn record(tx: &mut Tx<'_>, kind: EventKind, comment: &Comment, message: &Message, actor: UserId) {
+    let change = Change::new(kind, comment.id.0, Some(actor)).of_message(message);
+    tx.record(change, Body::Comment(Arc::new(comment.clone())));
+}

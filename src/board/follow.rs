@@ -1,0 +1,129 @@
+//! Starting to follow: is the cursor good, is the object there, may the viewer see it?
+
+use std::sync::Arc;
+
+use super::feed::{Feed, Selection};
+use super::{Board, Viewer};
+use crate::error::{Error, Result};
+use crate::model::{ChannelId, Cursor, EventKind, KindSet, MessageId, Rights, Topic};
+use crate::store::{Db, channels, log, messages};
+
+/// What somebody wants to follow, as a client says it: a message is named without its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Everything the viewer may see.
+    Everything,
+    /// A channel.
+    Channel(ChannelId),
+    /// A message, and the channel it must be in if one is named.
+    Message(Option<ChannelId>, MessageId),
+    /// The shared templates.
+    Templates,
+}
+
+/// What somebody wants of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// What to follow.
+    pub subject: Subject,
+    /// Which kinds.
+    pub kinds: KindSet,
+    /// Only events of tickets.
+    pub tickets_only: bool,
+    /// Not what the viewer does.
+    pub exclude_own: bool,
+    /// From where; from now on if not said.
+    pub after: Option<Cursor>,
+}
+
+impl Board {
+    /// Follows something, from a cursor or from now on.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `CURSOR_EXPIRED`, `UNAUTHENTICATED`.
+    pub async fn follow(&self, viewer: &Viewer, wish: Wish) -> Result<Feed> {
+        let rights = viewer.rights()?;
+        let topic = self.topic(wish, rights.clone()).await?;
+        let selection = Selection {
+            topic,
+            kinds: wish.kinds,
+            tickets_only: wish.tickets_only,
+            exclude_own: wish.exclude_own,
+        };
+        // Subscribe first, look second: what happens in between is in the ring.
+        let (receiver, head) = self.hub.subscribe(topic, Feed::kinds(&selection)).await?;
+        let known = match wish.after {
+            Some(after) => self.hub.knows(after).await?,
+            None => true,
+        };
+        let bound = matches!(topic, Topic::Channel(_) | Topic::Message(..));
+        if !known || bound {
+            let unknown = wish.after.filter(|_| !known);
+            self.store
+                .read(move |snapshot| {
+                    unknown.map(|cursor| log::check(snapshot.db(), cursor)).transpose()?;
+                    there(snapshot.db(), &rights, topic, wish.after)
+                })
+                .await?;
+        }
+        let position = wish.after.unwrap_or(head);
+        Ok(Feed::new(Arc::clone(&self.store), self.hub.clone(), viewer.clone(), selection, position, receiver))
+    }
+
+    async fn topic(&self, wish: Wish, rights: Rights) -> Result<Topic> {
+        match wish.subject {
+            Subject::Everything => Ok(Topic::Everything),
+            Subject::Channel(channel) => Ok(Topic::Channel(channel)),
+            Subject::Templates if rights.user.is_some() => Ok(Topic::Templates),
+            Subject::Templates => Err(Error::Unauthenticated("sign in first".into())),
+            Subject::Message(channel, message) => {
+                let place =
+                    self.store.read(move |snapshot| place(snapshot.db(), &rights, message, wish.after)).await?;
+                match (place, channel) {
+                    (Some(place), Some(channel)) if place != channel => Err(Error::NotFound("message")),
+                    (Some(place), _) => Ok(Topic::Message(place, message)),
+                    (None, _) => Err(Error::NotFound("message")),
+                }
+            }
+        }
+    }
+
+    /// Follows what concerns the viewer alone: the end of their sessions, changes of their rights.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` for an anonymous reader.
+    pub async fn follow_own(&self, viewer: &Viewer) -> Result<(crate::hub::Receiver, Cursor)> {
+        let user = viewer.standing()?.user.id;
+        self.hub.subscribe(Topic::User(user), KindSet::of(&[EventKind::AccessChanged, EventKind::SessionsEnded])).await
+    }
+}
+
+/// The channel a message is in, or was in if the log still holds its deletion.
+fn place(db: &mut Db, rights: &Rights, id: MessageId, after: Option<Cursor>) -> Result<Option<ChannelId>> {
+    if let Some(message) = messages::find(db, rights, id)? {
+        return Ok(Some(message.channel_id));
+    }
+    let Some(after) = after else { return Ok(None) };
+    let deletion = log::find(db, EventKind::MessageDeleted, id.0, after.seq)?;
+    let deletion = deletion.filter(|event| rights.in_audience(&event.audience, event.owner));
+    Ok(deletion.and_then(|event| event.channel))
+}
+
+/// Whether the topic is there for the viewer, or was there above the cursor.
+fn there(db: &mut Db, rights: &Rights, topic: Topic, after: Option<Cursor>) -> Result<()> {
+    let channel = match topic {
+        Topic::Channel(channel) | Topic::Message(channel, _) => channel,
+        Topic::Everything | Topic::User(_) | Topic::Templates => return Ok(()),
+    };
+    if channels::find(db, rights, channel)?.is_some() {
+        return Ok(());
+    }
+    let deleted_since = match after {
+        Some(after) => log::find(db, EventKind::ChannelDeleted, channel.0, after.seq)?.is_some(),
+        None => false,
+    };
+    if deleted_since && channels::was_readable(db, rights, channel)? {
+        return Ok(());
+    }
+    Err(Error::NotFound(if matches!(topic, Topic::Channel(_)) { "channel" } else { "message" }))
+}

@@ -1,0 +1,87 @@
+//! Organizations, their locations, and who belongs where.
+
+use super::{Board, Viewer, access_changed, text};
+use crate::error::{Error, Result};
+use crate::model::{Location, LocationId, Organization, OrganizationId, Role, User, UserId};
+use crate::store::{organizations, users};
+
+/// Where a user belongs and what they may do; what is `None` stays.
+#[derive(Debug, Clone, Copy)]
+pub struct Assignment {
+    /// Who.
+    pub user: UserId,
+    /// The organization; `Some(None)` is none.
+    pub organization: Option<Option<OrganizationId>>,
+    /// The location; `Some(None)` is none.
+    pub location: Option<Option<LocationId>>,
+    /// What they may do.
+    pub role: Option<Role>,
+}
+
+impl Board {
+    /// Makes an organization.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `FORBIDDEN`, `CONFLICT` if the name is taken.
+    pub fn create_organization(&self, viewer: &Viewer, name: &str) -> Result<Organization> {
+        self.admin(viewer)?;
+        let name = text::name("name", name, self.rules.max_title)?;
+        self.store.write(move |tx| {
+            if organizations::name_taken(tx.read(), &name)? {
+                return Err(Error::Conflict(format!("there is an organization named {name:?} already")));
+            }
+            organizations::insert(tx.write(), &name)
+        })
+    }
+
+    /// Makes a location of an organization, whose users hear what is for it from now on.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`, `CONFLICT` if the name is taken.
+    pub fn create_location(&self, viewer: &Viewer, organization: OrganizationId, name: &str) -> Result<Location> {
+        let actor = self.admin(viewer)?.user.id;
+        let name = text::name("name", name, self.rules.max_title)?;
+        self.write_access(move |tx| {
+            let locations = organizations::locations_of(tx.read(), &[organization])?.remove(&organization);
+            if organizations::by_ids(tx.read(), &[organization])?.is_empty() {
+                return Err(Error::NotFound("organization"));
+            }
+            if locations.unwrap_or_default().iter().any(|location| location.name == name) {
+                return Err(Error::Conflict(format!("the organization has a location named {name:?} already")));
+            }
+            let users = organizations::user_ids(tx.read(), organization)?;
+            let location = organizations::insert_location(tx.write(), organization, &name)?;
+            for user in users {
+                access_changed(tx, user, None, Some(actor));
+            }
+            Ok(location)
+        })
+    }
+
+    /// Says where a user belongs and what they may do.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`.
+    pub fn assign_user(&self, viewer: &Viewer, assignment: Assignment) -> Result<User> {
+        let actor = self.admin(viewer)?.user.id;
+        self.write_access(move |tx| {
+            let mut user = users::find(tx.read(), assignment.user)?.ok_or(Error::NotFound("user"))?;
+            if let Some(Some(id)) = assignment.organization
+                && organizations::by_ids(tx.read(), &[id])?.is_empty()
+            {
+                return Err(Error::input("organizationId", "no such organization"));
+            }
+            if let Some(Some(id)) = assignment.location
+                && organizations::locations_by_ids(tx.read(), &[id])?.is_empty()
+            {
+                return Err(Error::input("locationId", "no such location"));
+            }
+            user.organization_id = assignment.organization.unwrap_or(user.organization_id);
+            user.location_id = assignment.location.unwrap_or(user.location_id);
+            user.role = assignment.role.unwrap_or(user.role);
+            users::update(tx.write(), &user)?;
+            access_changed(tx, user.id, None, Some(actor));
+            Ok(user)
+        })
+    }
+}
