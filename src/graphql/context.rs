@@ -1,0 +1,247 @@
+//! What the resolvers of one operation share: the viewer, one snapshot, the loaders.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::loaders::Loader;
+use crate::board::{Board, Viewer, Wish};
+use crate::error::{Error, Result};
+use crate::hub::LiveEvent;
+use crate::model::{
+    Channel, ChannelId, Cursor, Location, LocationId, Message, MessageId, Organization, OrganizationId, Rights,
+    Timestamp, User, UserId,
+};
+use crate::store::{Db, Snapshot, channels, messages, organizations, users};
+
+/// The request an operation came with.
+#[derive(Clone)]
+pub struct Caller {
+    /// Who reads.
+    pub viewer: Viewer,
+    /// From where.
+    pub address: IpAddr,
+    /// Where the end of the session is kept, if `refreshToken` is to extend it.
+    pub extends: Option<Arc<Mutex<Option<Timestamp>>>>,
+}
+
+/// What an operation is executed for.
+pub enum Purpose {
+    /// A query or a mutation, on a thread that may block.
+    Answer,
+    /// A subscription is being opened: its resolver says what is wished for.
+    Open(Mutex<Option<Wish>>),
+    /// One item of a subscription is rendered.
+    Render(Delivery),
+}
+
+/// One item of a subscription.
+#[derive(Clone)]
+pub enum Delivery {
+    /// An event.
+    Event(Arc<LiveEvent>),
+    /// Everything up to here has been delivered.
+    Checkpoint(Cursor),
+}
+
+/// The context of one operation.
+pub struct Ctx {
+    board: Arc<Board>,
+    caller: Caller,
+    purpose: Purpose,
+    may_block: bool,
+    snapshot: Mutex<Option<Snapshot>>,
+    used_database: AtomicBool,
+    personal: AtomicBool,
+    /// Users by id.
+    pub users: Loader<UserId, Arc<User>>,
+    /// Channels by id.
+    pub channels: Loader<ChannelId, Arc<Channel>>,
+    /// Messages by id.
+    pub messages: Loader<MessageId, Arc<Message>>,
+    /// Organizations by id.
+    pub organizations: Loader<OrganizationId, Arc<Organization>>,
+    /// Locations by id.
+    pub locations: Loader<LocationId, Arc<Location>>,
+    /// The locations of an organization.
+    pub locations_of: Loader<OrganizationId, Arc<Vec<Location>>>,
+    /// How many comments a message has.
+    pub comment_counts: Loader<MessageId, i64>,
+}
+
+impl juniper::Context for Ctx {}
+
+impl Ctx {
+    /// For one operation; `may_block` says whether this thread may wait for the database.
+    #[must_use]
+    pub fn new(board: Arc<Board>, caller: Caller, purpose: Purpose, may_block: bool) -> Self {
+        Self {
+            board,
+            caller,
+            purpose,
+            may_block,
+            snapshot: Mutex::new(None),
+            used_database: AtomicBool::new(false),
+            personal: AtomicBool::new(false),
+            users: Loader::default(),
+            channels: Loader::default(),
+            messages: Loader::default(),
+            organizations: Loader::default(),
+            locations: Loader::default(),
+            locations_of: Loader::default(),
+            comment_counts: Loader::default(),
+        }
+    }
+
+    /// The board.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// The request's address.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.caller.address
+    }
+
+    /// What the operation is executed for.
+    #[must_use]
+    pub fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+
+    /// Who reads. Whoever asks makes the rendering one of this viewer alone.
+    #[must_use]
+    pub fn viewer(&self) -> &Viewer {
+        self.personal.store(true, Ordering::Relaxed);
+        &self.caller.viewer
+    }
+
+    /// The viewer's rights; makes the rendering personal, too.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the session has ended.
+    pub fn rights(&self) -> Result<Rights> {
+        self.viewer().rights()
+    }
+
+    /// Refuses anonymous readers. Renderings are shared among the signed-in and among the
+    /// anonymous, so this alone does not make one personal.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`.
+    pub fn signed_in(&self) -> Result<()> {
+        self.caller.viewer.standing().map(drop)
+    }
+
+    /// Whether what was rendered depends on who the viewer is.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.personal.load(Ordering::Relaxed)
+    }
+
+    /// Whether the database was needed.
+    #[must_use]
+    pub fn used_database(&self) -> bool {
+        self.used_database.load(Ordering::Relaxed)
+    }
+
+    /// Extends the session of the socket this operation came by.
+    pub fn extend_session(&self, until: Timestamp) {
+        if let Some(end) = &self.caller.extends {
+            *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+    }
+
+    /// Reads from the operation's snapshot.
+    ///
+    /// # Errors
+    /// Those of `read`; `UNAVAILABLE` if no snapshot can be had.
+    pub fn read<T>(&self, read: impl FnOnce(&mut Db) -> Result<T>) -> Result<T> {
+        self.used_database.store(true, Ordering::Relaxed);
+        if !self.may_block {
+            return Err(Error::internal("this rendering needs the database"));
+        }
+        let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = match &mut *snapshot {
+            Some(snapshot) => snapshot,
+            none => none.insert(self.board.store().snapshot()?),
+        };
+        read(snapshot.db())
+    }
+
+    /// Something was written: what is read from now on must know of it.
+    pub fn wrote(&self) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.users.clear();
+        self.channels.clear();
+        self.messages.clear();
+        self.organizations.clear();
+        self.locations.clear();
+        self.locations_of.clear();
+        self.comment_counts.clear();
+    }
+
+    /// A user by id.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
+        self.users.get(id, |ids| self.read(|db| Ok(shared(users::by_ids(db, ids)?))))
+    }
+
+    /// A channel by id, whoever may read it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn channel(&self, id: ChannelId) -> Result<Option<Arc<Channel>>> {
+        self.channels.get(id, |ids| self.read(|db| Ok(shared(channels::by_ids(db, ids)?))))
+    }
+
+    /// A message by id, whoever may see it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn message(&self, id: MessageId) -> Result<Option<Arc<Message>>> {
+        self.messages.get(id, |ids| self.read(|db| Ok(shared(messages::by_ids(db, ids)?))))
+    }
+
+    /// An organization by id.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>> {
+        self.organizations.get(id, |ids| self.read(|db| Ok(shared(organizations::by_ids(db, ids)?))))
+    }
+
+    /// A location by id.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn location(&self, id: LocationId) -> Result<Option<Arc<Location>>> {
+        self.locations.get(id, |ids| self.read(|db| Ok(shared(organizations::locations_by_ids(db, ids)?))))
+    }
+
+    /// The locations of an organization, by name.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn locations_of(&self, id: OrganizationId) -> Result<Arc<Vec<Location>>> {
+        let found =
+            self.locations_of.get(id, |ids| self.read(|db| Ok(shared(organizations::locations_of(db, ids)?))))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// How many comments a message has.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn comment_count(&self, id: MessageId) -> Result<i64> {
+        Ok(self.comment_counts.get(id, |ids| self.read(|db| messages::comment_counts(db, ids)))?.unwrap_or(0))
+    }
+}
+
+fn shared<K: Eq + std::hash::Hash, V>(found: std::collections::HashMap<K, V>) -> std::collections::HashMap<K, Arc<V>> {
+    found.into_iter().map(|(key, value)| (key, Arc::new(value))).collect()
+}
