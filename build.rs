@@ -63,9 +63,8 @@ fn newest(paths: &[PathBuf]) -> io::Result<SystemTime> {
     for path in paths {
         newest = newest.max(path.metadata()?.modified()?);
         if path.is_dir() {
-            let inside: Vec<_> = fs::read_dir(path)?
-                .map(|entry| entry.map(|entry| entry.path()))
-                .collect::<io::Result<_>>()?;
+            let inside: Vec<_> =
+                fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
             newest = newest.max(self::newest(&inside)?);
         }
     }
@@ -88,31 +87,20 @@ fn build_pages(root: &Path, manifest: &Path, newest_source: SystemTime) -> Resul
     }
     call("node", &["build.mjs"], root)?;
     // Cargo runs this script again when a file named above is newer than the last run, which has only just begun.
-    File::options()
-        .write(true)
-        .open(manifest)?
-        .set_modified(newest_source)?;
+    File::options().write(true).open(manifest)?.set_modified(newest_source)?;
     Ok(())
 }
 
 fn is_fresh(made: &Path, source: SystemTime) -> bool {
-    made.metadata()
-        .and_then(|metadata| metadata.modified())
-        .is_ok_and(|modified| modified >= source)
+    made.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|modified| modified >= source)
 }
 
 fn call(program: &str, arguments: &[&str], directory: &Path) -> Result<()> {
     let command = format!("`{program} {}`", arguments.join(" "));
-    let output = match Command::new(program)
-        .args(arguments)
-        .current_dir(directory)
-        .output()
-    {
+    let output = match Command::new(program).args(arguments).current_dir(directory).output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(
-                format!("{program} was not found; install Node.js 20 or newer with npm").into(),
-            );
+            return Err(format!("{program} was not found; install Node.js 20 or newer with npm").into());
         }
         Err(error) => return Err(format!("{command} did not start: {error}").into()),
     };
@@ -142,13 +130,8 @@ fn table(dist: &Path, manifest: &str) -> Result<String> {
     };
     let mut table = String::from("static ASSETS: &[Asset] = &[\n");
     for line in manifest.lines() {
-        let [path, content_type, hash, caching, file, gzip, brotli] =
-            line.split('\t').collect::<Vec<_>>()[..]
-        else {
-            return Err(format!(
-                "static/dist/manifest.tsv has a line that is not understood: {line}"
-            )
-            .into());
+        let [path, content_type, hash, caching, file, gzip, brotli] = line.split('\t').collect::<Vec<_>>()[..] else {
+            return Err(format!("static/dist/manifest.tsv has a line that is not understood: {line}").into());
         };
         writeln!(
             table,

@@ -5,6 +5,7 @@ pub mod board;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod graphql;
 pub mod hub;
 pub mod model;
 pub mod store;

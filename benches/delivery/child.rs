@@ -44,10 +44,7 @@ impl Child {
             .stderr(errors)
             .spawn()
             .map_err(|error| format!("starting {program:?} through setpriv: {error}"))?;
-        let mut child = Self {
-            process,
-            address: SocketAddr::from(([0, 0, 0, 0], 0)),
-        };
+        let mut child = Self { process, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
         child.address = child.announced(log)?;
         Ok(child)
     }
@@ -69,9 +66,7 @@ impl Child {
             }
             let ended = self.process.try_wait().map_err(|error| error.to_string())?;
             if ended.is_some() || started.elapsed() > START {
-                return Err(format!(
-                    "the server did not say where it listens ({ended:?}); it said:\n{text}"
-                ));
+                return Err(format!("the server did not say where it listens ({ended:?}); it said:\n{text}"));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -89,11 +84,6 @@ impl Drop for Child {
 /// The loopback address in a line such as `listening on http://127.0.0.1:4321`, whatever is around it.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let start = line.find("127.0.0.1:")?;
-    let end = line[start + 10..]
-        .find(|next: char| !next.is_ascii_digit())
-        .map_or(line.len(), |end| start + 10 + end);
-    line[start..end]
-        .parse()
-        .ok()
-        .filter(|address: &SocketAddr| address.port() != 0)
+    let end = line[start + 10..].find(|next: char| !next.is_ascii_digit()).map_or(line.len(), |end| start + 10 + end);
+    line[start..end].parse().ok().filter(|address: &SocketAddr| address.port() != 0)
 }

@@ -26,9 +26,7 @@ const OURS: Option<&str> = option_env!("CARGO_BIN_EXE_tidings");
 impl Contestant {
     pub fn all() -> Vec<Self> {
         let ours = OURS.map(|_| Self::Ours);
-        ours.into_iter()
-            .chain([Self::Stock, Self::KernelLone, Self::KernelCoalesced])
-            .collect()
+        ours.into_iter().chain([Self::Stock, Self::KernelLone, Self::KernelCoalesced]).collect()
     }
 
     /// Its name on the command line; for all but ours also the role that runs it.
@@ -62,12 +60,7 @@ impl Contestant {
         }
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let child = Child::start(&[&own.to_string_lossy(), self.role()], &[], &log)?;
-        Ok(Server {
-            child,
-            token: None,
-            channel: "1".to_owned(),
-            _home: home,
-        })
+        Ok(Server { child, token: None, channel: "1".to_owned(), _home: home })
     }
 }
 
@@ -75,10 +68,7 @@ impl Contestant {
 fn settings(home: &Path) -> [(&'static str, String); 4] {
     [
         ("TIDINGS_LISTEN", "127.0.0.1:0".to_owned()),
-        (
-            "DATABASE_URL",
-            format!("sqlite://{}/bench.db", home.display()),
-        ),
+        ("DATABASE_URL", format!("sqlite://{}/bench.db", home.display())),
         ("TIDINGS_LOG", "info".to_owned()),
         ("TIDINGS_MUTATIONS_PER_SECOND", "0".to_owned()),
     ]
@@ -87,38 +77,22 @@ fn settings(home: &Path) -> [(&'static str, String); 4] {
 /// A user and a public channel in it.
 async fn prepared(child: Child, home: TempDir) -> Outcome<Server> {
     const REGISTER: &str = r#"{"query":"mutation { register(input: { username: \"bench\", password: \"a long bench password\", displayName: \"Bench\" }) { token } }"}"#;
-    const CREATE: &str = r#"{"query":"mutation { createChannel(input: { name: \"bench\", visibility: PUBLIC }) { id } }"}"#;
-    let registered = answer(
-        &mut Connection::open(child.address(), None).await?,
-        REGISTER,
-    )
-    .await?;
+    const CREATE: &str =
+        r#"{"query":"mutation { createChannel(input: { name: \"bench\", visibility: PUBLIC }) { id } }"}"#;
+    let registered = answer(&mut Connection::open(child.address(), None).await?, REGISTER).await?;
     let token = text(&registered["register"]["token"])?;
-    let created = answer(
-        &mut Connection::open(child.address(), Some(&token)).await?,
-        CREATE,
-    )
-    .await?;
+    let created = answer(&mut Connection::open(child.address(), Some(&token)).await?, CREATE).await?;
     let channel = text(&created["createChannel"]["id"])?;
-    Ok(Server {
-        child,
-        token: Some(token),
-        channel,
-        _home: home,
-    })
+    Ok(Server { child, token: Some(token), channel, _home: home })
 }
 
 async fn answer(connection: &mut Connection, body: &str) -> Outcome<Value> {
-    let answer: Value =
-        serde_json::from_str(connection.post(body).await?).map_err(|error| error.to_string())?;
+    let answer: Value = serde_json::from_str(connection.post(body).await?).map_err(|error| error.to_string())?;
     Ok(answer["data"].clone())
 }
 
 fn text(value: &Value) -> Outcome<String> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| format!("expected a string, got {value}"))
+    value.as_str().map(str::to_owned).ok_or_else(|| format!("expected a string, got {value}"))
 }
 
 /// A server that is ready for subscribers and publishers. Dropping it ends it and removes its files.

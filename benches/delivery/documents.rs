@@ -1,15 +1,13 @@
 //! What is said to every server, word for word the same: the GraphQL documents and the text of message n.
 
 /// The document every subscriber runs.
-pub const SUBSCRIPTION: &str =
-    "subscription { messageAdded { id title content authorId createdAt } }";
+pub const SUBSCRIPTION: &str = "subscription { messageAdded { id title content authorId createdAt } }";
 /// The fields each delivery must have.
 pub const FIELDS: [&str; 5] = ["id", "title", "content", "authorId", "createdAt"];
 /// Characters of `content`.
 pub const CONTENT: usize = 128;
 
-const MUTATION: &str =
-    "mutation($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
+const MUTATION: &str = "mutation($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
 const QUERY: &str = "{ messages(first: 20) { nodes { id title content authorId createdAt } } }";
 /// Digits at the head of `content` that carry the message's number.
 const DIGITS: usize = 10;
@@ -45,9 +43,7 @@ pub fn read() -> String {
 pub fn connection_init(token: Option<&str>) -> String {
     match token {
         Some(token) => {
-            format!(
-                r#"{{"type":"connection_init","payload":{{"authorization":"Bearer {token}"}}}}"#
-            )
+            format!(r#"{{"type":"connection_init","payload":{{"authorization":"Bearer {token}"}}}}"#)
         }
         None => r#"{"type":"connection_init"}"#.to_owned(),
     }

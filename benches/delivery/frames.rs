@@ -43,11 +43,7 @@ pub fn first(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
         header += 4;
     }
     let whole = bytes.get(header..header + size);
-    Ok(whole.map(|payload| Frame {
-        opcode: start & 0x0f,
-        payload,
-        length: header + size,
-    }))
+    Ok(whole.map(|payload| Frame { opcode: start & 0x0f, payload, length: header + size }))
 }
 
 /// A client's frame. Its mask is all zeros, which is a mask like any other and leaves the payload readable for

@@ -21,24 +21,14 @@ pub struct Connection {
 
 impl Connection {
     pub async fn open(address: SocketAddr, token: Option<&str>) -> Outcome<Self> {
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(|error| format!("connect {address}: {error}"))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| error.to_string())?;
-        let authorization = token
-            .map(|token| format!("Authorization: Bearer {token}\r\n"))
-            .unwrap_or_default();
+        let stream = TcpStream::connect(address).await.map_err(|error| format!("connect {address}: {error}"))?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let head = format!(
             "POST /graphql HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
              Accept: application/json\r\n{authorization}Content-Length: "
         );
-        Ok(Self {
-            stream,
-            head,
-            answer: Vec::with_capacity(16 * 1024),
-        })
+        Ok(Self { stream, head, answer: Vec::with_capacity(16 * 1024) })
     }
 
     /// Runs one operation.
@@ -47,10 +37,7 @@ impl Connection {
     /// Anything but a `200` whose body has no `errors`.
     pub async fn post(&mut self, body: &str) -> Outcome<&str> {
         let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
-        self.stream
-            .write_all(request.as_bytes())
-            .await
-            .map_err(|error| format!("publishing: {error}"))?;
+        self.stream.write_all(request.as_bytes()).await.map_err(|error| format!("publishing: {error}"))?;
         let start = self.receive().await?;
         let (head, body) = self.answer.split_at(start);
         let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
@@ -64,11 +51,7 @@ impl Connection {
     async fn receive(&mut self) -> Outcome<usize> {
         self.answer.clear();
         loop {
-            let count = self
-                .stream
-                .read_buf(&mut self.answer)
-                .await
-                .map_err(|error| error.to_string())?;
+            let count = self.stream.read_buf(&mut self.answer).await.map_err(|error| error.to_string())?;
             if count == 0 {
                 return Err("the server closed a publishing connection".to_owned());
             }

@@ -54,13 +54,8 @@ pub fn run(writes: Writes) -> Outcome<()> {
             vec![message(0, &documents::content(0)); 20].join(",")
         )),
     });
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    LocalSet::new()
-        .block_on(&runtime, reference.serve())
-        .map_err(|error| error.to_string())
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    LocalSet::new().block_on(&runtime, reference.serve()).map_err(|error| error.to_string())
 }
 
 /// Ends this process when whoever started it is gone.
@@ -118,10 +113,8 @@ impl Reference {
         let content = rest.get(..documents::CONTENT).ok_or("a short message")?;
         let id = self.published.get() + 1;
         self.published.set(id);
-        let payload = format!(
-            r#"{{"type":"next","id":"1","payload":{{"data":{{"messageAdded":{}}}}}}}"#,
-            message(id, content)
-        );
+        let payload =
+            format!(r#"{{"type":"next","id":"1","payload":{{"data":{{"messageAdded":{}}}}}}}"#, message(id, content));
         let frame = frames::from_server(TEXT, payload.as_bytes());
         match self.writes {
             Writes::OnePerDelivery => self.write(&frame),
@@ -130,9 +123,7 @@ impl Reference {
                 self.due.notify_one();
             }
         }
-        Ok(response(&format!(
-            r#"{{"data":{{"createMessage":{{"id":"{id}"}}}}}}"#
-        )))
+        Ok(response(&format!(r#"{{"data":{{"createMessage":{{"id":"{id}"}}}}}}"#)))
     }
 
     async fn deliver_pending(self: Rc<Self>) {
@@ -166,20 +157,13 @@ impl Reference {
         let mut received = Vec::new();
         while stream.read_buf(&mut received).await? > 0 {
             while let Some(frame) = frames::first(&received)? {
-                let (length, text) = (
-                    frame.length,
-                    String::from_utf8_lossy(frame.payload).into_owned(),
-                );
+                let (length, text) = (frame.length, String::from_utf8_lossy(frame.payload).into_owned());
                 received.drain(..length);
                 if text.contains("connection_init") {
-                    stream
-                        .write_all(&frames::from_server(TEXT, br#"{"type":"connection_ack"}"#))
-                        .await?;
+                    stream.write_all(&frames::from_server(TEXT, br#"{"type":"connection_ack"}"#)).await?;
                 }
                 if text.contains(r#""ping""#) {
-                    stream
-                        .write_all(&frames::from_server(TEXT, br#"{"type":"pong"}"#))
-                        .await?;
+                    stream.write_all(&frames::from_server(TEXT, br#"{"type":"pong"}"#)).await?;
                     self.sockets.borrow_mut().push(stream.into_std()?);
                     return Ok(());
                 }
@@ -196,9 +180,6 @@ fn message(id: u64, content: &str) -> String {
 }
 
 fn response(body: &str) -> Vec<u8> {
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
 }

@@ -46,12 +46,8 @@ struct Event {
 impl Ledger {
     /// Starts over for `subscribers`, with messages numbered from 0 and published on `lanes` connections.
     pub fn expect(&self, subscribers: usize, lanes: u64) {
-        *self.stage.borrow_mut() = Stage {
-            lanes,
-            next: (0..lanes).collect(),
-            positions: vec![0; subscribers],
-            ..Stage::default()
-        };
+        *self.stage.borrow_mut() =
+            Stage { lanes, next: (0..lanes).collect(), positions: vec![0; subscribers], ..Stage::default() };
     }
 
     /// Starts over for a message that may miss those who are still subscribing.
@@ -71,11 +67,7 @@ impl Ledger {
         stage.receive(subscriber, payload)?;
         let count = stage.positions.len();
         let before = stage.complete;
-        while stage
-            .events
-            .get(stage.complete)
-            .is_some_and(|event| event.reached == count)
-        {
+        while stage.events.get(stage.complete).is_some_and(|event| event.reached == count) {
             let complete = stage.complete;
             let event = &mut stage.events[complete];
             event.completed = Instant::now();
@@ -126,11 +118,7 @@ impl Ledger {
     pub fn missing(&self) -> String {
         let stage = self.stage.borrow();
         let known = stage.events.len();
-        let behind = stage
-            .positions
-            .iter()
-            .filter(|position| **position < known)
-            .count();
+        let behind = stage.positions.iter().filter(|position| **position < known).count();
         format!(
             "{} messages at all {} subscribers, {known} seen by some, {behind} subscribers behind",
             stage.complete,
@@ -146,10 +134,7 @@ impl Stage {
         {
             return Ok(());
         }
-        let position = *self
-            .positions
-            .get(subscriber)
-            .ok_or("a delivery before anything was published")?;
+        let position = *self.positions.get(subscriber).ok_or("a delivery before anything was published")?;
         match self.events.get_mut(position) {
             Some(event) => {
                 if event.payload != payload && number_of(payload)? != event.number {
@@ -164,12 +149,7 @@ impl Stage {
             None => {
                 let number = number_of(payload)?;
                 self.admit(number)?;
-                self.events.push(Event {
-                    number,
-                    payload: payload.to_vec(),
-                    reached: 1,
-                    completed: Instant::now(),
-                });
+                self.events.push(Event { number, payload: payload.to_vec(), reached: 1, completed: Instant::now() });
             }
         }
         self.positions[subscriber] += 1;
@@ -180,10 +160,7 @@ impl Stage {
     fn admit(&mut self, number: u64) -> Outcome<()> {
         let lane = usize::try_from(number % self.lanes).map_err(|error| error.to_string())?;
         if self.next[lane] != number {
-            return Err(format!(
-                "message {number} before {}: lost, repeated or out of order",
-                self.next[lane]
-            ));
+            return Err(format!("message {number} before {}: lost, repeated or out of order", self.next[lane]));
         }
         self.next[lane] += self.lanes;
         Ok(())
@@ -199,8 +176,5 @@ fn number_of(payload: &[u8]) -> Outcome<u64> {
         && frame["id"] == "1"
         && frame["payload"]["errors"].is_null()
         && FIELDS.iter().all(|field| message[*field].is_string());
-    whole
-        .then(|| message["content"].as_str().and_then(number_in))
-        .flatten()
-        .ok_or_else(wrong)
+    whole.then(|| message["content"].as_str().and_then(number_in)).flatten().ok_or_else(wrong)
 }

@@ -26,8 +26,7 @@ impl Machine {
         Ok(Self {
             date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
-            cores: fs::read_to_string("/proc/cpuinfo")
-                .map_or(0, |text| text.matches("model name").count()),
+            cores: fs::read_to_string("/proc/cpuinfo").map_or(0, |text| text.matches("model name").count()),
             kernel: said("uname", &["-srm"]),
             memory: field("/proc/meminfo", "MemTotal")
                 .and_then(|total| total.trim_end_matches(" kB").parse::<u64>().ok())
@@ -44,16 +43,9 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pinned = if measure::pinned() {
-            "servers and generator pinned apart"
-        } else {
-            "nothing pinned: one core only"
-        };
-        writeln!(
-            out,
-            "- Machine: {}, {} cores ({pinned}), {} GiB of memory",
-            self.processor, self.cores, self.memory
-        )?;
+        let pinned =
+            if measure::pinned() { "servers and generator pinned apart" } else { "nothing pinned: one core only" };
+        writeln!(out, "- Machine: {}, {} cores ({pinned}), {} GiB of memory", self.processor, self.cores, self.memory)?;
         writeln!(
             out,
             "- Kernel: {}; a small write and `fdatasync` in the temporary directory takes {:.2} ms",
@@ -70,22 +62,15 @@ impl fmt::Display for Machine {
 
 /// What a command prints, or `unknown`.
 fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .ok()
-        .filter(|output| output.status.success());
-    output.map_or("unknown".to_owned(), |output| {
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    })
+    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success());
+    output.map_or("unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The first `name: value` of a file in `/proc`.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
-    line.split_once(':')
-        .map(|(_, value)| value.trim().to_owned())
+    line.split_once(':').map(|(_, value)| value.trim().to_owned())
 }
 
 fn sync_time() -> std::io::Result<f64> {

@@ -29,30 +29,20 @@ pub fn settle(sockets: usize) -> Outcome<()> {
     }
     let hard = open_files().ok_or("no limit on open files in /proc/self/limits")?;
     if hard < sockets as u64 + SPARE_FILES {
-        return Err(format!(
-            "{sockets} connections, but only {hard} open files are allowed: raise `ulimit -Hn`"
-        ));
+        return Err(format!("{sockets} connections, but only {hard} open files are allowed: raise `ulimit -Hn`"));
     }
-    run(
-        "prlimit",
-        &["--pid", &own, &format!("--nofile={hard}:{hard}")],
-    )
+    run("prlimit", &["--pid", &own, &format!("--nofile={hard}:{hard}")])
 }
 
 /// The most files this process may open.
 fn open_files() -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn run(program: &str, arguments: &[&str]) -> Outcome<()> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .map_err(|error| format!("{program}: {error}"))?;
+    let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     output
         .status
         .success()
@@ -78,33 +68,18 @@ impl Cpu {
             let Ok(text) = fs::read_to_string(path.join("schedstat")) else {
                 continue;
             };
-            let used = text
-                .split_whitespace()
-                .next()
-                .and_then(|used| used.parse().ok())
-                .unwrap_or(0);
+            let used = text.split_whitespace().next().and_then(|used| used.parse().ok()).unwrap_or(0);
             threads.insert(path.to_string_lossy().into_owned(), used);
         }
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).map_err(gone)?;
-        let fields = stat
-            .rsplit_once(')')
-            .map(|(_, fields)| fields)
-            .unwrap_or_default();
-        let process = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|ticks| ticks.parse::<u64>().ok())
-            .sum();
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+        let process = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         Ok(Self { threads, process })
     }
 
     /// Nanoseconds used since `earlier`: exact, unless a thread ended meanwhile; then to a tick.
     pub fn since(&self, earlier: &Self) -> f64 {
-        let all_alive = earlier
-            .threads
-            .keys()
-            .all(|thread| self.threads.contains_key(thread));
+        let all_alive = earlier.threads.keys().all(|thread| self.threads.contains_key(thread));
         let nanoseconds = if all_alive {
             self.threads.values().sum::<u64>() - earlier.threads.values().sum::<u64>()
         } else {
@@ -116,8 +91,7 @@ impl Cpu {
 
 /// Resident memory of a process in bytes. From `smaps_rollup`, because the counters in `status` lag.
 pub fn resident(process: u32) -> Outcome<f64> {
-    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))
-        .map_err(|error| error.to_string())?;
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).map_err(|error| error.to_string())?;
     text.lines()
         .find_map(|line| line.strip_prefix("Rss:"))
         .and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())

@@ -50,11 +50,7 @@ impl Options {
     }
 
     fn sized(quick: bool) -> Self {
-        let (rounds, streamed, lone, requests) = if quick {
-            (3, 400, 100, 2_000)
-        } else {
-            (5, 1_600, 400, 8_000)
-        };
+        let (rounds, streamed, lone, requests) = if quick { (3, 400, 100, 2_000) } else { (5, 1_600, 400, 8_000) };
         Self {
             quick,
             rounds,
@@ -69,10 +65,7 @@ impl Options {
 }
 
 fn number(text: &str) -> Outcome<usize> {
-    text.parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| USAGE.to_owned())
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| USAGE.to_owned())
 }
 
 fn named(list: &str) -> Outcome<Vec<Contestant>> {

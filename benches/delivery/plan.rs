@@ -37,10 +37,7 @@ const BURST: u64 = 40;
 pub fn run(options: &Options) -> Outcome<()> {
     measure::settle(options.idle.max(options.subscribers))?;
     let machine = Machine::describe()?;
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let local = LocalSet::new();
     local.spawn_local(stay_awake());
     let report = local.block_on(&runtime, all(options, machine))?;
@@ -63,22 +60,13 @@ async fn all(options: &Options, machine: Machine) -> Outcome<Report> {
     let mut report = Report::new(options.clone(), machine);
     for round in 1..=options.rounds {
         for &contestant in &options.contestants {
-            let turn = turn(contestant, options)
-                .await
-                .map_err(|why| format!("{}: {why}", contestant.name()))?;
-            eprintln!(
-                "round {round} of {}, {}: {}",
-                options.rounds,
-                contestant.role(),
-                turn.line()
-            );
+            let turn = turn(contestant, options).await.map_err(|why| format!("{}: {why}", contestant.name()))?;
+            eprintln!("round {round} of {}, {}: {}", options.rounds, contestant.role(), turn.line());
             report.turns.push((contestant, turn));
         }
     }
     for &contestant in &options.contestants {
-        let memory = memory(contestant, options)
-            .await
-            .map_err(|why| format!("{}: {why}", contestant.name()))?;
+        let memory = memory(contestant, options).await.map_err(|why| format!("{}: {why}", contestant.name()))?;
         eprintln!("memory, {}: {}", contestant.role(), memory.line());
         report.memory.push((contestant, memory));
     }
@@ -92,36 +80,12 @@ async fn turn(contestant: Contestant, options: &Options) -> Outcome<Turn> {
     let publish = |number| documents::publish(server.channel(), number);
     // The first requests pay for code and caches being cold.
     publish::requests(&server, CONNECTIONS, count / 10, publish).await?;
-    let mutation = cost(
-        &server,
-        count,
-        publish::requests(&server, CONNECTIONS, count, publish),
-    )
-    .await?
-    .0;
-    let query = cost(
-        &server,
-        count,
-        publish::requests(&server, CONNECTIONS, count, |_| documents::read()),
-    )
-    .await?
-    .0;
-    let streamed_mutation = cost(
-        &server,
-        count,
-        publish::requests(&server, LANES, count, publish),
-    )
-    .await?
-    .0;
+    let mutation = cost(&server, count, publish::requests(&server, CONNECTIONS, count, publish)).await?.0;
+    let query = cost(&server, count, publish::requests(&server, CONNECTIONS, count, |_| documents::read())).await?.0;
+    let streamed_mutation = cost(&server, count, publish::requests(&server, LANES, count, publish)).await?.0;
     // One at a time waits for a disk sync each, so fewer of them.
     let count = count / 4;
-    let lone_mutation = cost(
-        &server,
-        count,
-        publish::requests(&server, 1, count, publish),
-    )
-    .await?
-    .0;
+    let lone_mutation = cost(&server, count, publish::requests(&server, 1, count, publish)).await?.0;
 
     let ledger = Rc::new(Ledger::default());
     let subscribers = Subscribers::connect(&server, options.subscribers, &ledger).await?;
@@ -146,11 +110,7 @@ async fn turn(contestant: Contestant, options: &Options) -> Outcome<Turn> {
 }
 
 /// Microseconds of the server's CPU for each of the `count` things that `part` does.
-async fn cost<T>(
-    server: &Server,
-    count: u64,
-    part: impl Future<Output = Outcome<T>>,
-) -> Outcome<(f64, T)> {
+async fn cost<T>(server: &Server, count: u64, part: impl Future<Output = Outcome<T>>) -> Outcome<(f64, T)> {
     sleep(REST).await;
     let before = Cpu::of(server.process())?;
     let outcome = part.await?;
@@ -163,10 +123,7 @@ async fn cost<T>(
 async fn memory(contestant: Contestant, options: &Options) -> Outcome<Memory> {
     let server = contestant.start().await?;
     // Whatever is made on the first request belongs to the server, not to the subscribers.
-    publish::requests(&server, LANES, 100, |number| {
-        documents::publish(server.channel(), number)
-    })
-    .await?;
+    publish::requests(&server, LANES, 100, |number| documents::publish(server.channel(), number)).await?;
     sleep(REST).await;
     let empty = measure::resident(server.process())?;
     let ledger = Rc::new(Ledger::default());
@@ -179,9 +136,5 @@ async fn memory(contestant: Contestant, options: &Options) -> Outcome<Memory> {
     sleep(Duration::from_secs(1)).await;
     let burst = measure::resident(server.process())?;
     let each = |total: f64| (total - empty) / options.idle as f64 / 1024.0;
-    Ok(Memory {
-        empty: empty / 1_048_576.0,
-        idle: each(idle),
-        burst: each(burst),
-    })
+    Ok(Memory { empty: empty / 1_048_576.0, idle: each(idle), burst: each(burst) })
 }

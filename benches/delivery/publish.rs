@@ -27,48 +27,31 @@ pub async fn warm(server: &Server, subscribers: &Subscribers, ledger: &Ledger) -
     let mut connections = server.connections(1).await?;
     for number in 0..10 {
         ledger.expect_warming(subscribers.count(), number);
-        connections[0]
-            .post(&documents::publish(server.channel(), number))
-            .await?;
+        connections[0].post(&documents::publish(server.channel(), number)).await?;
         if let Ok(outcome) = timeout(WARMING, ledger.all_have(1)).await {
             return outcome;
         }
     }
-    Err(format!(
-        "not everybody gets what is published: {}",
-        ledger.missing()
-    ))
+    Err(format!("not everybody gets what is published: {}", ledger.missing()))
 }
 
 /// Publishes `count` messages on [`LANES`] connections; returns how long it took until everybody had everything.
-pub async fn streamed(
-    server: &Server,
-    subscribers: &Subscribers,
-    ledger: &Ledger,
-    count: u64,
-) -> Outcome<Duration> {
+pub async fn streamed(server: &Server, subscribers: &Subscribers, ledger: &Ledger, count: u64) -> Outcome<Duration> {
     let connections = server.connections(LANES).await?;
     ledger.expect(subscribers.count(), LANES);
     let sent = Rc::new(Cell::new(0));
     let started = Instant::now();
-    let lanes = connections
-        .into_iter()
-        .zip(0..)
-        .map(|(mut connection, lane)| {
-            let sent = sent.clone();
-            async move {
-                for number in (lane..count).step_by(LANES as usize) {
-                    ledger
-                        .all_have((sent.get() + 1_u64).saturating_sub(BACKLOG))
-                        .await?;
-                    sent.set(sent.get() + 1);
-                    connection
-                        .post(&documents::publish(server.channel(), number))
-                        .await?;
-                }
-                Outcome::Ok(())
+    let lanes = connections.into_iter().zip(0..).map(|(mut connection, lane)| {
+        let sent = sent.clone();
+        async move {
+            for number in (lane..count).step_by(LANES as usize) {
+                ledger.all_have((sent.get() + 1_u64).saturating_sub(BACKLOG)).await?;
+                sent.set(sent.get() + 1);
+                connection.post(&documents::publish(server.channel(), number)).await?;
             }
-        });
+            Outcome::Ok(())
+        }
+    });
     limited(ledger, async {
         try_join_all(lanes).await?;
         ledger.all_have(count).await
@@ -79,21 +62,14 @@ pub async fn streamed(
 
 /// Publishes `count` messages, each when everybody has the one before; returns how long each took to reach the
 /// last subscriber.
-pub async fn lone(
-    server: &Server,
-    subscribers: &Subscribers,
-    ledger: &Ledger,
-    count: u64,
-) -> Outcome<Vec<Duration>> {
+pub async fn lone(server: &Server, subscribers: &Subscribers, ledger: &Ledger, count: u64) -> Outcome<Vec<Duration>> {
     let mut connection = server.connections(1).await?.remove(0);
     ledger.expect(subscribers.count(), 1);
     let mut delays = Vec::new();
     limited(ledger, async {
         for number in 0..count {
             let started = Instant::now();
-            connection
-                .post(&documents::publish(server.channel(), number))
-                .await?;
+            connection.post(&documents::publish(server.channel(), number)).await?;
             ledger.all_have(number + 1).await?;
             delays.push(ledger.completed(number).saturating_duration_since(started));
         }
@@ -104,31 +80,19 @@ pub async fn lone(
 }
 
 /// Sends `count` requests over `lanes` connections to a server without subscribers.
-pub async fn requests(
-    server: &Server,
-    lanes: u64,
-    count: u64,
-    body: impl Fn(u64) -> String,
-) -> Outcome<()> {
+pub async fn requests(server: &Server, lanes: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<()> {
     let body = &body;
     let connections = server.connections(lanes).await?;
-    let lanes = connections
-        .into_iter()
-        .zip(0..)
-        .map(|(mut connection, lane)| async move {
-            for number in (lane..count).step_by(lanes as usize) {
-                connection.post(&body(number)).await?;
-            }
-            Outcome::Ok(())
-        });
-    timeout(LIMIT, try_join_all(lanes))
-        .await
-        .map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
+    let lanes = connections.into_iter().zip(0..).map(|(mut connection, lane)| async move {
+        for number in (lane..count).step_by(lanes as usize) {
+            connection.post(&body(number)).await?;
+        }
+        Outcome::Ok(())
+    });
+    timeout(LIMIT, try_join_all(lanes)).await.map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
     Ok(())
 }
 
 async fn limited(ledger: &Ledger, part: impl Future<Output = Outcome<()>>) -> Outcome<()> {
-    timeout(LIMIT, part)
-        .await
-        .unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}: {}", ledger.missing())))
+    timeout(LIMIT, part).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}: {}", ledger.missing())))
 }

@@ -41,9 +41,6 @@ pub struct Memory {
 
 impl Memory {
     pub fn line(&self) -> String {
-        format!(
-            "{:.1} KiB per connection idle, {:.1} after a burst",
-            self.idle, self.burst
-        )
+        format!("{:.1} KiB per connection idle, {:.1} after a burst", self.idle, self.burst)
     }
 }

@@ -22,12 +22,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(options: Options, machine: Machine) -> Self {
-        Self {
-            options,
-            machine,
-            turns: Vec::new(),
-            memory: Vec::new(),
-        }
+        Self { options, machine, turns: Vec::new(), memory: Vec::new() }
     }
 
     /// The tables, as Markdown that can be read on a terminal.
@@ -52,8 +47,7 @@ impl Report {
             &head,
             self.rows(|one| {
                 let memory = |of: fn(&Memory) -> f64| {
-                    self.memory_of(one)
-                        .map_or("-".to_owned(), |memory| format!("{:.1}", of(memory)))
+                    self.memory_of(one).map_or("-".to_owned(), |memory| format!("{:.1}", of(memory)))
                 };
                 vec![
                     self.spread(one, |turn| turn.streamed),
@@ -104,16 +98,7 @@ impl Report {
 
     /// `benches/RESULTS.md`.
     pub fn page(&self) -> String {
-        let Options {
-            quick,
-            rounds,
-            subscribers,
-            idle,
-            streamed,
-            lone,
-            requests,
-            ..
-        } = &self.options;
+        let Options { quick, rounds, subscribers, idle, streamed, lone, requests, .. } = &self.options;
         let form = if *quick { "quick" } else { "full" };
         format!(
             "# What a delivery costs\n\n\
@@ -155,14 +140,8 @@ impl Report {
             return String::new();
         }
         let mut text = String::new();
-        for &other in self
-            .options
-            .contestants
-            .iter()
-            .filter(|one| **one != Contestant::Ours)
-        {
-            let times =
-                |of: fn(&Turn) -> f64| self.median(Contestant::Ours, of) / self.median(other, of);
+        for &other in self.options.contestants.iter().filter(|one| **one != Contestant::Ours) {
+            let times = |of: fn(&Turn) -> f64| self.median(Contestant::Ours, of) / self.median(other, of);
             let _ = writeln!(
                 text,
                 "- tidings costs {:.2} times as much as \"{}\" with 8 in flight, {:.2} times one at a time",
@@ -175,17 +154,11 @@ impl Report {
     }
 
     fn of(&self, contestant: Contestant) -> impl Iterator<Item = &Turn> {
-        self.turns
-            .iter()
-            .filter(move |(one, _)| *one == contestant)
-            .map(|(_, turn)| turn)
+        self.turns.iter().filter(move |(one, _)| *one == contestant).map(|(_, turn)| turn)
     }
 
     fn memory_of(&self, contestant: Contestant) -> Option<&Memory> {
-        self.memory
-            .iter()
-            .find(|(one, _)| *one == contestant)
-            .map(|(_, memory)| memory)
+        self.memory.iter().find(|(one, _)| *one == contestant).map(|(_, memory)| memory)
     }
 
     fn median(&self, contestant: Contestant, of: impl Fn(&Turn) -> f64) -> f64 {
@@ -200,10 +173,7 @@ impl Report {
 
     fn delay(&self, contestant: Contestant, at: f64) -> f64 {
         quantile(
-            self.of(contestant)
-                .flat_map(|turn| &turn.delays)
-                .map(|delay| delay.as_secs_f64() * 1_000.0)
-                .collect(),
+            self.of(contestant).flat_map(|turn| &turn.delays).map(|delay| delay.as_secs_f64() * 1_000.0).collect(),
             at,
         )
     }
@@ -213,7 +183,5 @@ impl Report {
 fn quantile(mut all: Vec<f64>, at: f64) -> f64 {
     all.sort_by(f64::total_cmp);
     let last = all.len().saturating_sub(1);
-    all.get((last as f64 * at).round() as usize)
-        .copied()
-        .unwrap_or_default()
+    all.get((last as f64 * at).round() as usize).copied().unwrap_or_default()
 }

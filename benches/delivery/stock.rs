@@ -11,10 +11,7 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
-use juniper::{
-    FieldError, GraphQLInputObject, GraphQLObject, ID, RootNode, graphql_object,
-    graphql_subscription,
-};
+use juniper::{FieldError, GraphQLInputObject, GraphQLObject, ID, RootNode, graphql_object, graphql_subscription};
 use juniper_graphql_ws::ConnectionConfig;
 use tokio::sync::broadcast::{self, error::RecvError};
 use warp::Filter as _;
@@ -62,14 +59,8 @@ struct Query;
 impl Query {
     fn messages(context: &Context, first: i32) -> Messages {
         let first = usize::try_from(first).unwrap_or(0);
-        let messages = context
-            .0
-            .messages
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        Messages {
-            nodes: messages.iter().rev().take(first).cloned().collect(),
-        }
+        let messages = context.0.messages.read().unwrap_or_else(PoisonError::into_inner);
+        Messages { nodes: messages.iter().rev().take(first).cloned().collect() }
     }
 }
 
@@ -87,10 +78,7 @@ impl Mutation {
             created_at: "2026-01-01T00:00:00.000000Z".to_owned(),
         };
         // In one order for the list and for all subscriptions.
-        let mut messages = board
-            .messages
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut messages = board.messages.write().unwrap_or_else(PoisonError::into_inner);
         messages.push(message.clone());
         // An error only says that nobody listens.
         let _ = board.added.send(message.clone());
@@ -133,23 +121,13 @@ pub async fn run() -> Outcome<()> {
     let per_request = context.clone();
     let routes = warp::post()
         .and(warp::path("graphql"))
-        .and(juniper_warp::make_graphql_filter(
-            schema.clone(),
-            warp::any().map(move || per_request.clone()),
-        ))
-        .or(
-            warp::path("subscriptions").and(juniper_warp::subscriptions::make_ws_filter(
-                schema,
-                ConnectionConfig::new(context).with_keep_alive_timeout(Duration::ZERO),
-            )),
-        );
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(|error| error.to_string())?;
-    println!(
-        "listening on http://{}",
-        listener.local_addr().map_err(|error| error.to_string())?
-    );
+        .and(juniper_warp::make_graphql_filter(schema.clone(), warp::any().map(move || per_request.clone())))
+        .or(warp::path("subscriptions").and(juniper_warp::subscriptions::make_ws_filter(
+            schema,
+            ConnectionConfig::new(context).with_keep_alive_timeout(Duration::ZERO),
+        )));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string())?;
+    println!("listening on http://{}", listener.local_addr().map_err(|error| error.to_string())?);
     crate::kernel::end_with_stdin();
     warp::serve(routes).incoming(listener).run().await;
     Ok(())

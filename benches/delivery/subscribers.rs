@@ -60,10 +60,7 @@ impl Subscribers {
                 }
             });
         }
-        Ok(Self {
-            count,
-            _reading: reading,
-        })
+        Ok(Self { count, _reading: reading })
     }
 
     pub fn count(&self) -> usize {
@@ -80,22 +77,10 @@ struct Subscriber {
 
 impl Subscriber {
     async fn open(address: SocketAddr, token: Option<&str>, index: usize) -> Outcome<Self> {
-        let stream = connect(address, index)
-            .await
-            .map_err(|error| format!("subscriber {index}: {error}"))?;
-        let mut subscriber = Self {
-            index,
-            stream,
-            rest: Vec::new(),
-        };
-        subscriber
-            .upgrade(address)
-            .await
-            .map_err(|why| format!("subscriber {index}, upgrade: {why}"))?;
-        subscriber
-            .subscribe(token)
-            .await
-            .map_err(|why| format!("subscriber {index}, subscribing: {why}"))?;
+        let stream = connect(address, index).await.map_err(|error| format!("subscriber {index}: {error}"))?;
+        let mut subscriber = Self { index, stream, rest: Vec::new() };
+        subscriber.upgrade(address).await.map_err(|why| format!("subscriber {index}, upgrade: {why}"))?;
+        subscriber.subscribe(token).await.map_err(|why| format!("subscriber {index}, subscribing: {why}"))?;
         Ok(subscriber)
     }
 
@@ -134,23 +119,12 @@ impl Subscriber {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Outcome<()> {
-        self.stream
-            .write_all(bytes)
-            .await
-            .map_err(|error| error.to_string())
+        self.stream.write_all(bytes).await.map_err(|error| error.to_string())
     }
 
     async fn receive(&mut self) -> Outcome<()> {
-        let count = self
-            .stream
-            .read_buf(&mut self.rest)
-            .await
-            .map_err(|error| error.to_string())?;
-        if count == 0 {
-            Err("closed by the server".to_owned())
-        } else {
-            Ok(())
-        }
+        let count = self.stream.read_buf(&mut self.rest).await.map_err(|error| error.to_string())?;
+        if count == 0 { Err("closed by the server".to_owned()) } else { Ok(()) }
     }
 
     /// Waits for the frame with `word` in it; lets the server's own pings pass.
@@ -160,10 +134,7 @@ impl Subscriber {
                 self.receive().await?;
                 continue;
             };
-            let (length, text) = (
-                frame.length,
-                String::from_utf8_lossy(frame.payload).into_owned(),
-            );
+            let (length, text) = (frame.length, String::from_utf8_lossy(frame.payload).into_owned());
             self.rest.drain(..length);
             match text {
                 text if text.contains(word) => return Ok(()),
@@ -183,15 +154,13 @@ impl Subscriber {
             reply = poll_fn(|context| {
                 let mut shared = buffer.borrow_mut();
                 let mut space = ReadBuf::new(&mut shared);
-                Pin::new(&mut self.stream)
-                    .poll_read(context, &mut space)
-                    .map(|outcome| {
-                        outcome.map_err(|error| error.to_string())?;
-                        if space.filled().is_empty() {
-                            return Err("closed by the server".to_owned());
-                        }
-                        take(&mut self.rest, space.filled(), self.index, ledger)
-                    })
+                Pin::new(&mut self.stream).poll_read(context, &mut space).map(|outcome| {
+                    outcome.map_err(|error| error.to_string())?;
+                    if space.filled().is_empty() {
+                        return Err("closed by the server".to_owned());
+                    }
+                    take(&mut self.rest, space.filled(), self.index, ledger)
+                })
             })
             .await?;
         }
@@ -209,10 +178,7 @@ fn take(rest: &mut Vec<u8>, bytes: &[u8], index: usize, ledger: &Ledger) -> Outc
         match frame.opcode {
             PING => reply.extend(frames::from_client(PONG, frame.payload)),
             CLOSE => {
-                return Err(format!(
-                    "closed by the server: {}",
-                    String::from_utf8_lossy(frame.payload)
-                ));
+                return Err(format!("closed by the server: {}", String::from_utf8_lossy(frame.payload)));
             }
             TEXT if frame.payload.starts_with(br#"{"type":"ping""#) => {
                 reply.extend(frames::from_client(TEXT, br#"{"type":"pong"}"#));

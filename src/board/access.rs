@@ -131,8 +131,7 @@ impl Access {
     pub async fn reload(&self, store: &Arc<Store>) -> Result<()> {
         let private = store.read(|snapshot| channels::private_ids(snapshot.db())).await?;
         *self.private.write().unwrap_or_else(PoisonError::into_inner) = private;
-        let accounts: Vec<_> =
-            self.accounts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let accounts: Vec<_> = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for account in accounts {
             let id = account.id;
             account.generation.fetch_add(1, Ordering::AcqRel);
@@ -263,4 +262,3 @@ impl Viewer {
 fn ended() -> Error {
     Error::Unauthenticated("the session has ended: sign in again".into())
 }
-

@@ -117,7 +117,13 @@ impl Board {
     ///
     /// # Errors
     /// `UNAUTHENTICATED`, `BAD_USER_INPUT`, `RATE_LIMITED`.
-    pub async fn change_password(&self, from: IpAddr, viewer: &Viewer, current: String, new: String) -> Result<Session> {
+    pub async fn change_password(
+        &self,
+        from: IpAddr,
+        viewer: &Viewer,
+        current: String,
+        new: String,
+    ) -> Result<Session> {
         let user = viewer.standing()?.user.clone();
         self.keepers.attempts.check(from, &user.username)?;
         checked_password("new", &new)?;

@@ -28,7 +28,8 @@ pub struct Selection {
 }
 
 /// The kinds after which a bound subscription may have to end, wanted or not.
-const BINDING: KindSet = KindSet::of(&[EventKind::ChannelUpdated, EventKind::ChannelDeleted, EventKind::MessageDeleted]);
+const BINDING: KindSet =
+    KindSet::of(&[EventKind::ChannelUpdated, EventKind::ChannelDeleted, EventKind::MessageDeleted]);
 
 impl Selection {
     fn watched(&self) -> KindSet {

@@ -44,12 +44,8 @@ impl Board {
     pub async fn follow(&self, viewer: &Viewer, wish: Wish) -> Result<Feed> {
         let rights = viewer.rights()?;
         let topic = self.topic(wish, rights.clone()).await?;
-        let selection = Selection {
-            topic,
-            kinds: wish.kinds,
-            tickets_only: wish.tickets_only,
-            exclude_own: wish.exclude_own,
-        };
+        let selection =
+            Selection { topic, kinds: wish.kinds, tickets_only: wish.tickets_only, exclude_own: wish.exclude_own };
         // Subscribe first, look second: what happens in between is in the ring.
         let (receiver, head) = self.hub.subscribe(topic, Feed::kinds(&selection)).await?;
         let known = match wish.after {
@@ -77,8 +73,7 @@ impl Board {
             Subject::Templates if rights.user.is_some() => Ok(Topic::Templates),
             Subject::Templates => Err(Error::Unauthenticated("sign in first".into())),
             Subject::Message(channel, message) => {
-                let place =
-                    self.store.read(move |snapshot| place(snapshot.db(), &rights, message, wish.after)).await?;
+                let place = self.store.read(move |snapshot| place(snapshot.db(), &rights, message, wish.after)).await?;
                 match (place, channel) {
                     (Some(place), Some(channel)) if place != channel => Err(Error::NotFound("message")),
                     (Some(place), _) => Ok(Topic::Message(place, message)),

@@ -3,7 +3,8 @@
 use super::{Board, Viewer, digest, text, unchanged};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, Body, ChannelId, Cursor, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus, UserId,
+    Audience, Body, ChannelId, Cursor, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,
+    UserId,
 };
 use crate::store::idempotency::{self, Made};
 use crate::store::{Change, Tx, channels, messages, organizations, users};
@@ -180,8 +181,7 @@ fn record(tx: &mut Tx<'_>, kind: EventKind, message: &Message, actor: UserId) {
 }
 
 fn changed(ticket: Option<Ticket>, change: TicketEdit) -> Ticket {
-    let before =
-        ticket.unwrap_or(Ticket { status: TicketStatus::Open, priority: Priority::Medium, assignee_id: None });
+    let before = ticket.unwrap_or(Ticket { status: TicketStatus::Open, priority: Priority::Medium, assignee_id: None });
     Ticket {
         status: change.status.unwrap_or(before.status),
         priority: change.priority.unwrap_or(before.priority),

@@ -33,7 +33,7 @@ pub use templates::NewTemplate;
 use crate::auth::{Attempts, Budget, Passwords, Tokens};
 use crate::error::{Error, Result};
 use crate::hub::Hub;
-use crate::model::{Cursor, UserId};
+use crate::model::{Cursor, Seq, UserId};
 use crate::store::{Change, Store, Tx};
 
 /// The rules of one installation.
@@ -99,6 +99,18 @@ impl Board {
         self.hub.head()
     }
 
+    /// Whether an object was edited or deleted above this position.
+    #[must_use]
+    pub fn rewritten_since(&self, seq: Seq) -> bool {
+        self.hub.rewritten_since(seq)
+    }
+
+    /// Whether readers who are not signed in see public channels.
+    #[must_use]
+    pub fn serves_strangers(&self) -> bool {
+        self.rules.anonymous_read
+    }
+
     /// Who may do something at all now: a signed-in user within the limit of mutations.
     fn actor(&self, viewer: &Viewer) -> Result<Arc<Standing>> {
         let standing = viewer.standing()?;
@@ -142,4 +154,3 @@ fn access_changed(tx: &mut Tx<'_>, user: UserId, channel: Option<crate::model::C
     let change = channel.into_iter().fold(change, Change::in_channel);
     tx.record(change, crate::model::Body::None);
 }
-

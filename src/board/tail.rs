@@ -102,7 +102,9 @@ impl Tail {
             let position = self.position;
             let page = self
                 .store
-                .read(move |snapshot| log::page(snapshot.db(), Topic::Everything, KindSet::all(), position, Seq(i64::MAX)))
+                .read(move |snapshot| {
+                    log::page(snapshot.db(), Topic::Everything, KindSet::all(), position, Seq(i64::MAX))
+                })
                 .await;
             match page {
                 Ok(LogPage { end, .. }) if end == position => return Ok(()),

@@ -1,8 +1,9 @@
 //! What the resolvers of one operation share: the viewer, one snapshot, the loaders.
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::loaders::Loader;
 use crate::board::{Board, Viewer, Wish};
@@ -30,9 +31,41 @@ pub enum Purpose {
     /// A query or a mutation, on a thread that may block.
     Answer,
     /// A subscription is being opened: its resolver says what is wished for.
-    Open(Mutex<Option<Wish>>),
+    Open(Opened),
     /// One item of a subscription is rendered.
     Render(Delivery),
+}
+
+/// What the resolver of a subscription that is being opened says.
+#[derive(Default)]
+pub struct Opened {
+    wish: OnceLock<Wish>,
+    checkpoints: AtomicBool,
+}
+
+impl Opened {
+    /// This is wished for.
+    pub fn set(&self, wish: Wish) {
+        // juniper refuses subscriptions with a second root field before any resolver runs.
+        let _: std::result::Result<(), Wish> = self.wish.set(wish);
+    }
+
+    /// Checkpoints are items of it, too.
+    pub fn add_checkpoints(&self) {
+        self.checkpoints.store(true, Ordering::Relaxed);
+    }
+
+    /// What is wished for, if a resolver got so far.
+    #[must_use]
+    pub fn wish(&self) -> Option<Wish> {
+        self.wish.get().copied()
+    }
+
+    /// Whether checkpoints are items of it.
+    #[must_use]
+    pub fn has_checkpoints(&self) -> bool {
+        self.checkpoints.load(Ordering::Relaxed)
+    }
 }
 
 /// One item of a subscription.
@@ -171,8 +204,11 @@ impl Ctx {
         read(snapshot.db())
     }
 
-    /// Something was written: what is read from now on must know of it.
-    pub fn wrote(&self) {
+    /// Something may have been written: what is read from now on must know of it.
+    ///
+    /// # Errors
+    /// Those of the command.
+    pub fn wrote<T>(&self, made: Result<T>) -> Result<T> {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.users.clear();
         self.channels.clear();
@@ -181,6 +217,12 @@ impl Ctx {
         self.locations.clear();
         self.locations_of.clear();
         self.comment_counts.clear();
+        made
+    }
+
+    /// Waits, on this thread, for a use case that hashes passwords elsewhere.
+    pub fn wait<T>(&self, case: impl Future<Output = T>) -> T {
+        tokio::runtime::Handle::current().block_on(case)
     }
 
     /// A user by id.

@@ -1,6 +1,7 @@
 //! How errors look to clients: a message they may read, and `extensions.code`.
 
-use juniper::{FieldError, GraphQLError, IntoFieldError, Object, ScalarValue, Value};
+use juniper::{ExecutionError, FieldError, GraphQLError, IntoFieldError, Object, ScalarValue, Value};
+use serde_json::{Value as Json, json};
 
 use crate::error::Error;
 
@@ -21,7 +22,7 @@ impl<S: ScalarValue> IntoFieldError<S> for Error {
 
 /// An error as a JSON object of a response's `errors`.
 #[must_use]
-pub fn to_json(error: &Error) -> serde_json::Value {
+pub fn to_json(error: &Error) -> Json {
     let shown = Shown::new(error);
     let mut extensions = serde_json::Map::new();
     for (name, value) in shown.extensions {
@@ -31,24 +32,49 @@ pub fn to_json(error: &Error) -> serde_json::Value {
         };
         extensions.insert(name.into(), value);
     }
-    serde_json::json!({ "message": shown.message, "extensions": extensions })
+    json!({ "message": shown.message, "extensions": extensions })
 }
 
 /// The errors of a document that was not executed, as `errors` of a response.
 #[must_use]
-pub fn of_document(error: &GraphQLError) -> serde_json::Value {
+pub fn of_document(error: &GraphQLError) -> Json {
     let code = match error {
         GraphQLError::ParseError(_) => "GRAPHQL_PARSE_FAILED",
         _ => "GRAPHQL_VALIDATION_FAILED",
     };
+    listed(error, |_| json!({ "code": code }))
+}
+
+/// The errors of variables that do not fit their operation, as `errors` of a response.
+#[must_use]
+pub fn of_variables(error: &GraphQLError) -> Json {
+    listed(error, |message| {
+        // juniper says: Variable "$name" …
+        let name = message.split("\"$").nth(1).and_then(|rest| rest.split('"').next());
+        json!({ "code": "BAD_USER_INPUT", "field": name })
+    })
+}
+
+/// The errors of fields, as `errors` of a response.
+#[must_use]
+pub fn of_execution(errors: &[ExecutionError<juniper::DefaultScalarValue>]) -> Json {
+    let mut errors = serde_json::to_value(errors).unwrap_or_default();
+    for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
+        // juniper's own ones, about arguments it cannot convert, come without.
+        error.entry("extensions").or_insert_with(|| json!({ "code": "BAD_USER_INPUT" }));
+    }
+    errors
+}
+
+fn listed(error: &GraphQLError, extensions: impl Fn(&str) -> Json) -> Json {
     let mut errors = serde_json::to_value(error).unwrap_or_default();
     if !errors.is_array() {
-        errors = serde_json::json!([{ "message": error.to_string() }]);
+        errors = json!([{ "message": error.to_string() }]);
     }
-    for error in errors.as_array_mut().into_iter().flatten() {
-        if let Some(error) = error.as_object_mut() {
-            error.insert("extensions".into(), serde_json::json!({ "code": code }));
-        }
+    for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
+        let message = error.get("message").and_then(Json::as_str).unwrap_or_default();
+        let extensions = extensions(message);
+        error.insert("extensions".into(), extensions);
     }
     errors
 }

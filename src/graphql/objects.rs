@@ -83,7 +83,10 @@ impl User {
     }
 
     /// The user with this id.
-    fn load(ctx: &Ctx, id: model::UserId) -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`; those of the database.
+    pub fn load(ctx: &Ctx, id: model::UserId) -> Result<Option<Self>> {
         ctx.signed_in()?;
         Ok(ctx.user(id)?.map(|user| Self::new(ctx, user)))
     }
@@ -150,6 +153,37 @@ impl User {
 }
 
 connection!(UserConnection, UserEdge, User, "UserConnection", "UserEdge", "users by username");
+
+impl UserConnection {
+    /// A page of users by username.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `BAD_USER_INPUT`; those of the database.
+    pub fn search(ctx: &Ctx, text: Option<&str>, args: &PageArgs) -> Result<Self> {
+        ctx.signed_in()?;
+        Self::load(ctx, args, |db, window| store::users::list(db, text, window))
+    }
+
+    /// The members of a channel by username.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `BAD_USER_INPUT`; those of the database.
+    pub fn members(ctx: &Ctx, channel: model::ChannelId, args: &PageArgs) -> Result<Self> {
+        ctx.signed_in()?;
+        Self::load(ctx, args, |db, window| store::channels::members(db, channel, window))
+    }
+
+    fn load(
+        ctx: &Ctx,
+        args: &PageArgs,
+        list: impl FnOnce(&mut store::Db, &model::Window<String>) -> Result<model::Page<model::User>>,
+    ) -> Result<Self> {
+        let window = args.window("users by username")?;
+        let page = ctx.read(|db| list(db, &window))?;
+        let key = |user: &model::User| user.username.clone();
+        Ok(Self::new(page, &window, key, |user| User::new(ctx, Arc::new(user))))
+    }
+}
 
 /// An organization, which has locations.
 #[derive(Clone)]
@@ -282,11 +316,7 @@ impl Channel {
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<UserConnection> {
-        ctx.signed_in()?;
-        let window = PageArgs { first, after, last, before }.window("users by username")?;
-        let page = ctx.read(|db| store::channels::members(db, self.channel.id, &window))?;
-        let key = |user: &model::User| user.username.clone();
-        Ok(UserConnection::new(page, &window, key, |user| User::new(ctx, Arc::new(user))))
+        UserConnection::members(ctx, self.channel.id, &PageArgs { first, after, last, before })
     }
 
     /// Its messages that the viewer may see, newest first.
@@ -314,6 +344,19 @@ impl Channel {
 }
 
 connection!(ChannelConnection, ChannelEdge, Channel, "ChannelConnection", "ChannelEdge", "channels by name");
+
+impl ChannelConnection {
+    /// A page of the channels the viewer may read.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`; those of the database.
+    pub fn load(ctx: &Ctx, args: &PageArgs) -> Result<Self> {
+        let (window, rights) = (args.window("channels by name")?, ctx.rights()?);
+        let page = ctx.read(|db| store::channels::list(db, &rights, &window))?;
+        let key = |channel: &model::Channel| channel.name.clone();
+        Ok(Self::new(page, &window, key, |channel| Channel::new(ctx, Arc::new(channel))))
+    }
+}
 
 /// A post in a channel.
 #[derive(Clone)]
@@ -606,3 +649,21 @@ impl Template {
 }
 
 connection!(TemplateConnection, TemplateEdge, Template, "TemplateConnection", "TemplateEdge", "templates by age");
+
+impl TemplateConnection {
+    /// A page of the templates shared with the viewer.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `BAD_USER_INPUT`; those of the database.
+    pub fn load(ctx: &Ctx, args: &PageArgs) -> Result<Self> {
+        ctx.signed_in()?;
+        let (window, rights) = (args.window("templates by age")?, ctx.rights()?);
+        let page = ctx.read(|db| store::templates::list(db, &rights, &window))?;
+        Ok(Self::new(
+            page,
+            &window,
+            |template: &model::Template| template.id,
+            |template| Template::new(Arc::new(template)),
+        ))
+    }
+}

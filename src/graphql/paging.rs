@@ -100,8 +100,7 @@ fn key<K: EdgeKey>(field: &'static str, list: &'static str, text: Option<&str>) 
         K::read(decoded.strip_prefix(list)?.strip_prefix(':')?)
     };
     let wrong = || {
-        let hint =
-            if text.parse::<crate::model::Cursor>().is_ok() { ": this is a cursor of the log" } else { "" };
+        let hint = if text.parse::<crate::model::Cursor>().is_ok() { ": this is a cursor of the log" } else { "" };
         Error::input(field, format!("not an edge cursor of this list{hint}"))
     };
     read().map(Some).ok_or_else(wrong)
@@ -147,7 +146,10 @@ macro_rules! connection {
                 let edges: Vec<$edge> = page
                     .items
                     .into_iter()
-                    .map(|item| $edge { cursor: $crate::graphql::paging::edge_cursor($list, &key(&item)), node: node(item) })
+                    .map(|item| $edge {
+                        cursor: $crate::graphql::paging::edge_cursor($list, &key(&item)),
+                        node: node(item),
+                    })
                     .collect();
                 let info = $crate::graphql::paging::PageInfo {
                     has_next_page: if window.from_end { window.before.is_some() } else { page.more },
@@ -159,7 +161,7 @@ macro_rules! connection {
             }
         }
 
-        #[doc = concat!("A page of a list: ", $list, ".")]
+        /// A page of a list.
         #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $name)]
         impl $connection {
             /// The places of the page.
@@ -178,7 +180,7 @@ macro_rules! connection {
             }
         }
 
-        #[doc = concat!("A place in a list: ", $list, ".")]
+        /// An item of a list, and its place in it.
         #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $edge_name)]
         impl $edge {
             /// Names this place for `after` and `before`; it is not a cursor of the log.

@@ -35,7 +35,8 @@ impl Cursor {
     /// `BAD_USER_INPUT` naming `field`.
     pub fn position(&self, field: &'static str) -> Result<model::Cursor> {
         self.0.parse().map_err(|_| {
-            let hint = if super::paging::is_edge_cursor(&self.0) { ": this is the cursor of a list's edge" } else { "" };
+            let hint =
+                if super::paging::is_edge_cursor(&self.0) { ": this is the cursor of a list's edge" } else { "" };
             Error::input(field, format!("not a cursor of the log{hint}"))
         })
     }

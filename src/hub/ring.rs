@@ -93,7 +93,9 @@ impl Ring {
     /// Takes the wakers of those who wait for one of these kinds.
     pub(super) fn take_wakers(&self, kinds: KindSet, wakers: &mut Vec<Waker>) {
         let mut state = self.state();
-        wakers.extend(state.waiting.iter_mut().filter(|slot| slot.kinds.overlaps(kinds)).filter_map(|slot| slot.waker.take()));
+        wakers.extend(
+            state.waiting.iter_mut().filter(|slot| slot.kinds.overlaps(kinds)).filter_map(|slot| slot.waker.take()),
+        );
     }
 }
 

@@ -123,7 +123,11 @@ impl EventKind {
     pub fn changes_access(self) -> bool {
         matches!(
             self,
-            Self::ChannelAdded | Self::ChannelUpdated | Self::ChannelDeleted | Self::AccessChanged | Self::SessionsEnded
+            Self::ChannelAdded
+                | Self::ChannelUpdated
+                | Self::ChannelDeleted
+                | Self::AccessChanged
+                | Self::SessionsEnded
         )
     }
 }

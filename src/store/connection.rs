@@ -107,8 +107,9 @@ impl ManageConnection for Connector {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Db, Self::Error> {
-        self.open(Purpose::Reading)
-            .map_err(|error| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(error.to_string())))
+        self.open(Purpose::Reading).map_err(|error| {
+            diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(error.to_string()))
+        })
     }
 
     fn is_valid(&self, db: &mut Db) -> Result<(), Self::Error> {

@@ -122,7 +122,9 @@ pub(super) fn begin(db: &mut Db) -> Result<()> {
     }
     match diesel::insert_into(events::table).values(genesis).execute(db) {
         // Another process was quicker.
-        Ok(_) | Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => Ok(()),
+        Ok(_) | Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => {
+            Ok(())
+        }
         Err(error) => Err(fault(error)),
     }
 }
@@ -227,9 +229,9 @@ fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Re
         Topic::Message(channel, message) => {
             let wide = EventKind::ALL.iter().filter(|kind| kind.is_channel_wide()).map(|kind| kind.code());
             query.filter(
-                events::message_id.eq(message.0).or(events::channel_id
-                    .eq(channel.0)
-                    .and(events::kind.eq_any(wide.collect::<Vec<_>>()))),
+                events::message_id
+                    .eq(message.0)
+                    .or(events::channel_id.eq(channel.0).and(events::kind.eq_any(wide.collect::<Vec<_>>()))),
             )
         }
         Topic::User(user) => query.filter(events::user_id.eq(user.0)),

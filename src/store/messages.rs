@@ -10,8 +10,8 @@ use super::schema::{comments, message_locations, messages};
 use super::visible;
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, Priority, Rights, Seq, Tag, Ticket, TicketStatus,
-    Timestamp, UserId, Window,
+    Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, Priority, Rights, Seq, Tag, Ticket,
+    TicketStatus, Timestamp, UserId, Window,
 };
 
 /// A row, as the database has it.
@@ -115,11 +115,8 @@ pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Messag
 /// Those of the database.
 pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = messages::table
-        .filter(messages::id.eq_any(ids))
-        .select(Row::as_select())
-        .load::<Row>(db)
-        .map_err(fault)?;
+    let rows =
+        messages::table.filter(messages::id.eq_any(ids)).select(Row::as_select()).load::<Row>(db).map_err(fault)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
 }
 
@@ -248,4 +245,3 @@ fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Message>> {
         })
         .collect()
 }
-

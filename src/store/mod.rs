@@ -105,6 +105,12 @@ impl Store {
         reading.await.map_err(Error::internal)?
     }
 
+    /// What those take turns on who open a snapshot themselves.
+    #[must_use]
+    pub fn turns(&self) -> &Arc<Semaphore> {
+        &self.turns
+    }
+
     /// Opens a snapshot on this thread, which may block.
     ///
     /// # Errors

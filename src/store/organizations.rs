@@ -32,10 +32,7 @@ pub fn by_ids(db: &mut Db, ids: &[OrganizationId]) -> Result<HashMap<Organizatio
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<(i64, String)> =
         organizations::table.filter(organizations::id.eq_any(ids)).load(db).map_err(fault)?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, name)| (OrganizationId(id), Organization { id: OrganizationId(id), name }))
-        .collect())
+    Ok(rows.into_iter().map(|(id, name)| (OrganizationId(id), Organization { id: OrganizationId(id), name })).collect())
 }
 
 /// Locations by their ids; the missing ones are left out.

@@ -9,7 +9,9 @@ use super::paging::{page, window};
 use super::schema::{template_locations, templates};
 use super::visible;
 use crate::error::Result;
-use crate::model::{Audience, Cursor, LocationId, Page, Rights, Seq, Tag, Template, TemplateId, Timestamp, UserId, Window};
+use crate::model::{
+    Audience, Cursor, LocationId, Page, Rights, Seq, Tag, Template, TemplateId, Timestamp, UserId, Window,
+};
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable)]

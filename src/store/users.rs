@@ -70,8 +70,12 @@ pub fn list(db: &mut Db, search: Option<&str>, part: &Window<String>) -> Result<
     if let Some(search) = search {
         let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         let pattern = format!("%{escaped}%");
-        query = query
-            .filter(users::username.like(pattern.to_lowercase()).escape('\\').or(users::display_name.like(pattern).escape('\\')));
+        query = query.filter(
+            users::username
+                .like(pattern.to_lowercase())
+                .escape('\\')
+                .or(users::display_name.like(pattern).escape('\\')),
+        );
     }
     list_among(db, query, part)
 }
@@ -181,6 +185,9 @@ pub fn update(db: &mut Db, user: &User) -> Result<()> {
 /// # Errors
 /// Those of the database.
 pub fn set_password_hash(db: &mut Db, id: UserId, hash: &str) -> Result<()> {
-    diesel::update(users::table.filter(users::id.eq(id.0))).set(users::password_hash.eq(hash)).execute(db).map_err(fault)?;
+    diesel::update(users::table.filter(users::id.eq(id.0)))
+        .set(users::password_hash.eq(hash))
+        .execute(db)
+        .map_err(fault)?;
     Ok(())
 }

@@ -12,7 +12,8 @@ use crate::model::{LocationId, Rights, UserId, Visibility};
 const NOBODY: UserId = UserId(-1);
 
 /// Rows of messages.
-pub type Messages<'a> = IntoBoxed<'a, Select<messages::table, AsSelect<super::messages::Row, MultiBackend>>, MultiBackend>;
+pub type Messages<'a> =
+    IntoBoxed<'a, Select<messages::table, AsSelect<super::messages::Row, MultiBackend>>, MultiBackend>;
 /// Rows of templates.
 pub type Templates<'a> =
     IntoBoxed<'a, Select<templates::table, AsSelect<super::templates::Row, MultiBackend>>, MultiBackend>;
@@ -59,8 +60,10 @@ pub fn messages<'a>(rights: &Rights) -> Messages<'a> {
         .filter(message_locations::message_id.eq(messages::id))
         .filter(message_locations::location_id.eq_any(raw(&rights.locations)))
         .select(message_locations::message_id);
-    let audience =
-        messages::restricted.eq(false).or(messages::author_id.eq(Reader::from(rights).user)).or(diesel::dsl::exists(here));
+    let audience = messages::restricted
+        .eq(false)
+        .or(messages::author_id.eq(Reader::from(rights).user))
+        .or(diesel::dsl::exists(here));
     query.filter(diesel::dsl::exists(place)).filter(audience)
 }
 
@@ -74,7 +77,12 @@ pub fn templates<'a>(rights: &Rights) -> Templates<'a> {
         .filter(template_locations::template_id.eq(templates::id))
         .filter(template_locations::location_id.eq_any(raw(&rights.locations)))
         .select(template_locations::template_id);
-    query.filter(templates::restricted.eq(false).or(templates::author_id.eq(Reader::from(rights).user)).or(diesel::dsl::exists(here)))
+    query.filter(
+        templates::restricted
+            .eq(false)
+            .or(templates::author_id.eq(Reader::from(rights).user))
+            .or(diesel::dsl::exists(here)),
+    )
 }
 
 fn raw(locations: &[LocationId]) -> Vec<i64> {

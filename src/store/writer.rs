@@ -16,7 +16,9 @@ use diesel::connection::SimpleConnection;
 use super::connection::{Connector, Db, Purpose, fault};
 use super::log;
 use crate::error::{Error, Result};
-use crate::model::{Audience, Body, ChannelId, Cursor, Event, EventKind, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId};
+use crate::model::{
+    Audience, Body, ChannelId, Cursor, Event, EventKind, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
+};
 
 /// How many commands may wait; more are refused at once.
 const QUEUE: usize = 4096;
@@ -45,7 +47,17 @@ impl Change {
     /// `actor` did this to `object`.
     #[must_use]
     pub fn new(kind: EventKind, object: i64, actor: Option<UserId>) -> Self {
-        Self { kind, object, actor, channel: None, message: None, user: None, owner: None, audience: Audience::default(), ticket: false }
+        Self {
+            kind,
+            object,
+            actor,
+            channel: None,
+            message: None,
+            user: None,
+            owner: None,
+            audience: Audience::default(),
+            ticket: false,
+        }
     }
 
     /// It happened in this channel.
@@ -182,7 +194,10 @@ impl Writer {
     }
 
     /// Queues a command and waits for its answer.
-    pub fn run<T: Send + 'static>(&self, mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+    pub fn run<T: Send + 'static>(
+        &self,
+        mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopping)?;
         let (answer, answered) = sync_channel(1);
         let value = Arc::new(Mutex::new(None));
@@ -200,7 +215,9 @@ impl Writer {
             TrySendError::Disconnected(_) => stopping(),
         })?;
         drop(queue);
-        answered.recv_timeout(PATIENCE).map_err(|_| Error::Unavailable("the outcome is unknown; try again".into()))??;
+        answered
+            .recv_timeout(PATIENCE)
+            .map_err(|_| Error::Unavailable("the outcome is unknown; try again".into()))??;
         let made = value.lock().unwrap_or_else(PoisonError::into_inner).take();
         made.ok_or_else(|| Error::internal("a command was answered without a result"))
     }
@@ -283,7 +300,8 @@ impl<F: FnMut(Batch)> Desk<F> {
 /// The inner result is the command's answer; the outer error spoils the transaction.
 fn run(job: &mut Job, tx: &mut Tx<'_>) -> Result<Result<()>> {
     let wrote_before = std::mem::take(&mut tx.wrote);
-    let outcome = catch_unwind(AssertUnwindSafe(|| (job.run)(tx))).unwrap_or_else(|_| Err(Error::internal("a command panicked")));
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| (job.run)(tx))).unwrap_or_else(|_| Err(Error::internal("a command panicked")));
     let spoiled = match &outcome {
         Ok(()) => false,
         Err(Error::Internal(_) | Error::Unavailable(_)) => true,

@@ -1,0 +1,209 @@
+//! Documents as clients send them: parsed and validated once, measured against the limits, kept
+//! for the next time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use juniper::{GraphQLError, OperationType, ValidatedOperation, Variables};
+use sha2::{Digest as _, Sha256};
+
+use super::measure::{Cost, Measure};
+use super::{Mutation, Query, Schema, Subscription, errors};
+use crate::error::Error;
+
+/// How many documents are kept.
+const KEPT: usize = 1_000;
+/// Longer documents are not kept.
+const MAX_KEPT_BYTES: usize = 16 << 10;
+
+/// How large an operation may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How deep fields may be nested; introspection is spared.
+    pub depth: usize,
+    /// How many tokens a document may have.
+    pub tokens: usize,
+    /// How many fields may be renamed.
+    pub aliases: usize,
+    /// How many fields may be resolved, lists counted at the size they are asked for.
+    pub cost: u64,
+}
+
+struct Source {
+    schema: Arc<Schema>,
+    text: String,
+}
+
+type Validated<'a> = ValidatedOperation<'a, Query, Mutation, Subscription>;
+
+self_cell::self_cell!(
+    struct Parsed {
+        owner: Source,
+        #[covariant]
+        dependent: Validated,
+    }
+);
+
+/// One operation of a document that passed validation.
+pub struct Operation {
+    parsed: Parsed,
+    digest: [u8; 16],
+    measure: Measure,
+    /// Whether rendering an item of it needs the database, as seen so far.
+    pub needs_database: AtomicBool,
+    /// Whether what is rendered differs from viewer to viewer, as seen so far.
+    pub is_personal: AtomicBool,
+}
+
+impl Operation {
+    /// As juniper executes it.
+    #[must_use]
+    pub fn validated(&self) -> &Validated<'_> {
+        self.parsed.borrow_dependent()
+    }
+
+    /// Query, mutation or subscription.
+    #[must_use]
+    pub fn kind(&self) -> OperationType {
+        self.validated().operation_type()
+    }
+
+    /// Whether strangers may run it even if the installation is closed to anonymous readers: it
+    /// signs in, registers or looks at the schema, and does nothing else.
+    #[must_use]
+    pub fn is_for_strangers(&self) -> bool {
+        let open = ["login", "register", "__schema", "__type", "__typename"];
+        self.measure.roots.iter().all(|root| open.contains(&root.as_str()))
+    }
+
+    /// What a rendering of an item depends on: the document, and the variables used in it, but for
+    /// the arguments of the subscription itself. Who resumes `after` different cursors shares it.
+    #[must_use]
+    pub fn selection(&self, variables: &Variables) -> [u8; 16] {
+        if self.measure.inner_variables.is_empty() {
+            return self.digest;
+        }
+        let mut hasher = Sha256::new_with_prefix(self.digest);
+        for name in &self.measure.inner_variables {
+            let value = variables.get(name).map(|value| serde_json::to_string(value).unwrap_or_default());
+            hasher.update(format!("{name:?}={value:?};"));
+        }
+        half(&hasher.finalize())
+    }
+
+    fn parse(schema: &Arc<Schema>, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {
+        let invalid = |error: GraphQLError| Refusal::Invalid(errors::of_document(&error));
+        let source = Source { schema: Arc::clone(schema), text: text.to_owned() };
+        let parsed = Parsed::try_new(source, |source| Validated::new(&source.text, name, &source.schema));
+        let parsed = parsed.map_err(invalid)?;
+        let document = juniper::parser::parse_document_source(text, &schema.schema);
+        let document = document.map_err(|error| invalid(GraphQLError::ParseError(error)))?;
+        let measure = Measure::of(&document, name);
+        if measure.depth > limits.depth {
+            return Err(too_complex(format!("the operation is nested deeper than {} fields", limits.depth)));
+        }
+        if measure.aliases > limits.aliases {
+            return Err(too_complex(format!("the operation has more than {} aliases", limits.aliases)));
+        }
+        let digest = half(&Sha256::digest(format!("{name:?}{text}")));
+        let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { parsed, digest, measure, needs_database, is_personal })
+    }
+
+    /// Refuses what would cost too much with these variables.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX`.
+    pub fn check_cost(&self, variables: &Variables, limits: &Limits) -> Result<(), Refusal> {
+        let cost = Cost::of_all(&self.measure.cost, variables);
+        if cost <= limits.cost {
+            return Ok(());
+        }
+        Err(too_complex(format!("the operation costs {cost}, more than {}: ask for shorter lists", limits.cost)))
+    }
+}
+
+/// Why a document is not executed.
+#[derive(Debug, Clone)]
+pub enum Refusal {
+    /// It does not parse or validate; the `errors` of the response.
+    Invalid(serde_json::Value),
+    /// It may not be executed.
+    Refused(Error),
+}
+
+impl Refusal {
+    /// The `errors` of the response.
+    #[must_use]
+    pub fn errors(&self) -> serde_json::Value {
+        match self {
+            Self::Invalid(errors) => errors.clone(),
+            Self::Refused(error) => serde_json::json!([errors::to_json(error)]),
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+fn too_complex(message: String) -> Refusal {
+    Refusal::Refused(Error::TooComplex(message))
+}
+
+fn half(digest: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    half
+}
+
+type Name = (String, Option<String>);
+
+/// The documents that were used of late.
+#[derive(Default)]
+pub struct Documents(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    operations: HashMap<Name, Arc<Operation>>,
+    order: VecDeque<Name>,
+}
+
+impl Documents {
+    /// The operation of this name in this document.
+    ///
+    /// # Errors
+    /// What is wrong with the document.
+    pub fn operation(
+        &self,
+        schema: &Arc<Schema>,
+        limits: &Limits,
+        text: &str,
+        name: Option<&str>,
+    ) -> Result<Arc<Operation>, Refusal> {
+        let key = (text.to_owned(), name.map(str::to_owned));
+        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).operations.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let operation = Arc::new(Operation::parse(schema, limits, text, name)?);
+        if text.len() <= MAX_KEPT_BYTES {
+            self.keep(key, Arc::clone(&operation));
+        }
+        Ok(operation)
+    }
+
+    fn keep(&self, key: Name, operation: Arc<Operation>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.operations.insert(key.clone(), operation).is_none() {
+            kept.order.push_back(key);
+        }
+        if kept.order.len() > KEPT
+            && let Some(oldest) = kept.order.pop_front()
+        {
+            kept.operations.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Executes operations: answers queries and mutations, opens subscriptions, renders their items.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, InputValue, OperationType, Value, Variables};
+use tokio::sync::Semaphore;
+
+use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
+use super::document::{Documents, Limits, Operation, Refusal};
+use super::render::Renderings;
+use super::{Mutation, Query, Schema, Subscription, errors};
+use crate::board::{Board, Feed, Wish};
+use crate::error::{Error, Result};
+
+/// How many mutations may wait for the disk at once: they commit in groups.
+const MUTATIONS: usize = 256;
+/// How long an operation may wait for its turn before it is refused.
+const TURN: Duration = Duration::from_secs(5);
+
+/// A request to execute an operation.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+pub struct Request {
+    /// The document.
+    pub query: String,
+    /// Which operation of it.
+    #[serde(default, rename = "operationName")]
+    pub operation_name: Option<String>,
+    /// The values of its variables.
+    #[serde(default)]
+    pub variables: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Request {
+    fn variables(&self) -> Variables {
+        let entries = self.variables.iter().flatten();
+        entries
+            .filter_map(|(name, value)| Some((name.clone(), serde_json::from_value::<InputValue>(value.clone()).ok()?)))
+            .collect()
+    }
+}
+
+/// An operation that may be executed, with its variables.
+pub struct Prepared {
+    pub(super) operation: Arc<Operation>,
+    pub(super) variables: Variables,
+}
+
+impl Prepared {
+    /// Query, mutation or subscription.
+    #[must_use]
+    pub fn kind(&self) -> OperationType {
+        self.operation.kind()
+    }
+}
+
+/// The response to an operation.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response as JSON.
+    pub body: Vec<u8>,
+    /// A resolver failed in a way that must not happen.
+    pub is_fault: bool,
+}
+
+/// A subscription that was opened.
+pub struct Live {
+    pub(super) prepared: Prepared,
+    pub(super) selection: [u8; 16],
+    pub(super) caller: Caller,
+    /// Checkpoints are items of it.
+    pub has_checkpoints: bool,
+}
+
+/// What executes operations.
+pub struct Engine {
+    pub(super) board: Arc<Board>,
+    schema: Arc<Schema>,
+    limits: Limits,
+    documents: Documents,
+    mutations: Arc<Semaphore>,
+    pub(super) renderings: Renderings,
+}
+
+/// The schema in the language of schemas.
+#[must_use]
+pub fn sdl() -> String {
+    schema().as_sdl()
+}
+
+fn schema() -> Schema {
+    Schema::new(Query, Mutation, Subscription)
+}
+
+impl Engine {
+    /// Over a board.
+    #[must_use]
+    pub fn new(board: Arc<Board>, limits: Limits, introspection: bool) -> Self {
+        let schema = schema().limit_tokens(limits.tokens);
+        let schema = if introspection { schema } else { schema.disable_introspection() };
+        Self {
+            board,
+            schema: Arc::new(schema),
+            limits,
+            documents: Documents::default(),
+            mutations: Arc::new(Semaphore::new(MUTATIONS)),
+            renderings: Renderings::default(),
+        }
+    }
+
+    /// Parses, validates and measures an operation, and decides whether this caller may run it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn prepare(&self, request: &Request, caller: &Caller) -> Result<Prepared, Refusal> {
+        let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
+        let operation = self.documents.operation(&self.schema, &self.limits, &request.query, name)?;
+        if caller.viewer.user_id().is_none() && !self.board.serves_strangers() && !operation.is_for_strangers() {
+            return Err(Error::Unauthenticated("sign in first".into()).into());
+        }
+        let variables = request.variables();
+        operation.check_cost(&variables, &self.limits)?;
+        Ok(Prepared { operation, variables })
+    }
+
+    /// Executes a query or a mutation.
+    ///
+    /// # Errors
+    /// If it was not executed.
+    pub async fn answer(&self, prepared: Prepared, caller: Caller) -> Result<Answer, Refusal> {
+        let turns = match prepared.kind() {
+            OperationType::Mutation => &self.mutations,
+            _ => self.board.store().turns(),
+        };
+        let turn = tokio::time::timeout(TURN, Arc::clone(turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Error::Unavailable("the server is busy; try again".into()).into());
+        };
+        let board = Arc::clone(&self.board);
+        // A task of its own: a client that disconnects does not take a mutation's answer along.
+        let executing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let ctx = Ctx::new(board, caller, Purpose::Answer, true);
+            let Prepared { operation, variables } = &prepared;
+            operation.validated().execute_sync(variables, &ctx)
+        });
+        match executing.await {
+            Ok(Ok((value, errors))) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
+            Ok(Err(error)) => Err(refused(&error)),
+            Err(panic) => Ok(Answer { body: fault(&panic), is_fault: true }),
+        }
+    }
+
+    /// Opens a subscription.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub async fn open(&self, prepared: Prepared, caller: Caller) -> Result<(Live, Feed), Refusal> {
+        let (wish, has_checkpoints) = self.wish(&prepared, &caller)?;
+        let feed = self.board.follow(&caller.viewer, wish).await?;
+        let selection = prepared.operation.selection(&prepared.variables);
+        Ok((Live { prepared, selection, caller, has_checkpoints }, feed))
+    }
+
+    /// Has the subscription's resolver say what is wished for, and whether checkpoints are items of it.
+    fn wish(&self, prepared: &Prepared, caller: &Caller) -> Result<(Wish, bool), Refusal> {
+        let ctx = Ctx::new(Arc::clone(&self.board), caller.clone(), Purpose::Open(Opened::default()), false);
+        let resolving = prepared.operation.validated().resolve_into_stream(&prepared.variables, &ctx);
+        let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
+            Some(Ok(Ok((_, errors)))) => errors,
+            Some(Ok(Err(error))) => return Err(refused(&error)),
+            Some(Err(_)) | None => return Err(Error::internal("a subscription could not be opened").into()),
+        };
+        if !errors.is_empty() {
+            return Err(Refusal::Invalid(errors::of_execution(&errors)));
+        }
+        let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
+        let wish = opened.wish().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
+        Ok((wish, opened.has_checkpoints()))
+    }
+}
+
+/// Executes a subscription's selection for one item. Also says whether the item is one of this
+/// viewer alone and whether the database was used.
+pub(super) struct Rendered {
+    /// The response; `None` if there is nothing to show.
+    pub body: Option<bytes::Bytes>,
+    /// It differs from viewer to viewer.
+    pub is_personal: bool,
+    /// It was read from the database.
+    pub used_database: bool,
+}
+
+pub(super) fn render(
+    board: &Arc<Board>,
+    live: (&Operation, &Variables, &Caller),
+    delivery: Delivery,
+    may_block: bool,
+) -> Rendered {
+    let (operation, variables, caller) = live;
+    let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), may_block);
+    let item = AssertUnwindSafe(item(operation, variables, &ctx)).catch_unwind().now_or_never();
+    let body = match item {
+        Some(Ok(body)) => body,
+        Some(Err(_)) | None => Some(fault(&"rendering an item failed")),
+    };
+    Rendered { body: body.map(Into::into), is_personal: ctx.is_personal(), used_database: ctx.used_database() }
+}
+
+async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<Vec<u8>> {
+    let (value, errors) = operation.validated().resolve_into_stream(variables, ctx).await.ok()?;
+    let Value::Object(fields) = value else {
+        return (!errors.is_empty()).then(|| body(&Value::Null, &errors));
+    };
+    let (name, stream) = fields.into_iter().next()?;
+    let Value::Scalar(mut stream) = stream else { return None };
+    match stream.next().await? {
+        Ok(value) => {
+            let mut data = juniper::Object::with_capacity(1);
+            data.add_field(name, value);
+            Some(body(&Value::Object(data), &[]))
+        }
+        Err(errors) => Some(body(&Value::Null, &errors)),
+    }
+}
+
+fn body(value: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> Vec<u8> {
+    #[derive(serde::Serialize)]
+    struct Response<'r> {
+        data: &'r Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        errors: Option<serde_json::Value>,
+    }
+    let errors = (!errors.is_empty()).then(|| errors::of_execution(errors));
+    serde_json::to_vec(&Response { data: value, errors }).unwrap_or_else(|error| fault(&error))
+}
+
+fn fault(detail: &dyn std::fmt::Display) -> Vec<u8> {
+    let errors = [errors::to_json(&Error::internal(detail))];
+    serde_json::json!({ "data": null, "errors": errors }).to_string().into_bytes()
+}
+
+/// What juniper finds wrong only when it has the variables.
+fn refused(error: &GraphQLError) -> Refusal {
+    Refusal::Invalid(errors::of_variables(error))
+}

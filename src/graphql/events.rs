@@ -1,0 +1,179 @@
+//! The events of the log as GraphQL types: the `events` stream.
+
+use juniper::{GraphQLInterface, GraphQLObject, ID};
+
+use super::context::Ctx;
+use super::objects::{Channel, Comment, Message, Template};
+use super::scalars::{Cursor, out};
+use crate::hub::LiveEvent;
+use crate::model::{self, Body, EventKind};
+
+/// One change, or a checkpoint between changes.
+#[derive(GraphQLInterface)]
+#[graphql(
+    context = Ctx,
+    enum = EventValue,
+    for = [
+        MessageAdded, MessageUpdated, MessageDeleted, CommentAdded, CommentUpdated, CommentDeleted, ChannelAdded,
+        ChannelUpdated, ChannelDeleted, TemplateAdded, TemplateDeleted, AccessChanged, Checkpoint,
+    ]
+)]
+#[allow(dead_code)] // only its generated twin is used
+pub struct Event {
+    /// The event's position in the log: resume `after` it.
+    cursor: Cursor,
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty),* })+) => {$(
+        $(#[$doc])*
+        #[derive(GraphQLObject)]
+        #[graphql(context = Ctx, impl = EventValue)]
+        pub struct $name {
+            /// The event's position in the log: resume `after` it.
+            pub cursor: Cursor,
+            $($(#[$fdoc])* pub $field: $type),*
+        }
+    )+};
+}
+
+events! {
+    /// A message was posted.
+    MessageAdded {
+        /// The message as it is now.
+        message: Message
+    }
+    /// A message or its ticket was changed.
+    MessageUpdated {
+        /// The message as it is now.
+        message: Message
+    }
+    /// A message was deleted, and its comments with it.
+    MessageDeleted {
+        /// The id it had.
+        message_id: ID,
+        /// The channel it was in.
+        channel_id: ID
+    }
+    /// A comment was written.
+    CommentAdded {
+        /// The comment as it is now.
+        comment: Comment
+    }
+    /// A comment was changed.
+    CommentUpdated {
+        /// The comment as it is now.
+        comment: Comment
+    }
+    /// A comment was deleted.
+    CommentDeleted {
+        /// The id it had.
+        comment_id: ID,
+        /// The message it replied to.
+        message_id: ID
+    }
+    /// A channel was made.
+    ChannelAdded {
+        /// The channel as it is now.
+        channel: Channel
+    }
+    /// A channel's name, description or visibility was changed.
+    ChannelUpdated {
+        /// The channel as it is now.
+        channel: Channel
+    }
+    /// A channel was deleted, and all in it.
+    ChannelDeleted {
+        /// The id it had.
+        channel_id: ID
+    }
+    /// A template was shared.
+    TemplateAdded {
+        /// The template.
+        template: Template
+    }
+    /// A template was deleted.
+    TemplateDeleted {
+        /// The id it had.
+        template_id: ID
+    }
+    /// What you may see changed: query again.
+    AccessChanged {
+        /// The channel you may see now or no longer; `null` if it is about more than one.
+        channel_id: Option<ID>
+    }
+    /// Everything up to here has been delivered. The first one says: you are live.
+    Checkpoint {}
+}
+
+/// A deleted message.
+#[derive(GraphQLObject)]
+#[graphql(context = Ctx)]
+pub struct DeletedMessage {
+    /// The id it had.
+    pub id: ID,
+    /// The channel it was in.
+    pub channel_id: ID,
+    /// The position of the deletion.
+    pub cursor: Cursor,
+}
+
+/// Everything up to the cursor has been delivered.
+#[must_use]
+pub fn checkpoint(cursor: model::Cursor) -> EventValue {
+    Checkpoint { cursor: cursor.into() }.into()
+}
+
+/// The message of an event that shows one.
+#[must_use]
+pub fn message(ctx: &Ctx, event: &LiveEvent) -> Option<Message> {
+    let Some(Body::Message(message)) = event.body() else { return None };
+    Some(Message::new(ctx, message).delivered(event.cursor))
+}
+
+/// The comment of an event that shows one.
+#[must_use]
+pub fn comment(ctx: &Ctx, event: &LiveEvent) -> Option<Comment> {
+    let Some(Body::Comment(comment)) = event.body() else { return None };
+    Some(Comment::new(ctx, comment).delivered(event.cursor))
+}
+
+/// The template of an event that shows one.
+#[must_use]
+pub fn template(event: &LiveEvent) -> Option<Template> {
+    let Some(Body::Template(template)) = event.body() else { return None };
+    Some(Template::new(template).delivered(event.cursor))
+}
+
+fn channel(ctx: &Ctx, event: &LiveEvent) -> Option<Channel> {
+    let Some(Body::Channel(channel)) = event.body() else { return None };
+    Some(Channel::new(ctx, channel).delivered(event.cursor))
+}
+
+/// The message a deletion is about.
+#[must_use]
+pub fn deleted_message(event: &LiveEvent) -> Option<DeletedMessage> {
+    Some(DeletedMessage { id: out(event.object), channel_id: out(event.channel?), cursor: event.cursor.into() })
+}
+
+/// An event as one of the `events` stream; `None` if its object is gone.
+#[must_use]
+pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
+    let cursor: Cursor = event.cursor.into();
+    let id = out(event.object);
+    Some(match event.kind {
+        EventKind::Genesis | EventKind::SessionsEnded => return None,
+        EventKind::MessageAdded => MessageAdded { cursor, message: message(ctx, event)? }.into(),
+        EventKind::MessageUpdated => MessageUpdated { cursor, message: message(ctx, event)? }.into(),
+        EventKind::MessageDeleted => MessageDeleted { cursor, message_id: id, channel_id: out(event.channel?) }.into(),
+        EventKind::CommentAdded => CommentAdded { cursor, comment: comment(ctx, event)? }.into(),
+        EventKind::CommentUpdated => CommentUpdated { cursor, comment: comment(ctx, event)? }.into(),
+        EventKind::CommentDeleted => CommentDeleted { cursor, comment_id: id, message_id: out(event.message?) }.into(),
+        EventKind::ChannelAdded => ChannelAdded { cursor, channel: channel(ctx, event)? }.into(),
+        EventKind::ChannelUpdated => ChannelUpdated { cursor, channel: channel(ctx, event)? }.into(),
+        EventKind::ChannelDeleted => ChannelDeleted { cursor, channel_id: id }.into(),
+        EventKind::TemplateAdded => TemplateAdded { cursor, template: template(event)? }.into(),
+        EventKind::TemplateDeleted => TemplateDeleted { cursor, template_id: id }.into(),
+        EventKind::AccessChanged => AccessChanged { cursor, channel_id: event.channel.map(out) }.into(),
+    })
+}

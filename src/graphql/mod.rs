@@ -1,0 +1,32 @@
+//! The language: the schema, its resolvers, and the engine that executes operations of it. It
+//! knows no sockets and no SQL; what things mean is decided below, in `board`.
+
+mod context;
+mod document;
+mod engine;
+mod errors;
+mod events;
+mod inputs;
+mod loaders;
+mod measure;
+mod mutation;
+mod objects;
+mod paging;
+mod query;
+mod render;
+mod scalars;
+mod subscription;
+
+pub use context::{Caller, Delivery};
+pub use document::{Limits, Refusal};
+pub use engine::{Answer, Engine, Live, Prepared, Request, sdl};
+pub use errors::to_json;
+pub use juniper::OperationType;
+pub use render::Rendering;
+
+use mutation::Mutation;
+use query::Query;
+use subscription::Subscription;
+
+/// The schema of tidings.
+type Schema = juniper::RootNode<Query, Mutation, Subscription>;

@@ -1,0 +1,259 @@
+//! The mutations: thin. Each takes its input apart, runs a use case of the board and answers with
+//! what was made. They run on a thread that may block.
+
+use std::sync::Arc;
+
+use juniper::{GraphQLObject, ID, graphql_object};
+
+use super::context::Ctx;
+use super::inputs::{
+    AddTemplateInput, AssignUserInput, ChangePasswordInput, CreateChannelInput, CreateCommentInput,
+    CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, RegisterInput, UpdateChannelInput,
+    UpdateCommentInput, UpdateMessageInput, change, id_change,
+};
+use super::objects::{Channel, Comment, Location, Message, Organization, Template, User};
+use super::scalars::{Cursor, DateTime, id, ids, out};
+use crate::board;
+use crate::error::Result;
+use crate::model::{self, Role};
+
+/// A session that was opened or extended.
+#[derive(GraphQLObject)]
+#[graphql(context = Ctx)]
+pub struct Session {
+    /// What to send as `Authorization: Bearer …`, or in `connection_init`.
+    token: String,
+    /// When it ends.
+    expires_at: DateTime,
+    /// Whose it is.
+    user: User,
+}
+
+/// The root of all mutations.
+pub struct Mutation;
+
+/// What can be changed. An answer means that the change is on disk.
+#[graphql_object(context = Ctx)]
+impl Mutation {
+    /// Registers a user and signs them in.
+    fn register(ctx: &Ctx, input: RegisterInput) -> Result<Session> {
+        let display_name = input.display_name.unwrap_or_else(|| input.username.clone());
+        let new = board::NewUser { username: input.username, display_name, role: Role::Member };
+        opened(ctx, ctx.wait(ctx.board().register(ctx.address(), new, input.password)))
+    }
+
+    /// Signs somebody in.
+    fn login(ctx: &Ctx, input: LoginInput) -> Result<Session> {
+        opened(ctx, ctx.wait(ctx.board().login(ctx.address(), &input.username, input.password)))
+    }
+
+    /// A new token for the session; over a socket it extends the session of that socket, too.
+    fn refresh_token(ctx: &Ctx) -> Result<Session> {
+        let session = opened(ctx, ctx.board().refresh(ctx.viewer()))?;
+        ctx.extend_session(session.expires_at.0);
+        Ok(session)
+    }
+
+    /// Changes the password, ends all sessions of the user and answers with a new one.
+    fn change_password(ctx: &Ctx, input: ChangePasswordInput) -> Result<Session> {
+        let changing = ctx.board().change_password(ctx.address(), ctx.viewer(), input.current, input.new);
+        opened(ctx, ctx.wait(changing))
+    }
+
+    /// Ends all sessions of the user, this one too.
+    fn logout_everywhere(ctx: &Ctx) -> Result<bool> {
+        ctx.wrote(ctx.board().logout_everywhere(ctx.viewer()))?;
+        Ok(true)
+    }
+
+    /// Makes a channel; whoever makes it is its owner and first member.
+    fn create_channel(ctx: &Ctx, input: CreateChannelInput) -> Result<Channel> {
+        let new = board::NewChannel {
+            name: input.name,
+            description: input.description,
+            visibility: input.visibility.map(Into::into),
+        };
+        channel(ctx, ctx.board().create_channel(ctx.viewer(), new))
+    }
+
+    /// Changes a channel; its owner or an admin may.
+    fn update_channel(ctx: &Ctx, input: UpdateChannelInput) -> Result<Channel> {
+        let edit = board::ChannelEdit {
+            id: id("id", &input.id)?,
+            name: input.name,
+            description: change(input.description),
+            visibility: input.visibility.map(Into::into),
+        };
+        channel(ctx, ctx.board().update_channel(ctx.viewer(), edit))
+    }
+
+    /// Deletes a channel and all in it; its owner or an admin may.
+    fn delete_channel(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] channel: ID) -> Result<ID> {
+        Ok(out(ctx.wrote(ctx.board().delete_channel(ctx.viewer(), id("id", &channel)?))?))
+    }
+
+    /// Makes somebody a member of a channel; its owner or an admin may.
+    fn add_member(
+        ctx: &Ctx,
+        #[graphql(description = "Of which channel.")] channel_id: ID,
+        #[graphql(description = "Who.")] user_id: ID,
+    ) -> Result<Channel> {
+        let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
+        channel(ctx, ctx.board().add_member(ctx.viewer(), place, user))
+    }
+
+    /// Ends somebody's membership of a channel; its owner, an admin or that member may.
+    fn remove_member(
+        ctx: &Ctx,
+        #[graphql(description = "Of which channel.")] channel_id: ID,
+        #[graphql(description = "Who.")] user_id: ID,
+    ) -> Result<Channel> {
+        let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
+        channel(ctx, ctx.board().remove_member(ctx.viewer(), place, user))
+    }
+
+    /// Posts a message.
+    fn create_message(ctx: &Ctx, input: CreateMessageInput) -> Result<Message> {
+        let ticket = |ticket: super::inputs::CreateTicketInput| {
+            let assignee = ticket.assignee_id.map(|user| id("assigneeId", &user)).transpose()?;
+            Ok(board::NewTicket { priority: ticket.priority.map(Into::into), assignee })
+        };
+        let new = board::NewMessage {
+            channel: id("channelId", &input.channel_id)?,
+            title: input.title,
+            content: input.content,
+            locations: ids("shareLocationIds", input.share_location_ids.as_deref())?,
+            ticket: input.ticket.map(ticket).transpose()?,
+            key: input.idempotency_key,
+        };
+        message(ctx, ctx.board().create_message(ctx.viewer(), new))
+    }
+
+    /// Changes a message: its author or an admin may. Its ticket: whoever may write in the channel may.
+    fn update_message(ctx: &Ctx, input: UpdateMessageInput) -> Result<Message> {
+        let ticket = |ticket: super::inputs::UpdateTicketInput| {
+            Ok(board::TicketEdit {
+                status: ticket.status.map(Into::into),
+                priority: ticket.priority.map(Into::into),
+                assignee: id_change("assigneeId", ticket.assignee_id)?,
+            })
+        };
+        let edit = board::MessageEdit {
+            id: id("id", &input.id)?,
+            title: change(input.title),
+            content: input.content,
+            ticket: input.ticket.map(ticket).transpose()?,
+            if_cursor: position(input.if_cursor)?,
+        };
+        message(ctx, ctx.board().update_message(ctx.viewer(), edit))
+    }
+
+    /// Deletes a message and its comments; its author or an admin may.
+    fn delete_message(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] message: ID) -> Result<ID> {
+        Ok(out(ctx.wrote(ctx.board().delete_message(ctx.viewer(), id("id", &message)?))?))
+    }
+
+    /// Writes a comment.
+    fn create_comment(ctx: &Ctx, input: CreateCommentInput) -> Result<Comment> {
+        let new = board::NewComment {
+            message: id("messageId", &input.message_id)?,
+            content: input.content,
+            key: input.idempotency_key,
+        };
+        comment(ctx, ctx.board().create_comment(ctx.viewer(), new))
+    }
+
+    /// Changes a comment; its author or an admin may.
+    fn update_comment(ctx: &Ctx, input: UpdateCommentInput) -> Result<Comment> {
+        let edit = board::CommentEdit {
+            id: id("id", &input.id)?,
+            content: input.content,
+            if_cursor: position(input.if_cursor)?,
+        };
+        comment(ctx, ctx.board().update_comment(ctx.viewer(), edit))
+    }
+
+    /// Deletes a comment; its author or an admin may.
+    fn delete_comment(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] comment: ID) -> Result<ID> {
+        Ok(out(ctx.wrote(ctx.board().delete_comment(ctx.viewer(), id("id", &comment)?))?))
+    }
+
+    /// Shares a template.
+    fn add_template(ctx: &Ctx, input: AddTemplateInput) -> Result<Template> {
+        let new = board::NewTemplate {
+            name: input.name,
+            content: input.content,
+            locations: ids("shareLocationIds", input.share_location_ids.as_deref())?,
+        };
+        let template = ctx.wrote(ctx.board().add_template(ctx.viewer(), new))?;
+        Ok(Template::new(Arc::new(template)))
+    }
+
+    /// Deletes a template; its author or an admin may.
+    fn delete_template(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] template: ID) -> Result<ID> {
+        Ok(out(ctx.wrote(ctx.board().delete_template(ctx.viewer(), id("id", &template)?))?))
+    }
+
+    /// Makes an organization; an admin may.
+    fn create_organization(ctx: &Ctx, input: CreateOrganizationInput) -> Result<Organization> {
+        let organization = ctx.wrote(ctx.board().create_organization(ctx.viewer(), &input.name))?;
+        Ok(Organization::new(ctx, Arc::new(organization)))
+    }
+
+    /// Makes a location of an organization; an admin may.
+    fn create_location(ctx: &Ctx, input: CreateLocationInput) -> Result<Location> {
+        let organization = id("organizationId", &input.organization_id)?;
+        let location = ctx.wrote(ctx.board().create_location(ctx.viewer(), organization, &input.name))?;
+        Ok(Location::new(ctx, Arc::new(location)))
+    }
+
+    /// Says where a user belongs and what they may do; an admin may.
+    fn assign_user(ctx: &Ctx, input: AssignUserInput) -> Result<User> {
+        let assignment = board::Assignment {
+            user: id("userId", &input.user_id)?,
+            organization: id_change("organizationId", input.organization_id)?,
+            location: id_change("locationId", input.location_id)?,
+            role: input.role.map(Into::into),
+        };
+        user(ctx, ctx.board().assign_user(ctx.viewer(), assignment))
+    }
+
+    /// Disables or enables a user; disabling ends all their sessions. An admin may.
+    fn set_user_disabled(
+        ctx: &Ctx,
+        #[graphql(description = "Who.")] user_id: ID,
+        #[graphql(description = "Whether they may no longer sign in.")] disabled: bool,
+    ) -> Result<User> {
+        let who = id("userId", &user_id)?;
+        user(ctx, ctx.board().set_disabled(Some(ctx.viewer()), who, disabled))
+    }
+}
+
+fn opened(ctx: &Ctx, session: Result<board::Session>) -> Result<Session> {
+    let session = ctx.wrote(session)?;
+    Ok(Session {
+        token: session.token,
+        expires_at: DateTime(session.expires_at),
+        user: User::new(ctx, Arc::new(session.user)),
+    })
+}
+
+fn channel(ctx: &Ctx, channel: Result<model::Channel>) -> Result<Channel> {
+    Ok(Channel::new(ctx, Arc::new(ctx.wrote(channel)?)))
+}
+
+fn message(ctx: &Ctx, message: Result<model::Message>) -> Result<Message> {
+    Ok(Message::new(ctx, Arc::new(ctx.wrote(message)?)))
+}
+
+fn comment(ctx: &Ctx, comment: Result<model::Comment>) -> Result<Comment> {
+    Ok(Comment::new(ctx, Arc::new(ctx.wrote(comment)?)))
+}
+
+fn user(ctx: &Ctx, user: Result<model::User>) -> Result<User> {
+    Ok(User::new(ctx, Arc::new(ctx.wrote(user)?)))
+}
+
+fn position(cursor: Option<Cursor>) -> Result<Option<model::Cursor>> {
+    cursor.map(|cursor| cursor.position("ifCursor")).transpose()
+}

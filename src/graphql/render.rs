@@ -1,0 +1,190 @@
+//! Items are rendered once for all who read them: who may see an event was decided from its
+//! metadata, and what it looks like depends on the event and the selection alone.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+
+use super::context::Delivery;
+use super::engine::{Engine, Live, Rendered, render};
+use crate::model::Seq;
+
+/// How many bytes of renderings are kept.
+const KEPT_BYTES: usize = 8 << 20;
+/// What an entry takes beside its bytes.
+const ENTRY_BYTES: usize = 200;
+/// How long what was read from the database is good: until then an edit would be noticed, but
+/// not, say, a new display name.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What a rendering shows: the event and the state of its object, in a selection.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    position: i64,
+    /// The event that last touched the object; checkpoints and deletions have none.
+    revision: i64,
+    is_checkpoint: bool,
+    selection: [u8; 16],
+    signed_in: bool,
+}
+
+#[derive(Clone)]
+enum Entry {
+    /// Nothing but the event was needed.
+    Plain(Option<Bytes>),
+    /// Being rendered, or rendered, with the database as it was then.
+    Loaded(Loading, Instant, Seq),
+}
+
+type Loading = Shared<BoxFuture<'static, Loaded>>;
+
+#[derive(Clone)]
+struct Loaded {
+    body: Option<Bytes>,
+    is_personal: bool,
+}
+
+/// The renderings of late, bounded in bytes.
+#[derive(Default)]
+pub struct Renderings(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    entries: HashMap<Key, Entry>,
+    order: VecDeque<(Key, usize)>,
+    bytes: usize,
+}
+
+impl Renderings {
+    fn get(&self, key: &Key) -> Option<Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.get(key).cloned()
+    }
+
+    fn keep(&self, key: Key, entry: Entry) {
+        let weight = ENTRY_BYTES
+            + match &entry {
+                Entry::Plain(Some(body)) => body.len(),
+                // Not known yet, and gone soon.
+                Entry::Plain(None) | Entry::Loaded(..) => ENTRY_BYTES,
+            };
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.entries.insert(key.clone(), entry).is_none() {
+            table.order.push_back((key, weight));
+            table.bytes += weight;
+        }
+        while table.bytes > KEPT_BYTES
+            && let Some((key, weight)) = table.order.pop_front()
+        {
+            table.entries.remove(&key);
+            table.bytes -= weight;
+        }
+    }
+}
+
+/// An item that was asked for.
+pub enum Rendering {
+    /// Its response; `None` if there is nothing to show.
+    Ready(Option<Bytes>),
+    /// It needs the database.
+    Waiting(BoxFuture<'static, Option<Bytes>>),
+}
+
+impl Engine {
+    /// Renders an item of a subscription.
+    pub fn render(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> Rendering {
+        let operation = &live.prepared.operation;
+        if operation.is_personal.load(Ordering::Relaxed) {
+            return self.render_alone(live, delivery);
+        }
+        let key = key(live, &delivery);
+        match self.renderings.get(&key) {
+            Some(Entry::Plain(body)) => return Rendering::Ready(body),
+            Some(Entry::Loaded(loading, since, read_at))
+                if since.elapsed() < FRESH && !self.board.rewritten_since(read_at) =>
+            {
+                return self.share(loading, live, delivery);
+            }
+            Some(Entry::Loaded(..)) | None => {}
+        }
+        if !operation.needs_database.load(Ordering::Relaxed) {
+            let subject = (&**operation, &live.prepared.variables, &live.caller);
+            let rendered = render(&self.board, subject, delivery.clone(), false);
+            if rendered.used_database {
+                operation.needs_database.store(true, Ordering::Relaxed);
+            } else if rendered.is_personal {
+                operation.is_personal.store(true, Ordering::Relaxed);
+                return Rendering::Ready(rendered.body);
+            } else {
+                self.renderings.keep(key, Entry::Plain(rendered.body.clone()));
+                return Rendering::Ready(rendered.body);
+            }
+        }
+        let read_at = self.board.head().seq;
+        let loading = self.load(live, delivery.clone()).shared();
+        self.renderings.keep(key, Entry::Loaded(loading.clone(), Instant::now(), read_at));
+        self.share(loading, live, delivery)
+    }
+
+    /// Waits for what somebody may be loading already; if it turns out to be of that viewer
+    /// alone, renders anew.
+    fn share(self: &Arc<Self>, loading: Loading, live: &Arc<Live>, delivery: Delivery) -> Rendering {
+        let (engine, live) = (Arc::clone(self), Arc::clone(live));
+        Rendering::Waiting(
+            async move {
+                let loaded = loading.await;
+                if loaded.is_personal { engine.load(&live, delivery).await.body } else { loaded.body }
+            }
+            .boxed(),
+        )
+    }
+
+    fn render_alone(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> Rendering {
+        let loading = self.load(live, delivery);
+        Rendering::Waiting(async move { loading.await.body }.boxed())
+    }
+
+    /// Renders on a thread that may block, whoever stops waiting for it.
+    fn load(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> BoxFuture<'static, Loaded> {
+        let (board, live) = (Arc::clone(&self.board), Arc::clone(live));
+        let turns = Arc::clone(board.store().turns());
+        let rendering = tokio::spawn(async move {
+            let turn = turns.acquire_owned().await;
+            let blocking = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                let subject = (&*live.prepared.operation, &live.prepared.variables, &live.caller);
+                let rendered = render(&board, subject, delivery, true);
+                if rendered.is_personal {
+                    live.prepared.operation.is_personal.store(true, Ordering::Relaxed);
+                }
+                rendered
+            });
+            blocking.await
+        });
+        async move {
+            match rendering.await {
+                Ok(Ok(Rendered { body, is_personal, .. })) => Loaded { body, is_personal },
+                Ok(Err(_)) | Err(_) => Loaded { body: None, is_personal: false },
+            }
+        }
+        .boxed()
+    }
+}
+
+fn key(live: &Live, delivery: &Delivery) -> Key {
+    let (cursor, revision, is_checkpoint) = match delivery {
+        Delivery::Event(event) => (event.cursor, event.body().and_then(|body| body.revision()), false),
+        Delivery::Checkpoint(cursor) => (*cursor, None, true),
+    };
+    Key {
+        position: cursor.seq.0,
+        revision: revision.map_or(-1, |cursor| cursor.seq.0),
+        is_checkpoint,
+        selection: live.selection,
+        signed_in: live.caller.viewer.user_id().is_some(),
+    }
+}
