@@ -4,13 +4,15 @@ use std::net::IpAddr;
 
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
-use crate::model::{Body, EventKind, Role, Timestamp, User, UserId};
+use crate::model::{Body, EventKind, Role, Timestamp, User, UserId, Window};
 use crate::store::{Change, Tx, users};
 
 /// The shortest password, in characters.
 const MIN_PASSWORD: usize = 8;
 /// The longest: Argon2 reads all of it, so a stranger must not send a megabyte.
 const MAX_PASSWORD: usize = 1_000;
+/// How many users are read at once.
+const PAGE: usize = 500;
 /// The longest username, in characters.
 const MAX_USERNAME: usize = 50;
 
@@ -89,6 +91,25 @@ impl Board {
             Some(user) => self.open(user),
             None => Err(Error::Unauthenticated("the username or the password is wrong".into())),
         }
+    }
+
+    /// Whose token this is, and when the session ends.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` for a bad, expired or revoked one.
+    pub async fn authenticate(&self, token: &str) -> Result<(Viewer, Timestamp)> {
+        let claims = self.keepers.tokens.verify(token, Timestamp::now())?;
+        let account = self.access.account(&self.store, claims.user).await?;
+        let account = account.ok_or_else(|| Error::Unauthenticated("the session has ended: sign in again".into()))?;
+        let viewer = Viewer::signed_in(std::sync::Arc::clone(&self.access), account, claims.version);
+        viewer.standing()?;
+        Ok((viewer, claims.expires_at))
+    }
+
+    /// A reader who is not signed in.
+    #[must_use]
+    pub fn stranger(&self) -> Viewer {
+        Viewer::anonymous(std::sync::Arc::clone(&self.access))
     }
 
     /// A new token for the session of this viewer.
@@ -174,6 +195,23 @@ impl Board {
     pub fn user_named(&self, username: &str) -> Result<User> {
         let found = users::credentials(self.store.snapshot()?.db(), &username.trim().to_lowercase())?;
         found.map(|(user, _)| user).ok_or(Error::NotFound("user"))
+    }
+
+    /// Every user, by username, as an operator lists them. Blocks.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn all_users(&self) -> Result<Vec<User>> {
+        let mut snapshot = self.store.snapshot()?;
+        let (mut all, mut window) = (Vec::new(), Window::first(PAGE));
+        loop {
+            let page = users::list(snapshot.db(), None, &window)?;
+            window.after = page.items.last().map(|user| user.username.clone());
+            all.extend(page.items);
+            if !page.more {
+                return Ok(all);
+            }
+        }
     }
 
     async fn write_async<T: Send + 'static>(

@@ -11,10 +11,10 @@ mod feed;
 mod follow;
 mod messages;
 mod organizations;
-mod retention;
 mod tail;
 mod templates;
 mod text;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ pub use feed::{Feed, Item, Selection};
 pub use follow::{Subject, Wish};
 pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};
 pub use organizations::Assignment;
-pub use retention::Retention;
 pub use tail::{Progress, Tail};
 pub use templates::NewTemplate;
+pub use upkeep::Retention;
 
 use crate::auth::{Attempts, Budget, Passwords, Tokens};
 use crate::error::{Error, Result};
@@ -109,6 +109,14 @@ impl Board {
     #[must_use]
     pub fn serves_strangers(&self) -> bool {
         self.rules.anonymous_read
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if it does not.
+    pub async fn reach_database(&self) -> Result<()> {
+        self.store.read(|snapshot| crate::store::log::head(snapshot.db())).await.map(drop)
     }
 
     /// Who may do something at all now: a signed-in user within the limit of mutations.

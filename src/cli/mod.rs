@@ -1,3 +1,67 @@
-//! The command line.
+//! The command line: understands words, runs commands. Each prints its result on standard output
+//! and nothing else there; the log goes to standard error.
 
 pub mod args;
+mod demo;
+mod log;
+mod tail;
+mod users;
+
+use std::sync::Arc;
+
+use args::{Command, Invocation};
+
+use crate::app::{App, House};
+use crate::board::Board;
+use crate::config::Config;
+
+/// Runs what was asked for; `stopped` is awaited by the server.
+///
+/// # Errors
+/// One line that says why it did not work.
+pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> Result<(), String> {
+    let Invocation { command, config } = invocation;
+    log::start(&config.log)?;
+    match command {
+        Command::Serve => {
+            let app = App::start(config).await?;
+            stopped.await;
+            app.stop().await;
+            Ok(())
+        }
+        Command::Schema => {
+            print!("{}", crate::graphql::sdl());
+            Ok(())
+        }
+        Command::Migrate => {
+            House::open(&config).await?.close(config.shutdown_grace).await;
+            println!("{} is up to date", config.database);
+            Ok(())
+        }
+        Command::User(command) => with_board(&config, |board| users::run(board, command)).await,
+        Command::Token { name } => with_board(&config, |board| users::token(board, name)).await,
+        Command::Demo => with_board(&config, demo::run).await,
+        Command::Tail { after, follow } => with_board(&config, |board| tail::run(board, after, follow)).await,
+    }
+}
+
+/// Opens the database, does something with the board, and leaves when it is on disk.
+async fn with_board<F: Future<Output = Result<(), String>>>(
+    config: &Config,
+    work: impl FnOnce(Arc<Board>) -> F,
+) -> Result<(), String> {
+    let house = House::open(config).await?;
+    let done = work(Arc::clone(house.board())).await;
+    house.close(config.shutdown_grace).await;
+    done
+}
+
+/// Runs a use case that blocks, off the async threads.
+async fn blocking<T: Send + 'static>(
+    case: impl FnOnce() -> crate::error::Result<T> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(case).await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}

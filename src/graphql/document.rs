@@ -134,6 +134,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The error, if the document itself is fine.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Invalid(_) => None,
+            Self::Refused(error) => Some(error),
+        }
+    }
+
     /// The `errors` of the response.
     #[must_use]
     pub fn errors(&self) -> serde_json::Value {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, InputValue, OperationType, Value, Variables};
+use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, OperationType, Value, Variables};
 use tokio::sync::Semaphore;
 
 use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
@@ -21,25 +21,14 @@ const MUTATIONS: usize = 256;
 const TURN: Duration = Duration::from_secs(5);
 
 /// A request to execute an operation.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The document.
     pub query: String,
     /// Which operation of it.
-    #[serde(default, rename = "operationName")]
     pub operation_name: Option<String>,
     /// The values of its variables.
-    #[serde(default)]
-    pub variables: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-impl Request {
-    fn variables(&self) -> Variables {
-        let entries = self.variables.iter().flatten();
-        entries
-            .filter_map(|(name, value)| Some((name.clone(), serde_json::from_value::<InputValue>(value.clone()).ok()?)))
-            .collect()
-    }
+    pub variables: Variables,
 }
 
 /// An operation that may be executed, with its variables.
@@ -60,7 +49,7 @@ impl Prepared {
 #[derive(Debug)]
 pub struct Answer {
     /// The response as JSON.
-    pub body: Vec<u8>,
+    pub body: String,
     /// A resolver failed in a way that must not happen.
     pub is_fault: bool,
 }
@@ -72,6 +61,14 @@ pub struct Live {
     pub(super) caller: Caller,
     /// Checkpoints are items of it.
     pub has_checkpoints: bool,
+}
+
+impl Live {
+    /// Who reads it.
+    #[must_use]
+    pub fn viewer(&self) -> &crate::board::Viewer {
+        &self.caller.viewer
+    }
 }
 
 /// What executes operations.
@@ -114,15 +111,14 @@ impl Engine {
     ///
     /// # Errors
     /// Why not.
-    pub fn prepare(&self, request: &Request, caller: &Caller) -> Result<Prepared, Refusal> {
+    pub fn prepare(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = self.documents.operation(&self.schema, &self.limits, &request.query, name)?;
         if caller.viewer.user_id().is_none() && !self.board.serves_strangers() && !operation.is_for_strangers() {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
-        let variables = request.variables();
-        operation.check_cost(&variables, &self.limits)?;
-        Ok(Prepared { operation, variables })
+        operation.check_cost(&request.variables, &self.limits)?;
+        Ok(Prepared { operation, variables: request.variables })
     }
 
     /// Executes a query or a mutation.
@@ -186,7 +182,7 @@ impl Engine {
 /// viewer alone and whether the database was used.
 pub(super) struct Rendered {
     /// The response; `None` if there is nothing to show.
-    pub body: Option<bytes::Bytes>,
+    pub body: Option<Arc<str>>,
     /// It differs from viewer to viewer.
     pub is_personal: bool,
     /// It was read from the database.
@@ -209,7 +205,7 @@ pub(super) fn render(
     Rendered { body: body.map(Into::into), is_personal: ctx.is_personal(), used_database: ctx.used_database() }
 }
 
-async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<Vec<u8>> {
+async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<String> {
     let (value, errors) = operation.validated().resolve_into_stream(variables, ctx).await.ok()?;
     let Value::Object(fields) = value else {
         return (!errors.is_empty()).then(|| body(&Value::Null, &errors));
@@ -226,7 +222,7 @@ async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option
     }
 }
 
-fn body(value: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> Vec<u8> {
+fn body(value: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> String {
     #[derive(serde::Serialize)]
     struct Response<'r> {
         data: &'r Value,
@@ -234,12 +230,12 @@ fn body(value: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> Vec<u8>
         errors: Option<serde_json::Value>,
     }
     let errors = (!errors.is_empty()).then(|| errors::of_execution(errors));
-    serde_json::to_vec(&Response { data: value, errors }).unwrap_or_else(|error| fault(&error))
+    serde_json::to_string(&Response { data: value, errors }).unwrap_or_else(|error| fault(&error))
 }
 
-fn fault(detail: &dyn std::fmt::Display) -> Vec<u8> {
+fn fault(detail: &dyn std::fmt::Display) -> String {
     let errors = [errors::to_json(&Error::internal(detail))];
-    serde_json::json!({ "data": null, "errors": errors }).to_string().into_bytes()
+    serde_json::json!({ "data": null, "errors": errors }).to_string()
 }
 
 /// What juniper finds wrong only when it has the variables.

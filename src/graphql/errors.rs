@@ -66,6 +66,12 @@ pub fn of_execution(errors: &[ExecutionError<juniper::DefaultScalarValue>]) -> J
     errors
 }
 
+/// A response of errors alone: nothing was executed.
+#[must_use]
+pub fn response(errors: &Json) -> String {
+    json!({ "errors": errors }).to_string()
+}
+
 fn listed(error: &GraphQLError, extensions: impl Fn(&str) -> Json) -> Json {
     let mut errors = serde_json::to_value(error).unwrap_or_default();
     if !errors.is_array() {

@@ -20,8 +20,8 @@ mod subscription;
 pub use context::{Caller, Delivery};
 pub use document::{Limits, Refusal};
 pub use engine::{Answer, Engine, Live, Prepared, Request, sdl};
-pub use errors::to_json;
-pub use juniper::OperationType;
+pub use errors::{response as errors_response, to_json};
+pub use juniper::{OperationType, Variables};
 pub use render::Rendering;
 
 use mutation::Mutation;

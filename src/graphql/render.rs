@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 
@@ -36,7 +35,7 @@ struct Key {
 #[derive(Clone)]
 enum Entry {
     /// Nothing but the event was needed.
-    Plain(Option<Bytes>),
+    Plain(Option<Arc<str>>),
     /// Being rendered, or rendered, with the database as it was then.
     Loaded(Loading, Instant, Seq),
 }
@@ -45,7 +44,7 @@ type Loading = Shared<BoxFuture<'static, Loaded>>;
 
 #[derive(Clone)]
 struct Loaded {
-    body: Option<Bytes>,
+    body: Option<Arc<str>>,
     is_personal: bool,
 }
 
@@ -89,9 +88,9 @@ impl Renderings {
 /// An item that was asked for.
 pub enum Rendering {
     /// Its response; `None` if there is nothing to show.
-    Ready(Option<Bytes>),
+    Ready(Option<Arc<str>>),
     /// It needs the database.
-    Waiting(BoxFuture<'static, Option<Bytes>>),
+    Waiting(BoxFuture<'static, Option<Arc<str>>>),
 }
 
 impl Engine {

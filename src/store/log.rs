@@ -194,24 +194,44 @@ pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
     Err(Error::CursorExpired { oldest: oldest(db)? })
 }
 
-/// Reads the next page of a topic behind a cursor, up to a position.
+/// Reads the next page of a topic behind a cursor, up to a position: what a reader may be shown.
+/// Events whose object is gone are left out.
 ///
 /// # Errors
 /// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
 pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
+    let (events, end, head) = events(db, topic, kinds, after, up_to)?;
+    Ok(LogPage { events: with_bodies(db, events)?, end, head })
+}
+
+/// Reads the log itself from behind a cursor: the events and where they end.
+///
+/// # Errors
+/// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
+pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
+    let (events, end, _) = events(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
+    Ok((events, end))
+}
+
+fn events(
+    db: &mut Db,
+    topic: Topic,
+    kinds: KindSet,
+    after: Cursor,
+    up_to: Seq,
+) -> Result<(Vec<Event>, Cursor, Cursor)> {
     check(db, after)?;
     let head = head(db)?;
     let reach = head.seq.min(up_to).min(Seq(after.seq.0 + REACH));
     if reach <= after.seq {
-        return Ok(LogPage { events: Vec::new(), end: after, head });
+        return Ok((Vec::new(), after, head));
     }
     let rows = rows(db, topic, kinds, after.seq, reach)?;
     let end = match rows.last() {
         Some(last) if rows.len() as i64 == ROWS => last.cursor(),
         _ => at(db, reach)?.ok_or_else(|| Error::internal("the log has a gap"))?,
     };
-    let events = rows.into_iter().filter_map(Row::event).collect();
-    Ok(LogPage { events: with_bodies(db, events)?, end, head })
+    Ok((rows.into_iter().filter_map(Row::event).collect(), end, head))
 }
 
 fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Result<Vec<Row>> {

@@ -41,7 +41,7 @@ where
         .run_pending_migrations(migrations)
         .map_err(|error| Error::Unavailable(format!("the database cannot be migrated: {error}")))?;
     for migration in ran {
-        tracing::info!(%migration, "migrated");
+        tracing::debug!(%migration, "migrated");
     }
     Ok(())
 }

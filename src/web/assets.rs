@@ -5,9 +5,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderName, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{Response, StatusCode, response};
 
@@ -67,18 +66,12 @@ fn with_common_headers(asset: &Asset, response: response::Builder) -> response::
         response = response.header(VARY, HeaderName::as_str(&ACCEPT_ENCODING));
     }
     if asset.content_type.starts_with("text/html") {
-        response = response
-            .header(CONTENT_SECURITY_POLICY, PAGE_POLICY)
-            .header(X_FRAME_OPTIONS, "DENY");
+        response = response.header(CONTENT_SECURITY_POLICY, PAGE_POLICY).header(X_FRAME_OPTIONS, "DENY");
     }
     response
 }
 
-fn with_content_headers(
-    asset: &Asset,
-    encoding: Encoding,
-    response: response::Builder,
-) -> response::Builder {
+fn with_content_headers(asset: &Asset, encoding: Encoding, response: response::Builder) -> response::Builder {
     let response = response.header(CONTENT_TYPE, asset.content_type);
     match encoding.name() {
         "identity" => response,
@@ -88,8 +81,7 @@ fn with_content_headers(
 
 /// `If-None-Match`: a list of tags compared weakly (RFC 9110, 13.1.2), since a proxy may have weakened ours.
 fn is_cached(headers: &HeaderMap, etag: &str) -> bool {
-    list(headers, &IF_NONE_MATCH)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    list(headers, &IF_NONE_MATCH).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 /// In order of preference: the first wins when the client likes several equally.
@@ -175,11 +167,7 @@ fn quality(parameters: &str) -> f32 {
         return 1.0;
     }
     let quality = value.trim().parse().unwrap_or(0.0);
-    if (0.0..=1.0).contains(&quality) {
-        quality
-    } else {
-        0.0
-    }
+    if (0.0..=1.0).contains(&quality) { quality } else { 0.0 }
 }
 
 /// The elements of a comma-separated header that may come in several lines.
@@ -208,10 +196,8 @@ mod tests {
     };
 
     fn ask(headers: &[(HeaderName, &'static str)]) -> Response<Bytes> {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.parse().expect("a header value")))
-            .collect();
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header value"))).collect();
         respond(&ASSET, &headers)
     }
 
@@ -258,11 +244,7 @@ mod tests {
             assert!(response.body().is_empty());
         }
         for unknown in ["\"abc-br\"", "abc", "\"old\""] {
-            assert_eq!(
-                ask(&[(IF_NONE_MATCH, unknown)]).status(),
-                StatusCode::OK,
-                "{unknown}"
-            );
+            assert_eq!(ask(&[(IF_NONE_MATCH, unknown)]).status(), StatusCode::OK, "{unknown}");
         }
     }
 
@@ -282,10 +264,7 @@ mod tests {
         let page = find("/graphiql").expect("the page is carried");
         let html = std::str::from_utf8(page.identity).expect("UTF-8");
         assert!(!html.contains("://"), "an absolute address in the page");
-        let loaded: Vec<_> = html
-            .split('"')
-            .filter(|part| part.starts_with("/assets/"))
-            .collect();
+        let loaded: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
         assert!(loaded.len() >= 4, "{loaded:?}");
         for path in loaded {
             assert!(find(path).is_some(), "{path} is not carried");

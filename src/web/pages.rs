@@ -20,9 +20,7 @@ const GRAPHIQL: &str = "/graphiql";
 pub fn routes() -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone {
     // The path first: the other way round, every POST to an unknown path would become a 405.
     warp::path::full()
-        .and_then(|path: FullPath| {
-            ready(Target::of(path.as_str()).ok_or_else(warp::reject::not_found))
-        })
+        .and_then(|path: FullPath| ready(Target::of(path.as_str()).ok_or_else(warp::reject::not_found)))
         .and(warp::get().or(warp::head()).unify())
         .and(warp::header::headers_cloned())
         .map(|target: Target, headers: HeaderMap| target.respond(&headers))
@@ -31,11 +29,8 @@ pub fn routes() -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> 
 /// The GraphiQL page, for `GET /graphql` from a browser. The same address answers others with JSON, so caches are told
 /// that it depends on `Accept`.
 pub fn graphiql_response(headers: &HeaderMap) -> Response<Bytes> {
-    let mut response =
-        Target::of(GRAPHIQL).map_or_else(not_carried, |target| target.respond(headers));
-    response
-        .headers_mut()
-        .append(VARY, HeaderValue::from_name(ACCEPT));
+    let mut response = Target::of(GRAPHIQL).map_or_else(not_carried, |target| target.respond(headers));
+    response.headers_mut().append(VARY, HeaderValue::from_name(ACCEPT));
     response
 }
 
@@ -74,9 +69,7 @@ impl Target {
 fn redirect() -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    response
-        .headers_mut()
-        .insert(LOCATION, HeaderValue::from_static(GRAPHIQL));
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static(GRAPHIQL));
     response
 }
 
@@ -104,11 +97,7 @@ mod tests {
             Ok::<_, Rejection>(status)
         });
         let request = warp::test::request().method(method.as_str()).path(path);
-        request
-            .filter(&filter)
-            .await
-            .expect("recovered")
-            .into_response()
+        request.filter(&filter).await.expect("recovered").into_response()
     }
 
     #[tokio::test]
@@ -133,18 +122,9 @@ mod tests {
 
     #[tokio::test]
     async fn other_methods_and_paths_are_left_to_others() {
-        assert_eq!(
-            ask(Method::POST, "/graphiql").await.status(),
-            StatusCode::METHOD_NOT_ALLOWED
-        );
-        assert_eq!(
-            ask(Method::POST, "/nothing").await.status(),
-            StatusCode::NOT_FOUND
-        );
-        assert_eq!(
-            ask(Method::GET, "/assets/../Cargo.toml").await.status(),
-            StatusCode::NOT_FOUND
-        );
+        assert_eq!(ask(Method::POST, "/graphiql").await.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(ask(Method::POST, "/nothing").await.status(), StatusCode::NOT_FOUND);
+        assert_eq!(ask(Method::GET, "/assets/../Cargo.toml").await.status(), StatusCode::NOT_FOUND);
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Forgets what is older than the log must keep, in small steps between other work.
+//! What an operator does with the log: reads it, and has it forget what is older than it must be
+//! kept, in small steps between other work.
 
 use std::time::Duration;
 
 use super::Board;
 use crate::error::Result;
-use crate::model::{Seq, Timestamp};
+use crate::model::{Cursor, Event, Seq, Timestamp};
 use crate::store::log;
 
 /// How many events one step forgets: a writer's batch must stay short.
@@ -22,6 +23,20 @@ pub struct Retention {
 }
 
 impl Board {
+    /// A page of the log behind a position (from the oldest event kept on, if not said), as an
+    /// operator reads it, and where it ends. Blocks.
+    ///
+    /// # Errors
+    /// `CURSOR_EXPIRED`; those of the database.
+    pub fn events_after(&self, after: Option<Cursor>) -> Result<(Vec<Event>, Cursor)> {
+        let mut snapshot = self.store().snapshot()?;
+        let after = match after {
+            Some(after) => after,
+            None => log::oldest(snapshot.db())?,
+        };
+        log::read(snapshot.db(), after)
+    }
+
     /// Prunes from time to time, until aborted.
     pub async fn keep_pruning(self: std::sync::Arc<Self>, retention: Retention) {
         loop {

@@ -1,0 +1,96 @@
+//! A board over its database, without a door: what the server and the command line have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::secret;
+use crate::auth::{Attempts, Budget, Passwords, Tokens};
+use crate::board::{Access, Board, Doorkeepers, Progress, Rules, Tail};
+use crate::config::{Config, DatabaseUrl, Registration};
+use crate::store::{Options, Place, Store};
+
+/// How many of the writer's batches may wait for the tail; more are read from the log.
+const BATCHES: usize = 64;
+
+/// A board over its database.
+pub struct House {
+    board: Arc<Board>,
+    tail: JoinHandle<()>,
+}
+
+impl House {
+    /// Opens the database, brings it up to date, and follows its log.
+    ///
+    /// # Errors
+    /// One line that says what is wrong.
+    pub async fn open(config: &Config) -> Result<Self, String> {
+        let tokens = Tokens::new(secret::of(config)?.reveal().as_bytes(), config.sessions.token_lifetime);
+        let (store, batches) = open_store(config).await?;
+        let failed = |error| format!("cannot read {}: {error}", config.database);
+        let access = Arc::new(Access::load(&store).await.map_err(failed)?);
+        let progress = Arc::new(Progress::default());
+        let started = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches).await;
+        let (hub, tail) = started.map_err(failed)?;
+        let keepers = Doorkeepers {
+            passwords: Passwords::new(config.sessions.password_threads),
+            tokens,
+            attempts: Attempts::new(config.sessions.attempts_per_minute),
+            mutations: Budget::per_second(config.limits.mutations_per_second, config.limits.mutation_burst),
+            rooms: Budget::per_minute(config.limits.new_rooms_per_minute),
+        };
+        let board = Arc::new(Board::new(store, hub, access, progress, keepers, rules(config)));
+        Ok(Self { board, tail })
+    }
+
+    /// The board.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Finishes what is being written, within this time.
+    pub async fn close(self, grace: Duration) {
+        let store = Arc::clone(self.board.store());
+        let closing = tokio::task::spawn_blocking(move || store.close());
+        if tokio::time::timeout(grace.max(Duration::from_secs(1)), closing).await.is_err() {
+            tracing::warn!("the writer did not finish in time");
+        }
+        self.tail.abort();
+    }
+}
+
+/// Opens the database alone.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub(super) async fn open_store(config: &Config) -> Result<(Arc<Store>, mpsc::Receiver<crate::store::Batch>), String> {
+    let (committed, batches) = mpsc::channel(BATCHES);
+    let place = match &config.database {
+        DatabaseUrl::Sqlite(path) => Place::Sqlite(path.as_path().into()),
+        DatabaseUrl::Postgres(url) => Place::Postgres(url.as_str().into()),
+    };
+    let options = Options { place, readers: u32::try_from(config.readers).unwrap_or(u32::MAX) };
+    let opening = tokio::task::spawn_blocking(move || {
+        // A batch that finds no room is read from the log: the tail sees that it is missing.
+        Store::open(&options, move |batch| drop(committed.try_send(batch)))
+    });
+    let opened = opening.await.map_err(|error| error.to_string())?;
+    // The operator reads this, not a client: the detail is what helps.
+    let store = opened.map_err(|error| match error {
+        crate::error::Error::Internal(detail) => format!("cannot open {}: {detail}", config.database),
+        error => format!("cannot open {}: {error}", config.database),
+    })?;
+    Ok((Arc::new(store), batches))
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        registration_open: config.sessions.registration == Registration::Open,
+        anonymous_read: config.sessions.anonymous_read,
+        max_title: config.limits.max_title,
+        max_content: config.limits.max_content,
+    }
+}

@@ -1,0 +1,148 @@
+//! `tidings demo`: a small organization to play with.
+
+use std::sync::Arc;
+
+use super::blocking;
+use crate::auth::generate_password;
+use crate::board::{
+    Assignment, Board, NewChannel, NewComment, NewMessage, NewTemplate, NewTicket, NewUser, TicketEdit, Viewer,
+};
+use crate::error::Result;
+use crate::model::{ChannelId, Location, MessageId, Priority, Role, TicketStatus, UserId, Visibility};
+
+/// The people of the demo: username, display name, role.
+const PEOPLE: [(&str, &str, Role); 4] = [
+    ("ada", "Ada Admin", Role::Admin),
+    ("ben", "Ben Baker", Role::Member),
+    ("cleo", "Cleo Castell", Role::Member),
+    ("dan", "Dan Dahl", Role::Member),
+];
+
+/// Somebody of the demo.
+struct Person {
+    id: UserId,
+    username: &'static str,
+    viewer: Viewer,
+    token: String,
+}
+
+/// Fills an empty database and prints the tokens of its users.
+///
+/// # Errors
+/// If somebody lives there already, or it cannot be written.
+pub async fn run(board: Arc<Board>) -> std::result::Result<(), String> {
+    let reader = Arc::clone(&board);
+    if !blocking(move || reader.all_users()).await?.is_empty() {
+        return Err("the database is not empty: the demo moves into a fresh one only".into());
+    }
+    let mut people = Vec::new();
+    for (username, display_name, role) in PEOPLE {
+        people.push(person(&board, username, display_name, role).await?);
+    }
+    let lines: Vec<String> = people.iter().map(|person| format!("{}\t{}", person.username, person.token)).collect();
+    blocking(move || furnish(&board, &people)).await?;
+    for line in lines {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+async fn person(
+    board: &Arc<Board>,
+    username: &'static str,
+    display_name: &str,
+    role: Role,
+) -> std::result::Result<Person, String> {
+    let new = NewUser { username: username.into(), display_name: display_name.into(), role };
+    let user = board.add_user(new, generate_password()).await.map_err(|error| error.to_string())?;
+    let opener = Arc::clone(board);
+    let session = blocking(move || opener.token_for(username)).await?;
+    let (viewer, _) = board.authenticate(&session.token).await.map_err(|error| error.to_string())?;
+    Ok(Person { id: user.id, username, viewer, token: session.token })
+}
+
+fn furnish(board: &Board, people: &[Person]) -> Result<()> {
+    let [ada, ben, cleo, dan] = people else { return Ok(()) };
+    let (north, south) = organization(board, ada, [ben, cleo, dan])?;
+    let general = channel(board, ben, "general", "What everybody should know", Visibility::Public)?;
+    let support = channel(board, ben, "support", "What customers report", Visibility::Public)?;
+    let team = channel(board, ada, "leads", "For the leads only", Visibility::Private)?;
+    board.add_member(&ada.viewer, team, cleo.id)?;
+
+    let welcome = post(board, ada, general, Some("Welcome"), "This board is live: open it twice and write.", vec![])?;
+    comment(board, cleo, welcome, "It is! I saw this without a reload.")?;
+    post(board, dan, general, None, "Lunch at noon?", vec![north.id])?;
+    post(board, ada, team, Some("Plans"), "Budget review on Thursday.", vec![])?;
+
+    let broken = ticket(board, ben, support, "Printer on fire", Priority::Urgent, Some(cleo.id))?;
+    comment(board, cleo, broken, "On my way, with a bucket.")?;
+    board.update_message(&cleo.viewer, status(broken, TicketStatus::InProgress))?;
+    ticket(board, dan, support, "Invoices show the wrong year", Priority::High, None)?;
+    let done = ticket(board, cleo, support, "New chairs", Priority::Low, Some(dan.id))?;
+    board.update_message(&dan.viewer, status(done, TicketStatus::Resolved))?;
+
+    let greeting = "Thank you for writing to us. We look into it and come back to you today.";
+    board.add_template(&ada.viewer, template("Greeting", greeting, vec![]))?;
+    let closing = "We have mended it. Please tell us if it comes back.";
+    board.add_template(&ben.viewer, template("Closing", closing, vec![south.id]))?;
+    Ok(())
+}
+
+fn organization(board: &Board, ada: &Person, [ben, cleo, dan]: [&Person; 3]) -> Result<(Location, Location)> {
+    let bakery = board.create_organization(&ada.viewer, "The Bakery")?;
+    let north = board.create_location(&ada.viewer, bakery.id, "North Street")?;
+    let south = board.create_location(&ada.viewer, bakery.id, "South Street")?;
+    let assign = |user: &Person, organization, location| {
+        let assignment = Assignment { user: user.id, organization, location, role: None };
+        board.assign_user(&ada.viewer, assignment).map(drop)
+    };
+    assign(ben, Some(Some(bakery.id)), None)?;
+    assign(cleo, None, Some(Some(north.id)))?;
+    assign(dan, None, Some(Some(south.id)))?;
+    Ok((north, south))
+}
+
+fn channel(board: &Board, owner: &Person, name: &str, what: &str, visibility: Visibility) -> Result<ChannelId> {
+    let new = NewChannel { name: name.into(), description: Some(what.into()), visibility: Some(visibility) };
+    Ok(board.create_channel(&owner.viewer, new)?.id)
+}
+
+fn post(
+    board: &Board,
+    author: &Person,
+    channel: ChannelId,
+    title: Option<&str>,
+    content: &str,
+    locations: Vec<crate::model::LocationId>,
+) -> Result<MessageId> {
+    let title = title.map(str::to_owned);
+    let new = NewMessage { channel, title, content: content.into(), locations, ticket: None, key: None };
+    Ok(board.create_message(&author.viewer, new)?.id)
+}
+
+fn ticket(
+    board: &Board,
+    author: &Person,
+    channel: ChannelId,
+    title: &str,
+    priority: Priority,
+    assignee: Option<UserId>,
+) -> Result<MessageId> {
+    let ticket = Some(NewTicket { priority: Some(priority), assignee });
+    let content = format!("{title}: please have a look.");
+    let new = NewMessage { channel, title: Some(title.into()), content, locations: vec![], ticket, key: None };
+    Ok(board.create_message(&author.viewer, new)?.id)
+}
+
+fn comment(board: &Board, author: &Person, message: MessageId, content: &str) -> Result<()> {
+    board.create_comment(&author.viewer, NewComment { message, content: content.into(), key: None }).map(drop)
+}
+
+fn status(id: MessageId, status: TicketStatus) -> crate::board::MessageEdit {
+    let ticket = Some(TicketEdit { status: Some(status), ..TicketEdit::default() });
+    crate::board::MessageEdit { id, title: None, content: None, ticket, if_cursor: None }
+}
+
+fn template(name: &str, content: &str, locations: Vec<crate::model::LocationId>) -> NewTemplate {
+    NewTemplate { name: name.into(), content: content.into(), locations }
+}

@@ -1,0 +1,20 @@
+//! The log of the program: for people on a terminal, as JSON otherwise. Always on standard error.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Starts the log.
+///
+/// # Errors
+/// If the filter cannot be understood.
+pub fn start(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("TIDINGS_LOG: {error}"))?;
+    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let started = if std::io::stderr().is_terminal() {
+        log.compact().try_init()
+    } else {
+        log.json().flatten_event(true).try_init()
+    };
+    started.map_err(|error| error.to_string())
+}

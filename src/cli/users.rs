@@ -1,0 +1,71 @@
+//! Accounts, as an operator manages them.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use super::args::{NewAccount, UserCommand};
+use super::blocking;
+use crate::auth::generate_password;
+use crate::board::{Board, NewUser};
+use crate::model::Role;
+
+/// `tidings user …`.
+///
+/// # Errors
+/// One line that says why it did not work.
+pub async fn run(board: Arc<Board>, command: UserCommand) -> Result<(), String> {
+    match command {
+        UserCommand::Add(account) => add(&board, account).await,
+        UserCommand::List => list(board).await,
+        UserCommand::Disable(name) => set_disabled(board, name, true).await,
+        UserCommand::Enable(name) => set_disabled(board, name, false).await,
+    }
+}
+
+/// `tidings token NAME`: the token and nothing else.
+///
+/// # Errors
+/// One line that says why it did not work.
+pub async fn token(board: Arc<Board>, name: String) -> Result<(), String> {
+    let session = blocking(move || board.token_for(&name)).await?;
+    println!("{}", session.token);
+    Ok(())
+}
+
+async fn add(board: &Board, account: NewAccount) -> Result<(), String> {
+    let password = if account.password_stdin { read_password()? } else { generate_password() };
+    let display_name = account.display_name.unwrap_or_else(|| account.name.clone());
+    let role = if account.admin { Role::Admin } else { Role::Member };
+    let new = NewUser { username: account.name, display_name, role };
+    board.add_user(new, password.clone()).await.map_err(|error| error.to_string())?;
+    if !account.password_stdin {
+        println!("{password}");
+    }
+    Ok(())
+}
+
+fn read_password() -> Result<String, String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|error| format!("cannot read the password: {error}"))?;
+    let password = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(password.strip_suffix('\r').unwrap_or(password).to_owned())
+}
+
+async fn list(board: Arc<Board>) -> Result<(), String> {
+    let users = blocking(move || board.all_users()).await?;
+    for user in users {
+        let role = if user.role == Role::Admin { "admin" } else { "member" };
+        let state = if user.disabled { "disabled" } else { "enabled" };
+        println!("{}\t{}\t{role}\t{state}\t{}", user.id, user.username, user.display_name);
+    }
+    Ok(())
+}
+
+async fn set_disabled(board: Arc<Board>, name: String, disabled: bool) -> Result<(), String> {
+    blocking(move || {
+        let user = board.user_named(&name)?;
+        board.set_disabled(None, user.id, disabled)
+    })
+    .await
+    .map(drop)
+}

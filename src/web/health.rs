@@ -1,0 +1,38 @@
+//! What operators ask: alive, ready, and the schema.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use warp::{Filter, Rejection};
+
+use super::{Site, body, with};
+
+/// `/healthz`, `/readyz`, `/schema.graphql`.
+pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+    let alive = warp::path!("healthz").and(get()).map(|| body::text(StatusCode::OK, "ok"));
+    let ready = warp::path!("readyz").and(get()).and(with(site)).then(ready);
+    let sdl: Bytes = crate::graphql::sdl().into();
+    let schema = warp::path!("schema.graphql")
+        .and(get())
+        .map(move || body::response(StatusCode::OK, "text/plain; charset=utf-8", sdl.clone()));
+    alive.or(ready).unify().or(schema).unify()
+}
+
+fn get() -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::get().or(warp::head()).unify()
+}
+
+/// Ready to serve: not stopping, and the database answers.
+async fn ready(site: Arc<Site>) -> Response<Bytes> {
+    if site.is_stopping() {
+        return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
+    }
+    match site.board.reach_database().await {
+        Ok(()) => body::text(StatusCode::OK, "ready"),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            body::text(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached")
+        }
+    }
+}

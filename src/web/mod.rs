@@ -1,0 +1,94 @@
+//! The door: HTTP, sockets, pages. It translates between the wire and the floors below, and
+//! decides nothing about the board.
+
+mod assets;
+mod body;
+mod callers;
+mod graphql_http;
+mod health;
+mod pages;
+mod server;
+mod site;
+mod socket;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use warp::{Filter, Rejection};
+
+pub use server::{Listener, Peer, serve};
+pub use site::{Settings, Site, Stop};
+
+/// Everything that is served.
+fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Infallible> + Clone + use<> {
+    socket_routes(site)
+        .or(graphql_routes(site))
+        .unify()
+        .or(health::routes(site))
+        .unify()
+        .or(page_routes(site))
+        .unify()
+        .recover(refuse)
+        .unify()
+}
+
+fn page_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+    let graphiql = site.settings.graphiql;
+    let allowed = warp::path::full().and_then(move |path: warp::path::FullPath| async move {
+        let hidden = !graphiql && path.as_str().starts_with("/graphiql");
+        if hidden { Err(warp::reject::not_found()) } else { Ok(()) }
+    });
+    allowed.untuple_one().and(pages::routes())
+}
+
+fn with(site: &Arc<Site>) -> impl Filter<Extract = (Arc<Site>,), Error = Infallible> + Clone + use<> {
+    let site = Arc::clone(site);
+    warp::any().map(move || Arc::clone(&site))
+}
+
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+    warp::path("graphql")
+        .or(warp::path("subscriptions"))
+        .unify()
+        .and(warp::path::end())
+        .and(warp::header::exact_ignore_case("upgrade", "websocket"))
+        .and(with(site))
+        .and(warp::ext::get::<OnUpgrade>())
+        .and(warp::ext::get::<Peer>())
+        .and(warp::header::headers_cloned())
+        .and(query())
+        .map(socket::upgrade)
+}
+
+fn graphql_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+    warp::path("graphql")
+        .and(warp::path::end())
+        .and(with(site))
+        .and(warp::method())
+        .and(warp::ext::get::<Peer>())
+        .and(warp::header::headers_cloned())
+        .and(query())
+        .and(warp::body::stream())
+        .then(|site, method: Method, peer, headers, query: String, body| async move {
+            graphql_http::handle(site, method, peer, headers, query, body).await
+        })
+}
+
+/// What no route takes.
+async fn refuse(rejection: Rejection) -> Result<Response<Bytes>, Infallible> {
+    let (status, message) = if rejection.is_not_found() {
+        (StatusCode::NOT_FOUND, "there is nothing here")
+    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        (StatusCode::METHOD_NOT_ALLOWED, "this method does not work here")
+    } else {
+        (StatusCode::BAD_REQUEST, "this request makes no sense here")
+    };
+    Ok(body::text(status, message))
+}

@@ -1,0 +1,121 @@
+//! Accepts connections, as many as are allowed, and speaks HTTP/1.1 on each.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Site, routes};
+
+/// How many connections the kernel holds until they are accepted.
+const BACKLOG: u32 = 1_024;
+/// What the kernel may hold of what was sent to one slow reader: by default it would grow to
+/// megabytes, for each of them.
+const SEND_BUFFER: u32 = 256 << 10;
+/// How long a client may take for the head of a request.
+const HEADER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who is at the other end of a connection, and its place among those that are allowed: an open
+/// socket holds it as long as it lives.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The address.
+    pub address: SocketAddr,
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+/// A bound address.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Binds an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// If it cannot be bound.
+    pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        // Accepted connections inherit both. Lone events must not wait for Nagle's algorithm.
+        socket.set_nodelay(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(address)?;
+        Ok(Self(socket.listen(BACKLOG)?))
+    }
+
+    /// The address it is bound to.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Serves until the site is stopped.
+pub async fn serve(listener: Listener, site: Arc<Site>) {
+    let routes = routes(&site);
+    let places = Arc::new(Semaphore::new(site.settings.sockets.max_connections));
+    let mut alive = site.alive();
+    loop {
+        let (stream, address) = tokio::select! {
+            accepted = listener.0.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Mostly: out of file descriptors. Others will be given back.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = alive.stopped() => return,
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tokio::spawn(turn_away(stream));
+            continue;
+        };
+        let peer = Peer { address, _place: Arc::new(place) };
+        let service = TowerToHyperService::new(warp::service(routes.clone()));
+        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            service.call(request)
+        });
+        let mut alive = site.alive();
+        tokio::spawn(async move {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_PATIENCE)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
+                () = alive.stopped() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended badly");
+            }
+        });
+    }
+}
+
+/// Says that the house is full, as far as the client listens.
+async fn turn_away(mut stream: TcpStream) {
+    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n\
+        Content-Length: 28\r\nConnection: close\r\n\r\nthere are too many clients\r\n";
+    let answering = async {
+        stream.write_all(FULL).await?;
+        stream.shutdown().await
+    };
+    drop(tokio::time::timeout(Duration::from_secs(1), answering).await);
+}

@@ -1,0 +1,95 @@
+//! What all handlers of one server share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::board::Board;
+use crate::config::{Networks, Origins, Secret, Sockets};
+use crate::graphql::Engine;
+
+/// What the door needs to know of the settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Open connections.
+    pub sockets: Sockets,
+    /// Bytes of an HTTP body.
+    pub max_body_bytes: usize,
+    /// Operations in one HTTP request.
+    pub max_batch: usize,
+    /// Pages of other origins that may use the server from a browser.
+    pub allowed_origins: Origins,
+    /// Proxies whose word on the client's address is taken.
+    pub trusted_proxies: Networks,
+    /// Whether the GraphiQL page is served.
+    pub graphiql: bool,
+    /// Who may read `/metrics`; `None`: everybody.
+    pub metrics_token: Option<Secret>,
+}
+
+/// How a server is told to stop, and how one waits until it has.
+#[derive(Debug)]
+pub struct Stop {
+    stopping: watch::Sender<bool>,
+    busy: mpsc::Receiver<()>,
+}
+
+impl Stop {
+    /// Asks every connection to come to its end and waits until the last one has, or for this long.
+    pub async fn within(mut self, grace: Duration) {
+        self.stopping.send_replace(true);
+        // Nobody ever sends: this ends when every connection has dropped its end.
+        if tokio::time::timeout(grace, self.busy.recv()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+    }
+}
+
+/// What all handlers of one server share.
+pub struct Site {
+    /// Executes operations.
+    pub engine: Arc<Engine>,
+    /// The board.
+    pub board: Arc<Board>,
+    /// The settings.
+    pub settings: Settings,
+    stopping: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+}
+
+/// Held by a connection as long as it lives.
+pub struct Alive {
+    stopping: watch::Receiver<bool>,
+    _busy: mpsc::Sender<()>,
+}
+
+impl Alive {
+    /// Waits until the server is to stop.
+    pub async fn stopped(&mut self) {
+        // An error means that the server is gone, which is as good.
+        drop(self.stopping.wait_for(|stopping| *stopping).await);
+    }
+}
+
+impl Site {
+    /// A server's, and what stops it.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings) -> (Arc<Self>, Stop) {
+        let (stop, stopping) = watch::channel(false);
+        let (alive, busy) = mpsc::channel(1);
+        (Arc::new(Self { engine, board, settings, stopping, alive }), Stop { stopping: stop, busy })
+    }
+
+    /// For a connection that begins.
+    #[must_use]
+    pub fn alive(&self) -> Alive {
+        Alive { stopping: self.stopping.clone(), _busy: self.alive.clone() }
+    }
+
+    /// Whether the server is to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+}

@@ -1,0 +1,127 @@
+//! The clock of a connection: one timer for all that is due at some time.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+use super::close::Close;
+use super::dialect::Dialect;
+use crate::config::Sockets;
+use crate::model::Timestamp;
+
+/// The legacy protocol's keep-alive: its clients expect one at least every 20 s or so.
+const KEEP_ALIVE: Duration = Duration::from_secs(12);
+
+/// When what is due.
+pub struct Clock {
+    timer: Pin<Box<Sleep>>,
+    armed: Instant,
+    init_deadline: Option<Instant>,
+    session_end: Option<Instant>,
+    next_ping: Instant,
+    next_keep_alive: Option<Instant>,
+    heard: Instant,
+    blocked_since: Option<Instant>,
+}
+
+/// What is due now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The socket is to be closed.
+    Close(Close),
+    /// A ping.
+    Ping,
+    /// A legacy keep-alive.
+    KeepAlive,
+}
+
+impl Clock {
+    /// For a connection that begins now.
+    pub fn start(limits: &Sockets, dialect: Dialect) -> Self {
+        let now = Instant::now();
+        let init_deadline = now + limits.init_timeout;
+        Self {
+            timer: Box::pin(tokio::time::sleep_until(init_deadline.into())),
+            armed: init_deadline,
+            init_deadline: Some(init_deadline),
+            session_end: None,
+            next_ping: now + limits.ping_interval,
+            next_keep_alive: (dialect == Dialect::Legacy).then(|| now + KEEP_ALIVE),
+            heard: now,
+            blocked_since: None,
+        }
+    }
+
+    /// Something was heard of the client.
+    pub fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    /// The client has come in; its session ends then.
+    pub fn entered(&mut self, until: Option<Timestamp>) {
+        self.init_deadline = None;
+        self.session_ends(until);
+    }
+
+    /// The session ends then.
+    pub fn session_ends(&mut self, until: Option<Timestamp>) {
+        self.session_end = until.map(|until| Instant::now() + Timestamp::now().until(until));
+    }
+
+    /// Whether the client takes what is sent.
+    pub fn blocked(&mut self, is_blocked: bool) {
+        match (is_blocked, self.blocked_since) {
+            (true, None) => self.blocked_since = Some(Instant::now()),
+            (false, Some(_)) => self.blocked_since = None,
+            _ => {}
+        }
+    }
+
+    /// What is due, if anything; call until there is nothing more.
+    pub fn due(&mut self, limits: &Sockets) -> Option<Due> {
+        let now = Instant::now();
+        let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if past(self.session_end) {
+            return Some(Due::Close(Close::Forbidden("the session has ended: sign in again".into())));
+        }
+        if past(self.init_deadline) {
+            return Some(Due::Close(Close::InitTimeout));
+        }
+        if past(self.blocked_since.map(|since| since + limits.send_timeout))
+            || past(Some(self.heard + limits.silence_limit))
+        {
+            return Some(Due::Close(Close::TooSlow));
+        }
+        if past(Some(self.next_ping)) {
+            self.next_ping = now + limits.ping_interval;
+            return Some(Due::Ping);
+        }
+        if past(self.next_keep_alive) {
+            self.next_keep_alive = Some(now + KEEP_ALIVE);
+            return Some(Due::KeepAlive);
+        }
+        None
+    }
+
+    /// Wakes the task when the next thing is due, `other` included. Ready: look again.
+    pub fn poll(&mut self, context: &mut Context<'_>, limits: &Sockets, other: Option<Instant>) -> Poll<()> {
+        let deadlines = [
+            self.init_deadline,
+            self.session_end,
+            self.next_keep_alive,
+            self.blocked_since.map(|since| since + limits.send_timeout),
+            other,
+        ];
+        let always = self.next_ping.min(self.heard + limits.silence_limit);
+        let next = deadlines.into_iter().flatten().fold(always, Instant::min);
+        // What moved to later is noticed when the timer fires; so most polls set no timer.
+        if next < self.armed || self.timer.is_elapsed() {
+            self.armed = next;
+            self.timer.as_mut().reset(next.into());
+        }
+        self.timer.as_mut().poll(context)
+    }
+}

@@ -1,0 +1,73 @@
+//! Coming in: whose socket it is, decided when `connection_init` arrives.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use juniper::ScalarValue as _;
+
+use super::super::{Site, callers};
+use super::close::Close;
+use crate::error::{Error, Result};
+use crate::graphql::{Caller, Variables};
+use crate::hub::Receiver;
+use crate::model::{Cursor, Timestamp};
+
+/// What the upgrade said of the client.
+pub struct Entry {
+    token: Result<Option<String>>,
+    address: IpAddr,
+}
+
+/// Somebody who came in.
+pub struct Entered {
+    /// Who.
+    pub caller: Caller,
+    /// When the session ends.
+    pub until: Option<Timestamp>,
+    /// What concerns them alone, from this position on.
+    pub own: Option<(Receiver, Cursor)>,
+}
+
+impl Entry {
+    /// From the upgrade's token and address.
+    pub fn new(token: Result<Option<String>>, address: IpAddr) -> Self {
+        Self { token, address }
+    }
+
+    /// Comes in with the parameters of `connection_init`: a token there goes before one of the upgrade.
+    pub async fn enter(&self, site: &Arc<Site>, parameters: &Variables) -> Result<Entered, Close> {
+        let token = match token(parameters).map_err(close)? {
+            Some(token) => Some(token),
+            None => self.token.clone().map_err(close)?,
+        };
+        if token.is_none() && !site.board.serves_strangers() {
+            return Err(Close::Unauthorized);
+        }
+        let (caller, until) = callers::caller(site, token.as_deref(), self.address).await.map_err(close)?;
+        let own = match caller.viewer.user_id() {
+            Some(_) => Some(site.board.follow_own(&caller.viewer).await.map_err(close)?),
+            None => None,
+        };
+        // What ended the session before we followed was not heard.
+        caller.viewer.rights().map_err(close)?;
+        Ok(Entered { caller, until, own })
+    }
+}
+
+fn token(parameters: &Variables) -> Result<Option<String>> {
+    let text = |name: &str| parameters.get(name)?.as_scalar()?.downcast_type::<String>();
+    if let Some(header) = text("authorization").or_else(|| text("Authorization")).filter(|text| !text.is_empty()) {
+        return callers::bearer(header).map(Some);
+    }
+    Ok(text("token").or_else(|| text("authToken")).filter(|text| !text.is_empty()).cloned())
+}
+
+fn close(error: Error) -> Close {
+    match error {
+        Error::Unauthenticated(why) => Close::Forbidden(why),
+        error => {
+            tracing::warn!(%error, "somebody could not come in");
+            Close::Busy
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! GraphQL over WebSockets: the upgrade, and the connection behind it.
+
+mod clock;
+mod close;
+mod connection;
+mod dialect;
+mod entry;
+mod operation;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, HOST, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderValue, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::{Peer, Site, body, callers};
+use close::Close;
+use connection::Connection;
+use dialect::Dialect;
+use entry::Entry;
+
+/// tungstenite zeroes all of it on every read: 2 KiB instead of its 128.
+const READ_BUFFER: usize = 2 << 10;
+/// So many bytes of frames are gathered until they are handed to the kernel at the latest.
+const WRITE_BUFFER: usize = 16 << 10;
+
+/// Answers a request to upgrade, and serves the socket from then on.
+pub fn upgrade(site: Arc<Site>, upgrade: OnUpgrade, peer: Peer, headers: HeaderMap, query: String) -> Response<Bytes> {
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let mut response = body::text(StatusCode::UPGRADE_REQUIRED, "use version 13 of the WebSocket protocol");
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return response;
+    }
+    let Some(key) = headers.get(SEC_WEBSOCKET_KEY) else {
+        return body::text(StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key is missing");
+    };
+    if !is_allowed_origin(&site, &headers) {
+        return body::text(StatusCode::FORBIDDEN, "pages of this origin may not connect");
+    }
+    if site.is_stopping() {
+        return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
+    }
+    let accept = derive_accept_key(key.as_bytes());
+    let dialect = dialect(&headers);
+    let entry = Entry::new(callers::token(&headers, &query), callers::address(&site, &peer, &headers));
+    tokio::spawn(async move {
+        serve(site, upgrade, dialect, entry).await;
+        drop(peer);
+    });
+    switching(&accept, dialect)
+}
+
+/// The first of the client's sub-protocols that is spoken here.
+fn dialect(headers: &HeaderMap) -> Option<Dialect> {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    offered.flat_map(|line| line.split(',')).find_map(|protocol| Dialect::of(protocol.trim()))
+}
+
+/// Browsers send the page's origin: it must be our own or an allowed one. Other clients send none.
+fn is_allowed_origin(site: &Site, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let own = origin.split_once("://").is_some_and(|(_, origin)| Some(origin) == host);
+    own || site.settings.allowed_origins.allow(origin)
+}
+
+fn switching(accept: &str, dialect: Option<Dialect>) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(dialect) = dialect {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(dialect.protocol()));
+    }
+    response
+}
+
+async fn serve(site: Arc<Site>, upgrade: OnUpgrade, dialect: Option<Dialect>, entry: Entry) {
+    let alive = site.alive();
+    let Ok(upgraded) = upgrade.await else { return };
+    let max = site.settings.sockets.max_frame_bytes;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(max))
+        .max_frame_size(Some(max));
+    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    match dialect {
+        Some(dialect) => Connection::new(site, socket, dialect, entry).run(alive).await,
+        None => connection::say_goodbye(socket, &Close::NoProtocol).await,
+    }
+}
