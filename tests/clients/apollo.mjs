@@ -25,6 +25,7 @@ export function apollo({ uri, token, socket }) {
 }
 // docs:end
 
+globalThis.WebSocket ??= WebSocket; // Apollo's link asks whether an error is one of its events; Node has it from 22 on
 const codeOf = (error) => error.errors?.[0]?.extensions?.code ?? String(error);
 
 await prove({

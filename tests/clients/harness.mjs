@@ -107,8 +107,9 @@ async function lose(stage, gap) {
 async function storm(stage) {
   await stage.control('/restart');
   for (let round = 0; round < 3; round += 1) {
+    const seen = stage.seen;
     for (let count = 0; count < 20; count += 1) await stage.post();
-    await stage.seesMore();
+    await stage.seesMoreThan(seen);
     await stage.control('/cut');
     for (let count = 0; count < 10; count += 1) await stage.post();
   }

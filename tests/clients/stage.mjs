@@ -138,11 +138,14 @@ export class Stage {
     }
   }
 
-  /** Resolves with the next event of any subscription. */
-  seesMore() {
-    const count = () => this.#watched.reduce((sum, { events }) => sum + events.length, 0);
-    const before = count();
-    return this.#until(() => count() > before, 'storm');
+  /** How many events all subscriptions together have seen. */
+  get seen() {
+    return this.#watched.reduce((sum, { events }) => sum + events.length, 0);
+  }
+
+  /** Resolves when any subscription has seen an event since `seen`. */
+  seesMoreThan(seen) {
+    return this.#until(() => this.seen > seen, 'storm');
   }
 
   /** Resolves when `events` has said once more that the client is live. */
