@@ -8,7 +8,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -112,10 +112,15 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
 /// Says that the house is full, as far as the client listens.
 async fn turn_away(mut stream: TcpStream) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n\
-        Content-Length: 28\r\nConnection: close\r\n\r\nthere are too many clients\r\n";
+        Content-Length: 27\r\nConnection: close\r\n\r\nthere are too many clients\n";
     let answering = async {
+        // The answer must not come before the question, and what is unread at the end would reset the line.
+        let mut head = [0; 4 << 10];
+        stream.read(&mut head).await?;
         stream.write_all(FULL).await?;
-        stream.shutdown().await
+        stream.shutdown().await?;
+        while stream.read(&mut head).await? > 0 {}
+        Ok::<_, std::io::Error>(())
     };
     drop(tokio::time::timeout(Duration::from_secs(1), answering).await);
 }

@@ -55,7 +55,7 @@ pub fn upgrade(site: Arc<Site>, upgrade: OnUpgrade, peer: Peer, headers: HeaderM
         serve(site, upgrade, dialect, entry).await;
         drop(peer);
     });
-    switching(&accept, dialect)
+    switching(&accept, protocol(&headers, dialect))
 }
 
 /// The first of the client's sub-protocols that is spoken here.
@@ -73,7 +73,17 @@ fn is_allowed_origin(site: &Site, headers: &HeaderMap) -> bool {
     own || site.settings.allowed_origins.allow(origin)
 }
 
-fn switching(accept: &str, dialect: Option<Dialect>) -> Response<Bytes> {
+/// The sub-protocol to name. If none is spoken here it is the first that was offered: browsers
+/// would not tell their page the code of a close after an answer that names none.
+fn protocol(headers: &HeaderMap, dialect: Option<Dialect>) -> Option<HeaderValue> {
+    if let Some(dialect) = dialect {
+        return Some(HeaderValue::from_static(dialect.protocol()));
+    }
+    let offered = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    HeaderValue::from_str(offered.split(',').next()?.trim()).ok()
+}
+
+fn switching(accept: &str, protocol: Option<HeaderValue>) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -82,8 +92,8 @@ fn switching(accept: &str, dialect: Option<Dialect>) -> Response<Bytes> {
     if let Ok(accept) = HeaderValue::from_str(accept) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if let Some(dialect) = dialect {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(dialect.protocol()));
+    if let Some(protocol) = protocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     response
 }

@@ -1,0 +1,112 @@
+//! The command line beside a running server, and the real Diesel command line on the migrations.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::subscriptions::{EVENTS, until_live};
+use crate::support::Server;
+
+fn tidings(server: &Server, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args(words)
+        .env("DATABASE_URL", server.database_url())
+        .current_dir(server.directory())
+        .output()
+        .expect("tidings runs")
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).expect("text").trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn an_operator_works_beside_a_running_server_which_notices_at_once() {
+    let server = Server::start().await;
+    let password = said(&tidings(&server, &["user", "add", "root", "--admin"]));
+    let login = "mutation ($input: LoginInput!) { login(input: $input) { token user { role } } }";
+    let input = json!({"username": "root", "password": password});
+    let data = server.data(None, login, json!({"input": input})).await;
+    assert_eq!(data["login"]["user"]["role"], "ADMIN");
+
+    let mut root = server.login_with("root", &said(&tidings(&server, &["token", "root"]))).await;
+    let listed = said(&tidings(&server, &["user", "list"]));
+    assert_eq!(listed, format!("{}\troot\tadmin\tenabled\troot", root.id));
+    let mut socket = server.socket(Some(&root)).await;
+    said(&tidings(&server, &["user", "disable", "root"]));
+    assert_eq!(socket.closed().await, 4403, "disabling by the command line ends sockets");
+    assert_eq!(server.refusal(Some(&root), "{ me { id } }", json!({})).await, "UNAUTHENTICATED");
+    said(&tidings(&server, &["user", "enable", "root"]));
+    root.token = said(&tidings(&server, &["token", "root"]));
+    server.data(Some(&root), "{ me { id } }", json!({})).await;
+    let missing = tidings(&server, &["token", "nobody"]);
+    assert!(!missing.status.success());
+    assert_eq!(String::from_utf8_lossy(&missing.stderr).trim(), "tidings: no such user");
+}
+
+#[tokio::test]
+async fn the_demo_reaches_subscribers_of_a_running_server_and_the_log_can_be_read() {
+    let server = Server::start().await;
+    let mut socket = server.socket(None).await;
+    socket.subscribe("e", EVENTS, json!({})).await;
+    until_live(&mut socket, "e").await;
+    let tokens = said(&tidings(&server, &["demo"]));
+    let names: Vec<&str> = tokens.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(names, ["ada", "ben", "cleo", "dan"]);
+    let first = socket.item("e").await;
+    assert_eq!(first["events"]["channel"]["name"], "general");
+    let again = tidings(&server, &["demo"]);
+    assert!(!again.status.success(), "a demo moves into a fresh database only");
+
+    let log = said(&tidings(&server, &["tail"]));
+    let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let positions: Vec<i64> = events.iter().map(|event| event["seq"].as_i64().unwrap()).collect();
+    assert_eq!(positions, (1..=positions.len() as i64).collect::<Vec<_>>(), "gapless");
+    let middle = &events[3]["cursor"];
+    let rest = said(&tidings(&server, &["tail", "--after", middle.as_str().unwrap()]));
+    assert_eq!(rest.lines().count(), events.len() - 4);
+}
+
+#[test]
+fn a_bad_setting_stops_the_start_with_one_line() {
+    let run = |name: &str, value: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tidings")).env(name, value).output().expect("tidings runs");
+        assert!(!output.status.success(), "{name}={value}");
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+        assert!(line.contains(name), "{line}");
+    };
+    run("TIDINGS_LISTEN", "nowhere");
+    run("DATABASE_URL", "mysql://x");
+    run("TIDINGS_LOG_RETENTION", "-1");
+}
+
+/// The real one, as a developer uses it: on `diesel.toml` and `migrations/`.
+#[test]
+fn the_diesel_command_line_runs_redoes_and_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let diesel = root.join("target/tools/bin/diesel");
+    assert!(diesel.exists(), "the Diesel command line is missing: make target/tools/bin/diesel");
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = directory.path().join("cli.db");
+    let run = |words: &[&str]| {
+        let output = Command::new(&diesel)
+            .args(words)
+            .args(["--database-url", &format!("sqlite://{}", database.display())])
+            .current_dir(root)
+            .output()
+            .expect("diesel runs");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let schema = root.join("src/store/schema.rs");
+    let before = std::fs::read_to_string(&schema).expect("schema.rs");
+    run(&["migration", "run"]);
+    run(&["migration", "redo", "--all"]);
+    assert!(run(&["migration", "list"]).contains("[X]"));
+    let printed = run(&["print-schema"]);
+    assert_eq!(std::fs::read_to_string(&schema).expect("schema.rs"), before, "the migrations make this very schema");
+    assert!(before.contains("diesel::table!") && printed.contains("diesel::table!"));
+}

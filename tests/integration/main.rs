@@ -1,0 +1,13 @@
+//! The integration tests: one binary; each test starts its own server on a port of its own with a
+//! database of its own, in this process, and talks to it as clients do.
+
+mod board;
+mod command_line;
+mod floors;
+mod recipes;
+mod refusals;
+mod schema;
+mod sockets;
+mod statements;
+mod subscriptions;
+mod support;

@@ -1,0 +1,190 @@
+//! Bad input: each a GraphQL error with its code, never a 5xx, and the server goes on.
+
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+#[tokio::test]
+async fn bad_input_is_refused_with_a_code_and_harms_nobody() {
+    let server = Server::start().await;
+    let (ann, ben) = (server.register("ann").await, server.register("ben").await);
+    let channel = server.channel(&ann, "general").await;
+    let message = server.post(&ann, &channel, "here to stay").await;
+    let stranger = Server::start().await;
+    let foreign = stranger.cursor(None).await;
+    let long = "x".repeat(40_001);
+    let create = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
+    let update = "mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }";
+    let comment = "mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }";
+    let made = |content: Value| json!({"input": {"channelId": channel, "content": content}});
+    let in_channel = |id: Value| json!({"input": {"channelId": id, "content": "text"}});
+    let list = "query ($first: Int, $after: String) { messages(first: $first, after: $after) { nodes { id } } }";
+
+    let table: Vec<(&str, Value, &str)> = vec![
+        // Unknown and impossible ids.
+        (create, in_channel(json!("999")), "NOT_FOUND"),
+        (create, in_channel(json!("-1")), "NOT_FOUND"),
+        (create, in_channel(json!("99999999999999999999")), "BAD_USER_INPUT"),
+        (create, in_channel(json!("one")), "BAD_USER_INPUT"),
+        (create, in_channel(json!("01")), "BAD_USER_INPUT"),
+        (update, json!({"input": {"id": "999", "content": "text"}}), "NOT_FOUND"),
+        (comment, json!({"input": {"messageId": "999", "content": "text"}}), "NOT_FOUND"),
+        ("mutation { deleteMessage(id: 999) }", json!({}), "NOT_FOUND"),
+        ("mutation { deleteComment(id: 999) }", json!({}), "NOT_FOUND"),
+        ("mutation { deleteChannel(id: 999) }", json!({}), "NOT_FOUND"),
+        // Text.
+        (create, made(json!("")), "BAD_USER_INPUT"),
+        (create, made(json!("  \n")), "BAD_USER_INPUT"),
+        (create, made(json!(long)), "BAD_USER_INPUT"),
+        (create, made(json!("a\0b")), "BAD_USER_INPUT"),
+        (create, made(json!(null)), "BAD_USER_INPUT"),
+        (create, made(json!(7)), "BAD_USER_INPUT"),
+        (
+            create,
+            json!({"input": {"channelId": channel, "content": "text", "title": "x".repeat(201)}}),
+            "BAD_USER_INPUT",
+        ),
+        (create, json!({"input": {"channelId": channel, "content": "text", "surprise": 1}}), "BAD_USER_INPUT"),
+        (
+            create,
+            json!({"input": {"channelId": channel, "content": "text", "shareLocationIds": ["1"]}}),
+            "BAD_USER_INPUT",
+        ),
+        (
+            create,
+            json!({"input": {"channelId": channel, "content": "text", "ticket": {"assigneeId": "99"}}}),
+            "BAD_USER_INPUT",
+        ),
+        (create, json!({"input": {"channelId": channel, "content": "text", "idempotencyKey": ""}}), "BAD_USER_INPUT"),
+        (
+            create,
+            json!({"input": {"channelId": channel, "content": "text", "idempotencyKey": "k".repeat(1_001)}}),
+            "BAD_USER_INPUT",
+        ),
+        (create, json!({}), "BAD_USER_INPUT"),
+        ("mutation { createChannel(input: { name: \"general\" }) { id } }", json!({}), "CONFLICT"),
+        ("mutation { createChannel(input: { name: \"\" }) { id } }", json!({}), "BAD_USER_INPUT"),
+        (
+            "mutation { register(input: { username: \"ann\", password: \"long enough\", displayName: \"x\" }) { token } }",
+            json!({}),
+            "CONFLICT",
+        ),
+        (
+            "mutation { register(input: { username: \"a b\", password: \"long enough\", displayName: \"x\" }) { token } }",
+            json!({}),
+            "BAD_USER_INPUT",
+        ),
+        (
+            "mutation { register(input: { username: \"cat\", password: \"short\", displayName: \"x\" }) { token } }",
+            json!({}),
+            "BAD_USER_INPUT",
+        ),
+        (
+            "mutation { login(input: { username: \"ann\", password: \"wrong password\" }) { token } }",
+            json!({}),
+            "UNAUTHENTICATED",
+        ),
+        (
+            "mutation { login(input: { username: \"nobody\", password: \"wrong password\" }) { token } }",
+            json!({}),
+            "UNAUTHENTICATED",
+        ),
+        // Lists.
+        (list, json!({"first": -1}), "BAD_USER_INPUT"),
+        (list, json!({"first": 0}), "BAD_USER_INPUT"),
+        (list, json!({"first": 101}), "BAD_USER_INPUT"),
+        (list, json!({"first": 3_000_000_000_i64}), "BAD_USER_INPUT"),
+        (list, json!({"first": "2"}), "BAD_USER_INPUT"),
+        (list, json!({"after": "garbled"}), "BAD_USER_INPUT"),
+        (list, json!({"after": foreign}), "BAD_USER_INPUT"),
+        ("{ messages(first: 3000000000) { nodes { id } } }", json!({}), "GRAPHQL_PARSE_FAILED"),
+        // Cursors.
+        (update, json!({"input": {"id": message, "content": "text", "ifCursor": "garbled"}}), "BAD_USER_INPUT"),
+        (update, json!({"input": {"id": message, "content": "text", "ifCursor": foreign}}), "CONFLICT"),
+        // Documents.
+        ("{", json!({}), "GRAPHQL_PARSE_FAILED"),
+        ("", json!({}), "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", json!({}), "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($id: ID!) { message(id: $id) { id } }", json!({"id": {"a": 1}}), "BAD_USER_INPUT"),
+        ("query A { me { id } } query B { me { id } }", json!({}), "GRAPHQL_VALIDATION_FAILED"),
+    ];
+    for (query, variables, code) in table {
+        let got = server.refusal(Some(&ann), query, variables.clone()).await;
+        let shown: String = variables.to_string().chars().take(120).collect();
+        assert_eq!(got, code, "{query} with {shown}");
+    }
+    // Not signed in, and not the author.
+    assert_eq!(server.refusal(None, create, made(json!("text"))).await, "UNAUTHENTICATED");
+    let edit = json!({"input": {"id": message, "content": "mine now"}});
+    assert_eq!(server.refusal(Some(&ben), update, edit).await, "FORBIDDEN");
+    // Unharmed: what was there is there, and nothing else came.
+    let all = server.data(None, "{ messages { nodes { content } } channels { nodes { name } } }", json!({})).await;
+    assert_eq!(
+        all,
+        json!({"messages": {"nodes": [{"content": "here to stay"}]}, "channels": {"nodes": [{"name": "general"}]}})
+    );
+    server.post(&ann, &channel, "still working").await;
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_named() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let create = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
+    for (input, field) in [
+        (json!({"channelId": channel, "content": ""}), "content"),
+        (json!({"channelId": channel, "content": "x", "title": "x".repeat(201)}), "title"),
+        (json!({"channelId": "x", "content": "x"}), "channelId"),
+    ] {
+        let response = server.ask(Some(&ann), create, json!({"input": input})).await;
+        assert_eq!(response["errors"][0]["extensions"]["field"], field, "{response}");
+    }
+}
+
+#[tokio::test]
+async fn large_operations_are_refused() {
+    let server = Server::start().await;
+    let deep = format!("{{ {} id {} }}", "messages { nodes { channel { ".repeat(6), "} } } ".repeat(6));
+    let deep = deep.replacen("messages", "channels { nodes { messages", 1) + " } }";
+    assert_eq!(server.refusal(None, &deep, json!({})).await, "QUERY_TOO_COMPLEX");
+    let aliases: String = (0..31).map(|n| format!("a{n}: __typename ")).collect();
+    assert_eq!(server.refusal(None, &format!("{{ {aliases} }}"), json!({})).await, "QUERY_TOO_COMPLEX");
+    let costly = "{ channels(first: 100) { nodes { messages(first: 100) { nodes { id } } } } }";
+    assert_eq!(server.refusal(None, costly, json!({})).await, "QUERY_TOO_COMPLEX");
+    let costly = "query ($n: Int) { channels(first: $n) { nodes { messages(first: $n) { nodes { id } } } } }";
+    assert_eq!(server.refusal(None, costly, json!({"n": 100})).await, "QUERY_TOO_COMPLEX");
+    server.data(None, costly, json!({"n": 10})).await;
+    let tokens = format!("{{ {} }}", "__typename ".repeat(2_001));
+    assert_eq!(server.refusal(None, &tokens, json!({})).await, "GRAPHQL_PARSE_FAILED");
+    // What tools ask of every server must pass.
+    let introspection = include_str!("introspection.graphql");
+    let schema = server.data(None, introspection, json!({})).await;
+    assert_eq!(schema["__schema"]["queryType"]["name"], "Query");
+}
+
+#[tokio::test]
+async fn http_has_its_own_ways_to_be_wrong() {
+    let server = Server::start().await;
+    let url = server.url("/graphql");
+    let status =
+        |request: reqwest::RequestBuilder| async { request.send().await.expect("an answer").status().as_u16() };
+    let http = server.http();
+    assert_eq!(status(http.get(&url)).await, 400, "no query");
+    assert_eq!(status(http.get(format!("{url}?query=%7B__typename%7D"))).await, 200);
+    assert_eq!(status(http.get(format!("{url}?query=mutation%7BlogoutEverywhere%7D"))).await, 405);
+    assert_eq!(status(http.delete(&url)).await, 405);
+    assert_eq!(status(http.post(&url).body("{}")).await, 415, "a form could send this from another site");
+    let json = |body: &str| http.post(&url).header("content-type", "application/json").body(body.to_owned());
+    assert_eq!(status(json("nonsense")).await, 400);
+    assert_eq!(status(json("{\"query\": 7}")).await, 400);
+    assert_eq!(status(json("[]")).await, 400);
+    let batch = |count: usize| format!("[{}]", vec!["{\"query\":\"{__typename}\"}"; count].join(","));
+    assert_eq!(status(json(&batch(10))).await, 200);
+    assert_eq!(status(json(&batch(11))).await, 400);
+    assert_eq!(status(json(&" ".repeat((1 << 20) + 1))).await, 413);
+    assert_eq!(status(http.get(server.url("/nowhere"))).await, 404);
+    assert_eq!(status(json("{\"query\":\"{__typename}\"}").bearer_auth("wrong")).await, 401);
+    let strict = json("{\"query\":\"{nothing}\"}").header("accept", "application/graphql-response+json");
+    assert_eq!(status(strict).await, 400);
+}

@@ -1,0 +1,45 @@
+//! The schema is a public surface: every change of it is seen in review.
+
+use crate::support::Server;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.graphql");
+
+#[tokio::test]
+async fn the_schema_is_the_golden_one_wherever_it_is_asked_for() {
+    let printed = tidings::graphql::sdl();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(GOLDEN, &printed).expect("the golden file is written");
+    }
+    let golden = std::fs::read_to_string(GOLDEN).expect("schema.graphql");
+    assert!(
+        golden == printed,
+        "the schema changed: look at it with UPDATE_GOLDEN=1 cargo test --test integration schema"
+    );
+    let server = Server::start().await;
+    let served = server.http().get(server.url("/schema.graphql")).send().await.unwrap().text().await.unwrap();
+    assert!(served == golden);
+    let binary =
+        std::process::Command::new(env!("CARGO_BIN_EXE_tidings")).arg("schema").output().expect("tidings schema");
+    assert_eq!(String::from_utf8(binary.stdout).unwrap(), golden);
+}
+
+#[test]
+fn every_type_field_and_argument_is_described() {
+    let schema = tidings::graphql::sdl();
+    let mut missing = Vec::new();
+    let mut described = false;
+    for line in schema.lines().map(str::trim) {
+        let is_description = line.starts_with('"');
+        // Values and arguments stand behind their description on the same line.
+        let declares = line.contains(':') || line.ends_with('{') && !line.starts_with("schema");
+        if declares && !is_description && !described && !line.starts_with(')') && !is_root(line) {
+            missing.push(line.to_owned());
+        }
+        described = is_description;
+    }
+    assert!(missing.is_empty(), "not described:\n{}", missing.join("\n"));
+}
+
+fn is_root(line: &str) -> bool {
+    ["query: Query", "mutation: Mutation", "subscription: Subscription"].contains(&line)
+}

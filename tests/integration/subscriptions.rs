@@ -1,0 +1,207 @@
+//! What subscribers get, live and after they were away.
+
+use serde_json::{Value, json};
+
+use crate::support::{Server, Socket};
+
+/// Everything a client folds its state from.
+pub const EVENTS: &str = "subscription ($after: Cursor) { events(after: $after) { __typename cursor
+    ... on MessageAdded { message { id content } } ... on MessageUpdated { message { id content } }
+    ... on MessageDeleted { messageId } ... on CommentAdded { comment { id content } }
+    ... on ChannelAdded { channel { id name } } ... on ChannelDeleted { channelId } } }";
+
+#[tokio::test]
+async fn the_documents_of_the_contract_run_as_they_are() {
+    let server = Server::start().await;
+    let (ann, ben) = (server.register("ann").await, server.register("ben").await);
+    let channel = server.channel(&ann, "general").await;
+    let message = server.post(&ann, &channel, "the first").await;
+    assert_eq!(message, "1", "the contract's document subscribes to message 1");
+    let mut socket = server.socket(Some(&ben)).await;
+    socket.subscribe("m", "subscription { messageAdded { id title content authorId createdAt } }", json!({})).await;
+    socket
+        .subscribe("c", "subscription { commentAdded(messageId: 1) { id content authorId createdAt } }", json!({}))
+        .await;
+    socket.subscribe("t", "subscription { templateAdded { id name shareLocationIds } }", json!({})).await;
+    live(&mut socket).await;
+
+    let posted = server.post(&ann, &channel, "the second").await;
+    let item = &socket.item("m").await["messageAdded"];
+    assert_eq!(
+        (&item["id"], &item["content"], &item["authorId"]),
+        (&json!(posted), &json!("the second"), &json!(ann.id))
+    );
+    let comment = "mutation { createComment(input: { messageId: 1, content: \"hear, hear\" }) { id } }";
+    server.data(Some(&ann), comment, json!({})).await;
+    assert_eq!(socket.item("c").await["commentAdded"]["content"], "hear, hear");
+    let template = "mutation { addTemplate(input: { name: \"Hi\", content: \"Hello!\" }) { id } }";
+    server.data(Some(&ann), template, json!({})).await;
+    assert_eq!(socket.item("t").await["templateAdded"]["name"], "Hi");
+}
+
+#[tokio::test]
+async fn a_client_that_was_away_gets_what_it_missed_then_goes_on_live() {
+    let mut server = Server::start().await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let after = server.cursor(None).await;
+    let kept = server.post(&ann, &channel, "kept").await;
+    let gone = server.post(&ann, &channel, "gone").await;
+    server.data(Some(&ann), "mutation ($id: ID!) { deleteMessage(id: $id) }", json!({"id": gone})).await;
+    server.restart().await;
+    let mut socket = server.socket(None).await;
+    socket.subscribe("e", EVENTS, json!({"after": after})).await;
+    let missed = until_live(&mut socket, "e").await;
+    let shown: Vec<(&str, &str)> = missed.iter().map(|event| (kind(event), subject(event))).collect();
+    assert_eq!(shown, [("MessageAdded", kept.as_str()), ("MessageDeleted", gone.as_str())]);
+    let live = server.post(&ann, &channel, "live").await;
+    assert_eq!(socket.item("e").await["events"]["message"]["id"], json!(live));
+}
+
+#[tokio::test]
+async fn a_subscription_ends_with_what_it_is_bound_to() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let message = server.post(&ann, &channel, "short-lived").await;
+    let before = server.cursor(None).await;
+    let mut socket = server.socket(None).await;
+    let bound =
+        "subscription ($id: ID!, $after: Cursor) { messageDeleted(messageId: $id, after: $after) { id cursor } }";
+    socket.subscribe("d", bound, json!({"id": message})).await;
+    live(&mut socket).await;
+    server.data(Some(&ann), "mutation ($id: ID!) { deleteMessage(id: $id) }", json!({"id": message})).await;
+    assert_eq!(socket.item("d").await["messageDeleted"]["id"], json!(message));
+    assert_eq!(socket.frame().await, json!({"id": "d", "type": "complete"}));
+    // The same for somebody who was away when it happened.
+    socket.subscribe("again", bound, json!({"id": message, "after": before})).await;
+    assert_eq!(socket.item("again").await["messageDeleted"]["id"], json!(message));
+    assert_eq!(socket.frame().await, json!({"id": "again", "type": "complete"}));
+    // And it does not exist for whoever comes later.
+    socket.subscribe("late", bound, json!({"id": message})).await;
+    assert_eq!(socket.refusal("late").await, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn filters_choose_and_nobody_hears_themselves_who_does_not_want_to() {
+    let server = Server::start().await;
+    let (ann, ben) = (server.register("ann").await, server.register("ben").await);
+    let (one, other) = (server.channel(&ann, "one").await, server.channel(&ann, "other").await);
+    let mut socket = server.socket(Some(&ann)).await;
+    let added = "subscription ($channelId: ID, $tickets: Boolean, $own: Boolean) {
+        messageAdded(channelId: $channelId, ticketsOnly: $tickets, excludeOwn: $own) { content } }";
+    socket.subscribe("one", added, json!({"channelId": one})).await;
+    socket.subscribe("tickets", added, json!({"tickets": true})).await;
+    socket.subscribe("others", added, json!({"own": true})).await;
+    live(&mut socket).await;
+    server.post(&ann, &other, "mine elsewhere").await;
+    server.post(&ben, &other, "yours elsewhere").await;
+    assert_eq!(socket.item("others").await["messageAdded"]["content"], "yours elsewhere");
+    server.post(&ann, &one, "mine here").await;
+    assert_eq!(socket.item("one").await["messageAdded"]["content"], "mine here");
+    let ticket = "mutation ($id: ID!) {
+        createMessage(input: { channelId: $id, content: \"a ticket\", ticket: {} }) { ticket { status priority } } }";
+    let made = server.data(Some(&ann), ticket, json!({"id": other})).await;
+    assert_eq!(made["createMessage"]["ticket"], json!({"status": "OPEN", "priority": "MEDIUM"}));
+    assert_eq!(socket.item("tickets").await["messageAdded"]["content"], "a ticket");
+    socket.settled().await;
+}
+
+#[tokio::test]
+async fn cursors_of_other_histories_are_refused() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let stranger = Server::start().await;
+    let bob = stranger.register("bob").await;
+    stranger.channel(&bob, "elsewhere").await;
+    let foreign = stranger.cursor(None).await;
+    server.post(&ann, &channel, "a message").await;
+    let mut socket = server.socket(None).await;
+    for (after, code) in [
+        (foreign.as_str(), "CURSOR_EXPIRED"),
+        ("cffffff-0123456789abcdef", "CURSOR_EXPIRED"),
+        ("nonsense", "BAD_USER_INPUT"),
+        ("", "BAD_USER_INPUT"),
+    ] {
+        socket.subscribe("x", EVENTS, json!({"after": after})).await;
+        assert_eq!(socket.refusal("x").await, code, "{after:?}");
+    }
+    let edge = server.data(None, "{ channels { pageInfo { endCursor } } }", json!({})).await;
+    socket.subscribe("x", EVENTS, json!({"after": edge["channels"]["pageInfo"]["endCursor"]})).await;
+    assert_eq!(socket.refusal("x").await, "BAD_USER_INPUT", "an edge's cursor is none of the log");
+}
+
+#[tokio::test]
+async fn a_query_and_then_a_subscription_after_its_cursor_leave_no_gap() {
+    const ROUNDS: usize = 1_000;
+    let server = std::sync::Arc::new(Server::start().await);
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let (server, ann, channel, stop) = (server.clone(), ann.clone(), channel.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut count = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    server.post(&ann, &channel, &format!("{writer}-{count}")).await;
+                    count += 1;
+                }
+            })
+        })
+        .collect();
+    let mut socket = server.socket(None).await;
+    let query = "query ($id: ID!) { cursor channel(id: $id) { messages(first: 1) { nodes { id } } } }";
+    let added = "subscription ($after: Cursor) { messageAdded(after: $after) { id } }";
+    for round in 0..ROUNDS {
+        let known = server.data(None, query, json!({"id": channel})).await;
+        let newest = known["channel"]["messages"]["nodes"][0]["id"].as_str().map_or(0, |id| id.parse::<u64>().unwrap());
+        let id = round.to_string();
+        socket.subscribe(&id, added, json!({"after": known["cursor"]})).await;
+        for next in 1..=3 {
+            let item = socket.item(&id).await;
+            assert_eq!(item["messageAdded"]["id"], json!((newest + next).to_string()), "round {round}");
+        }
+        socket.send(json!({"type": "complete", "id": id})).await;
+        socket.send(json!({"type": "ping"})).await;
+        while socket.frame().await["type"] != "pong" {}
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for writer in writers {
+        writer.await.expect("a writer");
+    }
+}
+
+/// Waits until every subscription sent before is following the log. What was sent is started in
+/// order, but opened on other threads: a subscription to nothing in particular shows the way.
+async fn live(socket: &mut Socket) {
+    socket.settled().await;
+    for _ in 0..2 {
+        socket.subscribe("live?", "subscription { events { __typename } }", json!({})).await;
+        assert_eq!(socket.item("live?").await["events"]["__typename"], "Checkpoint");
+        socket.send(json!({"type": "complete", "id": "live?"})).await;
+        socket.settled().await;
+    }
+}
+
+/// The events up to the checkpoint that says: you are live.
+pub async fn until_live(socket: &mut Socket, id: &str) -> Vec<Value> {
+    let mut events = Vec::new();
+    loop {
+        let event = socket.item(id).await["events"].take();
+        if event["__typename"] == "Checkpoint" {
+            return events;
+        }
+        events.push(event);
+    }
+}
+
+fn kind(event: &Value) -> &str {
+    event["__typename"].as_str().expect("a kind")
+}
+
+fn subject(event: &Value) -> &str {
+    let id = if event["messageId"].is_null() { &event["message"]["id"] } else { &event["messageId"] };
+    id.as_str().expect("an id")
+}

@@ -1,0 +1,17 @@
+//! A server per test, and clients for it.
+
+mod server;
+mod socket;
+
+pub use server::{Server, Session};
+pub use socket::Socket;
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up: far longer than it ever takes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for something, and fails the test instead of hanging.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+}
