@@ -4,6 +4,7 @@
 mod board;
 mod command_line;
 mod floors;
+mod log;
 mod recipes;
 mod refusals;
 mod schema;

@@ -157,15 +157,12 @@ impl Connection {
             Poll::Pending => true,
         };
         self.clock.blocked(blocked);
-        if done < TURN {
-            // Register with the clock last: what was done may have moved it.
-            let checkpoint = self.operations.iter().filter_map(Operation::checkpoint_due).min();
-            let ending = self.ending.as_ref().map(|(_, deadline)| *deadline);
-            let other = checkpoint.into_iter().chain(ending).min();
-            let limits = &self.site.settings.sockets;
-            return Ok(self.clock.poll(context, limits, other.filter(|_| !blocked)).is_ready());
-        }
-        Ok(!blocked)
+        // The clock comes last: what was done may have moved it.
+        let checkpoint = self.operations.iter().filter_map(Operation::checkpoint_due).min().filter(|_| !blocked);
+        let ending = self.ending.as_ref().map(|(_, deadline)| *deadline);
+        let other = checkpoint.into_iter().chain(ending).min();
+        let is_due = self.clock.poll(context, &self.site.settings.sockets, other).is_ready();
+        Ok(is_due || (done == TURN && !blocked))
     }
 
     /// What is due by the clock.

@@ -1,0 +1,126 @@
+//! The writer and the log, by themselves and below a server.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use tidings::board::Retention;
+use tidings::error::Error;
+use tidings::model::{Body, Cursor, EventKind};
+use tidings::store::{Change, Options, Store};
+
+use crate::subscriptions::{EVENTS, until_live};
+use crate::support::Server;
+
+#[test]
+fn a_failing_command_harms_none_of_its_neighbours() {
+    const COMMANDS: i64 = 400;
+    let directory = tempfile::tempdir().expect("a directory");
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&batches);
+    let options = Options::sqlite(&directory.path().join("t.db"), 2);
+    let store = Arc::new(Store::open(&options, move |batch| told.lock().unwrap().push(batch)).expect("a store"));
+    let outcomes: Vec<(i64, Result<Cursor, Error>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..COMMANDS)
+            .map(|number| {
+                let store = Arc::clone(&store);
+                scope.spawn(move || (number, store.write(move |tx| command(tx, number))))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("an outcome")).collect()
+    });
+    for (number, outcome) in &outcomes {
+        match number % 4 {
+            0 => assert!(matches!(outcome, Err(Error::Conflict(_))), "{number}: {outcome:?}"),
+            1 => assert!(matches!(outcome, Err(Error::NotFound(_))), "{number}: {outcome:?}"),
+            2 => assert!(matches!(outcome, Err(Error::Internal(_))), "{number}: {outcome:?}"),
+            _ => assert!(outcome.is_ok(), "{number}: {outcome:?}"),
+        }
+    }
+    let genesis = tidings::store::log::oldest(store.snapshot().expect("a snapshot").db()).expect("the beginning");
+    let (events, head) =
+        tidings::store::log::read(store.snapshot().expect("a snapshot").db(), genesis).expect("the log");
+    let positions: Vec<i64> = events.iter().map(|event| event.cursor.seq.0).collect();
+    assert_eq!(positions, (1..=COMMANDS / 4).collect::<Vec<_>>(), "gapless, and nothing of those that failed");
+    let mut objects: Vec<i64> = events.iter().map(|event| event.object).collect();
+    objects.sort_unstable();
+    assert_eq!(objects, (0..COMMANDS).filter(|number| number % 4 == 3).collect::<Vec<_>>());
+    for (number, outcome) in outcomes {
+        if let Ok(cursor) = outcome {
+            let event = events.iter().find(|event| event.cursor == cursor).expect("the event that was acknowledged");
+            assert_eq!(event.object, number);
+        }
+    }
+    let told: Vec<Cursor> = batches.lock().unwrap().iter().flatten().map(|logged| logged.event.cursor).collect();
+    assert_eq!(told, events.iter().map(|event| event.cursor).collect::<Vec<_>>(), "told in order, once");
+    assert_eq!(head, events.last().expect("events").cursor);
+}
+
+fn command(tx: &mut tidings::store::Tx<'_>, number: i64) -> Result<Cursor, Error> {
+    if number % 4 == 0 {
+        return Err(Error::Conflict("refused before its first write".into()));
+    }
+    let cursor = tx.next_cursor();
+    tx.record(Change::new(EventKind::AccessChanged, number, None), Body::None);
+    match number % 4 {
+        1 => Err(Error::NotFound("thing, after a write")),
+        // As a panic does, without its noise.
+        2 => std::panic::resume_unwind(Box::new("after a write")),
+        _ => Ok(cursor),
+    }
+}
+
+#[test]
+fn commands_that_wait_are_committed_together() {
+    const COMMANDS: i64 = 200;
+    let directory = tempfile::tempdir().expect("a directory");
+    let (tell, told) = std::sync::mpsc::channel();
+    let options = Options::sqlite(&directory.path().join("t.db"), 2);
+    let store = Store::open(&options, move |batch| tell.send(batch.len()).expect("told")).expect("a store");
+    std::thread::scope(|scope| {
+        for number in 0..COMMANDS {
+            let store = &store;
+            scope.spawn(move || store.write(move |tx| command(tx, 4 * number + 3)).expect("committed"));
+        }
+    });
+    drop(store);
+    let batches: Vec<usize> = told.iter().collect();
+    assert_eq!(batches.iter().sum::<usize>(), 200);
+    assert!(batches.len() < 100, "{} transactions for {COMMANDS} commands", batches.len());
+}
+
+#[tokio::test]
+async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
+    let mut server = Server::start().await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let mut cursors = Vec::new();
+    for number in 0..20 {
+        cursors.push(server.cursor(None).await);
+        server.post(&ann, &channel, &number.to_string()).await;
+    }
+    let board = Arc::clone(server.board());
+    let prune = move |age, events| board.prune(Retention { age, events }).expect("pruned");
+    let kept = tokio::task::spawn_blocking(move || {
+        assert_eq!(prune(Duration::from_secs(3_600), 0), 0, "young events are kept");
+        assert_eq!(prune(Duration::ZERO, 1_000), 0, "so are the newest ones");
+        prune(Duration::ZERO, 5)
+    });
+    assert!(kept.await.unwrap() > 0);
+    // Up to here readers are served from memory, where nothing is missing.
+    server.restart().await;
+    let mut socket = server.socket(None).await;
+    socket.subscribe("old", EVENTS, json!({"after": cursors[0]})).await;
+    let error = socket.frame().await;
+    let extensions = &error["payload"][0]["extensions"];
+    assert_eq!(extensions["code"], "CURSOR_EXPIRED");
+    socket.subscribe("oldest", EVENTS, json!({"after": extensions["oldest"]})).await;
+    assert_eq!(until_live(&mut socket, "oldest").await.len(), 5, "the newest five events were kept");
+    socket.subscribe("young", EVENTS, json!({"after": cursors[19]})).await;
+    assert_eq!(until_live(&mut socket, "young").await.len(), 1);
+    // Objects stay, whatever the log forgets; and the next event has the next position.
+    let all = server.data(None, "{ messages(first: 100) { nodes { id } } }", json!({})).await;
+    assert_eq!(all["messages"]["nodes"].as_array().unwrap().len(), 20);
+    server.post(&ann, &channel, "after pruning").await;
+    assert_eq!(socket.frame().await["payload"]["data"]["events"]["message"]["content"], "after pruning");
+}
