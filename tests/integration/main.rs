@@ -1,6 +1,7 @@
 //! The integration tests: one binary; each test starts its own server on a port of its own with a
 //! database of its own, in this process, and talks to it as clients do.
 
+mod access;
 mod board;
 mod command_line;
 mod floors;

@@ -3,7 +3,7 @@
 mod server;
 mod socket;
 
-pub use server::{Server, Session};
+pub use server::{PASSWORD, Server, Session, text};
 pub use socket::Socket;
 
 use std::time::Duration;

@@ -1,0 +1,75 @@
+//! How long it takes until somebody who may no longer listen hears nothing: measured and printed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Server, Session, Socket, text};
+
+const SUBSCRIBERS: usize = 1_000;
+
+#[tokio::test]
+async fn the_time_to_silence_is_short() {
+    let server = Server::start().await;
+    let admin = server.admin("root").await;
+    let (owner, member) = (server.register("owner").await, server.register("member").await);
+    let make = "mutation { createChannel(input: { name: \"secret\", visibility: PRIVATE }) { id } }";
+    let channel = text(&server.data(Some(&owner), make, json!({})).await["createChannel"]["id"]);
+    let who = json!({"c": channel, "u": member.id});
+    let add = "mutation ($c: ID!, $u: ID!) { addMember(channelId: $c, userId: $u) { id } }";
+    server.data(Some(&owner), add, who.clone()).await;
+    let mut sockets = listeners(&server, &member, &channel).await;
+
+    let removed = Instant::now();
+    let remove = "mutation ($c: ID!, $u: ID!) { removeMember(channelId: $c, userId: $u) { id } }";
+    let (times, ()) = tokio::join!(
+        ends(&mut sockets, removed, async |socket| assert_eq!(socket.refusal("m").await, "FORBIDDEN")),
+        async { drop(server.data(Some(&owner), remove, who.clone()).await) }
+    );
+    report("removeMember", times);
+
+    let disabled = Instant::now();
+    let disable = "mutation ($id: ID!) { setUserDisabled(userId: $id, disabled: true) { id } }";
+    let (times, ()) =
+        tokio::join!(ends(&mut sockets, disabled, async |socket| assert_eq!(socket.closed().await, 4403)), async {
+            drop(server.data(Some(&admin), disable, json!({"id": member.id})).await)
+        });
+    report("setUserDisabled", times);
+}
+
+async fn listeners(server: &Server, member: &Session, channel: &str) -> Vec<Socket> {
+    let mut sockets = Vec::new();
+    for _ in 0..SUBSCRIBERS {
+        let mut socket = server.socket(Some(member)).await;
+        let after = server.board().head().to_string();
+        let added = "subscription ($c: ID!, $after: Cursor) { messageAdded(channelId: $c, after: $after) { content } }";
+        socket.subscribe("m", added, json!({"c": channel, "after": after})).await;
+        sockets.push(socket);
+    }
+    // What everybody has heard says that everybody listens.
+    let owner = server.login("owner").await;
+    server.post(&owner, channel, "hello").await;
+    for socket in &mut sockets {
+        assert_eq!(socket.item("m").await["messageAdded"]["content"], "hello");
+    }
+    sockets
+}
+
+/// When each of them has ended, measured from the moment the change was asked for.
+async fn ends(sockets: &mut [Socket], since: Instant, end: impl AsyncFn(&mut Socket)) -> Vec<Duration> {
+    let waiting = sockets.iter_mut().map(|socket| async {
+        end(socket).await;
+        since.elapsed()
+    });
+    futures_util::future::join_all(waiting).await
+}
+
+fn report(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    println!(
+        "{what} to silence, {} subscribers: median {:?}, worst {:?}",
+        times.len(),
+        times[times.len() / 2],
+        times[times.len() - 1]
+    );
+}

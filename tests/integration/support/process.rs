@@ -1,0 +1,182 @@
+//! A tidings server as a process of its own, for what cannot be seen from within: what is left
+//! after it was killed, and what it costs.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::oneshot;
+
+use super::server::PASSWORD;
+use super::soon;
+
+/// So many lines of the log are kept to be shown when a test fails.
+const LOG_LINES: usize = 60;
+/// How long a client waits for an answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// What is started, as often as a test wants: settings, a database, and the log of all starts.
+pub struct Program {
+    directory: TempDir,
+    address: SocketAddr,
+    settings: Vec<(&'static str, String)>,
+    log: Arc<Mutex<VecDeque<String>>>,
+    client: reqwest::Client,
+}
+
+/// One start of it; killed when dropped.
+pub struct Process {
+    child: Child,
+    listening: oneshot::Receiver<()>,
+}
+
+impl Program {
+    /// One with these settings beside those that tests always have.
+    pub fn new(settings: &[(&'static str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let address = free_address();
+        let mut all = vec![
+            ("DATABASE_URL", format!("sqlite://{}", directory.path().join("tidings.db").display())),
+            ("TIDINGS_LISTEN", address.to_string()),
+            ("TIDINGS_LOG", "info".into()),
+            ("TIDINGS_MUTATIONS_PER_SECOND", "0".into()),
+            ("TIDINGS_SIGN_IN_ATTEMPTS", "0".into()),
+        ];
+        all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().expect("a client");
+        Self { directory, address, settings: all, log: Arc::default(), client }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts the server; it is not ready yet.
+    pub fn start(&self) -> Process {
+        let mut child = self.command(&["serve"]).spawn().expect("tidings starts");
+        let (listens, listening) = oneshot::channel();
+        let stderr = child.stderr.take().expect("its log");
+        tokio::spawn(keep_log(stderr, Arc::clone(&self.log), listens));
+        Process { child, listening }
+    }
+
+    /// What another command prints.
+    pub async fn run(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().await.expect("tidings runs");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The last lines that the server logged.
+    pub fn log(&self) -> String {
+        let log = self.log.lock().expect("the log");
+        log.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The whole response to an operation; an error if there is none, or none that is GraphQL.
+    pub async fn ask(&self, token: Option<&str>, query: &str, variables: &Value) -> Result<Value, reqwest::Error> {
+        self.send(token, &json!({"query": query, "variables": variables})).await
+    }
+
+    /// The response to what may be several operations.
+    pub async fn send(&self, token: Option<&str>, body: &Value) -> Result<Value, reqwest::Error> {
+        let mut request = self.client.post(format!("http://{}/graphql", self.address)).json(body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await?.json().await
+    }
+
+    /// The data of an operation that must succeed.
+    pub async fn data(&self, token: Option<&str>, query: &str, variables: &Value) -> Value {
+        let mut response = self.ask(token, query, variables).await.expect("an answer");
+        assert!(response.get("errors").is_none(), "{query}: {response}");
+        response["data"].take()
+    }
+
+    /// Registers somebody; answers a token.
+    pub async fn register(&self, username: &str) -> String {
+        let input = json!({"username": username, "password": PASSWORD, "displayName": username});
+        let query = "mutation ($input: RegisterInput!) { register(input: $input) { token } }";
+        let data = self.data(None, query, &json!({"input": input})).await;
+        super::server::text(&data["register"]["token"])
+    }
+
+    /// Makes a channel; answers its id.
+    pub async fn channel(&self, token: &str, name: &str) -> String {
+        let query = "mutation ($name: String!) { createChannel(input: { name: $name }) { id } }";
+        let data = self.data(Some(token), query, &json!({"name": name})).await;
+        super::server::text(&data["createChannel"]["id"])
+    }
+
+    /// Where the log stands.
+    pub async fn cursor(&self) -> String {
+        super::server::text(&self.data(None, "{ cursor }", &json!({})).await["cursor"])
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command
+            .args(words)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+impl Process {
+    /// Waits until it says that it listens; an error if it ended instead.
+    pub async fn ready(&mut self) -> Result<(), String> {
+        match soon("a server that listens", &mut self.listening).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(format!("the server ended by itself: {:?}", self.child.wait().await)),
+        }
+    }
+
+    /// SIGKILL; an error if it had ended before.
+    pub async fn kill(mut self) -> Result<(), String> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Err(format!("the server ended by itself: {status}"));
+        }
+        self.child.kill().await.map_err(|error| format!("the server cannot be killed: {error}"))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+}
+
+/// Keeps the end of the log, and tells when it says where the server listens.
+async fn keep_log(stderr: ChildStderr, log: Arc<Mutex<VecDeque<String>>>, listens: oneshot::Sender<()>) {
+    let mut listens = Some(listens);
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line.contains("tidings listens on")
+            && let Some(listens) = listens.take()
+        {
+            drop(listens.send(()));
+        }
+        let mut log = log.lock().expect("the log");
+        log.push_back(line);
+        if log.len() > LOG_LINES {
+            log.pop_front();
+        }
+    }
+}
+
+/// An address that stays free while the server is down: outside the range from which the kernel
+/// takes ports for whoever does not care, clients of this very server among them.
+fn free_address() -> SocketAddr {
+    let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
+    (0..1_000).find_map(|_| free(rand::random_range(20_000..32_000)).ok()).expect("a free port")
+}
