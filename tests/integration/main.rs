@@ -13,3 +13,4 @@ mod sockets;
 mod statements;
 mod subscriptions;
 mod support;
+mod torture;

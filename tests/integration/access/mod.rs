@@ -1,6 +1,7 @@
 //! Who may see what, over real sockets.
 
 mod doors;
+mod matrix;
 
 mod scene;
 mod silence;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tidings::model::Timestamp;
 
 use crate::support::{Server, Session, Socket, text};
 
@@ -35,6 +36,25 @@ async fn the_time_to_silence_is_short() {
             drop(server.data(Some(&admin), disable, json!({"id": member.id})).await)
         });
     report("setUserDisabled", times);
+}
+
+#[tokio::test]
+async fn a_token_ends_its_sockets_the_moment_it_expires() {
+    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(20)).await;
+    let member = server.register("member").await;
+    let session = server.board().token_for("member").expect("a token");
+    let member = Session { token: session.token, ..member };
+    let mut sockets = Vec::new();
+    for _ in 0..SUBSCRIBERS {
+        sockets.push(server.socket(Some(&member)).await);
+    }
+    let waiting = sockets.iter_mut().map(|socket| async {
+        assert_eq!(socket.closed().await, 4403);
+        let now = Timestamp::now();
+        assert!(now >= session.expires_at, "not a moment before");
+        session.expires_at.until(now)
+    });
+    report("expiry", futures_util::future::join_all(waiting).await);
 }
 
 async fn listeners(server: &Server, member: &Session, channel: &str) -> Vec<Socket> {

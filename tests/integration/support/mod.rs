@@ -1,8 +1,10 @@
 //! A server per test, and clients for it.
 
+mod process;
 mod server;
 mod socket;
 
+pub use process::{Process, Program};
 pub use server::{PASSWORD, Server, Session, text};
 pub use socket::Socket;
 

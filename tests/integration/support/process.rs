@@ -13,8 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
 
-use super::server::PASSWORD;
-use super::soon;
+use super::{PASSWORD, soon, text};
 
 /// So many lines of the log are kept to be shown when a test fails.
 const LOG_LINES: usize = 60;
@@ -105,19 +104,19 @@ impl Program {
         let input = json!({"username": username, "password": PASSWORD, "displayName": username});
         let query = "mutation ($input: RegisterInput!) { register(input: $input) { token } }";
         let data = self.data(None, query, &json!({"input": input})).await;
-        super::server::text(&data["register"]["token"])
+        text(&data["register"]["token"])
     }
 
     /// Makes a channel; answers its id.
     pub async fn channel(&self, token: &str, name: &str) -> String {
         let query = "mutation ($name: String!) { createChannel(input: { name: $name }) { id } }";
         let data = self.data(Some(token), query, &json!({"name": name})).await;
-        super::server::text(&data["createChannel"]["id"])
+        text(&data["createChannel"]["id"])
     }
 
     /// Where the log stands.
     pub async fn cursor(&self) -> String {
-        super::server::text(&self.data(None, "{ cursor }", &json!({})).await["cursor"])
+        text(&self.data(None, "{ cursor }", &json!({})).await["cursor"])
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -164,7 +163,7 @@ async fn keep_log(stderr: ChildStderr, log: Arc<Mutex<VecDeque<String>>>, listen
         if line.contains("tidings listens on")
             && let Some(listens) = listens.take()
         {
-            drop(listens.send(()));
+            let _ = listens.send(());
         }
         let mut log = log.lock().expect("the log");
         log.push_back(line);

@@ -1,0 +1,325 @@
+//! Every field of the schema, for everybody who might ask: a new field without a row fails.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::{PASSWORD, Server, Session, text};
+
+/// What somebody gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    /// What was asked for.
+    Data,
+    /// `null`, or a list without it: it does not exist for them.
+    Nothing,
+    /// An error with this code.
+    Code(&'static str),
+}
+
+use Expect::{Code, Data, Nothing};
+
+const SIGN_IN: Expect = Code("UNAUTHENTICATED");
+const HIDDEN: Expect = Code("NOT_FOUND");
+const NOT_YOURS: Expect = Code("FORBIDDEN");
+
+/// A field, what is asked of it, and what is expected by an anonymous reader, an outsider, a
+/// member, the author (and owner of the channel), and an admin.
+type Row = (&'static str, &'static str, [Expect; 5]);
+
+const ANYBODY: [Expect; 5] = [Data, Data, Data, Data, Data];
+const SIGNED_IN: [Expect; 5] = [SIGN_IN, Data, Data, Data, Data];
+const READERS_SEE: [Expect; 5] = [Nothing, Nothing, Data, Data, Data];
+const READERS_DO: [Expect; 5] = [SIGN_IN, HIDDEN, Data, Data, Data];
+const READERS_HEAR: [Expect; 5] = [HIDDEN, HIDDEN, Data, Data, Data];
+const AUTHORS_DO: [Expect; 5] = [SIGN_IN, HIDDEN, NOT_YOURS, Data, Data];
+const ADMINS_DO: [Expect; 5] = [SIGN_IN, NOT_YOURS, NOT_YOURS, NOT_YOURS, Data];
+
+const QUERIES: &[Row] = &[
+    ("me", "{ me { id } }", [Nothing, Data, Data, Data, Data]),
+    ("user", "query ($victim: ID!) { user(id: $victim) { id } }", SIGNED_IN),
+    ("users", "query ($victimName: String) { users(search: $victimName) { nodes { id } } }", SIGNED_IN),
+    ("channel", "query ($channel: ID!) { channel(id: $channel) { id } }", READERS_SEE),
+    ("channel", "query ($name: String!) { channel(name: $name) { id } }", READERS_SEE),
+    ("channels", "{ channels(first: 100) { nodes { id } } }", READERS_SEE),
+    ("message", "query ($message: ID!) { message(id: $message) { id } }", READERS_SEE),
+    ("messages", "{ messages(first: 100) { nodes { id } } }", READERS_SEE),
+    ("messages", "query ($channel: ID!) { messages(channelId: $channel) { nodes { id } } }", READERS_SEE),
+    ("messages", "query ($victim: ID!) { messages(assigneeId: $victim, status: OPEN) { nodes { id } } }", READERS_SEE),
+    ("templates", "{ templates(last: 10) { nodes { id } } }", SIGNED_IN),
+    ("organizations", "{ organizations { id } }", SIGNED_IN),
+    ("cursor", "{ cursor }", ANYBODY),
+];
+
+const MUTATIONS: &[Row] = &[
+    (
+        "register",
+        "mutation ($fresh: String!) { register(input: { username: $fresh, password: \"long enough\" }) { token } }",
+        ANYBODY,
+    ),
+    (
+        "login",
+        "mutation ($victimName: String!, $password: String!) { login(input: { username: $victimName, password: $password }) { token } }",
+        ANYBODY,
+    ),
+    ("refreshToken", "mutation { refreshToken { token } }", SIGNED_IN),
+    (
+        "changePassword",
+        "mutation ($password: String!) { changePassword(input: { current: $password, new: $password }) { token } }",
+        SIGNED_IN,
+    ),
+    ("logoutEverywhere", "mutation { logoutEverywhere }", SIGNED_IN),
+    ("createChannel", "mutation ($fresh: String!) { createChannel(input: { name: $fresh }) { id } }", SIGNED_IN),
+    (
+        "updateChannel",
+        "mutation ($channel: ID!) { updateChannel(input: { id: $channel, description: \"new\" }) { id } }",
+        AUTHORS_DO,
+    ),
+    ("deleteChannel", "mutation ($channel: ID!) { deleteChannel(id: $channel) }", AUTHORS_DO),
+    (
+        "addMember",
+        "mutation ($channel: ID!, $victim: ID!) { addMember(channelId: $channel, userId: $victim) { id } }",
+        AUTHORS_DO,
+    ),
+    (
+        "removeMember",
+        "mutation ($channel: ID!, $victim: ID!) { removeMember(channelId: $channel, userId: $victim) { id } }",
+        AUTHORS_DO,
+    ),
+    (
+        "createMessage",
+        "mutation ($channel: ID!) { createMessage(input: { channelId: $channel, content: \"new\" }) { id } }",
+        READERS_DO,
+    ),
+    (
+        "updateMessage",
+        "mutation ($message: ID!) { updateMessage(input: { id: $message, content: \"new\" }) { id } }",
+        AUTHORS_DO,
+    ),
+    (
+        "updateMessage",
+        "mutation ($message: ID!) { updateMessage(input: { id: $message, ticket: { status: CLOSED } }) { id } }",
+        READERS_DO,
+    ),
+    ("deleteMessage", "mutation ($message: ID!) { deleteMessage(id: $message) }", AUTHORS_DO),
+    (
+        "createComment",
+        "mutation ($message: ID!) { createComment(input: { messageId: $message, content: \"new\" }) { id } }",
+        READERS_DO,
+    ),
+    (
+        "updateComment",
+        "mutation ($comment: ID!) { updateComment(input: { id: $comment, content: \"new\" }) { id } }",
+        AUTHORS_DO,
+    ),
+    ("deleteComment", "mutation ($comment: ID!) { deleteComment(id: $comment) }", AUTHORS_DO),
+    ("addTemplate", "mutation { addTemplate(input: { name: \"new\", content: \"new\" }) { id } }", SIGNED_IN),
+    (
+        "deleteTemplate",
+        "mutation ($template: ID!) { deleteTemplate(id: $template) }",
+        [SIGN_IN, NOT_YOURS, NOT_YOURS, Data, Data],
+    ),
+    (
+        "createOrganization",
+        "mutation ($fresh: String!) { createOrganization(input: { name: $fresh }) { id } }",
+        ADMINS_DO,
+    ),
+    (
+        "createLocation",
+        "mutation ($fresh: String!) { createLocation(input: { organizationId: 1, name: $fresh }) { id } }",
+        ADMINS_DO,
+    ),
+    (
+        "assignUser",
+        "mutation ($victim: ID!) { assignUser(input: { userId: $victim, organizationId: 1 }) { id } }",
+        ADMINS_DO,
+    ),
+    (
+        "setUserDisabled",
+        "mutation ($victim: ID!) { setUserDisabled(userId: $victim, disabled: true) { id } }",
+        ADMINS_DO,
+    ),
+];
+
+/// Each is asked for what happened since the world began, so that there is something to get.
+const SUBSCRIPTIONS: &[Row] = &[
+    (
+        "messageAdded",
+        "subscription ($channel: ID!, $before: Cursor) { messageAdded(channelId: $channel, after: $before) { id } }",
+        READERS_HEAR,
+    ),
+    (
+        "messageUpdated",
+        "subscription ($message: ID!, $before: Cursor) { messageUpdated(messageId: $message, after: $before) { id } }",
+        READERS_HEAR,
+    ),
+    (
+        "messageDeleted",
+        "subscription ($channel: ID!, $before: Cursor) { messageDeleted(channelId: $channel, after: $before) { id } }",
+        READERS_HEAR,
+    ),
+    (
+        "commentAdded",
+        "subscription ($message: ID!, $before: Cursor) { commentAdded(messageId: $message, after: $before) { id } }",
+        READERS_HEAR,
+    ),
+    ("templateAdded", "subscription ($before: Cursor) { templateAdded(after: $before) { id } }", SIGNED_IN),
+    (
+        "events",
+        "subscription ($channel: ID!, $before: Cursor) { events(channelId: $channel, after: $before) { cursor } }",
+        READERS_HEAR,
+    ),
+];
+
+#[test]
+fn every_field_has_a_row() {
+    let sdl = tidings::graphql::sdl();
+    for (root, rows) in [("Query", QUERIES), ("Mutation", MUTATIONS), ("Subscription", SUBSCRIPTIONS)] {
+        let start = sdl.find(&format!("type {root} {{")).expect("the root type");
+        let body = &sdl[start..start + sdl[start..].find("\n}").expect("its end")];
+        let fields = body
+            .lines()
+            .skip(1)
+            .filter(|line| line.starts_with("  ") && !line.starts_with("   ") && !line.trim().starts_with(['"', ')']));
+        let fields: BTreeSet<&str> =
+            fields.map(|line| line.trim().split(['(', ':']).next().unwrap_or_default()).collect();
+        let known: BTreeSet<&str> = rows.iter().map(|(field, ..)| *field).collect();
+        assert_eq!(fields, known, "{root}");
+    }
+}
+
+#[tokio::test]
+async fn everybody_gets_what_is_theirs_and_nobody_else() {
+    let stage = Stage::set().await;
+    let mut wrong = Vec::new();
+    for (field, document, expected) in QUERIES.iter().chain(MUTATIONS) {
+        for (viewer, expected) in VIEWERS.iter().zip(expected) {
+            let world = stage.world().await;
+            let answer = stage.server.ask(stage.session(viewer).as_ref(), document, world.variables.clone()).await;
+            let got = world.judge(field, &answer);
+            if got != Some(*expected) {
+                wrong.push(format!("{viewer}: {document}\n    expected {expected:?}, got {answer}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn everybody_hears_what_is_theirs_and_nobody_else() {
+    let stage = Stage::set().await;
+    for (field, document, expected) in SUBSCRIPTIONS {
+        for (viewer, expected) in VIEWERS.iter().zip(expected) {
+            let world = stage.world().await;
+            let mut socket = stage.server.socket(stage.session(viewer).as_ref()).await;
+            socket.subscribe("s", document, world.variables.clone()).await;
+            let frame = socket.frame().await;
+            let got = match frame["type"].as_str() {
+                Some("next") => world.judge(field, &frame["payload"]),
+                _ => world.judge(field, &json!({"errors": frame["payload"]})),
+            };
+            assert_eq!(got, Some(*expected), "{viewer}: {document}: {frame}");
+        }
+    }
+}
+
+const VIEWERS: [&str; 5] = ["anonymous", "outsider", "member", "author", "root"];
+
+/// A server with people, on which each question gets a world of its own.
+struct Stage {
+    server: Server,
+    count: std::cell::Cell<usize>,
+}
+
+/// A private channel with all that can be in one.
+struct World {
+    variables: Value,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let server = Server::start().await;
+        for name in ["outsider", "member", "author"] {
+            server.register(name).await;
+        }
+        let admin = server.admin("root").await;
+        server
+            .data(Some(&admin), "mutation { createOrganization(input: { name: \"first\" }) { id } }", json!({}))
+            .await;
+        Self { server, count: std::cell::Cell::new(0) }
+    }
+
+    /// A fresh session: some questions end all there are.
+    fn session(&self, name: &str) -> Option<Session> {
+        if name == "anonymous" {
+            return None;
+        }
+        let session = self.server.board().token_for(name).expect("a token");
+        Some(Session { id: session.user.id.to_string(), username: name.into(), token: session.token })
+    }
+
+    async fn world(&self) -> World {
+        let number = self.count.replace(self.count.get() + 1);
+        let victim = self.server.register(&format!("victim{number}")).await;
+        let (author, member) = (self.session("author"), self.session("member").expect("a session"));
+        let before = self.server.cursor(author.as_ref()).await;
+        let name = format!("channel{number}");
+        let run = |query: &'static str, variables: Value| self.server.data(author.as_ref(), query, variables);
+        let made = run(
+            "mutation ($n: String!) { createChannel(input: { name: $n, visibility: PRIVATE }) { id } }",
+            json!({"n": name}),
+        )
+        .await;
+        let channel = text(&made["createChannel"]["id"]);
+        let made = run(
+            "mutation ($c: ID!, $m: ID!, $v: ID!) {
+                addMember(channelId: $c, userId: $m) { id }
+                createMessage(input: { channelId: $c, content: \"here\", ticket: { assigneeId: $v } }) { id }
+                doomed: createMessage(input: { channelId: $c, content: \"gone\" }) { id }
+                addTemplate(input: { name: \"t\", content: \"t\" }) { id } }",
+            json!({"c": channel, "m": member.id, "v": victim.id}),
+        )
+        .await;
+        let (message, doomed) = (text(&made["createMessage"]["id"]), text(&made["doomed"]["id"]));
+        let commented = run(
+            "mutation ($m: ID!, $d: ID!) {
+                createComment(input: { messageId: $m, content: \"here\" }) { id }
+                updateMessage(input: { id: $m, title: \"a title\" }) { id }
+                deleteMessage(id: $d) }",
+            json!({"m": message, "d": doomed}),
+        )
+        .await;
+        // A template of somebody who is none of those who ask: nobody hears their own.
+        let add = "mutation { addTemplate(input: { name: \"t\", content: \"t\" }) { id } }";
+        self.server.data(Some(&victim), add, json!({})).await;
+        let variables = json!({
+            "channel": channel, "message": message, "comment": commented["createComment"]["id"],
+            "template": made["addTemplate"]["id"], "victim": victim.id, "name": name, "before": before,
+            "fresh": format!("fresh{number}"), "password": PASSWORD, "victimName": victim.username,
+        });
+        World { variables }
+    }
+}
+
+impl World {
+    /// What an answer amounts to.
+    fn judge(&self, field: &str, answer: &Value) -> Option<Expect> {
+        if let Some(code) = answer["errors"][0]["extensions"]["code"].as_str() {
+            return [SIGN_IN, HIDDEN, NOT_YOURS]
+                .into_iter()
+                .find(|expect| matches!(expect, Code(known) if *known == code));
+        }
+        let value = &answer["data"][field];
+        let wanted = match field {
+            "channel" | "channels" => Some(&self.variables["channel"]),
+            "message" | "messages" => Some(&self.variables["message"]),
+            _ => None,
+        };
+        let found = match (wanted, value["nodes"].as_array()) {
+            (_, None) => !value.is_null(),
+            (Some(id), Some(nodes)) => nodes.iter().any(|node| node["id"] == *id),
+            (None, Some(nodes)) => !nodes.is_empty(),
+        };
+        Some(if found { Data } else { Nothing })
+    }
+}

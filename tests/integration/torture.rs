@@ -1,0 +1,143 @@
+//! `kill -9` under load. Writers that repeat what was not acknowledged, subscribers that come back
+//! with the last cursor they saw, and somebody who kills the server again and again, also while it
+//! starts. In the end: nothing that was acknowledged is missing, nothing was done twice, and each
+//! subscriber got each event once, in order.
+//!
+//! `TIDINGS_TORTURE_SECONDS` says how long (a minute if it does not), `TIDINGS_TORTURE_SEED` where
+//! the random numbers begin; when what happens is up to the machine all the same.
+
+mod killer;
+mod subscriber;
+mod verdict;
+mod writer;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::Program;
+use killer::Killed;
+use subscriber::{Seen, Subscriber, Wish};
+use writer::{Writer, Written};
+
+const WRITERS: u64 = 8;
+const SUBSCRIBERS: u64 = 8;
+const CHANNELS: [&str; 2] = ["general", "random"];
+/// How often the server is killed at least.
+const SECONDS_PER_KILL: u64 = 12;
+/// How long it may take, after the last kill, until everybody has everything.
+const SETTLING: Duration = Duration::from_secs(120);
+/// The title of the last message of each channel.
+const THE_END: &str = "the end";
+
+/// How it went.
+struct Story {
+    killed: Killed,
+    written: Vec<Vec<Written>>,
+    /// Where the subscribers began.
+    start: String,
+    subscribers: Vec<(Wish, Seen)>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_repeated_or_done_twice_when_the_server_is_killed() {
+    let length = Duration::from_secs(number("TIDINGS_TORTURE_SECONDS").unwrap_or(60));
+    let seed = number("TIDINGS_TORTURE_SEED").unwrap_or_else(rand::random);
+    println!("torture: {} s, seed {seed}", length.as_secs());
+    let program = Program::new(&[]);
+    let problems = match suffer(&program, length, seed).await {
+        Ok(story) => verdict::of(&program, &story).await,
+        Err(problem) => vec![problem],
+    };
+    assert!(
+        problems.is_empty(),
+        "seed {seed}\n{}\nthe end of the server's log:\n{}",
+        some_of(&problems),
+        program.log()
+    );
+}
+
+/// Lets them all work until the time is over, and then until everybody has everything.
+async fn suffer(program: &Program, length: Duration, seed: u64) -> Result<Story, String> {
+    let mut server = program.start();
+    server.ready().await?;
+    let mut tokens = Vec::new();
+    for number in 0..WRITERS {
+        tokens.push(program.register(&format!("writer-{number}")).await);
+    }
+    let mut channels = Vec::new();
+    for name in CHANNELS {
+        channels.push(program.channel(&tokens[0], name).await);
+    }
+    let start = program.cursor().await;
+
+    let chance = |of: u64| StdRng::seed_from_u64(seed.wrapping_add(of));
+    let until = Instant::now() + length;
+    let deadline = until + SETTLING;
+    let killing = async {
+        let (server, killed) = killer::torture(program, server, until, chance(0)).await?;
+        let least = length.as_secs() / SECONDS_PER_KILL;
+        if killed.running < least { Err(format!("{killed}, and should be {least}")) } else { Ok((server, killed)) }
+    };
+    let writers = (0..WRITERS).map(|number| {
+        let token = tokens[number as usize].clone();
+        let channel = channels[number as usize % channels.len()].clone();
+        Writer::new(program, number, token, channel, chance(100 + number)).write(until, deadline)
+    });
+    let writing = async {
+        let written = try_join_all(writers).await?;
+        let last = Writer::new(program, WRITERS, tokens[0].clone(), channels[0].clone(), chance(200));
+        last.end(&channels, deadline).await?;
+        Ok(written)
+    };
+    let wishes = (0..SUBSCRIBERS).map(|number| wish(number, &channels));
+    let following = wishes.enumerate().map(|(number, wish)| {
+        // Half of them are strangers.
+        let token = (number % 2 == 0).then(|| tokens[number].clone());
+        let ends = if wish.channel.is_some() { 1 } else { channels.len() };
+        let subscriber = Subscriber::new(program, wish, token, start.clone(), chance(300 + number as u64));
+        async move { subscriber.follow(ends, deadline).await.map_err(|why| format!("subscriber {number} {why}")) }
+    });
+    let ((_server, killed), written, subscribers) = tokio::try_join!(killing, writing, try_join_all(following))?;
+    Ok(Story { killed, written, start, subscribers })
+}
+
+/// What a subscriber follows: everything, one channel, or new messages.
+fn wish(number: u64, channels: &[String]) -> Wish {
+    let channel = |index: usize| Some(channels[index].clone());
+    match number {
+        4 => Wish { added: false, channel: channel(0) },
+        5 => Wish { added: true, channel: channel(1) },
+        6 | 7 => Wish { added: true, channel: None },
+        _ => Wish { added: false, channel: None },
+    }
+}
+
+fn some_of(problems: &[String]) -> String {
+    let mut text = problems.iter().take(20).map(String::as_str).collect::<Vec<_>>().join("\n");
+    if problems.len() > 20 {
+        write!(text, "\n… and {} more", problems.len() - 20).expect("text");
+    }
+    text
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
+
+/// A while, for somebody who was turned away and tries again.
+async fn a_moment(random: &mut StdRng) {
+    tokio::time::sleep(Duration::from_millis(random.random_range(5..60))).await;
+}
+
+/// The code of the error of a response, if it has one.
+fn code(response: &serde_json::Value) -> Option<String> {
+    let errors = response.get("errors")?;
+    Some(errors[0]["extensions"]["code"].as_str().map_or_else(|| json!(errors).to_string(), str::to_owned))
+}

@@ -1,0 +1,206 @@
+//! What is missing, what is there twice: the log and the database against what was acknowledged,
+//! and what each subscriber saw against the log.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::subscriber::{Seen, Wish};
+use super::{Story, THE_END};
+use crate::support::Program;
+
+const PAGE: &str = "query ($after: String) { messages(first: 100, after: $after) {
+    nodes { id title content comments(first: 3) { nodes { id content } } } pageInfo { hasNextPage endCursor } } }";
+
+/// A line of the log.
+struct Line {
+    seq: u64,
+    kind: String,
+    object: String,
+    channel: Option<String>,
+    message: Option<String>,
+    at: DateTime<Utc>,
+}
+
+/// The log, as `tidings tail` prints it.
+struct Log {
+    /// From where the subscribers began.
+    lines: Vec<Line>,
+    /// The places of all cursors.
+    places: HashMap<String, u64>,
+    start: u64,
+    /// When messages were deleted.
+    deleted: HashMap<String, DateTime<Utc>>,
+}
+
+/// Prints how it went; answers what is wrong.
+pub async fn of(program: &Program, story: &Story) -> Vec<String> {
+    let mut problems = Vec::new();
+    let log = match read_log(program, &story.start).await {
+        Ok(log) => log,
+        Err(problem) => return vec![problem],
+    };
+    let acknowledged: usize = story.written.iter().flatten().map(|written| written.events().len()).sum();
+    let repetitions: u64 = story.written.iter().flatten().map(|written| written.repetitions).sum();
+    println!("torture: {}; mutations acknowledged {acknowledged}, sent again {repetitions} times", story.killed);
+
+    let (missing, twice) = mutations(story, &log, &everything(program).await);
+    println!("torture: missing {}, applied twice {}", missing.len(), twice.len());
+    problems.extend(missing.into_iter().map(|what| format!("acknowledged and missing: {what}")));
+    problems.extend(twice.into_iter().map(|what| format!("applied twice: {what}")));
+
+    for (number, (wish, seen)) in story.subscribers.iter().enumerate() {
+        let faults = deliveries(wish, seen, &log);
+        let count = |what: &str| faults.iter().filter(|(kind, _)| *kind == what).count();
+        println!(
+            "torture: subscriber {number}, {}: {} items on {} connections, lost {}, repeated {}, out of order {}",
+            described(wish),
+            seen.items.len(),
+            seen.connections,
+            count("lost"),
+            count("repeated"),
+            count("out of order"),
+        );
+        let name = format!("subscriber {number} ({})", described(wish));
+        problems.extend(faults.into_iter().map(|(kind, what)| format!("{name}: {kind}: {what}")));
+    }
+    problems
+}
+
+fn described(wish: &Wish) -> String {
+    let field = if wish.added { "messageAdded" } else { "events" };
+    wish.channel.as_ref().map_or_else(|| field.to_owned(), |channel| format!("{field} of channel {channel}"))
+}
+
+async fn read_log(program: &Program, start: &str) -> Result<Log, String> {
+    let printed = program.run(&["tail"]).await;
+    let mut log = Log { lines: Vec::new(), places: HashMap::new(), start: 0, deleted: HashMap::new() };
+    for (index, line) in printed.lines().enumerate() {
+        let line: Value = serde_json::from_str(line).map_err(|error| format!("{error} in the log's {line}"))?;
+        let text = |name: &str| line[name].as_str().map(str::to_owned);
+        let (Some(cursor), Some(kind), Some(object), Some(at)) =
+            (text("cursor"), text("kind"), text("object"), text("at").and_then(|at| at.parse().ok()))
+        else {
+            return Err(format!("the log's {line}"));
+        };
+        let seq = line["seq"].as_u64().unwrap_or_default();
+        if seq != index as u64 + 1 {
+            return Err(format!("the log has a gap before {line}"));
+        }
+        if kind == "MessageDeleted" {
+            log.deleted.insert(object.clone(), at);
+        }
+        log.places.insert(cursor, seq);
+        log.lines.push(Line { seq, kind, object, channel: text("channel"), message: text("message"), at });
+    }
+    log.start = *log.places.get(start).ok_or("the log does not hold the cursor that the subscribers began with")?;
+    log.lines.retain(|line| line.seq > log.start);
+    Ok(log)
+}
+
+/// All messages, page by page.
+async fn everything(program: &Program) -> Vec<Value> {
+    let (mut messages, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let mut data = program.data(None, PAGE, &json!({"after": after})).await;
+        let page = data["messages"].take();
+        messages.extend(page["nodes"].as_array().expect("messages").iter().cloned());
+        if page["pageInfo"]["hasNextPage"] == false {
+            return messages;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+/// What was acknowledged and is missing, and what is there more than once.
+fn mutations(story: &Story, log: &Log, stored: &[Value]) -> (Vec<String>, Vec<String>) {
+    let (mut missing, mut twice) = (Vec::new(), Vec::new());
+
+    // Everything that was begun was acknowledged in the end, so the log holds just that.
+    let mut logged: HashMap<(&str, &str), usize> = HashMap::new();
+    for line in &log.lines {
+        *logged.entry((&line.kind, &line.object)).or_default() += 1;
+    }
+    for written in story.written.iter().flatten() {
+        for event in written.events() {
+            match logged.get_mut(&event).filter(|count| **count > 0) {
+                Some(count) => *count -= 1,
+                None => missing.push(format!("{event:?} of {written:?}, in the log")),
+            }
+        }
+    }
+
+    let mut by_title: HashMap<&str, Vec<&Value>> = HashMap::new();
+    for message in stored {
+        by_title.entry(message["title"].as_str().unwrap_or_default()).or_default().push(message);
+    }
+    for end in by_title.remove(THE_END).unwrap_or_default() {
+        let count = logged.entry(("MessageAdded", end["id"].as_str().unwrap_or_default())).or_default();
+        *count = count.saturating_sub(1);
+    }
+    twice.extend(
+        logged
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(event, count)| format!("{event:?} is in the log {count} times more than was acknowledged")),
+    );
+
+    for written in story.written.iter().flatten() {
+        let found = by_title.remove(written.title.as_str()).unwrap_or_default();
+        if found.len() > usize::from(!written.deleted) {
+            twice.push(format!("{written:?} is stored as {found:?}"));
+        }
+        let comments: Vec<Value> =
+            written.comment.iter().map(|comment| json!({"id": comment, "content": written.title})).collect();
+        let expected = json!({"id": written.id, "title": written.title, "content": written.content,
+            "comments": {"nodes": comments}});
+        if !written.deleted && !found.contains(&&expected) {
+            missing.push(format!("{expected}, in the database there is {found:?}"));
+        }
+    }
+    twice.extend(by_title.into_values().flatten().map(|message| format!("nobody knows {message}")));
+    (missing, twice)
+}
+
+/// What is wrong with what somebody saw.
+fn deliveries(wish: &Wish, seen: &Seen, log: &Log) -> Vec<(&'static str, String)> {
+    let mut faults = Vec::new();
+    let wanted = |line: &&Line| {
+        (!wish.added || line.kind == "MessageAdded")
+            && wish.channel.as_ref().is_none_or(|channel| line.channel.as_ref() == Some(channel))
+    };
+    let wanted: BTreeMap<u64, &Line> = log.lines.iter().filter(wanted).map(|line| (line.seq, line)).collect();
+    let mut delivered = HashSet::new();
+    // When the subscriber was known to be past a place.
+    let mut passed = BTreeMap::new();
+    let mut last = log.start;
+    for item in &seen.items {
+        let Some(&seq) = log.places.get(&item.cursor) else {
+            faults.push(("not in the log", format!("{item:?}")));
+            continue;
+        };
+        let is_event = item.kind != "Checkpoint";
+        if is_event && !delivered.insert(seq) {
+            faults.push(("repeated", format!("{seq} {item:?}")));
+        } else if seq < last || (is_event && seq == last) {
+            faults.push(("out of order", format!("{seq} {item:?} after {last}")));
+        } else if is_event && wanted.get(&seq).is_none_or(|line| line.kind != item.kind || line.object != item.object) {
+            faults.push(("not what the log says", format!("{seq} {item:?}")));
+        }
+        passed.entry(seq).or_insert(item.at);
+        last = last.max(seq);
+    }
+    for (seq, line) in wanted.iter().filter(|(seq, _)| !delivered.contains(*seq)) {
+        // What was deleted before the subscriber came that far is skipped. Its deletion is not.
+        let next = passed.range(seq..).next().map(|(_, at)| at);
+        let deleted = line.message.as_ref().and_then(|message| log.deleted.get(message));
+        let is_skipped =
+            line.kind != "MessageDeleted" && next.zip(deleted).is_some_and(|(next, deleted)| deleted <= next);
+        if !is_skipped {
+            let Line { kind, object, at, .. } = line;
+            faults.push(("lost", format!("{seq} {kind} {object} of {at}; it was past that at {next:?}")));
+        }
+    }
+    faults
+}

@@ -1,0 +1,141 @@
+//! Who writes, and repeats what was not acknowledged until it is.
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use super::{THE_END, a_moment, code};
+use crate::support::Program;
+
+const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id cursor } }";
+const COMMENT: &str = "mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }";
+const UPDATE: &str = "mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }";
+const DELETE: &str = "mutation ($id: ID!) { deleteMessage(id: $id) }";
+
+/// A message, as far as it was acknowledged.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub id: String,
+    /// Unique, and never changed.
+    pub title: String,
+    pub content: String,
+    /// The comment's id; its content is the title.
+    pub comment: Option<String>,
+    pub updated: bool,
+    pub deleted: bool,
+    /// How often something had to be repeated.
+    pub repetitions: u64,
+}
+
+impl Written {
+    /// The events that all this must have left in the log.
+    pub fn events(&self) -> Vec<(&'static str, &str)> {
+        let mut events = vec![("MessageAdded", self.id.as_str())];
+        events.extend(self.comment.as_deref().map(|comment| ("CommentAdded", comment)));
+        events.extend(self.updated.then_some(("MessageUpdated", self.id.as_str())));
+        events.extend(self.deleted.then_some(("MessageDeleted", self.id.as_str())));
+        events
+    }
+}
+
+/// Who writes.
+pub struct Writer<'p> {
+    program: &'p Program,
+    number: u64,
+    token: String,
+    channel: String,
+    random: StdRng,
+    /// What is to be acknowledged, and how often it was sent.
+    current: (String, u64),
+}
+
+impl<'p> Writer<'p> {
+    pub fn new(program: &'p Program, number: u64, token: String, channel: String, random: StdRng) -> Self {
+        Self { program, number, token, channel, random, current: (String::new(), 0) }
+    }
+
+    /// Writes until the time is over, and everything is acknowledged.
+    pub async fn write(mut self, until: Instant, deadline: Instant) -> Result<Vec<Written>, String> {
+        let mut written = Vec::new();
+        while Instant::now() < until {
+            let title = format!("{}-{}", self.number, written.len());
+            let message = timeout_at(deadline, self.message(title)).await;
+            written.push(message.map_err(|_| self.given_up())??);
+        }
+        Ok(written)
+    }
+
+    /// Posts the last message of each channel.
+    pub async fn end(mut self, channels: &[String], deadline: Instant) -> Result<(), String> {
+        for channel in channels {
+            self.channel.clone_from(channel);
+            timeout_at(deadline, self.create(THE_END)).await.map_err(|_| self.given_up())??;
+        }
+        Ok(())
+    }
+
+    /// A message and what becomes of it.
+    async fn message(&mut self, title: String) -> Result<Written, String> {
+        let (id, cursor, mut repetitions) = self.create(&title).await?;
+        let content = title.clone();
+        let mut message = Written { id, title, content, comment: None, updated: false, deleted: false, repetitions: 0 };
+        if self.random.random_bool(0.25) {
+            let key = format!("{} comment", message.title);
+            let input = json!({"messageId": message.id, "content": message.title, "idempotencyKey": key});
+            let data = self.insist(COMMENT, json!({"input": input}), None).await?;
+            message.comment = Some(text(&data["createComment"]["id"])?);
+            repetitions += self.current.1;
+        }
+        if self.random.random_bool(0.25) {
+            message.content = format!("{} changed", message.title);
+            message.updated = true;
+            let input = json!({"id": message.id, "content": message.content, "ifCursor": cursor});
+            // It is at another position because it was changed before, and by nobody but us.
+            self.insist(UPDATE, json!({"input": input}), Some("CONFLICT")).await?;
+            repetitions += self.current.1;
+        }
+        if self.random.random_bool(0.15) {
+            message.deleted = true;
+            self.insist(DELETE, json!({"id": message.id}), Some("NOT_FOUND")).await?;
+            repetitions += self.current.1;
+        }
+        Ok(Written { repetitions, ..message })
+    }
+
+    /// Posts a message; answers its id and position, and how often that was repeated.
+    async fn create(&mut self, title: &str) -> Result<(String, String, u64), String> {
+        let key = format!("{title} in {}", self.channel);
+        let input = json!({"channelId": self.channel, "title": title, "content": title, "idempotencyKey": key});
+        let data = self.insist(CREATE, json!({"input": input}), None).await?;
+        let message = &data["createMessage"];
+        Ok((text(&message["id"])?, text(&message["cursor"])?, self.current.1))
+    }
+
+    /// Sends the same until it is acknowledged. `done` is how the server refuses what it has done before.
+    async fn insist(&mut self, query: &str, variables: Value, done: Option<&str>) -> Result<Value, String> {
+        self.current = (format!("{query} with {variables}"), 0);
+        loop {
+            // No answer, half an answer, none in time: it may have been done or not.
+            if let Ok(mut response) = self.program.ask(Some(&self.token), query, &variables).await {
+                match code(&response) {
+                    None => return Ok(response["data"].take()),
+                    Some(code) if code == "UNAVAILABLE" => {}
+                    Some(code) if self.current.1 > 0 && done == Some(&code) => return Ok(Value::Null),
+                    Some(_) => return Err(format!("refused: {}: {response}", self.current.0)),
+                }
+            }
+            self.current.1 += 1;
+            a_moment(&mut self.random).await;
+        }
+    }
+
+    fn given_up(&self) -> String {
+        let (what, times) = &self.current;
+        format!("writer {} has no answer: {what}, repeated {times} times", self.number)
+    }
+}
+
+fn text(value: &Value) -> Result<String, String> {
+    value.as_str().map(str::to_owned).ok_or_else(|| format!("{value} is no text"))
+}
