@@ -86,10 +86,6 @@ async fn ends(sockets: &mut [Socket], since: Instant, end: impl AsyncFn(&mut Soc
 
 fn report(what: &str, mut times: Vec<Duration>) {
     times.sort();
-    println!(
-        "{what} to silence, {} subscribers: median {:?}, worst {:?}",
-        times.len(),
-        times[times.len() / 2],
-        times[times.len() - 1]
-    );
+    let (first, median, worst) = (times[0], times[times.len() / 2], times[times.len() - 1]);
+    println!("{what} to silence, {} subscribers: first {first:?}, median {median:?}, worst {worst:?}", times.len());
 }
