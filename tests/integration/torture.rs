@@ -20,7 +20,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::Program;
+use crate::support::{Process, Program};
 use killer::Killed;
 use subscriber::{Seen, Subscriber, Wish};
 use writer::{Writer, Written};
@@ -37,6 +37,8 @@ const THE_END: &str = "the end";
 
 /// How it went.
 struct Story {
+    /// It still serves.
+    _server: Process,
     killed: Killed,
     written: Vec<Vec<Written>>,
     /// Where the subscribers began.
@@ -103,8 +105,8 @@ async fn suffer(program: &Program, length: Duration, seed: u64) -> Result<Story,
         let subscriber = Subscriber::new(program, wish, token, start.clone(), chance(300 + number as u64));
         async move { subscriber.follow(ends, deadline).await.map_err(|why| format!("subscriber {number} {why}")) }
     });
-    let ((_server, killed), written, subscribers) = tokio::try_join!(killing, writing, try_join_all(following))?;
-    Ok(Story { killed, written, start, subscribers })
+    let ((server, killed), written, subscribers) = tokio::try_join!(killing, writing, try_join_all(following))?;
+    Ok(Story { _server: server, killed, written, start, subscribers })
 }
 
 /// What a subscriber follows: everything, one channel, or new messages.

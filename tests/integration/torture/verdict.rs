@@ -51,10 +51,11 @@ pub async fn of(program: &Program, story: &Story) -> Vec<String> {
     problems.extend(twice.into_iter().map(|what| format!("applied twice: {what}")));
 
     for (number, (wish, seen)) in story.subscribers.iter().enumerate() {
-        let faults = deliveries(wish, seen, &log);
+        let (faults, skipped) = deliveries(wish, seen, &log);
         let count = |what: &str| faults.iter().filter(|(kind, _)| *kind == what).count();
         println!(
-            "torture: subscriber {number}, {}: {} items on {} connections, lost {}, repeated {}, out of order {}",
+            "torture: subscriber {number}, {}: {} items on {} connections; lost {}, repeated {}, out of order {}; \
+             {skipped} were deleted before",
             described(wish),
             seen.items.len(),
             seen.connections,
@@ -163,8 +164,9 @@ fn mutations(story: &Story, log: &Log, stored: &[Value]) -> (Vec<String>, Vec<St
     (missing, twice)
 }
 
-/// What is wrong with what somebody saw.
-fn deliveries(wish: &Wish, seen: &Seen, log: &Log) -> Vec<(&'static str, String)> {
+/// What is wrong with what somebody saw, and how many events they did not see because what these
+/// showed was deleted before.
+fn deliveries(wish: &Wish, seen: &Seen, log: &Log) -> (Vec<(&'static str, String)>, usize) {
     let mut faults = Vec::new();
     let wanted = |line: &&Line| {
         (!wish.added || line.kind == "MessageAdded")
@@ -191,16 +193,19 @@ fn deliveries(wish: &Wish, seen: &Seen, log: &Log) -> Vec<(&'static str, String)
         passed.entry(seq).or_insert(item.at);
         last = last.max(seq);
     }
+    let mut skipped = 0;
     for (seq, line) in wanted.iter().filter(|(seq, _)| !delivered.contains(*seq)) {
-        // What was deleted before the subscriber came that far is skipped. Its deletion is not.
+        // What was deleted before the subscriber came that far. Its deletion is not left out.
         let next = passed.range(seq..).next().map(|(_, at)| at);
         let deleted = line.message.as_ref().and_then(|message| log.deleted.get(message));
         let is_skipped =
             line.kind != "MessageDeleted" && next.zip(deleted).is_some_and(|(next, deleted)| deleted <= next);
-        if !is_skipped {
+        if is_skipped {
+            skipped += 1;
+        } else {
             let Line { kind, object, at, .. } = line;
             faults.push(("lost", format!("{seq} {kind} {object} of {at}; it was past that at {next:?}")));
         }
     }
-    faults
+    (faults, skipped)
 }
