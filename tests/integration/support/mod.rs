@@ -1,9 +1,11 @@
 //! A server per test, and clients for it.
 
+mod line;
 mod process;
 mod server;
 mod socket;
 
+pub use line::{Line, Lost};
 pub use process::{Process, Program};
 pub use server::{PASSWORD, Server, Session, text};
 pub use socket::Socket;

@@ -1,19 +1,13 @@
 //! Who follows, and comes back with the last cursor seen whenever the line is lost.
 
 use chrono::{DateTime, Utc};
-use futures_util::{SinkExt as _, StreamExt as _};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::{THE_END, a_moment, code};
-use crate::support::Program;
+use crate::support::{Line, Lost, Program};
 
 const EVENTS: &str = "subscription ($channelId: ID, $after: Cursor) {
     item: events(channelId: $channelId, after: $after) { __typename cursor
@@ -22,11 +16,9 @@ const EVENTS: &str = "subscription ($channelId: ID, $after: Cursor) {
 const ADDED: &str = "subscription ($channelId: ID, $after: Cursor) {
     item: messageAdded(channelId: $channelId, after: $after) { cursor id title } }";
 /// The close codes after which clients come back.
-const COME_BACK: [u16; 2] = [1012, 1013];
+const COME_BACK: [u16; 3] = [1006, 1012, 1013];
 /// How often a subscriber leaves of its own accord, per event.
 const WHIM: f64 = 0.002;
-
-type Line = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What a subscriber follows.
 #[derive(Debug, Clone)]
@@ -54,16 +46,15 @@ pub struct Item {
 }
 
 /// Why a connection came to its end.
-enum Lost {
-    /// As they do: come back.
-    Line,
-    /// As they must not.
+enum End {
+    Lost(Lost),
+    /// As it must not.
     Wrong(String),
 }
 
-impl From<Error> for Lost {
-    fn from(_: Error) -> Self {
-        Self::Line
+impl From<Lost> for End {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
     }
 }
 
@@ -102,39 +93,32 @@ impl<'p> Subscriber<'p> {
         while self.ends < ends {
             match self.connection(ends).await {
                 Ok(()) => {}
-                Err(Lost::Line) => a_moment(&mut self.random).await,
-                Err(Lost::Wrong(what)) => return Err(what),
+                Err(End::Lost(Lost(code))) if COME_BACK.contains(&code) => a_moment(&mut self.random).await,
+                Err(End::Lost(Lost(code))) => return Err(format!("closed with {code}")),
+                Err(End::Wrong(what)) => return Err(what),
             }
         }
         Ok(())
     }
 
     /// One connection, until it is lost or left.
-    async fn connection(&mut self, ends: usize) -> Result<(), Lost> {
-        let mut request = format!("ws://{}/graphql", self.program.address()).into_client_request()?;
-        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
-        let (mut line, _) = connect_async(request).await?;
-        let payload = self.token.as_ref().map(|token| json!({"authorization": format!("Bearer {token}")}));
-        say(&mut line, &json!({"type": "connection_init", "payload": payload})).await?;
+    async fn connection(&mut self, ends: usize) -> Result<(), End> {
         let query = if self.wish.added { ADDED } else { EVENTS };
+        let variables = json!({"channelId": self.wish.channel, "after": self.after});
+        let mut line = Line::open(self.program.address(), self.token.as_deref(), query, &variables).await?;
+        self.seen.connections += 1;
         loop {
-            let frame = hear(&mut line).await?;
+            let frame = line.hear().await?;
             match frame["type"].as_str() {
-                Some("connection_ack") => {
-                    let variables = json!({"channelId": self.wish.channel, "after": self.after});
-                    let payload = json!({"query": query, "variables": variables});
-                    say(&mut line, &json!({"type": "subscribe", "id": "1", "payload": payload})).await?;
-                    self.seen.connections += 1;
-                }
-                Some("ping") => say(&mut line, &json!({"type": "pong"})).await?,
                 Some("next") if code(&frame["payload"]).is_none() => {
-                    self.keep(&frame["payload"]["data"]["item"]).map_err(Lost::Wrong)?;
+                    self.keep(&frame["payload"]["data"]["item"]).map_err(End::Wrong)?;
                     if self.ends >= ends || self.random.random_bool(WHIM) {
                         return Ok(());
                     }
                 }
-                Some("error") if frame["payload"][0]["extensions"]["code"] == "UNAVAILABLE" => return Err(Lost::Line),
-                _ => return Err(Lost::Wrong(format!("got {frame}"))),
+                // The server was not up to it yet.
+                Some("error") if frame["payload"][0]["extensions"]["code"] == "UNAVAILABLE" => return Ok(()),
+                _ => return Err(End::Wrong(format!("got {frame}"))),
             }
         }
     }
@@ -153,25 +137,5 @@ impl<'p> Subscriber<'p> {
         self.after = text(&item["cursor"])?;
         self.seen.items.push(Item { cursor: self.after.clone(), kind: kind.into(), object, at: Utc::now() });
         Ok(())
-    }
-}
-
-async fn say(line: &mut Line, frame: &Value) -> Result<(), Lost> {
-    Ok(line.send(Message::text(frame.to_string())).await?)
-}
-
-async fn hear(line: &mut Line) -> Result<Value, Lost> {
-    loop {
-        match line.next().await {
-            None => return Err(Lost::Line),
-            Some(Ok(Message::Text(text))) => {
-                return serde_json::from_str(&text).map_err(|error| Lost::Wrong(format!("{error} in {text}")));
-            }
-            Some(Ok(Message::Close(Some(frame)))) if !COME_BACK.contains(&frame.code.into()) => {
-                return Err(Lost::Wrong(format!("closed with {frame}")));
-            }
-            Some(Ok(Message::Close(_)) | Err(_)) => return Err(Lost::Line),
-            Some(Ok(_)) => {}
-        }
     }
 }

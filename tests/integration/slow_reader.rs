@@ -1,0 +1,236 @@
+//! Subscribers that stop reading for a minute while a hundred messages are posted each second. What
+//! that costs the server is measured beside one that has the same to do and no such readers; then
+//! they read on, and everything must come, once and in order.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::time::{Instant, interval};
+
+use crate::support::{Line, Lost, Process, Program, soon, text};
+
+const READERS: usize = 20;
+/// How long they do not read.
+const STOP: Duration = Duration::from_secs(60);
+const PER_SECOND: usize = 100;
+/// So many are posted at once: as many as a request may hold.
+const BATCH: usize = 10;
+/// Posted before it begins, so that what is made at first use is there.
+const BEFORE: usize = 200;
+/// Posted until they read again: more than the server keeps in memory, and what the kernel took
+/// for them besides, so that the log must serve them.
+const MEANWHILE: usize = tidings::hub::WINDOW + 2_508;
+/// What a reader may cost, in bytes.
+const MOST: i64 = 1_000_000;
+
+const EVENTS: &str = "subscription ($after: Cursor) {
+    events(after: $after) { __typename cursor ... on MessageAdded { message { id content authorId createdAt } } } }";
+const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_stops_reading_costs_little_and_misses_nothing() {
+    let patience = [("TIDINGS_SEND_TIMEOUT", "10m"), ("TIDINGS_SILENCE_LIMIT", "10m")];
+    let (control, closing, waiting) =
+        tokio::join!(a_server(&[], 0), a_server(&[], READERS), a_server(&patience, READERS));
+    println!("without slow readers: {control}");
+    for (name, figures) in [("closed by default", &closing), ("waited for", &waiting)] {
+        let each = (figures.stopped.process - control.stopped.process) / READERS as i64;
+        let kernel = figures.stopped.kernel / READERS as i64;
+        println!("{READERS} slow readers, {name}: {figures}");
+        println!(
+            "a slow reader, {name}: {each} bytes in the process and {kernel} in the kernel while it does not read"
+        );
+        assert!(each + kernel < MOST, "a slow reader costs {each} + {kernel} bytes");
+    }
+    for closes in &closing.closes {
+        assert!(matches!(closes[..], [1006 | 1013]), "closed once, and free to come back: {closes:?}");
+    }
+    for closes in &waiting.closes {
+        assert!(closes.is_empty(), "the server was told to wait: {closes:?}");
+    }
+}
+
+/// What was seen at one server.
+struct Figures {
+    /// What was taken at most while they did not read.
+    stopped: Memory,
+    /// What was taken at most while they caught up.
+    catching_up: Memory,
+    /// With which codes each reader's lines were closed.
+    closes: Vec<Vec<u16>>,
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { stopped, catching_up, closes } = self;
+        write!(f, "{stopped:?} while nobody reads, {catching_up:?} while they catch up; closed with {closes:?}")
+    }
+}
+
+/// A server, messages, one subscriber that reads them and some that do not.
+async fn a_server(settings: &[(&'static str, &str)], readers: usize) -> Figures {
+    let program = Program::new(settings);
+    let mut server = program.start();
+    server.ready().await.expect("it starts");
+    let token = program.register("ann").await;
+    let posts = Posts { program: &program, channel: program.channel(&token, "general").await, token };
+    let mut quick = Reader::new(&program, program.cursor().await, 0);
+    quick.come_in().await;
+    let scene = async {
+        posts.post(BEFORE).await;
+        let before = Memory::of(&server, &program);
+        let cursor = program.cursor().await;
+        let mut slow: Vec<_> = (0..readers).map(|_| Reader::new(&program, cursor.clone(), BEFORE)).collect();
+        for reader in &mut slow {
+            reader.come_in().await;
+        }
+        let (mut stopped, mut catching_up) = (Memory::default(), Memory::default());
+        let since = Instant::now();
+        stopped.watch(&server, &program, posts.post_for_a_minute()).await;
+        assert!(since.elapsed() >= STOP);
+        stopped.watch(&server, &program, posts.post(MEANWHILE - PER_SECOND * STOP.as_secs() as usize)).await;
+        let reading = join_all(slow.iter_mut().map(|reader| reader.read_to(BEFORE + MEANWHILE)));
+        catching_up.watch(&server, &program, reading).await;
+        let closes = slow.into_iter().map(|reader| reader.closes).collect();
+        Figures { stopped: stopped.above(before), catching_up: catching_up.above(before), closes }
+    };
+    let (figures, ()) = tokio::join!(scene, quick.read_to(BEFORE + MEANWHILE));
+    assert!(quick.closes.is_empty(), "who reads is not disturbed by those who do not: {:?}", quick.closes);
+    figures
+}
+
+/// Who posts.
+struct Posts<'p> {
+    program: &'p Program,
+    channel: String,
+    token: String,
+}
+
+impl Posts<'_> {
+    async fn post_for_a_minute(&self) {
+        let ticks = PER_SECOND * STOP.as_secs() as usize / BATCH;
+        let mut clock = interval(STOP / ticks as u32);
+        for _ in 0..ticks {
+            clock.tick().await;
+            self.post(BATCH).await;
+        }
+        clock.tick().await;
+    }
+
+    async fn post(&self, mut count: usize) {
+        let input = json!({"channelId": self.channel, "content": "three hundred bytes ".repeat(15)});
+        let one = json!({"query": CREATE, "variables": {"input": input}});
+        while count > 0 {
+            let batch = count.min(BATCH);
+            let answers =
+                self.program.send(Some(&self.token), &vec![one.clone(); batch].into()).await.expect("answers");
+            for answer in answers.as_array().expect("a batch") {
+                assert!(answer.get("errors").is_none(), "{answer}");
+            }
+            count -= batch;
+        }
+    }
+}
+
+/// A subscriber.
+struct Reader<'p> {
+    program: &'p Program,
+    after: String,
+    /// The last message it saw: their ids count up, and nothing but messages is made.
+    last: usize,
+    line: Option<Line>,
+    closes: Vec<u16>,
+}
+
+impl<'p> Reader<'p> {
+    fn new(program: &'p Program, after: String, last: usize) -> Self {
+        Self { program, after, last, line: None, closes: Vec::new() }
+    }
+
+    /// Subscribes, and reads until it is live.
+    async fn come_in(&mut self) {
+        self.subscribe().await.expect("a line");
+        while self.read().await.expect("an event") != "Checkpoint" {}
+    }
+
+    /// Reads until it has seen that message; comes back as often as the line is lost.
+    async fn read_to(&mut self, last: usize) {
+        while self.last < last {
+            if let Err(Lost(code)) = self.read().await {
+                self.closes.push(code);
+                self.subscribe().await.expect("a line");
+            }
+        }
+    }
+
+    async fn subscribe(&mut self) -> Result<(), Lost> {
+        let variables = json!({"after": self.after});
+        self.line = Some(soon("a line", Line::open(self.program.address(), None, EVENTS, &variables)).await?);
+        Ok(())
+    }
+
+    /// The next event's kind.
+    async fn read(&mut self) -> Result<String, Lost> {
+        let line = self.line.as_mut().expect("it has come in");
+        let frame = soon("an event", line.hear()).await?;
+        let event = &frame["payload"]["data"]["events"];
+        if event["__typename"] == "MessageAdded" {
+            self.last += 1;
+            assert_eq!(event["message"]["id"], self.last.to_string(), "nothing is left out and nothing comes twice");
+        }
+        self.after = text(&event["cursor"]);
+        Ok(text(&event["__typename"]))
+    }
+}
+
+/// Bytes that a server has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Memory {
+    /// Its process, for itself alone.
+    process: i64,
+    /// The kernel, of what was sent to its clients and not taken by them.
+    kernel: i64,
+}
+
+impl Memory {
+    fn of(server: &Process, program: &Program) -> Self {
+        let maps = fs::read_to_string(format!("/proc/{}/smaps_rollup", server.id())).expect("its memory");
+        let private = maps.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).expect("a figure");
+        let kilobytes: i64 = private.trim().trim_end_matches(" kB").parse().expect("a number");
+        Self { process: kilobytes << 10, kernel: sent(program.address().port()) }
+    }
+
+    /// The most that a server has until this is done.
+    async fn watch(&mut self, server: &Process, program: &Program, done: impl Future) {
+        let mut done = std::pin::pin!(done);
+        let mut clock = interval(Duration::from_millis(500));
+        loop {
+            let now = Self::of(server, program);
+            self.process = self.process.max(now.process);
+            self.kernel = self.kernel.max(now.kernel);
+            tokio::select! {
+                _ = clock.tick() => {}
+                _ = &mut done => return,
+            }
+        }
+    }
+
+    fn above(self, before: Self) -> Self {
+        Self { process: self.process - before.process, kernel: self.kernel - before.kernel }
+    }
+}
+
+/// What the kernel holds in the send queues of this port.
+fn sent(port: u16) -> i64 {
+    let table = fs::read_to_string("/proc/net/tcp").expect("the table of connections");
+    let local = format!(":{port:04X}");
+    let queue = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (queue, _) = fields.get(4)?.split_once(':')?;
+        fields[1].ends_with(&local).then(|| i64::from_str_radix(queue, 16).ok())?
+    };
+    table.lines().skip(1).filter_map(queue).sum()
+}
