@@ -116,7 +116,9 @@ async fn turn_away(mut stream: TcpStream) {
     let answering = async {
         // The answer must not come before the question, and what is unread at the end would reset the line.
         let mut head = [0; 4 << 10];
-        stream.read(&mut head).await?;
+        if stream.read(&mut head).await? == 0 {
+            return Ok(());
+        }
         stream.write_all(FULL).await?;
         stream.shutdown().await?;
         while stream.read(&mut head).await? > 0 {}
