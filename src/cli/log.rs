@@ -4,12 +4,17 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
+/// These would print what clients send, tokens and passwords included, at the levels below.
+const QUIET: [&str; 3] = ["hyper=info", "tungstenite=warn", "tokio_tungstenite=warn"];
+
 /// Starts the log.
 ///
 /// # Errors
 /// If the filter cannot be understood.
 pub fn start(filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("TIDINGS_LOG: {error}"))?;
+    let quiet = QUIET.iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let log = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = if std::io::stderr().is_terminal() {
         log.compact().try_init()

@@ -4,4 +4,5 @@ mod doors;
 mod matrix;
 
 mod scene;
+mod secrets;
 mod silence;
