@@ -1,7 +1,93 @@
-.PHONY: run test
+# What one does with this house. `make` alone lists it.
+#
+# Needed: Rust, Node.js 20 or newer with npm, a C compiler. `setup` installs the rest where it can.
 
-run:
-	cargo run --release
+ARGS ?=
+SECONDS ?= 600
+TOOLS := target/tools/bin
 
-test:
+.PHONY: help setup build-setup test-setup run demo test torture bench lint lint-code lint-deps clean
+
+help: ## List what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: build-setup ## Build and serve; settings in ARGS or in the environment
+	cargo run --release -- serve $(ARGS)
+
+demo: build-setup ## The same with a small organization in it, if the database is empty
+	cargo build --release
+	@if cargo run --release --quiet -- demo; then \
+		echo 'These are the tokens of the users of the demo. Open /graphiql at the address below, press'; \
+		echo '"Sign in" and paste one; a program sends it as "Authorization: Bearer TOKEN".'; \
+	else \
+		echo 'Nothing was filled in: serving what is there.'; \
+	fi
+	cargo run --release --quiet -- serve $(ARGS)
+
+test: setup $(TOOLS)/diesel ## Run all tests
 	cargo test
+	cd static && npm test
+
+torture: build-setup ## Kill the server under load for SECONDS (600), then look for what was lost or repeated
+	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture
+
+bench: build-setup ## Measure deliveries and idle connections
+	cargo bench --bench delivery -- $(ARGS)
+
+lint: lint-code lint-deps ## Look for what a reviewer would mention
+
+lint-code: build-setup
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+# Known vulnerabilities are looked up in a repository on GitHub: where that cannot be reached, the rest still counts.
+lint-deps: $(TOOLS)/cargo-deny $(TOOLS)/cargo-machete
+	@if $(TOOLS)/cargo-deny --log-level off fetch db; then \
+		$(TOOLS)/cargo-deny --locked check; \
+	else \
+		echo 'The advisory database cannot be reached: known vulnerabilities were NOT looked up.'; \
+		$(TOOLS)/cargo-deny --locked check bans licenses sources; \
+	fi
+	$(TOOLS)/cargo-machete
+
+clean: ## Delete everything that was built or installed here; databases stay
+	cargo clean
+	rm -rf static/dist static/node_modules tests/clients/node_modules tests/clients/.venv
+
+# Silent where nothing is missing. The binary links libpq. Python's venv is for one recipe among the tests, which is
+# skipped without it.
+LINKS_LIBPQ = cc -shared -o /dev/null $$(pg_config --libdir 2>/dev/null | sed 's/^/-L/') -lpq 2>/dev/null
+HAS_VENV = python3 -c 'import ensurepip, venv' 2>/dev/null
+AS_ROOT = $$([ "$$(id -u)" = 0 ] || echo sudo)
+apt = { command -v apt-get >/dev/null && echo 'installing $(1)' && $(AS_ROOT) apt-get update -qq >/dev/null && \
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }
+
+setup: build-setup test-setup ## Install what is missing on this machine
+
+build-setup:
+	@for tool in cargo cc node npm; do \
+		command -v $$tool >/dev/null || { echo "tidings needs $$tool: install it and run make again" >&2; exit 1; }; \
+	done
+	@$(LINKS_LIBPQ) || $(call apt,libpq-dev) || true
+	@$(LINKS_LIBPQ) || { \
+		echo 'tidings needs libpq to build (Debian: libpq-dev, Fedora: libpq-devel): install it and run make again' >&2; \
+		exit 1; }
+
+test-setup:
+	@$(HAS_VENV) || $(call apt,python3-venv) || true
+	@$(HAS_VENV) || echo 'python3 has no venv (Debian: python3-venv): the test of the gql recipe is skipped' >&2
+
+# Tools, in the versions that are named here. They depend on this file, and a version that is there is not built again.
+INSTALL = cargo install --locked --quiet --root target/tools
+
+$(TOOLS)/diesel: Makefile
+	$(INSTALL) diesel_cli@2.3.14 --no-default-features --features sqlite-bundled
+	@touch $@
+
+$(TOOLS)/cargo-deny: Makefile
+	$(INSTALL) cargo-deny@0.20.2
+	@touch $@
+
+$(TOOLS)/cargo-machete: Makefile
+	$(INSTALL) cargo-machete@0.9.2
+	@touch $@
