@@ -18,6 +18,7 @@ use futures_util::future::try_join_all;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::support::{Process, Program};
@@ -86,15 +87,18 @@ async fn suffer(program: &Program, length: Duration, seed: u64) -> Result<Story,
         let least = length.as_secs() / SECONDS_PER_KILL;
         if killed.running < least { Err(format!("{killed}, and should be {least}")) } else { Ok((server, killed)) }
     };
+    // How many mutations were acknowledged; in the end more than anybody waits for.
+    let (progress, acknowledged) = watch::channel(0);
     let writers = (0..WRITERS).map(|number| {
         let token = tokens[number as usize].clone();
         let channel = channels[number as usize % channels.len()].clone();
-        Writer::new(program, number, token, channel, chance(100 + number)).write(until, deadline)
+        Writer::new(program, number, token, channel, chance(100 + number)).write(until, deadline, &progress)
     });
     let writing = async {
         let written = try_join_all(writers).await?;
         let last = Writer::new(program, WRITERS, tokens[0].clone(), channels[0].clone(), chance(200));
         last.end(&channels, deadline).await?;
+        progress.send_replace(usize::MAX);
         Ok(written)
     };
     let wishes = (0..SUBSCRIBERS).map(|number| wish(number, &channels));
@@ -102,7 +106,8 @@ async fn suffer(program: &Program, length: Duration, seed: u64) -> Result<Story,
         // Half of them are strangers.
         let token = (number % 2 == 0).then(|| tokens[number].clone());
         let ends = if wish.channel.is_some() { 1 } else { channels.len() };
-        let subscriber = Subscriber::new(program, wish, token, start.clone(), chance(300 + number as u64));
+        let subscriber =
+            Subscriber::new(program, wish, token, start.clone(), chance(300 + number as u64), acknowledged.clone());
         async move { subscriber.follow(ends, deadline).await.map_err(|why| format!("subscriber {number} {why}")) }
     });
     let ((server, killed), written, subscribers) = tokio::try_join!(killing, writing, try_join_all(following))?;
@@ -112,16 +117,20 @@ async fn suffer(program: &Program, length: Duration, seed: u64) -> Result<Story,
 /// What a subscriber follows: everything, one channel, or new messages.
 fn wish(number: u64, channels: &[String]) -> Wish {
     let channel = |index: usize| Some(channels[index].clone());
+    let all = Wish { added: false, channel: None, often_away: false };
     match number {
-        4 => Wish { added: false, channel: channel(0) },
-        5 => Wish { added: true, channel: channel(1) },
-        6 | 7 => Wish { added: true, channel: None },
-        _ => Wish { added: false, channel: None },
+        3 => Wish { often_away: true, ..all },
+        4 => Wish { channel: channel(0), ..all },
+        5 => Wish { added: true, channel: channel(1), ..all },
+        6 => Wish { added: true, ..all },
+        7 => Wish { added: true, often_away: true, ..all },
+        _ => all,
     }
 }
 
 fn some_of(problems: &[String]) -> String {
-    let mut text = problems.iter().take(20).map(String::as_str).collect::<Vec<_>>().join("\n");
+    let line = |problem: &String| problem.chars().take(600).collect::<String>();
+    let mut text = problems.iter().take(20).map(line).collect::<Vec<_>>().join("\n");
     if problems.len() > 20 {
         write!(text, "\n… and {} more", problems.len() - 20).expect("text");
     }

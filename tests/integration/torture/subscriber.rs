@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{THE_END, a_moment, code};
@@ -19,6 +20,12 @@ const ADDED: &str = "subscription ($channelId: ID, $after: Cursor) {
 const COME_BACK: [u16; 3] = [1006, 1012, 1013];
 /// How often a subscriber leaves of its own accord, per event.
 const WHIM: f64 = 0.002;
+/// The same for those who then stay away for long.
+const RARE_WHIM: f64 = 0.000_2;
+/// So many events they miss first, long ones among them, and so many later: more than the server
+/// keeps in memory, so that the log must serve them.
+const AWAY_FIRST: usize = 3_000;
+const AWAY: usize = tidings::hub::WINDOW + 1_000;
 
 /// What a subscriber follows.
 #[derive(Debug, Clone)]
@@ -26,6 +33,8 @@ pub struct Wish {
     /// `messageAdded` and not `events`.
     pub added: bool,
     pub channel: Option<String>,
+    /// Away until the server has forgotten what comes next.
+    pub often_away: bool,
 }
 
 /// What a subscriber saw, over all its connections.
@@ -67,11 +76,19 @@ pub struct Subscriber<'p> {
     ends: usize,
     seen: Seen,
     random: StdRng,
+    acknowledged: watch::Receiver<usize>,
 }
 
 impl<'p> Subscriber<'p> {
-    pub fn new(program: &'p Program, wish: Wish, token: Option<String>, after: String, random: StdRng) -> Self {
-        Self { program, wish, token, after, ends: 0, seen: Seen::default(), random }
+    pub fn new(
+        program: &'p Program,
+        wish: Wish,
+        token: Option<String>,
+        after: String,
+        random: StdRng,
+        acknowledged: watch::Receiver<usize>,
+    ) -> Self {
+        Self { program, wish, token, after, ends: 0, seen: Seen::default(), random, acknowledged }
     }
 
     /// Follows until so many last messages were seen.
@@ -90,8 +107,12 @@ impl<'p> Subscriber<'p> {
     }
 
     async fn come_back_for_ever(&mut self, ends: usize) -> Result<(), String> {
+        if self.wish.often_away {
+            self.stay_away(AWAY_FIRST).await;
+        }
         while self.ends < ends {
             match self.connection(ends).await {
+                Ok(()) if self.wish.often_away => self.stay_away(AWAY).await,
                 Ok(()) => {}
                 Err(End::Lost(Lost(code))) if COME_BACK.contains(&code) => a_moment(&mut self.random).await,
                 Err(End::Lost(Lost(code))) => return Err(format!("closed with {code}")),
@@ -101,10 +122,17 @@ impl<'p> Subscriber<'p> {
         Ok(())
     }
 
+    async fn stay_away(&mut self, missing: usize) {
+        let until = self.acknowledged.borrow().saturating_add(missing);
+        // There is an error when nobody writes any more, which is as good.
+        drop(self.acknowledged.wait_for(|acknowledged| *acknowledged >= until).await);
+    }
+
     /// One connection, until it is lost or left.
     async fn connection(&mut self, ends: usize) -> Result<(), End> {
         let query = if self.wish.added { ADDED } else { EVENTS };
         let variables = json!({"channelId": self.wish.channel, "after": self.after});
+        let whim = if self.wish.often_away { RARE_WHIM } else { WHIM };
         let mut line = Line::open(self.program.address(), self.token.as_deref(), query, &variables).await?;
         self.seen.connections += 1;
         loop {
@@ -112,12 +140,14 @@ impl<'p> Subscriber<'p> {
             match frame["type"].as_str() {
                 Some("next") if code(&frame["payload"]).is_none() => {
                     self.keep(&frame["payload"]["data"]["item"]).map_err(End::Wrong)?;
-                    if self.ends >= ends || self.random.random_bool(WHIM) {
+                    if self.ends >= ends || self.random.random_bool(whim) {
                         return Ok(());
                     }
                 }
-                // The server was not up to it yet.
-                Some("error") if frame["payload"][0]["extensions"]["code"] == "UNAVAILABLE" => return Ok(()),
+                // The server is not up to it: as if the line were lost.
+                Some("error") if frame["payload"][0]["extensions"]["code"] == "UNAVAILABLE" => {
+                    return Err(Lost(1013).into());
+                }
                 _ => return Err(End::Wrong(format!("got {frame}"))),
             }
         }

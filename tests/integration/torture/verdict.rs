@@ -71,7 +71,8 @@ pub async fn of(program: &Program, story: &Story) -> Vec<String> {
 
 fn described(wish: &Wish) -> String {
     let field = if wish.added { "messageAdded" } else { "events" };
-    wish.channel.as_ref().map_or_else(|| field.to_owned(), |channel| format!("{field} of channel {channel}"))
+    let place = wish.channel.as_ref().map_or(String::new(), |channel| format!(" of channel {channel}"));
+    format!("{field}{place}{}", if wish.often_away { ", often away" } else { "" })
 }
 
 async fn read_log(program: &Program, start: &str) -> Result<Log, String> {

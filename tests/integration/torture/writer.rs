@@ -3,6 +3,7 @@
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{THE_END, a_moment, code};
@@ -12,6 +13,10 @@ const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(inp
 const COMMENT: &str = "mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }";
 const UPDATE: &str = "mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }";
 const DELETE: &str = "mutation ($id: ID!) { deleteMessage(id: $id) }";
+
+/// The first messages of each writer are long: the server soon has more than it keeps in memory.
+const LONG_ONES: usize = 400;
+const LONG: usize = 12_000;
 
 /// A message, as far as it was acknowledged.
 #[derive(Debug, Clone)]
@@ -56,12 +61,20 @@ impl<'p> Writer<'p> {
     }
 
     /// Writes until the time is over, and everything is acknowledged.
-    pub async fn write(mut self, until: Instant, deadline: Instant) -> Result<Vec<Written>, String> {
+    pub async fn write(
+        mut self,
+        until: Instant,
+        deadline: Instant,
+        progress: &watch::Sender<usize>,
+    ) -> Result<Vec<Written>, String> {
         let mut written = Vec::new();
         while Instant::now() < until {
             let title = format!("{}-{}", self.number, written.len());
-            let message = timeout_at(deadline, self.message(title)).await;
-            written.push(message.map_err(|_| self.given_up())??);
+            let content = if written.len() < LONG_ONES { format!("{title:.<LONG$}") } else { title.clone() };
+            let message = timeout_at(deadline, self.message(title, content)).await;
+            let message = message.map_err(|_| self.given_up())??;
+            progress.send_modify(|acknowledged| *acknowledged += message.events().len());
+            written.push(message);
         }
         Ok(written)
     }
@@ -70,15 +83,14 @@ impl<'p> Writer<'p> {
     pub async fn end(mut self, channels: &[String], deadline: Instant) -> Result<(), String> {
         for channel in channels {
             self.channel.clone_from(channel);
-            timeout_at(deadline, self.create(THE_END)).await.map_err(|_| self.given_up())??;
+            timeout_at(deadline, self.create(THE_END, THE_END)).await.map_err(|_| self.given_up())??;
         }
         Ok(())
     }
 
     /// A message and what becomes of it.
-    async fn message(&mut self, title: String) -> Result<Written, String> {
-        let (id, cursor, mut repetitions) = self.create(&title).await?;
-        let content = title.clone();
+    async fn message(&mut self, title: String, content: String) -> Result<Written, String> {
+        let (id, cursor, mut repetitions) = self.create(&title, &content).await?;
         let mut message = Written { id, title, content, comment: None, updated: false, deleted: false, repetitions: 0 };
         if self.random.random_bool(0.25) {
             let key = format!("{} comment", message.title);
@@ -104,9 +116,9 @@ impl<'p> Writer<'p> {
     }
 
     /// Posts a message; answers its id and position, and how often that was repeated.
-    async fn create(&mut self, title: &str) -> Result<(String, String, u64), String> {
+    async fn create(&mut self, title: &str, content: &str) -> Result<(String, String, u64), String> {
         let key = format!("{title} in {}", self.channel);
-        let input = json!({"channelId": self.channel, "title": title, "content": title, "idempotencyKey": key});
+        let input = json!({"channelId": self.channel, "title": title, "content": content, "idempotencyKey": key});
         let data = self.insist(CREATE, json!({"input": input}), None).await?;
         let message = &data["createMessage"];
         Ok((text(&message["id"])?, text(&message["cursor"])?, self.current.1))
