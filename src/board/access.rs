@@ -40,6 +40,12 @@ pub struct Standing {
 }
 
 impl Account {
+    /// Whether this token version is newer than what is known of the user.
+    #[must_use]
+    pub fn is_behind(&self, version: i64) -> bool {
+        self.standing().is_some_and(|standing| standing.user.token_version < version)
+    }
+
     fn standing(&self) -> Option<Arc<Standing>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -73,6 +79,21 @@ impl Access {
             }
         }
         Ok(Some(account))
+    }
+
+    /// The account as the database has it now: somebody knows of a change that has not passed here yet.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn catch_up(&self, store: &Arc<Store>, account: &Account) -> Result<()> {
+        let id = account.id;
+        let generation = account.generation.load(Ordering::Acquire);
+        let standing = store.read(move |snapshot| standing(snapshot.db(), id)).await?;
+        let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
+        if account.generation.load(Ordering::Acquire) == generation {
+            *state = standing.map(Arc::new);
+        }
+        Ok(())
     }
 
     fn register(&self, id: UserId) -> Arc<Account> {

@@ -63,6 +63,11 @@ impl Connector {
         Self { place, statements: Arc::default() }
     }
 
+    /// For the same place, with a count of its own.
+    pub fn apart(&self) -> Self {
+        Self::new(self.place.clone())
+    }
+
     /// How many SQL statements all connections have run.
     pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)

@@ -25,7 +25,8 @@ pub struct Watch {
 impl Watch {
     pub(super) fn start(connector: &Connector) -> Result<Self> {
         let (changed, stopped) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-        let mut db = connector.open(Purpose::Reading)?;
+        // Not counted: it asks all the time, whatever the server does.
+        let mut db = connector.apart().open(Purpose::Reading)?;
         let watch = Self { changed: Arc::clone(&changed), stopped: Arc::clone(&stopped) };
         std::thread::Builder::new()
             .name("watch".into())

@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use crate::subscriptions::{EVENTS, until_live};
 use crate::support::Server;
+use crate::support::database::{SECRET, is_postgres};
 
 fn tidings(server: &Server, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidings"))
         .args(words)
         .env("DATABASE_URL", server.database_url())
+        .envs(is_postgres().then_some(("TIDINGS_JWT_SECRET", SECRET)))
         .current_dir(server.directory())
         .output()
         .expect("tidings runs")

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::Server;
+use crate::support::{Server, Session};
 
 #[tokio::test]
 async fn the_number_of_statements_does_not_depend_on_the_length_of_lists() {
@@ -21,18 +21,22 @@ async fn the_number_of_statements_does_not_depend_on_the_length_of_lists() {
         server.data(Some(&author), comment, json!({"id": message["createMessage"]["id"]})).await;
         reader = Some(author);
     }
-    let count = |first: i32| {
-        let (server, reader) = (&server, &reader);
-        async move {
-            let before = server.board().store().statements();
-            let data = server.data(reader.as_ref(), query, json!({"first": first})).await;
-            assert_eq!(data["messages"]["nodes"].as_array().expect("nodes").len(), usize::try_from(first).unwrap());
-            server.board().store().statements() - before
-        }
-    };
-    count(1).await;
-    let (short, long) = (count(2).await, count(12).await);
+    let (short, long) =
+        (count(&server, reader.as_ref(), query, 2).await, count(&server, reader.as_ref(), query, 12).await);
     println!("statements for 2 messages: {short}, for 12: {long}");
     assert_eq!(short, long);
     assert!(long <= 12, "{long} statements");
+}
+
+/// How many statements a list of this length costs: the least of some tries, as the tail looks at
+/// the log from time to time.
+async fn count(server: &Server, reader: Option<&Session>, query: &str, first: usize) -> u64 {
+    let mut least = u64::MAX;
+    for _ in 0..5 {
+        let before = server.board().store().statements();
+        let data = server.data(reader, query, json!({"first": first})).await;
+        assert_eq!(data["messages"]["nodes"].as_array().expect("nodes").len(), first);
+        least = least.min(server.board().store().statements() - before);
+    }
+    least
 }

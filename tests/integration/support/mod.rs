@@ -1,5 +1,6 @@
 //! A server per test, and clients for it.
 
+pub mod database;
 mod line;
 mod process;
 mod server;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings::app::App;
 use tidings::board::Board;
-use tidings::config::{Config, DatabaseUrl};
+use tidings::config::Config;
 
 use super::{Socket, soon};
 
@@ -41,12 +41,13 @@ impl Server {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = Config {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            database: DatabaseUrl::Sqlite(directory.path().join("tidings.db")),
+            database: super::database::fresh(directory.path()),
             ..Config::default()
         };
         config.limits.mutations_per_second = 0;
         config.limits.new_rooms_per_minute = 0;
         config.sessions.attempts_per_minute = 0;
+        config.sessions.secret = super::database::secret();
         change(&mut config);
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let mut server = Self { app: None, config, client, directory };
