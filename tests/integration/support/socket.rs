@@ -117,9 +117,4 @@ impl Socket {
         let frame = self.frame().await;
         assert_eq!(frame["type"], "pong", "{frame}");
     }
-
-    /// The raw stream, for tests that do not read.
-    pub fn stream(&mut self) -> &mut WebSocketStream<MaybeTlsStream<TcpStream>> {
-        &mut self.stream
-    }
 }
