@@ -123,7 +123,7 @@ fn gist(said: &str) -> String {
 
 /// The Rust source of the table. A line of the manifest is described in `static/build.mjs`.
 fn table(dist: &Path, manifest: &str) -> Result<String> {
-    let include = |file: &str| format!("include_bytes!({:?})", dist.join(file));
+    let include = |file: &str| format!("include_bytes!({:?})", dist.join(file).to_string_lossy());
     let variant = |file: &str| match file {
         "-" => "None".to_owned(),
         file => format!("Some({})", include(file)),

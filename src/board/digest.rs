@@ -1,5 +1,7 @@
 //! The digest of an input, to tell a retry from another request under the same key.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
@@ -19,7 +21,7 @@ pub fn of(parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    BASE64.encode(hash.finalize())
 }
 
 /// The same key must come with the same input.

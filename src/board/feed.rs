@@ -3,10 +3,10 @@
 //! restart are this one loop.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+
+use futures_util::future::BoxFuture;
 
 use super::access::Viewer;
 use crate::error::{Error, Result};
@@ -97,7 +97,7 @@ enum Source {
     /// Following the hub; `true` once the reader knows that it is live.
     Live(Receiver, bool),
     /// Reading the log, with the receiver that will take over.
-    Reading(Pin<Box<dyn Future<Output = Result<(Receiver, LogPage)>> + Send>>),
+    Reading(BoxFuture<'static, Result<(Receiver, LogPage)>>),
     /// Yielding what was read.
     Page { receiver: Receiver, events: VecDeque<Arc<LiveEvent>>, end: Cursor, read_at: Seq },
 }
@@ -133,6 +133,9 @@ impl Feed {
     }
 
     /// Whether the viewer may still follow this; when not, the feed has ended.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` then.
     pub fn recheck(&mut self) -> Result<()> {
         if self.selection.permitted(&self.viewer) {
             return Ok(());

@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 
 /// A connection to whichever database the installation uses.
 #[derive(diesel::MultiConnection)]
-#[expect(clippy::large_enum_variant, reason = "a handful exist, and they live in a pool")]
 pub enum Db {
     /// The built-in database.
     Sqlite(SqliteConnection),

@@ -228,7 +228,7 @@ fn events(
     }
     let rows = rows(db, topic, kinds, after.seq, reach)?;
     let end = match rows.last() {
-        Some(last) if rows.len() as i64 == ROWS => last.cursor(),
+        Some(last) if i64::try_from(rows.len()) == Ok(ROWS) => last.cursor(),
         _ => at(db, reach)?.ok_or_else(|| Error::internal("the log has a gap"))?,
     };
     Ok((rows.into_iter().filter_map(Row::event).collect(), end, head))

@@ -11,7 +11,7 @@ const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// Held in PostgreSQL while migrating: two instances that start at once migrate once.
-const LOCK: i64 = 0x7469_6469_6e67_73;
+const LOCK: i64 = 0x0074_6964_696e_6773;
 
 /// Runs the migrations that the database does not have yet.
 pub fn run(db: &mut Db) -> Result<()> {

@@ -169,9 +169,11 @@ fn roll_back(db: &mut Db) {
     }
 }
 
+type Command = Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>;
+
 /// A queued command: `run` may be called more than once, `answer` is called once.
 struct Job {
-    run: Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>,
+    run: Command,
     answer: Box<dyn FnOnce(Result<()>) + Send>,
 }
 

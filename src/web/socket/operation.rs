@@ -33,10 +33,16 @@ enum State {
     Following(Box<Following>),
 }
 
+/// An item that is being rendered; a checkpoint has no event.
+struct Pending {
+    event: Option<Arc<LiveEvent>>,
+    body: BoxFuture<'static, Option<Arc<str>>>,
+}
+
 struct Following {
     live: Arc<Live>,
     feed: Feed,
-    rendering: Option<(Option<Arc<LiveEvent>>, BoxFuture<'static, Option<Arc<str>>>)>,
+    rendering: Option<Pending>,
     silent_since: Instant,
 }
 
@@ -75,8 +81,7 @@ impl Operation {
     pub fn served(&mut self) -> Option<Cursor> {
         match &mut self.state {
             State::Following(following) if following.rendering.is_none() => Some(following.feed.served()),
-            State::Answering(..) => None,
-            State::Opening(_) | State::Following(_) => None,
+            State::Answering(..) | State::Opening(_) | State::Following(_) => None,
         }
     }
 
@@ -150,8 +155,8 @@ impl Following {
         id: &str,
         outbox: &mut VecDeque<String>,
     ) -> Poll<Step> {
-        if let Some((event, rendering)) = &mut self.rendering {
-            let body = ready!(rendering.as_mut().poll(context));
+        if let Some(Pending { event, body }) = &mut self.rendering {
+            let body = ready!(body.as_mut().poll(context));
             // Rendering took its time: rights may be others by now.
             let is_seen = event.as_ref().is_none_or(|event| self.live.viewer().sees(event) && !event.is_gone());
             self.rendering = None;
@@ -184,7 +189,7 @@ impl Following {
         match engine.render(&self.live, delivery) {
             Rendering::Ready(Some(body)) => outbox.push_back(dialect.next(id, &body)),
             Rendering::Ready(None) => {}
-            Rendering::Waiting(rendering) => self.rendering = Some((event, rendering)),
+            Rendering::Waiting(body) => self.rendering = Some(Pending { event, body }),
         }
         Poll::Ready(Step::More)
     }

@@ -25,7 +25,9 @@ async fn the_time_to_silence_is_short() {
     let remove = "mutation ($c: ID!, $u: ID!) { removeMember(channelId: $c, userId: $u) { id } }";
     let (times, ()) = tokio::join!(
         ends(&mut sockets, removed, async |socket| assert_eq!(socket.refusal("m").await, "FORBIDDEN")),
-        async { drop(server.data(Some(&owner), remove, who.clone()).await) }
+        async {
+            drop(server.data(Some(&owner), remove, who.clone()).await);
+        }
     );
     report("removeMember", times);
 
@@ -33,7 +35,7 @@ async fn the_time_to_silence_is_short() {
     let disable = "mutation ($id: ID!) { setUserDisabled(userId: $id, disabled: true) { id } }";
     let (times, ()) =
         tokio::join!(ends(&mut sockets, disabled, async |socket| assert_eq!(socket.closed().await, 4403)), async {
-            drop(server.data(Some(&admin), disable, json!({"id": member.id})).await)
+            drop(server.data(Some(&admin), disable, json!({"id": member.id})).await);
         });
     report("setUserDisabled", times);
 }
