@@ -15,8 +15,8 @@ const UPDATE: &str = "mutation ($input: UpdateMessageInput!) { updateMessage(inp
 const DELETE: &str = "mutation ($id: ID!) { deleteMessage(id: $id) }";
 
 /// The first messages of each writer are long: the server soon has more than it keeps in memory.
-const LONG_ONES: usize = 400;
-const LONG: usize = 12_000;
+const LONG_ONES: usize = 300;
+const LONG: usize = 16_000;
 
 /// A message, as far as it was acknowledged.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl<'p> Writer<'p> {
             repetitions += self.current.1;
         }
         if self.random.random_bool(0.25) {
-            message.content = format!("{} changed", message.title);
+            message.content.push_str(" changed");
             message.updated = true;
             let input = json!({"id": message.id, "content": message.content, "ifCursor": cursor});
             // It is at another position because it was changed before, and by nobody but us.
