@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::secret;
 use crate::auth::{Attempts, Budget, Passwords, Tokens};
-use crate::board::{Access, Board, Doorkeepers, Progress, Rules, Tail};
+use crate::board::{Access, Board, Doorkeepers, Notice, Progress, Rules, Tail};
 use crate::config::{Config, DatabaseUrl, Registration};
+use crate::error::Error;
 use crate::store::{Options, Place, Store};
-
-/// How many of the writer's batches may wait for the tail; more are read from the log.
-const BATCHES: usize = 64;
 
 /// A board over its database.
 pub struct House {
@@ -28,10 +25,11 @@ impl House {
     /// One line that says what is wrong.
     pub async fn open(config: &Config) -> Result<Self, String> {
         let tokens = Tokens::new(secret::of(config)?.reveal().as_bytes(), config.sessions.token_lifetime);
-        let (store, batches) = open_store(config).await?;
+        let progress = Arc::new(Progress::default());
+        let (notice, batches) = Notice::new(&progress);
+        let store = open_store(config, notice).await?;
         let failed = |error| format!("cannot read {}: {error}", config.database);
         let access = Arc::new(Access::load(&store).await.map_err(failed)?);
-        let progress = Arc::new(Progress::default());
         let started = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches).await;
         let (hub, tail) = started.map_err(failed)?;
         let keepers = Doorkeepers {
@@ -62,28 +60,20 @@ impl House {
     }
 }
 
-/// Opens the database alone.
-///
-/// # Errors
-/// One line that says what is wrong.
-pub(super) async fn open_store(config: &Config) -> Result<(Arc<Store>, mpsc::Receiver<crate::store::Batch>), String> {
-    let (committed, batches) = mpsc::channel(BATCHES);
+async fn open_store(config: &Config, notice: Notice) -> Result<Arc<Store>, String> {
     let place = match &config.database {
         DatabaseUrl::Sqlite(path) => Place::Sqlite(path.as_path().into()),
         DatabaseUrl::Postgres(url) => Place::Postgres(url.as_str().into()),
     };
     let options = Options { place, readers: u32::try_from(config.readers).unwrap_or(u32::MAX) };
-    let opening = tokio::task::spawn_blocking(move || {
-        // A batch that finds no room is read from the log: the tail sees that it is missing.
-        Store::open(&options, move |batch| drop(committed.try_send(batch)))
-    });
+    let opening = tokio::task::spawn_blocking(move || Store::open(&options, notice));
     let opened = opening.await.map_err(|error| error.to_string())?;
     // The operator reads this, not a client: the detail is what helps.
     let store = opened.map_err(|error| match error {
-        crate::error::Error::Internal(detail) => format!("cannot open {}: {detail}", config.database),
+        Error::Internal(detail) => format!("cannot open {}: {detail}", config.database),
         error => format!("cannot open {}: {error}", config.database),
     })?;
-    Ok((Arc::new(store), batches))
+    Ok(Arc::new(store))
 }
 
 fn rules(config: &Config) -> Rules {

@@ -226,7 +226,7 @@ impl Board {
         let mut command = command;
         let writing = tokio::task::spawn_blocking(move || {
             let (made, head) = store.write(move |tx| Ok((command(tx)?, tx.head())))?;
-            progress.wait_for(head);
+            progress.wait_for(head, super::SERVED);
             Ok(made)
         });
         writing.await.map_err(Error::internal)?

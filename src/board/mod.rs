@@ -26,7 +26,7 @@ pub use feed::{Feed, Item, Selection};
 pub use follow::{Subject, Wish};
 pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};
 pub use organizations::Assignment;
-pub use tail::{Progress, Tail};
+pub use tail::{Notice, Progress, Tail};
 pub use templates::NewTemplate;
 pub use upkeep::Retention;
 
@@ -35,6 +35,9 @@ use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::model::{Cursor, Seq, UserId};
 use crate::store::{Change, Store, Tx};
+
+/// How long the answer to a change of rights waits until this instance serves its readers by them.
+const SERVED: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The rules of one installation.
 #[derive(Debug, Clone)]
@@ -141,7 +144,7 @@ impl Board {
             let made = command(tx)?;
             Ok((made, tx.head()))
         })?;
-        self.progress.wait_for(cursor);
+        self.progress.wait_for(cursor, SERVED);
         Ok(made)
     }
 }

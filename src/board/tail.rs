@@ -15,8 +15,10 @@ use crate::store::{Batch, LogPage, Store, Watch, log};
 
 /// The safety net: how often the log is looked at even if nobody said that it moved.
 const POLL: Duration = Duration::from_secs(1);
+/// How many of the writer's batches may wait for the tail.
+const BATCHES: usize = 64;
 
-/// How far the hub has been told.
+/// How far the hub has been told, and readers are served by the rights of.
 #[derive(Default)]
 pub struct Progress {
     seq: Mutex<i64>,
@@ -29,10 +31,37 @@ impl Progress {
         self.moved.notify_all();
     }
 
-    /// Blocks this thread until the tail has passed `seq`, or for a second.
-    pub fn wait_for(&self, seq: Seq) {
+    /// Blocks this thread until the tail has passed `seq`, for so long at most; whether it has.
+    pub fn wait_for(&self, seq: Seq, patience: Duration) -> bool {
         let guard = self.seq.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.moved.wait_timeout_while(guard, Duration::from_secs(1), |reached| *reached < seq.0));
+        let waited = self.moved.wait_timeout_while(guard, patience, |reached| *reached < seq.0);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+/// The tail as the writer's thread sees it.
+pub struct Notice {
+    batches: mpsc::Sender<Batch>,
+    progress: Arc<Progress>,
+}
+
+impl Notice {
+    /// What to give the store, and what to start the tail with.
+    #[must_use]
+    pub fn new(progress: &Arc<Progress>) -> (Self, mpsc::Receiver<Batch>) {
+        let (batches, receiver) = mpsc::channel(BATCHES);
+        (Self { batches, progress: Arc::clone(progress) }, receiver)
+    }
+}
+
+impl crate::store::Tail for Notice {
+    fn committed(&mut self, batch: Batch) {
+        // A batch that finds no room is read from the log: the tail sees that it is missing.
+        drop(self.batches.try_send(batch));
+    }
+
+    fn has_rights_of(&mut self, seq: Seq, patience: Duration) -> bool {
+        self.progress.wait_for(seq, patience)
     }
 }
 
@@ -63,6 +92,7 @@ impl Tail {
         let hub = Hub::start(position);
         let watch = store.watch()?;
         let mut tail = Self { store, hub: hub.clone(), access, progress, position, batches, watch };
+        tail.progress.reached(position.seq);
         tail.catch_up().await?;
         Ok((hub, tokio::spawn(tail.follow())))
     }

@@ -129,28 +129,33 @@ pub(super) fn begin(db: &mut Db) -> Result<()> {
     }
 }
 
-/// Where the log stands, inside the writer's transaction.
+/// Where the log stands, and where rights last changed, inside the writer's transaction.
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn lock_head(db: &mut Db) -> Result<Seq> {
-    let head = match db {
+pub(super) fn lock_head(db: &mut Db) -> Result<(Seq, Seq)> {
+    let heads = log_head::table.select((log_head::head, log_head::access_head));
+    let locked: QueryResult<(i64, i64)> = match db {
         // BEGIN IMMEDIATE holds the lock already.
-        Db::Sqlite(connection) => log_head::table.select(log_head::head).first(connection),
-        Db::Postgres(connection) => log_head::table.select(log_head::head).for_update().first(connection),
+        Db::Sqlite(connection) => heads.first(connection),
+        Db::Postgres(connection) => heads.for_update().first(connection),
     };
-    head.map(Seq).map_err(fault)
+    let (head, access_head) = locked.map_err(fault)?;
+    Ok((Seq(head), Seq(access_head)))
 }
 
 /// Appends the events of a batch, which end at `head`.
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn append(db: &mut Db, head: Seq, batch: &[LoggedEvent]) -> Result<()> {
+pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEvent]) -> Result<()> {
     for logged in batch {
         diesel::insert_into(events::table).values(Row::new(&logged.event)).execute(db).map_err(fault)?;
     }
-    diesel::update(log_head::table).set(log_head::head.eq(head.0)).execute(db).map_err(fault)?;
+    diesel::update(log_head::table)
+        .set((log_head::head.eq(head.0), log_head::access_head.eq(access_head.0)))
+        .execute(db)
+        .map_err(fault)?;
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub use connection::{Db, Place};
 pub use log::LogPage;
 pub use snapshot::Snapshot;
 pub use watch::Watch;
-pub use writer::{Batch, Change, Tx};
+pub use writer::{Batch, Change, Tail, Tx};
 
 use crate::error::{Error, Result};
 use connection::{Connector, Purpose};
@@ -65,12 +65,12 @@ impl Options {
 }
 
 impl Store {
-    /// Opens the database, brings its schema up to date and starts the writer; `committed` is
-    /// told of every batch, in order, on the writer's thread.
+    /// Opens the database, brings its schema up to date and starts the writer, which tells the
+    /// tail of every batch.
     ///
     /// # Errors
     /// If the database cannot be reached or migrated.
-    pub fn open(options: &Options, committed: impl FnMut(Batch) + Send + 'static) -> Result<Self> {
+    pub fn open(options: &Options, tail: impl Tail) -> Result<Self> {
         let connector = Connector::new(options.place.clone());
         let mut first = connector.open(Purpose::Writing)?;
         migrations::run(&mut first)?;
@@ -82,7 +82,7 @@ impl Store {
             .connection_timeout(TURN)
             .build(connector.clone())
             .map_err(connection::unreachable)?;
-        let writer = Writer::start(connector.clone(), first, committed)?;
+        let writer = Writer::start(connector.clone(), first, tail)?;
         let turns = Arc::new(Semaphore::new(options.readers as usize));
         Ok(Self { connector, readers, turns, writer })
     }

@@ -74,6 +74,7 @@ diesel::table! {
     log_head (id) {
         id -> BigInt,
         head -> BigInt,
+        access_head -> BigInt,
     }
 }
 

@@ -4,6 +4,9 @@
 //! A command decides before its first write, so a refusal is a value and leaves nothing behind.
 //! If something unexpected fails after a write, the batch is rolled back and its commands are run
 //! again one by one: a failing command never harms its neighbours.
+//!
+//! Commands decide by the rights this instance has in memory. So a batch begins only when those are
+//! as new as the newest change of rights in the log, and ends with a command that changes them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -26,6 +29,10 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 256;
 /// How long a caller waits for its answer before it hears that the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a batch waits for rights that are new enough, and how often.
+const RIGHTS_PATIENCE: Duration = Duration::from_secs(1);
+const RIGHTS_TRIES: usize = 5;
 
 /// The events of one committed transaction, in order and without a gap.
 pub type Batch = Vec<LoggedEvent>;
@@ -102,22 +109,13 @@ pub struct Tx<'c> {
     db: &'c mut Db,
     tag: Tag,
     head: Seq,
+    access_head: Seq,
     now: Timestamp,
     events: Batch,
     wrote: bool,
 }
 
-impl<'c> Tx<'c> {
-    fn begin(db: &'c mut Db) -> Result<Self> {
-        let begin = match db {
-            Db::Sqlite(_) => "BEGIN IMMEDIATE",
-            Db::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        };
-        db.batch_execute(begin).map_err(fault)?;
-        let head = log::lock_head(db).inspect_err(|_| roll_back(db))?;
-        Ok(Self { db, tag: Tag(rand::random()), head, now: Timestamp::now(), events: Vec::new(), wrote: false })
-    }
-
+impl Tx<'_> {
     /// The connection, for reading.
     pub fn read(&mut self) -> &mut Db {
         self.db
@@ -152,12 +150,15 @@ impl<'c> Tx<'c> {
         self.wrote = true;
         let event = change.at(self.next_cursor(), self.now);
         self.head = event.cursor.seq;
+        if event.kind.changes_access() {
+            self.access_head = self.head;
+        }
         self.events.push(LoggedEvent { event, body });
     }
 
     fn commit(self) -> Result<Batch> {
-        let Self { db, head, events, .. } = self;
-        let stored = if events.is_empty() { Ok(()) } else { log::append(db, head, &events) };
+        let Self { db, head, access_head, events, .. } = self;
+        let stored = if events.is_empty() { Ok(()) } else { log::append(db, head, access_head, &events) };
         stored.and_then(|()| db.batch_execute("COMMIT").map_err(fault)).inspect_err(|_| roll_back(db))?;
         Ok(events)
     }
@@ -185,9 +186,9 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub fn start(connector: Connector, db: Db, committed: impl FnMut(Batch) + Send + 'static) -> Result<Self> {
+    pub fn start(connector: Connector, db: Db, tail: impl Tail) -> Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let desk = Desk { connector, db: Some(db), committed };
+        let desk = Desk { connector, db: Some(db), tail };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || desk.work(&jobs))
@@ -243,15 +244,24 @@ fn stopping() -> Error {
     Error::Unavailable("the server is stopping; try again".into())
 }
 
+/// Who follows the log on this instance, as the writer's thread sees them.
+pub trait Tail: Send + 'static {
+    /// A batch was committed; batches come in order.
+    fn committed(&mut self, batch: Batch);
+
+    /// Whether the rights in memory are those of this position or newer, after waiting for so long.
+    fn has_rights_of(&mut self, seq: Seq, patience: Duration) -> bool;
+}
+
 /// The writer's side of the desk.
-struct Desk<F> {
+struct Desk<T> {
     connector: Connector,
     /// `None` after a connection broke.
     db: Option<Db>,
-    committed: F,
+    tail: T,
 }
 
-impl<F: FnMut(Batch)> Desk<F> {
+impl<T: Tail> Desk<T> {
     fn work(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
@@ -260,27 +270,33 @@ impl<F: FnMut(Batch)> Desk<F> {
         }
     }
 
-    /// Commits the batch as one; if that cannot be, each command alone.
+    /// Commits the batch in as few transactions as can be; if one fails, each command alone.
     fn serve(&mut self, mut batch: Vec<Job>) {
-        match self.attempt(&mut batch) {
-            Ok(outcomes) => answer(batch, outcomes),
-            Err(error) if batch.len() == 1 => answer(batch, vec![Err(error)]),
-            Err(error) => {
-                tracing::debug!(%error, commands = batch.len(), "a batch is run again, command by command");
-                for job in batch {
-                    self.serve(vec![job]);
+        while !batch.is_empty() {
+            match self.attempt(&mut batch) {
+                Ok(outcomes) => {
+                    let rest = batch.split_off(outcomes.len());
+                    answer(batch, outcomes);
+                    batch = rest;
+                }
+                Err(error) if batch.len() == 1 => return answer(batch, vec![Err(error)]),
+                Err(error) => {
+                    tracing::debug!(%error, commands = batch.len(), "a batch is run again, command by command");
+                    return batch.into_iter().for_each(|job| self.serve(vec![job]));
                 }
             }
         }
     }
 
-    /// Runs the commands in one transaction. `Err` means that nothing of it was done.
+    /// Runs the first commands, up to one that changes rights, in one transaction. `Err` means that
+    /// nothing was done.
     fn attempt(&mut self, batch: &mut [Job]) -> Result<Vec<Result<()>>> {
         let db = match &mut self.db {
             Some(db) => db,
             none => none.insert(self.connector.open(Purpose::Writing)?),
         };
-        let mut tx = Tx::begin(db)?;
+        let mut tx = begin(db, &mut self.tail)?;
+        let access_head = tx.access_head;
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
             match run(job, &mut tx) {
@@ -290,13 +306,41 @@ impl<F: FnMut(Batch)> Desk<F> {
                     return Err(error);
                 }
             }
+            if tx.access_head > access_head {
+                break;
+            }
         }
         let events = tx.commit()?;
         if !events.is_empty() {
-            (self.committed)(events);
+            self.tail.committed(events);
         }
         Ok(outcomes)
     }
+}
+
+/// Begins a transaction in which the rights in memory are new enough to decide by. They are waited
+/// for outside of it: nobody else must wait for that.
+fn begin<'c>(db: &'c mut Db, tail: &mut impl Tail) -> Result<Tx<'c>> {
+    for _ in 0..RIGHTS_TRIES {
+        let (head, access_head) = lock(db)?;
+        if tail.has_rights_of(access_head, Duration::ZERO) {
+            let (tag, now) = (Tag(rand::random()), Timestamp::now());
+            return Ok(Tx { db, tag, head, access_head, now, events: Vec::new(), wrote: false });
+        }
+        roll_back(db);
+        tail.has_rights_of(access_head, RIGHTS_PATIENCE);
+    }
+    Err(Error::Unavailable("this instance is behind; try again".into()))
+}
+
+/// Begins a transaction that holds the head of the log: where it stands, and where rights last changed.
+fn lock(db: &mut Db) -> Result<(Seq, Seq)> {
+    let begin = match db {
+        Db::Sqlite(_) => "BEGIN IMMEDIATE",
+        Db::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+    };
+    db.batch_execute(begin).map_err(fault)?;
+    log::lock_head(db).inspect_err(|_| roll_back(db))
 }
 
 /// The inner result is the command's answer; the outer error spoils the transaction.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use tidings::board::Retention;
 use tidings::error::Error;
-use tidings::model::{Body, Cursor, EventKind};
-use tidings::store::{Change, Options, Store};
+use tidings::model::{Body, Cursor, EventKind, Seq};
+use tidings::store::{Batch, Change, Options, Store, Tail};
 
 use crate::subscriptions::{EVENTS, until_live};
 use crate::support::Server;
@@ -19,7 +19,8 @@ fn a_failing_command_harms_none_of_its_neighbours() {
     let batches = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&batches);
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
-    let store = Arc::new(Store::open(&options, move |batch| told.lock().unwrap().push(batch)).expect("a store"));
+    let tail = Listener(move |batch| told.lock().unwrap().push(batch));
+    let store = Arc::new(Store::open(&options, tail).expect("a store"));
     let outcomes: Vec<(i64, Result<Cursor, Error>)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..COMMANDS)
             .map(|number| {
@@ -56,12 +57,25 @@ fn a_failing_command_harms_none_of_its_neighbours() {
     assert_eq!(head, events.last().expect("events").cursor);
 }
 
+/// Hears of every batch; there are no rights to wait for.
+struct Listener<F>(F);
+
+impl<F: FnMut(Batch) + Send + 'static> Tail for Listener<F> {
+    fn committed(&mut self, batch: Batch) {
+        self.0(batch);
+    }
+
+    fn has_rights_of(&mut self, _: Seq, _: Duration) -> bool {
+        true
+    }
+}
+
 fn command(tx: &mut tidings::store::Tx<'_>, number: i64) -> Result<Cursor, Error> {
     if number % 4 == 0 {
         return Err(Error::Conflict("refused before its first write".into()));
     }
     let cursor = tx.next_cursor();
-    tx.record(Change::new(EventKind::AccessChanged, number, None), Body::None);
+    tx.record(Change::new(EventKind::TemplateDeleted, number, None), Body::None);
     match number % 4 {
         1 => Err(Error::NotFound("thing, after a write")),
         // As a panic does, without its noise.
@@ -76,7 +90,8 @@ fn commands_that_wait_are_committed_together() {
     let directory = tempfile::tempdir().expect("a directory");
     let (tell, told) = std::sync::mpsc::channel();
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
-    let store = Store::open(&options, move |batch| tell.send(batch.len()).expect("told")).expect("a store");
+    let tail = Listener(move |batch: Batch| tell.send(batch.len()).expect("told"));
+    let store = Store::open(&options, tail).expect("a store");
     std::thread::scope(|scope| {
         for number in 0..COMMANDS {
             let store = &store;

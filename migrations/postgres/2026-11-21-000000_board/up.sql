@@ -120,13 +120,15 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_by_message ON idempotency_keys (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX idempotency_keys_by_comment ON idempotency_keys (comment_id) WHERE comment_id IS NOT NULL;
 
--- One row: the number of the newest event. Every batch ends by moving it.
+-- One row: the number of the newest event, and of the newest one that changed what somebody may see
+-- or do. Every batch locks it, decides by rights that are as new as that, and ends by moving it.
 CREATE TABLE log_head (
     id BIGINT PRIMARY KEY NOT NULL CHECK (id = 1),
-    head BIGINT NOT NULL
+    head BIGINT NOT NULL,
+    access_head BIGINT NOT NULL
 );
 
-INSERT INTO log_head (id, head) VALUES (1, 0);
+INSERT INTO log_head (id, head, access_head) VALUES (1, 0, 0);
 
 -- The log. No content: `audience` is a comma-separated list of location ids, `format` the version
 -- of the row's meaning. Row 0 is written at the first start, with the tag of the empty log.
