@@ -24,9 +24,13 @@ demo: build-setup ## The same with a small organization in it, if the database i
 	fi
 	cargo run --release --quiet -- serve $(ARGS)
 
-test: setup $(TOOLS)/diesel ## Run all tests
+test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLite and on PostgreSQL
 	cargo test
+	TIDINGS_TEST_DATABASE=postgres cargo test --test integration -- $(ON_SQLITE_ONLY)
 	cd static && npm test
+
+# What starts the real binary by itself does so on SQLite.
+ON_SQLITE_ONLY := $(addprefix --skip ,recipes torture slow_reader diesel_command_line secrets floors)
 
 torture: build-setup ## Kill the server under load for SECONDS (600), then look for what was lost or repeated
 	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture
@@ -54,8 +58,8 @@ clean: ## Delete everything that was built or installed here; databases stay
 	cargo clean
 	rm -rf static/dist static/node_modules tests/clients/node_modules tests/clients/.venv
 
-# Silent where nothing is missing. The binary links libpq. Python's venv is for one recipe among the tests, which is
-# skipped without it.
+# Silent where nothing is missing. The binary links libpq; the tests start a PostgreSQL of their own. Python's venv is for
+# one recipe among the tests, which is skipped without it.
 LINKS_LIBPQ = cc -shared -o /dev/null $$(pg_config --libdir 2>/dev/null | sed 's/^/-L/') -lpq 2>/dev/null
 HAS_VENV = python3 -c 'import ensurepip, venv' 2>/dev/null
 AS_ROOT = $$([ "$$(id -u)" = 0 ] || echo sudo)
@@ -73,7 +77,11 @@ build-setup:
 		echo 'tidings needs libpq to build (Debian: libpq-dev, Fedora: libpq-devel): install it and run make again' >&2; \
 		exit 1; }
 
+HAS_POSTGRES = ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
+
 test-setup:
+	@$(HAS_POSTGRES) || $(call apt,postgresql) || true
+	@$(HAS_POSTGRES) || { echo 'the tests need PostgreSQL (Debian: postgresql): install it and run make again' >&2; exit 1; }
 	@$(HAS_VENV) || $(call apt,python3-venv) || true
 	@$(HAS_VENV) || echo 'python3 has no venv (Debian: python3-venv): the test of the gql recipe is skipped' >&2
 
