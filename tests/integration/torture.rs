@@ -65,6 +65,25 @@ async fn nothing_is_lost_repeated_or_done_twice_when_the_server_is_killed() {
     );
 }
 
+#[tokio::test]
+async fn a_first_start_that_is_killed_leaves_nothing_that_stops_the_next() {
+    for round in 0..25 {
+        let program = Program::new(&[]);
+        let mut takes = Duration::from_millis(400);
+        for _ in 0..2 {
+            let mut server = program.start();
+            let since = Instant::now();
+            if tokio::time::timeout(takes.mul_f64(rand::random()), server.ready()).await.is_ok() {
+                takes = since.elapsed();
+            }
+            server.kill().await.unwrap_or_else(|why| panic!("round {round}: {why}\n{}", program.log()));
+        }
+        let mut server = program.start();
+        server.ready().await.unwrap_or_else(|why| panic!("round {round}: {why}\n{}", program.log()));
+        program.channel(&program.register("ann").await, "general").await;
+    }
+}
+
 /// Lets them all work until the time is over, and then until everybody has everything.
 async fn suffer(program: &Program, length: Duration, seed: u64) -> Result<Story, String> {
     let mut server = program.start();
