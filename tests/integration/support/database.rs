@@ -31,6 +31,8 @@ pub fn secret() -> Option<Secret> {
 /// The same for servers in processes of their own.
 pub const SECRET: &str = "only for tests: 0123456789abcdef0123456789abcdef";
 
+const PREFIX: &str = "tidings-postgres-";
+
 /// A PostgreSQL server that ends with this process.
 struct Postgres {
     port: u16,
@@ -45,7 +47,8 @@ fn postgres() -> &'static Postgres {
 impl Postgres {
     fn start() -> Self {
         let programs = programs();
-        let root = std::env::temp_dir().join(format!("tidings-postgres-{}", std::process::id()));
+        forget_earlier_runs();
+        let root = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
         std::fs::create_dir_all(&root).expect("a directory");
         let data = root.join("data");
         // PostgreSQL does not run as root: then it runs as the user that its package made.
@@ -98,6 +101,17 @@ impl Postgres {
         let mut create = Command::new(programs().join("createdb"));
         run(create.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "tidings", &name]));
         format!("postgres://tidings@127.0.0.1:{}/{name}", self.port)
+    }
+}
+
+/// Nothing runs at the end of a test binary: whoever comes next cleans up.
+fn forget_earlier_runs() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).expect("a directory").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let run = name.strip_prefix(PREFIX).and_then(|id| id.parse::<u32>().ok());
+        if run.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
     }
 }
 
