@@ -9,6 +9,7 @@ mod log;
 mod recipes;
 mod refusals;
 mod schema;
+mod scripts;
 mod slow_reader;
 mod sockets;
 mod statements;

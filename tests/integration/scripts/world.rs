@@ -1,0 +1,322 @@
+//! The server of one case, its writers, and what was acknowledged to them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Value, json};
+use tidings::board::{MessageEdit, NewUser};
+use tidings::model::{Cursor, Event, EventKind, MessageId, Role};
+
+use super::{Op, Settings};
+use crate::support::{PASSWORD, Server, Session, soon, text};
+
+/// What is read of each object, everywhere.
+pub const CHANNEL: &str = "id name description";
+pub const MESSAGE: &str = "id channelId content ticket { status priority }";
+pub const COMMENT: &str = "id messageId content";
+
+/// So many edits take several pages of the log.
+const RUSH: usize = 300;
+/// So many characters of four bytes are more than the server keeps of the newest events.
+const HEAVY: usize = 4_300_000;
+
+/// Of what kind an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Channel,
+    Message,
+    Comment,
+}
+
+/// An object, and what is shown of it.
+pub type Key = (Kind, String);
+
+/// The server of one case.
+pub struct World {
+    pub server: Server,
+    pub writer: Session,
+    /// The channel that channels' subscribers follow.
+    pub first_channel: String,
+    /// Where the case began.
+    pub start: Cursor,
+    /// The log since then.
+    pub log: Vec<Event>,
+    settings: Settings,
+    texts: AtomicU64,
+    known: Mutex<Known>,
+}
+
+/// What was acknowledged.
+#[derive(Default)]
+pub struct Known {
+    /// What each object was like after which event.
+    pub revisions: HashMap<Key, BTreeMap<i64, Value>>,
+    pub deletions: Vec<Key>,
+    /// The objects that are still there: with the one that each is in, newest last.
+    objects: Vec<(Key, Option<Key>)>,
+    gone: HashSet<Key>,
+}
+
+impl Known {
+    fn pick(&self, kind: Kind, number: u8) -> Option<String> {
+        let all: Vec<&String> =
+            self.objects.iter().rev().filter(|((of, _), _)| *of == kind).map(|((_, id), _)| id).collect();
+        (!all.is_empty()).then(|| all[usize::from(number) % all.len()].clone())
+    }
+
+    fn keep(&mut self, kind: Kind, mut value: Value) -> Result<(), String> {
+        let position: Cursor = text(&value["cursor"]).parse().map_err(|_| format!("{value} has no cursor"))?;
+        value.as_object_mut().expect("an object").remove("cursor");
+        let key = (kind, text(&value["id"]));
+        let place = match kind {
+            Kind::Channel => None,
+            Kind::Message => Some((Kind::Channel, text(&value["channelId"]))),
+            Kind::Comment => Some((Kind::Message, text(&value["messageId"]))),
+        };
+        let fresh = !self.revisions.contains_key(&key);
+        if fresh && !place.as_ref().is_some_and(|place| self.gone.contains(place)) {
+            self.objects.push((key.clone(), place));
+        }
+        match self.revisions.entry(key).or_default().insert(position.seq.0, value) {
+            None => Ok(()),
+            Some(other) => Err(format!("two changes at {position}, the other one is {other}")),
+        }
+    }
+
+    fn forget(&mut self, key: Key) {
+        let inside: Vec<Key> =
+            self.objects.iter().filter(|(_, place)| *place == Some(key.clone())).map(|(key, _)| key.clone()).collect();
+        inside.into_iter().for_each(|key| self.forget(key));
+        self.objects.retain(|(other, _)| *other != key);
+        self.gone.insert(key);
+    }
+}
+
+impl World {
+    pub async fn new(settings: Settings) -> Self {
+        let server = Server::start_with(|config| {
+            config.listen = (own_address(), 0).into();
+            config.limits.max_title = HEAVY;
+            config.limits.max_content = 200_000;
+            config.limits.max_cost = usize::MAX;
+            config.readers = 2;
+            if settings.pings {
+                config.sockets.ping_interval = Duration::from_millis(15);
+            }
+        })
+        .await;
+        let user = NewUser { username: "ann".into(), display_name: "Ann".into(), role: Role::Admin };
+        server.board().add_user(user, PASSWORD.into()).await.expect("an admin");
+        let session = server.board().token_for("ann").expect("a token");
+        let writer = Session { id: session.user.id.to_string(), username: "ann".into(), token: session.token };
+        let start = server.board().head();
+        let mut world = Self {
+            server,
+            writer,
+            first_channel: String::new(),
+            start,
+            log: Vec::new(),
+            settings,
+            texts: AtomicU64::new(0),
+            known: Mutex::default(),
+        };
+        for _ in 0..2 {
+            world.write(Op::MakeChannel, false).await.expect("a channel");
+        }
+        let first = world.known().pick(Kind::Channel, 1);
+        world.first_channel = first.expect("a channel");
+        world
+    }
+
+    pub fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no writer fails")
+    }
+
+    /// A text that nothing else has.
+    fn text(&self) -> String {
+        let number = self.texts.fetch_add(1, Ordering::Relaxed);
+        format!("text {number}{}", ".".repeat(self.settings.padding))
+    }
+
+    /// One mutation, and what is known after its answer. `contended`: another writer may have
+    /// deleted the object meanwhile.
+    pub async fn write(&self, op: Op, contended: bool) -> Result<(), String> {
+        let pick = |kind, number| self.known().pick(kind, number);
+        let (kind, field, input) = match op {
+            Op::MakeChannel => {
+                let name = format!("channel {}", self.texts.fetch_add(1, Ordering::Relaxed));
+                (Kind::Channel, "createChannel", Some(json!({"name": name})))
+            }
+            Op::EditChannel(number) => {
+                let text = format!("text {}", self.texts.fetch_add(1, Ordering::Relaxed));
+                let input = pick(Kind::Channel, number).map(|id| json!({"id": id, "description": text}));
+                (Kind::Channel, "updateChannel", input)
+            }
+            Op::Post { channel, ticket } => {
+                let ticket = ticket.then(|| json!({"priority": "HIGH"}));
+                let input = pick(Kind::Channel, channel)
+                    .map(|id| json!({"channelId": id, "content": self.text(), "ticket": ticket}));
+                (Kind::Message, "createMessage", input)
+            }
+            Op::Edit(number) => {
+                let input = pick(Kind::Message, number).map(|id| json!({"id": id, "content": self.text()}));
+                (Kind::Message, "updateMessage", input)
+            }
+            Op::Move(number) => {
+                let status = ["OPEN", "IN_PROGRESS", "RESOLVED", "CLOSED"][usize::from(number) % 4];
+                let input = pick(Kind::Message, number / 4).map(|id| json!({"id": id, "ticket": {"status": status}}));
+                (Kind::Message, "updateMessage", input)
+            }
+            Op::Comment(number) => {
+                let input = pick(Kind::Message, number).map(|id| json!({"messageId": id, "content": self.text()}));
+                (Kind::Comment, "createComment", input)
+            }
+            Op::EditComment(number) => {
+                let input = pick(Kind::Comment, number).map(|id| json!({"id": id, "content": self.text()}));
+                (Kind::Comment, "updateComment", input)
+            }
+            Op::DeleteChannel(number) => return self.delete(Kind::Channel, "deleteChannel", number, contended).await,
+            Op::Delete(number) => return self.delete(Kind::Message, "deleteMessage", number, contended).await,
+            Op::DeleteComment(number) => return self.delete(Kind::Comment, "deleteComment", number, contended).await,
+        };
+        let Some(input) = input else { return Ok(()) };
+        let type_name = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
+        let shown = match kind {
+            Kind::Channel => CHANNEL,
+            Kind::Message => MESSAGE,
+            Kind::Comment => COMMENT,
+        };
+        let query = format!("mutation ($input: {type_name}!) {{ {field}(input: $input) {{ cursor {shown} }} }}");
+        match self.ask(&query, json!({"input": input}), contended).await? {
+            Some(mut data) => self.known().keep(kind, data[field].take()),
+            None => Ok(()),
+        }
+    }
+
+    async fn delete(&self, kind: Kind, field: &str, number: u8, contended: bool) -> Result<(), String> {
+        let Some(id) = self.known().pick(kind, number) else { return Ok(()) };
+        let query = format!("mutation ($id: ID!) {{ {field}(id: $id) }}");
+        if self.ask(&query, json!({"id": id}), contended).await?.is_some() {
+            let mut known = self.known();
+            known.deletions.push((kind, id.clone()));
+            known.forget((kind, id));
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, query: &str, variables: Value, contended: bool) -> Result<Option<Value>, String> {
+        let mut answer = self.server.ask(Some(&self.writer), query, variables).await;
+        if answer.get("errors").is_none() {
+            return Ok(Some(answer["data"].take()));
+        }
+        let gone = answer["errors"][0]["extensions"]["code"] == "NOT_FOUND";
+        if gone && contended { Ok(None) } else { Err(format!("{query}: {answer}")) }
+    }
+
+    /// Edits one message very often.
+    pub async fn rush(&self, message: u8) -> Result<(), String> {
+        if self.settings.padding == 0 {
+            let edits = stream::iter((0..RUSH).map(|_| self.write(Op::Edit(message), false))).buffer_unordered(16);
+            edits.try_collect::<()>().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes one message so heavy that the server keeps no older event in memory, then light again.
+    pub async fn flush(&self, message: u8) -> Result<(), String> {
+        let Some(id) = self.known().pick(Kind::Message, message) else { return Ok(()) };
+        let wrong = |error: tidings::error::Error| error.to_string();
+        let (viewer, _) = self.server.board().authenticate(&self.writer.token).await.map_err(wrong)?;
+        for title in [Some("\u{1f980}".repeat(HEAVY)), None] {
+            let edit = MessageEdit {
+                id: MessageId(id.parse().expect("a number")),
+                title: Some(title),
+                content: None,
+                ticket: None,
+                if_cursor: None,
+            };
+            let (board, viewer) = (self.server.board().clone(), viewer.clone());
+            let made = tokio::task::spawn_blocking(move || board.update_message(&viewer, edit)).await;
+            let made = made.map_err(|error| error.to_string())?.map_err(wrong)?;
+            let mut known = self.known();
+            let key = (Kind::Message, id.clone());
+            // What is shown of it is as it was.
+            let revisions = known.revisions.get_mut(&key).expect("it was made");
+            let last = revisions.values().next_back().expect("it was made").clone();
+            revisions.insert(made.cursor.seq.0, last);
+        }
+        Ok(())
+    }
+
+    /// Reads what has been added to the log, and waits until the server serves its readers by it.
+    pub async fn settle(&mut self) {
+        loop {
+            let after = self.log.last().map_or(self.start, |event| event.cursor);
+            let (events, _) = self.server.board().events_after(Some(after)).expect("the log");
+            if events.is_empty() {
+                break;
+            }
+            self.log.extend(events);
+        }
+        let served = async {
+            while self.server.board().head().seq.0 < self.head() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        soon("the head", served).await;
+    }
+
+    /// Where the log stands.
+    pub fn head(&self) -> i64 {
+        self.log.last().map_or(self.start.seq.0, |event| event.cursor.seq.0)
+    }
+
+    /// Where what this event shows was deleted.
+    pub fn deletion(&self, event: &Event) -> Option<i64> {
+        let index = event.cursor.seq.0 - self.start.seq.0;
+        let later = self.log.iter().skip(usize::try_from(index).expect("it is in the log"));
+        let is_gone = |later: &&Event| match later.kind {
+            EventKind::ChannelDeleted => later.channel == event.channel,
+            EventKind::MessageDeleted => event.message.is_some() && later.message == event.message,
+            EventKind::CommentDeleted => event.object == later.object && kind(event) == Kind::Comment,
+            _ => false,
+        };
+        if event.kind.shows_object() {
+            later.filter(|later| later.seq() > event.seq()).find(is_gone).map(Place::seq)
+        } else {
+            None
+        }
+    }
+}
+
+/// An address that no other test binds: while a server restarts, its port is anybody's.
+fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    // Elsewhere only one address leads back here.
+    if cfg!(target_os = "linux") { Ipv4Addr::new(127, 77, high, low) } else { Ipv4Addr::LOCALHOST }
+}
+
+/// Where an event is.
+pub trait Place {
+    fn seq(&self) -> i64;
+}
+
+impl Place for Event {
+    fn seq(&self) -> i64 {
+        self.cursor.seq.0
+    }
+}
+
+/// What an event is about.
+pub fn kind(event: &Event) -> Kind {
+    match event.kind {
+        EventKind::ChannelAdded | EventKind::ChannelUpdated | EventKind::ChannelDeleted => Kind::Channel,
+        EventKind::CommentAdded | EventKind::CommentUpdated | EventKind::CommentDeleted => Kind::Comment,
+        _ => Kind::Message,
+    }
+}
