@@ -69,8 +69,10 @@ impl App {
     pub async fn stop(self) {
         let since = Instant::now();
         self.stop.within(self.grace).await;
-        for task in &self.tasks {
+        for task in self.tasks {
             task.abort();
+            // What it held is free when it has ended: the port, for whoever starts next.
+            drop(task.await);
         }
         self.house.close(self.grace.saturating_sub(since.elapsed())).await;
         tracing::info!("stopped");

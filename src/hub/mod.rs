@@ -34,9 +34,15 @@ const SWEEP: usize = 1024;
 pub(crate) struct Shared {
     head: Mutex<Cursor>,
     last_rewrite: AtomicI64,
+    /// The window's floor: events below it no longer follow later edits and deletions.
+    window_floor: AtomicI64,
 }
 
 impl Shared {
+    fn is_in_window(&self, seq: Seq) -> bool {
+        seq.0 > self.window_floor.load(Ordering::Acquire)
+    }
+
     fn head(&self) -> Cursor {
         *self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,7 +66,8 @@ impl Hub {
     /// Starts the hub's task; its readers have seen everything up to `head`.
     #[must_use]
     pub fn start(head: Cursor) -> Self {
-        let shared = Arc::new(Shared { head: Mutex::new(head), last_rewrite: AtomicI64::new(head.seq.0) });
+        let (last_rewrite, window_floor) = (AtomicI64::new(head.seq.0), AtomicI64::new(head.seq.0));
+        let shared = Arc::new(Shared { head: Mutex::new(head), last_rewrite, window_floor });
         let (inbox, requests) = mpsc::channel(INBOX);
         let desk = Desk::new(Arc::clone(&shared), head);
         tokio::spawn(desk.work(requests));
@@ -212,6 +219,8 @@ impl Desk {
         while self.window.len() > WINDOW || (self.bytes > WINDOW_BYTES && self.window.len() > 1) {
             self.bytes -= self.window.pop().map_or(0, |event| event.weight());
         }
+        // The rings of the topics are trimmed later; until then nothing below is given out.
+        self.shared.window_floor.store(self.window.floor().0, Ordering::Release);
         if self.since_sweep >= SWEEP {
             self.since_sweep = 0;
             let floor = self.window.floor();

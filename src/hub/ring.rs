@@ -142,8 +142,9 @@ impl Receiver {
             return Poll::Ready(Next::Lagged);
         }
         let at = state.events.partition_point(|(seq, _)| *seq <= after);
-        if let Some((_, event)) = state.events.get(at) {
-            return Poll::Ready(Next::Event(Arc::clone(event)));
+        if let Some((seq, event)) = state.events.get(at) {
+            let is_kept = self.shared.is_in_window(*seq);
+            return Poll::Ready(if is_kept { Next::Event(Arc::clone(event)) } else { Next::Lagged });
         }
         let slot = &mut state.waiting[self.slot];
         match &mut slot.waker {

@@ -41,8 +41,9 @@ pub enum Purpose {
 /// WAL lets readers go on beside the writer; FULL means that a commit is on the disk before it
 /// is acknowledged. The busy timeout covers other processes (the command line), not our threads:
 /// those have one writer.
-const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-    PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
+/// It comes first: the last connection of another process locks the file while it closes.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+    PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
 
 /// How long PostgreSQL may take for one statement, or wait for a lock, or for us: a paused or
 /// cut-off instance must not hold the log's head for longer.

@@ -15,6 +15,8 @@ use crate::model::Timestamp;
 /// The legacy protocol's keep-alive: its clients expect one at least every 20 s or so.
 const KEEP_ALIVE: Duration = Duration::from_secs(12);
 
+const SOON: Duration = Duration::from_millis(100);
+
 /// When what is due.
 pub struct Clock {
     timer: Pin<Box<Sleep>>,
@@ -104,6 +106,16 @@ impl Clock {
             return Some(Due::KeepAlive);
         }
         None
+    }
+
+    /// A ping must wait a little: a subscription is being opened, and where it stands is not known.
+    pub fn ping_soon(&mut self) {
+        self.next_ping = Instant::now() + SOON;
+    }
+
+    /// The same for a keep-alive.
+    pub fn keep_alive_soon(&mut self) {
+        self.next_keep_alive = Some(Instant::now() + SOON);
     }
 
     /// Wakes the task when the next thing is due, `other` included. Ready: look again.

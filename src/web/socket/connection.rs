@@ -50,8 +50,6 @@ pub struct Connection {
     outbox: VecDeque<String>,
     clock: Clock,
     own: Own,
-    /// Up to where every subscription has been served, as far as the client was told.
-    told: Option<Cursor>,
     /// The end has come, as soon as the last answers are sent.
     ending: Option<(Close, Instant)>,
 }
@@ -94,7 +92,6 @@ impl Connection {
             outbox: VecDeque::new(),
             clock,
             own: Own::Nothing,
-            told: None,
             ending: None,
         }
     }
@@ -175,10 +172,10 @@ impl Connection {
                 }
                 Due::Close(close) => return Err(End::Close(close)),
                 Due::Ping if matches!(self.phase, Phase::Open(_)) => self.ping(context)?,
-                Due::KeepAlive if matches!(self.phase, Phase::Open(_)) => {
-                    let cursor = self.served();
-                    self.say(self.dialect.ping(cursor));
-                }
+                Due::KeepAlive if matches!(self.phase, Phase::Open(_)) => match self.served() {
+                    Some(cursor) => self.say(self.dialect.ping(cursor)),
+                    None => self.clock.keep_alive_soon(),
+                },
                 Due::Ping | Due::KeepAlive => {}
             }
         }
@@ -188,9 +185,11 @@ impl Connection {
     /// Asks whether the client is there: in the words of the protocol, and by a frame that the
     /// client's WebSocket answers by itself.
     fn ping(&mut self, context: &mut Context<'_>) -> Result<(), End> {
-        let cursor = self.served();
         match self.dialect {
-            Dialect::Modern => self.say(self.dialect.ping(cursor)),
+            Dialect::Modern => match self.served() {
+                Some(cursor) => self.say(self.dialect.ping(cursor)),
+                None => self.clock.ping_soon(),
+            },
             Dialect::Legacy => {
                 if Pin::new(&mut self.socket).poll_ready(context).is_ready() {
                     let ping = Message::Ping(bytes::Bytes::new());
@@ -314,7 +313,7 @@ impl Connection {
                 self.phase = Phase::Open(caller);
                 self.own = own.map_or(Own::Nothing, |(receiver, position)| Own::Following(receiver, position));
                 self.clock.entered(until);
-                let head = self.served();
+                let head = self.site.board.head();
                 self.outbox.push_back(self.dialect.acknowledge(head));
                 if self.dialect == Dialect::Legacy {
                     self.outbox.push_back(self.dialect.ping(head));
@@ -409,20 +408,16 @@ impl Connection {
         }
     }
 
-    /// Up to where every subscription of this socket has been served, as far as is known.
-    fn served(&mut self) -> Cursor {
-        let head = self.site.board.head();
-        let mut lowest = head;
+    /// Up to where every subscription of this socket has been served; `None` as long as one is being opened.
+    fn served(&mut self) -> Option<Cursor> {
+        let mut lowest = self.site.board.head();
         for operation in self.operations.iter_mut().filter(|operation| operation.is_subscription()) {
-            match operation.served() {
-                Some(served) if served.seq < lowest.seq => lowest = served,
-                Some(_) => {}
-                // Something is on its way to it: what was said before is still true.
-                None => return self.told.unwrap_or(head),
+            let served = operation.served()?;
+            if served.seq < lowest.seq {
+                lowest = served;
             }
         }
-        self.told = Some(lowest);
-        lowest
+        Some(lowest)
     }
 }
 

@@ -43,6 +43,8 @@ struct Following {
     live: Arc<Live>,
     feed: Feed,
     rendering: Option<Pending>,
+    /// Up to where everything had been handed over before the item that is being rendered.
+    handed_over: Cursor,
     silent_since: Instant,
 }
 
@@ -77,11 +79,11 @@ impl Operation {
         matches!(self.state, State::Answering(..))
     }
 
-    /// Up to where a subscription has been served; `None` while something is on its way to it.
+    /// Up to where a subscription has been served; `None` as long as it is being opened.
     pub fn served(&mut self) -> Option<Cursor> {
         match &mut self.state {
-            State::Following(following) if following.rendering.is_none() => Some(following.feed.served()),
-            State::Answering(..) | State::Opening(_) | State::Following(_) => None,
+            State::Following(following) => Some(following.served()),
+            State::Answering(..) | State::Opening(_) => None,
         }
     }
 
@@ -126,9 +128,10 @@ impl Operation {
                 Poll::Ready(Step::Over)
             }
             State::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
-                Ok((live, feed)) => {
-                    let (live, silent_since) = (Arc::new(live), Instant::now());
-                    self.state = State::Following(Box::new(Following { live, feed, rendering: None, silent_since }));
+                Ok((live, mut feed)) => {
+                    let (live, handed_over, silent_since) = (Arc::new(live), feed.served(), Instant::now());
+                    let following = Following { live, feed, rendering: None, handed_over, silent_since };
+                    self.state = State::Following(Box::new(following));
                     Poll::Ready(Step::More)
                 }
                 Err(refusal) => {
@@ -147,6 +150,10 @@ impl Operation {
 }
 
 impl Following {
+    fn served(&mut self) -> Cursor {
+        if self.rendering.is_some() { self.handed_over } else { self.feed.served() }
+    }
+
     fn poll_step(
         &mut self,
         context: &mut Context<'_>,
@@ -165,6 +172,7 @@ impl Following {
             }
             return Poll::Ready(Step::More);
         }
+        self.handed_over = self.feed.served();
         let silent = self.live.has_checkpoints && self.silent_since.elapsed() >= SILENCE;
         let delivery = match self.feed.poll_next(context) {
             Poll::Ready(Item::Event(event)) => Delivery::Event(event),
