@@ -16,6 +16,9 @@ use crate::store::{Store, channels, users};
 /// How many accounts are kept for users who are not connected.
 const KEPT: usize = 10_000;
 
+/// How often an account is looked up that somebody knows to be newer.
+const CATCH_UP_TRIES: usize = 20;
+
 /// The rights of everybody this instance serves.
 pub struct Access {
     private: RwLock<HashSet<ChannelId>>,
@@ -40,9 +43,7 @@ pub struct Standing {
 }
 
 impl Account {
-    /// Whether this token version is newer than what is known of the user.
-    #[must_use]
-    pub fn is_behind(&self, version: i64) -> bool {
+    fn is_behind(&self, version: i64) -> bool {
         self.standing().is_some_and(|standing| standing.user.token_version < version)
     }
 
@@ -81,17 +82,23 @@ impl Access {
         Ok(Some(account))
     }
 
-    /// The account as the database has it now: somebody knows of a change that has not passed here yet.
+    /// Brings an account up to a token version that is newer than what is known here.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn catch_up(&self, store: &Arc<Store>, account: &Account) -> Result<()> {
+    pub async fn catch_up(&self, store: &Arc<Store>, account: &Account, version: i64) -> Result<()> {
         let id = account.id;
-        let generation = account.generation.load(Ordering::Acquire);
-        let standing = store.read(move |snapshot| standing(snapshot.db(), id)).await?;
-        let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
-        if account.generation.load(Ordering::Acquire) == generation {
-            *state = standing.map(Arc::new);
+        // A load that the tail overtakes is not kept, and what the tail has loaded may not be there yet.
+        for _ in 0..CATCH_UP_TRIES {
+            if !account.is_behind(version) {
+                break;
+            }
+            let generation = account.generation.load(Ordering::Acquire);
+            let standing = store.read(move |snapshot| standing(snapshot.db(), id)).await?;
+            let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
+            if account.generation.load(Ordering::Acquire) == generation {
+                *state = standing.map(Arc::new);
+            }
         }
         Ok(())
     }

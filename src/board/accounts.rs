@@ -101,10 +101,8 @@ impl Board {
         let claims = self.keepers.tokens.verify(token, Timestamp::now())?;
         let account = self.access.account(&self.store, claims.user).await?;
         let account = account.ok_or_else(|| Error::Unauthenticated("the session has ended: sign in again".into()))?;
-        if account.is_behind(claims.version) {
-            // Signed by another instance, or by the command line, after something we have not heard of.
-            self.access.catch_up(&self.store, &account).await?;
-        }
+        // It may be signed by another instance, or by the command line, after something we have not heard of.
+        self.access.catch_up(&self.store, &account, claims.version).await?;
         let viewer = Viewer::signed_in(std::sync::Arc::clone(&self.access), account, claims.version);
         viewer.standing()?;
         Ok((viewer, claims.expires_at))
