@@ -86,6 +86,7 @@ fn settings(config: &Config) -> Settings {
         max_batch: config.limits.max_batch,
         allowed_origins: config.allowed_origins.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
+        introspection: config.introspection,
         graphiql: config.graphiql,
         metrics_token: config.metrics_token.clone(),
     }

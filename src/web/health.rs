@@ -12,10 +12,11 @@ use super::{Site, body, with};
 pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
     let alive = warp::path!("healthz").and(get()).map(|| body::text(StatusCode::OK, "ok"));
     let ready = warp::path!("readyz").and(get()).and(with(site)).then(ready);
-    let sdl: Bytes = crate::graphql::sdl().into();
-    let schema = warp::path!("schema.graphql")
-        .and(get())
-        .map(move || body::response(StatusCode::OK, "text/plain; charset=utf-8", sdl.clone()));
+    let sdl: Option<Bytes> = site.settings.introspection.then(|| crate::graphql::sdl().into());
+    let schema = warp::path!("schema.graphql").and(get()).map(move || match &sdl {
+        Some(sdl) => body::response(StatusCode::OK, "text/plain; charset=utf-8", sdl.clone()),
+        None => body::text(StatusCode::NOT_FOUND, "the schema is not shown here"),
+    });
     alive.or(ready).unify().or(schema).unify()
 }
 

@@ -22,6 +22,8 @@ pub struct Settings {
     pub allowed_origins: Origins,
     /// Proxies whose word on the client's address is taken.
     pub trusted_proxies: Networks,
+    /// Whether the schema may be asked for.
+    pub introspection: bool,
     /// Whether the GraphiQL page is served.
     pub graphiql: bool,
     /// Who may read `/metrics`; `None`: everybody.

@@ -43,3 +43,13 @@ fn every_type_field_and_argument_is_described() {
 fn is_root(line: &str) -> bool {
     ["query: Query", "mutation: Mutation", "subscription: Subscription"].contains(&line)
 }
+
+#[tokio::test]
+async fn a_server_that_hides_its_schema_hides_it_everywhere() {
+    let server = Server::start_with(|config| config.introspection = false).await;
+    let served = server.http().get(server.url("/schema.graphql")).send().await.unwrap();
+    assert_eq!(served.status(), 404);
+    let asked = server.refusal(None, "{ __schema { queryType { name } } }", serde_json::json!({})).await;
+    assert_eq!(asked, "GRAPHQL_VALIDATION_FAILED");
+    server.data(None, "{ __typename }", serde_json::json!({})).await;
+}
