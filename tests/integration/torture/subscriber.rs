@@ -24,7 +24,7 @@ const WHIM: f64 = 0.002;
 const RARE_WHIM: f64 = 0.000_2;
 /// So many events they miss first, long ones among them, and so many later: more than the server
 /// keeps in memory, so that the log must serve them.
-const AWAY_FIRST: usize = 3_000;
+const AWAY_FIRST: usize = 1_500;
 const AWAY: usize = tidings::hub::WINDOW + 1_000;
 
 /// What a subscriber follows.

@@ -15,8 +15,8 @@ const UPDATE: &str = "mutation ($input: UpdateMessageInput!) { updateMessage(inp
 const DELETE: &str = "mutation ($id: ID!) { deleteMessage(id: $id) }";
 
 /// The first messages of each writer are long: the server soon has more than it keeps in memory.
-const LONG_ONES: usize = 300;
-const LONG: usize = 16_000;
+const LONG_ONES: usize = 200;
+const LONG: usize = 20_000;
 
 /// A message, as far as it was acknowledged.
 #[derive(Debug, Clone)]
