@@ -156,11 +156,18 @@ impl Tx<'_> {
         self.events.push(LoggedEvent { event, body });
     }
 
-    fn commit(self) -> Result<Batch> {
+    fn commit(self) -> Result<Batch, Failure> {
         let Self { db, head, access_head, events, .. } = self;
-        let stored = if events.is_empty() { Ok(()) } else { log::append(db, head, access_head, &events) };
-        stored.and_then(|()| db.batch_execute("COMMIT").map_err(fault)).inspect_err(|_| roll_back(db))?;
-        Ok(events)
+        if !events.is_empty() {
+            log::append(db, head, access_head, &events).inspect_err(|_| roll_back(db)).map_err(Failure::Undone)?;
+        }
+        match db.batch_execute("COMMIT") {
+            Ok(()) => Ok(events),
+            Err(error) => {
+                roll_back(db);
+                Err(Failure::Unknown(fault(error)))
+            }
+        }
     }
 }
 
@@ -253,10 +260,18 @@ pub trait Tail: Send + 'static {
     fn has_rights_of(&mut self, seq: Seq, patience: Duration) -> bool;
 }
 
+/// Why a transaction did not come to its end.
+enum Failure {
+    /// Nothing of it was done.
+    Undone(Error),
+    /// It failed while it was committed: what was done is not known, and must not be done again.
+    Unknown(Error),
+}
+
 /// The writer's side of the desk.
 struct Desk<T> {
     connector: Connector,
-    /// `None` after a connection broke.
+    /// `None` after the connection broke, or may have.
     db: Option<Db>,
     tail: T,
 }
@@ -279,8 +294,20 @@ impl<T: Tail> Desk<T> {
                     answer(batch, outcomes);
                     batch = rest;
                 }
-                Err(error) if batch.len() == 1 => return answer(batch, vec![Err(error)]),
-                Err(error) => {
+                Err(Failure::Unknown(error)) => {
+                    tracing::warn!(%error, commands = batch.len(), "a commit failed");
+                    self.db = None;
+                    let unknown = || Err(Error::Unavailable("the outcome is unknown; try again".into()));
+                    let outcomes = batch.iter().map(|_| unknown()).collect();
+                    return answer(batch, outcomes);
+                }
+                Err(Failure::Undone(error)) if batch.len() == 1 => {
+                    if matches!(error, Error::Unavailable(_)) {
+                        self.db = None;
+                    }
+                    return answer(batch, vec![Err(error)]);
+                }
+                Err(Failure::Undone(error)) => {
                     tracing::debug!(%error, commands = batch.len(), "a batch is run again, command by command");
                     return batch.into_iter().for_each(|job| self.serve(vec![job]));
                 }
@@ -288,14 +315,13 @@ impl<T: Tail> Desk<T> {
         }
     }
 
-    /// Runs the first commands, up to one that changes rights, in one transaction. `Err` means that
-    /// nothing was done.
-    fn attempt(&mut self, batch: &mut [Job]) -> Result<Vec<Result<()>>> {
+    /// Runs the first commands, up to one that changes rights, in one transaction.
+    fn attempt(&mut self, batch: &mut [Job]) -> Result<Vec<Result<()>>, Failure> {
         let db = match &mut self.db {
             Some(db) => db,
-            none => none.insert(self.connector.open(Purpose::Writing)?),
+            none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Undone)?),
         };
-        let mut tx = begin(db, &mut self.tail)?;
+        let mut tx = begin(db, &mut self.tail).map_err(Failure::Undone)?;
         let access_head = tx.access_head;
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
@@ -303,7 +329,7 @@ impl<T: Tail> Desk<T> {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
                     roll_back(tx.db);
-                    return Err(error);
+                    return Err(Failure::Undone(error));
                 }
             }
             if tx.access_head > access_head {
