@@ -8,6 +8,8 @@ mod floors;
 mod log;
 mod recipes;
 mod refusals;
+mod rights;
+mod rights;
 mod schema;
 mod scripts;
 mod slow_reader;

@@ -17,6 +17,7 @@ use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
 
 use subscriber::{Document, Subscriber};
 use world::World;
+pub use world::own_address;
 
 /// So many cases are tried at once: a case waits for the disk most of its time.
 const LANES: u32 = 2;

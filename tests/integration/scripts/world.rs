@@ -294,7 +294,7 @@ impl World {
 }
 
 /// An address that no other test binds: while a server restarts, its port is anybody's.
-fn own_address() -> Ipv4Addr {
+pub fn own_address() -> Ipv4Addr {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     let [high, low] = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     // Elsewhere only one address leads back here.

@@ -1,0 +1,269 @@
+//! Somebody who reads, and what they must get to see.
+
+use std::collections::VecDeque;
+
+use serde_json::{Value, json};
+use tidings::model::Cursor;
+
+use super::audit;
+use super::model::{Key, Kind, Model, Reader, Things};
+use super::stage::{Happened, Stage, What};
+use crate::support::{Session, Socket, text};
+
+const FIELDS: &str = "__typename cursor
+    ... on ChannelAdded { channel { id text: name } } ... on ChannelUpdated { channel { id text: name } }
+    ... on ChannelDeleted { channelId }
+    ... on MessageAdded { message { id text: content } } ... on MessageUpdated { message { id text: content } }
+    ... on MessageDeleted { messageId }
+    ... on CommentAdded { comment { id text: content } } ... on CommentUpdated { comment { id text: content } }
+    ... on CommentDeleted { commentId }
+    ... on TemplateAdded { template { id text: name } } ... on TemplateDeleted { templateId }
+    ... on AccessChanged { about: channelId }";
+/// The subscription to everything, and that to one channel.
+const ALL: &str = "all";
+const ONE: &str = "one";
+
+/// Somebody who reads, at first and most of the time live.
+pub struct Viewer {
+    pub reader: Reader,
+    pub session: Option<Session>,
+    socket: Option<Socket>,
+    last: Cursor,
+    /// What the client knows: from its query, and what it made of each event.
+    state: Things,
+    /// Up to where the state was queried.
+    queried: i64,
+    /// The channel that is followed besides.
+    channel: Option<String>,
+    /// What has come on either subscription, and was not looked at.
+    all: VecDeque<Value>,
+    one: VecDeque<Value>,
+}
+
+impl Viewer {
+    pub fn new(reader: Reader, stage: &Stage) -> Self {
+        Self {
+            reader,
+            session: reader.map(|user| stage.sessions[user].clone()),
+            socket: None,
+            last: stage.start,
+            state: Things::new(),
+            queried: stage.start.seq.0,
+            channel: None,
+            all: VecDeque::new(),
+            one: VecDeque::new(),
+        }
+    }
+
+    /// The line is cut.
+    pub fn cut(&mut self) {
+        self.socket = None;
+        self.channel = None;
+        self.all.clear();
+        self.one.clear();
+    }
+
+    /// Comes back with the last cursor, if it was away: and gets what it missed, by the rights of
+    /// this moment.
+    pub async fn back(&mut self, stage: &Stage) -> Result<(), String> {
+        if self.socket.is_some() {
+            return Ok(());
+        }
+        let mut socket = stage.server.socket(self.session.as_ref()).await;
+        socket.subscribe(ALL, &query("events(after: $after)"), json!({"after": self.last})).await;
+        self.socket = Some(socket);
+        let missed: Vec<&Happened> =
+            stage.log.iter().filter(|happened| happened.event.cursor.seq > self.last.seq).collect();
+        for happened in expected(self.reader, &stage.model, &missed) {
+            let item = self.hear(ALL).await;
+            self.check(&happened, item, stage).await?;
+        }
+        live(self.hear(ALL).await)?;
+        self.told(stage)
+    }
+
+    /// What just happened, of which everything comes at once that may be seen after it.
+    pub async fn see(&mut self, stage: &Stage, happened: &[Happened]) -> Result<(), String> {
+        self.untold(&stage.model);
+        if self.socket.is_none() {
+            return Ok(());
+        }
+        let happened: Vec<&Happened> = happened.iter().collect();
+        for happened in expected(self.reader, &stage.model, &happened) {
+            let item = self.hear(ALL).await;
+            self.check(&happened, item, stage).await?;
+        }
+        self.told(stage)?;
+        self.see_channel(stage, &happened).await
+    }
+
+    /// The same for the channel that is followed besides.
+    async fn see_channel(&mut self, stage: &Stage, happened: &[&Happened]) -> Result<(), String> {
+        let Some(channel) = self.channel.clone() else { return Ok(()) };
+        let key = (Kind::Channel, channel.clone());
+        let inside = |happened: &&&Happened| happened.what.channel(&stage.model).as_ref() == Some(&channel);
+        let inside: Vec<&Happened> = happened.iter().filter(inside).copied().collect();
+        let wrong = |item: &Value, what: &str| Err(format!("channel {channel}: {item}, but {what}"));
+        if !stage.model.sees(self.reader, &key) {
+            // That the rights have changed may come first.
+            let mut item = self.hear(ONE).await;
+            if item["payload"]["data"]["it"]["__typename"] == "AccessChanged" {
+                item = self.hear(ONE).await;
+            }
+            self.channel = None;
+            let code = &item["payload"][0]["extensions"]["code"];
+            return if code == "FORBIDDEN" { Ok(()) } else { wrong(&item, "it may no longer be read") };
+        }
+        for happened in expected(self.reader, &stage.model, &inside) {
+            let item = self.hear(ONE).await;
+            shown(&happened, &item, &stage.model)?;
+        }
+        if stage.model.objects[&key].is_gone {
+            let item = self.hear(ONE).await;
+            self.channel = None;
+            return if item["type"] == "complete" { Ok(()) } else { wrong(&item, "it is gone") };
+        }
+        match self.one.front() {
+            Some(item) => wrong(item, "nothing more must come"),
+            None => Ok(()),
+        }
+    }
+
+    /// Follows a channel besides; what is not there for this reader is not found.
+    pub async fn follow(&mut self, stage: &Stage, channel: String) -> Result<(), String> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        if self.channel.is_some() {
+            return Ok(());
+        }
+        let variables = json!({"after": self.last, "channel": channel});
+        socket.subscribe(ONE, &query("events(channelId: $channel, after: $after)"), variables).await;
+        let key = (Kind::Channel, channel.clone());
+        let is_there = !stage.model.objects[&key].is_gone && stage.model.sees(self.reader, &key);
+        if !is_there {
+            let item = self.hear(ONE).await;
+            let code = &item["payload"][0]["extensions"]["code"];
+            let wrong = || format!("channel {channel} is not there for {:?}, but got {item}", self.reader);
+            return if code == "NOT_FOUND" { Ok(()) } else { Err(wrong()) };
+        }
+        let inside = |happened: &&Happened| {
+            happened.event.cursor.seq > self.last.seq && happened.what.channel(&stage.model).as_ref() == Some(&channel)
+        };
+        let inside: Vec<&Happened> = stage.log.iter().filter(inside).collect();
+        for happened in expected(self.reader, &stage.model, &inside) {
+            let item = self.hear(ONE).await;
+            shown(&happened, &item, &stage.model)?;
+        }
+        live(self.hear(ONE).await)?;
+        self.channel = Some(channel);
+        Ok(())
+    }
+
+    /// The next frame of one of the subscriptions.
+    async fn hear(&mut self, id: &str) -> Value {
+        loop {
+            let waiting = if id == ALL { &mut self.all } else { &mut self.one };
+            if let Some(frame) = waiting.pop_front() {
+                return frame;
+            }
+            let frame = self.socket.as_mut().expect("a line").frame().await;
+            let waiting = if frame["id"] == ALL { &mut self.all } else { &mut self.one };
+            waiting.push_back(frame);
+        }
+    }
+
+    /// Whether it is this that came; then the client takes it over.
+    async fn check(&mut self, happened: &Happened, item: Value, stage: &Stage) -> Result<(), String> {
+        let value = shown(happened, &item, &stage.model).map_err(|wrong| format!("{:?}: {wrong}", self.reader))?;
+        self.last = happened.event.cursor;
+        if self.last.seq.0 <= self.queried {
+            return Ok(());
+        }
+        match &happened.what {
+            What::Access(..) => self.query(stage).await,
+            What::Changed(name, key) => {
+                let is_new = !self.state.contains_key(key);
+                fold(&mut self.state, key, value, &stage.model);
+                // It was private until now: what is in it has been there for long.
+                if *name == "ChannelUpdated" && is_new {
+                    self.query(stage).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn query(&mut self, stage: &Stage) {
+        let (things, cursor) = audit::query(stage, self.session.as_ref()).await;
+        (self.state, self.queried) = (things, cursor.seq.0);
+    }
+
+    /// A channel that was made private is no more for those who are not in it: but nobody tells
+    /// them. So they would know it until they query again.
+    fn untold(&mut self, model: &Model) {
+        let hidden = |key: &Key| match model.channel_of(key) {
+            Some(channel) => !model.sees(self.reader, &(Kind::Channel, channel)),
+            None => false,
+        };
+        self.state.retain(|key, _| !hidden(key));
+    }
+
+    /// Whether the client knows what there is for it now.
+    fn told(&mut self, stage: &Stage) -> Result<(), String> {
+        self.untold(&stage.model);
+        let visible = stage.model.visible(self.reader);
+        if self.state == visible {
+            return Ok(());
+        }
+        Err(format!("{:?} knows {:?}, but there is {visible:?}", self.reader, self.state))
+    }
+}
+
+/// What of this the reader gets to see now, in order.
+pub fn expected(reader: Reader, model: &Model, happened: &[&Happened]) -> Vec<Happened> {
+    let seen = happened.iter().filter(|happened| happened.what.is_for(reader, model) && !happened.what.is_void(model));
+    seen.map(|happened| (*happened).clone()).collect()
+}
+
+/// Whether the item says what happened; answers what it shows.
+pub fn shown(happened: &Happened, item: &Value, model: &Model) -> Result<Option<String>, String> {
+    let wrong = || format!("{happened:?} must be shown, but got {item}");
+    let data = &item["payload"]["data"]["it"];
+    if position(item)? != happened.event.cursor || data["__typename"] != happened.what.name() {
+        return Err(wrong());
+    }
+    let What::Changed(_, key) = &happened.what else { return Ok(None) };
+    let field = format!("{:?}", key.0).to_lowercase();
+    let object = &data[&field];
+    if object.is_null() {
+        return if data[format!("{field}Id")] == json!(key.1) { Ok(None) } else { Err(wrong()) };
+    }
+    let text = text(&object["text"]);
+    if object["id"] != json!(key.1) || text != model.objects[key].text {
+        return Err(wrong());
+    }
+    Ok(Some(text))
+}
+
+/// What a client makes of an event.
+pub fn fold(state: &mut Things, key: &Key, value: Option<String>, model: &Model) {
+    match value {
+        Some(text) => drop(state.insert(key.clone(), text)),
+        None => state.retain(|other, _| !model.is_in(other, key)),
+    }
+}
+
+/// Everything that was missed has come.
+pub fn live(item: Value) -> Result<(), String> {
+    let data = &item["payload"]["data"]["it"];
+    if data["__typename"] == "Checkpoint" { Ok(()) } else { Err(format!("nothing more must come, but got {item}")) }
+}
+
+fn position(item: &Value) -> Result<Cursor, String> {
+    let cursor = item["payload"]["data"]["it"]["cursor"].as_str();
+    cursor.and_then(|cursor| cursor.parse().ok()).ok_or_else(|| format!("got {item}"))
+}
+
+pub fn query(field: &str) -> String {
+    let channel = if field.contains("$channel") { "$channel: ID!, " } else { "" };
+    format!("subscription ({channel}$after: Cursor) {{ it: {field} {{ {FIELDS} }} }}")
+}
