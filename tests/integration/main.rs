@@ -9,7 +9,6 @@ mod log;
 mod recipes;
 mod refusals;
 mod rights;
-mod rights;
 mod schema;
 mod scripts;
 mod slow_reader;
