@@ -253,9 +253,11 @@ impl Viewer {
     /// Whether the channel may be read.
     #[must_use]
     pub fn reads(&self, channel: ChannelId) -> bool {
-        if !self.access.is_private(channel) {
-            return self.is_welcome();
-        }
+        if self.access.is_private(channel) { self.belongs_to(channel) } else { self.is_welcome() }
+    }
+
+    /// Whether the channel may be read even when it is private.
+    fn belongs_to(&self, channel: ChannelId) -> bool {
         self.standing().is_ok_and(|standing| standing.rights.admin || standing.rights.channels.contains(&channel))
     }
 
@@ -265,7 +267,11 @@ impl Viewer {
         use EventKind as Kind;
         match event.kind {
             Kind::Genesis | Kind::SessionsEnded => false,
-            Kind::AccessChanged => event.user.is_some() && event.user == self.user_id() && self.is_welcome(),
+            Kind::AccessChanged => match event.user {
+                Some(user) => self.user_id() == Some(user) && self.is_welcome(),
+                // A channel became public or private: nothing changed for those who belong to it.
+                None => self.is_welcome() && !event.channel.is_some_and(|channel| self.belongs_to(channel)),
+            },
             Kind::TemplateAdded | Kind::TemplateDeleted => {
                 self.standing().is_ok_and(|standing| standing.rights.in_audience(&event.audience, event.owner))
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Board, Viewer, access_changed, text};
+use super::{Board, Viewer, access_changed, text, visibility_changed};
 use crate::error::{Error, Result};
 use crate::model::{Body, Channel, ChannelId, EventKind, Rights, UserId, Visibility};
 use crate::store::{Change, Tx, channels, users};
@@ -77,10 +77,14 @@ impl Board {
             if let Some(description) = &description {
                 channel.description.clone_from(description);
             }
-            channel.visibility = edit.visibility.unwrap_or(channel.visibility);
+            let before = channel.visibility;
+            channel.visibility = edit.visibility.unwrap_or(before);
             channel.cursor = tx.next_cursor();
             channels::update(tx.write(), &channel)?;
             record(tx, EventKind::ChannelUpdated, &channel, actor);
+            if channel.visibility != before {
+                visibility_changed(tx, channel.id, actor);
+            }
             Ok(channel)
         })
     }

@@ -33,7 +33,7 @@ pub use upkeep::Retention;
 use crate::auth::{Attempts, Budget, Passwords, Tokens};
 use crate::error::{Error, Result};
 use crate::hub::Hub;
-use crate::model::{Cursor, Seq, UserId};
+use crate::model::{Body, ChannelId, Cursor, EventKind, Seq, UserId};
 use crate::store::{Change, Store, Tx};
 
 /// How long the answer to a change of rights waits until this instance serves its readers by them.
@@ -160,8 +160,13 @@ fn unchanged(now: Cursor, expected: Option<Cursor>) -> Result<()> {
 }
 
 /// Tells one user's readers that what they may see has changed.
-fn access_changed(tx: &mut Tx<'_>, user: UserId, channel: Option<crate::model::ChannelId>, actor: Option<UserId>) {
-    let change = Change::new(crate::model::EventKind::AccessChanged, user.0, actor).for_user(user);
+fn access_changed(tx: &mut Tx<'_>, user: UserId, channel: Option<ChannelId>, actor: Option<UserId>) {
+    let change = Change::new(EventKind::AccessChanged, user.0, actor).for_user(user);
     let change = channel.into_iter().fold(change, Change::in_channel);
-    tx.record(change, crate::model::Body::None);
+    tx.record(change, Body::None);
+}
+
+/// Tells everybody to whom it makes a difference that a channel became public or private.
+fn visibility_changed(tx: &mut Tx<'_>, channel: ChannelId, actor: UserId) {
+    tx.record(Change::new(EventKind::AccessChanged, channel.0, Some(actor)).in_channel(channel), Body::None);
 }

@@ -72,7 +72,8 @@ kinds! {
     TemplateAdded = 10,
     /// A template was deleted.
     TemplateDeleted = 11,
-    /// What one user may see changed: a membership, a role, an organization or a location.
+    /// What one user may see changed: a membership, a role, an organization or a location. Of no one
+    /// user: a channel became public or private, for all who do not belong to it.
     AccessChanged = 12,
     /// Every session of one user ended: disabled, logged out everywhere, password changed.
     SessionsEnded = 13,

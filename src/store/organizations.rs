@@ -76,13 +76,14 @@ pub fn location_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<Loc
     Ok(ids.into_iter().map(LocationId).collect())
 }
 
-/// Everybody who belongs to the organization.
+/// Everybody who belongs to the organization, in one order everywhere: what is recorded for each
+/// of them is, too.
 ///
 /// # Errors
 /// Those of the database.
 pub fn user_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<UserId>> {
-    let ids: Vec<i64> =
-        users::table.filter(users::organization_id.eq(organization.0)).select(users::id).load(db).map_err(fault)?;
+    let there = users::table.filter(users::organization_id.eq(organization.0));
+    let ids: Vec<i64> = there.order(users::id).select(users::id).load(db).map_err(fault)?;
     Ok(ids.into_iter().map(UserId).collect())
 }
 

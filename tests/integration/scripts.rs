@@ -150,9 +150,11 @@ pub fn prove<S: Strategy>(
         ..default
     };
     let lane = || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(|error| error.to_string())?;
-        let try_one = |case| runtime.block_on(play(case)).map_err(TestCaseError::fail);
+        let try_one = |case| {
+            // Its own, so that nothing is left of a case that goes wrong, and may be tried a hundred times.
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(play(case)).map_err(TestCaseError::fail)
+        };
         TestRunner::new(config.clone()).run(&strategy(), try_one).map_err(|failure| match failure {
             TestError::Fail(reason, case) => format!("{reason}\n{case:?}"),
             TestError::Abort(reason) => reason.to_string(),

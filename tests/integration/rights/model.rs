@@ -68,15 +68,21 @@ impl Model {
     /// Whether the object is, or was, there for the reader.
     pub fn sees(&self, reader: Reader, key: &Key) -> bool {
         match &self.objects[key].rule {
-            Rule::Channel { is_private, members } => {
-                !is_private || reader.is_some_and(|user| self.users[user].is_admin || members.contains(&user))
-            }
+            Rule::Channel { is_private, .. } => !is_private || self.belongs_to(reader, &key.1),
             Rule::Message { channel, author, locations } => {
                 self.sees(reader, &(Kind::Channel, channel.clone())) && self.is_addressed(reader, *author, locations)
             }
             Rule::Comment { message, .. } => self.sees(reader, &(Kind::Message, message.clone())),
             Rule::Template { author, locations } => reader.is_some() && self.is_addressed(reader, *author, locations),
         }
+    }
+
+    /// Whether the reader would see the channel if it were private.
+    pub fn belongs_to(&self, reader: Reader, channel: &str) -> bool {
+        let Rule::Channel { members, .. } = &self.objects[&(Kind::Channel, channel.to_owned())].rule else {
+            unreachable!("a channel has the rule of one")
+        };
+        reader.is_some_and(|user| self.users[user].is_admin || members.contains(&user))
     }
 
     fn is_addressed(&self, reader: Reader, author: usize, locations: &[usize]) -> bool {

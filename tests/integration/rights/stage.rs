@@ -38,6 +38,8 @@ pub enum What {
     Changed(&'static str, Key),
     /// The rights of a user, because of a channel or not.
     Access(usize, Option<String>),
+    /// The rights of all who are not in a channel.
+    Visibility(String),
 }
 
 impl What {
@@ -45,7 +47,7 @@ impl What {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Changed(name, _) => name,
-            Self::Access(..) => "AccessChanged",
+            Self::Access(..) | Self::Visibility(_) => "AccessChanged",
         }
     }
 
@@ -54,6 +56,7 @@ impl What {
         match self {
             Self::Changed(_, key) => model.sees(reader, key),
             Self::Access(user, _) => reader == Some(*user),
+            Self::Visibility(channel) => !model.belongs_to(reader, channel),
         }
     }
 
@@ -67,6 +70,7 @@ impl What {
         match self {
             Self::Changed(_, key) => model.channel_of(key),
             Self::Access(_, channel) => channel.clone(),
+            Self::Visibility(channel) => Some(channel.clone()),
         }
     }
 }
@@ -185,7 +189,9 @@ impl Stage {
     fn what(&self, event: &Event) -> Result<What, String> {
         let name = event.kind.name();
         if name == "AccessChanged" {
-            let id = event.user.ok_or("nobody's rights")?.to_string();
+            let Some(id) = event.user.map(|id| id.to_string()) else {
+                return Ok(What::Visibility(event.channel.ok_or("nobody's rights")?.to_string()));
+            };
             let user = self.model.users.iter().position(|user| user.id == id).ok_or("a stranger's rights")?;
             return Ok(What::Access(user, event.channel.map(|channel| channel.to_string())));
         }
@@ -208,8 +214,9 @@ impl Stage {
                 let input = json!({"id": key.1, "visibility": if private { "PRIVATE" } else { "PUBLIC" }});
                 self.must("updateChannel", "id", input).await?;
                 let Rule::Channel { is_private, .. } = self.rule(&key) else { return Err("no channel".into()) };
-                *is_private = private;
-                Ok(vec![What::Changed("ChannelUpdated", key)])
+                let changed = std::mem::replace(is_private, private) != private;
+                let visibility = changed.then(|| What::Visibility(key.1.clone()));
+                Ok([What::Changed("ChannelUpdated", key)].into_iter().chain(visibility).collect())
             }
             Step::Join { channel, user } => self.admit("addMember", channel, user, BTreeSet::insert).await,
             Step::Leave { channel, user } => {

@@ -84,7 +84,6 @@ impl Viewer {
 
     /// What just happened, of which everything comes at once that may be seen after it.
     pub async fn see(&mut self, stage: &Stage, happened: &[Happened]) -> Result<(), String> {
-        self.untold(&stage.model);
         if self.socket.is_none() {
             return Ok(());
         }
@@ -179,15 +178,8 @@ impl Viewer {
             return Ok(());
         }
         match &happened.what {
-            What::Access(..) => self.query(stage).await,
-            What::Changed(name, key) => {
-                let is_new = !self.state.contains_key(key);
-                fold(&mut self.state, key, value, &stage.model);
-                // It was private until now: what is in it has been there for long.
-                if *name == "ChannelUpdated" && is_new {
-                    self.query(stage).await;
-                }
-            }
+            What::Access(..) | What::Visibility(_) => self.query(stage).await,
+            What::Changed(_, key) => fold(&mut self.state, key, value, &stage.model),
         }
         Ok(())
     }
@@ -197,19 +189,8 @@ impl Viewer {
         (self.state, self.queried) = (things, cursor.seq.0);
     }
 
-    /// A channel that was made private is no more for those who are not in it: but nobody tells
-    /// them. So they would know it until they query again.
-    fn untold(&mut self, model: &Model) {
-        let hidden = |key: &Key| match model.channel_of(key) {
-            Some(channel) => !model.sees(self.reader, &(Kind::Channel, channel)),
-            None => false,
-        };
-        self.state.retain(|key, _| !hidden(key));
-    }
-
     /// Whether the client knows what there is for it now.
-    fn told(&mut self, stage: &Stage) -> Result<(), String> {
-        self.untold(&stage.model);
+    fn told(&self, stage: &Stage) -> Result<(), String> {
         let visible = stage.model.visible(self.reader);
         if self.state == visible {
             return Ok(());

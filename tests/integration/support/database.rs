@@ -73,7 +73,8 @@ impl Postgres {
         let mut server = unprivileged("postgres");
         server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", ""]);
         server.args(["-c", "max_connections=500", "-c", "fsync=off", "-c", "full_page_writes=off"]);
-        server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let log = std::fs::File::create(root.join("log")).expect("a file");
+        server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         std::thread::spawn(move || {
             let mut child = server.spawn().expect("postgres starts");
             drop(child.wait());
