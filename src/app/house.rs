@@ -28,7 +28,7 @@ impl House {
         let progress = Arc::new(Progress::default());
         let (notice, batches) = Notice::new(&progress);
         let store = open_store(config, notice).await?;
-        let failed = |error| format!("cannot read {}: {error}", config.database);
+        let failed = |error| format!("cannot read {}: {}", config.database, detail(error));
         let access = Arc::new(Access::load(&store).await.map_err(failed)?);
         let started = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches).await;
         let (hub, tail) = started.map_err(failed)?;
@@ -68,12 +68,16 @@ async fn open_store(config: &Config, notice: Notice) -> Result<Arc<Store>, Strin
     let options = Options { place, readers: u32::try_from(config.readers).unwrap_or(u32::MAX) };
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, notice));
     let opened = opening.await.map_err(|error| error.to_string())?;
-    // The operator reads this, not a client: the detail is what helps.
-    let store = opened.map_err(|error| match error {
-        Error::Internal(detail) => format!("cannot open {}: {detail}", config.database),
-        error => format!("cannot open {}: {error}", config.database),
-    })?;
+    let store = opened.map_err(|error| format!("cannot open {}: {}", config.database, detail(error)))?;
     Ok(Arc::new(store))
+}
+
+/// What is wrong, for the operator and not a client: the detail is what helps.
+fn detail(error: Error) -> String {
+    match error {
+        Error::Internal(detail) => detail,
+        error => error.to_string(),
+    }
 }
 
 fn rules(config: &Config) -> Rules {

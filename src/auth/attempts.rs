@@ -1,8 +1,8 @@
 //! How often somebody may try to sign in. Owns the count of attempts per address and username;
 //! must be asked *before* the password is looked at, so that parallel guesses are all counted.
 //!
-//! The count is this instance's own and does not survive a restart. Sharing it between instances
-//! comes with PostgreSQL; until then n instances allow n times as many attempts.
+//! This count is of one instance and in memory, so that a flood never reaches the database. What
+//! passes is counted once more there, by all instances together (`store::attempts`).
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -10,10 +10,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
+
 use super::recent::Recent;
 use crate::error::{Error, Result};
 
-const WINDOW: Duration = Duration::from_secs(60);
+/// The span in which attempts are counted.
+pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// Keys per generation: some 10 MB at worst with ten attempts each. To be forgotten early, a guesser
 /// must first send this many sign-ins of other names, which no password check can keep up with.
@@ -47,6 +51,21 @@ impl Attempts {
     /// [`Error::RateLimited`] with the time until the next attempt.
     pub fn check(&self, address: IpAddr, username: &str) -> Result<()> {
         self.check_at(address, username, Instant::now())
+    }
+
+    /// How many attempts one window may see; `None` means no limit.
+    #[must_use]
+    pub fn limit(&self) -> Option<usize> {
+        (self.per_minute > 0).then_some(self.per_minute)
+    }
+
+    /// Under what the attempts of one address and username are counted in the database: a hash, so
+    /// that no list of who signed in from where comes about.
+    #[must_use]
+    pub fn shared_key(address: IpAddr, username: &str) -> String {
+        let key = Sha256::new().chain_update(household(address).to_string()).chain_update([0]);
+        let digest = key.chain_update(username.trim().to_lowercase()).finalize();
+        base64::engine::general_purpose::STANDARD_NO_PAD.encode(digest)
     }
 
     fn check_at(&self, address: IpAddr, username: &str, now: Instant) -> Result<()> {

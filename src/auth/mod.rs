@@ -10,7 +10,7 @@ mod passwords;
 mod recent;
 mod tokens;
 
-pub use attempts::Attempts;
+pub use attempts::{Attempts, WINDOW};
 pub use budget::Budget;
 pub use passwords::{Passwords, generate_password, hash_blocking};
 pub use tokens::{Claims, IssuedToken, Tokens, make_secret};

@@ -1,11 +1,13 @@
 //! Accounts and sessions: registering, signing in, and ending sessions.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Board, Viewer, text};
+use crate::auth::{Attempts, WINDOW};
 use crate::error::{Error, Result};
 use crate::model::{Body, EventKind, Role, Timestamp, User, UserId, Window};
-use crate::store::{Change, Tx, users};
+use crate::store::{Change, Tx, attempts, users};
 
 /// The shortest password, in characters.
 const MIN_PASSWORD: usize = 8;
@@ -82,7 +84,7 @@ impl Board {
     /// # Errors
     /// `UNAUTHENTICATED`, `RATE_LIMITED`.
     pub async fn login(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
-        self.keepers.attempts.check(from, username)?;
+        self.count_attempt(from, username).await?;
         let wanted = username.trim().to_lowercase();
         let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &wanted)).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
@@ -91,6 +93,24 @@ impl Board {
             Some(user) => self.open(user),
             None => Err(Error::Unauthenticated("the username or the password is wrong".into())),
         }
+    }
+
+    /// Counts an attempt to sign in, before the password is looked at: here first, so that a flood does
+    /// not reach the database, then with all instances together.
+    async fn count_attempt(&self, from: IpAddr, username: &str) -> Result<()> {
+        self.keepers.attempts.check(from, username)?;
+        let Some(limit) = self.keepers.attempts.limit() else { return Ok(()) };
+        let key = Attempts::shared_key(from, username);
+        self.write_async(move |tx| {
+            let now = tx.now();
+            let (count, first) = attempts::since(tx.read(), &key, now.before(WINDOW))?;
+            if usize::try_from(count).is_ok_and(|count| count < limit) {
+                return attempts::add(tx.write(), &key, now);
+            }
+            let waited = first.map_or(Duration::ZERO, |first| first.until(now));
+            Err(Error::RateLimited { retry_after: WINDOW.saturating_sub(waited) })
+        })
+        .await
     }
 
     /// Whose token this is, and when the session ends.
@@ -148,7 +168,7 @@ impl Board {
         new: String,
     ) -> Result<Session> {
         let user = viewer.standing()?.user.clone();
-        self.keepers.attempts.check(from, &user.username)?;
+        self.count_attempt(from, &user.username).await?;
         checked_password("new", &new)?;
         let name = user.username.clone();
         let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &name)).await?;

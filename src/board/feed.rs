@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -26,6 +27,9 @@ pub struct Selection {
     /// Not what the viewer did.
     pub exclude_own: bool,
 }
+
+/// How long a feed waits at most before it reads the log again that it could not read.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The kinds after which a bound subscription may have to end, wanted or not.
 const BINDING: KindSet =
@@ -160,7 +164,7 @@ impl Feed {
                             return Poll::Ready(item);
                         }
                     }
-                    Poll::Ready(Next::Lagged) => self.source = self.read(),
+                    Poll::Ready(Next::Lagged) => self.source = self.read(Duration::ZERO),
                     Poll::Pending if *announced => return Poll::Pending,
                     Poll::Pending => {
                         *announced = true;
@@ -169,15 +173,19 @@ impl Feed {
                     }
                 },
                 Source::Reading(reading) => match ready!(reading.as_mut().poll(context)) {
-                    Ok((receiver, LogPage { events, end, head })) => {
+                    Ok((receiver, LogPage { events, end, head, .. })) => {
                         let events = events.into_iter().map(|logged: LoggedEvent| Arc::new(LiveEvent::new(logged)));
                         self.source = Source::Page { receiver, events: events.collect(), end, read_at: head.seq };
+                    }
+                    // The database is away, or everybody wants to read at once: the log will still be there.
+                    Err(Error::Unavailable(_)) => {
+                        self.source = self.read(PAUSE.mul_f64(rand::random_range(0.5..1.0)));
                     }
                     Err(error) => return self.end(Some(error)),
                 },
                 Source::Page { events, read_at, .. } if !events.is_empty() && self.hub.rewritten_since(*read_at) => {
                     // Something may have been edited or deleted since: its text must not be shown.
-                    self.source = self.read();
+                    self.source = self.read(Duration::ZERO);
                 }
                 Source::Page { events, end, .. } => match events.pop_front() {
                     Some(event) => {
@@ -220,10 +228,13 @@ impl Feed {
         }
     }
 
-    fn read(&self) -> Source {
+    fn read(&self, pause: Duration) -> Source {
         let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
         let (selection, position) = (self.selection, self.position);
         Source::Reading(Box::pin(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             let kinds = selection.watched();
             let (receiver, head) = hub.subscribe(selection.topic, kinds).await?;
             // Not further than the hub: the rights are those of its head, and must not be older than

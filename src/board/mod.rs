@@ -39,6 +39,9 @@ use crate::store::{Change, Store, Tx};
 /// How long the answer to a change of rights waits until this instance serves its readers by them.
 const SERVED: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// How long the database may take to say that it is there.
+const REACH: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The rules of one installation.
 #[derive(Debug, Clone)]
 pub struct Rules {
@@ -119,7 +122,9 @@ impl Board {
     /// # Errors
     /// `UNAVAILABLE` if it does not.
     pub async fn reach_database(&self) -> Result<()> {
-        self.store.read(|snapshot| crate::store::log::head(snapshot.db())).await.map(drop)
+        let asking = self.store.read(|snapshot| crate::store::log::head(snapshot.db()));
+        let answer = tokio::time::timeout(REACH, asking).await;
+        answer.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into()))).map(drop)
     }
 
     /// Who may do something at all now: a signed-in user within the limit of mutations.

@@ -15,6 +15,8 @@ use crate::store::{Batch, LogPage, Store, Watch, log};
 
 /// The safety net: how often the log is looked at even if nobody said that it moved.
 const POLL: Duration = Duration::from_secs(1);
+/// How long the tail waits before it reads again what it could not read.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How many of the writer's batches may wait for the tail.
 const BATCHES: usize = 64;
 
@@ -98,19 +100,29 @@ impl Tail {
     }
 
     async fn follow(mut self) {
+        let mut is_behind = false;
         loop {
-            let moved = tokio::select! {
-                batch = self.batches.recv() => match batch {
-                    Some(batch) => self.take(batch).await,
-                    None => return,
-                },
-                () = self.watch.changed() => self.catch_up().await,
-                () = tokio::time::sleep(POLL) => self.catch_up().await,
+            let moved = if is_behind {
+                tokio::time::sleep(PAUSE).await;
+                self.catch_up().await
+            } else {
+                tokio::select! {
+                    batch = self.batches.recv() => match batch {
+                        Some(batch) => self.take(batch).await,
+                        None => return,
+                    },
+                    // What is not above our position was said by this instance, or is known already.
+                    head = self.watch.changed() => match head > self.position.seq {
+                        true => self.catch_up().await,
+                        false => Ok(()),
+                    },
+                    () = tokio::time::sleep(POLL) => self.catch_up().await,
+                }
             };
-            if let Err(error) = moved {
-                tracing::warn!(%error, "the log cannot be read; trying again");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            if let (Err(error), false) = (&moved, is_behind) {
+                tracing::warn!(%error, "the log cannot be read; trying again until it can");
             }
+            is_behind = moved.is_err();
         }
     }
 
@@ -118,6 +130,7 @@ impl Tail {
     async fn take(&mut self, batch: Batch) -> Result<()> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
         let (first, last) = (first.event.cursor, last.event.cursor);
+        self.watch.say(last.seq);
         if first.seq == self.position.seq.next() {
             self.advance(batch, last).await
         } else if last.seq > self.position.seq {
@@ -138,7 +151,13 @@ impl Tail {
                 .await;
             match page {
                 Ok(LogPage { end, .. }) if end == position => return Ok(()),
-                Ok(LogPage { events, end, .. }) => self.advance(events, end).await?,
+                Ok(LogPage { events, end, has_unknown, .. }) => {
+                    if has_unknown {
+                        // A newer version wrote them during an update: rights may be part of it.
+                        self.access.reload(&self.store).await?;
+                    }
+                    self.advance(events, end).await?;
+                }
                 Err(Error::CursorExpired { .. }) => return self.start_over().await,
                 Err(error) => return Err(error),
             }

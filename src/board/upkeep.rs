@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::Board;
+use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Cursor, Event, Seq, Timestamp};
-use crate::store::log;
+use crate::store::{attempts, log};
 
 /// How many events one step forgets: a writer's batch must stay short.
 const STEP: i64 = 1_000;
@@ -37,12 +38,16 @@ impl Board {
         log::read(snapshot.db(), after)
     }
 
-    /// Prunes from time to time, until aborted.
+    /// Prunes from time to time, until aborted. Of several instances one does it each time.
     pub async fn keep_pruning(self: std::sync::Arc<Self>, retention: Retention) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let board = std::sync::Arc::clone(&self);
-            let pruned = tokio::task::spawn_blocking(move || board.prune(retention)).await;
+            let pruned = tokio::task::spawn_blocking(move || match board.is_my_turn()? {
+                true => board.prune(retention),
+                false => Ok(0),
+            });
+            let pruned = pruned.await;
             match pruned {
                 Ok(Ok(0)) => {}
                 Ok(Ok(events)) => tracing::info!(events, "pruned the log"),
@@ -50,6 +55,18 @@ impl Board {
                 Err(error) => tracing::error!(%error, "pruning failed"),
             }
         }
+    }
+
+    /// Whether nobody has pruned of late; then it is for this instance to do.
+    fn is_my_turn(&self) -> Result<bool> {
+        self.store.write(|tx| {
+            let now = tx.now();
+            let is_mine = log::claim_pruning(tx.write(), now, now.before(INTERVAL / 2))?;
+            if is_mine {
+                attempts::forget(tx.write(), now.before(WINDOW))?;
+            }
+            Ok(is_mine)
+        })
     }
 
     /// Forgets all that need not be kept; answers how many events that were. Blocks.

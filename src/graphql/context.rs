@@ -85,6 +85,7 @@ pub struct Ctx {
     may_block: bool,
     snapshot: Mutex<Option<Snapshot>>,
     used_database: AtomicBool,
+    unavailable: AtomicBool,
     personal: AtomicBool,
     /// Users by id.
     pub users: Loader<UserId, Arc<User>>,
@@ -115,6 +116,7 @@ impl Ctx {
             may_block,
             snapshot: Mutex::new(None),
             used_database: AtomicBool::new(false),
+            unavailable: AtomicBool::new(false),
             personal: AtomicBool::new(false),
             users: Loader::default(),
             channels: Loader::default(),
@@ -197,11 +199,20 @@ impl Ctx {
             return Err(Error::internal("this rendering needs the database"));
         }
         let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = match &mut *snapshot {
-            Some(snapshot) => snapshot,
-            none => none.insert(self.board.store().snapshot()?),
+        let done = match &mut *snapshot {
+            Some(snapshot) => read(snapshot.db()),
+            none => self.board.store().snapshot().and_then(|snapshot| read(none.insert(snapshot).db())),
         };
-        read(snapshot.db())
+        if matches!(done, Err(Error::Unavailable(_))) {
+            self.unavailable.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    /// Whether something could not be read that may well be there later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.unavailable.load(Ordering::Relaxed)
     }
 
     /// Something may have been written: what is read from now on must know of it.

@@ -187,6 +187,8 @@ pub(super) struct Rendered {
     pub is_personal: bool,
     /// It was read from the database.
     pub used_database: bool,
+    /// The database could not be reached, so it is not what it should be.
+    pub is_unavailable: bool,
 }
 
 pub(super) fn render(
@@ -202,7 +204,12 @@ pub(super) fn render(
         Some(Ok(body)) => body,
         Some(Err(_)) | None => Some(fault(&"rendering an item failed")),
     };
-    Rendered { body: body.map(Into::into), is_personal: ctx.is_personal(), used_database: ctx.used_database() }
+    Rendered {
+        body: body.map(Into::into),
+        is_personal: ctx.is_personal(),
+        used_database: ctx.used_database(),
+        is_unavailable: ctx.is_unavailable(),
+    }
 }
 
 async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<String> {

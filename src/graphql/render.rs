@@ -11,6 +11,7 @@ use futures_util::future::{BoxFuture, Shared};
 
 use super::context::Delivery;
 use super::engine::{Engine, Live, Rendered, render};
+use crate::board::Board;
 use crate::model::Seq;
 
 /// How many bytes of renderings are kept.
@@ -20,6 +21,8 @@ const ENTRY_BYTES: usize = 200;
 /// How long what was read from the database is good: until then an edit would be noticed, but
 /// not, say, a new display name.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long an item waits before it is rendered again because the database was away.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// What a rendering shows: the event and the state of its object, in a selection.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -147,31 +150,43 @@ impl Engine {
         Rendering::Waiting(async move { loading.await.body }.boxed())
     }
 
-    /// Renders on a thread that may block, whoever stops waiting for it.
+    /// Renders on a thread that may block, whoever stops waiting for it. An item is not lost because
+    /// the database is away for a while: it waits.
     fn load(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> BoxFuture<'static, Loaded> {
         let (board, live) = (Arc::clone(&self.board), Arc::clone(live));
-        let turns = Arc::clone(board.store().turns());
         let rendering = tokio::spawn(async move {
-            let turn = turns.acquire_owned().await;
-            let blocking = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                let subject = (&*live.prepared.operation, &live.prepared.variables, &live.caller);
-                let rendered = render(&board, subject, delivery, true);
-                if rendered.is_personal {
-                    live.prepared.operation.is_personal.store(true, Ordering::Relaxed);
+            loop {
+                let rendered = render_blocking(&board, &live, delivery.clone()).await;
+                match rendered {
+                    Some(Rendered { is_unavailable: true, .. }) => tokio::time::sleep(PAUSE).await,
+                    rendered => return rendered,
                 }
-                rendered
-            });
-            blocking.await
+            }
         });
         async move {
             match rendering.await {
-                Ok(Ok(Rendered { body, is_personal, .. })) => Loaded { body, is_personal },
-                Ok(Err(_)) | Err(_) => Loaded { body: None, is_personal: false },
+                Ok(Some(Rendered { body, is_personal, .. })) => Loaded { body, is_personal },
+                Ok(None) | Err(_) => Loaded { body: None, is_personal: false },
             }
         }
         .boxed()
     }
+}
+
+/// `None` if the server is stopping.
+async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Delivery) -> Option<Rendered> {
+    let turn = Arc::clone(board.store().turns()).acquire_owned().await;
+    let (board, live) = (Arc::clone(board), Arc::clone(live));
+    let rendering = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let subject = (&*live.prepared.operation, &live.prepared.variables, &live.caller);
+        let rendered = render(&board, subject, delivery, true);
+        if rendered.is_personal {
+            live.prepared.operation.is_personal.store(true, Ordering::Relaxed);
+        }
+        rendered
+    });
+    rendering.await.ok()
 }
 
 fn key(live: &Live, delivery: &Delivery) -> Key {

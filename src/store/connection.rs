@@ -2,12 +2,13 @@
 //! that knows both databases; the queries of the other files are written once.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::r2d2::{ManageConnection, R2D2Connection};
-use diesel::{Connection, PgConnection, SqliteConnection};
+use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 
 use crate::error::{Error, Result};
 
@@ -50,17 +51,51 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET lock_timeout = '2s'; \
     SET idle_in_transaction_session_timeout = '2s'; SET statement_timeout = '10s';";
 
+/// The oldest PostgreSQL that is served, as `server_version_num` counts: the oldest that its makers
+/// still mended when this was written.
+const POSTGRES_FLOOR: i32 = 14_00_00;
+
+/// What libpq is told unless the URL says otherwise: seconds until a server that does not answer is
+/// given up, and how a silent break of the network is noticed.
+const POSTGRES_PARAMETERS: [(&str, &str); 6] = [
+    ("connect_timeout", "3"),
+    ("keepalives_idle", "5"),
+    ("keepalives_interval", "2"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "5000"),
+    ("application_name", "tidings"),
+];
+
+/// For so long after a connection could not be made none is tried: those who wait are told at once.
+const BREATH: Duration = Duration::from_millis(250);
+
 /// Opens connections to one place and counts their statements.
 #[derive(Clone)]
 pub struct Connector {
     place: Place,
     statements: Arc<AtomicU64>,
+    /// When it last could not be reached, if that was after it last could.
+    away: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Connector {
     /// For this place.
     pub fn new(place: Place) -> Self {
-        Self { place, statements: Arc::default() }
+        Self { place, statements: Arc::default(), away: Arc::default() }
+    }
+
+    /// Where it leads.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether the database could not be reached when that was last tried.
+    pub fn is_away(&self) -> bool {
+        self.away_since().is_some()
+    }
+
+    fn away_since(&self) -> Option<Instant> {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For the same place, with a count of its own.
@@ -78,13 +113,24 @@ impl Connector {
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached.
     pub fn open(&self, purpose: Purpose) -> Result<Db> {
+        if self.away_since().is_some_and(|since| since.elapsed() < BREATH) {
+            return Err(away());
+        }
+        let opened = self.connect_for(purpose);
+        let now_away = opened.as_ref().err().map(|_| Instant::now());
+        let was_away = std::mem::replace(&mut *self.away.lock().unwrap_or_else(PoisonError::into_inner), now_away);
+        match (now_away, was_away) {
+            (Some(_), None) => tracing::warn!("the database cannot be reached"),
+            (None, Some(_)) => tracing::info!("the database can be reached again"),
+            _ => {}
+        }
+        opened
+    }
+
+    fn connect_for(&self, purpose: Purpose) -> Result<Db> {
         let mut db = match &self.place {
             Place::Sqlite(path) => Db::Sqlite(open_sqlite(path, purpose)?),
-            Place::Postgres(url) => {
-                let mut connection = PgConnection::establish(url).map_err(unreachable)?;
-                connection.batch_execute(POSTGRES_SETTINGS).map_err(fault)?;
-                Db::Postgres(connection)
-            }
+            Place::Postgres(url) => Db::Postgres(open_postgres(url)?),
         };
         let statements = Arc::clone(&self.statements);
         db.set_instrumentation(move |event: InstrumentationEvent<'_>| {
@@ -94,6 +140,50 @@ impl Connector {
         });
         Ok(db)
     }
+}
+
+fn open_postgres(url: &str) -> Result<PgConnection> {
+    let mut connection = PgConnection::establish(&with_parameters(url)).map_err(unreachable)?;
+    connection.batch_execute(POSTGRES_SETTINGS).map_err(unreachable)?;
+    Ok(connection)
+}
+
+/// The URL with those parameters that it does not have.
+fn with_parameters(url: &str) -> String {
+    let given = url.split_once('?').map_or("", |(_, given)| given);
+    let is_given = |name: &str| given.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let missing = POSTGRES_PARAMETERS.iter().filter(|(name, _)| !is_given(name));
+    missing.fold(url.to_owned(), |url, (name, value)| {
+        let joint = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{joint}{name}={value}")
+    })
+}
+
+/// Refuses a PostgreSQL that is too old.
+///
+/// # Errors
+/// Says which version is there, and which is needed.
+pub fn check_version(db: &mut Db) -> Result<()> {
+    let Db::Postgres(connection) = db else { return Ok(()) };
+    let version: String = diesel::sql_query("SHOW server_version_num")
+        .get_result::<ServerVersion>(connection)
+        .map_err(unreachable)?
+        .server_version_num;
+    is_new_enough(version.parse().unwrap_or(0))
+}
+
+#[derive(diesel::QueryableByName)]
+struct ServerVersion {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    server_version_num: String,
+}
+
+fn is_new_enough(version: i32) -> Result<()> {
+    if version >= POSTGRES_FLOOR {
+        return Ok(());
+    }
+    let (found, needed) = (version / 10_000, POSTGRES_FLOOR / 10_000);
+    Err(Error::Internal(format!("this is PostgreSQL {found}; tidings needs {needed} or newer")))
 }
 
 fn open_sqlite(path: &Path, purpose: Purpose) -> Result<SqliteConnection> {
@@ -106,46 +196,88 @@ fn open_sqlite(path: &Path, purpose: Purpose) -> Result<SqliteConnection> {
     Ok(connection)
 }
 
+/// A pooled connection. Diesel does not notice when a server goes away from a connection that runs
+/// no transaction of Diesel's own, so whoever sees it fail says so.
+pub struct Pooled {
+    pub db: Db,
+    pub is_broken: bool,
+}
+
 /// The pool's view of the connector: every pooled connection is for reading.
 impl ManageConnection for Connector {
-    type Connection = Db;
+    type Connection = Pooled;
     type Error = diesel::r2d2::Error;
 
-    fn connect(&self) -> Result<Db, Self::Error> {
-        self.open(Purpose::Reading).map_err(|error| {
+    fn connect(&self) -> Result<Pooled, Self::Error> {
+        let opened = self.open(Purpose::Reading).map_err(|error| {
             diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(error.to_string()))
-        })
+        })?;
+        Ok(Pooled { db: opened, is_broken: false })
     }
 
-    fn is_valid(&self, db: &mut Db) -> Result<(), Self::Error> {
-        db.ping().map_err(diesel::r2d2::Error::QueryError)
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Self::Error> {
+        pooled.db.ping().map_err(diesel::r2d2::Error::QueryError)
     }
 
-    fn has_broken(&self, db: &mut Db) -> bool {
-        std::thread::panicking() || db.is_broken()
+    fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        std::thread::panicking() || pooled.is_broken
     }
 }
 
 /// The database could not be reached.
 pub fn unreachable(error: impl std::fmt::Display) -> Error {
-    tracing::warn!(%error, "the database cannot be reached");
+    tracing::debug!(%error, "the database cannot be reached");
+    away()
+}
+
+/// What is said while the database cannot be reached.
+pub fn away() -> Error {
     Error::Unavailable("the database cannot be reached; try again".into())
 }
+
+/// What databases say of what may go well the next time. (Diesel does not show PostgreSQL's codes.)
+const PASSING: [&str; 6] = [
+    "database is locked",
+    "database or disk is full",
+    "disk I/O error",
+    "deadlock detected",
+    "lock timeout",
+    "statement timeout",
+];
 
 /// What a failed statement means for the caller.
 pub fn fault(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as Fault};
     match &error {
-        Fault::DatabaseError(Kind::ClosedConnection | Kind::SerializationFailure | Kind::UnableToSendCommand, _) => {
-            unreachable(error)
-        }
-        Fault::DatabaseError(_, information)
-            if ["database is locked", "database or disk is full", "disk I/O error"]
-                .iter()
-                .any(|known| information.message().contains(known)) =>
-        {
-            unreachable(error)
+        // A server that is read-only is the wrong one of two: somebody is about to change that.
+        Fault::DatabaseError(
+            Kind::ClosedConnection | Kind::SerializationFailure | Kind::UnableToSendCommand | Kind::ReadOnlyTransaction,
+            _,
+        ) => unreachable(error),
+        Fault::DatabaseError(_, information) if PASSING.iter().any(|known| information.message().contains(known)) => {
+            tracing::warn!(%error, "a statement failed for now");
+            away()
         }
         _ => Error::internal(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_wins_over_the_defaults() {
+        let url = with_parameters("postgres://me@db/tidings?connect_timeout=9&sslmode=require");
+        assert!(url.starts_with("postgres://me@db/tidings?connect_timeout=9&sslmode=require&keepalives_idle=5&"));
+        assert_eq!(url.matches("connect_timeout").count(), 1);
+        assert!(with_parameters("postgres://me@db/tidings").contains("/tidings?connect_timeout=3&"));
+    }
+
+    #[test]
+    fn an_old_server_is_refused_with_both_versions() {
+        assert_eq!(is_new_enough(14_00_11), Ok(()));
+        let refusal = is_new_enough(13_00_22).unwrap_err();
+        assert_eq!(refusal, Error::Internal("this is PostgreSQL 13; tidings needs 14 or newer".into()));
     }
 }

@@ -93,6 +93,8 @@ pub struct LogPage {
     pub end: Cursor,
     /// Where the log stood when the page was read.
     pub head: Cursor,
+    /// There were events that this version does not know.
+    pub has_unknown: bool,
 }
 
 /// Writes the row before the first event, if there is none.
@@ -133,15 +135,14 @@ pub(super) fn begin(db: &mut Db) -> Result<()> {
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn lock_head(db: &mut Db) -> Result<(Seq, Seq)> {
+pub(super) fn lock_head(db: &mut Db) -> QueryResult<(Seq, Seq)> {
     let heads = log_head::table.select((log_head::head, log_head::access_head));
     let locked: QueryResult<(i64, i64)> = match db {
         // BEGIN IMMEDIATE holds the lock already.
         Db::Sqlite(connection) => heads.first(connection),
         Db::Postgres(connection) => heads.for_update().first(connection),
     };
-    let (head, access_head) = locked.map_err(fault)?;
-    Ok((Seq(head), Seq(access_head)))
+    locked.map(|(head, access_head)| (Seq(head), Seq(access_head)))
 }
 
 /// Appends the events of a batch, which end at `head`.
@@ -205,8 +206,8 @@ pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
 /// # Errors
 /// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
 pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
-    let (events, end, head) = events(db, topic, kinds, after, up_to)?;
-    Ok(LogPage { events: with_bodies(db, events)?, end, head })
+    let Part { events, end, head, has_unknown } = part(db, topic, kinds, after, up_to)?;
+    Ok(LogPage { events: with_bodies(db, events)?, end, head, has_unknown })
 }
 
 /// Reads the log itself from behind a cursor: the events and where they end.
@@ -214,29 +215,33 @@ pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq
 /// # Errors
 /// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
 pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
-    let (events, end, _) = events(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
+    let Part { events, end, .. } = part(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
     Ok((events, end))
 }
 
-fn events(
-    db: &mut Db,
-    topic: Topic,
-    kinds: KindSet,
-    after: Cursor,
-    up_to: Seq,
-) -> Result<(Vec<Event>, Cursor, Cursor)> {
+/// A page without the objects.
+struct Part {
+    events: Vec<Event>,
+    end: Cursor,
+    head: Cursor,
+    has_unknown: bool,
+}
+
+fn part(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<Part> {
     check(db, after)?;
     let head = head(db)?;
     let reach = head.seq.min(up_to).min(Seq(after.seq.0 + REACH));
     if reach <= after.seq {
-        return Ok((Vec::new(), after, head));
+        return Ok(Part { events: Vec::new(), end: after, head, has_unknown: false });
     }
     let rows = rows(db, topic, kinds, after.seq, reach)?;
     let end = match rows.last() {
         Some(last) if i64::try_from(rows.len()) == Ok(ROWS) => last.cursor(),
         _ => at(db, reach)?.ok_or_else(|| Error::internal("the log has a gap"))?,
     };
-    Ok((rows.into_iter().filter_map(Row::event).collect(), end, head))
+    let count = rows.len();
+    let events: Vec<Event> = rows.into_iter().filter_map(Row::event).collect();
+    Ok(Part { has_unknown: events.len() < count, events, end, head })
 }
 
 fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Result<Vec<Row>> {
@@ -336,6 +341,16 @@ pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Resu
         .first(db)
         .map_err(fault)?;
     Ok(seq.map(Seq))
+}
+
+/// Notes that the log is being pruned, unless that has been noted since some time; whether it was done.
+///
+/// # Errors
+/// Those of the database.
+pub fn claim_pruning(db: &mut Db, now: Timestamp, unless_since: Timestamp) -> Result<bool> {
+    let old = log_head::table.filter(log_head::pruned_at.le(unless_since.0));
+    let claimed = diesel::update(old).set(log_head::pruned_at.eq(now.0)).execute(db).map_err(fault)?;
+    Ok(claimed == 1)
 }
 
 /// Forgets everything below the floor; the row at the floor stays, as the oldest usable cursor.

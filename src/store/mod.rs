@@ -2,10 +2,12 @@
 //! reads them in consistent snapshots and writes them through one writer. It decides nothing:
 //! who may do what is the business of `board`, which calls it.
 
+pub mod attempts;
 pub mod channels;
 pub mod comments;
 mod connection;
 pub mod idempotency;
+mod listen;
 pub mod log;
 pub mod messages;
 mod migrations;
@@ -15,6 +17,8 @@ mod paging;
 mod schema;
 mod snapshot;
 pub mod templates;
+mod tls;
+mod tx;
 pub mod users;
 mod visible;
 mod watch;
@@ -22,7 +26,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::r2d2::Pool;
 use tokio::sync::Semaphore;
@@ -30,8 +34,9 @@ use tokio::sync::Semaphore;
 pub use connection::{Db, Place};
 pub use log::LogPage;
 pub use snapshot::Snapshot;
+pub use tx::{Batch, Change, Tx};
 pub use watch::Watch;
-pub use writer::{Batch, Change, Tail, Tx};
+pub use writer::Tail;
 
 use crate::error::{Error, Result};
 use connection::{Connector, Purpose};
@@ -39,6 +44,12 @@ use writer::Writer;
 
 /// How long a read may wait for its turn before it is refused.
 const TURN: Duration = Duration::from_secs(5);
+
+/// How long a read waits for a connection while the database cannot be reached.
+const AWAY: Duration = Duration::from_millis(100);
+
+/// For how long a read goes on to the next connection when one turns out to be dead.
+const RENEWAL: Duration = Duration::from_secs(1);
 
 /// The open database of one instance.
 pub struct Store {
@@ -73,6 +84,7 @@ impl Store {
     pub fn open(options: &Options, tail: impl Tail) -> Result<Self> {
         let connector = Connector::new(options.place.clone());
         let mut first = connector.open(Purpose::Writing)?;
+        connection::check_version(&mut first)?;
         migrations::run(&mut first)?;
         log::begin(&mut first)?;
         let readers = Pool::builder()
@@ -116,7 +128,17 @@ impl Store {
     /// # Errors
     /// `UNAVAILABLE` if there is no free connection in time.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::open(self.readers.get().map_err(|_| busy())?)
+        // A connection may have died in the pool; so may all of them.
+        let since = Instant::now();
+        loop {
+            let patience = if self.connector.is_away() { AWAY } else { TURN };
+            let connection = self.readers.get_timeout(patience);
+            let connection = connection.map_err(|_| if self.connector.is_away() { connection::away() } else { busy() });
+            match Snapshot::open(connection?) {
+                Err(_) if since.elapsed() < RENEWAL => {}
+                opened => return opened,
+            }
+        }
     }
 
     /// Has the writer run a command and waits, on this thread, until it is on disk.

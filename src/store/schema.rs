@@ -75,6 +75,7 @@ diesel::table! {
         id -> BigInt,
         head -> BigInt,
         access_head -> BigInt,
+        pruned_at -> BigInt,
     }
 }
 
@@ -107,6 +108,14 @@ diesel::table! {
     organizations (id) {
         id -> BigInt,
         name -> Text,
+    }
+}
+
+diesel::table! {
+    sign_in_attempts (id) {
+        id -> BigInt,
+        key -> Text,
+        at -> BigInt,
     }
 }
 
@@ -174,6 +183,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     message_locations,
     messages,
     organizations,
+    sign_in_attempts,
     template_locations,
     templates,
     users,

@@ -3,7 +3,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::PooledConnection;
 
-use super::connection::{Connector, Db, fault};
+use super::connection::{Connector, Db, unreachable};
 use crate::error::Result;
 
 /// One read transaction on one pooled connection; ends when dropped. Belongs on a thread that
@@ -11,25 +11,31 @@ use crate::error::Result;
 pub struct Snapshot(PooledConnection<Connector>);
 
 impl Snapshot {
+    /// # Errors
+    /// `UNAVAILABLE` if the connection is dead; the pool will make another.
     pub(super) fn open(mut connection: PooledConnection<Connector>) -> Result<Self> {
-        let begin = match &*connection {
+        let begin = match &connection.db {
             Db::Sqlite(_) => "BEGIN DEFERRED",
             Db::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
-        connection.batch_execute(begin).map_err(fault)?;
+        if let Err(error) = connection.db.batch_execute(begin) {
+            connection.is_broken = true;
+            return Err(unreachable(error));
+        }
         Ok(Self(connection))
     }
 
     /// The connection to read from.
     pub fn db(&mut self) -> &mut Db {
-        &mut self.0
+        &mut self.0.db
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        if let Err(error) = self.0.batch_execute("ROLLBACK") {
+        if let Err(error) = self.0.db.batch_execute("ROLLBACK") {
             tracing::debug!(%error, "a snapshot did not end cleanly");
+            self.0.is_broken = true;
         }
     }
 }

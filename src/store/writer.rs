@@ -12,16 +12,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection;
-
-use super::connection::{Connector, Db, Purpose, fault};
-use super::log;
+use super::connection::{Connector, Db, Purpose};
+use super::tx::{Batch, Failure, Tx, is_committed};
 use crate::error::{Error, Result};
-use crate::model::{
-    Audience, Body, ChannelId, Cursor, Event, EventKind, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
-};
+use crate::model::Seq;
 
 /// How many commands may wait; more are refused at once.
 const QUEUE: usize = 4096;
@@ -30,152 +26,11 @@ const BATCH: usize = 256;
 /// How long a caller waits for its answer before it hears that the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long a batch waits for rights that are new enough, and how often.
-const RIGHTS_PATIENCE: Duration = Duration::from_secs(1);
-const RIGHTS_TRIES: usize = 5;
-
-/// The events of one committed transaction, in order and without a gap.
-pub type Batch = Vec<LoggedEvent>;
-
-/// A change to be recorded: an event that has no position yet.
-pub struct Change {
-    kind: EventKind,
-    object: i64,
-    actor: Option<UserId>,
-    channel: Option<ChannelId>,
-    message: Option<MessageId>,
-    user: Option<UserId>,
-    owner: Option<UserId>,
-    audience: Audience,
-    ticket: bool,
-}
-
-impl Change {
-    /// `actor` did this to `object`.
-    #[must_use]
-    pub fn new(kind: EventKind, object: i64, actor: Option<UserId>) -> Self {
-        Self {
-            kind,
-            object,
-            actor,
-            channel: None,
-            message: None,
-            user: None,
-            owner: None,
-            audience: Audience::default(),
-            ticket: false,
-        }
-    }
-
-    /// It happened in this channel.
-    #[must_use]
-    pub fn in_channel(mut self, channel: ChannelId) -> Self {
-        self.channel = Some(channel);
-        self
-    }
-
-    /// It happened to this message or one of its comments: they share its channel and audience.
-    #[must_use]
-    pub fn of_message(mut self, message: &crate::model::Message) -> Self {
-        self.channel = Some(message.channel_id);
-        self.message = Some(message.id);
-        self.ticket = message.ticket.is_some();
-        self.for_audience(&message.audience, message.author_id)
-    }
-
-    /// Only this audience, and the author, may see it.
-    #[must_use]
-    pub fn for_audience(mut self, audience: &Audience, author: UserId) -> Self {
-        self.audience = audience.clone();
-        self.owner = Some(author);
-        self
-    }
-
-    /// Only this user may see it.
-    #[must_use]
-    pub fn for_user(mut self, user: UserId) -> Self {
-        self.user = Some(user);
-        self
-    }
-
-    fn at(self, cursor: Cursor, now: Timestamp) -> Event {
-        let Self { kind, object, actor, channel, message, user, owner, audience, ticket } = self;
-        Event { cursor, kind, object, channel, message, user, owner, audience, actor, ticket, at: now }
-    }
-}
-
-/// The transaction a command runs in.
-pub struct Tx<'c> {
-    db: &'c mut Db,
-    tag: Tag,
-    head: Seq,
-    access_head: Seq,
-    now: Timestamp,
-    events: Batch,
-    wrote: bool,
-}
-
-impl Tx<'_> {
-    /// The connection, for reading.
-    pub fn read(&mut self) -> &mut Db {
-        self.db
-    }
-
-    /// The connection, for writing: from here on the command can no longer refuse.
-    pub fn write(&mut self) -> &mut Db {
-        self.wrote = true;
-        self.db
-    }
-
-    /// When this batch happens.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// The position that the next recorded event will have.
-    #[must_use]
-    pub fn next_cursor(&self) -> Cursor {
-        Cursor { seq: self.head.next(), tag: self.tag }
-    }
-
-    /// The position of the last event recorded so far.
-    #[must_use]
-    pub fn head(&self) -> Seq {
-        self.head
-    }
-
-    /// Records an event, together with what it shows.
-    pub fn record(&mut self, change: Change, body: Body) {
-        self.wrote = true;
-        let event = change.at(self.next_cursor(), self.now);
-        self.head = event.cursor.seq;
-        if event.kind.changes_access() {
-            self.access_head = self.head;
-        }
-        self.events.push(LoggedEvent { event, body });
-    }
-
-    fn commit(self) -> Result<Batch, Failure> {
-        let Self { db, head, access_head, events, .. } = self;
-        if !events.is_empty() {
-            log::append(db, head, access_head, &events).inspect_err(|_| roll_back(db)).map_err(Failure::Undone)?;
-        }
-        match db.batch_execute("COMMIT") {
-            Ok(()) => Ok(events),
-            Err(error) => {
-                roll_back(db);
-                Err(Failure::Unknown(fault(error)))
-            }
-        }
-    }
-}
-
-fn roll_back(db: &mut Db) {
-    if let Err(error) = db.batch_execute("ROLLBACK") {
-        tracing::debug!(%error, "nothing to roll back");
-    }
-}
+/// How often a batch is run again that lost its connection or waited in vain for a lock.
+const TRIES: usize = 3;
+/// How long the outcome of a failed COMMIT is looked for, and how often.
+const LOOK_UP: Duration = Duration::from_secs(6);
+const PAUSE: Duration = Duration::from_millis(100);
 
 type Command = Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>;
 
@@ -260,14 +115,6 @@ pub trait Tail: Send + 'static {
     fn has_rights_of(&mut self, seq: Seq, patience: Duration) -> bool;
 }
 
-/// Why a transaction did not come to its end.
-enum Failure {
-    /// Nothing of it was done.
-    Undone(Error),
-    /// It failed while it was committed: what was done is not known, and must not be done again.
-    Unknown(Error),
-}
-
 /// The writer's side of the desk.
 struct Desk<T> {
     connector: Connector,
@@ -287,6 +134,7 @@ impl<T: Tail> Desk<T> {
 
     /// Commits the batch in as few transactions as can be; if one fails, each command alone.
     fn serve(&mut self, mut batch: Vec<Job>) {
+        let mut tries = 0;
         while !batch.is_empty() {
             match self.attempt(&mut batch) {
                 Ok(outcomes) => {
@@ -294,22 +142,17 @@ impl<T: Tail> Desk<T> {
                     answer(batch, outcomes);
                     batch = rest;
                 }
-                Err(Failure::Unknown(error)) => {
-                    tracing::warn!(%error, commands = batch.len(), "a commit failed");
-                    self.db = None;
-                    let unknown = || Err(Error::Unavailable("the outcome is unknown; try again".into()));
-                    let outcomes = batch.iter().map(|_| unknown()).collect();
-                    return answer(batch, outcomes);
+                Err(Failure::Lost(error)) if tries < TRIES && self.reconnect() => {
+                    tries += 1;
+                    tracing::debug!(%error, commands = batch.len(), "a batch is run again");
                 }
-                Err(Failure::Undone(error)) if batch.len() == 1 => {
-                    if matches!(error, Error::Unavailable(_)) {
-                        self.db = None;
-                    }
-                    return answer(batch, vec![Err(error)]);
-                }
-                Err(Failure::Undone(error)) => {
+                Err(Failure::Undone(error)) if batch.len() > 1 => {
                     tracing::debug!(%error, commands = batch.len(), "a batch is run again, command by command");
                     return batch.into_iter().for_each(|job| self.serve(vec![job]));
+                }
+                Err(Failure::Undone(error) | Failure::Lost(error) | Failure::Unknown(error, _)) => {
+                    let outcomes = batch.iter().map(|_| Err(error.clone())).collect();
+                    return answer(batch, outcomes);
                 }
             }
         }
@@ -319,54 +162,59 @@ impl<T: Tail> Desk<T> {
     fn attempt(&mut self, batch: &mut [Job]) -> Result<Vec<Result<()>>, Failure> {
         let db = match &mut self.db {
             Some(db) => db,
-            none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Undone)?),
+            none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Lost)?),
         };
-        let mut tx = begin(db, &mut self.tail).map_err(Failure::Undone)?;
-        let access_head = tx.access_head;
+        let mut tx = Tx::begin(db, &mut self.tail)?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
             match run(job, &mut tx) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
-                    roll_back(tx.db);
-                    return Err(Failure::Undone(error));
+                    tx.roll_back();
+                    return Err(Failure::before(error));
                 }
             }
-            if tx.access_head > access_head {
+            if tx.changed_rights() {
                 break;
             }
         }
-        let events = tx.commit()?;
+        let events = match tx.commit() {
+            Err(Failure::Unknown(error, events)) => self.look_up(error, events)?,
+            committed => committed?,
+        };
         if !events.is_empty() {
             self.tail.committed(events);
         }
         Ok(outcomes)
     }
-}
 
-/// Begins a transaction in which the rights in memory are new enough to decide by. They are waited
-/// for outside of it: nobody else must wait for that.
-fn begin<'c>(db: &'c mut Db, tail: &mut impl Tail) -> Result<Tx<'c>> {
-    for _ in 0..RIGHTS_TRIES {
-        let (head, access_head) = lock(db)?;
-        if tail.has_rights_of(access_head, Duration::ZERO) {
-            let (tag, now) = (Tag(rand::random()), Timestamp::now());
-            return Ok(Tx { db, tag, head, access_head, now, events: Vec::new(), wrote: false });
+    /// Whether a batch was committed whose COMMIT failed: its events if it was.
+    fn look_up(&mut self, error: Error, events: Batch) -> Result<Batch, Failure> {
+        tracing::warn!(%error, events = events.len(), "a commit failed: looking up what became of it");
+        let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
+        // What recorded no event left no trace to look for.
+        let Some(last) = events.last().map(|logged| logged.event.cursor) else {
+            self.db = None;
+            return Err(Failure::Unknown(unknown(), events));
+        };
+        let since = Instant::now();
+        while since.elapsed() < LOOK_UP {
+            let found = if self.reconnect() { self.db.as_mut().map(|db| is_committed(db, last)) } else { None };
+            match found {
+                Some(Ok(true)) => return Ok(events),
+                Some(Ok(false)) => return Err(Failure::Lost(error)),
+                Some(Err(_)) | None => std::thread::sleep(PAUSE),
+            }
         }
-        roll_back(db);
-        tail.has_rights_of(access_head, RIGHTS_PATIENCE);
+        Err(Failure::Unknown(unknown(), events))
     }
-    Err(Error::Unavailable("this instance is behind; try again".into()))
-}
 
-/// Begins a transaction that holds the head of the log: where it stands, and where rights last changed.
-fn lock(db: &mut Db) -> Result<(Seq, Seq)> {
-    let begin = match db {
-        Db::Sqlite(_) => "BEGIN IMMEDIATE",
-        Db::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
-    };
-    db.batch_execute(begin).map_err(fault)?;
-    log::lock_head(db).inspect_err(|_| roll_back(db))
+    /// Makes the connection anew; whether that worked.
+    fn reconnect(&mut self) -> bool {
+        self.db = None;
+        self.db = self.connector.open(Purpose::Writing).ok();
+        self.db.is_some()
+    }
 }
 
 /// The inner result is the command's answer; the outer error spoils the transaction.

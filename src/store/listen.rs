@@ -1,0 +1,168 @@
+//! How instances on one PostgreSQL wake each other: each listens on a connection of its own and says
+//! there how far it has brought the log. A lost word costs nothing but time, for the tail looks by
+//! itself, too; a lost connection is made anew, and then the log is looked at.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{AsyncMessage, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::tls::{self, Trust};
+use super::watch::EVERYTHING;
+use crate::error::Error;
+use crate::model::Seq;
+
+/// The channel of the database on which positions are said.
+const CHANNEL: &str = "tidings";
+/// How long is waited before the connection is made anew, at first and at most; half of it at random.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// What libpq is told for the other connections (`connection.rs`).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::from_secs(2), 3);
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Which parameters of a libpq URL mean the same here; the others are about what is set above.
+const SHARED: [&str; 12] = [
+    "user",
+    "password",
+    "dbname",
+    "options",
+    "host",
+    "hostaddr",
+    "port",
+    "connect_timeout",
+    "target_session_attrs",
+    "channel_binding",
+    "load_balance_hosts",
+    "sslnegotiation",
+];
+
+/// Where and how to listen.
+pub struct Ear {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+impl Ear {
+    /// For the database of a libpq URL.
+    ///
+    /// # Errors
+    /// If the URL cannot be understood.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let pairs = || parameters.split('&').filter_map(|pair| pair.split_once('='));
+        let shared: Vec<String> =
+            pairs().filter(|(name, _)| SHARED.contains(name)).map(|(name, value)| format!("{name}={value}")).collect();
+        let unusable = Error::Internal;
+        // What it says on errors does not repeat the URL.
+        let config = format!("{place}?{}", shared.join("&")).parse::<Config>();
+        let mut config = config.map_err(|error| unusable(error.to_string()))?;
+        let decoded = form_urlencoded::parse(parameters.as_bytes());
+        let authorities = decoded.filter(|(name, _)| name == "sslrootcert").map(|(_, file)| file.into_owned()).last();
+        let mode = pairs().filter(|(name, _)| *name == "sslmode").map(|(_, mode)| mode).next_back().unwrap_or("prefer");
+        let (mode, trust) = encryption(mode, authorities.is_some()).map_err(unusable)?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        let (idle, interval, retries) = KEEPALIVE;
+        config.ssl_mode(mode).application_name("tidings listener").tcp_user_timeout(USER_TIMEOUT);
+        config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
+        let tls = tls::client(trust, authorities.as_deref()).map_err(unusable)?;
+        Ok(Self { config, tls: MakeRustlsConnect::new(tls) })
+    }
+
+    /// Listens until aborted, or until nobody has anything to say any more: what others say goes to
+    /// `heard`, what is put into `own` is said.
+    pub async fn listen(self, heard: watch::Sender<Seq>, mut own: watch::Receiver<Seq>) {
+        let mut pause = PAUSE;
+        while let Err(lost) = self.session(&heard, &mut own, &mut pause).await {
+            tracing::warn!(%lost, "not listening: what other instances change is seen within a second");
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One connection's life.
+    async fn session(
+        &self,
+        heard: &watch::Sender<Seq>,
+        own: &mut watch::Receiver<Seq>,
+        pause: &mut Duration,
+    ) -> Result<(), tokio_postgres::Error> {
+        let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let hearing = async {
+            let mut highest = Seq(-1);
+            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notification(said) = message?
+                    && let Ok(head) = said.payload().parse().map(Seq)
+                    && head > highest
+                {
+                    highest = head;
+                    heard.send_replace(head);
+                }
+            }
+            Ok(())
+        };
+        let talking = async {
+            // A word need not survive a crash, so nothing waits for the disk.
+            client.batch_execute(&format!("SET synchronous_commit = off; LISTEN {CHANNEL}")).await?;
+            *pause = PAUSE;
+            // Only now nothing is missed: what happened before is in the log.
+            heard.send_replace(EVERYTHING);
+            while own.changed().await.is_ok() {
+                let head = own.borrow_and_update().0.to_string();
+                client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &head]).await?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            broken = hearing => broken,
+            ended = talking => ended,
+        }
+    }
+}
+
+/// What `sslmode` means: whether to encrypt, and how much to look at the certificate. As libpq has it, a file
+/// of authorities makes `require` look at it.
+fn encryption(mode: &str, has_authorities: bool) -> Result<(SslMode, Trust), String> {
+    match mode {
+        "disable" => Ok((SslMode::Disable, Trust::Anybody)),
+        "allow" | "prefer" => Ok((SslMode::Prefer, Trust::Anybody)),
+        "require" if has_authorities => Ok((SslMode::Require, Trust::Authority)),
+        "require" => Ok((SslMode::Require, Trust::Anybody)),
+        "verify-ca" => Ok((SslMode::Require, Trust::Authority)),
+        "verify-full" => Ok((SslMode::Require, Trust::Host)),
+        other => Err(format!("sslmode {other:?} is none of disable, allow, prefer, require, verify-ca, verify-full")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_libpq_is_understood() {
+        let url = "postgres://me:s%26cret@db:5433/tidings?sslmode=require&keepalives_count=9&connect_timeout=7";
+        let ear = Ear::new(url).unwrap();
+        assert_eq!(ear.config.get_ssl_mode(), SslMode::Require);
+        assert_eq!(ear.config.get_password(), Some(&b"s&cret"[..]));
+        assert_eq!(ear.config.get_ports(), [5433]);
+        assert_eq!(ear.config.get_connect_timeout(), Some(&Duration::from_secs(7)));
+        assert_eq!(Ear::new("postgres://me@db/tidings").unwrap().config.get_ssl_mode(), SslMode::Prefer);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused() {
+        let refusal = |url: &str| match Ear::new(url) {
+            Err(Error::Internal(detail)) => detail,
+            other => panic!("{url}: {:?}", other.err()),
+        };
+        assert!(refusal("postgres://me@db/t?sslmode=verify-full").contains("sslrootcert"));
+        assert!(refusal("postgres://me@db/t?sslmode=maybe").contains("sslmode"));
+        assert!(refusal("postgres://me@db/t?sslmode=verify-ca&sslrootcert=/no/such/file").contains("/no/such/file"));
+    }
+}

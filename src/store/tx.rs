@@ -1,0 +1,232 @@
+//! The transaction that commands run in, and what they record in it.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+
+use super::connection::{Db, fault, unreachable};
+use super::log;
+use super::writer::Tail;
+use crate::error::{Error, Result};
+use crate::model::{
+    Audience, Body, ChannelId, Cursor, Event, EventKind, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
+};
+
+/// How long a batch waits for rights that are new enough, and how often.
+const RIGHTS_PATIENCE: Duration = Duration::from_secs(1);
+const RIGHTS_TRIES: usize = 5;
+
+/// The events of one committed transaction, in order and without a gap.
+pub type Batch = Vec<LoggedEvent>;
+
+/// A change to be recorded: an event that has no position yet.
+pub struct Change {
+    kind: EventKind,
+    object: i64,
+    actor: Option<UserId>,
+    channel: Option<ChannelId>,
+    message: Option<MessageId>,
+    user: Option<UserId>,
+    owner: Option<UserId>,
+    audience: Audience,
+    ticket: bool,
+}
+
+impl Change {
+    /// `actor` did this to `object`.
+    #[must_use]
+    pub fn new(kind: EventKind, object: i64, actor: Option<UserId>) -> Self {
+        Self {
+            kind,
+            object,
+            actor,
+            channel: None,
+            message: None,
+            user: None,
+            owner: None,
+            audience: Audience::default(),
+            ticket: false,
+        }
+    }
+
+    /// It happened in this channel.
+    #[must_use]
+    pub fn in_channel(mut self, channel: ChannelId) -> Self {
+        self.channel = Some(channel);
+        self
+    }
+
+    /// It happened to this message or one of its comments: they share its channel and audience.
+    #[must_use]
+    pub fn of_message(mut self, message: &crate::model::Message) -> Self {
+        self.channel = Some(message.channel_id);
+        self.message = Some(message.id);
+        self.ticket = message.ticket.is_some();
+        self.for_audience(&message.audience, message.author_id)
+    }
+
+    /// Only this audience, and the author, may see it.
+    #[must_use]
+    pub fn for_audience(mut self, audience: &Audience, author: UserId) -> Self {
+        self.audience = audience.clone();
+        self.owner = Some(author);
+        self
+    }
+
+    /// Only this user may see it.
+    #[must_use]
+    pub fn for_user(mut self, user: UserId) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    fn at(self, cursor: Cursor, now: Timestamp) -> Event {
+        let Self { kind, object, actor, channel, message, user, owner, audience, ticket } = self;
+        Event { cursor, kind, object, channel, message, user, owner, audience, actor, ticket, at: now }
+    }
+}
+
+/// The transaction a command runs in.
+pub struct Tx<'c> {
+    db: &'c mut Db,
+    tag: Tag,
+    head: Seq,
+    /// Where rights had last changed when the batch began.
+    began_at: Seq,
+    access_head: Seq,
+    now: Timestamp,
+    events: Batch,
+    /// Whether the command that runs has written.
+    pub(super) wrote: bool,
+}
+
+impl Tx<'_> {
+    /// The connection, for reading.
+    pub fn read(&mut self) -> &mut Db {
+        self.db
+    }
+
+    /// The connection, for writing: from here on the command can no longer refuse.
+    pub fn write(&mut self) -> &mut Db {
+        self.wrote = true;
+        self.db
+    }
+
+    /// When this batch happens.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The position that the next recorded event will have.
+    #[must_use]
+    pub fn next_cursor(&self) -> Cursor {
+        Cursor { seq: self.head.next(), tag: self.tag }
+    }
+
+    /// The position of the last event recorded so far.
+    #[must_use]
+    pub fn head(&self) -> Seq {
+        self.head
+    }
+
+    /// Records an event, together with what it shows.
+    pub fn record(&mut self, change: Change, body: Body) {
+        self.wrote = true;
+        let event = change.at(self.next_cursor(), self.now);
+        self.head = event.cursor.seq;
+        if event.kind.changes_access() {
+            self.access_head = self.head;
+        }
+        self.events.push(LoggedEvent { event, body });
+    }
+
+    /// Whether a command that comes now would decide by rights that this batch has changed.
+    pub(super) fn changed_rights(&self) -> bool {
+        self.access_head > self.began_at
+    }
+
+    /// Gives up: nothing was done.
+    pub(super) fn roll_back(self) {
+        roll_back(self.db);
+    }
+
+    /// Ends the batch: the events, the head, COMMIT.
+    pub(super) fn commit(self) -> Result<Batch, Failure> {
+        let Self { db, head, access_head, events, wrote, .. } = self;
+        if !events.is_empty() {
+            log::append(db, head, access_head, &events).inspect_err(|_| roll_back(db)).map_err(Failure::before)?;
+        }
+        match db.batch_execute("COMMIT") {
+            Ok(()) => Ok(events),
+            Err(error) if wrote => Err(Failure::Unknown(fault(error), events)),
+            Err(_) => {
+                // There was nothing that could get lost.
+                roll_back(db);
+                Ok(events)
+            }
+        }
+    }
+
+    /// Begins a batch, in which the rights in memory are new enough to decide by. They are waited
+    /// for outside of it: nobody else must wait for that.
+    pub(super) fn begin<'c>(db: &'c mut Db, tail: &mut impl Tail) -> Result<Tx<'c>, Failure> {
+        for _ in 0..RIGHTS_TRIES {
+            let (head, access_head) = lock(db).map_err(Failure::Lost)?;
+            if tail.has_rights_of(access_head, Duration::ZERO) {
+                let (tag, now) = (Tag(rand::random()), Timestamp::now());
+                let began_at = access_head;
+                return Ok(Tx { db, tag, head, began_at, access_head, now, events: Vec::new(), wrote: false });
+            }
+            roll_back(db);
+            tail.has_rights_of(access_head, RIGHTS_PATIENCE);
+        }
+        Err(Failure::Undone(Error::Unavailable("this instance is behind; try again".into())))
+    }
+}
+
+/// Why a batch did not come to its end.
+pub(super) enum Failure {
+    /// Nothing of it was done, and it would fail again.
+    Undone(Error),
+    /// Nothing of it was done: the connection or a lock was lost before COMMIT was sent.
+    Lost(Error),
+    /// It failed while it was committed, these events with it: what was done is not known.
+    Unknown(Error, Batch),
+}
+
+impl Failure {
+    /// An error before COMMIT was sent.
+    pub(super) fn before(error: Error) -> Self {
+        if matches!(error, Error::Unavailable(_)) { Self::Lost(error) } else { Self::Undone(error) }
+    }
+}
+
+/// Whether a batch whose COMMIT failed is in the log, by the cursor of its last event. Whoever held
+/// the head is over once it can be locked, so the answer is final.
+///
+/// # Errors
+/// If the head cannot be locked: then it is not known.
+pub(super) fn is_committed(db: &mut Db, last: Cursor) -> Result<bool> {
+    lock(db)?;
+    let found = log::at(db, last.seq);
+    roll_back(db);
+    Ok(found? == Some(last))
+}
+
+/// Begins a transaction that holds the head of the log: where it stands, and where rights last
+/// changed. It fails only if the database cannot be reached or somebody else holds the head.
+fn lock(db: &mut Db) -> Result<(Seq, Seq)> {
+    let begin = match db {
+        Db::Sqlite(_) => "BEGIN IMMEDIATE",
+        Db::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+    };
+    db.batch_execute(begin).map_err(unreachable)?;
+    log::lock_head(db).map_err(unreachable).inspect_err(|_| roll_back(db))
+}
+
+fn roll_back(db: &mut Db) {
+    if let Err(error) = db.batch_execute("ROLLBACK") {
+        tracing::debug!(%error, "nothing to roll back");
+    }
+}
