@@ -20,6 +20,10 @@ const MUTATIONS: usize = 256;
 /// How long an operation may wait for its turn before it is refused.
 const TURN: Duration = Duration::from_secs(5);
 
+/// How long an operation may take before it is answered that the outcome is unknown: longer than the writer
+/// takes to say so, and than a statement may take in PostgreSQL.
+const DEADLINE: Duration = Duration::from_secs(12);
+
 /// A request to execute an operation.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -142,7 +146,10 @@ impl Engine {
             let Prepared { operation, variables } = &prepared;
             operation.validated().execute_sync(variables, &ctx)
         });
-        match executing.await {
+        let Ok(executed) = tokio::time::timeout(DEADLINE, executing).await else {
+            return Err(Error::Unavailable("this takes too long; the outcome is unknown".into()).into());
+        };
+        match executed {
             Ok(Ok((value, errors))) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
             Ok(Err(error)) => Err(refused(&error)),
             Err(panic) => Ok(Answer { body: fault(&panic), is_fault: true }),

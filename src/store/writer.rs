@@ -23,8 +23,11 @@ use crate::model::Seq;
 const QUEUE: usize = 4096;
 /// How many commands are committed together at most.
 const BATCH: usize = 256;
+/// After so long a batch takes no further command: other instances wait for the head of the log, and this one
+/// may have a slow line to the database.
+const SPAN: Duration = Duration::from_millis(100);
 /// How long a caller waits for its answer before it hears that the outcome is unknown.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a batch is run again that lost its connection or waited in vain for a lock.
 const TRIES: usize = 3;
@@ -165,6 +168,7 @@ impl<T: Tail> Desk<T> {
             none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Lost)?),
         };
         let mut tx = Tx::begin(db, &mut self.tail)?;
+        let since = Instant::now();
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
             match run(job, &mut tx) {
@@ -174,7 +178,7 @@ impl<T: Tail> Desk<T> {
                     return Err(Failure::before(error));
                 }
             }
-            if tx.changed_rights() {
+            if tx.changed_rights() || since.elapsed() > SPAN {
                 break;
             }
         }

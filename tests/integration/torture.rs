@@ -6,6 +6,8 @@
 //! `TIDINGS_TORTURE_SECONDS` says how long (a minute if it does not), `TIDINGS_TORTURE_SEED` where
 //! the random numbers begin; when what happens is up to the machine all the same.
 
+mod cluster;
+mod faults;
 mod killer;
 mod subscriber;
 mod verdict;
@@ -22,12 +24,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::support::{Process, Program};
-use killer::Killed;
 use subscriber::{Seen, Subscriber, Wish};
 use writer::{Writer, Written};
 
-const WRITERS: u64 = 8;
-const SUBSCRIBERS: u64 = 8;
+/// Around one server.
+const CROWD: Crowd = Crowd { writers: 8, subscribers: 8 };
 const CHANNELS: [&str; 2] = ["general", "random"];
 /// How often the server is killed at least.
 const SECONDS_PER_KILL: u64 = 12;
@@ -36,11 +37,19 @@ const SETTLING: Duration = Duration::from_secs(120);
 /// The title of the last message of each channel.
 const THE_END: &str = "the end";
 
+/// How many of them there are.
+#[derive(Clone, Copy)]
+struct Crowd {
+    writers: u64,
+    subscribers: u64,
+}
+
 /// How it went.
 struct Story {
-    /// It still serves.
-    _server: Process,
-    killed: Killed,
+    /// They still serve.
+    _servers: Vec<Process>,
+    /// What was done to them.
+    suffered: String,
     written: Vec<Vec<Written>>,
     /// Where the subscribers began.
     start: String,
@@ -52,16 +61,32 @@ async fn nothing_is_lost_repeated_or_done_twice_when_the_server_is_killed() {
     let length = Duration::from_secs(number("TIDINGS_TORTURE_SECONDS").unwrap_or(60));
     let seed = number("TIDINGS_TORTURE_SEED").unwrap_or_else(rand::random);
     println!("torture: {} s, seed {seed}", length.as_secs());
-    let program = Program::new(&[]);
-    let problems = match suffer(&program, length, seed).await {
-        Ok(story) => verdict::of(&program, &story).await,
+    let programs = [Program::new(&[])];
+    let until = Instant::now() + length;
+    let killing = async |servers: Vec<Process>| {
+        let server = servers.into_iter().next().ok_or("no server")?;
+        let (server, killed) = killer::torture(&programs[0], server, until, chance(seed, 0)).await?;
+        let least = length.as_secs() / SECONDS_PER_KILL;
+        if killed.running < least {
+            return Err(format!("{killed}, and should be {least}"));
+        }
+        Ok((vec![server], killed.to_string()))
+    };
+    judge(&programs, suffer(&programs, CROWD, until, seed, killing).await, seed).await;
+}
+
+/// Fails if anything is wrong with how it went.
+async fn judge(programs: &[Program], story: Result<Story, String>, seed: u64) {
+    let problems = match story {
+        Ok(story) => verdict::of(&programs[0], &story).await,
         Err(problem) => vec![problem],
     };
+    let logs: Vec<String> = programs.iter().map(Program::log).collect();
     assert!(
         problems.is_empty(),
-        "seed {seed}\n{}\nthe end of the server's log:\n{}",
+        "seed {seed}\n{}\nthe end of the servers' logs:\n{}",
         some_of(&problems),
-        program.log()
+        logs.join("\n--\n")
     );
 }
 
@@ -84,60 +109,75 @@ async fn a_first_start_that_is_killed_leaves_nothing_that_stops_the_next() {
     }
 }
 
-/// Lets them all work until the time is over, and then until everybody has everything.
-async fn suffer(program: &Program, length: Duration, seed: u64) -> Result<Story, String> {
-    let mut server = program.start();
-    server.ready().await?;
+/// Lets them all work until the time is over, and then until everybody has everything. Meanwhile
+/// `torture` does what it does to the servers; it answers those that serve in the end.
+async fn suffer(
+    programs: &[Program],
+    crowd: Crowd,
+    until: Instant,
+    seed: u64,
+    torture: impl AsyncFnOnce(Vec<Process>) -> Result<(Vec<Process>, String), String>,
+) -> Result<Story, String> {
+    let mut servers = Vec::new();
+    for program in programs {
+        let mut server = program.start();
+        server.ready().await?;
+        servers.push(server);
+    }
     let mut tokens = Vec::new();
-    for number in 0..WRITERS {
-        tokens.push(program.register(&format!("writer-{number}")).await);
+    for number in 0..crowd.writers {
+        tokens.push(programs[0].register(&format!("writer-{number}")).await);
     }
     let mut channels = Vec::new();
     for name in CHANNELS {
-        channels.push(program.channel(&tokens[0], name).await);
+        channels.push(programs[0].channel(&tokens[0], name).await);
     }
-    let start = program.cursor().await;
+    let start = programs[0].cursor().await;
 
-    let chance = |of: u64| StdRng::seed_from_u64(seed.wrapping_add(of));
-    let until = Instant::now() + length;
     let deadline = until + SETTLING;
-    let killing = async {
-        let (server, killed) = killer::torture(program, server, until, chance(0)).await?;
-        let least = length.as_secs() / SECONDS_PER_KILL;
-        if killed.running < least { Err(format!("{killed}, and should be {least}")) } else { Ok((server, killed)) }
-    };
     // How many mutations were acknowledged; in the end more than anybody waits for.
     let (progress, acknowledged) = watch::channel(0);
-    let writers = (0..WRITERS).map(|number| {
+    let writers = (0..crowd.writers).map(|number| {
         let token = tokens[number as usize].clone();
         let channel = channels[number as usize % channels.len()].clone();
-        Writer::new(program, number, token, channel, chance(100 + number)).write(until, deadline, &progress)
+        Writer::new(programs, number, token, channel, chance(seed, 100 + number)).write(until, deadline, &progress)
     });
     let writing = async {
         let written = try_join_all(writers).await?;
-        let last = Writer::new(program, WRITERS, tokens[0].clone(), channels[0].clone(), chance(200));
+        let last = Writer::new(programs, crowd.writers, tokens[0].clone(), channels[0].clone(), chance(seed, 200));
         last.end(&channels, deadline).await?;
         progress.send_replace(usize::MAX);
         Ok(written)
     };
-    let wishes = (0..SUBSCRIBERS).map(|number| wish(number, &channels));
+    let wishes = (0..crowd.subscribers).map(|number| wish(number, &channels));
     let following = wishes.enumerate().map(|(number, wish)| {
         // Half of them are strangers.
-        let token = (number % 2 == 0).then(|| tokens[number].clone());
+        let token = (number % 2 == 0).then(|| tokens[number % tokens.len()].clone());
         let ends = if wish.channel.is_some() { 1 } else { channels.len() };
-        let subscriber =
-            Subscriber::new(program, wish, token, start.clone(), chance(300 + number as u64), acknowledged.clone());
+        let random = chance(seed, 300 + number as u64);
+        let subscriber = Subscriber::new(programs, wish, token, start.clone(), random, acknowledged.clone());
         async move { subscriber.follow(ends, deadline).await.map_err(|why| format!("subscriber {number} {why}")) }
     });
-    let ((server, killed), written, subscribers) = tokio::try_join!(killing, writing, try_join_all(following))?;
-    Ok(Story { _server: server, killed, written, start, subscribers })
+    let ((servers, suffered), written, subscribers) =
+        tokio::try_join!(torture(servers), writing, try_join_all(following))?;
+    Ok(Story { _servers: servers, suffered, written, start, subscribers })
+}
+
+/// The random numbers of one of them.
+fn chance(seed: u64, of: u64) -> StdRng {
+    StdRng::seed_from_u64(seed.wrapping_add(of))
+}
+
+/// One of the instances.
+fn any<'p>(programs: &'p [Program], random: &mut StdRng) -> &'p Program {
+    &programs[random.random_range(0..programs.len())]
 }
 
 /// What a subscriber follows: everything, one channel, or new messages.
 fn wish(number: u64, channels: &[String]) -> Wish {
     let channel = |index: usize| Some(channels[index].clone());
     let all = Wish { added: false, channel: None, often_away: false };
-    match number {
+    match number % 8 {
         3 => Wish { often_away: true, ..all },
         4 => Wish { channel: channel(0), ..all },
         5 => Wish { added: true, channel: channel(1), ..all },

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tidings::config::{DatabaseUrl, Secret};
@@ -12,7 +13,8 @@ use tidings::config::{DatabaseUrl, Secret};
 /// A fresh database; `directory` is the test's own.
 pub fn fresh(directory: &Path) -> DatabaseUrl {
     if is_postgres() {
-        postgres().create_database().parse().expect("a URL")
+        let server = postgres();
+        server.url(server.port(), &server.create_database()).parse().expect("a URL")
     } else {
         DatabaseUrl::Sqlite(directory.join("tidings.db"))
     }
@@ -34,82 +36,140 @@ pub const SECRET: &str = "only for tests: 0123456789abcdef0123456789abcdef";
 const PREFIX: &str = "tidings-postgres-";
 
 /// A PostgreSQL server that ends with this process.
-struct Postgres {
+pub struct Postgres {
+    root: PathBuf,
     port: u16,
+    /// What ends when the server does.
+    running: Mutex<Option<(u32, JoinHandle<()>)>>,
     databases: AtomicU32,
 }
 
+/// The one whose databases the tests share among them.
 fn postgres() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
-    SERVER.get_or_init(Postgres::start)
+    // What is lost when the machine crashes is of no interest here.
+    SERVER.get_or_init(|| Postgres::start("shared", &["fsync=off", "full_page_writes=off", "max_connections=500"]))
 }
 
 impl Postgres {
-    fn start() -> Self {
-        let programs = programs();
+    /// A server with these settings, under a name that is its own in this process.
+    pub fn start(name: &str, settings: &[&str]) -> Self {
         forget_earlier_runs();
-        let root = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+        let root = std::env::temp_dir().join(format!("{PREFIX}{}-{name}", std::process::id()));
         std::fs::create_dir_all(&root).expect("a directory");
-        let data = root.join("data");
-        // PostgreSQL does not run as root: then it runs as the user that its package made.
-        let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-        if is_root {
+        if is_root() {
             run(Command::new("chown").arg("postgres").arg(&root));
         }
-        let unprivileged = |program: &str| {
-            let program = programs.join(program);
-            let mut command = Command::new("setpriv");
-            // It ends when the thread that started it does: that one never does before the process.
-            command.args(["--pdeathsig", "INT"]);
-            if is_root {
-                command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
-            }
-            command.arg(program).current_dir(&root);
-            command
-        };
-        run(unprivileged("initdb").args(["--no-sync", "-A", "trust", "-U", "tidings", "-D"]).arg(&data));
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-        let mut server = unprivileged("postgres");
-        server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", ""]);
-        server.args(["-c", "max_connections=500", "-c", "fsync=off", "-c", "full_page_writes=off"]);
-        let log = std::fs::File::create(root.join("log")).expect("a file");
-        server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        std::thread::spawn(move || {
-            let mut child = server.spawn().expect("postgres starts");
-            drop(child.wait());
-        });
-        let server = Self { port, databases: AtomicU32::new(0) };
-        server.wait(&programs);
+        let server = Self { root, port, running: Mutex::default(), databases: AtomicU32::new(0) };
+        run(server.unprivileged("initdb").args(["--no-sync", "-A", "trust", "-U", "tidings", "-D", "data"]));
+        let settings: String = settings.iter().map(|setting| format!("{setting}\n")).collect();
+        let own = format!("port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\n");
+        let file = server.root.join("data/postgresql.auto.conf");
+        std::fs::write(file, own + &settings).expect("settings");
+        server.launch();
         server
     }
 
-    fn wait(&self, programs: &Path) {
+    /// PostgreSQL does not run as root: then it runs as the user that its package made.
+    fn unprivileged(&self, program: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        // It ends when the thread that started it does: that one never does before the process.
+        command.args(["--pdeathsig", "INT"]);
+        if is_root() {
+            command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
+        }
+        command.arg(programs().join(program)).current_dir(&self.root);
+        command
+    }
+
+    fn launch(&self) {
+        let mut server = self.unprivileged("postgres");
+        let log = std::fs::File::options().create(true).append(true).open(self.root.join("log")).expect("a file");
+        server.args(["-D", "data"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let (started, starting) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut child = server.spawn().expect("postgres starts");
+            started.send(child.id()).expect("somebody waits");
+            drop(child.wait());
+        });
+        let id = starting.recv().expect("postgres starts");
+        *self.running.lock().expect("the server") = Some((id, thread));
+        self.wait();
+    }
+
+    fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(30);
         let ready = || {
-            let mut ask = Command::new(programs.join("pg_isready"));
-            ask.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+            let mut ask = Command::new(programs().join("pg_isready"));
+            ask.args(["-q", "-h", "127.0.0.1", "-d", "postgres", "-U", "tidings", "-p", &self.port.to_string()]);
             ask.status().is_ok_and(|status| status.success())
         };
         while !ready() {
-            assert!(Instant::now() < deadline, "PostgreSQL is not ready");
+            assert!(Instant::now() < deadline, "PostgreSQL is not ready: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    fn create_database(&self) -> String {
-        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut create = Command::new(programs().join("createdb"));
-        run(create.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "tidings", &name]));
-        format!("postgres://tidings@127.0.0.1:{}/{name}", self.port)
+    /// Stops it at once, without a word to its clients and without writing anything out.
+    pub fn stop(&self) {
+        if let Some((id, thread)) = self.running.lock().expect("the server").take() {
+            run(Command::new("kill").args(["-QUIT", &id.to_string()]));
+            thread.join().expect("postgres ends");
+        }
     }
+
+    /// Starts it again after [`Self::stop`].
+    pub fn go_on(&self) {
+        self.launch();
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it says of itself.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.root.join("log")).unwrap_or_default()
+    }
+
+    /// A fresh database; answers its name.
+    pub fn create_database(&self) -> String {
+        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.run("createdb", &[&name]);
+        name
+    }
+
+    /// Where a database is, by way of a port that leads to this server.
+    pub fn url(&self, port: u16, name: &str) -> String {
+        format!("postgres://tidings@127.0.0.1:{port}/{name}")
+    }
+
+    /// Runs one of PostgreSQL's client programs; answers what it prints.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut client = Command::new(programs().join(program));
+        client.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "tidings"]).args(arguments);
+        run(&mut client)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+        drop(std::fs::remove_dir_all(&self.root));
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
 }
 
 /// Nothing runs at the end of a test binary: whoever comes next cleans up.
 fn forget_earlier_runs() {
     for entry in std::fs::read_dir(std::env::temp_dir()).expect("a directory").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let run = name.strip_prefix(PREFIX).and_then(|id| id.parse::<u32>().ok());
+        let run = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
         if run.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
             drop(std::fs::remove_dir_all(entry.path()));
         }
@@ -126,7 +186,8 @@ fn programs() -> PathBuf {
     found.pop().expect("PostgreSQL is missing: make setup")
 }
 
-fn run(command: &mut Command) {
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }

@@ -3,11 +3,13 @@
 pub mod database;
 mod line;
 mod process;
+mod proxy;
 mod server;
 mod socket;
 
 pub use line::{Line, Lost};
 pub use process::{Process, Program};
+pub use proxy::{Proxy, Weather};
 pub use server::{PASSWORD, Server, Session, text};
 pub use socket::Socket;
 

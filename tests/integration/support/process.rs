@@ -143,11 +143,17 @@ impl Process {
     }
 
     /// SIGKILL; an error if it had ended before.
-    pub async fn kill(mut self) -> Result<(), String> {
+    pub async fn kill(&mut self) -> Result<(), String> {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Err(format!("the server ended by itself: {status}"));
         }
         self.child.kill().await.map_err(|error| format!("the server cannot be killed: {error}"))
+    }
+
+    /// Sends a signal, as `kill` names them.
+    pub fn signal(&self, name: &str) {
+        let sent = std::process::Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal {name} cannot be sent");
     }
 
     pub fn id(&self) -> u32 {

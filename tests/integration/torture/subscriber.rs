@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{THE_END, a_moment, code};
+use super::{THE_END, a_moment, any, code};
 use crate::support::{Line, Lost, Program};
 
 const EVENTS: &str = "subscription ($channelId: ID, $after: Cursor) {
@@ -69,7 +69,7 @@ impl From<Lost> for End {
 
 /// Who follows.
 pub struct Subscriber<'p> {
-    program: &'p Program,
+    programs: &'p [Program],
     wish: Wish,
     token: Option<String>,
     after: String,
@@ -81,14 +81,14 @@ pub struct Subscriber<'p> {
 
 impl<'p> Subscriber<'p> {
     pub fn new(
-        program: &'p Program,
+        programs: &'p [Program],
         wish: Wish,
         token: Option<String>,
         after: String,
         random: StdRng,
         acknowledged: watch::Receiver<usize>,
     ) -> Self {
-        Self { program, wish, token, after, ends: 0, seen: Seen::default(), random, acknowledged }
+        Self { programs, wish, token, after, ends: 0, seen: Seen::default(), random, acknowledged }
     }
 
     /// Follows until so many last messages were seen.
@@ -132,8 +132,9 @@ impl<'p> Subscriber<'p> {
     async fn connection(&mut self, ends: usize) -> Result<(), End> {
         let query = if self.wish.added { ADDED } else { EVENTS };
         let variables = json!({"channelId": self.wish.channel, "after": self.after});
+        let address = any(self.programs, &mut self.random).address();
         let whim = if self.wish.often_away { RARE_WHIM } else { WHIM };
-        let mut line = Line::open(self.program.address(), self.token.as_deref(), query, &variables).await?;
+        let mut line = Line::open(address, self.token.as_deref(), query, &variables).await?;
         self.seen.connections += 1;
         loop {
             let frame = line.hear().await?;

@@ -43,13 +43,14 @@ pub async fn of(program: &Program, story: &Story) -> Vec<String> {
     };
     let acknowledged: usize = story.written.iter().flatten().map(|written| written.events().len()).sum();
     let repetitions: u64 = story.written.iter().flatten().map(|written| written.repetitions).sum();
-    println!("torture: {}; mutations acknowledged {acknowledged}, sent again {repetitions} times", story.killed);
+    println!("torture: {}; mutations acknowledged {acknowledged}, sent again {repetitions} times", story.suffered);
 
     let (missing, twice) = mutations(story, &log, &everything(program).await);
     println!("torture: missing {}, applied twice {}", missing.len(), twice.len());
     problems.extend(missing.into_iter().map(|what| format!("acknowledged and missing: {what}")));
     problems.extend(twice.into_iter().map(|what| format!("applied twice: {what}")));
 
+    let mut totals = BTreeMap::from([("lost", 0), ("repeated", 0), ("out of order", 0)]);
     for (number, (wish, seen)) in story.subscribers.iter().enumerate() {
         let (faults, skipped) = deliveries(wish, seen, &log);
         let count = |what: &str| faults.iter().filter(|(kind, _)| *kind == what).count();
@@ -63,9 +64,11 @@ pub async fn of(program: &Program, story: &Story) -> Vec<String> {
             count("repeated"),
             count("out of order"),
         );
+        totals.iter_mut().for_each(|(what, total)| *total += count(what));
         let name = format!("subscriber {number} ({})", described(wish));
         problems.extend(faults.into_iter().map(|(kind, what)| format!("{name}: {kind}: {what}")));
     }
+    println!("torture: all subscribers together: events {totals:?}");
     problems
 }
 

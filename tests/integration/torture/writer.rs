@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{THE_END, a_moment, code};
+use super::{THE_END, a_moment, any, code};
 use crate::support::Program;
 
 const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id cursor } }";
@@ -46,7 +46,8 @@ impl Written {
 
 /// Who writes.
 pub struct Writer<'p> {
-    program: &'p Program,
+    /// The instances: any will do, and each time another.
+    programs: &'p [Program],
     number: u64,
     token: String,
     channel: String,
@@ -56,8 +57,8 @@ pub struct Writer<'p> {
 }
 
 impl<'p> Writer<'p> {
-    pub fn new(program: &'p Program, number: u64, token: String, channel: String, random: StdRng) -> Self {
-        Self { program, number, token, channel, random, current: (String::new(), 0) }
+    pub fn new(programs: &'p [Program], number: u64, token: String, channel: String, random: StdRng) -> Self {
+        Self { programs, number, token, channel, random, current: (String::new(), 0) }
     }
 
     /// Writes until the time is over, and everything is acknowledged.
@@ -107,7 +108,9 @@ impl<'p> Writer<'p> {
             self.insist(UPDATE, json!({"input": input}), Some("CONFLICT")).await?;
             repetitions += self.current.1;
         }
-        if self.random.random_bool(0.15) {
+        // A key is kept as long as what it made. So what was sent twice is not deleted: an instance that was
+        // paused may get to the first of it only then, and would do it again.
+        if self.random.random_bool(0.15) && repetitions == 0 {
             message.deleted = true;
             self.insist(DELETE, json!({"id": message.id}), Some("NOT_FOUND")).await?;
             repetitions += self.current.1;
@@ -129,7 +132,8 @@ impl<'p> Writer<'p> {
         self.current = (format!("{query} with {variables}"), 0);
         loop {
             // No answer, half an answer, none in time: it may have been done or not.
-            if let Ok(mut response) = self.program.ask(Some(&self.token), query, &variables).await {
+            let program = any(self.programs, &mut self.random);
+            if let Ok(mut response) = program.ask(Some(&self.token), query, &variables).await {
                 match code(&response) {
                     None => return Ok(response["data"].take()),
                     Some(code) if code == "UNAVAILABLE" => {}

@@ -1,0 +1,209 @@
+//! What is done to a cluster, and how long it takes to get over it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::cluster::Cluster;
+use crate::support::{Process, Weather};
+
+/// What can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// An instance is killed, and started again.
+    Kill,
+    /// The same, and the next start is killed, too.
+    KillTwice,
+    /// An instance stands still for a while.
+    Pause,
+    /// PostgreSQL ends the connections on which instances listen.
+    EndListening,
+    /// PostgreSQL ends connections in the middle of a COMMIT.
+    EndCommits,
+    /// PostgreSQL crashes and is started again.
+    CrashDatabase,
+    /// An instance is cut off.
+    Cut,
+    /// An instance has a slow line to the database.
+    Slow,
+    /// An instance's line swallows everything.
+    Silence,
+}
+
+const ALL: [Fault; 9] = [
+    Fault::Kill,
+    Fault::KillTwice,
+    Fault::Pause,
+    Fault::EndListening,
+    Fault::EndCommits,
+    Fault::CrashDatabase,
+    Fault::Cut,
+    Fault::Slow,
+    Fault::Silence,
+];
+
+/// So often an attempt is made to catch somebody at a COMMIT.
+const SHOTS: usize = 150;
+/// A run that is shorter than this has shorter faults.
+const LONG_RUN: Duration = Duration::from_secs(300);
+
+/// How it went, by the kind of fault.
+#[derive(Default)]
+pub struct Suffered(BTreeMap<Fault, Vec<Recovery>>);
+
+/// How one fault went.
+struct Recovery {
+    /// From its end until every instance had acknowledged something.
+    after: Duration,
+    /// The longest that another instance took to acknowledge something meanwhile.
+    others: Duration,
+    /// How many connections were ended.
+    ended: usize,
+}
+
+impl fmt::Display for Suffered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: usize = self.0.values().map(Vec::len).sum();
+        write!(f, "{all} faults")?;
+        for (fault, recoveries) in &self.0 {
+            let mut after: Vec<Duration> = recoveries.iter().map(|recovery| recovery.after).collect();
+            after.sort_unstable();
+            let others = recoveries.iter().map(|recovery| recovery.others).max().unwrap_or_default();
+            let ended: usize = recoveries.iter().map(|recovery| recovery.ended).sum();
+            let (count, median, worst) = (after.len(), after[after.len() / 2], after[after.len() - 1]);
+            write!(f, "\n  {fault:?} {count}: recovered within {median:.0?} (median), {worst:.0?} (worst)")?;
+            if !others.is_zero() {
+                write!(f, "; meanwhile the others waited {others:.1?} at most")?;
+            }
+            if ended > 0 {
+                write!(f, "; connections ended: {ended}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One fault after the other, each kind as often as the others, until the time is over; leaves
+/// instances that serve.
+pub async fn torture(
+    cluster: &Cluster,
+    mut servers: Vec<Process>,
+    until: Instant,
+    mut random: StdRng,
+) -> Result<(Vec<Process>, Suffered), String> {
+    let mut suffered = Suffered::default();
+    let scale = if until - Instant::now() < LONG_RUN { 0.25 } else { 1.0 };
+    let mut round = Vec::new();
+    while Instant::now() < until {
+        sleep(Duration::from_millis(random.random_range(200..1500))).await;
+        if round.is_empty() {
+            round = ALL.to_vec();
+            round.shuffle(&mut random);
+        }
+        let Some(fault) = round.pop() else { continue };
+        let instance = random.random_range(0..servers.len());
+        let (others, ended) = commit(fault, cluster, instance, &mut servers, scale, &mut random)
+            .await
+            .map_err(|why| format!("{fault:?}: {why}"))?;
+        let since = Instant::now();
+        try_join_all((0..servers.len()).map(|instance| cluster.recovery(instance)))
+            .await
+            .map_err(|why| format!("after {fault:?}: {why}"))?;
+        suffered.0.entry(fault).or_default().push(Recovery { after: since.elapsed(), others, ended });
+    }
+    Ok((servers, suffered))
+}
+
+/// Lets one thing go wrong, to its end. Answers how long others waited, and how many connections it ended.
+async fn commit(
+    fault: Fault,
+    cluster: &Cluster,
+    instance: usize,
+    servers: &mut [Process],
+    scale: f64,
+    random: &mut StdRng,
+) -> Result<(Duration, usize), String> {
+    let mut span = |seconds: std::ops::Range<f64>| Duration::from_secs_f64(random.random_range(seconds) * scale);
+    let calm = (Duration::ZERO, 0);
+    match fault {
+        Fault::Kill | Fault::KillTwice => {
+            let program = &cluster.programs[instance];
+            let server = &mut servers[instance];
+            server.kill().await?;
+            *server = program.start();
+            if fault == Fault::KillTwice {
+                drop(timeout(span(0.0..0.6), server.ready()).await);
+                server.kill().await?;
+                *server = program.start();
+            }
+            server.ready().await?;
+            Ok(calm)
+        }
+        Fault::Pause => {
+            servers[instance].signal("STOP");
+            let others = watch_others(cluster, instance, span(18.0..20.0)).await;
+            servers[instance].signal("CONT");
+            Ok((others?, 0))
+        }
+        Fault::EndListening => Ok((Duration::ZERO, end(cluster, "application_name = 'tidings listener'", 1).await?)),
+        Fault::EndCommits => {
+            let at_it = "application_name = 'tidings' AND state = 'active' AND query = 'COMMIT'";
+            Ok((Duration::ZERO, end(cluster, at_it, SHOTS).await?))
+        }
+        Fault::CrashDatabase => {
+            let away = span(0.0..4.0);
+            tokio::task::block_in_place(|| {
+                cluster.postgres.stop();
+                std::thread::sleep(away);
+                cluster.postgres.go_on();
+            });
+            Ok(calm)
+        }
+        Fault::Cut => Ok((weather(cluster, instance, Weather::Cut, span(1.0..6.0)).await?, 0)),
+        Fault::Slow => {
+            let delay = Duration::from_millis(random.random_range(20..200));
+            let length = Duration::from_secs_f64(random.random_range(4.0..10.0) * scale);
+            Ok((weather(cluster, instance, Weather::Slow(delay), length).await?, 0))
+        }
+        Fault::Silence => Ok((weather(cluster, instance, Weather::Silent, span(6.0..20.0)).await?, 0)),
+    }
+}
+
+async fn weather(cluster: &Cluster, instance: usize, weather: Weather, length: Duration) -> Result<Duration, String> {
+    cluster.proxies[instance].set(weather);
+    let others = watch_others(cluster, instance, length).await;
+    cluster.proxies[instance].set(Weather::Fair);
+    others
+}
+
+/// The longest that another instance takes to acknowledge something in this time.
+async fn watch_others(cluster: &Cluster, but: usize, length: Duration) -> Result<Duration, String> {
+    let (since, mut longest) = (Instant::now(), Duration::ZERO);
+    while since.elapsed() < length {
+        let other = (but + 1) % cluster.programs.len();
+        longest = longest.max(cluster.recovery(other).await?);
+    }
+    Ok(longest)
+}
+
+/// Ends such connections, looking for them so many times; answers how many there were.
+async fn end(cluster: &Cluster, which: &str, times: usize) -> Result<usize, String> {
+    let shot = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND {which};\nSELECT pg_sleep(0.002);\n",
+        cluster.database
+    );
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let script = directory.path().join("shots.sql");
+    std::fs::write(&script, shot.repeat(times)).map_err(|error| error.to_string())?;
+    let printed = tokio::task::block_in_place(|| {
+        let script = script.to_str().expect("a path");
+        cluster.postgres.run("psql", &["-qAt", "-d", &cluster.database, "-f", script])
+    });
+    Ok(printed.lines().filter(|line| *line == "t").count())
+}
