@@ -236,6 +236,16 @@ impl Viewer {
         if valid { Ok(standing) } else { Err(ended()) }
     }
 
+    /// What is known of an admin now. Who decides by it asks again in the transaction: only there it
+    /// is as new as the log.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`; `FORBIDDEN` for everybody else.
+    pub fn admin(&self) -> Result<Arc<Standing>> {
+        let standing = self.standing()?;
+        if standing.rights.admin { Ok(standing) } else { Err(Error::Forbidden("only an admin may do this".into())) }
+    }
+
     /// Whether the session still holds; an anonymous reader's always does.
     #[must_use]
     pub fn is_welcome(&self) -> bool {

@@ -200,8 +200,10 @@ impl Board {
     /// # Errors
     /// `FORBIDDEN`, `NOT_FOUND`.
     pub fn set_disabled(&self, viewer: Option<&Viewer>, user: UserId, disabled: bool) -> Result<User> {
-        let actor = viewer.map(|viewer| self.admin(viewer)).transpose()?.map(|standing| standing.user.id);
+        let actor = viewer.map(|viewer| self.actor(viewer)).transpose()?.map(|standing| standing.user.id);
+        let viewer = viewer.cloned();
         self.write_access(move |tx| {
+            viewer.as_ref().map(Viewer::admin).transpose()?;
             let known = users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
             if known.disabled == disabled {
                 return Ok(known);

@@ -45,7 +45,9 @@ impl Board {
         let name = text::name("name", &new.name, self.rules.max_title)?;
         let description = text::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
         let visibility = new.visibility.unwrap_or(Visibility::Public);
+        let viewer = viewer.clone();
         self.write_access(move |tx| {
+            viewer.standing()?;
             free(tx, &name)?;
             let (now, cursor) = (tx.now(), tx.next_cursor());
             let channel =

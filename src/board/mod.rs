@@ -134,11 +134,6 @@ impl Board {
         Ok(standing)
     }
 
-    fn admin(&self, viewer: &Viewer) -> Result<Arc<Standing>> {
-        let standing = self.actor(viewer)?;
-        if standing.rights.admin { Ok(standing) } else { Err(Error::Forbidden("only an admin may do this".into())) }
-    }
-
     /// Runs a command that changes what somebody may see, and answers when this instance serves
     /// its readers by the new rights.
     fn write_access<T: Send + 'static>(

@@ -24,9 +24,11 @@ impl Board {
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `CONFLICT` if the name is taken.
     pub fn create_organization(&self, viewer: &Viewer, name: &str) -> Result<Organization> {
-        self.admin(viewer)?;
+        self.actor(viewer)?;
         let name = text::name("name", name, self.rules.max_title)?;
+        let viewer = viewer.clone();
         self.store.write(move |tx| {
+            viewer.admin()?;
             if organizations::name_taken(tx.read(), &name)? {
                 return Err(Error::Conflict(format!("there is an organization named {name:?} already")));
             }
@@ -39,9 +41,11 @@ impl Board {
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`, `CONFLICT` if the name is taken.
     pub fn create_location(&self, viewer: &Viewer, organization: OrganizationId, name: &str) -> Result<Location> {
-        let actor = self.admin(viewer)?.user.id;
+        let actor = self.actor(viewer)?.user.id;
         let name = text::name("name", name, self.rules.max_title)?;
+        let viewer = viewer.clone();
         self.write_access(move |tx| {
+            viewer.admin()?;
             let locations = organizations::locations_of(tx.read(), &[organization])?.remove(&organization);
             if organizations::by_ids(tx.read(), &[organization])?.is_empty() {
                 return Err(Error::NotFound("organization"));
@@ -63,8 +67,10 @@ impl Board {
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`.
     pub fn assign_user(&self, viewer: &Viewer, assignment: Assignment) -> Result<User> {
-        let actor = self.admin(viewer)?.user.id;
+        let actor = self.actor(viewer)?.user.id;
+        let viewer = viewer.clone();
         self.write_access(move |tx| {
+            viewer.admin()?;
             let mut user = users::find(tx.read(), assignment.user)?.ok_or(Error::NotFound("user"))?;
             if let Some(Some(id)) = assignment.organization
                 && organizations::by_ids(tx.read(), &[id])?.is_empty()

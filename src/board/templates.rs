@@ -28,7 +28,9 @@ impl Board {
         let name = text::name("name", &new.name, self.rules.max_title)?;
         let content = text::required("content", &new.content, self.rules.max_content)?;
         let audience = Audience::new(new.locations);
+        let viewer = viewer.clone();
         self.store.write(move |tx| {
+            viewer.standing()?;
             known_locations(tx, &audience)?;
             let (now, cursor) = (tx.now(), tx.next_cursor());
             let template = templates::insert(tx.write(), &name, &content, author, audience.clone(), now, cursor)?;

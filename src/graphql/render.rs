@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Shared};
 use super::context::Delivery;
 use super::engine::{Engine, Live, Rendered, render};
 use crate::board::Board;
-use crate::model::Seq;
+use crate::model::{Cursor, Seq};
 
 /// How many bytes of renderings are kept.
 const KEPT_BYTES: usize = 8 << 20;
@@ -27,9 +27,10 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// What a rendering shows: the event and the state of its object, in a selection.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    position: i64,
+    /// With its tag: after a restore the same place in the log is another event.
+    position: Cursor,
     /// The event that last touched the object; checkpoints and deletions have none.
-    revision: i64,
+    revision: Option<Cursor>,
     is_checkpoint: bool,
     selection: [u8; 16],
     signed_in: bool,
@@ -195,8 +196,8 @@ fn key(live: &Live, delivery: &Delivery) -> Key {
         Delivery::Checkpoint(cursor) => (*cursor, None, true),
     };
     Key {
-        position: cursor.seq.0,
-        revision: revision.map_or(-1, |cursor| cursor.seq.0),
+        position: cursor,
+        revision,
         is_checkpoint,
         selection: live.selection,
         signed_in: live.caller.viewer.user_id().is_some(),

@@ -5,6 +5,7 @@ mod access;
 mod board;
 mod command_line;
 mod floors;
+mod instances;
 mod log;
 mod recipes;
 mod refusals;

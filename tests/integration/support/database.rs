@@ -13,11 +13,16 @@ use tidings::config::{DatabaseUrl, Secret};
 /// A fresh database; `directory` is the test's own.
 pub fn fresh(directory: &Path) -> DatabaseUrl {
     if is_postgres() {
-        let server = postgres();
-        server.url(server.port(), &server.create_database()).parse().expect("a URL")
+        fresh_postgres().parse().expect("a URL")
     } else {
         DatabaseUrl::Sqlite(directory.join("tidings.db"))
     }
+}
+
+/// A fresh database of the PostgreSQL server that the tests share.
+pub fn fresh_postgres() -> String {
+    let server = postgres();
+    server.url(server.port(), &server.create_database())
 }
 
 /// Whether this run is on PostgreSQL.
@@ -123,6 +128,25 @@ impl Postgres {
     /// Starts it again after [`Self::stop`].
     pub fn go_on(&self) {
         self.launch();
+    }
+
+    /// Takes encrypted connections only, with this certificate and its key.
+    pub fn encrypt(&self, certificate: &Path, key: &Path) {
+        self.stop();
+        let data = self.root.join("data");
+        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = data.join(to);
+            std::fs::copy(from, &to).expect("a copy");
+            run(Command::new("chmod").arg("600").arg(&to));
+            if is_root() {
+                run(Command::new("chown").arg("postgres").arg(&to));
+            }
+        }
+        let file = data.join("postgresql.auto.conf");
+        let settings = std::fs::read_to_string(&file).expect("settings");
+        std::fs::write(file, settings + "ssl=on\n").expect("settings");
+        std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").expect("settings");
+        self.go_on();
     }
 
     pub fn port(&self) -> u16 {

@@ -1,6 +1,8 @@
 //! A line between an instance and its database that can be cut, slowed down, and made to swallow everything.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,21 +20,25 @@ pub enum Weather {
     Slow(Duration),
     /// What is sent is taken, and never comes; nobody is told.
     Silent,
+    /// The next connection that says COMMIT is reset before that arrives. Then it is fair again.
+    LoseCommit,
+    /// The same, but it arrives, and its answer does not.
+    LoseAnswer,
 }
 
-/// A proxy; ends when dropped.
+/// A proxy. When dropped it takes nothing new.
 pub struct Proxy {
     address: SocketAddr,
-    weather: watch::Sender<Weather>,
+    sky: Sky,
 }
 
 impl Proxy {
     pub async fn start(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (weather, seen) = watch::channel(Weather::Fair);
-        tokio::spawn(serve(listener, (Ipv4Addr::LOCALHOST, target).into(), seen));
-        Self { address, weather }
+        let sky = Sky::new(watch::Sender::new(Weather::Fair));
+        tokio::spawn(serve(listener, (Ipv4Addr::LOCALHOST, target).into(), Arc::downgrade(&sky)));
+        Self { address, sky }
     }
 
     pub fn port(&self) -> u16 {
@@ -40,26 +46,27 @@ impl Proxy {
     }
 
     pub fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+        self.sky.send_replace(weather);
+    }
+
+    pub fn weather(&self) -> Weather {
+        *self.sky.borrow()
     }
 }
 
-async fn serve(listener: TcpListener, target: SocketAddr, mut weather: watch::Receiver<Weather>) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            // The proxy was dropped.
-            () = async { while weather.changed().await.is_ok() {} } => return,
-        };
-        let Ok((near, _)) = accepted else { return };
-        if *weather.borrow() != Weather::Cut {
-            tokio::spawn(carry(near, target, weather.clone()));
+type Sky = Arc<watch::Sender<Weather>>;
+
+async fn serve(listener: TcpListener, target: SocketAddr, sky: Weak<watch::Sender<Weather>>) {
+    while let Ok((near, _)) = listener.accept().await {
+        let Some(sky) = sky.upgrade() else { return };
+        if *sky.borrow() != Weather::Cut {
+            tokio::spawn(carry(near, target, sky));
         }
     }
 }
 
 /// One connection, until either side ends it or it is cut.
-async fn carry(near: TcpStream, target: SocketAddr, mut weather: watch::Receiver<Weather>) {
+async fn carry(near: TcpStream, target: SocketAddr, sky: Sky) {
     let Ok(far) = TcpStream::connect(target).await else { return };
     for side in [&near, &far] {
         drop(side.set_nodelay(true));
@@ -67,25 +74,41 @@ async fn carry(near: TcpStream, target: SocketAddr, mut weather: watch::Receiver
         drop(side.set_zero_linger());
     }
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+    let mut weather = sky.subscribe();
+    let mute = AtomicBool::new(false);
     tokio::select! {
-        () = pump(near_in, far_out, weather.clone()) => {}
-        () = pump(far_in, near_out, weather.clone()) => {}
+        () = pump(near_in, far_out, &sky, &mute, true) => {}
+        () = pump(far_in, near_out, &sky, &mute, false) => {}
         _ = weather.wait_for(|weather| *weather == Weather::Cut) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, sky: &Sky, mute: &AtomicBool, is_forth: bool) {
     let mut buffer = vec![0; 16 * 1024];
-    loop {
-        let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
+    let mut weather = sky.subscribe();
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let said = &buffer[..count];
         let now = *weather.borrow_and_update();
         if let Weather::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
-        if weather.wait_for(|weather| *weather != Weather::Silent).await.is_err() {
+        if is_forth && said.windows(6).any(|word| word == b"COMMIT") {
+            match now {
+                Weather::LoseCommit => {
+                    sky.send_replace(Weather::Fair);
+                    return;
+                }
+                Weather::LoseAnswer => {
+                    mute.store(true, Ordering::SeqCst);
+                    sky.send_replace(Weather::Fair);
+                }
+                _ => {}
+            }
+        }
+        if !is_forth && mute.load(Ordering::SeqCst) {
             return;
         }
-        if to.write_all(&buffer[..count]).await.is_err() {
+        if weather.wait_for(|weather| *weather != Weather::Silent).await.is_err() || to.write_all(said).await.is_err() {
             return;
         }
     }

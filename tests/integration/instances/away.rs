@@ -1,0 +1,127 @@
+//! A database that goes away, and commits whose answer does not come.
+
+use serde_json::json;
+
+use super::{on, outcome, postgres};
+use crate::support::database::SECRET;
+use crate::support::{Proxy, Server, Weather, soon};
+
+/// A field of the author needs the database while an item is rendered.
+const ADDED: &str = "subscription ($after: Cursor) {
+    messageAdded(after: $after) { content author { displayName } } }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_all_is_refused_and_nobody_is_thrown_out() {
+    let database = postgres("away", &["fsync=off"]).await;
+    let url = database.url(database.port(), &database.create_database());
+    let server = Server::start_with(on(&url)).await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let mut socket = server.socket(Some(&ann)).await;
+    socket.subscribe("m", ADDED, json!({})).await;
+    socket.settled().await;
+    let post = format!("mutation {{ createMessage(input: {{ channelId: {channel}, content: \"hello\" }}) {{ id }} }}");
+
+    for _ in 0..3 {
+        tokio::task::block_in_place(|| database.stop());
+        for query in ["{ channels { nodes { id } } }", &post, "{ cursor }", &post] {
+            let (_, code) = outcome(&server, &ann.token, query).await;
+            assert_eq!(code, "UNAVAILABLE", "{query}");
+        }
+        assert_eq!(status(&server, "/readyz").await, 503);
+        assert_eq!(status(&server, "/healthz").await, 200);
+        // The socket is as it was, and says so.
+        socket.settled().await;
+        tokio::task::block_in_place(|| database.go_on());
+        soon("a server that is ready", async {
+            while status(&server, "/readyz").await != 200 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        soon("a change", async {
+            while outcome(&server, &ann.token, &post).await.1 != "OK" {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let item = socket.item("m").await;
+        assert_eq!(item["messageAdded"], json!({"content": "hello", "author": {"displayName": "ann"}}));
+    }
+}
+
+/// What others wrote while this instance was cut off comes to those who had stayed on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stays_on_an_instance_that_is_cut_off_gets_what_was_missed() {
+    let url = crate::support::database::fresh_postgres();
+    let (place, name) = url.rsplit_once('/').expect("a URL");
+    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let proxy = Proxy::start(port).await;
+    let far = Server::start_with(on(&format!("postgres://tidings@127.0.0.1:{}/{name}", proxy.port()))).await;
+    let near = Server::start_with(on(&url)).await;
+    let ann = near.register("ann").await;
+    let channel = near.channel(&ann, "general").await;
+    let mut socket = far.socket(Some(&ann)).await;
+    socket.subscribe("m", ADDED, json!({})).await;
+    socket.settled().await;
+    for weather in [Weather::Cut, Weather::Silent] {
+        proxy.set(weather);
+        for number in 0..3 {
+            near.post(&ann, &channel, &format!("{weather:?} {number}")).await;
+        }
+        socket.settled().await;
+        proxy.set(Weather::Fair);
+        for number in 0..3 {
+            let content = socket.item("m").await["messageAdded"]["content"].take();
+            assert_eq!(content, json!(format!("{weather:?} {number}")));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_is_looked_up_and_acknowledged_once() {
+    let url = crate::support::database::fresh_postgres();
+    let (place, name) = url.rsplit_once('/').expect("a URL");
+    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let proxy = Proxy::start(port).await;
+    let server = Server::start_with(on(&format!("postgres://tidings@127.0.0.1:{}/{name}", proxy.port()))).await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let mut posted = Vec::new();
+    for (number, weather) in [Weather::LoseCommit, Weather::LoseAnswer, Weather::LoseCommit].into_iter().enumerate() {
+        proxy.set(weather);
+        // No idempotency key: were it guessed, it would be there twice or not at all.
+        posted.push(server.post(&ann, &channel, &number.to_string()).await);
+        assert_eq!(proxy.weather(), Weather::Fair, "no COMMIT was lost");
+    }
+    let query = "{ messages { nodes { id content } } }";
+    let data = server.data(Some(&ann), query, json!({})).await;
+    let expected: Vec<_> =
+        posted.iter().enumerate().rev().map(|(number, id)| json!({"id": id, "content": number.to_string()})).collect();
+    assert_eq!(data["messages"]["nodes"], json!(expected));
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_reached_stops_the_start_with_one_line() {
+    let url = format!("postgres://tidings:hidden@127.0.0.1:{}/nothing", free_port());
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .env("DATABASE_URL", &url)
+        .env("TIDINGS_JWT_SECRET", SECRET)
+        .env("TIDINGS_LISTEN", "127.0.0.1:0")
+        .env("TIDINGS_LOG", "off")
+        .output();
+    let output = soon("its end", output).await.expect("tidings runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(!output.status.success() && said.lines().count() == 1, "{said}");
+    assert!(said.contains("cannot be reached") && !said.contains("hidden"), "{said}");
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+async fn status(server: &Server, path: &str) -> u16 {
+    let request = server.http().get(server.url(path)).send();
+    soon("an answer", request).await.expect("an answer").status().as_u16()
+}

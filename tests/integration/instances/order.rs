@@ -1,0 +1,109 @@
+//! One log: everybody sees the same, in the same order, wherever they are.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::instances;
+use crate::support::{Server, Session, Socket, soon, text};
+
+const INSTANCES: usize = 4;
+const WRITERS: usize = 12;
+/// So many mutations are in one request.
+const BATCH: usize = 10;
+const READERS: usize = 8;
+const EVENTS: &str = "subscription ($after: Cursor) { events(after: $after) { cursor __typename } }";
+
+/// `TIDINGS_CLUSTER_EVENTS` says how many events (5,000 if it does not).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twelve_writers_on_four_instances_and_every_stream_is_the_same() {
+    let events: usize = std::env::var("TIDINGS_CLUSTER_EVENTS").map_or(5_000, |count| count.parse().expect("a number"));
+    let servers: Vec<Arc<Server>> = instances(INSTANCES).await.into_iter().map(Arc::new).collect();
+    let ann = servers[0].register("ann").await;
+    let channel = servers[0].channel(&ann, "general").await;
+    let start = servers[0].cursor(None).await;
+    let rounds = events.div_ceil(WRITERS * BATCH);
+    let expected = rounds * WRITERS * BATCH;
+
+    let readers: Vec<_> = (0..READERS)
+        .map(|number| {
+            let (servers, start) = (servers.clone(), start.clone());
+            // Half of them change the instance on their way.
+            let hops = if number % 2 == 0 { 1 } else { 5 };
+            tokio::spawn(async move { read(&servers, number, &start, expected, hops).await })
+        })
+        .collect();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|number| {
+            let server = Arc::clone(&servers[number % INSTANCES]);
+            let (ann, channel) = (ann.clone(), channel.clone());
+            tokio::spawn(async move {
+                for _ in 0..rounds {
+                    write(&server, &ann, &channel).await;
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.expect("a writer");
+    }
+    let mut streams = Vec::new();
+    for reader in readers {
+        streams.push(reader.await.expect("a reader"));
+    }
+    let log: Vec<String> = {
+        let (mut all, mut after) = (Vec::new(), Some(start.parse().expect("a cursor")));
+        while all.len() < expected {
+            let (page, end) = servers[0].board().events_after(after).expect("the log");
+            all.extend(page.iter().map(|event| event.cursor.to_string()));
+            after = Some(end);
+        }
+        all
+    };
+    assert_eq!(log.len(), expected);
+    for (number, stream) in streams.iter().enumerate() {
+        assert!(*stream == log, "reader {number} saw something else than the log");
+    }
+    println!("{READERS} readers on {INSTANCES} instances saw the same {expected} events");
+}
+
+async fn write(server: &Server, session: &Session, channel: &str) {
+    let query = format!("mutation {{ createMessage(input: {{ channelId: {channel}, content: \"hello\" }}) {{ id }} }}");
+    let batch: Vec<Value> = (0..BATCH).map(|_| json!({"query": query})).collect();
+    let request = server.http().post(server.url("/graphql")).bearer_auth(&session.token).json(&batch);
+    let answers: Vec<Value> = request.send().await.expect("an answer").json().await.expect("JSON");
+    let failed = answers.iter().find(|answer| answer.get("errors").is_some());
+    assert!(failed.is_none() && answers.len() == BATCH, "{failed:?}");
+}
+
+/// Reads so many events, on so many connections, each to another instance.
+async fn read(servers: &[Arc<Server>], number: usize, start: &str, count: usize, hops: usize) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::with_capacity(count);
+    for hop in 0..hops {
+        let server = &servers[(number + hop) % servers.len()];
+        let after = seen.last().map_or(start, String::as_str).to_owned();
+        let mut socket = Socket::enter(server.address(), None).await;
+        socket.subscribe("e", EVENTS, json!({"after": after})).await;
+        while seen.len() < count * (hop + 1) / hops {
+            let item = socket.item("e").await["events"].take();
+            if item["__typename"] == "MessageAdded" {
+                seen.push(text(&item["cursor"]));
+            }
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn whoever_starts_first_migrates_and_the_others_find_it_done() {
+    let servers = soon("all of them", instances(INSTANCES)).await;
+    let (events, _) = servers[0].board().events_after(None).expect("the log");
+    assert_eq!(events.len(), 0);
+    // The same beginning: each accepts the other's cursor.
+    let start = servers[0].cursor(None).await;
+    for server in &servers {
+        let mut socket = server.socket(None).await;
+        socket.subscribe("e", EVENTS, json!({"after": start})).await;
+        assert_eq!(socket.item("e").await["events"]["__typename"], "Checkpoint");
+    }
+}
