@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// How much of the server's certificate is looked at.
@@ -30,7 +31,7 @@ pub fn client(trust: Trust, authorities: Option<&str>) -> Result<ClientConfig, S
     let known = match (trust, authorities) {
         (Trust::Anybody, _) => None,
         (_, None) => return Err("sslmode=verify-ca and verify-full need sslrootcert=FILE".into()),
-        (_, Some(file)) => Some(authority(file, &provider)?),
+        (_, Some(file)) => Some(Known::read(file, &provider)?),
     };
     let verifier = Arc::new(Verifier { trust, known, provider: Arc::clone(&provider) });
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -38,22 +39,33 @@ pub fn client(trust: Trust, authorities: Option<&str>) -> Result<ClientConfig, S
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-fn authority(file: &str, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let unusable = |error: &dyn std::fmt::Display| format!("sslrootcert {file}: {error}");
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(&error))? {
-        let certificate = certificate.map_err(|error| unusable(&error))?;
-        roots.add(certificate).map_err(|error| unusable(&error))?;
+/// Who is believed.
+#[derive(Debug)]
+struct Known {
+    certificates: Vec<CertificateDer<'static>>,
+    authorities: Arc<WebPkiServerVerifier>,
+}
+
+impl Known {
+    fn read(file: &str, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+        let unusable = |error: &dyn std::fmt::Display| format!("sslrootcert {file}: {error}");
+        let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let certificates = read.map_err(|error| unusable(&error))?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            roots.add(certificate.clone()).map_err(|error| unusable(&error))?;
+        }
+        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .build()
+            .map_err(|error| unusable(&error))?;
+        Ok(Self { certificates, authorities })
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|error| unusable(&error))
 }
 
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
-    known: Option<Arc<WebPkiServerVerifier>>,
+    known: Option<Known>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -67,7 +79,14 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(known) = &self.known else { return Ok(ServerCertVerified::assertion()) };
-        match known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        // A server that signed its certificate itself: libpq takes it from the file, webpki never does.
+        if known.certificates.iter().any(|certificate| certificate == end_entity) {
+            if self.trust == Trust::Host {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+            }
+            return Ok(ServerCertVerified::assertion());
+        }
+        match known.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The name is looked at last: all the rest was right.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
