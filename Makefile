@@ -30,7 +30,7 @@ test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLi
 	cd static && npm test
 
 # What starts the real binary by itself does so on SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,recipes torture slow_reader diesel_command_line secrets floors)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture slow_reader diesel_command_line secrets floors)
 
 torture: build-setup ## Kill the server under load for SECONDS (600), then look for what was lost or repeated
 	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture

@@ -154,12 +154,16 @@ pub(super) fn lock_head(db: &mut Db) -> QueryResult<(Seq, Seq)> {
 pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEvent]) -> Result<()> {
     let rows: Vec<Row> = batch.iter().map(|logged| Row::new(&logged.event)).collect();
     for rows in rows.chunks(ROWS_AT_ONCE) {
-        // All instances wait for this one meanwhile: one round trip, and not one for each event.
-        let inserted = match db {
-            Db::Sqlite(connection) => diesel::insert_into(events::table).values(rows).execute(connection),
-            Db::Postgres(connection) => diesel::insert_into(events::table).values(rows).execute(connection),
-        };
-        inserted.map_err(fault)?;
+        match db {
+            // Diesel would begin a transaction of its own around them.
+            Db::Sqlite(connection) => rows.iter().try_for_each(|row| {
+                diesel::insert_into(events::table).values(row).execute(connection).map_err(fault).map(drop)
+            })?,
+            // All instances wait for this one meanwhile: one round trip, and not one for each event.
+            Db::Postgres(connection) => {
+                diesel::insert_into(events::table).values(rows).execute(connection).map_err(fault).map(drop)?;
+            }
+        }
     }
     diesel::update(log_head::table)
         .set((log_head::head.eq(head.0), log_head::access_head.eq(access_head.0)))

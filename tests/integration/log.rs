@@ -139,3 +139,47 @@ async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
     server.post(&ann, &channel, "after pruning").await;
     assert_eq!(socket.frame().await["payload"]["data"]["events"]["message"]["content"], "after pruning");
 }
+
+/// During an update, newer instances write what this one has never heard of.
+#[tokio::test]
+async fn what_a_newer_version_writes_is_passed_over_and_nothing_around_it_is_lost() {
+    let server = Server::start().await;
+    let (ann, ben) = (server.register("ann").await, server.register("ben").await);
+    let channel = server.channel(&ann, "general").await;
+    let start = server.cursor(None).await;
+    let mut socket = server.socket(Some(&ben)).await;
+    socket.subscribe("live", EVENTS, json!({})).await;
+    assert!(until_live(&mut socket, "live").await.is_empty());
+    for round in 0..3 {
+        server.post(&ann, &channel, &format!("before {round}")).await;
+        let (kind, format) = if round == 1 { (EventKind::MessageAdded.code(), 99) } else { (31_000, 1) };
+        let board = Arc::clone(server.board());
+        let written = tokio::task::spawn_blocking(move || board.store().write(move |tx| foreign(tx, kind, format)));
+        written.await.expect("a thread").expect("written");
+        server.post(&ann, &channel, &format!("after {round}")).await;
+        for when in ["before", "after"] {
+            let item = socket.item("live").await["events"].take();
+            assert_eq!(item["message"]["content"], format!("{when} {round}"));
+        }
+    }
+    // The same from the log; and the position of what is not known is as good as any.
+    for after in [start, server.cursor(None).await] {
+        let mut socket = server.socket(Some(&ben)).await;
+        socket.subscribe("e", EVENTS, json!({"after": after})).await;
+        let events = until_live(&mut socket, "e").await;
+        assert!(events.is_empty() || events.len() == 6, "{events:?}");
+    }
+}
+
+/// Writes an event as another version would.
+fn foreign(tx: &mut tidings::store::Tx<'_>, kind: i16, format: i16) -> Result<(), Error> {
+    let insert = format!(
+        "INSERT INTO events (seq, tag, format, kind, object_id, ticket, audience, at) \
+         SELECT head + 1, {}, {format}, {kind}, 7, (1 = 0), '', 0 FROM log_head",
+        rand::random::<u32>(),
+    );
+    for statement in [insert.as_str(), "UPDATE log_head SET head = head + 1, access_head = head + 1"] {
+        diesel::RunQueryDsl::execute(diesel::sql_query(statement), tx.write()).map_err(Error::internal)?;
+    }
+    Ok(())
+}
