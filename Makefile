@@ -6,7 +6,7 @@ ARGS ?=
 SECONDS ?= 600
 TOOLS := target/tools/bin
 
-.PHONY: help setup build-setup test-setup run demo test torture bench lint lint-code lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test torture bench lint lint-code lint-deps clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,11 +32,16 @@ test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLi
 # What starts the real binary by itself does so on SQLite.
 ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture slow_reader diesel_command_line secrets floors)
 
-torture: build-setup ## Kill the server under load for SECONDS (600), then look for what was lost or repeated
+torture: setup ## Kill servers, and a cluster's parts, under load for SECONDS (600); then look for what was lost
 	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture
 
-bench: build-setup ## Measure deliveries and idle connections
+bench: setup ## Measure deliveries and idle connections, then several instances on PostgreSQL
 	cargo bench --bench delivery -- $(ARGS)
+	cargo bench --bench cluster
+
+cluster: setup ## Build, and serve from PostgreSQL with four instances on 127.0.0.1:3001 to 3004
+	cargo build --release
+	deploy/cluster.sh
 
 lint: lint-code lint-deps ## Look for what a reviewer would mention
 

@@ -65,7 +65,8 @@ async fn open_store(config: &Config, notice: Notice) -> Result<Arc<Store>, Strin
         DatabaseUrl::Sqlite(path) => Place::Sqlite(path.as_path().into()),
         DatabaseUrl::Postgres(url) => Place::Postgres(url.as_str().into()),
     };
-    let options = Options { place, readers: u32::try_from(config.readers).unwrap_or(u32::MAX) };
+    let options =
+        Options { place, readers: u32::try_from(config.readers).unwrap_or(u32::MAX), batch: config.commit_batch };
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, notice));
     let opened = opening.await.map_err(|error| error.to_string())?;
     let store = opened.map_err(|error| format!("cannot open {}: {}", config.database, detail(error)))?;

@@ -31,6 +31,8 @@ pub struct Config {
     pub database: DatabaseUrl,
     /// Database connections for reading: queries that run at once.
     pub readers: usize,
+    /// How many changes are committed together at most.
+    pub commit_batch: usize,
     /// Pages of other origins that may use the server from a browser.
     pub allowed_origins: Origins,
     /// Proxies whose word on the client's address is taken.
@@ -144,6 +146,7 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 8000).into(),
             database: DatabaseUrl::default(),
             readers: 4,
+            commit_batch: 256,
             allowed_origins: Origins::default(),
             trusted_proxies: Networks::default(),
             shutdown_grace: 10 * SECOND,

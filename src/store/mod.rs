@@ -65,13 +65,15 @@ pub struct Options {
     pub place: Place,
     /// How many snapshots may be open at once.
     pub readers: u32,
+    /// How many changes are committed together at most.
+    pub batch: usize,
 }
 
 impl Options {
     /// A SQLite file.
     #[must_use]
     pub fn sqlite(path: &Path, readers: u32) -> Self {
-        Self { place: Place::Sqlite(path.into()), readers }
+        Self { place: Place::Sqlite(path.into()), readers, batch: 256 }
     }
 }
 
@@ -94,7 +96,7 @@ impl Store {
             .connection_timeout(TURN)
             .build(connector.clone())
             .map_err(connection::unreachable)?;
-        let writer = Writer::start(connector.clone(), first, tail)?;
+        let writer = Writer::start(connector.clone(), first, tail, options.batch)?;
         let turns = Arc::new(Semaphore::new(options.readers as usize));
         Ok(Self { connector, readers, turns, writer })
     }

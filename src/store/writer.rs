@@ -21,8 +21,6 @@ use crate::model::Seq;
 
 /// How many commands may wait; more are refused at once.
 const QUEUE: usize = 4096;
-/// How many commands are committed together at most.
-const BATCH: usize = 256;
 /// After so long a batch takes no further command: other instances wait for the head of the log, and this one
 /// may have a slow line to the database.
 const SPAN: Duration = Duration::from_millis(100);
@@ -51,9 +49,9 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub fn start(connector: Connector, db: Db, tail: impl Tail) -> Result<Self> {
+    pub fn start(connector: Connector, db: Db, tail: impl Tail, batch: usize) -> Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let desk = Desk { connector, db: Some(db), tail };
+        let desk = Desk { connector, db: Some(db), tail, batch };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || desk.work(&jobs))
@@ -124,13 +122,15 @@ struct Desk<T> {
     /// `None` after the connection broke, or may have.
     db: Option<Db>,
     tail: T,
+    /// How many commands are committed together at most.
+    batch: usize,
 }
 
 impl<T: Tail> Desk<T> {
     fn work(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
-            batch.extend(jobs.try_iter().take(BATCH - 1));
+            batch.extend(jobs.try_iter().take(self.batch - 1));
             self.serve(batch);
         }
     }

@@ -115,6 +115,10 @@ struct DatabaseSettings {
     #[arg(long, env = "TIDINGS_READERS", value_name = "NUMBER")]
     #[arg(default_value_t = Config::default().readers.into())]
     readers: Positive,
+    /// Changes committed together at most
+    #[arg(long, env = "TIDINGS_COMMIT_BATCH", value_name = "NUMBER")]
+    #[arg(default_value_t = Config::default().commit_batch.into())]
+    commit_batch: Positive,
     /// How long events stay in the log for clients to resume from
     #[arg(long, env = "TIDINGS_LOG_RETENTION", value_name = "TIME")]
     #[arg(default_value_t = Span(Retention::default().age))]
@@ -238,6 +242,7 @@ impl ServeSettings {
         Ok(Config {
             listen: server.listen,
             readers: database.readers.get(),
+            commit_batch: database.commit_batch.get(),
             allowed_origins: server.allowed_origins,
             trusted_proxies: server.trusted_proxies.unwrap_or_default(),
             shutdown_grace: server.shutdown_grace.0,

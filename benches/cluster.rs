@@ -1,0 +1,148 @@
+//! Several instances on one PostgreSQL, all on this machine: how long an event takes from one to another, and how many
+//! changes they acknowledge together. Prints a table; judges nothing.
+
+#[path = "../tests/integration/support/mod.rs"]
+#[allow(dead_code, unused_imports)] // the tests use the rest
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use support::database::{Postgres, SECRET};
+use support::{Line, Process, Program};
+
+const POST: &str =
+    "mutation ($channel: ID!) { createMessage(input: { channelId: $channel, content: \"hello\" }) { id } }";
+const ADDED: &str = "subscription { messageAdded { id } }";
+/// So many changes one after the other, the first tenth of which does not count.
+const LONE: usize = 1_100;
+/// So many clients change something at the same time.
+const CLIENTS: usize = 64;
+const SPAN: Duration = Duration::from_secs(8);
+
+fn main() {
+    // Nobody is interested in the arguments that cargo adds.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(measure());
+}
+
+async fn measure() {
+    let postgres = Arc::new(Postgres::start("bench", &["max_connections=300"]));
+    println!("PostgreSQL with fsync on this machine; release build; every client waits for its answer\n");
+    let fleet = Fleet::start(&postgres, 2, 256).await;
+    let (here, there) = fleet.latency().await;
+    println!("from the acknowledgement on A to the delivery, {} changes:", here.len());
+    println!("  on A: {}", described(here));
+    println!("  on B: {}\n", described(there));
+    drop(fleet);
+    println!("{CLIENTS} clients, {} s each:", SPAN.as_secs());
+    for (instances, batch) in [(1, 256), (4, 256), (1, 1), (4, 1)] {
+        let fleet = Fleet::start(&postgres, instances, batch).await;
+        let (count, batches) = fleet.throughput().await;
+        let rate = f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / SPAN.as_secs_f64();
+        println!(
+            "  {instances} instances, at most {batch} changes a commit: {rate:.0} changes/s, {batches:.1} a commit"
+        );
+    }
+}
+
+/// Instances on a fresh database, and a user in it.
+struct Fleet {
+    programs: Vec<Program>,
+    _processes: Vec<Process>,
+    postgres: Arc<Postgres>,
+    database: String,
+    token: String,
+    channel: String,
+}
+
+impl Fleet {
+    async fn start(postgres: &Arc<Postgres>, count: usize, batch: usize) -> Self {
+        let database = postgres.create_database();
+        let url = postgres.url(postgres.port(), &database);
+        let batch = batch.to_string();
+        let settings = [("DATABASE_URL", &*url), ("TIDINGS_JWT_SECRET", SECRET), ("TIDINGS_COMMIT_BATCH", &*batch)];
+        let (mut programs, mut processes) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let program = Program::new(&settings);
+            let mut process = program.start();
+            process.ready().await.expect("a server");
+            programs.push(program);
+            processes.push(process);
+        }
+        let token = programs[0].register("ann").await;
+        let channel = programs[0].channel(&token, "general").await;
+        Self { programs, _processes: processes, postgres: Arc::clone(postgres), database, token, channel }
+    }
+
+    async fn post(&self, instance: usize) -> Instant {
+        let answer = self.programs[instance].data(Some(&self.token), POST, &json!({"channel": self.channel})).await;
+        assert!(answer["createMessage"]["id"].is_string(), "{answer}");
+        Instant::now()
+    }
+
+    /// In microseconds, below zero if the event was there before the answer: to a subscriber of the same
+    /// instance, and to one of another.
+    async fn latency(&self) -> (Vec<i64>, Vec<i64>) {
+        let mut lines = Vec::new();
+        for program in &self.programs {
+            lines.push(Line::open(program.address(), Some(&self.token), ADDED, &Value::Null).await.expect("a line"));
+        }
+        // Until both follow.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let hear = async |mut line: Line| {
+            let mut times = Vec::new();
+            while times.len() < LONE {
+                line.hear().await.expect("an event");
+                times.push(Instant::now());
+            }
+            times
+        };
+        let there = lines.pop().expect("two lines");
+        let here = lines.pop().expect("two lines");
+        let acknowledged = async {
+            let mut times = Vec::new();
+            for _ in 0..LONE {
+                times.push(self.post(0).await);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            times
+        };
+        let (acknowledged, here, there) = tokio::join!(acknowledged, hear(here), hear(there));
+        let delays = |heard: Vec<Instant>| {
+            let since = |(heard, acknowledged): (Instant, &Instant)| {
+                let (after, before) =
+                    (heard.saturating_duration_since(*acknowledged), acknowledged.saturating_duration_since(heard));
+                i64::try_from(after.as_micros()).unwrap_or(0) - i64::try_from(before.as_micros()).unwrap_or(0)
+            };
+            heard.into_iter().zip(&acknowledged).skip(LONE / 10).map(since).collect()
+        };
+        (delays(here), delays(there))
+    }
+
+    /// How many changes were acknowledged, and how many shared a commit.
+    async fn throughput(&self) -> (usize, f64) {
+        let count = AtomicUsize::new(0);
+        let until = Instant::now() + SPAN;
+        let client = async |number: usize| {
+            while Instant::now() < until {
+                self.post(number % self.programs.len()).await;
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        futures_util::future::join_all((0..CLIENTS).map(client)).await;
+        let batches = "SELECT count(*)::float8 / count(DISTINCT tag) FROM events WHERE kind = 1";
+        let printed = self.postgres.run("psql", &["-qAt", "-d", &self.database, "-c", batches]);
+        (count.into_inner(), printed.trim().parse().expect("a number"))
+    }
+}
+
+fn described(mut delays: Vec<i64>) -> String {
+    delays.sort_unstable();
+    let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+    format!("median {} µs, p99 {} µs, worst {} µs", at(50), at(99), at(100))
+}
