@@ -129,17 +129,16 @@ struct Desk<T> {
 impl<T: Tail> Desk<T> {
     fn work(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
-            let mut batch = vec![first];
-            batch.extend(jobs.try_iter().take(self.batch - 1));
-            self.serve(batch);
+            self.serve(vec![first], Some(jobs));
         }
     }
 
-    /// Commits the batch in as few transactions as can be; if one fails, each command alone.
-    fn serve(&mut self, mut batch: Vec<Job>) {
+    /// Commits the batch, and what else has queued, in as few transactions as can be; if one fails,
+    /// each of its commands alone.
+    fn serve(&mut self, mut batch: Vec<Job>, queue: Option<&Receiver<Job>>) {
         let mut tries = 0;
         while !batch.is_empty() {
-            match self.attempt(&mut batch) {
+            match self.attempt(&mut batch, queue) {
                 Ok(outcomes) => {
                     let rest = batch.split_off(outcomes.len());
                     answer(batch, outcomes);
@@ -151,7 +150,7 @@ impl<T: Tail> Desk<T> {
                 }
                 Err(Failure::Undone(error)) if batch.len() > 1 => {
                     tracing::debug!(%error, commands = batch.len(), "a batch is run again, command by command");
-                    return batch.into_iter().for_each(|job| self.serve(vec![job]));
+                    return batch.into_iter().for_each(|job| self.serve(vec![job], None));
                 }
                 Err(Failure::Undone(error) | Failure::Lost(error) | Failure::Unknown(error, _)) => {
                     let outcomes = batch.iter().map(|_| Err(error.clone())).collect();
@@ -162,12 +161,15 @@ impl<T: Tail> Desk<T> {
     }
 
     /// Runs the first commands, up to one that changes rights, in one transaction.
-    fn attempt(&mut self, batch: &mut [Job]) -> Result<Vec<Result<()>>, Failure> {
+    fn attempt(&mut self, batch: &mut Vec<Job>, queue: Option<&Receiver<Job>>) -> Result<Vec<Result<()>>, Failure> {
         let db = match &mut self.db {
             Some(db) => db,
             none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Lost)?),
         };
         let mut tx = Tx::begin(db, &mut self.tail)?;
+        // Only now: while this instance waited for the others, more has queued.
+        let room = self.batch.saturating_sub(batch.len());
+        batch.extend(queue.into_iter().flat_map(Receiver::try_iter).take(room));
         let since = Instant::now();
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
