@@ -1,5 +1,6 @@
 //! The transaction that commands run in, and what they record in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -30,6 +31,7 @@ pub struct Change {
     owner: Option<UserId>,
     audience: Audience,
     ticket: bool,
+    payload: Option<Arc<str>>,
 }
 
 impl Change {
@@ -46,6 +48,7 @@ impl Change {
             owner: None,
             audience: Audience::default(),
             ticket: false,
+            payload: None,
         }
     }
 
@@ -80,9 +83,16 @@ impl Change {
         self
     }
 
+    /// There is no object: the event itself carries this JSON.
+    #[must_use]
+    pub fn carrying(mut self, payload: Arc<str>) -> Self {
+        self.payload = Some(payload);
+        self
+    }
+
     fn at(self, cursor: Cursor, now: Timestamp) -> Event {
-        let Self { kind, object, actor, channel, message, user, owner, audience, ticket } = self;
-        Event { cursor, kind, object, channel, message, user, owner, audience, actor, ticket, at: now }
+        let Self { kind, object, actor, channel, message, user, owner, audience, ticket, payload } = self;
+        Event { cursor, kind, object, channel, message, user, owner, audience, actor, ticket, payload, at: now }
     }
 }
 

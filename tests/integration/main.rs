@@ -7,6 +7,7 @@ mod command_line;
 mod floors;
 mod instances;
 mod log;
+mod notifications;
 mod recipes;
 mod refusals;
 mod rights;

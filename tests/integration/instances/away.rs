@@ -1,5 +1,7 @@
 //! A database that goes away, and commits whose answer does not come.
 
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
 use serde_json::json;
 
 use super::{on, outcome, postgres};
@@ -124,4 +126,32 @@ fn free_port() -> u16 {
 async fn status(server: &Server, path: &str) -> u16 {
     let request = server.http().get(server.url(path)).send();
     soon("an answer", request).await.expect("an answer").status().as_u16()
+}
+
+/// An operator's transaction that takes its locks the other way round: PostgreSQL ends one of the two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_ended_as_a_deadlock_is_made_again() {
+    let url = crate::support::database::fresh_postgres();
+    let server = Server::start_with(on(&url)).await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let (locked, is_locked) = tokio::sync::oneshot::channel();
+    let operator = tokio::task::spawn_blocking(move || {
+        let mut psql = PgConnection::establish(&url).expect("a connection");
+        // It looks for deadlocks later than the writer does, and so is not the one to be ended.
+        psql.batch_execute("SET deadlock_timeout = '20s'; BEGIN; LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+            .expect("a lock");
+        locked.send(()).expect("somebody waits");
+        // As soon as the writer waits for the table, with the head in its hand.
+        let waiting = "SELECT 1 / count(*) FROM pg_locks WHERE NOT granted AND relation = 'messages'::regclass";
+        while psql.batch_execute(&format!("SAVEPOINT s; {waiting}")).is_err() {
+            psql.batch_execute("ROLLBACK TO s").expect("the transaction goes on");
+        }
+        psql.batch_execute("SELECT head FROM log_head FOR UPDATE; COMMIT")
+    });
+    is_locked.await.expect("a lock");
+    let message = server.post(&ann, &channel, "once").await;
+    operator.await.expect("a thread").expect("the writer was ended, and not the operator");
+    let data = server.data(Some(&ann), "{ messages { nodes { id content } } }", json!({})).await;
+    assert_eq!(data["messages"]["nodes"], json!([{"id": message, "content": "once"}]));
 }
