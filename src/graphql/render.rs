@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Shared};
 use super::context::Delivery;
 use super::engine::{Engine, Live, Rendered, render};
 use crate::board::Board;
-use crate::model::{Cursor, Seq};
+use crate::model::{Cursor, PresenceChange, Seq};
 
 /// How many bytes of renderings are kept.
 const KEPT_BYTES: usize = 8 << 20;
@@ -27,13 +27,20 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// What a rendering shows: the event and the state of its object, in a selection.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    /// With its tag: after a restore the same place in the log is another event.
-    position: Cursor,
-    /// The event that last touched the object; checkpoints and deletions have none.
-    revision: Option<Cursor>,
-    is_checkpoint: bool,
+    shown: Shown,
     selection: [u8; 16],
     signed_in: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Shown {
+    /// An event, and the event that last touched its object; deletions have none. With their tags: after a
+    /// restore the same place in the log is another event.
+    Event(Cursor, Option<Cursor>),
+    Checkpoint(Cursor),
+    /// A metric's name, value and time.
+    Metric(String, u64, i64),
+    Presence(PresenceChange),
 }
 
 #[derive(Clone)]
@@ -191,15 +198,14 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Deliver
 }
 
 fn key(live: &Live, delivery: &Delivery) -> Key {
-    let (cursor, revision, is_checkpoint) = match delivery {
-        Delivery::Event(event) => (event.cursor, event.body().and_then(|body| body.revision()), false),
-        Delivery::Checkpoint(cursor) => (*cursor, None, true),
+    let shown = match delivery {
+        Delivery::Event(event) => {
+            let revision = event.body().and_then(|body| body.revision());
+            Shown::Event(event.cursor, revision)
+        }
+        Delivery::Checkpoint(cursor) => Shown::Checkpoint(*cursor),
+        Delivery::Metric(metric) => Shown::Metric(metric.name.clone(), metric.value.to_bits(), metric.updated_at.0),
+        Delivery::Presence(change) => Shown::Presence(*change),
     };
-    Key {
-        position: cursor,
-        revision,
-        is_checkpoint,
-        selection: live.selection,
-        signed_in: live.caller.viewer.user_id().is_some(),
-    }
+    Key { shown, selection: live.selection, signed_in: live.caller.viewer.user_id().is_some() }
 }

@@ -10,10 +10,12 @@ pub mod idempotency;
 mod listen;
 pub mod log;
 pub mod messages;
+pub mod metrics;
 mod migrations;
 pub mod notifications;
 pub mod organizations;
 mod paging;
+pub mod presence;
 pub mod reading;
 #[rustfmt::skip] // written by the Diesel command line
 mod schema;

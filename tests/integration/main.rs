@@ -6,6 +6,8 @@ mod board;
 mod command_line;
 mod floors;
 mod instances;
+mod json_socket;
+mod live_values;
 mod log;
 mod notifications;
 mod recipes;

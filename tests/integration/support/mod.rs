@@ -2,12 +2,14 @@
 
 pub mod database;
 mod line;
+pub mod plain;
 mod process;
 mod proxy;
 mod server;
 mod socket;
 
 pub use line::{Line, Lost};
+pub use plain::Plain;
 pub use process::{Process, Program};
 pub use proxy::{Proxy, Weather};
 pub use server::{PASSWORD, Server, Session, text};
