@@ -6,7 +6,7 @@ ARGS ?=
 SECONDS ?= 600
 TOOLS := target/tools/bin
 
-.PHONY: help setup build-setup test-setup run demo cluster test torture bench lint lint-code lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test torture crowd bench lint lint-code lint-deps clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,10 +30,13 @@ test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLi
 	cd static && npm test
 
 # What starts the real binary by itself does so on SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture slow_reader diesel_command_line secrets floors)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd slow_reader diesel_command_line secrets floors)
 
 torture: setup ## Kill servers, and a cluster's parts, under load for SECONDS (600); then look for what was lost
 	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture
+
+crowd: build-setup ## Fill a server with 10,000 connections, each in a room, and measure
+	TIDINGS_CROWD=10000 cargo test --release --test integration crowd -- --nocapture
 
 bench: setup ## Measure deliveries and idle connections, then several instances on PostgreSQL
 	cargo bench --bench delivery -- $(ARGS)

@@ -21,6 +21,9 @@ const dist = join(here, 'dist');
 const named = {
   '/graphiql': 'graphiql/index.html',
   '/favicon.svg': 'favicon.svg',
+  // For the pages and programs of others.
+  '/live.js': 'live.js',
+  '/outbox.js': 'outbox.js',
 };
 
 // Names that pages may refer to, made of files of packages.

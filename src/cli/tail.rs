@@ -56,6 +56,7 @@ fn line(event: &Event) -> serde_json::Value {
         "locations": event.audience.0.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "actor": event.actor.map(|id| id.to_string()),
         "ticket": event.ticket,
+        "data": event.payload.as_deref().and_then(|payload| serde_json::from_str::<serde_json::Value>(payload).ok()),
         "at": event.at.rfc3339(),
     })
 }

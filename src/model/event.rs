@@ -98,7 +98,7 @@ impl EventKind {
         matches!(self, Self::MessageDeleted | Self::CommentDeleted | Self::ChannelDeleted | Self::TemplateDeleted)
     }
 
-    /// The event shows its object, so it says nothing once that is gone.
+    /// The event shows its object, so it says nothing once that is gone; a broadcast goes with its channel.
     #[must_use]
     pub fn shows_object(self) -> bool {
         matches!(
@@ -111,6 +111,7 @@ impl EventKind {
                 | Self::ChannelUpdated
                 | Self::TemplateAdded
                 | Self::NotificationAdded
+                | Self::RoomBroadcast
         )
     }
 

@@ -308,7 +308,8 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     };
     let messages = load(ids(&[Kind::MessageAdded, Kind::MessageUpdated]), MessageId, |ids| messages::by_ids(db, ids))?;
     let comments = load(ids(&[Kind::CommentAdded, Kind::CommentUpdated]), CommentId, |ids| comments::by_ids(db, ids))?;
-    let channels = load(ids(&[Kind::ChannelAdded, Kind::ChannelUpdated]), ChannelId, |ids| channels::by_ids(db, ids))?;
+    let of_channels = [Kind::ChannelAdded, Kind::ChannelUpdated, Kind::RoomBroadcast];
+    let channels = load(ids(&of_channels), ChannelId, |ids| channels::by_ids(db, ids))?;
     let templates = load(ids(&[Kind::TemplateAdded]), TemplateId, |ids| templates::by_ids(db, ids))?;
     let notifications = load(ids(&[Kind::NotificationAdded]), NotificationId, |ids| notifications::by_ids(db, ids))?;
     let body = |event: &Event| match event.kind {
@@ -317,6 +318,7 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
         Kind::ChannelAdded | Kind::ChannelUpdated => channels.get(&ChannelId(event.object)).cloned().map(Body::Channel),
         Kind::TemplateAdded => templates.get(&TemplateId(event.object)).cloned().map(Body::Template),
         Kind::NotificationAdded => notifications.get(&NotificationId(event.object)).cloned().map(Body::Notification),
+        Kind::RoomBroadcast => channels.contains_key(&ChannelId(event.object)).then_some(Body::None),
         _ => Some(Body::None),
     };
     Ok(events.into_iter().filter_map(|event| body(&event).map(|body| LoggedEvent { event, body })).collect())

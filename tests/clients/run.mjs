@@ -13,7 +13,9 @@ import { installNode, installPython } from './runner/install.mjs';
 import { Proxy } from './runner/proxy.mjs';
 import { Server } from './runner/server.mjs';
 
-const NOT_RECIPES = new Set(['run', 'harness', 'stage', 'documents', 'resume', 'resume-legacy']);
+const NOT_RECIPES = new Set(['run', 'harness', 'stage', 'documents', 'resume', 'resume-legacy', 'plain']);
+/** These use the WebSocket that Node has built in: before Node 22 behind a flag. */
+const NATIVE = new Set(['live', 'quickstart']);
 const AT_ONCE = 2;
 const RECIPE_WITHIN_MS = 180_000;
 
@@ -69,7 +71,9 @@ async function prove(name) {
 }
 
 function runScript(name, scriptArgs) {
-  const child = spawn(process.execPath, [path.join(HERE, `${name}.mjs`), ...scriptArgs], {
+  const isOld = Number(process.versions.node.split('.')[0]) < 22;
+  const flags = NATIVE.has(name) && isOld ? ['--experimental-websocket', '--no-warnings'] : [];
+  const child = spawn(process.execPath, [...flags, path.join(HERE, `${name}.mjs`), ...scriptArgs], {
     cwd: HERE,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, TIDINGS_CLIENTS_PYTHON: python ?? '' },

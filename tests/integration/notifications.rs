@@ -153,7 +153,7 @@ async fn what_was_not_read_in_a_channel_is_counted() {
 
 #[tokio::test]
 async fn a_broadcast_reaches_a_room_and_is_replayed() {
-    let server = Server::start().await;
+    let mut server = Server::start().await;
     let (root, ann) = (server.admin("root").await, server.register("ann").await);
     let channel = server.channel(&ann, "room").await;
     let start = server.cursor(None).await;
@@ -167,6 +167,14 @@ async fn a_broadcast_reaches_a_room_and_is_replayed() {
     let shown = &item["events"]["data"];
     assert_eq!((&shown["a"], &shown["b"]), (&data["a"], &data["b"]));
     assert_eq!(shown["big"].as_f64(), Some(5e9));
+    // Like a message it goes with its channel.
+    server.data(Some(&ann), "mutation ($c: ID!) { deleteChannel(id: $c) }", json!({"c": channel})).await;
+    server.restart().await;
+    let typed = "subscription ($after: Cursor) { events(after: $after) { __typename } }";
+    let mut socket = server.socket(None).await;
+    socket.subscribe("e", typed, json!({"after": start})).await;
+    assert_eq!(socket.item("e").await["events"]["__typename"], "ChannelDeleted");
+    server.channel(&ann, "room").await;
     for (room, data, code) in [("room", json!([1]), "BAD_USER_INPUT"), ("nowhere", json!({}), "NOT_FOUND")] {
         let refusal = server.refusal(Some(&root), query, json!({"input": {"room": room, "data": data}})).await;
         assert_eq!(refusal, code);

@@ -10,6 +10,7 @@ import { Server } from './server.mjs';
  * POST /shut      new connections are refused until POST /open
  * POST /refused   answers when one has been refused
  * POST /stumble   the next connection is cut between connection_init and connection_ack
+ * POST /admin     {"token"}: of an admin, made by the command line
  * POST /stranger  {"cursor"}: a cursor of another installation
  */
 export async function startControl({ binary, server, proxy }) {
@@ -22,6 +23,10 @@ export async function startControl({ binary, server, proxy }) {
     'POST /refused': () => proxy.refused(),
     'POST /open': () => proxy.open(),
     'POST /stumble': () => proxy.stumble(),
+    'POST /admin': () => {
+      server.run(['user', 'add', 'root', '--admin']);
+      return { token: server.run(['token', 'root']) };
+    },
     'POST /stranger': () => strangersCursor(binary),
   };
   const listener = http.createServer(async (request, response) => {

@@ -1,5 +1,5 @@
 // Owns one tidings process: its own port, database and log. Used by run.mjs only.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
@@ -29,12 +29,7 @@ export class Server {
     const child = spawn(this.#binary, ['serve'], {
       cwd: this.#directory,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...process.env,
-        TIDINGS_LISTEN: `127.0.0.1:${this.port}`,
-        DATABASE_URL: `sqlite://${path.join(this.#directory, 'tidings.db')}`,
-        TIDINGS_MUTATIONS_PER_SECOND: '0',
-      },
+      env: this.#settings,
     });
     this.#child = child;
     running.add(child.once('close', () => running.delete(child)));
@@ -44,6 +39,22 @@ export class Server {
     await child.spawned;
     await this.#ready(child);
     return this;
+  }
+
+  /** What another command prints, run beside the server. */
+  run(words) {
+    const { status, stdout, stderr } = spawnSync(this.#binary, words, { cwd: this.#directory, env: this.#settings, encoding: 'utf8' });
+    if (status !== 0) throw new Error(`tidings ${words.join(' ')}: ${stderr}`);
+    return stdout.trim();
+  }
+
+  get #settings() {
+    return {
+      ...process.env,
+      TIDINGS_LISTEN: `127.0.0.1:${this.port}`,
+      DATABASE_URL: `sqlite://${path.join(this.#directory, 'tidings.db')}`,
+      TIDINGS_MUTATIONS_PER_SECOND: '0',
+    };
   }
 
   /** `kill -9`: nothing is flushed, closed or said goodbye to. */

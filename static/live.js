@@ -1,0 +1,317 @@
+// The plain JSON socket with what everybody would otherwise write around it: it comes back for ever, goes on where it
+// was, and sends later what was written offline. No dependencies; for browsers, and for Node 20 or newer (before Node 22
+// with `WebSocket` from the package ws). The protocol is described in docs/json-socket.md.
+//
+//   const live = new Live({ url: 'ws://localhost:8000/api/v1/ws', token: async () => fetchToken() });
+//   live.on('ticket_updated', ({ ticket }) => show(ticket));
+//   live.subscribeToTicket(1);
+//   live.join('project_123');
+//   live.send('project_123', 'Hello team!');
+//   live.connect();
+
+import { Outbox } from './outbox.js';
+
+const QUIET = { log() {}, error() {} };
+
+export class Live {
+  #url;
+  #token;
+  #WebSocket;
+  #console;
+  #outbox;
+  #waits;
+  #heartbeat;
+  #listeners = new Map();
+  /** What is followed, by name: what to say for it, and the cursor of the last event. */
+  #followed = new Map();
+  /** Keys that were sent on this connection and are not answered. */
+  #sent = new Set();
+  #socket = null;
+  #isOpen = false;
+  #isStopped = true;
+  #attempt = 0;
+  #timers = { retry: undefined, ping: undefined, watchdog: undefined };
+  /** What was followed when the last ping was said: the cursor of its pong is theirs. */
+  #pinged = [];
+  #wakeUp = () => this.#hurry();
+
+  /**
+   * `token` returns a valid token, or nothing for an anonymous reader; it is asked at every attempt. `heartbeat` is the
+   * time between pings, after half of which without an answer the line counts as dead; waits in milliseconds.
+   */
+  constructor({
+    url,
+    token = () => undefined,
+    WebSocket = globalThis.WebSocket,
+    console = globalThis.console,
+    outbox = new Outbox(),
+    minWait = 500,
+    maxWait = 30_000,
+    heartbeat = 20_000,
+  }) {
+    if (!WebSocket) throw new Error('there is no WebSocket here: pass one, for example that of the package ws');
+    this.#url = url;
+    this.#token = token;
+    this.#WebSocket = WebSocket;
+    this.#console = console ?? QUIET;
+    this.#outbox = outbox;
+    this.#waits = { min: minWait, max: maxWait };
+    this.#heartbeat = heartbeat;
+    // This address begins with all tickets; so that they, too, go on where they were.
+    if (new URL(url).pathname.replace(/\/$/, '') === '/api/v1/ws') this.subscribe('tickets');
+  }
+
+  /** Calls `listener` with every frame of a type (`message`, `ticket_updated`, `error`, …), or `*`; also with
+   * `connected` and `disconnected`. Returns what ends that. */
+  on(type, listener) {
+    if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
+    this.#listeners.get(type).add(listener);
+    return () => this.#listeners.get(type)?.delete(listener);
+  }
+
+  /** Connects, and comes back until `close`. */
+  connect() {
+    if (!this.#isStopped) return this;
+    this.#isStopped = false;
+    globalThis.addEventListener?.('online', this.#wakeUp);
+    this.#open();
+    return this;
+  }
+
+  /** Ends it; `connect` begins again where it was. */
+  close() {
+    this.#isStopped = true;
+    globalThis.removeEventListener?.('online', this.#wakeUp);
+    this.#forget();
+    this.#socket?.close(1000);
+    this.#lose();
+  }
+
+  /** `notifications`, `dashboard_updates` or `tickets`; from a cursor if one is given. */
+  subscribe(channel, after) {
+    this.#follow(`channel ${channel}`, { type: 'subscribe', channel }, after);
+  }
+
+  unsubscribe(channel) {
+    this.#unfollow(`channel ${channel}`, { type: 'unsubscribe', channel });
+  }
+
+  subscribeToTicket(id, after) {
+    this.#follow(`ticket ${id}`, { type: 'subscribe', ticket_id: String(id) }, after);
+  }
+
+  unsubscribeFromTicket(id) {
+    this.#unfollow(`ticket ${id}`, { type: 'unsubscribe', ticket_id: String(id) });
+  }
+
+  join(room, after) {
+    this.#follow(`room ${room}`, { type: 'join_room', room }, after);
+  }
+
+  leave(room) {
+    this.#unfollow(`room ${room}`, { type: 'leave_room', room });
+  }
+
+  /** Sends a message to a room, now or when there is a line again; once. Returns its key: `sent` has the same. */
+  send(room, text, key) {
+    const entry = this.#outbox.add({ room, text, key });
+    this.#flush();
+    return entry.key;
+  }
+
+  /** What has not reached the server yet. */
+  get unsent() {
+    return this.#outbox.entries;
+  }
+
+  get connected() {
+    return this.#isOpen;
+  }
+
+  async #open() {
+    if (this.#isStopped || this.#socket) return;
+    this.#console.log('🔌 Connecting to WebSocket');
+    const opening = (this.#socket = {});
+    try {
+      const token = await this.#token();
+      if (this.#socket !== opening || this.#isStopped) return;
+      const url = new URL(this.#url);
+      if (token) url.searchParams.set('token', token);
+      const socket = new this.#WebSocket(url.href);
+      this.#socket = socket;
+      this.#watch(2 * this.#heartbeat, 'no connection in time');
+      socket.onopen = () => this.#socket === socket && this.#opened();
+      socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(String(data));
+      socket.onerror = (event) => this.#socket === socket && this.#console.error('❌ WebSocket error', event.message ?? '');
+      socket.onclose = ({ code, reason }) => this.#socket === socket && this.#retry(`${code} ${reason}`.trim());
+    } catch (error) {
+      this.#console.error('❌ WebSocket error', String(error));
+      if (this.#socket === opening) this.#retry(String(error));
+    }
+  }
+
+  #opened() {
+    this.#console.log('✅ WebSocket connected');
+    this.#isOpen = true;
+    this.#emit('connected', { type: 'connected' });
+    for (const { said, cursor } of this.#followed.values()) this.#say(cursor ? { ...said, after: cursor } : said);
+    this.#flush();
+    this.#ping();
+  }
+
+  #hear(text) {
+    this.#attempt = 0; // The server has something to say: it is not only the door that is open.
+    const frame = JSON.parse(text);
+    if (frame.type === 'pong') this.#ponged(frame.cursor);
+    else if (frame.type === 'sent') this.#delivered(frame.key);
+    else if (frame.type === 'error') this.#refused(frame);
+    else if (frame.type === 'left') this.#followed.delete(`room ${frame.room}`);
+    else if (frame.type === 'unsubscribed' && frame.ticket_id) this.#followed.delete(`ticket ${frame.ticket_id}`);
+    // Listeners first: what they did not see must come again.
+    this.#emit(frame.type, frame);
+    this.#emit('*', frame);
+    if (frame.cursor && !['pong', 'sent'].includes(frame.type)) this.#moveOn(frame);
+  }
+
+  /** Which of the things that are followed has come as far as this frame. */
+  #moveOn(frame) {
+    const names =
+      frame.type === 'notification' ? ['channel notifications']
+      : frame.room !== undefined ? [`room ${frame.room}`]
+      : ['channel tickets', `ticket ${frame.ticket?.id ?? frame.ticket_id}`];
+    for (const name of names) {
+      const followed = this.#followed.get(name);
+      if (followed) followed.cursor = frame.cursor;
+    }
+  }
+
+  #delivered(key) {
+    this.#sent.delete(key);
+    this.#outbox.remove(key);
+    this.#flush();
+  }
+
+  #refused(frame) {
+    const { code, key } = frame;
+    if (key !== undefined) {
+      this.#sent.delete(key);
+      // These may be over soon; everything else will not be taken a second time either.
+      if (!['RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL_SERVER_ERROR'].includes(code)) {
+        this.#outbox.remove(key);
+        this.#flush();
+      } else this.#timers.flush = setTimeout(() => this.#flush(), frame.retry_after_ms ?? this.#wait(1));
+      return;
+    }
+    const name =
+      frame.room !== undefined ? `room ${frame.room}`
+      : frame.ticket_id !== undefined ? `ticket ${frame.ticket_id}`
+      : `channel ${frame.channel}`;
+    const followed = this.#followed.get(name);
+    if (!followed) return;
+    if (code === 'CURSOR_EXPIRED') {
+      // What was missed cannot be had any more. Whoever listens to this error queries what there is.
+      followed.cursor = undefined;
+      this.#say(followed.said);
+    } else if (['RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL_SERVER_ERROR'].includes(code)) {
+      const socket = this.#socket;
+      const again = () => this.#socket === socket && this.#isOpen && this.#follow(name, followed.said, followed.cursor);
+      setTimeout(again, frame.retry_after_ms ?? this.#wait(1));
+    } else this.#followed.delete(name);
+  }
+
+  #follow(name, said, after) {
+    const cursor = after ?? this.#followed.get(name)?.cursor;
+    this.#followed.set(name, { said, cursor });
+    if (this.#isOpen) this.#say(cursor ? { ...said, after: cursor } : said);
+  }
+
+  #unfollow(name, said) {
+    if (this.#followed.delete(name) && this.#isOpen) this.#say(said);
+  }
+
+  /** One at a time: so they arrive in the order in which they were written, whatever is refused in between. */
+  #flush() {
+    if (!this.#isOpen || this.#sent.size) return;
+    const [next] = this.#outbox.entries;
+    if (!next) return;
+    this.#sent.add(next.key);
+    this.#say({ type: 'message', room: next.room, text: next.text, key: next.key });
+  }
+
+  #say(frame) {
+    if (this.#isOpen && this.#socket.readyState === 1) this.#socket.send(JSON.stringify(frame));
+  }
+
+  #ping() {
+    this.#pinged = [...this.#followed.values()];
+    this.#say({ type: 'ping' });
+    this.#watch(this.#heartbeat / 2, 'no answer to a ping');
+  }
+
+  #ponged(cursor) {
+    clearTimeout(this.#timers.watchdog);
+    // Frames come in order: what was followed when the ping was said has come as far as this. Only what has a cursor
+    // already moves: the others begin with what was not read, or from now on.
+    for (const followed of this.#pinged) if (followed.cursor || !isNotifications(followed)) followed.cursor = cursor;
+    clearTimeout(this.#timers.ping);
+    this.#timers.ping = setTimeout(() => this.#ping(), this.#heartbeat);
+  }
+
+  #watch(time, why) {
+    clearTimeout(this.#timers.watchdog);
+    this.#timers.watchdog = setTimeout(() => {
+      this.#console.error('❌ WebSocket error', why);
+      const dead = this.#socket;
+      this.#retry(why);
+      dead?.close?.(); // Nobody may be there to answer that: it is not waited for.
+    }, time);
+  }
+
+  #retry(why) {
+    this.#forget();
+    this.#lose();
+    if (this.#isStopped) return;
+    const wait = this.#wait((this.#attempt += 1));
+    this.#console.log(`🔄 Reconnecting in ${Math.round(wait)} ms (${why})`);
+    this.#timers.retry = setTimeout(() => this.#open(), wait);
+  }
+
+  /** Full jitter: many clients that lost one server do not come back at once. */
+  #wait(attempt) {
+    return Math.random() * Math.min(this.#waits.max, this.#waits.min * 2 ** Math.min(attempt, 16));
+  }
+
+  /** The browser says that there is a network again. */
+  #hurry() {
+    if (this.#isStopped || this.#socket) return;
+    clearTimeout(this.#timers.retry);
+    this.#open();
+  }
+
+  #lose() {
+    const wasOpen = this.#isOpen;
+    this.#socket = null;
+    this.#isOpen = false;
+    this.#sent.clear();
+    this.#pinged = [];
+    if (wasOpen) this.#emit('disconnected', { type: 'disconnected' });
+  }
+
+  #forget() {
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+  }
+
+  #emit(type, frame) {
+    for (const listener of this.#listeners.get(type) ?? []) {
+      try {
+        listener(frame);
+      } catch (error) {
+        this.#console.error(error);
+      }
+    }
+  }
+}
+
+function isNotifications({ said }) {
+  return said.channel === 'notifications';
+}
