@@ -115,6 +115,7 @@ export const texts = {
     priority: 'Priority',
     assignee: 'Assignee',
     nobody: 'Nobody',
+    notChanged: (title) => `“${title}” was not changed:`,
     statuses: { OPEN: 'Open', IN_PROGRESS: 'In progress', RESOLVED: 'Resolved', CLOSED: 'Closed' },
     priorities: { LOW: 'Low', MEDIUM: 'Medium', HIGH: 'High', URGENT: 'Urgent' },
   },

@@ -40,7 +40,7 @@ export const EVENTS = join(
     ... on ChannelDeleted { channelId }
     ... on TemplateAdded { template { ...T } }
     ... on TemplateDeleted { templateId }
-    ... on AccessChanged { channelId } } }`,
+    ... on AccessChanged { concerned: channelId } } }`,
   MESSAGE, COMMENT, CHANNEL, TEMPLATE,
 );
 

@@ -103,9 +103,10 @@ const appliers = {
   TemplateDeleted: (draft, { templateId }) => draft.write('templates').delete(templateId),
   NotificationAdded: (draft, { notification }) => draft.write('notifications').set(notification.id, notification),
   RoomBroadcast: (draft, { channelId, data }) => draft.write('broadcasts').set(channelId, data),
-  AccessChanged(draft, { channelId }) {
+  // Its channel has another name in the document: it may be null, and the others' may not.
+  AccessChanged(draft, { concerned }) {
     const { requery } = draft.state;
-    if (requery !== 'everything') draft.state.requery = channelId ? [...(requery ?? []), channelId] : 'everything';
+    if (requery !== 'everything') draft.state.requery = concerned ? [...(requery ?? []), concerned] : 'everything';
   },
 };
 

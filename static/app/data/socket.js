@@ -24,7 +24,7 @@ export class Socket {
   #isClosed = false;
   #rejects = new Set();
 
-  // `onStep` takes the events of connection.js; `isOver(event)` says whether a refused token was the last one there is.
+  // `onStep` takes the events of connection.js; `onOver` is called when the server takes the token no more.
   constructor({ token, onStep, onOver }) {
     this.#onStep = onStep;
     let used = null;
@@ -36,9 +36,8 @@ export class Socket {
         return { authorization: `Bearer ${used}` };
       },
       retryAttempts: Infinity,
-      // Even a refused connection, while the server restarts. Only a dead token is final, unless there is another one by
-      // now: a second tab may have refreshed it.
-      shouldRetry: (event) => !this.#isClosed && !(SESSION_OVER.includes(event?.code) && token() === used),
+      // Even after a refused connection, while the server restarts.
+      shouldRetry: () => !this.#isClosed,
       retryWait: (tries) => this.#wait(tries),
       keepAlive: PING_EVERY_MS,
       on: {
@@ -53,7 +52,10 @@ export class Socket {
         closed: (event) => {
           this.#isOpen = false;
           clearTimeout(this.#pongTimer);
-          if (SESSION_OVER.includes(event?.code) && token() === used) onOver();
+          // Only a dead token is final, unless there is another one by now: a second tab may have refreshed it.
+          if (this.#isClosed || !SESSION_OVER.includes(event?.code) || token() !== used) return;
+          this.#isClosed = true;
+          onOver();
         },
       },
     });
@@ -103,7 +105,8 @@ export class Socket {
   close() {
     this.#isClosed = true;
     this.#stopWaiting();
-    this.#client.dispose();
+    // It rejects where a connection was just being made.
+    this.#client.dispose()?.catch(() => {});
     for (const reject of this.#rejects) reject(new Problem('UNREACHABLE'));
   }
 

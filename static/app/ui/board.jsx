@@ -7,6 +7,7 @@ import { ticketNow } from '../data/pending.js';
 import { texts } from '../texts.js';
 import { announce } from './announce.jsx';
 import { Card } from './card.jsx';
+import { FailedChanges } from './failed-changes.jsx';
 import { useClient, useLive } from './live.js';
 import { useEntries } from './message-list.jsx';
 import { AssigneeSelect, PRIORITIES, PrioritySelect, Select, STATUSES } from './ticket-fields.jsx';
@@ -27,6 +28,7 @@ export function Board({ channelId = null }) {
   return (
     <div class="board-frame">
       <Filters filter={filter} onChange={setFilter} withChannel={!channelId} />
+      <FailedChanges />
       <p class="unseen" id="board-keys">{words.keys}</p>
       <div class="board" onKeyDown={(event) => onKeyDown(event, move)}>
         {STATUSES.map((status) => (

@@ -21,10 +21,12 @@ export function Card({ message, ticket, onMove, withChannel }) {
   return (
     <li class="card" draggable data-id={message.id} data-title={title} data-dragged={isDragged} data-priority={ticket.priority}
       onDragStart={onDragStart} onDragEnd={() => setIsDragged(false)}>
-      <a class="card-title" href={to.message(message.id)} draggable={false} aria-describedby="board-keys">{title}</a>
+      <a class="card-title" href={to.message(message.id)} draggable={false} aria-describedby="board-keys">
+        {withChannel && <span class="card-channel">{channel?.name}</span>}
+        {title}
+      </a>
       <div class="card-foot">
         <PriorityChip priority={ticket.priority} />
-        {withChannel && <span class="card-channel"><Icon name="hash" size={14} />{channel?.name}</span>}
         <span class="spacer" />
         {message.commentCount > 0 && (
           <span class="card-comments" title={texts.message.comments(message.commentCount)}>

@@ -27,8 +27,8 @@ export function ChannelPage({ id, view }) {
       <PageHead title={channel.name} subtitle={channel.description} icon={icon}>
         <Presence channelId={id} />
         <nav class="segments" aria-label={texts.channel.views}>
-          <a href={to.channel(id)} aria-current={isBoard ? undefined : 'page'}><Icon name="text" size={18} /><span>{texts.channel.messages}</span></a>
-          <a href={to.channelBoard(id)} aria-current={isBoard ? 'page' : undefined}><Icon name="board" size={18} /><span>{texts.channel.board}</span></a>
+          <Segment href={to.channel(id)} icon="text" isCurrent={!isBoard} name={texts.channel.messages} />
+          <Segment href={to.channelBoard(id)} icon="board" isCurrent={isBoard} name={texts.channel.board} />
         </nav>
         <button type="button" class="icon-button" aria-label={texts.channel.details} title={texts.channel.details}
           onClick={() => setIsOpen(true)}><Icon name="more" /></button>
@@ -42,6 +42,14 @@ export function ChannelPage({ id, view }) {
       )}
       {isOpen && <ChannelDetails channel={channel} onClose={() => setIsOpen(false)} />}
     </main>
+  );
+}
+
+function Segment({ href, icon, isCurrent, name }) {
+  return (
+    <a href={href} aria-current={isCurrent ? 'page' : undefined} aria-label={name} title={name}>
+      <Icon name={icon} size={18} /><span>{name}</span>
+    </a>
   );
 }
 

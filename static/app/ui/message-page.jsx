@@ -6,6 +6,7 @@ import { pendingIn, ticketNow } from '../data/pending.js';
 import { texts } from '../texts.js';
 import { Comment, PendingComment } from './comment.jsx';
 import { Composer } from './composer.jsx';
+import { FailedChanges } from './failed-changes.jsx';
 import { useClient, useLive } from './live.js';
 import { MessageEditor } from './message-editor.jsx';
 import { useEntries } from './message-list.jsx';
@@ -36,6 +37,7 @@ export function MessagePage({ id }) {
       <div class="thread-frame" data-ticket={Boolean(message.ticket)}>
         <div class="thread">
           <Original message={message} />
+          <FailedChanges messageId={id} />
           {message.ticket && <TicketPanel message={message} />}
           <Comments message={message} thread={thread} />
         </div>

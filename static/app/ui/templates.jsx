@@ -17,7 +17,7 @@ export function Templates({ text, onInsert }) {
   const isMine = ({ authorId }) => authorId === me?.id || me?.role === 'ADMIN';
   return (
     <>
-      <Menu label={words.templates} button={<Icon name="text" />} place="above">
+      <Menu label={words.templates} button={<Icon name="template" />} place="above">
         {(close) => (
           <>
             <p class="menu-title">{words.templates}</p>
