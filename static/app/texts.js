@@ -134,6 +134,9 @@ export const texts = {
     move: (title) => `Status of “${title}”`,
     column: (status, number) => `${status}: ${count(number, 'ticket', 'tickets')}`,
     new: 'New ticket',
+    text: 'What is to be done',
+    create: 'Create ticket',
+    waiting: (number) => `${count(number, 'new ticket', 'new tickets')} waiting to be sent`,
   },
 
   presence: {

@@ -13,8 +13,8 @@ const PAGE = 50;
 
 // Events are folded in batches: at most so often is a page drawn, however many arrive.
 const BATCH_MS = 40;
+const MARK_MS = 1_000;
 const RETRY_MS = 2_000;
-const REFRESH_EVERY_MS = 60_000;
 
 export class Client {
   state = folding.emptyState;
@@ -27,6 +27,9 @@ export class Client {
   #lastBatch = 0;
   #batchTimer = null;
   #onTheirWay = new Set();
+  #toMark = new Set();
+  #markTimer = null;
+  #flushTimer = null;
   #listeners = new Set();
   #stopping = [];
   #stopFollowing = () => {};
@@ -52,7 +55,7 @@ export class Client {
     this.#listen(document, 'visibilitychange', () => document.hidden || this.#socket.wake());
     this.#listen(globalThis, 'storage', ({ key }) => key?.startsWith('tidings.outbox.') && this.outbox.reload());
     this.#stopping.push(this.outbox.onChange(() => this.#tell()));
-    this.#every(REFRESH_EVERY_MS, () => session.refreshOver((query) => this.run(query)).catch(() => {}));
+    this.#every(session.refreshEveryMs, () => session.refreshOver((query) => this.run(query)).catch(() => {}));
     if (!navigator.onLine) this.#step({ type: 'offline' });
     this.#start();
   }
@@ -60,6 +63,8 @@ export class Client {
   close() {
     this.#isClosed = true;
     clearTimeout(this.#batchTimer);
+    clearTimeout(this.#markTimer);
+    clearTimeout(this.#flushTimer);
     this.#socket.close();
     for (const stop of this.#stopping) stop();
   }
@@ -102,8 +107,11 @@ export class Client {
     return (await this.run(documents.USERS, { search })).users.nodes;
   }
 
+  // Somebody looks at the end of a channel, or no longer does: what is there is read, here and on the server.
   view(channelId) {
+    const had = channelId && folding.unreadIn(this.state, channelId);
     this.#set(folding.view(this.state, channelId));
+    if (had) this.#markRead(channelId);
   }
 
   // ---- What people do ----
@@ -211,7 +219,8 @@ export class Client {
     this.cursor = event.cursor;
     if (event.__typename === 'Checkpoint') {
       this.#drain();
-      if (this.connection.phase !== 'live') this.#live();
+      // What the server says counts more than what the browser thinks of the network.
+      if (this.connection.phase !== 'live' || this.connection.isOffline) this.#live();
       return;
     }
     this.#queue.push(event);
@@ -228,6 +237,8 @@ export class Client {
     this.#queue = [];
     this.#set(folding.fold(this.state, events));
     this.#followUp();
+    const { viewing } = this.state;
+    if (events.some(({ message }) => message?.channelId === viewing && message.authorId !== this.userId)) this.#markRead(viewing);
   }
 
   // What an event could not say has to be asked.
@@ -274,13 +285,27 @@ export class Client {
     }
   }
 
+  // At most once in a while, however much comes.
+  #markRead(channelId) {
+    this.#toMark.add(channelId);
+    this.#markTimer ??= setTimeout(() => {
+      this.#markTimer = null;
+      for (const id of this.#toMark) this.run(documents.READ_CHANNEL, { id, upTo: this.cursor }).catch(() => {});
+      this.#toMark.clear();
+    }, MARK_MS);
+  }
+
   // ---- The outbox ----
 
   async #flush() {
     if (this.connection.phase !== 'live') return;
     await this.outbox.flush();
     // Something could not be sent now, although the line is there: the server was busy.
-    if (this.outbox.waiting && !this.#isClosed) setTimeout(() => this.#flush(), RETRY_MS);
+    if (!this.outbox.waiting || this.#isClosed) return;
+    this.#flushTimer ??= setTimeout(() => {
+      this.#flushTimer = null;
+      this.#flush();
+    }, RETRY_MS);
   }
 
   // Resolves with what applies the answer, so that the entry disappears and the message appears in one step.

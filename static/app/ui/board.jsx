@@ -8,8 +8,10 @@ import { texts } from '../texts.js';
 import { announce } from './announce.jsx';
 import { Card } from './card.jsx';
 import { FailedChanges } from './failed-changes.jsx';
+import { Icon } from './icons.jsx';
 import { useClient, useLive } from './live.js';
 import { useEntries } from './message-list.jsx';
+import { NewTicket } from './new-ticket.jsx';
 import { AssigneeSelect, PRIORITIES, PrioritySelect, Select, STATUSES } from './ticket-fields.jsx';
 import { compareNames } from './channels.js';
 
@@ -19,6 +21,7 @@ const MINE = 'mine';
 export function Board({ channelId = null }) {
   const client = useClient();
   const [filter, setFilter] = useState({ assignee: null, priority: '', channel: '' });
+  const [isWriting, setIsWriting] = useState(false);
   const more = useTickets(channelId);
   const tickets = useShown(channelId, filter);
   const move = (id, title, status) => {
@@ -27,7 +30,11 @@ export function Board({ channelId = null }) {
   };
   return (
     <div class="board-frame">
-      <Filters filter={filter} onChange={setFilter} withChannel={!channelId} />
+      <Filters filter={filter} onChange={setFilter} withChannel={!channelId}>
+        <span class="spacer" />
+        <Waiting channelId={channelId} />
+        <button type="button" class="small new" onClick={() => setIsWriting(true)}><Icon name="plus" size={16} />{words.new}</button>
+      </Filters>
       <FailedChanges />
       <p class="unseen" id="board-keys">{words.keys}</p>
       <div class="board" onKeyDown={(event) => onKeyDown(event, move)}>
@@ -36,11 +43,19 @@ export function Board({ channelId = null }) {
             withChannel={!channelId} />
         ))}
       </div>
+      {isWriting && <NewTicket channelId={channelId} onClose={() => setIsWriting(false)} />}
     </div>
   );
 }
 
-function Filters({ filter, onChange, withChannel }) {
+// Tickets that were written here and have not reached the server: they have no card yet.
+function Waiting({ channelId }) {
+  const number = useEntries().filter(({ kind, input }) =>
+    kind === 'message' && input.ticket && (!channelId || input.channelId === channelId)).length;
+  return number > 0 && <span class="hint" role="status">{words.waiting(number)}</span>;
+}
+
+function Filters({ filter, onChange, withChannel, children }) {
   const channels = useLive(({ state }) => state.channels);
   const change = (part) => onChange({ ...filter, ...part });
   const names = [...channels.values()].sort(compareNames).map(({ id, name }) => [id, name]);
@@ -53,6 +68,7 @@ function Filters({ filter, onChange, withChannel }) {
       <AssigneeSelect value={filter.assignee} first={words.everyone} more={[[MINE, words.mine]]}
         onChange={(assignee) => change({ assignee })} />
       <PrioritySelect value={filter.priority} all={words.anyPriority} onChange={(priority) => change({ priority })} />
+      {children}
     </div>
   );
 }

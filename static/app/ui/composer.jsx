@@ -1,6 +1,6 @@
 // Where one writes: a message (or ticket) in a channel, or a comment. The draft is kept as it is typed.
 
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 import { useClient } from './live.js';
@@ -16,6 +16,10 @@ export function Composer({ kind, placeId, label }) {
   const [ticket, setTicket] = useState(null);
   const area = useRef();
   useGrowing(area, text);
+  // Not on a phone, whose keyboard would cover what one came to read.
+  useEffect(() => {
+    if (kind === 'message' && matchMedia('(hover: hover)').matches) area.current.focus();
+  }, []);
 
   const write = (text) => {
     setText(text);

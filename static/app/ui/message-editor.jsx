@@ -25,7 +25,7 @@ export function MessageEditor({ message, onDone }) {
   return (
     <form class="editor" onSubmit={submit}>
       <Field label={texts.composer.title}><input name="title" defaultValue={message.title ?? ''} maxLength={200} /></Field>
-      <textarea name="content" rows={6} aria-label={texts.message.edit} defaultValue={message.content} required autofocus />
+      <textarea class="boxed" name="content" rows={6} aria-label={texts.message.edit} defaultValue={message.content} required autofocus />
       {problem && (
         <p class="problem" role="alert">{problem.code === 'CONFLICT' ? texts.message.conflict : problemText(problem)}</p>
       )}

@@ -1,6 +1,6 @@
 // The frame around every page: the sidebar, the page, and the keys that work everywhere.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { compareNames, unreadTotal } from './channels.js';
 import { ChannelPage } from './channel-page.jsx';
 import { ChannelForm } from './channel-form.jsx';
@@ -22,6 +22,7 @@ export function Shell({ onSignOut }) {
   const [dialog, setDialog] = useState(null);
   useTitle(route);
   useHome(route);
+  useFocus(route);
   useKeys(route, setDialog);
   return (
     <div class="shell" data-page={route.page}>
@@ -59,6 +60,15 @@ function useTitle(route) {
   useEffect(() => {
     document.title = `${unread ? `(${unread}) ` : ''}${channel ? `${channel} – ` : ''}${texts.name}`;
   }, [unread, channel]);
+}
+
+// Whoever goes somewhere by keyboard goes on there. A channel's composer takes the focus itself.
+function useFocus(route) {
+  const isFirst = useRef(true);
+  useEffect(() => {
+    if (!isFirst.current && route.page !== 'channel') document.getElementById('content').focus({ preventScroll: true });
+    isFirst.current = false;
+  }, [route.page, route.id]);
 }
 
 // Where there is room for both, the list of channels alone would leave the page empty.

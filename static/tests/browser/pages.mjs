@@ -50,6 +50,7 @@ export function pages({ general, support, printer }) {
     { name: 'channel', hash: `#/channel/${general}`, ready: '.message' },
     { name: 'support', hash: `#/channel/${support}`, ready: '.message' },
     { name: 'board', hash: '#/tickets', ready: '.card' },
+    { name: 'board-new', hash: '#/tickets', ready: '.card', open: (page) => page.getByRole('button', { name: 'New ticket' }).click() },
     { name: 'channel-board', hash: `#/channel/${support}/tickets`, ready: '.card' },
     { name: 'ticket', hash: `#/message/${printer}`, ready: '.comment' },
     { name: 'notifications', hash: '#/notifications', ready: 'h1' },
