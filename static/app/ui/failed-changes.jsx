@@ -1,9 +1,8 @@
 // Changes of tickets that the server refused: nothing that somebody did disappears without a word.
 
 import { texts } from '../texts.js';
-import { useEntries } from './message-list.jsx';
 import { Failure } from './message-row.jsx';
-import { useLive } from './live.js';
+import { useEntries, useLive } from './live.js';
 
 // Of one message, or of all.
 export function FailedChanges({ messageId = null }) {

@@ -1,7 +1,7 @@
 // How components look at the client: they name a part of it, and are drawn again when that part is another object.
 
 import { createContext } from 'preact';
-import { useContext, useEffect, useReducer, useRef } from 'preact/hooks';
+import { useContext, useEffect, useReducer, useRef, useState } from 'preact/hooks';
 
 export const ClientContext = createContext(null);
 
@@ -22,4 +22,12 @@ export function useLive(select) {
     return client.onChange(look);
   }, [client]);
   return value;
+}
+
+// What waits in the outbox.
+export function useEntries() {
+  const client = useClient();
+  const [entries, setEntries] = useState(client.outbox.entries);
+  useEffect(() => client.outbox.onChange(() => setEntries(client.outbox.entries)), [client]);
+  return entries;
 }

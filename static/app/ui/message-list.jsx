@@ -5,7 +5,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { pendingIn } from '../data/pending.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useClient, useLive } from './live.js';
+import { useClient, useEntries, useLive } from './live.js';
 import { MessageBlock } from './message-block.jsx';
 import { PendingMessage } from './message-row.jsx';
 import { Empty } from './parts.jsx';
@@ -70,13 +70,6 @@ function blocksOf(messages) {
     before = message;
   }
   return blocks;
-}
-
-export function useEntries() {
-  const client = useClient();
-  const [entries, setEntries] = useState(client.outbox.entries);
-  useEffect(() => client.outbox.onChange(() => setEntries(client.outbox.entries)), [client]);
-  return entries;
 }
 
 // Loads the newest page, and again when access has changed or the log could not be followed.

@@ -103,6 +103,44 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     }
   });
 
+  await t.test('a private channel comes and goes with the membership', async () => {
+    const input = { name: 'leads', visibility: 'PRIVATE' };
+    const { createChannel } = await ada.ask('mutation ($input: CreateChannelInput!) { createChannel(input: $input) { id } }', { input });
+    const member = { channelId: createChannel.id, userId: ben.id };
+    await ada.post({ channelId: createChannel.id, content: 'Nobody else may know' });
+    await ada.ask('mutation ($channelId: ID!, $userId: ID!) { addMember(channelId: $channelId, userId: $userId) { id } }', member);
+    await ben.page.getByRole('link', { name: /^leads/ }).click();
+    await ben.page.locator('.message', { hasText: 'Nobody else may know' }).waitFor();
+    await ada.ask('mutation ($channelId: ID!, $userId: ID!) { removeMember(channelId: $channelId, userId: $userId) { id } }', member);
+    await ben.page.getByText('This channel is not there, or not for you.').waitFor();
+    assert.equal(await ben.page.getByRole('link', { name: /^leads/ }).count(), 0);
+    await inSupport(ben).click();
+  });
+
+  await t.test('what the server refuses is marked as failed, and can be tried again', async () => {
+    const channelId = await ada.channel('short-lived');
+    await ben.page.getByRole('link', { name: 'short-lived' }).click();
+    await ben.page.getByText('Nothing has been written here yet.').waitFor();
+    await ben.page.evaluate(() => {
+      const { send } = WebSocket.prototype;
+      // On the way to the server the text is lost, and it does not take empty ones.
+      WebSocket.prototype.send = function (text) {
+        return send.call(this, text.replace('"content":"Refuse me"', '"content":""'));
+      };
+    });
+    await ben.write('Refuse me');
+    const failed = ben.page.locator('.message.pending[data-state="failed"]', { hasText: 'Refuse me' });
+    await failed.getByRole('button', { name: 'Try again' }).click();
+    await failed.waitFor();
+    await ben.write('This one passes it');
+    await ben.page.locator('.message:not(.pending)', { hasText: 'passes it' }).waitFor();
+    await failed.getByRole('button', { name: 'Discard' }).click();
+    await failed.waitFor({ state: 'detached' });
+    await ada.ask(`mutation { deleteChannel(id: ${channelId}) }`);
+    await ben.page.getByText('This channel is not there, or not for you.').waitFor();
+    await inSupport(ben).click();
+  });
+
   await t.test('an ended session leads to the sign-in page, and the draft is kept', async () => {
     await ben.isLive();
     await ben.page.locator('.composer textarea').fill('Half a thought');
