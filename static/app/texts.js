@@ -43,6 +43,11 @@ export const texts = {
     private: 'private',
   },
 
+  home: {
+    title: 'Nobody has written anything yet',
+    lead: 'Make a channel, and tell the others where to find it.',
+  },
+
   light: {
     live: 'live',
     connecting: 'connecting…',

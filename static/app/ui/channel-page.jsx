@@ -19,7 +19,7 @@ export function ChannelPage({ id, view }) {
   const broadcast = useLive((client) => client.state.broadcasts.get(id));
   const [isOpen, setIsOpen] = useState(false);
   useEffect(() => localStorage.setItem('tidings.last-channel', id), [id]);
-  if (!channel) return <main class="page">{isLoaded && <Empty title={texts.channel.gone} />}</main>;
+  if (!channel) return <main class="page"><Empty title={isLoaded ? texts.channel.gone : texts.channel.loading} /></main>;
   const isBoard = view === 'tickets';
   const icon = channel.visibility === 'PRIVATE' ? 'lock' : 'hash';
   return (

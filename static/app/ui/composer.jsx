@@ -65,6 +65,10 @@ export function Composer({ kind, placeId, label }) {
   );
 }
 
+export function focusComposer() {
+  document.querySelector('.composer textarea')?.focus();
+}
+
 function TicketRow({ ticket, onChange }) {
   const change = (part) => onChange({ ...ticket, ...part });
   return (

@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { compareNames } from './channels.js';
+import { focusComposer } from './composer.jsx';
 import { Icon } from './icons.jsx';
 import { useLive } from './live.js';
 import { Dialog } from './parts.jsx';
@@ -20,6 +21,8 @@ export function Jump({ onClose }) {
     if (!channel) return;
     onClose();
     go(to.channel(channel.id));
+    // It may be the one where one is already; another one's composer takes the focus as it appears.
+    setTimeout(focusComposer);
   };
   const onKeyDown = (event) => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];

@@ -4,6 +4,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { pendingIn } from '../data/pending.js';
 import { texts } from '../texts.js';
+import { focusComposer } from './composer.jsx';
 import { Icon } from './icons.jsx';
 import { useClient, useEntries, useLive } from './live.js';
 import { MessageBlock } from './message-block.jsx';
@@ -134,12 +135,12 @@ function moveFocus(event) {
   const rows = [...event.currentTarget.querySelectorAll('.message')];
   const row = event.target.closest('.message');
   const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (event.key === 'Escape') document.querySelector('.composer textarea')?.focus();
+  if (event.key === 'Escape') focusComposer();
   else if (event.key === 'Enter' && event.target === row) row.querySelector('a.open')?.click();
   else if (by && !event.altKey) {
     const next = row ? rows[rows.indexOf(row) + by] : rows.at(-1);
     if (next) next.focus();
-    else if (by > 0) document.querySelector('.composer textarea')?.focus();
+    else if (by > 0) focusComposer();
   } else return;
   event.preventDefault();
 }

@@ -25,7 +25,7 @@ export function MessagePage({ id }) {
     return (
       <main class="page">
         <PageHead title={words.title} />
-        {isGone && <Empty title={words.gone} />}
+        <Empty title={isGone ? words.gone : texts.channel.loading} />
       </main>
     );
   }

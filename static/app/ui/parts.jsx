@@ -1,6 +1,6 @@
 // The small things that pages are made of.
 
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 
@@ -47,10 +47,15 @@ export function Empty({ title, children }) {
 // A modal dialog; the browser keeps the focus inside and gives it back.
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef();
-  useEffect(() => dialog.current.showModal(), []);
+  useLayoutEffect(() => {
+    const element = dialog.current;
+    element.showModal();
+    // Before it leaves the page, or the focus would be lost with it.
+    return () => element.close();
+  }, []);
   const onClick = (event) => event.target === dialog.current && onClose();
   return (
-    <dialog ref={dialog} class="dialog" aria-label={title} onClose={onClose} onClick={onClick}>
+    <dialog ref={dialog} class="dialog" aria-label={title} onCancel={onClose} onClick={onClick}>
       <div class="dialog-body">
         <header class="dialog-head">
           <h2>{title}</h2>

@@ -10,6 +10,7 @@ import { Jump } from './jump.jsx';
 import { useClient, useLive } from './live.js';
 import { MessagePage } from './message-page.jsx';
 import { Notifications } from './notifications.jsx';
+import { Empty } from './parts.jsx';
 import { go, to, useRoute } from './route.js';
 import { Sidebar } from './sidebar.jsx';
 import { TicketsPage } from './tickets-page.jsx';
@@ -29,7 +30,7 @@ export function Shell({ onSignOut }) {
       <a class="skip" href="#content" onClick={skip}>{texts.nav.skip}</a>
       <Sidebar route={route} onSignOut={onSignOut} onDialog={setDialog} />
       <div class="main" id="content" tabindex={-1}>
-        <Page route={route} />
+        <Page route={route} onNewChannel={() => setDialog('channel')} />
       </div>
       {dialog === 'channel' && <ChannelForm onClose={() => setDialog(null)} />}
       {dialog === 'jump' && <Jump onClose={() => setDialog(null)} />}
@@ -38,14 +39,29 @@ export function Shell({ onSignOut }) {
   );
 }
 
-function Page({ route }) {
+function Page({ route, onNewChannel }) {
   const { page, id, view } = route;
   if (page === 'channel' && id) return <ChannelPage key={id} id={id} view={view} />;
   if (page === 'message' && id) return <MessagePage key={id} id={id} />;
   if (page === 'tickets') return <TicketsPage />;
   if (page === 'notifications') return <Notifications />;
   if (page === 'dashboard') return <Dashboard />;
-  return null;
+  return <Home onNewChannel={onNewChannel} />;
+}
+
+// Seen by those who are the first.
+function Home({ onNewChannel }) {
+  const isEmpty = useLive(({ state }) => state.isLoaded && state.channels.size === 0);
+  return (
+    <main class="page">
+      {isEmpty && (
+        <Empty title={texts.home.title}>
+          <p>{texts.home.lead}</p>
+          <p><button type="button" class="primary" onClick={onNewChannel}>{texts.nav.newChannel}</button></p>
+        </Empty>
+      )}
+    </main>
+  );
 }
 
 // An address within the page would be taken for a route.

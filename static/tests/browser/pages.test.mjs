@@ -49,6 +49,9 @@ test('the pages are small, and usable by everybody', { timeout: 240_000 }, async
     await look(stranger, 'sign in');
     await stranger.page.getByRole('button', { name: 'Create an account' }).click();
     await look(stranger, 'register');
+    await stranger.fillIn('Create account');
+    await stranger.isLive();
+    await stranger.page.locator('.me-name', { hasText: 'eve' }).waitFor();
     for (const line of found) t.diagnostic(line);
     assert.deepEqual(found.filter((line) => /: (serious|critical) /.test(line)), []);
   });

@@ -74,10 +74,10 @@ export class Person {
     await this.isLive();
   }
 
-  async fillIn() {
+  async fillIn(button = 'Sign in') {
     await this.page.getByLabel('Username').fill(this.username);
     await this.page.getByLabel('Password').fill(PASSWORD);
-    await this.page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await this.page.getByRole('button', { name: button, exact: true }).click();
   }
 
   async goto(hash) {
