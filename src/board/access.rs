@@ -275,6 +275,8 @@ impl Viewer {
             Kind::TemplateAdded | Kind::TemplateDeleted => {
                 self.standing().is_ok_and(|standing| standing.rights.in_audience(&event.audience, event.owner))
             }
+            // Whoever may read at all hears what is announced to all; a note is its user's alone.
+            Kind::NotificationAdded => self.is_welcome() && event.user.is_none_or(|user| self.user_id() == Some(user)),
             Kind::MessageAdded
             | Kind::MessageUpdated
             | Kind::MessageDeleted
@@ -283,7 +285,8 @@ impl Viewer {
             | Kind::CommentDeleted
             | Kind::ChannelAdded
             | Kind::ChannelUpdated
-            | Kind::ChannelDeleted => event.channel.is_some_and(|channel| self.reads(channel)) && self.hears(event),
+            | Kind::ChannelDeleted
+            | Kind::RoomBroadcast => event.channel.is_some_and(|channel| self.reads(channel)) && self.hears(event),
         }
     }
 

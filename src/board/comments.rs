@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::attention::Attention;
 use super::{Board, Viewer, digest, text, unchanged};
 use crate::error::{Error, Result};
 use crate::model::{Body, Comment, CommentId, Cursor, EventKind, Message, MessageId, Rights, UserId};
@@ -57,6 +58,10 @@ impl Board {
                 idempotency::keep(tx.write(), author, key, &digest, Made::Comment(comment.id))?;
             }
             record(tx, EventKind::CommentAdded, &comment, &message, author);
+            let mut attention = Attention::new(&message, author);
+            attention.commented();
+            attention.mentioned(tx, &[], &[&comment.content])?;
+            attention.tell(tx)?;
             Ok(comment)
         })
     }
@@ -74,11 +79,14 @@ impl Board {
             let (mut comment, message) = find(tx, &rights, edit.id)?;
             own(&rights, actor, &comment)?;
             unchanged(comment.cursor, edit.if_cursor)?;
-            comment.content.clone_from(&content);
+            let before = std::mem::replace(&mut comment.content, content.clone());
             comment.updated_at = tx.now();
             comment.cursor = tx.next_cursor();
             comments::update(tx.write(), &comment)?;
             record(tx, EventKind::CommentUpdated, &comment, &message, actor);
+            let mut attention = Attention::new(&message, actor);
+            attention.mentioned(tx, &[&before], &[&comment.content])?;
+            attention.tell(tx)?;
             Ok(comment)
         })
     }

@@ -35,7 +35,7 @@ impl Selection {
     fn watched(&self) -> KindSet {
         match self.topic {
             Topic::Channel(_) | Topic::Message(..) => self.kinds.with(BINDING),
-            Topic::Everything | Topic::User(_) | Topic::Templates => self.kinds,
+            Topic::Everything | Topic::User(_) | Topic::Templates | Topic::Notifications(_) => self.kinds,
         }
     }
 
@@ -55,7 +55,7 @@ impl Selection {
                 event.kind == EventKind::ChannelDeleted
                     || (event.kind == EventKind::MessageDeleted && MessageId(event.object) == message)
             }
-            Topic::Everything | Topic::User(_) | Topic::Templates => false,
+            Topic::Everything | Topic::User(_) | Topic::Templates | Topic::Notifications(_) => false,
         }
     }
 
@@ -63,6 +63,7 @@ impl Selection {
         match self.topic {
             Topic::Channel(channel) | Topic::Message(channel, _) => viewer.reads(channel),
             Topic::User(user) => viewer.user_id() == Some(user),
+            Topic::Notifications(user) => viewer.user_id() == user && viewer.is_welcome(),
             Topic::Templates => viewer.standing().is_ok(),
             Topic::Everything => viewer.is_welcome(),
         }

@@ -19,6 +19,8 @@ pub enum Subject {
     Message(Option<ChannelId>, MessageId),
     /// The shared templates.
     Templates,
+    /// What the viewer is notified of, the announcements too.
+    Notifications,
 }
 
 /// What somebody wants of it.
@@ -72,6 +74,7 @@ impl Board {
             Subject::Channel(channel) => Ok(Topic::Channel(channel)),
             Subject::Templates if rights.user.is_some() => Ok(Topic::Templates),
             Subject::Templates => Err(Error::Unauthenticated("sign in first".into())),
+            Subject::Notifications => Ok(Topic::Notifications(rights.user)),
             Subject::Message(channel, message) => {
                 let place = self.store.read(move |snapshot| place(snapshot.db(), &rights, message, wish.after)).await?;
                 match (place, channel) {
@@ -108,7 +111,7 @@ fn place(db: &mut Db, rights: &Rights, id: MessageId, after: Option<Cursor>) -> 
 fn there(db: &mut Db, rights: &Rights, topic: Topic, after: Option<Cursor>) -> Result<()> {
     let channel = match topic {
         Topic::Channel(channel) | Topic::Message(channel, _) => channel,
-        Topic::Everything | Topic::User(_) | Topic::Templates => return Ok(()),
+        Topic::Everything | Topic::User(_) | Topic::Templates | Topic::Notifications(_) => return Ok(()),
     };
     if channels::find(db, rights, channel)?.is_some() {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Posting, changing and deleting messages and tickets.
 
+use super::attention::Attention;
 use super::{Board, Viewer, digest, text, unchanged};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -113,6 +114,10 @@ impl Board {
                 idempotency::keep(tx.write(), author, key, &digest, Made::Message(message.id))?;
             }
             record(tx, EventKind::MessageAdded, &message, author);
+            let mut attention = Attention::new(&message, author);
+            attention.assigned(None);
+            attention.mentioned(tx, &[], &texts(&message))?;
+            attention.tell(tx)?;
             Ok(message)
         })
     }
@@ -137,6 +142,7 @@ impl Board {
                 return Err(Error::Forbidden("only the author or an admin may change a message".into()));
             }
             unchanged(message.cursor, edit.if_cursor)?;
+            let before = message.clone();
             if let Some(change) = edit.ticket {
                 known_assignee(tx, change.assignee.flatten())?;
                 message.ticket = Some(changed(message.ticket, change));
@@ -151,6 +157,10 @@ impl Board {
             message.cursor = tx.next_cursor();
             messages::update(tx.write(), &message)?;
             record(tx, EventKind::MessageUpdated, &message, actor);
+            let mut attention = Attention::new(&message, actor);
+            attention.assigned(before.ticket.and_then(|ticket| ticket.assignee_id));
+            attention.mentioned(tx, &texts(&before), &texts(&message))?;
+            attention.tell(tx)?;
             Ok(message)
         })
     }
@@ -178,6 +188,11 @@ impl Board {
 fn record(tx: &mut Tx<'_>, kind: EventKind, message: &Message, actor: UserId) {
     let change = Change::new(kind, message.id.0, Some(actor)).of_message(message);
     tx.record(change, Body::Message(Arc::new(message.clone())));
+}
+
+/// Where somebody may be named.
+fn texts(message: &Message) -> [&str; 2] {
+    [message.title.as_deref().unwrap_or_default(), &message.content]
 }
 
 fn changed(ticket: Option<Ticket>, change: TicketEdit) -> Ticket {

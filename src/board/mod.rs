@@ -4,12 +4,15 @@
 
 mod access;
 mod accounts;
+mod attention;
+mod broadcasts;
 mod channels;
 mod comments;
 mod digest;
 mod feed;
 mod follow;
 mod messages;
+mod notifications;
 mod organizations;
 mod tail;
 mod templates;
@@ -20,11 +23,13 @@ use std::sync::Arc;
 
 pub use access::{Access, Standing, Viewer};
 pub use accounts::{NewUser, Session};
+pub use broadcasts::Broadcast;
 pub use channels::{ChannelEdit, NewChannel};
 pub use comments::{CommentEdit, NewComment};
 pub use feed::{Feed, Item, Selection};
 pub use follow::{Subject, Wish};
 pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};
+pub use notifications::NewNotification;
 pub use organizations::Assignment;
 pub use tail::{Notice, Progress, Tail};
 pub use templates::NewTemplate;

@@ -10,10 +10,10 @@ use crate::board::{Board, Viewer, Wish};
 use crate::error::{Error, Result};
 use crate::hub::LiveEvent;
 use crate::model::{
-    Channel, ChannelId, Cursor, Location, LocationId, Message, MessageId, Organization, OrganizationId, Rights,
-    Timestamp, User, UserId,
+    Channel, ChannelId, Cursor, Location, LocationId, Message, MessageId, NotificationId, Organization, OrganizationId,
+    Rights, Timestamp, User, UserId,
 };
-use crate::store::{Db, Snapshot, channels, messages, organizations, users};
+use crate::store::{Db, Snapshot, channels, messages, notifications, organizations, reading, users};
 
 /// The request an operation came with.
 #[derive(Clone)]
@@ -100,6 +100,10 @@ pub struct Ctx {
     pub locations_of: Loader<OrganizationId, Arc<Vec<Location>>>,
     /// How many comments a message has.
     pub comment_counts: Loader<MessageId, i64>,
+    /// How many messages of a channel the viewer has not read.
+    pub unread: Loader<ChannelId, i64>,
+    /// When the viewer read an announcement.
+    pub announcements_read: Loader<NotificationId, Timestamp>,
 }
 
 impl juniper::Context for Ctx {}
@@ -123,6 +127,8 @@ impl Ctx {
             locations: Loader::default(),
             locations_of: Loader::default(),
             comment_counts: Loader::default(),
+            unread: Loader::default(),
+            announcements_read: Loader::default(),
         }
     }
 
@@ -217,6 +223,8 @@ impl Ctx {
         self.locations.clear();
         self.locations_of.clear();
         self.comment_counts.clear();
+        self.unread.clear();
+        self.announcements_read.clear();
         made
     }
 
@@ -281,6 +289,26 @@ impl Ctx {
     /// Those of the database.
     pub fn comment_count(&self, id: MessageId) -> Result<i64> {
         Ok(self.comment_counts.get(id, |ids| self.read(|db| messages::comment_counts(db, ids)))?.unwrap_or(0))
+    }
+
+    /// How many messages of a channel the viewer has not read; nothing for those who are not signed in.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn unread(&self, id: ChannelId) -> Result<i64> {
+        let rights = self.rights()?;
+        let Some(user) = rights.user else { return Ok(0) };
+        let found = self.unread.get(id, |ids| self.read(|db| reading::unread(db, &rights, user, ids)))?;
+        Ok(found.unwrap_or(0))
+    }
+
+    /// When the viewer read an announcement, if they have.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn announcement_read(&self, id: NotificationId) -> Result<Option<Timestamp>> {
+        let Some(user) = self.viewer().user_id() else { return Ok(None) };
+        self.announcements_read.get(id, |ids| self.read(|db| notifications::announcements_read(db, user, ids)))
     }
 }
 

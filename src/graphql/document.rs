@@ -9,7 +9,7 @@ use juniper::{GraphQLError, OperationType, ValidatedOperation, Variables};
 use sha2::{Digest as _, Sha256};
 
 use super::measure::{Cost, Measure};
-use super::{Mutation, Query, Schema, Subscription, errors};
+use super::{Mutation, Query, Schema, Subscription, errors, json};
 use crate::error::Error;
 
 /// How many documents are kept.
@@ -90,6 +90,12 @@ impl Operation {
             hasher.update(format!("{name:?}={value:?};"));
         }
         half(&hasher.finalize())
+    }
+
+    /// The variables as juniper takes them.
+    #[must_use]
+    pub fn folded(&self, variables: Variables) -> Variables {
+        json::folded(&self.measure.variables, variables)
     }
 
     fn parse(schema: &Arc<Schema>, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {

@@ -118,7 +118,8 @@ impl Engine {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
         operation.check_cost(&request.variables, &self.limits)?;
-        Ok(Prepared { operation, variables: request.variables })
+        let variables = operation.folded(request.variables);
+        Ok(Prepared { operation, variables })
     }
 
     /// Executes a query or a mutation.

@@ -3,6 +3,8 @@
 use juniper::{GraphQLInterface, GraphQLObject, ID};
 
 use super::context::Ctx;
+use super::json::Json;
+use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message, Template};
 use super::scalars::{Cursor, out};
 use crate::hub::LiveEvent;
@@ -15,7 +17,8 @@ use crate::model::{self, Body, EventKind};
     enum = EventValue,
     for = [
         MessageAdded, MessageUpdated, MessageDeleted, CommentAdded, CommentUpdated, CommentDeleted, ChannelAdded,
-        ChannelUpdated, ChannelDeleted, TemplateAdded, TemplateDeleted, AccessChanged, Checkpoint,
+        ChannelUpdated, ChannelDeleted, TemplateAdded, TemplateDeleted, NotificationAdded, RoomBroadcast,
+        AccessChanged, Checkpoint,
     ]
 )]
 #[allow(dead_code)] // only its generated twin is used
@@ -97,6 +100,18 @@ events! {
         /// The id it had.
         template_id: ID
     }
+    /// A notification, or an announcement to all.
+    NotificationAdded {
+        /// The notification.
+        notification: Notification
+    }
+    /// A program sent something to a channel.
+    RoomBroadcast {
+        /// The channel.
+        channel_id: ID,
+        /// What was sent.
+        data: Json
+    }
     /// What you may see changed: query again.
     AccessChanged {
         /// The channel you may see now or no longer; `null` if it is about more than one.
@@ -145,6 +160,18 @@ pub fn template(event: &LiveEvent) -> Option<Template> {
     Some(Template::new(template).delivered(event.cursor))
 }
 
+/// The notification of an event that shows one.
+#[must_use]
+pub fn notification(ctx: &Ctx, event: &LiveEvent) -> Option<Notification> {
+    let Some(Body::Notification(notification)) = event.body() else { return None };
+    Some(Notification::new(ctx, notification))
+}
+
+fn broadcast(event: &LiveEvent) -> Option<RoomBroadcast> {
+    let data = Json(serde_json::from_str(event.payload.as_deref()?).ok()?);
+    Some(RoomBroadcast { cursor: event.cursor.into(), channel_id: out(event.channel?), data })
+}
+
 fn channel(ctx: &Ctx, event: &LiveEvent) -> Option<Channel> {
     let Some(Body::Channel(channel)) = event.body() else { return None };
     Some(Channel::new(ctx, channel).delivered(event.cursor))
@@ -174,6 +201,8 @@ pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
         EventKind::ChannelDeleted => ChannelDeleted { cursor, channel_id: id }.into(),
         EventKind::TemplateAdded => TemplateAdded { cursor, template: template(event)? }.into(),
         EventKind::TemplateDeleted => TemplateDeleted { cursor, template_id: id }.into(),
+        EventKind::NotificationAdded => NotificationAdded { cursor, notification: notification(ctx, event)? }.into(),
+        EventKind::RoomBroadcast => broadcast(event)?.into(),
         EventKind::AccessChanged => AccessChanged { cursor, channel_id: event.channel.map(out) }.into(),
     })
 }

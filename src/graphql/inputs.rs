@@ -2,6 +2,7 @@
 
 use juniper::{GraphQLInputObject, ID, Nullable};
 
+use super::json::Json;
 use super::objects::{Priority, Role, TicketStatus, Visibility};
 use super::scalars::{Cursor, id};
 use crate::error::Result;
@@ -128,6 +129,24 @@ inputs! {
         content: String,
         /// Shared with these locations; with everybody if empty or left out.
         share_location_ids: Option<Vec<ID>>,
+    }
+    /// A new notification.
+    NotifyUserInput {
+        /// Whom it is for; an announcement to all if left out.
+        user_id: Option<ID>,
+        /// Its title.
+        title: String,
+        /// Its text.
+        message: String,
+        /// How urgent; `MEDIUM` if not said.
+        priority: Option<Priority>,
+    }
+    /// Something to send to a room.
+    BroadcastInput {
+        /// The name of the channel.
+        room: String,
+        /// An object, given as a variable. Written into the document itself it must be text: `"{\\"a\\": 1}"`.
+        data: Json,
     }
     /// A new organization.
     CreateOrganizationInput {

@@ -24,6 +24,8 @@ pub struct Measure {
     pub inner_variables: BTreeSet<String>,
     /// What the root fields cost.
     pub cost: Vec<Cost>,
+    /// The variables by the names of their types.
+    pub variables: Vec<(String, String)>,
 }
 
 /// What a field costs: one for itself, and its fields as often as it has items.
@@ -76,13 +78,19 @@ impl Measure {
                 }
                 Definition::Operation(candidate) => {
                     if name.is_none() || candidate.item.name.as_ref().map(|name| name.item) == name {
-                        operation = Some(&candidate.item.selection_set);
+                        operation = Some(&candidate.item);
                     }
                 }
             }
         }
         let mut measure = Self::default();
-        measure.cost = measure.walk(operation.map_or(&[], Vec::as_slice), &fragments, 1);
+        let variables = operation.and_then(|operation| operation.variables_definition.as_ref());
+        let variables = variables.iter().flat_map(|definitions| &definitions.item.items);
+        measure.variables = variables
+            .map(|(name, definition)| (name.item.to_owned(), definition.var_type.item.innermost_name().to_owned()))
+            .collect();
+        let selections = operation.map_or(&[][..], |operation| &operation.selection_set);
+        measure.cost = measure.walk(selections, &fragments, 1);
         measure
     }
 

@@ -7,10 +7,11 @@ use juniper::{GraphQLObject, ID, graphql_object};
 
 use super::context::Ctx;
 use super::inputs::{
-    AddTemplateInput, AssignUserInput, ChangePasswordInput, CreateChannelInput, CreateCommentInput,
-    CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, RegisterInput, UpdateChannelInput,
-    UpdateCommentInput, UpdateMessageInput, change, id_change,
+    AddTemplateInput, AssignUserInput, BroadcastInput, ChangePasswordInput, CreateChannelInput, CreateCommentInput,
+    CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, NotifyUserInput, RegisterInput,
+    UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, id_change,
 };
+use super::notifications::Notification;
 use super::objects::{Channel, Comment, Location, Message, Organization, Template, User};
 use super::scalars::{Cursor, DateTime, id, ids, out};
 use crate::board;
@@ -192,6 +193,44 @@ impl Mutation {
     /// Deletes a template; its author or an admin may.
     fn delete_template(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] template: ID) -> Result<ID> {
         Ok(out(ctx.wrote(ctx.board().delete_template(ctx.viewer(), id("id", &template)?))?))
+    }
+
+    /// Keeps that the viewer has read a channel up to a position, and never less far than before.
+    fn mark_channel_read(
+        ctx: &Ctx,
+        #[graphql(description = "Which channel.")] channel_id: ID,
+        #[graphql(description = "The last position that was read.")] up_to: Cursor,
+    ) -> Result<Channel> {
+        let (place, up_to) = (id("channelId", &channel_id)?, up_to.position("upTo")?);
+        channel(ctx, ctx.board().mark_channel_read(ctx.viewer(), place, up_to))
+    }
+
+    /// Notifies a user, or everybody; an admin may.
+    fn notify_user(ctx: &Ctx, input: NotifyUserInput) -> Result<Notification> {
+        let new = board::NewNotification {
+            user: input.user_id.map(|user| id("userId", &user)).transpose()?,
+            title: input.title,
+            message: input.message,
+            priority: input.priority.map(Into::into),
+        };
+        let made = ctx.wrote(ctx.board().notify_user(ctx.viewer(), new))?;
+        Ok(Notification::new(ctx, Arc::new(made)))
+    }
+
+    /// Keeps that the viewer has read a notification.
+    fn mark_notification_read(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "Which.")] notification: ID,
+    ) -> Result<Notification> {
+        let read = ctx.board().mark_notification_read(ctx.viewer(), id("id", &notification)?);
+        Ok(Notification::new(ctx, Arc::new(ctx.wrote(read)?)))
+    }
+
+    /// Sends something to everybody in a room; an admin may.
+    fn broadcast(ctx: &Ctx, input: BroadcastInput) -> Result<bool> {
+        let broadcast = board::Broadcast { room: input.room, data: input.data.unfolded() };
+        ctx.wrote(ctx.board().broadcast(ctx.viewer(), broadcast))?;
+        Ok(true)
     }
 
     /// Makes an organization; an admin may.

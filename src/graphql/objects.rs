@@ -266,6 +266,7 @@ impl Channel {
     /// Wraps a channel.
     pub fn new(ctx: &Ctx, channel: Arc<model::Channel>) -> Self {
         channel.owner_id.iter().for_each(|id| ctx.users.want(*id));
+        ctx.unread.want(channel.id);
         Self { channel, delivered: None }
     }
 
@@ -330,6 +331,11 @@ impl Channel {
     ) -> Result<MessageConnection> {
         let filter = store::messages::Filter { channel: Some(self.channel.id), ..Default::default() };
         MessageConnection::load(ctx, &filter, &PageArgs { first, after, last, before })
+    }
+
+    /// How many messages of others the viewer may see and has not read; see `markChannelRead`.
+    fn unread_count(&self, ctx: &Ctx) -> Result<i32> {
+        Ok(i32::try_from(ctx.unread(self.channel.id)?).unwrap_or(i32::MAX))
     }
 
     /// When it was made.

@@ -81,7 +81,7 @@ macro_rules! id_keys {
     )+};
 }
 
-id_keys!(MessageId, CommentId, TemplateId);
+id_keys!(MessageId, CommentId, TemplateId, NotificationId);
 
 /// The cursor of an edge: `e` and the list's name with the key, so that no list takes another's.
 pub fn edge_cursor(list: &'static str, key: &impl EdgeKey) -> String {

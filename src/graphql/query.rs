@@ -5,6 +5,7 @@ use std::sync::Arc;
 use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
+use super::notifications::NotificationConnection;
 use super::objects::{
     Channel, ChannelConnection, Message, MessageConnection, Organization, TemplateConnection, TicketStatus, User,
     UserConnection,
@@ -124,6 +125,19 @@ impl Query {
         #[graphql(description = "Before this edge.")] before: Option<String>,
     ) -> Result<TemplateConnection> {
         TemplateConnection::load(ctx, &PageArgs { first, after, last, before })
+    }
+
+    /// What the viewer was notified of, newest first; only for those who are signed in.
+    fn notifications(
+        ctx: &Ctx,
+        #[graphql(description = "Only what was not read.")] unread_only: Option<bool>,
+        #[graphql(description = "At most so many from the start: 1 to 100, 20 if not said.")] first: Option<i32>,
+        #[graphql(description = "Behind this edge.")] after: Option<String>,
+        #[graphql(description = "At most so many from the end.")] last: Option<i32>,
+        #[graphql(description = "Before this edge.")] before: Option<String>,
+    ) -> Result<NotificationConnection> {
+        let args = PageArgs { first, after, last, before };
+        NotificationConnection::load(ctx, unread_only.unwrap_or(false), &args)
     }
 
     /// All organizations, by name; only for those who are signed in.

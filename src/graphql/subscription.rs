@@ -9,6 +9,7 @@ use juniper::{ID, graphql_subscription};
 
 use super::context::{Ctx, Delivery, Purpose};
 use super::events::{self, DeletedMessage, EventValue};
+use super::notifications::Notification;
 use super::objects::{Comment, Message, Template};
 use super::scalars::{Cursor, id};
 use crate::board::{Subject, Wish};
@@ -94,6 +95,16 @@ impl Subscription {
             Ok(Wish { exclude_own: true, ..wish })
         };
         items(ctx, wish, events::template)
+    }
+
+    /// Each notification for the viewer and each announcement; those who are not signed in hear the announcements.
+    async fn notification_added(
+        &self,
+        ctx: &Ctx,
+        #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
+    ) -> Result<Items<Notification>> {
+        let wish = || wish(&[EventKind::NotificationAdded], Subject::Notifications, after.as_ref());
+        items(ctx, wish, |event| events::notification(ctx, event))
     }
 
     /// Everything the viewer may see, as one stream: what was missed, then a Checkpoint (= you are live), then live events, and a Checkpoint after 30 s of silence.

@@ -198,8 +198,8 @@ impl Desk {
 
     fn rings_of(&self, event: &Event) -> Vec<Arc<Ring>> {
         let mut found: Vec<_> = Topic::of(event).filter_map(|topic| self.rings.get(&topic).cloned()).collect();
-        if event.kind.is_channel_wide() {
-            let wide = self.rings.iter().filter(|(topic, _)| matches!(topic, Topic::Message(..)) && topic.has(event));
+        if event.is_wide() {
+            let wide = self.rings.iter().filter(|(topic, _)| topic.has_unnamed(event));
             found.extend(wide.map(|(_, ring)| Arc::clone(ring)));
         }
         found

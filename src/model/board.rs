@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Audience, ChannelId, CommentId, Cursor, LocationId, MessageId, OrganizationId, TemplateId, Timestamp, UserId,
+    Audience, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, TemplateId,
+    Timestamp, UserId,
 };
 
 /// A closed list of words that the database keeps as small numbers.
@@ -216,6 +217,29 @@ pub struct Template {
     /// When it was made.
     pub created_at: Timestamp,
     /// The event that last touched it.
+    pub cursor: Cursor,
+}
+
+/// A note for one user, or an announcement to all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// Its id.
+    pub id: NotificationId,
+    /// Whom it is for; `None` is an announcement.
+    pub user_id: Option<UserId>,
+    /// Its title.
+    pub title: String,
+    /// Its text.
+    pub message: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The message it is about, as long as that is there.
+    pub message_id: Option<MessageId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its user read it; of an announcement each reader has an own time, kept beside it.
+    pub read_at: Option<Timestamp>,
+    /// Its event.
     pub cursor: Cursor,
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Channel, ChannelId, Comment, Cursor, LocationId, Message, MessageId, Template, Timestamp, UserId};
+use super::{
+    Channel, ChannelId, Comment, Cursor, LocationId, Message, MessageId, Notification, Template, Timestamp, UserId,
+};
 
 /// For whom, within those who may read the place: the locations, sorted; empty means everybody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,6 +79,10 @@ kinds! {
     AccessChanged = 12,
     /// Every session of one user ended: disabled, logged out everywhere, password changed.
     SessionsEnded = 13,
+    /// A note for one user or, of no one user, an announcement to all.
+    NotificationAdded = 14,
+    /// An admin sent something to a channel that is kept nowhere else: the event carries it.
+    RoomBroadcast = 15,
 }
 
 impl EventKind {
@@ -104,6 +110,7 @@ impl EventKind {
                 | Self::ChannelAdded
                 | Self::ChannelUpdated
                 | Self::TemplateAdded
+                | Self::NotificationAdded
         )
     }
 
@@ -203,8 +210,24 @@ pub struct Event {
     pub actor: Option<UserId>,
     /// The message is a ticket.
     pub ticket: bool,
+    /// What the event itself carries, as JSON, where there is no object.
+    pub payload: Option<Arc<str>>,
     /// When, by the clock of the instance that wrote it.
     pub at: Timestamp,
+}
+
+impl Event {
+    /// A notification to all.
+    #[must_use]
+    pub fn is_announcement(&self) -> bool {
+        self.kind == EventKind::NotificationAdded && self.user.is_none()
+    }
+
+    /// Concerns readers of topics that its own fields do not name.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.kind.is_channel_wide() || self.is_announcement()
+    }
 }
 
 /// What an event shows: the object as it is now.
@@ -220,6 +243,8 @@ pub enum Body {
     Channel(Arc<Channel>),
     /// A template.
     Template(Arc<Template>),
+    /// A notification.
+    Notification(Arc<Notification>),
 }
 
 impl Body {
@@ -232,6 +257,7 @@ impl Body {
             Self::Comment(comment) => comment.content.len(),
             Self::Channel(channel) => channel.name.len() + channel.description.as_ref().map_or(0, String::len),
             Self::Template(template) => template.content.len() + template.name.len(),
+            Self::Notification(notification) => notification.title.len() + notification.message.len(),
         }
     }
 
@@ -244,6 +270,7 @@ impl Body {
             Self::Comment(comment) => Some(comment.cursor),
             Self::Channel(channel) => Some(channel.cursor),
             Self::Template(template) => Some(template.cursor),
+            Self::Notification(notification) => Some(notification.cursor),
         }
     }
 }
@@ -270,6 +297,8 @@ pub enum Topic {
     User(UserId),
     /// The shared templates.
     Templates,
+    /// The notifications of a user and the announcements, or the announcements alone.
+    Notifications(Option<UserId>),
 }
 
 impl Topic {
@@ -284,16 +313,30 @@ impl Topic {
             }
             Self::User(user) => event.user == Some(user),
             Self::Templates => matches!(event.kind, EventKind::TemplateAdded | EventKind::TemplateDeleted),
+            Self::Notifications(user) => {
+                event.kind == EventKind::NotificationAdded && (event.user.is_none() || event.user == user)
+            }
+        }
+    }
+
+    /// Whether the event may belong to the topic although [`Self::of`] does not name it.
+    #[must_use]
+    pub fn has_unnamed(self, event: &Event) -> bool {
+        match self {
+            Self::Message(..) => event.kind.is_channel_wide() && self.has(event),
+            Self::Notifications(_) => event.is_announcement(),
+            Self::Everything | Self::Channel(_) | Self::User(_) | Self::Templates => false,
         }
     }
 
     /// The topics an event belongs to, but for those of the single messages when it is
-    /// [channel-wide](EventKind::is_channel_wide).
+    /// [channel-wide](EventKind::is_channel_wide), and those of everybody's notifications when it is an announcement.
     pub fn of(event: &Event) -> impl Iterator<Item = Self> {
         let message = event.channel.zip(event.message).map(|(channel, message)| Self::Message(channel, message));
         let templates = Self::Templates.has(event).then_some(Self::Templates);
-        [Some(Self::Everything), event.channel.map(Self::Channel), message, event.user.map(Self::User), templates]
-            .into_iter()
-            .flatten()
+        let is_note = event.kind == EventKind::NotificationAdded && event.user.is_some();
+        let notifications = is_note.then_some(Self::Notifications(event.user));
+        let (channel, user) = (event.channel.map(Self::Channel), event.user.map(Self::User));
+        [Some(Self::Everything), channel, message, user, templates, notifications].into_iter().flatten()
     }
 }

@@ -45,6 +45,8 @@ ids! {
     CommentId,
     /// A reusable text.
     TemplateId,
+    /// A note for one user, or for all.
+    NotificationId,
     /// An organization.
     OrganizationId,
     /// A location of an organization.

@@ -10,11 +10,12 @@ mod rights;
 mod time;
 
 pub use board::{
-    Channel, Comment, Location, Message, Organization, Priority, Role, Template, Ticket, TicketStatus, User, Visibility,
+    Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket, TicketStatus,
+    User, Visibility,
 };
 pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
-pub use ids::{ChannelId, CommentId, LocationId, MessageId, OrganizationId, TemplateId, UserId};
+pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
 pub use page::{Page, Window};
 pub use rights::Rights;
 pub use time::Timestamp;

@@ -5,11 +5,11 @@ use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, fault};
 use super::schema::{events, log_head};
-use super::{channels, comments, messages, templates};
+use super::{channels, comments, messages, notifications, templates};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, Body, ChannelId, CommentId, Cursor, Event, EventKind, KindSet, LocationId, LoggedEvent, MessageId, Seq,
-    Tag, TemplateId, Timestamp, Topic, UserId,
+    Audience, Body, ChannelId, CommentId, Cursor, Event, EventKind, KindSet, LocationId, LoggedEvent, MessageId,
+    NotificationId, Seq, Tag, TemplateId, Timestamp, Topic, UserId,
 };
 use std::sync::Arc;
 
@@ -36,6 +36,7 @@ struct Row {
     actor_id: Option<i64>,
     ticket: bool,
     audience: String,
+    payload: Option<String>,
     at: i64,
 }
 
@@ -55,6 +56,7 @@ impl Row {
             actor_id: event.actor.map(|id| id.0),
             ticket: event.ticket,
             audience: audience.join(","),
+            payload: event.payload.as_deref().map(str::to_owned),
             at: event.at.0,
         }
     }
@@ -78,6 +80,7 @@ impl Row {
             audience: Audience::new(locations.map(LocationId).collect()),
             actor: self.actor_id.map(UserId),
             ticket: self.ticket,
+            payload: self.payload.map(Arc::from),
             at: Timestamp(self.at),
         })
     }
@@ -114,6 +117,7 @@ pub(super) fn begin(db: &mut Db) -> Result<()> {
         actor_id: None,
         ticket: false,
         audience: String::new(),
+        payload: None,
         at: now,
     };
     let lowest: Option<i64> = events::table.select(diesel::dsl::min(events::seq)).first(db).map_err(fault)?;
@@ -264,6 +268,13 @@ fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Re
             let kinds = [EventKind::TemplateAdded, EventKind::TemplateDeleted].map(EventKind::code);
             query.filter(events::kind.eq_any(kinds))
         }
+        Topic::Notifications(user) => {
+            let query = query.filter(events::kind.eq(EventKind::NotificationAdded.code()));
+            match user {
+                Some(user) => query.filter(events::user_id.is_null().or(events::user_id.eq(user.0))),
+                None => query.filter(events::user_id.is_null()),
+            }
+        }
     };
     query.order(events::seq.asc()).limit(ROWS).load(db).map_err(fault)
 }
@@ -282,11 +293,13 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     let comments = load(ids(&[Kind::CommentAdded, Kind::CommentUpdated]), CommentId, |ids| comments::by_ids(db, ids))?;
     let channels = load(ids(&[Kind::ChannelAdded, Kind::ChannelUpdated]), ChannelId, |ids| channels::by_ids(db, ids))?;
     let templates = load(ids(&[Kind::TemplateAdded]), TemplateId, |ids| templates::by_ids(db, ids))?;
+    let notifications = load(ids(&[Kind::NotificationAdded]), NotificationId, |ids| notifications::by_ids(db, ids))?;
     let body = |event: &Event| match event.kind {
         Kind::MessageAdded | Kind::MessageUpdated => messages.get(&MessageId(event.object)).cloned().map(Body::Message),
         Kind::CommentAdded | Kind::CommentUpdated => comments.get(&CommentId(event.object)).cloned().map(Body::Comment),
         Kind::ChannelAdded | Kind::ChannelUpdated => channels.get(&ChannelId(event.object)).cloned().map(Body::Channel),
         Kind::TemplateAdded => templates.get(&TemplateId(event.object)).cloned().map(Body::Template),
+        Kind::NotificationAdded => notifications.get(&NotificationId(event.object)).cloned().map(Body::Notification),
         _ => Some(Body::None),
     };
     Ok(events.into_iter().filter_map(|event| body(&event).map(|body| LoggedEvent { event, body })).collect())
@@ -344,5 +357,6 @@ pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Resu
 /// Those of the database.
 pub fn prune(db: &mut Db, floor: Seq) -> Result<()> {
     diesel::delete(events::table.filter(events::seq.lt(floor.0))).execute(db).map_err(fault)?;
+    notifications::forget_read(db, floor)?;
     channels::forget_deleted(db, floor)
 }

@@ -9,8 +9,10 @@ pub mod idempotency;
 pub mod log;
 pub mod messages;
 mod migrations;
+pub mod notifications;
 pub mod organizations;
 mod paging;
+pub mod reading;
 #[rustfmt::skip] // written by the Diesel command line
 mod schema;
 mod snapshot;

@@ -1,9 +1,25 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    announcement_reads (notification_id, user_id) {
+        notification_id -> BigInt,
+        user_id -> BigInt,
+        read_at -> BigInt,
+    }
+}
+
+diesel::table! {
     channel_members (channel_id, user_id) {
         channel_id -> BigInt,
         user_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    channel_reads (user_id, channel_id) {
+        user_id -> BigInt,
+        channel_id -> BigInt,
+        message_id -> BigInt,
     }
 }
 
@@ -49,6 +65,7 @@ diesel::table! {
         ticket -> Bool,
         audience -> Text,
         at -> BigInt,
+        payload -> Nullable<Text>,
     }
 }
 
@@ -104,6 +121,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    notifications (id) {
+        id -> BigInt,
+        user_id -> Nullable<BigInt>,
+        title -> Text,
+        message -> Text,
+        priority -> SmallInt,
+        message_id -> Nullable<BigInt>,
+        created_at -> BigInt,
+        read_at -> Nullable<BigInt>,
+        seq -> BigInt,
+        tag -> BigInt,
+    }
+}
+
+diesel::table! {
     organizations (id) {
         id -> BigInt,
         name -> Text,
@@ -145,8 +177,12 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(announcement_reads -> notifications (notification_id));
+diesel::joinable!(announcement_reads -> users (user_id));
 diesel::joinable!(channel_members -> channels (channel_id));
 diesel::joinable!(channel_members -> users (user_id));
+diesel::joinable!(channel_reads -> channels (channel_id));
+diesel::joinable!(channel_reads -> users (user_id));
 diesel::joinable!(channels -> users (owner_id));
 diesel::joinable!(comments -> messages (message_id));
 diesel::joinable!(comments -> users (author_id));
@@ -157,6 +193,8 @@ diesel::joinable!(locations -> organizations (organization_id));
 diesel::joinable!(message_locations -> locations (location_id));
 diesel::joinable!(message_locations -> messages (message_id));
 diesel::joinable!(messages -> channels (channel_id));
+diesel::joinable!(notifications -> messages (message_id));
+diesel::joinable!(notifications -> users (user_id));
 diesel::joinable!(template_locations -> locations (location_id));
 diesel::joinable!(template_locations -> templates (template_id));
 diesel::joinable!(templates -> users (author_id));
@@ -164,7 +202,9 @@ diesel::joinable!(users -> locations (location_id));
 diesel::joinable!(users -> organizations (organization_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    announcement_reads,
     channel_members,
+    channel_reads,
     channels,
     comments,
     events,
@@ -173,6 +213,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     log_head,
     message_locations,
     messages,
+    notifications,
     organizations,
     template_locations,
     templates,

@@ -1,7 +1,7 @@
 //! What a viewer may see, as SQL conditions: the same rule as `board::access` has for live
 //! events (a property test holds the two together).
 
-use diesel::dsl::{AsSelect, IntoBoxed, Select};
+use diesel::dsl::{AsSelect, GroupBy, IntoBoxed, Select};
 use diesel::prelude::*;
 
 use super::connection::MultiBackend;
@@ -14,9 +14,39 @@ const NOBODY: UserId = UserId(-1);
 /// Rows of messages.
 pub type Messages<'a> =
     IntoBoxed<'a, Select<messages::table, AsSelect<super::messages::Row, MultiBackend>>, MultiBackend>;
+/// Channels, each with a number of messages.
+pub type MessageCounts<'a> = IntoBoxed<
+    'a,
+    Select<GroupBy<messages::table, messages::channel_id>, (messages::channel_id, diesel::dsl::count_star)>,
+    MultiBackend,
+>;
 /// Rows of templates.
 pub type Templates<'a> =
     IntoBoxed<'a, Select<templates::table, AsSelect<super::templates::Row, MultiBackend>>, MultiBackend>;
+
+/// Boxes a query of messages and leaves in it those that may be read.
+macro_rules! readable {
+    ($query:expr, $rights:expr) => {{
+        let (query, rights): (_, &Rights) = ($query.into_boxed::<MultiBackend>(), $rights);
+        if rights.admin {
+            return query;
+        }
+        let place = channels::table
+            .filter(channels::id.eq(messages::channel_id))
+            .filter(channels::deleted_at.is_null())
+            .filter(channel(rights.into()))
+            .select(channels::id);
+        let here = message_locations::table
+            .filter(message_locations::message_id.eq(messages::id))
+            .filter(message_locations::location_id.eq_any(raw(&rights.locations)))
+            .select(message_locations::message_id);
+        let audience = messages::restricted
+            .eq(false)
+            .or(messages::author_id.eq(Reader::from(rights).user))
+            .or(diesel::dsl::exists(here));
+        query.filter(diesel::dsl::exists(place)).filter(audience)
+    }};
+}
 
 /// Who reads, in the terms of the conditions.
 #[derive(Clone, Copy)]
@@ -47,24 +77,13 @@ pub fn channel(reader: Reader) -> _ {
 
 /// The messages that may be read.
 pub fn messages<'a>(rights: &Rights) -> Messages<'a> {
-    let query = messages::table.select(super::messages::Row::as_select()).into_boxed::<MultiBackend>();
-    if rights.admin {
-        return query;
-    }
-    let place = channels::table
-        .filter(channels::id.eq(messages::channel_id))
-        .filter(channels::deleted_at.is_null())
-        .filter(channel(rights.into()))
-        .select(channels::id);
-    let here = message_locations::table
-        .filter(message_locations::message_id.eq(messages::id))
-        .filter(message_locations::location_id.eq_any(raw(&rights.locations)))
-        .select(message_locations::message_id);
-    let audience = messages::restricted
-        .eq(false)
-        .or(messages::author_id.eq(Reader::from(rights).user))
-        .or(diesel::dsl::exists(here));
-    query.filter(diesel::dsl::exists(place)).filter(audience)
+    readable!(messages::table.select(super::messages::Row::as_select()), rights)
+}
+
+/// How many messages of each channel may be read.
+pub fn message_counts<'a>(rights: &Rights) -> MessageCounts<'a> {
+    let counts = messages::table.group_by(messages::channel_id);
+    readable!(counts.select((messages::channel_id, diesel::dsl::count_star())), rights)
 }
 
 /// The templates that a signed-in user may read.

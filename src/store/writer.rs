@@ -48,6 +48,7 @@ pub struct Change {
     owner: Option<UserId>,
     audience: Audience,
     ticket: bool,
+    payload: Option<Arc<str>>,
 }
 
 impl Change {
@@ -64,6 +65,7 @@ impl Change {
             owner: None,
             audience: Audience::default(),
             ticket: false,
+            payload: None,
         }
     }
 
@@ -98,9 +100,16 @@ impl Change {
         self
     }
 
+    /// There is no object: the event itself carries this JSON.
+    #[must_use]
+    pub fn carrying(mut self, payload: Arc<str>) -> Self {
+        self.payload = Some(payload);
+        self
+    }
+
     fn at(self, cursor: Cursor, now: Timestamp) -> Event {
-        let Self { kind, object, actor, channel, message, user, owner, audience, ticket } = self;
-        Event { cursor, kind, object, channel, message, user, owner, audience, actor, ticket, at: now }
+        let Self { kind, object, actor, channel, message, user, owner, audience, ticket, payload } = self;
+        Event { cursor, kind, object, channel, message, user, owner, audience, actor, ticket, payload, at: now }
     }
 }
 

@@ -6,6 +6,7 @@ mod board;
 mod command_line;
 mod floors;
 mod log;
+mod notifications;
 mod recipes;
 mod refusals;
 mod rights;

@@ -47,6 +47,7 @@ const QUERIES: &[Row] = &[
     ("messages", "query ($channel: ID!) { messages(channelId: $channel) { nodes { id } } }", READERS_SEE),
     ("messages", "query ($victim: ID!) { messages(assigneeId: $victim, status: OPEN) { nodes { id } } }", READERS_SEE),
     ("templates", "{ templates(last: 10) { nodes { id } } }", SIGNED_IN),
+    ("notifications", "{ notifications(unreadOnly: true) { nodes { id } } }", SIGNED_IN),
     ("organizations", "{ organizations { id } }", SIGNED_IN),
     ("cursor", "{ cursor }", ANYBODY),
 ];
@@ -120,6 +121,27 @@ const MUTATIONS: &[Row] = &[
         [SIGN_IN, NOT_YOURS, NOT_YOURS, Data, Data],
     ),
     (
+        "markChannelRead",
+        "mutation ($channel: ID!, $before: Cursor!) { markChannelRead(channelId: $channel, upTo: $before) { unreadCount } }",
+        READERS_DO,
+    ),
+    (
+        "notifyUser",
+        "mutation ($victim: ID!) { notifyUser(input: { userId: $victim, title: \"new\", message: \"new\" }) { id } }",
+        ADMINS_DO,
+    ),
+    (
+        "markNotificationRead",
+        "mutation ($announcement: ID!) { markNotificationRead(id: $announcement) { readAt } }",
+        SIGNED_IN,
+    ),
+    (
+        "markNotificationRead",
+        "mutation ($note: ID!) { markNotificationRead(id: $note) { readAt } }",
+        [SIGN_IN, HIDDEN, HIDDEN, HIDDEN, HIDDEN],
+    ),
+    ("broadcast", "mutation ($name: String!) { broadcast(input: { room: $name, data: \"{}\" }) }", ADMINS_DO),
+    (
         "createOrganization",
         "mutation ($fresh: String!) { createOrganization(input: { name: $fresh }) { id } }",
         ADMINS_DO,
@@ -164,6 +186,11 @@ const SUBSCRIPTIONS: &[Row] = &[
         READERS_HEAR,
     ),
     ("templateAdded", "subscription ($before: Cursor) { templateAdded(after: $before) { id } }", SIGNED_IN),
+    (
+        "notificationAdded",
+        "subscription ($before: Cursor) { notificationAdded(after: $before) { id userId } }",
+        ANYBODY,
+    ),
     (
         "events",
         "subscription ($channel: ID!, $before: Cursor) { events(channelId: $channel, after: $before) { cursor } }",
@@ -292,7 +319,12 @@ impl Stage {
         // A template of somebody who is none of those who ask: nobody hears their own.
         let add = "mutation { addTemplate(input: { name: \"t\", content: \"t\" }) { id } }";
         self.server.data(Some(&victim), add, json!({})).await;
+        let notify = "mutation ($v: ID!) {
+            note: notifyUser(input: { userId: $v, title: \"t\", message: \"t\" }) { id }
+            all: notifyUser(input: { title: \"t\", message: \"t\" }) { id } }";
+        let notified = self.server.data(self.session("root").as_ref(), notify, json!({"v": victim.id})).await;
         let variables = json!({
+            "note": notified["note"]["id"], "announcement": notified["all"]["id"],
             "channel": channel, "message": message, "comment": commented["createComment"]["id"],
             "template": made["addTemplate"]["id"], "victim": victim.id, "name": name, "before": before,
             "fresh": format!("fresh{number}"), "password": PASSWORD, "victimName": victim.username,

@@ -40,6 +40,8 @@ pub enum What {
     Access(usize, Option<String>),
     /// The rights of all who are not in a channel.
     Visibility(String),
+    /// A note for a user.
+    Notified(usize),
 }
 
 impl What {
@@ -48,6 +50,7 @@ impl What {
         match self {
             Self::Changed(name, _) => name,
             Self::Access(..) | Self::Visibility(_) => "AccessChanged",
+            Self::Notified(_) => "NotificationAdded",
         }
     }
 
@@ -55,7 +58,7 @@ impl What {
     pub fn is_for(&self, reader: Reader, model: &Model) -> bool {
         match self {
             Self::Changed(_, key) => model.sees(reader, key),
-            Self::Access(user, _) => reader == Some(*user),
+            Self::Access(user, _) | Self::Notified(user) => reader == Some(*user),
             Self::Visibility(channel) => !model.belongs_to(reader, channel),
         }
     }
@@ -71,6 +74,7 @@ impl What {
             Self::Changed(_, key) => model.channel_of(key),
             Self::Access(_, channel) => channel.clone(),
             Self::Visibility(channel) => Some(channel.clone()),
+            Self::Notified(_) => None,
         }
     }
 }
@@ -195,6 +199,11 @@ impl Stage {
             let user = self.model.users.iter().position(|user| user.id == id).ok_or("a stranger's rights")?;
             return Ok(What::Access(user, event.channel.map(|channel| channel.to_string())));
         }
+        if name == "NotificationAdded" {
+            let user =
+                self.model.users.iter().position(|user| Some(&user.id) == event.user.map(|id| id.to_string()).as_ref());
+            return Ok(What::Notified(user.ok_or("a note for a stranger")?));
+        }
         let kinds = [Kind::Channel, Kind::Message, Kind::Comment, Kind::Template];
         let kind = kinds.into_iter().find(|kind| name.starts_with(&format!("{kind:?}"))).ok_or(name)?;
         Ok(What::Changed(name, (kind, event.object.to_string())))
@@ -233,7 +242,15 @@ impl Stage {
             Step::Comment { user, message } => {
                 let Some((_, message)) = self.model.pick(Kind::Message, message) else { return Ok(Vec::new()) };
                 let input = json!({"messageId": message, "content": self.fresh("comment")});
-                self.make(user, "createComment", input, "content", Rule::Comment { message, author: user }).await
+                let place = (Kind::Message, message.clone());
+                let rule = Rule::Comment { message, author: user };
+                let mut made = self.make(user, "createComment", input, "content", rule).await?;
+                // Its author is told, if they may still read it.
+                let Rule::Message { author, .. } = *self.rule(&place) else { return Err("no message".into()) };
+                if !made.is_empty() && author != user && self.model.sees(Some(author), &place) {
+                    made.push(What::Notified(author));
+                }
+                Ok(made)
             }
             Step::AddTemplate { user, locations } => {
                 let (locations, ids) = self.locations(locations);

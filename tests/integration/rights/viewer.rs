@@ -179,6 +179,7 @@ impl Viewer {
         }
         match &happened.what {
             What::Access(..) | What::Visibility(_) => self.query(stage).await,
+            What::Notified(_) => {}
             What::Changed(_, key) => fold(&mut self.state, key, value, &stage.model),
         }
         Ok(())

@@ -1,0 +1,203 @@
+//! Notifications: notes for one user, and announcements to all. Whether an announcement has been
+//! read is a matter of each reader, kept in a table of its own.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::connection::{Db, MultiBackend, fault};
+use super::paging::{page, window};
+use super::schema::{announcement_reads as reads, notifications};
+use crate::error::{Error, Result};
+use crate::model::{
+    Cursor, MessageId, Notification, NotificationId, Page, Priority, Seq, Tag, Timestamp, UserId, Window,
+};
+
+/// A row, as the database has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = notifications)]
+struct Row {
+    id: i64,
+    user_id: Option<i64>,
+    title: String,
+    message: String,
+    priority: i16,
+    message_id: Option<i64>,
+    created_at: i64,
+    read_at: Option<i64>,
+    seq: i64,
+    tag: i64,
+}
+
+impl TryFrom<Row> for Notification {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: NotificationId(row.id),
+            user_id: row.user_id.map(UserId),
+            title: row.title,
+            message: row.message,
+            priority: Priority::from_code(row.priority).ok_or_else(|| Error::internal("unknown priority"))?,
+            message_id: row.message_id.map(MessageId),
+            created_at: Timestamp(row.created_at),
+            read_at: row.read_at.map(Timestamp),
+            cursor: Cursor { seq: Seq(row.seq), tag: Tag(row.tag) },
+        })
+    }
+}
+
+/// In which order a list is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As one looks at them.
+    NewestFirst,
+    /// As they happened.
+    OldestFirst,
+}
+
+/// Part of what a user was notified of, the announcements too.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(
+    db: &mut Db,
+    user: UserId,
+    unread_only: bool,
+    order: Order,
+    part: &Window<NotificationId>,
+) -> Result<Page<Notification>> {
+    let mut query = notifications::table
+        .select(Row::as_select())
+        .filter(notifications::user_id.eq(user.0).or(notifications::user_id.is_null()))
+        .into_boxed::<MultiBackend>();
+    if unread_only {
+        let read = reads::table
+            .filter(reads::notification_id.eq(notifications::id))
+            .filter(reads::user_id.eq(user.0))
+            .select(reads::notification_id);
+        query = query.filter(notifications::read_at.is_null()).filter(diesel::dsl::not(diesel::dsl::exists(read)));
+    }
+    let part = part.map(|id| id.0);
+    let rows = match order {
+        Order::NewestFirst => window!(query, notifications::id, desc, part).load::<Row>(db),
+        Order::OldestFirst => window!(query, notifications::id, asc, part).load::<Row>(db),
+    };
+    let page = page(rows.map_err(fault)?, &part);
+    Ok(Page { items: page.items.into_iter().map(Notification::try_from).collect::<Result<_>>()?, more: page.more })
+}
+
+/// One notification, if it is for this user.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(db: &mut Db, user: UserId, id: NotificationId) -> Result<Option<Notification>> {
+    let found = by_ids(db, &[id])?.remove(&id);
+    Ok(found.filter(|notification| notification.user_id.is_none_or(|owner| owner == user)))
+}
+
+/// Notifications by their ids, whoever they are for; the missing ones are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_ids(db: &mut Db, ids: &[NotificationId]) -> Result<HashMap<NotificationId, Notification>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = notifications::table.filter(notifications::id.eq_any(ids)).select(Row::as_select());
+    let rows: Vec<Row> = rows.load(db).map_err(fault)?;
+    rows.into_iter().map(|row| Ok((NotificationId(row.id), Notification::try_from(row)?))).collect()
+}
+
+/// When a user read these announcements; those that were not read are left out.
+///
+/// # Errors
+/// Those of the database.
+pub fn announcements_read(
+    db: &mut Db,
+    user: UserId,
+    ids: &[NotificationId],
+) -> Result<HashMap<NotificationId, Timestamp>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(i64, i64)> = reads::table
+        .filter(reads::user_id.eq(user.0))
+        .filter(reads::notification_id.eq_any(ids))
+        .select((reads::notification_id, reads::read_at))
+        .load(db)
+        .map_err(fault)?;
+    Ok(rows.into_iter().map(|(id, at)| (NotificationId(id), Timestamp(at))).collect())
+}
+
+/// A notification to be written.
+#[derive(Debug, Clone)]
+pub struct NewNotification {
+    /// Whom it is for; `None` is an announcement.
+    pub user: Option<UserId>,
+    /// Its title.
+    pub title: String,
+    /// Its text.
+    pub message: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The message it is about.
+    pub about: Option<MessageId>,
+}
+
+/// Writes a notification.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor) -> Result<Notification> {
+    let id: i64 = diesel::insert_into(notifications::table)
+        .values((
+            notifications::user_id.eq(new.user.map(|id| id.0)),
+            notifications::title.eq(&new.title),
+            notifications::message.eq(&new.message),
+            notifications::priority.eq(new.priority.code()),
+            notifications::message_id.eq(new.about.map(|id| id.0)),
+            notifications::created_at.eq(now.0),
+            notifications::seq.eq(cursor.seq.0),
+            notifications::tag.eq(cursor.tag.0),
+        ))
+        .returning(notifications::id)
+        .get_result(db)
+        .map_err(fault)?;
+    Ok(Notification {
+        id: NotificationId(id),
+        user_id: new.user,
+        title: new.title,
+        message: new.message,
+        priority: new.priority,
+        message_id: new.about,
+        created_at: now,
+        read_at: None,
+        cursor,
+    })
+}
+
+/// Keeps that a user has read something, which had not been read.
+///
+/// # Errors
+/// Those of the database.
+pub fn mark_read(db: &mut Db, user: UserId, notification: &Notification, now: Timestamp) -> Result<()> {
+    let marked = match notification.user_id {
+        Some(_) => diesel::update(notifications::table.filter(notifications::id.eq(notification.id.0)))
+            .set(notifications::read_at.eq(now.0))
+            .execute(db),
+        None => diesel::insert_into(reads::table)
+            .values((reads::notification_id.eq(notification.id.0), reads::user_id.eq(user.0), reads::read_at.eq(now.0)))
+            .execute(db),
+    };
+    marked.map(drop).map_err(fault)
+}
+
+/// Removes what was read and is no longer in the log.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget_read(db: &mut Db, floor: Seq) -> Result<()> {
+    let read = notifications::table
+        .filter(notifications::user_id.is_not_null())
+        .filter(notifications::read_at.is_not_null())
+        .filter(notifications::seq.lt(floor.0));
+    diesel::delete(read).execute(db).map_err(fault)?;
+    Ok(())
+}
