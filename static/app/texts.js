@@ -46,6 +46,7 @@ export const texts = {
   home: {
     title: 'Nobody has written anything yet',
     lead: 'Make a channel, and tell the others where to find it.',
+    make: 'Make a channel',
   },
 
   light: {

@@ -77,6 +77,13 @@ test('others’ messages are unread until somebody looks, one’s own never', ()
   assert.equal(folding.unreadIn(fold(state, [{ __typename: 'MessageDeleted', messageId: '10', channelId: '1' }]), '1'), 0);
 });
 
+test('what was read in another window is read here, except where somebody looks', () => {
+  const state = folding.view(fold(start, [added(10), added(11, { channelId: '2' })]), '1');
+  const glanced = folding.mergeGlance(state, [{ id: '1', unreadCount: 5 }, { id: '2', unreadCount: 1 }], [{ id: '7', readAt: 'now' }]);
+  assert.deepEqual(['1', '2'].map((id) => folding.unreadIn(glanced, id)), [0, 1]);
+  assert.equal(glanced.notifications.get('7').readAt, 'now');
+});
+
 test('comments are counted by the server, and shown where their message is open', () => {
   const thread = { ...message(5), comments: { edges: [{ cursor: 'x', node: comment(1) }], pageInfo: { hasPreviousPage: false } } };
   const state = folding.mergeThread(start, thread, true);

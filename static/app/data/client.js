@@ -51,7 +51,7 @@ export class Client {
     });
     this.#listen(globalThis, 'online', () => this.#online());
     this.#listen(globalThis, 'offline', () => this.#step({ type: 'offline' }));
-    this.#listen(globalThis, 'focus', () => this.#socket.wake());
+    this.#listen(globalThis, 'focus', () => this.#back());
     this.#listen(document, 'visibilitychange', () => document.hidden || this.#socket.wake());
     this.#listen(globalThis, 'storage', ({ key }) => key?.startsWith('tidings.outbox.') && this.outbox.reload());
     this.#stopping.push(this.outbox.onChange(() => this.#tell()));
@@ -192,7 +192,7 @@ export class Client {
         variables[place] = page[list].pageInfo.hasNextPage ? page[list].pageInfo.endCursor : undefined;
       }
       if (variables.channelsAfter === undefined && variables.templatesAfter === undefined) {
-        return { cursor: first.cursor, me: first.me, ...all, notifications: [] };
+        return { cursor: first.cursor, me: first.me, ...all, notifications: first.notifications.nodes };
       }
     }
   }
@@ -340,6 +340,15 @@ export class Client {
     this.#step({ type: 'online' });
     this.#socket.wake();
     this.#flush();
+  }
+
+  // Somebody comes back to the window.
+  #back() {
+    this.#socket.wake();
+    if (this.connection.phase !== 'live') return;
+    this.#load(documents.GLANCE, {}, (state, { channels, notifications }) =>
+      folding.mergeGlance(state, channels.nodes, notifications.nodes),
+    ).catch(() => {});
   }
 
   #step(event) {

@@ -23,9 +23,10 @@ export const REFRESH = join('mutation { refreshToken { token expiresAt user { ..
 // The first of these also says where the event stream begins.
 export const BASE = join(
   `query ($channelsAfter: String, $templatesAfter: String) { cursor me { ...U }
-    channels(first: 100, after: $channelsAfter) { nodes { ...Ch } pageInfo { hasNextPage endCursor } }
-    templates(first: 100, after: $templatesAfter) { nodes { ...T } pageInfo { hasNextPage endCursor } } }`,
-  USER, CHANNEL, TEMPLATE,
+    channels(first: 100, after: $channelsAfter) { nodes { ...Ch unreadCount } pageInfo { hasNextPage endCursor } }
+    templates(first: 100, after: $templatesAfter) { nodes { ...T } pageInfo { hasNextPage endCursor } }
+    notifications(first: 100) { nodes { ...N } } }`,
+  USER, CHANNEL, TEMPLATE, NOTIFICATION,
 );
 export const EVENTS = join(
   `subscription ($after: Cursor) { events(after: $after) { __typename cursor
@@ -40,8 +41,10 @@ export const EVENTS = join(
     ... on ChannelDeleted { channelId }
     ... on TemplateAdded { template { ...T } }
     ... on TemplateDeleted { templateId }
+    ... on NotificationAdded { notification { ...N } }
+    ... on RoomBroadcast { channelId data }
     ... on AccessChanged { concerned: channelId } } }`,
-  MESSAGE, COMMENT, CHANNEL, TEMPLATE,
+  MESSAGE, COMMENT, CHANNEL, TEMPLATE, NOTIFICATION,
 );
 
 export const MESSAGES = join(
@@ -84,11 +87,13 @@ export const REMOVE_MEMBER =
 export const ADD_TEMPLATE = join('mutation ($input: AddTemplateInput!) { addTemplate(input: $input) { ...T } }', TEMPLATE);
 export const DELETE_TEMPLATE = 'mutation ($id: ID!) { deleteTemplate(id: $id) }';
 
-// What the client asks of the parts that one page alone shows.
 export const READ_NOTIFICATION = join('mutation ($id: ID!) { markNotificationRead(id: $id) { ...N } }', NOTIFICATION);
-export const NOTIFICATIONS = join('query { notifications(first: 100) { nodes { ...N } } }', NOTIFICATION);
 export const READ_CHANNEL = 'mutation ($id: ID!, $upTo: Cursor!) { markChannelRead(channelId: $id, upTo: $upTo) { id unreadCount } }';
-export const UNREAD = 'query { channels(first: 100) { nodes { id unreadCount } } }';
+// To have read something is no event: whoever comes back to a window asks what they have read in another one.
+export const GLANCE = join(
+  'query { channels(first: 100) { nodes { id unreadCount } } notifications(first: 100) { nodes { ...N } } }',
+  NOTIFICATION,
+);
 export const PRESENCE = join('query ($channelId: ID!) { presence(channelId: $channelId) { ...U } }', USER);
 export const PRESENCE_CHANGED = join(
   'subscription ($channelId: ID!) { presenceChanged(channelId: $channelId) { channelId present user { ...U } } }',

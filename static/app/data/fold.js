@@ -189,10 +189,11 @@ export function view(state, channelId) {
   return draft.state;
 }
 
-export function setUnread(state, channels) {
-  const draft = new Draft(state);
+// What has been read elsewhere. The channel that somebody looks at is read, whatever the server knows of it yet.
+export function mergeGlance(state, channels, notifications) {
+  const draft = new Draft({ ...state, notifications: byId(notifications) });
   for (const { id, unreadCount } of channels) {
-    if (draft.state.unread.has(id)) draft.write('unread').set(id, { count: unreadCount, ids: new Set() });
+    if (id !== state.viewing && draft.state.unread.has(id)) draft.write('unread').set(id, { count: unreadCount, ids: new Set() });
   }
   return draft.state;
 }

@@ -26,7 +26,8 @@ export function Composer({ kind, placeId, label }) {
     client.drafts.keep(place, text);
   };
   const send = () => {
-    const content = text.trim();
+    // What is in the field, not what was last drawn: fast fingers are ahead of that.
+    const content = area.current.value.trim();
     if (!content) return area.current.focus();
     client.write(kind, inputOf(kind, placeId, content, ticket));
     write('');

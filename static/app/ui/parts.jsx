@@ -49,9 +49,13 @@ export function Dialog({ title, onClose, children }) {
   const dialog = useRef();
   useLayoutEffect(() => {
     const element = dialog.current;
+    const before = document.activeElement;
     element.showModal();
-    // Before it leaves the page, or the focus would be lost with it.
-    return () => element.close();
+    return () => {
+      // Before it leaves the page, or the focus would be lost with it.
+      element.close();
+      setTimeout(() => focusAgain(before));
+    };
   }, []);
   const onClick = (event) => event.target === dialog.current && onClose();
   return (
@@ -65,6 +69,13 @@ export function Dialog({ title, onClose, children }) {
       </div>
     </dialog>
   );
+}
+
+// Chromium gives a field its focus back, but when the dialog is taken from the page, what is typed goes nowhere.
+function focusAgain(element) {
+  if (document.activeElement !== element) return;
+  element.blur();
+  element.focus();
 }
 
 // A button that opens a small list above or below itself. Arrow keys go through it.

@@ -57,7 +57,7 @@ function Home({ onNewChannel }) {
       {isEmpty && (
         <Empty title={texts.home.title}>
           <p>{texts.home.lead}</p>
-          <p><button type="button" class="primary" onClick={onNewChannel}>{texts.nav.newChannel}</button></p>
+          <p><button type="button" class="primary" onClick={onNewChannel}>{texts.home.make}</button></p>
         </Empty>
       )}
     </main>

@@ -4,6 +4,10 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { openStage } from './stage.mjs';
 
+async function eventually(isSo) {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
 test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
@@ -101,6 +105,46 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
       await page.locator('.message:not(.pending)', { hasText: 'then reloaded' }).waitFor();
       assert.equal(await page.locator('.message', { hasText: 'then reloaded' }).count(), 1);
     }
+  });
+
+  await t.test('what comes to another channel is unread, on the server, too, until somebody looks', async () => {
+    const channelId = await ada.channel('garden');
+    const link = ben.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: /^garden/ });
+    const unread = async () => (await ben.ask(`{ channel(id: ${channelId}) { unreadCount } }`)).channel.unreadCount;
+    await link.waitFor();
+    for (const content of ['The peas are up', 'So are the beans']) await ada.post({ channelId, content });
+    await link.filter({ hasText: '2 unread' }).waitFor();
+    await ben.page.waitForFunction(() => document.title.startsWith('(2)'));
+    await ben.page.reload();
+    await link.filter({ hasText: '2 unread' }).waitFor();
+    await link.click();
+    await ben.page.locator('.message', { hasText: 'beans' }).waitFor();
+    await link.filter({ hasNotText: 'unread' }).waitFor();
+    await eventually(async () => (await unread()) === 0);
+    await ada.post({ channelId, content: 'And the tomatoes' });
+    await ben.page.locator('.message', { hasText: 'tomatoes' }).waitFor();
+    await eventually(async () => (await unread()) === 0);
+    await inSupport(ben).click();
+  });
+
+  await t.test('a notification rings the bell, and is kept until it is read', async () => {
+    const root = await stage.admin('root');
+    const notify = (input) => root.ask('mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id } }', { input });
+    await notify({ userId: ben.id, title: 'Your oven is hot', message: '220 degrees', priority: 'HIGH' });
+    await notify({ title: 'Holiday', message: 'Closed on Friday' });
+    const bell = ben.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: /Notifications/ });
+    await bell.filter({ hasText: '2 unread' }).click();
+    await ben.page.getByRole('button', { name: 'Mark as read: Your oven is hot' }).click();
+    await bell.filter({ hasText: '1 unread' }).waitFor();
+    await ben.page.reload();
+    await bell.filter({ hasText: '1 unread' }).waitFor();
+    await ben.page.getByRole('button', { name: 'Mark all as read' }).click();
+    await bell.filter({ hasNotText: 'unread' }).waitFor();
+    // The other one's bell rings for what is for everybody.
+    await ada.page.getByRole('link', { name: /Notifications.*unread/ }).waitFor();
+    await root.ask('mutation ($input: BroadcastInput!) { broadcast(input: $input) }', { input: { room: 'support', data: { oven: 220 } } });
+    await inSupport(ben).click();
+    await ben.page.locator('.broadcast', { hasText: 'oven 220' }).waitFor();
   });
 
   await t.test('a private channel comes and goes with the membership', async () => {

@@ -2,6 +2,7 @@
 // that can be cut. Everything that a page asks for elsewhere is stopped and counted.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chromium } from 'playwright-core';
 import { Proxy } from '../../../tests/clients/runner/proxy.mjs';
 import { Server } from '../../../tests/clients/runner/server.mjs';
@@ -11,7 +12,7 @@ const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const PASSWORD = 'correct horse battery';
 
 // What Chromium itself writes when a server is not there; the page cannot help it.
-const NO_LINE = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK)/;
+const NO_LINE = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK|SOCKET)/;
 
 export async function openStage() {
   const server = await new Server(BINARY).start();
@@ -29,6 +30,15 @@ export async function openStage() {
       people.push(person);
       return person;
     },
+    // Somebody who may do everything, without a browser.
+    async admin(username) {
+      const env = { ...process.env, DATABASE_URL: server.database };
+      const { status, stderr } = spawnSync(BINARY, ['user', 'add', username, '--admin', '--password-stdin'], { env, input: PASSWORD, encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+      const admin = new Person({ server, username });
+      await admin.logIn();
+      return admin;
+    },
     strangers: () => people.flatMap(({ strangers }) => strangers),
     errors: () => people.flatMap(({ errors }) => errors),
     async close() {
@@ -43,10 +53,13 @@ export class Person {
   strangers = [];
   errors = [];
 
+  constructor({ server, username }) {
+    this.server = server;
+    this.username = username;
+  }
+
   static async enter({ server, browser, username, signIn = true, ...context }) {
-    const person = new Person();
-    person.server = server;
-    person.username = username;
+    const person = new Person({ server, username });
     person.line = await new Proxy().listen(server.port);
     person.context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...context });
     person.context.setDefaultTimeout(15_000);
@@ -65,6 +78,13 @@ export class Person {
     const { register } = await this.ask('mutation ($input: RegisterInput!) { register(input: $input) { token user { id } } }', { input });
     this.token = register.token;
     this.id = register.user.id;
+  }
+
+  async logIn() {
+    const input = { username: this.username, password: PASSWORD };
+    const { login } = await this.ask('mutation ($input: LoginInput!) { login(input: $input) { token user { id } } }', { input });
+    this.token = login.token;
+    this.id = login.user.id;
   }
 
   async signIn() {
