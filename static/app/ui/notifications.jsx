@@ -6,6 +6,7 @@ import { Icon } from './icons.jsx';
 import { useClient, useLive } from './live.js';
 import { PageHead } from './page.jsx';
 import { Empty, PriorityChip, Text } from './parts.jsx';
+import { to } from './route.js';
 import { fullOf, shortOf } from './time.js';
 
 const words = texts.notifications;
@@ -39,6 +40,12 @@ export function Notifications() {
   );
 }
 
+// The server writes "ticket 8" or "message 8": that is the way there.
+function NoteText({ children }) {
+  return children.split(/\b((?:ticket|message) \d+)\b/).map((part, index) =>
+    index % 2 ? <a key={index} href={to.message(part.split(' ')[1])}>{part}</a> : <Text key={index}>{part}</Text>);
+}
+
 function Note({ note, onRead }) {
   const { title, message, priority, createdAt, readAt, userId } = note;
   return (
@@ -51,7 +58,7 @@ function Note({ note, onRead }) {
           {!userId && <span class="chip">{words.announcement}</span>}
           <time class="time" datetime={createdAt} title={fullOf(createdAt)}>{shortOf(createdAt)}</time>
         </header>
-        <p class="message-text"><Text>{message}</Text></p>
+        <p class="message-text"><NoteText>{message}</NoteText></p>
       </div>
       {!readAt && (
         <button type="button" class="icon-button" aria-label={`${words.read}: ${title}`} title={words.read} onClick={onRead}>

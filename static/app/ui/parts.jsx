@@ -124,10 +124,12 @@ export function problemText(problem) {
   return texts.problems[problem.code] ?? problem.message;
 }
 
-// Addresses in a text become links; everything else stays the text that it is.
+// Addresses in a text become links, and who is mentioned stands out; everything else stays the text that it is.
 export function Text({ children }) {
-  const parts = children.split(/(https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]])/);
-  return parts.map((part, index) =>
-    index % 2 ? <a key={index} href={part} target="_blank" rel="noopener noreferrer">{part}</a> : part,
-  );
+  const parts = children.split(/(https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]]|(?<![\p{L}\p{N}_.])@[\p{L}\p{N}_.-]*[\p{L}\p{N}_])/u);
+  return parts.map((part, index) => {
+    if (index % 2 === 0) return part;
+    if (part.startsWith('@')) return <span key={index} class="mention">{part}</span>;
+    return <a key={index} href={part} target="_blank" rel="noopener noreferrer">{part}</a>;
+  });
 }

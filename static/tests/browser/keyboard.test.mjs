@@ -11,7 +11,7 @@ test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
   const ada = await stage.enter('ada');
   const ben = await stage.enter('ben', { signIn: false });
   await ben.register();
-  await furnish(ada, ben);
+  await furnish(ada, ben, await stage.admin('root'));
   const { page } = ada;
   const press = (...keys) => keys.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve());
   const focused = (selector) => page.waitForFunction((selector) => document.activeElement.matches(selector), selector);

@@ -1,14 +1,14 @@
 // A furnished board, and every page of it: what the tests look at and the screenshots show.
 
-export async function furnish(ada, ben) {
+export async function furnish(ada, ben, root) {
   const general = await ada.channel('general', 'What everybody should know');
   const support = await ada.channel('support', 'What customers report');
   await ada.channel('bakery', 'Orders and ovens');
   const people = { ada: ada.id, ben: ben.id };
   await ada.post({ channelId: general, title: 'Welcome', content: 'This board is live: open it twice and write.\nWhat you write here is there for everybody at once, also for those who come back later.' });
-  await ben.post({ channelId: general, content: 'It is! I saw this without a reload.' });
+  await ben.post({ channelId: general, content: 'It is, @ada! I saw this without a reload.' });
   await ben.post({ channelId: general, content: 'The plan for the autumn is at https://example.org/autumn' });
-  await ada.post({ channelId: general, content: 'Thank you. Let us talk about it tomorrow at nine.' });
+  await ada.post({ channelId: general, content: 'Thank you @ben. Let us talk about it tomorrow at nine.' });
   const tickets = {};
   for (const [who, title, priority, assignee, status] of TICKETS) {
     const person = who === 'ada' ? ada : ben;
@@ -27,6 +27,9 @@ export async function furnish(ada, ben) {
     ada.ask('mutation ($input: AddTemplateInput!) { addTemplate(input: $input) { id } }', { input: { name, content } });
   await template('Greeting', 'Thank you for writing to us. We look into it and come back to you today.');
   await template('Closing', 'We have mended it. Please tell us if it comes back.');
+  const notify = (input) => root.ask('mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id } }', { input });
+  await notify({ title: 'New opening hours', message: 'From Monday on we open at six.', priority: 'MEDIUM' });
+  await notify({ userId: ada.id, title: 'The cold room is getting warm', message: '9 degrees since half past ten.', priority: 'URGENT' });
   return { general, support, printer };
 }
 

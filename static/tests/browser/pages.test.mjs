@@ -15,7 +15,7 @@ test('the pages are small, and usable by everybody', { timeout: 240_000 }, async
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
   const ben = await stage.enter('ben', { viewport: { width: 360, height: 740 }, colorScheme: 'dark', hasTouch: true, isMobile: true });
-  const places = await furnish(ada, ben);
+  const places = await furnish(ada, ben, await stage.admin('root'));
 
   await t.test('the first load, on a cold cache', async () => {
     const page = await (await stage.browser.newContext()).newPage();

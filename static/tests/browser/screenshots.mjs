@@ -17,7 +17,7 @@ const stage = await openStage();
 try {
   const ada = await stage.enter('ada');
   const ben = await stage.enter('ben');
-  const places = await furnish(ada, ben);
+  const places = await furnish(ada, ben, await stage.admin('root'));
   await ben.goto(`#/channel/${places.support}`);
   let taken = 0;
   const take = async (page, name) => {
