@@ -32,7 +32,9 @@ export function Board({ channelId = null }) {
       <Filters filter={filter} onChange={setFilter} withChannel={!channelId}>
         <span class="spacer" />
         <Waiting channelId={channelId} />
-        <button type="button" class="small new" onClick={() => setIsWriting(true)}><Icon name="plus" size={16} />{words.new}</button>
+        <button type="button" class="small new" aria-label={words.new} title={words.new} onClick={() => setIsWriting(true)}>
+          <Icon name="plus" size={16} /><span>{words.new}</span>
+        </button>
       </Filters>
       <FailedChanges />
       <p class="unseen" id="board-keys">{words.keys}</p>
