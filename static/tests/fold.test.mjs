@@ -77,6 +77,16 @@ test('others’ messages are unread until somebody looks, one’s own never', ()
   assert.equal(folding.unreadIn(fold(state, [{ __typename: 'MessageDeleted', messageId: '10', channelId: '1' }]), '1'), 0);
 });
 
+test('what nobody looks at does not grow without end', () => {
+  const many = Array.from({ length: 1_000 }, (_, index) => added(index + 10));
+  const unseen = fold(opened, many);
+  assert.equal(unseen.timelines.has('1'), false);
+  assert.ok(unseen.messages.size < 500);
+  assert.equal(folding.unreadIn(unseen, '1'), 1_000);
+  assert.equal(folding.unreadIn(fold(unseen, many.slice(-3)), '1'), 1_000);
+  assert.equal(idsIn(fold(folding.open(opened, '1'), many)).length, 1_003);
+});
+
 test('what was read in another window is read here, except where somebody looks', () => {
   const state = folding.view(fold(start, [added(10), added(11, { channelId: '2' })]), '1');
   const glanced = folding.mergeGlance(state, [{ id: '1', unreadCount: 5 }, { id: '2', unreadCount: 1 }], [{ id: '7', readAt: 'now' }]);

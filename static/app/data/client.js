@@ -107,6 +107,11 @@ export class Client {
     return (await this.run(documents.USERS, { search })).users.nodes;
   }
 
+  // A channel is on the screen, or none is.
+  open(channelId) {
+    this.#set(folding.open(this.state, channelId));
+  }
+
   // Somebody looks at the end of a channel, or no longer does: what is there is read, here and on the server.
   view(channelId) {
     const had = channelId && folding.unreadIn(this.state, channelId);
@@ -169,7 +174,7 @@ export class Client {
       const base = await this.#base();
       if (this.#isClosed) return;
       this.#queue = [];
-      this.#set(folding.mergeBase({ ...folding.emptyState, epoch: this.state.epoch + 1, viewing: this.state.viewing }, base));
+      this.#set(folding.mergeBase({ ...folding.emptyState, epoch: this.state.epoch + 1, viewing: this.state.viewing, opened: this.state.opened }, base));
       this.#follow(base.cursor);
     } catch (problem) {
       this.#again(() => this.#start(), problem);

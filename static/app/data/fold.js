@@ -24,6 +24,8 @@ export const emptyState = {
   unread: new Map(),
   /* By channel: the latest broadcast. */
   broadcasts: new Map(),
+  /* The channel that is on the screen. */
+  opened: null,
   /* The channel that somebody is looking at: what comes there is not unread. */
   viewing: null,
   /* Ids of messages whose comments must be counted again. */
@@ -31,6 +33,13 @@ export const emptyState = {
   /* Access has changed: null, or the channels concerned, or 'everything'. */
   requery: null,
 };
+
+// A timeline that nobody looks at is kept up to this length, for whoever comes back. A window that is open for days must
+// not fill the memory.
+const LONGEST_UNSEEN = 400;
+
+// So many ids of unread messages are kept, so that an event that comes again is not counted again.
+const RECENT = 200;
 
 // Ids are decimal numbers of any length, and grow.
 export function newer(one, other) {
@@ -181,6 +190,10 @@ export function mergeNotification(state, notification) {
 
 // ---- Reading ----
 
+export function open(state, channelId) {
+  return { ...state, opened: channelId };
+}
+
 export function view(state, channelId) {
   const seen = channelId && state.unread.get(channelId);
   if (state.viewing === channelId && !(seen && seen.count + seen.ids.size)) return state;
@@ -221,7 +234,8 @@ function keepMessage(draft, message) {
   if (!isWanted(draft.state, message)) return;
   setMessage(draft, message);
   const timeline = draft.state.timelines.get(message.channelId);
-  if (timeline && belongsTo(timeline, message.id)) insert(draft.write('timelines'), message.channelId, message.id);
+  if (timeline?.ids.length > LONGEST_UNSEEN && message.channelId !== draft.state.opened) letGo(draft, message.channelId);
+  else if (timeline && belongsTo(timeline, message.id)) insert(draft.write('timelines'), message.channelId, message.id);
 }
 
 function setMessage(draft, { comments, ...message }) {
@@ -280,11 +294,18 @@ function forgetBefore(draft, channelId, oldest) {
   }
 }
 
+function letGo(draft, channelId) {
+  draft.write('timelines').delete(channelId);
+  forgetBefore(draft, channelId, null);
+}
+
 function countUnread(draft, { id, channelId, authorId }) {
   const { unread, viewing, me } = draft.state;
   const seen = unread.get(channelId);
   if (!seen || viewing === channelId || authorId === me?.id || seen.ids.has(id)) return;
-  draft.write('unread').set(channelId, { ...seen, ids: new Set(seen.ids).add(id) });
+  const next = seen.ids.size < RECENT ? { ...seen, ids: new Set(seen.ids).add(id) }
+    : { count: seen.count + seen.ids.size, ids: new Set([id]) };
+  draft.write('unread').set(channelId, next);
 }
 
 // Nearly always at the end.

@@ -80,6 +80,10 @@ function useTimeline(id) {
   const isLoaded = useLive(({ state }) => state.isLoaded);
   const epoch = useLive(({ state }) => state.epoch);
   useEffect(() => {
+    client.open(id);
+    return () => client.open(null);
+  }, [id]);
+  useEffect(() => {
     // What was loaded before is kept true by the events.
     if (isLoaded && !client.state.timelines.has(id)) client.loadMessages(id).catch(() => {});
   }, [id, isLoaded, epoch]);
