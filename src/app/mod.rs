@@ -1,5 +1,6 @@
 //! The roof: makes every part from the settings, wires them, and stops them in order. No logic.
 
+mod descriptors;
 mod house;
 mod secret;
 
@@ -35,6 +36,7 @@ impl App {
         let listener =
             Listener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+        descriptors::raise_limit(config.sockets.max_connections);
         let house = House::open(&config).await?;
         let limits = graphql::Limits {
             depth: config.limits.max_depth,
@@ -48,6 +50,7 @@ impl App {
         let tasks = vec![
             tokio::spawn(web::serve(listener, site)),
             tokio::spawn(Arc::clone(house.board()).keep_pruning(retention)),
+            tokio::spawn(Arc::clone(house.board()).keep_pulse()),
         ];
         tracing::info!(database = %config.database, "tidings listens on http://{address}");
         Ok(Self { address, house, stop, tasks, grace: config.shutdown_grace })

@@ -55,6 +55,32 @@ impl Board {
         })
     }
 
+    /// The room of this name; made, for everybody to read, if it is not there and the viewer is signed in.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT`, `NOT_FOUND`, `RATE_LIMITED`.
+    pub fn room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
+        match self.known_room(viewer, name) {
+            Err(Error::NotFound(_)) if viewer.user_id().is_some() => {}
+            known => return known,
+        }
+        let new = NewChannel { name: name.to_owned(), description: None, visibility: None };
+        match self.create_channel(viewer, new) {
+            // Somebody was quicker, or it is there and not for this viewer.
+            Err(Error::Conflict(_)) => self.known_room(viewer, name),
+            made => made,
+        }
+    }
+
+    /// The room of this name.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub fn known_room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
+        let found = channels::find_by_name(self.store.snapshot()?.db(), &viewer.rights()?, name.trim())?;
+        found.ok_or(Error::NotFound("room"))
+    }
+
     /// Changes a channel.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 
 use super::access::Viewer;
+use super::presence::Seated;
 use crate::error::{Error, Result};
 use crate::hub::{Hub, LiveEvent, Next, Receiver};
 use crate::model::{Cursor, EventKind, KindSet, LoggedEvent, MessageId, Seq, Topic};
@@ -92,6 +93,8 @@ pub struct Feed {
     ended: bool,
     /// The end was found behind an event that had to be yielded first.
     ending: bool,
+    /// Whoever follows a channel is present in it.
+    _seated: Option<Seated>,
 }
 
 enum Source {
@@ -112,9 +115,10 @@ impl Feed {
         selection: Selection,
         position: Cursor,
         receiver: Receiver,
+        seated: Option<Seated>,
     ) -> Self {
         let source = Source::Live(receiver, false);
-        Self { store, hub, viewer, selection, position, source, ended: false, ending: false }
+        Self { store, hub, viewer, selection, position, source, ended: false, ending: false, _seated: seated }
     }
 
     /// The kinds a receiver for this selection must wake for.

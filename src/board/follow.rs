@@ -65,7 +65,12 @@ impl Board {
                 .await?;
         }
         let position = wish.after.unwrap_or(head);
-        Ok(Feed::new(Arc::clone(&self.store), self.hub.clone(), viewer.clone(), selection, position, receiver))
+        let seated = match topic {
+            Topic::Channel(channel) => self.enter(viewer, channel),
+            _ => None,
+        };
+        let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
+        Ok(Feed::new(store, hub, viewer.clone(), selection, position, receiver, seated))
     }
 
     async fn topic(&self, wish: Wish, rights: Rights) -> Result<Topic> {

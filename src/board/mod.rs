@@ -12,8 +12,13 @@ mod digest;
 mod feed;
 mod follow;
 mod messages;
+mod metrics;
+mod names;
 mod notifications;
 mod organizations;
+mod presence;
+mod pulse;
+mod stream;
 mod tail;
 mod templates;
 mod text;
@@ -29,8 +34,11 @@ pub use comments::{CommentEdit, NewComment};
 pub use feed::{Feed, Item, Selection};
 pub use follow::{Subject, Wish};
 pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};
+pub use metrics::{MetricFeed, Metrics};
 pub use notifications::NewNotification;
 pub use organizations::Assignment;
+pub use presence::{Presence, PresenceFeed, Seated};
+pub use stream::{News, Stream, Wanted};
 pub use tail::{Notice, Progress, Tail};
 pub use templates::NewTemplate;
 pub use upkeep::Retention;
@@ -79,6 +87,9 @@ pub struct Board {
     progress: Arc<Progress>,
     keepers: Doorkeepers,
     rules: Rules,
+    presence: Arc<Presence>,
+    metrics: Metrics,
+    names: names::Names,
 }
 
 impl Board {
@@ -92,7 +103,8 @@ impl Board {
         keepers: Doorkeepers,
         rules: Rules,
     ) -> Self {
-        Self { store, hub, access, progress, keepers, rules }
+        let (presence, metrics) = (Arc::new(Presence::default()), Metrics::default());
+        Self { store, hub, access, progress, keepers, rules, presence, metrics, names: names::Names::default() }
     }
 
     /// The store, for reading.

@@ -4,8 +4,14 @@ use std::sync::Arc;
 
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
-use crate::model::{Body, Channel, ChannelId, Cursor, EventKind, Notification, NotificationId, Priority, UserId};
+use crate::model::{
+    Body, Channel, ChannelId, Cursor, EventKind, Notification, NotificationId, Priority, UserId, Window,
+};
+use crate::store::notifications::{Order, list};
 use crate::store::{Change, Tx, channels, notifications, reading, users};
+
+/// How many are read at once.
+const PAGE: usize = 100;
 
 /// A notification to be sent.
 #[derive(Debug, Clone)]
@@ -42,6 +48,22 @@ impl Board {
             };
             notify(tx, note, actor)
         })
+    }
+
+    /// A page of what the viewer has not read, oldest first, behind a notification; and whether there is more.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`; those of the database.
+    pub async fn unread_after(
+        &self,
+        viewer: &Viewer,
+        after: Option<NotificationId>,
+    ) -> Result<(Vec<Notification>, bool)> {
+        let user = viewer.standing()?.user.id;
+        let window = Window { after, ..Window::first(PAGE) };
+        let page =
+            self.store.read(move |snapshot| list(snapshot.db(), user, true, Order::OldestFirst, &window)).await?;
+        Ok((page.items, page.more))
     }
 
     /// Keeps that the viewer has read a notification.

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::loaders::Loader;
-use crate::board::{Board, Viewer, Wish};
+use crate::board::{Board, Viewer, Wanted};
 use crate::error::{Error, Result};
 use crate::hub::LiveEvent;
 use crate::model::{
-    Channel, ChannelId, Cursor, Location, LocationId, Message, MessageId, NotificationId, Organization, OrganizationId,
-    Rights, Timestamp, User, UserId,
+    Channel, ChannelId, Cursor, Location, LocationId, Message, MessageId, Metric, NotificationId, Organization,
+    OrganizationId, PresenceChange, Rights, Timestamp, User, UserId,
 };
 use crate::store::{Db, Snapshot, channels, messages, notifications, organizations, reading, users};
 
@@ -39,15 +39,15 @@ pub enum Purpose {
 /// What the resolver of a subscription that is being opened says.
 #[derive(Default)]
 pub struct Opened {
-    wish: OnceLock<Wish>,
+    wanted: OnceLock<Wanted>,
     checkpoints: AtomicBool,
 }
 
 impl Opened {
-    /// This is wished for.
-    pub fn set(&self, wish: Wish) {
+    /// This is wanted.
+    pub fn set(&self, wanted: Wanted) {
         // juniper refuses subscriptions with a second root field before any resolver runs.
-        let _: std::result::Result<(), Wish> = self.wish.set(wish);
+        let _: std::result::Result<(), Wanted> = self.wanted.set(wanted);
     }
 
     /// Checkpoints are items of it, too.
@@ -55,10 +55,10 @@ impl Opened {
         self.checkpoints.store(true, Ordering::Relaxed);
     }
 
-    /// What is wished for, if a resolver got so far.
+    /// What is wanted, if a resolver got so far.
     #[must_use]
-    pub fn wish(&self) -> Option<Wish> {
-        self.wish.get().copied()
+    pub fn wanted(&self) -> Option<Wanted> {
+        self.wanted.get().cloned()
     }
 
     /// Whether checkpoints are items of it.
@@ -75,6 +75,10 @@ pub enum Delivery {
     Event(Arc<LiveEvent>),
     /// Everything up to here has been delivered.
     Checkpoint(Cursor),
+    /// A metric's value.
+    Metric(Metric),
+    /// Somebody came or left.
+    Presence(PresenceChange),
 }
 
 /// The context of one operation.

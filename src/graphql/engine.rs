@@ -12,7 +12,7 @@ use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
 use super::document::{Documents, Limits, Operation, Refusal};
 use super::render::Renderings;
 use super::{Mutation, Query, Schema, Subscription, errors};
-use crate::board::{Board, Feed, Wish};
+use crate::board::{Board, Stream, Wanted};
 use crate::error::{Error, Result};
 
 /// How many mutations may wait for the disk at once: they commit in groups.
@@ -150,19 +150,34 @@ impl Engine {
         }
     }
 
+    /// Runs a use case that may write, as a mutation is run: when it is its turn, and on a thread that may block.
+    ///
+    /// # Errors
+    /// Those of the case; `UNAVAILABLE` if its turn does not come.
+    pub async fn write<T: Send + 'static>(&self, case: impl FnOnce(&Board) -> Result<T> + Send + 'static) -> Result<T> {
+        let turn = tokio::time::timeout(TURN, Arc::clone(&self.mutations).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(Error::Unavailable("the server is busy; try again".into())) };
+        let board = Arc::clone(&self.board);
+        let writing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            case(&board)
+        });
+        writing.await.map_err(Error::internal)?
+    }
+
     /// Opens a subscription.
     ///
     /// # Errors
     /// If it cannot be opened.
-    pub async fn open(&self, prepared: Prepared, caller: Caller) -> Result<(Live, Feed), Refusal> {
-        let (wish, has_checkpoints) = self.wish(&prepared, &caller)?;
-        let feed = self.board.follow(&caller.viewer, wish).await?;
+    pub async fn open(&self, prepared: Prepared, caller: Caller) -> Result<(Live, Stream), Refusal> {
+        let (wanted, has_checkpoints) = self.wanted(&prepared, &caller)?;
+        let stream = self.board.open_stream(&caller.viewer, wanted).await?;
         let selection = prepared.operation.selection(&prepared.variables);
-        Ok((Live { prepared, selection, caller, has_checkpoints }, feed))
+        Ok((Live { prepared, selection, caller, has_checkpoints }, stream))
     }
 
-    /// Has the subscription's resolver say what is wished for, and whether checkpoints are items of it.
-    fn wish(&self, prepared: &Prepared, caller: &Caller) -> Result<(Wish, bool), Refusal> {
+    /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.
+    fn wanted(&self, prepared: &Prepared, caller: &Caller) -> Result<(Wanted, bool), Refusal> {
         let ctx = Ctx::new(Arc::clone(&self.board), caller.clone(), Purpose::Open(Opened::default()), false);
         let resolving = prepared.operation.validated().resolve_into_stream(&prepared.variables, &ctx);
         let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
@@ -174,8 +189,8 @@ impl Engine {
             return Err(Refusal::Invalid(errors::of_execution(&errors)));
         }
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
-        let wish = opened.wish().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
-        Ok((wish, opened.has_checkpoints()))
+        let wanted = opened.wanted().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
+        Ok((wanted, opened.has_checkpoints()))
     }
 }
 

@@ -148,6 +148,13 @@ inputs! {
         /// An object, given as a variable. Written into the document itself it must be text: `"{\\"a\\": 1}"`.
         data: Json,
     }
+    /// A metric's new value.
+    MetricInput {
+        /// Its name.
+        metric: String,
+        /// Its value.
+        value: f64,
+    }
     /// A new organization.
     CreateOrganizationInput {
         /// Its name, unique among the organizations.

@@ -7,7 +7,7 @@ use juniper::{Definition, InputValue, ScalarValue as _, Selection, Variables};
 /// The fields that are lists of the size asked for.
 const PAGED: [&str; 7] = ["users", "channels", "messages", "templates", "members", "comments", "notifications"];
 /// The fields that are lists as long as they are.
-const UNPAGED: [&str; 2] = ["organizations", "locations"];
+const UNPAGED: [&str; 4] = ["organizations", "locations", "presence", "metrics"];
 /// The size of a page if none is named, and what is assumed of the other lists.
 const PAGE: u64 = 20;
 

@@ -8,6 +8,7 @@ mod errors;
 mod events;
 mod inputs;
 mod json;
+mod live;
 mod loaders;
 mod measure;
 mod mutation;

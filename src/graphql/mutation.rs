@@ -8,9 +8,10 @@ use juniper::{GraphQLObject, ID, graphql_object};
 use super::context::Ctx;
 use super::inputs::{
     AddTemplateInput, AssignUserInput, BroadcastInput, ChangePasswordInput, CreateChannelInput, CreateCommentInput,
-    CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, NotifyUserInput, RegisterInput,
-    UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, id_change,
+    CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, MetricInput, NotifyUserInput,
+    RegisterInput, UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, id_change,
 };
+use super::live::Metric;
 use super::notifications::Notification;
 use super::objects::{Channel, Comment, Location, Message, Organization, Template, User};
 use super::scalars::{Cursor, DateTime, id, ids, out};
@@ -231,6 +232,11 @@ impl Mutation {
         let broadcast = board::Broadcast { room: input.room, data: input.data.unfolded() };
         ctx.wrote(ctx.board().broadcast(ctx.viewer(), broadcast))?;
         Ok(true)
+    }
+
+    /// Publishes a metric's new value; an admin may.
+    fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<Metric> {
+        Ok(Metric::new(ctx.wrote(ctx.board().publish_metric(ctx.viewer(), &input.metric, input.value))?))
     }
 
     /// Makes an organization; an admin may.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
+use super::live::Metric;
 use super::notifications::NotificationConnection;
 use super::objects::{
     Channel, ChannelConnection, Message, MessageConnection, Organization, TemplateConnection, TicketStatus, User,
@@ -14,7 +15,7 @@ use super::paging::PageArgs;
 use super::scalars::{Cursor, id};
 use crate::error::{Error, Result};
 use crate::model;
-use crate::store::{channels, log, messages, organizations};
+use crate::store::{channels, log, messages, metrics, organizations};
 
 /// The longest search text, in characters.
 const MAX_SEARCH: usize = 200;
@@ -145,6 +146,24 @@ impl Query {
         ctx.signed_in()?;
         let found = ctx.read(organizations::list)?;
         Ok(found.into_iter().map(|organization| Organization::new(ctx, Arc::new(organization))).collect())
+    }
+
+    /// Who is present in a channel: whoever follows it, on any instance. Only for those who are signed in.
+    fn presence(ctx: &Ctx, #[graphql(description = "Which channel.")] channel_id: ID) -> Result<Vec<User>> {
+        ctx.signed_in()?;
+        let (channel, rights) = (id("channelId", &channel_id)?, ctx.rights()?);
+        ctx.read(|db| channels::find(db, &rights, channel))?.ok_or(Error::NotFound("channel"))?;
+        let present = ctx.board().present(channel);
+        present.iter().for_each(|user| ctx.users.want(*user));
+        present.iter().filter_map(|user| User::load(ctx, *user).transpose()).collect()
+    }
+
+    /// Every metric by name: those that programs publish, and the server's own.
+    fn metrics(ctx: &Ctx) -> Result<Vec<Metric>> {
+        let mut all = ctx.read(metrics::all)?;
+        all.extend(ctx.board().own_metrics());
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(all.into_iter().map(Metric::new).collect())
     }
 
     /// Where the log stands in the snapshot this operation reads: subscribe `after` it, and nothing is missed or repeated.

@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, Shared};
 
 use super::context::Delivery;
 use super::engine::{Engine, Live, Rendered, render};
-use crate::model::Seq;
+use crate::model::{PresenceChange, Seq};
 
 /// How many bytes of renderings are kept.
 const KEPT_BYTES: usize = 8 << 20;
@@ -24,12 +24,19 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What a rendering shows: the event and the state of its object, in a selection.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    position: i64,
-    /// The event that last touched the object; checkpoints and deletions have none.
-    revision: i64,
-    is_checkpoint: bool,
+    shown: Shown,
     selection: [u8; 16],
     signed_in: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Shown {
+    /// An event, and the event that last touched its object; deletions have none.
+    Event(Seq, Option<Seq>),
+    Checkpoint(Seq),
+    /// A metric's name, value and time.
+    Metric(String, u64, i64),
+    Presence(PresenceChange),
 }
 
 #[derive(Clone)]
@@ -175,15 +182,14 @@ impl Engine {
 }
 
 fn key(live: &Live, delivery: &Delivery) -> Key {
-    let (cursor, revision, is_checkpoint) = match delivery {
-        Delivery::Event(event) => (event.cursor, event.body().and_then(|body| body.revision()), false),
-        Delivery::Checkpoint(cursor) => (*cursor, None, true),
+    let shown = match delivery {
+        Delivery::Event(event) => {
+            let revision = event.body().and_then(|body| body.revision());
+            Shown::Event(event.cursor.seq, revision.map(|cursor| cursor.seq))
+        }
+        Delivery::Checkpoint(cursor) => Shown::Checkpoint(cursor.seq),
+        Delivery::Metric(metric) => Shown::Metric(metric.name.clone(), metric.value.to_bits(), metric.updated_at.0),
+        Delivery::Presence(change) => Shown::Presence(*change),
     };
-    Key {
-        position: cursor.seq.0,
-        revision: revision.map_or(-1, |cursor| cursor.seq.0),
-        is_checkpoint,
-        selection: live.selection,
-        signed_in: live.caller.viewer.user_id().is_some(),
-    }
+    Key { shown, selection: live.selection, signed_in: live.caller.viewer.user_id().is_some() }
 }

@@ -1,4 +1,4 @@
-//! The subscriptions. A resolver runs when a subscription is opened, and says what is wished for;
+//! The subscriptions. A resolver runs when a subscription is opened, and says what is wanted;
 //! and it runs once for each item that is to be rendered, and shows it. In between, the item's way
 //! is `board::Feed`'s: there is no stream per subscriber here, and nothing to lose.
 
@@ -9,10 +9,11 @@ use juniper::{ID, graphql_subscription};
 
 use super::context::{Ctx, Delivery, Purpose};
 use super::events::{self, DeletedMessage, EventValue};
+use super::live::{Metric, PresenceChange};
 use super::notifications::Notification;
 use super::objects::{Comment, Message, Template};
 use super::scalars::{Cursor, id};
-use crate::board::{Subject, Wish};
+use crate::board::{Subject, Wanted, Wish};
 use crate::error::{Error, Result};
 use crate::hub::LiveEvent;
 use crate::model::{EventKind, KindSet};
@@ -107,6 +108,38 @@ impl Subscription {
         items(ctx, wish, |event| events::notification(ctx, event))
     }
 
+    /// The value of each metric, the current one first; changes at most once a second.
+    async fn metric_updated(
+        &self,
+        ctx: &Ctx,
+        #[graphql(description = "Only this one.")] metric: Option<String>,
+    ) -> Result<Items<Metric>> {
+        values(
+            ctx,
+            || Ok(Wanted::Metrics(metric)),
+            |delivery| match delivery {
+                Delivery::Metric(metric) => Some(Metric::new(metric.clone())),
+                _ => None,
+            },
+        )
+    }
+
+    /// Who comes to a channel and who leaves it; those who are there come first. Only for those who are signed in.
+    async fn presence_changed(
+        &self,
+        ctx: &Ctx,
+        #[graphql(description = "Which channel.")] channel_id: ID,
+    ) -> Result<Items<PresenceChange>> {
+        values(
+            ctx,
+            || Ok(Wanted::Presence(id("channelId", &channel_id)?)),
+            |delivery| match delivery {
+                Delivery::Presence(change) => Some(PresenceChange::new(ctx, *change)),
+                _ => None,
+            },
+        )
+    }
+
     /// Everything the viewer may see, as one stream: what was missed, then a Checkpoint (= you are live), then live events, and a Checkpoint after 30 s of silence.
     async fn events(
         &self,
@@ -136,11 +169,28 @@ fn items<T>(
 ) -> Result<Items<T>> {
     let item = match ctx.purpose() {
         Purpose::Open(opened) => {
-            opened.set(wish()?);
+            opened.set(Wanted::Events(wish()?));
             None
         }
         Purpose::Render(Delivery::Event(event)) => show(event),
-        Purpose::Render(Delivery::Checkpoint(_)) => None,
+        Purpose::Render(_) => None,
+        Purpose::Answer => return Err(Error::internal("a subscription is not answered at once")),
+    };
+    Ok(stream::iter(item.map(Ok)))
+}
+
+/// The same for values that are no events.
+fn values<T>(
+    ctx: &Ctx,
+    wanted: impl FnOnce() -> Result<Wanted>,
+    show: impl FnOnce(&Delivery) -> Option<T>,
+) -> Result<Items<T>> {
+    let item = match ctx.purpose() {
+        Purpose::Open(opened) => {
+            opened.set(wanted()?);
+            None
+        }
+        Purpose::Render(delivery) => show(delivery),
         Purpose::Answer => return Err(Error::internal("a subscription is not answered at once")),
     };
     Ok(stream::iter(item.map(Ok)))

@@ -112,6 +112,12 @@ impl Hub {
         self.shared.head()
     }
 
+    /// Events below are no longer in memory.
+    #[must_use]
+    pub fn floor(&self) -> Seq {
+        Seq(self.shared.window_floor.load(Ordering::Acquire))
+    }
+
     /// Whether an object was edited or deleted above this position: what was read from the log
     /// before may show it as it no longer is.
     #[must_use]

@@ -5,6 +5,7 @@ mod board;
 mod cursor;
 mod event;
 mod ids;
+mod live;
 mod page;
 mod rights;
 mod time;
@@ -16,6 +17,7 @@ pub use board::{
 pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
+pub use live::{Metric, PresenceChange};
 pub use page::{Page, Window};
 pub use rights::Rights;
 pub use time::Timestamp;

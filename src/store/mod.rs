@@ -8,10 +8,12 @@ mod connection;
 pub mod idempotency;
 pub mod log;
 pub mod messages;
+pub mod metrics;
 mod migrations;
 pub mod notifications;
 pub mod organizations;
 mod paging;
+pub mod presence;
 pub mod reading;
 #[rustfmt::skip] // written by the Diesel command line
 mod schema;

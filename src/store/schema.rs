@@ -80,6 +80,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    instances (id) {
+        id -> BigInt,
+        beat -> BigInt,
+        version -> BigInt,
+    }
+}
+
+diesel::table! {
     locations (id) {
         id -> BigInt,
         organization_id -> BigInt,
@@ -121,6 +129,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    metrics (name) {
+        name -> Text,
+        value -> Double,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
     notifications (id) {
         id -> BigInt,
         user_id -> Nullable<BigInt>,
@@ -139,6 +155,14 @@ diesel::table! {
     organizations (id) {
         id -> BigInt,
         name -> Text,
+    }
+}
+
+diesel::table! {
+    presence (instance_id, channel_id, user_id) {
+        instance_id -> BigInt,
+        channel_id -> BigInt,
+        user_id -> BigInt,
     }
 }
 
@@ -195,6 +219,7 @@ diesel::joinable!(message_locations -> messages (message_id));
 diesel::joinable!(messages -> channels (channel_id));
 diesel::joinable!(notifications -> messages (message_id));
 diesel::joinable!(notifications -> users (user_id));
+diesel::joinable!(presence -> instances (instance_id));
 diesel::joinable!(template_locations -> locations (location_id));
 diesel::joinable!(template_locations -> templates (template_id));
 diesel::joinable!(templates -> users (author_id));
@@ -209,12 +234,15 @@ diesel::allow_tables_to_appear_in_same_query!(
     comments,
     events,
     idempotency_keys,
+    instances,
     locations,
     log_head,
     message_locations,
     messages,
+    metrics,
     notifications,
     organizations,
+    presence,
     template_locations,
     templates,
     users,

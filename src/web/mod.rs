@@ -19,6 +19,8 @@ use http::{Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use warp::{Filter, Rejection};
 
+use socket::Door;
+
 pub use server::{Listener, Peer, serve};
 pub use site::{Settings, Site, Stop};
 
@@ -54,10 +56,8 @@ fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
 }
 
 fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
-    warp::path("graphql")
-        .or(warp::path("subscriptions"))
-        .unify()
-        .and(warp::path::end())
+    warp::path::full()
+        .and_then(|path: warp::path::FullPath| async move { door(path.as_str()).ok_or_else(warp::reject::not_found) })
         .and(warp::header::exact_ignore_case("upgrade", "websocket"))
         .and(with(site))
         .and(warp::ext::get::<OnUpgrade>())
@@ -65,6 +65,16 @@ fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), 
         .and(warp::header::headers_cloned())
         .and(query())
         .map(socket::upgrade)
+}
+
+/// By which door a socket of this path comes.
+fn door(path: &str) -> Option<Door> {
+    match path.strip_suffix('/').unwrap_or(path) {
+        "/graphql" | "/subscriptions" => Some(Door::GraphQl),
+        "/api/v1/websocket/connect" => Some(Door::Plain),
+        "/api/v1/ws" => Some(Door::Tickets),
+        _ => None,
+    }
 }
 
 fn graphql_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::socket::Shown;
 use crate::board::Board;
 use crate::config::{Networks, Origins, Secret, Sockets};
 use crate::graphql::Engine;
@@ -54,6 +55,8 @@ pub struct Site {
     pub engine: Arc<Engine>,
     /// The board.
     pub board: Arc<Board>,
+    /// Frames that were made of events.
+    pub shown: Shown,
     /// The settings.
     pub settings: Settings,
     stopping: watch::Receiver<bool>,
@@ -80,7 +83,10 @@ impl Site {
     pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings) -> (Arc<Self>, Stop) {
         let (stop, stopping) = watch::channel(false);
         let (alive, busy) = mpsc::channel(1);
-        (Arc::new(Self { engine, board, settings, stopping, alive }), Stop { stopping: stop, busy })
+        (
+            Arc::new(Self { engine, board, shown: Shown::default(), settings, stopping, alive }),
+            Stop { stopping: stop, busy },
+        )
     }
 
     /// For a connection that begins.

@@ -18,7 +18,7 @@ const FLOORS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries, and the floors they stay on.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("diesel", &["store"]),
     ("r2d2", &["store"]),
     ("juniper", &["graphql", "web/socket"]),
@@ -28,6 +28,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("clap", &["cli"]),
     ("argon2", &["auth"]),
     ("jsonwebtoken", &["auth"]),
+    ("rustix", &["app"]),
 ];
 
 #[test]

@@ -5,6 +5,8 @@ mod access;
 mod board;
 mod command_line;
 mod floors;
+mod json_socket;
+mod live_values;
 mod log;
 mod notifications;
 mod recipes;

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::close::Close;
-use super::dialect::Dialect;
 use crate::config::Sockets;
 use crate::model::Timestamp;
 
@@ -42,7 +41,7 @@ pub enum Due {
 
 impl Clock {
     /// For a connection that begins now.
-    pub fn start(limits: &Sockets, dialect: Dialect) -> Self {
+    pub fn start(limits: &Sockets, keeps_alive: bool) -> Self {
         let now = Instant::now();
         let init_deadline = now + limits.init_timeout;
         Self {
@@ -51,7 +50,7 @@ impl Clock {
             init_deadline: Some(init_deadline),
             session_end: None,
             next_ping: now + limits.ping_interval,
-            next_keep_alive: (dialect == Dialect::Legacy).then(|| now + KEEP_ALIVE),
+            next_keep_alive: keeps_alive.then(|| now + KEEP_ALIVE),
             heard: now,
             blocked_since: None,
         }

@@ -1,4 +1,4 @@
-//! Coming in: whose socket it is, decided when `connection_init` arrives.
+//! Coming in: whose socket it is, decided when `connection_init` arrives; without GraphQL, at once.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use juniper::ScalarValue as _;
 
 use super::super::{Site, callers};
 use super::close::Close;
+use crate::board::Seated;
 use crate::error::{Error, Result};
 use crate::graphql::{Caller, Variables};
 use crate::hub::Receiver;
@@ -16,6 +17,8 @@ use crate::model::{Cursor, Timestamp};
 pub struct Entry {
     token: Result<Option<String>>,
     address: IpAddr,
+    /// Whether somebody without a token may come in here at all.
+    strangers: bool,
 }
 
 /// Somebody who came in.
@@ -26,12 +29,14 @@ pub struct Entered {
     pub until: Option<Timestamp>,
     /// What concerns them alone, from this position on.
     pub own: Option<(Receiver, Cursor)>,
+    /// Counts them among the active users.
+    pub connected: Option<Seated>,
 }
 
 impl Entry {
     /// From the upgrade's token and address.
-    pub fn new(token: Result<Option<String>>, address: IpAddr) -> Self {
-        Self { token, address }
+    pub fn new(token: Result<Option<String>>, address: IpAddr, strangers: bool) -> Self {
+        Self { token, address, strangers }
     }
 
     /// Comes in with the parameters of `connection_init`: a token there goes before one of the upgrade.
@@ -40,7 +45,7 @@ impl Entry {
             Some(token) => Some(token),
             None => self.token.clone().map_err(close)?,
         };
-        if token.is_none() && !site.board.serves_strangers() {
+        if token.is_none() && !(self.strangers && site.board.serves_strangers()) {
             return Err(Close::Unauthorized);
         }
         let (caller, until) = callers::caller(site, token.as_deref(), self.address).await.map_err(close)?;
@@ -50,7 +55,8 @@ impl Entry {
         };
         // What ended the session before we followed was not heard.
         caller.viewer.rights().map_err(close)?;
-        Ok(Entered { caller, until, own })
+        let connected = site.board.connect(&caller.viewer);
+        Ok(Entered { caller, until, own, connected })
     }
 }
 

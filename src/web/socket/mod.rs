@@ -1,11 +1,14 @@
-//! GraphQL over WebSockets: the upgrade, and the connection behind it.
+//! WebSockets: the upgrade, and the connection behind it, whether GraphQL or plain JSON is spoken on it.
 
 mod clock;
 mod close;
 mod connection;
 mod dialect;
 mod entry;
+mod graphql;
 mod operation;
+mod plain;
+mod protocol;
 
 use std::sync::Arc;
 
@@ -26,14 +29,43 @@ use close::Close;
 use connection::Connection;
 use dialect::Dialect;
 use entry::Entry;
+use graphql::GraphQl;
+use plain::Plain;
+pub use plain::Shown;
 
 /// tungstenite zeroes all of it on every read: 2 KiB instead of its 128.
 const READ_BUFFER: usize = 2 << 10;
 /// So many bytes of frames are gathered until they are handed to the kernel at the latest.
 const WRITE_BUFFER: usize = 16 << 10;
 
+/// By which door somebody comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// GraphQL, in either sub-protocol.
+    GraphQl,
+    /// Plain JSON.
+    Plain,
+    /// Plain JSON for those who are signed in, beginning with all tickets.
+    Tickets,
+}
+
+/// What will be spoken.
+enum Language {
+    GraphQl(Dialect),
+    Plain(Plain),
+    /// None that is known here.
+    Unknown,
+}
+
 /// Answers a request to upgrade, and serves the socket from then on.
-pub fn upgrade(site: Arc<Site>, upgrade: OnUpgrade, peer: Peer, headers: HeaderMap, query: String) -> Response<Bytes> {
+pub fn upgrade(
+    door: Door,
+    site: Arc<Site>,
+    upgrade: OnUpgrade,
+    peer: Peer,
+    headers: HeaderMap,
+    query: String,
+) -> Response<Bytes> {
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let mut response = body::text(StatusCode::UPGRADE_REQUIRED, "use version 13 of the WebSocket protocol");
         response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -49,13 +81,27 @@ pub fn upgrade(site: Arc<Site>, upgrade: OnUpgrade, peer: Peer, headers: HeaderM
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
     let accept = derive_accept_key(key.as_bytes());
-    let dialect = dialect(&headers);
-    let entry = Entry::new(callers::token(&headers, &query), callers::address(&site, &peer, &headers));
+    let token = callers::token(&headers, &query);
+    let entry = Entry::new(token, callers::address(&site, &peer, &headers), door != Door::Tickets);
+    let (language, protocol) = language(door, &headers, &query);
     tokio::spawn(async move {
-        serve(site, upgrade, dialect, entry).await;
+        serve(site, upgrade, language, entry).await;
         drop(peer);
     });
-    switching(&accept, protocol(&headers, dialect))
+    switching(&accept, protocol)
+}
+
+/// What will be spoken, and the sub-protocol to name.
+fn language(door: Door, headers: &HeaderMap, query: &str) -> (Language, Option<HeaderValue>) {
+    let dialect = dialect(headers);
+    match (door, dialect) {
+        (Door::GraphQl, Some(known)) => (Language::GraphQl(known), protocol(headers, dialect)),
+        (Door::GraphQl, None) => (Language::Unknown, protocol(headers, dialect)),
+        (Door::Plain | Door::Tickets, _) => {
+            let after = callers::parameter(query, "after").filter(|after| !after.is_empty());
+            (Language::Plain(Plain::new(door == Door::Tickets, after)), None)
+        }
+    }
 }
 
 /// The first of the client's sub-protocols that is spoken here.
@@ -98,7 +144,7 @@ fn switching(accept: &str, protocol: Option<HeaderValue>) -> Response<Bytes> {
     response
 }
 
-async fn serve(site: Arc<Site>, upgrade: OnUpgrade, dialect: Option<Dialect>, entry: Entry) {
+async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: Entry) {
     let alive = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
     let max = site.settings.sockets.max_frame_bytes;
@@ -108,8 +154,9 @@ async fn serve(site: Arc<Site>, upgrade: OnUpgrade, dialect: Option<Dialect>, en
         .max_message_size(Some(max))
         .max_frame_size(Some(max));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    match dialect {
-        Some(dialect) => Connection::new(site, socket, dialect, entry).run(alive).await,
-        None => connection::say_goodbye(socket, &Close::NoProtocol).await,
+    match language {
+        Language::GraphQl(dialect) => Connection::new(site, socket, GraphQl::new(dialect), entry).run(alive).await,
+        Language::Plain(plain) => Connection::new(site, socket, plain, entry).enter().run(alive).await,
+        Language::Unknown => connection::say_goodbye(socket, &Close::NoProtocol).await,
     }
 }

@@ -1,7 +1,6 @@
 //! One operation of a socket: a query or mutation that is answered, or a subscription that reads
 //! the log.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -9,7 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 
 use super::dialect::Dialect;
-use crate::board::{Feed, Item};
+use super::protocol::Outbox;
+use crate::board::{News, Stream};
 use crate::error::Error;
 use crate::graphql::{self, Answer, Delivery, Engine, Live, OperationType, Prepared, Refusal, Rendering};
 use crate::hub::LiveEvent;
@@ -29,7 +29,7 @@ pub struct Operation {
 
 enum State {
     Answering(BoxFuture<'static, Result<Answer, Refusal>>, OperationType),
-    Opening(BoxFuture<'static, Result<(Live, Feed), Refusal>>),
+    Opening(BoxFuture<'static, Result<(Live, Stream), Refusal>>),
     Following(Box<Following>),
 }
 
@@ -41,11 +41,22 @@ struct Pending {
 
 struct Following {
     live: Arc<Live>,
-    feed: Feed,
+    stream: Stream,
     rendering: Option<Pending>,
     /// Up to where everything had been handed over before the item that is being rendered.
-    handed_over: Cursor,
+    handed_over: Option<Cursor>,
     silent_since: Instant,
+}
+
+/// Up to where an operation has been served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// Up to this position of the log.
+    UpTo(Cursor),
+    /// It does not read the log.
+    Whatever,
+    /// It is being opened: that is not known.
+    Unknown,
 }
 
 /// Where an operation is after a step.
@@ -79,17 +90,13 @@ impl Operation {
         matches!(self.state, State::Answering(..))
     }
 
-    /// Up to where a subscription has been served; `None` as long as it is being opened.
-    pub fn served(&mut self) -> Option<Cursor> {
+    /// Up to where a subscription has been served.
+    pub fn served(&mut self) -> Served {
         match &mut self.state {
-            State::Following(following) => Some(following.served()),
-            State::Answering(..) | State::Opening(_) => None,
+            State::Following(following) => following.served().map_or(Served::Whatever, Served::UpTo),
+            State::Answering(..) => Served::Whatever,
+            State::Opening(_) => Served::Unknown,
         }
-    }
-
-    /// Whether it reads the log.
-    pub fn is_subscription(&self) -> bool {
-        !self.is_answering()
     }
 
     /// When a checkpoint is due.
@@ -103,7 +110,7 @@ impl Operation {
     /// The viewer's rights may be others: the error if they no longer suffice.
     pub fn recheck(&mut self) -> Result<(), Error> {
         match &mut self.state {
-            State::Following(following) => following.feed.recheck(),
+            State::Following(following) => following.stream.recheck(),
             State::Answering(..) | State::Opening(_) => Ok(()),
         }
     }
@@ -114,28 +121,28 @@ impl Operation {
         context: &mut Context<'_>,
         engine: &Arc<Engine>,
         dialect: Dialect,
-        outbox: &mut VecDeque<String>,
+        outbox: &mut Outbox,
     ) -> Poll<Step> {
         match &mut self.state {
             State::Answering(answering, _) => {
                 match ready!(answering.as_mut().poll(context)) {
                     Ok(answer) => {
-                        outbox.push_back(dialect.next(&self.json_id, &answer.body));
-                        outbox.push_back(dialect.complete(&self.json_id));
+                        outbox.push_back(dialect.next(&self.json_id, &answer.body).into());
+                        outbox.push_back(dialect.complete(&self.json_id).into());
                     }
-                    Err(refusal) => outbox.push_back(dialect.error(&self.json_id, &refusal.errors())),
+                    Err(refusal) => outbox.push_back(dialect.error(&self.json_id, &refusal.errors()).into()),
                 }
                 Poll::Ready(Step::Over)
             }
             State::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
-                Ok((live, mut feed)) => {
-                    let (live, handed_over, silent_since) = (Arc::new(live), feed.served(), Instant::now());
-                    let following = Following { live, feed, rendering: None, handed_over, silent_since };
+                Ok((live, mut stream)) => {
+                    let (live, handed_over, silent_since) = (Arc::new(live), stream.served(), Instant::now());
+                    let following = Following { live, stream, rendering: None, handed_over, silent_since };
                     self.state = State::Following(Box::new(following));
                     Poll::Ready(Step::More)
                 }
                 Err(refusal) => {
-                    outbox.push_back(dialect.error(&self.json_id, &refusal.errors()));
+                    outbox.push_back(dialect.error(&self.json_id, &refusal.errors()).into());
                     Poll::Ready(Step::Over)
                 }
             },
@@ -150,8 +157,8 @@ impl Operation {
 }
 
 impl Following {
-    fn served(&mut self) -> Cursor {
-        if self.rendering.is_some() { self.handed_over } else { self.feed.served() }
+    fn served(&mut self) -> Option<Cursor> {
+        if self.rendering.is_some() { self.handed_over } else { self.stream.served() }
     }
 
     fn poll_step(
@@ -160,7 +167,7 @@ impl Following {
         engine: &Arc<Engine>,
         dialect: Dialect,
         id: &str,
-        outbox: &mut VecDeque<String>,
+        outbox: &mut Outbox,
     ) -> Poll<Step> {
         if let Some(Pending { event, body }) = &mut self.rendering {
             let body = ready!(body.as_mut().poll(context));
@@ -168,34 +175,38 @@ impl Following {
             let is_seen = event.as_ref().is_none_or(|event| self.live.viewer().sees(event) && !event.is_gone());
             self.rendering = None;
             if let Some(body) = body.filter(|_| is_seen) {
-                outbox.push_back(dialect.next(id, &body));
+                outbox.push_back(dialect.next(id, &body).into());
             }
             return Poll::Ready(Step::More);
         }
-        self.handed_over = self.feed.served();
+        self.handed_over = self.stream.served();
         let silent = self.live.has_checkpoints && self.silent_since.elapsed() >= SILENCE;
-        let delivery = match self.feed.poll_next(context) {
-            Poll::Ready(Item::Event(event)) => Delivery::Event(event),
-            Poll::Ready(Item::CaughtUp(cursor)) if self.live.has_checkpoints => Delivery::Checkpoint(cursor),
-            Poll::Ready(Item::CaughtUp(_)) => return Poll::Ready(Step::More),
-            Poll::Ready(Item::End(None)) => {
-                outbox.push_back(dialect.complete(id));
+        let delivery = match self.stream.poll_next(context) {
+            Poll::Ready(News::Event(event)) => Delivery::Event(event),
+            Poll::Ready(News::CaughtUp(cursor)) if self.live.has_checkpoints => Delivery::Checkpoint(cursor),
+            Poll::Ready(News::CaughtUp(_)) => return Poll::Ready(Step::More),
+            Poll::Ready(News::End(None)) => {
+                outbox.push_back(dialect.complete(id).into());
                 return Poll::Ready(Step::Over);
             }
-            Poll::Ready(Item::End(Some(error))) => {
-                outbox.push_back(dialect.error(id, &serde_json::json!([graphql::to_json(&error)])));
+            Poll::Ready(News::End(Some(error))) => {
+                outbox.push_back(dialect.error(id, &serde_json::json!([graphql::to_json(&error)])).into());
                 return Poll::Ready(Step::Over);
             }
-            Poll::Pending if silent => Delivery::Checkpoint(self.feed.served()),
-            Poll::Pending => return Poll::Pending,
+            Poll::Ready(News::Metric(metric)) => Delivery::Metric(metric),
+            Poll::Ready(News::Presence(change)) => Delivery::Presence(change),
+            Poll::Pending => match self.stream.served().filter(|_| silent) {
+                Some(cursor) => Delivery::Checkpoint(cursor),
+                None => return Poll::Pending,
+            },
         };
         self.silent_since = Instant::now();
         let event = match &delivery {
             Delivery::Event(event) => Some(Arc::clone(event)),
-            Delivery::Checkpoint(_) => None,
+            Delivery::Checkpoint(_) | Delivery::Metric(_) | Delivery::Presence(_) => None,
         };
         match engine.render(&self.live, delivery) {
-            Rendering::Ready(Some(body)) => outbox.push_back(dialect.next(id, &body)),
+            Rendering::Ready(Some(body)) => outbox.push_back(dialect.next(id, &body).into()),
             Rendering::Ready(None) => {}
             Rendering::Waiting(body) => self.rendering = Some(Pending { event, body }),
         }

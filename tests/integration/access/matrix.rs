@@ -48,6 +48,8 @@ const QUERIES: &[Row] = &[
     ("messages", "query ($victim: ID!) { messages(assigneeId: $victim, status: OPEN) { nodes { id } } }", READERS_SEE),
     ("templates", "{ templates(last: 10) { nodes { id } } }", SIGNED_IN),
     ("notifications", "{ notifications(unreadOnly: true) { nodes { id } } }", SIGNED_IN),
+    ("presence", "query ($channel: ID!) { presence(channelId: $channel) { id } }", READERS_DO),
+    ("metrics", "{ metrics { metric value updatedAt } }", ANYBODY),
     ("organizations", "{ organizations { id } }", SIGNED_IN),
     ("cursor", "{ cursor }", ANYBODY),
 ];
@@ -142,6 +144,11 @@ const MUTATIONS: &[Row] = &[
     ),
     ("broadcast", "mutation ($name: String!) { broadcast(input: { room: $name, data: \"{}\" }) }", ADMINS_DO),
     (
+        "publishMetric",
+        "mutation ($fresh: String!) { publishMetric(input: { metric: $fresh, value: 1.5 }) { metric } }",
+        ADMINS_DO,
+    ),
+    (
         "createOrganization",
         "mutation ($fresh: String!) { createOrganization(input: { name: $fresh }) { id } }",
         ADMINS_DO,
@@ -190,6 +197,12 @@ const SUBSCRIPTIONS: &[Row] = &[
         "notificationAdded",
         "subscription ($before: Cursor) { notificationAdded(after: $before) { id userId } }",
         ANYBODY,
+    ),
+    ("metricUpdated", "subscription { metricUpdated { metric value } }", ANYBODY),
+    (
+        "presenceChanged",
+        "subscription ($channel: ID!) { presenceChanged(channelId: $channel) { user { id } present } }",
+        READERS_DO,
     ),
     (
         "events",

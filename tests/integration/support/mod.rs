@@ -2,11 +2,13 @@
 
 pub mod database;
 mod line;
+pub mod plain;
 mod process;
 mod server;
 mod socket;
 
 pub use line::{Line, Lost};
+pub use plain::Plain;
 pub use process::{Process, Program};
 pub use server::{PASSWORD, Server, Session, text};
 pub use socket::Socket;

@@ -1,0 +1,3 @@
+DROP TABLE presence;
+DROP TABLE instances;
+DROP TABLE metrics;

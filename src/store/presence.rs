@@ -1,0 +1,95 @@
+//! Who is present, as the instances tell each other.
+
+use diesel::prelude::*;
+
+use super::connection::{Db, fault};
+use super::schema::{instances, presence};
+use crate::error::Result;
+use crate::model::{ChannelId, UserId};
+
+/// Somebody connected (no channel), or present in a channel.
+pub type Presence = (Option<ChannelId>, UserId);
+
+/// An instance that has something to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instance {
+    /// Which.
+    pub id: i64,
+    /// Moves as long as it lives.
+    pub beat: i64,
+    /// Moves when what it says does.
+    pub version: i64,
+}
+
+/// Every instance.
+///
+/// # Errors
+/// Those of the database.
+pub fn instances(db: &mut Db) -> Result<Vec<Instance>> {
+    let rows: Vec<(i64, i64, i64)> =
+        instances::table.select((instances::id, instances::beat, instances::version)).load(db).map_err(fault)?;
+    Ok(rows.into_iter().map(|(id, beat, version)| Instance { id, beat, version }).collect())
+}
+
+/// Who is present by one instance.
+///
+/// # Errors
+/// Those of the database.
+pub fn of_instance(db: &mut Db, instance: i64) -> Result<Vec<Presence>> {
+    let rows: Vec<(i64, i64)> = presence::table
+        .filter(presence::instance_id.eq(instance))
+        .select((presence::channel_id, presence::user_id))
+        .load(db)
+        .map_err(fault)?;
+    let rows = rows.into_iter();
+    Ok(rows.map(|(channel, user)| ((channel != 0).then_some(ChannelId(channel)), UserId(user))).collect())
+}
+
+/// An instance lives.
+///
+/// # Errors
+/// Those of the database.
+pub fn beat(db: &mut Db, instance: Instance) -> Result<()> {
+    let (beat, version) = (instances::beat.eq(instance.beat), instances::version.eq(instance.version));
+    let known = instances::table.filter(instances::id.eq(instance.id));
+    if diesel::update(known).set((beat, version)).execute(db).map_err(fault)? == 0 {
+        let row = (instances::id.eq(instance.id), beat, version);
+        diesel::insert_into(instances::table).values(row).execute(db).map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// Some came and some went, by an instance that has been heard of.
+///
+/// # Errors
+/// Those of the database.
+pub fn change(db: &mut Db, instance: i64, came: &[Presence], went: &[Presence]) -> Result<()> {
+    let channel = |channel: Option<ChannelId>| channel.map_or(0, |id| id.0);
+    for (place, user) in went {
+        let row = presence::table
+            .filter(presence::instance_id.eq(instance))
+            .filter(presence::channel_id.eq(channel(*place)))
+            .filter(presence::user_id.eq(user.0));
+        diesel::delete(row).execute(db).map_err(fault)?;
+    }
+    for (place, user) in came {
+        diesel::insert_into(presence::table)
+            .values((
+                presence::instance_id.eq(instance),
+                presence::channel_id.eq(channel(*place)),
+                presence::user_id.eq(user.0),
+            ))
+            .execute(db)
+            .map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// Removes an instance, and all that it said.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget(db: &mut Db, instance: i64) -> Result<()> {
+    diesel::delete(instances::table.filter(instances::id.eq(instance))).execute(db).map_err(fault)?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What clients of plain JSON have done: each ends with what is to be said of it.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::followed::{Followed, What};
+use super::said::{NewText, Subject};
+use super::{Actor, Done, Site, frames};
+use crate::board::{self, NewMessage, Wanted, Wish};
+use crate::error::Result;
+use crate::model::{Cursor, EventKind, KindSet};
+
+/// What is shown of a room.
+const ROOM: KindSet = KindSet::of(&[
+    EventKind::MessageAdded,
+    EventKind::MessageUpdated,
+    EventKind::MessageDeleted,
+    EventKind::RoomBroadcast,
+]);
+/// What is shown of tickets.
+const TICKET: KindSet = KindSet::of(&[
+    EventKind::MessageAdded,
+    EventKind::MessageUpdated,
+    EventKind::MessageDeleted,
+    EventKind::CommentAdded,
+]);
+
+/// Follows something.
+pub fn subscribe(site: &Site, actor: Actor, subject: Subject, after: Option<Cursor>) -> BoxFuture<'static, Done> {
+    let site = site.clone();
+    async move {
+        let what = What::Subject(subject);
+        match site.board.open_stream(&actor.viewer, wanted(subject, after)).await {
+            Ok(stream) => {
+                let with_unread = subject == Subject::Notifications && after.is_none();
+                let followed = Followed::new(what, stream, actor.viewer, with_unread);
+                Done { frames: vec![frames::subscribed(subject)], followed: Some(followed) }
+            }
+            Err(error) => Done::say(frames::error(&error, &frames::Context::subject(subject))),
+        }
+    }
+    .boxed()
+}
+
+fn wanted(subject: Subject, after: Option<Cursor>) -> Wanted {
+    let wish =
+        |subject, kinds, tickets_only| Wanted::Events(Wish { subject, kinds, tickets_only, exclude_own: false, after });
+    match subject {
+        Subject::Dashboard => Wanted::Metrics(None),
+        Subject::Notifications => {
+            wish(board::Subject::Notifications, KindSet::of(&[EventKind::NotificationAdded]), false)
+        }
+        Subject::Tickets => wish(board::Subject::Everything, TICKET, true),
+        Subject::Ticket(id) => wish(board::Subject::Message(None, id), TICKET, true),
+    }
+}
+
+/// Enters a room, which is made if it is not there.
+pub fn join(site: &Site, actor: Actor, room: String, after: Option<Cursor>) -> BoxFuture<'static, Done> {
+    let site = site.clone();
+    async move {
+        let joining = async {
+            let (viewer, name) = (actor.viewer.clone(), room.clone());
+            let channel = site.engine.write(move |board| board.room(&viewer, &name)).await?;
+            let subject = board::Subject::Channel(channel.id);
+            let wish = Wish { subject, kinds: ROOM, tickets_only: false, exclude_own: false, after };
+            let stream = site.board.open_stream(&actor.viewer, Wanted::Events(wish)).await?;
+            Ok(Followed::new(What::Room(room.as_str().into()), stream, actor.viewer.clone(), false))
+        };
+        let joined: Result<Followed> = joining.await;
+        match joined {
+            Ok(followed) => Done { frames: vec![frames::joined(&room)], followed: Some(followed) },
+            Err(error) => Done::say(frames::error(&error, &frames::Context::room(&room))),
+        }
+    }
+    .boxed()
+}
+
+/// Posts a message.
+pub fn post(site: &Site, actor: Actor, new: NewText) -> BoxFuture<'static, Done> {
+    let site = site.clone();
+    async move {
+        let NewText { room, text, key } = new;
+        let (viewer, name, same_key) = (actor.viewer, room.clone(), key.clone());
+        let posting = site.engine.write(move |board| {
+            let channel = board.known_room(&viewer, &name)?.id;
+            let message =
+                NewMessage { channel, title: None, content: text, locations: Vec::new(), ticket: None, key: same_key };
+            board.create_message(&viewer, message)
+        });
+        Done::say(match posting.await {
+            Ok(message) => frames::sent(key.as_deref(), &message),
+            Err(error) => {
+                let mut context = frames::Context::room(&room);
+                context.0.extend(key.map(|key| ("key", key)));
+                frames::error(&error, &context)
+            }
+        })
+    }
+    .boxed()
+}

@@ -1,0 +1,210 @@
+//! One thing that a client of plain JSON follows: a room, tickets, notifications or the dashboard.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::BoxFuture;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::frames;
+use super::said::Subject;
+use super::shown::{Form, Shown};
+use crate::board::{Board, News, Stream, Viewer};
+use crate::error::Error;
+use crate::hub::LiveEvent;
+use crate::model::{Cursor, Notification, NotificationId, Seq};
+
+/// What is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// A subscription.
+    Subject(Subject),
+    /// A room.
+    Room(Arc<str>),
+}
+
+/// What comes of a step.
+pub enum Step {
+    /// This is to be sent.
+    Frame(Utf8Bytes),
+    /// This event, unless it was sent already.
+    Event(Arc<LiveEvent>, Utf8Bytes),
+    /// Nothing is to be sent, but there may be more.
+    More,
+    /// It is over; this is to be sent.
+    Over(Utf8Bytes),
+}
+
+/// One thing that is followed.
+pub struct Followed {
+    /// What.
+    pub what: What,
+    stream: Stream,
+    viewer: Viewer,
+    /// Where it began: events above are its own.
+    from: Option<Seq>,
+    /// What is shown first: the notifications that were not read.
+    unread: Option<Unread>,
+    showing: Option<Showing>,
+    /// Up to where everything had been handed over before the event that is being shown.
+    handed_over: Option<Cursor>,
+}
+
+/// An event whose author's name is being looked up.
+type Showing = (Arc<LiveEvent>, BoxFuture<'static, Option<Arc<str>>>);
+
+/// A page of notifications, and whether there is more.
+type Notes = (Vec<Notification>, bool);
+
+/// Notifications that were not read, oldest first, a page at a time.
+struct Unread {
+    /// Later ones come as events.
+    up_to: Seq,
+    page: VecDeque<Notification>,
+    last: Option<NotificationId>,
+    more: bool,
+    loading: Option<BoxFuture<'static, Result<Notes, Error>>>,
+}
+
+impl Followed {
+    /// Follows a stream.
+    pub fn new(what: What, mut stream: Stream, viewer: Viewer, with_unread: bool) -> Self {
+        let served = stream.served();
+        let from = served.map(|cursor| cursor.seq);
+        let unread = from.filter(|_| with_unread && viewer.user_id().is_some()).map(|up_to| Unread {
+            up_to,
+            page: VecDeque::new(),
+            last: None,
+            more: true,
+            loading: None,
+        });
+        Self { what, stream, viewer, from, unread, showing: None, handed_over: served }
+    }
+
+    /// Up to where it has been served; `None` if it is not of the log.
+    pub fn served(&mut self) -> Option<Cursor> {
+        if self.showing.is_some() { self.handed_over } else { self.stream.served() }
+    }
+
+    /// Whether it is still showing what was there before.
+    pub fn is_beginning(&self) -> bool {
+        self.unread.is_some()
+    }
+
+    /// Whether it has shown this event of a ticket.
+    pub fn has_shown(&mut self, event: &LiveEvent) -> bool {
+        let is_covered = match &self.what {
+            What::Subject(Subject::Tickets) => event.ticket,
+            What::Subject(Subject::Ticket(id)) => event.ticket && event.message == Some(*id),
+            What::Subject(_) | What::Room(_) => false,
+        };
+        is_covered
+            && self.from.is_some_and(|from| event.cursor.seq > from)
+            && self.served().is_some_and(|served| served.seq >= event.cursor.seq)
+    }
+
+    /// The error if the viewer may no longer follow this.
+    pub fn recheck(&mut self) -> Result<(), Error> {
+        self.stream.recheck()
+    }
+
+    /// How an error about it is to be read.
+    pub fn context(&self) -> frames::Context {
+        match &self.what {
+            What::Subject(subject) => frames::Context::subject(*subject),
+            What::Room(room) => frames::Context::room(room),
+        }
+    }
+
+    /// The next step.
+    pub fn poll_step(&mut self, board: &Arc<Board>, shown: &Shown, context: &mut Context<'_>) -> Poll<Step> {
+        if let Some(unread) = &mut self.unread {
+            return match ready!(unread.poll_next(board, &self.viewer, context)) {
+                Some(notification) => Poll::Ready(Step::Frame(frames::notification(&notification))),
+                None => {
+                    self.unread = None;
+                    Poll::Ready(Step::More)
+                }
+            };
+        }
+        if let Some((event, looking)) = &mut self.showing {
+            let username = ready!(looking.as_mut().poll(context));
+            let event = Arc::clone(event);
+            self.showing = None;
+            // Looking the name up took its time: rights may be others by now.
+            let frame = (self.viewer.sees(&event) && !event.is_gone())
+                .then(|| shown.frame(&event, &self.form(), username.as_deref()));
+            return Poll::Ready(frame.flatten().map_or(Step::More, |frame| Step::Event(event, frame)));
+        }
+        self.handed_over = self.stream.served();
+        Poll::Ready(match ready!(self.stream.poll_next(context)) {
+            News::Event(event) => self.show(board, shown, event),
+            News::Metric(metric) => Step::Frame(frames::metric(&metric)),
+            News::CaughtUp(_) | News::Presence(_) => Step::More,
+            News::End(Some(error)) => Step::Over(frames::error(&error, &self.context())),
+            News::End(None) => Step::Over(match &self.what {
+                What::Subject(subject) => frames::unsubscribed(*subject),
+                What::Room(room) => frames::left(room),
+            }),
+        })
+    }
+
+    fn show(&mut self, board: &Arc<Board>, shown: &Shown, event: Arc<LiveEvent>) -> Step {
+        let form = self.form();
+        if let Some(frame) = shown.known(&event, &form) {
+            return Step::Event(event, frame);
+        }
+        match form.author(&event) {
+            Some(author) => {
+                let looking = board.username(author);
+                self.showing = Some((event, Box::pin(looking)));
+                Step::More
+            }
+            None => shown.frame(&event, &form, None).map_or(Step::More, |frame| Step::Event(event, frame)),
+        }
+    }
+
+    fn form(&self) -> Form {
+        match &self.what {
+            What::Room(room) => Form::Room(Arc::clone(room), self.viewer.user_id().is_some()),
+            What::Subject(Subject::Notifications | Subject::Dashboard) => Form::Notification,
+            What::Subject(Subject::Tickets | Subject::Ticket(_)) => Form::Ticket,
+        }
+    }
+}
+
+impl Unread {
+    /// The next one; `None` if there is no other.
+    fn poll_next(
+        &mut self,
+        board: &Arc<Board>,
+        viewer: &Viewer,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Notification>> {
+        loop {
+            if let Some(next) = self.page.pop_front() {
+                self.last = Some(next.id);
+                if next.cursor.seq <= self.up_to {
+                    return Poll::Ready(Some(next));
+                }
+                continue;
+            }
+            if !self.more {
+                return Poll::Ready(None);
+            }
+            let loading = self.loading.get_or_insert_with(|| {
+                let (board, viewer, last) = (Arc::clone(board), viewer.clone(), self.last);
+                Box::pin(async move { board.unread_after(&viewer, last).await })
+            });
+            let loaded = ready!(loading.as_mut().poll(context));
+            self.loading = None;
+            match loaded {
+                Ok((page, more)) => (self.page, self.more) = (page.into(), more),
+                // It is tried again, as a reader of the log would.
+                Err(Error::Unavailable(_)) => {}
+                Err(_) => self.more = false,
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What clients say in plain JSON, read strictly: whatever is wrong is named by its field. Fields
+//! that are not known are left alone, as clients of later versions may send some.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::model::{Cursor, MessageId};
+
+/// What a frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// Follow something, from a cursor if one is named.
+    Subscribe(Subject, Option<Cursor>),
+    /// No longer.
+    Unsubscribe(Subject),
+    /// Follow a room.
+    Join(String, Option<Cursor>),
+    /// No longer.
+    Leave(String),
+    /// Post a message.
+    Message(NewText),
+    /// How far have I been served?
+    Ping,
+}
+
+/// What can be subscribed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// What the viewer is notified of.
+    Notifications,
+    /// Metrics.
+    Dashboard,
+    /// All tickets.
+    Tickets,
+    /// One ticket.
+    Ticket(MessageId),
+}
+
+/// A message for a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewText {
+    /// The room's name.
+    pub room: String,
+    /// The text.
+    pub text: String,
+    /// The same key again is the same message.
+    pub key: Option<String>,
+}
+
+impl Said {
+    /// What a frame says.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` naming the field.
+    pub fn parse(text: &str) -> Result<Self> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|_| Error::input("type", "a frame is one JSON object"))?;
+        let Value::Object(frame) = value else { return Err(Error::input("type", "a frame is one JSON object")) };
+        match required(&frame, "type")? {
+            "subscribe" => Ok(Self::Subscribe(subject(&frame)?, after(&frame)?)),
+            "unsubscribe" => Ok(Self::Unsubscribe(subject(&frame)?)),
+            "join_room" => Ok(Self::Join(required(&frame, "room")?.to_owned(), after(&frame)?)),
+            "leave_room" => Ok(Self::Leave(required(&frame, "room")?.to_owned())),
+            "message" => Ok(Self::Message(NewText {
+                room: required(&frame, "room")?.to_owned(),
+                text: required(&frame, "text")?.to_owned(),
+                key: optional(&frame, "key")?.map(str::to_owned),
+            })),
+            "ping" => Ok(Self::Ping),
+            unknown => Err(Error::input("type", format!("there is no type {:?}", shortened(unknown)))),
+        }
+    }
+}
+
+fn subject(frame: &Map<String, Value>) -> Result<Subject> {
+    match (frame.get("ticket_id").filter(|id| !id.is_null()), optional(frame, "channel")?) {
+        (Some(id), None) => Ok(Subject::Ticket(ticket_id(id)?)),
+        (None, Some("notifications")) => Ok(Subject::Notifications),
+        (None, Some("dashboard_updates")) => Ok(Subject::Dashboard),
+        (None, Some("tickets")) => Ok(Subject::Tickets),
+        (None, Some(unknown)) => Err(Error::input(
+            "channel",
+            format!("there is no channel {:?}: use notifications, dashboard_updates or tickets", shortened(unknown)),
+        )),
+        (None, None) => Err(Error::input("channel", "channel or ticket_id is missing")),
+        (Some(_), Some(_)) => Err(Error::input("ticket_id", "use either channel or ticket_id")),
+    }
+}
+
+/// A number, or a string of one.
+fn ticket_id(value: &Value) -> Result<MessageId> {
+    let id = match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.parse().ok().filter(|number: &i64| number.to_string() == *text),
+        _ => None,
+    };
+    id.map(MessageId).ok_or_else(|| Error::input("ticket_id", "ticket_id is not an id"))
+}
+
+fn after(frame: &Map<String, Value>) -> Result<Option<Cursor>> {
+    optional(frame, "after")?.map(cursor).transpose()
+}
+
+/// A cursor as clients send it.
+///
+/// # Errors
+/// `BAD_USER_INPUT` naming `after`.
+pub fn cursor(text: &str) -> Result<Cursor> {
+    text.parse().map_err(|_| Error::input("after", "not a cursor of the log"))
+}
+
+fn required<'f>(frame: &'f Map<String, Value>, field: &'static str) -> Result<&'f str> {
+    optional(frame, field)?.ok_or_else(|| Error::input(field, format!("{field} is missing")))
+}
+
+fn optional<'f>(frame: &'f Map<String, Value>, field: &'static str) -> Result<Option<&'f str>> {
+    match frame.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Error::input(field, format!("{field} must be a string"))),
+    }
+}
+
+/// The beginning of what may be long.
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (frame, wrong) in [
+            ("", "type"),
+            ("[]", "type"),
+            ("{}", "type"),
+            (r#"{"type":5}"#, "type"),
+            (r#"{"type":"dance"}"#, "type"),
+            (r#"{"type":"subscribe"}"#, "channel"),
+            (r#"{"type":"subscribe","channel":"weather"}"#, "channel"),
+            (r#"{"type":"subscribe","channel":"tickets","after":"yesterday"}"#, "after"),
+            (r#"{"type":"subscribe","ticket_id":"01"}"#, "ticket_id"),
+            (r#"{"type":"subscribe","ticket_id":1,"channel":"tickets"}"#, "ticket_id"),
+            (r#"{"type":"join_room"}"#, "room"),
+            (r#"{"type":"message","room":"r"}"#, "text"),
+            (r#"{"type":"message","room":"r","text":"t","key":1}"#, "key"),
+        ] {
+            let Err(Error::BadInput { field, .. }) = Said::parse(frame) else { panic!("{frame} was taken") };
+            assert_eq!(field, wrong, "{frame}");
+        }
+    }
+
+    #[test]
+    fn ids_are_numbers_or_strings() {
+        for id in ["1", "\"1\""] {
+            let said = Said::parse(&format!(r#"{{"type":"subscribe","ticket_id":{id},"later":true}}"#)).unwrap();
+            assert_eq!(said, Said::Subscribe(Subject::Ticket(MessageId(1)), None));
+        }
+    }
+}

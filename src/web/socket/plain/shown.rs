@@ -1,0 +1,90 @@
+//! Events are made into frames once for all who read them, as GraphQL's are.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::frames;
+use crate::hub::LiveEvent;
+use crate::model::{Body, Seq, UserId};
+
+/// How many bytes of frames are kept.
+const KEPT_BYTES: usize = 8 << 20;
+/// What an entry takes beside its bytes.
+const ENTRY_BYTES: usize = 200;
+
+/// As what an event is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// As one of a room, to those who are signed in or to the others.
+    Room(Arc<str>, bool),
+    /// As one of a ticket.
+    Ticket,
+    /// As a notification.
+    Notification,
+}
+
+impl Form {
+    /// Whose name is needed to show this.
+    pub fn author(&self, event: &LiveEvent) -> Option<UserId> {
+        match (self, event.body()) {
+            (Self::Room(_, true), Some(Body::Message(message))) => Some(message.author_id),
+            _ => None,
+        }
+    }
+
+    fn show(&self, event: &LiveEvent, username: Option<&str>) -> Option<Utf8Bytes> {
+        match (self, event.body()) {
+            (Self::Room(room, _), _) => frames::of_room(event, room, username),
+            (Self::Ticket, _) => frames::of_ticket(event),
+            (Self::Notification, Some(Body::Notification(notification))) => Some(frames::notification(&notification)),
+            (Self::Notification, _) => None,
+        }
+    }
+}
+
+/// An event, the state of its object, and its form.
+type Key = (Seq, Option<Seq>, Form);
+
+/// The frames of late, bounded in bytes.
+#[derive(Default)]
+pub struct Shown(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    frames: HashMap<Key, Utf8Bytes>,
+    order: VecDeque<Key>,
+    bytes: usize,
+}
+
+impl Shown {
+    /// The frame of an event, if it is known already.
+    pub fn known(&self, event: &LiveEvent, form: &Form) -> Option<Utf8Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).frames.get(&key(event, form)).cloned()
+    }
+
+    /// The frame of an event; `None` if it has nothing to show.
+    pub fn frame(&self, event: &LiveEvent, form: &Form, username: Option<&str>) -> Option<Utf8Bytes> {
+        let key = key(event, form);
+        let frame = form.show(event, username)?;
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.bytes += ENTRY_BYTES + frame.len();
+        if let Some(before) = table.frames.insert(key.clone(), frame.clone()) {
+            table.bytes -= ENTRY_BYTES + before.len();
+        } else {
+            table.order.push_back(key);
+        }
+        while table.bytes > KEPT_BYTES
+            && let Some(oldest) = table.order.pop_front()
+        {
+            table.bytes -= table.frames.remove(&oldest).map_or(0, |frame| ENTRY_BYTES + frame.len());
+        }
+        Some(frame)
+    }
+}
+
+fn key(event: &LiveEvent, form: &Form) -> Key {
+    let revision = event.body().and_then(|body| body.revision());
+    (event.cursor.seq, revision.map(|cursor| cursor.seq), form.clone())
+}

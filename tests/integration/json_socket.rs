@@ -1,0 +1,419 @@
+//! The plain JSON socket: every row of its table, and that it is a door to the same house.
+
+use std::collections::BTreeSet;
+
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::plain::{CONNECT, TICKETS};
+use crate::support::{Plain, Server, Session, soon, text};
+
+async fn open(server: &Server, session: Option<&Session>) -> Plain {
+    Plain::open(server.address(), CONNECT, session).await
+}
+
+async fn twin(server: &Server) -> Server {
+    let database = server.database_url().parse().expect("a database");
+    Server::start_with(|config| config.database = database).await
+}
+
+const TICKET: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id cursor } }";
+const NOTIFY: &str = "mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id cursor } }";
+
+#[tokio::test]
+async fn tokens_are_taken_and_bad_ones_refused() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    assert_eq!(Plain::open(server.address(), TICKETS, None).await.closed().await, 4401);
+    for path in [CONNECT, TICKETS] {
+        assert_eq!(Plain::open_as(server.address(), &format!("{path}?token=wrong")).await.closed().await, 4403);
+    }
+    let mut socket = Plain::open(server.address(), TICKETS, Some(&ann)).await;
+    assert_eq!(socket.expect("subscribed").await, json!({"type": "subscribed", "channel": "tickets"}));
+    open(&server, None).await.settled().await;
+    let closed = Server::start_with(|config| config.sessions.anonymous_read = false).await;
+    assert_eq!(open(&closed, None).await.closed().await, 4401);
+    server.data(Some(&ann), "mutation { logoutEverywhere }", json!({})).await;
+    assert_eq!(socket.closed().await, 4403);
+}
+
+#[tokio::test]
+async fn a_room_is_a_channel_and_the_other_way_round() {
+    let server = Server::start().await;
+    let (ann, bob) = (server.register("ann").await, server.register("bob").await);
+    let (mut anns, mut bobs, mut strangers) =
+        (open(&server, Some(&ann)).await, open(&server, Some(&bob)).await, open(&server, None).await);
+    let join = json!({"type": "join_room", "room": "project_123"});
+    let refused = strangers.ask(join.clone(), "error").await;
+    assert_eq!((&refused["code"], &refused["room"]), (&json!("NOT_FOUND"), &json!("project_123")));
+    for socket in [&mut anns, &mut bobs, &mut strangers] {
+        assert_eq!(socket.ask(join.clone(), "joined").await["room"], "project_123");
+    }
+    let message = json!({"type": "message", "room": "project_123", "text": "Hello team!", "key": "k1"});
+    let sent = {
+        anns.send(message.clone()).await;
+        let mut frames = [anns.frame().await, anns.frame().await];
+        frames.sort_by_key(|frame| frame["type"] != "sent");
+        let [sent, heard] = frames;
+        assert_eq!((&sent["type"], &sent["key"], &heard["type"]), (&json!("sent"), &json!("k1"), &json!("message")));
+        assert_eq!((&heard["id"], &heard["cursor"]), (&sent["id"], &sent["cursor"]));
+        sent
+    };
+    assert_eq!(anns.ask(message, "sent").await, sent, "the same key is the same message");
+    let heard = bobs.expect("message").await;
+    assert_eq!(heard["user"], json!({"id": ann.id, "username": "ann"}));
+    assert_eq!(strangers.expect("message").await["user"], json!({"id": ann.id, "username": null}));
+
+    // What is done in GraphQL is heard here.
+    let channel =
+        server.data(None, "{ channel(name: \"project_123\") { id messages { nodes { content } } } }", json!({})).await;
+    assert_eq!(channel["channel"]["messages"]["nodes"], json!([{"content": "Hello team!"}]));
+    let change =
+        "mutation ($id: ID!) { updateMessage(input: { id: $id, content: \"edited\" }) { id } deleteMessage(id: $id) }";
+    server.data(Some(&ann), change, json!({"id": sent["id"]})).await;
+    let edited = bobs.frame().await;
+    if edited["type"] == "message_updated" {
+        assert_eq!(edited["text"], "edited");
+        assert_eq!(bobs.expect("message_deleted").await["id"], sent["id"]);
+    } else {
+        assert_eq!(edited["type"], "message_deleted", "an edit of what is gone may be skipped");
+    }
+    let root = server.admin("root").await;
+    let broadcast = "mutation ($d: JSON!) { broadcast(input: { room: \"project_123\", data: $d }) }";
+    server.data(Some(&root), broadcast, json!({"d": {"progress": 40}})).await;
+    assert_eq!(bobs.expect("update").await["data"], json!({"progress": 40}));
+    bobs.ask(json!({"type": "leave_room", "room": "project_123"}), "left").await;
+    let id = text(&channel["channel"]["id"]);
+    server.post(&ann, &id, "not for bob").await;
+    bobs.settled().await;
+    let refused =
+        open(&server, None).await.ask(json!({"type": "message", "room": "project_123", "text": "!"}), "error").await;
+    assert_eq!(refused["code"], "UNAUTHENTICATED");
+    server.data(Some(&ann), "mutation ($id: ID!) { deleteChannel(id: $id) }", json!({"id": id})).await;
+    while strangers.frame().await["type"] != "left" {}
+}
+
+#[tokio::test]
+async fn private_rooms_are_private_here_too() {
+    let server = Server::start().await;
+    let (ann, bob) = (server.register("ann").await, server.register("bob").await);
+    let make = "mutation { createChannel(input: { name: \"secret\", visibility: PRIVATE }) { id } }";
+    let channel = text(&server.data(Some(&ann), make, json!({})).await["createChannel"]["id"]);
+    let mut bobs = open(&server, Some(&bob)).await;
+    let join = json!({"type": "join_room", "room": "secret"});
+    assert_eq!(bobs.ask(join.clone(), "error").await["code"], "NOT_FOUND");
+    let who = json!({"c": channel, "u": bob.id});
+    server
+        .data(Some(&ann), "mutation ($c: ID!, $u: ID!) { addMember(channelId: $c, userId: $u) { id } }", who.clone())
+        .await;
+    bobs.ask(join, "joined").await;
+    server.post(&ann, &channel, "for members").await;
+    bobs.expect("message").await;
+    server
+        .data(Some(&ann), "mutation ($c: ID!, $u: ID!) { removeMember(channelId: $c, userId: $u) { id } }", who)
+        .await;
+    let end = bobs.expect("error").await;
+    assert_eq!((&end["code"], &end["room"]), (&json!("FORBIDDEN"), &json!("secret")));
+    server.post(&ann, &channel, "not for bob").await;
+    bobs.settled().await;
+}
+
+#[tokio::test]
+async fn tickets_come_once_however_often_they_are_subscribed_to() {
+    let server = Server::start().await;
+    let (ann, bob) = (server.register("ann").await, server.register("bob").await);
+    let channel = server.channel(&ann, "support").await;
+    let input = json!({"channelId": channel, "title": "Fire", "content": "Help!", "ticket": {"priority": "HIGH"}});
+    let mut socket = Plain::open(server.address(), TICKETS, Some(&bob)).await;
+    socket.expect("subscribed").await;
+    let start = socket.settled().await;
+    let id = text(&server.data(Some(&ann), TICKET, json!({"input": input})).await["createMessage"]["id"]);
+    let ticket = socket.expect("ticket_created").await["ticket"].take();
+    assert_eq!(
+        (&ticket["status"], &ticket["priority"], &ticket["assignee_id"]),
+        (&json!("open"), &json!("high"), &Value::Null)
+    );
+    for id in [json!(id), json!(id.parse::<i64>().unwrap())] {
+        assert_eq!(
+            socket.ask(json!({"type": "subscribe", "ticket_id": id}), "subscribed").await["ticket_id"],
+            json!(ticket["id"])
+        );
+    }
+    let update = "mutation ($id: ID!, $u: ID!) {
+        updateMessage(input: { id: $id, ticket: { status: IN_PROGRESS, assigneeId: $u } }) { id }
+        createComment(input: { messageId: $id, content: \"On my way\" }) { id } }";
+    server.data(Some(&ann), update, json!({"id": id, "u": bob.id})).await;
+    let updated = socket.expect("ticket_updated").await;
+    assert_eq!(
+        (&updated["ticket"]["status"], &updated["ticket"]["assignee_id"]),
+        (&json!("in_progress"), &json!(bob.id))
+    );
+    assert_eq!(socket.expect("comment_added").await["comment"]["content"], "On my way");
+    socket.settled().await;
+    socket.ask(json!({"type": "unsubscribe", "channel": "tickets"}), "unsubscribed").await;
+    server.data(Some(&ann), TICKET, json!({"input": input})).await;
+    server.data(Some(&ann), "mutation ($id: ID!) { deleteMessage(id: $id) }", json!({"id": id})).await;
+    assert_eq!(socket.expect("ticket_deleted").await["ticket_id"], json!(id));
+    assert_eq!(socket.expect("unsubscribed").await["ticket_id"], json!(id));
+    assert_eq!(socket.ask(json!({"type": "subscribe", "ticket_id": id}), "error").await["code"], "NOT_FOUND");
+
+    // `?after=` is where everything begins that does not say otherwise.
+    let path = format!("{TICKETS}?token={}&after={start}", bob.token);
+    let mut again = Plain::open_as(server.address(), &path).await;
+    again.expect("subscribed").await;
+    let mut kinds = Vec::new();
+    while kinds.len() < 2 {
+        kinds.push(text(&again.frame().await["type"]));
+    }
+    assert_eq!(kinds, ["ticket_created", "ticket_deleted"], "what is gone is skipped, its deletion is not");
+    again.settled().await;
+}
+
+#[tokio::test]
+async fn notifications_wait_until_they_are_read() {
+    let server = Server::start().await;
+    let (root, ann) = (server.admin("root").await, server.register("ann").await);
+    let notify = async |title: String, user: Option<&str>| {
+        let input = json!({"userId": user, "title": title, "message": "!", "priority": "HIGH"});
+        server.data(Some(&root), NOTIFY, json!({"input": input})).await["notifyUser"].take()
+    };
+    let mut made = Vec::new();
+    for number in 0..250 {
+        made.push(notify(format!("{number}"), Some(&ann.id).filter(|_| number % 10 > 0).map(String::as_str)).await);
+    }
+    let read = "mutation ($id: ID!) { markNotificationRead(id: $id) { id } }";
+    for id in [0, 1, 249] {
+        server.data(Some(&ann), read, json!({"id": made[id]["id"]})).await;
+    }
+    let subscribe = json!({"type": "subscribe", "channel": "notifications"});
+    let mut socket = open(&server, Some(&ann)).await;
+    socket.ask(subscribe.clone(), "subscribed").await;
+    for expected in &made[2..249] {
+        let frame = socket.expect("notification").await;
+        assert_eq!(
+            (&frame["id"], &frame["cursor"], &frame["priority"]),
+            (&expected["id"], &expected["cursor"], &json!("high"))
+        );
+    }
+    socket.settled().await;
+    notify("live".into(), Some(&ann.id)).await;
+    assert_eq!(socket.expect("notification").await["title"], "live");
+
+    // With a cursor: what came after it, whether it was read or not.
+    let mut socket = open(&server, Some(&ann)).await;
+    socket
+        .ask(json!({"type": "subscribe", "channel": "notifications", "after": made[247]["cursor"]}), "subscribed")
+        .await;
+    for title in ["248", "249", "live"] {
+        assert_eq!(socket.expect("notification").await["title"], title);
+    }
+    let mut stranger = open(&server, None).await;
+    stranger.ask(subscribe, "subscribed").await;
+    notify("psst".into(), Some(&ann.id)).await;
+    notify("all".into(), None).await;
+    assert_eq!(stranger.expect("notification").await["title"], "all");
+}
+
+#[tokio::test]
+async fn the_dashboard_begins_with_what_is() {
+    let server = Server::start().await;
+    let root = server.admin("root").await;
+    let publish = "mutation ($v: Float!) { publishMetric(input: { metric: \"load\", value: $v }) { metric } }";
+    server.data(Some(&root), publish, json!({"v": 523})).await;
+    let mut socket = open(&server, None).await;
+    socket.ask(json!({"type": "subscribe", "channel": "dashboard_updates"}), "subscribed").await;
+    let mut seen = BTreeSet::new();
+    while seen.len() < 4 {
+        let frame = socket.expect("update").await;
+        if frame["metric"] == "load" {
+            assert_eq!(frame["value"], 523);
+        }
+        seen.insert(text(&frame["metric"]));
+    }
+    server.data(Some(&root), publish, json!({"v": 0.5})).await;
+    while socket.expect("update").await["value"] != 0.5 {}
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_and_the_socket_stays_open() {
+    let server = Server::start_with(|config| {
+        config.sockets.max_subscriptions = 2;
+        config.sockets.max_frame_bytes = 2_000;
+        config.limits.mutations_per_second = 1;
+        config.limits.mutation_burst = 3;
+    })
+    .await;
+    let ann = server.register("ann").await;
+    let mut socket = open(&server, Some(&ann)).await;
+    for (frame, code, field) in [
+        ("", "BAD_USER_INPUT", "type"),
+        ("{\"type\":\"dance\"}", "BAD_USER_INPUT", "type"),
+        ("{\"type\":\"subscribe\",\"channel\":\"weather\"}", "BAD_USER_INPUT", "channel"),
+        ("{\"type\":\"join_room\",\"room\":\"\"}", "BAD_USER_INPUT", "room"),
+        ("{\"type\":\"subscribe\",\"channel\":\"tickets\",\"after\":\"c1-0000000000000000\"}", "CURSOR_EXPIRED", ""),
+    ] {
+        socket.send_raw(Message::text(frame)).await;
+        let error = socket.expect("error").await;
+        assert_eq!(
+            (text(&error["code"]).as_str(), error["field"].as_str().unwrap_or_default()),
+            (code, field),
+            "{frame}"
+        );
+    }
+    socket.send_raw(Message::binary(vec![1, 2, 3])).await;
+    assert_eq!(socket.expect("error").await["code"], "BAD_USER_INPUT");
+    socket.ask(json!({"type": "join_room", "room": "one"}), "joined").await;
+    socket.ask(json!({"type": "subscribe", "channel": "notifications"}), "subscribed").await;
+    assert_eq!(
+        socket.ask(json!({"type": "subscribe", "channel": "tickets"}), "error").await["code"],
+        "QUERY_TOO_COMPLEX"
+    );
+    let message = json!({"type": "message", "room": "one", "text": " ", "key": "k"});
+    let error = socket.ask(message, "error").await;
+    assert_eq!((&error["field"], &error["key"], &error["room"]), (&json!("text"), &json!("k"), &json!("one")));
+    let mut limited = json!({});
+    while limited["code"] != "RATE_LIMITED" {
+        socket.send(json!({"type": "message", "room": "one", "text": "!"})).await;
+        limited = socket.frame().await;
+    }
+    assert!(limited["retry_after_ms"].as_i64().is_some_and(|wait| wait > 0), "{limited}");
+    socket.send_raw(Message::text(" ".repeat(3_000))).await;
+    let code = loop {
+        if let Err(code) = socket.next().await {
+            break code;
+        }
+    };
+    assert_eq!(code, 1009);
+}
+
+#[tokio::test]
+async fn who_was_away_gets_everything_once_in_order_on_another_instance_too() {
+    const EACH: usize = 1_000;
+    let server = Server::start().await;
+    let other = twin(&server).await;
+    let (root, ann) = (server.admin("root").await, server.register("ann").await);
+    let (one, two) = (server.channel(&ann, "one").await, server.channel(&ann, "two").await);
+    let mut socket = open(&server, Some(&ann)).await;
+    socket.ask(json!({"type": "join_room", "room": "one"}), "joined").await;
+    let start = socket.settled().await;
+    drop(socket);
+    let (mut messages, mut notes) = (Vec::new(), Vec::new());
+    let mut middle = String::new();
+    for number in 0..EACH {
+        let input = json!({"userId": ann.id, "title": number.to_string(), "message": "!"});
+        notes.push(text(&server.data(Some(&root), NOTIFY, json!({"input": input})).await["notifyUser"]["id"]));
+        messages.push(server.post(&ann, &one, &number.to_string()).await);
+        server.post(&ann, &two, &number.to_string()).await;
+        if number == EACH / 2 {
+            middle = server.cursor(Some(&ann)).await;
+        }
+    }
+    for server in [&server, &other] {
+        let mut socket = open(server, Some(&ann)).await;
+        socket.send(json!({"type": "join_room", "room": "one", "after": start})).await;
+        socket.send(json!({"type": "join_room", "room": "two", "after": middle})).await;
+        socket.send(json!({"type": "subscribe", "channel": "notifications", "after": start})).await;
+        let (mut ones, mut twos, mut noted) = (Vec::new(), 0, Vec::new());
+        while ones.len() < EACH || noted.len() < EACH || twos < EACH - EACH / 2 - 1 {
+            let frame = socket.frame().await;
+            match (frame["type"].as_str(), frame["room"].as_str()) {
+                (Some("message"), Some("one")) => ones.push(text(&frame["id"])),
+                (Some("message"), _) => twos += 1,
+                (Some("notification"), _) => noted.push(text(&frame["id"])),
+                _ => {}
+            }
+        }
+        assert!(ones == messages && noted == notes, "in order and once");
+        assert_eq!(twos, EACH - EACH / 2 - 1);
+        let position = socket.settled().await;
+        let last = text(&server.data(Some(&ann), "{ cursor }", json!({})).await["cursor"]);
+        assert_eq!(position, last, "up to there everything was served");
+    }
+}
+
+/// Whatever is sent: an answer or a close with a code, and the server lives.
+#[tokio::test]
+async fn a_hundred_thousand_random_frames_do_no_harm() {
+    const FRAMES: usize = 100_000;
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let seeds = [
+        r#"{"type":"subscribe","channel":"notifications"}"#,
+        r#"{"type":"subscribe","channel":"dashboard_updates"}"#,
+        r#"{"type":"subscribe","channel":"tickets","after":"c1-0000000000000001"}"#,
+        r#"{"type":"subscribe","ticket_id":1}"#,
+        r#"{"type":"join_room","room":"r"}"#,
+        r#"{"type":"leave_room","room":"r"}"#,
+        r#"{"type":"unsubscribe","ticket_id":"1"}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"type":"message","room":"nowhere","text":"t","key":"k"}"#,
+    ];
+    let before = resident();
+    let mut tasks = Vec::new();
+    for task in 0..4_u64 {
+        let (address, session) = (server.address(), ann.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut random = rand::rngs::StdRng::seed_from_u64(task);
+            let (mut left, mut closes) = (FRAMES / 4, 0);
+            while left > 0 {
+                let mut socket = Plain::open(address, CONNECT, Some(&session)).await;
+                let burst = left.min(500);
+                for _ in 0..burst {
+                    socket.send_raw(mutated(seeds[random.random_range(0..seeds.len())], &mut random)).await;
+                }
+                left -= burst;
+                // Errors answer them; the pong is the last that comes.
+                socket.send(json!({"type": "ping"})).await;
+                let position = loop {
+                    match socket.next().await {
+                        Ok(frame) if frame["type"] == "pong" => {
+                            socket.send(json!({"type": "leave_room", "room": "the end"})).await;
+                        }
+                        Ok(frame) if frame["room"] == "the end" => break Ok(()),
+                        Ok(_) => {}
+                        Err(code) => break Err(code),
+                    }
+                };
+                assert_ne!(position, Err(1006), "no close without a code");
+                closes += usize::from(position.is_err());
+            }
+            closes
+        }));
+    }
+    let mut closes = 0;
+    for task in tasks {
+        closes += soon("the frames", task).await.expect("no panic");
+    }
+    open(&server, Some(&ann)).await.settled().await;
+    let grown = resident().saturating_sub(before) >> 20;
+    println!("{FRAMES} frames, {closes} closes, memory grew by {grown} MiB");
+    assert!(grown < 200, "{grown} MiB");
+}
+
+fn mutated(seed: &str, random: &mut rand::rngs::StdRng) -> Message {
+    let mut bytes = seed.as_bytes().to_vec();
+    for _ in 0..random.random_range(0..4) {
+        let at = random.random_range(0..bytes.len());
+        match random.random_range(0..4) {
+            0 => bytes[at] = random.random(),
+            1 => drop(bytes.remove(at)),
+            2 => bytes.insert(at, b"{}[]\",:0e\\"[random.random_range(0..10)]),
+            _ => bytes.truncate(at.max(1)),
+        }
+        if bytes.is_empty() {
+            bytes.push(b'x');
+        }
+    }
+    match (random.random_range(0..50), String::from_utf8(bytes)) {
+        (0, Ok(text)) => Message::binary(text.into_bytes()),
+        (_, Ok(text)) => Message::text(text),
+        (_, Err(error)) => Message::binary(error.into_bytes()),
+    }
+}
+
+/// Of this process, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}

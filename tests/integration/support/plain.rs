@@ -1,0 +1,103 @@
+//! A client of the plain JSON socket. Every frame, in both directions, is held against the schema that
+//! clients are given.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::{Session, soon};
+
+pub const CONNECT: &str = "/api/v1/websocket/connect";
+pub const TICKETS: &str = "/api/v1/ws";
+
+/// A client of the plain JSON socket.
+pub struct Plain(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Plain {
+    pub async fn open(address: SocketAddr, path: &str, session: Option<&Session>) -> Self {
+        let token = session.map_or_else(String::new, |session| format!("?token={}", session.token));
+        Self::open_as(address, &format!("{path}{token}")).await
+    }
+
+    /// With a query string of its own.
+    pub async fn open_as(address: SocketAddr, path: &str) -> Self {
+        let connecting = tokio_tungstenite::connect_async(format!("ws://{address}{path}"));
+        Self(soon("an upgrade", connecting).await.expect("an upgrade").0)
+    }
+
+    pub async fn send(&mut self, frame: Value) {
+        check("client", &frame);
+        self.send_raw(Message::text(frame.to_string())).await;
+    }
+
+    pub async fn send_raw(&mut self, message: Message) {
+        soon("sending", self.0.send(message)).await.expect("the line is open");
+    }
+
+    /// The next frame, or the code of the close (1006: the line broke).
+    pub async fn next(&mut self) -> Result<Value, u16> {
+        loop {
+            match soon("a frame", self.0.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str(&text).expect("JSON");
+                    check("server", &frame);
+                    return Ok(frame);
+                }
+                Some(Ok(Message::Close(Some(frame)))) => return Err(frame.code.into()),
+                Some(Ok(Message::Close(None)) | Err(_)) | None => return Err(1006),
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    pub async fn frame(&mut self) -> Value {
+        self.next().await.unwrap_or_else(|code| panic!("closed with {code} instead of a frame"))
+    }
+
+    /// The code of the close that must come next.
+    pub async fn closed(&mut self) -> u16 {
+        match self.next().await {
+            Err(code) => code,
+            Ok(frame) => panic!("{frame} instead of a close"),
+        }
+    }
+
+    /// The next frame, which must be of this type.
+    pub async fn expect(&mut self, kind: &str) -> Value {
+        let frame = self.frame().await;
+        assert_eq!(frame["type"], kind, "{frame}");
+        frame
+    }
+
+    /// Says something and takes the answer, which must be of this type.
+    pub async fn ask(&mut self, frame: Value, kind: &str) -> Value {
+        self.send(frame).await;
+        self.expect(kind).await
+    }
+
+    /// Nothing else is on its way; answers up to where everything has come.
+    pub async fn settled(&mut self) -> String {
+        let pong = self.ask(json!({"type": "ping"}), "pong").await;
+        super::text(&pong["cursor"])
+    }
+}
+
+fn check(side: &str, frame: &Value) {
+    static VALIDATORS: OnceLock<[jsonschema::Validator; 2]> = OnceLock::new();
+    let validators = VALIDATORS.get_or_init(|| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json-socket.schema.json");
+        let text = std::fs::read_to_string(path).expect("the schema");
+        ["client", "server"].map(|side| {
+            let mut schema: Value = serde_json::from_str(&text).expect("JSON");
+            schema["oneOf"] = json!([{"$ref": format!("#/$defs/{side}")}]);
+            jsonschema::validator_for(&schema).expect("a schema")
+        })
+    });
+    let validator = &validators[usize::from(side == "server")];
+    assert!(validator.is_valid(frame), "not a frame of the {side}: {frame}");
+}
