@@ -94,7 +94,6 @@ export const GLANCE = join(
   'query { channels(first: 100) { nodes { id unreadCount } } notifications(first: 100) { nodes { ...N } } }',
   NOTIFICATION,
 );
-export const PRESENCE = join('query ($channelId: ID!) { presence(channelId: $channelId) { ...U } }', USER);
 export const PRESENCE_CHANGED = join(
   'subscription ($channelId: ID!) { presenceChanged(channelId: $channelId) { channelId present user { ...U } } }',
   USER,

@@ -42,7 +42,7 @@ function Line({ values }) {
     `${((index / Math.max(1, values.length - 1)) * 100).toFixed(1)},${(30 - ((value - least) / span) * 28 - 1).toFixed(1)}`);
   return (
     <svg class="metric-line" viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true">
-      {values.length > 1 && <polyline points={points.join(' ')} />}
+      {values.length > 1 ? <polyline points={points.join(' ')} /> : <polyline class="flat" points="0,29 100,29" />}
     </svg>
   );
 }

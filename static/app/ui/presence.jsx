@@ -1,7 +1,7 @@
 // Who is looking at a channel just now. Not a part of the log: asked for anew whenever the line is new.
 
 import { useEffect, useState } from 'preact/hooks';
-import { PRESENCE, PRESENCE_CHANGED } from '../data/documents.js';
+import { PRESENCE_CHANGED } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { useClient, useLive } from './live.js';
 import { Avatar, Menu } from './parts.jsx';
@@ -32,21 +32,23 @@ function Faces({ people }) {
   );
 }
 
+// Those who are there come first, so each new line begins with nobody; the old list stays until the first of them came.
 function usePresence(channelId) {
   const client = useClient();
   const isLive = useLive(({ connection }) => connection.phase === 'live');
   const [people, setPeople] = useState([]);
   useEffect(() => {
     if (!isLive) return undefined;
-    let isHere = true;
-    const change = ({ user, present }) =>
-      setPeople((people) => [...people.filter(({ id }) => id !== user.id), ...(present ? [user] : [])]);
-    const stop = client.follow(PRESENCE_CHANGED, { channelId }, change);
-    client.run(PRESENCE, { channelId }).then(({ presence }) => isHere && setPeople(presence), () => {});
-    return () => {
-      isHere = false;
-      stop();
-    };
+    const here = new Map();
+    return client.follow(PRESENCE_CHANGED, { channelId }, ({ user, present }) => {
+      if (present) here.set(user.id, user);
+      else here.delete(user.id);
+      setPeople([...here.values()].sort(byName));
+    });
   }, [client, channelId, isLive]);
   return people;
+}
+
+function byName(one, other) {
+  return one.displayName.localeCompare(other.displayName);
 }

@@ -30,6 +30,9 @@ export async function furnish(ada, ben, root) {
   const notify = (input) => root.ask('mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id } }', { input });
   await notify({ title: 'New opening hours', message: 'From Monday on we open at six.', priority: 'MEDIUM' });
   await notify({ userId: ada.id, title: 'The cold room is getting warm', message: '9 degrees since half past ten.', priority: 'URGENT' });
+  const publish = (metric, value) => root.ask(`mutation { publishMetric(input: { metric: "${metric}", value: ${value} }) { metric } }`);
+  for (const value of [212, 214, 219, 220]) await publish('oven_temperature', value);
+  await publish('loaves_today', 348);
   return { general, support, printer };
 }
 
@@ -56,8 +59,8 @@ export function pages({ general, support, printer }) {
     { name: 'board-new', hash: '#/tickets', ready: '.card', open: (page) => page.getByRole('button', { name: 'New ticket' }).click() },
     { name: 'channel-board', hash: `#/channel/${support}/tickets`, ready: '.card' },
     { name: 'ticket', hash: `#/message/${printer}`, ready: '.comment' },
-    { name: 'notifications', hash: '#/notifications', ready: 'h1' },
-    { name: 'dashboard', hash: '#/dashboard', ready: 'h1' },
+    { name: 'notifications', hash: '#/notifications', ready: '.note' },
+    { name: 'dashboard', hash: '#/dashboard', ready: '.metric' },
     { name: 'jump', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.keyboard.press('Control+k') },
     { name: 'details', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.getByRole('button', { name: 'Channel details' }).click() },
     { name: 'templates', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.locator('summary[aria-label="Templates"]').click() },

@@ -107,6 +107,25 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     }
   });
 
+  await t.test('each sees who is there, until they go', async () => {
+    const here = (number) => ada.page.locator(`.presence summary[aria-label="${number} here now"]`);
+    await here(2).click();
+    await ada.page.locator('.presence .people', { hasText: 'Ben Baker' }).waitFor();
+    await ada.page.keyboard.press('Escape');
+    await ben.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' }).click();
+    await here(1).waitFor();
+  });
+
+  await t.test('the dashboard shows the values as they are now', async () => {
+    const metric = (name, value) => ben.page.locator('.metric', { hasText: name }).locator('.metric-value', { hasText: value });
+    await metric('Active users', '2').waitFor();
+    await metric('Open tickets', '0').waitFor();
+    const { messages } = await ada.ask('{ messages(ticketsOnly: true) { nodes { id } } }');
+    await ada.ask(`mutation { updateMessage(input: { id: ${messages.nodes[0].id}, ticket: { status: OPEN } }) { id } }`);
+    await metric('Open tickets', '1').waitFor();
+    await inSupport(ben).click();
+  });
+
   await t.test('what comes to another channel is unread, on the server, too, until somebody looks', async () => {
     const channelId = await ada.channel('garden');
     const link = ben.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: /^garden/ });
