@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 import { useClient } from './live.js';
+import { useFocusAtFirst } from './parts.jsx';
 import { Templates } from './templates.jsx';
 import { PrioritySelect, AssigneeSelect } from './ticket-fields.jsx';
 
@@ -72,9 +73,10 @@ export function focusComposer() {
 
 function TicketRow({ ticket, onChange }) {
   const change = (part) => onChange({ ...ticket, ...part });
+  const title = useFocusAtFirst();
   return (
     <div class="ticket-row">
-      <input class="ticket-title" value={ticket.title} maxLength={200} aria-label={words.title} placeholder={words.title} autofocus
+      <input ref={title} class="ticket-title" value={ticket.title} maxLength={200} aria-label={words.title} placeholder={words.title}
         onInput={(event) => change({ title: event.currentTarget.value })} />
       <PrioritySelect value={ticket.priority} onChange={(priority) => change({ priority })} />
       <AssigneeSelect value={ticket.assigneeId} onChange={(assigneeId) => change({ assigneeId })} />

@@ -3,13 +3,14 @@
 import { useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { useClient } from './live.js';
-import { Field, problemText } from './parts.jsx';
+import { Field, problemText, useFocusAtFirst } from './parts.jsx';
 
 export function MessageEditor({ message, onDone }) {
   const client = useClient();
   const [problem, setProblem] = useState(null);
   // The version that the text below was made from.
   const cursor = useRef(message.cursor);
+  const area = useFocusAtFirst();
   const submit = async (event) => {
     event.preventDefault();
     const { title, content } = event.currentTarget.elements;
@@ -25,7 +26,7 @@ export function MessageEditor({ message, onDone }) {
   return (
     <form class="editor" onSubmit={submit}>
       <Field label={texts.composer.title}><input name="title" defaultValue={message.title ?? ''} maxLength={200} /></Field>
-      <textarea class="boxed" name="content" rows={6} aria-label={texts.message.edit} defaultValue={message.content} required autofocus />
+      <textarea ref={area} class="boxed" name="content" rows={6} aria-label={texts.message.edit} defaultValue={message.content} required />
       {problem && (
         <p class="problem" role="alert">{problem.code === 'CONFLICT' ? texts.message.conflict : problemText(problem)}</p>
       )}

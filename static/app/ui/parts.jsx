@@ -120,6 +120,13 @@ export function Field({ label, hint, children }) {
   );
 }
 
+// For what appears because somebody asked for it; `autofocus` works only while a page loads, and in dialogs.
+export function useFocusAtFirst() {
+  const element = useRef();
+  useEffect(() => element.current?.focus(), []);
+  return element;
+}
+
 export function problemText(problem) {
   return texts.problems[problem.code] ?? problem.message;
 }

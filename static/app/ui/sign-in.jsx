@@ -2,13 +2,15 @@
 
 import { useState } from 'preact/hooks';
 import { texts } from '../texts.js';
-import { Field, problemText } from './parts.jsx';
+import { Field, problemText, useFocusAtFirst } from './parts.jsx';
 
 export function SignIn({ session }) {
   const [isNew, setIsNew] = useState(false);
   const [problem, setProblem] = useState(null);
   const [isBusy, setIsBusy] = useState(false);
   const words = texts.signIn;
+  const known = session.lastUser?.username ?? '';
+  const first = useFocusAtFirst();
 
   const submit = async (event) => {
     event.preventDefault();
@@ -40,8 +42,8 @@ export function SignIn({ session }) {
         <form onSubmit={submit} key={isNew}>
           <h2>{isNew ? words.newTitle : words.title}</h2>
           <Field label={words.username}>
-            <input name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required autofocus
-              defaultValue={session.lastUser?.username ?? ''} />
+            <input name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required
+              ref={known ? undefined : first} defaultValue={known} />
           </Field>
           {isNew && (
             <Field label={words.displayName} hint={words.displayNameHint}>
@@ -49,7 +51,7 @@ export function SignIn({ session }) {
             </Field>
           )}
           <Field label={words.password} hint={isNew && words.passwordHint}>
-            <input name="password" type="password" required minLength={isNew ? 8 : undefined}
+            <input name="password" type="password" ref={known ? first : undefined} required minLength={isNew ? 8 : undefined}
               autocomplete={isNew ? 'new-password' : 'current-password'} />
           </Field>
           {problem && <p class="problem" role="alert">{said(problem, isNew)}</p>}

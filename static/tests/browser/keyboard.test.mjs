@@ -58,6 +58,20 @@ test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
     await page.getByRole('heading', { name: 'Door of the cold room does not close' }).waitFor();
   });
 
+  await t.test('a ticket from the composer', async () => {
+    await press('Alt+ArrowDown');
+    await focused('.composer textarea');
+    await press('Tab', 'Tab', 'Enter');
+    await focused('.ticket-title');
+    await page.keyboard.type('Written without a mouse');
+    await press('Tab', 'u', 'Tab', 'Tab', 'Tab');
+    await focused('.composer textarea');
+    await page.keyboard.type('Nobody touched one.');
+    await press('Enter');
+    const ticket = page.locator('.message:not(.pending)', { hasText: 'Written without a mouse' });
+    await ticket.locator('.chip', { hasText: 'Urgent' }).waitFor();
+  });
+
   await t.test('a dialog opens, keeps the focus, and gives it back', async () => {
     const help = page.getByRole('button', { name: 'New channel or room' });
     await help.focus();
