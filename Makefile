@@ -6,7 +6,7 @@ ARGS ?=
 SECONDS ?= 600
 TOOLS := target/tools/bin
 
-.PHONY: help setup build-setup test-setup run demo cluster test torture crowd bench lint lint-code lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test screenshots torture crowd bench lint lint-code lint-deps clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,8 +17,8 @@ run: build-setup ## Build and serve; settings in ARGS or in the environment
 demo: build-setup ## The same with a small organization in it, if the database is empty
 	cargo build --release
 	@if cargo run --release --quiet -- demo; then \
-		echo 'These are the tokens of the users of the demo. Open /graphiql at the address below, press'; \
-		echo '"Sign in" and paste one; a program sends it as "Authorization: Bearer TOKEN".'; \
+		echo 'Open the address below and create an account: you are one of them. These are the tokens of the others:'; \
+		echo 'in /graphiql press "Sign in" and paste one; a program sends it as "Authorization: Bearer TOKEN".'; \
 	else \
 		echo 'Nothing was filled in: serving what is there.'; \
 	fi
@@ -31,6 +31,10 @@ test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLi
 
 # What starts the real binary by itself does so on SQLite.
 ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd slow_reader diesel_command_line secrets floors)
+
+screenshots: setup ## Take pictures of every page into target/screenshots, and those of the README
+	cargo build
+	cd static && node tests/browser/screenshots.mjs
 
 torture: setup ## Kill servers, and a cluster's parts, under load for SECONDS (600); then look for what was lost
 	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture
@@ -66,8 +70,8 @@ clean: ## Delete everything that was built or installed here; databases stay
 	cargo clean
 	rm -rf static/dist static/node_modules tests/clients/node_modules tests/clients/.venv
 
-# Silent where nothing is missing. The binary links libpq; the tests start a PostgreSQL of their own. Python's venv is for
-# one recipe among the tests, which is skipped without it.
+# Silent where nothing is missing. The binary links libpq; the tests start a PostgreSQL and a Chromium of their own.
+# Python's venv is for one recipe among the tests, which is skipped without it.
 LINKS_LIBPQ = cc -shared -o /dev/null $$(pg_config --libdir 2>/dev/null | sed 's/^/-L/') -lpq 2>/dev/null
 HAS_VENV = python3 -c 'import ensurepip, venv' 2>/dev/null
 AS_ROOT = $$([ "$$(id -u)" = 0 ] || echo sudo)
@@ -85,11 +89,14 @@ build-setup:
 		echo 'tidings needs libpq to build (Debian: libpq-dev, Fedora: libpq-devel): install it and run make again' >&2; \
 		exit 1; }
 
+HAS_CHROMIUM = command -v chromium >/dev/null
 HAS_POSTGRES = ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
 
 test-setup:
 	@$(HAS_POSTGRES) || $(call apt,postgresql) || true
 	@$(HAS_POSTGRES) || { echo 'the tests need PostgreSQL (Debian: postgresql): install it and run make again' >&2; exit 1; }
+	@$(HAS_CHROMIUM) || $(call apt,chromium) || true
+	@$(HAS_CHROMIUM) || { echo 'the tests of the web client need Chromium (Debian: chromium): install it and run make again' >&2; exit 1; }
 	@$(HAS_VENV) || $(call apt,python3-venv) || true
 	@$(HAS_VENV) || echo 'python3 has no venv (Debian: python3-venv): the test of the gql recipe is skipped' >&2
 

@@ -1,17 +1,19 @@
 // Turns static/ into static/dist/: what the binary carries. Run by build.rs; `npm run build` does the same by hand.
 //
-// There is no bundler. Third-party files are concatenated or copied as their packages ship them, our own are
-// published as they are. A file is named after the hash of its content, so a browser may keep it for ever, and
-// every reference to it is rewritten; only the pages themselves keep their names.
+// The app at / is bundled by esbuild into one script and one style sheet. GraphiQL's files are concatenated or copied as
+// their packages ship them, our own beside them are published as they are. A file is named after the hash of its
+// content, so a browser may keep it for ever, and every reference to it is rewritten; only the pages themselves keep
+// their names.
 //
 // dist/manifest.tsv, one asset a line, tab-separated, for build.rs:
 //   URL path, content type, hash, "immutable" or "revalidate", file, gzip file or "-", brotli file or "-"
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, extname, join } from 'node:path';
+import { basename, dirname, extname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+import { buildSync } from 'esbuild';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const modules = join(here, 'node_modules');
@@ -19,6 +21,7 @@ const dist = join(here, 'dist');
 
 // URL path → source. These are what people and browsers ask for by name.
 const named = {
+  '/': 'app/index.html',
   '/graphiql': 'graphiql/index.html',
   '/favicon.svg': 'favicon.svg',
   // For the pages and programs of others.
@@ -36,6 +39,9 @@ const bundles = {
   ],
   'graphiql-vendor.css': ['graphiql/graphiql.min.css', '@graphiql/plugin-explorer/dist/style.css'],
 };
+
+// What the app begins with, and the name of what becomes of it. All that they import is in the result.
+const entries = { 'app/main.jsx': 'app.js', 'app/styles/main.css': 'app.css' };
 
 // Bare module names that our modules may import.
 const packages = { 'graphql-ws': 'graphql-ws/dist/client.js' };
@@ -61,7 +67,7 @@ function main() {
   mkdirSync(join(dist, 'assets'), { recursive: true });
   empty(dist);
   for (const [path, source] of Object.entries(named)) {
-    write(path, basename(path) + (extname(path) ? '' : extname(source)), link(join(here, source)), 'revalidate');
+    write(path, (basename(path) || 'index') + (extname(path) ? '' : extname(source)), link(join(here, source)), 'revalidate');
   }
   write('/licenses.txt', 'licenses.txt', licenses(), 'revalidate');
   // Last, because build.rs takes its presence for the sign of a finished build.
@@ -81,8 +87,9 @@ function empty(directory) {
 function publish(file) {
   if (!published.has(file)) {
     const content = link(file);
-    const extension = extname(file);
-    const name = `${basename(file, extension)}.${hash(content).slice(0, 12)}${extension}`;
+    const target = entries[relative(here, file)] ?? file;
+    const extension = extname(target);
+    const name = `${basename(target, extension)}.${hash(content).slice(0, 12)}${extension}`;
     write(`/assets/${name}`, `assets/${name}`, content, 'immutable');
     published.set(file, `/assets/${name}`);
   }
@@ -92,6 +99,7 @@ function publish(file) {
 // The content of a file (or bundle), its references replaced by the URL paths of what they refer to.
 function link(file) {
   if (bundles[file]) return bundle(file);
+  if (entries[relative(here, file)]) return compile(file);
   const text = readFileSync(file, 'utf8');
   const pattern = references[extname(file)];
   if (!pattern) return text;
@@ -110,6 +118,22 @@ function bundle(name) {
   if (name.endsWith('.js')) return parts.map((text) => text.replace(/^\/\/# sourceMappingURL=.*$/gm, '')).join('\n;\n');
   // GraphiQL embeds Roboto and Fira Code, 36 times the size of all its other styles; page.css names the system's fonts.
   return parts.map((text) => text.replace(/@font-face\s*\{[^}]*\}/g, '')).join('\n');
+}
+
+function compile(file) {
+  const { outputFiles } = buildSync({
+    entryPoints: [file],
+    bundle: true,
+    minify: true,
+    write: false,
+    format: 'esm',
+    target: 'es2022',
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    legalComments: 'none', // they are in licenses.txt
+    logLevel: 'warning',
+  });
+  return outputFiles[0].text;
 }
 
 function write(path, file, text, caching) {
@@ -139,11 +163,13 @@ function hash(content) {
   return createHash('sha256').update(content).digest('hex');
 }
 
-// The licences of everything installed: GraphiQL's own bundle contains its dependencies, whose licences ask for this.
+// The licences of everything carried: GraphiQL's own bundle contains its dependencies, whose licences ask for this.
 function licenses() {
   const lock = JSON.parse(readFileSync(join(here, 'package-lock.json'), 'utf8'));
   const byText = new Map();
   for (const path of Object.keys(lock.packages).filter(Boolean).sort()) {
+    // Tools that build and test are not carried.
+    if (lock.packages[path].dev) continue;
     const directory = join(here, path);
     if (!existsSync(directory)) continue;
     const file = readdirSync(directory).find((name) => /^licen[cs]e/i.test(name));

@@ -10,9 +10,12 @@ use http::header::{
 };
 use http::{Response, StatusCode, response};
 
-/// What a page may do: load what this server carries and talk to it. GraphiQL's editor sets style elements and
-/// attributes, hence `unsafe-inline` there; `connect-src 'self'` includes the WebSocket.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// What a page may do: load what this server carries and talk to it. `connect-src 'self'` includes the WebSocket.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// GraphiQL's editor sets style elements and attributes, and its icons are `data:` addresses.
+const GRAPHIQL_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
@@ -66,9 +69,16 @@ fn with_common_headers(asset: &Asset, response: response::Builder) -> response::
         response = response.header(VARY, HeaderName::as_str(&ACCEPT_ENCODING));
     }
     if asset.content_type.starts_with("text/html") {
-        response = response.header(CONTENT_SECURITY_POLICY, PAGE_POLICY).header(X_FRAME_OPTIONS, "DENY");
+        response = response.header(CONTENT_SECURITY_POLICY, policy(asset)).header(X_FRAME_OPTIONS, "DENY");
     }
     response
+}
+
+fn policy(page: &Asset) -> &'static str {
+    match page.path {
+        "/graphiql" => GRAPHIQL_POLICY,
+        _ => PAGE_POLICY,
+    }
 }
 
 fn with_content_headers(asset: &Asset, encoding: Encoding, response: response::Builder) -> response::Builder {
@@ -261,13 +271,25 @@ mod tests {
 
     #[test]
     fn pages_load_nothing_from_elsewhere_and_all_that_they_load_is_carried() {
-        let page = find("/graphiql").expect("the page is carried");
-        let html = std::str::from_utf8(page.identity).expect("UTF-8");
-        assert!(!html.contains("://"), "an absolute address in the page");
-        let loaded: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
-        assert!(loaded.len() >= 4, "{loaded:?}");
-        for path in loaded {
-            assert!(find(path).is_some(), "{path} is not carried");
+        for (path, files) in [("/", 2), ("/graphiql", 4)] {
+            let page = find(path).expect("the page is carried");
+            let html = std::str::from_utf8(page.identity).expect("UTF-8");
+            assert!(!html.contains("://"), "an absolute address in the page");
+            let loaded: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
+            assert!(loaded.len() >= files, "{loaded:?}");
+            for path in loaded {
+                assert!(find(path).is_some(), "{path} is not carried");
+            }
         }
+    }
+
+    #[test]
+    fn only_graphiql_may_have_styles_inline() {
+        let policy = |path| {
+            let page = find(path).expect("the page is carried");
+            respond(page, &HeaderMap::new()).headers()[CONTENT_SECURITY_POLICY].clone()
+        };
+        assert!(!policy("/").to_str().expect("ASCII").contains("unsafe"));
+        assert!(policy("/graphiql").to_str().expect("ASCII").contains("style-src 'self' 'unsafe-inline'"));
     }
 }

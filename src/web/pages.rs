@@ -1,4 +1,4 @@
-//! The routes of the pages and of what they load: `/graphiql`, `/assets/…`, `/favicon.ico`, and `/`.
+//! The routes of the pages and of what they load: `/`, `/graphiql`, `/assets/…`, `/favicon.ico`.
 //!
 //! Which paths exist is decided by the table in `assets`: a page added to `static/build.mjs` is served without a change
 //! here. Must not answer for paths that are not its own, so that other routes may stand behind it.
@@ -6,7 +6,7 @@
 use std::future::ready;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HeaderMap, LOCATION, VARY};
+use http::header::{ACCEPT, HeaderMap, VARY};
 use http::{HeaderValue, Response, StatusCode};
 use warp::path::FullPath;
 use warp::{Filter, Rejection};
@@ -20,57 +20,27 @@ const GRAPHIQL: &str = "/graphiql";
 pub fn routes() -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone {
     // The path first: the other way round, every POST to an unknown path would become a 405.
     warp::path::full()
-        .and_then(|path: FullPath| ready(Target::of(path.as_str()).ok_or_else(warp::reject::not_found)))
+        .and_then(|path: FullPath| ready(find(path.as_str()).ok_or_else(warp::reject::not_found)))
         .and(warp::get().or(warp::head()).unify())
         .and(warp::header::headers_cloned())
-        .map(|target: Target, headers: HeaderMap| target.respond(&headers))
+        .map(|asset: &'static Asset, headers: HeaderMap| assets::respond(asset, &headers))
 }
 
 /// The GraphiQL page, for `GET /graphql` from a browser. The same address answers others with JSON, so caches are told
 /// that it depends on `Accept`.
 pub fn graphiql_response(headers: &HeaderMap) -> Response<Bytes> {
-    let mut response = Target::of(GRAPHIQL).map_or_else(not_carried, |target| target.respond(headers));
+    let mut response = find(GRAPHIQL).map_or_else(not_carried, |asset| assets::respond(asset, headers));
     response.headers_mut().append(VARY, HeaderValue::from_name(ACCEPT));
     response
 }
 
-/// What a path leads to.
-#[derive(Clone, Copy)]
-enum Target {
-    Asset(&'static Asset),
-    /// To GraphiQL, from `/` as long as no other page is there.
-    Redirect,
-}
-
-impl Target {
-    fn of(path: &str) -> Option<Self> {
-        let path = match path {
-            "/graphiql/" => GRAPHIQL,
-            // Asked for by browsers without being told; all of today take an SVG there.
-            "/favicon.ico" => "/favicon.svg",
-            path => path,
-        };
-        match assets::find(path) {
-            Some(asset) => Some(Self::Asset(asset)),
-            None if path == "/" => Some(Self::Redirect),
-            None => None,
-        }
-    }
-
-    fn respond(self, headers: &HeaderMap) -> Response<Bytes> {
-        match self {
-            Self::Asset(asset) => assets::respond(asset, headers),
-            Self::Redirect => redirect(),
-        }
-    }
-}
-
-/// Temporary, so that no browser remembers it beyond the day when `/` has a page of its own.
-fn redirect() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    response.headers_mut().insert(LOCATION, HeaderValue::from_static(GRAPHIQL));
-    response
+fn find(path: &str) -> Option<&'static Asset> {
+    assets::find(match path {
+        "/graphiql/" => GRAPHIQL,
+        // Asked for by browsers without being told; all of today take an SVG there.
+        "/favicon.ico" => "/favicon.svg",
+        path => path,
+    })
 }
 
 /// Cannot happen with a table made by `static/build.mjs`, which names the page.
@@ -102,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_answer_get_and_head() {
-        for path in ["/graphiql", "/graphiql/", "/graphiql?query={me{id}}"] {
+        for path in ["/", "/graphiql", "/graphiql/", "/graphiql?query={me{id}}"] {
             for method in [Method::GET, Method::HEAD] {
                 let response = ask(method, path).await;
                 assert_eq!(response.status(), StatusCode::OK);
@@ -112,12 +82,6 @@ mod tests {
         let icon = ask(Method::GET, "/favicon.ico").await;
         assert_eq!(icon.headers()[CONTENT_TYPE], "image/svg+xml");
         assert_eq!(icon.headers()[CACHE_CONTROL], "no-cache");
-    }
-
-    #[tokio::test]
-    async fn the_root_leads_somewhere() {
-        let status = ask(Method::GET, "/").await.status();
-        assert!(status == StatusCode::OK || status == StatusCode::TEMPORARY_REDIRECT);
     }
 
     #[tokio::test]

@@ -52,7 +52,7 @@ export class Server {
     return {
       ...process.env,
       TIDINGS_LISTEN: `127.0.0.1:${this.port}`,
-      DATABASE_URL: `sqlite://${path.join(this.#directory, 'tidings.db')}`,
+      DATABASE_URL: this.database,
       TIDINGS_MUTATIONS_PER_SECOND: '0',
     };
   }
@@ -66,6 +66,10 @@ export class Server {
   async remove() {
     await this.kill();
     rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  get database() {
+    return `sqlite://${path.join(this.#directory, 'tidings.db')}`;
   }
 
   get origin() {

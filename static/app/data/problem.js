@@ -1,0 +1,22 @@
+// What went wrong with an operation, as a code that the texts know, and what the server said about it.
+
+// Codes after which the same operation may well succeed.
+const PASSING = new Set(['UNREACHABLE', 'UNAVAILABLE', 'RATE_LIMITED']);
+
+export class Problem extends Error {
+  constructor(code, { message = code, field, retryAfterMs } = {}) {
+    super(message);
+    this.code = code;
+    this.field = field;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  // From the `errors` of an answer; the first one decides.
+  static of([{ message, extensions = {} }]) {
+    return new Problem(extensions.code ?? 'INTERNAL_SERVER_ERROR', { message, ...extensions });
+  }
+
+  get isPassing() {
+    return PASSING.has(this.code);
+  }
+}

@@ -1,0 +1,128 @@
+// One WebSocket for everything, by graphql-ws. It comes back for ever, at once when the network returns, and its
+// subscriptions go on behind the last event that arrived.
+
+import { createClient } from 'graphql-ws';
+import { Problem } from './problem.js';
+
+const LONGEST_WAIT_MS = 15_000;
+const PING_EVERY_MS = 15_000;
+const PONG_WITHIN_MS = 6_000;
+
+// A line on which the server has been silent for longer than between two of its pings is dead, whatever the browser says.
+const SILENCE_MS = 40_000;
+
+// What the server closes with when it wants another token, and when it wants one at all.
+const SESSION_OVER = [4403, 4401];
+
+export class Socket {
+  #client;
+  #onStep;
+  #pongTimer;
+  #stopWaiting = () => {};
+  #heard = 0;
+  #isOpen = false;
+  #isClosed = false;
+  #rejects = new Set();
+
+  // `onStep` takes the events of connection.js; `onOver` is called when the server takes the token no more.
+  constructor({ token, onStep, onOver }) {
+    this.#onStep = onStep;
+    let used = null;
+    this.#client = createClient({
+      url: () => new URL('/graphql', location.href).href.replace(/^http/, 'ws'),
+      lazy: true,
+      connectionParams: () => {
+        used = token();
+        return { authorization: `Bearer ${used}` };
+      },
+      retryAttempts: Infinity,
+      // Even after a refused connection, while the server restarts.
+      shouldRetry: () => !this.#isClosed,
+      retryWait: (tries) => this.#wait(tries),
+      keepAlive: PING_EVERY_MS,
+      on: {
+        connecting: () => onStep({ type: 'connecting' }),
+        connected: () => {
+          this.#isOpen = true;
+          onStep({ type: 'connected' });
+        },
+        message: () => (this.#heard = Date.now()),
+        ping: (received) => received || (this.#pongTimer = setTimeout(() => this.#client.terminate(), PONG_WITHIN_MS)),
+        pong: (received) => received && clearTimeout(this.#pongTimer),
+        closed: (event) => {
+          this.#isOpen = false;
+          clearTimeout(this.#pongTimer);
+          // Only a dead token is final, unless there is another one by now: a second tab may have refreshed it.
+          if (this.#isClosed || !SESSION_OVER.includes(event?.code) || token() !== used) return;
+          this.#isClosed = true;
+          onOver();
+        },
+      },
+    });
+  }
+
+  // The data of a query or mutation. Waits for the connection as long as it takes; sent again if that breaks.
+  run(query, variables = {}) {
+    return new Promise((resolve, reject) => {
+      this.#rejects.add(reject);
+      let answer;
+      const settle = (done, value) => {
+        this.#rejects.delete(reject);
+        done(value);
+      };
+      this.#client.subscribe({ query, variables }, {
+        next: (result) => (answer = result),
+        error: (error) => settle(reject, asProblem(error)),
+        complete: () => {
+          if (answer?.errors) settle(reject, Problem.of(answer.errors));
+          else if (answer) settle(resolve, answer.data);
+          else settle(reject, new Problem('UNREACHABLE'));
+        },
+      });
+    });
+  }
+
+  // Calls `onEvent` with every item. `variables.after` moves along, and a reconnect sends this very object again.
+  follow(query, variables, onEvent, onEnd) {
+    return this.#client.subscribe({ query, variables }, {
+      next: ({ data, errors }) => {
+        if (errors) return onEnd(Problem.of(errors));
+        const [event] = Object.values(data);
+        if (event.cursor) variables.after = event.cursor;
+        onEvent(event);
+      },
+      error: (error) => onEnd(asProblem(error)),
+      complete: () => onEnd(null),
+    });
+  }
+
+  // There may be a network again, or the machine has slept: no need to wait for a timer.
+  wake() {
+    this.#stopWaiting();
+    if (this.#isOpen && Date.now() - this.#heard > SILENCE_MS) this.#client.terminate();
+  }
+
+  close() {
+    this.#isClosed = true;
+    this.#stopWaiting();
+    // It rejects where a connection was just being made.
+    this.#client.dispose()?.catch(() => {});
+    for (const reject of this.#rejects) reject(new Problem('UNREACHABLE'));
+  }
+
+  async #wait(tries) {
+    const longest = Math.min(LONGEST_WAIT_MS, 500 * 2 ** tries);
+    // Half of it by chance, so that not everybody comes back in the same moment.
+    const delay = longest / 2 + (Math.random() * longest) / 2;
+    this.#onStep({ type: 'lost', until: Date.now() + delay });
+    await new Promise((resolve) => {
+      this.#stopWaiting = resolve;
+      setTimeout(resolve, delay);
+    });
+  }
+}
+
+// graphql-ws reports GraphQL errors as a list, and a line that it gave up as an event.
+function asProblem(error) {
+  return Array.isArray(error) ? Problem.of(error) : new Problem('UNREACHABLE');
+}

@@ -1,0 +1,18 @@
+// Says aloud, to screen readers, what others see happening.
+
+import { useEffect, useState } from 'preact/hooks';
+
+let speak = () => {};
+
+export function announce(text) {
+  speak(text);
+}
+
+export function Announcer() {
+  const [text, setText] = useState('');
+  useEffect(() => {
+    speak = setText;
+    return () => (speak = () => {});
+  }, []);
+  return <p class="unseen" role="status" aria-live="polite">{text}</p>;
+}

@@ -1,0 +1,169 @@
+// Tickets in columns by status. A card is dragged to another column, or moved there by Shift and an arrow key, or by the
+// list on the card where there is neither mouse nor keyboard.
+
+import { useEffect, useState } from 'preact/hooks';
+import { compareIds } from '../data/fold.js';
+import { ticketNow } from '../data/pending.js';
+import { texts } from '../texts.js';
+import { announce } from './announce.jsx';
+import { Card } from './card.jsx';
+import { FailedChanges } from './failed-changes.jsx';
+import { Icon } from './icons.jsx';
+import { useClient, useEntries, useLive } from './live.js';
+import { NewTicket } from './new-ticket.jsx';
+import { AssigneeSelect, PRIORITIES, PrioritySelect, Select, STATUSES } from './ticket-fields.jsx';
+import { compareNames } from './channels.js';
+
+const words = texts.board;
+const MINE = 'mine';
+
+export function Board({ channelId = null }) {
+  const client = useClient();
+  const [filter, setFilter] = useState({ assignee: null, priority: '', channel: '' });
+  const [isWriting, setIsWriting] = useState(false);
+  const more = useTickets(channelId);
+  const tickets = useShown(channelId, filter);
+  const move = (id, title, status) => {
+    client.changeTicket(id, { status });
+    announce(words.moved(title, texts.ticket.statuses[status]));
+  };
+  return (
+    <div class="board-frame">
+      <Filters filter={filter} onChange={setFilter} withChannel={!channelId}>
+        <span class="spacer" />
+        <Waiting channelId={channelId} />
+        <button type="button" class="small new" aria-label={words.new} title={words.new} onClick={() => setIsWriting(true)}>
+          <Icon name="plus" size={16} /><span>{words.new}</span>
+        </button>
+      </Filters>
+      <FailedChanges />
+      <p class="unseen" id="board-keys">{words.keys}</p>
+      <div class="board" onKeyDown={(event) => onKeyDown(event, move)}>
+        {STATUSES.map((status) => (
+          <Column key={status} status={status} tickets={tickets.get(status)} more={more[status]} onMove={move}
+            withChannel={!channelId} />
+        ))}
+      </div>
+      {isWriting && <NewTicket channelId={channelId} onClose={() => setIsWriting(false)} />}
+    </div>
+  );
+}
+
+// Tickets that were written here and have not reached the server: they have no card yet.
+function Waiting({ channelId }) {
+  const number = useEntries().filter(({ kind, input }) =>
+    kind === 'message' && input.ticket && (!channelId || input.channelId === channelId)).length;
+  return number > 0 && <span class="hint" role="status">{words.waiting(number)}</span>;
+}
+
+function Filters({ filter, onChange, withChannel, children }) {
+  const channels = useLive(({ state }) => state.channels);
+  const change = (part) => onChange({ ...filter, ...part });
+  const names = [...channels.values()].sort(compareNames).map(({ id, name }) => [id, name]);
+  return (
+    <div class="filters">
+      {withChannel && (
+        <Select value={filter.channel} label={words.channel} options={[['', words.everyChannel], ...names]}
+          onChange={(channel) => change({ channel })} />
+      )}
+      <AssigneeSelect value={filter.assignee} first={words.everyone} more={[[MINE, words.mine]]}
+        onChange={(assignee) => change({ assignee })} />
+      <PrioritySelect value={filter.priority} all={words.anyPriority} onChange={(priority) => change({ priority })} />
+      {children}
+    </div>
+  );
+}
+
+function Column({ status, tickets, more, onMove, withChannel }) {
+  const [isOver, setIsOver] = useState(false);
+  const name = texts.ticket.statuses[status];
+  const onDragOver = (event) => {
+    if (!event.dataTransfer.types.includes('application/x-tidings-ticket')) return;
+    event.preventDefault();
+    setIsOver(true);
+  };
+  const onDrop = (event) => {
+    event.preventDefault();
+    setIsOver(false);
+    const { id, title, from } = JSON.parse(event.dataTransfer.getData('application/x-tidings-ticket'));
+    if (from !== status) onMove(id, title, status);
+  };
+  return (
+    <section class="column" data-status={status} data-over={isOver} aria-label={words.column(name, tickets.length)}
+      onDragOver={onDragOver} onDragLeave={() => setIsOver(false)} onDrop={onDrop}>
+      <h2 class="column-head"><span class="dot" data-status={status} />{name}<span class="count">{tickets.length}</span></h2>
+      <ul class="cards">
+        {tickets.map(({ message, ticket }) => (
+          <Card key={message.id} message={message} ticket={ticket} onMove={onMove} withChannel={withChannel} />
+        ))}
+      </ul>
+      {tickets.length === 0 && <p class="hint">{words.empty}</p>}
+      {more && <button type="button" class="small quiet" onClick={more}>{words.more}</button>}
+    </section>
+  );
+}
+
+// Loads each column's first page; answers with what loads the next one, by status.
+function useTickets(channelId) {
+  const client = useClient();
+  const isLoaded = useLive(({ state }) => state.isLoaded);
+  const epoch = useLive(({ state }) => state.epoch);
+  const [places, setPlaces] = useState({});
+  const load = (status, after) =>
+    client.loadTickets(status, channelId, after)
+      .then((place) => setPlaces((places) => ({ ...places, [status]: place })), () => {});
+  useEffect(() => {
+    if (isLoaded) for (const status of STATUSES) load(status, null);
+  }, [channelId, isLoaded, epoch]);
+  return Object.fromEntries(STATUSES.map((status) => [status, places[status] && (() => load(status, places[status]))]));
+}
+
+function useShown(channelId, filter) {
+  const state = useLive(({ state }) => state);
+  const entries = useEntries();
+  const columns = new Map(STATUSES.map((status) => [status, []]));
+  const assignee = filter.assignee === MINE ? state.me?.id : filter.assignee;
+  for (const id of state.tickets) {
+    const message = state.messages.get(id);
+    const ticket = ticketNow(entries, message);
+    const isShown = (!channelId || message.channelId === channelId)
+      && (!filter.channel || message.channelId === filter.channel)
+      && (!assignee || ticket.assigneeId === assignee)
+      && (!filter.priority || ticket.priority === filter.priority);
+    if (isShown) columns.get(ticket.status)?.push({ message, ticket });
+  }
+  for (const column of columns.values()) column.sort(byUrgency);
+  return columns;
+}
+
+// The most urgent first, among equals the oldest.
+function byUrgency(one, other) {
+  return PRIORITIES.indexOf(other.ticket.priority) - PRIORITIES.indexOf(one.ticket.priority)
+    || compareIds(one.message.id, other.message.id);
+}
+
+function onKeyDown(event, move) {
+  const card = event.target.closest('.card');
+  const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [];
+  if (!card || x === undefined || event.altKey || event.target.matches('select')) return;
+  event.preventDefault();
+  const columns = [...event.currentTarget.querySelectorAll('.column')];
+  const index = columns.indexOf(card.closest('.column'));
+  if (event.shiftKey) {
+    const status = x && STATUSES[index + x];
+    if (!status) return;
+    const { id, title } = card.dataset;
+    move(id, title, status);
+    // The card is drawn anew in its column; the focus goes with it.
+    requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector(`.card[data-id="${id}"] a`)?.focus()));
+    return;
+  }
+  const cards = [...columns[index].querySelectorAll('.card')];
+  let next = cards[cards.indexOf(card) + y];
+  for (let at = index + x; x && columns[at]; at += x) {
+    const there = [...columns[at].querySelectorAll('.card')];
+    next = there[Math.min(cards.indexOf(card), there.length - 1)];
+    if (next) break;
+  }
+  next?.querySelector('a').focus();
+}

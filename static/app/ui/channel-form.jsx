@@ -1,0 +1,89 @@
+// Making a channel or going to a room by its name; a channel's members, and its end.
+
+import { useEffect, useState } from 'preact/hooks';
+import { ADD_MEMBER, CHANNEL_BY_NAME, DELETE_CHANNEL, MEMBERS, REMOVE_MEMBER } from '../data/documents.js';
+import { texts } from '../texts.js';
+import { Icon } from './icons.jsx';
+import { useClient, useLive } from './live.js';
+import { Avatar, Dialog, Field, problemText } from './parts.jsx';
+import { go, to } from './route.js';
+import { Select, useUsers } from './ticket-fields.jsx';
+
+const words = texts.channelForm;
+
+export function ChannelForm({ onClose }) {
+  const client = useClient();
+  const [problem, setProblem] = useState(null);
+  const submit = async (event) => {
+    event.preventDefault();
+    const { name, description, isPrivate } = event.currentTarget.elements;
+    try {
+      const { channel } = await client.run(CHANNEL_BY_NAME, { name: name.value.trim() });
+      const { id } = channel ?? await client.createChannel({
+        name: name.value.trim(),
+        description: description.value.trim() || null,
+        visibility: isPrivate.checked ? 'PRIVATE' : 'PUBLIC',
+      });
+      onClose();
+      go(to.channel(id));
+    } catch (problem) {
+      setProblem(problem);
+    }
+  };
+  return (
+    <Dialog title={words.title} onClose={onClose}>
+      <form onSubmit={submit}>
+        <Field label={words.name} hint={words.nameHint}><input name="name" required maxLength={100} autofocus autocomplete="off" /></Field>
+        <Field label={words.description}><input name="description" maxLength={500} autocomplete="off" /></Field>
+        <label class="check"><input type="checkbox" name="isPrivate" />{words.private}</label>
+        {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
+        <button class="primary wide">{words.create}</button>
+      </form>
+    </Dialog>
+  );
+}
+
+export function ChannelDetails({ channel, onClose }) {
+  const client = useClient();
+  const me = useLive(({ state }) => state.me);
+  const [members, setMembers] = useState([]);
+  const [problem, setProblem] = useState(null);
+  const isPrivate = channel.visibility === 'PRIVATE';
+  const mayChange = me?.role === 'ADMIN' || me?.id === channel.owner?.id;
+  const look = () => client.run(MEMBERS, { id: channel.id })
+    .then(({ channel }) => setMembers(channel?.members.nodes ?? []), setProblem);
+  useEffect(() => void look(), [channel.id]);
+  const change = (document, userId) => client.run(document, { channelId: channel.id, userId }).then(look, setProblem);
+  const remove = () => confirm(words.confirmDelete(channel.name))
+    && client.run(DELETE_CHANNEL, { id: channel.id }).then(() => (onClose(), go(to.home())), setProblem);
+  return (
+    <Dialog title={channel.name} onClose={onClose}>
+      {channel.description && <p>{channel.description}</p>}
+      <p class="hint">{isPrivate ? texts.channel.private : words.everyone}</p>
+      <h3>{words.members}</h3>
+      <ul class="people">
+        {members.map((user) => (
+          <li key={user.id}>
+            <Avatar user={user} size="small" />{user.displayName}
+            {user.id === channel.owner?.id && <span class="hint">{words.owner}</span>}
+            <span class="spacer" />
+            {(mayChange || user.id === me?.id) && user.id !== channel.owner?.id && (
+              <button type="button" class="icon-button" aria-label={words.remove(user.displayName)}
+                onClick={() => change(REMOVE_MEMBER, user.id)}><Icon name="close" size={16} /></button>
+            )}
+          </li>
+        ))}
+      </ul>
+      {mayChange && <AddMember members={members} onAdd={(userId) => change(ADD_MEMBER, userId)} />}
+      {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
+      {mayChange && <button type="button" class="danger" onClick={remove}>{words.deleteChannel}</button>}
+    </Dialog>
+  );
+}
+
+function AddMember({ members, onAdd }) {
+  const others = useUsers().filter(({ id }) => !members.some((member) => member.id === id));
+  if (!others.length) return null;
+  const options = [['', `${words.addMember}…`], ...others.map(({ id, displayName }) => [id, displayName])];
+  return <Select value="" label={words.addMember} options={options} onChange={(id) => id && onAdd(id)} />;
+}

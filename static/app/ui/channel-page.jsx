@@ -1,0 +1,65 @@
+// One channel: its messages or its tickets.
+
+import { useEffect, useState } from 'preact/hooks';
+import { texts } from '../texts.js';
+import { Board } from './board.jsx';
+import { ChannelDetails } from './channel-form.jsx';
+import { Composer } from './composer.jsx';
+import { Icon } from './icons.jsx';
+import { useLive } from './live.js';
+import { MessageList } from './message-list.jsx';
+import { PageHead } from './page.jsx';
+import { Empty } from './parts.jsx';
+import { Presence } from './presence.jsx';
+import { to } from './route.js';
+
+export function ChannelPage({ id, view }) {
+  const channel = useLive((client) => client.state.channels.get(id));
+  const isLoaded = useLive((client) => client.state.isLoaded);
+  const broadcast = useLive((client) => client.state.broadcasts.get(id));
+  const [isOpen, setIsOpen] = useState(false);
+  useEffect(() => localStorage.setItem('tidings.last-channel', id), [id]);
+  if (!channel) return <main class="page"><Empty title={isLoaded ? texts.channel.gone : texts.channel.loading} /></main>;
+  const isBoard = view === 'tickets';
+  const icon = channel.visibility === 'PRIVATE' ? 'lock' : 'hash';
+  return (
+    <main class="page">
+      <PageHead title={channel.name} subtitle={channel.description} icon={icon}>
+        <Presence channelId={id} />
+        <nav class="segments" aria-label={texts.channel.views}>
+          <Segment href={to.channel(id)} icon="text" isCurrent={!isBoard} name={texts.channel.messages} />
+          <Segment href={to.channelBoard(id)} icon="board" isCurrent={isBoard} name={texts.channel.board} />
+        </nav>
+        <button type="button" class="icon-button" aria-label={texts.channel.details} title={texts.channel.details}
+          onClick={() => setIsOpen(true)}><Icon name="more" /></button>
+      </PageHead>
+      {broadcast !== undefined && <Broadcast data={broadcast} />}
+      {isBoard ? <Board channelId={id} /> : (
+        <>
+          <MessageList channel={channel} />
+          <Composer key={id} kind="message" placeId={id} label={texts.composer.message(channel.name)} />
+        </>
+      )}
+      {isOpen && <ChannelDetails channel={channel} onClose={() => setIsOpen(false)} />}
+    </main>
+  );
+}
+
+function Segment({ href, icon, isCurrent, name }) {
+  return (
+    <a href={href} aria-current={isCurrent ? 'page' : undefined} aria-label={name} title={name}>
+      <Icon name={icon} size={18} /><span>{name}</span>
+    </a>
+  );
+}
+
+// What a program told the room: shown as it is, the latest only.
+function Broadcast({ data }) {
+  const isPlain = typeof data !== 'object' || data === null;
+  const said = isPlain ? String(data) : Object.entries(data).map(([name, value]) => `${name} ${plain(value)}`).join(' · ');
+  return <p class="broadcast" role="status"><b>{texts.channel.broadcast}</b> {said}</p>;
+}
+
+function plain(value) {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,15 @@
+// The channels as the sidebar has them.
+
+import { unreadIn } from '../data/fold.js';
+
+const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
+
+export function compareNames(one, other) {
+  return collator.compare(one.name, other.name);
+}
+
+export function unreadTotal(state) {
+  let total = 0;
+  for (const id of state.unread.keys()) total += unreadIn(state, id);
+  return total;
+}

@@ -1,0 +1,42 @@
+// One comment, and one that is still on its way.
+
+import { DELETE_COMMENT } from '../data/documents.js';
+import { texts } from '../texts.js';
+import { useClient, useLive } from './live.js';
+import { Failure, PendingState } from './message-row.jsx';
+import { Avatar, Text } from './parts.jsx';
+import { fullOf, shortOf } from './time.js';
+
+export function Comment({ comment, mayDelete }) {
+  const client = useClient();
+  const { id, author, content, createdAt } = comment;
+  const remove = () => confirm(texts.message.confirmDeleteComment) && client.run(DELETE_COMMENT, { id }).catch(() => {});
+  return (
+    <article class="comment" data-id={id}>
+      <Avatar user={author} />
+      <div class="message-main">
+        <header class="message-head">
+          <b>{author.displayName}</b>
+          <time class="time" datetime={createdAt} title={fullOf(createdAt)}>{shortOf(createdAt)}</time>
+          <span class="spacer" />
+          {mayDelete && <button type="button" class="small quiet on-hover" onClick={remove}>{texts.message.delete}</button>}
+        </header>
+        <p class="message-text"><Text>{content}</Text></p>
+      </div>
+    </article>
+  );
+}
+
+export function PendingComment({ entry }) {
+  const me = useLive(({ state }) => state.me);
+  return (
+    <article class="comment pending" data-state={entry.state}>
+      <Avatar user={me} />
+      <div class="message-main">
+        <header class="message-head"><b>{me?.displayName}</b><PendingState state={entry.state} /></header>
+        <p class="message-text"><Text>{entry.input.content}</Text></p>
+        {entry.state === 'failed' && <Failure entryKey={entry.key} error={entry.error} />}
+      </div>
+    </article>
+  );
+}

@@ -1,0 +1,49 @@
+// Going to a channel by a few letters of its name.
+
+import { useState } from 'preact/hooks';
+import { texts } from '../texts.js';
+import { compareNames } from './channels.js';
+import { focusComposer } from './composer.jsx';
+import { Icon } from './icons.jsx';
+import { useLive } from './live.js';
+import { Dialog } from './parts.jsx';
+import { go, to } from './route.js';
+
+const SHOWN = 8;
+
+export function Jump({ onClose }) {
+  const channels = useLive(({ state }) => state.channels);
+  const [text, setText] = useState('');
+  const [chosen, setChosen] = useState(0);
+  const found = [...channels.values()].filter(({ name }) => name.toLowerCase().includes(text.trim().toLowerCase()))
+    .sort(compareNames).slice(0, SHOWN);
+  const open = (channel) => {
+    if (!channel) return;
+    onClose();
+    go(to.channel(channel.id));
+    // It may be the one where one is already; another one's composer takes the focus as it appears.
+    setTimeout(focusComposer);
+  };
+  const onKeyDown = (event) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.key === 'Enter') open(found[chosen]);
+    else if (by && found.length) setChosen((chosen + by + found.length) % found.length);
+    else return;
+    event.preventDefault();
+  };
+  return (
+    <Dialog title={texts.jump.title} onClose={onClose}>
+      <input class="jump-input" autofocus autocomplete="off" spellcheck={false} aria-label={texts.jump.label} placeholder={texts.jump.label}
+        role="combobox" aria-expanded="true" aria-controls="jump-list" aria-activedescendant={found[chosen] && `jump-${chosen}`}
+        value={text} onKeyDown={onKeyDown} onInput={(event) => (setText(event.currentTarget.value), setChosen(0))} />
+      <ul class="jump-list" id="jump-list" role="listbox" aria-label={texts.nav.channels}>
+        {found.map((channel, index) => (
+          <li key={channel.id} id={`jump-${index}`} role="option" aria-selected={index === chosen} onClick={() => open(channel)}>
+            <Icon name={channel.visibility === 'PRIVATE' ? 'lock' : 'hash'} size={18} />{channel.name}
+          </li>
+        ))}
+      </ul>
+      {!found.length && <p class="hint">{texts.jump.nothing}</p>}
+    </Dialog>
+  );
+}

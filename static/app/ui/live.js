@@ -1,0 +1,33 @@
+// How components look at the client: they name a part of it, and are drawn again when that part is another object.
+
+import { createContext } from 'preact';
+import { useContext, useEffect, useReducer, useRef, useState } from 'preact/hooks';
+
+export const ClientContext = createContext(null);
+
+export function useClient() {
+  return useContext(ClientContext);
+}
+
+export function useLive(select) {
+  const client = useClient();
+  const [, redraw] = useReducer((times) => times + 1, 0);
+  const value = select(client);
+  const shown = useRef();
+  shown.current = { select, value };
+  useEffect(() => {
+    const look = () => shown.current.select(client) === shown.current.value || redraw();
+    // Something may have changed between drawing and now.
+    look();
+    return client.onChange(look);
+  }, [client]);
+  return value;
+}
+
+// What waits in the outbox.
+export function useEntries() {
+  const client = useClient();
+  const [entries, setEntries] = useState(client.outbox.entries);
+  useEffect(() => client.outbox.onChange(() => setEntries(client.outbox.entries)), [client]);
+  return entries;
+}

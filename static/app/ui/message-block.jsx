@@ -1,0 +1,36 @@
+// A run of messages that is drawn again only if one of them has changed.
+
+import { Component } from 'preact';
+import { dayOf, isSameDay } from './time.js';
+import { MessageRow } from './message-row.jsx';
+
+// Within this time, messages of one person are one paragraph after another rather than each under a name.
+const TOGETHER_MS = 5 * 60_000;
+
+export class MessageBlock extends Component {
+  shouldComponentUpdate({ messages, before }) {
+    const shown = this.props;
+    return before?.id !== shown.before?.id || messages.length !== shown.messages.length
+      || messages.some((message, index) => message !== shown.messages[index]);
+  }
+
+  render({ messages, before }) {
+    return (
+      <div class="block">
+        {messages.map((message, index) => {
+          const previous = index ? messages[index - 1] : before;
+          const isNewDay = !previous || !isSameDay(previous.createdAt, message.createdAt);
+          return [
+            isNewDay && <div class="day" key={`day-${message.id}`}><span>{dayOf(message.createdAt)}</span></div>,
+            <MessageRow key={message.id} message={message} isFirst={isNewDay || !continues(previous, message)} />,
+          ];
+        })}
+      </div>
+    );
+  }
+}
+
+function continues(previous, message) {
+  return previous.authorId === message.authorId && !message.title && !message.ticket && !previous.ticket
+    && new Date(message.createdAt) - new Date(previous.createdAt) < TOGETHER_MS;
+}

@@ -1,0 +1,39 @@
+// Changing a message. What somebody else saved meanwhile is not overwritten unseen.
+
+import { useRef, useState } from 'preact/hooks';
+import { texts } from '../texts.js';
+import { useClient } from './live.js';
+import { Field, problemText, useFocusAtFirst } from './parts.jsx';
+
+export function MessageEditor({ message, onDone }) {
+  const client = useClient();
+  const [problem, setProblem] = useState(null);
+  // The version that the text below was made from.
+  const cursor = useRef(message.cursor);
+  const area = useFocusAtFirst();
+  const submit = async (event) => {
+    event.preventDefault();
+    const { title, content } = event.currentTarget.elements;
+    try {
+      await client.edit({ id: message.id, title: title.value.trim() || null, content: content.value, ifCursor: cursor.current });
+      onDone();
+    } catch (problem) {
+      // Said once; whoever saves again has been told.
+      if (problem.code === 'CONFLICT') cursor.current = client.state.messages.get(message.id)?.cursor;
+      setProblem(problem);
+    }
+  };
+  return (
+    <form class="editor" onSubmit={submit}>
+      <Field label={texts.composer.title}><input name="title" defaultValue={message.title ?? ''} maxLength={200} /></Field>
+      <textarea ref={area} class="boxed" name="content" rows={6} aria-label={texts.message.edit} defaultValue={message.content} required />
+      {problem && (
+        <p class="problem" role="alert">{problem.code === 'CONFLICT' ? texts.message.conflict : problemText(problem)}</p>
+      )}
+      <div class="buttons">
+        <button class="primary">{texts.message.save}</button>
+        <button type="button" class="quiet" onClick={onDone}>{texts.message.cancel}</button>
+      </div>
+    </form>
+  );
+}

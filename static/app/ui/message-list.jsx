@@ -1,0 +1,150 @@
+// The messages of a channel, oldest first, as far back as somebody has scrolled. Drawn in blocks: an event changes one
+// block, and the browser lays out only those that are near the screen, so thousands of messages cost little.
+
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { pendingIn } from '../data/pending.js';
+import { texts } from '../texts.js';
+import { focusComposer } from './composer.jsx';
+import { Icon } from './icons.jsx';
+import { useClient, useEntries, useLive } from './live.js';
+import { MessageBlock } from './message-block.jsx';
+import { PendingMessage } from './message-row.jsx';
+import { Empty } from './parts.jsx';
+import { useFollowing } from './scrolling.js';
+
+// So far from the top the messages before are asked for.
+const NEAR_PX = 1200;
+
+// More than this, when somebody is at the end anyway, and the list begins anew with its last page.
+const LONGEST = 600;
+
+// Ids grow, so a block is those that share their upper bits: it keeps its messages when others come before or behind.
+const BLOCK = 50;
+
+export function MessageList({ channel }) {
+  const client = useClient();
+  const { id } = channel;
+  const timeline = useTimeline(id);
+  const messages = useLive(({ state }) => state.messages);
+  const entries = useEntries();
+  const me = useLive(({ state }) => state.me?.id);
+  const list = useRef();
+  const shown = (timeline?.ids ?? []).map((each) => messages.get(each)).filter(Boolean);
+  const pending = pendingIn(entries, 'message', id, shown, me);
+  const { isAtEnd, toEnd } = useFollowing(list, [shown.at(-1)?.id, pending.length], shown[0]?.id, !timeline);
+  const missed = useMissed(shown, isAtEnd, me);
+  useOlder(list, id, timeline);
+  useViewing(id, isAtEnd && Boolean(timeline), timeline);
+  useEffect(() => {
+    if (isAtEnd && shown.length > LONGEST) client.loadMessages(id).catch(() => {});
+  }, [isAtEnd && shown.length > LONGEST]);
+
+  return (
+    <div class="list-frame">
+      <div class="list" ref={list} tabindex={0} role="log" aria-live="off" aria-label={texts.channel.list(channel.name)}
+        onKeyDown={moveFocus}>
+        {!timeline && <p class="hint center">{texts.channel.loading}</p>}
+        {timeline?.hasMore && <p class="hint center">{texts.channel.older}</p>}
+        {timeline && !timeline.hasMore && shown.length > 0 && <p class="hint center">{texts.channel.beginning(channel.name)}</p>}
+        {timeline && !shown.length && !pending.length && (
+          <Empty title={texts.channel.empty}><p>{texts.channel.emptyHint}</p></Empty>
+        )}
+        {blocksOf(shown).map(({ key, messages, before }) => <MessageBlock key={key} messages={messages} before={before} />)}
+        {pending.map((entry) => <PendingMessage key={entry.key} entry={entry} />)}
+      </div>
+      {!isAtEnd && (
+        <button type="button" class="to-end" onClick={toEnd}>
+          <Icon name="down" size={18} />{missed ? texts.channel.newer(missed) : texts.channel.toEnd}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function blocksOf(messages) {
+  const blocks = [];
+  let before = null;
+  for (const message of messages) {
+    const key = Math.floor(Number(message.id) / BLOCK);
+    if (blocks.at(-1)?.key !== key) blocks.push({ key, messages: [], before });
+    blocks.at(-1).messages.push(message);
+    before = message;
+  }
+  return blocks;
+}
+
+// Loads the newest page, and again when access has changed or the log could not be followed.
+function useTimeline(id) {
+  const client = useClient();
+  const timeline = useLive(({ state }) => state.timelines.get(id));
+  const isLoaded = useLive(({ state }) => state.isLoaded);
+  const epoch = useLive(({ state }) => state.epoch);
+  useEffect(() => {
+    client.open(id);
+    return () => client.open(null);
+  }, [id]);
+  useEffect(() => {
+    // What was loaded before is kept true by the events.
+    if (isLoaded && !client.state.timelines.has(id)) client.loadMessages(id).catch(() => {});
+  }, [id, isLoaded, epoch]);
+  return timeline;
+}
+
+function useOlder(list, id, timeline) {
+  const client = useClient();
+  const isLoading = useRef(false);
+  const edge = timeline?.hasMore ? timeline.edge : null;
+  useEffect(() => {
+    const look = () => {
+      if (!edge || isLoading.current || list.current.scrollTop > NEAR_PX) return;
+      isLoading.current = true;
+      client.loadMessages(id, edge).catch(() => {}).finally(() => (isLoading.current = false));
+    };
+    // Also without scrolling: the first page may not fill the screen.
+    look();
+    const element = list.current;
+    element.addEventListener('scroll', look, { passive: true });
+    return () => element.removeEventListener('scroll', look);
+  }, [id, edge]);
+}
+
+// What is on the screen of somebody who looks at it is read.
+function useViewing(id, isAtEnd, timeline) {
+  const client = useClient();
+  const [isWatching, setIsWatching] = useState(document.hasFocus());
+  useEffect(() => {
+    const look = () => setIsWatching(document.hasFocus() && !document.hidden);
+    for (const type of ['focus', 'blur']) addEventListener(type, look);
+    return () => ['focus', 'blur'].forEach((type) => removeEventListener(type, look));
+  }, []);
+  useEffect(() => {
+    client.view(isAtEnd && isWatching ? id : null);
+    return () => client.view(null);
+  }, [id, isAtEnd, isWatching, timeline]);
+}
+
+// How many have come while somebody was reading further up.
+function useMissed(shown, isAtEnd, me) {
+  const last = useRef(null);
+  useLayoutEffect(() => {
+    if (isAtEnd) last.current = shown.at(-1)?.id;
+  });
+  if (isAtEnd) return 0;
+  const index = shown.findIndex(({ id }) => id === last.current);
+  return index < 0 ? 0 : shown.slice(index + 1).filter(({ authorId }) => authorId !== me).length;
+}
+
+function moveFocus(event) {
+  if (event.target.closest('input, textarea, select')) return;
+  const rows = [...event.currentTarget.querySelectorAll('.message')];
+  const row = event.target.closest('.message');
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (event.key === 'Escape') focusComposer();
+  else if (event.key === 'Enter' && event.target === row) row.querySelector('a.open')?.click();
+  else if (by && !event.altKey) {
+    const next = row ? rows[rows.indexOf(row) + by] : rows.at(-1);
+    if (next) next.focus();
+    else if (by > 0) focusComposer();
+  } else return;
+  event.preventDefault();
+}

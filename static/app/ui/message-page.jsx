@@ -1,0 +1,133 @@
+// One message with its comments, and what can be done with it.
+
+import { useEffect, useState } from 'preact/hooks';
+import { DELETE_MESSAGE } from '../data/documents.js';
+import { pendingIn, ticketNow } from '../data/pending.js';
+import { texts } from '../texts.js';
+import { Comment, PendingComment } from './comment.jsx';
+import { Composer } from './composer.jsx';
+import { FailedChanges } from './failed-changes.jsx';
+import { useClient, useEntries, useLive } from './live.js';
+import { MessageEditor } from './message-editor.jsx';
+import { PageHead } from './page.jsx';
+import { Avatar, Empty, Field, Text } from './parts.jsx';
+import { go, to } from './route.js';
+import { AssigneeSelect, PrioritySelect, StatusSelect } from './ticket-fields.jsx';
+import { fullOf, shortOf } from './time.js';
+
+const words = texts.message;
+
+export function MessagePage({ id }) {
+  const message = useLive(({ state }) => state.messages.get(id));
+  const channel = useLive(({ state }) => state.channels.get(message?.channelId));
+  const { thread, isGone } = useThread(id);
+  if (!message) {
+    return (
+      <main class="page">
+        <PageHead title={words.title} />
+        <Empty title={isGone ? words.gone : texts.channel.loading} />
+      </main>
+    );
+  }
+  return (
+    <main class="page">
+      <PageHead title={message.title ?? words.untitled} subtitle={channel?.name} back={to.channel(message.channelId)}
+        icon={message.ticket && 'ticket'} />
+      <div class="thread-frame" data-ticket={Boolean(message.ticket)}>
+        <div class="thread">
+          <Original message={message} />
+          <FailedChanges messageId={id} />
+          {message.ticket && <TicketPanel message={message} />}
+          <Comments message={message} thread={thread} />
+        </div>
+      </div>
+      <Composer key={id} kind="comment" placeId={id} label={texts.composer.comment} />
+    </main>
+  );
+}
+
+function Original({ message }) {
+  const client = useClient();
+  const me = useLive(({ state }) => state.me);
+  const [isEditing, setIsEditing] = useState(false);
+  const { id, channelId, author, createdAt, updatedAt, content } = message;
+  const mayChange = me?.id === author.id || me?.role === 'ADMIN';
+  const remove = () => {
+    if (!confirm(words.confirmDelete)) return;
+    client.run(DELETE_MESSAGE, { id }).then(() => go(to.channel(channelId)), () => {});
+  };
+  return (
+    <article class="original">
+      <header class="original-head">
+        <Avatar user={author} />
+        <div>
+          <b>{author.displayName}</b>
+          <p class="time" title={fullOf(createdAt)}>
+            <time datetime={createdAt}>{shortOf(createdAt)}</time>{updatedAt !== createdAt && ` · ${words.edited}`}
+          </p>
+        </div>
+        <span class="spacer" />
+        {mayChange && !isEditing && (
+          <>
+            <button type="button" class="small quiet" onClick={() => setIsEditing(true)}>{words.edit}</button>
+            <button type="button" class="small quiet" onClick={remove}>{words.delete}</button>
+          </>
+        )}
+      </header>
+      {isEditing ? <MessageEditor message={message} onDone={() => setIsEditing(false)} />
+        : <p class="original-text"><Text>{content}</Text></p>}
+    </article>
+  );
+}
+
+function TicketPanel({ message }) {
+  const client = useClient();
+  const ticket = ticketNow(useEntries(), message);
+  const change = (part) => client.changeTicket(message.id, part);
+  return (
+    <section class="ticket-panel" aria-label={texts.board.title}>
+      <Field label={texts.ticket.status}><StatusSelect value={ticket.status} onChange={(status) => change({ status })} /></Field>
+      <Field label={texts.ticket.priority}><PrioritySelect value={ticket.priority} onChange={(priority) => change({ priority })} /></Field>
+      <Field label={texts.ticket.assignee}>
+        <AssigneeSelect value={ticket.assigneeId} current={ticket.assignee} onChange={(assigneeId) => change({ assigneeId })} />
+      </Field>
+    </section>
+  );
+}
+
+function Comments({ message, thread }) {
+  const client = useClient();
+  const comments = useLive(({ state }) => state.comments);
+  const me = useLive(({ state }) => state.me);
+  const shown = (thread?.ids ?? []).map((id) => comments.get(id)).filter(Boolean);
+  const pending = pendingIn(useEntries(), 'comment', message.id, shown, me?.id);
+  const earlier = () => client.loadThread(message.id, thread.edge).catch(() => {});
+  return (
+    <section class="comments" aria-label={words.comments(message.commentCount)}>
+      <h2>{message.commentCount || pending.length ? words.comments(message.commentCount) : words.noComments}</h2>
+      {thread?.hasMore && <button type="button" class="small quiet" onClick={earlier}>{words.earlier}</button>}
+      {shown.map((comment) => (
+        <Comment key={comment.id} comment={comment} mayDelete={me?.role === 'ADMIN' || me?.id === comment.authorId} />
+      ))}
+      {pending.map((entry) => <PendingComment key={entry.key} entry={entry} />)}
+    </section>
+  );
+}
+
+function useThread(id) {
+  const client = useClient();
+  const thread = useLive(({ state }) => state.threads.get(id));
+  const isLoaded = useLive(({ state }) => state.isLoaded);
+  const epoch = useLive(({ state }) => state.epoch);
+  const [isGone, setIsGone] = useState(false);
+  useEffect(() => {
+    if (isLoaded && !client.state.threads.has(id)) client.loadThread(id).then((isThere) => setIsGone(!isThere), () => {});
+  }, [id, isLoaded, epoch]);
+  // A message that was there and is not any more has been deleted, or closed to the viewer.
+  const isThere = useLive(({ state }) => state.messages.has(id));
+  useEffect(() => {
+    if (isThere) return () => setIsGone(true);
+    return undefined;
+  }, [isThere]);
+  return { thread, isGone };
+}

@@ -1,0 +1,76 @@
+// One message in a list, and one that is still on its way.
+
+import { texts } from '../texts.js';
+import { Icon } from './icons.jsx';
+import { useClient, useLive } from './live.js';
+import { Avatar, PriorityChip, StatusChip, Text } from './parts.jsx';
+import { to } from './route.js';
+import { clockOf, fullOf } from './time.js';
+
+const words = texts.message;
+
+export function MessageRow({ message, isFirst }) {
+  const { id, title, content, author, ticket, createdAt, commentCount } = message;
+  return (
+    <article class="message" data-first={isFirst} data-id={id} tabindex={-1}>
+      <div class="message-side">
+        {isFirst ? <Avatar user={author} /> : <time class="side-time" datetime={createdAt}>{clockOf(createdAt)}</time>}
+      </div>
+      <div class="message-main">
+        {isFirst && (
+          <header class="message-head">
+            <b>{author.displayName}</b>
+            <a class="time" href={to.message(id)} title={fullOf(createdAt)}><time datetime={createdAt}>{clockOf(createdAt)}</time></a>
+          </header>
+        )}
+        {(title || ticket) && (
+          <p class="message-title">
+            {ticket && <Icon name="ticket" size={18} />}
+            <a class="open" href={to.message(id)}>{title ?? words.untitled}</a>
+            {ticket && <StatusChip status={ticket.status} />}
+            {ticket && <PriorityChip priority={ticket.priority} />}
+          </p>
+        )}
+        <p class="message-text"><Text>{content}</Text></p>
+        {commentCount > 0 && (
+          <a class="comments-link" href={to.message(id)}><Icon name="comment" size={16} />{words.comments(commentCount)}</a>
+        )}
+      </div>
+      <a class="icon-button open message-open" href={to.message(id)} aria-label={words.open(title ?? content.slice(0, 40))}>
+        <Icon name="comment" size={18} />
+      </a>
+    </article>
+  );
+}
+
+// Looks like what it will be, and says how far it is.
+export function PendingMessage({ entry }) {
+  const me = useLive(({ state }) => state.me);
+  const { input, key, state, error } = entry;
+  return (
+    <article class="message pending" data-first data-state={state} data-key={key} tabindex={-1}>
+      <div class="message-side"><Avatar user={me} /></div>
+      <div class="message-main">
+        <header class="message-head"><b>{me?.displayName}</b><PendingState state={state} /></header>
+        {input.title && <p class="message-title">{input.title}</p>}
+        <p class="message-text"><Text>{input.content}</Text></p>
+        {state === 'failed' && <Failure entryKey={key} error={error} />}
+      </div>
+    </article>
+  );
+}
+
+export function PendingState({ state }) {
+  return <span class="pending-state">{words[state]}</span>;
+}
+
+export function Failure({ entryKey, error }) {
+  const { outbox } = useClient();
+  return (
+    <p class="failure">
+      <span>{error}</span>
+      <button type="button" class="small" onClick={() => outbox.retry(entryKey)}>{words.retry}</button>
+      <button type="button" class="small quiet" onClick={() => outbox.discard(entryKey)}>{words.discard}</button>
+    </p>
+  );
+}

@@ -1,0 +1,47 @@
+// A ticket written on a board, where no channel says to whom.
+
+import { useState } from 'preact/hooks';
+import { texts } from '../texts.js';
+import { compareNames } from './channels.js';
+import { useClient, useLive } from './live.js';
+import { Dialog, Field } from './parts.jsx';
+import { AssigneeSelect, PrioritySelect, Select } from './ticket-fields.jsx';
+
+const words = texts.board;
+
+export function NewTicket({ channelId, onClose }) {
+  const client = useClient();
+  const channels = [...useLive(({ state }) => state.channels).values()].sort(compareNames);
+  const [channel, setChannel] = useState(channelId ?? channels[0]?.id);
+  const [priority, setPriority] = useState('MEDIUM');
+  const [assigneeId, setAssigneeId] = useState(null);
+  const submit = (event) => {
+    event.preventDefault();
+    const { title, content } = event.currentTarget.elements;
+    client.write('message', {
+      channelId: channel,
+      title: title.value.trim(),
+      content: content.value.trim(),
+      ticket: { priority, assigneeId },
+    });
+    onClose();
+  };
+  return (
+    <Dialog title={words.new} onClose={onClose}>
+      <form onSubmit={submit}>
+        <Field label={texts.composer.title}><input name="title" required maxLength={200} autofocus autocomplete="off" /></Field>
+        <Field label={words.text}><textarea name="content" class="boxed" rows={4} required /></Field>
+        {!channelId && (
+          <Field label={words.channel}>
+            <Select value={channel} label={words.channel} options={channels.map(({ id, name }) => [id, name])} onChange={setChannel} />
+          </Field>
+        )}
+        <div class="pair">
+          <Field label={texts.ticket.priority}><PrioritySelect value={priority} onChange={setPriority} /></Field>
+          <Field label={texts.ticket.assignee}><AssigneeSelect value={assigneeId} onChange={setAssigneeId} /></Field>
+        </div>
+        <button class="primary wide">{words.create}</button>
+      </form>
+    </Dialog>
+  );
+}

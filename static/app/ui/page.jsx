@@ -1,0 +1,22 @@
+// What every page has at its top.
+
+import { Icon } from './icons.jsx';
+import { Light } from './light.jsx';
+import { to } from './route.js';
+import { texts } from '../texts.js';
+
+export function PageHead({ title, subtitle, icon, back, children }) {
+  return (
+    <header class="page-head">
+      <a class="icon-button back" href={back ?? to.home()} aria-label={texts.nav.back} data-always={Boolean(back)}>
+        <Icon name="back" />
+      </a>
+      <div class="page-title">
+        <h1>{icon && <Icon name={icon} />}<span>{title}</span></h1>
+        {subtitle && <p>{subtitle}</p>}
+      </div>
+      {children}
+      <Light />
+    </header>
+  );
+}

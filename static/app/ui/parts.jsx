@@ -1,0 +1,142 @@
+// The small things that pages are made of.
+
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { texts } from '../texts.js';
+import { Icon } from './icons.jsx';
+
+const HUES = 8;
+
+// Initials on a colour that a person keeps.
+export function Avatar({ user, size = 'medium' }) {
+  const name = user?.displayName ?? '?';
+  const initials = name.split(/\s+/).slice(0, 2).map((word) => [...word][0]?.toUpperCase() ?? '').join('');
+  return (
+    <span class="avatar" data-size={size} data-hue={Number(user?.id ?? 0) % HUES} title={name} aria-hidden="true">
+      {initials}
+    </span>
+  );
+}
+
+export function StatusChip({ status }) {
+  return <span class="chip status" data-status={status}>{texts.ticket.statuses[status]}</span>;
+}
+
+export function PriorityChip({ priority }) {
+  return <span class="chip priority" data-priority={priority}>{texts.ticket.priorities[priority]}</span>;
+}
+
+export function Badge({ number }) {
+  if (!number) return null;
+  return (
+    <span class="badge">
+      <span aria-hidden="true">{number > 99 ? '99+' : number}</span>
+      <span class="unseen">{texts.nav.unread(number)}</span>
+    </span>
+  );
+}
+
+export function Empty({ title, children }) {
+  return (
+    <div class="empty">
+      <p class="empty-title">{title}</p>
+      {children}
+    </div>
+  );
+}
+
+// A modal dialog; the browser keeps the focus inside and gives it back.
+export function Dialog({ title, onClose, children }) {
+  const dialog = useRef();
+  useLayoutEffect(() => {
+    const element = dialog.current;
+    const before = document.activeElement;
+    element.showModal();
+    return () => {
+      // Before it leaves the page, or the focus would be lost with it.
+      element.close();
+      setTimeout(() => focusAgain(before));
+    };
+  }, []);
+  const onClick = (event) => event.target === dialog.current && onClose();
+  return (
+    <dialog ref={dialog} class="dialog" aria-label={title} onCancel={onClose} onClick={onClick}>
+      <div class="dialog-body">
+        <header class="dialog-head">
+          <h2>{title}</h2>
+          <button type="button" class="icon-button" aria-label={texts.dialog.close} onClick={onClose}><Icon name="close" /></button>
+        </header>
+        {children}
+      </div>
+    </dialog>
+  );
+}
+
+// Chromium gives a field its focus back, but when the dialog is taken from the page, what is typed goes nowhere.
+function focusAgain(element) {
+  if (document.activeElement !== element) return;
+  element.blur();
+  element.focus();
+}
+
+// A button that opens a small list above or below itself. Arrow keys go through it.
+export function Menu({ label, button, place = 'below', children }) {
+  const details = useRef();
+  useEffect(() => {
+    const close = (event) => details.current?.open && !details.current.contains(event.target) && (details.current.open = false);
+    document.addEventListener('pointerdown', close);
+    return () => document.removeEventListener('pointerdown', close);
+  }, []);
+  const close = () => {
+    details.current.open = false;
+    details.current.querySelector('summary').focus();
+  };
+  const onKeyDown = (event) => {
+    if (event.key === 'Escape' && details.current.open) {
+      event.stopPropagation();
+      close();
+    }
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!by || event.target.matches('input')) return;
+    event.preventDefault();
+    details.current.open = true;
+    const items = [...details.current.querySelectorAll('a, button, summary, input')].filter((item) => item.offsetParent);
+    items.at((items.indexOf(event.target) + by) % items.length)?.focus();
+  };
+  return (
+    <details ref={details} class="menu" data-place={place} onKeyDown={onKeyDown}>
+      <summary class="icon-button" aria-label={label} title={label}>{button}</summary>
+      <div class="menu-list">{typeof children === 'function' ? children(close) : children}</div>
+    </details>
+  );
+}
+
+export function Field({ label, hint, children }) {
+  return (
+    <label class="field">
+      <span class="field-label">{label}</span>
+      {children}
+      {hint && <span class="field-hint">{hint}</span>}
+    </label>
+  );
+}
+
+// For what appears because somebody asked for it; `autofocus` works only while a page loads, and in dialogs.
+export function useFocusAtFirst() {
+  const element = useRef();
+  useEffect(() => element.current?.focus(), []);
+  return element;
+}
+
+export function problemText(problem) {
+  return texts.problems[problem.code] ?? problem.message;
+}
+
+// Addresses in a text become links, and who is mentioned stands out; everything else stays the text that it is.
+export function Text({ children }) {
+  const parts = children.split(/(https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]]|(?<![\p{L}\p{N}_.])@[\p{L}\p{N}_.-]*[\p{L}\p{N}_])/u);
+  return parts.map((part, index) => {
+    if (index % 2 === 0) return part;
+    if (part.startsWith('@')) return <span key={index} class="mention">{part}</span>;
+    return <a key={index} href={part} target="_blank" rel="noopener noreferrer">{part}</a>;
+  });
+}

@@ -1,0 +1,123 @@
+// The frame around every page: the sidebar, the page, and the keys that work everywhere.
+
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { compareNames, unreadTotal } from './channels.js';
+import { ChannelPage } from './channel-page.jsx';
+import { ChannelForm } from './channel-form.jsx';
+import { Dashboard } from './dashboard.jsx';
+import { Help } from './help.jsx';
+import { Jump } from './jump.jsx';
+import { useClient, useLive } from './live.js';
+import { MessagePage } from './message-page.jsx';
+import { Notifications } from './notifications.jsx';
+import { Empty } from './parts.jsx';
+import { go, to, useRoute } from './route.js';
+import { Sidebar } from './sidebar.jsx';
+import { TicketsPage } from './tickets-page.jsx';
+import { texts } from '../texts.js';
+
+const WIDE = matchMedia('(min-width: 720px)');
+
+export function Shell({ onSignOut }) {
+  const route = useRoute();
+  const [dialog, setDialog] = useState(null);
+  useTitle(route);
+  useHome(route);
+  useFocus(route);
+  useKeys(route, setDialog);
+  return (
+    <div class="shell" data-page={route.page}>
+      <a class="skip" href="#content" onClick={skip}>{texts.nav.skip}</a>
+      <Sidebar route={route} onSignOut={onSignOut} onDialog={setDialog} />
+      <div class="main" id="content" tabindex={-1}>
+        <Page route={route} onNewChannel={() => setDialog('channel')} />
+      </div>
+      {dialog === 'channel' && <ChannelForm onClose={() => setDialog(null)} />}
+      {dialog === 'jump' && <Jump onClose={() => setDialog(null)} />}
+      {dialog === 'help' && <Help onClose={() => setDialog(null)} />}
+    </div>
+  );
+}
+
+function Page({ route, onNewChannel }) {
+  const { page, id, view } = route;
+  if (page === 'channel' && id) return <ChannelPage key={id} id={id} view={view} />;
+  if (page === 'message' && id) return <MessagePage key={id} id={id} />;
+  if (page === 'tickets') return <TicketsPage />;
+  if (page === 'notifications') return <Notifications />;
+  if (page === 'dashboard') return <Dashboard />;
+  return <Home onNewChannel={onNewChannel} />;
+}
+
+// Seen by those who are the first.
+function Home({ onNewChannel }) {
+  const isEmpty = useLive(({ state }) => state.isLoaded && state.channels.size === 0);
+  return (
+    <main class="page">
+      {isEmpty && (
+        <Empty title={texts.home.title}>
+          <p>{texts.home.lead}</p>
+          <p><button type="button" class="primary" onClick={onNewChannel}>{texts.home.make}</button></p>
+        </Empty>
+      )}
+    </main>
+  );
+}
+
+// An address within the page would be taken for a route.
+function skip(event) {
+  event.preventDefault();
+  document.getElementById('content').focus();
+}
+
+function useTitle(route) {
+  const unread = useLive((client) => unreadTotal(client.state));
+  const channel = useLive((client) => (route.page === 'channel' ? client.state.channels.get(route.id)?.name : null));
+  useEffect(() => {
+    document.title = `${unread ? `(${unread}) ` : ''}${channel ? `${channel} – ` : ''}${texts.name}`;
+  }, [unread, channel]);
+}
+
+// Whoever goes somewhere by keyboard goes on there. A channel's composer takes the focus itself.
+function useFocus(route) {
+  const isFirst = useRef(true);
+  useEffect(() => {
+    if (!isFirst.current && route.page !== 'channel') document.getElementById('content').focus({ preventScroll: true });
+    isFirst.current = false;
+  }, [route.page, route.id]);
+}
+
+// Where there is room for both, the list of channels alone would leave the page empty.
+function useHome(route) {
+  const channels = useLive((client) => client.state.channels);
+  useEffect(() => {
+    if (route.page !== 'home' || !WIDE.matches || !channels.size) return;
+    const last = localStorage.getItem('tidings.last-channel');
+    const first = [...channels.values()].sort(compareNames)[0].id;
+    location.replace(to.channel(channels.has(last) ? last : first));
+  }, [route.page, channels]);
+}
+
+function useKeys(route, setDialog) {
+  const client = useClient();
+  useEffect(() => {
+    const onKeyDown = (event) => {
+      const isWriting = event.target.closest?.('input, textarea, select');
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') setDialog('jump');
+      else if (event.altKey && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
+        step(client, route, event.key === 'ArrowDown' ? 1 : -1);
+      } else if (event.key === '?' && !isWriting) setDialog('help');
+      else return;
+      event.preventDefault();
+    };
+    addEventListener('keydown', onKeyDown);
+    return () => removeEventListener('keydown', onKeyDown);
+  }, [client, route.id]);
+}
+
+function step(client, route, by) {
+  const channels = [...client.state.channels.values()].sort(compareNames);
+  if (!channels.length) return;
+  const index = channels.findIndex(({ id }) => id === route.id);
+  go(to.channel(channels.at((index + by) % channels.length).id));
+}

@@ -1,0 +1,68 @@
+// Signing in and registering. Comes back when a session ends; where one was is still in the address.
+
+import { useState } from 'preact/hooks';
+import { texts } from '../texts.js';
+import { Field, problemText, useFocusAtFirst } from './parts.jsx';
+
+export function SignIn({ session }) {
+  const [isNew, setIsNew] = useState(false);
+  const [problem, setProblem] = useState(null);
+  const [isBusy, setIsBusy] = useState(false);
+  const words = texts.signIn;
+  const known = session.lastUser?.username ?? '';
+  const first = useFocusAtFirst();
+
+  const submit = async (event) => {
+    event.preventDefault();
+    const { username, password, displayName } = event.currentTarget.elements;
+    setIsBusy(true);
+    setProblem(null);
+    try {
+      if (isNew) await session.register(username.value, password.value, displayName.value);
+      else await session.login(username.value, password.value);
+    } catch (problem) {
+      setProblem(problem);
+      setIsBusy(false);
+    }
+  };
+  const turn = () => {
+    setIsNew(!isNew);
+    setProblem(null);
+  };
+
+  return (
+    <main class="sign-in">
+      <div class="sign-in-card">
+        <header class="sign-in-head">
+          <img src="/favicon.svg" alt="" width="44" height="44" />
+          <h1>{texts.name}</h1>
+          <p>{words.lead}</p>
+        </header>
+        {session.endedFor === 'ended' && <p class="notice" role="status">{words.ended}</p>}
+        <form onSubmit={submit} key={isNew}>
+          <h2>{isNew ? words.newTitle : words.title}</h2>
+          <Field label={words.username}>
+            <input name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required
+              ref={known ? undefined : first} defaultValue={known} />
+          </Field>
+          {isNew && (
+            <Field label={words.displayName} hint={words.displayNameHint}>
+              <input name="displayName" autocomplete="name" />
+            </Field>
+          )}
+          <Field label={words.password} hint={isNew && words.passwordHint}>
+            <input name="password" type="password" ref={known ? first : undefined} required minLength={isNew ? 8 : undefined}
+              autocomplete={isNew ? 'new-password' : 'current-password'} />
+          </Field>
+          {problem && <p class="problem" role="alert">{said(problem, isNew)}</p>}
+          <button class="primary wide" disabled={isBusy}>{isNew ? words.register : words.submit}</button>
+        </form>
+        <button type="button" class="link" onClick={turn}>{isNew ? words.toSignIn : words.toRegister}</button>
+      </div>
+    </main>
+  );
+}
+
+function said(problem, isNew) {
+  return problem.code === 'UNAUTHENTICATED' && !isNew ? texts.signIn.refused : problemText(problem);
+}

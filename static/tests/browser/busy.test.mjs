@@ -1,0 +1,104 @@
+// A channel with thousands of messages into which a program writes fifty a second, on a screen where somebody reads.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { openStage } from './stage.mjs';
+
+const MESSAGES = 5_000;
+const PER_SECOND = 50;
+const SECONDS = 8;
+const LONG_TASK_MS = 50;
+
+test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const ben = await stage.enter('ben', { signIn: false });
+  await ben.register();
+  const channelId = await ada.channel('busy');
+  await fill(ben, channelId);
+  const { page } = ada;
+  await ada.goto(`#/channel/${channelId}`);
+  await page.locator('.message', { hasText: `number ${MESSAGES}.` }).waitFor();
+
+  await t.test('scrolling back to the first message', async () => {
+    await watch(page);
+    const started = Date.now();
+    await page.evaluate(async () => {
+      const list = document.querySelector('.list');
+      while (!document.querySelector('.list > .hint')?.textContent.includes('beginning')) {
+        list.scrollTop = 0;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      list.scrollTop = 0;
+    });
+    assert.equal(await page.locator('.message').count(), MESSAGES);
+    t.diagnostic(`scrolled back through ${MESSAGES} messages in ${Date.now() - started} ms: ${await longTasks(page)}`);
+  });
+
+  await t.test('reading far back while messages come: the page stays where it is', async () => {
+    await page.evaluate(() => document.querySelectorAll('.message')[1000].scrollIntoView());
+    await page.waitForTimeout(300);
+    const place = () => page.evaluate(() => document.querySelectorAll('.message')[1000].getBoundingClientRect().top);
+    const before = await place();
+    await watch(page);
+    await pour(ben, channelId, 'while reading');
+    t.diagnostic(`all ${MESSAGES} on the page, ${PER_SECOND} a second for ${SECONDS} s: ${await longTasks(page)}`);
+    assert.ok(Math.abs((await place()) - before) < 2, `moved from ${before} to ${await place()}`);
+  });
+
+  await t.test('following at the end: each is seen soon, and typing is not disturbed', async () => {
+    await page.getByRole('button', { name: /new messages/ }).click();
+    await watch(page);
+    const pouring = pour(ben, channelId, 'while writing');
+    await page.locator('.composer textarea').pressSequentially('Is anybody writing as much as I do?', { delay: 60 });
+    await pouring;
+    await page.locator('.message', { hasText: `while writing ${PER_SECOND * SECONDS}.` }).waitFor();
+    t.diagnostic(`following, ${PER_SECOND} a second for ${SECONDS} s: ${await longTasks(page)}`);
+    assert.equal(await page.locator('.composer textarea').inputValue(), 'Is anybody writing as much as I do?');
+    const distance = await page.evaluate(() => {
+      const list = document.querySelector('.list');
+      return list.scrollHeight - list.scrollTop - list.clientHeight;
+    });
+    assert.ok(distance < 40, `${distance} px from the end`);
+  });
+  assert.deepEqual(stage.errors(), []);
+});
+
+// Thirty aliases in an operation, ten operations in a request: what one client may ask for at once.
+async function fill(person, channelId) {
+  const operation = (from) => ({
+    query: `mutation {${Array.from({ length: 25 }, (_, index) =>
+      `m${index}: createMessage(input: { channelId: ${channelId}, content: "This is message number ${from + index}. ${'It says something. '.repeat((from + index) % 7)}" }) { id }`).join('\n')}}`,
+  });
+  for (let from = 1; from <= MESSAGES; from += 250) {
+    const body = JSON.stringify(Array.from({ length: 10 }, (_, index) => operation(from + index * 25)));
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${person.token}` };
+    const answers = await (await fetch(`${person.server.origin}/graphql`, { method: 'POST', headers, body })).json();
+    assert.ok(answers.every(({ errors }) => !errors), JSON.stringify(answers[0].errors));
+  }
+}
+
+async function pour(person, channelId, text) {
+  const posts = [];
+  for (let number = 1; number <= PER_SECOND * SECONDS; number += 1) {
+    posts.push(person.post({ channelId, content: `${text} ${number}.` }));
+    await new Promise((resolve) => setTimeout(resolve, 1000 / PER_SECOND));
+  }
+  await Promise.all(posts);
+}
+
+function watch(page) {
+  return page.evaluate(() => {
+    window.longTasks = [];
+    window.observer?.disconnect();
+    window.observer = new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map(({ duration }) => Math.round(duration))));
+    window.observer.observe({ type: 'longtask' });
+  });
+}
+
+async function longTasks(page) {
+  const tasks = await page.evaluate(() => window.longTasks);
+  const longest = Math.max(0, ...tasks);
+  return `${tasks.length} tasks over ${LONG_TASK_MS} ms, the longest ${longest} ms, ${tasks.reduce((sum, each) => sum + each, 0)} ms in all`;
+}

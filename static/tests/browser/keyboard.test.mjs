@@ -1,0 +1,87 @@
+// A working day without a mouse.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { furnish } from './pages.mjs';
+import { openStage } from './stage.mjs';
+
+test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const ben = await stage.enter('ben', { signIn: false });
+  await ben.register();
+  await furnish(ada, ben, await stage.admin('root'));
+  const { page } = ada;
+  const press = (...keys) => keys.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve());
+  const focused = (selector) => page.waitForFunction((selector) => document.activeElement.matches(selector), selector);
+
+  await t.test('to a channel by a few letters of its name, and to write there', async () => {
+    await press('Control+k');
+    await page.keyboard.type('gener');
+    await press('Enter');
+    await page.getByRole('heading', { name: 'general' }).waitFor();
+    await focused('.composer textarea');
+    await page.keyboard.type('By hand,');
+    await press('Shift+Enter');
+    await page.keyboard.type('in two lines');
+    await press('Enter');
+    await page.locator('.message:not(.pending)', { hasText: 'By hand,\nin two lines' }).waitFor();
+  });
+
+  await t.test('from the composer up to a message, into it, and back', async () => {
+    await press('ArrowUp');
+    await focused('.message');
+    await press('ArrowUp');
+    assert.match(await page.evaluate(() => document.activeElement.textContent), /Let us talk about it tomorrow/);
+    await press('Escape');
+    await focused('.composer textarea');
+    await press('Alt+ArrowDown');
+    await page.getByRole('heading', { name: 'support' }).waitFor();
+    await focused('.composer textarea');
+    await page.locator('.message', { hasText: 'price list' }).waitFor();
+    await press('ArrowUp', 'ArrowUp', 'Enter');
+    await page.getByRole('heading', { name: 'New chairs' }).waitFor();
+  });
+
+  await t.test('from card to card, and a card to another column', async () => {
+    await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).focus();
+    await press('Enter');
+    await page.locator('.card a').first().focus();
+    await press('ArrowDown', 'ArrowRight');
+    assert.match(await page.evaluate(() => document.activeElement.textContent), /The till forgets/);
+    await press('ArrowLeft', 'Shift+ArrowRight');
+    await page.locator('.column[data-status="IN_PROGRESS"] .card', { hasText: 'Door of the cold room' }).waitFor();
+    await page.getByRole('status').filter({ hasText: 'moved to In progress' }).waitFor();
+    await page.waitForFunction(() => document.activeElement.closest('.card')?.dataset.title.startsWith('Door'));
+    await press('Enter');
+    await page.getByRole('heading', { name: 'Door of the cold room does not close' }).waitFor();
+  });
+
+  await t.test('a ticket from the composer', async () => {
+    await press('Alt+ArrowDown');
+    await focused('.composer textarea');
+    await press('Tab', 'Tab', 'Enter');
+    await focused('.ticket-title');
+    await page.keyboard.type('Written without a mouse');
+    await press('Tab', 'u', 'Tab', 'Tab', 'Tab');
+    await focused('.composer textarea');
+    await page.keyboard.type('Nobody touched one.');
+    await press('Enter');
+    const ticket = page.locator('.message:not(.pending)', { hasText: 'Written without a mouse' });
+    await ticket.locator('.chip', { hasText: 'Urgent' }).waitFor();
+  });
+
+  await t.test('a dialog opens, keeps the focus, and gives it back', async () => {
+    const help = page.getByRole('button', { name: 'New channel or room' });
+    await help.focus();
+    await press('Enter');
+    await focused('dialog input[name="name"]');
+    await press('Escape');
+    await page.waitForFunction(() => !document.querySelector('dialog'));
+    await focused('.sidebar-title button');
+    await press('?');
+    await page.getByRole('heading', { name: 'Keyboard' }).waitFor();
+  });
+  assert.deepEqual(stage.errors(), []);
+});

@@ -1,0 +1,81 @@
+// A furnished board, and every page of it: what the tests look at and the screenshots show.
+
+export async function furnish(ada, ben, root) {
+  const general = await ada.channel('general', 'What everybody should know');
+  const support = await ada.channel('support', 'What customers report');
+  await ada.channel('bakery', 'Orders and ovens');
+  const people = { ada: ada.id, ben: ben.id };
+  await ada.post({ channelId: general, title: 'Welcome', content: 'This board is live: open it twice and write.\nWhat you write here is there for everybody at once, also for those who come back later.' });
+  await ben.post({ channelId: general, content: 'It is, @ada! I saw this without a reload.' });
+  await ben.post({ channelId: general, content: 'The plan for the autumn is at https://example.org/autumn' });
+  await ada.post({ channelId: general, content: 'Thank you @ben. Let us talk about it tomorrow at nine.' });
+  const tickets = {};
+  for (const [who, title, priority, assignee, status] of TICKETS) {
+    const person = who === 'ada' ? ada : ben;
+    const ticket = { priority, assigneeId: people[assignee] ?? null };
+    tickets[title] = await person.post({ channelId: support, title, content: TEXTS[title] ?? 'Please have a look at it this week.', ticket });
+    if (status) await person.ask('mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }', { input: { id: tickets[title], ticket: { status } } });
+  }
+  const printer = tickets['Printer on fire'];
+  const comment = (person, content) =>
+    person.ask('mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }', { input: { messageId: printer, content } });
+  await comment(ben, 'On my way, with a bucket.');
+  await comment(ada, 'It is out. The paper tray is gone, the rest can be saved.');
+  await comment(ben, 'I have ordered a new tray. It comes on Thursday.');
+  await ada.post({ channelId: support, content: 'Somebody from the south branch asks when the new price list is out.' });
+  const template = (name, content) =>
+    ada.ask('mutation ($input: AddTemplateInput!) { addTemplate(input: $input) { id } }', { input: { name, content } });
+  await template('Greeting', 'Thank you for writing to us. We look into it and come back to you today.');
+  await template('Closing', 'We have mended it. Please tell us if it comes back.');
+  const notify = (input) => root.ask('mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id } }', { input });
+  await notify({ title: 'New opening hours', message: 'From Monday on we open at six.', priority: 'MEDIUM' });
+  await notify({ userId: ada.id, title: 'The cold room is getting warm', message: '9 degrees since half past ten.', priority: 'URGENT' });
+  const publish = (metric, value) => root.ask(`mutation { publishMetric(input: { metric: "${metric}", value: ${value} }) { metric } }`);
+  for (const value of [212, 214, 219, 220]) await publish('oven_temperature', value);
+  await publish('loaves_today', 348);
+  return { general, support, printer };
+}
+
+const TICKETS = [
+  ['ben', 'Invoices show the wrong year', 'HIGH', null],
+  ['ada', 'Door of the cold room does not close', 'MEDIUM', 'ben'],
+  ['ben', 'New aprons', 'LOW', null],
+  ['ada', 'Printer on fire', 'URGENT', 'ben', 'IN_PROGRESS'],
+  ['ben', 'The till forgets the discount for pupils', 'MEDIUM', 'ada', 'IN_PROGRESS'],
+  ['ada', 'Flour is delivered twice', 'HIGH', 'ada', 'RESOLVED'],
+  ['ben', 'New chairs', 'LOW', 'ben', 'CLOSED'],
+];
+
+const TEXTS = {
+  'Printer on fire': 'The one on the second floor. There was smoke first, then more of it, and by the time I had found the plug it was burning.\n\nI have pulled the plug and opened the windows. Nobody is hurt.',
+};
+
+// Name, address, and what must be there before one looks.
+export function pages({ general, support, printer }) {
+  return [
+    { name: 'channel', hash: `#/channel/${general}`, ready: '.message' },
+    { name: 'support', hash: `#/channel/${support}`, ready: '.message' },
+    { name: 'board', hash: '#/tickets', ready: '.card' },
+    { name: 'board-new', hash: '#/tickets', ready: '.card', open: (page) => page.getByRole('button', { name: 'New ticket' }).click() },
+    { name: 'channel-board', hash: `#/channel/${support}/tickets`, ready: '.card' },
+    { name: 'ticket', hash: `#/message/${printer}`, ready: '.comment' },
+    { name: 'notifications', hash: '#/notifications', ready: '.note' },
+    { name: 'dashboard', hash: '#/dashboard', ready: '.metric' },
+    { name: 'jump', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.keyboard.press('Control+k') },
+    { name: 'details', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.getByRole('button', { name: 'Channel details' }).click() },
+    { name: 'templates', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.locator('summary[aria-label="Templates"]').click() },
+    {
+      name: 'new-ticket', hash: `#/channel/${general}`, ready: '.message',
+      open: (page) => page.getByRole('button', { name: 'Make it a ticket' }).click(),
+    },
+  ];
+}
+
+export async function show(person, { hash, ready, open }) {
+  const { page } = person;
+  await person.goto(hash);
+  await page.reload();
+  await person.isLive();
+  await page.locator(ready).first().waitFor();
+  if (open) await open(page);
+}

@@ -1,0 +1,164 @@
+// Owns one server, one Chromium, and the people in front of it: each has a browser of their own, with a line to the server
+// that can be cut. Everything that a page asks for elsewhere is stopped and counted.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chromium } from 'playwright-core';
+import { Proxy } from '../../../tests/clients/runner/proxy.mjs';
+import { Server } from '../../../tests/clients/runner/server.mjs';
+
+const BINARY = process.env.TIDINGS_BIN ?? new URL('../../../target/debug/tidings', import.meta.url).pathname;
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const PASSWORD = 'correct horse battery';
+
+// What Chromium itself writes when a server is not there; the page cannot help it.
+const NO_LINE = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK|SOCKET)/;
+
+export async function openStage() {
+  const server = await new Server(BINARY).start();
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    // As root, as in most containers, Chromium refuses to start with its sandbox.
+    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
+  });
+  const people = [];
+  return {
+    server,
+    browser,
+    async enter(username, options = {}) {
+      const person = await Person.enter({ server, browser, username, ...options });
+      people.push(person);
+      return person;
+    },
+    // Somebody who may do everything, without a browser.
+    async admin(username) {
+      const env = { ...process.env, DATABASE_URL: server.database };
+      const { status, stderr } = spawnSync(BINARY, ['user', 'add', username, '--admin', '--password-stdin'], { env, input: PASSWORD, encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+      const admin = new Person({ server, username });
+      await admin.logIn();
+      return admin;
+    },
+    strangers: () => people.flatMap(({ strangers }) => strangers),
+    errors: () => people.flatMap(({ errors }) => errors),
+    async close() {
+      await browser.close();
+      for (const { line } of people) line.close();
+      await server.remove();
+    },
+  };
+}
+
+export class Person {
+  strangers = [];
+  errors = [];
+
+  constructor({ server, username }) {
+    this.server = server;
+    this.username = username;
+  }
+
+  static async enter({ server, browser, username, signIn = true, ...context }) {
+    const person = new Person({ server, username });
+    person.line = await new Proxy().listen(server.port);
+    person.context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...context });
+    person.context.setDefaultTimeout(15_000);
+    await person.context.route('**', (route) => person.#judge(route));
+    person.page = await person.context.newPage();
+    person.page.on('console', (message) => person.#hear(message));
+    person.page.on('pageerror', (error) => person.errors.push(`${username}: ${error.message} ${error.stack}`));
+    person.page.on('websocket', (socket) => person.#isOwn(socket.url()) || person.strangers.push(socket.url()));
+    if (signIn) await person.signIn();
+    return person;
+  }
+
+  // Registers over HTTP; the page shows how to sign in.
+  async register() {
+    const input = { username: this.username, password: PASSWORD, displayName: nameOf(this.username) };
+    const { register } = await this.ask('mutation ($input: RegisterInput!) { register(input: $input) { token user { id } } }', { input });
+    this.token = register.token;
+    this.id = register.user.id;
+  }
+
+  async logIn() {
+    const input = { username: this.username, password: PASSWORD };
+    const { login } = await this.ask('mutation ($input: LoginInput!) { login(input: $input) { token user { id } } }', { input });
+    this.token = login.token;
+    this.id = login.user.id;
+  }
+
+  async signIn() {
+    await this.register();
+    await this.goto('');
+    await this.fillIn();
+    await this.isLive();
+  }
+
+  async fillIn(button = 'Sign in') {
+    await this.page.getByLabel('Username').fill(this.username);
+    await this.page.getByLabel('Password').fill(PASSWORD);
+    await this.page.getByRole('button', { name: button, exact: true }).click();
+  }
+
+  async goto(hash) {
+    await this.page.goto(`${this.line.origin}/${hash}`);
+  }
+
+  isLive() {
+    return this.page.waitForSelector('.light[data-name="live"]', { state: 'attached' });
+  }
+
+  write(text) {
+    return this.page.locator('.composer textarea').fill(text).then(() => this.page.keyboard.press('Enter'));
+  }
+
+  // What a program of this person would do.
+  async ask(query, variables) {
+    const headers = { 'content-type': 'application/json', ...(this.token && { authorization: `Bearer ${this.token}` }) };
+    const body = JSON.stringify({ query, variables });
+    const answer = await (await fetch(`${this.server.origin}/graphql`, { method: 'POST', headers, body })).json();
+    assert.equal(answer.errors, undefined, JSON.stringify(answer.errors));
+    return answer.data;
+  }
+
+  async channel(name, description) {
+    const input = { name, description };
+    return (await this.ask('mutation ($input: CreateChannelInput!) { createChannel(input: $input) { id } }', { input })).createChannel.id;
+  }
+
+  async post(input) {
+    return (await this.ask('mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }', { input })).createMessage.id;
+  }
+
+  // As when the Wi-Fi is gone: connections break, new ones are refused, the browser knows.
+  async cutOff() {
+    this.line.shut();
+    this.line.cut();
+    await this.context.setOffline(true);
+  }
+
+  async restore() {
+    this.line.open();
+    await this.context.setOffline(false);
+  }
+
+  #isOwn(url) {
+    return new URL(url).host === new URL(this.line.origin).host;
+  }
+
+  #judge(route) {
+    const url = route.request().url();
+    if (this.#isOwn(url)) return route.continue();
+    this.strangers.push(url);
+    return route.abort();
+  }
+
+  #hear(message) {
+    if (message.type() !== 'error' || NO_LINE.test(message.text())) return;
+    this.errors.push(`${this.username}: ${message.text()} at ${message.location().url}`);
+  }
+}
+
+function nameOf(username) {
+  return { ada: 'Ada Ahlgren', ben: 'Ben Baker' }[username] ?? username;
+}
