@@ -1,68 +1,142 @@
-// What was written while nobody could take it: kept over a reload, sent in order, each exactly once by its key.
-//
-// An entry leaves the outbox when the server has it, or will never take it. Until then it is sent again after every
-// reconnect; its key makes that harmless. Where there is no storage (Node, a private window) it lives in memory.
+// What was written and is not yet on the server. Entries wait in the browser's storage, so they survive a reload, and go
+// out one after another, in the order in which they were written. Each has a key that is its own for ever: sending it
+// twice is harmless, because the server answers the second time with the first result. Knows nothing of the network.
 
-/** An outbox. `storage` is one like localStorage; `name` tells several outboxes in it apart. */
+// What `send` throws when asking again would bring the same answer. Anything else means: not now.
+export class Refused extends Error {}
+
 export class Outbox {
   #storage;
-  #name;
-  #entries;
+  #send;
+  #alone;
+  #onSent;
+  #now;
+  #listeners = new Set();
+  #entries = [];
+  #sending = null;
+  #isFlushing = false;
 
-  constructor({ name = 'tidings.outbox', storage = globalThis.localStorage } = {}) {
+  // `send(entry)` resolves when the server has it; `onSent(entry, result)` is called before the entry disappears.
+  constructor({ storage, send, onSent = () => {}, alone = inOneTab, now = Date.now }) {
     this.#storage = storage;
-    this.#name = name;
-    this.#entries = this.#read();
+    this.#send = send;
+    this.#onSent = onSent;
+    this.#alone = alone;
+    this.#now = now;
+    this.#entries = storage.all().sort(byAge);
   }
 
-  /** The entries that are still to be sent, in order. */
+  // In the order in which they go out. `state` is waiting, sending or failed; a failed one says why in `error`.
   get entries() {
-    return [...this.#entries];
+    return this.#entries.map((entry) => ({ ...entry, state: this.#stateOf(entry) }));
   }
 
-  get size() {
-    return this.#entries.length;
+  // How many have yet to reach the server, failed ones not counted: those wait for a person.
+  get waiting() {
+    return this.#entries.filter(({ error }) => !error).length;
   }
 
-  /** Puts an entry in; its key, made up if it has none, is what it is known by. */
-  add(entry) {
-    const kept = { ...entry, key: entry.key ?? newKey() };
-    if (!this.#entries.some(({ key }) => key === kept.key)) {
-      this.#entries.push(kept);
-      this.#write();
-    }
-    return kept;
+  onChange(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
-  /** Takes an entry out: the server has it, or will never take it. */
-  remove(key) {
-    const before = this.#entries.length;
-    this.#entries = this.#entries.filter((entry) => entry.key !== key);
-    if (this.#entries.length !== before) this.#write();
-    return this.#entries.length !== before;
+  add(kind, input, more = {}) {
+    const at = Math.max(this.#now(), (this.#entries.at(-1)?.at ?? 0) + 1);
+    const entry = { ...more, key: newKey(), kind, input, at };
+    this.#storage.put(entry);
+    this.reload();
+    return entry;
   }
 
-  #read() {
+  // A failed entry goes out again, at its old place.
+  retry(key) {
+    const entry = this.#entries.find((entry) => entry.key === key);
+    if (!entry) return;
+    const { error, ...fresh } = entry;
+    this.#storage.put(fresh);
+    this.reload();
+    this.flush();
+  }
+
+  discard(key) {
+    if (this.#sending === key) return;
+    this.#storage.remove(key);
+    this.reload();
+  }
+
+  // Another tab may have changed the storage.
+  reload() {
+    this.#entries = this.#storage.all().sort(byAge);
+    for (const listener of this.#listeners) listener();
+  }
+
+  // Sends what waits, until nothing is left or something cannot be sent now. Call it whenever there is hope.
+  async flush() {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
     try {
-      const entries = JSON.parse(this.#storage?.getItem(this.#name) ?? '[]');
-      return Array.isArray(entries) ? entries.filter((entry) => typeof entry?.key === 'string') : [];
-    } catch {
-      return []; // Not ours, or storage is forbidden: better an empty outbox than no page.
+      await this.#alone(async () => {
+        // Read again each time: while this tab waited for its turn, another one may have sent the entry.
+        for (;;) {
+          this.reload();
+          const entry = this.#entries.find(({ error }) => !error);
+          if (!entry || !(await this.#deliver(entry))) return;
+        }
+      });
+    } finally {
+      this.#isFlushing = false;
     }
   }
 
-  #write() {
+  async #deliver(entry) {
+    this.#sending = entry.key;
+    this.reload();
     try {
-      if (this.#entries.length) this.#storage?.setItem(this.#name, JSON.stringify(this.#entries));
-      else this.#storage?.removeItem(this.#name);
-    } catch {
-      // Full or forbidden: it is kept in memory.
+      const result = await this.#send(entry);
+      this.#onSent(entry, result);
+      this.#storage.remove(entry.key);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Refused)) return false;
+      this.#storage.put({ ...entry, error: error.message });
+      return true;
+    } finally {
+      this.#sending = null;
+      this.reload();
     }
+  }
+
+  #stateOf({ key, error }) {
+    if (error) return 'failed';
+    return key === this.#sending ? 'sending' : 'waiting';
   }
 }
 
-/** Unique among all clients. `crypto.randomUUID` is for secure pages only, this is not. */
-export function newKey() {
+// One item of a Web Storage per entry, so that two tabs do not overwrite each other's.
+export function entriesIn(storage, prefix) {
+  return {
+    all: () =>
+      Object.keys(storage)
+        .filter((name) => name.startsWith(prefix))
+        .map((name) => JSON.parse(storage.getItem(name))),
+    put: (entry) => storage.setItem(prefix + entry.key, JSON.stringify(entry)),
+    remove: (key) => storage.removeItem(prefix + key),
+  };
+}
+
+// Two tabs that send at the same time would mix up the order. Browsers have locks on HTTPS and on localhost only; elsewhere
+// the keys still see to it that nothing comes twice.
+function inOneTab(work) {
+  return globalThis.navigator?.locks ? navigator.locks.request('tidings.outbox', work) : work();
+}
+
+// Not randomUUID, which plain HTTP does not have.
+function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function byAge(one, other) {
+  return one.at - other.at || (one.key < other.key ? -1 : 1);
 }

@@ -1,48 +1,107 @@
-// The outbox of live.js: kept over a reload, and in order.
+// The outbox: in order, once, across failures and reloads.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { newKey, Outbox } from '../outbox.js';
+import { entriesIn, Outbox, Refused } from '../outbox.js';
 
-function storage(items = new Map()) {
-  return {
-    getItem: (name) => items.get(name) ?? null,
-    setItem: (name, text) => void items.set(name, text),
-    removeItem: (name) => void items.delete(name),
-  };
+// A Web Storage as browsers have it: its items are its own properties.
+class Memory {
+  getItem(name) {
+    return this[name] ?? null;
+  }
+  setItem(name, value) {
+    this[name] = value;
+  }
+  removeItem(name) {
+    delete this[name];
+  }
 }
 
-test('what was written is there after a reload, in order, until it is sent', () => {
-  const kept = storage();
-  const before = new Outbox({ storage: kept });
-  const [one, two] = [before.add({ text: 'one' }), before.add({ text: 'two', key: 'mine' })];
-  assert.equal(two.key, 'mine');
-  before.add({ text: 'again', key: 'mine' });
-  const after = new Outbox({ storage: kept });
-  assert.deepEqual(after.entries, [one, two]);
-  assert(after.remove(one.key));
-  assert(!after.remove(one.key));
-  assert.deepEqual(new Outbox({ storage: kept }).entries, [two]);
-  after.remove('mine');
-  assert.equal(kept.getItem('tidings.outbox'), null);
+function outboxIn(memory, send, more) {
+  return new Outbox({ storage: entriesIn(memory, 'out.'), send, alone: (work) => work(), ...more });
+}
+
+const inputs = (outbox) => outbox.entries.map(({ input }) => input);
+
+test('entries go out in the order in which they were written, one at a time', async () => {
+  const sent = [];
+  let underWay = 0;
+  const outbox = outboxIn(new Memory(), async ({ input }) => {
+    assert.equal((underWay += 1), 1);
+    await null;
+    underWay -= 1;
+    sent.push(input);
+  }, { now: () => 5 });
+  for (const input of ['a', 'b', 'c']) outbox.add('message', input);
+  assert.equal(outbox.waiting, 3);
+  await Promise.all([outbox.flush(), outbox.flush()]);
+  assert.deepEqual(sent, ['a', 'b', 'c']);
+  assert.equal(outbox.waiting, 0);
 });
 
-test('several outboxes in one storage do not mix', () => {
-  const kept = storage();
-  new Outbox({ storage: kept, name: 'a' }).add({ text: 'a' });
-  assert.equal(new Outbox({ storage: kept, name: 'b' }).size, 0);
+test('what cannot be sent now stays at its place, with its key, and holds back what is behind it', async () => {
+  const tried = [];
+  let isThere = false;
+  const outbox = outboxIn(new Memory(), async ({ input, key }) => {
+    tried.push([input, key]);
+    if (!isThere) throw new Error('no line');
+  });
+  outbox.add('message', 'a');
+  outbox.add('message', 'b');
+  await outbox.flush();
+  assert.deepEqual(inputs(outbox), ['a', 'b']);
+  isThere = true;
+  await outbox.flush();
+  assert.deepEqual(tried.map(([input]) => input), ['a', 'a', 'b']);
+  assert.equal(tried[0][1], tried[1][1]);
 });
 
-test('storage that is forbidden, full or somebody else\'s is no storage', () => {
-  const forbidden = { getItem() { throw new Error('no'); }, setItem() { throw new Error('no'); }, removeItem() { throw new Error('no'); } };
-  const outbox = new Outbox({ storage: forbidden });
-  outbox.add({ text: 'in memory' });
-  assert.equal(outbox.size, 1);
-  assert.equal(new Outbox({ storage: storage(new Map([['tidings.outbox', 'nonsense']])) }).size, 0);
-  assert.equal(new Outbox({ storage: undefined }).size, 0);
+test('a refused entry says why, lets the others pass, and can be tried again or thrown away', async () => {
+  let isAllowed = false;
+  const sent = [];
+  const outbox = outboxIn(new Memory(), async ({ input }) => {
+    if (input === 'bad' && !isAllowed) throw new Refused('too long');
+    sent.push(input);
+  });
+  const bad = outbox.add('message', 'bad');
+  outbox.add('message', 'good');
+  await outbox.flush();
+  assert.deepEqual(sent, ['good']);
+  assert.deepEqual(outbox.entries.map(({ state, error }) => [state, error]), [['failed', 'too long']]);
+  assert.equal(outbox.waiting, 0);
+  isAllowed = true;
+  outbox.retry(bad.key);
+  await new Promise(setImmediate);
+  assert.deepEqual(sent, ['good', 'bad']);
+  const other = outbox.add('message', 'other');
+  outbox.discard(other.key);
+  assert.deepEqual(outbox.entries, []);
 });
 
-test('keys are unique', () => {
-  const keys = new Set(Array.from({ length: 1_000 }, newKey));
-  assert.equal(keys.size, 1_000);
+test('entries survive a reload, and another tab does not overwrite them', async () => {
+  const memory = new Memory();
+  const first = outboxIn(memory, () => {});
+  first.add('message', 'a');
+  const second = outboxIn(memory, () => {});
+  second.add('message', 'b');
+  first.add('message', 'c');
+  assert.deepEqual(inputs(outboxIn(memory, () => {})).sort(), ['a', 'b', 'c']);
+});
+
+test('an entry that another tab has sent is not sent again', async () => {
+  const memory = new Memory();
+  const outbox = outboxIn(memory, () => assert.fail('sent again'));
+  const { key } = outbox.add('message', 'a');
+  memory.removeItem(`out.${key}`);
+  await outbox.flush();
+  assert.deepEqual(outbox.entries, []);
+});
+
+test('the state says what is on its way, and a change is told', async () => {
+  const states = [];
+  const outbox = outboxIn(new Memory(), async () => {}, { onSent: () => states.push('sent') });
+  outbox.onChange(() => states.push(outbox.entries.map(({ state }) => state).join()));
+  outbox.add('message', 'a');
+  await outbox.flush();
+  assert.deepEqual(states.filter((state, index) => state !== states[index - 1]), ['waiting', 'sending', 'sent', '']);
 });
