@@ -9,7 +9,7 @@
 //   live.send('project_123', 'Hello team!');
 //   live.connect();
 
-import { Outbox } from './outbox.js';
+import { entriesIn, Outbox, Refused } from './outbox.js';
 
 const QUIET = { log() {}, error() {} };
 
@@ -24,8 +24,8 @@ export class Live {
   #listeners = new Map();
   /** What is followed, by name: what to say for it, and the cursor of the last event. */
   #followed = new Map();
-  /** Keys that were sent on this connection and are not answered. */
-  #sent = new Set();
+  /** What was sent on this connection and is not answered: how to tell the outbox, by key. */
+  #sent = new Map();
   #socket = null;
   #isOpen = false;
   #isStopped = true;
@@ -37,14 +37,15 @@ export class Live {
 
   /**
    * `token` returns a valid token, or nothing for an anonymous reader; it is asked at every attempt. `heartbeat` is the
-   * time between pings, after half of which without an answer the line counts as dead; waits in milliseconds.
+   * time between pings, after half of which without an answer the line counts as dead; waits in milliseconds. `storage`
+   * holds what was written and not sent: see `entriesIn` of outbox.js.
    */
   constructor({
     url,
     token = () => undefined,
     WebSocket = globalThis.WebSocket,
     console = globalThis.console,
-    outbox = new Outbox(),
+    storage = kept(),
     minWait = 500,
     maxWait = 30_000,
     heartbeat = 20_000,
@@ -54,7 +55,7 @@ export class Live {
     this.#token = token;
     this.#WebSocket = WebSocket;
     this.#console = console ?? QUIET;
-    this.#outbox = outbox;
+    this.#outbox = new Outbox({ storage, send: (entry) => this.#deliver(entry) });
     this.#waits = { min: minWait, max: maxWait };
     this.#heartbeat = heartbeat;
     // This address begins with all tickets; so that they, too, go on where they were.
@@ -113,15 +114,20 @@ export class Live {
   }
 
   /** Sends a message to a room, now or when there is a line again; once. Returns its key: `sent` has the same. */
-  send(room, text, key) {
-    const entry = this.#outbox.add({ room, text, key });
+  send(room, text) {
+    const { key } = this.#outbox.add('message', { room, text });
     this.#flush();
-    return entry.key;
+    return key;
   }
 
-  /** What has not reached the server yet. */
+  /** What has not reached the server yet, or was refused: such a one has an `error`, and waits for `outbox.retry(key)` or
+   * `outbox.discard(key)`. */
   get unsent() {
     return this.#outbox.entries;
+  }
+
+  get outbox() {
+    return this.#outbox;
   }
 
   get connected() {
@@ -186,20 +192,19 @@ export class Live {
   }
 
   #delivered(key) {
+    this.#sent.get(key)?.resolve();
     this.#sent.delete(key);
-    this.#outbox.remove(key);
-    this.#flush();
   }
 
   #refused(frame) {
     const { code, key } = frame;
+    const passes = ['RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL_SERVER_ERROR'].includes(code);
+    const later = frame.retry_after_ms ?? this.#wait(1);
     if (key !== undefined) {
+      // What may be over soon is tried again; all else would be refused a second time, too.
+      this.#sent.get(key)?.reject(passes ? new Error(code) : new Refused(frame.message));
       this.#sent.delete(key);
-      // These may be over soon; everything else will not be taken a second time either.
-      if (!['RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL_SERVER_ERROR'].includes(code)) {
-        this.#outbox.remove(key);
-        this.#flush();
-      } else this.#timers.flush = setTimeout(() => this.#flush(), frame.retry_after_ms ?? this.#wait(1));
+      if (passes) this.#timers.flush = setTimeout(() => this.#flush(), later);
       return;
     }
     const name =
@@ -212,10 +217,10 @@ export class Live {
       // What was missed cannot be had any more. Whoever listens to this error queries what there is.
       followed.cursor = undefined;
       this.#say(followed.said);
-    } else if (['RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL_SERVER_ERROR'].includes(code)) {
+    } else if (passes) {
       const socket = this.#socket;
       const again = () => this.#socket === socket && this.#isOpen && this.#follow(name, followed.said, followed.cursor);
-      setTimeout(again, frame.retry_after_ms ?? this.#wait(1));
+      setTimeout(again, later);
     } else this.#followed.delete(name);
   }
 
@@ -229,13 +234,17 @@ export class Live {
     if (this.#followed.delete(name) && this.#isOpen) this.#say(said);
   }
 
-  /** One at a time: so they arrive in the order in which they were written, whatever is refused in between. */
+  /** The outbox sends one at a time: so they arrive in the order in which they were written. */
   #flush() {
-    if (!this.#isOpen || this.#sent.size) return;
-    const [next] = this.#outbox.entries;
-    if (!next) return;
-    this.#sent.add(next.key);
-    this.#say({ type: 'message', room: next.room, text: next.text, key: next.key });
+    if (this.#isOpen) this.#outbox.flush().catch((error) => this.#console.error(error));
+  }
+
+  #deliver({ key, input }) {
+    return new Promise((resolve, reject) => {
+      if (!this.#isOpen) return reject(new Error('there is no line'));
+      this.#sent.set(key, { resolve, reject });
+      this.#say({ type: 'message', ...input, key });
+    });
   }
 
   #say(frame) {
@@ -292,6 +301,7 @@ export class Live {
     const wasOpen = this.#isOpen;
     this.#socket = null;
     this.#isOpen = false;
+    for (const { reject } of this.#sent.values()) reject(new Error('the line was lost'));
     this.#sent.clear();
     this.#pinged = [];
     if (wasOpen) this.#emit('disconnected', { type: 'disconnected' });
@@ -310,6 +320,17 @@ export class Live {
       }
     }
   }
+}
+
+/** Where the browser keeps things over a reload; elsewhere, or where that is forbidden, memory. */
+function kept() {
+  try {
+    if (globalThis.localStorage) return entriesIn(globalThis.localStorage, 'tidings.live.');
+  } catch {
+    // Storage is forbidden here.
+  }
+  const entries = new Map();
+  return { all: () => [...entries.values()], put: (entry) => entries.set(entry.key, entry), remove: (key) => entries.delete(key) };
 }
 
 function isNotifications({ said }) {

@@ -2,22 +2,19 @@
 // sent from both ends: nothing lost, nothing twice, in one order.
 import assert from 'node:assert/strict';
 import { Live } from '../../static/live.js';
-import { Outbox } from '../../static/outbox.js';
 import { ask, graphql, host, pause, register, until } from './plain.mjs';
 
 const KILLS = 20;
 const ROOM = 'project_123';
 
 /** What a browser keeps over a reload. */
-class Storage {
-  #items = new Map();
-  getItem = (name) => this.#items.get(name) ?? null;
-  setItem = (name, text) => this.#items.set(name, text);
-  removeItem = (name) => this.#items.delete(name);
+function storage() {
+  const entries = new Map();
+  return { all: () => [...entries.values()], put: (entry) => entries.set(entry.key, entry), remove: (key) => entries.delete(key) };
 }
 
 class End {
-  storage = new Storage();
+  storage = storage();
   written = [];
   heard = [];
   lines = [];
@@ -34,7 +31,7 @@ class End {
       url: `ws://${host}/api/v1/websocket/connect`,
       token: async () => ((this.asked += 1), this.secret),
       console: { log, error: log },
-      outbox: new Outbox({ storage: this.storage }),
+      storage: this.storage,
       minWait: 20,
       maxWait: 200,
       heartbeat: 2_000,

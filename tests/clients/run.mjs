@@ -9,13 +9,13 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { startControl } from './runner/control.mjs';
 import { DIRECTORY as HERE, docsDifferences } from './runner/docs.mjs';
-import { installNode, installPython } from './runner/install.mjs';
+import { findChromium, installNode, installPython } from './runner/install.mjs';
 import { Proxy } from './runner/proxy.mjs';
 import { Server } from './runner/server.mjs';
 
 const NOT_RECIPES = new Set(['run', 'harness', 'stage', 'documents', 'resume', 'resume-legacy', 'plain']);
 /** These use the WebSocket that Node has built in: before Node 22 behind a flag. */
-const NATIVE = new Set(['live', 'quickstart']);
+const NATIVE = new Set(['live', 'live-chromium', 'quickstart']);
 const AT_ONCE = 2;
 const RECIPE_WITHIN_MS = 180_000;
 
@@ -31,6 +31,7 @@ let failed = 0;
 checkDocs();
 installNode(HERE);
 const python = installPython(HERE);
+const chromium = findChromium();
 const queue = recipes();
 await Promise.all(Array.from({ length: AT_ONCE }, worker));
 process.exit(failed ? 1 : 0);
@@ -46,6 +47,7 @@ function recipes() {
 async function worker() {
   for (let name; (name = queue.shift()); ) {
     if (name === 'gql' && !python) skip(name, 'no python3 with venv on this machine');
+    else if (name === 'live-chromium' && !chromium) skip(name, 'no chromium on this machine');
     else await prove(name).catch((error) => fail(name, error.stack ?? String(error)));
   }
 }
@@ -76,7 +78,7 @@ function runScript(name, scriptArgs) {
   const child = spawn(process.execPath, [...flags, path.join(HERE, `${name}.mjs`), ...scriptArgs], {
     cwd: HERE,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, TIDINGS_CLIENTS_PYTHON: python ?? '' },
+    env: { ...process.env, TIDINGS_CLIENTS_PYTHON: python ?? '', TIDINGS_CLIENTS_CHROMIUM: chromium ?? '' },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));

@@ -26,6 +26,12 @@ export function installPython(directory) {
   }
 }
 
+/** The browser to use, or undefined where there is none. */
+export function findChromium() {
+  const names = ['chromium', 'chromium-browser', 'google-chrome'];
+  return names.find((name) => spawnSync(name, ['--version']).status === 0);
+}
+
 function once(stamp, lock, install) {
   const wanted = readFileSync(lock, 'utf8');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
