@@ -3,7 +3,7 @@
 
 FROM node:22-bookworm-slim AS pages
 WORKDIR /src/static
-COPY static/package.json static/package-lock.json ./
+COPY static/package.json static/package-lock.json static/.npmrc ./
 RUN npm ci
 COPY static/ ./
 RUN node build.mjs

@@ -122,17 +122,21 @@ impl Pulse {
         let (some_came, some_went) = (Arc::clone(&came), Arc::clone(&went));
         let writing = tokio::task::spawn_blocking(move || {
             store.write(move |tx| {
-                presence::beat(tx.write(), own)?;
-                presence::change(tx.write(), own.id, &some_came, &some_went)
+                let was_known = presence::beat(tx.write(), own)?;
+                presence::change(tx.write(), own.id, &some_came, &some_went)?;
+                Ok(was_known)
             })
         });
-        if let Err(error) = writing.await.map_err(crate::error::Error::internal)? {
-            // Perhaps it was done, perhaps not, perhaps others took us for gone: begin anew under another name.
-            let old = self.own.id;
-            self.own = Instance { id: rand::random_range(1..i64::MAX), beat: 0, version: 0 };
-            self.told.clear();
-            self.others.remove(&old);
-            return Err(error);
+        match writing.await.map_err(crate::error::Error::internal)? {
+            // Others took us for gone, and forgot what we had said: it is said anew at the next beat.
+            Ok(was_known) if !was_known => self.told.clear(),
+            Ok(_) => {}
+            Err(error) => {
+                // Perhaps it was done, perhaps not: begin anew under another name.
+                self.own = Instance { id: rand::random_range(1..i64::MAX), beat: 0, version: 0 };
+                self.told.clear();
+                return Err(error);
+            }
         }
         self.told.extend(came.iter().copied());
         self.told.retain(|seat| !went.contains(seat));

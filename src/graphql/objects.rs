@@ -378,6 +378,7 @@ impl Message {
         message.ticket.and_then(|ticket| ticket.assignee_id).iter().for_each(|id| ctx.users.want(*id));
         ctx.channels.want(message.channel_id);
         ctx.comment_counts.want(message.id);
+        ctx.unread.want(message.channel_id);
         Self { message, delivered: None }
     }
 

@@ -45,18 +45,19 @@ pub fn of_instance(db: &mut Db, instance: i64) -> Result<Vec<Presence>> {
     Ok(rows.map(|(channel, user)| ((channel != 0).then_some(ChannelId(channel)), UserId(user))).collect())
 }
 
-/// An instance lives.
+/// An instance lives; answers whether it was known. Of one that was not, nothing is known of what it said.
 ///
 /// # Errors
 /// Those of the database.
-pub fn beat(db: &mut Db, instance: Instance) -> Result<()> {
+pub fn beat(db: &mut Db, instance: Instance) -> Result<bool> {
     let (beat, version) = (instances::beat.eq(instance.beat), instances::version.eq(instance.version));
     let known = instances::table.filter(instances::id.eq(instance.id));
-    if diesel::update(known).set((beat, version)).execute(db).map_err(fault)? == 0 {
-        let row = (instances::id.eq(instance.id), beat, version);
-        diesel::insert_into(instances::table).values(row).execute(db).map_err(fault)?;
+    if diesel::update(known).set((beat, version)).execute(db).map_err(fault)? > 0 {
+        return Ok(true);
     }
-    Ok(())
+    let row = (instances::id.eq(instance.id), beat, version);
+    diesel::insert_into(instances::table).values(row).execute(db).map_err(fault)?;
+    Ok(false)
 }
 
 /// Some came and some went, by an instance that has been heard of.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tidings::store::presence;
 
 use crate::support::{Server, Socket, soon};
 
@@ -109,6 +110,20 @@ async fn who_is_present_is_known_on_all_instances_without_flicker() {
     let present = "query ($c: ID!) { presence(channelId: $c) { username } }";
     let shown = server.data(Some(&bob), present, json!({"c": channel})).await;
     assert_eq!(shown["presence"], json!([{"username": "ann"}, {"username": "bob"}]));
+
+    // An instance that others took for gone, as after a long pause, says again who is there.
+    server
+        .board()
+        .store()
+        .write(|tx| {
+            for instance in presence::instances(tx.read())? {
+                presence::forget(tx.write(), instance.id)?;
+            }
+            Ok(())
+        })
+        .expect("they are forgotten");
+    assert_eq!(watcher.item("p").await, change("ann", false));
+    assert_eq!(watcher.item("p").await, change("ann", true));
 
     // Its rows stay behind, as after a crash.
     drop(socket);
