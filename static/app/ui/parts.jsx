@@ -6,14 +6,12 @@ import { Icon } from './icons.jsx';
 
 const HUES = 8;
 
-// Initials on a colour that a person keeps.
+// Initials on a colour that a person keeps. They are a picture rather than a text: whoever reads aloud reads the name.
 export function Avatar({ user, size = 'medium' }) {
   const name = user?.displayName ?? '?';
   const initials = name.split(/\s+/).slice(0, 2).map((word) => [...word][0]?.toUpperCase() ?? '').join('');
   return (
-    <span class="avatar" data-size={size} data-hue={Number(user?.id ?? 0) % HUES} title={name} aria-hidden="true">
-      {initials}
-    </span>
+    <span class="avatar" data-size={size} data-hue={Number(user?.id ?? 0) % HUES} data-initials={initials} title={name} aria-hidden="true" />
   );
 }
 
