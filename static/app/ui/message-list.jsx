@@ -37,7 +37,7 @@ export function MessageList({ channel }) {
   useViewing(id, isAtEnd && Boolean(timeline), timeline);
   useEffect(() => {
     if (isAtEnd && shown.length > LONGEST) client.loadMessages(id).catch(() => {});
-  }, [isAtEnd && shown.length > LONGEST]);
+  }, [isAtEnd, Math.floor(shown.length / LONGEST)]);
 
   return (
     <div class="list-frame">
