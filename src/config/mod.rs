@@ -103,6 +103,8 @@ pub struct Sockets {
     pub max_subscriptions: usize,
     /// Bytes of one inbound WebSocket frame.
     pub max_frame_bytes: usize,
+    /// Inbound WebSocket frames that are read per second and connection; 0: no limit.
+    pub frames_per_second: u32,
     /// Time for `connection_init`.
     pub init_timeout: Duration,
     /// Time between the server's pings.
@@ -188,6 +190,7 @@ impl Default for Sockets {
             max_connections: 10_000,
             max_subscriptions: 100,
             max_frame_bytes: 256 * 1024,
+            frames_per_second: 200,
             init_timeout: 10 * SECOND,
             ping_interval: 30 * SECOND,
             // Two pings unanswered, and time for the second answer.

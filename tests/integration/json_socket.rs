@@ -336,7 +336,7 @@ async fn who_was_away_gets_everything_once_in_order_on_another_instance_too() {
 #[tokio::test]
 async fn a_hundred_thousand_random_frames_do_no_harm() {
     const FRAMES: usize = 100_000;
-    let server = Server::start().await;
+    let server = Server::start_with(|config| config.sockets.frames_per_second = 0).await;
     let ann = server.register("ann").await;
     let seeds = [
         r#"{"type":"subscribe","channel":"notifications"}"#,
@@ -416,4 +416,20 @@ fn mutated(seed: &str, random: &mut rand::rngs::StdRng) -> Message {
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+/// Nothing is refused, and nothing is lost: the client waits.
+#[tokio::test]
+async fn who_speaks_too_fast_is_heard_at_the_pace_that_is_set() {
+    let server = Server::start_with(|config| config.sockets.frames_per_second = 100).await;
+    let mut socket = open(&server, None).await;
+    let since = std::time::Instant::now();
+    for _ in 0..400 {
+        socket.send(json!({"type": "ping"})).await;
+    }
+    for _ in 0..400 {
+        socket.expect("pong").await;
+    }
+    // Two seconds' worth comes at once.
+    assert!(since.elapsed() >= std::time::Duration::from_millis(1_900), "{:?}", since.elapsed());
 }

@@ -164,6 +164,10 @@ struct SocketSettings {
     #[arg(long, env = "TIDINGS_MAX_FRAME", value_name = "SIZE")]
     #[arg(default_value_t = Bytes(Sockets::default().max_frame_bytes))]
     max_frame: Bytes,
+    /// Frames read per second from one connection, which waits if it sends more; 0 for no limit
+    #[arg(long, env = "TIDINGS_FRAMES_PER_SECOND", value_name = "NUMBER")]
+    #[arg(default_value_t = Count(Sockets::default().frames_per_second))]
+    frames_per_second: Count,
     /// Time a client has for `connection_init`
     #[arg(long, env = "TIDINGS_INIT_TIMEOUT", value_name = "TIME")]
     #[arg(default_value_t = Span(Sockets::default().init_timeout))]
@@ -290,6 +294,7 @@ impl SocketSettings {
             max_connections: self.max_connections.get(),
             max_subscriptions: self.max_subscriptions.get(),
             max_frame_bytes: self.max_frame.0,
+            frames_per_second: self.frames_per_second.0,
             init_timeout: self.init_timeout.0,
             ping_interval: self.ping_interval.0,
             silence_limit: self.silence_limit.0,

@@ -21,6 +21,7 @@ use super::super::site::Alive;
 use super::clock::{Clock, Due};
 use super::close::Close;
 use super::entry::{Entered, Entry};
+use super::pace::Pace;
 use super::protocol::{Asked, Desk, Heard, Protocol};
 use crate::board::Seated;
 use crate::error::Error;
@@ -44,6 +45,7 @@ pub struct Connection<P> {
     socket: Socket,
     phase: Phase,
     clock: Clock,
+    pace: Pace,
     own: Own,
     /// The user is active as long as this is held.
     connected: Option<Seated>,
@@ -79,12 +81,14 @@ impl<P: Protocol> Connection<P> {
     /// A connection before anybody came in.
     pub fn new(site: Arc<Site>, socket: Socket, protocol: P, entry: Entry) -> Self {
         let clock = Clock::start(&site.settings.sockets, protocol.keeps_alive());
+        let pace = Pace::new(site.settings.sockets.frames_per_second);
         Self {
             protocol,
             desk: Desk { site, caller: None, outbox: VecDeque::new() },
             socket,
             phase: Phase::Waiting(Arc::new(entry)),
             clock,
+            pace,
             own: Own::Nothing,
             connected: None,
             ending: None,
@@ -152,7 +156,7 @@ impl<P: Protocol> Connection<P> {
         // The clock comes last: what was done may have moved it.
         let checkpoint = self.protocol.next_due().filter(|_| !blocked);
         let ending = self.ending.as_ref().map(|(_, deadline)| *deadline);
-        let other = checkpoint.into_iter().chain(ending).min();
+        let other = checkpoint.into_iter().chain(ending).chain(self.pace.tired_until()).min();
         let is_due = self.clock.poll(context, &self.desk.site.settings.sockets, other).is_ready();
         Ok(is_due || (done == TURN && !blocked))
     }
@@ -205,6 +209,7 @@ impl<P: Protocol> Connection<P> {
         let read = match self.phase {
             _ if self.ending.is_some() => false,
             Phase::Entering(_) => self.poll_entering(context)?,
+            _ if self.pace.tired_until().is_some() => false,
             Phase::Waiting(_) | Phase::Open => self.protocol.may_hear() && self.poll_read(context)?,
         };
         let sent = self.protocol.poll(&mut self.desk, context);
@@ -293,6 +298,7 @@ impl<P: Protocol> Connection<P> {
             Poll::Ready(Some(Err(error))) => return Err(broken(&error)),
         };
         self.clock.heard();
+        self.pace.heard();
         let heard = match message {
             Message::Text(text) => self.protocol.hear(&mut self.desk, &text),
             Message::Binary(_) => self.protocol.hear_binary(&mut self.desk),

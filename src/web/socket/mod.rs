@@ -7,6 +7,7 @@ mod dialect;
 mod entry;
 mod graphql;
 mod operation;
+mod pace;
 mod plain;
 mod protocol;
 
