@@ -30,7 +30,7 @@ test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLi
 	cd static && npm test
 
 # What starts the real binary by itself does so on SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd slow_reader diesel_command_line secrets floors)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd slow_reader noise diesel_command_line secrets floors)
 
 screenshots: setup ## Take pictures of every page into target/screenshots, and those of the README
 	cargo build

@@ -39,7 +39,7 @@ async fn a_full_house_is_served_and_one_too_many_is_turned_away() {
     admin.subscribe("c", "mutation { createChannel(input: { name: \"crowd\" }) { id } }", json!({})).await;
     admin.item("c").await;
     admin.frame().await;
-    let empty = memory(process.id());
+    let empty = process.resident();
 
     // With the admin's own line the house is full.
     let since = Instant::now();
@@ -49,7 +49,7 @@ async fn a_full_house_is_served_and_one_too_many_is_turned_away() {
         .collect()
         .await;
     let took = since.elapsed();
-    let each = (memory(process.id()) - empty) / lines.len();
+    let each = (process.resident() - empty) / lines.len();
     println!("{crowd} connections: {:.0} a second, {each} bytes each", lines.len() as f64 / took.as_secs_f64());
 
     let lines = broadcast(&mut admin, lines, 1).await;
@@ -57,7 +57,7 @@ async fn a_full_house_is_served_and_one_too_many_is_turned_away() {
     assert!(refusal.starts_with("HTTP/1.1 503") && refusal.contains("Retry-After"), "{refusal}");
     let lines = broadcast(&mut admin, lines, 2).await;
     assert_eq!(lines.len(), crowd - 1);
-    let after = (memory(process.id()) - empty) / lines.len();
+    let after = (process.resident() - empty) / lines.len();
     println!("after two broadcasts {after} bytes each; number {} got 503", crowd + 1);
 }
 
@@ -120,10 +120,4 @@ async fn one_too_many(address: SocketAddr) -> String {
     let mut answer = String::new();
     soon("an answer", stream.read_to_string(&mut answer)).await.expect("an answer");
     answer
-}
-
-/// What a process holds, in bytes.
-fn memory(process: u32) -> usize {
-    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }

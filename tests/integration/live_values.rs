@@ -5,7 +5,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tidings::store::presence;
 
-use crate::support::{Server, Socket, soon};
+use crate::support::database::{SECRET, is_postgres};
+use crate::support::{Program, Server, Socket, soon};
 
 /// Another instance on the same database.
 async fn twin(server: &Server) -> Server {
@@ -86,7 +87,7 @@ async fn the_server_measures_itself() {
 #[tokio::test]
 async fn who_is_present_is_known_on_all_instances_without_flicker() {
     let server = Server::start().await;
-    let mut other = twin(&server).await;
+    let other = twin(&server).await;
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
     let channel = server.channel(&ann, "general").await;
     let before = server.cursor(None).await;
@@ -125,10 +126,37 @@ async fn who_is_present_is_known_on_all_instances_without_flicker() {
     assert_eq!(watcher.item("p").await, change("ann", false));
     assert_eq!(watcher.item("p").await, change("ann", true));
 
-    // Its rows stay behind, as after a crash.
     drop(socket);
-    other.close().await;
-    // Nobody waits for an item for more than the 30 s that were promised.
     assert_eq!(watcher.item("p").await, change("ann", false));
     assert_eq!(server.cursor(None).await, before, "nothing of it is in the log");
+}
+
+/// Nobody says goodbye for a process that was killed.
+#[tokio::test]
+async fn who_was_on_a_crashed_instance_is_gone_within_half_a_minute() {
+    let server = Server::start().await;
+    let (ann, bob) = (server.register("ann").await, server.register("bob").await);
+    let channel = server.channel(&ann, "general").await;
+    let database = server.database_url();
+    let mut settings = vec![("DATABASE_URL", database.as_str())];
+    // With SQLite it lies beside the file.
+    if is_postgres() {
+        settings.push(("TIDINGS_JWT_SECRET", SECRET));
+    }
+    let program = Program::new(&settings);
+    let mut process = program.start();
+    process.ready().await.expect("it starts");
+    let mut watcher = server.socket(Some(&bob)).await;
+    let follow = "subscription ($c: ID!) { presenceChanged(channelId: $c) { user { username } present } }";
+    watcher.subscribe("p", follow, json!({"c": channel})).await;
+    let change = |name: &str, present| json!({"presenceChanged": {"user": {"username": name}, "present": present}});
+    assert_eq!(watcher.item("p").await, change("bob", true));
+    let mut socket = Socket::enter(program.address(), Some(&ann)).await;
+    socket.subscribe("m", "subscription ($c: ID) { messageAdded(channelId: $c) { id } }", json!({"c": channel})).await;
+    assert_eq!(watcher.item("p").await, change("ann", true));
+    let killed = Instant::now();
+    process.kill().await.expect("it runs");
+    // Nobody waits for an item for more than the 30 s that were promised.
+    assert_eq!(watcher.item("p").await, change("ann", false));
+    println!("gone after {:.1?}", killed.elapsed());
 }

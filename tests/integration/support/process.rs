@@ -156,6 +156,12 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "the signal {name} cannot be sent");
     }
 
+    /// How much of it is in memory, in bytes.
+    pub fn resident(&self) -> usize {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).expect("it runs");
+        statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number of pages") * 4096
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }

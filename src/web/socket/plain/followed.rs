@@ -49,6 +49,27 @@ pub struct Followed {
     showing: Option<Showing>,
     /// Up to where everything had been handed over before the event that is being shown.
     handed_over: Option<Cursor>,
+    /// What others had shown of tickets that this has yet to come to, and are not here to say so.
+    inherited: Vec<Covered>,
+}
+
+/// Events of tickets that one subscription has shown: those in `(from, up_to]`.
+#[derive(Debug, Clone, Copy)]
+struct Covered {
+    subject: Subject,
+    from: Seq,
+    up_to: Seq,
+}
+
+impl Covered {
+    fn holds(&self, event: &LiveEvent) -> bool {
+        let is_of_subject = match self.subject {
+            Subject::Tickets => event.ticket,
+            Subject::Ticket(id) => event.ticket && event.message == Some(id),
+            Subject::Notifications | Subject::Dashboard => false,
+        };
+        is_of_subject && self.from < event.cursor.seq && event.cursor.seq <= self.up_to
+    }
 }
 
 /// An event whose author's name is being looked up.
@@ -79,7 +100,7 @@ impl Followed {
             more: true,
             loading: None,
         });
-        Self { what, stream, viewer, from, unread, showing: None, handed_over: served }
+        Self { what, stream, viewer, from, unread, showing: None, handed_over: served, inherited: Vec::new() }
     }
 
     /// Up to where it has been served; `None` if it is not of the log.
@@ -94,14 +115,30 @@ impl Followed {
 
     /// Whether it has shown this event of a ticket.
     pub fn has_shown(&mut self, event: &LiveEvent) -> bool {
-        let is_covered = match &self.what {
-            What::Subject(Subject::Tickets) => event.ticket,
-            What::Subject(Subject::Ticket(id)) => event.ticket && event.message == Some(*id),
-            What::Subject(_) | What::Room(_) => false,
-        };
-        is_covered
-            && self.from.is_some_and(|from| event.cursor.seq > from)
-            && self.served().is_some_and(|served| served.seq >= event.cursor.seq)
+        self.covered().is_some_and(|covered| covered.holds(event))
+    }
+
+    /// Whether one that is gone had shown this event of a ticket.
+    pub fn knows_shown(&self, event: &LiveEvent) -> bool {
+        self.inherited.iter().any(|covered| covered.holds(event))
+    }
+
+    /// Remembers what another has shown, which is about to go. Nothing, if this is as far already.
+    pub fn inherit(&mut self, other: &mut Self) {
+        let (Some(own), Some(covered)) = (self.covered(), other.covered()) else { return };
+        self.inherited.push(covered);
+        self.inherited.retain(|known| own.up_to < known.up_to);
+    }
+
+    /// How much it remembers of others.
+    pub fn inheritance(&self) -> usize {
+        self.inherited.len()
+    }
+
+    /// What it has shown of tickets, if it is about tickets.
+    fn covered(&mut self) -> Option<Covered> {
+        let What::Subject(subject @ (Subject::Tickets | Subject::Ticket(_))) = self.what else { return None };
+        Some(Covered { subject, from: self.from?, up_to: self.served()?.seq })
     }
 
     /// The error if the viewer may no longer follow this.

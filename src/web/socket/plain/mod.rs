@@ -75,12 +75,11 @@ impl Plain {
                 desk.outbox.push_back(frames::pong(cursor));
             }
             Said::Unsubscribe(subject) => {
-                self.followed.retain(|followed| followed.what != What::Subject(subject));
+                self.let_go(&What::Subject(subject));
                 desk.outbox.push_back(frames::unsubscribed(subject));
             }
             Said::Leave(room) => {
-                let what = What::Room(room.as_str().into());
-                self.followed.retain(|followed| followed.what != what);
+                self.let_go(&What::Room(room.as_str().into()));
                 desk.outbox.push_back(frames::left(&room));
             }
             Said::Subscribe(subject, named) => {
@@ -114,13 +113,13 @@ impl Plain {
     /// Whether this would be a new subscription; refuses one too many.
     fn makes_room(&self, desk: &Desk, what: &What) -> Result<bool> {
         let max = desk.site.settings.sockets.max_subscriptions;
-        if self.followed.iter().any(|followed| followed.what == *what) {
-            return Ok(false);
-        }
-        if self.followed.len() >= max {
+        let known = self.followed.iter().any(|followed| followed.what == *what);
+        // What is remembered of those that are gone takes their place until the others have caught up.
+        let remembered = self.followed.iter().map(Followed::inheritance).max().unwrap_or(0);
+        if self.followed.len() + remembered >= max + usize::from(known) {
             return Err(Error::TooComplex(format!("a connection follows at most {max} things at once")));
         }
-        Ok(true)
+        Ok(!known)
     }
 
     /// Up to where every subscription of this socket has been served.
@@ -138,16 +137,32 @@ impl Plain {
         self.act = None;
         desk.outbox.extend(frames);
         if let Some(followed) = followed {
-            self.followed.retain(|known| known.what != followed.what);
+            self.let_go(&followed.what);
             self.followed.push(followed);
         }
         true
     }
 
+    fn let_go(&mut self, what: &What) {
+        if let Some(at) = self.followed.iter().position(|followed| followed.what == *what) {
+            self.remove(at);
+        }
+    }
+
+    /// Those that lag behind must not show again what this one has shown.
+    fn remove(&mut self, at: usize) {
+        let mut gone = self.followed.swap_remove(at);
+        for left in &mut self.followed {
+            left.inherit(&mut gone);
+        }
+    }
+
     /// Whether another subscription has sent this event already, as one of a ticket.
     fn is_repeated(&mut self, at: usize, event: &crate::hub::LiveEvent) -> bool {
         let is_of_ticket = matches!(self.followed[at].what, What::Subject(Subject::Tickets | Subject::Ticket(_)));
-        is_of_ticket && (0..self.followed.len()).any(|other| other != at && self.followed[other].has_shown(event))
+        is_of_ticket
+            && (self.followed[at].knows_shown(event)
+                || (0..self.followed.len()).any(|other| other != at && self.followed[other].has_shown(event)))
     }
 }
 
@@ -202,7 +217,7 @@ impl Protocol for Plain {
                 }
                 Step::Over(frame) => {
                     desk.outbox.push_back(frame);
-                    self.followed.swap_remove(at);
+                    self.remove(at);
                 }
             }
             return true;
@@ -219,13 +234,12 @@ impl Protocol for Plain {
     }
 
     fn recheck(&mut self, desk: &mut Desk) {
-        self.followed.retain_mut(|followed| match followed.recheck() {
-            Ok(()) => true,
-            Err(error) => {
-                desk.outbox.push_back(frames::error(&error, &followed.context()));
-                false
+        for at in (0..self.followed.len()).rev() {
+            if let Err(error) = self.followed[at].recheck() {
+                desk.outbox.push_back(frames::error(&error, &self.followed[at].context()));
+                self.remove(at);
             }
-        });
+        }
     }
 
     fn fall_silent(&mut self, patient: bool) {

@@ -1,0 +1,105 @@
+//! Random and mutated frames: whatever is sent, there is an answer or a close with a code, the server lives, and
+//! nothing of it stays in its memory.
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::plain::CONNECT;
+use crate::support::{Plain, Program, soon};
+
+const FRAMES: usize = 100_000;
+/// So many come first: tables, caches and the arenas of the allocator take their size.
+const WARM_UP: usize = 50_000;
+const CLIENTS: usize = 4;
+const FRAMES_OF_A_SOCKET: usize = 500;
+/// 100,000 frames must not leave more than this: 40 bytes each would.
+const SLACK: usize = 4 << 20;
+
+const SEEDS: [&str; 9] = [
+    r#"{"type":"subscribe","channel":"notifications"}"#,
+    r#"{"type":"subscribe","channel":"dashboard_updates"}"#,
+    r#"{"type":"subscribe","channel":"tickets","after":"c1-0000000000000001"}"#,
+    r#"{"type":"subscribe","ticket_id":1}"#,
+    r#"{"type":"join_room","room":"r"}"#,
+    r#"{"type":"leave_room","room":"r"}"#,
+    r#"{"type":"unsubscribe","ticket_id":"1"}"#,
+    r#"{"type":"ping"}"#,
+    r#"{"type":"message","room":"nowhere","text":"t","key":"k"}"#,
+];
+
+#[tokio::test]
+async fn a_hundred_thousand_random_frames_do_no_harm() {
+    let program = Program::new(&[("TIDINGS_FRAMES_PER_SECOND", "0")]);
+    let mut process = program.start();
+    process.ready().await.expect("it starts");
+    let path = format!("{CONNECT}?token={}", program.register("ann").await);
+    send(&program, &path, WARM_UP, 0).await;
+    let before = process.resident();
+    let closes = send(&program, &path, FRAMES, 1).await;
+    let after = process.resident();
+    println!("{FRAMES} frames, {closes} closes, memory {} KiB, then {} KiB", before >> 10, after >> 10);
+    assert!(after < before + SLACK, "{before} bytes, then {after}");
+    Plain::open_as(program.address(), &path).await.settled().await;
+    assert!(!program.log().contains("panic"), "{}", program.log());
+}
+
+/// Sends so many frames; answers how many sockets were closed.
+async fn send(program: &Program, path: &str, frames: usize, seed: u64) -> usize {
+    let clients = (0..CLIENTS).map(|client| {
+        let (address, path) = (program.address(), path.to_owned());
+        let mut random = StdRng::seed_from_u64(seed << 32 | client as u64);
+        tokio::spawn(async move {
+            let mut closes = 0;
+            for _ in 0..frames / CLIENTS / FRAMES_OF_A_SOCKET {
+                let socket = Plain::open_as(address, &path).await;
+                closes += usize::from(babble(socket, &mut random).await.is_err());
+            }
+            closes
+        })
+    });
+    let mut closes = 0;
+    for client in clients.collect::<Vec<_>>() {
+        closes += soon("the answers", client).await.expect("no panic");
+    }
+    closes
+}
+
+/// Says what makes no sense; the code, if the socket is closed for it.
+async fn babble(mut socket: Plain, random: &mut StdRng) -> Result<(), u16> {
+    for _ in 0..FRAMES_OF_A_SOCKET {
+        socket.send_raw(mutated(SEEDS[random.random_range(0..SEEDS.len())], random)).await;
+    }
+    // Errors answer them; what answers this is the last that comes.
+    socket.send(json!({"type": "leave_room", "room": "the end"})).await;
+    loop {
+        match socket.next().await {
+            Ok(frame) if frame["room"] == "the end" => return Ok(()),
+            Ok(_) => {}
+            Err(1006) => panic!("a close without a code"),
+            Err(code) => return Err(code),
+        }
+    }
+}
+
+fn mutated(seed: &str, random: &mut StdRng) -> Message {
+    let mut bytes = seed.as_bytes().to_vec();
+    for _ in 0..random.random_range(0..4) {
+        let at = random.random_range(0..bytes.len());
+        match random.random_range(0..4) {
+            0 => bytes[at] = random.random(),
+            1 => drop(bytes.remove(at)),
+            2 => bytes.insert(at, b"{}[]\",:0e\\"[random.random_range(0..10)]),
+            _ => bytes.truncate(at.max(1)),
+        }
+        if bytes.is_empty() {
+            bytes.push(b'x');
+        }
+    }
+    match (random.random_range(0..50), String::from_utf8(bytes)) {
+        (0, Ok(text)) => Message::binary(text.into_bytes()),
+        (_, Ok(text)) => Message::text(text),
+        (_, Err(error)) => Message::binary(error.into_bytes()),
+    }
+}
