@@ -3,6 +3,11 @@
 use std::process::ExitCode;
 
 use tidings::cli::{self, args::Invocation};
+use tikv_jemallocator::Jemalloc;
+
+/// Answers are many small pieces that live for a moment: glibc's allocator takes a fifth more of a query's time.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let invocation = Invocation::from_process();

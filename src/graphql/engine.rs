@@ -131,29 +131,26 @@ impl Engine {
     /// # Errors
     /// If it was not executed.
     pub async fn answer(&self, prepared: Prepared, caller: Caller) -> Result<Answer, Refusal> {
-        let turns = match prepared.kind() {
-            OperationType::Mutation => &self.mutations,
-            _ => self.board.store().turns(),
-        };
-        let turn = tokio::time::timeout(TURN, Arc::clone(turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(Error::Unavailable("the server is busy; try again".into()).into());
-        };
+        let is_mutation = prepared.kind() == OperationType::Mutation;
         let board = Arc::clone(&self.board);
-        // A task of its own: a client that disconnects does not take a mutation's answer along.
-        let executing = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+        let execute = move || {
             let ctx = Ctx::new(board, caller, Purpose::Answer, true);
             let Prepared { operation, variables } = &prepared;
-            operation.validated().execute_sync(variables, &ctx)
-        });
+            match operation.validated().execute_sync(variables, &ctx) {
+                Ok((value, errors)) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
+                Err(error) => Err(refused(&error)),
+            }
+        };
+        let executing = async {
+            if is_mutation { self.in_turn(execute).await } else { self.board.store().on_reader(execute).await }
+        };
         let Ok(executed) = tokio::time::timeout(DEADLINE, executing).await else {
             return Err(Error::Unavailable("this takes too long; the outcome is unknown".into()).into());
         };
         match executed {
-            Ok(Ok((value, errors))) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
-            Ok(Err(error)) => Err(refused(&error)),
-            Err(panic) => Ok(Answer { body: fault(&panic), is_fault: true }),
+            Ok(answer) => answer,
+            Err(Error::Internal(_)) => Ok(Answer { body: fault(&"an operation panicked"), is_fault: true }),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -162,14 +159,20 @@ impl Engine {
     /// # Errors
     /// Those of the case; `UNAVAILABLE` if its turn does not come.
     pub async fn write<T: Send + 'static>(&self, case: impl FnOnce(&Board) -> Result<T> + Send + 'static) -> Result<T> {
+        let board = Arc::clone(&self.board);
+        self.in_turn(move || case(&board)).await?
+    }
+
+    /// Runs what may write, when it is its turn. On a thread of its own: it waits for the disk, and a client that
+    /// disconnects does not take it along.
+    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let turn = tokio::time::timeout(TURN, Arc::clone(&self.mutations).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Error::Unavailable("the server is busy; try again".into())) };
-        let board = Arc::clone(&self.board);
-        let writing = tokio::task::spawn_blocking(move || {
+        let working = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            case(&board)
+            work()
         });
-        writing.await.map_err(Error::internal)?
+        working.await.map_err(Error::internal)
     }
 
     /// Opens a subscription.

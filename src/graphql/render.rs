@@ -12,6 +12,7 @@ use futures_util::future::{BoxFuture, Shared};
 use super::context::Delivery;
 use super::engine::{Engine, Live, Rendered, render};
 use crate::board::Board;
+use crate::error::{Error, Result};
 use crate::model::{Cursor, PresenceChange, Seq};
 
 /// How many bytes of renderings are kept.
@@ -166,35 +167,34 @@ impl Engine {
             loop {
                 let rendered = render_blocking(&board, &live, delivery.clone()).await;
                 match rendered {
-                    Some(Rendered { is_unavailable: true, .. }) => tokio::time::sleep(PAUSE).await,
+                    Ok(Rendered { is_unavailable: true, .. }) | Err(Error::Unavailable(_)) => {
+                        tokio::time::sleep(PAUSE).await;
+                    }
                     rendered => return rendered,
                 }
             }
         });
         async move {
             match rendering.await {
-                Ok(Some(Rendered { body, is_personal, .. })) => Loaded { body, is_personal },
-                Ok(None) | Err(_) => Loaded { body: None, is_personal: false },
+                Ok(Ok(Rendered { body, is_personal, .. })) => Loaded { body, is_personal },
+                Ok(Err(_)) | Err(_) => Loaded { body: None, is_personal: false },
             }
         }
         .boxed()
     }
 }
 
-/// `None` if the server is stopping.
-async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Delivery) -> Option<Rendered> {
-    let turn = Arc::clone(board.store().turns()).acquire_owned().await;
-    let (board, live) = (Arc::clone(board), Arc::clone(live));
-    let rendering = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
+async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Delivery) -> Result<Rendered> {
+    let (reading, live) = (Arc::clone(board), Arc::clone(live));
+    let render = move || {
         let subject = (&*live.prepared.operation, &live.prepared.variables, &live.caller);
-        let rendered = render(&board, subject, delivery, true);
+        let rendered = render(&reading, subject, delivery, true);
         if rendered.is_personal {
             live.prepared.operation.is_personal.store(true, Ordering::Relaxed);
         }
         rendered
-    });
-    rendering.await.ok()
+    };
+    board.store().on_reader(render).await
 }
 
 fn key(live: &Live, delivery: &Delivery) -> Key {

@@ -24,7 +24,8 @@ const REACH: i64 = 8192;
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = events)]
+// NULL is said: a statement that leaves columns out is another each time, and compiled anew.
+#[diesel(table_name = events, treat_none_as_default_value = false)]
 struct Row {
     seq: i64,
     tag: i64,

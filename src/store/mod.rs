@@ -16,6 +16,7 @@ pub mod notifications;
 pub mod organizations;
 mod paging;
 pub mod presence;
+mod readers;
 pub mod reading;
 #[rustfmt::skip] // written by the Diesel command line
 mod schema;
@@ -32,22 +33,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::r2d2::Pool;
-use tokio::sync::Semaphore;
-
 pub use connection::{Db, Place};
+use diesel::r2d2::Pool;
 pub use log::LogPage;
 pub use snapshot::Snapshot;
 pub use tx::{Batch, Change, Tx};
 pub use watch::Watch;
 pub use writer::Tail;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use connection::{Connector, Purpose};
+use readers::{Readers, busy};
 use writer::Writer;
 
-/// How long a read may wait for its turn before it is refused.
-const TURN: Duration = Duration::from_secs(5);
+/// How long a read waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a read waits for a connection while the database cannot be reached.
 const AWAY: Duration = Duration::from_millis(100);
@@ -58,8 +58,8 @@ const RENEWAL: Duration = Duration::from_secs(1);
 /// The open database of one instance.
 pub struct Store {
     connector: Connector,
-    readers: Pool<Connector>,
-    turns: Arc<Semaphore>,
+    pool: Pool<Connector>,
+    readers: Readers,
     writer: Writer,
 }
 
@@ -93,40 +93,36 @@ impl Store {
         connection::check_version(&mut first)?;
         migrations::run(&mut first)?;
         log::begin(&mut first)?;
-        let readers = Pool::builder()
+        let pool = Pool::builder()
             .max_size(options.readers)
             .min_idle(Some(1))
             .test_on_check_out(false)
-            .connection_timeout(TURN)
+            .connection_timeout(PATIENCE)
             .build(connector.clone())
             .map_err(connection::unreachable)?;
         let writer = Writer::start(connector.clone(), first, tail, options.batch)?;
-        let turns = Arc::new(Semaphore::new(options.readers as usize));
-        Ok(Self { connector, readers, turns, writer })
+        let readers = Readers::start(options.readers as usize)?;
+        Ok(Self { connector, pool, readers, writer })
     }
 
-    /// Reads on a blocking thread, from one consistent snapshot.
+    /// Reads from one consistent snapshot, on a thread that may block.
     ///
     /// # Errors
-    /// What `read` returns; `UNAVAILABLE` if there is no free connection in time.
+    /// What `read` returns; `UNAVAILABLE` if it is not its turn in time, or there is no connection.
     pub async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&mut Snapshot) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let turn = tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(busy()) };
         let store = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            read(&mut store.snapshot()?)
-        });
-        reading.await.map_err(Error::internal)?
+        self.on_reader(move || read(&mut store.snapshot()?)).await?
     }
 
-    /// What those take turns on who open a snapshot themselves.
-    #[must_use]
-    pub fn turns(&self) -> &Arc<Semaphore> {
-        &self.turns
+    /// Runs on one of the threads that read, when it is its turn, what opens a snapshot itself if it needs one.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if it is not its turn in time; an internal error if it panicked.
+    pub async fn on_reader<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        self.readers.run(job).await
     }
 
     /// Opens a snapshot on this thread, which may block.
@@ -137,8 +133,8 @@ impl Store {
         // A connection may have died in the pool; so may all of them.
         let since = Instant::now();
         loop {
-            let patience = if self.connector.is_away() { AWAY } else { TURN };
-            let connection = self.readers.get_timeout(patience);
+            let patience = if self.connector.is_away() { AWAY } else { PATIENCE };
+            let connection = self.pool.get_timeout(patience);
             let connection = connection.map_err(|_| if self.connector.is_away() { connection::away() } else { busy() });
             match Snapshot::open(connection?) {
                 Err(_) if since.elapsed() < RENEWAL => {}
@@ -176,8 +172,4 @@ impl Store {
     pub fn close(&self) {
         self.writer.close();
     }
-}
-
-fn busy() -> Error {
-    Error::Unavailable("the server is busy; try again".into())
 }

@@ -3,10 +3,13 @@
 
 use diesel::dsl::{AsSelect, GroupBy, IntoBoxed, Select};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::connection::MultiBackend;
-use super::schema::{channel_members, channels, message_locations, messages, template_locations, templates};
-use crate::model::{LocationId, Rights, UserId, Visibility};
+use super::schema::{
+    channel_members, channels, locations, message_locations, messages, template_locations, templates, users,
+};
+use crate::model::{Rights, UserId, Visibility};
 
 /// Nobody has this id: an anonymous reader wrote nothing and is nowhere a member.
 const NOBODY: UserId = UserId(-1);
@@ -38,7 +41,7 @@ macro_rules! readable {
             .select(channels::id);
         let here = message_locations::table
             .filter(message_locations::message_id.eq(messages::id))
-            .filter(message_locations::location_id.eq_any(raw(&rights.locations)))
+            .filter(message_locations::location_id.eq_any(places(rights.into())))
             .select(message_locations::message_id);
         let audience = messages::restricted
             .eq(false)
@@ -72,7 +75,20 @@ pub fn channel(reader: Reader) -> _ {
         .filter(channel_members::user_id.eq(user))
         .filter(channel_members::channel_id.eq(channels::id))
         .select(channel_members::channel_id);
-    channels::visibility.eq(public).or(diesel::dsl::exists(own)).or(admin.into_sql::<diesel::sql_types::Bool>())
+    channels::visibility.eq(public).or(diesel::dsl::exists(own)).or(admin.into_sql::<Bool>())
+}
+
+/// Where the reader is: their location, and those of their organization. (Not the list in their rights: a statement with
+/// a list of values is compiled anew each time.)
+#[diesel::dsl::auto_type]
+fn places(reader: Reader) -> _ {
+    let user: i64 = reader.user;
+    let of_organization = users::organization_id.eq(locations::organization_id.nullable());
+    let own = users::location_id.eq(locations::id.nullable());
+    locations::table
+        .inner_join(users::table.on(of_organization.or(own)))
+        .filter(users::id.eq(user))
+        .select(locations::id)
 }
 
 /// The messages that may be read.
@@ -94,7 +110,7 @@ pub fn templates<'a>(rights: &Rights) -> Templates<'a> {
     }
     let here = template_locations::table
         .filter(template_locations::template_id.eq(templates::id))
-        .filter(template_locations::location_id.eq_any(raw(&rights.locations)))
+        .filter(template_locations::location_id.eq_any(places(rights.into())))
         .select(template_locations::template_id);
     query.filter(
         templates::restricted
@@ -102,8 +118,4 @@ pub fn templates<'a>(rights: &Rights) -> Templates<'a> {
             .or(templates::author_id.eq(Reader::from(rights).user))
             .or(diesel::dsl::exists(here)),
     )
-}
-
-fn raw(locations: &[LocationId]) -> Vec<i64> {
-    locations.iter().map(|location| location.0).collect()
 }
