@@ -12,8 +12,9 @@ use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
 use super::document::{Documents, Limits, Operation, Refusal};
 use super::render::Renderings;
 use super::{Mutation, Query, Schema, Subscription, errors};
-use crate::board::{Board, Stream, Wanted};
+use crate::board::{Board, Stream, Wanted, Wish};
 use crate::error::{Error, Result};
+use crate::model::Cursor;
 
 /// How many mutations may wait for the disk at once: they commit in groups.
 const MUTATIONS: usize = 256;
@@ -39,6 +40,8 @@ pub struct Request {
 pub struct Prepared {
     pub(super) operation: Arc<Operation>,
     pub(super) variables: Variables,
+    /// From where a subscription goes on, whatever its arguments say.
+    resumed: Option<Cursor>,
 }
 
 impl Prepared {
@@ -46,6 +49,13 @@ impl Prepared {
     #[must_use]
     pub fn kind(&self) -> OperationType {
         self.operation.kind()
+    }
+
+    /// The same, behind this position if it is a subscription of events: for clients that come back with a cursor and
+    /// cannot say it anywhere but beside their request.
+    #[must_use]
+    pub fn after(self, cursor: Cursor) -> Self {
+        Self { resumed: Some(cursor), ..self }
     }
 }
 
@@ -123,7 +133,7 @@ impl Engine {
         }
         operation.check_cost(&request.variables, &self.limits)?;
         let variables = operation.folded(request.variables);
-        Ok(Prepared { operation, variables })
+        Ok(Prepared { operation, variables, resumed: None })
     }
 
     /// Executes a query or a mutation.
@@ -144,7 +154,7 @@ impl Engine {
         let executing = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let ctx = Ctx::new(board, caller, Purpose::Answer, true);
-            let Prepared { operation, variables } = &prepared;
+            let Prepared { operation, variables, .. } = &prepared;
             operation.validated().execute_sync(variables, &ctx)
         });
         let Ok(executed) = tokio::time::timeout(DEADLINE, executing).await else {
@@ -197,6 +207,10 @@ impl Engine {
         }
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
         let wanted = opened.wanted().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
+        let wanted = match wanted {
+            Wanted::Events(wish) => Wanted::Events(Wish { after: prepared.resumed.or(wish.after), ..wish }),
+            wanted => wanted,
+        };
         Ok((wanted, opened.has_checkpoints()))
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::line::Line;
 use super::{Site, routes};
 
 /// How many connections the kernel holds until they are accepted.
@@ -19,6 +20,9 @@ const BACKLOG: u32 = 1_024;
 /// What the kernel may hold of what was sent to one slow reader: by default it would grow to
 /// megabytes, for each of them.
 const SEND_BUFFER: u32 = 256 << 10;
+/// What hyper gathers of a response at most until the client has taken it, by default 400 KiB; also the largest head of
+/// a request.
+const BUFFER: usize = 64 << 10;
 /// How long a client may take for the head of a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -88,11 +92,13 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
             service.call(request)
         });
         let mut alive = site.alive();
+        let line = Line::new(stream, site.settings.sockets.send_timeout);
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_PATIENCE)
-                .serve_connection(TokioIo::new(stream), service)
+                .max_buf_size(BUFFER)
+                .serve_connection(TokioIo::new(line), service)
                 .with_upgrades();
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {

@@ -18,6 +18,7 @@ mod schema;
 mod scripts;
 mod slow_reader;
 mod sockets;
+mod sse;
 mod statements;
 mod subscriptions;
 mod support;
