@@ -27,6 +27,7 @@ export function follow(client, query, variables, onEvent, onEnd) {
 // docs:end
 
 await prove({
+  http: false,
   gaps: ['cut', 'restart', 'storm', 'revoke', 'freeze'],
   open({ socket, socketToken }) {
     const client = connect({ url: socket, token: socketToken, webSocketImpl: WebSocket, keepAlive: 1_000 });

@@ -51,9 +51,8 @@ impl Events {
     /// The next frame as it was written; `None` at the end of the response. An error if the line broke.
     pub async fn raw(&mut self) -> Result<Option<String>, reqwest::Error> {
         loop {
-            if let Some((frame, rest)) = self.unread.split_once("\n\n") {
-                let frame = frame.to_owned();
-                self.unread = rest.to_owned();
+            if let Some(length) = self.unread.find("\n\n") {
+                let frame = self.unread.drain(..length + 2).take(length).collect();
                 return Ok(Some(frame));
             }
             match soon("a frame", self.response.chunk()).await? {
