@@ -9,6 +9,7 @@ use http::header::{ACCEPT, ALLOW, HeaderMap, HeaderName, RETRY_AFTER, VARY, WWW_
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::answer::Answer;
+use super::compress::compressed;
 use super::media::Media;
 use super::sse::Events;
 use super::{Peer, Site, body, callers, origins, pages, parameters};
@@ -85,7 +86,10 @@ pub async fn handle<B: Buf, E>(
         }
     };
     origins::allow(&site, &headers, answer.headers_mut());
-    answer
+    match answer {
+        Answer::Whole(response) => compressed(&headers, response).await.into(),
+        events @ Answer::Events(_) => events,
+    }
 }
 
 fn wants_page(site: &Site, headers: &HeaderMap) -> bool {

@@ -5,6 +5,8 @@ mod answer;
 mod assets;
 mod body;
 mod callers;
+mod compress;
+mod encoding;
 mod graphql_http;
 mod health;
 mod line;

@@ -9,7 +9,7 @@ import random
 
 from gql import Client, GraphQLRequest, gql
 from gql.transport.aiohttp import AIOHTTPTransport
-from gql.transport.exceptions import TransportConnectionFailed, TransportServerError
+from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError, TransportServerError
 from gql.transport.websockets import WebsocketsTransport
 
 FINAL = {1008, 1009, 1011, 4400, 4401, 4406, 4409, 4429, 4500}  # close codes after which coming back is no use
@@ -22,8 +22,8 @@ async def execute(url, token, document, variables=None):
         try:
             async with Client(transport=transport) as session:
                 return await session.execute(GraphQLRequest(document, variable_values=variables))
-        except TransportServerError as error:
-            if refused or error.code != 401:
+        except TransportQueryError as error:
+            if refused or error.errors[0]["extensions"]["code"] != "UNAUTHENTICATED":
                 raise
 
 
@@ -54,8 +54,6 @@ async def follow(url, token, document, variables, subprotocols=("graphql-transpo
 
 import json  # noqa: E402
 import sys  # noqa: E402
-
-from gql.transport.exceptions import TransportQueryError  # noqa: E402
 
 
 def say(message):

@@ -4,6 +4,7 @@
 mod access;
 mod board;
 mod command_line;
+mod compression;
 mod crowd;
 mod floors;
 mod instances;
