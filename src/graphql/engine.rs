@@ -9,12 +9,13 @@ use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, OperationType, V
 use tokio::sync::Semaphore;
 
 use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
+use super::counts::Counts;
 use super::document::{Documents, Limits, Operation, Refusal};
 use super::render::Renderings;
 use super::{Mutation, Query, Schema, Subscription, errors};
 use crate::board::{Board, Stream, Wanted, Wish};
 use crate::error::{Error, Result};
-use crate::model::Cursor;
+use crate::model::{Counted, Cursor};
 
 /// How many mutations may wait for the disk at once: they commit in groups.
 const MUTATIONS: usize = 256;
@@ -75,6 +76,7 @@ pub struct Live {
     pub(super) caller: Caller,
     /// Checkpoints are items of it.
     pub has_checkpoints: bool,
+    _counted: Counted,
 }
 
 impl Live {
@@ -93,6 +95,7 @@ pub struct Engine {
     documents: Documents,
     mutations: Arc<Semaphore>,
     pub(super) renderings: Renderings,
+    pub(super) counts: Counts,
 }
 
 /// The schema in the language of schemas.
@@ -118,7 +121,14 @@ impl Engine {
             documents: Documents::default(),
             mutations: Arc::new(Semaphore::new(MUTATIONS)),
             renderings: Renderings::default(),
+            counts: Counts::default(),
         }
+    }
+
+    /// What was counted for operators.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Parses, validates and measures an operation, and decides whether this caller may run it.
@@ -126,6 +136,15 @@ impl Engine {
     /// # Errors
     /// Why not.
     pub fn prepare(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
+        let prepared = self.check(request, caller);
+        match &prepared {
+            Ok(prepared) => self.counts.begin(prepared.kind()),
+            Err(_) => self.counts.refused.count(),
+        }
+        prepared
+    }
+
+    fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = self.documents.operation(&self.schema, &self.limits, &request.query, name)?;
         if caller.viewer.user_id().is_none() && !self.board.serves_strangers() && !operation.is_for_strangers() {
@@ -190,7 +209,8 @@ impl Engine {
         let (wanted, has_checkpoints) = self.wanted(&prepared, &caller)?;
         let stream = self.board.open_stream(&caller.viewer, wanted).await?;
         let selection = prepared.operation.selection(&prepared.variables);
-        Ok((Live { prepared, selection, caller, has_checkpoints }, stream))
+        let counted = self.counts.following.enter();
+        Ok((Live { prepared, selection, caller, has_checkpoints, _counted: counted }, stream))
     }
 
     /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.

@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod channels;
 pub mod comments;
 mod connection;
+mod counts;
 pub mod idempotency;
 mod listen;
 pub mod log;
@@ -36,6 +37,7 @@ use diesel::r2d2::Pool;
 use tokio::sync::Semaphore;
 
 pub use connection::{Db, Place};
+pub use counts::Counts;
 pub use log::LogPage;
 pub use snapshot::Snapshot;
 pub use tx::{Batch, Change, Tx};
@@ -61,6 +63,7 @@ pub struct Store {
     readers: Pool<Connector>,
     turns: Arc<Semaphore>,
     writer: Writer,
+    counts: Arc<Counts>,
 }
 
 /// Where the database is and how much of it may be used at once.
@@ -100,9 +103,10 @@ impl Store {
             .connection_timeout(TURN)
             .build(connector.clone())
             .map_err(connection::unreachable)?;
-        let writer = Writer::start(connector.clone(), first, tail, options.batch)?;
+        let counts = Arc::new(Counts::default());
+        let writer = Writer::start(connector.clone(), first, tail, options.batch, &counts)?;
         let turns = Arc::new(Semaphore::new(options.readers as usize));
-        Ok(Self { connector, readers, turns, writer })
+        Ok(Self { connector, readers, turns, writer, counts })
     }
 
     /// Reads on a blocking thread, from one consistent snapshot.
@@ -156,6 +160,12 @@ impl Store {
         command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.writer.run(command)
+    }
+
+    /// What the writer has counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// How many SQL statements have been run, all connections together.

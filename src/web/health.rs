@@ -35,7 +35,7 @@ async fn ready(site: Arc<Site>) -> Response<Bytes> {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
     match site.board.reach_database().await {
-        Ok(()) => body::text(StatusCode::OK, "ready"),
+        Ok(_) => body::text(StatusCode::OK, "ready"),
         Err(error) => {
             tracing::warn!(%error, "not ready");
             body::text(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached")

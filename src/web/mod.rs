@@ -6,11 +6,13 @@ mod assets;
 mod body;
 mod callers;
 mod compress;
+mod counts;
 mod encoding;
 mod graphql_http;
 mod health;
 mod line;
 mod media;
+mod metrics;
 mod operation;
 mod origins;
 mod pages;
@@ -40,7 +42,7 @@ fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Infallib
         .map(Answer::from)
         .or(graphql_routes(site))
         .unify()
-        .or(health::routes(site).or(page_routes(site)).unify().map(Answer::from))
+        .or(health::routes(site).or(metrics::routes(site)).unify().or(page_routes(site)).unify().map(Answer::from))
         .unify()
         .recover(refuse)
         .unify()

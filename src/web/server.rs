@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::line::Line;
 use super::{Site, routes};
+use crate::model::Counted;
 
 /// How many connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 1_024;
@@ -32,7 +33,14 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Peer {
     /// The address.
     pub address: SocketAddr,
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: Arc<Place>,
+}
+
+/// One of the places that there are, and the count of those that are taken.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 /// A bound address.
@@ -81,10 +89,13 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
             },
             () = alive.stopped() => return,
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&places).try_acquire_owned() else {
+            site.counts.refused.count();
             tokio::spawn(turn_away(stream));
             continue;
         };
+        site.counts.accepted.count();
+        let place = Place { _permit: permit, _counted: site.counts.connections.enter() };
         let peer = Peer { address, _place: Arc::new(place) };
         let service = TowerToHyperService::new(warp::service(routes.clone()));
         let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {

@@ -11,6 +11,7 @@ mod instances;
 mod json_socket;
 mod live_values;
 mod log;
+mod metrics;
 mod notifications;
 mod recipes;
 mod refusals;

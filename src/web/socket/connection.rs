@@ -105,6 +105,7 @@ impl<P: Protocol> Connection<P> {
             End::Gone => drop(tokio::time::timeout(GOODBYE, self.socket.close(None)).await),
             End::Close(close) => {
                 tracing::debug!(?close, "closing a socket");
+                self.desk.site.counts.close(close.frame().code.into());
                 drop(self.protocol);
                 say_goodbye(self.socket, &close).await;
             }

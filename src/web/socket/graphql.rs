@@ -142,6 +142,9 @@ impl Protocol for GraphQl {
         for i in 0..count {
             let at = (self.turn + i) % count;
             let Poll::Ready(said) = self.operations[at].operation.poll(context, &desk.site.engine) else { continue };
+            if matches!(said, Said::Item(..)) {
+                desk.site.counts.graphql.deliveries.count();
+            }
             if self.operations[at].tell(said, self.dialect, &mut desk.outbox) {
                 self.operations.swap_remove(at);
             } else {

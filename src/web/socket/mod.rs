@@ -145,9 +145,17 @@ async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: E
         .max_message_size(Some(max))
         .max_frame_size(Some(max));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let _counted = match &language {
+        Language::GraphQl(_) => Some(site.counts.graphql.open.enter()),
+        Language::Plain(_) => Some(site.counts.plain.open.enter()),
+        Language::Unknown => None,
+    };
     match language {
         Language::GraphQl(dialect) => Connection::new(site, socket, GraphQl::new(dialect), entry).run(alive).await,
         Language::Plain(plain) => Connection::new(site, socket, plain, entry).enter().run(alive).await,
-        Language::Unknown => connection::say_goodbye(socket, &Close::NoProtocol).await,
+        Language::Unknown => {
+            site.counts.close(Close::NoProtocol.frame().code.into());
+            connection::say_goodbye(socket, &Close::NoProtocol).await;
+        }
     }
 }

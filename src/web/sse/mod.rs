@@ -20,7 +20,7 @@ use super::operation::{Operation, Said, Served};
 use super::{Site, body};
 use crate::error::{Error, Result};
 use crate::graphql::{self, Caller, OperationType, Prepared, Refusal};
-use crate::model::{Cursor, Timestamp};
+use crate::model::{Counted, Cursor, Timestamp};
 
 /// So many steps at most are taken until other tasks have their turn.
 const TURN: usize = 128;
@@ -44,6 +44,7 @@ struct Source {
     /// When the latest frame was made.
     last: Instant,
     timer: Pin<Box<Sleep>>,
+    _counted: Counted,
 }
 
 /// Why there are no more frames.
@@ -73,7 +74,9 @@ impl Events {
         let operation = Operation::start(&site.engine, prepared, caller);
         let (is_placed, last) = (false, Instant::now());
         let timer = Box::pin(tokio::time::sleep(site.settings.sockets.ping_interval));
-        let source = Box::new(Source { site: Arc::clone(site), operation, session, is_placed, last, timer });
+        let counted = site.counts.sse.open.enter();
+        let site = Arc::clone(site);
+        let source = Box::new(Source { site, operation, session, is_placed, last, timer, _counted: counted });
         Ok(Self { waiting, source: Some(source) })
     }
 
@@ -121,7 +124,10 @@ impl Source {
         }
         let frame = match self.operation.poll(context, &self.site.engine) {
             Poll::Ready(Said::Nothing) => self.place(),
-            Poll::Ready(Said::Item(body, cursor)) => Some(frames::next(cursor, &body)),
+            Poll::Ready(Said::Item(body, cursor)) => {
+                self.site.counts.sse.deliveries.count();
+                Some(frames::next(cursor, &body))
+            }
             Poll::Ready(Said::Answer(body)) => return Poll::Ready(Err(End::Complete(Some(body)))),
             Poll::Ready(Said::End) => return Poll::Ready(Err(End::Complete(None))),
             Poll::Ready(Said::Failed(refusal)) => return Poll::Ready(Err(End::Failed(refusal))),
