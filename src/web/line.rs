@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use crate::config::Sockets;
+
 /// So much later than a WebSocket's own clock, which closes with a code: this is for what has no words for it.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -21,9 +23,11 @@ pub struct Line {
 }
 
 impl Line {
-    /// One on which a write may wait for `send_timeout`, and a little longer.
-    pub fn new(stream: TcpStream, send_timeout: Duration) -> Self {
-        Self { stream, patience: send_timeout + LAST_WORDS, stuck: None }
+    /// One on which a write may wait for the time to send, and a little longer.
+    pub fn new(stream: TcpStream, limits: &Sockets) -> Self {
+        let patience = limits.send_timeout + LAST_WORDS;
+        notice_silence(&stream, patience.max(limits.silence_limit));
+        Self { stream, patience, stuck: None }
     }
 
     fn mind(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -36,6 +40,19 @@ impl Line {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
+
+/// Who has vanished without a word, as a phone does, takes nothing and refuses nothing: the kernel would send a quiet
+/// stream's few bytes again and again for a quarter of an hour.
+#[cfg(target_os = "linux")]
+fn notice_silence(stream: &TcpStream, limit: Duration) {
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit)) {
+        tracing::debug!(%error, "a connection has no limit of silence");
+    }
+}
+
+/// Elsewhere it is the kernel's own time.
+#[cfg(not(target_os = "linux"))]
+fn notice_silence(_: &TcpStream, _: Duration) {}
 
 impl AsyncRead for Line {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -68,5 +85,19 @@ impl AsyncWrite for Line {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_is_told_how_long_to_wait_for_who_has_vanished() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a line");
+        let line = Line::new(stream, &Sockets::default());
+        let told = socket2::SockRef::from(&line.stream).tcp_user_timeout().expect("an option");
+        assert_eq!(told, Some(Sockets::default().silence_limit));
     }
 }

@@ -103,7 +103,7 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
             service.call(request)
         });
         let mut alive = site.alive();
-        let line = Line::new(stream, site.settings.sockets.send_timeout);
+        let line = Line::new(stream, &site.settings.sockets);
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())

@@ -40,8 +40,8 @@ export function followEvents({ url, token, EventSource }, query, variables, onEv
 await prove({
   paths: ['/graphql'],
   sockets: false,
-  gaps: ['cut', 'restart', 'storm', 'revoke'],
-  asks: ['revoke'], // what it opened again by itself has the token of its address
+  gaps: ['cut', 'restart', 'storm', 'revoke', 'dead'],
+  asks: ['revoke', 'dead'], // what it opened again by itself has the token of its address
   open({ http, token, socketToken }) {
     const send = signedIn(token);
     const run = async (query, variables) => {

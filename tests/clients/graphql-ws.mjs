@@ -28,7 +28,7 @@ export function follow(client, query, variables, onEvent, onEnd) {
 
 await prove({
   http: false,
-  gaps: ['cut', 'restart', 'storm', 'revoke', 'freeze'],
+  gaps: ['cut', 'restart', 'storm', 'revoke', 'dead', 'expire', 'freeze'],
   open({ socket, socketToken }) {
     const client = connect({ url: socket, token: socketToken, webSocketImpl: WebSocket, keepAlive: 1_000 });
     const run = async (query, variables) => {

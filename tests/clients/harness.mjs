@@ -9,7 +9,7 @@ import { ADDED, CREATE, CREATE_CHANNEL, EVENTS, ME, START } from './documents.mj
 import { Stage, within } from './stage.mjs';
 
 const PATHS = ['/graphql', '/subscriptions'];
-const GAPS = ['cut', 'restart', 'storm', 'revoke', 'expire'];
+const GAPS = ['cut', 'restart', 'storm', 'revoke', 'dead', 'expire'];
 
 /**
  * Runs the scenario over each path, prints what was proven, and ends the process unless there is `more` to come.
@@ -94,6 +94,7 @@ async function lose(stage, gap, sockets) {
   await stage.caughtUp('live');
   await stage.control('/shut');
   if (gap === 'revoke') await stage.signOutEverywhere();
+  else if (gap === 'dead') await stage.control('/cut').then(() => stage.signOutEverywhere()); // so it comes back with a dead token
   else await stage.control(`/${gap}`);
   const edited = await stage.post();
   const gone = await stage.post();

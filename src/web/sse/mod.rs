@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::VARY;
 use http::{HeaderValue, Response, StatusCode};
 use session::Session;
 use tokio::time::Sleep;
@@ -91,6 +92,7 @@ impl Events {
         let mut response = body::response(StatusCode::OK, "text/event-stream; charset=utf-8", Bytes::new());
         // nginx would keep frames back until it has a block of them.
         response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         response.map(|_| self)
     }
 
