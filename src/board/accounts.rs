@@ -84,6 +84,12 @@ impl Board {
     /// # Errors
     /// `UNAUTHENTICATED`, `RATE_LIMITED`.
     pub async fn login(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
+        let outcome = self.sign_in(from, username, password).await;
+        self.counts.sign_in(&outcome);
+        outcome
+    }
+
+    async fn sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
         self.count_attempt(from, username).await?;
         let wanted = username.trim().to_lowercase();
         let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &wanted)).await?;

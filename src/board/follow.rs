@@ -90,15 +90,6 @@ impl Board {
             }
         }
     }
-
-    /// Follows what concerns the viewer alone: the end of their sessions, changes of their rights.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` for an anonymous reader.
-    pub async fn follow_own(&self, viewer: &Viewer) -> Result<(crate::hub::Receiver, Cursor)> {
-        let user = viewer.standing()?.user.id;
-        self.hub.subscribe(Topic::User(user), KindSet::of(&[EventKind::AccessChanged, EventKind::SessionsEnded])).await
-    }
 }
 
 /// The channel a message is in, or was in if the log still holds its deletion.

@@ -8,6 +8,7 @@ mod attention;
 mod broadcasts;
 mod channels;
 mod comments;
+mod counts;
 mod digest;
 mod feed;
 mod follow;
@@ -16,6 +17,7 @@ mod metrics;
 mod names;
 mod notifications;
 mod organizations;
+mod own;
 mod presence;
 mod pulse;
 mod stream;
@@ -31,12 +33,14 @@ pub use accounts::{NewUser, Session};
 pub use broadcasts::Broadcast;
 pub use channels::{ChannelEdit, NewChannel};
 pub use comments::{CommentEdit, NewComment};
+pub use counts::Counts;
 pub use feed::{Feed, Item, Selection};
 pub use follow::{Subject, Wish};
 pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};
 pub use metrics::{MetricFeed, Metrics};
 pub use notifications::NewNotification;
 pub use organizations::Assignment;
+pub use own::Own;
 pub use presence::{Presence, PresenceFeed, Seated};
 pub use stream::{News, Stream, Wanted};
 pub use tail::{Notice, Progress, Tail};
@@ -93,6 +97,7 @@ pub struct Board {
     presence: Arc<Presence>,
     metrics: Metrics,
     names: names::Names,
+    counts: Counts,
 }
 
 impl Board {
@@ -107,7 +112,8 @@ impl Board {
         rules: Rules,
     ) -> Self {
         let (presence, metrics) = (Arc::new(Presence::default()), Metrics::default());
-        Self { store, hub, access, progress, keepers, rules, presence, metrics, names: names::Names::default() }
+        let (names, counts) = (names::Names::default(), Counts::default());
+        Self { store, hub, access, progress, keepers, rules, presence, metrics, names, counts }
     }
 
     /// The store, for reading.
@@ -134,14 +140,20 @@ impl Board {
         self.rules.anonymous_read
     }
 
-    /// Whether the database answers.
+    /// What was counted for operators.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Where the log stands in the database.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if it does not.
-    pub async fn reach_database(&self) -> Result<()> {
+    /// `UNAVAILABLE` if it does not answer.
+    pub async fn reach_database(&self) -> Result<Cursor> {
         let asking = self.store.read(|snapshot| crate::store::log::head(snapshot.db()));
         let answer = tokio::time::timeout(REACH, asking).await;
-        answer.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into()))).map(drop)
+        answer.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())))
     }
 
     /// Who may do something at all now: a signed-in user within the limit of mutations.

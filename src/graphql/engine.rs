@@ -9,11 +9,13 @@ use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, OperationType, V
 use tokio::sync::Semaphore;
 
 use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
+use super::counts::Counts;
 use super::document::{Documents, Limits, Operation, Refusal};
 use super::render::Renderings;
 use super::{Mutation, Query, Schema, Subscription, errors};
-use crate::board::{Board, Stream, Wanted};
+use crate::board::{Board, Stream, Wanted, Wish};
 use crate::error::{Error, Result};
+use crate::model::{Counted, Cursor};
 
 /// How many mutations may wait for the disk at once: they commit in groups.
 const MUTATIONS: usize = 256;
@@ -39,6 +41,8 @@ pub struct Request {
 pub struct Prepared {
     pub(super) operation: Arc<Operation>,
     pub(super) variables: Variables,
+    /// From where a subscription goes on, whatever its arguments say.
+    resumed: Option<Cursor>,
 }
 
 impl Prepared {
@@ -46,6 +50,13 @@ impl Prepared {
     #[must_use]
     pub fn kind(&self) -> OperationType {
         self.operation.kind()
+    }
+
+    /// The same, behind this position if it is a subscription of events: for clients that come back with a cursor and
+    /// cannot say it anywhere but beside their request.
+    #[must_use]
+    pub fn after(self, cursor: Cursor) -> Self {
+        Self { resumed: Some(cursor), ..self }
     }
 }
 
@@ -65,6 +76,7 @@ pub struct Live {
     pub(super) caller: Caller,
     /// Checkpoints are items of it.
     pub has_checkpoints: bool,
+    _counted: Counted,
 }
 
 impl Live {
@@ -83,6 +95,7 @@ pub struct Engine {
     documents: Documents,
     mutations: Arc<Semaphore>,
     pub(super) renderings: Renderings,
+    pub(super) counts: Counts,
 }
 
 /// The schema in the language of schemas.
@@ -108,7 +121,14 @@ impl Engine {
             documents: Documents::default(),
             mutations: Arc::new(Semaphore::new(MUTATIONS)),
             renderings: Renderings::default(),
+            counts: Counts::default(),
         }
+    }
+
+    /// What was counted for operators.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Parses, validates and measures an operation, and decides whether this caller may run it.
@@ -116,6 +136,15 @@ impl Engine {
     /// # Errors
     /// Why not.
     pub fn prepare(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
+        let prepared = self.check(request, caller);
+        match &prepared {
+            Ok(prepared) => self.counts.begin(prepared.kind()),
+            Err(_) => self.counts.refused.count(),
+        }
+        prepared
+    }
+
+    fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = self.documents.operation(&self.schema, &self.limits, &request.query, name)?;
         if caller.viewer.user_id().is_none() && !self.board.serves_strangers() && !operation.is_for_strangers() {
@@ -123,7 +152,7 @@ impl Engine {
         }
         operation.check_cost(&request.variables, &self.limits)?;
         let variables = operation.folded(request.variables);
-        Ok(Prepared { operation, variables })
+        Ok(Prepared { operation, variables, resumed: None })
     }
 
     /// Executes a query or a mutation.
@@ -135,7 +164,7 @@ impl Engine {
         let board = Arc::clone(&self.board);
         let execute = move || {
             let ctx = Ctx::new(board, caller, Purpose::Answer, true);
-            let Prepared { operation, variables } = &prepared;
+            let Prepared { operation, variables, .. } = &prepared;
             match operation.validated().execute_sync(variables, &ctx) {
                 Ok((value, errors)) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
                 Err(error) => Err(refused(&error)),
@@ -183,7 +212,8 @@ impl Engine {
         let (wanted, has_checkpoints) = self.wanted(&prepared, &caller)?;
         let stream = self.board.open_stream(&caller.viewer, wanted).await?;
         let selection = prepared.operation.selection(&prepared.variables);
-        Ok((Live { prepared, selection, caller, has_checkpoints }, stream))
+        let counted = self.counts.following.enter();
+        Ok((Live { prepared, selection, caller, has_checkpoints, _counted: counted }, stream))
     }
 
     /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.
@@ -200,6 +230,10 @@ impl Engine {
         }
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
         let wanted = opened.wanted().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
+        let wanted = match wanted {
+            Wanted::Events(wish) => Wanted::Events(Wish { after: prepared.resumed.or(wish.after), ..wish }),
+            wanted => wanted,
+        };
         Ok((wanted, opened.has_checkpoints()))
     }
 }

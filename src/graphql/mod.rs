@@ -2,6 +2,7 @@
 //! knows no sockets and no SQL; what things mean is decided below, in `board`.
 
 mod context;
+mod counts;
 mod document;
 mod engine;
 mod errors;
@@ -21,6 +22,7 @@ mod scalars;
 mod subscription;
 
 pub use context::{Caller, Delivery};
+pub use counts::Counts;
 pub use document::{Limits, Refusal};
 pub use engine::{Answer, Engine, Live, Prepared, Request, sdl};
 pub use errors::{response as errors_response, to_json};

@@ -110,17 +110,22 @@ impl Engine {
     pub fn render(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> Rendering {
         let operation = &live.prepared.operation;
         if operation.is_personal.load(Ordering::Relaxed) {
+            self.counts.rendered.count();
             return self.render_alone(live, delivery);
         }
         let key = key(live, &delivery);
         match self.renderings.get(&key) {
-            Some(Entry::Plain(body)) => return Rendering::Ready(body),
+            Some(Entry::Plain(body)) => {
+                self.counts.shared.count();
+                return Rendering::Ready(body);
+            }
             Some(Entry::Loaded(loading, since, read_at))
                 if since.elapsed() < FRESH && !self.board.rewritten_since(read_at) =>
             {
+                self.counts.shared.count();
                 return self.share(loading, live, delivery);
             }
-            Some(Entry::Loaded(..)) | None => {}
+            Some(Entry::Loaded(..)) | None => self.counts.rendered.count(),
         }
         if !operation.needs_database.load(Ordering::Relaxed) {
             let subject = (&**operation, &live.prepared.variables, &live.caller);

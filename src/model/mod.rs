@@ -2,6 +2,7 @@
 //! every floor may use them, and they use nothing but `std`, `serde` and `chrono`.
 
 mod board;
+mod count;
 mod cursor;
 mod event;
 mod ids;
@@ -14,6 +15,7 @@ pub use board::{
     Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket, TicketStatus,
     User, Visibility,
 };
+pub use count::{Counted, Counter, Gauge, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};

@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod channels;
 pub mod comments;
 mod connection;
+mod counts;
 pub mod idempotency;
 mod listen;
 pub mod log;
@@ -33,8 +34,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use connection::{Db, Place};
 use diesel::r2d2::Pool;
+
+pub use connection::{Db, Place};
+pub use counts::Counts;
 pub use log::LogPage;
 pub use snapshot::Snapshot;
 pub use tx::{Batch, Change, Tx};
@@ -61,6 +64,7 @@ pub struct Store {
     pool: Pool<Connector>,
     readers: Readers,
     writer: Writer,
+    counts: Arc<Counts>,
 }
 
 /// Where the database is and how much of it may be used at once.
@@ -100,9 +104,10 @@ impl Store {
             .connection_timeout(PATIENCE)
             .build(connector.clone())
             .map_err(connection::unreachable)?;
-        let writer = Writer::start(connector.clone(), first, tail, options.batch)?;
+        let counts = Arc::new(Counts::default());
+        let writer = Writer::start(connector.clone(), first, tail, options.batch, &counts)?;
         let readers = Readers::start(options.readers as usize)?;
-        Ok(Self { connector, pool, readers, writer })
+        Ok(Self { connector, pool, readers, writer, counts })
     }
 
     /// Reads from one consistent snapshot, on a thread that may block.
@@ -152,6 +157,12 @@ impl Store {
         command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.writer.run(command)
+    }
+
+    /// What the writer has counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// How many SQL statements have been run, all connections together.

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connector, Db, Purpose};
+use super::counts::Counts;
 use super::tx::{Batch, Failure, Tx, is_committed};
 use crate::error::{Error, Result};
 use crate::model::Seq;
@@ -49,9 +50,9 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub fn start(connector: Connector, db: Db, tail: impl Tail, batch: usize) -> Result<Self> {
+    pub fn start(connector: Connector, db: Db, tail: impl Tail, batch: usize, counts: &Arc<Counts>) -> Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let desk = Desk { connector, db: Some(db), tail, batch };
+        let desk = Desk { connector, db: Some(db), tail, batch, counts: Arc::clone(counts) };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || desk.work(&jobs))
@@ -124,6 +125,7 @@ struct Desk<T> {
     tail: T,
     /// How many commands are committed together at most.
     batch: usize,
+    counts: Arc<Counts>,
 }
 
 impl<T: Tail> Desk<T> {
@@ -138,7 +140,11 @@ impl<T: Tail> Desk<T> {
     fn serve(&mut self, mut batch: Vec<Job>, queue: Option<&Receiver<Job>>) {
         let mut tries = 0;
         while !batch.is_empty() {
-            match self.attempt(&mut batch, queue) {
+            let attempt = self.attempt(&mut batch, queue);
+            if attempt.is_err() {
+                self.counts.failures.count();
+            }
+            match attempt {
                 Ok(outcomes) => {
                     let rest = batch.split_off(outcomes.len());
                     answer(batch, outcomes);
@@ -184,10 +190,14 @@ impl<T: Tail> Desk<T> {
                 break;
             }
         }
+        let since = Instant::now();
         let events = match tx.commit() {
             Err(Failure::Unknown(error, events)) => self.look_up(error, events)?,
             committed => committed?,
         };
+        self.counts.commits.observe(since.elapsed().as_secs_f64());
+        self.counts.commands.observe(outcomes.len() as f64);
+        self.counts.events.add(events.len() as u64);
         if !events.is_empty() {
             self.tail.committed(events);
         }

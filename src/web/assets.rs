@@ -10,6 +10,8 @@ use http::header::{
 };
 use http::{Response, StatusCode, response};
 
+use super::encoding::{Encoding, list, weight};
+
 /// What a page may do: load what this server carries and talk to it. `connect-src 'self'` includes the WebSocket.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -94,40 +96,11 @@ fn is_cached(headers: &HeaderMap, etag: &str) -> bool {
     list(headers, &IF_NONE_MATCH).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
-/// In order of preference: the first wins when the client likes several equally.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Brotli,
-    Gzip,
-    Identity,
-}
-
-impl Encoding {
-    const ALL: [Self; 3] = [Self::Brotli, Self::Gzip, Self::Identity];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Brotli => "br",
-            Self::Gzip => "gzip",
-            Self::Identity => "identity",
-        }
-    }
-
-    /// Two encodings of one file are two representations, and a strong tag names one of them.
-    fn tag_suffix(self) -> &'static str {
-        match self {
-            Self::Brotli => "-br",
-            Self::Gzip => "-gzip",
-            Self::Identity => "",
-        }
-    }
-
-    fn content(self, asset: &Asset) -> Option<&'static [u8]> {
-        match self {
-            Self::Brotli => asset.brotli,
-            Self::Gzip => asset.gzip,
-            Self::Identity => Some(asset.identity),
-        }
+fn content(asset: &Asset, encoding: Encoding) -> Option<&'static [u8]> {
+    match encoding {
+        Encoding::Brotli => asset.brotli,
+        Encoding::Gzip => asset.gzip,
+        Encoding::Identity => Some(asset.identity),
     }
 }
 
@@ -137,58 +110,13 @@ fn negotiate(asset: &Asset, headers: &HeaderMap) -> (Encoding, &'static [u8]) {
     let mut best = (0.0, Encoding::Identity, asset.identity);
     for encoding in Encoding::ALL {
         let weight = weight(headers, encoding);
-        if let Some(content) = encoding.content(asset)
+        if let Some(content) = content(asset, encoding)
             && weight > best.0
         {
             best = (weight, encoding, content);
         }
     }
     (best.1, best.2)
-}
-
-/// How much the client likes an encoding, from 0 (not at all) to 1 (RFC 9110, 12.5.3). Identity, when it is not
-/// mentioned, is acceptable, but anything that is mentioned is better.
-fn weight(headers: &HeaderMap, encoding: Encoding) -> f32 {
-    let mut wildcard = None;
-    for item in list(headers, &ACCEPT_ENCODING) {
-        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let name = name.trim();
-        if name.eq_ignore_ascii_case(encoding.name()) {
-            return quality(parameters);
-        }
-        if name == "*" {
-            wildcard = Some(quality(parameters));
-        }
-    }
-    match (wildcard, encoding) {
-        (Some(weight), _) => weight,
-        // Below the smallest weight that can be written, 0.001.
-        (None, Encoding::Identity) => 0.0005,
-        (None, _) => 0.0,
-    }
-}
-
-/// The number in `q=0.8`; without a `q` 1; what is not a number in range is 0, as if the encoding was refused.
-fn quality(parameters: &str) -> f32 {
-    let Some((name, value)) = parameters.split_once('=') else {
-        return 1.0;
-    };
-    if !name.trim().eq_ignore_ascii_case("q") {
-        return 1.0;
-    }
-    let quality = value.trim().parse().unwrap_or(0.0);
-    if (0.0..=1.0).contains(&quality) { quality } else { 0.0 }
-}
-
-/// The elements of a comma-separated header that may come in several lines.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|element| !element.is_empty())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 use super::{Peer, Site};
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
-use crate::model::Timestamp;
+use crate::model::{Cursor, Timestamp};
 
 /// The client's address: that of the connection, or what trusted proxies say of it.
 pub fn address(site: &Site, peer: &Peer, headers: &HeaderMap) -> IpAddr {
@@ -47,6 +47,18 @@ pub fn bearer(header: &str) -> Result<String> {
 
 fn malformed() -> Error {
     Error::Unauthenticated("authorization must be: Bearer TOKEN".into())
+}
+
+/// From where a client that comes back wants to go on: what its EventSource heard last, or what it says itself where
+/// a header cannot be set.
+///
+/// # Errors
+/// `BAD_USER_INPUT` if that is no cursor.
+pub fn last_event_id(headers: &HeaderMap, query: &str) -> Result<Option<Cursor>> {
+    let wrong = || Error::input("Last-Event-ID", "not a cursor of the log");
+    let header = headers.get("last-event-id").map(|id| id.to_str().map_err(|_| wrong())).transpose()?;
+    let id = header.map(str::to_owned).or_else(|| parameter(query, "lastEventId"));
+    id.filter(|id| !id.is_empty()).map(|id| id.parse().map_err(|_| wrong())).transpose()
 }
 
 /// A parameter of a query string.

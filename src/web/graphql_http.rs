@@ -5,68 +5,28 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use futures_util::future::join_all;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, ORIGIN, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, ALLOW, HeaderMap, HeaderName, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Response, StatusCode};
-use serde::Deserialize;
 
-use super::{Peer, Site, body, callers, pages};
+use super::answer::Answer;
+use super::compress::compressed;
+use super::media::Media;
+use super::sse::Events;
+use super::{Peer, Site, body, callers, origins, pages, parameters};
 use crate::error::Error;
-use crate::graphql::{self, Caller, OperationType, Refusal, Request, Variables};
-
-/// The media types a response may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Media {
-    /// `application/graphql-response+json`: the status says whether the operation was executed.
-    Response,
-    /// `application/json`: 200 for whatever is a GraphQL response.
-    Json,
-}
-
-impl Media {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Response => "application/graphql-response+json; charset=utf-8",
-            Self::Json => "application/json; charset=utf-8",
-        }
-    }
-
-    /// What the client prefers of the two; `None` if it wants neither.
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let accept: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-        if accept.is_empty() {
-            return Some(Self::Json);
-        }
-        let ranges = accept.iter().flat_map(|line| line.split(',')).map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-            (name, quality)
-        });
-        let mut best: Option<(Self, f32)> = None;
-        for (name, quality) in ranges {
-            let media = match name.as_str() {
-                "application/graphql-response+json" => Self::Response,
-                "application/json" | "application/*" | "*/*" => Self::Json,
-                _ => continue,
-            };
-            if quality > best.map_or(0.0, |(_, best)| best) {
-                best = Some((media, quality));
-            }
-        }
-        best.map(|(media, _)| media)
-    }
-}
+use crate::graphql::{self, Caller, OperationType, Refusal, Request};
+use crate::model::Timestamp;
 
 /// A response of operations, before it has a media type.
 struct Reply {
     status: StatusCode,
     body: String,
-    headers: HeaderMap,
+    header: Option<(HeaderName, &'static str)>,
 }
 
 impl Reply {
     fn new(status: StatusCode, body: String) -> Self {
-        Self { status, body, headers: HeaderMap::new() }
+        Self { status, body, header: None }
     }
 
     /// Nothing was executed, because of the request.
@@ -77,26 +37,19 @@ impl Reply {
 
     /// Nothing was executed, for this reason.
     fn refused(refusal: &Refusal, media: Media) -> Self {
-        let mut headers = HeaderMap::new();
-        let status = match refusal.error() {
-            Some(Error::Unauthenticated(_)) => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                StatusCode::UNAUTHORIZED
-            }
-            Some(Error::Unavailable(_)) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Some(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            _ if media == Media::Response => StatusCode::BAD_REQUEST,
-            _ => StatusCode::OK,
+        let (status, header) = match refusal.error() {
+            Some(Error::Unauthenticated(_)) => (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, "Bearer"))),
+            Some(Error::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, Some((RETRY_AFTER, "1"))),
+            Some(Error::Internal(_)) => (StatusCode::INTERNAL_SERVER_ERROR, None),
+            _ if media == Media::Response => (StatusCode::BAD_REQUEST, None),
+            _ => (StatusCode::OK, None),
         };
-        Self { status, body: graphql::errors_response(&refusal.errors()), headers }
+        Self { status, body: graphql::errors_response(&refusal.errors()), header }
     }
 
     fn into_response(self, media: Media) -> Response<Bytes> {
-        let mut response = body::response(self.status, media.name(), self.body);
-        response.headers_mut().extend(self.headers);
+        let mut response = body::response(self.status, media.content_type(), self.body);
+        response.headers_mut().extend(self.header.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         response
     }
@@ -110,26 +63,33 @@ pub async fn handle<B: Buf, E>(
     headers: HeaderMap,
     query: String,
     stream: impl Stream<Item = Result<B, E>>,
-) -> Response<Bytes> {
-    let mut response = match method {
-        Method::GET | Method::HEAD if wants_page(&site, &headers) => return pages::graphiql_response(&headers),
-        Method::OPTIONS => preflight(),
+) -> Answer {
+    let mut answer: Answer = match method {
+        Method::GET | Method::HEAD if wants_page(&site, &headers) => return pages::graphiql_response(&headers).into(),
+        Method::OPTIONS => origins::preflight().into(),
         Method::GET | Method::HEAD | Method::POST => match Media::of(&headers) {
-            Some(media) => operate(&site, &method, &peer, &headers, &query, stream, media).await.into_response(media),
+            Some(media) => {
+                let call = Call { site: &site, method: &method, peer: &peer, headers: &headers, query: &query, media };
+                call.answer(stream).await.unwrap_or_else(|reply| reply.into_response(media).into())
+            }
             None => Reply::bad(
                 StatusCode::NOT_ACCEPTABLE,
-                "this answers with application/graphql-response+json or application/json",
+                "this answers with application/graphql-response+json, application/json or text/event-stream",
             )
-            .into_response(Media::Json),
+            .into_response(Media::Json)
+            .into(),
         },
         _ => {
             let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "use GET or POST");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
-            response
+            response.into()
         }
     };
-    allow_origin(&site, &headers, response.headers_mut());
-    response
+    origins::allow(&site, &headers, answer.headers_mut());
+    match answer {
+        Answer::Whole(response) => compressed(&headers, response).await.into(),
+        events @ Answer::Events(_) => events,
+    }
 }
 
 fn wants_page(site: &Site, headers: &HeaderMap) -> bool {
@@ -137,114 +97,105 @@ fn wants_page(site: &Site, headers: &HeaderMap) -> bool {
     site.settings.graphiql && accept.to_ascii_lowercase().contains("text/html")
 }
 
-fn preflight() -> Response<Bytes> {
-    let mut response = body::text(StatusCode::NO_CONTENT, "");
-    *response.body_mut() = Bytes::new();
-    let headers = response.headers_mut();
-    headers.remove(CONTENT_TYPE);
-    headers.insert(ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
-    headers.insert("access-control-allow-methods", HeaderValue::from_static("GET, POST"));
-    headers.insert("access-control-allow-headers", HeaderValue::from_static("authorization, content-type, accept"));
-    headers.insert("access-control-max-age", HeaderValue::from_static("600"));
-    response
-}
-
-/// Lets pages of the allowed origins read the response.
-fn allow_origin(site: &Site, request: &HeaderMap, response: &mut HeaderMap) {
-    let Some(origin) = request.get(ORIGIN) else { return };
-    if origin.to_str().is_ok_and(|origin| site.settings.allowed_origins.allow(origin)) {
-        response.insert("access-control-allow-origin", origin.clone());
-    }
-    response.append(VARY, HeaderValue::from_static("origin"));
-}
-
-async fn operate<B: Buf, E>(
-    site: &Arc<Site>,
-    method: &Method,
-    peer: &Peer,
-    headers: &HeaderMap,
-    query: &str,
-    stream: impl Stream<Item = Result<B, E>>,
+/// A request whose client wants an answer of this kind.
+struct Call<'a> {
+    site: &'a Arc<Site>,
+    method: &'a Method,
+    peer: &'a Peer,
+    headers: &'a HeaderMap,
+    query: &'a str,
     media: Media,
-) -> Reply {
-    let address = callers::address(site, peer, headers);
-    let called = match callers::token(headers, query) {
-        Ok(token) => callers::caller(site, token.as_deref(), address).await,
-        Err(error) => Err(error),
-    };
-    let caller = match called {
-        Ok((caller, _)) => caller,
-        Err(error) => return Reply::refused(&error.into(), media),
-    };
-    if *method != Method::POST {
-        return match from_query(query) {
-            Ok(request) => answer(site, request, caller, media, false).await,
-            Err(message) => Reply::bad(StatusCode::BAD_REQUEST, message),
-        };
-    }
-    if !is_json(headers) {
-        return Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json");
-    }
-    let read = match body::read(stream, site.settings.max_body_bytes).await {
-        Ok(read) => read,
-        Err(body::Unread::TooLarge) => return Reply::bad(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-        Err(body::Unread::TooSlow) => return Reply::bad(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
-        Err(body::Unread::Broken) => return Reply::bad(StatusCode::BAD_REQUEST, "the body broke off"),
-    };
-    match serde_json::from_slice::<serde_json::Value>(&read) {
-        Ok(serde_json::Value::Array(batch)) => answer_batch(site, batch, &caller, media).await,
-        Ok(one) => match parameters(one) {
-            Ok(request) => answer(site, request, caller, media, true).await,
-            Err(message) => Reply::bad(StatusCode::BAD_REQUEST, &message),
-        },
-        Err(_) => Reply::bad(StatusCode::BAD_REQUEST, "the body is not JSON"),
-    }
 }
 
-/// The charset, if named, must be the one of JSON.
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
-    let is_json = parts.next().is_some_and(|name| name == "application/json");
-    is_json && parts.all(|part| part.strip_prefix("charset=").is_none_or(|set| set.trim_matches('"') == "utf-8"))
+/// What a request asks for.
+enum Asked {
+    One(Request),
+    Batch(Vec<serde_json::Value>),
 }
 
-/// The parameters of a request, as its body has them.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Parameters {
-    query: String,
-    #[serde(default)]
-    operation_name: Option<String>,
-    #[serde(default)]
-    variables: Option<Variables>,
-    /// Nothing is done with it, but it must be what it should be.
-    #[serde(default, rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-fn parameters(value: serde_json::Value) -> Result<Request, String> {
-    let wrong = |error: serde_json::Error| format!("the parameters are wrong: {error}");
-    let Parameters { query, operation_name, variables, _extensions: _ } =
-        serde_json::from_value(value).map_err(wrong)?;
-    Ok(Request { query, operation_name, variables: variables.unwrap_or_default() })
-}
-
-fn from_query(query: &str) -> Result<Request, &'static str> {
-    let Some(document) = callers::parameter(query, "query") else { return Err("the parameter query is missing") };
-    let variables = match callers::parameter(query, "variables").filter(|variables| !variables.is_empty()) {
-        Some(variables) => {
-            let variables: Option<Variables> =
-                serde_json::from_str(&variables).map_err(|_| "the parameter variables must be a JSON object")?;
-            variables.unwrap_or_default()
+impl Call<'_> {
+    async fn answer<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Answer, Reply> {
+        let Self { site, media, .. } = *self;
+        if media == Media::Events && !origins::may_follow(site, self.headers) {
+            return Err(Reply::bad(StatusCode::FORBIDDEN, "pages of this origin may not follow"));
         }
-        None => Variables::default(),
-    };
-    if let Some(extensions) = callers::parameter(query, "extensions").filter(|extensions| !extensions.is_empty()) {
-        let _: Option<serde_json::Map<String, serde_json::Value>> =
-            serde_json::from_str(&extensions).map_err(|_| "the parameter extensions must be a JSON object")?;
+        let (caller, until) = match self.caller().await {
+            Ok(called) => called,
+            Err(error) => return self.refuse(error.into()),
+        };
+        let may_write = *self.method == Method::POST;
+        match self.asked(stream).await? {
+            Asked::One(request) if media == Media::Events => self.stream(request, caller, until).await,
+            Asked::One(request) => {
+                let reply = answer(site, request, caller, media, may_write).await;
+                Ok(reply.into_response(media).into())
+            }
+            Asked::Batch(_) if media == Media::Events => {
+                Err(Reply::bad(StatusCode::BAD_REQUEST, "a stream of events is of one operation, and this is a batch"))
+            }
+            Asked::Batch(batch) => Ok(answer_batch(site, batch, &caller, media).await.into_response(media).into()),
+        }
     }
-    Ok(Request { query: document, operation_name: callers::parameter(query, "operationName"), variables })
+
+    async fn caller(&self) -> crate::error::Result<(Caller, Option<Timestamp>)> {
+        let token = callers::token(self.headers, self.query)?;
+        let address = callers::address(self.site, self.peer, self.headers);
+        callers::caller(self.site, token.as_deref(), address).await
+    }
+
+    async fn asked<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Asked, Reply> {
+        let bad = |message: &str| Reply::bad(StatusCode::BAD_REQUEST, message);
+        if *self.method != Method::POST {
+            return parameters::from_query(self.query).map(Asked::One).map_err(bad);
+        }
+        if !parameters::is_json(self.headers) {
+            return Err(Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+        }
+        let read = body::read(stream, self.site.settings.max_body_bytes).await.map_err(|unread| match unread {
+            body::Unread::TooLarge => Reply::bad(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            body::Unread::TooSlow => Reply::bad(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
+            body::Unread::Broken => bad("the body broke off"),
+        })?;
+        match serde_json::from_slice::<serde_json::Value>(&read) {
+            Ok(serde_json::Value::Array(batch)) => Ok(Asked::Batch(batch)),
+            Ok(one) => parameters::from_body(one).map(Asked::One).map_err(|message| bad(&message)),
+            Err(_) => Err(bad("the body is not JSON")),
+        }
+    }
+
+    /// What is wrong with an operation is said in the stream: a browser's EventSource shows its page nothing of any
+    /// other answer.
+    async fn stream(&self, request: Request, caller: Caller, until: Option<Timestamp>) -> Result<Answer, Reply> {
+        let prepared = match self.site.engine.prepare(request, &caller) {
+            Ok(prepared) => prepared,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        if prepared.kind() == OperationType::Mutation && *self.method != Method::POST {
+            return Err(mutations_go_by_post());
+        }
+        let prepared = match callers::last_event_id(self.headers, self.query) {
+            Ok(Some(cursor)) => prepared.after(cursor),
+            Ok(None) => prepared,
+            Err(error) => return self.refuse(error.into()),
+        };
+        match Events::of(self.site, prepared, caller, until).await {
+            Ok(events) => Ok(Answer::Events(events.into_response())),
+            Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    /// Who is not let in is told by the status, on every road; anything else is said in the media type that is wanted.
+    fn refuse(&self, refusal: Refusal) -> Result<Answer, Reply> {
+        let is_unknown = matches!(refusal.error(), Some(Error::Unauthenticated(_)));
+        match self.media {
+            Media::Events if !is_unknown => Ok(Answer::Events(Events::refused(&refusal).into_response())),
+            media => Err(Reply::refused(&refusal, media)),
+        }
+    }
+}
+
+fn mutations_go_by_post() -> Reply {
+    Reply { header: Some((ALLOW, "POST")), ..Reply::bad(StatusCode::METHOD_NOT_ALLOWED, "mutations go by POST") }
 }
 
 async fn answer(site: &Arc<Site>, request: Request, caller: Caller, media: Media, may_write: bool) -> Reply {
@@ -253,13 +204,9 @@ async fn answer(site: &Arc<Site>, request: Request, caller: Caller, media: Media
         Err(refusal) => return Reply::refused(&refusal, media),
     };
     match prepared.kind() {
-        OperationType::Mutation if !may_write => {
-            let mut reply = Reply::bad(StatusCode::METHOD_NOT_ALLOWED, "mutations go by POST");
-            reply.headers.insert(ALLOW, HeaderValue::from_static("POST"));
-            return reply;
-        }
+        OperationType::Mutation if !may_write => return mutations_go_by_post(),
         OperationType::Subscription => {
-            let hint = "subscriptions go over a WebSocket: graphql-transport-ws at /graphql";
+            let hint = "subscriptions go over a WebSocket (graphql-transport-ws) or as text/event-stream";
             return Reply::bad(StatusCode::BAD_REQUEST, hint);
         }
         OperationType::Query | OperationType::Mutation => {}
@@ -279,7 +226,7 @@ async fn answer_batch(site: &Arc<Site>, batch: Vec<serde_json::Value>, caller: &
         return Reply::bad(StatusCode::BAD_REQUEST, &format!("a batch has 1 to {max} operations"));
     }
     let answers = batch.into_iter().map(|one| async {
-        match parameters(one) {
+        match parameters::from_body(one) {
             Ok(request) => answer(site, request, caller.clone(), media, true).await,
             Err(message) => Reply::bad(StatusCode::BAD_REQUEST, &message),
         }

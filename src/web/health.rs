@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use warp::{Filter, Rejection};
 
+use super::compress::compressed;
 use super::{Site, body, with};
 
 /// `/healthz`, `/readyz`, `/schema.graphql`.
@@ -13,10 +14,14 @@ pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Err
     let alive = warp::path!("healthz").and(get()).map(|| body::text(StatusCode::OK, "ok"));
     let ready = warp::path!("readyz").and(get()).and(with(site)).then(ready);
     let sdl: Option<Bytes> = site.settings.introspection.then(|| crate::graphql::sdl().into());
-    let schema = warp::path!("schema.graphql").and(get()).map(move || match &sdl {
-        Some(sdl) => body::response(StatusCode::OK, "text/plain; charset=utf-8", sdl.clone()),
-        None => body::text(StatusCode::NOT_FOUND, "the schema is not shown here"),
-    });
+    let schema =
+        warp::path!("schema.graphql").and(get()).and(warp::header::headers_cloned()).then(move |headers: HeaderMap| {
+            let response = match &sdl {
+                Some(sdl) => body::response(StatusCode::OK, "text/plain; charset=utf-8", sdl.clone()),
+                None => body::text(StatusCode::NOT_FOUND, "the schema is not shown here"),
+            };
+            async move { compressed(&headers, response).await }
+        });
     alive.or(ready).unify().or(schema).unify()
 }
 
@@ -30,7 +35,7 @@ async fn ready(site: Arc<Site>) -> Response<Bytes> {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
     match site.board.reach_database().await {
-        Ok(()) => body::text(StatusCode::OK, "ready"),
+        Ok(_) => body::text(StatusCode::OK, "ready"),
         Err(error) => {
             tracing::warn!(%error, "not ready");
             body::text(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached")

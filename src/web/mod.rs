@@ -1,15 +1,26 @@
 //! The door: HTTP, sockets, pages. It translates between the wire and the floors below, and
 //! decides nothing about the board.
 
+mod answer;
 mod assets;
 mod body;
 mod callers;
+mod compress;
+mod counts;
+mod encoding;
 mod graphql_http;
 mod health;
+mod line;
+mod media;
+mod metrics;
+mod operation;
+mod origins;
 mod pages;
+mod parameters;
 mod server;
 mod site;
 mod socket;
+mod sse;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,19 +30,19 @@ use http::{Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use warp::{Filter, Rejection};
 
+use answer::Answer;
 use socket::Door;
 
 pub use server::{Listener, Peer, serve};
 pub use site::{Settings, Site, Stop};
 
 /// Everything that is served.
-fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Infallible> + Clone + use<> {
+fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + use<> {
     socket_routes(site)
+        .map(Answer::from)
         .or(graphql_routes(site))
         .unify()
-        .or(health::routes(site))
-        .unify()
-        .or(page_routes(site))
+        .or(health::routes(site).or(metrics::routes(site)).unify().or(page_routes(site)).unify().map(Answer::from))
         .unify()
         .recover(refuse)
         .unify()
@@ -77,7 +88,7 @@ fn door(path: &str) -> Option<Door> {
     }
 }
 
-fn graphql_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+fn graphql_routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone + use<> {
     warp::path("graphql")
         .and(warp::path::end())
         .and(with(site))
@@ -92,7 +103,7 @@ fn graphql_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,),
 }
 
 /// What no route takes.
-async fn refuse(rejection: Rejection) -> Result<Response<Bytes>, Infallible> {
+async fn refuse(rejection: Rejection) -> Result<Answer, Infallible> {
     let (status, message) = if rejection.is_not_found() {
         (StatusCode::NOT_FOUND, "there is nothing here")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
@@ -100,5 +111,5 @@ async fn refuse(rejection: Rejection) -> Result<Response<Bytes>, Infallible> {
     } else {
         (StatusCode::BAD_REQUEST, "this request makes no sense here")
     };
-    Ok(body::text(status, message))
+    Ok(body::text(status, message).into())
 }

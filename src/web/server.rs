@@ -12,13 +12,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::line::Line;
 use super::{Site, routes};
+use crate::model::Counted;
 
 /// How many connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 1_024;
 /// What the kernel may hold of what was sent to one slow reader: by default it would grow to
 /// megabytes, for each of them.
 const SEND_BUFFER: u32 = 256 << 10;
+/// What hyper gathers of a response at most until the client has taken it, by default 400 KiB; also the largest head of
+/// a request.
+const BUFFER: usize = 64 << 10;
 /// How long a client may take for the head of a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -28,7 +33,14 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Peer {
     /// The address.
     pub address: SocketAddr,
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: Arc<Place>,
+}
+
+/// One of the places that there are, and the count of those that are taken.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 /// A bound address.
@@ -77,10 +89,13 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
             },
             () = alive.stopped() => return,
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&places).try_acquire_owned() else {
+            site.counts.refused.count();
             tokio::spawn(turn_away(stream));
             continue;
         };
+        site.counts.accepted.count();
+        let place = Place { _permit: permit, _counted: site.counts.connections.enter() };
         let peer = Peer { address, _place: Arc::new(place) };
         let service = TowerToHyperService::new(warp::service(routes.clone()));
         let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
@@ -88,11 +103,13 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
             service.call(request)
         });
         let mut alive = site.alive();
+        let line = Line::new(stream, &site.settings.sockets);
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_PATIENCE)
-                .serve_connection(TokioIo::new(stream), service)
+                .max_buf_size(BUFFER)
+                .serve_connection(TokioIo::new(line), service)
                 .with_upgrades();
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {

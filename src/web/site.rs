@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::counts::Counts;
 use super::socket::Shown;
 use crate::board::Board;
 use crate::config::{Networks, Origins, Secret, Sockets};
@@ -59,6 +60,8 @@ pub struct Site {
     pub shown: Shown,
     /// The settings.
     pub settings: Settings,
+    /// What is counted for operators.
+    pub counts: Counts,
     stopping: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 }
@@ -84,7 +87,15 @@ impl Site {
         let (stop, stopping) = watch::channel(false);
         let (alive, busy) = mpsc::channel(1);
         (
-            Arc::new(Self { engine, board, shown: Shown::default(), settings, stopping, alive }),
+            Arc::new(Self {
+                engine,
+                board,
+                shown: Shown::default(),
+                settings,
+                counts: Counts::default(),
+                stopping,
+                alive,
+            }),
             Stop { stopping: stop, busy },
         )
     }

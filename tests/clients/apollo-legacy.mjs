@@ -27,6 +27,7 @@ export function apolloLegacy({ socket }) {
 const codeOf = (error) => (error.errors?.[0] ?? error.cause)?.extensions?.code ?? String(error);
 
 await prove({
+  http: false,
   open({ socket, socketToken }) {
     const client = apolloLegacy({ socket: { url: socket, token: socketToken, webSocketImpl: WebSocket } });
     return {

@@ -5,21 +5,18 @@ import { prove } from './harness.mjs';
 
 // docs:start
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from '@apollo/client';
-import { SetContextLink } from '@apollo/client/link/context';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { OperationTypeNode } from 'graphql';
 import { connect } from './resume.mjs';
+import { signedIn } from './token.mjs';
 
 export function apollo({ uri, token, socket }) {
-  const signedIn = new SetContextLink(async ({ headers }) => ({
-    headers: { ...headers, authorization: `Bearer ${await token()}` },
-  }));
   return new ApolloClient({
     cache: new InMemoryCache(),
     link: ApolloLink.split(
       ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
       new GraphQLWsLink(connect(socket)), // socket: { url, token }
-      signedIn.concat(new HttpLink({ uri })),
+      new HttpLink({ uri, fetch: signedIn(token) }),
     ),
   });
 }

@@ -15,7 +15,7 @@ const python = (offer) => ({ http, socket, token, socketToken }) => {
 
   createInterface({ input: child.stdout }).on('line', async (line) => {
     const message = JSON.parse(line);
-    if (message.token) return say({ kind: message.token, token: await (message.token === 'socket' ? socketToken() : token()) });
+    if (message.token) return say({ kind: message.token, token: await (message.token === 'socket' ? socketToken : token)(message.refused) });
     sinks.get(message.id)?.(message);
   });
 

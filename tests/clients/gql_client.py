@@ -9,36 +9,44 @@ import random
 
 from gql import Client, GraphQLRequest, gql
 from gql.transport.aiohttp import AIOHTTPTransport
-from gql.transport.exceptions import TransportConnectionFailed
+from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError, TransportServerError
 from gql.transport.websockets import WebsocketsTransport
 
 FINAL = {1008, 1009, 1011, 4400, 4401, 4406, 4409, 4429, 4500}  # close codes after which coming back is no use
 
 
 async def execute(url, token, document, variables=None):
-    """The result of a query or mutation, over HTTP."""
-    transport = AIOHTTPTransport(url, headers={"authorization": f"Bearer {await token()}"})
-    async with Client(transport=transport) as session:
-        return await session.execute(GraphQLRequest(document, variable_values=variables))
+    """The result of a query or mutation, over HTTP; once more with a fresh token when the first was refused."""
+    for refused in (False, True):
+        transport = AIOHTTPTransport(url, headers={"authorization": f"Bearer {await token(refused)}"})
+        try:
+            async with Client(transport=transport) as session:
+                return await session.execute(GraphQLRequest(document, variable_values=variables))
+        except TransportQueryError as error:
+            if refused or error.errors[0]["extensions"]["code"] != "UNAUTHENTICATED":
+                raise
 
 
 async def follow(url, token, document, variables, subprotocols=("graphql-transport-ws",), **options):
     """Yields every event after variables["after"], once and in order, across lost connections and restarts."""
-    variables, tries = dict(variables), 0
+    variables, tries, refused = dict(variables), 0, False
     while True:
         try:
-            signed_in = {"authorization": f"Bearer {await token()}"}  # asked at every connect
+            signed_in = {"authorization": f"Bearer {await token(refused)}"}  # asked at every connect
             transport = WebsocketsTransport(url, init_payload=signed_in, subprotocols=list(subprotocols), **options)
             async with Client(transport=transport) as session:
                 async for result in session.subscribe(GraphQLRequest(document, variable_values=variables)):
                     (event,) = result.values()
-                    variables["after"], tries = event["cursor"], 0
+                    variables["after"], tries, refused = event["cursor"], 0, False
                     yield event
                 return  # the server completed it: what it was bound to is gone
+        except TransportServerError:  # a connection_error of the legacy sub-protocol
+            refused = True
         except (TransportConnectionFailed, asyncio.TimeoutError, OSError) as lost:
             closed = getattr(lost.__cause__, "rcvd", None)
             if closed and closed.code in FINAL:
                 raise
+            refused = closed is not None and closed.code == 4403  # expired, or the session was ended
         await asyncio.sleep(random.uniform(0.5, 1) * min(30, 0.5 * 2**tries))
         tries += 1
 # docs:end
@@ -46,8 +54,6 @@ async def follow(url, token, document, variables, subprotocols=("graphql-transpo
 
 import json  # noqa: E402
 import sys  # noqa: E402
-
-from gql.transport.exceptions import TransportQueryError  # noqa: E402
 
 
 def say(message):
@@ -61,15 +67,15 @@ class Bridge:
         self.http_url, self.socket_url, self.subprotocols = http_url, socket_url, subprotocols
         self.tasks, self.tokens = {}, []
 
-    async def ask(self, kind):
+    async def ask(self, kind, refused):
         answer = asyncio.get_running_loop().create_future()
         self.tokens.append((kind, answer))
-        say({"token": kind})
+        say({"token": kind, "refused": refused})
         return await answer
 
     async def execute(self, number, query, variables):
         try:
-            say({"id": number, "data": await execute(self.http_url, lambda: self.ask("http"), gql(query), variables)})
+            say({"id": number, "data": await execute(self.http_url, lambda refused: self.ask("http", refused), gql(query), variables)})
         except Exception as error:
             say({"id": number, "failed": repr(error)})
 
@@ -77,7 +83,7 @@ class Bridge:
         # RFC 6455 pings often enough that the server meets some: the library sends one every 20 s.
         options = {"subprotocols": self.subprotocols, "connect_args": {"ping_interval": 0.1}}
         try:
-            async for event in follow(self.socket_url, lambda: self.ask("socket"), gql(query), variables, **options):
+            async for event in follow(self.socket_url, lambda refused: self.ask("socket", refused), gql(query), variables, **options):
                 say({"id": number, "next": event})
             say({"id": number, "complete": True})
         except TransportQueryError as error:

@@ -3,14 +3,10 @@ import { prove } from './harness.mjs';
 
 // docs:start
 import { GraphQLClient } from 'graphql-request';
+import { signedIn } from './token.mjs';
 
 export function graphqlRequest({ url, token }) {
-  return new GraphQLClient(url, {
-    requestMiddleware: async (request) => ({
-      ...request,
-      headers: { ...Object.fromEntries(new Headers(request.headers)), authorization: `Bearer ${await token()}` },
-    }),
-  });
+  return new GraphQLClient(url, { fetch: signedIn(token) });
 }
 // docs:end
 

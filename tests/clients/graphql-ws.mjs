@@ -27,7 +27,8 @@ export function follow(client, query, variables, onEvent, onEnd) {
 // docs:end
 
 await prove({
-  gaps: ['cut', 'restart', 'storm', 'revoke', 'freeze'],
+  http: false,
+  gaps: ['cut', 'restart', 'storm', 'revoke', 'dead', 'expire', 'freeze'],
   open({ socket, socketToken }) {
     const client = connect({ url: socket, token: socketToken, webSocketImpl: WebSocket, keepAlive: 1_000 });
     const run = async (query, variables) => {

@@ -9,13 +9,15 @@ import { ADDED, CREATE, CREATE_CHANNEL, EVENTS, ME, START } from './documents.mj
 import { Stage, within } from './stage.mjs';
 
 const PATHS = ['/graphql', '/subscriptions'];
-const GAPS = ['cut', 'restart', 'storm', 'revoke'];
+const GAPS = ['cut', 'restart', 'storm', 'revoke', 'dead', 'expire'];
 
 /**
  * Runs the scenario over each path, prints what was proven, and ends the process unless there is `more` to come.
- * `subscribes: false` is for libraries that only speak HTTP; `label` tells apart what one script proves in several ways.
+ * `subscribes: false` is for libraries that only speak HTTP; `http: false` for those whose queries go over the socket;
+ * `sockets: false` for those that have none; `asks` names the gaps after which the library asks for a token; `label` tells
+ * apart what one script proves in several ways.
  */
-export async function prove({ open, paths = PATHS, gaps = GAPS, subscribes = true, label = '', more = false }) {
+export async function prove({ open, paths = PATHS, gaps = GAPS, subscribes = true, http = true, sockets = true, asks = gaps, label = '', more = false }) {
   const [origin, control] = process.argv.slice(2);
   assert(control, 'usage: node SCRIPT HTTP_ORIGIN CONTROL_URL; run.mjs does it');
   const proven = new Set(['query', 'mutation']);
@@ -25,15 +27,17 @@ export async function prove({ open, paths = PATHS, gaps = GAPS, subscribes = tru
     const client = await open({
       http: `${origin}/graphql`,
       socket: `${origin.replace('http', 'ws')}${path}`,
-      token: () => stage.token(),
-      socketToken: () => stage.socketToken(),
+      token: (refused) => stage.clientToken(refused),
+      socketToken: (refused) => stage.socketToken(refused),
     });
     const { me } = await client.query(ME);
     assert.deepEqual([me.id, me.username], [stage.user.id, stage.user.username]);
     const { createChannel } = await client.mutate(CREATE_CHANNEL, { input: { name: `room-${randomUUID()}` } });
     stage.channelId = createChannel.id;
     await live(stage, client);
-    if (subscribes) for (const what of await follow(stage, client, gaps)) proven.add(what);
+    if (subscribes) for (const what of await follow(stage, client, { gaps, sockets, asks })) proven.add(what);
+    else await stage.signOutEverywhere();
+    if (http && (!subscribes || gaps.includes('revoke'))) proven.add(await renew(stage, client));
     await client.close();
   }
   console.log(`proven: ${label}${[...proven, `over ${subscribes ? paths.join(' and ') : 'HTTP'}`].join(', ')}`);
@@ -41,7 +45,7 @@ export async function prove({ open, paths = PATHS, gaps = GAPS, subscribes = tru
 }
 
 /** Queries, subscribes after the query's cursor, and goes through all gaps. */
-async function follow(stage, client, gaps) {
+async function follow(stage, client, { gaps, sockets, asks }) {
   const proven = ['subscription'];
   const { cursor, messages } = await client.query(START, { channelId: stage.channelId });
   assert.deepEqual(messages.nodes.map(({ id, content }) => [id, content]), [...stage.messages].reverse());
@@ -54,11 +58,13 @@ async function follow(stage, client, gaps) {
   for (const gap of gaps) {
     if (gap === 'revoke' && !(await stage.offers('logoutEverywhere'))) continue;
     const { asked, checkpoints } = stage;
-    await (gap === 'storm' ? storm(stage) : lose(stage, gap));
+    if (gap === 'storm') await storm(stage);
+    else if (gap === 'expire') await expire(stage);
+    else await lose(stage, gap, sockets);
     await stage.caughtUp(gap);
     await stage.seesCheckpoint(checkpoints);
     await live(stage, client);
-    assert(stage.asked > asked, `${gap}: the library has not connected again`);
+    assert(stage.asked > asked || !asks.includes(gap), `${gap}: the library has not connected again`);
     proven.push(gap);
   }
   await refusals(stage, client);
@@ -82,12 +88,13 @@ async function live(stage, client) {
 }
 
 /** The client is off the line while others write, edit and delete; only then is it let in again. */
-async function lose(stage, gap) {
+async function lose(stage, gap, sockets) {
   const known = await stage.post();
   const doomed = await stage.post();
   await stage.caughtUp('live');
   await stage.control('/shut');
   if (gap === 'revoke') await stage.signOutEverywhere();
+  else if (gap === 'dead') await stage.control('/cut').then(() => stage.signOutEverywhere()); // so it comes back with a dead token
   else await stage.control(`/${gap}`);
   const edited = await stage.post();
   const gone = await stage.post();
@@ -98,8 +105,9 @@ async function lose(stage, gap) {
   await stage.remove(gone); // written and deleted unseen: only its deletion is news
   await stage.remove(doomed);
   await stage.post();
-  await stage.control('/refused'); // the library has tried in vain at least once, and must try again
-  if (gap === 'cut') await stage.control('/stumble');
+  // The library has tried in vain at least once, and must try again; where a session ends with a stream, its line stays.
+  if (gap !== 'revoke' || sockets) await stage.control('/refused');
+  if (gap === 'cut' && sockets) await stage.control('/stumble');
   await stage.control('/open');
 }
 
@@ -113,6 +121,25 @@ async function storm(stage) {
     await stage.control('/cut');
     for (let count = 0; count < 10; count += 1) await stage.post();
   }
+}
+
+/** The client comes back with a token that expires while others write: it comes back once more, with a fresh one. */
+async function expire(stage) {
+  const { asked } = stage;
+  await stage.holdBrief();
+  await stage.control('/cut');
+  await stage.writesUntilAsked(asked + 2);
+}
+
+/** A request with a dead token is answered 401: the library gets a fresh one and asks again. */
+async function renew(stage, client) {
+  const { renewed } = stage;
+  stage.holdRevoked();
+  const name = `room-${randomUUID()}`; // a query might be answered by the library's cache
+  const { createChannel } = await client.mutate(CREATE_CHANNEL, { input: { name } });
+  assert.equal(createChannel.name, name);
+  assert(stage.renewed > renewed, 'the server took a token of a session that was ended');
+  return 'renew';
 }
 
 /** A refused subscription is an error with a code; the others on the same socket go on. */

@@ -5,15 +5,17 @@ import { prove } from './harness.mjs';
 // docs:start
 import relay from 'relay-runtime';
 import { connect } from './resume.mjs';
+import { signedIn } from './token.mjs';
 
 const { Environment, Network, Observable, RecordSource, Store } = relay;
 
 export function relayEnvironment({ url, token, socket }) {
   const client = connect(socket); // socket: { url, token }
+  const send = signedIn(token);
   const fetchFn = async ({ text }, variables) => {
-    const response = await fetch(url, {
+    const response = await send(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${await token()}` },
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ query: text, variables }),
     });
     return response.json();

@@ -4,10 +4,11 @@ import { createClient } from 'graphql-ws';
 /** A graphql-ws client that comes back for ever, and whose subscriptions go on where they were. */
 export function connect({ url, token, webSocketImpl, keepAlive = 20_000 }) {
   let silence;
+  let refused = false;
   const client = createClient({
     url,
     webSocketImpl, // only where WebSocket is not built in: Node before 22
-    connectionParams: async () => ({ authorization: `Bearer ${await token()}` }), // asked at every connect
+    connectionParams: async () => ({ authorization: `Bearer ${await token(refused)}` }), // asked at every connect
     retryAttempts: Infinity,
     shouldRetry: () => true, // a refused connection is no close event, and by default final
     retryWait: (tries) => new Promise((resolve) => setTimeout(resolve, (0.5 + Math.random() / 2) * Math.min(30_000, 500 * 2 ** tries))),
@@ -15,7 +16,11 @@ export function connect({ url, token, webSocketImpl, keepAlive = 20_000 }) {
     on: {
       ping: (received) => received || (silence = setTimeout(() => client.terminate(), keepAlive / 2)),
       pong: (received) => received && clearTimeout(silence),
-      closed: () => clearTimeout(silence),
+      connected: () => (refused = false),
+      closed(event) {
+        clearTimeout(silence);
+        refused = event.code === 4403; // expired, or the session was ended: a fresh one
+      },
     },
   });
   return {

@@ -13,7 +13,7 @@ import { findChromium, installNode, installPython } from './runner/install.mjs';
 import { Proxy } from './runner/proxy.mjs';
 import { Server } from './runner/server.mjs';
 
-const NOT_RECIPES = new Set(['run', 'harness', 'stage', 'documents', 'resume', 'resume-legacy', 'plain']);
+const NOT_RECIPES = new Set(['run', 'harness', 'stage', 'documents', 'resume', 'resume-legacy', 'token', 'plain']);
 /** These use the WebSocket that Node has built in: before Node 22 behind a flag. */
 const NATIVE = new Set(['live', 'live-chromium', 'quickstart']);
 const AT_ONCE = 2;

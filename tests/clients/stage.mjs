@@ -12,6 +12,8 @@ export class Stage {
   #controlUrl;
   #server;
   #session;
+  #held;
+  #revoked;
   #password = randomUUID();
   #texts = 0;
   #unsettled = [];
@@ -20,6 +22,7 @@ export class Stage {
   #check = () => {};
   #broken;
   asked = 0;
+  renewed = 0;
   checkpoints = 0;
   messages = new Map();
   user = { username: `user-${randomUUID().slice(0, 8)}` };
@@ -39,15 +42,41 @@ export class Stage {
     return (await this.#session).token;
   }
 
+  /**
+   * The client's token, as an application keeps it: until it is refused. Libraries that cannot say so get one of which
+   * the application knows by itself that it is good.
+   */
+  async clientToken(refused) {
+    if (refused) this.renewed += 1;
+    if (refused || !this.#held || (refused === undefined && !this.#isGood(this.#held))) this.#held = await this.token();
+    return this.#held;
+  }
+
   /** Counts how often a library asked: it must do so at every connect, or it comes back with a dead token. */
-  socketToken() {
+  socketToken(refused) {
     this.asked += 1;
-    return this.token();
+    return this.clientToken(refused);
+  }
+
+  #isGood(token) {
+    const { exp } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
+    return token !== this.#revoked && exp * 1000 > Date.now();
+  }
+
+  /** What the client gets next is good for two seconds. */
+  async holdBrief() {
+    this.#held = (await this.control(`/brief?username=${this.user.username}`)).token;
+  }
+
+  /** What the client gets next is of a session that was ended. */
+  holdRevoked() {
+    this.#held = this.#revoked;
   }
 
   /** Every session ends now; the next token comes from a new sign-in. */
   async signOutEverywhere() {
     const old = await this.token();
+    this.#revoked = this.#held;
     const input = { username: this.user.username, password: this.#password };
     this.#session = this.#graphql('mutation { logoutEverywhere }', {}, old)
       .then(() => this.#graphql(LOGIN, { input }, null))
@@ -151,6 +180,15 @@ export class Stage {
   /** Resolves when `events` has said once more that the client is live. */
   seesCheckpoint(before) {
     return this.#until(() => this.checkpoints > before, 'checkpoint');
+  }
+
+  /** Writes until the library has asked for so many tokens. */
+  async writesUntilAsked(count) {
+    for (const deadline = Date.now() + SEEN_WITHIN_MS; this.asked < count; ) {
+      assert(Date.now() < deadline, `the library asked for ${this.asked} tokens instead of ${count}`);
+      await this.post();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   }
 
   #until(condition, when) {

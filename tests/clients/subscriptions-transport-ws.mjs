@@ -4,6 +4,7 @@ import { prove } from './harness.mjs';
 import { connectLegacy, followLegacy } from './resume-legacy.mjs';
 
 await prove({
+  http: false,
   open({ socket, socketToken }) {
     const client = connectLegacy({ url: socket, token: socketToken, webSocketImpl: WebSocket });
     const run = (query, variables) =>

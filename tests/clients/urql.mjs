@@ -5,13 +5,13 @@ import { prove } from './harness.mjs';
 // docs:start
 import { Client, fetchExchange, subscriptionExchange } from '@urql/core';
 import { connect } from './resume.mjs';
+import { signedIn } from './token.mjs';
 
 export function urql({ url, token, socket }) {
   const client = connect(socket); // socket: { url, token }
   return new Client({
     url,
-    fetch: async (input, init) =>
-      fetch(input, { ...init, headers: { ...init.headers, authorization: `Bearer ${await token()}` } }),
+    fetch: signedIn(token),
     exchanges: [
       // put cacheExchange first, as usual
       subscriptionExchange({

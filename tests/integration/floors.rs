@@ -18,13 +18,15 @@ const FLOORS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries, and the floors they stay on.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("diesel", &["store"]),
     ("r2d2", &["store"]),
     ("juniper", &["graphql", "web/socket"]),
     ("warp", &["web"]),
     ("hyper", &["web"]),
     ("tokio_tungstenite", &["web"]),
+    ("flate2", &["web"]),
+    ("socket2", &["web"]),
     ("clap", &["cli"]),
     ("argon2", &["auth"]),
     ("jsonwebtoken", &["auth"]),

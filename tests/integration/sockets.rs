@@ -228,7 +228,7 @@ async fn too_many_connections_are_turned_away() {
 }
 
 /// Whether an answer says that there is no place.
-trait Busy {
+pub trait Busy {
     fn is_none_or_busy(&self) -> bool;
 }
 

@@ -23,11 +23,9 @@ use super::close::Close;
 use super::entry::{Entered, Entry};
 use super::pace::Pace;
 use super::protocol::{Asked, Desk, Heard, Protocol};
-use crate::board::Seated;
-use crate::error::Error;
+use crate::board::{Own, Seated};
 use crate::graphql::{Caller, Variables};
-use crate::hub::{Next, Receiver};
-use crate::model::{Cursor, Timestamp};
+use crate::model::Timestamp;
 
 /// So many frames at most are handled until other tasks have their turn.
 const TURN: usize = 128;
@@ -46,7 +44,8 @@ pub struct Connection<P> {
     phase: Phase,
     clock: Clock,
     pace: Pace,
-    own: Own,
+    /// What concerns the viewer alone.
+    own: Option<Own>,
     /// The user is active as long as this is held.
     connected: Option<Seated>,
     /// The end has come, as soon as the last answers are sent.
@@ -60,13 +59,6 @@ enum Phase {
     Entering(BoxFuture<'static, Result<Entered, Close>>),
     /// Somebody is in.
     Open,
-}
-
-/// What concerns the viewer alone: the end of the session, a change of their rights.
-enum Own {
-    Nothing,
-    Following(Receiver, Cursor),
-    Subscribing(BoxFuture<'static, Result<(Receiver, Cursor), Error>>),
 }
 
 /// How a connection ends.
@@ -89,7 +81,7 @@ impl<P: Protocol> Connection<P> {
             phase: Phase::Waiting(Arc::new(entry)),
             clock,
             pace,
-            own: Own::Nothing,
+            own: None,
             connected: None,
             ending: None,
         }
@@ -113,6 +105,7 @@ impl<P: Protocol> Connection<P> {
             End::Gone => drop(tokio::time::timeout(GOODBYE, self.socket.close(None)).await),
             End::Close(close) => {
                 tracing::debug!(?close, "closing a socket");
+                self.desk.site.counts.close(close.frame().code.into());
                 drop(self.protocol);
                 say_goodbye(self.socket, &close).await;
             }
@@ -205,7 +198,7 @@ impl<P: Protocol> Connection<P> {
         {
             return Err(End::Close(close.clone()));
         }
-        let heard_own = self.poll_own(context)?;
+        let heard_own = self.poll_own(context);
         let read = match self.phase {
             _ if self.ending.is_some() => false,
             Phase::Entering(_) => self.poll_entering(context)?,
@@ -227,32 +220,18 @@ impl<P: Protocol> Connection<P> {
     }
 
     /// Looks whether the session has ended or the viewer's rights are others.
-    fn poll_own(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
-        let Some(caller) = &self.desk.caller else { return Ok(false) };
-        match &mut self.own {
-            Own::Nothing => return Ok(false),
-            Own::Subscribing(subscribing) => match subscribing.as_mut().poll(context) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Ok((receiver, position))) => self.own = Own::Following(receiver, position),
-                Poll::Ready(Err(_)) => self.own = Own::Nothing,
-            },
-            Own::Following(receiver, position) => match receiver.poll_next(position.seq, context) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Next::Event(event)) => *position = event.cursor,
-                Poll::Ready(Next::Lagged) => {
-                    let (board, viewer) = (Arc::clone(&self.desk.site.board), caller.viewer.clone());
-                    self.own = Own::Subscribing(Box::pin(async move { board.follow_own(&viewer).await }));
-                }
-            },
+    fn poll_own(&mut self, context: &mut Context<'_>) -> bool {
+        let has_changed = self.own.as_mut().is_some_and(|own| own.poll_change(context).is_ready());
+        if has_changed {
+            self.recheck();
         }
-        self.recheck();
-        Ok(true)
+        has_changed
     }
 
     fn recheck(&mut self) {
         let Some(caller) = &self.desk.caller else { return };
         if let Err(error) = caller.viewer.rights() {
-            self.own = Own::Nothing;
+            self.own = None;
             self.connected = None;
             return self.end(Close::Forbidden(error.to_string()));
         }
@@ -275,7 +254,7 @@ impl<P: Protocol> Connection<P> {
                 caller.extends = Some(Arc::new(Mutex::new(None)));
                 self.phase = Phase::Open;
                 self.desk.caller = Some(caller);
-                self.own = own.map_or(Own::Nothing, |(receiver, position)| Own::Following(receiver, position));
+                self.own = own;
                 self.connected = connected;
                 self.clock.entered(until);
                 self.protocol.welcome(&mut self.desk);

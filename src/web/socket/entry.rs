@@ -7,11 +7,10 @@ use juniper::ScalarValue as _;
 
 use super::super::{Site, callers};
 use super::close::Close;
-use crate::board::Seated;
+use crate::board::{Own, Seated};
 use crate::error::{Error, Result};
 use crate::graphql::{Caller, Variables};
-use crate::hub::Receiver;
-use crate::model::{Cursor, Timestamp};
+use crate::model::Timestamp;
 
 /// What the upgrade said of the client.
 pub struct Entry {
@@ -27,8 +26,8 @@ pub struct Entered {
     pub caller: Caller,
     /// When the session ends.
     pub until: Option<Timestamp>,
-    /// What concerns them alone, from this position on.
-    pub own: Option<(Receiver, Cursor)>,
+    /// What concerns them alone.
+    pub own: Option<Own>,
     /// Counts them among the active users.
     pub connected: Option<Seated>,
 }
@@ -49,12 +48,7 @@ impl Entry {
             return Err(Close::Unauthorized);
         }
         let (caller, until) = callers::caller(site, token.as_deref(), self.address).await.map_err(close)?;
-        let own = match caller.viewer.user_id() {
-            Some(_) => Some(site.board.follow_own(&caller.viewer).await.map_err(close)?),
-            None => None,
-        };
-        // What ended the session before we followed was not heard.
-        caller.viewer.rights().map_err(close)?;
+        let own = Own::follow(&site.board, &caller.viewer).await.map_err(close)?;
         let connected = site.board.connect(&caller.viewer);
         Ok(Entered { caller, until, own, connected })
     }

@@ -3,20 +3,49 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::super::operation::{Operation, Said, Served};
 use super::close::Close;
-use super::dialect::{Dialect, Said};
-use super::operation::{Operation, Served, Step};
-use super::protocol::{Asked, Desk, Heard, Protocol};
+use super::dialect::{self, Dialect};
+use super::protocol::{Asked, Desk, Heard, Outbox, Protocol};
 use crate::error::Error;
-use crate::graphql::Request;
+use crate::graphql::{Refusal, Request};
 use crate::model::Cursor;
 
 /// GraphQL on a socket.
 pub struct GraphQl {
     dialect: Dialect,
-    operations: Vec<Operation>,
+    operations: Vec<Running>,
     /// Whose turn it is to send.
     turn: usize,
+}
+
+/// An operation under its id.
+struct Running {
+    /// As the client says it.
+    id: Box<str>,
+    /// The same as JSON.
+    json_id: Box<str>,
+    operation: Operation,
+}
+
+impl Running {
+    /// Puts what the operation says into the outbox; whether it is over.
+    fn tell(&self, said: Said, dialect: Dialect, outbox: &mut Outbox) -> bool {
+        match said {
+            Said::Nothing => return false,
+            Said::Item(body, _) => {
+                outbox.push_back(dialect.next(&self.json_id, &body).into());
+                return false;
+            }
+            Said::Answer(body) => {
+                outbox.push_back(dialect.next(&self.json_id, &body).into());
+                outbox.push_back(dialect.complete(&self.json_id).into());
+            }
+            Said::End => outbox.push_back(dialect.complete(&self.json_id).into()),
+            Said::Failed(refusal) => outbox.push_back(dialect.error(&self.json_id, &refusal.errors()).into()),
+        }
+        true
+    }
 }
 
 impl GraphQl {
@@ -27,7 +56,7 @@ impl GraphQl {
 
     fn start(&mut self, desk: &mut Desk, id: String, request: Request) -> Result<(), Close> {
         let Some(caller) = &desk.caller else { return Err(Close::Unauthorized) };
-        if self.operations.iter().any(|operation| *operation.id == *id) {
+        if self.operations.iter().any(|running| *running.id == *id) {
             return Err(Close::Duplicate(id));
         }
         let max = desk.site.settings.sockets.max_subscriptions;
@@ -36,33 +65,31 @@ impl GraphQl {
         } else {
             Err(Error::TooComplex(format!("a connection runs at most {max} operations at once")).into())
         };
+        let json_id: Box<str> = serde_json::Value::from(id.as_str()).to_string().into();
         match prepared {
             Ok(prepared) => {
-                self.operations.push(Operation::start(&desk.site.engine, id, prepared, caller.clone()));
+                let operation = Operation::start(&desk.site.engine, prepared, caller.clone());
+                self.operations.push(Running { id: id.into(), json_id, operation });
             }
-            Err(refusal) => {
-                let id = serde_json::Value::from(id).to_string();
-                desk.outbox.push_back(self.dialect.error(&id, &refusal.errors()).into());
-            }
+            Err(refusal) => desk.outbox.push_back(self.dialect.error(&json_id, &refusal.errors()).into()),
         }
         Ok(())
     }
 
     fn stop(&mut self, desk: &mut Desk, id: &str) {
-        let Some(at) = self.operations.iter().position(|operation| *operation.id == *id) else { return };
-        self.operations.swap_remove(at);
+        let Some(at) = self.operations.iter().position(|running| *running.id == *id) else { return };
+        let stopped = self.operations.swap_remove(at);
         if self.dialect == Dialect::Legacy {
             // Its clients wait for it; those of the other protocol must not get one.
-            let id = serde_json::Value::from(id).to_string();
-            desk.outbox.push_back(self.dialect.complete(&id).into());
+            desk.outbox.push_back(self.dialect.complete(&stopped.json_id).into());
         }
     }
 
     /// Up to where every subscription of this socket has been served; `None` as long as one is being opened.
     fn served(&mut self, desk: &Desk) -> Option<Cursor> {
         let mut lowest = desk.site.board.head();
-        for operation in &mut self.operations {
-            match operation.served() {
+        for running in &mut self.operations {
+            match running.operation.served() {
                 Served::UpTo(served) if served.seq < lowest.seq => lowest = served,
                 Served::UpTo(_) | Served::Whatever => {}
                 Served::Unknown => return None,
@@ -95,12 +122,12 @@ impl Protocol for GraphQl {
 
     fn hear(&mut self, desk: &mut Desk, text: &str) -> Result<Heard, Close> {
         match self.dialect.parse(text).map_err(Close::BadMessage)? {
-            Said::Init(parameters) => return Ok(Heard::Init(parameters)),
-            Said::Start(id, request) => self.start(desk, id, *request)?,
-            Said::Stop(id) => self.stop(desk, &id),
-            Said::Ping => desk.outbox.push_back(self.dialect.pong().into()),
-            Said::Pong => {}
-            Said::Terminate => return Err(Close::Goodbye),
+            dialect::Said::Init(parameters) => return Ok(Heard::Init(parameters)),
+            dialect::Said::Start(id, request) => self.start(desk, id, *request)?,
+            dialect::Said::Stop(id) => self.stop(desk, &id),
+            dialect::Said::Ping => desk.outbox.push_back(self.dialect.pong().into()),
+            dialect::Said::Pong => {}
+            dialect::Said::Terminate => return Err(Close::Goodbye),
         }
         Ok(Heard::Something)
     }
@@ -114,18 +141,16 @@ impl Protocol for GraphQl {
         let count = self.operations.len();
         for i in 0..count {
             let at = (self.turn + i) % count;
-            let operation = &mut self.operations[at];
-            match operation.poll_step(context, &desk.site.engine, self.dialect, &mut desk.outbox) {
-                Poll::Pending => {}
-                Poll::Ready(Step::More) => {
-                    self.turn = at + 1;
-                    return true;
-                }
-                Poll::Ready(Step::Over) => {
-                    self.operations.swap_remove(at);
-                    return true;
-                }
+            let Poll::Ready(said) = self.operations[at].operation.poll(context, &desk.site.engine) else { continue };
+            if matches!(said, Said::Item(..)) {
+                desk.site.counts.graphql.deliveries.count();
             }
+            if self.operations[at].tell(said, self.dialect, &mut desk.outbox) {
+                self.operations.swap_remove(at);
+            } else {
+                self.turn = at + 1;
+            }
+            return true;
         }
         false
     }
@@ -145,25 +170,25 @@ impl Protocol for GraphQl {
 
     fn recheck(&mut self, desk: &mut Desk) {
         let dialect = self.dialect;
-        self.operations.retain_mut(|operation| match operation.recheck() {
+        self.operations.retain_mut(|running| match running.operation.recheck() {
             Ok(()) => true,
-            Err(error) => {
-                desk.outbox.push_back(operation.fail(dialect, &error).into());
-                false
-            }
+            Err(error) => !running.tell(Said::Failed(Refusal::from(error)), dialect, &mut desk.outbox),
         });
     }
 
     fn fall_silent(&mut self, patient: bool) {
-        self.operations.retain(|operation| if patient { operation.is_answering() } else { operation.is_writing() });
+        self.operations.retain(|Running { operation, .. }| match patient {
+            true => operation.is_answering(),
+            false => operation.is_writing(),
+        });
         self.turn = 0;
     }
 
     fn is_answering(&self) -> bool {
-        self.operations.iter().any(Operation::is_answering)
+        self.operations.iter().any(|running| running.operation.is_answering())
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.operations.iter().filter_map(Operation::checkpoint_due).min()
+        self.operations.iter().filter_map(|running| running.operation.checkpoint_due()).min()
     }
 }

@@ -6,7 +6,6 @@ mod connection;
 mod dialect;
 mod entry;
 mod graphql;
-mod operation;
 mod pace;
 mod plain;
 mod protocol;
@@ -15,8 +14,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, HOST, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use http::{HeaderValue, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
@@ -25,7 +24,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::{Peer, Site, body, callers};
+use super::{Peer, Site, body, callers, origins};
 use close::Close;
 use connection::Connection;
 use dialect::Dialect;
@@ -75,7 +74,7 @@ pub fn upgrade(
     let Some(key) = headers.get(SEC_WEBSOCKET_KEY) else {
         return body::text(StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key is missing");
     };
-    if !is_allowed_origin(&site, &headers) {
+    if !origins::may_follow(&site, &headers) {
         return body::text(StatusCode::FORBIDDEN, "pages of this origin may not connect");
     }
     if site.is_stopping() {
@@ -109,15 +108,6 @@ fn language(door: Door, headers: &HeaderMap, query: &str) -> (Language, Option<H
 fn dialect(headers: &HeaderMap) -> Option<Dialect> {
     let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     offered.flat_map(|line| line.split(',')).find_map(|protocol| Dialect::of(protocol.trim()))
-}
-
-/// Browsers send the page's origin: it must be our own or an allowed one. Other clients send none.
-fn is_allowed_origin(site: &Site, headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let own = origin.split_once("://").is_some_and(|(_, origin)| Some(origin) == host);
-    own || site.settings.allowed_origins.allow(origin)
 }
 
 /// The sub-protocol to name. If none is spoken here it is the first that was offered: browsers
@@ -155,9 +145,17 @@ async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: E
         .max_message_size(Some(max))
         .max_frame_size(Some(max));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let _counted = match &language {
+        Language::GraphQl(_) => Some(site.counts.graphql.open.enter()),
+        Language::Plain(_) => Some(site.counts.plain.open.enter()),
+        Language::Unknown => None,
+    };
     match language {
         Language::GraphQl(dialect) => Connection::new(site, socket, GraphQl::new(dialect), entry).run(alive).await,
         Language::Plain(plain) => Connection::new(site, socket, plain, entry).enter().run(alive).await,
-        Language::Unknown => connection::say_goodbye(socket, &Close::NoProtocol).await,
+        Language::Unknown => {
+            site.counts.close(Close::NoProtocol.frame().code.into());
+            connection::say_goodbye(socket, &Close::NoProtocol).await;
+        }
     }
 }

@@ -9,6 +9,7 @@ import { Server } from './server.mjs';
  * POST /restart   SIGKILL, then a start on the same port and database; answers when the server is ready
  * POST /shut      new connections are refused until POST /open
  * POST /refused   answers when one has been refused
+ * POST /brief?username=NAME  {"token"}: of a user, made by the command line; it expires after two seconds
  * POST /stumble   the next connection is cut between connection_init and connection_ack
  * POST /admin     {"token"}: of an admin, made by the command line
  * POST /stranger  {"cursor"}: a cursor of another installation
@@ -23,6 +24,7 @@ export async function startControl({ binary, server, proxy }) {
     'POST /refused': () => proxy.refused(),
     'POST /open': () => proxy.open(),
     'POST /stumble': () => proxy.stumble(),
+    'POST /brief': (query) => ({ token: server.run(['token', query.get('username')], { TIDINGS_TOKEN_LIFETIME: '2s' }) }),
     'POST /admin': () => {
       server.run(['user', 'add', 'root', '--admin']);
       return { token: server.run(['token', 'root']) };
@@ -30,9 +32,10 @@ export async function startControl({ binary, server, proxy }) {
     'POST /stranger': () => strangersCursor(binary),
   };
   const listener = http.createServer(async (request, response) => {
-    const action = actions[`${request.method} ${request.url}`];
+    const { pathname, searchParams } = new URL(request.url, 'http://control');
+    const action = actions[`${request.method} ${pathname}`];
     try {
-      const answer = action ? ((await action()) ?? {}) : { error: 'no such action' };
+      const answer = action ? ((await action(searchParams)) ?? {}) : { error: 'no such action' };
       response.writeHead(action ? 200 : 404).end(JSON.stringify(answer));
     } catch (error) {
       response.writeHead(500).end(JSON.stringify({ error: String(error) }));

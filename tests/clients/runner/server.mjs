@@ -42,8 +42,9 @@ export class Server {
   }
 
   /** What another command prints, run beside the server. */
-  run(words) {
-    const { status, stdout, stderr } = spawnSync(this.#binary, words, { cwd: this.#directory, env: this.#settings, encoding: 'utf8' });
+  run(words, settings = {}) {
+    const env = { ...this.#settings, ...settings };
+    const { status, stdout, stderr } = spawnSync(this.#binary, words, { cwd: this.#directory, env, encoding: 'utf8' });
     if (status !== 0) throw new Error(`tidings ${words.join(' ')}: ${stderr}`);
     return stdout.trim();
   }

@@ -1,6 +1,7 @@
 //! A server per test, and clients for it.
 
 pub mod database;
+mod events;
 mod line;
 pub mod plain;
 mod process;
@@ -8,6 +9,7 @@ mod proxy;
 mod server;
 mod socket;
 
+pub use events::{Events, Frame};
 pub use line::{Line, Lost};
 pub use plain::Plain;
 pub use process::{Process, Program};

@@ -209,10 +209,10 @@ impl Protocol for Plain {
             self.turn = at + 1;
             match step {
                 Step::More => {}
-                Step::Frame(frame) => desk.outbox.push_back(frame),
+                Step::Frame(frame) => deliver(desk, frame),
                 Step::Event(event, frame) => {
                     if !self.is_repeated(at, &event) {
-                        desk.outbox.push_back(frame);
+                        deliver(desk, frame);
                     }
                 }
                 Step::Over(frame) => {
@@ -264,3 +264,8 @@ type Site = Arc<super::super::Site>;
 
 /// Who acts.
 type Actor = Caller;
+
+fn deliver(desk: &mut Desk, frame: Utf8Bytes) {
+    desk.site.counts.plain.deliveries.count();
+    desk.outbox.push_back(frame);
+}

@@ -1,5 +1,5 @@
-//! One operation of a socket: a query or mutation that is answered, or a subscription that reads
-//! the log.
+//! One operation, whatever carries it: a query or mutation that is answered, or a subscription that
+//! reads the log. It moves only when it is polled, so whoever cannot send does not poll.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,25 +7,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
-use super::dialect::Dialect;
-use super::protocol::Outbox;
 use crate::board::{News, Stream};
 use crate::error::Error;
-use crate::graphql::{self, Answer, Delivery, Engine, Live, OperationType, Prepared, Refusal, Rendering};
+use crate::graphql::{Answer, Caller, Delivery, Engine, Live, OperationType, Prepared, Refusal, Rendering};
 use crate::hub::LiveEvent;
 use crate::model::Cursor;
 
 /// After so long without an item, `events` sends a checkpoint.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// One operation of a socket.
-pub struct Operation {
-    /// Its id, as the client says it.
-    pub id: Box<str>,
-    /// The same as JSON.
-    json_id: Box<str>,
-    state: State,
-}
+/// One operation.
+pub struct Operation(State);
 
 enum State {
     Answering(BoxFuture<'static, Result<Answer, Refusal>>, OperationType),
@@ -33,9 +25,10 @@ enum State {
     Following(Box<Following>),
 }
 
-/// An item that is being rendered; a checkpoint has no event.
+/// An item that is being rendered; a checkpoint has no event, a live value no cursor either.
 struct Pending {
     event: Option<Arc<LiveEvent>>,
+    cursor: Option<Cursor>,
     body: BoxFuture<'static, Option<Arc<str>>>,
 }
 
@@ -59,40 +52,43 @@ pub enum Served {
     Unknown,
 }
 
-/// Where an operation is after a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// It goes on.
-    More,
-    /// It is over.
-    Over,
+/// What an operation has to say.
+pub enum Said {
+    /// Nothing, but there is more to do.
+    Nothing,
+    /// An item of a subscription, as the response that shows it; and which position of the log it is, if it is one.
+    Item(Arc<str>, Option<Cursor>),
+    /// The response to a query or a mutation. It is over.
+    Answer(String),
+    /// Nothing more will come. It is over.
+    End,
+    /// It is over for this reason.
+    Failed(Refusal),
 }
 
 impl Operation {
     /// Starts what was prepared.
-    pub fn start(engine: &Arc<Engine>, id: String, prepared: Prepared, caller: graphql::Caller) -> Self {
-        let json_id = serde_json::Value::from(id.as_str()).to_string().into();
+    pub fn start(engine: &Arc<Engine>, prepared: Prepared, caller: Caller) -> Self {
         let engine = Arc::clone(engine);
-        let state = match prepared.kind() {
+        Self(match prepared.kind() {
             OperationType::Subscription => State::Opening(Box::pin(async move { engine.open(prepared, caller).await })),
             kind => State::Answering(Box::pin(async move { engine.answer(prepared, caller).await }), kind),
-        };
-        Self { id: id.into(), json_id, state }
+        })
     }
 
     /// Whether it will change something, and its answer is still to come.
     pub fn is_writing(&self) -> bool {
-        matches!(self.state, State::Answering(_, OperationType::Mutation))
+        matches!(self.0, State::Answering(_, OperationType::Mutation))
     }
 
     /// Whether its answer is still to come.
     pub fn is_answering(&self) -> bool {
-        matches!(self.state, State::Answering(..))
+        matches!(self.0, State::Answering(..))
     }
 
     /// Up to where a subscription has been served.
     pub fn served(&mut self) -> Served {
-        match &mut self.state {
+        match &mut self.0 {
             State::Following(following) => following.served().map_or(Served::Whatever, Served::UpTo),
             State::Answering(..) => Served::Whatever,
             State::Opening(_) => Served::Unknown,
@@ -101,7 +97,7 @@ impl Operation {
 
     /// When a checkpoint is due.
     pub fn checkpoint_due(&self) -> Option<Instant> {
-        match &self.state {
+        match &self.0 {
             State::Following(following) if following.live.has_checkpoints => Some(following.silent_since + SILENCE),
             _ => None,
         }
@@ -109,50 +105,30 @@ impl Operation {
 
     /// The viewer's rights may be others: the error if they no longer suffice.
     pub fn recheck(&mut self) -> Result<(), Error> {
-        match &mut self.state {
+        match &mut self.0 {
             State::Following(following) => following.stream.recheck(),
             State::Answering(..) | State::Opening(_) => Ok(()),
         }
     }
 
-    /// Puts the next frames, if there are any, into the outbox.
-    pub fn poll_step(
-        &mut self,
-        context: &mut Context<'_>,
-        engine: &Arc<Engine>,
-        dialect: Dialect,
-        outbox: &mut Outbox,
-    ) -> Poll<Step> {
-        match &mut self.state {
-            State::Answering(answering, _) => {
-                match ready!(answering.as_mut().poll(context)) {
-                    Ok(answer) => {
-                        outbox.push_back(dialect.next(&self.json_id, &answer.body).into());
-                        outbox.push_back(dialect.complete(&self.json_id).into());
-                    }
-                    Err(refusal) => outbox.push_back(dialect.error(&self.json_id, &refusal.errors()).into()),
-                }
-                Poll::Ready(Step::Over)
-            }
+    /// Does the next step. Not to be called after it is over.
+    pub fn poll(&mut self, context: &mut Context<'_>, engine: &Arc<Engine>) -> Poll<Said> {
+        match &mut self.0 {
+            State::Answering(answering, _) => Poll::Ready(match ready!(answering.as_mut().poll(context)) {
+                Ok(answer) => Said::Answer(answer.body),
+                Err(refusal) => Said::Failed(refusal),
+            }),
             State::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
                 Ok((live, mut stream)) => {
                     let (live, handed_over, silent_since) = (Arc::new(live), stream.served(), Instant::now());
                     let following = Following { live, stream, rendering: None, handed_over, silent_since };
-                    self.state = State::Following(Box::new(following));
-                    Poll::Ready(Step::More)
+                    self.0 = State::Following(Box::new(following));
+                    Poll::Ready(Said::Nothing)
                 }
-                Err(refusal) => {
-                    outbox.push_back(dialect.error(&self.json_id, &refusal.errors()).into());
-                    Poll::Ready(Step::Over)
-                }
+                Err(refusal) => Poll::Ready(Said::Failed(refusal)),
             },
-            State::Following(following) => following.poll_step(context, engine, dialect, &self.json_id, outbox),
+            State::Following(following) => following.poll(context, engine),
         }
-    }
-
-    /// Ends it with an error.
-    pub fn fail(&self, dialect: Dialect, error: &Error) -> String {
-        dialect.error(&self.json_id, &serde_json::json!([graphql::to_json(error)]))
     }
 }
 
@@ -161,38 +137,24 @@ impl Following {
         if self.rendering.is_some() { self.handed_over } else { self.stream.served() }
     }
 
-    fn poll_step(
-        &mut self,
-        context: &mut Context<'_>,
-        engine: &Arc<Engine>,
-        dialect: Dialect,
-        id: &str,
-        outbox: &mut Outbox,
-    ) -> Poll<Step> {
-        if let Some(Pending { event, body }) = &mut self.rendering {
+    fn poll(&mut self, context: &mut Context<'_>, engine: &Arc<Engine>) -> Poll<Said> {
+        if let Some(Pending { event, cursor, body }) = &mut self.rendering {
             let body = ready!(body.as_mut().poll(context));
             // Rendering took its time: rights may be others by now.
             let is_seen = event.as_ref().is_none_or(|event| self.live.viewer().sees(event) && !event.is_gone());
+            let cursor = *cursor;
             self.rendering = None;
-            if let Some(body) = body.filter(|_| is_seen) {
-                outbox.push_back(dialect.next(id, &body).into());
-            }
-            return Poll::Ready(Step::More);
+            let body = body.filter(|_| is_seen);
+            return Poll::Ready(body.map_or(Said::Nothing, |body| Said::Item(body, cursor)));
         }
         self.handed_over = self.stream.served();
         let silent = self.live.has_checkpoints && self.silent_since.elapsed() >= SILENCE;
         let delivery = match self.stream.poll_next(context) {
             Poll::Ready(News::Event(event)) => Delivery::Event(event),
             Poll::Ready(News::CaughtUp(cursor)) if self.live.has_checkpoints => Delivery::Checkpoint(cursor),
-            Poll::Ready(News::CaughtUp(_)) => return Poll::Ready(Step::More),
-            Poll::Ready(News::End(None)) => {
-                outbox.push_back(dialect.complete(id).into());
-                return Poll::Ready(Step::Over);
-            }
-            Poll::Ready(News::End(Some(error))) => {
-                outbox.push_back(dialect.error(id, &serde_json::json!([graphql::to_json(&error)])).into());
-                return Poll::Ready(Step::Over);
-            }
+            Poll::Ready(News::CaughtUp(_)) => return Poll::Ready(Said::Nothing),
+            Poll::Ready(News::End(None)) => return Poll::Ready(Said::End),
+            Poll::Ready(News::End(Some(error))) => return Poll::Ready(Said::Failed(error.into())),
             Poll::Ready(News::Metric(metric)) => Delivery::Metric(metric),
             Poll::Ready(News::Presence(change)) => Delivery::Presence(change),
             Poll::Pending => match self.stream.served().filter(|_| silent) {
@@ -201,15 +163,22 @@ impl Following {
             },
         };
         self.silent_since = Instant::now();
-        let event = match &delivery {
-            Delivery::Event(event) => Some(Arc::clone(event)),
-            Delivery::Checkpoint(_) | Delivery::Metric(_) | Delivery::Presence(_) => None,
+        Poll::Ready(self.show(engine, delivery))
+    }
+
+    fn show(&mut self, engine: &Arc<Engine>, delivery: Delivery) -> Said {
+        let (event, cursor) = match &delivery {
+            Delivery::Event(event) => (Some(Arc::clone(event)), Some(event.cursor)),
+            Delivery::Checkpoint(cursor) => (None, Some(*cursor)),
+            Delivery::Metric(_) | Delivery::Presence(_) => (None, None),
         };
         match engine.render(&self.live, delivery) {
-            Rendering::Ready(Some(body)) => outbox.push_back(dialect.next(id, &body).into()),
-            Rendering::Ready(None) => {}
-            Rendering::Waiting(body) => self.rendering = Some(Pending { event, body }),
+            Rendering::Ready(Some(body)) => Said::Item(body, cursor),
+            Rendering::Ready(None) => Said::Nothing,
+            Rendering::Waiting(body) => {
+                self.rendering = Some(Pending { event, cursor, body });
+                Said::Nothing
+            }
         }
-        Poll::Ready(Step::More)
     }
 }

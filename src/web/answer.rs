@@ -1,0 +1,61 @@
+//! What a route answers with: a response in one piece, or one that comes as it is taken.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::{HeaderMap, Response};
+
+use super::sse::Events;
+
+/// What a route answers with.
+pub enum Answer {
+    /// A response in one piece.
+    Whole(Response<Bytes>),
+    /// A stream of events.
+    Events(Response<Events>),
+}
+
+impl Answer {
+    /// Its headers.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        match self {
+            Self::Whole(response) => response.headers_mut(),
+            Self::Events(response) => response.headers_mut(),
+        }
+    }
+}
+
+impl From<Response<Bytes>> for Answer {
+    fn from(response: Response<Bytes>) -> Self {
+        Self::Whole(response)
+    }
+}
+
+impl warp::Reply for Answer {
+    fn into_response(self) -> warp::reply::Response {
+        match self {
+            Self::Whole(response) => response.into_response(),
+            Self::Events(response) => {
+                let (parts, events) = response.into_parts();
+                let body = warp::reply::stream(Pulled(Mutex::new(events))).into_response().into_body();
+                Response::from_parts(parts, body)
+            }
+        }
+    }
+}
+
+/// warp wants bodies that are `Sync`, though nobody ever shares one: the lock is never taken, it only says so.
+struct Pulled(Mutex<Events>);
+
+impl Stream for Pulled {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let events = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        events.poll_frame(context).map(|frame| frame.map(Ok))
+    }
+}

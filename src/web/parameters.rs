@@ -1,0 +1,61 @@
+//! The parameters of a GraphQL request, as its body or its query string has them.
+
+use http::header::{CONTENT_TYPE, HeaderMap};
+use serde::Deserialize;
+
+use super::callers;
+use crate::graphql::{Request, Variables};
+
+/// Whether the body says that it is JSON: the charset, if named, must be the one of JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let is_json = parts.next().is_some_and(|name| name == "application/json");
+    is_json && parts.all(|part| part.strip_prefix("charset=").is_none_or(|set| set.trim_matches('"') == "utf-8"))
+}
+
+/// The parameters of a request, as its body has them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    query: String,
+    #[serde(default)]
+    operation_name: Option<String>,
+    #[serde(default)]
+    variables: Option<Variables>,
+    /// Nothing is done with it, but it must be what it should be.
+    #[serde(default, rename = "extensions")]
+    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The request that a body asks for, or one of those of a batch.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn from_body(value: serde_json::Value) -> Result<Request, String> {
+    let wrong = |error: serde_json::Error| format!("the parameters are wrong: {error}");
+    let Parameters { query, operation_name, variables, _extensions: _ } =
+        serde_json::from_value(value).map_err(wrong)?;
+    Ok(Request { query, operation_name, variables: variables.unwrap_or_default() })
+}
+
+/// The request that a query string asks for.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn from_query(query: &str) -> Result<Request, &'static str> {
+    let Some(document) = callers::parameter(query, "query") else { return Err("the parameter query is missing") };
+    let variables = match callers::parameter(query, "variables").filter(|variables| !variables.is_empty()) {
+        Some(variables) => {
+            let variables: Option<Variables> =
+                serde_json::from_str(&variables).map_err(|_| "the parameter variables must be a JSON object")?;
+            variables.unwrap_or_default()
+        }
+        None => Variables::default(),
+    };
+    if let Some(extensions) = callers::parameter(query, "extensions").filter(|extensions| !extensions.is_empty()) {
+        let _: Option<serde_json::Map<String, serde_json::Value>> =
+            serde_json::from_str(&extensions).map_err(|_| "the parameter extensions must be a JSON object")?;
+    }
+    Ok(Request { query: document, operation_name: callers::parameter(query, "operationName"), variables })
+}

@@ -1,0 +1,62 @@
+//! For whom a subscription over Server-Sent Events runs, and what ends it from without: the server's stop, the end of the
+//! session, a change of rights.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+
+use super::super::Site;
+use super::super::operation::Operation;
+use super::End;
+use crate::board::{Own, Seated, Viewer};
+use crate::error::{Error, Result};
+use crate::model::Timestamp;
+
+/// For whom a subscription runs.
+pub struct Session {
+    /// Who reads.
+    pub viewer: Viewer,
+    /// When the token expires.
+    pub until: Option<Instant>,
+    own: Option<Own>,
+    stopped: BoxFuture<'static, ()>,
+    /// The user is active as long as this is held.
+    _connected: Option<Seated>,
+}
+
+impl Session {
+    /// From now on, until the token expires.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the session has ended.
+    pub async fn start(site: &Arc<Site>, viewer: &Viewer, until: Option<Timestamp>) -> Result<Self> {
+        let own = Own::follow(&site.board, viewer).await?;
+        let until = until.map(|until| Instant::now() + Timestamp::now().until(until));
+        let mut alive = site.alive();
+        let stopped = Box::pin(async move { alive.stopped().await });
+        let connected = site.board.connect(viewer);
+        Ok(Self { viewer: viewer.clone(), until, own, stopped, _connected: connected })
+    }
+
+    /// Ready when the operation must end.
+    pub fn poll_end(&mut self, context: &mut Context<'_>, operation: &mut Operation) -> Poll<End> {
+        if self.stopped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(End::Stopped);
+        }
+        if self.until.is_some_and(|until| until <= Instant::now()) {
+            let expired = Error::Unauthenticated("the session has ended: sign in again".into());
+            return Poll::Ready(End::SignedOut(expired));
+        }
+        while self.own.as_mut().is_some_and(|own| own.poll_change(context).is_ready()) {
+            if let Err(error) = self.viewer.rights() {
+                return Poll::Ready(End::SignedOut(error));
+            }
+            if let Err(error) = operation.recheck() {
+                return Poll::Ready(End::Failed(error.into()));
+            }
+        }
+        Poll::Pending
+    }
+}

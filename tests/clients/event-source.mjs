@@ -1,0 +1,63 @@
+// The EventSource that browsers have, here of the package eventsource: subscriptions over Server-Sent Events.
+import { EventSource } from 'eventsource';
+import { prove } from './harness.mjs';
+import { signedIn } from './token.mjs';
+
+// docs:start
+/** Calls `onEvent` with every event, once and in order, across lost connections. Returns the function that stops it. */
+export function followEvents({ url, token, EventSource }, query, variables, onEvent, onEnd) {
+  let source, timer, cursor = '';
+  const end = (errors) => (source.close(), onEnd(errors));
+
+  async function open(refused) {
+    const address = new URL(url);
+    const parameters = { query, variables: JSON.stringify(variables), token: await token(refused), lastEventId: cursor };
+    for (const [name, value] of Object.entries(parameters)) address.searchParams.set(name, value);
+    source = new EventSource(address);
+    source.addEventListener('next', ({ data, lastEventId }) => {
+      cursor = lastEventId || cursor; // when the line breaks, the EventSource sends it by itself
+      const { data: event, errors } = JSON.parse(data);
+      const code = errors?.[0].extensions.code;
+      if (code === 'UNAUTHENTICATED') reopen(); // expired, or the session was ended: a fresh token
+      else if (errors && code !== 'UNAVAILABLE') end(errors); // CURSOR_EXPIRED: query again
+      else if (event) onEvent(Object.values(event)[0]);
+    });
+    source.addEventListener('complete', () => end());
+    // It comes back by itself, but not when it was answered 401 or 503.
+    source.addEventListener('error', () => source.readyState === EventSource.CLOSED && reopen());
+  }
+
+  function reopen() {
+    source.close();
+    timer = setTimeout(() => open(true), 500 + Math.random() * 1_000);
+  }
+
+  open(false);
+  return () => (clearTimeout(timer), source?.close());
+}
+// docs:end
+
+await prove({
+  paths: ['/graphql'],
+  sockets: false,
+  gaps: ['cut', 'restart', 'storm', 'revoke', 'dead'],
+  asks: ['revoke', 'dead'], // what it opened again by itself has the token of its address
+  open({ http, token, socketToken }) {
+    const send = signedIn(token);
+    const run = async (query, variables) => {
+      const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ query, variables }) };
+      const { data, errors } = await (await send(http, init)).json();
+      if (errors) throw new Error(JSON.stringify(errors));
+      return data;
+    };
+    return {
+      query: run,
+      mutate: run,
+      subscribe: (query, variables, { next, error, complete }) =>
+        followEvents({ url: http, token: socketToken, EventSource }, query, variables, next, (errors) =>
+          errors ? error(errors[0].extensions.code) : complete(),
+        ),
+      close: () => {},
+    };
+  },
+});

@@ -1,0 +1,108 @@
+//! A client of the event streams that shows every frame as it came.
+
+use reqwest::{RequestBuilder, Response};
+use serde_json::Value;
+
+use super::soon;
+
+/// An event stream that is being read.
+pub struct Events {
+    response: Response,
+    unread: String,
+}
+
+/// What stands between two empty lines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Frame {
+    pub event: Option<String>,
+    pub id: Option<String>,
+    pub retry: Option<String>,
+    pub data: Option<String>,
+}
+
+impl Frame {
+    /// The result in it.
+    pub fn result(&self) -> Value {
+        let data = self.data.as_deref().unwrap_or_else(|| panic!("{self:?} has no data"));
+        serde_json::from_str(data).expect("JSON")
+    }
+
+    /// The code of the error in it.
+    pub fn code(&self) -> String {
+        super::text(&self.result()["errors"][0]["extensions"]["code"])
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.event.as_deref() == Some("complete") && self.data.as_deref() == Some("")
+    }
+}
+
+impl Events {
+    /// Sends a request that must be answered with an event stream.
+    pub async fn open(request: RequestBuilder) -> Self {
+        let response = soon("a response", request.header("accept", "text/event-stream").send()).await.expect("one");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+        Self { response, unread: String::new() }
+    }
+
+    /// The next frame as it was written; `None` at the end of the response. An error if the line broke.
+    pub async fn raw(&mut self) -> Result<Option<String>, reqwest::Error> {
+        loop {
+            if let Some(length) = self.unread.find("\n\n") {
+                let frame = self.unread.drain(..length + 2).take(length).collect();
+                return Ok(Some(frame));
+            }
+            match soon("a frame", self.response.chunk()).await? {
+                Some(chunk) => self.unread.push_str(std::str::from_utf8(&chunk).expect("text of ASCII")),
+                None => {
+                    assert_eq!(self.unread, "", "a frame that was broken off");
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The next frame; `None` at the end of the response.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        self.try_frame().await.expect("the line is open")
+    }
+
+    /// The same, or an error if the line broke.
+    pub async fn try_frame(&mut self) -> Result<Option<Frame>, reqwest::Error> {
+        let Some(raw) = self.raw().await? else { return Ok(None) };
+        let mut frame = Frame::default();
+        for line in raw.lines().filter(|line| !line.starts_with(':')) {
+            let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("{line:?}"));
+            let field = match name {
+                "event" => &mut frame.event,
+                "id" => &mut frame.id,
+                "retry" => &mut frame.retry,
+                "data" => &mut frame.data,
+                _ => panic!("{line:?}"),
+            };
+            assert_eq!(*field, None, "{raw}");
+            *field = Some(value.strip_prefix(' ').unwrap_or(value).to_owned());
+        }
+        Ok(Some(frame))
+    }
+
+    /// The next frame with data.
+    pub async fn next(&mut self) -> Frame {
+        loop {
+            let frame = self.frame().await.expect("a frame and not the end");
+            if frame.data.is_some() {
+                return frame;
+            }
+        }
+    }
+
+    /// Nothing but frames without data, and then the end.
+    pub async fn ends(&mut self) {
+        while let Some(frame) = self.frame().await {
+            assert_eq!(frame.data, None, "the stream goes on");
+        }
+    }
+}
