@@ -130,6 +130,8 @@ pub struct Limits {
     pub max_tokens: usize,
     /// Aliases in a GraphQL document.
     pub max_aliases: usize,
+    /// Directives in a GraphQL document.
+    pub max_directives: usize,
     /// Estimated cost of a GraphQL operation.
     pub max_cost: usize,
     /// Operations in one HTTP request.
@@ -209,6 +211,7 @@ impl Default for Limits {
             max_depth: 15,
             max_tokens: 2_000,
             max_aliases: 30,
+            max_directives: 50,
             max_cost: 5_000,
             max_batch: 10,
             mutations_per_second: 50,

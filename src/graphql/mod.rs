@@ -2,6 +2,7 @@
 //! knows no sockets and no SQL; what things mean is decided below, in `board`.
 
 mod context;
+mod cost;
 mod document;
 mod engine;
 mod errors;
@@ -21,10 +22,11 @@ mod scalars;
 mod subscription;
 
 pub use context::{Caller, Delivery};
-pub use document::{Limits, Refusal};
+pub use document::Refusal;
 pub use engine::{Answer, Engine, Live, Prepared, Request, sdl};
 pub use errors::{response as errors_response, to_json};
 pub use juniper::{OperationType, Variables};
+pub use measure::Limits;
 pub use render::Rendering;
 
 use mutation::Mutation;

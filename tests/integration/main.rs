@@ -6,6 +6,7 @@ mod board;
 mod command_line;
 mod crowd;
 mod floors;
+mod hostile;
 mod instances;
 mod json_socket;
 mod live_values;

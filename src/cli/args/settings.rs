@@ -213,6 +213,10 @@ struct LimitSettings {
     #[arg(long, env = "TIDINGS_MAX_ALIASES", value_name = "NUMBER")]
     #[arg(default_value_t = Limits::default().max_aliases.into())]
     max_aliases: Positive,
+    /// Directives in a GraphQL document
+    #[arg(long, env = "TIDINGS_MAX_DIRECTIVES", value_name = "NUMBER")]
+    #[arg(default_value_t = Limits::default().max_directives.into())]
+    max_directives: Positive,
     /// Estimated cost of a GraphQL operation
     #[arg(long, env = "TIDINGS_MAX_COST", value_name = "NUMBER")]
     #[arg(default_value_t = Limits::default().max_cost.into())]
@@ -312,6 +316,7 @@ impl LimitSettings {
             max_depth: self.max_depth.get(),
             max_tokens: self.max_tokens.get(),
             max_aliases: self.max_aliases.get(),
+            max_directives: self.max_directives.get(),
             max_cost: self.max_cost.get(),
             max_batch: self.max_batch.get(),
             mutations_per_second: self.mutations_per_second.0,

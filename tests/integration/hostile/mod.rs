@@ -1,0 +1,3 @@
+//! Strangers who mean harm: what they send is answered at once and costs nobody anything.
+
+mod documents;
