@@ -7,9 +7,6 @@ use futures_util::{Stream, StreamExt as _};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 
-/// How long a request's body may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A response with a content type, not to be kept by caches.
 pub fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
@@ -36,8 +33,12 @@ pub enum Unread {
     Broken,
 }
 
-/// Reads a request's body.
-pub async fn read<B: Buf, E>(stream: impl Stream<Item = Result<B, E>>, max_bytes: usize) -> Result<Vec<u8>, Unread> {
+/// Reads a request's body, up to a size and a time.
+pub async fn read<B: Buf, E>(
+    stream: impl Stream<Item = Result<B, E>>,
+    max_bytes: usize,
+    patience: Duration,
+) -> Result<Vec<u8>, Unread> {
     let reading = async {
         let mut stream = std::pin::pin!(stream);
         let mut body = Vec::new();
@@ -55,5 +56,5 @@ pub async fn read<B: Buf, E>(stream: impl Stream<Item = Result<B, E>>, max_bytes
         }
         Ok(body)
     };
-    tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Unread::TooSlow))
+    tokio::time::timeout(patience, reading).await.unwrap_or(Err(Unread::TooSlow))
 }

@@ -4,9 +4,12 @@
 mod assets;
 mod body;
 mod callers;
+mod counts;
 mod graphql_http;
 mod health;
+mod line;
 mod pages;
+mod peer;
 mod server;
 mod site;
 mod socket;
@@ -21,7 +24,8 @@ use warp::{Filter, Rejection};
 
 use socket::Door;
 
-pub use server::{Listener, Peer, serve};
+pub use peer::Peer;
+pub use server::{Listener, serve};
 pub use site::{Settings, Site, Stop};
 
 /// Everything that is served.

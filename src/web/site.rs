@@ -1,14 +1,17 @@
 //! What all handlers of one server share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::counts::Counts;
 use super::socket::Shown;
 use crate::board::Board;
 use crate::config::{Networks, Origins, Secret, Sockets};
 use crate::graphql::Engine;
+use crate::model::UserId;
 
 /// What the door needs to know of the settings.
 #[derive(Debug, Clone)]
@@ -57,6 +60,10 @@ pub struct Site {
     pub board: Arc<Board>,
     /// Frames that were made of events.
     pub shown: Shown,
+    /// Connections by address.
+    pub addresses: Counts<IpAddr>,
+    /// Sockets by user.
+    pub users: Counts<UserId>,
     /// The settings.
     pub settings: Settings,
     stopping: watch::Receiver<bool>,
@@ -83,10 +90,10 @@ impl Site {
     pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings) -> (Arc<Self>, Stop) {
         let (stop, stopping) = watch::channel(false);
         let (alive, busy) = mpsc::channel(1);
-        (
-            Arc::new(Self { engine, board, shown: Shown::default(), settings, stopping, alive }),
-            Stop { stopping: stop, busy },
-        )
+        let addresses = Counts::new(settings.sockets.per_address.most);
+        let users = Counts::new(settings.sockets.max_per_user);
+        let site = Self { engine, board, shown: Shown::default(), addresses, users, settings, stopping, alive };
+        (Arc::new(site), Stop { stopping: stop, busy })
     }
 
     /// For a connection that begins.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use juniper::ScalarValue as _;
 
+use super::super::counts::Counted;
 use super::super::{Site, callers};
 use super::close::Close;
 use crate::board::Seated;
 use crate::error::{Error, Result};
 use crate::graphql::{Caller, Variables};
 use crate::hub::Receiver;
-use crate::model::{Cursor, Timestamp};
+use crate::model::{Cursor, Timestamp, UserId};
 
 /// What the upgrade said of the client.
 pub struct Entry {
@@ -29,6 +30,8 @@ pub struct Entered {
     pub until: Option<Timestamp>,
     /// What concerns them alone, from this position on.
     pub own: Option<(Receiver, Cursor)>,
+    /// Counts the socket among those of the user.
+    pub place: Option<Counted<UserId>>,
     /// Counts them among the active users.
     pub connected: Option<Seated>,
 }
@@ -55,8 +58,12 @@ impl Entry {
         };
         // What ended the session before we followed was not heard.
         caller.viewer.rights().map_err(close)?;
+        let place = match caller.viewer.user_id() {
+            Some(user) => Some(site.users.one_more(user).ok_or(Close::Crowded)?),
+            None => None,
+        };
         let connected = site.board.connect(&caller.viewer);
-        Ok(Entered { caller, until, own, connected })
+        Ok(Entered { caller, until, own, place, connected })
     }
 }
 

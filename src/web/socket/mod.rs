@@ -5,6 +5,7 @@ mod close;
 mod connection;
 mod dialect;
 mod entry;
+mod goodbye;
 mod graphql;
 mod operation;
 mod pace;
@@ -158,6 +159,6 @@ async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: E
     match language {
         Language::GraphQl(dialect) => Connection::new(site, socket, GraphQl::new(dialect), entry).run(alive).await,
         Language::Plain(plain) => Connection::new(site, socket, plain, entry).enter().run(alive).await,
-        Language::Unknown => connection::say_goodbye(socket, &Close::NoProtocol).await,
+        Language::Unknown => goodbye::say_goodbye(socket, Some(&Close::NoProtocol)).await,
     }
 }
