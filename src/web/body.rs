@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt as _};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 
 /// A response with a content type, not to be kept by caches.
@@ -33,18 +33,31 @@ pub enum Unread {
     Broken,
 }
 
-/// Reads a request's body, up to a size and a time.
+/// What a request's body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Its size.
+    pub bytes: usize,
+    /// How long all of it may be on its way.
+    pub patience: Duration,
+}
+
+/// Reads a request's body.
 pub async fn read<B: Buf, E>(
+    headers: &HeaderMap,
     stream: impl Stream<Item = Result<B, E>>,
-    max_bytes: usize,
-    patience: Duration,
+    limits: Limits,
 ) -> Result<Vec<u8>, Unread> {
+    let promised = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if promised.is_some_and(|promised| promised > limits.bytes) {
+        return Err(Unread::TooLarge);
+    }
     let reading = async {
         let mut stream = std::pin::pin!(stream);
         let mut body = Vec::new();
         while let Some(chunk) = stream.next().await {
             let mut chunk = chunk.map_err(|_| Unread::Broken)?;
-            if body.len() + chunk.remaining() > max_bytes {
+            if body.len() + chunk.remaining() > limits.bytes {
                 return Err(Unread::TooLarge);
             }
             while chunk.has_remaining() {
@@ -56,5 +69,5 @@ pub async fn read<B: Buf, E>(
         }
         Ok(body)
     };
-    tokio::time::timeout(patience, reading).await.unwrap_or(Err(Unread::TooSlow))
+    tokio::time::timeout(limits.patience, reading).await.unwrap_or(Err(Unread::TooSlow))
 }

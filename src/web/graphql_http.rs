@@ -185,8 +185,8 @@ async fn operate<B: Buf, E>(
     if !is_json(headers) {
         return Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json");
     }
-    let patience = site.settings.sockets.request_timeout;
-    let read = match body::read(stream, site.settings.max_body_bytes, patience).await {
+    let limits = body::Limits { bytes: site.settings.max_body_bytes, patience: site.settings.sockets.request_timeout };
+    let read = match body::read(headers, stream, limits).await {
         Ok(read) => read,
         Err(body::Unread::TooLarge) => return Reply::bad(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
         Err(body::Unread::TooSlow) => return Reply::bad(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),

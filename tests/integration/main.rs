@@ -3,9 +3,11 @@
 
 mod access;
 mod board;
+mod close_codes;
 mod command_line;
 mod crowd;
 mod floors;
+mod fuzz;
 mod hostile;
 mod instances;
 mod json_socket;

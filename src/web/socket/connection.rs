@@ -124,7 +124,10 @@ impl<P: Protocol> Connection<P> {
     fn work(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
         self.tick(context)?;
         let mut done = 0;
-        while done < TURN {
+        // Answers to WebSocket pings are written without asking whether there is room: who takes none of them is
+        // not read, for they would pile up.
+        let may_work = !self.clock.is_blocked() || Pin::new(&mut self.socket).poll_flush(context).is_ready();
+        while may_work && done < TURN {
             match Pin::new(&mut self.socket).poll_ready(context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Err(End::Gone),

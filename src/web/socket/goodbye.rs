@@ -50,7 +50,10 @@ pub fn or_fault(poll: impl FnOnce() -> Poll<End>) -> Poll<End> {
 /// Closes a socket, and waits a little for the client's answer.
 pub async fn say_goodbye(mut socket: Socket, close: Option<&Close>) {
     let closing = async {
-        socket.close(close.map(Close::frame)).await?;
+        // A client's own close is answered while it is read to the end.
+        if let Some(close) = close {
+            socket.close(Some(close.frame())).await?;
+        }
         let mut is_broken = close.is_some_and(Close::is_of_frames);
         while !is_broken && let Some(frame) = socket.next().await {
             is_broken = frame.is_err();

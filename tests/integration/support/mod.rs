@@ -5,6 +5,7 @@ mod line;
 pub mod plain;
 mod process;
 mod proxy;
+pub mod raw;
 mod server;
 mod socket;
 
