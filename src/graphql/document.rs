@@ -2,11 +2,12 @@
 //! for the next time.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use juniper::parser::{Lexer, Token};
-use juniper::{GraphQLError, OperationType, ParseError, ValidatedOperation, Variables};
+use juniper::{DefaultScalarValue, Definition, GraphQLError, OperationType, ParseError, ValidatedOperation, Variables};
 use sha2::{Digest as _, Sha256};
 
 use super::cost::Cost;
@@ -100,10 +101,14 @@ impl Operation {
         let measure = {
             let document = juniper::parser::parse_document_source(text, &schema.schema);
             let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
+            check_types(&document, schema)?;
             Measure::of(&document, name, limits).map_err(too_complex)?
         };
         let source = Source { schema: Arc::clone(schema), text: text.to_owned() };
-        let parsed = Parsed::try_new(source, |source| Validated::new(&source.text, name, &source.schema));
+        let parsed = catch_unwind(AssertUnwindSafe(|| {
+            Parsed::try_new(source, |source| Validated::new(&source.text, name, &source.schema))
+        }));
+        let parsed = parsed.map_err(|_| Error::internal("validating a document failed"))?;
         let parsed = parsed.map_err(|error| invalid(&error, limits))?;
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.roots.len() != 1 {
             return Err(Refusal::Invalid(errors::of_rule("A subscription selects one root field.")));
@@ -186,6 +191,19 @@ fn check_words(text: &str, limits: &Limits) -> Result<(), Refusal> {
         return Err(too_complex(format!("the document has more than {} directives", limits.directives)));
     }
     Ok(())
+}
+
+/// juniper takes it for granted that the types of variables are there, before it has looked.
+fn check_types(document: &[Definition<'_, DefaultScalarValue>], schema: &Schema) -> Result<(), Refusal> {
+    let operations = document.iter().filter_map(|definition| match definition {
+        Definition::Operation(operation) => operation.item.variables_definition.as_ref(),
+        Definition::Fragment(_) => None,
+    });
+    let mut types = operations.flat_map(|variables| &variables.item.items).map(|(_, variable)| &variable.var_type.item);
+    match types.find(|of| schema.schema.concrete_type_by_name(of.innermost_name()).is_none()) {
+        Some(of) => Err(Refusal::Invalid(errors::of_rule(&format!("Unknown type \"{}\"", of.innermost_name())))),
+        None => Ok(()),
+    }
 }
 
 fn invalid(error: &GraphQLError, limits: &Limits) -> Refusal {

@@ -89,6 +89,11 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
         let (mut alive, limits) = (site.alive(), site.settings.sockets.clone());
         let site = Arc::clone(&site);
         let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            // warp takes a path for granted.
+            if request.uri().path_and_query().is_none() {
+                let refusal = body::text(StatusCode::BAD_REQUEST, "a request names a path");
+                return Either::Left(ready(Ok(refusal.into_response())));
+            }
             let Some(peer) = peer.asking(&site, request.headers()) else {
                 return Either::Left(ready(Ok(crowded().into_response())));
             };

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
 use tidings::auth::Tokens;
 use tidings::model::{Cursor, Role, Seq, Tag, Timestamp, UserId};
 
@@ -46,7 +46,11 @@ fn prove<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> R
     let failure_persistence = Some(Box::new(FileFailurePersistence::Direct(SEEDS)) as _);
     let config = ProptestConfig { cases, failure_persistence, max_shrink_iters: 400, ..default };
     let tried = TestRunner::new(config).run(strategy, |case| property(case).map_err(TestCaseError::fail));
-    tried.unwrap_or_else(|failure| panic!("{failure}"));
+    match tried {
+        Ok(()) => {}
+        // The list of decisions tells nobody anything: the reason has what came of them.
+        Err(TestError::Fail(reason, _) | TestError::Abort(reason)) => panic!("{reason}"),
+    }
 }
 
 #[test]

@@ -272,7 +272,7 @@ async fn ask_on(line: TcpStream, head: &str, mut more: impl FnMut(usize) -> Opti
     };
     let answer = async move {
         let mut answer = Vec::new();
-        let mut piece = [0; 8 << 10];
+        let mut piece = vec![0; 8 << 10];
         loop {
             let count = reading.read(&mut piece).await.unwrap_or(0);
             answer.extend_from_slice(&piece[..count]);

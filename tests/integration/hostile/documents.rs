@@ -1,6 +1,7 @@
 //! The documents that killed other servers. Each is refused before it is executed, and before it is
 //! validated where that would take long.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -57,7 +58,7 @@ fn fragments() -> Vec<Case> {
         let mut document = "{ ...f0 }".to_owned();
         for number in 0..count {
             let next = number + 1;
-            document.push_str(&format!(" fragment f{number} on Query {{ ...f{next} ...f{next} }}"));
+            write!(document, " fragment f{number} on Query {{ ...f{next} ...f{next} }}").expect("text");
         }
         format!("{document} fragment f{count} on Query {{ {last} }}")
     }
@@ -99,6 +100,7 @@ fn many() -> Vec<Case> {
             TOO_COMPLEX,
         ),
         case("a name of 100 kB", format!("{{ {long} }}"), TOO_COMPLEX),
+        case("variables of a type that is none", "query ($a: Nothing = 1) { cursor }", INVALID),
         case("a word that is none", format!("{{ {} }}", "\u{1}".repeat(100_000)), "GRAPHQL_PARSE_FAILED"),
     ]
 }

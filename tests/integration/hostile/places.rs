@@ -72,7 +72,7 @@ async fn behind_a_proxy_the_clients_count_and_not_the_proxy() {
         }
     }
     held.swap_remove(0);
-    soon("a free place", async { while open("192.0.2.1").await.is_err() {} }).await;
+    soon("a free place", Box::pin(async { while open("192.0.2.1").await.is_err() {} })).await;
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn one_user_has_so_many_sockets_and_more_come_back_later() {
             }
         }
     };
-    soon("a place", again).await;
+    soon("a place", Box::pin(again)).await;
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ impl Raw {
     }
 
     async fn more(&mut self) -> bool {
-        let mut piece = [0; 16 << 10];
+        let mut piece = vec![0; 16 << 10];
         let count = soon("bytes", self.stream.read(&mut piece)).await.unwrap_or(0);
         self.read.extend_from_slice(&piece[..count]);
         count > 0
