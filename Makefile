@@ -4,9 +4,10 @@
 
 ARGS ?=
 SECONDS ?= 600
+CASES ?= 100000
 TOOLS := target/tools/bin
 
-.PHONY: help setup build-setup test-setup run demo cluster test screenshots torture crowd bench lint lint-code lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test screenshots torture crowd siege fuzz bench lint lint-code lint-deps clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,7 +31,7 @@ test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLi
 	cd static && npm test
 
 # What starts the real binary by itself does so on SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd slow_reader noise diesel_command_line secrets floors)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd fuzz hostile close_codes slow_reader noise diesel_command_line secrets floors)
 
 screenshots: setup ## Take pictures of every page into target/screenshots, and those of the README
 	cargo build
@@ -41,6 +42,12 @@ torture: setup ## Kill servers, and a cluster's parts, under load for SECONDS (6
 
 crowd: build-setup ## Fill a server with 10,000 connections, each in a room, and measure
 	TIDINGS_CROWD=10000 cargo test --release --test integration crowd -- --nocapture
+
+siege: build-setup ## Send the server what killed others, and show what it answers, who waits meanwhile, and what is left in memory
+	cargo test --release --test integration -- hostile close_codes --nocapture --test-threads 1
+
+fuzz: build-setup ## Send random documents, requests and frames, CASES (100,000) of each
+	PROPTEST_CASES=$(CASES) cargo test --release --test integration fuzz -- --nocapture
 
 bench: setup ## Measure deliveries and idle connections, then several instances on PostgreSQL
 	cargo bench --bench delivery -- $(ARGS)
@@ -56,7 +63,7 @@ lint-code: build-setup
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-# Known vulnerabilities are looked up in a repository on GitHub: where that cannot be reached, the rest still counts.
+# Known vulnerabilities are looked up in a repository on GitHub and at npm: where those cannot be reached, the rest still counts.
 lint-deps: $(TOOLS)/cargo-deny $(TOOLS)/cargo-machete
 	@if $(TOOLS)/cargo-deny --log-level off fetch db; then \
 		$(TOOLS)/cargo-deny --locked check; \
@@ -65,6 +72,13 @@ lint-deps: $(TOOLS)/cargo-deny $(TOOLS)/cargo-machete
 		$(TOOLS)/cargo-deny --locked check bans licenses sources; \
 	fi
 	$(TOOLS)/cargo-machete
+	@cd static && if npm audit --omit=dev --json >../target/npm-audit.json 2>/dev/null; then \
+		echo 'npm: nothing that the pages are made of is known to be vulnerable'; \
+	elif grep -q '"vulnerabilities"' ../target/npm-audit.json; then \
+		npm audit --omit=dev; exit 1; \
+	else \
+		echo 'The advisories of npm cannot be reached: known vulnerabilities of the pages were NOT looked up.'; \
+	fi
 
 clean: ## Delete everything that was built or installed here; databases stay
 	cargo clean

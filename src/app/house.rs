@@ -38,6 +38,7 @@ impl House {
             attempts: Attempts::new(config.sessions.attempts_per_minute),
             mutations: Budget::per_second(config.limits.mutations_per_second, config.limits.mutation_burst),
             rooms: Budget::per_minute(config.limits.new_rooms_per_minute),
+            registrations: Budget::per_minute(config.sessions.registrations_per_minute),
         };
         let board = Arc::new(Board::new(store, hub, access, progress, keepers, rules(config)));
         Ok(Self { board, tail })

@@ -42,7 +42,9 @@ impl App {
             depth: config.limits.max_depth,
             tokens: config.limits.max_tokens,
             aliases: config.limits.max_aliases,
+            directives: config.limits.max_directives,
             cost: u64::try_from(config.limits.max_cost).unwrap_or(u64::MAX),
+            hints: config.introspection,
         };
         let engine = Arc::new(Engine::new(Arc::clone(house.board()), limits, config.introspection));
         let (site, stop) = Site::new(engine, Arc::clone(house.board()), settings(&config));

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::recent::Recent;
 use crate::error::{Error, Result};
+use crate::model::household;
 
 /// The span in which attempts are counted.
 pub const WINDOW: Duration = Duration::from_secs(60);
@@ -87,14 +88,6 @@ impl Attempts {
                 Ok(())
             }
         }
-    }
-}
-
-/// Who shares one count: an IPv4 address, or the 2^64 IPv6 addresses that one customer gets.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -1,30 +1,30 @@
-//! How much a signed-in user may do: so many actions per time, saved up to a burst. Owns the
-//! counts per user on this instance; what an action is (a mutation, a new room) the caller says.
+//! How much somebody may do: so many actions per time, saved up to a burst. Owns the counts per user or
+//! address on this instance; what an action is (a mutation, a new room, an account) the caller says.
 
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::recent::Recent;
 use crate::error::{Error, Result};
-use crate::model::UserId;
 
-/// Users per generation; more active ones than this have their budgets refilled early.
+/// Users or addresses per generation; more active ones than this have their budgets refilled early.
 const CAPACITY: usize = 100_000;
 
-/// A budget of actions for each user.
+/// A budget of actions for each user or address.
 ///
-/// Only one moment is kept per user: when the budget will be full again. Every action moves it by
+/// Only one moment is kept for each: when the budget will be full again. Every action moves it by
 /// `price`, and it may lie at most a whole refill ahead.
 #[derive(Debug)]
-pub struct Budget {
+pub struct Budget<K> {
     /// What one action costs in time; zero means no limit.
     price: Duration,
     /// How long an empty budget takes to fill.
     refill: Duration,
-    full_at: Mutex<Recent<UserId, Option<Instant>>>,
+    full_at: Mutex<Recent<K, Option<Instant>>>,
 }
 
-impl Budget {
+impl<K: Eq + Hash> Budget<K> {
     /// `rate` actions per second, at most `burst` of them at once; a rate of 0 means no limit.
     #[must_use]
     pub fn per_second(rate: u32, burst: u32) -> Self {
@@ -44,20 +44,20 @@ impl Budget {
         Self { price, refill, full_at }
     }
 
-    /// Takes one action from the user's budget.
+    /// Takes one action from the budget of whoever it is.
     ///
     /// # Errors
     /// [`Error::RateLimited`] with the time until there is one; nothing is taken then.
-    pub fn check(&self, user: UserId) -> Result<()> {
-        self.check_at(user, Instant::now())
+    pub fn check(&self, whose: K) -> Result<()> {
+        self.check_at(whose, Instant::now())
     }
 
-    fn check_at(&self, user: UserId, now: Instant) -> Result<()> {
+    fn check_at(&self, whose: K, now: Instant) -> Result<()> {
         if self.price.is_zero() {
             return Ok(());
         }
         let mut budgets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = budgets.touch(user, now);
+        let full_at = budgets.touch(whose, now);
         let spent = full_at.unwrap_or(now).max(now) + self.price;
         let wait = spent.saturating_duration_since(now).saturating_sub(self.refill);
         if !wait.is_zero() {
@@ -71,11 +71,12 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::UserId;
 
     const ZOWI: UserId = UserId(1);
     const ZOLO: UserId = UserId(2);
 
-    fn passed(budget: &Budget, user: UserId, tries: u32, now: Instant) -> usize {
+    fn passed(budget: &Budget<UserId>, user: UserId, tries: u32, now: Instant) -> usize {
         (0..tries).filter(|_| budget.check_at(user, now).is_ok()).count()
     }
 

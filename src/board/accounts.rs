@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Board, Viewer, text};
 use crate::auth::{Attempts, WINDOW};
 use crate::error::{Error, Result};
-use crate::model::{Body, EventKind, Role, Timestamp, User, UserId, Window};
+use crate::model::{Body, EventKind, Role, Timestamp, User, UserId, Window, household};
 use crate::store::{Change, Tx, attempts, users};
 
 /// The shortest password, in characters.
@@ -52,6 +52,8 @@ impl Board {
         self.keepers.attempts.check(from, &new.username)?;
         let (username, display_name) = names(&new)?;
         checked_password("password", &password)?;
+        // After what is cheap to refuse: a slip is no account, and costs none.
+        self.keepers.registrations.check(household(from))?;
         let hash = self.keepers.passwords.hash(password).await?;
         let user = self.add(username, display_name, hash, Role::Member).await?;
         self.open(user)

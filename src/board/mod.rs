@@ -26,6 +26,7 @@ mod templates;
 mod text;
 mod upkeep;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use access::{Access, Standing, Viewer};
@@ -81,9 +82,11 @@ pub struct Doorkeepers {
     /// Counts sign-in attempts.
     pub attempts: Attempts,
     /// Counts mutations.
-    pub mutations: Budget,
+    pub mutations: Budget<UserId>,
     /// Counts new rooms.
-    pub rooms: Budget,
+    pub rooms: Budget<UserId>,
+    /// Counts new accounts by where they are made.
+    pub registrations: Budget<IpAddr>,
 }
 
 /// The board of one instance.

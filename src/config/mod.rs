@@ -81,6 +81,8 @@ pub struct Sessions {
     pub registration: Registration,
     /// Sign-in attempts per minute, address and username; 0: no limit.
     pub attempts_per_minute: u32,
+    /// Accounts that may be made per minute from one address; 0: no limit.
+    pub registrations_per_minute: u32,
     /// Passwords checked at once, each on a thread of its own with 19 MiB.
     pub password_threads: usize,
 }
@@ -99,12 +101,18 @@ pub enum Registration {
 pub struct Sockets {
     /// Connections at once; more get HTTP 503.
     pub max_connections: usize,
+    /// Those of one address.
+    pub per_address: PerAddress,
+    /// Sockets of one user at once; 0: no limit.
+    pub max_per_user: usize,
     /// Subscriptions on one connection.
     pub max_subscriptions: usize,
     /// Bytes of one inbound WebSocket frame.
     pub max_frame_bytes: usize,
     /// Inbound WebSocket frames that are read per second and connection; 0: no limit.
     pub frames_per_second: u32,
+    /// Time for the head of a request, and again for its body.
+    pub request_timeout: Duration,
     /// Time for `connection_init`.
     pub init_timeout: Duration,
     /// Time between the server's pings.
@@ -113,6 +121,30 @@ pub struct Sockets {
     pub silence_limit: Duration,
     /// A peer that takes nothing for so long is closed, and may come back.
     pub send_timeout: Duration,
+}
+
+/// How many of the open connections may be of one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerAddress {
+    /// So many; 0: no limit.
+    pub most: usize,
+    /// Whether this machine's own address counts, too.
+    pub counts_loopback: bool,
+}
+
+impl PerAddress {
+    /// What holds if nothing is said: half of the places, and this machine may have all. What comes from
+    /// there is the operator's own, or everybody by a proxy that is not named yet.
+    #[must_use]
+    pub fn half_of(max_connections: usize) -> Self {
+        Self { most: max_connections.div_ceil(2), counts_loopback: false }
+    }
+
+    /// Just so many, of any address; 0: no limit.
+    #[must_use]
+    pub fn exactly(most: usize) -> Self {
+        Self { most, counts_loopback: true }
+    }
 }
 
 /// What one request or user may cost.
@@ -130,6 +162,8 @@ pub struct Limits {
     pub max_tokens: usize,
     /// Aliases in a GraphQL document.
     pub max_aliases: usize,
+    /// Directives in a GraphQL document.
+    pub max_directives: usize,
     /// Estimated cost of a GraphQL operation.
     pub max_cost: usize,
     /// Operations in one HTTP request.
@@ -178,6 +212,8 @@ impl Default for Sessions {
             anonymous_read: true,
             registration: Registration::Open,
             attempts_per_minute: 10,
+            // More than a class that signs up together; a fifth of what one core hashes.
+            registrations_per_minute: 300,
             // The other half stays with those who are already in, however many sign in.
             password_threads: available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
         }
@@ -188,9 +224,12 @@ impl Default for Sockets {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            per_address: PerAddress::half_of(10_000),
+            max_per_user: 0,
             max_subscriptions: 100,
             max_frame_bytes: 256 * 1024,
             frames_per_second: 200,
+            request_timeout: 30 * SECOND,
             init_timeout: 10 * SECOND,
             ping_interval: 30 * SECOND,
             // Two pings unanswered, and time for the second answer.
@@ -209,6 +248,7 @@ impl Default for Limits {
             max_depth: 15,
             max_tokens: 2_000,
             max_aliases: 30,
+            max_directives: 50,
             max_cost: 5_000,
             max_batch: 10,
             mutations_per_second: 50,

@@ -115,6 +115,20 @@ impl Positive {
     }
 }
 
+impl Count {
+    /// The number, to count things in memory with.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl From<usize> for Count {
+    fn from(number: usize) -> Self {
+        Self(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+}
+
 impl From<usize> for Positive {
     fn from(number: usize) -> Self {
         Self(u32::try_from(number).unwrap_or(u32::MAX))

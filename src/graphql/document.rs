@@ -1,14 +1,17 @@
-//! Documents as clients send them: parsed and validated once, measured against the limits, kept
+//! Documents as clients send them: measured against the limits before anything else, validated once, kept
 //! for the next time.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use juniper::{GraphQLError, OperationType, ValidatedOperation, Variables};
+use juniper::parser::{Lexer, Token};
+use juniper::{DefaultScalarValue, Definition, GraphQLError, OperationType, ParseError, ValidatedOperation, Variables};
 use sha2::{Digest as _, Sha256};
 
-use super::measure::{Cost, Measure};
+use super::cost::Cost;
+use super::measure::{Limits, Measure};
 use super::{Mutation, Query, Schema, Subscription, errors, json};
 use crate::error::Error;
 
@@ -16,19 +19,13 @@ use crate::error::Error;
 const KEPT: usize = 1_000;
 /// Longer documents are not kept.
 const MAX_KEPT_BYTES: usize = 16 << 10;
-
-/// How large an operation may be.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// How deep fields may be nested; introspection is spared.
-    pub depth: usize,
-    /// How many tokens a document may have.
-    pub tokens: usize,
-    /// How many fields may be renamed.
-    pub aliases: usize,
-    /// How many fields may be resolved, lists counted at the size they are asked for.
-    pub cost: u64,
-}
+/// What the kept documents weigh together. A syntax tree takes a hundred times its text, so this is some 50 MB
+/// for whoever fills it on purpose, and out of reach for the documents of applications.
+const MAX_KEPT_WEIGHT: usize = 512 << 10;
+/// What a field weighs once the fragments are expanded, in bytes of text.
+const FIELD_WEIGHT: usize = 4;
+/// Bytes of the longest name. Errors of validation quote names, over and over.
+const MAX_NAME: usize = 200;
 
 struct Source {
     schema: Arc<Schema>,
@@ -98,23 +95,32 @@ impl Operation {
         json::folded(&self.measure.variables, variables)
     }
 
+    /// First what is cheap and bounded, whatever was sent; validation is neither.
     fn parse(schema: &Arc<Schema>, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {
-        let invalid = |error: GraphQLError| Refusal::Invalid(errors::of_document(&error));
+        check_words(text, limits)?;
+        let measure = {
+            let document = juniper::parser::parse_document_source(text, &schema.schema);
+            let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
+            check_types(&document, schema)?;
+            Measure::of(&document, name, limits).map_err(too_complex)?
+        };
         let source = Source { schema: Arc::clone(schema), text: text.to_owned() };
-        let parsed = Parsed::try_new(source, |source| Validated::new(&source.text, name, &source.schema));
-        let parsed = parsed.map_err(invalid)?;
-        let document = juniper::parser::parse_document_source(text, &schema.schema);
-        let document = document.map_err(|error| invalid(GraphQLError::ParseError(error)))?;
-        let measure = Measure::of(&document, name);
-        if measure.depth > limits.depth {
-            return Err(too_complex(format!("the operation is nested deeper than {} fields", limits.depth)));
-        }
-        if measure.aliases > limits.aliases {
-            return Err(too_complex(format!("the operation has more than {} aliases", limits.aliases)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| {
+            Parsed::try_new(source, |source| Validated::new(&source.text, name, &source.schema))
+        }));
+        let parsed = parsed.map_err(|_| Error::internal("validating a document failed"))?;
+        let parsed = parsed.map_err(|error| invalid(&error, limits))?;
+        if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.roots.len() != 1 {
+            return Err(Refusal::Invalid(errors::of_rule("A subscription selects one root field.")));
         }
         let digest = half(&Sha256::digest(format!("{name:?}{text}")));
         let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Self { parsed, digest, measure, needs_database, is_personal })
+    }
+
+    /// What it takes to keep it, in bytes of text.
+    fn weight(&self) -> usize {
+        self.parsed.borrow_owner().text.len() + FIELD_WEIGHT * Cost::count(&self.measure.cost)
     }
 
     /// Refuses what would cost too much with these variables.
@@ -165,6 +171,53 @@ impl From<Error> for Refusal {
     }
 }
 
+/// Looks at the words of a document one by one, before any of them means something.
+fn check_words(text: &str, limits: &Limits) -> Result<(), Refusal> {
+    let mut directives = 0;
+    for token in Lexer::new(text).take(limits.tokens) {
+        match token {
+            Ok(token) => match token.item {
+                Token::Name(name) if name.len() > MAX_NAME => {
+                    return Err(too_complex(format!("the document has a name of more than {MAX_NAME} letters")));
+                }
+                Token::At => directives += 1,
+                _ => {}
+            },
+            // The parser says what is wrong.
+            Err(_) => break,
+        }
+    }
+    if directives > limits.directives {
+        return Err(too_complex(format!("the document has more than {} directives", limits.directives)));
+    }
+    Ok(())
+}
+
+/// juniper takes it for granted that the types of variables are there, before it has looked.
+fn check_types(document: &[Definition<'_, DefaultScalarValue>], schema: &Schema) -> Result<(), Refusal> {
+    let operations = document.iter().filter_map(|definition| match definition {
+        Definition::Operation(operation) => operation.item.variables_definition.as_ref(),
+        Definition::Fragment(_) => None,
+    });
+    let mut types = operations.flat_map(|variables| &variables.item.items).map(|(_, variable)| &variable.var_type.item);
+    match types.find(|of| schema.schema.concrete_type_by_name(of.innermost_name()).is_none()) {
+        Some(of) => Err(Refusal::Invalid(errors::of_rule(&format!("Unknown type \"{}\"", of.innermost_name())))),
+        None => Ok(()),
+    }
+}
+
+fn invalid(error: &GraphQLError, limits: &Limits) -> Refusal {
+    let GraphQLError::ParseError(broken) = error else {
+        return Refusal::Invalid(errors::of_document(error, limits.hints));
+    };
+    match broken.item {
+        ParseError::DepthLimitExceeded(_) | ParseError::TokenLimitExceeded(_) | ParseError::FieldLimitExceeded(_) => {
+            too_complex(broken.item.to_string())
+        }
+        _ => Refusal::Invalid(errors::of_document(error, limits.hints)),
+    }
+}
+
 fn too_complex(message: String) -> Refusal {
     Refusal::Refused(Error::TooComplex(message))
 }
@@ -185,6 +238,7 @@ pub struct Documents(Mutex<Kept>);
 struct Kept {
     operations: HashMap<Name, Arc<Operation>>,
     order: VecDeque<Name>,
+    weight: usize,
 }
 
 impl Documents {
@@ -211,14 +265,17 @@ impl Documents {
     }
 
     fn keep(&self, key: Name, operation: Arc<Operation>) {
+        let weight = operation.weight();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.operations.insert(key.clone(), operation).is_none() {
             kept.order.push_back(key);
+            kept.weight += weight;
         }
-        if kept.order.len() > KEPT
+        while (kept.order.len() > KEPT || kept.weight > MAX_KEPT_WEIGHT)
             && let Some(oldest) = kept.order.pop_front()
         {
-            kept.operations.remove(&oldest);
+            let removed = kept.operations.remove(&oldest).map_or(0, |operation| operation.weight());
+            kept.weight -= removed;
         }
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 
 use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
 use super::counts::Counts;
-use super::document::{Documents, Limits, Operation, Refusal};
+use super::document::{Documents, Operation, Refusal};
+use super::measure::Limits;
 use super::render::Renderings;
 use super::{Mutation, Query, Schema, Subscription, errors};
 use crate::board::{Board, Stream, Wanted, Wish};
@@ -112,7 +113,9 @@ impl Engine {
     /// Over a board.
     #[must_use]
     pub fn new(board: Arc<Board>, limits: Limits, introspection: bool) -> Self {
-        let schema = schema().limit_tokens(limits.tokens);
+        // Every field costs one at least: what has more of them is refused while it is parsed.
+        let most_fields = usize::try_from(limits.cost).unwrap_or(usize::MAX);
+        let schema = schema().limit_tokens(limits.tokens).limit_fields(most_fields);
         let schema = if introspection { schema } else { schema.disable_introspection() };
         Self {
             board,

@@ -5,6 +5,9 @@ use serde_json::{Value as Json, json};
 
 use crate::error::Error;
 
+/// How many errors of one document are told.
+const MAX_ERRORS: usize = 50;
+
 impl<S: ScalarValue> IntoFieldError<S> for Error {
     fn into_field_error(self) -> FieldError<S> {
         let shown = Shown::new(&self);
@@ -37,12 +40,35 @@ pub fn to_json(error: &Error) -> Json {
 
 /// The errors of a document that was not executed, as `errors` of a response.
 #[must_use]
-pub fn of_document(error: &GraphQLError) -> Json {
+pub fn of_document(error: &GraphQLError, hints: bool) -> Json {
     let code = match error {
         GraphQLError::ParseError(_) => "GRAPHQL_PARSE_FAILED",
         _ => "GRAPHQL_VALIDATION_FAILED",
     };
+    if let GraphQLError::ValidationError(errors) = error {
+        // One mistake in a fragment is an error for each operation that uses it: nobody reads thousands.
+        let mut errors: Vec<Json> = errors.iter().take(MAX_ERRORS).map(|error| json!(error)).collect();
+        if !hints {
+            errors.iter_mut().for_each(without_hint);
+        }
+        return extended(Json::Array(errors), |_| json!({ "code": code }));
+    }
     listed(error, |_| json!({ "code": code }))
+}
+
+/// Whoever may not ask for the schema shall not guess it by mistakes.
+fn without_hint(error: &mut Json) {
+    if let Some(Json::String(message)) = error.get_mut("message")
+        && let Some(end) = message.find(" Did you mean")
+    {
+        message.truncate(end);
+    }
+}
+
+/// A rule of documents that is broken, as `errors` of a response.
+#[must_use]
+pub fn of_rule(message: &str) -> Json {
+    json!([{ "message": message, "extensions": { "code": "GRAPHQL_VALIDATION_FAILED" } }])
 }
 
 /// The errors of variables that do not fit their operation, as `errors` of a response.
@@ -77,6 +103,10 @@ fn listed(error: &GraphQLError, extensions: impl Fn(&str) -> Json) -> Json {
     if !errors.is_array() {
         errors = json!([{ "message": error.to_string() }]);
     }
+    extended(errors, extensions)
+}
+
+fn extended(mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
     for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
         let message = error.get("message").and_then(Json::as_str).unwrap_or_default();
         let extensions = extensions(message);

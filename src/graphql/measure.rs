@@ -1,23 +1,41 @@
-//! How large an operation is, read off its document before anything is executed.
+//! How large a document is, read off it before anything is done with it that could be expensive,
+//! validation included. So nothing may be taken for granted here: fragments may be missing, run in
+//! circles, or fan out without end.
 
 use std::collections::{BTreeSet, HashMap};
 
-use juniper::{Definition, InputValue, ScalarValue as _, Selection, Variables};
+use juniper::{Definition, InputValue, Selection};
 
-/// The fields that are lists of the size asked for.
-const PAGED: [&str; 7] = ["users", "channels", "messages", "templates", "members", "comments", "notifications"];
-/// The fields that are lists as long as they are.
-const UNPAGED: [&str; 4] = ["organizations", "locations", "presence", "metrics"];
-/// The size of a page if none is named, and what is assumed of the other lists.
-const PAGE: u64 = 20;
+use super::cost::{Cost, Defaults, Times, page};
+
+/// How many operations a document may have: each is checked against all fragments it uses.
+const OPERATIONS: usize = 50;
+/// How often fields may be repeated where they end up as one. Validation compares each with each, and
+/// 140 times the same field are as many comparisons; the fragments of a large page are some hundred.
+const REPEATS: usize = 10_000;
+/// How many lists may be nested in introspection: types, their fields, their arguments.
+const LOOKS: usize = 3;
+
+/// How large an operation may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How deep fields may be nested; introspection is spared.
+    pub depth: usize,
+    /// How many tokens a document may have.
+    pub tokens: usize,
+    /// How many fields may be renamed.
+    pub aliases: usize,
+    /// How many directives a document may have.
+    pub directives: usize,
+    /// How many fields may be resolved, lists counted at the size they are asked for.
+    pub cost: u64,
+    /// Whether errors may suggest what the schema has.
+    pub hints: bool,
+}
 
 /// The size of an operation.
 #[derive(Debug, Default)]
 pub struct Measure {
-    /// How deep fields are nested.
-    pub depth: usize,
-    /// How many fields are renamed.
-    pub aliases: usize,
     /// The root fields.
     pub roots: Vec<String>,
     /// The variables used anywhere but in the root fields' own arguments.
@@ -26,129 +44,198 @@ pub struct Measure {
     pub cost: Vec<Cost>,
     /// The variables by the names of their types.
     pub variables: Vec<(String, String)>,
+    aliases: usize,
 }
 
-/// What a field costs: one for itself, and its fields as often as it has items.
-#[derive(Debug, Clone)]
-pub struct Cost {
-    times: Times,
-    fields: Vec<Cost>,
-}
+/// What is too large, for the client to read.
+pub type TooLarge = String;
 
-#[derive(Debug, Clone)]
-enum Times {
-    Fixed(u64),
-    /// As a variable says, or as often if it is not given.
-    Variable(String),
-}
-
-impl Cost {
-    /// What these fields cost together with these variables.
-    #[must_use]
-    pub fn of_all(fields: &[Self], variables: &Variables) -> u64 {
-        fields.iter().map(|field| field.with(variables)).fold(0, u64::saturating_add)
-    }
-
-    fn with(&self, variables: &Variables) -> u64 {
-        let times = match &self.times {
-            Times::Fixed(times) => *times,
-            Times::Variable(name) => variables.get(name).and_then(size).unwrap_or(PAGE),
-        };
-        times.saturating_mul(Self::of_all(&self.fields, variables)).saturating_add(1)
-    }
-}
-
-fn size(value: &InputValue) -> Option<u64> {
-    let number: &i32 = value.as_scalar()?.downcast_type()?;
-    u64::try_from(*number).ok()
-}
-
-type Fragments<'d, 'a> = HashMap<&'a str, &'d [Selection<'a>]>;
+type Operation<'a> = juniper::Operation<'a, juniper::DefaultScalarValue>;
 
 impl Measure {
-    /// The size of the operation of this name in a document that passed validation.
-    #[must_use]
-    pub fn of(document: &[Definition<'_, juniper::DefaultScalarValue>], name: Option<&str>) -> Self {
-        let mut fragments = Fragments::new();
-        let mut operation = None;
+    /// The size of the operation of this name, in a document of which every operation is within the limits.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn of(
+        document: &[Definition<'_, juniper::DefaultScalarValue>],
+        name: Option<&str>,
+        limits: &Limits,
+    ) -> Result<Self, TooLarge> {
+        let mut walk = Walk::new(limits);
+        let mut operations = Vec::new();
         for definition in document {
             match definition {
                 Definition::Fragment(fragment) => {
-                    fragments.insert(fragment.item.name.item, &fragment.item.selection_set);
+                    walk.fragments.insert(fragment.item.name.item, &fragment.item.selection_set);
                 }
-                Definition::Operation(candidate) => {
-                    if name.is_none() || candidate.item.name.as_ref().map(|name| name.item) == name {
-                        operation = Some(&candidate.item);
-                    }
-                }
+                Definition::Operation(operation) => operations.push(&operation.item),
             }
         }
-        let mut measure = Self::default();
-        let variables = operation.and_then(|operation| operation.variables_definition.as_ref());
-        let variables = variables.iter().flat_map(|definitions| &definitions.item.items);
-        measure.variables = variables
-            .map(|(name, definition)| (name.item.to_owned(), definition.var_type.item.innermost_name().to_owned()))
-            .collect();
-        let selections = operation.map_or(&[][..], |operation| &operation.selection_set);
-        measure.cost = measure.walk(selections, &fragments, 1);
-        measure
+        if operations.len() > OPERATIONS {
+            return Err(format!("the document has more than {OPERATIONS} operations"));
+        }
+        let mut wanted = Self::default();
+        for operation in operations {
+            let measure = walk.operation(operation)?;
+            if name.is_none() || operation.name.as_ref().map(|name| name.item) == name {
+                wanted = measure;
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// Where fields are in an operation.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The field they belong to, once those that end up as one are one.
+    parent: usize,
+    depth: usize,
+    /// In introspection: how many lists they are in.
+    looks: Option<usize>,
+}
+
+/// A walk through the operations of a document, along the spreads of fragments.
+struct Walk<'d, 'a> {
+    limits: &'d Limits,
+    fragments: HashMap<&'a str, &'d [Selection<'a>]>,
+    /// The fragments that the walk is in.
+    open: Vec<&'a str>,
+    defaults: Defaults<'a>,
+    measure: Measure,
+    /// The fields by parent and name in the response: their number, and how often they are there.
+    fields: HashMap<(usize, &'a str), (usize, usize)>,
+    /// How many selections it may still pass.
+    budget: u64,
+    /// How many comparisons repeated fields have made.
+    repeats: usize,
+}
+
+impl<'d, 'a> Walk<'d, 'a> {
+    fn new(limits: &'d Limits) -> Self {
+        Self {
+            limits,
+            fragments: HashMap::new(),
+            open: Vec::new(),
+            defaults: Defaults::new(),
+            measure: Measure::default(),
+            fields: HashMap::new(),
+            // Each field costs one at least, and is hardly ever in more than three spreads of its own.
+            budget: limits.cost.saturating_mul(4),
+            repeats: 0,
+        }
     }
 
-    fn walk(&mut self, selections: &[Selection<'_>], fragments: &Fragments<'_, '_>, depth: usize) -> Vec<Cost> {
+    fn operation(&mut self, operation: &'d Operation<'a>) -> Result<Measure, TooLarge> {
+        self.fields.clear();
+        self.defaults.clear();
+        let variables = operation.variables_definition.iter().flat_map(|definitions| &definitions.item.items);
+        for (name, definition) in variables {
+            self.measure.variables.push((name.item.to_owned(), definition.var_type.item.innermost_name().to_owned()));
+            self.defaults.extend(definition.default_value.as_ref().map(|value| (name.item, page(&value.item))));
+        }
+        self.measure.cost = self.walk(&operation.selection_set, Place { parent: 0, depth: 1, looks: None })?;
+        Ok(std::mem::take(&mut self.measure))
+    }
+
+    fn walk(&mut self, selections: &'d [Selection<'a>], place: Place) -> Result<Vec<Cost>, TooLarge> {
         let mut costs = Vec::new();
         for selection in selections {
-            let (directives, inner) = match selection {
-                Selection::Field(field) => (&field.item.directives, None),
+            let Some(budget) = self.budget.checked_sub(1) else {
+                return Err(format!("the operation costs more than {}", self.limits.cost));
+            };
+            self.budget = budget;
+            let directives = match selection {
+                Selection::Field(field) => {
+                    costs.push(self.field(selection, place)?);
+                    &field.item.directives
+                }
                 Selection::FragmentSpread(spread) => {
-                    (&spread.item.directives, fragments.get(spread.item.name.item).copied())
+                    costs.extend(self.fragment(spread.item.name.item, place)?);
+                    &spread.item.directives
                 }
                 Selection::InlineFragment(inline) => {
-                    (&inline.item.directives, Some(inline.item.selection_set.as_slice()))
+                    costs.extend(self.walk(&inline.item.selection_set, place)?);
+                    &inline.item.directives
                 }
             };
             for directive in directives.iter().flatten() {
                 let arguments = directive.item.arguments.iter().flat_map(|arguments| &arguments.item.items);
                 self.uses(arguments.map(|(_, value)| &value.item));
             }
-            match selection {
-                Selection::Field(_) => costs.push(self.field(selection, fragments, depth)),
-                _ => costs.extend(self.walk(inner.unwrap_or_default(), fragments, depth)),
-            }
         }
+        Ok(costs)
+    }
+
+    /// A fragment that is missing, or that the walk is in, is for validation to complain about.
+    fn fragment(&mut self, name: &'a str, place: Place) -> Result<Vec<Cost>, TooLarge> {
+        let Some(selections) = self.fragments.get(name).copied().filter(|_| !self.open.contains(&name)) else {
+            return Ok(Vec::new());
+        };
+        self.open.push(name);
+        let costs = self.walk(selections, place);
+        self.open.pop();
         costs
     }
 
-    fn field(&mut self, field: &Selection<'_>, fragments: &Fragments<'_, '_>, depth: usize) -> Cost {
-        let Selection::Field(field) = field else { return Cost { times: Times::Fixed(1), fields: Vec::new() } };
+    fn field(&mut self, field: &'d Selection<'a>, place: Place) -> Result<Cost, TooLarge> {
+        // juniper has no name for the type of a field.
+        let Selection::Field(field) = field else { return Ok(Cost::new(Times::Fixed(1), Vec::new())) };
         let field = &field.item;
         let name = field.name.item;
-        self.aliases += usize::from(field.alias.is_some());
+        self.renamed(field.alias.is_some())?;
         let arguments = || field.arguments.iter().flat_map(|arguments| &arguments.item.items);
-        if depth == 1 {
-            self.roots.push(name.to_owned());
+        if place.depth == 1 {
+            self.measure.roots.push(name.to_owned());
         } else {
             self.uses(arguments().map(|(_, value)| &value.item));
         }
-        let selections = field.selection_set.as_deref().unwrap_or_default();
-        // The standard introspection query is 18 deep, over a schema that is what it is.
-        let introspection = name.starts_with("__");
-        let before = self.depth;
-        let fields = self.walk(selections, fragments, depth + 1);
-        self.depth = if introspection { before } else { self.depth.max(depth) };
+        let parent = self.merged(place.parent, field.alias.as_ref().map_or(name, |alias| alias.item))?;
         let limit = arguments().find(|(name, _)| ["first", "last"].contains(&name.item)).map(|(_, value)| &value.item);
-        let times = match limit {
-            _ if UNPAGED.contains(&name) => Times::Fixed(PAGE),
-            _ if !PAGED.contains(&name) => Times::Fixed(1),
-            Some(InputValue::Variable(variable)) => Times::Variable(variable.clone()),
-            Some(value) => Times::Fixed(size(value).unwrap_or(PAGE)),
-            None => Times::Fixed(PAGE),
+        let (times, looks) = match place.looks {
+            Some(looks) => (Times::of_introspection(name), Some(self.looked(looks, name)?)),
+            None => (Times::of(name, limit, &self.defaults), name.starts_with("__").then_some(0)),
         };
-        Cost { times, fields }
+        if looks.is_none() && place.depth > self.limits.depth {
+            return Err(format!("the operation is nested deeper than {} fields", self.limits.depth));
+        }
+        let selections = field.selection_set.as_deref().unwrap_or_default();
+        let fields = self.walk(selections, Place { parent, depth: place.depth + 1, looks })?;
+        Ok(Cost::new(times, fields))
+    }
+
+    fn renamed(&mut self, has_alias: bool) -> Result<(), TooLarge> {
+        self.measure.aliases += usize::from(has_alias);
+        if self.measure.aliases > self.limits.aliases {
+            return Err(format!("the operation has more than {} aliases", self.limits.aliases));
+        }
+        Ok(())
+    }
+
+    /// The number of a field, the same for all that end up as one.
+    fn merged(&mut self, parent: usize, name: &'a str) -> Result<usize, TooLarge> {
+        let next = self.fields.len() + 1;
+        let (number, count) = self.fields.entry((parent, name)).or_insert((next, 0));
+        self.repeats += *count;
+        *count += 1;
+        if self.repeats > REPEATS {
+            return Err("the document repeats the same fields too often".into());
+        }
+        Ok(*number)
+    }
+
+    /// How many lists the fields of this field of the schema are in. Types have fields, which have types:
+    /// every step multiplies, and the standard introspection query needs three.
+    fn looked(&self, looks: usize, field: &str) -> Result<usize, TooLarge> {
+        let lists = ["types", "fields", "args", "inputFields", "interfaces", "possibleTypes"];
+        let looks = looks + usize::from(lists.contains(&field));
+        if looks > LOOKS { Err("the introspection is nested too deep".into()) } else { Ok(looks) }
     }
 
     fn uses<'v>(&mut self, values: impl Iterator<Item = &'v InputValue>) {
         for value in values {
-            self.inner_variables.extend(value.referenced_variables().into_iter().map(str::to_owned));
+            self.measure.inner_variables.extend(value.referenced_variables().into_iter().map(str::to_owned));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! knows no sockets and no SQL; what things mean is decided below, in `board`.
 
 mod context;
+mod cost;
 mod counts;
 mod document;
 mod engine;
@@ -23,10 +24,11 @@ mod subscription;
 
 pub use context::{Caller, Delivery};
 pub use counts::Counts;
-pub use document::{Limits, Refusal};
+pub use document::Refusal;
 pub use engine::{Answer, Engine, Live, Prepared, Request, sdl};
 pub use errors::{response as errors_response, to_json};
 pub use juniper::{OperationType, Variables};
+pub use measure::Limits;
 pub use render::Rendering;
 
 use mutation::Mutation;

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -66,33 +66,51 @@ pub struct Renderings(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
-    entries: HashMap<Key, Entry>,
-    order: VecDeque<(Key, usize)>,
+    /// With what each weighs, in bytes.
+    entries: HashMap<Key, (Entry, usize)>,
+    order: VecDeque<Key>,
     bytes: usize,
 }
 
 impl Renderings {
-    fn get(&self, key: &Key) -> Option<Entry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.get(key).cloned()
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, key: Key, entry: Entry) {
+    fn get(&self, key: &Key) -> Option<Entry> {
+        self.table().entries.get(key).map(|(entry, _)| entry.clone())
+    }
+}
+
+impl Table {
+    fn keep(&mut self, key: Key, entry: Entry) {
         let weight = ENTRY_BYTES
             + match &entry {
-                Entry::Plain(Some(body)) => body.len(),
-                // Not known yet, and gone soon.
-                Entry::Plain(None) | Entry::Loaded(..) => ENTRY_BYTES,
+                Entry::Plain(body) => body.as_ref().map_or(0, |body| body.len()),
+                // Not known yet: what was loaded is told when it has been.
+                Entry::Loaded(..) => ENTRY_BYTES,
             };
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.entries.insert(key.clone(), entry).is_none() {
-            table.order.push_back((key, weight));
-            table.bytes += weight;
+        match self.entries.insert(key.clone(), (entry, weight)) {
+            Some((_, before)) => self.bytes -= before,
+            None => self.order.push_back(key),
         }
-        while table.bytes > KEPT_BYTES
-            && let Some((key, weight)) = table.order.pop_front()
+        self.bytes += weight;
+        self.shrink();
+    }
+
+    /// What is kept under this key has become as large as this.
+    fn loaded(&mut self, key: &Key, bytes: usize) {
+        let Some((_, weight)) = self.entries.get_mut(key) else { return };
+        *weight += bytes;
+        self.bytes += bytes;
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        while self.bytes > KEPT_BYTES
+            && let Some(oldest) = self.order.pop_front()
         {
-            table.entries.remove(&key);
-            table.bytes -= weight;
+            self.bytes -= self.entries.remove(&oldest).map_or(0, |(_, weight)| weight);
         }
     }
 }
@@ -136,13 +154,18 @@ impl Engine {
                 operation.is_personal.store(true, Ordering::Relaxed);
                 return Rendering::Ready(rendered.body);
             } else {
-                self.renderings.keep(key, Entry::Plain(rendered.body.clone()));
+                self.renderings.table().keep(key, Entry::Plain(rendered.body.clone()));
                 return Rendering::Ready(rendered.body);
             }
         }
         let read_at = self.board.head().seq;
-        let loading = self.load(live, delivery.clone()).shared();
-        self.renderings.keep(key, Entry::Loaded(loading.clone(), Instant::now(), read_at));
+        let loading = {
+            // It must not be told how large it is before it is kept.
+            let mut table = self.renderings.table();
+            let loading = self.load(live, delivery.clone(), Some(key.clone())).shared();
+            table.keep(key, Entry::Loaded(loading.clone(), Instant::now(), read_at));
+            loading
+        };
         self.share(loading, live, delivery)
     }
 
@@ -153,31 +176,36 @@ impl Engine {
         Rendering::Waiting(
             async move {
                 let loaded = loading.await;
-                if loaded.is_personal { engine.load(&live, delivery).await.body } else { loaded.body }
+                if loaded.is_personal { engine.load(&live, delivery, None).await.body } else { loaded.body }
             }
             .boxed(),
         )
     }
 
     fn render_alone(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> Rendering {
-        let loading = self.load(live, delivery);
+        let loading = self.load(live, delivery, None);
         Rendering::Waiting(async move { loading.await.body }.boxed())
     }
 
     /// Renders on a thread that may block, whoever stops waiting for it. An item is not lost because
     /// the database is away for a while: it waits.
-    fn load(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> BoxFuture<'static, Loaded> {
-        let (board, live) = (Arc::clone(&self.board), Arc::clone(live));
+    fn load(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery, kept: Option<Key>) -> BoxFuture<'static, Loaded> {
+        // What is kept must not keep the engine.
+        let (engine, board, live) = (Arc::downgrade(self), Arc::clone(&self.board), Arc::clone(live));
         let rendering = tokio::spawn(async move {
-            loop {
-                let rendered = render_blocking(&board, &live, delivery.clone()).await;
-                match rendered {
+            let rendered = loop {
+                match render_blocking(&board, &live, delivery.clone()).await {
                     Ok(Rendered { is_unavailable: true, .. }) | Err(Error::Unavailable(_)) => {
                         tokio::time::sleep(PAUSE).await;
                     }
-                    rendered => return rendered,
+                    rendered => break rendered,
                 }
+            };
+            let bytes = rendered.as_ref().ok().and_then(|rendered| rendered.body.as_ref()).map_or(0, |body| body.len());
+            if let (Some(engine), Some(key)) = (engine.upgrade(), kept) {
+                engine.renderings.table().loaded(&key, bytes);
             }
+            rendered
         });
         async move {
             match rendering.await {
@@ -213,4 +241,26 @@ fn key(live: &Live, delivery: &Delivery) -> Key {
         Delivery::Presence(change) => Shown::Presence(*change),
     };
     Key { shown, selection: live.selection, signed_in: live.caller.viewer.user_id().is_some() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Tag;
+
+    #[test]
+    fn what_was_loaded_weighs_as_much_as_it_is() {
+        let renderings = Renderings::default();
+        for number in 0..1_000 {
+            let shown = Shown::Checkpoint(Cursor { seq: Seq(number), tag: Tag(0) });
+            let key = Key { shown, selection: [0; 16], signed_in: false };
+            let loading = std::future::pending().boxed().shared();
+            let mut table = renderings.table();
+            table.keep(key.clone(), Entry::Loaded(loading, Instant::now(), Seq(0)));
+            table.loaded(&key, 1 << 20);
+            assert!(table.bytes <= KEPT_BYTES && table.entries.len() <= KEPT_BYTES >> 20, "{}", table.entries.len());
+            assert_eq!(table.entries.len(), table.order.len());
+        }
+        assert!(!renderings.table().entries.is_empty());
+    }
 }

@@ -1,6 +1,7 @@
 //! The words of the house: ids, objects, events, topics, cursors. Plain values without I/O;
 //! every floor may use them, and they use nothing but `std`, `serde` and `chrono`.
 
+mod address;
 mod board;
 mod count;
 mod cursor;
@@ -11,6 +12,7 @@ mod page;
 mod rights;
 mod time;
 
+pub use address::household;
 pub use board::{
     Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket, TicketStatus,
     User, Visibility,

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt as _};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
-
-/// How long a request's body may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A response with a content type, not to be kept by caches.
 pub fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
@@ -36,14 +33,31 @@ pub enum Unread {
     Broken,
 }
 
+/// What a request's body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Its size.
+    pub bytes: usize,
+    /// How long all of it may be on its way.
+    pub patience: Duration,
+}
+
 /// Reads a request's body.
-pub async fn read<B: Buf, E>(stream: impl Stream<Item = Result<B, E>>, max_bytes: usize) -> Result<Vec<u8>, Unread> {
+pub async fn read<B: Buf, E>(
+    headers: &HeaderMap,
+    stream: impl Stream<Item = Result<B, E>>,
+    limits: Limits,
+) -> Result<Vec<u8>, Unread> {
+    let promised = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if promised.is_some_and(|promised| promised > limits.bytes) {
+        return Err(Unread::TooLarge);
+    }
     let reading = async {
         let mut stream = std::pin::pin!(stream);
         let mut body = Vec::new();
         while let Some(chunk) = stream.next().await {
             let mut chunk = chunk.map_err(|_| Unread::Broken)?;
-            if body.len() + chunk.remaining() > max_bytes {
+            if body.len() + chunk.remaining() > limits.bytes {
                 return Err(Unread::TooLarge);
             }
             while chunk.has_remaining() {
@@ -55,5 +69,5 @@ pub async fn read<B: Buf, E>(stream: impl Stream<Item = Result<B, E>>, max_bytes
         }
         Ok(body)
     };
-    tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Unread::TooSlow))
+    tokio::time::timeout(limits.patience, reading).await.unwrap_or(Err(Unread::TooSlow))
 }

@@ -151,7 +151,9 @@ impl Call<'_> {
         if !parameters::is_json(self.headers) {
             return Err(Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
         }
-        let read = body::read(stream, self.site.settings.max_body_bytes).await.map_err(|unread| match unread {
+        let settings = &self.site.settings;
+        let limits = body::Limits { bytes: settings.max_body_bytes, patience: settings.sockets.request_timeout };
+        let read = body::read(self.headers, stream, limits).await.map_err(|unread| match unread {
             body::Unread::TooLarge => Reply::bad(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
             body::Unread::TooSlow => Reply::bad(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
             body::Unread::Broken => bad("the body broke off"),

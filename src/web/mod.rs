@@ -17,6 +17,8 @@ mod operation;
 mod origins;
 mod pages;
 mod parameters;
+mod peer;
+mod quota;
 mod server;
 mod site;
 mod socket;
@@ -33,7 +35,8 @@ use warp::{Filter, Rejection};
 use answer::Answer;
 use socket::Door;
 
-pub use server::{Listener, Peer, serve};
+pub use peer::Peer;
+pub use server::{Listener, serve};
 pub use site::{Settings, Site, Stop};
 
 /// Everything that is served.

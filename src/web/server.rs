@@ -1,9 +1,13 @@
 //! Accepts connections, as many as are allowed, and speaks HTTP/1.1 on each.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::Either;
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -11,10 +15,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use warp::Reply;
 
 use super::line::Line;
-use super::{Site, routes};
-use crate::model::Counted;
+use super::peer::Peer;
+use super::{Site, body, routes};
 
 /// How many connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 1_024;
@@ -24,24 +29,8 @@ const SEND_BUFFER: u32 = 256 << 10;
 /// What hyper gathers of a response at most until the client has taken it, by default 400 KiB; also the largest head of
 /// a request.
 const BUFFER: usize = 64 << 10;
-/// How long a client may take for the head of a request.
-const HEADER_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Who is at the other end of a connection, and its place among those that are allowed: an open
-/// socket holds it as long as it lives.
-#[derive(Debug, Clone)]
-pub struct Peer {
-    /// The address.
-    pub address: SocketAddr,
-    _place: Arc<Place>,
-}
-
-/// One of the places that there are, and the count of those that are taken.
-#[derive(Debug)]
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    _counted: Counted,
-}
+/// How many clients are told at once that there is no place; the others are not told why.
+const TOLD: usize = 64;
 
 /// A bound address.
 #[derive(Debug)]
@@ -74,6 +63,7 @@ impl Listener {
 /// Serves until the site is stopped.
 pub async fn serve(listener: Listener, site: Arc<Site>) {
     let routes = routes(&site);
+    let told = Arc::new(Semaphore::new(TOLD));
     let places = Arc::new(Semaphore::new(site.settings.sockets.max_connections));
     let mut alive = site.alive();
     loop {
@@ -89,25 +79,35 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
             },
             () = alive.stopped() => return,
         };
-        let Ok(permit) = Arc::clone(&places).try_acquire_owned() else {
+        let place = Arc::clone(&places).try_acquire_owned().ok();
+        let Some(peer) = place.and_then(|place| Peer::connected(&site, address, place)) else {
             site.counts.refused.count();
-            tokio::spawn(turn_away(stream));
+            if let Ok(turn) = Arc::clone(&told).try_acquire_owned() {
+                tokio::spawn(turn_away(stream, turn));
+            }
             continue;
         };
         site.counts.accepted.count();
-        let place = Place { _permit: permit, _counted: site.counts.connections.enter() };
-        let peer = Peer { address, _place: Arc::new(place) };
         let service = TowerToHyperService::new(warp::service(routes.clone()));
+        let (mut alive, limits) = (site.alive(), site.settings.sockets.clone());
+        let site = Arc::clone(&site);
         let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(peer.clone());
-            service.call(request)
+            // warp takes a path for granted.
+            if request.uri().path_and_query().is_none() {
+                let refusal = body::text(StatusCode::BAD_REQUEST, "a request names a path");
+                return Either::Left(ready(Ok(refusal.into_response())));
+            }
+            let Some(peer) = peer.asking(&site, request.headers()) else {
+                return Either::Left(ready(Ok(crowded().into_response())));
+            };
+            request.extensions_mut().insert(peer);
+            Either::Right(service.call(request))
         });
-        let mut alive = site.alive();
-        let line = Line::new(stream, &site.settings.sockets);
+        let line = Line::new(stream, &limits);
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_PATIENCE)
+                .header_read_timeout(limits.request_timeout)
                 .max_buf_size(BUFFER)
                 .serve_connection(TokioIo::new(line), service)
                 .with_upgrades();
@@ -126,8 +126,15 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
     }
 }
 
+/// Says that there are too many of this client already.
+fn crowded() -> impl Reply {
+    let mut response = body::text(StatusCode::SERVICE_UNAVAILABLE, "there are too many clients");
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
 /// Says that the house is full, as far as the client listens.
-async fn turn_away(mut stream: TcpStream) {
+async fn turn_away(mut stream: TcpStream, _turn: OwnedSemaphorePermit) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n\
         Content-Length: 27\r\nConnection: close\r\n\r\nthere are too many clients\n";
     let answering = async {

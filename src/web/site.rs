@@ -1,15 +1,18 @@
 //! What all handlers of one server share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::counts::Counts;
+use super::quota::Quota;
 use super::socket::Shown;
 use crate::board::Board;
 use crate::config::{Networks, Origins, Secret, Sockets};
 use crate::graphql::Engine;
+use crate::model::UserId;
 
 /// What the door needs to know of the settings.
 #[derive(Debug, Clone)]
@@ -58,6 +61,10 @@ pub struct Site {
     pub board: Arc<Board>,
     /// Frames that were made of events.
     pub shown: Shown,
+    /// Connections by address.
+    pub addresses: Quota<IpAddr>,
+    /// Sockets by user.
+    pub users: Quota<UserId>,
     /// The settings.
     pub settings: Settings,
     /// What is counted for operators.
@@ -86,18 +93,11 @@ impl Site {
     pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings) -> (Arc<Self>, Stop) {
         let (stop, stopping) = watch::channel(false);
         let (alive, busy) = mpsc::channel(1);
-        (
-            Arc::new(Self {
-                engine,
-                board,
-                shown: Shown::default(),
-                settings,
-                counts: Counts::default(),
-                stopping,
-                alive,
-            }),
-            Stop { stopping: stop, busy },
-        )
+        let addresses = Quota::new(settings.sockets.per_address.most);
+        let users = Quota::new(settings.sockets.max_per_user);
+        let (shown, counts) = (Shown::default(), Counts::default());
+        let site = Self { engine, board, shown, addresses, users, settings, counts, stopping, alive };
+        (Arc::new(site), Stop { stopping: stop, busy })
     }
 
     /// For a connection that begins.

@@ -3,10 +3,13 @@
 
 mod access;
 mod board;
+mod close_codes;
 mod command_line;
 mod compression;
 mod crowd;
 mod floors;
+mod fuzz;
+mod hostile;
 mod instances;
 mod json_socket;
 mod live_values;

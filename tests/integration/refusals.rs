@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Server;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{Server, soon};
 
 #[tokio::test]
 async fn bad_input_is_refused_with_a_code_and_harms_nobody() {
@@ -155,8 +158,11 @@ async fn large_operations_are_refused() {
     let costly = "query ($n: Int) { channels(first: $n) { nodes { messages(first: $n) { nodes { id } } } } }";
     assert_eq!(server.refusal(None, costly, json!({"n": 100})).await, "QUERY_TOO_COMPLEX");
     server.data(None, costly, json!({"n": 10})).await;
+    let costly = "query ($n: Int = 100) { channels(first: $n) { nodes { messages(first: $n) { nodes { id } } } } }";
+    assert_eq!(server.refusal(None, costly, json!({})).await, "QUERY_TOO_COMPLEX", "a default is what is asked for");
+    server.data(None, costly, json!({"n": 10})).await;
     let tokens = format!("{{ {} }}", "__typename ".repeat(2_001));
-    assert_eq!(server.refusal(None, &tokens, json!({})).await, "GRAPHQL_PARSE_FAILED");
+    assert_eq!(server.refusal(None, &tokens, json!({})).await, "QUERY_TOO_COMPLEX");
     // What tools ask of every server must pass.
     let introspection = include_str!("introspection.graphql");
     let schema = server.data(None, introspection, json!({})).await;
@@ -184,6 +190,14 @@ async fn http_has_its_own_ways_to_be_wrong() {
     assert_eq!(status(json(&batch(11))).await, 400);
     assert_eq!(status(json(&" ".repeat((1 << 20) + 1))).await, 413);
     assert_eq!(status(http.get(server.url("/nowhere"))).await, 404);
+    for target in ["x", "*"] {
+        let mut line = TcpStream::connect(server.address()).await.expect("a line");
+        let request = format!("OPTIONS {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        line.write_all(request.as_bytes()).await.expect("it is open");
+        let mut answer = String::new();
+        soon("an answer", line.read_to_string(&mut answer)).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{target}: {answer:?}");
+    }
     assert_eq!(status(json("{\"query\":\"{__typename}\"}").bearer_auth("wrong")).await, 401);
     let strict = json("{\"query\":\"{nothing}\"}").header("accept", "application/graphql-response+json");
     assert_eq!(status(strict).await, 400);

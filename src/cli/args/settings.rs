@@ -7,8 +7,8 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{
-    Bytes, Config, Count, DatabaseUrl, Limits, Networks, Origins, Positive, Registration, Retention, Secret, Sessions,
-    Sockets, Span, Switch,
+    Bytes, Config, Count, DatabaseUrl, Limits, Networks, Origins, PerAddress, Positive, Registration, Retention,
+    Secret, Sessions, Sockets, Span, Switch,
 };
 
 /// Where the data is and how much to tell: for every command that opens the database.
@@ -144,6 +144,10 @@ struct EntrySettings {
     #[arg(long, env = "TIDINGS_SIGN_IN_ATTEMPTS", value_name = "NUMBER")]
     #[arg(default_value_t = Count(Sessions::default().attempts_per_minute))]
     sign_in_attempts: Count,
+    /// Accounts made per minute from one address; 0 for no limit
+    #[arg(long, env = "TIDINGS_REGISTRATIONS_PER_MINUTE", value_name = "NUMBER")]
+    #[arg(default_value_t = Count(Sessions::default().registrations_per_minute))]
+    registrations_per_minute: Count,
     /// Passwords checked at once, 19 MiB each [default: half of the cores]
     #[arg(long, env = "TIDINGS_PASSWORD_THREADS", value_name = "NUMBER")]
     password_threads: Option<Positive>,
@@ -156,6 +160,14 @@ struct SocketSettings {
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
     #[arg(default_value_t = Sockets::default().max_connections.into())]
     max_connections: Positive,
+    /// Open connections of one address, and requests of one that a trusted proxy names; more get HTTP 503; 0 for no limit
+    /// [default: half of them, and all for this machine itself]
+    #[arg(long, env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
+    max_connections_per_address: Option<Count>,
+    /// Sockets of one user on this instance; more are closed, and may come back; 0 for no limit
+    #[arg(long, env = "TIDINGS_MAX_SOCKETS_PER_USER", value_name = "NUMBER")]
+    #[arg(default_value_t = Count::from(Sockets::default().max_per_user))]
+    max_sockets_per_user: Count,
     /// Subscriptions on one connection
     #[arg(long, env = "TIDINGS_MAX_SUBSCRIPTIONS", value_name = "NUMBER")]
     #[arg(default_value_t = Sockets::default().max_subscriptions.into())]
@@ -168,6 +180,10 @@ struct SocketSettings {
     #[arg(long, env = "TIDINGS_FRAMES_PER_SECOND", value_name = "NUMBER")]
     #[arg(default_value_t = Count(Sockets::default().frames_per_second))]
     frames_per_second: Count,
+    /// Time a client has for the head of a request, and again for its body
+    #[arg(long, env = "TIDINGS_REQUEST_TIMEOUT", value_name = "TIME")]
+    #[arg(default_value_t = Span(Sockets::default().request_timeout))]
+    request_timeout: Span,
     /// Time a client has for `connection_init`
     #[arg(long, env = "TIDINGS_INIT_TIMEOUT", value_name = "TIME")]
     #[arg(default_value_t = Span(Sockets::default().init_timeout))]
@@ -213,6 +229,10 @@ struct LimitSettings {
     #[arg(long, env = "TIDINGS_MAX_ALIASES", value_name = "NUMBER")]
     #[arg(default_value_t = Limits::default().max_aliases.into())]
     max_aliases: Positive,
+    /// Directives in a GraphQL document
+    #[arg(long, env = "TIDINGS_MAX_DIRECTIVES", value_name = "NUMBER")]
+    #[arg(default_value_t = Limits::default().max_directives.into())]
+    max_directives: Positive,
     /// Estimated cost of a GraphQL operation
     #[arg(long, env = "TIDINGS_MAX_COST", value_name = "NUMBER")]
     #[arg(default_value_t = Limits::default().max_cost.into())]
@@ -275,6 +295,7 @@ impl EntrySettings {
             anonymous_read: self.anonymous_read.0,
             registration: self.registration,
             attempts_per_minute: self.sign_in_attempts.0,
+            registrations_per_minute: self.registrations_per_minute.0,
             password_threads: self.password_threads.map_or(base.password_threads, Positive::get),
             ..base
         }
@@ -292,9 +313,15 @@ impl SocketSettings {
         }
         Ok(Sockets {
             max_connections: self.max_connections.get(),
+            per_address: match self.max_connections_per_address {
+                Some(most) => PerAddress::exactly(most.get()),
+                None => PerAddress::half_of(self.max_connections.get()),
+            },
+            max_per_user: self.max_sockets_per_user.get(),
             max_subscriptions: self.max_subscriptions.get(),
             max_frame_bytes: self.max_frame.0,
             frames_per_second: self.frames_per_second.0,
+            request_timeout: self.request_timeout.0,
             init_timeout: self.init_timeout.0,
             ping_interval: self.ping_interval.0,
             silence_limit: self.silence_limit.0,
@@ -312,6 +339,7 @@ impl LimitSettings {
             max_depth: self.max_depth.get(),
             max_tokens: self.max_tokens.get(),
             max_aliases: self.max_aliases.get(),
+            max_directives: self.max_directives.get(),
             max_cost: self.max_cost.get(),
             max_batch: self.max_batch.get(),
             mutations_per_second: self.mutations_per_second.0,

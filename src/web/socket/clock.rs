@@ -81,6 +81,11 @@ impl Clock {
         }
     }
 
+    /// Whether the client took nothing when it was last tried.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked_since.is_some()
+    }
+
     /// What is due, if anything; call until there is nothing more.
     pub fn due(&mut self, limits: &Sockets) -> Option<Due> {
         let now = Instant::now();

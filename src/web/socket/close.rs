@@ -24,6 +24,8 @@ pub enum Close {
     TooSlow,
     /// 1013: the server cannot take the client in now. Come back.
     Busy,
+    /// 1013: this user has too many sockets here. Come back.
+    Crowded,
     /// 4400: a message that breaks the protocol. A bug in the client: do not come back.
     BadMessage(String),
     /// 4401: an operation before the acknowledgement, or no token where one is needed. Do not
@@ -39,9 +41,16 @@ pub enum Close {
     Duplicate(String),
     /// 4429: `connection_init` for the second time. A bug in the client: do not come back.
     SecondInit,
+    /// 4500: a fault of ours. Do not come back: it would happen again.
+    Fault,
 }
 
 impl Close {
+    /// Whether the client's frames cannot be read any further.
+    pub fn is_of_frames(&self) -> bool {
+        matches!(self, Self::BrokenFrame | Self::BrokenText | Self::TooLarge)
+    }
+
     /// The frame that says so.
     pub fn frame(&self) -> CloseFrame {
         let (code, reason): (u16, &str) = match self {
@@ -52,6 +61,7 @@ impl Close {
             Self::Restarting => (1012, "Restarting: come back"),
             Self::TooSlow => (1013, "Too slow: come back"),
             Self::Busy => (1013, "Busy: come back"),
+            Self::Crowded => (1013, "Too many sockets of this user: come back"),
             Self::BadMessage(why) => (4400, why),
             Self::Unauthorized => (4401, "Unauthorized"),
             Self::Forbidden(why) => (4403, why),
@@ -59,6 +69,7 @@ impl Close {
             Self::InitTimeout => (4408, "Connection initialisation timeout"),
             Self::Duplicate(id) => return frame(4409, &format!("Subscriber for {id} already exists")),
             Self::SecondInit => (4429, "Too many initialisation requests"),
+            Self::Fault => (4500, "Internal server error"),
         };
         frame(code, reason)
     }

@@ -10,31 +10,26 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use futures_util::{Sink as _, Stream as _, StreamExt as _};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error as SocketError, Message, error::ProtocolError};
+use futures_util::{Sink as _, Stream as _};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::super::Site;
+use super::super::quota::Share;
 use super::super::site::Alive;
 use super::clock::{Clock, Due};
 use super::close::Close;
 use super::entry::{Entered, Entry};
+use super::goodbye::{End, Socket, or_fault, say_goodbye};
 use super::pace::Pace;
 use super::protocol::{Asked, Desk, Heard, Protocol};
 use crate::board::{Own, Seated};
 use crate::graphql::{Caller, Variables};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, UserId};
 
 /// So many frames at most are handled until other tasks have their turn.
 const TURN: usize = 128;
 /// How long answers that are still to come hold up a close.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// How long the client may take to answer a close.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// A socket's connection, on which `P` is spoken.
 pub struct Connection<P> {
@@ -48,6 +43,8 @@ pub struct Connection<P> {
     own: Option<Own>,
     /// The user is active as long as this is held.
     connected: Option<Seated>,
+    /// The place among the user's sockets.
+    place: Option<Share<UserId>>,
     /// The end has come, as soon as the last answers are sent.
     ending: Option<(Close, Instant)>,
 }
@@ -59,14 +56,6 @@ enum Phase {
     Entering(BoxFuture<'static, Result<Entered, Close>>),
     /// Somebody is in.
     Open,
-}
-
-/// How a connection ends.
-enum End {
-    /// The client is gone, or said that it goes.
-    Gone,
-    /// We close it.
-    Close(Close),
 }
 
 impl<P: Protocol> Connection<P> {
@@ -83,6 +72,7 @@ impl<P: Protocol> Connection<P> {
             pace,
             own: None,
             connected: None,
+            place: None,
             ending: None,
         }
     }
@@ -97,17 +87,17 @@ impl<P: Protocol> Connection<P> {
                     stopping = true;
                     self.end(Close::Restarting);
                 }
-                self.poll(context)
+                or_fault(|| self.poll(context))
             })
             .await
         };
         match end {
-            End::Gone => drop(tokio::time::timeout(GOODBYE, self.socket.close(None)).await),
+            End::Gone => say_goodbye(self.socket, None).await,
             End::Close(close) => {
                 tracing::debug!(?close, "closing a socket");
                 self.desk.site.counts.close(close.frame().code.into());
                 drop(self.protocol);
-                say_goodbye(self.socket, &close).await;
+                say_goodbye(self.socket, Some(&close)).await;
             }
         }
     }
@@ -127,7 +117,10 @@ impl<P: Protocol> Connection<P> {
     fn work(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
         self.tick(context)?;
         let mut done = 0;
-        while done < TURN {
+        // Answers to WebSocket pings are written without asking whether there is room: who takes none of them is
+        // not read, for they would pile up.
+        let may_work = !self.clock.is_blocked() || Pin::new(&mut self.socket).poll_flush(context).is_ready();
+        while may_work && done < TURN {
             match Pin::new(&mut self.socket).poll_ready(context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Err(End::Gone),
@@ -250,12 +243,13 @@ impl<P: Protocol> Connection<P> {
         let Phase::Entering(entering) = &mut self.phase else { return Ok(false) };
         match entering.as_mut().poll(context) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(Entered { mut caller, until, own, connected })) => {
+            Poll::Ready(Ok(Entered { mut caller, until, own, place, connected })) => {
                 caller.extends = Some(Arc::new(Mutex::new(None)));
                 self.phase = Phase::Open;
                 self.desk.caller = Some(caller);
                 self.own = own;
                 self.connected = connected;
+                self.place = place;
                 self.clock.entered(until);
                 self.protocol.welcome(&mut self.desk);
                 Ok(true)
@@ -274,7 +268,7 @@ impl<P: Protocol> Connection<P> {
             Poll::Pending => return Ok(false),
             Poll::Ready(None) => return Err(End::Gone),
             Poll::Ready(Some(Ok(message))) => message,
-            Poll::Ready(Some(Err(error))) => return Err(broken(&error)),
+            Poll::Ready(Some(Err(error))) => return Err(End::of(&error)),
         };
         self.clock.heard();
         self.pace.heard();
@@ -303,25 +297,4 @@ impl<P: Protocol> Connection<P> {
         self.phase = Phase::Entering(Box::pin(async move { entry.enter(&site, &parameters).await }));
         Ok(())
     }
-}
-
-fn broken(error: &SocketError) -> End {
-    match error {
-        SocketError::Capacity(_) => End::Close(Close::TooLarge),
-        SocketError::Utf8(_) => End::Close(Close::BrokenText),
-        SocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
-        SocketError::Protocol(_) => End::Close(Close::BrokenFrame),
-        _ => End::Gone,
-    }
-}
-
-/// Closes a socket and waits a little for the client's answer.
-pub async fn say_goodbye(mut socket: Socket, close: &Close) {
-    let closing = async {
-        socket.close(Some(close.frame())).await?;
-        // Reading to the end lets the close frame arrive: dropping unread data would reset the line.
-        while let Some(Ok(_)) = socket.next().await {}
-        Ok::<_, SocketError>(())
-    };
-    drop(tokio::time::timeout(GOODBYE, closing).await);
 }

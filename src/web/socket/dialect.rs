@@ -57,6 +57,9 @@ impl Dialect {
         Ok(match self {
             Self::Modern => match serde_json::from_str::<modern::ClientMessage<Scalar>>(text).map_err(wrong)? {
                 modern::ClientMessage::ConnectionInit { payload } => Said::Init(payload),
+                modern::ClientMessage::Subscribe { id, .. } if id.is_empty() => {
+                    return Err("Invalid message: an operation needs an id".into());
+                }
                 modern::ClientMessage::Subscribe { id, payload } => {
                     Said::Start(id, request(payload.query, payload.operation_name, payload.variables))
                 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use juniper::ScalarValue as _;
 
+use super::super::quota::Share;
 use super::super::{Site, callers};
 use super::close::Close;
 use crate::board::{Own, Seated};
 use crate::error::{Error, Result};
 use crate::graphql::{Caller, Variables};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, UserId};
 
 /// What the upgrade said of the client.
 pub struct Entry {
@@ -28,6 +29,8 @@ pub struct Entered {
     pub until: Option<Timestamp>,
     /// What concerns them alone.
     pub own: Option<Own>,
+    /// Counts the socket among those of the user.
+    pub place: Option<Share<UserId>>,
     /// Counts them among the active users.
     pub connected: Option<Seated>,
 }
@@ -49,8 +52,12 @@ impl Entry {
         }
         let (caller, until) = callers::caller(site, token.as_deref(), self.address).await.map_err(close)?;
         let own = Own::follow(&site.board, &caller.viewer).await.map_err(close)?;
+        let place = match caller.viewer.user_id() {
+            Some(user) => Some(site.users.one_more(user).ok_or(Close::Crowded)?),
+            None => None,
+        };
         let connected = site.board.connect(&caller.viewer);
-        Ok(Entered { caller, until, own, connected })
+        Ok(Entered { caller, until, own, place, connected })
     }
 }
 

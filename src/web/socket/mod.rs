@@ -5,6 +5,7 @@ mod close;
 mod connection;
 mod dialect;
 mod entry;
+mod goodbye;
 mod graphql;
 mod pace;
 mod plain;
@@ -155,7 +156,7 @@ async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: E
         Language::Plain(plain) => Connection::new(site, socket, plain, entry).enter().run(alive).await,
         Language::Unknown => {
             site.counts.close(Close::NoProtocol.frame().code.into());
-            connection::say_goodbye(socket, &Close::NoProtocol).await;
+            goodbye::say_goodbye(socket, Some(&Close::NoProtocol)).await;
         }
     }
 }

@@ -9,10 +9,11 @@ use futures_util::future::BoxFuture;
 
 use super::super::Site;
 use super::super::operation::Operation;
+use super::super::quota::Share;
 use super::End;
 use crate::board::{Own, Seated, Viewer};
 use crate::error::{Error, Result};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, UserId};
 
 /// For whom a subscription runs.
 pub struct Session {
@@ -22,6 +23,8 @@ pub struct Session {
     pub until: Option<Instant>,
     own: Option<Own>,
     stopped: BoxFuture<'static, ()>,
+    /// The place among the user's sockets and streams.
+    _place: Option<Share<UserId>>,
     /// The user is active as long as this is held.
     _connected: Option<Seated>,
 }
@@ -30,14 +33,16 @@ impl Session {
     /// From now on, until the token expires.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if the session has ended.
+    /// `UNAUTHENTICATED` if the session has ended; `UNAVAILABLE` if the user has too many of them.
     pub async fn start(site: &Arc<Site>, viewer: &Viewer, until: Option<Timestamp>) -> Result<Self> {
         let own = Own::follow(&site.board, viewer).await?;
+        let crowded = || Error::Unavailable("too many sockets and streams of this user; try again".into());
+        let place = viewer.user_id().map(|user| site.users.one_more(user).ok_or_else(crowded)).transpose()?;
         let until = until.map(|until| Instant::now() + Timestamp::now().until(until));
         let mut alive = site.alive();
         let stopped = Box::pin(async move { alive.stopped().await });
         let connected = site.board.connect(viewer);
-        Ok(Self { viewer: viewer.clone(), until, own, stopped, _connected: connected })
+        Ok(Self { viewer: viewer.clone(), until, own, stopped, _place: place, _connected: connected })
     }
 
     /// Ready when the operation must end.

@@ -6,6 +6,7 @@ mod line;
 pub mod plain;
 mod process;
 mod proxy;
+pub mod raw;
 mod server;
 mod socket;
 

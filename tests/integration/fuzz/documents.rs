@@ -1,0 +1,189 @@
+//! Random documents, most of them nearly right: the verdict comes soon and is always the same, and what is let
+//! through can be executed.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidings::graphql::{Caller, Engine, Limits, OperationType, Request, Variables};
+use tokio::runtime::Runtime;
+
+use super::{Choices, Tally, choices, mutated, prove};
+use crate::support::Server;
+
+/// How long a verdict or an answer may take, on any machine.
+const ENOUGH: Duration = Duration::from_secs(5);
+/// What the threads of the server have.
+const STACK: usize = 2 << 20;
+
+/// Some types, their fields, and of what type these are.
+const TYPES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "Query",
+        &[
+            ("cursor", ""),
+            ("me", "User"),
+            ("channels", "ChannelConnection"),
+            ("messages", "MessageConnection"),
+            ("message(id: 1)", "Message"),
+            ("metrics", "Metric"),
+            ("__schema", "__Schema"),
+            ("__type(name: \"User\")", "__Type"),
+        ],
+    ),
+    ("User", &[("id", ""), ("username", ""), ("organization", "Organization")]),
+    ("Organization", &[("id", ""), ("locations", "Location")]),
+    ("Location", &[("id", ""), ("organization", "Organization")]),
+    ("ChannelConnection", &[("totalCount", ""), ("nodes", "Channel")]),
+    ("Channel", &[("id", ""), ("name", ""), ("messages", "MessageConnection"), ("owner", "User")]),
+    ("MessageConnection", &[("__typename", ""), ("nodes", "Message")]),
+    (
+        "Message",
+        &[("id", ""), ("content", ""), ("author", "User"), ("channel", "Channel"), ("comments", "CommentConnection")],
+    ),
+    ("CommentConnection", &[("__typename", ""), ("nodes", "Comment")]),
+    ("Comment", &[("id", ""), ("message", "Message"), ("author", "User")]),
+    ("Metric", &[("metric", ""), ("value", "")]),
+    ("__Schema", &[("__typename", ""), ("types", "__Type"), ("queryType", "__Type")]),
+    ("__Type", &[("name", ""), ("fields", "__Field"), ("ofType", "__Type")]),
+    ("__Field", &[("name", ""), ("type", "__Type"), ("args", "__InputValue")]),
+    ("__InputValue", &[("name", ""), ("type", "__Type")]),
+];
+const VALUES: &[&str] =
+    &["1", "$n", "100", "null", "[[1]]", "{a: {a: $n}}", "\"x\"", "RED", "-1", "99999999999", "1.5"];
+/// How deep it goes at most: deeper than is allowed.
+const DEEPEST: usize = 20;
+
+/// Writes a document. A calm one has no slips in it, and yet it may be too large or contradict itself.
+struct Writer<'w, 'c> {
+    choices: &'w mut Choices<'c>,
+    is_calm: bool,
+    text: String,
+}
+
+impl Writer<'_, '_> {
+    fn document(mut self) -> String {
+        if self.is_calm {
+            self.text.push_str(
+                "query ($n: Int = 100, $b: Boolean = true) { messages(first: $n) @include(if: $b) { __typename } ",
+            );
+            self.fields("Query", 1);
+            self.text.push('}');
+            return self.text;
+        }
+        for number in 0..=self.choices.below(3) {
+            let name = if number == 0 { String::new() } else { format!("q{number}") };
+            let variables = *self.choices.one(&["($n: Int = 100, $b: Boolean = true)", "", "($n: Int, $b: Boolean!)"]);
+            let kind = *self.choices.one(&["query", "query", "subscription", "mutation"]);
+            write!(self.text, "{kind} {name}{variables} ").expect("text");
+            self.selections("Query", 1);
+        }
+        for number in 0..self.choices.below(4) {
+            let of = self.choices.one(TYPES).0;
+            write!(self.text, " fragment f{number} on {of} ").expect("text");
+            self.selections(of, 1);
+        }
+        self.text
+    }
+
+    fn selections(&mut self, of: &str, depth: usize) {
+        self.text.push_str("{ ");
+        self.fields(of, depth);
+        self.text.push_str("} ");
+    }
+
+    fn fields(&mut self, of: &str, depth: usize) {
+        let fields = TYPES.iter().find(|(name, _)| *name == of).map_or(&[("id", "")][..], |(_, fields)| fields);
+        for _ in 0..=self.choices.below(4) {
+            match self.choices.below(8) {
+                6 if !self.is_calm => write!(self.text, "...f{} ", self.choices.below(4)).expect("text"),
+                7 if depth < DEEPEST => {
+                    let on = if self.is_calm { "" } else { *self.choices.one(&["", "on Query", "on User"]) };
+                    write!(self.text, "... {on} ").expect("text");
+                    self.directive();
+                    self.selections(of, depth + 1);
+                }
+                _ => {
+                    let field = *self.choices.one(fields);
+                    self.field(field, depth);
+                }
+            }
+        }
+    }
+
+    fn field(&mut self, (name, of): (&str, &str), depth: usize) {
+        // In a calm document a name means one thing.
+        if self.choices.below(5) == 4 && !self.is_calm {
+            write!(self.text, "a{}: ", self.choices.below(3)).expect("text");
+        }
+        self.text.push_str(name);
+        if of.ends_with("Connection") && self.choices.below(2) == 1 && !self.is_calm {
+            write!(self.text, "({}: {})", self.choices.one(&["first", "last", "after"]), self.choices.one(VALUES))
+                .expect("text");
+        }
+        if self.is_calm && of.ends_with("Connection") {
+            self.text.push_str("(first: $n)");
+        }
+        self.text.push(' ');
+        self.directive();
+        if !of.is_empty() && depth < DEEPEST {
+            self.selections(of, depth + 1);
+        } else if !of.is_empty() {
+            self.text.push_str("{ __typename } ");
+        }
+    }
+
+    fn directive(&mut self) {
+        let directives = ["", "", "", "", "@include(if: $b) ", "@skip(if: false) ", "@nothing ", "@skip "];
+        let known = if self.is_calm { 6 } else { directives.len() };
+        let directive = *self.choices.one(&directives[..known]);
+        self.text.push_str(directive);
+    }
+}
+
+#[test]
+fn every_document_has_one_verdict_soon() {
+    let fuzzing = std::thread::Builder::new().stack_size(STACK).spawn(|| {
+        let runtime = Runtime::new().expect("a runtime");
+        let server = runtime.block_on(Server::start());
+        let limits = Limits { depth: 15, tokens: 2_000, aliases: 30, directives: 50, cost: 5_000, hints: true };
+        let engine = || Arc::new(Engine::new(Arc::clone(server.board()), limits, true));
+        let (one, other) = (engine(), engine());
+        let viewer = server.board().stranger();
+        let caller = Caller { viewer, address: IpAddr::V4(Ipv4Addr::LOCALHOST), extends: None };
+        let tally = Tally::default();
+        prove(500, &choices(300), |choices| {
+            let mut choices = Choices::new(&choices);
+            let is_calm = choices.below(2) == 0;
+            let mut text = Writer { choices: &mut choices, is_calm, text: String::new() }.document();
+            if !is_calm {
+                text = String::from_utf8_lossy(&mutated(text.as_bytes(), &mut choices)).into_owned();
+            }
+            let request = || Request { query: text.clone(), operation_name: None, variables: Variables::default() };
+            let since = Instant::now();
+            let verdicts = [&one, &other].map(|engine| engine.prepare(request(), &caller));
+            let errors = verdicts.each_ref().map(|verdict| verdict.as_ref().err().map(|refusal| refusal.errors()));
+            if errors[0] != errors[1] {
+                return Err(format!("two verdicts: {errors:?} on {text}"));
+            }
+            let [verdict, _] = verdicts;
+            let code = errors[0].as_ref().and_then(|errors| errors.pointer("/0/extensions/code")?.as_str());
+            tally.count(code.unwrap_or("let through"));
+            if code == Some("INTERNAL_SERVER_ERROR") {
+                return Err(format!("a fault of ours: {text}"));
+            }
+            if let Some(prepared) = verdict.ok().filter(|prepared| prepared.kind() == OperationType::Query) {
+                let answer = runtime.block_on(one.answer(prepared, caller.clone()));
+                if answer.is_ok_and(|answer| answer.is_fault) {
+                    return Err(format!("a fault: {text}"));
+                }
+            }
+            if since.elapsed() > ENOUGH { Err(format!("{:?} for {text}", since.elapsed())) } else { Ok(()) }
+        });
+        let each = ["let through", "QUERY_TOO_COMPLEX", "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"];
+        tally.show("documents", &each);
+        runtime.block_on(async { drop(server) });
+    });
+    fuzzing.expect("a thread").join().expect("no case panics");
+}

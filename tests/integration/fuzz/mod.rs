@@ -1,0 +1,86 @@
+//! Random input for everything that strangers can reach: documents, HTTP, the frames of all three protocols,
+//! cursors and tokens. Some hundred cases each; `PROPTEST_CASES` says how many instead (`make fuzz`). What failed
+//! once is kept in `seeds.txt`, beside this file, and tried first from then on.
+
+mod choices;
+mod documents;
+mod wire;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
+use tidings::auth::Tokens;
+use tidings::model::{Cursor, Role, Seq, Tag, Timestamp, UserId};
+
+use choices::{Choices, choices, mutated};
+
+/// Where the seeds of cases that failed are kept.
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/fuzz/seeds.txt");
+
+/// How often what came of it: a property that is always true for the same reason proves little.
+#[derive(Default)]
+struct Tally(RefCell<BTreeMap<String, usize>>);
+
+impl Tally {
+    fn count(&self, what: impl Into<String>) {
+        *self.0.borrow_mut().entry(what.into()).or_default() += 1;
+    }
+
+    /// Shows it; each of these must have come.
+    fn show(&self, name: &str, must: &[&str]) {
+        let tally = self.0.borrow();
+        println!("{name}: {tally:?}");
+        for what in must {
+            assert!(tally.contains_key(*what), "{name}: never {what}");
+        }
+    }
+}
+
+/// Tries a property on so many random cases, or as many as `PROPTEST_CASES` says.
+fn prove<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), String>) {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
+    let failure_persistence = Some(Box::new(FileFailurePersistence::Direct(SEEDS)) as _);
+    let config = ProptestConfig { cases, failure_persistence, max_shrink_iters: 400, ..default };
+    let tried = TestRunner::new(config).run(strategy, |case| property(case).map_err(TestCaseError::fail));
+    match tried {
+        Ok(()) => {}
+        // The list of decisions tells nobody anything: the reason has what came of them.
+        Err(TestError::Fail(reason, _) | TestError::Abort(reason)) => panic!("{reason}"),
+    }
+}
+
+#[test]
+fn a_cursor_has_one_spelling() {
+    let strategy = (any::<i64>(), any::<i64>(), choices(20));
+    prove(2_000, &strategy, |(seq, tag, choices)| {
+        let cursor = Cursor { seq: Seq(seq & i64::MAX), tag: Tag(tag) };
+        let spelled = cursor.to_string();
+        if spelled.parse() != Ok(cursor) {
+            return Err(format!("{spelled} is not {cursor:?}"));
+        }
+        let text = String::from_utf8_lossy(&mutated(spelled.as_bytes(), &mut Choices::new(&choices))).into_owned();
+        match text.parse::<Cursor>() {
+            Ok(other) if other.to_string() != text => Err(format!("{text} is taken for {other}")),
+            _ => Ok(()),
+        }
+    });
+}
+
+#[test]
+fn a_token_that_was_touched_is_none() {
+    let tokens = Tokens::new(b"a secret of thirty-two characters", Duration::from_secs(60));
+    let now = Timestamp::from_seconds(1_800_000_000);
+    let real = tokens.issue(UserId(7), Role::Admin, 3, now).expect("a token").token;
+    prove(2_000, &choices(40), |choices| {
+        let touched = String::from_utf8_lossy(&mutated(real.as_bytes(), &mut Choices::new(&choices))).into_owned();
+        match tokens.verify(&touched, now) {
+            Ok(_) if touched != real => Err(format!("{touched} is taken")),
+            Err(_) if touched == real => Err("the token itself is refused".into()),
+            _ => Ok(()),
+        }
+    });
+}

@@ -1,0 +1,203 @@
+//! Random requests and frames on the real binary: never a panic, never a 500; each socket ends with a code or can
+//! still be used, and somebody else is served all the same.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+use super::{Choices, Tally, choices, mutated, prove};
+use crate::support::raw::{self, Raw};
+use crate::support::{Process, Program, soon};
+
+const REQUESTS: &[&str] = &[
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"query\":\"{ cursor }\"}   ",
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json;q=0.5, */*\r\nContent-Type: application/json; charset=utf-8\r\n\
+     Transfer-Encoding: chunked\r\n\r\n1d\r\n[{\"query\":\"{ cursor }\"}, {}] \r\n0\r\n\r\n",
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a.b.c\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 88\r\n\r\n\
+     {\"query\":\"query A($n: Int) { messages(first: $n) { nodes { id } } }\",\"variables\":{\"n\":1}}",
+    "GET /graphql?query=%7B__typename%7D&variables=%7B%7D&operationName= HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: ::1, 1.2.3.4\r\n\r\n",
+    "GET /graphql?token=x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-ws, soap\r\nOrigin: http://x\r\n\r\n",
+    "OPTIONS /graphql HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br;q=1, gzip\r\nIf-None-Match: \"x\"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+];
+const MODERN: &[&str] = &[
+    r#"{"type":"connection_init","payload":{"authorization":"Bearer x.y.z"}}"#,
+    r#"{"type":"connection_init"}"#,
+    r#"{"type":"subscribe","id":"1","payload":{"query":"subscription ($a: Cursor) { events(after: $a) { cursor } }","variables":{"a":null}}}"#,
+    r#"{"type":"subscribe","id":"2","payload":{"query":"{ cursor }","operationName":null,"extensions":{}}}"#,
+    r#"{"type":"complete","id":"1"}"#,
+    r#"{"type":"ping","payload":{"a":[1,2,{"b":null}]}}"#,
+    r#"{"type":"pong"}"#,
+];
+const LEGACY: &[&str] = &[
+    r#"{"type":"connection_init","payload":{}}"#,
+    r#"{"type":"start","id":"1","payload":{"query":"subscription { messageAdded { id } }","variables":{}}}"#,
+    r#"{"type":"start","id":"2","payload":{"query":"{ channels { nodes { id } } }"}}"#,
+    r#"{"type":"stop","id":"1"}"#,
+];
+const PLAIN: &[&str] = &[
+    r#"{"type":"subscribe","channel":"notifications","after":"c1-0000000000000000"}"#,
+    r#"{"type":"subscribe","channel":"dashboard_updates"}"#,
+    r#"{"type":"subscribe","ticket_id":1}"#,
+    r#"{"type":"join_room","room":"project_123"}"#,
+    r#"{"type":"message","room":"project_123","text":"Hello","key":"k"}"#,
+    r#"{"type":"leave_room","room":"project_123"}"#,
+    r#"{"type":"ping"}"#,
+];
+
+/// A path, a sub-protocol, what is said there, a last word, and what its answer has if all is well.
+type Speech = (&'static str, &'static str, &'static [&'static str], &'static str, &'static str);
+const SPEECHES: [Speech; 3] = [
+    ("/graphql", "graphql-transport-ws", MODERN, r#"{"type":"ping"}"#, r#""type":"pong""#),
+    ("/subscriptions", "graphql-ws", LEGACY, r#"{"type":"connection_terminate"}"#, "never"),
+    ("/api/v1/websocket/connect", "", PLAIN, r#"{"type":"ping"}"#, r#""type":"pong""#),
+];
+
+/// The server of all cases of a test.
+struct Target {
+    program: Program,
+    _server: Process,
+}
+
+impl Target {
+    async fn start() -> Self {
+        let program = Program::new(&[
+            ("TIDINGS_LOG", "error,tidings::app=info"),
+            ("TIDINGS_REQUEST_TIMEOUT", "500ms"),
+            ("TIDINGS_FRAMES_PER_SECOND", "0"),
+        ]);
+        let mut server = program.start();
+        server.ready().await.expect("it starts");
+        Self { program, _server: server }
+    }
+
+    /// Somebody else is served, and nothing has panicked.
+    async fn is_well(&self) -> Result<(), String> {
+        let ask = async || soon("an answer", self.program.ask(None, "{ cursor }", &json!({}))).await;
+        let answer = match ask().await {
+            Ok(answer) => answer,
+            // The line was kept for too long, and closed at that very moment.
+            Err(_) => ask().await.map_err(|error| error.to_string())?,
+        };
+        if !answer["data"]["cursor"].is_string() {
+            return Err(format!("the bystander gets {answer}"));
+        }
+        let log = self.program.log();
+        if log.contains("panicked") { Err(log) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn no_request_is_answered_by_a_fault() {
+    let runtime = Runtime::new().expect("a runtime");
+    let target = runtime.block_on(Target::start());
+    let tally = Tally::default();
+    prove(400, &choices(60), |choices| {
+        let mut choices = Choices::new(&choices);
+        let request = mutated(choices.one(REQUESTS).as_bytes(), &mut choices);
+        runtime.block_on(async {
+            let answer = ask(target.program.address(), &request).await;
+            let shown = || format!("{:?} to {:?}", String::from_utf8_lossy(&answer), String::from_utf8_lossy(&request));
+            tally.count(String::from_utf8_lossy(answer.get(9..12).unwrap_or(b"none")));
+            if answer.windows(12).any(|bytes| bytes == b"HTTP/1.1 500") {
+                return Err(shown());
+            }
+            if !answer.is_empty() && !answer.starts_with(b"HTTP/1.") {
+                return Err(shown());
+            }
+            target.is_well().await
+        })
+    });
+    tally.show("requests", &["200", "400"]);
+    runtime.block_on(async { drop(target) });
+}
+
+/// All that comes back.
+async fn ask(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
+    let mut answer = Vec::new();
+    // What is refused may be cut off.
+    if line.write_all(request).await.is_ok() {
+        drop(line.shutdown().await);
+    }
+    drop(soon("an end", line.read_to_end(&mut answer)).await);
+    answer
+}
+
+#[test]
+fn every_socket_ends_with_a_code_or_goes_on() {
+    let runtime = Runtime::new().expect("a runtime");
+    let target = runtime.block_on(Target::start());
+    let tally = Tally::default();
+    prove(600, &choices(120), |choices| {
+        let mut choices = Choices::new(&choices);
+        let speech = *choices.one(&SPEECHES);
+        let (bytes, is_wild) = said(speech, &mut choices);
+        runtime.block_on(async {
+            speak(target.program.address(), speech, &bytes, is_wild)
+                .await
+                .map_err(|end| format!("{end} after {bytes:?}"))
+                .map(|end| tally.count(end))?;
+            target.is_well().await
+        })
+    });
+    tally.show("sockets", &["goes on", "1000", "1002", "4400"]);
+    runtime.block_on(async { drop(target) });
+}
+
+/// Frames of a protocol, mutated, in fragments; and whether their heads were touched, too.
+fn said((_, _, frames, _, _): Speech, choices: &mut Choices<'_>) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    for at in 0..=choices.below(8) {
+        let words = if at == 0 { frames[0] } else { *choices.one(frames) };
+        let words = mutated(words.as_bytes(), choices);
+        let opcode = *choices.one(&[raw::TEXT, raw::TEXT, raw::TEXT, raw::BINARY]);
+        let cut = choices.below(words.len() + 1);
+        if choices.below(3) == 2 {
+            bytes.extend(raw::frame(false, opcode, &words[..cut]));
+            bytes.extend(raw::frame(true, *choices.one(&[raw::PING, raw::PONG]), &words[..cut.min(125)]));
+            bytes.extend(raw::frame(true, raw::CONTINUATION, &words[cut..]));
+        } else {
+            bytes.extend(raw::frame(true, opcode, &words));
+        }
+        if !choices.has_more() {
+            break;
+        }
+    }
+    let is_wild = choices.below(4) == 3;
+    (if is_wild { mutated(&bytes, choices) } else { bytes }, is_wild)
+}
+
+/// Says all of it, and answers how it ends; an error if that is without a code.
+async fn speak(
+    address: SocketAddr,
+    (path, protocol, _, last, answer): Speech,
+    bytes: &[u8],
+    is_wild: bool,
+) -> Result<String, String> {
+    let mut raw = Raw::open(address, path, protocol).await;
+    raw.write(bytes).await;
+    if is_wild {
+        // Whatever the server still waits for has come then, and after that it is no frame.
+        raw.write(&vec![0; 300 << 10]).await;
+    } else {
+        raw.write(&raw::text(last)).await;
+    }
+    loop {
+        match raw.next().await {
+            Some((raw::CLOSE, words)) => {
+                return Ok(words.get(..2).map_or(1005, |code| u16::from_be_bytes([code[0], code[1]])).to_string());
+            }
+            Some((raw::TEXT, words)) if !is_wild && String::from_utf8_lossy(&words).contains(answer) => {
+                return Ok("goes on".into());
+            }
+            Some(_) => {}
+            None => return Err("the line ended without a code".into()),
+        }
+    }
+}

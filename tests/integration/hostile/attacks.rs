@@ -1,0 +1,309 @@
+//! What is done to the server in [`super::siege`], each with the answer it must get.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::documents;
+use crate::support::raw::{self, Raw};
+use crate::support::soon;
+
+const MODERN: &str = "graphql-transport-ws";
+const LEGACY: &str = "graphql-ws";
+const PLAIN: &str = "/api/v1/websocket/connect";
+/// What a hostile body or frame has.
+const LARGE: usize = 64 << 20;
+/// So many lines that say nothing.
+const LINES: usize = 5_000;
+/// How long whatever is sent may be stuck until that is the answer.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// One of them.
+pub struct Attack {
+    pub name: String,
+    /// What every answer must be.
+    pub answer: &'static str,
+    /// How often it is tried, one after the other.
+    pub times: usize,
+    /// Nothing before it took as much memory.
+    pub is_first: bool,
+    run: Box<dyn Fn(SocketAddr) -> BoxFuture<'static, String>>,
+}
+
+impl Attack {
+    fn new<F: Future<Output = String> + Send + 'static>(
+        name: impl Into<String>,
+        answer: &'static str,
+        run: impl Fn(SocketAddr) -> F + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            answer,
+            times: 1,
+            is_first: false,
+            run: Box::new(move |address| run(address).boxed()),
+        }
+    }
+
+    fn times(self, times: usize) -> Self {
+        Self { times, ..self }
+    }
+
+    /// Tries it; answers what came back and how long the slowest took.
+    pub async fn run(&self, address: SocketAddr) -> Duration {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..self.times {
+            let since = Instant::now();
+            let answer = (self.run)(address).await;
+            slowest = slowest.max(since.elapsed());
+            assert_eq!(answer, self.answer, "{}", self.name);
+        }
+        slowest
+    }
+}
+
+/// All that can be answered without waiting for a timeout of the server, which is to be.
+pub fn all() -> Vec<Attack> {
+    let documents = documents::all().into_iter().map(|case| {
+        let body = json!({"query": case.document, "variables": case.variables}).to_string();
+        Attack::new(case.name, case.code, move |address| post(address, body.clone().into_bytes())).times(20)
+    });
+    let first = lines().into_iter().map(|attack| Attack { is_first: true, ..attack });
+    documents.chain(bodies()).chain(frames()).chain(first).chain(lines()).collect()
+}
+
+fn bodies() -> Vec<Attack> {
+    let nested = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
+    let request = |variables: String| format!("{{\"query\":\"{{cursor}}\",\"variables\":{{\"a\":{variables}}}}}");
+    let body = |name: &'static str, answer: &'static str, body: String| {
+        Attack::new(name, answer, move |address| post(address, body.clone().into_bytes())).times(20)
+    };
+    let batch = format!("[{}]", vec!["{\"query\":\"{cursor}\"}"; 1_000].join(","));
+    vec![
+        body("a batch of 1,000", "400", batch),
+        body("a body of 100,000 nested lists", "400", nested("[", "]")),
+        body("a body of 100,000 nested objects", "400", nested("{\"a\":", "}")),
+        body("variables of 100,000 nested lists", "400", request(nested("[", "]"))),
+        body("variables of 100,000 nested objects", "400", request(nested("{\"a\":", "1}").replace("11", "1"))),
+        Attack::new("a body of 64 MiB", "413", |address| async move {
+            let head = head(&format!("Content-Length: {LARGE}"));
+            ask(address, &head, |sent| (sent < LARGE).then(|| vec![b' '; 64 << 10])).await
+        })
+        .times(20),
+        Attack::new("a body of 64 MiB in chunks", "413", chunked).times(20),
+        Attack::new("a body that promises 64 MiB", "413", |address| async move {
+            ask(address, &head(&format!("Content-Length: {LARGE}")), |_| None).await
+        }),
+        Attack::new("a head of 64 MiB", "431", |address| async move {
+            ask(address, "GET / HTTP/1.1\r\nX-Large: ", |sent| (sent < LARGE).then(|| vec![b'x'; 64 << 10])).await
+        }),
+    ]
+}
+
+fn frames() -> Vec<Attack> {
+    let mut attacks = Vec::new();
+    for (name, path, protocol) in
+        [(MODERN, "/graphql", MODERN), (LEGACY, "/graphql", LEGACY), ("plain JSON", PLAIN, "")]
+    {
+        attacks.push(Attack::new(
+            format!("a frame of 64 MiB before signing in, {name}"),
+            "1009",
+            move |address| async move {
+                let mut raw = Raw::open(address, path, protocol).await;
+                raw.push(&raw::frame(true, raw::TEXT, &vec![b' '; LARGE]), STUCK).await;
+                raw.closed().await.0.to_string()
+            },
+        ));
+        attacks.push(Attack::new(format!("64 MiB in small fragments, {name}"), "1009", move |address| async move {
+            let mut raw = Raw::open(address, path, protocol).await;
+            let piece = raw::frame(false, raw::CONTINUATION, &[b' '; 1_000]);
+            let all: Vec<u8> = std::iter::once(raw::frame(false, raw::TEXT, b" "))
+                .chain(vec![piece; LARGE / 1_000])
+                .flatten()
+                .collect();
+            raw.push(&all, STUCK).await;
+            raw.closed().await.0.to_string()
+        }));
+    }
+    for (name, protocol) in [(MODERN, MODERN), (LEGACY, LEGACY)] {
+        attacks.push(Attack::new(format!("a frame nested 100,000 deep, {name}"), "4400", move |address| async move {
+            let mut raw = Raw::open(address, "/graphql", protocol).await;
+            let payload = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+            raw.write(&raw::text(&format!("{{\"type\":\"connection_init\",\"payload\":{{\"a\":{payload}}}}}"))).await;
+            raw.closed().await.0.to_string()
+        }));
+    }
+    attacks.push(Attack::new("a frame nested 100,000 deep, plain JSON", "BAD_USER_INPUT", |address| async move {
+        let mut raw = Raw::open(address, PLAIN, "").await;
+        raw.write(&raw::text(&"[".repeat(100_000))).await;
+        code(&raw.expect(raw::TEXT).await)
+    }));
+    attacks.push(Attack::new("a legacy start without connection_init", "4401", |address| async move {
+        let mut raw = Raw::open(address, "/graphql", LEGACY).await;
+        let start = json!({"type": "start", "id": "1", "payload": {"query": "subscription { events { cursor } }"}});
+        raw.write(&raw::text(&start.to_string())).await;
+        raw.closed().await.0.to_string()
+    }));
+    attacks
+}
+
+/// Lines on which nothing is said, or too little; the server is told to wait a second or two for it.
+fn lines() -> Vec<Attack> {
+    let many = async |address: SocketAddr, one: fn(SocketAddr) -> BoxFuture<'static, String>| {
+        let mut answers: Vec<String> =
+            stream::iter(0..LINES).map(|_| one(address)).buffer_unordered(LINES).collect().await;
+        answers.sort();
+        answers.dedup();
+        answers.join(" or ")
+    };
+    vec![
+        Attack::new("5,000 sockets without connection_init", "4408", move |address| {
+            many(address, |address| {
+                async move {
+                    let mut raw = Raw::upgrade(patient(address).await, "/graphql", MODERN).await;
+                    raw.closed().await.0.to_string()
+                }
+                .boxed()
+            })
+        }),
+        Attack::new("5,000 heads that never end", "the end", move |address| {
+            many(address, |address| {
+                async move {
+                    let mut line = patient(address).await;
+                    line.write_all(b"POST /graphql HTTP/1.1\r\nHost:").await.expect("it is open");
+                    soon("the end", line.read(&mut [0; 16])).await.map_or("a reset".into(), |count| {
+                        if count == 0 { "the end".into() } else { "an answer".into() }
+                    })
+                }
+                .boxed()
+            })
+        }),
+        Attack::new("5,000 bodies that never end", "408", move |address| {
+            many(address, |address| {
+                async move {
+                    ask_on(patient(address).await, &head("Content-Length: 9"), |sent| {
+                        (sent == 0).then(|| b"{".to_vec())
+                    })
+                    .await
+                }
+                .boxed()
+            })
+        }),
+    ]
+}
+
+/// A line; so many are asked for at once that some come late.
+async fn patient(address: SocketAddr) -> TcpStream {
+    soon("a line", TcpStream::connect(address)).await.expect("a line")
+}
+
+/// Pings without end, of which no answer is read.
+pub fn pings() -> Vec<Attack> {
+    const PINGS: usize = 1_500_000;
+    let flood = async |address: SocketAddr, protocol: &str, hello: &str, ping: Vec<u8>| {
+        let mut raw = Raw::open(address, if protocol.is_empty() { PLAIN } else { "/graphql" }, protocol).await;
+        raw.write(&raw::text(hello)).await;
+        let piece = ping.repeat(1_000);
+        for _ in 0..PINGS / 1_000 {
+            match raw.push(&piece, STUCK).await {
+                Some(true) => {}
+                Some(false) => return "cut off".to_owned(),
+                None => return "held up".to_owned(),
+            }
+        }
+        "all taken".into()
+    };
+    let init = r#"{"type":"connection_init"}"#;
+    let frame_ping = || raw::frame(true, raw::PING, &[b'x'; 125]);
+    vec![
+        Attack::new("1,500,000 WebSocket pings, nothing read", "held up", move |address| {
+            flood(address, MODERN, init, frame_ping())
+        }),
+        Attack::new("1,500,000 pings, graphql-transport-ws, nothing read", "held up", move |address| {
+            flood(
+                address,
+                MODERN,
+                init,
+                raw::text(r#"{"type":"ping","payload":{"padding":"as long as the answer is, and longer"}}"#),
+            )
+        }),
+        Attack::new("1,500,000 pings, plain JSON, nothing read", "held up", move |address| {
+            flood(address, "", r#"{"type":"ping"}"#, raw::text(r#"{"type":"ping"}"#))
+        }),
+    ]
+}
+
+fn head(more: &str) -> String {
+    format!("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{more}\r\n\r\n")
+}
+
+/// The code of a GraphQL error, or the status if there is none.
+async fn post(address: SocketAddr, body: Vec<u8>) -> String {
+    let mut body = Some(body);
+    let head = head(&format!("Content-Length: {}", body.as_ref().map_or(0, Vec::len)));
+    ask(address, &head, move |_| body.take()).await
+}
+
+async fn chunked(address: SocketAddr) -> String {
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000)).into_bytes();
+    ask(address, &head("Transfer-Encoding: chunked"), move |sent| (sent < LARGE).then(|| chunk.clone())).await
+}
+
+async fn ask(address: SocketAddr, head: &str, more: impl FnMut(usize) -> Option<Vec<u8>>) -> String {
+    ask_on(patient(address).await, head, more).await
+}
+
+/// Sends a head, and more of what is sent already known by its length, while waiting for the answer.
+async fn ask_on(line: TcpStream, head: &str, mut more: impl FnMut(usize) -> Option<Vec<u8>>) -> String {
+    let (mut reading, mut writing) = line.into_split();
+    let sending = async move {
+        let mut sent = 0;
+        writing.write_all(head.as_bytes()).await?;
+        while let Some(piece) = more(sent) {
+            writing.write_all(&piece).await?;
+            sent += piece.len();
+        }
+        Ok::<_, std::io::Error>(writing)
+    };
+    let answer = async move {
+        let mut answer = Vec::new();
+        let mut piece = vec![0; 8 << 10];
+        loop {
+            let count = reading.read(&mut piece).await.unwrap_or(0);
+            answer.extend_from_slice(&piece[..count]);
+            let text = String::from_utf8_lossy(&answer);
+            let whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned));
+                length.and_then(|length| length.trim().parse().ok()).is_none_or(|length: usize| body.len() >= length)
+            });
+            if whole || count == 0 {
+                return text.into_owned();
+            }
+        }
+    };
+    let (mut sending, mut answer) = (Box::pin(sending), Box::pin(answer));
+    let answer = tokio::select! {
+        // Whoever cannot send any more reads what was answered.
+        _sent = &mut sending => soon("an answer", answer).await,
+        answer = &mut answer => answer,
+    };
+    let status = answer.split(' ').nth(1).unwrap_or("no answer").to_owned();
+    match answer.split_once("\r\n\r\n") {
+        Some((_, body)) if status == "200" => code(body.as_bytes()),
+        _ => status,
+    }
+}
+
+/// The code that an error of GraphQL or plain JSON has.
+fn code(answer: &[u8]) -> String {
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    let code = answer.pointer("/errors/0/extensions/code").or_else(|| answer.get("code"));
+    code.and_then(|code| code.as_str()).unwrap_or("no error").to_owned()
+}

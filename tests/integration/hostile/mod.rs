@@ -1,0 +1,6 @@
+//! Strangers who mean harm: what they send is answered at once and costs nobody anything.
+
+mod attacks;
+mod documents;
+mod places;
+mod siege;

@@ -1,0 +1,152 @@
+//! A line on which everything is written by hand: frames that no library would send.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::soon;
+
+pub const CONTINUATION: u8 = 0;
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;
+pub const CLOSE: u8 = 8;
+pub const PING: u8 = 9;
+pub const PONG: u8 = 10;
+
+/// A WebSocket without a library.
+pub struct Raw {
+    pub stream: TcpStream,
+    /// What was read and belongs to frames that are still to be looked at.
+    read: Vec<u8>,
+}
+
+/// A frame as clients send it. The mask is zero, so the payload is as it is.
+pub fn frame(is_last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = head(is_last, opcode, payload.len() as u64);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The head of a frame that promises so many bytes.
+pub fn head(is_last: bool, opcode: u8, length: u64) -> Vec<u8> {
+    let mut head = vec![u8::from(is_last) << 7 | opcode];
+    match length {
+        0..126 => head.push(0x80 | length as u8),
+        126..0x1_0000 => {
+            head.push(0x80 | 126);
+            head.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            head.push(0x80 | 127);
+            head.extend(length.to_be_bytes());
+        }
+    }
+    head.extend([0; 4]);
+    head
+}
+
+/// A frame of text.
+pub fn text(text: &str) -> Vec<u8> {
+    frame(true, TEXT, text.as_bytes())
+}
+
+impl Raw {
+    /// Upgrades; no sub-protocol is named if it is empty.
+    pub async fn open(address: SocketAddr, path: &str, protocol: &str) -> Self {
+        let stream = soon("a line", TcpStream::connect(address)).await.expect("a line");
+        Self::upgrade(stream, path, protocol).await
+    }
+
+    /// The same on a line that is there.
+    pub async fn upgrade(mut stream: TcpStream, path: &str, protocol: &str) -> Self {
+        let named = if protocol.is_empty() { String::new() } else { format!("Sec-WebSocket-Protocol: {protocol}\r\n") };
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{named}\r\n"
+        );
+        soon("asking", stream.write_all(request.as_bytes())).await.expect("it is open");
+        let mut raw = Self { stream, read: Vec::new() };
+        let end = loop {
+            if let Some(at) = raw.read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break at + 4;
+            }
+            assert!(raw.more().await, "no upgrade: {:?}", String::from_utf8_lossy(&raw.read));
+        };
+        let head = String::from_utf8_lossy(&raw.read[..end]).into_owned();
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        raw.read.drain(..end);
+        raw
+    }
+
+    /// Writes what may be frames; `false` if the line is lost.
+    pub async fn write(&mut self, bytes: &[u8]) -> bool {
+        soon("writing", self.stream.write_all(bytes)).await.is_ok()
+    }
+
+    /// Writes while reading nothing; `None` if the line takes nothing for so long.
+    pub async fn push(&mut self, bytes: &[u8], patience: Duration) -> Option<bool> {
+        tokio::time::timeout(patience, self.stream.write_all(bytes)).await.ok().map(|written| written.is_ok())
+    }
+
+    /// The next frame; `None` at the end of the line.
+    pub async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if let Some((opcode, payload, end)) = parse(&self.read) {
+                self.read.drain(..end);
+                return Some((opcode, payload));
+            }
+            if !self.more().await {
+                return None;
+            }
+        }
+    }
+
+    /// The next frame of this kind, whatever comes before it.
+    pub async fn expect(&mut self, opcode: u8) -> Vec<u8> {
+        loop {
+            match self.next().await {
+                Some((found, payload)) if found == opcode => return payload,
+                Some((CLOSE, payload)) => panic!("closed: {payload:?}"),
+                Some(_) => {}
+                None => panic!("the line is lost"),
+            }
+        }
+    }
+
+    /// The code and reason of the close, whatever comes before it; 1006 if there is none.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.next().await {
+                Some((CLOSE, payload)) if payload.len() >= 2 => {
+                    let reason = String::from_utf8(payload[2..].to_vec()).expect("a reason is text");
+                    return (u16::from_be_bytes([payload[0], payload[1]]), reason);
+                }
+                Some((CLOSE, _)) => return (1005, String::new()),
+                Some(_) => {}
+                None => return (1006, String::new()),
+            }
+        }
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut piece = vec![0; 16 << 10];
+        let count = soon("bytes", self.stream.read(&mut piece)).await.unwrap_or(0);
+        self.read.extend_from_slice(&piece[..count]);
+        count > 0
+    }
+}
+
+/// The opcode, payload and end of the first frame, as servers send it.
+fn parse(bytes: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    assert_eq!(second & 0x80, 0, "servers do not mask");
+    let (length, start) = match second {
+        126 => (usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),
+        127 => (u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize, 10),
+        short => (usize::from(short), 2),
+    };
+    let payload = bytes.get(start..start + length)?.to_vec();
+    Some((first & 0x0f, payload, start + length))
+}
