@@ -44,7 +44,7 @@ crowd: build-setup ## Fill a server with 10,000 connections, each in a room, and
 	TIDINGS_CROWD=10000 cargo test --release --test integration crowd -- --nocapture
 
 siege: build-setup ## Send the server what killed others, and show what it answers, who waits meanwhile, and what is left in memory
-	cargo test --release --test integration -- hostile close_codes --nocapture --test-threads 1
+	TIDINGS_SIEGE=5000 cargo test --release --test integration -- hostile close_codes --nocapture --test-threads 1
 
 fuzz: build-setup ## Send random documents, requests and frames, CASES (100,000) of each
 	PROPTEST_CASES=$(CASES) cargo test --release --test integration fuzz -- --nocapture

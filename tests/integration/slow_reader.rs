@@ -3,6 +3,7 @@
 //! they read on, and everything must come, once and in order.
 #![cfg(target_os = "linux")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -227,10 +228,14 @@ impl Memory {
 fn sent(port: u16) -> i64 {
     let table = fs::read_to_string("/proc/net/tcp").expect("the table of connections");
     let local = format!(":{port:04X}");
-    let queue = |line: &str| {
+    // Where thousands come and go meanwhile, the table has some of its lines more than once.
+    let mut queues = BTreeMap::new();
+    for line in table.lines().skip(1) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let (queue, _) = fields.get(4)?.split_once(':')?;
-        fields[1].ends_with(&local).then(|| i64::from_str_radix(queue, 16).ok())?
-    };
-    table.lines().skip(1).filter_map(queue).sum()
+        let queue = fields.get(4).and_then(|queues| queues.split_once(':'));
+        if let Some((queue, _)) = queue.filter(|_| fields[1].ends_with(&local)) {
+            queues.insert(fields[2], i64::from_str_radix(queue, 16).unwrap_or(0));
+        }
+    }
+    queues.values().sum()
 }

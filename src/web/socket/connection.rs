@@ -31,6 +31,13 @@ const TURN: usize = 128;
 /// How long answers that are still to come hold up a close.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
+/// Where there was nothing new in this turn. It is not looked for again before each event: whatever comes, wakes.
+#[derive(Default)]
+struct News {
+    no_own: bool,
+    no_frame: bool,
+}
+
 /// A socket's connection, on which `P` is spoken.
 pub struct Connection<P> {
     protocol: P,
@@ -60,10 +67,10 @@ enum Phase {
 
 impl<P: Protocol> Connection<P> {
     /// A connection before anybody came in.
-    pub fn new(site: Arc<Site>, socket: Socket, protocol: P, entry: Entry) -> Self {
+    pub fn new(site: Arc<Site>, socket: Socket, protocol: P, entry: Entry) -> Box<Self> {
         let clock = Clock::start(&site.settings.sockets, protocol.keeps_alive());
         let pace = Pace::new(site.settings.sockets.frames_per_second);
-        Self {
+        Box::new(Self {
             protocol,
             desk: Desk { site, caller: None, outbox: VecDeque::new() },
             socket,
@@ -74,11 +81,11 @@ impl<P: Protocol> Connection<P> {
             connected: None,
             place: None,
             ending: None,
-        }
+        })
     }
 
-    /// Serves it to its end.
-    pub async fn run(mut self, mut alive: Alive) {
+    /// Serves it to its end. In a box, as the last words are: a future has room for all that it ever moves, at once.
+    pub async fn run(mut self: Box<Self>, mut alive: Alive) {
         let end = {
             let mut stopped = Box::pin(alive.stopped());
             let mut stopping = false;
@@ -92,12 +99,12 @@ impl<P: Protocol> Connection<P> {
             .await
         };
         match end {
-            End::Gone => say_goodbye(self.socket, None).await,
+            End::Gone => Box::pin(say_goodbye(self.socket, None)).await,
             End::Close(close) => {
                 tracing::debug!(?close, "closing a socket");
                 self.desk.site.counts.close(close.frame().code.into());
                 drop(self.protocol);
-                say_goodbye(self.socket, Some(&close)).await;
+                Box::pin(say_goodbye(self.socket, Some(&close))).await;
             }
         }
     }
@@ -119,6 +126,7 @@ impl<P: Protocol> Connection<P> {
         let mut done = 0;
         // Answers to WebSocket pings are written without asking whether there is room: who takes none of them is
         // not read, for they would pile up.
+        let mut news = News::default();
         let may_work = !self.clock.is_blocked() || Pin::new(&mut self.socket).poll_flush(context).is_ready();
         while may_work && done < TURN {
             match Pin::new(&mut self.socket).poll_ready(context) {
@@ -129,7 +137,7 @@ impl<P: Protocol> Connection<P> {
             if let Some(frame) = self.desk.outbox.pop_front() {
                 Pin::new(&mut self.socket).start_send(Message::Text(frame)).map_err(|_| End::Gone)?;
                 done += 1;
-            } else if !self.step(context)? {
+            } else if !self.step(context, &mut news)? {
                 break;
             }
         }
@@ -185,18 +193,29 @@ impl<P: Protocol> Connection<P> {
     }
 
     /// One step; `false` if there is nothing to do.
-    fn step(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+    fn step(&mut self, context: &mut Context<'_>, news: &mut News) -> Result<bool, End> {
         if let Some((close, deadline)) = &self.ending
             && (!self.protocol.is_answering() || Instant::now() >= *deadline)
         {
             return Err(End::Close(close.clone()));
         }
-        let heard_own = self.poll_own(context);
+        let heard_own = !news.no_own && self.poll_own(context);
+        news.no_own = !heard_own;
         let read = match self.phase {
             _ if self.ending.is_some() => false,
-            Phase::Entering(_) => self.poll_entering(context)?,
+            Phase::Entering(_) => {
+                let entered = self.poll_entering(context)?;
+                // What concerns them alone is looked at for the first time.
+                news.no_own &= !entered;
+                entered
+            }
             _ if self.pace.tired_until().is_some() => false,
-            Phase::Waiting(_) | Phase::Open => self.protocol.may_hear() && self.poll_read(context)?,
+            _ if news.no_frame || !self.protocol.may_hear() => false,
+            Phase::Waiting(_) | Phase::Open => {
+                let read = self.poll_read(context)?;
+                news.no_frame = !read;
+                read
+            }
         };
         let sent = self.protocol.poll(&mut self.desk, context);
         self.extend_session();
@@ -286,7 +305,7 @@ impl<P: Protocol> Connection<P> {
     }
 
     /// Has the client come in at once, without being asked.
-    pub fn enter(mut self) -> Self {
+    pub fn enter(mut self: Box<Self>) -> Box<Self> {
         drop(self.init(Variables::default()));
         self
     }

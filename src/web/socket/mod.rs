@@ -34,10 +34,11 @@ use graphql::GraphQl;
 use plain::Plain;
 pub use plain::Shown;
 
-/// tungstenite zeroes all of it on every read: 2 KiB instead of its 128.
-const READ_BUFFER: usize = 2 << 10;
-/// So many bytes of frames are gathered until they are handed to the kernel at the latest.
-const WRITE_BUFFER: usize = 16 << 10;
+/// tungstenite zeroes all of it on every read, and every connection has one: 1 KiB instead of its 128.
+const READ_BUFFER: usize = 1 << 10;
+/// So many bytes of frames are gathered until they are handed to the kernel at the latest. Who was sent as much once
+/// keeps the room for it.
+const WRITE_BUFFER: usize = 4 << 10;
 
 /// By which door somebody comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +157,7 @@ async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: E
         Language::Plain(plain) => Connection::new(site, socket, plain, entry).enter().run(alive).await,
         Language::Unknown => {
             site.counts.close(Close::NoProtocol.frame().code.into());
-            goodbye::say_goodbye(socket, Some(&Close::NoProtocol)).await;
+            Box::pin(goodbye::say_goodbye(socket, Some(&Close::NoProtocol))).await;
         }
     }
 }

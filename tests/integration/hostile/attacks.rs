@@ -18,8 +18,8 @@ const LEGACY: &str = "graphql-ws";
 const PLAIN: &str = "/api/v1/websocket/connect";
 /// What a hostile body or frame has.
 const LARGE: usize = 64 << 20;
-/// So many lines that say nothing.
-const LINES: usize = 5_000;
+/// So many lines that say nothing; `TIDINGS_SIEGE` says how many instead (`make siege`: 5,000).
+const LINES: usize = 1_000;
 /// How long whatever is sent may be stuck until that is the answer.
 const STUCK: Duration = Duration::from_secs(1);
 
@@ -30,8 +30,8 @@ pub struct Attack {
     pub answer: &'static str,
     /// How often it is tried, one after the other.
     pub times: usize,
-    /// Nothing before it took as much memory.
-    pub is_first: bool,
+    /// Thousands take part in it.
+    pub is_crowd: bool,
     run: Box<dyn Fn(SocketAddr) -> BoxFuture<'static, String>>,
 }
 
@@ -45,7 +45,7 @@ impl Attack {
             name: name.into(),
             answer,
             times: 1,
-            is_first: false,
+            is_crowd: false,
             run: Box::new(move |address| run(address).boxed()),
         }
     }
@@ -73,8 +73,9 @@ pub fn all() -> Vec<Attack> {
         let body = json!({"query": case.document, "variables": case.variables}).to_string();
         Attack::new(case.name, case.code, move |address| post(address, body.clone().into_bytes())).times(20)
     });
-    let first = lines().into_iter().map(|attack| Attack { is_first: true, ..attack });
-    documents.chain(bodies()).chain(frames()).chain(first).chain(lines()).collect()
+    // Twice: the second thousands must do with what the first ones left.
+    let crowds = lines().into_iter().chain(lines()).map(|attack| Attack { is_crowd: true, ..attack });
+    documents.chain(bodies()).chain(frames()).chain(crowds).collect()
 }
 
 fn bodies() -> Vec<Attack> {
@@ -120,12 +121,10 @@ fn frames() -> Vec<Attack> {
             },
         ));
         attacks.push(Attack::new(format!("64 MiB in small fragments, {name}"), "1009", move |address| async move {
+            // Before there is a line: it takes a while, and the server does not wait for ever.
+            let first = raw::frame(false, raw::TEXT, b" ");
+            let all = [first, raw::frame(false, raw::CONTINUATION, &[b' '; 1_000]).repeat(LARGE / 1_000)].concat();
             let mut raw = Raw::open(address, path, protocol).await;
-            let piece = raw::frame(false, raw::CONTINUATION, &[b' '; 1_000]);
-            let all: Vec<u8> = std::iter::once(raw::frame(false, raw::TEXT, b" "))
-                .chain(vec![piece; LARGE / 1_000])
-                .flatten()
-                .collect();
             raw.push(&all, STUCK).await;
             raw.closed().await.0.to_string()
         }));
@@ -154,16 +153,10 @@ fn frames() -> Vec<Attack> {
 
 /// Lines on which nothing is said, or too little; the server is told to wait a second or two for it.
 fn lines() -> Vec<Attack> {
-    let many = async |address: SocketAddr, one: fn(SocketAddr) -> BoxFuture<'static, String>| {
-        let mut answers: Vec<String> =
-            stream::iter(0..LINES).map(|_| one(address)).buffer_unordered(LINES).collect().await;
-        answers.sort();
-        answers.dedup();
-        answers.join(" or ")
-    };
+    let lines = std::env::var("TIDINGS_SIEGE").map_or(LINES, |number| number.parse().expect("a number"));
     vec![
-        Attack::new("5,000 sockets without connection_init", "4408", move |address| {
-            many(address, |address| {
+        Attack::new(format!("{lines} sockets without connection_init"), "4408", move |address| {
+            many(lines, address, |address| {
                 async move {
                     let mut raw = Raw::upgrade(patient(address).await, "/graphql", MODERN).await;
                     raw.closed().await.0.to_string()
@@ -171,8 +164,8 @@ fn lines() -> Vec<Attack> {
                 .boxed()
             })
         }),
-        Attack::new("5,000 heads that never end", "the end", move |address| {
-            many(address, |address| {
+        Attack::new(format!("{lines} heads that never end"), "the end", move |address| {
+            many(lines, address, |address| {
                 async move {
                     let mut line = patient(address).await;
                     line.write_all(b"POST /graphql HTTP/1.1\r\nHost:").await.expect("it is open");
@@ -183,8 +176,8 @@ fn lines() -> Vec<Attack> {
                 .boxed()
             })
         }),
-        Attack::new("5,000 bodies that never end", "408", move |address| {
-            many(address, |address| {
+        Attack::new(format!("{lines} bodies that never end"), "408", move |address| {
+            many(lines, address, |address| {
                 async move {
                     ask_on(patient(address).await, &head("Content-Length: 9"), |sent| {
                         (sent == 0).then(|| b"{".to_vec())
@@ -195,6 +188,14 @@ fn lines() -> Vec<Attack> {
             })
         }),
     ]
+}
+
+/// What so many of them are answered: one thing, if all is well.
+async fn many(lines: usize, address: SocketAddr, one: fn(SocketAddr) -> BoxFuture<'static, String>) -> String {
+    let mut answers: Vec<String> = stream::iter(0..lines).map(|_| one(address)).buffer_unordered(lines).collect().await;
+    answers.sort();
+    answers.dedup();
+    answers.join(" or ")
 }
 
 /// A line; so many are asked for at once that some come late.
