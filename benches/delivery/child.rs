@@ -57,6 +57,13 @@ impl Child {
         self.process.id()
     }
 
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
     fn announced(&mut self, log: &Path) -> Outcome<SocketAddr> {
         let started = Instant::now();
         loop {
@@ -75,9 +82,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
 }
 

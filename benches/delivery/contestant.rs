@@ -54,14 +54,17 @@ impl Contestant {
         let home = tempfile::tempdir().map_err(|error| error.to_string())?;
         let log = home.path().join("server.log");
         if self == Self::Ours {
-            let program = OURS.ok_or("the tidings binary was not built")?;
-            let child = Child::start(&[program], &settings(home.path()), &log)?;
-            return prepared(child, home).await;
+            return prepared(ours(home.path())?, home).await;
         }
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let child = Child::start(&[&own.to_string_lossy(), self.role()], &[], &log)?;
-        Ok(Server { child, token: None, channel: "1".to_owned(), _home: home })
+        Ok(Server { child, token: None, channel: "1".to_owned(), home })
     }
+}
+
+fn ours(home: &Path) -> Outcome<Child> {
+    let program = OURS.ok_or("the tidings binary was not built")?;
+    Child::start(&[program], &settings(home), &home.join("server.log"))
 }
 
 /// Ours on its default settings, but for the limit on mutations per user: there is only one user here.
@@ -83,7 +86,7 @@ async fn prepared(child: Child, home: TempDir) -> Outcome<Server> {
     let token = text(&registered["register"]["token"])?;
     let created = answer(&mut Connection::open(child.address(), Some(&token)).await?, CREATE).await?;
     let channel = text(&created["createChannel"]["id"])?;
-    Ok(Server { child, token: Some(token), channel, _home: home })
+    Ok(Server { child, token: Some(token), channel, home })
 }
 
 async fn answer(connection: &mut Connection, body: &str) -> Outcome<Value> {
@@ -101,7 +104,7 @@ pub struct Server {
     token: Option<String>,
     channel: String,
     /// Dropped after `child`, so the files outlive the process.
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Server {
@@ -119,6 +122,19 @@ impl Server {
 
     pub fn channel(&self) -> &str {
         &self.channel
+    }
+
+    /// Kills it and starts it again with what is on its disk. Ours only: the others keep nothing.
+    pub fn restart(&mut self) -> Outcome<()> {
+        self.child.kill();
+        self.child = ours(self.home.path())?;
+        Ok(())
+    }
+
+    /// Where its log stands.
+    pub async fn cursor(&self) -> Outcome<String> {
+        let mut connection = Connection::open(self.address(), self.token()).await?;
+        text(&answer(&mut connection, r#"{"query":"{ cursor }"}"#).await?["cursor"])
     }
 
     /// `count` HTTP connections, signed in.

@@ -7,6 +7,9 @@ pub const FIELDS: [&str; 5] = ["id", "title", "content", "authorId", "createdAt"
 /// Characters of `content`.
 pub const CONTENT: usize = 128;
 
+/// The same for who was here before.
+const RESUMPTION: &str =
+    "subscription($after: Cursor) { messageAdded(after: $after) { id title content authorId createdAt } }";
 const MUTATION: &str = "mutation($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
 const QUERY: &str = "{ messages(first: 20) { nodes { id title content authorId createdAt } } }";
 /// Digits at the head of `content` that carry the message's number.
@@ -52,4 +55,11 @@ pub fn connection_init(token: Option<&str>) -> String {
 /// The frame that starts the subscription.
 pub fn subscribe() -> String {
     format!(r#"{{"id":"1","type":"subscribe","payload":{{"query":"{SUBSCRIPTION}"}}}}"#)
+}
+
+/// The frame that goes on with the subscription behind a cursor.
+pub fn resume(cursor: &str) -> String {
+    format!(
+        r#"{{"id":"1","type":"subscribe","payload":{{"query":"{RESUMPTION}","variables":{{"after":"{cursor}"}}}}}}"#
+    )
 }

@@ -19,6 +19,7 @@ mod plan;
 mod publish;
 mod record;
 mod report;
+mod scale;
 mod stock;
 mod subscribers;
 mod table;

@@ -89,12 +89,20 @@ impl Cpu {
     }
 }
 
+/// The most a process ever had in memory, in bytes.
+pub fn peak(process: u32) -> Outcome<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).map_err(|error| error.to_string())?;
+    kilobytes(&text, "VmHWM:").ok_or_else(|| "no VmHWM in status".to_owned())
+}
+
+fn kilobytes(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kilobytes * 1024.0)
+}
+
 /// Resident memory of a process in bytes. From `smaps_rollup`, because the counters in `status` lag.
 pub fn resident(process: u32) -> Outcome<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).map_err(|error| error.to_string())?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("Rss:"))
-        .and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())
-        .map(|kilobytes| kilobytes * 1024.0)
-        .ok_or_else(|| "no Rss in smaps_rollup".to_owned())
+    kilobytes(&text, "Rss:").ok_or_else(|| "no Rss in smaps_rollup".to_owned())
 }

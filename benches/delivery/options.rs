@@ -2,7 +2,7 @@
 
 use crate::{Outcome, contestant::Contestant};
 
-const USAGE: &str = "usage: cargo bench --bench delivery -- [--quick] [--rounds N] [--subscribers N] [--idle N] \
+const USAGE: &str = "usage: cargo bench --bench delivery -- [--quick] [--rounds N] [--subscribers N] [--idle N] [--returning N] \
                      [--only ours,stock,kernel-lone,kernel-coalesced]";
 
 /// The size of a run. Everything is a count, so a run ends by itself.
@@ -16,6 +16,10 @@ pub struct Options {
     pub subscribers: usize,
     /// Subscribers of the memory part.
     pub idle: usize,
+    /// Subscribers that come back after a restart; also the most that deliveries are measured with.
+    pub returning: usize,
+    /// Messages each of them missed.
+    pub missed: u64,
     /// Messages published with several mutations in flight.
     pub streamed: u64,
     /// Messages published one at a time.
@@ -41,6 +45,7 @@ impl Options {
                 "--quick" | "--bench" => {}
                 "--rounds" => options.rounds = number(value()?)?,
                 "--subscribers" => options.subscribers = number(value()?)?,
+                "--returning" => options.returning = number(value()?)?,
                 "--idle" => options.idle = number(value()?)?,
                 "--only" => options.contestants = named(value()?)?,
                 _ => return Err(USAGE.to_owned()),
@@ -56,6 +61,8 @@ impl Options {
             rounds,
             subscribers: 1_000,
             idle: 5_000,
+            returning: if quick { 2_000 } else { 10_000 },
+            missed: 1_000,
             streamed,
             lone,
             requests,

@@ -22,6 +22,7 @@ use crate::{
     publish::{self, LANES},
     record::{Memory, Turn},
     report::Report,
+    scale::Scale,
     subscribers::Subscribers,
 };
 
@@ -35,7 +36,7 @@ const BURST: u64 = 40;
 
 /// Runs everything, prints the table and writes it beside these sources.
 pub fn run(options: &Options) -> Outcome<()> {
-    measure::settle(options.idle.max(options.subscribers))?;
+    measure::settle(options.idle.max(options.subscribers).max(options.returning))?;
     let machine = Machine::describe()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let local = LocalSet::new();
@@ -69,6 +70,9 @@ async fn all(options: &Options, machine: Machine) -> Outcome<Report> {
         let memory = memory(contestant, options).await.map_err(|why| format!("{}: {why}", contestant.name()))?;
         eprintln!("memory, {}: {}", contestant.role(), memory.line());
         report.memory.push((contestant, memory));
+    }
+    if options.contestants.contains(&Contestant::Ours) {
+        report.scale = Some(Scale::measure(options).await?);
     }
     Ok(report)
 }

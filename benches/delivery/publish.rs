@@ -93,6 +93,7 @@ pub async fn requests(server: &Server, lanes: u64, count: u64, body: impl Fn(u64
     Ok(())
 }
 
-async fn limited(ledger: &Ledger, part: impl Future<Output = Outcome<()>>) -> Outcome<()> {
+/// Ends a part that takes too long, and says what is missing.
+pub async fn limited(ledger: &Ledger, part: impl Future<Output = Outcome<()>>) -> Outcome<()> {
     timeout(LIMIT, part).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}: {}", ledger.missing())))
 }

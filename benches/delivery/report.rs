@@ -9,6 +9,7 @@ use crate::{
     options::Options,
     publish::{BACKLOG, LANES},
     record::{Memory, Turn},
+    scale::Scale,
     table::markdown,
 };
 
@@ -18,16 +19,19 @@ pub struct Report {
     machine: Machine,
     pub turns: Vec<(Contestant, Turn)>,
     pub memory: Vec<(Contestant, Memory)>,
+    /// What grows with what, if ours took part.
+    pub scale: Option<Scale>,
 }
 
 impl Report {
     pub fn new(options: Options, machine: Machine) -> Self {
-        Self { options, machine, turns: Vec::new(), memory: Vec::new() }
+        Self { options, machine, turns: Vec::new(), memory: Vec::new(), scale: None }
     }
 
     /// The tables, as Markdown that can be read on a terminal.
     pub fn table(&self) -> String {
-        [self.costs(), self.circumstances(), self.comparison()].join("\n")
+        let scale = self.scale.as_ref().map(Scale::text).unwrap_or_default();
+        [self.costs(), self.circumstances(), self.comparison() + &scale].join("\n")
     }
 
     /// What the servers are compared by.

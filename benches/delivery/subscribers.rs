@@ -44,14 +44,22 @@ impl Subscribers {
     /// Returns when each has its `connection_ack` and has sent its `subscribe`; [`crate::publish::warm`] finds out
     /// when that has taken effect.
     pub async fn connect(server: &Server, count: usize, ledger: &Rc<Ledger>) -> Outcome<Self> {
-        let opened: Vec<Subscriber> = stream::iter(0..count)
-            .map(|index| Subscriber::open(server.address(), server.token(), index))
-            .buffered(HANDSHAKES)
-            .try_collect()
-            .await?;
+        Self::open(server, count, ledger, None).await
+    }
+
+    /// The same for those who were here before, up to `cursor`. What they missed comes while others still connect.
+    pub async fn come_back(server: &Server, count: usize, ledger: &Rc<Ledger>, cursor: &str) -> Outcome<Self> {
+        Self::open(server, count, ledger, Some(cursor)).await
+    }
+
+    async fn open(server: &Server, count: usize, ledger: &Rc<Ledger>, cursor: Option<&str>) -> Outcome<Self> {
+        let opening = stream::iter(0..count)
+            .map(|index| Subscriber::open(server.address(), server.token(), index, cursor))
+            .buffered(HANDSHAKES);
+        let mut opening = std::pin::pin!(opening);
         let buffer: Buffer = Rc::new(RefCell::new(vec![0; BUFFER]));
         let mut reading = JoinSet::new();
-        for subscriber in opened {
+        while let Some(subscriber) = opening.try_next().await? {
             let (buffer, ledger) = (buffer.clone(), ledger.clone());
             reading.spawn_local(async move {
                 let index = subscriber.index;
@@ -76,11 +84,11 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    async fn open(address: SocketAddr, token: Option<&str>, index: usize) -> Outcome<Self> {
+    async fn open(address: SocketAddr, token: Option<&str>, index: usize, cursor: Option<&str>) -> Outcome<Self> {
         let stream = connect(address, index).await.map_err(|error| format!("subscriber {index}: {error}"))?;
         let mut subscriber = Self { index, stream, rest: Vec::new() };
         subscriber.upgrade(address).await.map_err(|why| format!("subscriber {index}, upgrade: {why}"))?;
-        subscriber.subscribe(token).await.map_err(|why| format!("subscriber {index}, subscribing: {why}"))?;
+        subscriber.subscribe(token, cursor).await.map_err(|why| format!("subscriber {index}, subscribing: {why}"))?;
         Ok(subscriber)
     }
 
@@ -106,9 +114,12 @@ impl Subscriber {
         Ok(())
     }
 
-    async fn subscribe(&mut self, token: Option<&str>) -> Outcome<()> {
+    async fn subscribe(&mut self, token: Option<&str>, cursor: Option<&str>) -> Outcome<()> {
         self.say(&documents::connection_init(token)).await?;
         self.hear(r#""connection_ack""#).await?;
+        if let Some(cursor) = cursor {
+            return self.say(&documents::resume(cursor)).await;
+        }
         self.say(&documents::subscribe()).await?;
         self.say(r#"{"type":"ping"}"#).await?;
         self.hear(r#""pong""#).await

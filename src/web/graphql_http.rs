@@ -180,7 +180,7 @@ impl Call<'_> {
             Ok(None) => prepared,
             Err(error) => return self.refuse(error.into()),
         };
-        match Events::of(self.site, prepared, caller, until).await {
+        match Events::of(self.site, self.peer, prepared, caller, until).await {
             Ok(events) => Ok(Answer::Events(events.into_response())),
             Err(error) => self.refuse(error.into()),
         }

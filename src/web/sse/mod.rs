@@ -18,7 +18,7 @@ use session::Session;
 use tokio::time::Sleep;
 
 use super::operation::{Operation, Said, Served};
-use super::{Site, body};
+use super::{Peer, Site, body};
 use crate::error::{Error, Result};
 use crate::graphql::{self, Caller, OperationType, Prepared, Refusal};
 use crate::model::{Counted, Cursor, Timestamp};
@@ -46,6 +46,8 @@ struct Source {
     last: Instant,
     timer: Pin<Box<Sleep>>,
     _counted: Counted,
+    /// Its place among the connections of its address.
+    _peer: Peer,
 }
 
 /// Why there are no more frames.
@@ -64,8 +66,14 @@ impl Events {
     /// What comes of an operation.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if the session has just ended.
-    pub async fn of(site: &Arc<Site>, prepared: Prepared, caller: Caller, until: Option<Timestamp>) -> Result<Self> {
+    /// `UNAUTHENTICATED` if the session has just ended; `UNAVAILABLE` if the user has too many lines.
+    pub async fn of(
+        site: &Arc<Site>,
+        peer: &Peer,
+        prepared: Prepared,
+        caller: Caller,
+        until: Option<Timestamp>,
+    ) -> Result<Self> {
         let session = match prepared.kind() {
             OperationType::Subscription => Some(Session::start(site, &caller.viewer, until).await?),
             OperationType::Query | OperationType::Mutation => None,
@@ -77,7 +85,9 @@ impl Events {
         let timer = Box::pin(tokio::time::sleep(site.settings.sockets.ping_interval));
         let counted = site.counts.sse.open.enter();
         let site = Arc::clone(site);
-        let source = Box::new(Source { site, operation, session, is_placed, last, timer, _counted: counted });
+        let peer = peer.clone();
+        let source = Source { site, operation, session, is_placed, last, timer, _counted: counted, _peer: peer };
+        let source = Box::new(source);
         Ok(Self { waiting, source: Some(source) })
     }
 

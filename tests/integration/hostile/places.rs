@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::support::{PASSWORD, Plain, Server, Socket, plain::CONNECT, soon};
+use crate::support::{Events, PASSWORD, Plain, Server, Socket, plain::CONNECT, soon};
 
 const MODERN: (&str, &str) = ("sec-websocket-protocol", "graphql-transport-ws");
 /// What slow clients are given in these tests.
@@ -73,6 +73,13 @@ async fn behind_a_proxy_the_clients_count_and_not_the_proxy() {
     }
     held.swap_remove(0);
     soon("a free place", Box::pin(async { while open("192.0.2.1").await.is_err() {} })).await;
+
+    // A stream of events has its place as long as it lasts.
+    let get = server.http().get(server.url("/graphql?query=subscription{messageAdded{id}}"));
+    let get = get.header("accept", "text/event-stream").header("x-forwarded-for", "192.0.2.2");
+    let mut stream = soon("a stream", get.send()).await.expect("a stream");
+    assert!(soon("a frame", stream.chunk()).await.expect("it goes on").is_some());
+    assert!(open("192.0.2.2").await.is_err());
 }
 
 #[tokio::test]
@@ -98,6 +105,10 @@ async fn one_user_has_so_many_sockets_and_more_come_back_later() {
     third.send(json!({"type": "connection_init", "payload": {"token": ann.token}})).await;
     assert_eq!(third.closed().await, 1013);
     assert_eq!(Plain::open(server.address(), CONNECT, Some(&ann)).await.closed().await, 1013);
+    let get = server.http().get(server.url("/graphql?query=subscription{messageAdded{id}}")).bearer_auth(&ann.token);
+    let mut stream = Events::open(get).await;
+    assert_eq!(stream.next().await.code(), "UNAVAILABLE");
+    assert!(stream.frame().await.expect("a frame").retry.is_some(), "it is to come back");
     server.socket(Some(&ben)).await.settled().await;
     server.socket(None).await.settled().await;
     server.data(Some(&ann), "{ me { id } }", json!({})).await;
