@@ -2,7 +2,6 @@
 //! nothing is taken from the log while the client does not take what is sent, so a slow reader costs
 //! a cursor, not a queue.
 
-use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,14 +19,17 @@ use super::clock::{Clock, Due};
 use super::close::Close;
 use super::entry::{Entered, Entry};
 use super::goodbye::{End, Socket, or_fault, say_goodbye};
+use super::outbox::Outbox;
 use super::pace::Pace;
 use super::protocol::{Asked, Desk, Heard, Protocol};
 use crate::board::{Own, Seated};
 use crate::graphql::{Caller, Variables};
 use crate::model::{Timestamp, UserId};
 
-/// So many frames at most are handled until other tasks have their turn.
+/// So many steps at most are taken until other tasks have their turn.
 const TURN: usize = 128;
+/// So many bytes of frames are gathered until they are handed to the kernel at the latest.
+const GATHERED: usize = 16 << 10;
 /// How long answers that are still to come hold up a close.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -65,6 +67,14 @@ enum Phase {
     Open,
 }
 
+fn is_done<E>(sent: Poll<Result<(), E>>) -> Result<bool, End> {
+    match sent {
+        Poll::Ready(Ok(())) => Ok(true),
+        Poll::Ready(Err(_)) => Err(End::Gone),
+        Poll::Pending => Ok(false),
+    }
+}
+
 impl<P: Protocol> Connection<P> {
     /// A connection before anybody came in.
     pub fn new(site: Arc<Site>, socket: Socket, protocol: P, entry: Entry) -> Box<Self> {
@@ -72,7 +82,7 @@ impl<P: Protocol> Connection<P> {
         let pace = Pace::new(site.settings.sockets.frames_per_second);
         Box::new(Self {
             protocol,
-            desk: Desk { site, caller: None, outbox: VecDeque::new() },
+            desk: Desk { site, caller: None, outbox: Outbox::default() },
             socket,
             phase: Phase::Waiting(Arc::new(entry)),
             clock,
@@ -99,12 +109,12 @@ impl<P: Protocol> Connection<P> {
             .await
         };
         match end {
-            End::Gone => Box::pin(say_goodbye(self.socket, None)).await,
+            End::Gone => Box::pin(say_goodbye(self.socket, self.desk.outbox, None)).await,
             End::Close(close) => {
                 tracing::debug!(?close, "closing a socket");
                 self.desk.site.counts.close(close.frame().code.into());
                 drop(self.protocol);
-                Box::pin(say_goodbye(self.socket, Some(&close))).await;
+                Box::pin(say_goodbye(self.socket, self.desk.outbox, Some(&close))).await;
             }
         }
     }
@@ -124,28 +134,19 @@ impl<P: Protocol> Connection<P> {
     fn work(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
         self.tick(context)?;
         let mut done = 0;
-        // Answers to WebSocket pings are written without asking whether there is room: who takes none of them is
-        // not read, for they would pile up.
         let mut news = News::default();
-        let may_work = !self.clock.is_blocked() || Pin::new(&mut self.socket).poll_flush(context).is_ready();
+        // Who takes nothing is not read either: answers to WebSocket pings would pile up.
+        let mut may_work = !self.clock.is_blocked() || self.send(context)?;
         while may_work && done < TURN {
-            match Pin::new(&mut self.socket).poll_ready(context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Err(End::Gone),
-                Poll::Pending => break,
-            }
-            if let Some(frame) = self.desk.outbox.pop_front() {
-                Pin::new(&mut self.socket).start_send(Message::Text(frame)).map_err(|_| End::Gone)?;
+            if self.desk.outbox.len() >= GATHERED {
+                may_work = self.send(context)?;
+            } else if self.step(context, &mut news)? {
                 done += 1;
-            } else if !self.step(context, &mut news)? {
+            } else {
                 break;
             }
         }
-        let blocked = match Pin::new(&mut self.socket).poll_flush(context) {
-            Poll::Ready(Ok(())) => false,
-            Poll::Ready(Err(_)) => return Err(End::Gone),
-            Poll::Pending => true,
-        };
+        let blocked = !self.send(context)?;
         self.clock.blocked(blocked);
         // The clock comes last: what was done may have moved it.
         let checkpoint = self.protocol.next_due().filter(|_| !blocked);
@@ -153,6 +154,19 @@ impl<P: Protocol> Connection<P> {
         let other = checkpoint.into_iter().chain(ending).chain(self.pace.tired_until()).min();
         let is_due = self.clock.poll(context, &self.desk.site.settings.sockets, other).is_ready();
         Ok(is_due || (done == TURN && !blocked))
+    }
+
+    /// Hands what is to be sent to the kernel; whether it took all of it. There are two who write, tungstenite and
+    /// the outbox, and each finishes its frame before the other begins.
+    fn send(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        let was_amid = self.desk.outbox.is_amid();
+        if !was_amid && !is_done(Pin::new(&mut self.socket).poll_flush(context))? {
+            return Ok(false);
+        }
+        if !is_done(self.desk.outbox.poll_send(self.socket.get_mut(), context))? {
+            return Ok(false);
+        }
+        if was_amid { is_done(Pin::new(&mut self.socket).poll_flush(context)) } else { Ok(true) }
     }
 
     /// What is due by the clock.
@@ -183,6 +197,7 @@ impl<P: Protocol> Connection<P> {
             Asked::Said => {}
             Asked::Later => self.clock.ping_soon(),
             Asked::ByFrame => {
+                // It is not written yet: a frame may be half sent.
                 if Pin::new(&mut self.socket).poll_ready(context).is_ready() {
                     let ping = Message::Ping(bytes::Bytes::new());
                     Pin::new(&mut self.socket).start_send(ping).map_err(|_| End::Gone)?;

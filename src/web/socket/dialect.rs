@@ -2,6 +2,7 @@
 
 use juniper_graphql_ws::{graphql_transport_ws as modern, graphql_ws as legacy};
 
+use super::outbox::Outbox;
 use crate::graphql::{Request, Variables};
 use crate::model::Cursor;
 
@@ -99,14 +100,12 @@ impl Dialect {
     }
 
     /// An item of an operation; the id comes as JSON.
-    pub fn next(self, id: &str, payload: &str) -> String {
+    pub fn next(self, id: &str, payload: &str, outbox: &mut Outbox) {
         let kind = match self {
             Self::Modern => "next",
             Self::Legacy => "data",
         };
-        let mut frame = String::with_capacity(40 + id.len() + payload.len());
-        frame.extend([r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#, payload, "}"]);
-        frame
+        outbox.push(&[r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#, payload, "}"]);
     }
 
     /// An operation failed, and is over.

@@ -12,6 +12,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
 use super::close::Close;
+use super::outbox::Outbox;
 
 /// How long the client may take to answer a close.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -47,9 +48,10 @@ pub fn or_fault(poll: impl FnOnce() -> Poll<End>) -> Poll<End> {
     catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Poll::Ready(End::Close(Close::Fault)))
 }
 
-/// Closes a socket, and waits a little for the client's answer.
-pub async fn say_goodbye(mut socket: Socket, close: Option<&Close>) {
+/// Closes a socket, and waits a little for the client's answer. What was said before goes before.
+pub async fn say_goodbye(mut socket: Socket, unsent: Outbox, close: Option<&Close>) {
     let closing = async {
+        socket.get_mut().write_all(unsent.rest()).await?;
         // A client's own close is answered while it is read to the end.
         if let Some(close) = close {
             socket.close(Some(close.frame())).await?;

@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::super::operation::{Operation, Said, Served};
 use super::close::Close;
 use super::dialect::{self, Dialect};
-use super::protocol::{Asked, Desk, Heard, Outbox, Protocol};
+use super::outbox::Outbox;
+use super::protocol::{Asked, Desk, Heard, Protocol};
 use crate::error::Error;
 use crate::graphql::{Refusal, Request};
 use crate::model::Cursor;
@@ -34,15 +35,15 @@ impl Running {
         match said {
             Said::Nothing => return false,
             Said::Item(body, _) => {
-                outbox.push_back(dialect.next(&self.json_id, &body).into());
+                dialect.next(&self.json_id, &body, outbox);
                 return false;
             }
             Said::Answer(body) => {
-                outbox.push_back(dialect.next(&self.json_id, &body).into());
-                outbox.push_back(dialect.complete(&self.json_id).into());
+                dialect.next(&self.json_id, &body, outbox);
+                outbox.push(&[&dialect.complete(&self.json_id)]);
             }
-            Said::End => outbox.push_back(dialect.complete(&self.json_id).into()),
-            Said::Failed(refusal) => outbox.push_back(dialect.error(&self.json_id, &refusal.errors()).into()),
+            Said::End => outbox.push(&[&dialect.complete(&self.json_id)]),
+            Said::Failed(refusal) => outbox.push(&[&dialect.error(&self.json_id, &refusal.errors())]),
         }
         true
     }
@@ -71,7 +72,7 @@ impl GraphQl {
                 let operation = Operation::start(&desk.site.engine, prepared, caller.clone());
                 self.operations.push(Running { id: id.into(), json_id, operation });
             }
-            Err(refusal) => desk.outbox.push_back(self.dialect.error(&json_id, &refusal.errors()).into()),
+            Err(refusal) => desk.outbox.push(&[&self.dialect.error(&json_id, &refusal.errors())]),
         }
         Ok(())
     }
@@ -81,7 +82,7 @@ impl GraphQl {
         let stopped = self.operations.swap_remove(at);
         if self.dialect == Dialect::Legacy {
             // Its clients wait for it; those of the other protocol must not get one.
-            desk.outbox.push_back(self.dialect.complete(&stopped.json_id).into());
+            desk.outbox.push(&[&self.dialect.complete(&stopped.json_id)]);
         }
     }
 
@@ -106,14 +107,16 @@ impl Protocol for GraphQl {
 
     fn welcome(&mut self, desk: &mut Desk) {
         let head = desk.site.board.head();
-        desk.outbox.push_back(self.dialect.acknowledge(head).into());
+        desk.outbox.push(&[&self.dialect.acknowledge(head)]);
         if self.dialect == Dialect::Legacy {
-            desk.outbox.push_back(self.dialect.ping(head).into());
+            desk.outbox.push(&[&self.dialect.ping(head)]);
         }
     }
 
     fn refuse(&mut self, desk: &mut Desk, reason: &str) {
-        desk.outbox.extend(self.dialect.refuse(reason).map(Into::into));
+        if let Some(refusal) = self.dialect.refuse(reason) {
+            desk.outbox.push(&[&refusal]);
+        }
     }
 
     fn may_hear(&self) -> bool {
@@ -125,7 +128,7 @@ impl Protocol for GraphQl {
             dialect::Said::Init(parameters) => return Ok(Heard::Init(parameters)),
             dialect::Said::Start(id, request) => self.start(desk, id, *request)?,
             dialect::Said::Stop(id) => self.stop(desk, &id),
-            dialect::Said::Ping => desk.outbox.push_back(self.dialect.pong().into()),
+            dialect::Said::Ping => desk.outbox.push(&[&self.dialect.pong()]),
             dialect::Said::Pong => {}
             dialect::Said::Terminate => return Err(Close::Goodbye),
         }
@@ -164,7 +167,7 @@ impl Protocol for GraphQl {
 
     fn keep_alive(&mut self, desk: &mut Desk) -> Asked {
         let Some(cursor) = self.served(desk) else { return Asked::Later };
-        desk.say(self.dialect.ping(cursor));
+        desk.say(&self.dialect.ping(cursor));
         Asked::Said
     }
 

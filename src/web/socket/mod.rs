@@ -7,6 +7,7 @@ mod dialect;
 mod entry;
 mod goodbye;
 mod graphql;
+mod outbox;
 mod pace;
 mod plain;
 mod protocol;
@@ -31,13 +32,13 @@ use connection::Connection;
 use dialect::Dialect;
 use entry::Entry;
 use graphql::GraphQl;
+use outbox::Outbox;
 use plain::Plain;
 pub use plain::Shown;
 
 /// tungstenite zeroes all of it on every read, and every connection has one: 1 KiB instead of its 128.
 const READ_BUFFER: usize = 1 << 10;
-/// So many bytes of frames are gathered until they are handed to the kernel at the latest. Who was sent as much once
-/// keeps the room for it.
+/// tungstenite writes control frames only, and none before it is told to, as long as they do not come to so much.
 const WRITE_BUFFER: usize = 4 << 10;
 
 /// By which door somebody comes.
@@ -157,7 +158,7 @@ async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: E
         Language::Plain(plain) => Connection::new(site, socket, plain, entry).enter().run(alive).await,
         Language::Unknown => {
             site.counts.close(Close::NoProtocol.frame().code.into());
-            Box::pin(goodbye::say_goodbye(socket, Some(&Close::NoProtocol))).await;
+            Box::pin(goodbye::say_goodbye(socket, Outbox::default(), Some(&Close::NoProtocol))).await;
         }
     }
 }

@@ -1,18 +1,13 @@
 //! What a connection needs of the protocol that is spoken on it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use super::super::Site;
 use super::close::Close;
+use super::outbox::Outbox;
 use crate::graphql::{Caller, Variables};
-
-/// What is to be sent next: the frames of one step, never a queue.
-pub type Outbox = VecDeque<Utf8Bytes>;
 
 /// What a connection and its protocol share.
 pub struct Desk {
@@ -26,9 +21,9 @@ pub struct Desk {
 
 impl Desk {
     /// Says something that may be left out if the client does not take what is sent before it.
-    pub fn say(&mut self, frame: String) {
-        if self.outbox.len() < 2 {
-            self.outbox.push_back(frame.into());
+    pub fn say(&mut self, frame: &str) {
+        if self.outbox.frames() < 2 {
+            self.outbox.push(&[frame]);
         }
     }
 }

@@ -63,7 +63,7 @@ impl Plain {
 
     fn obey(&mut self, desk: &mut Desk, said: Said) {
         if let Err((error, context)) = self.do_as_said(desk, said) {
-            desk.outbox.push_back(frames::error(&error, &context));
+            desk.outbox.push(&[&frames::error(&error, &context)]);
         }
     }
 
@@ -72,21 +72,21 @@ impl Plain {
         match said {
             Said::Ping => {
                 let cursor = self.served(desk);
-                desk.outbox.push_back(frames::pong(cursor));
+                desk.outbox.push(&[&frames::pong(cursor)]);
             }
             Said::Unsubscribe(subject) => {
                 self.let_go(&What::Subject(subject));
-                desk.outbox.push_back(frames::unsubscribed(subject));
+                desk.outbox.push(&[&frames::unsubscribed(subject)]);
             }
             Said::Leave(room) => {
                 self.let_go(&What::Room(room.as_str().into()));
-                desk.outbox.push_back(frames::left(&room));
+                desk.outbox.push(&[&frames::left(&room)]);
             }
             Said::Subscribe(subject, named) => {
                 let context = || frames::Context::subject(subject);
                 let is_new = self.makes_room(desk, &What::Subject(subject)).map_err(|error| (error, context()))?;
                 if !is_new && named.is_none() {
-                    desk.outbox.push_back(frames::subscribed(subject));
+                    desk.outbox.push(&[&frames::subscribed(subject)]);
                     return Ok(());
                 }
                 let after = self.after(named).map_err(|error| (error, context()))?;
@@ -97,7 +97,7 @@ impl Plain {
                 let what = What::Room(room.as_str().into());
                 let is_new = self.makes_room(desk, &what).map_err(|error| (error, context()))?;
                 if !is_new && named.is_none() {
-                    desk.outbox.push_back(frames::joined(&room));
+                    desk.outbox.push(&[&frames::joined(&room)]);
                     return Ok(());
                 }
                 let after = self.after(named).map_err(|error| (error, context()))?;
@@ -135,7 +135,7 @@ impl Plain {
         let Some((act, _)) = &mut self.act else { return false };
         let Poll::Ready(Done { frames, followed }) = act.as_mut().poll(context) else { return false };
         self.act = None;
-        desk.outbox.extend(frames);
+        frames.iter().for_each(|frame| desk.outbox.push(&[frame]));
         if let Some(followed) = followed {
             self.let_go(&followed.what);
             self.followed.push(followed);
@@ -186,14 +186,14 @@ impl Protocol for Plain {
     fn hear(&mut self, desk: &mut Desk, text: &str) -> Result<Heard, Close> {
         match Said::parse(text) {
             Ok(said) => self.obey(desk, said),
-            Err(error) => desk.outbox.push_back(frames::error(&error, &frames::Context::default())),
+            Err(error) => desk.outbox.push(&[&frames::error(&error, &frames::Context::default())]),
         }
         Ok(Heard::Something)
     }
 
     fn hear_binary(&mut self, desk: &mut Desk) -> Result<Heard, Close> {
         let error = Error::input("type", "a frame is text: one JSON object");
-        desk.outbox.push_back(frames::error(&error, &frames::Context::default()));
+        desk.outbox.push(&[&frames::error(&error, &frames::Context::default())]);
         Ok(Heard::Something)
     }
 
@@ -216,7 +216,7 @@ impl Protocol for Plain {
                     }
                 }
                 Step::Over(frame) => {
-                    desk.outbox.push_back(frame);
+                    desk.outbox.push(&[&frame]);
                     self.remove(at);
                 }
             }
@@ -236,7 +236,7 @@ impl Protocol for Plain {
     fn recheck(&mut self, desk: &mut Desk) {
         for at in (0..self.followed.len()).rev() {
             if let Err(error) = self.followed[at].recheck() {
-                desk.outbox.push_back(frames::error(&error, &self.followed[at].context()));
+                desk.outbox.push(&[&frames::error(&error, &self.followed[at].context())]);
                 self.remove(at);
             }
         }
@@ -267,5 +267,5 @@ type Actor = Caller;
 
 fn deliver(desk: &mut Desk, frame: Utf8Bytes) {
     desk.site.counts.plain.deliveries.count();
-    desk.outbox.push_back(frame);
+    desk.outbox.push(&[&frame]);
 }
