@@ -10,10 +10,10 @@ use crate::board::{Board, Viewer, Wanted};
 use crate::error::{Error, Result};
 use crate::hub::LiveEvent;
 use crate::model::{
-    Channel, ChannelId, Cursor, Location, LocationId, Message, MessageId, Metric, NotificationId, Organization,
-    OrganizationId, PresenceChange, Rights, Timestamp, User, UserId,
+    Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, Metric, NotificationId,
+    Organization, OrganizationId, PresenceChange, Rights, Timestamp, User, UserId,
 };
-use crate::store::{Db, Snapshot, channels, messages, notifications, organizations, reading, users};
+use crate::store::{Db, Snapshot, channels, comments, messages, notifications, organizations, reading, users};
 
 /// The request an operation came with.
 #[derive(Clone)]
@@ -223,6 +223,27 @@ impl Ctx {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.unavailable.load(Ordering::Relaxed)
+    }
+
+    /// Whether what the rendered event shows is not there any more, in the snapshot that it was rendered from: then what
+    /// belongs to it may be missing.
+    #[must_use]
+    pub fn has_lost_object(&self) -> bool {
+        let Purpose::Render(Delivery::Event(event)) = &self.purpose else { return false };
+        let id = event.object;
+        let found = match event.kind {
+            EventKind::MessageAdded | EventKind::MessageUpdated => {
+                self.read(|db| Ok(messages::by_ids(db, &[MessageId(id)])?.len()))
+            }
+            EventKind::CommentAdded | EventKind::CommentUpdated => {
+                self.read(|db| Ok(comments::by_ids(db, &[CommentId(id)])?.len()))
+            }
+            EventKind::ChannelAdded | EventKind::ChannelUpdated => {
+                self.read(|db| Ok(channels::by_ids(db, &[ChannelId(id)])?.len()))
+            }
+            _ => return false,
+        };
+        found == Ok(0)
     }
 
     /// Something may have been written: what is read from now on must know of it.

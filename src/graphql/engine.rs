@@ -264,7 +264,9 @@ pub(super) fn render(
     let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), may_block);
     let item = AssertUnwindSafe(item(operation, variables, &ctx)).catch_unwind().now_or_never();
     let body = match item {
-        Some(Ok(body)) => body,
+        // It was deleted while its event was on the way, and the deletion has not come by yet.
+        Some(Ok(Some(Err(_)))) if ctx.has_lost_object() => None,
+        Some(Ok(body)) => body.map(|(Ok(body) | Err(body))| body),
         Some(Err(_)) | None => Some(fault(&"rendering an item failed")),
     };
     Rendered {
@@ -275,10 +277,11 @@ pub(super) fn render(
     }
 }
 
-async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<String> {
+/// The response with the item; `Err` if it has errors.
+async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<Result<String, String>> {
     let (value, errors) = operation.validated().resolve_into_stream(variables, ctx).await.ok()?;
     let Value::Object(fields) = value else {
-        return (!errors.is_empty()).then(|| body(&Value::Null, &errors));
+        return (!errors.is_empty()).then(|| Err(body(&Value::Null, &errors)));
     };
     let (name, stream) = fields.into_iter().next()?;
     let Value::Scalar(mut stream) = stream else { return None };
@@ -286,9 +289,9 @@ async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option
         Ok(value) => {
             let mut data = juniper::Object::with_capacity(1);
             data.add_field(name, value);
-            Some(body(&Value::Object(data), &[]))
+            Some(Ok(body(&Value::Object(data), &[])))
         }
-        Err(errors) => Some(body(&Value::Null, &errors)),
+        Err(errors) => Some(Err(body(&Value::Null, &errors))),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What subscribers get, live and after they were away.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tidings::model::MessageId;
+use tidings::store::messages;
 
 use crate::support::{Server, Socket};
 
@@ -204,4 +208,27 @@ fn kind(event: &Value) -> &str {
 fn subject(event: &Value) -> &str {
     let id = if event["messageId"].is_null() { &event["message"]["id"] } else { &event["messageId"] };
     id.as_str().expect("an id")
+}
+
+/// The database may be ahead of what has come by: what is gone there is not shown in pieces.
+#[tokio::test]
+async fn what_was_deleted_while_its_event_was_on_the_way_is_skipped() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let start = server.cursor(None).await;
+    let message = server.post(&ann, &channel, "soon gone").await;
+    let comment = "mutation ($m: ID!) { createComment(input: { messageId: $m, content: \"!\" }) { id } }";
+    server.data(Some(&ann), comment, json!({"m": message})).await;
+    let id = MessageId(message.parse().expect("a number"));
+    let board = Arc::clone(server.board());
+    let deleting = tokio::task::spawn_blocking(move || board.store().write(move |tx| messages::delete(tx.write(), id)));
+    deleting.await.expect("no panic").expect("it is deleted");
+    let mut socket = server.socket(Some(&ann)).await;
+    let query = "subscription ($after: Cursor) { commentAdded(after: $after) { content message { title } } }";
+    socket.subscribe("c", query, json!({"after": start})).await;
+    let other = server.post(&ann, &channel, "it stays").await;
+    server.data(Some(&ann), comment, json!({"m": other})).await;
+    assert_eq!(socket.item("c").await["commentAdded"]["message"], json!({"title": null}));
+    socket.settled().await;
 }
