@@ -139,10 +139,10 @@ async fn cursors_of_other_histories_are_refused() {
 #[tokio::test]
 async fn a_query_and_then_a_subscription_after_its_cursor_leave_no_gap() {
     const ROUNDS: usize = 1_000;
-    let server = std::sync::Arc::new(Server::start().await);
+    let server = Arc::new(Server::start().await);
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let writers: Vec<_> = (0..4)
         .map(|writer| {
             let (server, ann, channel, stop) = (server.clone(), ann.clone(), channel.clone(), stop.clone());
