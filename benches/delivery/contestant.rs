@@ -67,13 +67,15 @@ fn ours(home: &Path) -> Outcome<Child> {
     Child::start(&[program], &settings(home), &home.join("server.log"))
 }
 
-/// Ours on its default settings, but for the limit on mutations per user: there is only one user here.
-fn settings(home: &Path) -> [(&'static str, String); 4] {
+/// Ours on its default settings, but for the limit on mutations per user, as there is only one user here, and for that on
+/// connections, as publishers come on top of 10,000 subscribers.
+fn settings(home: &Path) -> [(&'static str, String); 5] {
     [
         ("TIDINGS_LISTEN", "127.0.0.1:0".to_owned()),
         ("DATABASE_URL", format!("sqlite://{}/bench.db", home.display())),
         ("TIDINGS_LOG", "info".to_owned()),
         ("TIDINGS_MUTATIONS_PER_SECOND", "0".to_owned()),
+        ("TIDINGS_MAX_CONNECTIONS", "11000".to_owned()),
     ]
 }
 

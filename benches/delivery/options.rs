@@ -61,7 +61,7 @@ impl Options {
             rounds,
             subscribers: 1_000,
             idle: 5_000,
-            returning: if quick { 2_000 } else { 10_000 },
+            returning: 10_000,
             missed: 1_000,
             streamed,
             lone,
