@@ -5,8 +5,9 @@ use juniper::{GraphQLInterface, GraphQLObject, ID};
 use super::context::Ctx;
 use super::json::Json;
 use super::notifications::Notification;
-use super::objects::{Channel, Comment, Message, Template};
+use super::objects::{Channel, Comment, Message};
 use super::scalars::{Cursor, out};
+use super::templates::Template;
 use crate::hub::LiveEvent;
 use crate::model::{self, Body, EventKind};
 

@@ -2,8 +2,8 @@
 
 use juniper::{GraphQLInputObject, ID, Nullable};
 
+use super::enums::{Priority, Role, TicketStatus, Visibility};
 use super::json::Json;
-use super::objects::{Priority, Role, TicketStatus, Visibility};
 use super::scalars::{Cursor, id};
 use crate::error::Result;
 

@@ -3,7 +3,7 @@
 use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
-use super::objects::User;
+use super::people::User;
 use super::scalars::{DateTime, out};
 use crate::error::{Error, Result};
 use crate::model;

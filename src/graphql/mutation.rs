@@ -13,8 +13,10 @@ use super::inputs::{
 };
 use super::live::Metric;
 use super::notifications::Notification;
-use super::objects::{Channel, Comment, Location, Message, Organization, Template, User};
+use super::objects::{Channel, Comment, Message};
+use super::people::{Location, Organization, User};
 use super::scalars::{Cursor, DateTime, id, ids, out};
+use super::templates::Template;
 use crate::board;
 use crate::error::Result;
 use crate::model::{self, Role};

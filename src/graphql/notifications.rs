@@ -5,7 +5,7 @@ use std::sync::Arc;
 use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
-use super::objects::Priority;
+use super::enums::Priority;
 use super::paging::{PageArgs, connection};
 use super::scalars::{Cursor, DateTime, out};
 use crate::error::Result;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
+use super::enums::TicketStatus;
 use super::live::Metric;
 use super::notifications::NotificationConnection;
-use super::objects::{
-    Channel, ChannelConnection, Message, MessageConnection, Organization, TemplateConnection, TicketStatus, User,
-    UserConnection,
-};
+use super::objects::{Channel, ChannelConnection, Message, MessageConnection};
 use super::paging::PageArgs;
+use super::people::{Organization, User, UserConnection};
 use super::scalars::{Cursor, id};
+use super::templates::TemplateConnection;
 use crate::error::{Error, Result};
 use crate::model;
 use crate::store::{channels, log, messages, metrics, organizations};
