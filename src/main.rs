@@ -6,6 +6,7 @@ use tidings::cli::{self, args::Invocation};
 use tikv_jemallocator::Jemalloc;
 
 /// Answers are many small pieces that live for a moment: glibc's allocator takes a fifth more of a query's time.
+/// Its background threads hand back what was freed after a storm, when nobody asks it for anything.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -67,6 +67,8 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
     let places = Arc::new(Semaphore::new(site.settings.sockets.max_connections));
     let mut alive = site.alive();
     loop {
+        // Whoever is connected already goes before those who come, however many they are.
+        tokio::task::yield_now().await;
         let (stream, address) = tokio::select! {
             accepted = listener.0.accept() => match accepted {
                 Ok(accepted) => accepted,

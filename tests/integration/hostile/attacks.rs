@@ -30,8 +30,6 @@ pub struct Attack {
     pub answer: &'static str,
     /// How often it is tried, one after the other.
     pub times: usize,
-    /// Thousands take part in it.
-    pub is_crowd: bool,
     run: Box<dyn Fn(SocketAddr) -> BoxFuture<'static, String>>,
 }
 
@@ -41,13 +39,7 @@ impl Attack {
         answer: &'static str,
         run: impl Fn(SocketAddr) -> F + 'static,
     ) -> Self {
-        Self {
-            name: name.into(),
-            answer,
-            times: 1,
-            is_crowd: false,
-            run: Box::new(move |address| run(address).boxed()),
-        }
+        Self { name: name.into(), answer, times: 1, run: Box::new(move |address| run(address).boxed()) }
     }
 
     fn times(self, times: usize) -> Self {
@@ -74,8 +66,7 @@ pub fn all() -> Vec<Attack> {
         Attack::new(case.name, case.code, move |address| post(address, body.clone().into_bytes())).times(20)
     });
     // Twice: the second thousands must do with what the first ones left.
-    let crowds = lines().into_iter().chain(lines()).map(|attack| Attack { is_crowd: true, ..attack });
-    documents.chain(bodies()).chain(frames()).chain(crowds).collect()
+    documents.chain(bodies()).chain(frames()).chain(lines()).chain(lines()).collect()
 }
 
 fn bodies() -> Vec<Attack> {

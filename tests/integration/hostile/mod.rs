@@ -1,6 +1,7 @@
 //! Strangers who mean harm: what they send is answered at once and costs nobody anything.
 
 mod attacks;
+mod bystander;
 mod documents;
 mod places;
 mod siege;

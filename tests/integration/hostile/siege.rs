@@ -2,27 +2,22 @@
 //! and how soon, how long the bystander waits meanwhile, and what is left in memory afterwards.
 #![cfg(target_os = "linux")]
 
-use std::fs;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::attacks::{self, Attack};
-use crate::support::{Process, Program, soon};
+use super::bystander::Bystander;
+use crate::support::{Process, Program};
 
 /// How long any answer may take, on any machine; the table has how long it took.
 const ENOUGH: Duration = Duration::from_secs(10);
-/// What may be left of an attack, in bytes: the allocator keeps some of what was freed, in pieces.
-const SLACK: usize = 32 << 20;
-/// What may be left of thousands of lines at once, however often they come: the allocator keeps pages of which a
-/// piece is in use, for the next thousands.
-const CROWD: usize = 160 << 20;
-/// How long the allocator is given to hand back what was freed.
-const REST: Duration = Duration::from_secs(15);
+/// What may be left of an attack, in bytes.
+const SLACK: usize = 8 << 20;
+/// How long the allocator is given to hand back what was freed: it waits ten seconds whether that is needed again.
+const REST: Duration = Duration::from_secs(30);
 /// How long the bystander is watched before an attack.
-const USUALLY: Duration = Duration::from_millis(200);
+const USUALLY: Duration = Duration::from_millis(300);
 /// How long the server is told to wait for those who say nothing.
 const TIMEOUT: &str = "1500ms";
 
@@ -45,96 +40,65 @@ async fn pings_that_nobody_reads_pile_up_nowhere() {
 }
 
 async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
-    let program = Program::new(settings);
-    let mut server = program.start();
+    let (program, other) = (Program::new(settings), Program::new(settings));
+    let (mut server, mut alone) = (program.start(), other.start());
     server.ready().await.expect("it starts");
+    alone.ready().await.expect("it starts");
+    let watch = || Bystander::begin(program.address(), other.address());
     // What is made at first use is there.
-    watched(&program, sleep(USUALLY)).await;
-    let start = memory(&server);
+    let bystander = watch();
+    sleep(USUALLY).await;
+    bystander.end();
+    let start = server.resident();
     println!(
-        "{:<58} {:>24} {:>8} {:>17} {:>17} {:>20}",
-        "", "answer", "slowest", "usually", "meanwhile", "MiB before/peak/after"
+        "{:<58} {:>11} {:>8} {:>17} {:>17} {:>17} {:>20}",
+        "", "answer", "slowest", "usually", "meanwhile", "alone, meanwhile", "MiB before/peak/after"
     );
     for attack in attacks {
-        let (usually, ()) = watched(&program, sleep(USUALLY)).await;
-        let before = memory(&server);
-        let mut peak = before;
-        let (meanwhile, slowest) = {
-            let attacking = watched(&program, attack.run(program.address()));
-            let mut attacking = std::pin::pin!(attacking);
-            loop {
-                peak = peak.max(memory(&server));
-                tokio::select! {
-                    done = &mut attacking => break done,
-                    () = sleep(Duration::from_millis(20)) => {}
-                }
-            }
-        };
-        // It looks for what it can give back when it is asked for something.
-        let (_, after) = watched(&program, settled(&server, before + SLACK)).await;
+        let bystander = watch();
+        sleep(USUALLY).await;
+        let usually = bystander.end().attacked;
+        let before = server.resident();
+        let bystander = watch();
+        let (slowest, peak) = peak_of(&server, attack.run(program.address())).await;
+        let meanwhile = bystander.end();
+        let after = settled(&server, start + SLACK).await;
         println!(
-            "{:<58} {:>24} {slowest:>8.1?} {usually:>17} {meanwhile:>17} {:>6}/{:>5}/{:>6}",
+            "{:<58} {:>11} {slowest:>8.1?} {usually:>17} {:>17} {:>17} {:>6}/{:>5}/{:>6}",
             format!("{} ({} times)", attack.name, attack.times),
             attack.answer,
+            meanwhile.attacked,
+            meanwhile.alone,
             before >> 20,
             peak >> 20,
             after >> 20
         );
         assert!(slowest < ENOUGH, "{}: {slowest:?}", attack.name);
-        let bound = if attack.is_crowd { start + CROWD } else { before + SLACK };
-        assert!(after <= bound, "{}: {} MiB are left", attack.name, (after - before) >> 20);
+        assert!(after <= start + SLACK, "{}: {} MiB are left", attack.name, (after - start) >> 20);
     }
-    drop(server);
+}
+
+/// Does something, and looks what the server holds meanwhile.
+async fn peak_of<T>(server: &Process, doing: impl Future<Output = T>) -> (T, usize) {
+    let mut doing = std::pin::pin!(doing);
+    let mut peak = 0;
+    loop {
+        peak = peak.max(server.resident());
+        tokio::select! {
+            done = &mut doing => return (done, peak),
+            () = sleep(Duration::from_millis(20)) => {}
+        }
+    }
 }
 
 /// What a process holds when it has come to rest: below this, or what is left after a while.
 async fn settled(server: &Process, enough: usize) -> usize {
     let since = Instant::now();
     loop {
-        let now = memory(server);
+        let now = server.resident();
         if now <= enough || since.elapsed() > REST {
             return now;
         }
         sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// What the bystander waited: the median and the longest, in milliseconds.
-struct Waits(Vec<Duration>);
-
-impl std::fmt::Display for Waits {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut sorted = self.0.clone();
-        sorted.sort();
-        let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part) as usize].as_secs_f64() * 1_000.0;
-        f.pad(&format!("{:.1} / {:.1} ms", at(0.5), at(0.99)))
-    }
-}
-
-/// Somebody asks something small, again and again, until this is done.
-async fn watched<T>(program: &Program, done: impl Future<Output = T>) -> (Waits, T) {
-    let (finished, mut is_finished) = watch::channel(false);
-    let asking = async {
-        let mut waits = Vec::new();
-        while waits.is_empty() || !*is_finished.borrow_and_update() {
-            let since = Instant::now();
-            let answer = soon("an answer", program.ask(None, "{ cursor }", &json!({}))).await.expect("an answer");
-            assert!(answer["data"]["cursor"].is_string(), "{answer}");
-            waits.push(since.elapsed());
-            sleep(Duration::from_millis(2)).await;
-        }
-        Waits(waits)
-    };
-    let doing = async {
-        let done = done.await;
-        finished.send_replace(true);
-        done
-    };
-    tokio::join!(asking, doing)
-}
-
-/// What a process holds, in bytes.
-fn memory(server: &Process) -> usize {
-    let statm = fs::read_to_string(format!("/proc/{}/statm", server.id())).expect("its memory");
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a figure") * 4096
 }
