@@ -22,7 +22,7 @@ pub enum Close {
     Restarting,
     /// 1013: the client takes nothing, or is not heard any more. Come back and catch up.
     TooSlow,
-    /// 1013: the server cannot take the client in now. Come back.
+    /// 1013: the server cannot take the client in now, but may in a moment. Come back.
     Busy,
     /// 1013: this user has too many sockets here. Come back.
     Crowded,
@@ -41,7 +41,7 @@ pub enum Close {
     Duplicate(String),
     /// 4429: `connection_init` for the second time. A bug in the client: do not come back.
     SecondInit,
-    /// 4500: a fault of ours. Do not come back: it would happen again.
+    /// 4500: a fault of ours, while somebody comes in or later. Do not come back: it would happen again.
     Fault,
 }
 

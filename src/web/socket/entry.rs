@@ -72,6 +72,11 @@ fn token(parameters: &Variables) -> Result<Option<String>> {
 fn close(error: Error) -> Close {
     match error {
         Error::Unauthenticated(why) => Close::Forbidden(why),
+        // Whoever came back at once would only meet it again, and the operator would have a crowd besides.
+        Error::Internal(detail) => {
+            tracing::error!(%detail, "a fault while somebody came in");
+            Close::Fault
+        }
         error => {
             tracing::warn!(%error, "somebody could not come in");
             Close::Busy

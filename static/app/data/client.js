@@ -157,9 +157,20 @@ export class Client {
     );
   }
 
-  // A stream that is not of the log. Returns what stops it.
+  // A stream that is not of the log. Returns what stops it. The socket gives up after a fault of the server; the page does not.
   follow(query, variables, onEvent) {
-    return this.#socket.follow(query, variables, onEvent, () => {});
+    let stop;
+    let timer;
+    const begin = () => {
+      stop = this.#socket.follow(query, variables, onEvent, (problem) => {
+        if (problem?.isPassing && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
+      });
+    };
+    begin();
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
   }
 
   // Anything else: its effect comes back as an event.

@@ -4,6 +4,8 @@
 
 mod choices;
 mod documents;
+mod requests;
+mod target;
 mod wire;
 
 use std::cell::RefCell;

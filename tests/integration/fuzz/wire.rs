@@ -1,30 +1,14 @@
-//! Random requests and frames on the real binary: never a panic, never a 500; each socket ends with a code or can
-//! still be used, and somebody else is served all the same.
+//! Random frames on the real binary: never a panic; each socket ends with a code or can still be used, and somebody else
+//! is served all the same.
 
 use std::net::SocketAddr;
 
-use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
+use super::target::Target;
 use super::{Choices, Tally, choices, mutated, prove};
 use crate::support::raw::{self, Raw};
-use crate::support::{Process, Program, soon};
 
-const REQUESTS: &[&str] = &[
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"query\":\"{ cursor }\"}   ",
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json;q=0.5, */*\r\nContent-Type: application/json; charset=utf-8\r\n\
-     Transfer-Encoding: chunked\r\n\r\n1d\r\n[{\"query\":\"{ cursor }\"}, {}] \r\n0\r\n\r\n",
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a.b.c\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 88\r\n\r\n\
-     {\"query\":\"query A($n: Int) { messages(first: $n) { nodes { id } } }\",\"variables\":{\"n\":1}}",
-    "GET /graphql?query=%7B__typename%7D&variables=%7B%7D&operationName= HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: ::1, 1.2.3.4\r\n\r\n",
-    "GET /graphql?token=x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-ws, soap\r\nOrigin: http://x\r\n\r\n",
-    "OPTIONS /graphql HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n",
-    "GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br;q=1, gzip\r\nIf-None-Match: \"x\"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
-];
 const MODERN: &[&str] = &[
     r#"{"type":"connection_init","payload":{"authorization":"Bearer x.y.z"}}"#,
     r#"{"type":"connection_init"}"#,
@@ -58,77 +42,6 @@ const SPEECHES: [Speech; 3] = [
     ("/api/v1/websocket/connect", "", PLAIN, r#"{"type":"ping"}"#, r#""type":"pong""#),
 ];
 
-/// The server of all cases of a test.
-struct Target {
-    program: Program,
-    _server: Process,
-}
-
-impl Target {
-    async fn start() -> Self {
-        let program = Program::new(&[
-            ("TIDINGS_LOG", "error,tidings::app=info"),
-            ("TIDINGS_REQUEST_TIMEOUT", "500ms"),
-            ("TIDINGS_FRAMES_PER_SECOND", "0"),
-        ]);
-        let mut server = program.start();
-        server.ready().await.expect("it starts");
-        Self { program, _server: server }
-    }
-
-    /// Somebody else is served, and nothing has panicked.
-    async fn is_well(&self) -> Result<(), String> {
-        let ask = async || soon("an answer", self.program.ask(None, "{ cursor }", &json!({}))).await;
-        let answer = match ask().await {
-            Ok(answer) => answer,
-            // The line was kept for too long, and closed at that very moment.
-            Err(_) => ask().await.map_err(|error| error.to_string())?,
-        };
-        if !answer["data"]["cursor"].is_string() {
-            return Err(format!("the bystander gets {answer}"));
-        }
-        let log = self.program.log();
-        if log.contains("panicked") { Err(log) } else { Ok(()) }
-    }
-}
-
-#[test]
-fn no_request_is_answered_by_a_fault() {
-    let runtime = Runtime::new().expect("a runtime");
-    let target = runtime.block_on(Target::start());
-    let tally = Tally::default();
-    prove(400, &choices(60), |choices| {
-        let mut choices = Choices::new(&choices);
-        let request = mutated(choices.one(REQUESTS).as_bytes(), &mut choices);
-        runtime.block_on(async {
-            let answer = ask(target.program.address(), &request).await;
-            let shown = || format!("{:?} to {:?}", String::from_utf8_lossy(&answer), String::from_utf8_lossy(&request));
-            tally.count(String::from_utf8_lossy(answer.get(9..12).unwrap_or(b"none")));
-            if answer.windows(12).any(|bytes| bytes == b"HTTP/1.1 500") {
-                return Err(shown());
-            }
-            if !answer.is_empty() && !answer.starts_with(b"HTTP/1.") {
-                return Err(shown());
-            }
-            target.is_well().await
-        })
-    });
-    tally.show("requests", &["200", "400"]);
-    runtime.block_on(async { drop(target) });
-}
-
-/// All that comes back.
-async fn ask(address: SocketAddr, request: &[u8]) -> Vec<u8> {
-    let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
-    let mut answer = Vec::new();
-    // What is refused may be cut off.
-    if line.write_all(request).await.is_ok() {
-        drop(line.shutdown().await);
-    }
-    drop(soon("an end", line.read_to_end(&mut answer)).await);
-    answer
-}
-
 #[test]
 fn every_socket_ends_with_a_code_or_goes_on() {
     let runtime = Runtime::new().expect("a runtime");
@@ -139,7 +52,7 @@ fn every_socket_ends_with_a_code_or_goes_on() {
         let speech = *choices.one(&SPEECHES);
         let (bytes, is_wild) = said(speech, &mut choices);
         runtime.block_on(async {
-            speak(target.program.address(), speech, &bytes, is_wild)
+            speak(target.address(), speech, &bytes, is_wild)
                 .await
                 .map_err(|end| format!("{end} after {bytes:?}"))
                 .map(|end| tally.count(end))?;

@@ -1,0 +1,114 @@
+//! Random requests on the real binary: never a panic, never a 500, and somebody else is served all the same.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+use super::target::{METRICS_TOKEN, Target};
+use super::{Choices, Tally, choices, mutated, prove};
+use crate::support::soon;
+
+/// What stands in them for something that the server knows is replaced by that, or by something like it.
+const REQUESTS: &[&str] = &[
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"query\":\"{ cursor }\"}   ",
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json;q=0.5, */*\r\nContent-Type: application/json; charset=utf-8\r\n\
+     Transfer-Encoding: chunked\r\n\r\n1d\r\n[{\"query\":\"{ cursor }\"}, {}] \r\n0\r\n\r\n",
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a.b.c\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 88\r\n\r\n\
+     {\"query\":\"query A($n: Int) { messages(first: $n) { nodes { id } } }\",\"variables\":{\"n\":1}}",
+    "GET /graphql?query=%7B__typename%7D&variables=%7B%7D&operationName= HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: ::1, 1.2.3.4\r\n\r\n",
+    "GET /graphql?token=x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-ws, soap\r\nOrigin: http://x\r\n\r\n",
+    "OPTIONS /graphql HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br;q=1, gzip\r\nIf-None-Match: \"x\"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /graphql?query=subscription%7Bevents%7Bcursor%7D%7D&token=%TOKEN% HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\
+     Last-Event-ID: %CURSOR%\r\n\r\n",
+    "GET /graphql?query=subscription%7BmessageAdded%7Bid%7D%7D&lastEventId=%CURSOR% HTTP/1.1\r\nHost: x\r\n\
+     Accept: text/event-stream, application/json;q=0.5\r\nAuthorization: Bearer %TOKEN%\r\n\r\n",
+    "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nOrigin: http://x\r\nLast-Event-ID: %CURSOR%\r\n\
+     Content-Type: application/json\r\nContent-Length: 99\r\n\r\n\
+     {\"query\":\"subscription ($a: Cursor) { events(after: $a) { __typename } }\",\"variables\":{\"a\":null}}  ",
+    "GET /graphql?query=%7Bcursor%7D HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: %CURSOR%\r\n\
+     Authorization: Bearer %TOKEN%\r\n\r\n",
+    "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity\r\nAuthorization: Bearer %METRICS%\r\n\r\n",
+    "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: %METRICS%\r\nAuthorization: Bearer %TOKEN%\r\n\r\n",
+];
+/// After this the server hangs up: what was sent before it was a whole request, or part of one that this makes whole.
+const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+/// What only an event stream begins with, and what only the page of metrics does.
+const STREAM: &str = "content-type: text/event-stream";
+const METRICS: &str = "content-type: text/plain; version=0.0.4";
+
+#[test]
+fn no_request_is_answered_by_a_fault() {
+    let runtime = Runtime::new().expect("a runtime");
+    let target = runtime.block_on(Target::start());
+    let tally = Tally::default();
+    prove(800, &choices(60), |choices| {
+        let request = request(&target, &mut Choices::new(&choices));
+        runtime.block_on(async {
+            let answer = ask(target.address(), &request).await;
+            tally.count(name(&answer));
+            if answer.contains("HTTP/1.1 500") || !(answer.is_empty() || answer.starts_with("HTTP/1.")) {
+                return Err(format!("{answer:?} to {:?}", String::from_utf8_lossy(&request)));
+            }
+            target.is_well().await
+        })
+    });
+    tally.show("requests", &["200", "400", "401", "events", "events, refused", "metrics"]);
+    runtime.block_on(async { drop(target) });
+}
+
+/// One of the requests, with accidents in what it says of the server, and in most of them everywhere.
+fn request(target: &Target, choices: &mut Choices<'_>) -> Vec<u8> {
+    let mut request = choices.one(REQUESTS).as_bytes().to_vec();
+    for (place, value) in [("%TOKEN%", &*target.token), ("%CURSOR%", &target.cursor), ("%METRICS%", METRICS_TOKEN)] {
+        if let Some(at) = request.windows(place.len()).position(|window| window == place.as_bytes()) {
+            request.splice(at..at + place.len(), touched(value, choices));
+        }
+    }
+    if choices.below(3) == 2 { request } else { mutated(&request, choices) }
+}
+
+/// A value as it is, something like it, or anything, of which half is no ASCII.
+fn touched(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
+    match choices.below(4) {
+        0 | 1 => value.into(),
+        2 => mutated(value.as_bytes(), choices),
+        _ => (0..choices.below(12)).map(|_| choices.below(256) as u8).collect(),
+    }
+}
+
+/// What came of it, in a word.
+fn name(answer: &str) -> &str {
+    let is_stream = answer.contains(STREAM);
+    match answer.get(9..12) {
+        Some("200") if is_stream && answer.contains("\"errors\"") => "events, refused",
+        Some("200") if is_stream => "events",
+        Some("200") if answer.contains(METRICS) => "metrics",
+        status => status.unwrap_or("none"),
+    }
+}
+
+/// All that comes back; of a stream without end only its beginning.
+async fn ask(address: SocketAddr, request: &[u8]) -> String {
+    let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
+    let mut answer = Vec::new();
+    // What is refused may be cut off.
+    drop(line.write_all(&[request, LAST].concat()).await);
+    while matches!(soon("an end", line.read_buf(&mut answer)).await, Ok(read) if read > 0) {
+        if has_begun(&answer) {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Whether this shows two frames of a stream: the first says only when to come back, and none has less.
+fn has_begun(answer: &[u8]) -> bool {
+    let answer = String::from_utf8_lossy(answer);
+    let stream = answer.split_once(STREAM).and_then(|(_, rest)| rest.split_once("\r\n\r\n"));
+    stream.is_some_and(|(_, frames)| frames.matches("\n\n").count() > 1)
+}

@@ -1,0 +1,57 @@
+//! The real binary, which all cases of a test are sent to.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use crate::support::{Process, Program, soon};
+
+/// Who says this reads `/metrics`.
+pub const METRICS_TOKEN: &str = "only for Prometheus";
+
+/// The server of all cases of a test.
+pub struct Target {
+    program: Program,
+    _server: Process,
+    /// Of somebody with an account.
+    pub token: String,
+    /// Where the log stands, with something behind it.
+    pub cursor: String,
+}
+
+impl Target {
+    pub async fn start() -> Self {
+        let program = Program::new(&[
+            ("TIDINGS_LOG", "error,tidings::app=info"),
+            ("TIDINGS_REQUEST_TIMEOUT", "500ms"),
+            ("TIDINGS_FRAMES_PER_SECOND", "0"),
+            ("TIDINGS_METRICS_TOKEN", METRICS_TOKEN),
+        ]);
+        let mut server = program.start();
+        server.ready().await.expect("it starts");
+        let token = program.register("ann").await;
+        program.channel(&token, "general").await;
+        let cursor = program.cursor().await;
+        program.channel(&token, "later").await;
+        Self { program, _server: server, token, cursor }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.program.address()
+    }
+
+    /// Somebody else is served, and nothing has panicked.
+    pub async fn is_well(&self) -> Result<(), String> {
+        let ask = async || soon("an answer", self.program.ask(None, "{ cursor }", &json!({}))).await;
+        let answer = match ask().await {
+            Ok(answer) => answer,
+            // The line was kept for too long, and closed at that very moment.
+            Err(_) => ask().await.map_err(|error| error.to_string())?,
+        };
+        if !answer["data"]["cursor"].is_string() {
+            return Err(format!("the bystander gets {answer}"));
+        }
+        let log = self.program.log();
+        if log.contains("panicked") { Err(log) } else { Ok(()) }
+    }
+}
