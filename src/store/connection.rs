@@ -236,10 +236,12 @@ pub fn away() -> Error {
 }
 
 /// What databases say of what may go well the next time. (Diesel does not show PostgreSQL's codes.)
-const PASSING: [&str; 6] = [
+const PASSING: [&str; 8] = [
     "database is locked",
     "database or disk is full",
     "disk I/O error",
+    "No space left on device",
+    "out of memory",
     "deadlock detected",
     "lock timeout",
     "statement timeout",

@@ -1,5 +1,6 @@
 //! Accepts connections, as many as are allowed, and speaks HTTP/1.1 on each.
 
+use std::convert::Infallible;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use warp::Reply;
+use warp::{Filter, Reply};
 
+use super::answer::Answer;
 use super::line::Line;
 use super::peer::Peer;
 use super::{Site, body, routes};
@@ -67,8 +69,6 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
     let places = Arc::new(Semaphore::new(site.settings.sockets.max_connections));
     let mut alive = site.alive();
     loop {
-        // Whoever is connected already goes before those who come, however many they are.
-        tokio::task::yield_now().await;
         let (stream, address) = tokio::select! {
             accepted = listener.0.accept() => match accepted {
                 Ok(accepted) => accepted,
@@ -90,41 +90,45 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
             continue;
         };
         site.counts.accepted.count();
-        let service = TowerToHyperService::new(warp::service(routes.clone()));
-        let (mut alive, limits) = (site.alive(), site.settings.sockets.clone());
-        let site = Arc::clone(&site);
-        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-            // warp takes a path for granted.
-            if request.uri().path_and_query().is_none() {
-                let refusal = body::text(StatusCode::BAD_REQUEST, "a request names a path");
-                return Either::Left(ready(Ok(refusal.into_response())));
-            }
-            let Some(peer) = peer.asking(&site, request.headers()) else {
-                return Either::Left(ready(Ok(crowded().into_response())));
-            };
-            request.extensions_mut().insert(peer);
-            Either::Right(service.call(request))
-        });
-        let line = Line::new(stream, &limits);
-        tokio::spawn(async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(limits.request_timeout)
-                .max_buf_size(BUFFER)
-                .serve_connection(TokioIo::new(line), service)
-                .with_upgrades();
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = &mut connection => ended,
-                () = alive.stopped() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended badly");
-            }
-        });
+        tokio::spawn(speak(Arc::clone(&site), stream, peer, routes.clone()));
+    }
+}
+
+/// Speaks HTTP on a connection until it ends.
+async fn speak<R>(site: Arc<Site>, stream: TcpStream, peer: Peer, routes: R)
+where
+    R: Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static,
+{
+    let (mut alive, limits) = (site.alive(), site.settings.sockets.clone());
+    let service = TowerToHyperService::new(warp::service(routes));
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        // warp takes a path for granted.
+        if request.uri().path_and_query().is_none() {
+            let refusal = body::text(StatusCode::BAD_REQUEST, "a request names a path");
+            return Either::Left(ready(Ok(refusal.into_response())));
+        }
+        let Some(peer) = peer.asking(&site, request.headers()) else {
+            return Either::Left(ready(Ok(crowded().into_response())));
+        };
+        request.extensions_mut().insert(peer);
+        Either::Right(service.call(request))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.request_timeout)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(Line::new(stream, &limits)), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = alive.stopped() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended badly");
     }
 }
 

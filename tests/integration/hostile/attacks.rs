@@ -22,14 +22,16 @@ const LARGE: usize = 64 << 20;
 const LINES: usize = 1_000;
 /// How long whatever is sent may be stuck until that is the answer.
 const STUCK: Duration = Duration::from_secs(1);
+/// How long somebody tries what is answered at once: long enough to see what others wait meanwhile.
+const LASTS: Duration = Duration::from_millis(400);
 
 /// One of them.
 pub struct Attack {
     pub name: String,
     /// What every answer must be.
     pub answer: &'static str,
-    /// How often it is tried, one after the other.
-    pub times: usize,
+    /// It is tried again and again for this long; once at least.
+    lasts: Duration,
     run: Box<dyn Fn(SocketAddr) -> BoxFuture<'static, String>>,
 }
 
@@ -39,23 +41,25 @@ impl Attack {
         answer: &'static str,
         run: impl Fn(SocketAddr) -> F + 'static,
     ) -> Self {
-        Self { name: name.into(), answer, times: 1, run: Box::new(move |address| run(address).boxed()) }
+        Self { name: name.into(), answer, lasts: Duration::ZERO, run: Box::new(move |address| run(address).boxed()) }
     }
 
-    fn times(self, times: usize) -> Self {
-        Self { times, ..self }
+    fn again_and_again(self) -> Self {
+        Self { lasts: LASTS, ..self }
     }
 
-    /// Tries it; answers what came back and how long the slowest took.
-    pub async fn run(&self, address: SocketAddr) -> Duration {
-        let mut slowest = Duration::ZERO;
-        for _ in 0..self.times {
+    /// Tries it; answers how often, and how long the slowest took.
+    pub async fn run(&self, address: SocketAddr) -> (usize, Duration) {
+        let begun = Instant::now();
+        let (mut times, mut slowest) = (0, Duration::ZERO);
+        while times == 0 || begun.elapsed() < self.lasts {
             let since = Instant::now();
             let answer = (self.run)(address).await;
+            times += 1;
             slowest = slowest.max(since.elapsed());
             assert_eq!(answer, self.answer, "{}", self.name);
         }
-        slowest
+        (times, slowest)
     }
 }
 
@@ -63,17 +67,18 @@ impl Attack {
 pub fn all() -> Vec<Attack> {
     let documents = documents::all().into_iter().map(|case| {
         let body = json!({"query": case.document, "variables": case.variables}).to_string();
-        Attack::new(case.name, case.code, move |address| post(address, body.clone().into_bytes())).times(20)
+        Attack::new(case.name, case.code, move |address| post(address, body.clone().into_bytes()))
     });
     // Twice: the second thousands must do with what the first ones left.
-    documents.chain(bodies()).chain(frames()).chain(lines()).chain(lines()).collect()
+    let alone = documents.chain(bodies()).chain(frames()).map(Attack::again_and_again);
+    alone.chain(lines()).chain(lines()).collect()
 }
 
 fn bodies() -> Vec<Attack> {
     let nested = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
     let request = |variables: String| format!("{{\"query\":\"{{cursor}}\",\"variables\":{{\"a\":{variables}}}}}");
     let body = |name: &'static str, answer: &'static str, body: String| {
-        Attack::new(name, answer, move |address| post(address, body.clone().into_bytes())).times(20)
+        Attack::new(name, answer, move |address| post(address, body.clone().into_bytes()))
     };
     let batch = format!("[{}]", vec!["{\"query\":\"{cursor}\"}"; 1_000].join(","));
     vec![
@@ -85,9 +90,8 @@ fn bodies() -> Vec<Attack> {
         Attack::new("a body of 64 MiB", "413", |address| async move {
             let head = head(&format!("Content-Length: {LARGE}"));
             ask(address, &head, |sent| (sent < LARGE).then(|| vec![b' '; 64 << 10])).await
-        })
-        .times(20),
-        Attack::new("a body of 64 MiB in chunks", "413", chunked).times(20),
+        }),
+        Attack::new("a body of 64 MiB in chunks", "413", chunked),
         Attack::new("a body that promises 64 MiB", "413", |address| async move {
             ask(address, &head(&format!("Content-Length: {LARGE}")), |_| None).await
         }),

@@ -17,7 +17,7 @@ const SLACK: usize = 8 << 20;
 /// How long the allocator is given to hand back what was freed: it waits ten seconds whether that is needed again.
 const REST: Duration = Duration::from_secs(30);
 /// How long the bystander is watched before an attack.
-const USUALLY: Duration = Duration::from_millis(300);
+const USUALLY: Duration = Duration::from_millis(400);
 /// How long the server is told to wait for those who say nothing.
 const TIMEOUT: &str = "1500ms";
 
@@ -51,7 +51,7 @@ async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
     bystander.end();
     let start = server.resident();
     println!(
-        "{:<58} {:>11} {:>8} {:>17} {:>17} {:>17} {:>20}",
+        "{:<64} {:>25} {:>8} {:>17} {:>17} {:>17} {:>20}",
         "", "answer", "slowest", "usually", "meanwhile", "alone, meanwhile", "MiB before/peak/after"
     );
     for attack in attacks {
@@ -60,12 +60,12 @@ async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
         let usually = bystander.end().attacked;
         let before = server.resident();
         let bystander = watch();
-        let (slowest, peak) = peak_of(&server, attack.run(program.address())).await;
+        let ((times, slowest), peak) = peak_of(&server, attack.run(program.address())).await;
         let meanwhile = bystander.end();
         let after = settled(&server, start + SLACK).await;
         println!(
-            "{:<58} {:>11} {slowest:>8.1?} {usually:>17} {:>17} {:>17} {:>6}/{:>5}/{:>6}",
-            format!("{} ({} times)", attack.name, attack.times),
+            "{:<64} {:>25} {slowest:>8.1?} {usually:>17} {:>17} {:>17} {:>6}/{:>5}/{:>6}",
+            format!("{} ({times} times)", attack.name),
             attack.answer,
             meanwhile.attacked,
             meanwhile.alone,
