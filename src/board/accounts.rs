@@ -71,7 +71,7 @@ impl Board {
     }
 
     async fn add(&self, username: String, display_name: String, hash: String, role: Role) -> Result<User> {
-        self.write_async(move |tx| {
+        self.write_access(move |tx| {
             if users::credentials(tx.read(), &username)?.is_some() {
                 return Err(Error::Conflict(format!("the username {username:?} is taken")));
             }
@@ -109,7 +109,7 @@ impl Board {
         self.keepers.attempts.check(from, username)?;
         let Some(limit) = self.keepers.attempts.limit() else { return Ok(()) };
         let key = Attempts::shared_key(from, username);
-        self.write_async(move |tx| {
+        self.write_access(move |tx| {
             let now = tx.now();
             let (count, first) = attempts::since(tx.read(), &key, now.before(WINDOW))?;
             if usize::try_from(count).is_ok_and(|count| count < limit) {
@@ -185,12 +185,11 @@ impl Board {
         }
         let hash = self.keepers.passwords.hash(new).await?;
         let id = user.id;
-        let user = self
-            .write_async(move |tx| {
-                users::set_password_hash(tx.write(), id, &hash)?;
-                end_sessions(tx, id, Some(id), |_| {})
-            })
-            .await?;
+        let changing = self.write_access(move |tx| {
+            users::set_password_hash(tx.write(), id, &hash)?;
+            end_sessions(tx, id, Some(id), |_| {})
+        });
+        let user = changing.await?;
         self.open(user)
     }
 
@@ -198,16 +197,16 @@ impl Board {
     ///
     /// # Errors
     /// `UNAUTHENTICATED`.
-    pub fn logout_everywhere(&self, viewer: &Viewer) -> Result<()> {
+    pub async fn logout_everywhere(&self, viewer: &Viewer) -> Result<()> {
         let id = viewer.standing()?.user.id;
-        self.write_access(move |tx| end_sessions(tx, id, Some(id), |_| {})).map(drop)
+        self.write_access(move |tx| end_sessions(tx, id, Some(id), |_| {})).await.map(drop)
     }
 
     /// Disables or enables a user; disabling ends all their sessions. `None` is the operator.
     ///
     /// # Errors
     /// `FORBIDDEN`, `NOT_FOUND`.
-    pub fn set_disabled(&self, viewer: Option<&Viewer>, user: UserId, disabled: bool) -> Result<User> {
+    pub async fn set_disabled(&self, viewer: Option<&Viewer>, user: UserId, disabled: bool) -> Result<User> {
         let actor = viewer.map(|viewer| self.actor(viewer)).transpose()?.map(|standing| standing.user.id);
         let viewer = viewer.cloned();
         self.write_access(move |tx| {
@@ -218,6 +217,7 @@ impl Board {
             }
             end_sessions(tx, user, actor, |user| user.disabled = disabled)
         })
+        .await
     }
 
     /// A user by name. Blocks.
@@ -244,20 +244,6 @@ impl Board {
                 return Ok(all);
             }
         }
-    }
-
-    async fn write_async<T: Send + 'static>(
-        &self,
-        command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (store, progress) = (std::sync::Arc::clone(&self.store), std::sync::Arc::clone(&self.progress));
-        let mut command = command;
-        let writing = tokio::task::spawn_blocking(move || {
-            let (made, head) = store.write(move |tx| Ok((command(tx)?, tx.head())))?;
-            progress.wait_for(head, super::SERVED);
-            Ok(made)
-        });
-        writing.await.map_err(Error::internal)?
     }
 }
 

@@ -23,7 +23,7 @@ impl Board {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND` for the room, `RATE_LIMITED`.
-    pub fn broadcast(&self, viewer: &Viewer, broadcast: Broadcast) -> Result<()> {
+    pub async fn broadcast(&self, viewer: &Viewer, broadcast: Broadcast) -> Result<()> {
         let actor = self.actor(viewer)?.user.id;
         if !broadcast.data.is_object() {
             return Err(Error::input("data", "data must be an object"));
@@ -39,12 +39,14 @@ impl Board {
             return Err(Error::input("data", "data must not contain a NUL character"));
         }
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            let found = channels::find_by_name(tx.read(), &viewer.admin()?.rights, &broadcast.room)?;
-            let room = found.ok_or(Error::NotFound("room"))?.id;
-            let change = Change::new(EventKind::RoomBroadcast, room.0, Some(actor)).in_channel(room);
-            tx.record(change.carrying(payload.clone()), Body::None);
-            Ok(())
-        })
+        self.store
+            .write(move |tx| {
+                let found = channels::find_by_name(tx.read(), &viewer.admin()?.rights, &broadcast.room)?;
+                let room = found.ok_or(Error::NotFound("room"))?.id;
+                let change = Change::new(EventKind::RoomBroadcast, room.0, Some(actor)).in_channel(room);
+                tx.record(change.carrying(payload.clone()), Body::None);
+                Ok(())
+            })
+            .await
     }
 }

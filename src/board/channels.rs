@@ -39,7 +39,7 @@ impl Board {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
-    pub fn create_channel(&self, viewer: &Viewer, new: NewChannel) -> Result<Channel> {
+    pub async fn create_channel(&self, viewer: &Viewer, new: NewChannel) -> Result<Channel> {
         let owner = self.actor(viewer)?.user.id;
         self.keepers.rooms.check(owner)?;
         let name = text::name("name", &new.name, self.rules.max_title)?;
@@ -55,21 +55,22 @@ impl Board {
             record(tx, EventKind::ChannelAdded, &channel, owner);
             Ok(channel)
         })
+        .await
     }
 
     /// The room of this name; made, for everybody to read, if it is not there and the viewer is signed in.
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `NOT_FOUND`, `RATE_LIMITED`.
-    pub fn room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
-        match self.known_room(viewer, name) {
+    pub async fn room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
+        match self.known_room(viewer, name).await {
             Err(Error::NotFound(_)) if viewer.user_id().is_some() => {}
             known => return known,
         }
         let new = NewChannel { name: name.to_owned(), description: None, visibility: None };
-        match self.create_channel(viewer, new) {
+        match self.create_channel(viewer, new).await {
             // Somebody was quicker, or it is there and not for this viewer.
-            Err(Error::Conflict(_)) => self.known_room(viewer, name),
+            Err(Error::Conflict(_)) => self.known_room(viewer, name).await,
             made => made,
         }
     }
@@ -78,8 +79,9 @@ impl Board {
     ///
     /// # Errors
     /// `NOT_FOUND`.
-    pub fn known_room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
-        let found = channels::find_by_name(self.store.snapshot()?.db(), &viewer.rights()?, name.trim())?;
+    pub async fn known_room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
+        let (rights, name) = (viewer.rights()?, name.trim().to_owned());
+        let found = self.store.read(move |snapshot| channels::find_by_name(snapshot.db(), &rights, &name)).await?;
         found.ok_or(Error::NotFound("room"))
     }
 
@@ -87,7 +89,7 @@ impl Board {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
-    pub fn update_channel(&self, viewer: &Viewer, edit: ChannelEdit) -> Result<Channel> {
+    pub async fn update_channel(&self, viewer: &Viewer, edit: ChannelEdit) -> Result<Channel> {
         let actor = self.actor(viewer)?.user.id;
         let name = edit.name.as_ref().map(|name| text::name("name", name, self.rules.max_title)).transpose()?;
         let description = edit
@@ -115,13 +117,14 @@ impl Board {
             }
             Ok(channel)
         })
+        .await
     }
 
     /// Deletes a channel and all in it.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
-    pub fn delete_channel(&self, viewer: &Viewer, id: ChannelId) -> Result<ChannelId> {
+    pub async fn delete_channel(&self, viewer: &Viewer, id: ChannelId) -> Result<ChannelId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
@@ -131,13 +134,14 @@ impl Board {
             tx.record(Change::new(EventKind::ChannelDeleted, id.0, Some(actor)).in_channel(id), Body::None);
             Ok(id)
         })
+        .await
     }
 
     /// Makes somebody a member of a channel.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
-    pub fn add_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
+    pub async fn add_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
@@ -149,13 +153,14 @@ impl Board {
             }
             Ok(channel)
         })
+        .await
     }
 
     /// Ends somebody's membership; everybody may end their own.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
-    pub fn remove_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
+    pub async fn remove_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
@@ -167,6 +172,7 @@ impl Board {
             }
             Ok(channel)
         })
+        .await
     }
 }
 

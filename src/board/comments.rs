@@ -36,76 +36,82 @@ impl Board {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `NOT_FOUND` for the message, `CONFLICT` for the key, `RATE_LIMITED`.
-    pub fn create_comment(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
+    pub async fn create_comment(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
         let author = self.actor(viewer)?.user.id;
         let content = text::required("content", &new.content, self.rules.max_content)?;
         let key = digest::key(new.key.as_deref())?;
         let digest = digest::of(&["comment", &new.message.to_string(), &content]);
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            let rights = viewer.rights()?;
-            if let Some(key) = &key
-                && let Some((made, kept)) = idempotency::find(tx.read(), author, key)?
-            {
-                digest::same(&kept, &digest)?;
-                let Made::Comment(id) = made else { return Err(Error::internal("a digest of another kind")) };
-                return find(tx, &rights, id).map(|(comment, _)| comment);
-            }
-            let message = messages::find(tx.read(), &rights, new.message)?.ok_or(Error::NotFound("message"))?;
-            let (now, cursor) = (tx.now(), tx.next_cursor());
-            let comment = comments::insert(tx.write(), message.id, &content, author, now, cursor)?;
-            if let Some(key) = &key {
-                idempotency::keep(tx.write(), author, key, &digest, Made::Comment(comment.id))?;
-            }
-            record(tx, EventKind::CommentAdded, &comment, &message, author);
-            let mut attention = Attention::new(&message, author);
-            attention.commented();
-            attention.mentioned(tx, &[], &[&comment.content])?;
-            attention.tell(tx)?;
-            Ok(comment)
-        })
+        self.store
+            .write(move |tx| {
+                let rights = viewer.rights()?;
+                if let Some(key) = &key
+                    && let Some((made, kept)) = idempotency::find(tx.read(), author, key)?
+                {
+                    digest::same(&kept, &digest)?;
+                    let Made::Comment(id) = made else { return Err(Error::internal("a digest of another kind")) };
+                    return find(tx, &rights, id).map(|(comment, _)| comment);
+                }
+                let message = messages::find(tx.read(), &rights, new.message)?.ok_or(Error::NotFound("message"))?;
+                let (now, cursor) = (tx.now(), tx.next_cursor());
+                let comment = comments::insert(tx.write(), message.id, &content, author, now, cursor)?;
+                if let Some(key) = &key {
+                    idempotency::keep(tx.write(), author, key, &digest, Made::Comment(comment.id))?;
+                }
+                record(tx, EventKind::CommentAdded, &comment, &message, author);
+                let mut attention = Attention::new(&message, author);
+                attention.commented();
+                attention.mentioned(tx, &[], &[&comment.content])?;
+                attention.tell(tx)?;
+                Ok(comment)
+            })
+            .await
     }
 
     /// Changes a comment.
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT`, `RATE_LIMITED`.
-    pub fn update_comment(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
+    pub async fn update_comment(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
         let actor = self.actor(viewer)?.user.id;
         let content = text::required("content", &edit.content, self.rules.max_content)?;
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            let rights = viewer.rights()?;
-            let (mut comment, message) = find(tx, &rights, edit.id)?;
-            own(&rights, actor, &comment)?;
-            unchanged(comment.cursor, edit.if_cursor)?;
-            let before = std::mem::replace(&mut comment.content, content.clone());
-            comment.updated_at = tx.now();
-            comment.cursor = tx.next_cursor();
-            comments::update(tx.write(), &comment)?;
-            record(tx, EventKind::CommentUpdated, &comment, &message, actor);
-            let mut attention = Attention::new(&message, actor);
-            attention.mentioned(tx, &[&before], &[&comment.content])?;
-            attention.tell(tx)?;
-            Ok(comment)
-        })
+        self.store
+            .write(move |tx| {
+                let rights = viewer.rights()?;
+                let (mut comment, message) = find(tx, &rights, edit.id)?;
+                own(&rights, actor, &comment)?;
+                unchanged(comment.cursor, edit.if_cursor)?;
+                let before = std::mem::replace(&mut comment.content, content.clone());
+                comment.updated_at = tx.now();
+                comment.cursor = tx.next_cursor();
+                comments::update(tx.write(), &comment)?;
+                record(tx, EventKind::CommentUpdated, &comment, &message, actor);
+                let mut attention = Attention::new(&message, actor);
+                attention.mentioned(tx, &[&before], &[&comment.content])?;
+                attention.tell(tx)?;
+                Ok(comment)
+            })
+            .await
     }
 
     /// Deletes a comment.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
-    pub fn delete_comment(&self, viewer: &Viewer, id: CommentId) -> Result<CommentId> {
+    pub async fn delete_comment(&self, viewer: &Viewer, id: CommentId) -> Result<CommentId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            let rights = viewer.rights()?;
-            let (comment, message) = find(tx, &rights, id)?;
-            own(&rights, actor, &comment)?;
-            comments::delete(tx.write(), id)?;
-            tx.record(Change::new(EventKind::CommentDeleted, id.0, Some(actor)).of_message(&message), Body::None);
-            Ok(id)
-        })
+        self.store
+            .write(move |tx| {
+                let rights = viewer.rights()?;
+                let (comment, message) = find(tx, &rights, id)?;
+                own(&rights, actor, &comment)?;
+                comments::delete(tx.write(), id)?;
+                tx.record(Change::new(EventKind::CommentDeleted, id.0, Some(actor)).of_message(&message), Body::None);
+                Ok(id)
+            })
+            .await
     }
 }
 

@@ -68,7 +68,7 @@ impl Board {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `NOT_FOUND` for the channel, `CONFLICT` for the key, `RATE_LIMITED`.
-    pub fn create_message(&self, viewer: &Viewer, new: NewMessage) -> Result<Message> {
+    pub async fn create_message(&self, viewer: &Viewer, new: NewMessage) -> Result<Message> {
         let author = self.actor(viewer)?.user.id;
         let title = text::optional("title", new.title.as_deref(), self.rules.max_title)?;
         let content = text::required("content", &new.content, self.rules.max_content)?;
@@ -83,105 +83,111 @@ impl Board {
             &format!("{:?}", new.ticket),
         ]);
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            let rights = viewer.rights()?;
-            if let Some(key) = &key
-                && let Some((made, kept)) = idempotency::find(tx.read(), author, key)?
-            {
-                digest::same(&kept, &digest)?;
-                let Made::Message(id) = made else { return Err(Error::internal("a digest of another kind")) };
-                return messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"));
-            }
-            channels::find(tx.read(), &rights, new.channel)?.ok_or(Error::NotFound("channel"))?;
-            known_locations(tx, &audience)?;
-            known_assignee(tx, new.ticket.and_then(|ticket| ticket.assignee))?;
-            let ticket = new.ticket.map(|ticket| Ticket {
-                status: TicketStatus::Open,
-                priority: ticket.priority.unwrap_or(Priority::Medium),
-                assignee_id: ticket.assignee,
-            });
-            let (now, cursor) = (tx.now(), tx.next_cursor());
-            let row = messages::NewMessage {
-                channel: new.channel,
-                title: title.clone(),
-                content: content.clone(),
-                author,
-                audience: audience.clone(),
-                ticket,
-            };
-            let message = messages::insert(tx.write(), row, now, cursor)?;
-            if let Some(key) = &key {
-                idempotency::keep(tx.write(), author, key, &digest, Made::Message(message.id))?;
-            }
-            record(tx, EventKind::MessageAdded, &message, author);
-            let mut attention = Attention::new(&message, author);
-            attention.assigned(None);
-            attention.mentioned(tx, &[], &texts(&message))?;
-            attention.tell(tx)?;
-            Ok(message)
-        })
+        self.store
+            .write(move |tx| {
+                let rights = viewer.rights()?;
+                if let Some(key) = &key
+                    && let Some((made, kept)) = idempotency::find(tx.read(), author, key)?
+                {
+                    digest::same(&kept, &digest)?;
+                    let Made::Message(id) = made else { return Err(Error::internal("a digest of another kind")) };
+                    return messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"));
+                }
+                channels::find(tx.read(), &rights, new.channel)?.ok_or(Error::NotFound("channel"))?;
+                known_locations(tx, &audience)?;
+                known_assignee(tx, new.ticket.and_then(|ticket| ticket.assignee))?;
+                let ticket = new.ticket.map(|ticket| Ticket {
+                    status: TicketStatus::Open,
+                    priority: ticket.priority.unwrap_or(Priority::Medium),
+                    assignee_id: ticket.assignee,
+                });
+                let (now, cursor) = (tx.now(), tx.next_cursor());
+                let row = messages::NewMessage {
+                    channel: new.channel,
+                    title: title.clone(),
+                    content: content.clone(),
+                    author,
+                    audience: audience.clone(),
+                    ticket,
+                };
+                let message = messages::insert(tx.write(), row, now, cursor)?;
+                if let Some(key) = &key {
+                    idempotency::keep(tx.write(), author, key, &digest, Made::Message(message.id))?;
+                }
+                record(tx, EventKind::MessageAdded, &message, author);
+                let mut attention = Attention::new(&message, author);
+                attention.assigned(None);
+                attention.mentioned(tx, &[], &texts(&message))?;
+                attention.tell(tx)?;
+                Ok(message)
+            })
+            .await
     }
 
     /// Changes a message or its ticket. What somebody may not change stays as it is for all.
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT`, `RATE_LIMITED`.
-    pub fn update_message(&self, viewer: &Viewer, edit: MessageEdit) -> Result<Message> {
+    pub async fn update_message(&self, viewer: &Viewer, edit: MessageEdit) -> Result<Message> {
         let actor = self.actor(viewer)?.user.id;
         let max = self.rules.max_title;
         let title = edit.title.as_ref().map(|title| text::optional("title", title.as_deref(), max)).transpose()?;
         let max = self.rules.max_content;
         let content = edit.content.as_ref().map(|content| text::required("content", content, max)).transpose()?;
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            let rights = viewer.rights()?;
-            let mut message = messages::find(tx.read(), &rights, edit.id)?.ok_or(Error::NotFound("message"))?;
-            let own = rights.admin || message.author_id == actor;
-            let makes_ticket = edit.ticket.is_some() && message.ticket.is_none();
-            if !own && (title.is_some() || content.is_some() || makes_ticket) {
-                return Err(Error::Forbidden("only the author or an admin may change a message".into()));
-            }
-            unchanged(message.cursor, edit.if_cursor)?;
-            let before = message.clone();
-            if let Some(change) = edit.ticket {
-                known_assignee(tx, change.assignee.flatten())?;
-                message.ticket = Some(changed(message.ticket, change));
-            }
-            if let Some(title) = &title {
-                message.title.clone_from(title);
-            }
-            if let Some(content) = &content {
-                message.content.clone_from(content);
-            }
-            message.updated_at = tx.now();
-            message.cursor = tx.next_cursor();
-            messages::update(tx.write(), &message)?;
-            record(tx, EventKind::MessageUpdated, &message, actor);
-            let mut attention = Attention::new(&message, actor);
-            attention.assigned(before.ticket.and_then(|ticket| ticket.assignee_id));
-            attention.mentioned(tx, &texts(&before), &texts(&message))?;
-            attention.tell(tx)?;
-            Ok(message)
-        })
+        self.store
+            .write(move |tx| {
+                let rights = viewer.rights()?;
+                let mut message = messages::find(tx.read(), &rights, edit.id)?.ok_or(Error::NotFound("message"))?;
+                let own = rights.admin || message.author_id == actor;
+                let makes_ticket = edit.ticket.is_some() && message.ticket.is_none();
+                if !own && (title.is_some() || content.is_some() || makes_ticket) {
+                    return Err(Error::Forbidden("only the author or an admin may change a message".into()));
+                }
+                unchanged(message.cursor, edit.if_cursor)?;
+                let before = message.clone();
+                if let Some(change) = edit.ticket {
+                    known_assignee(tx, change.assignee.flatten())?;
+                    message.ticket = Some(changed(message.ticket, change));
+                }
+                if let Some(title) = &title {
+                    message.title.clone_from(title);
+                }
+                if let Some(content) = &content {
+                    message.content.clone_from(content);
+                }
+                message.updated_at = tx.now();
+                message.cursor = tx.next_cursor();
+                messages::update(tx.write(), &message)?;
+                record(tx, EventKind::MessageUpdated, &message, actor);
+                let mut attention = Attention::new(&message, actor);
+                attention.assigned(before.ticket.and_then(|ticket| ticket.assignee_id));
+                attention.mentioned(tx, &texts(&before), &texts(&message))?;
+                attention.tell(tx)?;
+                Ok(message)
+            })
+            .await
     }
 
     /// Deletes a message and its comments.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
-    pub fn delete_message(&self, viewer: &Viewer, id: MessageId) -> Result<MessageId> {
+    pub async fn delete_message(&self, viewer: &Viewer, id: MessageId) -> Result<MessageId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            let rights = viewer.rights()?;
-            let message = messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"))?;
-            if !rights.admin && message.author_id != actor {
-                return Err(Error::Forbidden("only the author or an admin may delete a message".into()));
-            }
-            messages::delete(tx.write(), id)?;
-            tx.record(Change::new(EventKind::MessageDeleted, id.0, Some(actor)).of_message(&message), Body::None);
-            Ok(id)
-        })
+        self.store
+            .write(move |tx| {
+                let rights = viewer.rights()?;
+                let message = messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"))?;
+                if !rights.admin && message.author_id != actor {
+                    return Err(Error::Forbidden("only the author or an admin may delete a message".into()));
+                }
+                messages::delete(tx.write(), id)?;
+                tx.record(Change::new(EventKind::MessageDeleted, id.0, Some(actor)).of_message(&message), Body::None);
+                Ok(id)
+            })
+            .await
     }
 }
 

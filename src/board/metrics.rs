@@ -67,7 +67,7 @@ impl Board {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `RATE_LIMITED`.
-    pub fn publish_metric(&self, viewer: &Viewer, name: &str, value: f64) -> Result<Metric> {
+    pub async fn publish_metric(&self, viewer: &Viewer, name: &str, value: f64) -> Result<Metric> {
         self.actor(viewer)?;
         let name = text::name("metric", name, MAX_NAME)?;
         if [ACTIVE_USERS, OPEN_TICKETS, MESSAGES_PER_MINUTE].contains(&name.as_str()) {
@@ -77,15 +77,17 @@ impl Board {
             return Err(Error::input("value", "value must be a finite number"));
         }
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            viewer.admin()?;
-            if !metrics::is_known(tx.read(), &name)? && metrics::count(tx.read())? >= MAX_METRICS {
-                return Err(Error::input("metric", format!("there are {MAX_METRICS} metrics already")));
-            }
-            let metric = Metric { name: name.clone(), value, updated_at: tx.now() };
-            metrics::put(tx.write(), &metric)?;
-            Ok(metric)
-        })
+        self.store
+            .write(move |tx| {
+                viewer.admin()?;
+                if !metrics::is_known(tx.read(), &name)? && metrics::count(tx.read())? >= MAX_METRICS {
+                    return Err(Error::input("metric", format!("there are {MAX_METRICS} metrics already")));
+                }
+                let metric = Metric { name: name.clone(), value, updated_at: tx.now() };
+                metrics::put(tx.write(), &metric)?;
+                Ok(metric)
+            })
+            .await
     }
 
     /// The server's own metrics, as readers were told last.

@@ -1,6 +1,5 @@
 //! What the board means: the use cases, who may see what, and how changes reach their readers.
-//! It knows no SQL, no GraphQL and no sockets. The use cases block their thread until the change
-//! is on disk: callers run them where that is allowed.
+//! It knows no SQL, no GraphQL and no sockets. A use case that changes something is done when the change is on disk.
 
 mod access;
 mod accounts;
@@ -168,15 +167,16 @@ impl Board {
 
     /// Runs a command that changes what somebody may see, and answers when this instance serves
     /// its readers by the new rights.
-    fn write_access<T: Send + 'static>(
+    async fn write_access<T: Send + 'static>(
         &self,
         mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (made, cursor) = self.store.write(move |tx| {
+        let writing = self.store.write(move |tx| {
             let made = command(tx)?;
             Ok((made, tx.head()))
-        })?;
-        self.progress.wait_for(cursor, SERVED);
+        });
+        let (made, head) = writing.await?;
+        self.progress.passes(head, SERVED).await;
         Ok(made)
     }
 }

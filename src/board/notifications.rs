@@ -31,25 +31,27 @@ impl Board {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND` for the user, `RATE_LIMITED`.
-    pub fn notify_user(&self, viewer: &Viewer, new: NewNotification) -> Result<Notification> {
+    pub async fn notify_user(&self, viewer: &Viewer, new: NewNotification) -> Result<Notification> {
         let actor = self.actor(viewer)?.user.id;
         let title = text::required("title", &new.title, self.rules.max_title)?;
         let message = text::required("message", &new.message, self.rules.max_content)?;
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            viewer.admin()?;
-            if let Some(user) = new.user {
-                users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
-            }
-            let note = notifications::NewNotification {
-                user: new.user,
-                title: title.clone(),
-                message: message.clone(),
-                priority: new.priority.unwrap_or(Priority::Medium),
-                about: None,
-            };
-            notify(tx, note, actor)
-        })
+        self.store
+            .write(move |tx| {
+                viewer.admin()?;
+                if let Some(user) = new.user {
+                    users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
+                }
+                let note = notifications::NewNotification {
+                    user: new.user,
+                    title: title.clone(),
+                    message: message.clone(),
+                    priority: new.priority.unwrap_or(Priority::Medium),
+                    about: None,
+                };
+                notify(tx, note, actor)
+            })
+            .await
     }
 
     /// A page of what the viewer has not read, oldest first, behind a notification; and whether there is more.
@@ -72,41 +74,45 @@ impl Board {
     ///
     /// # Errors
     /// `NOT_FOUND`, `RATE_LIMITED`.
-    pub fn mark_notification_read(&self, viewer: &Viewer, id: NotificationId) -> Result<Notification> {
+    pub async fn mark_notification_read(&self, viewer: &Viewer, id: NotificationId) -> Result<Notification> {
         let reader = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            viewer.standing()?;
-            let missing = || Error::NotFound("notification");
-            let mut notification = notifications::find(tx.read(), reader, id)?.ok_or_else(missing)?;
-            let before = match notification.user_id {
-                Some(_) => notification.read_at,
-                None => notifications::announcements_read(tx.read(), reader, &[id])?.remove(&id),
-            };
-            if before.is_none() {
-                let now = tx.now();
-                notifications::mark_read(tx.write(), reader, &notification, now)?;
-                // That of an announcement is not the announcement's.
-                notification.read_at = notification.user_id.map(|_| now);
-            }
-            Ok(notification)
-        })
+        self.store
+            .write(move |tx| {
+                viewer.standing()?;
+                let missing = || Error::NotFound("notification");
+                let mut notification = notifications::find(tx.read(), reader, id)?.ok_or_else(missing)?;
+                let before = match notification.user_id {
+                    Some(_) => notification.read_at,
+                    None => notifications::announcements_read(tx.read(), reader, &[id])?.remove(&id),
+                };
+                if before.is_none() {
+                    let now = tx.now();
+                    notifications::mark_read(tx.write(), reader, &notification, now)?;
+                    // That of an announcement is not the announcement's.
+                    notification.read_at = notification.user_id.map(|_| now);
+                }
+                Ok(notification)
+            })
+            .await
     }
 
     /// Keeps that the viewer has read a channel up to a position.
     ///
     /// # Errors
     /// `NOT_FOUND`, `CURSOR_EXPIRED`, `RATE_LIMITED`.
-    pub fn mark_channel_read(&self, viewer: &Viewer, id: ChannelId, up_to: Cursor) -> Result<Channel> {
+    pub async fn mark_channel_read(&self, viewer: &Viewer, id: ChannelId, up_to: Cursor) -> Result<Channel> {
         let reader = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            let channel = channels::find(tx.read(), &viewer.rights()?, id)?.ok_or(Error::NotFound("channel"))?;
-            if let Some(newest) = reading::newest_up_to(tx.read(), id, up_to)? {
-                reading::mark(tx.write(), reader, id, newest)?;
-            }
-            Ok(channel)
-        })
+        self.store
+            .write(move |tx| {
+                let channel = channels::find(tx.read(), &viewer.rights()?, id)?.ok_or(Error::NotFound("channel"))?;
+                if let Some(newest) = reading::newest_up_to(tx.read(), id, up_to)? {
+                    reading::mark(tx.write(), reader, id, newest)?;
+                }
+                Ok(channel)
+            })
+            .await
     }
 }
 

@@ -23,24 +23,26 @@ impl Board {
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `CONFLICT` if the name is taken.
-    pub fn create_organization(&self, viewer: &Viewer, name: &str) -> Result<Organization> {
+    pub async fn create_organization(&self, viewer: &Viewer, name: &str) -> Result<Organization> {
         self.actor(viewer)?;
         let name = text::name("name", name, self.rules.max_title)?;
         let viewer = viewer.clone();
-        self.store.write(move |tx| {
-            viewer.admin()?;
-            if organizations::name_taken(tx.read(), &name)? {
-                return Err(Error::Conflict(format!("there is an organization named {name:?} already")));
-            }
-            organizations::insert(tx.write(), &name)
-        })
+        self.store
+            .write(move |tx| {
+                viewer.admin()?;
+                if organizations::name_taken(tx.read(), &name)? {
+                    return Err(Error::Conflict(format!("there is an organization named {name:?} already")));
+                }
+                organizations::insert(tx.write(), &name)
+            })
+            .await
     }
 
     /// Makes a location of an organization, whose users hear what is for it from now on.
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`, `CONFLICT` if the name is taken.
-    pub fn create_location(&self, viewer: &Viewer, organization: OrganizationId, name: &str) -> Result<Location> {
+    pub async fn create_location(&self, viewer: &Viewer, organization: OrganizationId, name: &str) -> Result<Location> {
         let actor = self.actor(viewer)?.user.id;
         let name = text::name("name", name, self.rules.max_title)?;
         let viewer = viewer.clone();
@@ -60,13 +62,14 @@ impl Board {
             }
             Ok(location)
         })
+        .await
     }
 
     /// Says where a user belongs and what they may do.
     ///
     /// # Errors
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`.
-    pub fn assign_user(&self, viewer: &Viewer, assignment: Assignment) -> Result<User> {
+    pub async fn assign_user(&self, viewer: &Viewer, assignment: Assignment) -> Result<User> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
@@ -89,5 +92,6 @@ impl Board {
             access_changed(tx, user.id, None, Some(actor));
             Ok(user)
         })
+        .await
     }
 }

@@ -117,17 +117,15 @@ impl Pulse {
     }
 
     async fn write(&mut self, came: Vec<Seat>, went: Vec<Seat>) -> Result<()> {
-        let (store, own) = (Arc::clone(&self.board.store), self.own);
+        let own = self.own;
         let (came, went) = (Arc::new(came), Arc::new(went));
         let (some_came, some_went) = (Arc::clone(&came), Arc::clone(&went));
-        let writing = tokio::task::spawn_blocking(move || {
-            store.write(move |tx| {
-                let was_known = presence::beat(tx.write(), own)?;
-                presence::change(tx.write(), own.id, &some_came, &some_went)?;
-                Ok(was_known)
-            })
+        let writing = self.board.store.write(move |tx| {
+            let was_known = presence::beat(tx.write(), own)?;
+            presence::change(tx.write(), own.id, &some_came, &some_went)?;
+            Ok(was_known)
         });
-        match writing.await.map_err(crate::error::Error::internal)? {
+        match writing.await {
             // Others took us for gone, and forgot what we had said: it is said anew at the next beat.
             Ok(was_known) if !was_known => self.told.clear(),
             Ok(_) => {}
@@ -174,9 +172,7 @@ impl Pulse {
             self.others.iter().filter(|(_, other)| other.since.elapsed() >= GONE).map(|(id, _)| *id).collect();
         for id in gone {
             self.others.remove(&id);
-            let store = Arc::clone(&self.board.store);
-            let writing = tokio::task::spawn_blocking(move || store.write(move |tx| presence::forget(tx.write(), id)));
-            writing.await.map_err(crate::error::Error::internal)??;
+            self.board.store.write(move |tx| presence::forget(tx.write(), id)).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::access::Access;
 use crate::error::{Error, Result};
@@ -25,12 +25,29 @@ const BATCHES: usize = 64;
 pub struct Progress {
     seq: Mutex<i64>,
     moved: Condvar,
+    told: Notify,
 }
 
 impl Progress {
     fn reached(&self, seq: Seq) {
         *self.seq.lock().unwrap_or_else(PoisonError::into_inner) = seq.0;
         self.moved.notify_all();
+        self.told.notify_waiters();
+    }
+
+    /// Waits until the tail has passed `seq`, for so long at most.
+    pub async fn passes(&self, seq: Seq, patience: Duration) {
+        let passing = async {
+            loop {
+                // Asked for before looking: it may move in between.
+                let told = self.told.notified();
+                if *self.seq.lock().unwrap_or_else(PoisonError::into_inner) >= seq.0 {
+                    return;
+                }
+                told.await;
+            }
+        };
+        drop(tokio::time::timeout(patience, passing).await);
     }
 
     /// Blocks this thread until the tail has passed `seq`, for so long at most; whether it has.

@@ -42,51 +42,46 @@ impl Board {
     pub async fn keep_pruning(self: std::sync::Arc<Self>, retention: Retention) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let board = std::sync::Arc::clone(&self);
-            let pruned = tokio::task::spawn_blocking(move || match board.is_my_turn()? {
-                true => board.prune(retention),
-                false => Ok(0),
-            });
-            let pruned = pruned.await;
-            match pruned {
-                Ok(Ok(0)) => {}
-                Ok(Ok(events)) => tracing::info!(events, "pruned the log"),
-                Ok(Err(error)) => tracing::warn!(%error, "the log could not be pruned"),
-                Err(error) => tracing::error!(%error, "pruning failed"),
+            let pruning = async { if self.is_my_turn().await? { self.prune(retention).await } else { Ok(0) } };
+            match pruning.await {
+                Ok(0) => {}
+                Ok(events) => tracing::info!(events, "pruned the log"),
+                Err(error) => tracing::warn!(%error, "the log could not be pruned"),
             }
         }
     }
 
     /// Whether nobody has pruned of late; then it is for this instance to do.
-    fn is_my_turn(&self) -> Result<bool> {
-        self.store.write(|tx| {
-            let now = tx.now();
-            let is_mine = log::claim_pruning(tx.write(), now, now.before(INTERVAL / 2))?;
-            if is_mine {
-                attempts::forget(tx.write(), now.before(WINDOW))?;
-            }
-            Ok(is_mine)
-        })
+    async fn is_my_turn(&self) -> Result<bool> {
+        self.store
+            .write(|tx| {
+                let now = tx.now();
+                let is_mine = log::claim_pruning(tx.write(), now, now.before(INTERVAL / 2))?;
+                if is_mine {
+                    attempts::forget(tx.write(), now.before(WINDOW))?;
+                }
+                Ok(is_mine)
+            })
+            .await
     }
 
-    /// Forgets all that need not be kept; answers how many events that were. Blocks.
+    /// Forgets all that need not be kept; answers how many events that were.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn prune(&self, retention: Retention) -> Result<i64> {
+    pub async fn prune(&self, retention: Retention) -> Result<i64> {
         let mut pruned = 0;
         loop {
-            let (oldest, floor) = {
-                let mut snapshot = self.store.snapshot()?;
+            let looking = self.store.read(move |snapshot| {
                 let oldest = log::oldest(snapshot.db())?.seq;
                 let newest = Seq(log::head(snapshot.db())?.seq.0 - retention.events);
                 let step = newest.min(Seq(oldest.0 + STEP));
                 let old = Timestamp::now().before(retention.age);
                 let floor = if step <= oldest { None } else { log::last_before(snapshot.db(), old, oldest, step)? };
-                (oldest, floor)
-            };
-            let Some(floor) = floor else { return Ok(pruned) };
-            self.store.write(move |tx| log::prune(tx.write(), floor))?;
+                Ok((oldest, floor))
+            });
+            let (oldest, Some(floor)) = looking.await? else { return Ok(pruned) };
+            self.store.write(move |tx| log::prune(tx.write(), floor)).await?;
             pruned += floor.0 - oldest.0;
         }
     }

@@ -40,7 +40,7 @@ pub async fn run(board: Arc<Board>) -> std::result::Result<(), String> {
         people.push(person(&board, username, display_name, role).await?);
     }
     let lines: Vec<String> = people.iter().map(|person| format!("{}\t{}", person.username, person.token)).collect();
-    blocking(move || furnish(&board, &people)).await?;
+    furnish(&board, &people).await.map_err(|error| error.to_string())?;
     for line in lines {
         println!("{line}");
     }
@@ -61,53 +61,54 @@ async fn person(
     Ok(Person { id: user.id, username, viewer, token: session.token })
 }
 
-fn furnish(board: &Board, people: &[Person]) -> Result<()> {
+async fn furnish(board: &Board, people: &[Person]) -> Result<()> {
     let [ada, ben, cleo, dan] = people else { return Ok(()) };
-    let (north, south) = organization(board, ada, [ben, cleo, dan])?;
-    let general = channel(board, ben, "general", "What everybody should know", Visibility::Public)?;
-    let support = channel(board, ben, "support", "What customers report", Visibility::Public)?;
-    let team = channel(board, ada, "leads", "For the leads only", Visibility::Private)?;
-    board.add_member(&ada.viewer, team, cleo.id)?;
+    let (north, south) = organization(board, ada, [ben, cleo, dan]).await?;
+    let general = channel(board, ben, "general", "What everybody should know", Visibility::Public).await?;
+    let support = channel(board, ben, "support", "What customers report", Visibility::Public).await?;
+    let team = channel(board, ada, "leads", "For the leads only", Visibility::Private).await?;
+    board.add_member(&ada.viewer, team, cleo.id).await?;
 
-    let welcome = post(board, ada, general, Some("Welcome"), "This board is live: open it twice and write.", vec![])?;
-    comment(board, cleo, welcome, "It is! I saw this without a reload.")?;
-    post(board, dan, general, None, "Lunch at noon?", vec![north.id])?;
-    post(board, ada, team, Some("Plans"), "Budget review on Thursday.", vec![])?;
+    let welcome =
+        post(board, ada, general, Some("Welcome"), "This board is live: open it twice and write.", vec![]).await?;
+    comment(board, cleo, welcome, "It is! I saw this without a reload.").await?;
+    post(board, dan, general, None, "Lunch at noon?", vec![north.id]).await?;
+    post(board, ada, team, Some("Plans"), "Budget review on Thursday.", vec![]).await?;
 
-    let broken = ticket(board, ben, support, "Printer on fire", Priority::Urgent, Some(cleo.id))?;
-    comment(board, cleo, broken, "On my way, with a bucket.")?;
-    board.update_message(&cleo.viewer, status(broken, TicketStatus::InProgress))?;
-    ticket(board, dan, support, "Invoices show the wrong year", Priority::High, None)?;
-    let done = ticket(board, cleo, support, "New chairs", Priority::Low, Some(dan.id))?;
-    board.update_message(&dan.viewer, status(done, TicketStatus::Resolved))?;
+    let broken = ticket(board, ben, support, "Printer on fire", Priority::Urgent, Some(cleo.id)).await?;
+    comment(board, cleo, broken, "On my way, with a bucket.").await?;
+    board.update_message(&cleo.viewer, status(broken, TicketStatus::InProgress)).await?;
+    ticket(board, dan, support, "Invoices show the wrong year", Priority::High, None).await?;
+    let done = ticket(board, cleo, support, "New chairs", Priority::Low, Some(dan.id)).await?;
+    board.update_message(&dan.viewer, status(done, TicketStatus::Resolved)).await?;
 
     let greeting = "Thank you for writing to us. We look into it and come back to you today.";
-    board.add_template(&ada.viewer, template("Greeting", greeting, vec![]))?;
+    board.add_template(&ada.viewer, template("Greeting", greeting, vec![])).await?;
     let closing = "We have mended it. Please tell us if it comes back.";
-    board.add_template(&ben.viewer, template("Closing", closing, vec![south.id]))?;
+    board.add_template(&ben.viewer, template("Closing", closing, vec![south.id])).await?;
     Ok(())
 }
 
-fn organization(board: &Board, ada: &Person, [ben, cleo, dan]: [&Person; 3]) -> Result<(Location, Location)> {
-    let bakery = board.create_organization(&ada.viewer, "The Bakery")?;
-    let north = board.create_location(&ada.viewer, bakery.id, "North Street")?;
-    let south = board.create_location(&ada.viewer, bakery.id, "South Street")?;
-    let assign = |user: &Person, organization, location| {
+async fn organization(board: &Board, ada: &Person, [ben, cleo, dan]: [&Person; 3]) -> Result<(Location, Location)> {
+    let bakery = board.create_organization(&ada.viewer, "The Bakery").await?;
+    let north = board.create_location(&ada.viewer, bakery.id, "North Street").await?;
+    let south = board.create_location(&ada.viewer, bakery.id, "South Street").await?;
+    let assign = async |user: &Person, organization, location| {
         let assignment = Assignment { user: user.id, organization, location, role: None };
-        board.assign_user(&ada.viewer, assignment).map(drop)
+        board.assign_user(&ada.viewer, assignment).await.map(drop)
     };
-    assign(ben, Some(Some(bakery.id)), None)?;
-    assign(cleo, None, Some(Some(north.id)))?;
-    assign(dan, None, Some(Some(south.id)))?;
+    assign(ben, Some(Some(bakery.id)), None).await?;
+    assign(cleo, None, Some(Some(north.id))).await?;
+    assign(dan, None, Some(Some(south.id))).await?;
     Ok((north, south))
 }
 
-fn channel(board: &Board, owner: &Person, name: &str, what: &str, visibility: Visibility) -> Result<ChannelId> {
+async fn channel(board: &Board, owner: &Person, name: &str, what: &str, visibility: Visibility) -> Result<ChannelId> {
     let new = NewChannel { name: name.into(), description: Some(what.into()), visibility: Some(visibility) };
-    Ok(board.create_channel(&owner.viewer, new)?.id)
+    Ok(board.create_channel(&owner.viewer, new).await?.id)
 }
 
-fn post(
+async fn post(
     board: &Board,
     author: &Person,
     channel: ChannelId,
@@ -117,10 +118,10 @@ fn post(
 ) -> Result<MessageId> {
     let title = title.map(str::to_owned);
     let new = NewMessage { channel, title, content: content.into(), locations, ticket: None, key: None };
-    Ok(board.create_message(&author.viewer, new)?.id)
+    Ok(board.create_message(&author.viewer, new).await?.id)
 }
 
-fn ticket(
+async fn ticket(
     board: &Board,
     author: &Person,
     channel: ChannelId,
@@ -131,11 +132,11 @@ fn ticket(
     let ticket = Some(NewTicket { priority: Some(priority), assignee });
     let content = format!("{title}: please have a look.");
     let new = NewMessage { channel, title: Some(title.into()), content, locations: vec![], ticket, key: None };
-    Ok(board.create_message(&author.viewer, new)?.id)
+    Ok(board.create_message(&author.viewer, new).await?.id)
 }
 
-fn comment(board: &Board, author: &Person, message: MessageId, content: &str) -> Result<()> {
-    board.create_comment(&author.viewer, NewComment { message, content: content.into(), key: None }).map(drop)
+async fn comment(board: &Board, author: &Person, message: MessageId, content: &str) -> Result<()> {
+    board.create_comment(&author.viewer, NewComment { message, content: content.into(), key: None }).await.map(drop)
 }
 
 fn status(id: MessageId, status: TicketStatus) -> crate::board::MessageEdit {

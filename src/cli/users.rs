@@ -62,10 +62,7 @@ async fn list(board: Arc<Board>) -> Result<(), String> {
 }
 
 async fn set_disabled(board: Arc<Board>, name: String, disabled: bool) -> Result<(), String> {
-    blocking(move || {
-        let user = board.user_named(&name)?;
-        board.set_disabled(None, user.id, disabled)
-    })
-    .await
-    .map(drop)
+    let known = Arc::clone(&board);
+    let user = blocking(move || known.user_named(&name)).await?;
+    board.set_disabled(None, user.id, disabled).await.map(drop).map_err(|error| error.to_string())
 }

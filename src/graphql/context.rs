@@ -1,10 +1,10 @@
 //! What the resolvers of one operation share: the viewer, one snapshot, the loaders.
 
-use std::future::Future;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::change::Change;
 use super::loaders::Loader;
 use crate::board::{Board, Viewer, Wanted};
 use crate::error::{Error, Result};
@@ -28,8 +28,10 @@ pub struct Caller {
 
 /// What an operation is executed for.
 pub enum Purpose {
-    /// A query or a mutation, on a thread that may block.
+    /// A query, or a mutation of several root fields, which are run one after the other: on a thread that may block.
     Answer,
+    /// A mutation of one root field.
+    Change(Change),
     /// A subscription is being opened: its resolver says what is wished for.
     Open(Opened),
     /// One item of a subscription is rendered.
@@ -138,16 +140,16 @@ impl Ctx {
         }
     }
 
+    /// The same on a thread that may wait for the database.
+    #[must_use]
+    pub fn may_block(self) -> Self {
+        Self { may_block: true, ..self }
+    }
+
     /// The board.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board
-    }
-
-    /// The request's address.
-    #[must_use]
-    pub fn address(&self) -> IpAddr {
-        self.caller.address
     }
 
     /// What the operation is executed for.
@@ -206,7 +208,8 @@ impl Ctx {
     pub fn read<T>(&self, read: impl FnOnce(&mut Db) -> Result<T>) -> Result<T> {
         self.used_database.store(true, Ordering::Relaxed);
         if !self.may_block {
-            return Err(Error::internal("this rendering needs the database"));
+            // Nobody is shown this: it is run again where it may read.
+            return Err(Error::Unavailable("this needs the database".into()));
         }
         let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         let done = match &mut *snapshot {
@@ -247,10 +250,7 @@ impl Ctx {
     }
 
     /// Something may have been written: what is read from now on must know of it.
-    ///
-    /// # Errors
-    /// Those of the command.
-    pub fn wrote<T>(&self, made: Result<T>) -> Result<T> {
+    fn forget(&self) {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.users.clear();
         self.channels.clear();
@@ -261,12 +261,27 @@ impl Ctx {
         self.comment_counts.clear();
         self.unread.clear();
         self.announcements_read.clear();
-        made
     }
 
-    /// Waits, on this thread, for a use case that hashes passwords elsewhere.
-    pub fn wait<T>(&self, case: impl Future<Output = T>) -> T {
-        tokio::runtime::Handle::current().block_on(case)
+    /// Runs a use case of the viewer. Where this thread may not wait for it, this says only what is to be run, and is
+    /// called again when that is done.
+    ///
+    /// # Errors
+    /// Those of the case.
+    pub fn run<T, F>(&self, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
+    where
+        T: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let case = || case(Arc::clone(&self.board), self.caller.clone());
+        match &self.purpose {
+            Purpose::Change(change) => change.made_or_asked(case),
+            _ => {
+                let made = tokio::runtime::Handle::current().block_on(case());
+                self.forget();
+                made
+            }
+        }
     }
 
     /// A user by id.

@@ -47,7 +47,7 @@ pub struct Operation {
     parsed: Parsed,
     digest: [u8; 16],
     measure: Measure,
-    /// Whether rendering an item of it needs the database, as seen so far.
+    /// Whether rendering an item of it, or showing what it made, needs the database, as seen so far.
     pub needs_database: AtomicBool,
     /// Whether what is rendered differs from viewer to viewer, as seen so far.
     pub is_personal: AtomicBool,
@@ -64,6 +64,12 @@ impl Operation {
     #[must_use]
     pub fn kind(&self) -> OperationType {
         self.validated().operation_type()
+    }
+
+    /// Whether it has one root field.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.measure.roots.len() == 1
     }
 
     /// Whether strangers may run it even if the installation is closed to anonymous readers: it

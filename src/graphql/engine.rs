@@ -1,13 +1,15 @@
 //! Executes operations: answers queries and mutations, opens subscriptions, renders their items.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, OperationType, Value, Variables};
 use tokio::sync::Semaphore;
 
+use super::change::Change;
 use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
 use super::counts::Counts;
 use super::document::{Documents, Operation, Refusal};
@@ -51,6 +53,18 @@ impl Prepared {
     #[must_use]
     pub fn kind(&self) -> OperationType {
         self.operation.kind()
+    }
+
+    fn execute(&self, ctx: &Ctx) -> Result<Answer, Refusal> {
+        match self.operation.validated().execute_sync(&self.variables, ctx) {
+            Ok((value, errors)) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    /// Executes it on a thread that others need, too.
+    fn execute_here(&self, ctx: &Ctx) -> Result<Result<Answer, Refusal>> {
+        catch_unwind(AssertUnwindSafe(|| self.execute(ctx))).map_err(|_| Error::internal("an operation panicked"))
     }
 
     /// The same, behind this position if it is a subscription of events: for clients that come back with a cursor and
@@ -163,18 +177,15 @@ impl Engine {
     /// # Errors
     /// If it was not executed.
     pub async fn answer(&self, prepared: Prepared, caller: Caller) -> Result<Answer, Refusal> {
-        let is_mutation = prepared.kind() == OperationType::Mutation;
-        let board = Arc::clone(&self.board);
-        let execute = move || {
-            let ctx = Ctx::new(board, caller, Purpose::Answer, true);
-            let Prepared { operation, variables, .. } = &prepared;
-            match operation.validated().execute_sync(variables, &ctx) {
-                Ok((value, errors)) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
-                Err(error) => Err(refused(&error)),
-            }
-        };
         let executing = async {
-            if is_mutation { self.in_turn(execute).await } else { self.board.store().on_reader(execute).await }
+            match prepared.kind() {
+                OperationType::Mutation if prepared.operation.is_single() => self.change(prepared, caller).await,
+                OperationType::Mutation => self.change_in_order(prepared, caller).await,
+                OperationType::Query | OperationType::Subscription => {
+                    let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Answer, true);
+                    self.read(prepared, ctx).await
+                }
+            }
         };
         let Ok(executed) = tokio::time::timeout(DEADLINE, executing).await else {
             return Err(Error::Unavailable("this takes too long; the outcome is unknown".into()).into());
@@ -186,23 +197,54 @@ impl Engine {
         }
     }
 
-    /// Runs a use case that may write, as a mutation is run: when it is its turn, and on a thread that may block.
+    /// Executes what reads, on a thread that may.
+    async fn read(&self, prepared: Prepared, ctx: Ctx) -> Result<Result<Answer, Refusal>> {
+        self.board.store().on_reader(move || prepared.execute(&ctx)).await
+    }
+
+    /// Executes a mutation of one root field: here, but for what is read from the database to show what was made.
+    async fn change(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
+        let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Change(Change::default()), false);
+        let refused = prepared.execute_here(&ctx)?;
+        let Purpose::Change(change) = ctx.purpose() else { return Ok(refused) };
+        let Some(asked) = change.take() else { return Ok(refused) };
+        change.keep(self.in_turn(asked).await?);
+        if !prepared.operation.needs_database.load(Ordering::Relaxed) {
+            let answer = prepared.execute_here(&ctx)?;
+            if !ctx.used_database() {
+                return Ok(answer);
+            }
+            prepared.operation.needs_database.store(true, Ordering::Relaxed);
+        }
+        self.read(prepared, ctx.may_block()).await
+    }
+
+    /// Executes a mutation of several root fields, each when the one before is on disk and shown.
+    async fn change_in_order(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
+        let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Answer, true);
+        let executing = async move { tokio::task::spawn_blocking(move || prepared.execute(&ctx)).await };
+        self.in_turn(executing).await?.map_err(Error::internal)
+    }
+
+    /// Runs a use case that may write, as a mutation is run.
     ///
     /// # Errors
     /// Those of the case; `UNAVAILABLE` if its turn does not come.
-    pub async fn write<T: Send + 'static>(&self, case: impl FnOnce(&Board) -> Result<T> + Send + 'static) -> Result<T> {
-        let board = Arc::clone(&self.board);
-        self.in_turn(move || case(&board)).await?
+    pub async fn write<T, F>(&self, case: impl FnOnce(Arc<Board>) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.in_turn(case(Arc::clone(&self.board))).await?
     }
 
-    /// Runs what may write, when it is its turn. On a thread of its own: it waits for the disk, and a client that
-    /// disconnects does not take it along.
-    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    /// Does what may write, when it is its turn; a client that disconnects does not take it along.
+    async fn in_turn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
         let turn = tokio::time::timeout(TURN, Arc::clone(&self.mutations).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Error::Unavailable("the server is busy; try again".into())) };
-        let working = tokio::task::spawn_blocking(move || {
+        let working = tokio::spawn(async move {
             let _turn = turn;
-            work()
+            work.await
         });
         working.await.map_err(Error::internal)
     }

@@ -1,6 +1,7 @@
 //! The language: the schema, its resolvers, and the engine that executes operations of it. It
 //! knows no sockets and no SQL; what things mean is decided below, in `board`.
 
+mod change;
 mod context;
 mod cost;
 mod counts;

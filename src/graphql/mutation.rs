@@ -1,5 +1,5 @@
-//! The mutations: thin. Each takes its input apart, runs a use case of the board and answers with
-//! what was made. They run on a thread that may block.
+//! The mutations: thin. Each takes its input apart, has a use case of the board run and answers with what was made. A
+//! resolver may be called twice, the second time when that is done: see `change.rs`.
 
 use std::sync::Arc;
 
@@ -43,12 +43,13 @@ impl Mutation {
     fn register(ctx: &Ctx, input: RegisterInput) -> Result<Session> {
         let display_name = input.display_name.unwrap_or_else(|| input.username.clone());
         let new = board::NewUser { username: input.username, display_name, role: Role::Member };
-        opened(ctx, ctx.wait(ctx.board().register(ctx.address(), new, input.password)))
+        opened(ctx, ctx.run(|board, from| async move { board.register(from.address, new, input.password).await }))
     }
 
     /// Signs somebody in.
     fn login(ctx: &Ctx, input: LoginInput) -> Result<Session> {
-        opened(ctx, ctx.wait(ctx.board().login(ctx.address(), &input.username, input.password)))
+        let LoginInput { username, password } = input;
+        opened(ctx, ctx.run(|board, from| async move { board.login(from.address, &username, password).await }))
     }
 
     /// A new token for the session; over a socket it extends the session of that socket, too.
@@ -60,13 +61,16 @@ impl Mutation {
 
     /// Changes the password, ends all sessions of the user and answers with a new one.
     fn change_password(ctx: &Ctx, input: ChangePasswordInput) -> Result<Session> {
-        let changing = ctx.board().change_password(ctx.address(), ctx.viewer(), input.current, input.new);
-        opened(ctx, ctx.wait(changing))
+        let ChangePasswordInput { current, new } = input;
+        opened(
+            ctx,
+            ctx.run(|board, by| async move { board.change_password(by.address, &by.viewer, current, new).await }),
+        )
     }
 
     /// Ends all sessions of the user, this one too.
     fn logout_everywhere(ctx: &Ctx) -> Result<bool> {
-        ctx.wrote(ctx.board().logout_everywhere(ctx.viewer()))?;
+        ctx.run(|board, by| async move { board.logout_everywhere(&by.viewer).await })?;
         Ok(true)
     }
 
@@ -77,7 +81,7 @@ impl Mutation {
             description: input.description,
             visibility: input.visibility.map(Into::into),
         };
-        channel(ctx, ctx.board().create_channel(ctx.viewer(), new))
+        channel(ctx, ctx.run(|board, by| async move { board.create_channel(&by.viewer, new).await }))
     }
 
     /// Changes a channel; its owner or an admin may.
@@ -88,12 +92,13 @@ impl Mutation {
             description: change(input.description),
             visibility: input.visibility.map(Into::into),
         };
-        channel(ctx, ctx.board().update_channel(ctx.viewer(), edit))
+        channel(ctx, ctx.run(|board, by| async move { board.update_channel(&by.viewer, edit).await }))
     }
 
     /// Deletes a channel and all in it; its owner or an admin may.
     fn delete_channel(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] channel: ID) -> Result<ID> {
-        Ok(out(ctx.wrote(ctx.board().delete_channel(ctx.viewer(), id("id", &channel)?))?))
+        let id = id("id", &channel)?;
+        Ok(out(ctx.run(|board, by| async move { board.delete_channel(&by.viewer, id).await })?))
     }
 
     /// Makes somebody a member of a channel; its owner or an admin may.
@@ -103,7 +108,7 @@ impl Mutation {
         #[graphql(description = "Who.")] user_id: ID,
     ) -> Result<Channel> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
-        channel(ctx, ctx.board().add_member(ctx.viewer(), place, user))
+        channel(ctx, ctx.run(|board, by| async move { board.add_member(&by.viewer, place, user).await }))
     }
 
     /// Ends somebody's membership of a channel; its owner, an admin or that member may.
@@ -113,7 +118,7 @@ impl Mutation {
         #[graphql(description = "Who.")] user_id: ID,
     ) -> Result<Channel> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
-        channel(ctx, ctx.board().remove_member(ctx.viewer(), place, user))
+        channel(ctx, ctx.run(|board, by| async move { board.remove_member(&by.viewer, place, user).await }))
     }
 
     /// Posts a message.
@@ -130,7 +135,7 @@ impl Mutation {
             ticket: input.ticket.map(ticket).transpose()?,
             key: input.idempotency_key,
         };
-        message(ctx, ctx.board().create_message(ctx.viewer(), new))
+        message(ctx, ctx.run(|board, by| async move { board.create_message(&by.viewer, new).await }))
     }
 
     /// Changes a message: its author or an admin may. Its ticket: whoever may write in the channel may.
@@ -149,12 +154,13 @@ impl Mutation {
             ticket: input.ticket.map(ticket).transpose()?,
             if_cursor: position(input.if_cursor)?,
         };
-        message(ctx, ctx.board().update_message(ctx.viewer(), edit))
+        message(ctx, ctx.run(|board, by| async move { board.update_message(&by.viewer, edit).await }))
     }
 
     /// Deletes a message and its comments; its author or an admin may.
     fn delete_message(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] message: ID) -> Result<ID> {
-        Ok(out(ctx.wrote(ctx.board().delete_message(ctx.viewer(), id("id", &message)?))?))
+        let id = id("id", &message)?;
+        Ok(out(ctx.run(|board, by| async move { board.delete_message(&by.viewer, id).await })?))
     }
 
     /// Writes a comment.
@@ -164,7 +170,7 @@ impl Mutation {
             content: input.content,
             key: input.idempotency_key,
         };
-        comment(ctx, ctx.board().create_comment(ctx.viewer(), new))
+        comment(ctx, ctx.run(|board, by| async move { board.create_comment(&by.viewer, new).await }))
     }
 
     /// Changes a comment; its author or an admin may.
@@ -174,12 +180,13 @@ impl Mutation {
             content: input.content,
             if_cursor: position(input.if_cursor)?,
         };
-        comment(ctx, ctx.board().update_comment(ctx.viewer(), edit))
+        comment(ctx, ctx.run(|board, by| async move { board.update_comment(&by.viewer, edit).await }))
     }
 
     /// Deletes a comment; its author or an admin may.
     fn delete_comment(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] comment: ID) -> Result<ID> {
-        Ok(out(ctx.wrote(ctx.board().delete_comment(ctx.viewer(), id("id", &comment)?))?))
+        let id = id("id", &comment)?;
+        Ok(out(ctx.run(|board, by| async move { board.delete_comment(&by.viewer, id).await })?))
     }
 
     /// Shares a template.
@@ -189,13 +196,14 @@ impl Mutation {
             content: input.content,
             locations: ids("shareLocationIds", input.share_location_ids.as_deref())?,
         };
-        let template = ctx.wrote(ctx.board().add_template(ctx.viewer(), new))?;
+        let template = ctx.run(|board, by| async move { board.add_template(&by.viewer, new).await })?;
         Ok(Template::new(Arc::new(template)))
     }
 
     /// Deletes a template; its author or an admin may.
     fn delete_template(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] template: ID) -> Result<ID> {
-        Ok(out(ctx.wrote(ctx.board().delete_template(ctx.viewer(), id("id", &template)?))?))
+        let id = id("id", &template)?;
+        Ok(out(ctx.run(|board, by| async move { board.delete_template(&by.viewer, id).await })?))
     }
 
     /// Keeps that the viewer has read a channel up to a position, and never less far than before.
@@ -205,7 +213,7 @@ impl Mutation {
         #[graphql(description = "The last position that was read.")] up_to: Cursor,
     ) -> Result<Channel> {
         let (place, up_to) = (id("channelId", &channel_id)?, up_to.position("upTo")?);
-        channel(ctx, ctx.board().mark_channel_read(ctx.viewer(), place, up_to))
+        channel(ctx, ctx.run(|board, by| async move { board.mark_channel_read(&by.viewer, place, up_to).await }))
     }
 
     /// Notifies a user, or everybody; an admin may.
@@ -216,7 +224,7 @@ impl Mutation {
             message: input.message,
             priority: input.priority.map(Into::into),
         };
-        let made = ctx.wrote(ctx.board().notify_user(ctx.viewer(), new))?;
+        let made = ctx.run(|board, by| async move { board.notify_user(&by.viewer, new).await })?;
         Ok(Notification::new(ctx, Arc::new(made)))
     }
 
@@ -225,32 +233,37 @@ impl Mutation {
         ctx: &Ctx,
         #[graphql(name = "id", description = "Which.")] notification: ID,
     ) -> Result<Notification> {
-        let read = ctx.board().mark_notification_read(ctx.viewer(), id("id", &notification)?);
-        Ok(Notification::new(ctx, Arc::new(ctx.wrote(read)?)))
+        let id = id("id", &notification)?;
+        let read = ctx.run(|board, by| async move { board.mark_notification_read(&by.viewer, id).await })?;
+        Ok(Notification::new(ctx, Arc::new(read)))
     }
 
     /// Sends something to everybody in a room; an admin may.
     fn broadcast(ctx: &Ctx, input: BroadcastInput) -> Result<bool> {
         let broadcast = board::Broadcast { room: input.room, data: input.data.unfolded() };
-        ctx.wrote(ctx.board().broadcast(ctx.viewer(), broadcast))?;
+        ctx.run(|board, by| async move { board.broadcast(&by.viewer, broadcast).await })?;
         Ok(true)
     }
 
     /// Publishes a metric's new value; an admin may.
     fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<Metric> {
-        Ok(Metric::new(ctx.wrote(ctx.board().publish_metric(ctx.viewer(), &input.metric, input.value))?))
+        Ok(Metric::new(
+            ctx.run(|board, by| async move { board.publish_metric(&by.viewer, &input.metric, input.value).await })?,
+        ))
     }
 
     /// Makes an organization; an admin may.
     fn create_organization(ctx: &Ctx, input: CreateOrganizationInput) -> Result<Organization> {
-        let organization = ctx.wrote(ctx.board().create_organization(ctx.viewer(), &input.name))?;
+        let organization =
+            ctx.run(|board, by| async move { board.create_organization(&by.viewer, &input.name).await })?;
         Ok(Organization::new(ctx, Arc::new(organization)))
     }
 
     /// Makes a location of an organization; an admin may.
     fn create_location(ctx: &Ctx, input: CreateLocationInput) -> Result<Location> {
         let organization = id("organizationId", &input.organization_id)?;
-        let location = ctx.wrote(ctx.board().create_location(ctx.viewer(), organization, &input.name))?;
+        let location =
+            ctx.run(|board, by| async move { board.create_location(&by.viewer, organization, &input.name).await })?;
         Ok(Location::new(ctx, Arc::new(location)))
     }
 
@@ -262,7 +275,7 @@ impl Mutation {
             location: id_change("locationId", input.location_id)?,
             role: input.role.map(Into::into),
         };
-        user(ctx, ctx.board().assign_user(ctx.viewer(), assignment))
+        user(ctx, ctx.run(|board, by| async move { board.assign_user(&by.viewer, assignment).await }))
     }
 
     /// Disables or enables a user; disabling ends all their sessions. An admin may.
@@ -272,12 +285,12 @@ impl Mutation {
         #[graphql(description = "Whether they may no longer sign in.")] disabled: bool,
     ) -> Result<User> {
         let who = id("userId", &user_id)?;
-        user(ctx, ctx.board().set_disabled(Some(ctx.viewer()), who, disabled))
+        user(ctx, ctx.run(|board, by| async move { board.set_disabled(Some(&by.viewer), who, disabled).await }))
     }
 }
 
 fn opened(ctx: &Ctx, session: Result<board::Session>) -> Result<Session> {
-    let session = ctx.wrote(session)?;
+    let session = session?;
     Ok(Session {
         token: session.token,
         expires_at: DateTime(session.expires_at),
@@ -286,19 +299,19 @@ fn opened(ctx: &Ctx, session: Result<board::Session>) -> Result<Session> {
 }
 
 fn channel(ctx: &Ctx, channel: Result<model::Channel>) -> Result<Channel> {
-    Ok(Channel::new(ctx, Arc::new(ctx.wrote(channel)?)))
+    Ok(Channel::new(ctx, Arc::new(channel?)))
 }
 
 fn message(ctx: &Ctx, message: Result<model::Message>) -> Result<Message> {
-    Ok(Message::new(ctx, Arc::new(ctx.wrote(message)?)))
+    Ok(Message::new(ctx, Arc::new(message?)))
 }
 
 fn comment(ctx: &Ctx, comment: Result<model::Comment>) -> Result<Comment> {
-    Ok(Comment::new(ctx, Arc::new(ctx.wrote(comment)?)))
+    Ok(Comment::new(ctx, Arc::new(comment?)))
 }
 
 fn user(ctx: &Ctx, user: Result<model::User>) -> Result<User> {
-    Ok(User::new(ctx, Arc::new(ctx.wrote(user)?)))
+    Ok(User::new(ctx, Arc::new(user?)))
 }
 
 fn position(cursor: Option<Cursor>) -> Result<Option<model::Cursor>> {

@@ -175,7 +175,9 @@ fn items<T>(
         }
         Purpose::Render(Delivery::Event(event)) => show(event),
         Purpose::Render(_) => None,
-        Purpose::Answer => return Err(Error::internal("a subscription is not answered at once")),
+        Purpose::Answer | Purpose::Change(_) => {
+            return Err(Error::internal("a subscription is not answered at once"));
+        }
     };
     Ok(stream::iter(item.map(Ok)))
 }
@@ -192,7 +194,9 @@ fn values<T>(
             None
         }
         Purpose::Render(delivery) => show(delivery),
-        Purpose::Answer => return Err(Error::internal("a subscription is not answered at once")),
+        Purpose::Answer | Purpose::Change(_) => {
+            return Err(Error::internal("a subscription is not answered at once"));
+        }
     };
     Ok(stream::iter(item.map(Ok)))
 }

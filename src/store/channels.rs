@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, fault, on};
 use super::paging::{page, window};
 use super::schema::{channel_members, channels, messages};
 use super::{users, visible};
@@ -62,15 +62,12 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<String>) -> Result<Page<
 /// # Errors
 /// Those of the database.
 pub fn find(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<Option<Channel>> {
-    let row = channels::table
-        .select(Row::as_select())
+    let found = channels::table
         .filter(channels::id.eq(id.0))
         .filter(channels::deleted_at.is_null())
-        .filter(visible::channel(rights.into()))
-        .first(db)
-        .optional()
-        .map_err(fault)?;
-    row.map(Channel::try_from).transpose()
+        .filter(visible::channel(rights.into()));
+    let row = on!(db, connection => found.select(Row::as_select()).first(connection));
+    row.optional().map_err(fault)?.map(Channel::try_from).transpose()
 }
 
 /// A channel that the viewer may read, by its name.

@@ -21,6 +21,18 @@ pub enum Db {
     Postgres(PgConnection),
 }
 
+/// Runs a statement on whichever connection there is. Diesel's own way of doing so, which takes a [`Db`] for a connection,
+/// writes a statement's text anew, three times, each time that it is run; this looks it up by its type.
+macro_rules! on {
+    ($db:expr, $connection:ident => $run:expr) => {
+        match $db {
+            $crate::store::Db::Sqlite($connection) => $run,
+            $crate::store::Db::Postgres($connection) => $run,
+        }
+    };
+}
+pub(super) use on;
+
 /// Where the data is.
 #[derive(Clone)]
 pub enum Place {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::connection::{Db, fault};
+use super::connection::{Db, fault, on};
 use super::paging::{page, window};
 use super::schema::{comments, message_locations, messages};
 use super::visible;
@@ -156,7 +156,7 @@ pub struct NewMessage {
 /// # Errors
 /// Those of the database.
 pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> Result<Message> {
-    let id: i64 = diesel::insert_into(messages::table)
+    let inserting = diesel::insert_into(messages::table)
         .values((
             messages::channel_id.eq(new.channel.0),
             messages::title.eq(new.title.as_deref()),
@@ -171,9 +171,8 @@ pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> R
             messages::seq.eq(cursor.seq.0),
             messages::tag.eq(cursor.tag.0),
         ))
-        .returning(messages::id)
-        .get_result(db)
-        .map_err(fault)?;
+        .returning(messages::id);
+    let id: i64 = on!(db, connection => inserting.get_result(connection)).map_err(fault)?;
     for location in new.audience.0.iter() {
         diesel::insert_into(message_locations::table)
             .values((message_locations::message_id.eq(id), message_locations::location_id.eq(location.0)))

@@ -148,15 +148,15 @@ impl Store {
         }
     }
 
-    /// Has the writer run a command and waits, on this thread, until it is on disk.
+    /// Has the writer run a command and waits until it is on disk. It is run even if nobody waits any more.
     ///
     /// # Errors
     /// What the command returns; `UNAVAILABLE` if the outcome is unknown or nothing was done.
-    pub fn write<T: Send + 'static>(
+    pub async fn write<T: Send + 'static>(
         &self,
         command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.writer.run(command)
+        self.writer.run(command).await
     }
 
     /// What the writer has counted.

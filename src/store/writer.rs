@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
 use super::connection::{Connector, Db, Purpose};
 use super::counts::Counts;
 use super::tx::{Batch, Failure, Tx, is_committed};
@@ -36,10 +39,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 type Command = Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>;
 
-/// A queued command: `run` may be called more than once, `answer` is called once.
+/// A queued command: `run` may be called more than once, it is answered once.
 struct Job {
     run: Command,
-    answer: Box<dyn FnOnce(Result<()>) + Send>,
+    answer: oneshot::Sender<Result<()>>,
 }
 
 /// The handle to the writer's thread.
@@ -60,33 +63,35 @@ impl Writer {
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Queues a command and waits for its answer.
-    pub fn run<T: Send + 'static>(
+    /// Queues a command and waits for its answer. Whoever stops waiting does not take it along.
+    pub async fn run<T: Send + 'static>(
         &self,
         mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopping)?;
-        let (answer, answered) = sync_channel(1);
+        let (answer, answered) = oneshot::channel();
         let value = Arc::new(Mutex::new(None));
         let result = Arc::clone(&value);
-        let job = Job {
+        self.queue(Job {
             run: Box::new(move |tx| {
                 let made = command(tx)?;
                 *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
                 Ok(())
             }),
-            answer: Box::new(move |outcome| drop(answer.send(outcome))),
-        };
-        queue.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => Error::Unavailable("too many changes are waiting; try again".into()),
-            TrySendError::Disconnected(_) => stopping(),
+            answer,
         })?;
-        drop(queue);
-        answered
-            .recv_timeout(PATIENCE)
-            .map_err(|_| Error::Unavailable("the outcome is unknown; try again".into()))??;
+        let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
+        let outcome = timeout(PATIENCE, answered).await.map_err(|_| unknown())?;
+        outcome.map_err(|_| unknown())??;
         let made = value.lock().unwrap_or_else(PoisonError::into_inner).take();
         made.ok_or_else(|| Error::internal("a command was answered without a result"))
+    }
+
+    fn queue(&self, job: Job) -> Result<()> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().ok_or_else(stopping)?.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(_) => Error::Unavailable("too many changes are waiting; try again".into()),
+            TrySendError::Disconnected(_) => stopping(),
+        })
     }
 
     /// Lets the queued commands finish and ends the thread.
@@ -252,6 +257,7 @@ fn run(job: &mut Job, tx: &mut Tx<'_>) -> Result<Result<()>> {
 
 fn answer(batch: Vec<Job>, outcomes: Vec<Result<()>>) {
     for (job, outcome) in batch.into_iter().zip(outcomes) {
-        (job.answer)(outcome);
+        // Whoever asked may have gone.
+        drop(job.answer.send(outcome));
     }
 }

@@ -122,6 +122,7 @@ async fn who_is_present_is_known_on_all_instances_without_flicker() {
             }
             Ok(())
         })
+        .await
         .expect("they are forgotten");
     assert_eq!(watcher.item("p").await, change("ann", false));
     assert_eq!(watcher.item("p").await, change("ann", true));

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use serde_json::json;
 use tidings::board::Retention;
 use tidings::error::Error;
@@ -12,8 +14,8 @@ use tidings::store::{Batch, Change, Options, Store, Tail};
 use crate::subscriptions::{EVENTS, until_live};
 use crate::support::Server;
 
-#[test]
-fn a_failing_command_harms_none_of_its_neighbours() {
+#[tokio::test]
+async fn a_failing_command_harms_none_of_its_neighbours() {
     const COMMANDS: i64 = 400;
     let directory = tempfile::tempdir().expect("a directory");
     let batches = Arc::new(Mutex::new(Vec::new()));
@@ -21,15 +23,9 @@ fn a_failing_command_harms_none_of_its_neighbours() {
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
     let tail = Listener(move |batch| told.lock().unwrap().push(batch));
     let store = Arc::new(Store::open(&options, tail).expect("a store"));
-    let outcomes: Vec<(i64, Result<Cursor, Error>)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..COMMANDS)
-            .map(|number| {
-                let store = Arc::clone(&store);
-                scope.spawn(move || (number, store.write(move |tx| command(tx, number))))
-            })
-            .collect();
-        threads.into_iter().map(|thread| thread.join().expect("an outcome")).collect()
-    });
+    let writing =
+        (0..COMMANDS).map(|number| store.write(move |tx| command(tx, number)).map(move |made| (number, made)));
+    let outcomes: Vec<(i64, Result<Cursor, Error>)> = join_all(writing).await;
     for (number, outcome) in &outcomes {
         match number % 4 {
             0 => assert!(matches!(outcome, Err(Error::Conflict(_))), "{number}: {outcome:?}"),
@@ -84,20 +80,16 @@ fn command(tx: &mut tidings::store::Tx<'_>, number: i64) -> Result<Cursor, Error
     }
 }
 
-#[test]
-fn commands_that_wait_are_committed_together() {
+#[tokio::test]
+async fn commands_that_wait_are_committed_together() {
     const COMMANDS: i64 = 200;
     let directory = tempfile::tempdir().expect("a directory");
     let (tell, told) = std::sync::mpsc::channel();
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
     let tail = Listener(move |batch: Batch| tell.send(batch.len()).expect("told"));
     let store = Store::open(&options, tail).expect("a store");
-    std::thread::scope(|scope| {
-        for number in 0..COMMANDS {
-            let store = &store;
-            scope.spawn(move || store.write(move |tx| command(tx, 4 * number + 3)).expect("committed"));
-        }
-    });
+    let made = join_all((0..COMMANDS).map(|number| store.write(move |tx| command(tx, 4 * number + 3)))).await;
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
     drop(store);
     let batches: Vec<usize> = told.iter().collect();
     assert_eq!(batches.iter().sum::<usize>(), 200);
@@ -115,13 +107,10 @@ async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
         server.post(&ann, &channel, &number.to_string()).await;
     }
     let board = Arc::clone(server.board());
-    let prune = move |age, events| board.prune(Retention { age, events }).expect("pruned");
-    let kept = tokio::task::spawn_blocking(move || {
-        assert_eq!(prune(Duration::from_secs(3_600), 0), 0, "young events are kept");
-        assert_eq!(prune(Duration::ZERO, 1_000), 0, "so are the newest ones");
-        prune(Duration::ZERO, 5)
-    });
-    assert!(kept.await.unwrap() > 0);
+    let prune = async |age, events| board.prune(Retention { age, events }).await.expect("pruned");
+    assert_eq!(prune(Duration::from_secs(3_600), 0).await, 0, "young events are kept");
+    assert_eq!(prune(Duration::ZERO, 1_000).await, 0, "so are the newest ones");
+    assert!(prune(Duration::ZERO, 5).await > 0);
     // Up to here readers are served from memory, where nothing is missing.
     server.restart().await;
     let mut socket = server.socket(None).await;
@@ -153,9 +142,7 @@ async fn what_a_newer_version_writes_is_passed_over_and_nothing_around_it_is_los
     for round in 0..3 {
         server.post(&ann, &channel, &format!("before {round}")).await;
         let (kind, format) = if round == 1 { (EventKind::MessageAdded.code(), 99) } else { (31_000, 1) };
-        let board = Arc::clone(server.board());
-        let written = tokio::task::spawn_blocking(move || board.store().write(move |tx| foreign(tx, kind, format)));
-        written.await.expect("a thread").expect("written");
+        server.board().store().write(move |tx| foreign(tx, kind, format)).await.expect("written");
         server.post(&ann, &channel, &format!("after {round}")).await;
         for when in ["before", "after"] {
             let item = socket.item("live").await["events"].take();

@@ -221,9 +221,7 @@ async fn what_was_deleted_while_its_event_was_on_the_way_is_skipped() {
     let comment = "mutation ($m: ID!) { createComment(input: { messageId: $m, content: \"!\" }) { id } }";
     server.data(Some(&ann), comment, json!({"m": message})).await;
     let id = MessageId(message.parse().expect("a number"));
-    let board = Arc::clone(server.board());
-    let deleting = tokio::task::spawn_blocking(move || board.store().write(move |tx| messages::delete(tx.write(), id)));
-    deleting.await.expect("no panic").expect("it is deleted");
+    server.board().store().write(move |tx| messages::delete(tx.write(), id)).await.expect("it is deleted");
     let mut socket = server.socket(Some(&ann)).await;
     let query = "subscription ($after: Cursor) { commentAdded(after: $after) { content message { title } } }";
     socket.subscribe("c", query, json!({"after": start})).await;

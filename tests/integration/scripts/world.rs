@@ -239,9 +239,7 @@ impl World {
                 ticket: None,
                 if_cursor: None,
             };
-            let (board, viewer) = (self.server.board().clone(), viewer.clone());
-            let made = tokio::task::spawn_blocking(move || board.update_message(&viewer, edit)).await;
-            let made = made.map_err(|error| error.to_string())?.map_err(wrong)?;
+            let made = self.server.board().update_message(&viewer, edit).await.map_err(wrong)?;
             let mut known = self.known();
             let key = (Kind::Message, id.clone());
             // What is shown of it is as it was.

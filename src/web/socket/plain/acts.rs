@@ -61,7 +61,7 @@ pub fn join(site: &Site, actor: Actor, room: String, after: Option<Cursor>) -> B
     async move {
         let joining = async {
             let (viewer, name) = (actor.viewer.clone(), room.clone());
-            let channel = site.engine.write(move |board| board.room(&viewer, &name)).await?;
+            let channel = site.engine.write(|board| async move { board.room(&viewer, &name).await }).await?;
             let subject = board::Subject::Channel(channel.id);
             let wish = Wish { subject, kinds: ROOM, tickets_only: false, exclude_own: false, after };
             let stream = site.board.open_stream(&actor.viewer, Wanted::Events(wish)).await?;
@@ -82,11 +82,11 @@ pub fn post(site: &Site, actor: Actor, new: NewText) -> BoxFuture<'static, Done>
     async move {
         let NewText { room, text, key } = new;
         let (viewer, name, same_key) = (actor.viewer, room.clone(), key.clone());
-        let posting = site.engine.write(move |board| {
-            let channel = board.known_room(&viewer, &name)?.id;
+        let posting = site.engine.write(|board| async move {
+            let channel = board.known_room(&viewer, &name).await?.id;
             let message =
                 NewMessage { channel, title: None, content: text, locations: Vec::new(), ticket: None, key: same_key };
-            board.create_message(&viewer, message)
+            board.create_message(&viewer, message).await
         });
         Done::say(match posting.await {
             Ok(message) => frames::sent(key.as_deref(), &message),
