@@ -1,6 +1,7 @@
 //! The newest events of one topic, and who waits for the next.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -9,7 +10,11 @@ use crate::model::{Cursor, Event, KindSet, Seq};
 
 /// The newest events of one topic: everything of it above the floor.
 #[derive(Debug)]
-pub(super) struct Ring(Mutex<State>);
+pub(super) struct Ring {
+    state: Mutex<State>,
+    /// How often those who wait were woken.
+    calls: AtomicU64,
+}
 
 #[derive(Debug)]
 struct State {
@@ -30,11 +35,12 @@ struct Slot {
 impl Ring {
     pub(super) fn new(floor: Seq, events: Vec<Arc<LiveEvent>>) -> Self {
         let events = events.into_iter().map(|event| (event.cursor.seq, event)).collect();
-        Self(Mutex::new(State { floor, events, waiting: Vec::new(), free: Vec::new() }))
+        let state = State { floor, events, waiting: Vec::new(), free: Vec::new() };
+        Self { state: Mutex::new(state), calls: AtomicU64::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The part of the window that a topic's new ring starts with.
@@ -93,6 +99,7 @@ impl Ring {
     /// Takes the wakers of those who wait for one of these kinds.
     pub(super) fn take_wakers(&self, kinds: KindSet, wakers: &mut Vec<Waker>) {
         let mut state = self.state();
+        self.calls.fetch_add(1, Ordering::Release);
         wakers.extend(
             state.waiting.iter_mut().filter(|slot| slot.kinds.overlaps(kinds)).filter_map(|slot| slot.waker.take()),
         );
@@ -114,6 +121,9 @@ pub struct Receiver {
     ring: Arc<Ring>,
     shared: Arc<Shared>,
     slot: usize,
+    /// The calls that there had been when its waker was left there. Until the next there is nothing new, and the waker is
+    /// where it was: that takes no lock to see.
+    waits_since: Option<u64>,
 }
 
 impl Receiver {
@@ -132,11 +142,16 @@ impl Receiver {
                 }
             }
         };
-        Self { ring, shared, slot }
+        Self { ring, shared, slot, waits_since: None }
     }
 
-    /// The first event above `after`; pending means that there is none up to the hub's head.
-    pub fn poll_next(&self, after: Seq, context: &mut Context<'_>) -> Poll<Next> {
+    /// The first event above `after`; pending means that there is none up to the hub's head. Always to be polled by the
+    /// same task, and with a position that does not go back.
+    pub fn poll_next(&mut self, after: Seq, context: &mut Context<'_>) -> Poll<Next> {
+        if self.waits_since == Some(self.ring.calls.load(Ordering::Acquire)) {
+            return Poll::Pending;
+        }
+        self.waits_since = None;
         let mut state = self.ring.state();
         if after < state.floor {
             return Poll::Ready(Next::Lagged);
@@ -151,6 +166,8 @@ impl Receiver {
             Some(waker) => waker.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
         }
+        // Calls are counted under the lock that is held here.
+        self.waits_since = Some(self.ring.calls.load(Ordering::Acquire));
         Poll::Pending
     }
 

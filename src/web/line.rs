@@ -30,6 +30,11 @@ impl Line {
         Self { stream, patience, stuck: None }
     }
 
+    /// Ready when there is something to read, or the end; it looks at nothing else.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_read_ready(context).map(drop)
+    }
+
     fn mind(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stuck = None;

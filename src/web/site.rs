@@ -109,6 +109,7 @@ impl Site {
     /// Whether the server is to stop.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+        // Nothing is ever said but this.
+        self.stopping.has_changed().unwrap_or(true)
     }
 }

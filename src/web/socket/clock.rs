@@ -20,6 +20,8 @@ const SOON: Duration = Duration::from_millis(100);
 pub struct Clock {
     timer: Pin<Box<Sleep>>,
     armed: Instant,
+    /// The timer knows whom to wake.
+    is_set: bool,
     init_deadline: Option<Instant>,
     session_end: Option<Instant>,
     next_ping: Instant,
@@ -47,6 +49,7 @@ impl Clock {
         Self {
             timer: Box::pin(tokio::time::sleep_until(init_deadline.into())),
             armed: init_deadline,
+            is_set: false,
             init_deadline: Some(init_deadline),
             session_end: None,
             next_ping: now + limits.ping_interval,
@@ -122,7 +125,7 @@ impl Clock {
         self.next_keep_alive = Some(Instant::now() + SOON);
     }
 
-    /// Wakes the task when the next thing is due, `other` included. Ready: look again.
+    /// Wakes the task, always the same one, when the next thing is due, `other` included. Ready: look again.
     pub fn poll(&mut self, context: &mut Context<'_>, limits: &Sockets, other: Option<Instant>) -> Poll<()> {
         let deadlines = [
             self.init_deadline,
@@ -133,11 +136,15 @@ impl Clock {
         ];
         let always = self.next_ping.min(self.heard + limits.silence_limit);
         let next = deadlines.into_iter().flatten().fold(always, Instant::min);
-        // What moved to later is noticed when the timer fires; so most polls set no timer.
-        if next < self.armed || self.timer.is_elapsed() {
+        // What moved to later is noticed when the timer fires; so most polls do not even look at the timer.
+        let is_past = self.armed <= Instant::now();
+        if next < self.armed || is_past {
             self.armed = next;
             self.timer.as_mut().reset(next.into());
+        } else if self.is_set {
+            return Poll::Pending;
         }
+        self.is_set = true;
         self.timer.as_mut().poll(context)
     }
 }

@@ -3,13 +3,11 @@
 //! a cursor, not a queue.
 
 use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use futures_util::{Sink as _, Stream as _};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::super::Site;
@@ -18,10 +16,11 @@ use super::super::site::Alive;
 use super::clock::{Clock, Due};
 use super::close::Close;
 use super::entry::{Entered, Entry};
-use super::goodbye::{End, Socket, or_fault, say_goodbye};
+use super::goodbye::{End, or_fault, say_goodbye};
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::protocol::{Asked, Desk, Heard, Protocol};
+use super::wire::Wire;
 use crate::board::{Own, Seated};
 use crate::graphql::{Caller, Variables};
 use crate::model::{Timestamp, UserId};
@@ -44,7 +43,7 @@ struct News {
 pub struct Connection<P> {
     protocol: P,
     desk: Desk,
-    socket: Socket,
+    wire: Wire,
     phase: Phase,
     clock: Clock,
     pace: Pace,
@@ -67,23 +66,15 @@ enum Phase {
     Open,
 }
 
-fn is_done<E>(sent: Poll<Result<(), E>>) -> Result<bool, End> {
-    match sent {
-        Poll::Ready(Ok(())) => Ok(true),
-        Poll::Ready(Err(_)) => Err(End::Gone),
-        Poll::Pending => Ok(false),
-    }
-}
-
 impl<P: Protocol> Connection<P> {
     /// A connection before anybody came in.
-    pub fn new(site: Arc<Site>, socket: Socket, protocol: P, entry: Entry) -> Box<Self> {
+    pub fn new(site: Arc<Site>, wire: Wire, protocol: P, entry: Entry) -> Box<Self> {
         let clock = Clock::start(&site.settings.sockets, protocol.keeps_alive());
         let pace = Pace::new(site.settings.sockets.frames_per_second);
         Box::new(Self {
             protocol,
             desk: Desk { site, caller: None, outbox: Outbox::default() },
-            socket,
+            wire,
             phase: Phase::Waiting(Arc::new(entry)),
             clock,
             pace,
@@ -98,23 +89,27 @@ impl<P: Protocol> Connection<P> {
     pub async fn run(mut self: Box<Self>, mut alive: Alive) {
         let end = {
             let mut stopped = Box::pin(alive.stopped());
-            let mut stopping = false;
+            let (mut is_told, mut is_stopping) = (false, false);
             poll_fn(|context| {
-                if !stopping && stopped.as_mut().poll(context).is_ready() {
-                    stopping = true;
-                    self.end(Close::Restarting);
+                // It wakes this task; until then there is no need to ask it again.
+                if !is_told || (!is_stopping && self.desk.site.is_stopping()) {
+                    is_told = true;
+                    is_stopping = stopped.as_mut().poll(context).is_ready();
+                    if is_stopping {
+                        self.end(Close::Restarting);
+                    }
                 }
                 or_fault(|| self.poll(context))
             })
             .await
         };
         match end {
-            End::Gone => Box::pin(say_goodbye(self.socket, self.desk.outbox, None)).await,
+            End::Gone => Box::pin(say_goodbye(self.wire, self.desk.outbox, None)).await,
             End::Close(close) => {
                 tracing::debug!(?close, "closing a socket");
                 self.desk.site.counts.close(close.frame().code.into());
                 drop(self.protocol);
-                Box::pin(say_goodbye(self.socket, self.desk.outbox, Some(&close))).await;
+                Box::pin(say_goodbye(self.wire, self.desk.outbox, Some(&close))).await;
             }
         }
     }
@@ -156,17 +151,13 @@ impl<P: Protocol> Connection<P> {
         Ok(is_due || (done == TURN && !blocked))
     }
 
-    /// Hands what is to be sent to the kernel; whether it took all of it. There are two who write, tungstenite and
-    /// the outbox, and each finishes its frame before the other begins.
+    /// Hands what is to be sent to the kernel; whether it took all of it.
     fn send(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
-        let was_amid = self.desk.outbox.is_amid();
-        if !was_amid && !is_done(Pin::new(&mut self.socket).poll_flush(context))? {
-            return Ok(false);
+        match self.wire.poll_send(&mut self.desk.outbox, context) {
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(_)) => Err(End::Gone),
+            Poll::Pending => Ok(false),
         }
-        if !is_done(self.desk.outbox.poll_send(self.socket.get_mut(), context))? {
-            return Ok(false);
-        }
-        if was_amid { is_done(Pin::new(&mut self.socket).poll_flush(context)) } else { Ok(true) }
     }
 
     /// What is due by the clock.
@@ -196,13 +187,7 @@ impl<P: Protocol> Connection<P> {
         match self.protocol.ping(&mut self.desk) {
             Asked::Said => {}
             Asked::Later => self.clock.ping_soon(),
-            Asked::ByFrame => {
-                // It is not written yet: a frame may be half sent.
-                if Pin::new(&mut self.socket).poll_ready(context).is_ready() {
-                    let ping = Message::Ping(bytes::Bytes::new());
-                    Pin::new(&mut self.socket).start_send(ping).map_err(|_| End::Gone)?;
-                }
-            }
+            Asked::ByFrame => self.wire.ping(context).map_err(|_| End::Gone)?,
         }
         Ok(())
     }
@@ -298,7 +283,7 @@ impl<P: Protocol> Connection<P> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
-        let message = match Pin::new(&mut self.socket).poll_next(context) {
+        let message = match self.wire.poll_frame(context) {
             Poll::Pending => return Ok(false),
             Poll::Ready(None) => return Err(End::Gone),
             Poll::Ready(Some(Ok(message))) => message,

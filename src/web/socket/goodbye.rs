@@ -5,22 +5,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
 use super::close::Close;
 use super::outbox::Outbox;
+use super::wire::Wire;
 
 /// How long the client may take to answer a close.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// What a client still sends after it was closed is thrown away in pieces of this size.
 const THROWN_AWAY: usize = 16 << 10;
-
-/// A client's socket.
-pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// How a connection ends.
 pub enum End {
@@ -49,9 +44,9 @@ pub fn or_fault(poll: impl FnOnce() -> Poll<End>) -> Poll<End> {
 }
 
 /// Closes a socket, and waits a little for the client's answer. What was said before goes before.
-pub async fn say_goodbye(mut socket: Socket, unsent: Outbox, close: Option<&Close>) {
+pub async fn say_goodbye(wire: Wire, unsent: Outbox, close: Option<&Close>) {
     let closing = async {
-        socket.get_mut().write_all(unsent.rest()).await?;
+        let mut socket = wire.finish(unsent).await?;
         // A client's own close is answered while it is read to the end.
         if let Some(close) = close {
             socket.close(Some(close.frame())).await?;

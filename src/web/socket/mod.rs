@@ -11,6 +11,7 @@ mod outbox;
 mod pace;
 mod plain;
 mod protocol;
+mod wire;
 
 use std::sync::Arc;
 
@@ -21,10 +22,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::{Peer, Site, body, callers, origins};
 use close::Close;
@@ -35,11 +33,7 @@ use graphql::GraphQl;
 use outbox::Outbox;
 use plain::Plain;
 pub use plain::Shown;
-
-/// tungstenite zeroes all of it on every read, and every connection has one: 1 KiB instead of its 128.
-const READ_BUFFER: usize = 1 << 10;
-/// tungstenite writes control frames only, and none before it is told to, as long as they do not come to so much.
-const WRITE_BUFFER: usize = 4 << 10;
+use wire::Wire;
 
 /// By which door somebody comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,24 +135,20 @@ fn switching(accept: &str, protocol: Option<HeaderValue>) -> Response<Bytes> {
 async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: Entry) {
     let alive = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
-    let max = site.settings.sockets.max_frame_bytes;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(Some(max))
-        .max_frame_size(Some(max));
-    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let Some(wire) = Wire::of(upgraded, site.settings.sockets.max_frame_bytes).await else {
+        return tracing::error!("an upgraded connection is no line of this server");
+    };
     let _counted = match &language {
         Language::GraphQl(_) => Some(site.counts.graphql.open.enter()),
         Language::Plain(_) => Some(site.counts.plain.open.enter()),
         Language::Unknown => None,
     };
     match language {
-        Language::GraphQl(dialect) => Connection::new(site, socket, GraphQl::new(dialect), entry).run(alive).await,
-        Language::Plain(plain) => Connection::new(site, socket, plain, entry).enter().run(alive).await,
+        Language::GraphQl(dialect) => Connection::new(site, wire, GraphQl::new(dialect), entry).run(alive).await,
+        Language::Plain(plain) => Connection::new(site, wire, plain, entry).enter().run(alive).await,
         Language::Unknown => {
             site.counts.close(Close::NoProtocol.frame().code.into());
-            Box::pin(goodbye::say_goodbye(socket, Outbox::default(), Some(&Close::NoProtocol))).await;
+            Box::pin(goodbye::say_goodbye(wire, Outbox::default(), Some(&Close::NoProtocol))).await;
         }
     }
 }
