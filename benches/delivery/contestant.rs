@@ -1,6 +1,9 @@
 //! The servers that are compared: how each is started and made ready for the same load.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,10 +54,15 @@ impl Contestant {
 
     /// Starts it with nothing in it but a channel.
     pub async fn start(self) -> Outcome<Server> {
+        self.start_with(&[]).await
+    }
+
+    /// The same with this in its environment, if it is ours.
+    pub async fn start_with(self, environment: &[(&'static str, String)]) -> Outcome<Server> {
         let home = tempfile::tempdir().map_err(|error| error.to_string())?;
         let log = home.path().join("server.log");
         if self == Self::Ours {
-            return prepared(ours(home.path())?, home).await;
+            return prepared(ours(home.path(), environment)?, home).await;
         }
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let child = Child::start(&[&own.to_string_lossy(), self.role()], &[], &log)?;
@@ -62,20 +70,21 @@ impl Contestant {
     }
 }
 
-fn ours(home: &Path) -> Outcome<Child> {
+fn ours(home: &Path, environment: &[(&'static str, String)]) -> Outcome<Child> {
     let program = OURS.ok_or("the tidings binary was not built")?;
-    Child::start(&[program], &settings(home), &home.join("server.log"))
+    Child::start(&[program], &[&settings(home), environment].concat(), &home.join("server.log"))
 }
 
 /// Ours on its default settings, but for the limit on mutations per user, as there is only one user here, and for that on
-/// connections, as publishers come on top of 10,000 subscribers.
-fn settings(home: &Path) -> [(&'static str, String); 5] {
+/// connections, as publishers come on top of 10,000 subscribers, and on new rooms.
+fn settings(home: &Path) -> [(&'static str, String); 6] {
     [
         ("TIDINGS_LISTEN", "127.0.0.1:0".to_owned()),
         ("DATABASE_URL", format!("sqlite://{}/bench.db", home.display())),
         ("TIDINGS_LOG", "info".to_owned()),
         ("TIDINGS_MUTATIONS_PER_SECOND", "0".to_owned()),
         ("TIDINGS_MAX_CONNECTIONS", "11000".to_owned()),
+        ("TIDINGS_NEW_ROOMS_PER_MINUTE", "0".to_owned()),
     ]
 }
 
@@ -128,9 +137,24 @@ impl Server {
 
     /// Kills it and starts it again with what is on its disk. Ours only: the others keep nothing.
     pub fn restart(&mut self) -> Outcome<()> {
-        self.child.kill();
-        self.child = ours(self.home.path())?;
+        self.stop();
+        self.child = ours(self.home.path(), &[])?;
         Ok(())
+    }
+
+    /// Kills it.
+    pub fn stop(&mut self) {
+        self.child.kill();
+    }
+
+    /// Its database.
+    pub fn database(&self) -> PathBuf {
+        self.home.path().join("bench.db")
+    }
+
+    /// What it has counted, as it says itself.
+    pub async fn metrics(&self) -> Outcome<String> {
+        Connection::open(self.address(), None).await?.get("/metrics").await.map(str::to_owned)
     }
 
     /// Where its log stands.

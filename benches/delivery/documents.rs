@@ -63,3 +63,23 @@ pub fn resume(cursor: &str) -> String {
         r#"{{"id":"1","type":"subscribe","payload":{{"query":"{RESUMPTION}","variables":{{"after":"{cursor}"}}}}}}"#
     )
 }
+
+/// The HTTP body that makes another channel.
+pub fn make_channel(number: u64) -> String {
+    format!(
+        r#"{{"query":"mutation($name: String!) {{ createChannel(input: {{ name: $name }}) {{ id }} }}","variables":{{"name":"other {number}"}}}}"#
+    )
+}
+
+/// The id in such an answer.
+pub fn id_in(answer: &str) -> Option<String> {
+    let (_, rest) = answer.split_once(r#""id":""#)?;
+    rest.split_once('"').map(|(id, _)| id.to_owned())
+}
+
+/// The frame that follows one channel.
+pub fn follow_channel(id: usize, channel: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","type":"subscribe","payload":{{"query":"subscription($c: ID) {{ messageAdded(channelId: $c) {{ id }} }}","variables":{{"c":"{channel}"}}}}}}"#
+    )
+}

@@ -36,7 +36,18 @@ impl Connection {
     /// # Errors
     /// Anything but a `200` whose body has no `errors`.
     pub async fn post(&mut self, body: &str) -> Outcome<&str> {
-        let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
+        self.ask(format!("{}{}\r\n\r\n{body}", self.head, body.len())).await
+    }
+
+    /// Gets what is under a path.
+    ///
+    /// # Errors
+    /// Anything but a `200`.
+    pub async fn get(&mut self, path: &str) -> Outcome<&str> {
+        self.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await
+    }
+
+    async fn ask(&mut self, request: String) -> Outcome<&str> {
         self.stream.write_all(request.as_bytes()).await.map_err(|error| format!("publishing: {error}"))?;
         let start = self.receive().await?;
         let (head, body) = self.answer.split_at(start);

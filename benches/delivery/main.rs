@@ -9,6 +9,7 @@ mod child;
 mod contestant;
 mod documents;
 mod frames;
+mod growth;
 mod http;
 mod kernel;
 mod ledger;

@@ -26,6 +26,10 @@ pub struct Options {
     pub lone: u64,
     /// Mutations, and queries, of the parts without subscribers.
     pub requests: u64,
+    /// Other channels, each followed by somebody, beside which is published.
+    pub channels: u64,
+    /// Events of the long log.
+    pub events: i64,
     /// Who takes part.
     pub contestants: Vec<Contestant>,
 }
@@ -66,6 +70,8 @@ impl Options {
             streamed,
             lone,
             requests,
+            channels: if quick { 1_000 } else { 10_000 },
+            events: if quick { 500_000 } else { 10_000_000 },
             contestants: Contestant::all(),
         }
     }

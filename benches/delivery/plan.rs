@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     Outcome,
     contestant::{Contestant, Server},
-    documents,
+    documents, growth,
     ledger::Ledger,
     machine::Machine,
     measure::{self, Cpu},
@@ -73,6 +73,7 @@ async fn all(options: &Options, machine: Machine) -> Outcome<Report> {
     }
     if options.contestants.contains(&Contestant::Ours) {
         report.scale = Some(Scale::measure(options).await?);
+        report.growth = growth::measure(options).await?;
     }
     Ok(report)
 }

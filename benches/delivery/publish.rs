@@ -81,16 +81,23 @@ pub async fn lone(server: &Server, subscribers: &Subscribers, ledger: &Ledger, c
 
 /// Sends `count` requests over `lanes` connections to a server without subscribers.
 pub async fn requests(server: &Server, lanes: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<()> {
+    answers(server, lanes, count, body).await.map(drop)
+}
+
+/// The same, and what each was answered.
+pub async fn answers(server: &Server, lanes: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<Vec<String>> {
     let body = &body;
     let connections = server.connections(lanes).await?;
     let lanes = connections.into_iter().zip(0..).map(|(mut connection, lane)| async move {
+        let mut answers = Vec::new();
         for number in (lane..count).step_by(lanes as usize) {
-            connection.post(&body(number)).await?;
+            answers.push(connection.post(&body(number)).await?.to_owned());
         }
-        Outcome::Ok(())
+        Outcome::Ok(answers)
     });
-    timeout(LIMIT, try_join_all(lanes)).await.map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
-    Ok(())
+    let answers =
+        timeout(LIMIT, try_join_all(lanes)).await.map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
+    Ok(answers.concat())
 }
 
 /// Ends a part that takes too long, and says what is missing.

@@ -21,17 +21,19 @@ pub struct Report {
     pub memory: Vec<(Contestant, Memory)>,
     /// What grows with what, if ours took part.
     pub scale: Option<Scale>,
+    /// What a large house costs, in words.
+    pub growth: String,
 }
 
 impl Report {
     pub fn new(options: Options, machine: Machine) -> Self {
-        Self { options, machine, turns: Vec::new(), memory: Vec::new(), scale: None }
+        Self { options, machine, turns: Vec::new(), memory: Vec::new(), scale: None, growth: String::new() }
     }
 
     /// The tables, as Markdown that can be read on a terminal.
     pub fn table(&self) -> String {
         let scale = self.scale.as_ref().map(Scale::text).unwrap_or_default();
-        [self.costs(), self.circumstances(), self.comparison() + &scale].join("\n")
+        [self.costs(), self.circumstances(), self.comparison() + &scale + &self.growth].join("\n")
     }
 
     /// What the servers are compared by.

@@ -52,6 +52,22 @@ impl Subscribers {
         Self::open(server, count, ledger, Some(cursor)).await
     }
 
+    /// Some who follow a channel each, a hundred on a connection.
+    pub async fn of_channels(server: &Server, channels: &[String], ledger: &Rc<Ledger>) -> Outcome<Self> {
+        let buffer: Buffer = Rc::new(RefCell::new(vec![0; BUFFER]));
+        let mut reading = JoinSet::new();
+        for (index, some) in channels.chunks(100).enumerate() {
+            let subscriber = Subscriber::of_channels(server, index, some).await?;
+            let (buffer, ledger) = (buffer.clone(), ledger.clone());
+            reading.spawn_local(async move {
+                if let Err(why) = subscriber.follow(&buffer, &ledger).await {
+                    ledger.fail(format!("a follower of other channels: {why}"));
+                }
+            });
+        }
+        Ok(Self { count: channels.len(), _reading: reading })
+    }
+
     async fn open(server: &Server, count: usize, ledger: &Rc<Ledger>, cursor: Option<&str>) -> Outcome<Self> {
         let opening = stream::iter(0..count)
             .map(|index| Subscriber::open(server.address(), server.token(), index, cursor))
@@ -89,6 +105,20 @@ impl Subscriber {
         let mut subscriber = Self { index, stream, rest: Vec::new() };
         subscriber.upgrade(address).await.map_err(|why| format!("subscriber {index}, upgrade: {why}"))?;
         subscriber.subscribe(token, cursor).await.map_err(|why| format!("subscriber {index}, subscribing: {why}"))?;
+        Ok(subscriber)
+    }
+
+    async fn of_channels(server: &Server, index: usize, channels: &[String]) -> Outcome<Self> {
+        let stream = connect(server.address(), index).await.map_err(|error| error.to_string())?;
+        let mut subscriber = Self { index, stream, rest: Vec::new() };
+        subscriber.upgrade(server.address()).await?;
+        subscriber.say(&documents::connection_init(server.token())).await?;
+        subscriber.hear(r#""connection_ack""#).await?;
+        for (id, channel) in channels.iter().enumerate() {
+            subscriber.say(&documents::follow_channel(id, channel)).await?;
+        }
+        subscriber.say(r#"{"type":"ping"}"#).await?;
+        subscriber.hear(r#""pong""#).await?;
         Ok(subscriber)
     }
 

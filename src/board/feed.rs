@@ -141,6 +141,12 @@ impl Feed {
         self.position
     }
 
+    /// The last position that it went past. There may be nothing to yield up to a later one.
+    #[must_use]
+    pub fn position(&self) -> Cursor {
+        self.position
+    }
+
     /// Whether the viewer may still follow this; when not, the feed has ended.
     ///
     /// # Errors

@@ -71,6 +71,15 @@ impl Stream {
         }
     }
 
+    /// The last position that it went past, which is at hand; `None` if it is not of the log.
+    #[must_use]
+    pub fn position(&self) -> Option<Cursor> {
+        match self {
+            Self::Events(feed) => Some(feed.position()),
+            Self::Metrics(_) | Self::Presence(_) => None,
+        }
+    }
+
     /// Whether the viewer may still follow this; when not, it has ended.
     ///
     /// # Errors

@@ -55,8 +55,11 @@ pub enum Purpose {
 /// is acknowledged. The busy timeout covers other processes (the command line), not our threads:
 /// those have one writer.
 /// It comes first: the last connection of another process locks the file while it closes.
+/// Checkpoints are made beside the writer (`checkpoints.rs`). While it writes without a pause they never come to the end
+/// of the log of writes, so once that has 64 MiB the writer makes one itself, and begins it anew.
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-    PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
+    PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864; \
+    PRAGMA wal_autocheckpoint = 16000;";
 
 /// How long PostgreSQL may take for one statement, or wait for a lock, or for us: a paused or
 /// cut-off instance must not hold the log's head for longer.

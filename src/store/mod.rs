@@ -4,6 +4,7 @@
 
 pub mod attempts;
 pub mod channels;
+mod checkpoints;
 pub mod comments;
 mod connection;
 mod counts;
@@ -45,6 +46,7 @@ pub use watch::Watch;
 pub use writer::Tail;
 
 use crate::error::Result;
+use checkpoints::Checkpoints;
 use connection::{Connector, Purpose};
 use readers::{Readers, busy};
 use writer::Writer;
@@ -65,6 +67,7 @@ pub struct Store {
     readers: Readers,
     writer: Writer,
     counts: Arc<Counts>,
+    _checkpoints: Checkpoints,
 }
 
 /// Where the database is and how much of it may be used at once.
@@ -107,7 +110,8 @@ impl Store {
         let counts = Arc::new(Counts::default());
         let writer = Writer::start(connector.clone(), first, tail, options.batch, &counts)?;
         let readers = Readers::start(options.readers as usize)?;
-        Ok(Self { connector, pool, readers, writer, counts })
+        let checkpoints = Checkpoints::start(&connector)?;
+        Ok(Self { connector, pool, readers, writer, counts, _checkpoints: checkpoints })
     }
 
     /// Reads from one consistent snapshot, on a thread that may block.

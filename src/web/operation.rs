@@ -147,7 +147,7 @@ impl Following {
             let body = body.filter(|_| is_seen);
             return Poll::Ready(body.map_or(Said::Nothing, |body| Said::Item(body, cursor)));
         }
-        self.handed_over = self.stream.served();
+        self.handed_over = self.stream.position();
         let silent = self.live.has_checkpoints && self.silent_since.elapsed() >= SILENCE;
         let delivery = match self.stream.poll_next(context) {
             Poll::Ready(News::Event(event)) => Delivery::Event(event),
@@ -157,12 +157,15 @@ impl Following {
             Poll::Ready(News::End(Some(error))) => return Poll::Ready(Said::Failed(error.into())),
             Poll::Ready(News::Metric(metric)) => Delivery::Metric(metric),
             Poll::Ready(News::Presence(change)) => Delivery::Presence(change),
-            Poll::Pending => match self.stream.served().filter(|_| silent) {
+            Poll::Pending if silent => match self.stream.served() {
                 Some(cursor) => Delivery::Checkpoint(cursor),
                 None => return Poll::Pending,
             },
+            Poll::Pending => return Poll::Pending,
         };
-        self.silent_since = Instant::now();
+        if self.live.has_checkpoints {
+            self.silent_since = Instant::now();
+        }
         Poll::Ready(self.show(engine, delivery))
     }
 

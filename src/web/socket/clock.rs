@@ -89,9 +89,8 @@ impl Clock {
         self.blocked_since.is_some()
     }
 
-    /// What is due, if anything; call until there is nothing more.
-    pub fn due(&mut self, limits: &Sockets) -> Option<Due> {
-        let now = Instant::now();
+    /// What is due now, if anything; call until there is nothing more.
+    pub fn due(&mut self, now: Instant, limits: &Sockets) -> Option<Due> {
         let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if past(self.session_end) {
             return Some(Due::Close(Close::Forbidden("the session has ended: sign in again".into())));
@@ -126,7 +125,13 @@ impl Clock {
     }
 
     /// Wakes the task, always the same one, when the next thing is due, `other` included. Ready: look again.
-    pub fn poll(&mut self, context: &mut Context<'_>, limits: &Sockets, other: Option<Instant>) -> Poll<()> {
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        limits: &Sockets,
+        other: Option<Instant>,
+    ) -> Poll<()> {
         let deadlines = [
             self.init_deadline,
             self.session_end,
@@ -137,7 +142,7 @@ impl Clock {
         let always = self.next_ping.min(self.heard + limits.silence_limit);
         let next = deadlines.into_iter().flatten().fold(always, Instant::min);
         // What moved to later is noticed when the timer fires; so most polls do not even look at the timer.
-        let is_past = self.armed <= Instant::now();
+        let is_past = self.armed <= now;
         if next < self.armed || is_past {
             self.armed = next;
             self.timer.as_mut().reset(next.into());

@@ -1,0 +1,66 @@
+//! Brings what is in SQLite's log of writes to its place in the file, beside the writer. SQLite would have the writer do
+//! it, after every thousand pages, and each change of that moment would wait for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection as _;
+
+use super::connection::{Connector, Db, Place, Purpose, fault};
+use crate::error::{Error, Result};
+
+/// How often it is looked whether there is something to do.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// A log of writes this large, in bytes, is worth it.
+const WORTH: u64 = 4 << 20;
+
+/// The thread that does it; ends when this is dropped.
+pub struct Checkpoints {
+    running: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Checkpoints {
+    /// Starts it, if the database is SQLite.
+    pub fn start(connector: &Connector) -> Result<Self> {
+        let Place::Sqlite(path) = connector.place() else { return Ok(Self { running: None }) };
+        let log = log_of(path);
+        let db = connector.apart().open(Purpose::Reading)?;
+        let (running, ends) = channel();
+        let thread = std::thread::Builder::new().name("checkpoints".into());
+        let thread = thread.spawn(move || work(db, &log, &ends)).map_err(Error::internal)?;
+        Ok(Self { running: Some((running, thread)) })
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        if let Some((running, thread)) = self.running.take() {
+            drop(running);
+            drop(thread.join());
+        }
+    }
+}
+
+fn log_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+fn work(mut db: Db, log: &Path, ends: &Receiver<()>) {
+    let mut done = None;
+    while ends.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let Ok(log) = std::fs::metadata(log) else { continue };
+        let state = log.modified().ok();
+        // A log that was emptied keeps its size.
+        if log.len() < WORTH || state == done {
+            continue;
+        }
+        match db.batch_execute("PRAGMA wal_checkpoint(PASSIVE)") {
+            Ok(()) => done = state,
+            Err(error) => tracing::debug!(error = %fault(error), "a checkpoint has to wait"),
+        }
+    }
+}
