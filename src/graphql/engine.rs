@@ -1,18 +1,19 @@
-//! Executes operations: answers queries and mutations, opens subscriptions, renders their items.
+//! Runs operations: decides who may run which, and where; answers queries and mutations, opens subscriptions.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
-use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, OperationType, Value, Variables};
+use futures_util::FutureExt as _;
+use juniper::{OperationType, Variables};
 use tokio::sync::Semaphore;
 
 use super::change::Change;
-use super::context::{Caller, Ctx, Delivery, Opened, Purpose};
+use super::context::{Caller, Ctx, Opened, Purpose};
 use super::counts::Counts;
 use super::document::{Documents, Operation, Refusal};
+use super::execute::{self, Answer};
 use super::measure::Limits;
 use super::render::Renderings;
 use super::{Mutation, Query, Schema, Subscription, errors};
@@ -55,33 +56,12 @@ impl Prepared {
         self.operation.kind()
     }
 
-    fn execute(&self, ctx: &Ctx) -> Result<Answer, Refusal> {
-        match self.operation.validated().execute_sync(&self.variables, ctx) {
-            Ok((value, errors)) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
-            Err(error) => Err(refused(&error)),
-        }
-    }
-
-    /// Executes it on a thread that others need, too.
-    fn execute_here(&self, ctx: &Ctx) -> Result<Result<Answer, Refusal>> {
-        catch_unwind(AssertUnwindSafe(|| self.execute(ctx))).map_err(|_| Error::internal("an operation panicked"))
-    }
-
     /// The same, behind this position if it is a subscription of events: for clients that come back with a cursor and
     /// cannot say it anywhere but beside their request.
     #[must_use]
     pub fn after(self, cursor: Cursor) -> Self {
         Self { resumed: Some(cursor), ..self }
     }
-}
-
-/// The response to an operation.
-#[derive(Debug)]
-pub struct Answer {
-    /// The response as JSON.
-    pub body: String,
-    /// A resolver failed in a way that must not happen.
-    pub is_fault: bool,
 }
 
 /// A subscription that was opened.
@@ -192,25 +172,25 @@ impl Engine {
         };
         match executed {
             Ok(answer) => answer,
-            Err(Error::Internal(_)) => Ok(Answer { body: fault(&"an operation panicked"), is_fault: true }),
+            Err(Error::Internal(_)) => Ok(execute::faulty("an operation panicked")),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Executes what reads, on a thread that may.
     async fn read(&self, prepared: Prepared, ctx: Ctx) -> Result<Result<Answer, Refusal>> {
-        self.board.store().on_reader(move || prepared.execute(&ctx)).await
+        self.board.store().on_reader(move || execute::answer(&prepared, &ctx)).await
     }
 
     /// Executes a mutation of one root field: here, but for what is read from the database to show what was made.
     async fn change(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
         let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Change(Change::default()), false);
-        let refused = prepared.execute_here(&ctx)?;
+        let refused = execute::here(&prepared, &ctx)?;
         let Purpose::Change(change) = ctx.purpose() else { return Ok(refused) };
         let Some(asked) = change.take() else { return Ok(refused) };
         change.keep(self.in_turn(asked).await?);
         if !prepared.operation.needs_database.load(Ordering::Relaxed) {
-            let answer = prepared.execute_here(&ctx)?;
+            let answer = execute::here(&prepared, &ctx)?;
             if !ctx.used_database() {
                 return Ok(answer);
             }
@@ -222,7 +202,7 @@ impl Engine {
     /// Executes a mutation of several root fields, each when the one before is on disk and shown.
     async fn change_in_order(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
         let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Answer, true);
-        let executing = async move { tokio::task::spawn_blocking(move || prepared.execute(&ctx)).await };
+        let executing = async move { tokio::task::spawn_blocking(move || execute::answer(&prepared, &ctx)).await };
         self.in_turn(executing).await?.map_err(Error::internal)
     }
 
@@ -267,7 +247,7 @@ impl Engine {
         let resolving = prepared.operation.validated().resolve_into_stream(&prepared.variables, &ctx);
         let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
             Some(Ok(Ok((_, errors)))) => errors,
-            Some(Ok(Err(error))) => return Err(refused(&error)),
+            Some(Ok(Err(error))) => return Err(execute::refused(&error)),
             Some(Err(_)) | None => return Err(Error::internal("a subscription could not be opened").into()),
         };
         if !errors.is_empty() {
@@ -281,79 +261,4 @@ impl Engine {
         };
         Ok((wanted, opened.has_checkpoints()))
     }
-}
-
-/// Executes a subscription's selection for one item. Also says whether the item is one of this
-/// viewer alone and whether the database was used.
-pub(super) struct Rendered {
-    /// The response; `None` if there is nothing to show.
-    pub body: Option<Arc<str>>,
-    /// It differs from viewer to viewer.
-    pub is_personal: bool,
-    /// It was read from the database.
-    pub used_database: bool,
-    /// The database could not be reached, so it is not what it should be.
-    pub is_unavailable: bool,
-}
-
-pub(super) fn render(
-    board: &Arc<Board>,
-    live: (&Operation, &Variables, &Caller),
-    delivery: Delivery,
-    may_block: bool,
-) -> Rendered {
-    let (operation, variables, caller) = live;
-    let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), may_block);
-    let item = AssertUnwindSafe(item(operation, variables, &ctx)).catch_unwind().now_or_never();
-    let body = match item {
-        // It was deleted while its event was on the way, and the deletion has not come by yet.
-        Some(Ok(Some(Err(_)))) if ctx.has_lost_object() => None,
-        Some(Ok(body)) => body.map(|(Ok(body) | Err(body))| body),
-        Some(Err(_)) | None => Some(fault(&"rendering an item failed")),
-    };
-    Rendered {
-        body: body.map(Into::into),
-        is_personal: ctx.is_personal(),
-        used_database: ctx.used_database(),
-        is_unavailable: ctx.is_unavailable(),
-    }
-}
-
-/// The response with the item; `Err` if it has errors.
-async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<Result<String, String>> {
-    let (value, errors) = operation.validated().resolve_into_stream(variables, ctx).await.ok()?;
-    let Value::Object(fields) = value else {
-        return (!errors.is_empty()).then(|| Err(body(&Value::Null, &errors)));
-    };
-    let (name, stream) = fields.into_iter().next()?;
-    let Value::Scalar(mut stream) = stream else { return None };
-    match stream.next().await? {
-        Ok(value) => {
-            let mut data = juniper::Object::with_capacity(1);
-            data.add_field(name, value);
-            Some(Ok(body(&Value::Object(data), &[])))
-        }
-        Err(errors) => Some(Err(body(&Value::Null, &errors))),
-    }
-}
-
-fn body(value: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> String {
-    #[derive(serde::Serialize)]
-    struct Response<'r> {
-        data: &'r Value,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        errors: Option<serde_json::Value>,
-    }
-    let errors = (!errors.is_empty()).then(|| errors::of_execution(errors));
-    serde_json::to_string(&Response { data: value, errors }).unwrap_or_else(|error| fault(&error))
-}
-
-fn fault(detail: &dyn std::fmt::Display) -> String {
-    let errors = [errors::to_json(&Error::internal(detail))];
-    serde_json::json!({ "data": null, "errors": errors }).to_string()
-}
-
-/// What juniper finds wrong only when it has the variables.
-fn refused(error: &GraphQLError) -> Refusal {
-    Refusal::Invalid(errors::of_variables(error))
 }

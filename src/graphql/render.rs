@@ -10,7 +10,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 
 use super::context::Delivery;
-use super::engine::{Engine, Live, Rendered, render};
+use super::engine::{Engine, Live};
+use super::execute::{Rendered, render};
 use crate::board::Board;
 use crate::error::{Error, Result};
 use crate::model::{Cursor, PresenceChange, Seq};

@@ -7,9 +7,10 @@
 mod live;
 mod ring;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,6 +29,8 @@ const WINDOW_BYTES: usize = 16 << 20;
 const INBOX: usize = 1024;
 /// After so many events the rings of all topics are trimmed and those without readers dropped.
 const SWEEP: usize = 1024;
+/// So many readers are woken at once.
+const PORTION: usize = 64;
 
 /// What the hub's task and its readers share.
 #[derive(Debug)]
@@ -138,28 +141,49 @@ struct Desk {
     window: Arc<Ring>,
     bytes: usize,
     since_sweep: usize,
-    wakers: Vec<std::task::Waker>,
+    /// Of those who are to be woken.
+    wakers: VecDeque<Waker>,
 }
 
 impl Desk {
     fn new(shared: Arc<Shared>, head: Cursor) -> Self {
         let window = Arc::new(Ring::new(head.seq, Vec::new()));
         let rings = HashMap::from([(Topic::Everything, Arc::clone(&window))]);
-        Self { shared, rings, window, bytes: 0, since_sweep: 0, wakers: Vec::new() }
+        Self { shared, rings, window, bytes: 0, since_sweep: 0, wakers: VecDeque::new() }
     }
 
     async fn work(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(request) = requests.recv().await {
-            match request {
-                Request::Subscribe(topic, kinds, answer) => {
-                    let receiver = self.subscribe(topic, kinds);
-                    drop(answer.send((receiver, self.shared.head())));
+            self.serve(request);
+            // Thousands who are woken at once would stand before everybody else who wants something of this process, the
+            // next changes among them. In portions, those get in between, and come to whoever is still to be woken
+            // together with what woke them: one look, one write.
+            while self.wake_some() {
+                tokio::task::yield_now().await;
+                while let Ok(request) = requests.try_recv() {
+                    self.serve(request);
                 }
-                Request::Knows(cursor, answer) => drop(answer.send(self.knows(cursor))),
-                Request::Publish(events, head) => self.publish(events, head),
-                Request::Reset(head) => self.reset(head),
             }
         }
+    }
+
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Subscribe(topic, kinds, answer) => {
+                let receiver = self.subscribe(topic, kinds);
+                drop(answer.send((receiver, self.shared.head())));
+            }
+            Request::Knows(cursor, answer) => drop(answer.send(self.knows(cursor))),
+            Request::Publish(events, head) => self.publish(events, head),
+            Request::Reset(head) => self.reset(head),
+        }
+    }
+
+    /// Wakes a portion of those whose wakers were taken; whether there was anybody.
+    fn wake_some(&mut self) -> bool {
+        let some = self.wakers.len().min(PORTION);
+        self.wakers.drain(..some).for_each(Waker::wake);
+        some > 0
     }
 
     fn subscribe(&mut self, topic: Topic, kinds: KindSet) -> Receiver {
@@ -198,7 +222,6 @@ impl Desk {
         for ring in touched {
             ring.take_wakers(kinds, &mut self.wakers);
         }
-        self.wakers.drain(..).for_each(std::task::Waker::wake);
         self.trim();
     }
 
@@ -237,11 +260,12 @@ impl Desk {
 
     fn reset(&mut self, head: Cursor) {
         *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
-        let fresh = Self::new(Arc::clone(&self.shared), head);
+        let mut fresh = Self::new(Arc::clone(&self.shared), head);
+        // Some may still be to be woken.
+        fresh.wakers = std::mem::take(&mut self.wakers);
         for ring in std::mem::replace(self, fresh).rings.values() {
             ring.close();
             ring.take_wakers(KindSet::all(), &mut self.wakers);
         }
-        self.wakers.drain(..).for_each(std::task::Waker::wake);
     }
 }

@@ -97,7 +97,7 @@ impl Ring {
     }
 
     /// Takes the wakers of those who wait for one of these kinds.
-    pub(super) fn take_wakers(&self, kinds: KindSet, wakers: &mut Vec<Waker>) {
+    pub(super) fn take_wakers(&self, kinds: KindSet, wakers: &mut VecDeque<Waker>) {
         let mut state = self.state();
         self.calls.fetch_add(1, Ordering::Release);
         wakers.extend(

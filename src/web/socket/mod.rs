@@ -135,7 +135,8 @@ fn switching(accept: &str, protocol: Option<HeaderValue>) -> Response<Bytes> {
 async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: Entry) {
     let alive = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
-    let Some(wire) = Wire::of(upgraded, site.settings.sockets.max_frame_bytes).await else {
+    // In a box: the task that serves the socket would keep the room for it to its end.
+    let Some(wire) = Box::pin(Wire::of(upgraded, site.settings.sockets.max_frame_bytes)).await else {
         return tracing::error!("an upgraded connection is no line of this server");
     };
     let _counted = match &language {
