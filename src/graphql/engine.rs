@@ -218,7 +218,7 @@ impl Engine {
         self.in_turn(case(Arc::clone(&self.board))).await?
     }
 
-    /// Does what may write, when it is its turn; a client that disconnects does not take it along.
+    /// Does what may write, when it is its turn; a client that disconnects does not take along what was begun.
     async fn in_turn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
         let turn = tokio::time::timeout(TURN, Arc::clone(&self.mutations).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Error::Unavailable("the server is busy; try again".into())) };
