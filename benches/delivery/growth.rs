@@ -51,7 +51,8 @@ int fdatasync(int file) { return slow("fdatasync", file); }
 /// The three, in words.
 pub async fn measure(options: &Options) -> Outcome<String> {
     let mut text = String::new();
-    for line in [others(options.channels).await?, log(options.events).await?, slow_disk(options.requests).await?] {
+    // The long log comes last: what was written of it is brought to the disk for a while after.
+    for line in [others(options.channels).await?, slow_disk(options.requests).await?, log(options.events).await?] {
         eprint!("{line}");
         text.push_str(&line);
     }
@@ -233,5 +234,8 @@ fn at(delays: &mut [Duration], part: f64) -> f64 {
 }
 
 fn thousands(number: i64) -> String {
-    if number >= 1_000 { format!("{},000", number / 1_000) } else { number.to_string() }
+    match number {
+        0..1_000 => number.to_string(),
+        _ => format!("{},{:03}", thousands(number / 1_000), number % 1_000),
+    }
 }

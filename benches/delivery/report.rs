@@ -124,7 +124,7 @@ impl Report {
              - Each delivery is checked: every message reaches every subscriber once, in the same order for all, whole. A \
                loss, a repeat or a wrong order ends the run without a table.\n\
              - Memory: resident set before and after {idle} subscribed connections were opened, per connection; then again \
-               after a burst of messages to all of them; tidings' after twelve seconds of rest, in which it gives back what was used once.\n\
+               after a burst of messages to all of them; of tidings the first and the last after twenty seconds of rest, in which it gives back what was used once.\n\
              - Queries (`messages(first: 20) {{ nodes {{ id title content authorId createdAt }} }}`) and `createMessage`: {requests} each \
                over 16 keep-alive connections, no subscribers.\n\
              - tidings runs on its default, durable settings on an SQLite file. Stock juniper keeps messages in memory; it \
