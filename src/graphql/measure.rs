@@ -67,7 +67,8 @@ impl Measure {
         for definition in document {
             match definition {
                 Definition::Fragment(fragment) => {
-                    walk.fragments.insert(fragment.item.name.item, &fragment.item.selection_set);
+                    let selections = &fragment.item.selection_set;
+                    walk.fragments.insert(fragment.item.name.item, Fragment { selections, is_open: false });
                 }
                 Definition::Operation(operation) => operations.push(&operation.item),
             }
@@ -96,12 +97,16 @@ struct Place {
     looks: Option<usize>,
 }
 
+struct Fragment<'d, 'a> {
+    selections: &'d [Selection<'a>],
+    /// The walk is in it.
+    is_open: bool,
+}
+
 /// A walk through the operations of a document, along the spreads of fragments.
 struct Walk<'d, 'a> {
     limits: &'d Limits,
-    fragments: HashMap<&'a str, &'d [Selection<'a>]>,
-    /// The fragments that the walk is in.
-    open: Vec<&'a str>,
+    fragments: HashMap<&'a str, Fragment<'d, 'a>>,
     defaults: Defaults<'a>,
     measure: Measure,
     /// The fields by parent and name in the response: their number, and how often they are there.
@@ -117,7 +122,6 @@ impl<'d, 'a> Walk<'d, 'a> {
         Self {
             limits,
             fragments: HashMap::new(),
-            open: Vec::new(),
             defaults: Defaults::new(),
             measure: Measure::default(),
             fields: HashMap::new(),
@@ -170,12 +174,15 @@ impl<'d, 'a> Walk<'d, 'a> {
 
     /// A fragment that is missing, or that the walk is in, is for validation to complain about.
     fn fragment(&mut self, name: &'a str, place: Place) -> Result<Vec<Cost>, TooLarge> {
-        let Some(selections) = self.fragments.get(name).copied().filter(|_| !self.open.contains(&name)) else {
+        let Some(fragment) = self.fragments.get_mut(name).filter(|fragment| !fragment.is_open) else {
             return Ok(Vec::new());
         };
-        self.open.push(name);
+        fragment.is_open = true;
+        let selections = fragment.selections;
         let costs = self.walk(selections, place);
-        self.open.pop();
+        if let Some(fragment) = self.fragments.get_mut(name) {
+            fragment.is_open = false;
+        }
         costs
     }
 
