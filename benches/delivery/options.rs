@@ -59,7 +59,7 @@ impl Options {
     }
 
     fn sized(quick: bool) -> Self {
-        let (rounds, streamed, lone, requests) = if quick { (2, 400, 100, 2_000) } else { (5, 1_600, 400, 8_000) };
+        let (rounds, streamed, lone, requests) = if quick { (3, 400, 100, 2_000) } else { (5, 1_600, 400, 8_000) };
         Self {
             quick,
             rounds,
