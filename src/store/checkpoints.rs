@@ -64,3 +64,24 @@ fn work(mut db: Db, log: &Path, ends: &Receiver<()>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The writer by itself would wait until its log of writes has 64 MiB.
+    #[test]
+    fn what_was_written_is_brought_to_its_place_beside_the_writer() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("t.db");
+        let connector = Connector::new(Place::Sqlite(path.as_path().into()));
+        let mut writer = connector.open(Purpose::Writing).expect("a database");
+        let _checkpoints = Checkpoints::start(&connector).expect("a thread");
+        writer.batch_execute("CREATE TABLE t (b BLOB); INSERT INTO t VALUES (zeroblob(6000000))").expect("written");
+        let since = std::time::Instant::now();
+        while std::fs::metadata(&path).expect("a file").len() < 6_000_000 {
+            assert!(since.elapsed() < Duration::from_secs(30), "it stays in the log of writes");
+            std::thread::sleep(INTERVAL);
+        }
+    }
+}
