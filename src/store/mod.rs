@@ -18,6 +18,7 @@ pub mod notifications;
 pub mod organizations;
 mod paging;
 pub mod presence;
+mod queue;
 mod readers;
 pub mod reading;
 #[rustfmt::skip] // written by the Diesel command line

@@ -9,7 +9,6 @@
 //! as new as the newest change of rights in the log, and ends with a command that changes them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ use tokio::time::timeout;
 
 use super::connection::{Connector, Db, Purpose};
 use super::counts::Counts;
+use super::queue::{Crowd, Queue, Refused};
 use super::tx::{Batch, Failure, Tx, is_committed};
 use crate::error::{Error, Result};
 use crate::model::Seq;
@@ -47,20 +47,21 @@ struct Job {
 
 /// The handle to the writer's thread.
 pub struct Writer {
-    queue: Mutex<Option<SyncSender<Job>>>,
+    queue: Arc<Queue<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub fn start(connector: Connector, db: Db, tail: impl Tail, batch: usize, counts: &Arc<Counts>) -> Result<Self> {
-        let (queue, jobs) = sync_channel(QUEUE);
-        let desk = Desk { connector, db: Some(db), tail, batch, counts: Arc::clone(counts) };
+        let queue = Arc::new(Queue::new(QUEUE));
+        let jobs = Arc::clone(&queue);
+        let desk = Desk { connector, db: Some(db), tail, batch, counts: Arc::clone(counts), crowd: Crowd::default() };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || desk.work(&jobs))
             .map_err(Error::internal)?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues a command and waits for its answer. Whoever stops waiting does not take it along.
@@ -87,16 +88,15 @@ impl Writer {
     }
 
     fn queue(&self, job: Job) -> Result<()> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.as_ref().ok_or_else(stopping)?.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => Error::Unavailable("too many changes are waiting; try again".into()),
-            TrySendError::Disconnected(_) => stopping(),
+        self.queue.push(job).map_err(|refused| match refused {
+            Refused::Full => Error::Unavailable("too many changes are waiting; try again".into()),
+            Refused::Closed => stopping(),
         })
     }
 
     /// Lets the queued commands finish and ends the thread.
     pub fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             drop(thread.join());
         }
@@ -131,18 +131,19 @@ struct Desk<T> {
     /// How many commands are committed together at most.
     batch: usize,
     counts: Arc<Counts>,
+    crowd: Crowd,
 }
 
 impl<T: Tail> Desk<T> {
-    fn work(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            self.serve(vec![first], Some(jobs));
+    fn work(mut self, jobs: &Queue<Job>) {
+        while let Some(batch) = jobs.take(&mut self.crowd, self.batch) {
+            self.serve(batch, Some(jobs));
         }
     }
 
     /// Commits the batch, and what else has queued, in as few transactions as can be; if one fails,
     /// each of its commands alone.
-    fn serve(&mut self, mut batch: Vec<Job>, queue: Option<&Receiver<Job>>) {
+    fn serve(&mut self, mut batch: Vec<Job>, queue: Option<&Queue<Job>>) {
         let mut tries = 0;
         while !batch.is_empty() {
             let attempt = self.attempt(&mut batch, queue);
@@ -172,7 +173,7 @@ impl<T: Tail> Desk<T> {
     }
 
     /// Runs the first commands, up to one that changes rights, in one transaction.
-    fn attempt(&mut self, batch: &mut Vec<Job>, queue: Option<&Receiver<Job>>) -> Result<Vec<Result<()>>, Failure> {
+    fn attempt(&mut self, batch: &mut Vec<Job>, queue: Option<&Queue<Job>>) -> Result<Vec<Result<()>>, Failure> {
         let db = match &mut self.db {
             Some(db) => db,
             none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Lost)?),
@@ -180,9 +181,10 @@ impl<T: Tail> Desk<T> {
         let mut tx = Tx::begin(db, &mut self.tail)?;
         // Only now: while this instance waited for the others, more has queued.
         let room = self.batch.saturating_sub(batch.len());
-        batch.extend(queue.into_iter().flat_map(Receiver::try_iter).take(room));
+        batch.extend(queue.into_iter().flat_map(|queue| queue.take_more(room)));
         let since = Instant::now();
-        let mut outcomes = Vec::with_capacity(batch.len());
+        let asked = batch.len();
+        let mut outcomes = Vec::with_capacity(asked);
         for job in batch {
             match run(job, &mut tx) {
                 Ok(outcome) => outcomes.push(outcome),
@@ -200,7 +202,9 @@ impl<T: Tail> Desk<T> {
             Err(Failure::Unknown(error, events)) => self.look_up(error, events)?,
             committed => committed?,
         };
-        self.counts.commits.observe(since.elapsed().as_secs_f64());
+        let took = since.elapsed();
+        self.crowd.seen(asked + queue.map_or(0, Queue::len), took);
+        self.counts.commits.observe(took.as_secs_f64());
         self.counts.commands.observe(outcomes.len() as f64);
         self.counts.events.add(events.len() as u64);
         if !events.is_empty() {
