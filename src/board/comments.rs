@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::attention::Attention;
-use super::{Board, Viewer, digest, text, unchanged};
+use super::key::Key;
+use super::{Board, Viewer, text, unchanged};
 use crate::error::{Error, Result};
 use crate::model::{Body, Comment, CommentId, Cursor, EventKind, Message, MessageId, Rights, UserId};
-use crate::store::idempotency::{self, Made};
+use crate::store::idempotency::Made;
 use crate::store::{Change, Tx, comments, messages};
 
 /// A comment to be written.
@@ -39,16 +40,13 @@ impl Board {
     pub async fn create_comment(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
         let author = self.actor(viewer)?.user.id;
         let content = text::required("content", &new.content, self.rules.max_content)?;
-        let key = digest::key(new.key.as_deref())?;
-        let digest = digest::of(&["comment", &new.message.to_string(), &content]);
+        let parts = || vec!["comment".into(), new.message.to_string(), content.clone()];
+        let key = Key::of(author, new.key.as_deref(), parts)?;
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
                 let rights = viewer.rights()?;
-                if let Some(key) = &key
-                    && let Some((made, kept)) = idempotency::find(tx.read(), author, key)?
-                {
-                    digest::same(&kept, &digest)?;
+                if let Some(made) = key.as_ref().map_or(Ok(None), |key| key.made(tx))? {
                     let Made::Comment(id) = made else { return Err(Error::internal("a digest of another kind")) };
                     return find(tx, &rights, id).map(|(comment, _)| comment);
                 }
@@ -56,7 +54,7 @@ impl Board {
                 let (now, cursor) = (tx.now(), tx.next_cursor());
                 let comment = comments::insert(tx.write(), message.id, &content, author, now, cursor)?;
                 if let Some(key) = &key {
-                    idempotency::keep(tx.write(), author, key, &digest, Made::Comment(comment.id))?;
+                    key.keep(tx, Made::Comment(comment.id))?;
                 }
                 record(tx, EventKind::CommentAdded, &comment, &message, author);
                 let mut attention = Attention::new(&message, author);

@@ -1,13 +1,14 @@
 //! Posting, changing and deleting messages and tickets.
 
 use super::attention::Attention;
-use super::{Board, Viewer, digest, text, unchanged};
+use super::key::Key;
+use super::{Board, Viewer, text, unchanged};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, Body, ChannelId, Cursor, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,
     UserId,
 };
-use crate::store::idempotency::{self, Made};
+use crate::store::idempotency::Made;
 use crate::store::{Change, Tx, channels, messages, organizations, users};
 use std::sync::Arc;
 
@@ -72,24 +73,16 @@ impl Board {
         let author = self.actor(viewer)?.user.id;
         let title = text::optional("title", new.title.as_deref(), self.rules.max_title)?;
         let content = text::required("content", &new.content, self.rules.max_content)?;
-        let key = digest::key(new.key.as_deref())?;
         let audience = Audience::new(new.locations.clone());
-        let digest = digest::of(&[
-            "message",
-            &new.channel.to_string(),
-            &format!("{title:?}"),
-            &content,
-            &format!("{:?}", audience.0),
-            &format!("{:?}", new.ticket),
-        ]);
+        let key = Key::of(author, new.key.as_deref(), || {
+            let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
+            vec!["message".into(), new.channel.to_string(), format!("{title:?}"), content.clone(), audience, ticket]
+        })?;
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
                 let rights = viewer.rights()?;
-                if let Some(key) = &key
-                    && let Some((made, kept)) = idempotency::find(tx.read(), author, key)?
-                {
-                    digest::same(&kept, &digest)?;
+                if let Some(made) = key.as_ref().map_or(Ok(None), |key| key.made(tx))? {
                     let Made::Message(id) = made else { return Err(Error::internal("a digest of another kind")) };
                     return messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"));
                 }
@@ -112,7 +105,7 @@ impl Board {
                 };
                 let message = messages::insert(tx.write(), row, now, cursor)?;
                 if let Some(key) = &key {
-                    idempotency::keep(tx.write(), author, key, &digest, Made::Message(message.id))?;
+                    key.keep(tx, Made::Message(message.id))?;
                 }
                 record(tx, EventKind::MessageAdded, &message, author);
                 let mut attention = Attention::new(&message, author);

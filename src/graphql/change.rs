@@ -47,6 +47,11 @@ impl Change {
         Err(Error::Unavailable("it is still to be done".into()))
     }
 
+    /// Whether a resolver asked for one that is still to be made.
+    pub fn is_asked(&self) -> bool {
+        matches!(*self.state(), State::Asked(_))
+    }
+
     /// What a resolver asked for, if one did.
     pub fn take(&self) -> Option<Asked> {
         match mem::take(&mut *self.state()) {

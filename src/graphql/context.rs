@@ -158,6 +158,12 @@ impl Ctx {
         &self.purpose
     }
 
+    /// Whether a change was asked for that is still to be made.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        matches!(&self.purpose, Purpose::Change(change) if change.is_asked())
+    }
+
     /// Who reads. Whoever asks makes the rendering one of this viewer alone.
     #[must_use]
     pub fn viewer(&self) -> &Viewer {

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::connection::{Db, fault};
+use super::connection::{Db, fault, on};
 use super::schema::idempotency_keys as keys;
 use crate::error::Result;
 use crate::model::{CommentId, MessageId, UserId};
@@ -22,14 +22,13 @@ pub enum Made {
 /// # Errors
 /// Those of the database.
 pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, String)>> {
-    let row: Option<(Option<i64>, Option<i64>, String)> = keys::table
-        .filter(keys::author_id.eq(author.0))
-        .filter(keys::key.eq(key))
-        .select((keys::message_id, keys::comment_id, keys::digest))
-        .first(db)
-        .optional()
-        .map_err(fault)?;
-    Ok(row.and_then(|(message, comment, digest)| {
+    let found = keys::table.filter(keys::author_id.eq(author.0)).filter(keys::key.eq(key)).select((
+        keys::message_id,
+        keys::comment_id,
+        keys::digest,
+    ));
+    let row: QueryResult<(Option<i64>, Option<i64>, String)> = on!(db, connection => found.first(connection));
+    Ok(row.optional().map_err(fault)?.and_then(|(message, comment, digest)| {
         let made = message.map(|id| Made::Message(MessageId(id))).or(comment.map(|id| Made::Comment(CommentId(id))));
         made.map(|made| (made, digest))
     }))
@@ -44,15 +43,12 @@ pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: Made) ->
         Made::Message(id) => (Some(id.0), None),
         Made::Comment(id) => (None, Some(id.0)),
     };
-    diesel::insert_into(keys::table)
-        .values((
-            keys::author_id.eq(author.0),
-            keys::key.eq(key),
-            keys::digest.eq(digest),
-            keys::message_id.eq(message),
-            keys::comment_id.eq(comment),
-        ))
-        .execute(db)
-        .map_err(fault)?;
-    Ok(())
+    let kept = diesel::insert_into(keys::table).values((
+        keys::author_id.eq(author.0),
+        keys::key.eq(key),
+        keys::digest.eq(digest),
+        keys::message_id.eq(message),
+        keys::comment_id.eq(comment),
+    ));
+    on!(db, connection => kept.execute(connection)).map(drop).map_err(fault)
 }

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, fault, on};
 use super::schema::{events, log_head};
 use super::{channels, comments, messages, notifications, templates};
 use crate::error::{Error, Result};
@@ -170,11 +170,9 @@ pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEv
             }
         }
     }
-    diesel::update(log_head::table)
-        .set((log_head::head.eq(head.0), log_head::access_head.eq(access_head.0)))
-        .execute(db)
-        .map_err(fault)?;
-    Ok(())
+    let heads = diesel::update(log_head::table);
+    let heads = heads.set((log_head::head.eq(head.0), log_head::access_head.eq(access_head.0)));
+    on!(db, connection => heads.execute(connection)).map(drop).map_err(fault)
 }
 
 /// Where the log stands in this snapshot.

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// After a wait in vain so many batches do without.
+/// After a wait in vain so many batches do without: where changes come by chance, and not as answers to answers, the next
+/// would be in vain, too.
 const REST: u32 = 16;
 
 /// A bounded queue that one thread takes from.

@@ -100,8 +100,9 @@ fn graphql_routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = 
         .and(warp::header::headers_cloned())
         .and(query())
         .and(warp::body::stream())
-        .then(|site, method: Method, peer, headers, query: String, body| async move {
-            graphql_http::handle(site, method, peer, headers, query, body).await
+        // In a box: warp moves a future as often as there are filters around it.
+        .then(|site, method: Method, peer, headers, query: String, body| {
+            Box::pin(graphql_http::handle(site, method, peer, headers, query, body))
         })
 }
 
