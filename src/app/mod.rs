@@ -50,6 +50,7 @@ impl App {
         let (site, stop) = Site::new(engine, Arc::clone(house.board()), settings(&config));
         let retention = board::Retention { age: config.retention.age, events: config.retention.events.into() };
         let tasks = vec![
+            tokio::spawn(Arc::clone(&site.newcomers).call()),
             tokio::spawn(web::serve(listener, site)),
             tokio::spawn(Arc::clone(house.board()).keep_pruning(retention)),
             tokio::spawn(Arc::clone(house.board()).keep_pulse()),

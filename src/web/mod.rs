@@ -13,6 +13,7 @@ mod health;
 mod line;
 mod media;
 mod metrics;
+mod newcomers;
 mod operation;
 mod origins;
 mod pages;

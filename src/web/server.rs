@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::Either;
+use futures_util::future::{Either, FutureExt as _};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
@@ -20,6 +20,7 @@ use warp::{Filter, Reply};
 
 use super::answer::Answer;
 use super::line::Line;
+use super::newcomers::Newcomer;
 use super::peer::Peer;
 use super::{Site, body, routes};
 
@@ -90,12 +91,14 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
             continue;
         };
         site.counts.accepted.count();
-        tokio::spawn(speak(Arc::clone(&site), stream, peer, routes.clone()));
+        let newcomer = Arc::new(Newcomer::default());
+        let speaking = speak(Arc::clone(&site), stream, peer, routes.clone(), Arc::clone(&newcomer));
+        tokio::spawn(Arc::clone(&site.newcomers).in_turn(newcomer, speaking));
     }
 }
 
 /// Speaks HTTP on a connection until it ends.
-async fn speak<R>(site: Arc<Site>, stream: TcpStream, peer: Peer, routes: R)
+async fn speak<R>(site: Arc<Site>, stream: TcpStream, peer: Peer, routes: R, newcomer: Arc<Newcomer>)
 where
     R: Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
@@ -111,7 +114,8 @@ where
             return Either::Left(ready(Ok(crowded().into_response())));
         };
         request.extensions_mut().insert(peer);
-        Either::Right(service.call(request))
+        let newcomer = Arc::clone(&newcomer);
+        Either::Right(service.call(request).inspect(move |_| newcomer.is_known()))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

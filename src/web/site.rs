@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::counts::Counts;
+use super::newcomers::Newcomers;
 use super::quota::Quota;
 use super::socket::Shown;
 use crate::board::Board;
@@ -65,6 +66,8 @@ pub struct Site {
     pub addresses: Quota<IpAddr>,
     /// Sockets by user.
     pub users: Quota<UserId>,
+    /// Connections of which nothing is known yet.
+    pub newcomers: Arc<Newcomers>,
     /// The settings.
     pub settings: Settings,
     /// What is counted for operators.
@@ -96,7 +99,8 @@ impl Site {
         let addresses = Quota::new(settings.sockets.per_address.most);
         let users = Quota::new(settings.sockets.max_per_user);
         let (shown, counts) = (Shown::default(), Counts::default());
-        let site = Self { engine, board, shown, addresses, users, settings, counts, stopping, alive };
+        let newcomers = Arc::default();
+        let site = Self { engine, board, shown, addresses, users, newcomers, settings, counts, stopping, alive };
         (Arc::new(site), Stop { stopping: stop, busy })
     }
 

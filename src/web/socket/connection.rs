@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::super::Site;
+use super::super::newcomers::Newcomer;
 use super::super::quota::Share;
 use super::super::site::Alive;
 use super::clock::{Clock, Due};
@@ -45,6 +46,7 @@ pub struct Connection<P> {
     desk: Desk,
     wire: Wire,
     phase: Phase,
+    newcomer: Arc<Newcomer>,
     clock: Clock,
     pace: Pace,
     /// What concerns the viewer alone.
@@ -68,7 +70,7 @@ enum Phase {
 
 impl<P: Protocol> Connection<P> {
     /// A connection before anybody came in.
-    pub fn new(site: Arc<Site>, wire: Wire, protocol: P, entry: Entry) -> Box<Self> {
+    pub fn new(site: Arc<Site>, wire: Wire, protocol: P, entry: Entry, newcomer: Arc<Newcomer>) -> Box<Self> {
         let clock = Clock::start(&site.settings.sockets, protocol.keeps_alive());
         let pace = Pace::new(site.settings.sockets.frames_per_second);
         Box::new(Self {
@@ -76,6 +78,7 @@ impl<P: Protocol> Connection<P> {
             desk: Desk { site, caller: None, outbox: Outbox::default() },
             wire,
             phase: Phase::Waiting(Arc::new(entry)),
+            newcomer,
             clock,
             pace,
             own: None,
@@ -269,6 +272,7 @@ impl<P: Protocol> Connection<P> {
             Poll::Ready(Ok(Entered { mut caller, until, own, place, connected })) => {
                 caller.extends = Some(Arc::new(Mutex::new(None)));
                 self.phase = Phase::Open;
+                self.newcomer.is_known();
                 self.desk.caller = Some(caller);
                 self.own = own;
                 self.connected = connected;

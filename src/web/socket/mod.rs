@@ -24,6 +24,7 @@ use http::{HeaderValue, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::newcomers::Newcomer;
 use super::{Peer, Site, body, callers, origins};
 use close::Close;
 use connection::Connection;
@@ -81,8 +82,10 @@ pub fn upgrade(
     let token = callers::token(&headers, &query);
     let entry = Entry::new(token, callers::address(&site, &peer, &headers), door != Door::Tickets);
     let (language, protocol) = language(door, &headers, &query);
+    let (newcomers, newcomer) = (Arc::clone(&site.newcomers), Arc::new(Newcomer::default()));
+    let serving = serve(site, upgrade, language, entry, Arc::clone(&newcomer));
     tokio::spawn(async move {
-        serve(site, upgrade, language, entry).await;
+        newcomers.in_turn(newcomer, serving).await;
         drop(peer);
     });
     switching(&accept, protocol)
@@ -132,7 +135,7 @@ fn switching(accept: &str, protocol: Option<HeaderValue>) -> Response<Bytes> {
     response
 }
 
-async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: Entry) {
+async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: Entry, newcomer: Arc<Newcomer>) {
     let alive = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
     // In a box: the task that serves the socket would keep the room for it to its end.
@@ -145,8 +148,10 @@ async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: E
         Language::Unknown => None,
     };
     match language {
-        Language::GraphQl(dialect) => Connection::new(site, wire, GraphQl::new(dialect), entry).run(alive).await,
-        Language::Plain(plain) => Connection::new(site, wire, plain, entry).enter().run(alive).await,
+        Language::GraphQl(dialect) => {
+            Connection::new(site, wire, GraphQl::new(dialect), entry, newcomer).run(alive).await;
+        }
+        Language::Plain(plain) => Connection::new(site, wire, plain, entry, newcomer).enter().run(alive).await,
         Language::Unknown => {
             site.counts.close(Close::NoProtocol.frame().code.into());
             Box::pin(goodbye::say_goodbye(wire, Outbox::default(), Some(&Close::NoProtocol))).await;
