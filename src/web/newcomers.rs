@@ -3,13 +3,13 @@
 //! once, would stand before all who are here.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures_util::task::AtomicWaker;
+use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 
 /// So many newcomers move in one round.
@@ -27,6 +27,31 @@ pub struct Newcomers {
 pub struct Newcomer {
     state: AtomicU8,
     waker: AtomicWaker,
+}
+
+pin_project! {
+    /// What a newcomer does.
+    pub struct InTurn<F> {
+        // `None` once it is known: the newcomer is forgotten.
+        turns: Option<(Arc<Newcomers>, Arc<Newcomer>)>,
+        #[pin]
+        doing: F,
+    }
+}
+
+impl<F: Future> Future for InTurn<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if let Some((newcomers, newcomer)) = this.turns {
+            ready!(newcomers.poll_turn(newcomer, context));
+            if newcomer.state.load(Ordering::Acquire) == KNOWN {
+                *this.turns = None;
+            }
+        }
+        this.doing.poll(context)
+    }
 }
 
 /// Not in the row: it moves when something happens to it, for which it has to stand in the row first.
@@ -73,13 +98,8 @@ impl Newcomers {
     }
 
     /// Does something as this newcomer: when it is its turn, for as long as it is one.
-    pub async fn in_turn<T>(self: Arc<Self>, newcomer: Arc<Newcomer>, doing: impl Future<Output = T>) -> T {
-        let mut doing = pin!(doing);
-        poll_fn(|context| {
-            ready!(self.poll_turn(&newcomer, context));
-            doing.as_mut().poll(context)
-        })
-        .await
+    pub fn in_turn<F>(self: &Arc<Self>, newcomer: Arc<Newcomer>, doing: F) -> InTurn<F> {
+        InTurn { turns: Some((Arc::clone(self), newcomer)), doing }
     }
 
     fn poll_turn(&self, newcomer: &Arc<Newcomer>, context: &mut Context<'_>) -> Poll<()> {
@@ -129,7 +149,7 @@ mod tests {
                         tokio::task::yield_now().await;
                     }
                 };
-                Arc::clone(&newcomers).in_turn(Arc::default(), doing).await;
+                newcomers.in_turn(Arc::default(), doing).await;
             })
         };
         let all: Vec<_> = (0..MANY).map(|_| come()).collect();

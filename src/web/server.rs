@@ -93,7 +93,7 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
         site.counts.accepted.count();
         let newcomer = Arc::new(Newcomer::default());
         let speaking = speak(Arc::clone(&site), stream, peer, routes.clone(), Arc::clone(&newcomer));
-        tokio::spawn(Arc::clone(&site.newcomers).in_turn(newcomer, speaking));
+        tokio::spawn(site.newcomers.in_turn(newcomer, speaking));
     }
 }
 

@@ -46,7 +46,8 @@ pub struct Connection<P> {
     desk: Desk,
     wire: Wire,
     phase: Phase,
-    newcomer: Arc<Newcomer>,
+    /// Until somebody is in.
+    newcomer: Option<Arc<Newcomer>>,
     clock: Clock,
     pace: Pace,
     /// What concerns the viewer alone.
@@ -78,7 +79,7 @@ impl<P: Protocol> Connection<P> {
             desk: Desk { site, caller: None, outbox: Outbox::default() },
             wire,
             phase: Phase::Waiting(Arc::new(entry)),
-            newcomer,
+            newcomer: Some(newcomer),
             clock,
             pace,
             own: None,
@@ -272,7 +273,7 @@ impl<P: Protocol> Connection<P> {
             Poll::Ready(Ok(Entered { mut caller, until, own, place, connected })) => {
                 caller.extends = Some(Arc::new(Mutex::new(None)));
                 self.phase = Phase::Open;
-                self.newcomer.is_known();
+                self.newcomer.take().inspect(|newcomer| newcomer.is_known());
                 self.desk.caller = Some(caller);
                 self.own = own;
                 self.connected = connected;

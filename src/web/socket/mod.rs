@@ -82,12 +82,9 @@ pub fn upgrade(
     let token = callers::token(&headers, &query);
     let entry = Entry::new(token, callers::address(&site, &peer, &headers), door != Door::Tickets);
     let (language, protocol) = language(door, &headers, &query);
-    let (newcomers, newcomer) = (Arc::clone(&site.newcomers), Arc::new(Newcomer::default()));
-    let serving = serve(site, upgrade, language, entry, Arc::clone(&newcomer));
-    tokio::spawn(async move {
-        newcomers.in_turn(newcomer, serving).await;
-        drop(peer);
-    });
+    let newcomer = Arc::new(Newcomer::default());
+    let serving = serve(Arc::clone(&site), upgrade, language, entry, peer, Arc::clone(&newcomer));
+    tokio::spawn(site.newcomers.in_turn(newcomer, serving));
     switching(&accept, protocol)
 }
 
@@ -135,7 +132,16 @@ fn switching(accept: &str, protocol: Option<HeaderValue>) -> Response<Bytes> {
     response
 }
 
-async fn serve(site: Arc<Site>, upgrade: OnUpgrade, language: Language, entry: Entry, newcomer: Arc<Newcomer>) {
+async fn serve(
+    site: Arc<Site>,
+    upgrade: OnUpgrade,
+    language: Language,
+    entry: Entry,
+    peer: Peer,
+    newcomer: Arc<Newcomer>,
+) {
+    // Its place is taken as long as this lasts.
+    let _peer = peer;
     let alive = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
     // In a box: the task that serves the socket would keep the room for it to its end.
