@@ -1,6 +1,7 @@
 // The parts of the GraphiQL page that are decisions rather than DOM.
 
 import assert from 'node:assert/strict';
+import { readFile, readdir } from 'node:fs/promises';
 import test from 'node:test';
 import { parse, print } from 'graphql';
 import { examples } from '../graphiql/examples.js';
@@ -47,4 +48,13 @@ test('passwords and tokens are not stored', () => {
 
 test('the examples are documents', () => {
   for (const { query, variables } of examples) assert.ok(print(parse(query)) && JSON.parse(variables));
+});
+
+test("the editor's Markdown mode, which CVE-2025-6493 is about, is not in the pages", async () => {
+  const assets = new URL('../dist/assets/', import.meta.url);
+  const names = (await readdir(assets)).filter((name) => name.endsWith('.js'));
+  const scripts = await Promise.all(names.map((name) => readFile(new URL(name, assets), 'utf8')));
+  const modes = scripts.flatMap((script) => [...script.matchAll(/\.defineMode\(["'`]([\w-]+)/g)].map(([, mode]) => mode));
+  assert.ok(modes.includes('graphql'), 'the editor is somewhere else now');
+  assert.deepEqual(modes.filter((mode) => ['markdown', 'gfm'].includes(mode)), []);
 });
