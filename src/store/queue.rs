@@ -38,17 +38,17 @@ pub enum Refused {
 pub struct Crowd {
     /// So many were answered or waiting when the last batch was done.
     size: usize,
-    /// They are waited for as long as that would cost them otherwise.
+    /// They are waited for as long as a batch takes: so long they would wait for the next one.
     patience: Duration,
     /// So many batches do not wait for anybody.
     rest: u32,
 }
 
 impl Crowd {
-    /// A batch is done: so many were in it, or wait, and to commit it took so long.
-    pub fn seen(&mut self, size: usize, commit: Duration) {
+    /// A batch is done: so many were in it, or wait, and it took so long.
+    pub fn seen(&mut self, size: usize, took: Duration) {
         self.size = size;
-        self.patience = commit;
+        self.patience = took;
     }
 
     /// How long the next batch waits for how many.

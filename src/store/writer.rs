@@ -182,7 +182,7 @@ impl<T: Tail> Desk<T> {
         // Only now: while this instance waited for the others, more has queued.
         let room = self.batch.saturating_sub(batch.len());
         batch.extend(queue.into_iter().flat_map(|queue| queue.take_more(room)));
-        let since = Instant::now();
+        let begun = Instant::now();
         let asked = batch.len();
         let mut outcomes = Vec::with_capacity(asked);
         for job in batch {
@@ -193,7 +193,7 @@ impl<T: Tail> Desk<T> {
                     return Err(Failure::before(error));
                 }
             }
-            if tx.changed_rights() || since.elapsed() > SPAN {
+            if tx.changed_rights() || begun.elapsed() > SPAN {
                 break;
             }
         }
@@ -202,9 +202,8 @@ impl<T: Tail> Desk<T> {
             Err(Failure::Unknown(error, events)) => self.look_up(error, events)?,
             committed => committed?,
         };
-        let took = since.elapsed();
-        self.crowd.seen(asked + queue.map_or(0, Queue::len), took);
-        self.counts.commits.observe(took.as_secs_f64());
+        self.crowd.seen(asked + queue.map_or(0, Queue::len), begun.elapsed());
+        self.counts.commits.observe(since.elapsed().as_secs_f64());
         self.counts.commands.observe(outcomes.len() as f64);
         self.counts.events.add(events.len() as u64);
         if !events.is_empty() {
