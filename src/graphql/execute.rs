@@ -42,8 +42,7 @@ pub(super) fn faulty(detail: &str) -> Answer {
     Answer { body: fault(&detail), is_fault: true }
 }
 
-/// Executes a subscription's selection for one item. Also says whether the item is one of this
-/// viewer alone and whether the database was used.
+/// One item of a subscription, and what it was made of.
 pub(super) struct Rendered {
     /// The response; `None` if there is nothing to show.
     pub body: Option<Arc<str>>,
@@ -55,6 +54,7 @@ pub(super) struct Rendered {
     pub is_unavailable: bool,
 }
 
+/// Executes a subscription's selection for one item.
 pub(super) fn render(
     board: &Arc<Board>,
     live: (&Operation, &Variables, &Caller),

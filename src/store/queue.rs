@@ -147,11 +147,16 @@ mod tests {
         let queue = Queue::new(8);
         let mut crowd = Crowd::default();
         crowd.seen(3, LONG);
+        queue.push(1).expect("room");
         std::thread::scope(|scope| {
             let taken = scope.spawn(|| queue.take(&mut crowd, 8));
-            for item in 1..=3 {
-                queue.push(item).expect("room");
+            // It has seen the first, and waits for two more.
+            while queue.lock().wanted != 3 && !taken.is_finished() {
+                std::thread::yield_now();
             }
+            assert_eq!(queue.len(), 1, "it did not wait");
+            queue.push(2).expect("room");
+            queue.push(3).expect("room");
             assert_eq!(taken.join().expect("taken"), Some(vec![1, 2, 3]));
         });
     }

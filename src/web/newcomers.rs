@@ -64,7 +64,7 @@ const KNOWN: u8 = 3;
 
 impl Newcomer {
     /// Something is known of it: it need not stand in the row again.
-    pub fn is_known(&self) {
+    pub fn set_known(&self) {
         self.state.store(KNOWN, Ordering::Release);
     }
 
@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_has_become_known_moves_without_being_called() {
         let (newcomers, newcomer) = (Arc::new(Newcomers::default()), Arc::new(Newcomer::default()));
-        newcomer.is_known();
+        newcomer.set_known();
         // Nobody calls.
         assert_eq!(newcomers.in_turn(newcomer, async { 7 }).await, 7);
     }

@@ -115,7 +115,7 @@ where
         };
         request.extensions_mut().insert(peer);
         let newcomer = Arc::clone(&newcomer);
-        Either::Right(service.call(request).inspect(move |_| newcomer.is_known()))
+        Either::Right(service.call(request).inspect(move |_| newcomer.set_known()))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

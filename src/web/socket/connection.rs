@@ -273,7 +273,7 @@ impl<P: Protocol> Connection<P> {
             Poll::Ready(Ok(Entered { mut caller, until, own, place, connected })) => {
                 caller.extends = Some(Arc::new(Mutex::new(None)));
                 self.phase = Phase::Open;
-                self.newcomer.take().inspect(|newcomer| newcomer.is_known());
+                self.newcomer.take().inspect(|newcomer| newcomer.set_known());
                 self.desk.caller = Some(caller);
                 self.own = own;
                 self.connected = connected;
