@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -52,11 +53,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread, which answers on the runtime it is started from.
     pub fn start(connector: Connector, db: Db, tail: impl Tail, batch: usize, counts: &Arc<Counts>) -> Result<Self> {
         let queue = Arc::new(Queue::new(QUEUE));
         let jobs = Arc::clone(&queue);
-        let desk = Desk { connector, db: Some(db), tail, batch, counts: Arc::clone(counts), crowd: Crowd::default() };
+        let counts = Arc::clone(counts);
+        let (crowd, runtime) = (Crowd::default(), Handle::current());
+        let desk = Desk { connector, db: Some(db), tail, batch, counts, crowd, runtime };
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || desk.work(&jobs))
@@ -132,6 +135,8 @@ struct Desk<T> {
     batch: usize,
     counts: Arc<Counts>,
     crowd: Crowd,
+    /// Where those are who wait for answers.
+    runtime: Handle,
 }
 
 impl<T: Tail> Desk<T> {
@@ -153,7 +158,7 @@ impl<T: Tail> Desk<T> {
             match attempt {
                 Ok(outcomes) => {
                     let rest = batch.split_off(outcomes.len());
-                    answer(batch, outcomes);
+                    self.answer(batch, outcomes);
                     batch = rest;
                 }
                 Err(Failure::Lost(error)) if tries < TRIES && self.reconnect() => {
@@ -166,10 +171,21 @@ impl<T: Tail> Desk<T> {
                 }
                 Err(Failure::Undone(error) | Failure::Lost(error) | Failure::Unknown(error, _)) => {
                     let outcomes = batch.iter().map(|_| Err(error.clone())).collect();
-                    return answer(batch, outcomes);
+                    return self.answer(batch, outcomes);
                 }
             }
         }
+    }
+
+    /// Answers the commands of a batch, all of them from one task: told from here one by one, the first to hear would
+    /// take the processor from this thread, and the second again.
+    fn answer(&self, batch: Vec<Job>, outcomes: Vec<Result<()>>) {
+        self.runtime.spawn(async move {
+            for (job, outcome) in batch.into_iter().zip(outcomes) {
+                // Whoever asked may have gone.
+                drop(job.answer.send(outcome));
+            }
+        });
     }
 
     /// Runs the first commands, up to one that changes rights, in one transaction.
@@ -255,12 +271,5 @@ fn run(job: &mut Job, tx: &mut Tx<'_>) -> Result<Result<()>> {
     match outcome {
         Err(error) if spoiled => Err(error),
         outcome => Ok(outcome),
-    }
-}
-
-fn answer(batch: Vec<Job>, outcomes: Vec<Result<()>>) {
-    for (job, outcome) in batch.into_iter().zip(outcomes) {
-        // Whoever asked may have gone.
-        drop(job.answer.send(outcome));
     }
 }
