@@ -39,7 +39,7 @@ pub struct Standing {
     /// The user.
     pub user: User,
     /// What they may see.
-    pub rights: Rights,
+    pub rights: Arc<Rights>,
 }
 
 impl Account {
@@ -194,7 +194,7 @@ impl Access {
 
 fn standing(db: &mut crate::store::Db, id: UserId) -> Result<Option<Standing>> {
     let Some(user) = users::find(db, id)? else { return Ok(None) };
-    let rights = users::rights(db, &user)?;
+    let rights = Arc::new(users::rights(db, &user)?);
     Ok(Some(Standing { user, rights }))
 }
 
@@ -256,8 +256,8 @@ impl Viewer {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended.
-    pub fn rights(&self) -> Result<Rights> {
-        if self.account.is_none() { Ok(Rights::default()) } else { Ok(self.standing()?.rights.clone()) }
+    pub fn rights(&self) -> Result<Arc<Rights>> {
+        if self.account.is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.standing()?.rights)) }
     }
 
     /// Whether the channel may be read.

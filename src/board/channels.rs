@@ -99,7 +99,7 @@ impl Board {
             .transpose()?;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
-            let mut channel = governed(tx, &viewer.rights()?, actor, edit.id)?;
+            let mut channel = governed(tx, &*viewer.rights()?, actor, edit.id)?;
             if let Some(name) = name.as_ref().filter(|name| **name != channel.name) {
                 free(tx, name)?;
                 channel.name.clone_from(name);
@@ -128,7 +128,7 @@ impl Board {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
-            governed(tx, &viewer.rights()?, actor, id)?;
+            governed(tx, &*viewer.rights()?, actor, id)?;
             let (now, cursor) = (tx.now(), tx.next_cursor());
             channels::delete(tx.write(), id, now, cursor)?;
             tx.record(Change::new(EventKind::ChannelDeleted, id.0, Some(actor)).in_channel(id), Body::None);
@@ -145,7 +145,7 @@ impl Board {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
-            let channel = governed(tx, &viewer.rights()?, actor, id)?;
+            let channel = governed(tx, &*viewer.rights()?, actor, id)?;
             users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
             if !channels::is_member(tx.read(), id, user)? {
                 channels::add_member(tx.write(), id, user)?;

@@ -45,7 +45,7 @@ impl Board {
     /// `NOT_FOUND`, `CURSOR_EXPIRED`, `UNAUTHENTICATED`.
     pub async fn follow(&self, viewer: &Viewer, wish: Wish) -> Result<Feed> {
         let rights = viewer.rights()?;
-        let topic = self.topic(wish, rights.clone()).await?;
+        let topic = self.topic(wish, Arc::clone(&rights)).await?;
         let selection =
             Selection { topic, kinds: wish.kinds, tickets_only: wish.tickets_only, exclude_own: wish.exclude_own };
         // Subscribe first, look second: what happens in between is in the ring.
@@ -73,7 +73,7 @@ impl Board {
         Ok(Feed::new(store, hub, viewer.clone(), selection, position, receiver, seated))
     }
 
-    async fn topic(&self, wish: Wish, rights: Rights) -> Result<Topic> {
+    async fn topic(&self, wish: Wish, rights: Arc<Rights>) -> Result<Topic> {
         match wish.subject {
             Subject::Everything => Ok(Topic::Everything),
             Subject::Channel(channel) => Ok(Topic::Channel(channel)),

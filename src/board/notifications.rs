@@ -106,7 +106,7 @@ impl Board {
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
-                let channel = channels::find(tx.read(), &viewer.rights()?, id)?.ok_or(Error::NotFound("channel"))?;
+                let channel = channels::find(tx.read(), &*viewer.rights()?, id)?.ok_or(Error::NotFound("channel"))?;
                 if let Some(newest) = reading::newest_up_to(tx.read(), id, up_to)? {
                     reading::mark(tx.write(), reader, id, newest)?;
                 }

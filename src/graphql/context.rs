@@ -175,7 +175,7 @@ impl Ctx {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended.
-    pub fn rights(&self) -> Result<Rights> {
+    pub fn rights(&self) -> Result<Arc<Rights>> {
         self.viewer().rights()
     }
 

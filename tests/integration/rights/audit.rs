@@ -62,7 +62,7 @@ async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
     if let Some(user) = rights.user {
         let user = users::find(db, user).map_err(wrong)?.ok_or("no user")?;
         let stored = users::rights(db, &user).map_err(wrong)?;
-        if stored != rights {
+        if stored != *rights {
             return Err(format!("the rights in memory are {rights:?}, those in the database {stored:?}"));
         }
     }
