@@ -36,7 +36,7 @@ impl App {
         let listener =
             Listener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        descriptors::raise_limit(config.sockets.max_connections);
+        descriptors::prepare(config.sockets.max_connections);
         let house = House::open(&config).await?;
         let limits = graphql::Limits {
             depth: config.limits.max_depth,
