@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::nice;
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
 use super::attacks::{self, Attack};
@@ -21,7 +23,7 @@ const USUALLY: Duration = Duration::from_millis(400);
 /// How long the server is told to wait for those who say nothing.
 const TIMEOUT: &str = "1500ms";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn whatever_is_sent_is_answered_and_nobody_else_notices() {
     let settings = [
         ("TIDINGS_INIT_TIMEOUT", TIMEOUT),
@@ -32,7 +34,7 @@ async fn whatever_is_sent_is_answered_and_nobody_else_notices() {
 }
 
 /// As fast as they come, and at the pace that is usual.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn pings_that_nobody_reads_pile_up_nowhere() {
     let settings = [("TIDINGS_FRAMES_PER_SECOND", "0"), ("TIDINGS_LOG", "error,tidings::app=info")];
     besiege(&settings, attacks::pings()).await;
@@ -40,6 +42,7 @@ async fn pings_that_nobody_reads_pile_up_nowhere() {
 }
 
 async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
+    let elsewhere = elsewhere();
     let (program, other) = (Program::new(settings), Program::new(settings));
     let (mut server, mut alone) = (program.start(), other.start());
     server.ready().await.expect("it starts");
@@ -60,7 +63,7 @@ async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
         let usually = bystander.end().attacked;
         let before = server.resident();
         let bystander = watch();
-        let ((times, slowest), peak) = peak_of(&server, attack.run(program.address())).await;
+        let ((times, slowest), peak) = peak_of(&server, attack.run(elsewhere.handle(), program.address())).await;
         let meanwhile = bystander.end();
         let after = settled(&server, start + SLACK).await;
         println!(
@@ -76,6 +79,15 @@ async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
         assert!(slowest < ENOUGH, "{}: {slowest:?}", attack.name);
         assert!(after <= start + SLACK, "{}: {} MiB are left", attack.name, (after - start) >> 20);
     }
+    elsewhere.shutdown_background();
+}
+
+/// Where the attackers are: threads that get what the machine has left, as if they were on another. What they do to the
+/// server is theirs, what they do to the machine is not.
+fn elsewhere() -> Runtime {
+    let give_way = || assert!(nice(19).is_ok(), "whoever gives way asks nobody");
+    let attackers = Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(give_way).build();
+    attackers.expect("a runtime")
 }
 
 /// Does something, and looks what the server holds meanwhile.
