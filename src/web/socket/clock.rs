@@ -16,6 +16,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(12);
 
 const SOON: Duration = Duration::from_millis(100);
 
+/// A timer does not fire so late, unless this process stood still.
+const LATE: Duration = Duration::from_millis(500);
+
 /// When what is due.
 pub struct Clock {
     timer: Pin<Box<Sleep>>,
@@ -64,6 +67,11 @@ impl Clock {
         self.heard = Instant::now();
     }
 
+    /// The client has said who it is: from now on it waits for us.
+    pub fn asked_in(&mut self, limits: &Sockets) {
+        self.init_deadline = Some(Instant::now() + limits.init_timeout);
+    }
+
     /// The client has come in; its session ends then.
     pub fn entered(&mut self, until: Option<Timestamp>) {
         self.init_deadline = None;
@@ -91,6 +99,9 @@ impl Clock {
 
     /// What is due now, if anything; call until there is nothing more.
     pub fn due(&mut self, now: Instant, limits: &Sockets) -> Option<Due> {
+        if self.is_set && now > self.armed + LATE {
+            self.stood_still(now, limits);
+        }
         let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if past(self.session_end) {
             return Some(Due::Close(Close::Forbidden("the session has ended: sign in again".into())));
@@ -112,6 +123,15 @@ impl Clock {
             return Some(Due::KeepAlive);
         }
         None
+    }
+
+    /// What the client said and took meanwhile is still to be seen: there is a moment left for that.
+    fn stood_still(&mut self, now: Instant, limits: &Sockets) {
+        let soon = now + SOON;
+        let last = |since: Instant, limit: Duration| since.max(soon.checked_sub(limit).unwrap_or(since));
+        self.init_deadline = self.init_deadline.map(|deadline| deadline.max(soon));
+        self.heard = last(self.heard, limits.silence_limit);
+        self.blocked_since = self.blocked_since.map(|since| last(since, limits.send_timeout));
     }
 
     /// A ping must wait a little: a subscription is being opened, and where it stands is not known.

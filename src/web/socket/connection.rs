@@ -173,6 +173,10 @@ impl<P: Protocol> Connection<P> {
                     self.clock.session_ends(None);
                     self.end(close);
                 }
+                // They have said who they are: it is not they who are late.
+                Due::Close(Close::InitTimeout) if matches!(self.phase, Phase::Entering(_)) => {
+                    return Err(End::Close(Close::Busy));
+                }
                 Due::Close(close) => return Err(End::Close(close)),
                 Due::Ping if matches!(self.phase, Phase::Open) => self.ping(context)?,
                 Due::KeepAlive if matches!(self.phase, Phase::Open) => {
@@ -322,6 +326,7 @@ impl<P: Protocol> Connection<P> {
     fn init(&mut self, parameters: Variables) -> Result<(), End> {
         let Phase::Waiting(entry) = &self.phase else { return Err(End::Close(Close::SecondInit)) };
         let (entry, site) = (Arc::clone(entry), Arc::clone(&self.desk.site));
+        self.clock.asked_in(&site.settings.sockets);
         self.phase = Phase::Entering(Box::pin(async move { entry.enter(&site, &parameters).await }));
         Ok(())
     }

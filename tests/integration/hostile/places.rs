@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::support::{Events, PASSWORD, Plain, Server, Socket, plain::CONNECT, soon};
+use crate::support::{Events, PASSWORD, Plain, Program, Server, Socket, plain::CONNECT, soon};
 
 const MODERN: (&str, &str) = ("sec-websocket-protocol", "graphql-transport-ws");
 /// What slow clients are given in these tests.
@@ -216,4 +216,18 @@ async fn sockets_half_open_end_by_their_own_timeouts() {
         let close = code.to_be_bytes();
         assert!(all.windows(2).any(|bytes| bytes == close), "{path}: {:?}", String::from_utf8_lossy(&all));
     }
+}
+
+/// What a client said while the process stood still was said in time.
+#[tokio::test]
+async fn a_server_that_stood_still_does_not_blame_whoever_was_coming_in() {
+    let program = Program::new(&[("TIDINGS_INIT_TIMEOUT", "2s")]);
+    let mut server = program.start();
+    server.ready().await.expect("it starts");
+    let mut socket = Socket::connect(program.address(), "/graphql", "graphql-transport-ws").await;
+    server.signal("STOP");
+    socket.send(json!({"type": "connection_init"})).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    server.signal("CONT");
+    assert_eq!(socket.frame().await["type"], "connection_ack");
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{on, outcome, postgres};
 use crate::support::database::SECRET;
-use crate::support::{Proxy, Server, Weather, soon};
+use crate::support::{Proxy, Server, Socket, Weather, soon};
 
 /// A field of the author needs the database while an item is rendered.
 const ADDED: &str = "subscription ($after: Cursor) {
@@ -78,6 +78,28 @@ async fn who_stays_on_an_instance_that_is_cut_off_gets_what_was_missed() {
             assert_eq!(content, json!(format!("{weather:?} {number}")));
         }
     }
+}
+
+/// The client said in time who it is: that it is not in yet is not its fault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_cannot_be_looked_up_is_asked_to_come_back() {
+    let url = crate::support::database::fresh_postgres();
+    let (place, name) = url.rsplit_once('/').expect("a URL");
+    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let proxy = Proxy::start(port).await;
+    let far_url = format!("postgres://tidings@127.0.0.1:{}/{name}", proxy.port());
+    let far = Server::start_with(|config| {
+        on(&far_url)(config);
+        config.sockets.init_timeout = std::time::Duration::from_secs(1);
+    })
+    .await;
+    let ann = Server::start_with(on(&url)).await.register("ann").await;
+    proxy.set(Weather::Silent);
+    let mut socket = Socket::connect(far.address(), "/graphql", "graphql-transport-ws").await;
+    socket.send(json!({"type": "connection_init", "payload": {"token": ann.token}})).await;
+    assert_eq!(socket.closed().await, 1013);
+    proxy.set(Weather::Fair);
+    Socket::enter(far.address(), Some(&ann)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
