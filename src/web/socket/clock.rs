@@ -31,6 +31,8 @@ pub struct Clock {
     next_keep_alive: Option<Instant>,
     heard: Instant,
     blocked_since: Option<Instant>,
+    /// This process stood still since something was heard.
+    is_pardoned: bool,
 }
 
 /// What is due now.
@@ -59,12 +61,14 @@ impl Clock {
             next_keep_alive: keeps_alive.then(|| now + KEEP_ALIVE),
             heard: now,
             blocked_since: None,
+            is_pardoned: false,
         }
     }
 
     /// Something was heard of the client.
     pub fn heard(&mut self) {
         self.heard = Instant::now();
+        self.is_pardoned = false;
     }
 
     /// The client has said who it is: from now on it waits for us.
@@ -99,7 +103,7 @@ impl Clock {
 
     /// What is due now, if anything; call until there is nothing more.
     pub fn due(&mut self, now: Instant, limits: &Sockets) -> Option<Due> {
-        if self.is_set && now > self.armed + LATE {
+        if self.is_set && now > self.armed + LATE && !self.is_pardoned {
             self.stood_still(now, limits);
         }
         let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
@@ -125,8 +129,9 @@ impl Clock {
         None
     }
 
-    /// What the client said and took meanwhile is still to be seen: there is a moment left for that.
+    /// What the client said and took meanwhile is still to be seen: there is a moment left for that, once.
     fn stood_still(&mut self, now: Instant, limits: &Sockets) {
+        self.is_pardoned = true;
         let soon = now + SOON;
         let last = |since: Instant, limit: Duration| since.max(soon.checked_sub(limit).unwrap_or(since));
         self.init_deadline = self.init_deadline.map(|deadline| deadline.max(soon));
@@ -171,5 +176,23 @@ impl Clock {
         }
         self.is_set = true;
         self.timer.as_mut().poll(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_a_moment_left_when_the_process_stood_still_and_no_second_one() {
+        let limits = Sockets::default();
+        let mut clock = Clock::start(&limits, false);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(clock.poll(Instant::now(), &mut context, &limits, None).is_pending());
+        let late = Instant::now() + limits.init_timeout + 2 * LATE;
+        assert_eq!(clock.due(late, &limits), None);
+        assert!(clock.poll(late, &mut context, &limits, None).is_pending());
+        let later = late + SOON + 2 * LATE;
+        assert_eq!(clock.due(later, &limits), Some(Due::Close(Close::InitTimeout)));
     }
 }
