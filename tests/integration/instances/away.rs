@@ -94,12 +94,16 @@ async fn whoever_cannot_be_looked_up_is_asked_to_come_back() {
     })
     .await;
     let ann = Server::start_with(on(&url)).await.register("ann").await;
+    let come = || async {
+        let mut socket = Socket::connect(far.address(), "/graphql", "graphql-transport-ws").await;
+        socket.send(json!({"type": "connection_init", "payload": {"token": ann.token}})).await;
+        socket
+    };
     proxy.set(Weather::Silent);
-    let mut socket = Socket::connect(far.address(), "/graphql", "graphql-transport-ws").await;
-    socket.send(json!({"type": "connection_init", "payload": {"token": ann.token}})).await;
-    assert_eq!(socket.closed().await, 1013);
+    assert_eq!(come().await.closed().await, 1013);
     proxy.set(Weather::Fair);
-    Socket::enter(far.address(), Some(&ann)).await;
+    let coming = async { while come().await.next().await.is_err() {} };
+    soon("somebody who is in", Box::pin(coming)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
