@@ -55,11 +55,8 @@ async fn while_the_database_is_away_all_is_refused_and_nobody_is_thrown_out() {
 /// What others wrote while this instance was cut off comes to those who had stayed on it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_stays_on_an_instance_that_is_cut_off_gets_what_was_missed() {
-    let url = crate::support::database::fresh_postgres();
-    let (place, name) = url.rsplit_once('/').expect("a URL");
-    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let proxy = Proxy::start(port).await;
-    let far = Server::start_with(on(&format!("postgres://tidings@127.0.0.1:{}/{name}", proxy.port()))).await;
+    let (url, proxy, through) = database_behind_a_proxy().await;
+    let far = Server::start_with(on(&through)).await;
     let near = Server::start_with(on(&url)).await;
     let ann = near.register("ann").await;
     let channel = near.channel(&ann, "general").await;
@@ -83,13 +80,9 @@ async fn who_stays_on_an_instance_that_is_cut_off_gets_what_was_missed() {
 /// The client said in time who it is: that it is not in yet is not its fault.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_cannot_be_looked_up_is_asked_to_come_back() {
-    let url = crate::support::database::fresh_postgres();
-    let (place, name) = url.rsplit_once('/').expect("a URL");
-    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let proxy = Proxy::start(port).await;
-    let far_url = format!("postgres://tidings@127.0.0.1:{}/{name}", proxy.port());
+    let (url, proxy, through) = database_behind_a_proxy().await;
     let far = Server::start_with(|config| {
-        on(&far_url)(config);
+        on(&through)(config);
         config.sockets.init_timeout = std::time::Duration::from_secs(1);
     })
     .await;
@@ -108,11 +101,8 @@ async fn whoever_cannot_be_looked_up_is_asked_to_come_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_looked_up_and_acknowledged_once() {
-    let url = crate::support::database::fresh_postgres();
-    let (place, name) = url.rsplit_once('/').expect("a URL");
-    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let proxy = Proxy::start(port).await;
-    let server = Server::start_with(on(&format!("postgres://tidings@127.0.0.1:{}/{name}", proxy.port()))).await;
+    let (_, proxy, through) = database_behind_a_proxy().await;
+    let server = Server::start_with(on(&through)).await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
     let mut posted = Vec::new();
@@ -142,6 +132,16 @@ async fn a_database_that_cannot_be_reached_stops_the_start_with_one_line() {
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(!output.status.success() && said.lines().count() == 1, "{said}");
     assert!(said.contains("cannot be reached") && !said.contains("hidden"), "{said}");
+}
+
+/// A fresh database: its URL, a proxy before it, and its URL through that.
+async fn database_behind_a_proxy() -> (String, Proxy, String) {
+    let url = crate::support::database::fresh_postgres();
+    let (place, name) = url.rsplit_once('/').expect("a URL");
+    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let proxy = Proxy::start(port).await;
+    let through = format!("postgres://tidings@127.0.0.1:{}/{name}", proxy.port());
+    (url, proxy, through)
 }
 
 fn free_port() -> u16 {
