@@ -12,7 +12,7 @@ use serde_json::json;
 use tidings::config::{Config, DatabaseUrl};
 
 use crate::support::raw::{self, Raw};
-use crate::support::{Server, Session};
+use crate::support::{Report, Server, Session};
 
 const MODERN: &str = "graphql-transport-ws";
 const LEGACY: &str = "graphql-ws";
@@ -239,14 +239,10 @@ fn of_the_protocols() -> Vec<Row> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_close_code_is_provoked_on_every_protocol() {
     let (rows, documented) = (rows(), documented());
-    println!("{:<5} {:<12} {:<11} {:<45} protocols", "code", "", "comes back", "when");
+    let mut report = Report::new("close codes, each provoked on each protocol beside it:");
+    report.line(format_args!("{:<5} {:<12} {:<11} {:<45} protocols", "code", "", "comes back", "when"));
     for Row { variant, code, when, protocols, settings, provoke } in &rows {
         let (_, comes_back) = documented.iter().find(|(known, _)| known == code).expect("a row in docs/clients.md");
-        println!(
-            "{code:<5} {variant:<12} {:<11} {when:<45} {}",
-            if *comes_back { "yes" } else { "no" },
-            protocols.join(", ")
-        );
         for protocol in *protocols {
             let directory = tempfile::tempdir().expect("a directory");
             let database = DatabaseUrl::Sqlite(directory.path().join("tidings.db"));
@@ -261,6 +257,11 @@ async fn every_close_code_is_provoked_on_every_protocol() {
             assert_eq!(got, *code, "{when}, {protocol}: {reason}");
             assert!(reason.len() <= 123, "{reason}");
         }
+        report.line(format_args!(
+            "{code:<5} {variant:<12} {:<11} {when:<45} {}",
+            if *comes_back { "yes" } else { "no" },
+            protocols.join(", ")
+        ));
     }
     let tested: BTreeSet<&str> = rows.iter().map(|row| row.variant).collect();
     assert_eq!(tested, variants().iter().map(String::as_str).collect(), "each in src/web/socket/close.rs has a row");

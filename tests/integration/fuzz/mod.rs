@@ -19,6 +19,8 @@ use tidings::model::{Cursor, Role, Seq, Tag, Timestamp, UserId};
 
 use choices::{Choices, choices, mutated};
 
+use crate::support::Report;
+
 /// Where the seeds of cases that failed are kept.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/fuzz/seeds.txt");
 
@@ -34,7 +36,7 @@ impl Tally {
     /// Shows it; each of these must have come.
     fn show(&self, name: &str, must: &[&str]) {
         let tally = self.0.borrow();
-        println!("{name}: {tally:?}");
+        Report::new(format_args!("random {name}, and how often what came of them: {tally:?}"));
         for what in must {
             assert!(tally.contains_key(*what), "{name}: never {what}");
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, Socket, soon};
+use crate::support::{Report, Server, Socket, soon};
 
 const TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
 const INVALID: &str = "GRAPHQL_VALIDATION_FAILED";
@@ -140,7 +140,8 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
     for expected in ["connection_ack", "ka"] {
         assert_eq!(legacy.frame().await["type"], expected);
     }
-    println!("{:>10} {:>10} {:>10}  (HTTP, graphql-transport-ws, graphql-ws)", "HTTP", "modern", "legacy");
+    let mut report = Report::new("documents that killed other servers, and when they were answered:");
+    report.line(format_args!("{:>10} {:>10} {:>10}", "HTTP", "modern", "legacy"));
     for Case { name, document, variables, code } in all() {
         let since = Instant::now();
         assert_eq!(server.refusal(None, &document, variables.clone()).await, code, "{name}");
@@ -164,7 +165,7 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
             );
             over_legacy = since.elapsed();
         }
-        println!("{over_http:>10.1?} {over_modern:>10.1?} {over_legacy:>10.1?}  {name}: {code}");
+        report.line(format_args!("{over_http:>10.1?} {over_modern:>10.1?} {over_legacy:>10.1?}  {name}: {code}"));
         assert!(over_http.max(over_modern).max(over_legacy) < ENOUGH, "{name}");
     }
     // Unharmed, and still able to answer what tools ask of every server.

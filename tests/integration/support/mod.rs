@@ -7,6 +7,7 @@ pub mod plain;
 mod process;
 mod proxy;
 pub mod raw;
+mod report;
 mod server;
 mod socket;
 
@@ -15,6 +16,7 @@ pub use line::{Line, Lost};
 pub use plain::Plain;
 pub use process::{Process, Program};
 pub use proxy::{Proxy, Weather};
+pub use report::Report;
 pub use server::{PASSWORD, Server, Session, text};
 pub use socket::Socket;
 
