@@ -30,10 +30,12 @@ pub fn preflight() -> Response<Bytes> {
     response
 }
 
-/// Lets pages of the allowed origins read the response.
+/// Lets pages of the allowed origins read the response. Caches are told whoever asks: what they keep of one who sends no
+/// origin would keep the page from reading it.
 pub fn allow(site: &Site, request: &HeaderMap, response: &mut HeaderMap) {
-    let Some(origin) = request.get(ORIGIN) else { return };
-    if origin.to_str().is_ok_and(|origin| site.settings.allowed_origins.allow(origin)) {
+    if let Some(origin) = request.get(ORIGIN)
+        && origin.to_str().is_ok_and(|origin| site.settings.allowed_origins.allow(origin))
+    {
         response.insert("access-control-allow-origin", origin.clone());
     }
     response.append(VARY, HeaderValue::from_static("origin"));

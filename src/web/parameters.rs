@@ -34,6 +34,10 @@ struct Parameters {
 /// What is wrong with it.
 pub fn from_body(value: serde_json::Value) -> Result<Request, String> {
     let wrong = |error: serde_json::Error| format!("the parameters are wrong: {error}");
+    // serde would take a list with the parameters in their order, too.
+    if !value.is_object() {
+        return Err("the parameters are one JSON object, with a query".into());
+    }
     let Parameters { query, operation_name, variables, _extensions: _ } =
         serde_json::from_value(value).map_err(wrong)?;
     Ok(Request { query, operation_name, variables: variables.unwrap_or_default() })

@@ -3,9 +3,9 @@
 
 mod access;
 mod board;
-mod close_codes;
 mod command_line;
 mod compression;
+mod conformance;
 mod crowd;
 mod floors;
 mod fuzz;

@@ -1,9 +1,9 @@
-//! The GraphQL sockets: coming in, the rules of the protocols, and every way to be shown out.
+//! The GraphQL sockets: coming in, and being shown out. The rules of their protocols are in `conformance/`.
 
 use std::time::Duration;
 
 use serde_json::json;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::Error;
 
 use crate::support::{Server, Socket, soon};
 
@@ -36,105 +36,6 @@ async fn a_token_is_taken_from_three_places() {
         socket.send(json!({"type": "connection_init", "payload": payload})).await;
         assert_eq!(socket.closed().await, 4403, "a bad token is refused, never ignored");
     }
-}
-
-#[tokio::test]
-async fn broken_rules_have_their_codes() {
-    let server = Server::start_with(|config| config.sockets.init_timeout = Duration::from_millis(200)).await;
-    let address = server.address();
-    let open = || Socket::connect(address, "/graphql", "graphql-transport-ws");
-    let enter = || Socket::enter(address, None);
-    let forever = json!({"query": "subscription { events { cursor } }"});
-
-    assert_eq!(Socket::connect(address, "/graphql", "soap").await.closed().await, 4406);
-    assert_eq!(open().await.closed().await, 4408, "no connection_init in time");
-    let mut socket = open().await;
-    socket.send(json!({"type": "subscribe", "id": "1", "payload": forever})).await;
-    assert_eq!(socket.closed().await, 4401);
-    let mut socket = enter().await;
-    socket.send(json!({"type": "connection_init"})).await;
-    assert_eq!(socket.closed().await, 4429);
-    let mut socket = enter().await;
-    socket.send(json!({"type": "subscribe", "id": "1", "payload": forever})).await;
-    socket.send(json!({"type": "subscribe", "id": "1", "payload": forever})).await;
-    assert_eq!(socket.closed().await, 4409);
-    for bad in ["nonsense", "{}", "{\"type\":\"subscribe\"}", "{\"type\":\"greet\"}", "[]", "null"] {
-        let mut socket = enter().await;
-        socket.send_raw(Message::text(bad)).await;
-        assert_eq!(socket.closed().await, 4400, "{bad}");
-    }
-    let mut socket = enter().await;
-    socket.send_raw(Message::binary(vec![1, 2, 3])).await;
-    assert_eq!(socket.closed().await, 4400);
-    let mut socket = enter().await;
-    socket.send_raw(Message::text("x".repeat(300 << 10))).await;
-    assert_eq!(socket.closed().await, 1009);
-}
-
-#[tokio::test]
-async fn ids_can_be_used_again_and_a_stopped_operation_is_silent() {
-    let server = Server::start().await;
-    let ann = server.register("ann").await;
-    let channel = server.channel(&ann, "general").await;
-    let mut socket = server.socket(None).await;
-    for _ in 0..3 {
-        let after = server.cursor(None).await;
-        server.post(&ann, &channel, "hello").await;
-        socket
-            .subscribe("1", "subscription ($c: Cursor) { messageAdded(after: $c) { content } }", json!({"c": after}))
-            .await;
-        assert_eq!(socket.item("1").await["messageAdded"]["content"], "hello");
-        socket.send(json!({"type": "complete", "id": "1"})).await;
-        socket.settled().await;
-    }
-    server.post(&ann, &channel, "unheard").await;
-    socket.settled().await;
-}
-
-#[tokio::test]
-async fn queries_and_mutations_run_over_a_socket() {
-    let server = Server::start().await;
-    let ann = server.register("ann").await;
-    let mut socket = server.socket(Some(&ann)).await;
-    socket.subscribe("m", "mutation { createChannel(input: { name: \"new\" }) { name } }", json!({})).await;
-    assert_eq!(socket.item("m").await["createChannel"]["name"], "new");
-    assert_eq!(socket.frame().await, json!({"type": "complete", "id": "m"}));
-    socket.subscribe("e", "{ nothing }", json!({})).await;
-    assert_eq!(socket.refusal("e").await, "GRAPHQL_VALIDATION_FAILED");
-    socket.settled().await;
-}
-
-#[tokio::test]
-async fn the_legacy_protocol_speaks_its_own_words() {
-    let server = Server::start().await;
-    let ann = server.register("ann").await;
-    let channel = server.channel(&ann, "general").await;
-    let mut socket = Socket::connect(server.address(), "/subscriptions", "graphql-ws").await;
-    let query = "subscription { events { __typename cursor } }";
-    // Clients send the start without waiting for the acknowledgement.
-    socket.send(json!({"type": "connection_init", "payload": {"authToken": ann.token}})).await;
-    socket.send(json!({"type": "start", "id": "7", "payload": {"query": query}})).await;
-    assert_eq!(socket.frame().await["type"], "connection_ack");
-    assert_eq!(socket.frame().await["type"], "ka");
-    let live = socket.frame().await;
-    assert_eq!((&live["type"], &live["id"]), (&json!("data"), &json!("7")));
-    server.post(&ann, &channel, "hello").await;
-    assert_eq!(socket.frame().await["payload"]["data"]["events"]["__typename"], "MessageAdded");
-    socket.send(json!({"type": "start", "id": "8", "payload": {"query": "{ nothing }"}})).await;
-    let error = socket.frame().await;
-    assert_eq!(
-        (&error["type"], &error["payload"]["extensions"]["code"]),
-        (&json!("error"), &json!("GRAPHQL_VALIDATION_FAILED"))
-    );
-    socket.send(json!({"type": "stop", "id": "7"})).await;
-    assert_eq!(socket.frame().await, json!({"type": "complete", "id": "7"}));
-    socket.send(json!({"type": "connection_terminate"})).await;
-    assert_eq!(socket.closed().await, 1000);
-
-    let mut socket = Socket::connect(server.address(), "/graphql", "graphql-ws").await;
-    socket.send(json!({"type": "connection_init", "payload": {"authToken": "wrong"}})).await;
-    assert_eq!(socket.frame().await["type"], "connection_error");
-    assert_eq!(socket.closed().await, 4403);
 }
 
 #[tokio::test]

@@ -55,12 +55,13 @@ impl Dialect {
         type Scalar = juniper::DefaultScalarValue;
         let wrong = |error: serde_json::Error| format!("Invalid message: {error}");
         let request = |query, operation_name, variables| Box::new(Request { query, operation_name, variables });
-        Ok(match self {
+        // serde would take a list with the fields in their order, too.
+        if !text.trim_start().starts_with('{') {
+            return Err("Invalid message: it is no JSON object".into());
+        }
+        let said = match self {
             Self::Modern => match serde_json::from_str::<modern::ClientMessage<Scalar>>(text).map_err(wrong)? {
                 modern::ClientMessage::ConnectionInit { payload } => Said::Init(payload),
-                modern::ClientMessage::Subscribe { id, .. } if id.is_empty() => {
-                    return Err("Invalid message: an operation needs an id".into());
-                }
                 modern::ClientMessage::Subscribe { id, payload } => {
                     Said::Start(id, request(payload.query, payload.operation_name, payload.variables))
                 }
@@ -76,7 +77,11 @@ impl Dialect {
                 legacy::ClientMessage::Stop { id } => Said::Stop(id),
                 legacy::ClientMessage::ConnectionTerminate => Said::Terminate,
             },
-        })
+        };
+        match said {
+            Said::Start(id, _) if id.is_empty() => Err("Invalid message: an operation needs an id".into()),
+            said => Ok(said),
+        }
     }
 
     /// You are in; up to here you have been served.

@@ -192,7 +192,7 @@ fn of_the_protocols() -> Vec<Row> {
         row("BadMessage", 4400, "a binary frame", GRAPHQL, |scene| {
             said(scene, raw::frame(true, raw::BINARY, b"{}")).boxed()
         }),
-        row("BadMessage", 4400, "an empty id", &[MODERN], |scene| {
+        row("BadMessage", 4400, "an empty id", GRAPHQL, |scene| {
             let start = scene.start("");
             said(scene, start).boxed()
         }),
@@ -271,7 +271,7 @@ async fn every_close_code_is_provoked_on_every_protocol() {
 
 /// The reasons to close that there are.
 fn variants() -> Vec<String> {
-    let source = include_str!("../../src/web/socket/close.rs");
+    let source = include_str!("../../../src/web/socket/close.rs");
     let (_, rest) = source.split_once("pub enum Close {").expect("the codes");
     let (body, _) = rest.split_once("\n}").expect("their end");
     let lines = body.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
@@ -281,7 +281,7 @@ fn variants() -> Vec<String> {
 /// The codes that clients are told of, and whether graphql-ws comes back after them.
 fn documented() -> Vec<(u16, bool)> {
     let (_, rest) =
-        include_str!("../../docs/clients.md").split_once("## Which closes mean: come back").expect("the table");
+        include_str!("../../../docs/clients.md").split_once("## Which closes mean: come back").expect("the table");
     let (table, _) = rest.split_once("\n\n\"Comes back\"").expect("its end");
     let rows = table
         .lines()

@@ -1,0 +1,105 @@
+//! Holds the conversations with a server.
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{Report, Server, Session, Socket};
+
+/// A rule, and how it shows.
+struct Conversation {
+    rule: &'static str,
+    steps: Vec<&'static str>,
+}
+
+#[tokio::test]
+async fn every_rule_of_graphql_transport_ws_is_kept() {
+    converse("graphql-transport-ws", include_str!("graphql-transport-ws.txt")).await;
+}
+
+#[tokio::test]
+async fn every_rule_of_legacy_graphql_ws_is_kept() {
+    converse("graphql-ws", include_str!("graphql-ws.txt")).await;
+}
+
+async fn converse(protocol: &str, script: &'static str) {
+    let conversations = conversations(script);
+    let mut report = Report::new(format_args!("rules of {protocol}, {} in all:", conversations.len()));
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let mut broken = Vec::new();
+    for (number, conversation) in conversations.iter().enumerate() {
+        let rule = conversation.rule;
+        match hold(&server, &ann, protocol, (number, conversation)).await {
+            Ok(()) => report.line(format_args!("ok {rule}")),
+            Err(why) => broken.push(format!("{rule}: {why}")),
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+fn conversations(script: &'static str) -> Vec<Conversation> {
+    let (_, rules) = script.split_once("\n\n").expect("an introduction");
+    let read = |rule: &'static str| {
+        let mut lines = rule.lines().filter(|line| !line.is_empty());
+        let rule = lines.next().expect("a rule").trim_start_matches("# ");
+        Conversation { rule, steps: lines.collect() }
+    };
+    rules.split("\n\n").map(read).collect()
+}
+
+async fn hold(
+    server: &Server,
+    ann: &Session,
+    protocol: &str,
+    (number, conversation): (usize, &Conversation),
+) -> Result<(), String> {
+    let channel = server.channel(ann, &format!("room-{number}")).await;
+    let message = server.post(ann, &channel, "here already").await;
+    let mut socket = Socket::connect(server.address(), "/graphql", protocol).await;
+    let fill =
+        |text: &str| text.replace("$channel", &channel).replace("$message", &message).replace("$token", &ann.token);
+    for step in &conversation.steps {
+        let (what, text) = step.split_once(' ').unwrap_or((step, ""));
+        match what {
+            ">" => socket.send_raw(Message::text(fill(text))).await,
+            ">>" => socket.send_raw(Message::binary(fill(text))).await,
+            "<" => {
+                let shown: Value = serde_json::from_str(&fill(text)).map_err(|error| format!("{step}: {error}"))?;
+                match socket.next().await {
+                    Ok(frame) if is_as_shown(&frame, &shown) => {}
+                    other => return Err(format!("{step}, but it was {other:?}")),
+                }
+            }
+            "close" => match socket.next().await {
+                Err((code, reason)) if format!("{code} {reason}").starts_with(text) && reason.len() <= 123 => {}
+                other => return Err(format!("{step}, but it was {other:?}")),
+            },
+            "!" => match text.split_once(' ').unwrap_or((text, "")) {
+                ("post", content) => drop(server.post(ann, &channel, content).await),
+                ("delete", _) => {
+                    let query = "mutation ($id: ID!) { deleteMessage(id: $id) }";
+                    server.data(Some(ann), query, json!({"id": message})).await;
+                }
+                _ => return Err(format!("nobody can {text}")),
+            },
+            _ => return Err(format!("{step} is no step")),
+        }
+    }
+    Ok(())
+}
+
+/// What is shown is there; the rest may be.
+fn is_as_shown(frame: &Value, shown: &Value) -> bool {
+    match (frame, shown) {
+        (Value::Null, Value::Null) => true,
+        (Value::Null, _) => false,
+        (_, Value::String(any)) if any == "*" => true,
+        (Value::Object(fields), Value::Object(shown)) => {
+            shown.iter().all(|(name, shown)| is_as_shown(fields.get(name).unwrap_or(&Value::Null), shown))
+        }
+        (Value::Array(items), Value::Array(shown)) => {
+            items.len() == shown.len() && items.iter().zip(shown).all(|(item, shown)| is_as_shown(item, shown))
+        }
+        _ => frame == shown,
+    }
+}
