@@ -34,7 +34,7 @@ pub struct Wish {
     pub tickets_only: bool,
     /// Not what the viewer does.
     pub exclude_own: bool,
-    /// From where; from now on if not said.
+    /// From where; from [`Board::now`] on if not said.
     pub after: Option<Cursor>,
 }
 
@@ -45,43 +45,41 @@ impl Board {
     /// `NOT_FOUND`, `CURSOR_EXPIRED`, `UNAUTHENTICATED`.
     pub async fn follow(&self, viewer: &Viewer, wish: Wish) -> Result<Feed> {
         let rights = viewer.rights()?;
-        let topic = self.topic(wish, Arc::clone(&rights)).await?;
+        let after = wish.after.unwrap_or_else(|| self.now());
+        let topic = self.topic(wish.subject, Arc::clone(&rights), after).await?;
         let selection =
             Selection { topic, kinds: wish.kinds, tickets_only: wish.tickets_only, exclude_own: wish.exclude_own };
         // Subscribe first, look second: what happens in between is in the ring.
         let (receiver, head) = self.hub.subscribe(topic, Feed::kinds(&selection)).await?;
-        let known = match wish.after {
-            Some(after) => self.hub.knows(after).await?,
-            None => true,
-        };
+        let known = after == head || self.hub.knows(after).await?;
         let bound = matches!(topic, Topic::Channel(_) | Topic::Message(..));
         if !known || bound {
-            let unknown = wish.after.filter(|_| !known);
             self.store
                 .read(move |snapshot| {
-                    unknown.map(|cursor| log::check(snapshot.db(), cursor)).transpose()?;
-                    there(snapshot.db(), &rights, topic, wish.after)
+                    if !known {
+                        log::check(snapshot.db(), after)?;
+                    }
+                    there(snapshot.db(), &rights, topic, after)
                 })
                 .await?;
         }
-        let position = wish.after.unwrap_or(head);
         let seated = match topic {
             Topic::Channel(channel) => self.enter(viewer, channel),
             _ => None,
         };
         let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
-        Ok(Feed::new(store, hub, viewer.clone(), selection, position, receiver, seated))
+        Ok(Feed::new(store, hub, viewer.clone(), selection, after, receiver, seated))
     }
 
-    async fn topic(&self, wish: Wish, rights: Arc<Rights>) -> Result<Topic> {
-        match wish.subject {
+    async fn topic(&self, subject: Subject, rights: Arc<Rights>, after: Cursor) -> Result<Topic> {
+        match subject {
             Subject::Everything => Ok(Topic::Everything),
             Subject::Channel(channel) => Ok(Topic::Channel(channel)),
             Subject::Templates if rights.user.is_some() => Ok(Topic::Templates),
             Subject::Templates => Err(Error::Unauthenticated("sign in first".into())),
             Subject::Notifications => Ok(Topic::Notifications(rights.user)),
             Subject::Message(channel, message) => {
-                let place = self.store.read(move |snapshot| place(snapshot.db(), &rights, message, wish.after)).await?;
+                let place = self.store.read(move |snapshot| place(snapshot.db(), &rights, message, after)).await?;
                 match (place, channel) {
                     (Some(place), Some(channel)) if place != channel => Err(Error::NotFound("message")),
                     (Some(place), _) => Ok(Topic::Message(place, message)),
@@ -93,18 +91,17 @@ impl Board {
 }
 
 /// The channel a message is in, or was in if the log still holds its deletion.
-fn place(db: &mut Db, rights: &Rights, id: MessageId, after: Option<Cursor>) -> Result<Option<ChannelId>> {
+fn place(db: &mut Db, rights: &Rights, id: MessageId, after: Cursor) -> Result<Option<ChannelId>> {
     if let Some(message) = messages::find(db, rights, id)? {
         return Ok(Some(message.channel_id));
     }
-    let Some(after) = after else { return Ok(None) };
     let deletion = log::find(db, EventKind::MessageDeleted, id.0, after.seq)?;
     let deletion = deletion.filter(|event| rights.in_audience(&event.audience, event.owner));
     Ok(deletion.and_then(|event| event.channel))
 }
 
 /// Whether the topic is there for the viewer, or was there above the cursor.
-fn there(db: &mut Db, rights: &Rights, topic: Topic, after: Option<Cursor>) -> Result<()> {
+fn there(db: &mut Db, rights: &Rights, topic: Topic, after: Cursor) -> Result<()> {
     let channel = match topic {
         Topic::Channel(channel) | Topic::Message(channel, _) => channel,
         Topic::Everything | Topic::User(_) | Topic::Templates | Topic::Notifications(_) => return Ok(()),
@@ -112,11 +109,9 @@ fn there(db: &mut Db, rights: &Rights, topic: Topic, after: Option<Cursor>) -> R
     if channels::find(db, rights, channel)?.is_some() {
         return Ok(());
     }
-    let deleted_since = match after {
-        Some(after) => log::find(db, EventKind::ChannelDeleted, channel.0, after.seq)?.is_some(),
-        None => false,
-    };
-    if deleted_since && channels::was_readable(db, rights, channel)? {
+    if log::find(db, EventKind::ChannelDeleted, channel.0, after.seq)?.is_some()
+        && channels::was_readable(db, rights, channel)?
+    {
         return Ok(());
     }
     Err(Error::NotFound(if matches!(topic, Topic::Channel(_)) { "channel" } else { "message" }))

@@ -130,6 +130,13 @@ impl Board {
         self.hub.head()
     }
 
+    /// Behind everything that this instance has acknowledged, of which readers may not have been told yet.
+    #[must_use]
+    pub fn now(&self) -> Cursor {
+        let head = self.hub.head();
+        self.progress.ahead().filter(|ahead| ahead.seq > head.seq).unwrap_or(head)
+    }
+
     /// Whether an object was edited or deleted above this position.
     #[must_use]
     pub fn rewritten_since(&self, seq: Seq) -> bool {

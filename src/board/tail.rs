@@ -26,9 +26,26 @@ pub struct Progress {
     seq: Mutex<i64>,
     moved: Condvar,
     told: Notify,
+    /// What this instance committed last, until the hub has been told.
+    ahead: Mutex<Option<Cursor>>,
 }
 
 impl Progress {
+    /// What this instance has acknowledged, if the hub may not have heard of it yet.
+    pub fn ahead(&self) -> Option<Cursor> {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn committed(&self, batch: &[LoggedEvent]) {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = batch.last().map(|logged| logged.event.cursor);
+    }
+
+    /// The hub stands at this position, be it in another history.
+    fn stands_at(&self, seq: Seq) {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.reached(seq);
+    }
+
     fn reached(&self, seq: Seq) {
         *self.seq.lock().unwrap_or_else(PoisonError::into_inner) = seq.0;
         self.moved.notify_all();
@@ -75,6 +92,7 @@ impl Notice {
 
 impl crate::store::Tail for Notice {
     fn committed(&mut self, batch: Batch) {
+        self.progress.committed(&batch);
         // A batch that finds no room is read from the log: the tail sees that it is missing.
         drop(self.batches.try_send(batch));
     }
@@ -196,7 +214,7 @@ impl Tail {
         self.access.reload(&self.store).await?;
         self.position = self.store.read(|snapshot| log::head(snapshot.db())).await?;
         self.hub.reset(self.position).await;
-        self.progress.reached(self.position.seq);
+        self.progress.stands_at(self.position.seq);
         Ok(())
     }
 }

@@ -47,6 +47,8 @@ pub struct Prepared {
     pub(super) variables: Variables,
     /// From where a subscription goes on, whatever its arguments say.
     resumed: Option<Cursor>,
+    /// Where the log stood when the operation came: from there a subscription begins that names no other place.
+    came_at: Cursor,
 }
 
 impl Prepared {
@@ -149,7 +151,7 @@ impl Engine {
         }
         operation.check_cost(&request.variables, &self.limits)?;
         let variables = operation.folded(request.variables);
-        Ok(Prepared { operation, variables, resumed: None })
+        Ok(Prepared { operation, variables, resumed: None, came_at: self.board.now() })
     }
 
     /// Executes a query or a mutation.
@@ -256,7 +258,10 @@ impl Engine {
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
         let wanted = opened.wanted().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
         let wanted = match wanted {
-            Wanted::Events(wish) => Wanted::Events(Wish { after: prepared.resumed.or(wish.after), ..wish }),
+            Wanted::Events(wish) => {
+                let after = prepared.resumed.or(wish.after).or(Some(prepared.came_at));
+                Wanted::Events(Wish { after, ..wish })
+            }
             wanted => wanted,
         };
         Ok((wanted, opened.has_checkpoints()))

@@ -136,6 +136,26 @@ async fn cursors_of_other_histories_are_refused() {
     assert_eq!(socket.refusal("x").await, "BAD_USER_INPUT", "an edge's cursor is none of the log");
 }
 
+/// What was acknowledged before a subscription without a cursor began is not news to it, though the hub may not have
+/// heard of it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn from_now_on_begins_behind_what_was_acknowledged() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "general").await;
+    let mut socket = server.socket(Some(&ann)).await;
+    for round in 0..100 {
+        let id = round.to_string();
+        server.post(&ann, &channel, "before").await;
+        socket.subscribe(&id, "subscription { messageAdded { content } }", json!({})).await;
+        socket.settled().await;
+        server.post(&ann, &channel, "after").await;
+        assert_eq!(socket.item(&id).await["messageAdded"]["content"], "after");
+        socket.send(json!({"type": "complete", "id": id})).await;
+        socket.settled().await;
+    }
+}
+
 #[tokio::test]
 async fn a_query_and_then_a_subscription_after_its_cursor_leave_no_gap() {
     const ROUNDS: usize = 1_000;
