@@ -262,6 +262,19 @@ const PASSING: [&str; 8] = [
     "statement timeout",
 ];
 
+/// What libpq, or the server's last words, say of a connection that is gone. Mostly diesel knows by itself that it is, but not where
+/// the words came before the end of the line was seen.
+const GONE: [&str; 8] = [
+    "server closed the connection",
+    "terminating connection",
+    "connection not open",
+    "no connection to the server",
+    "could not receive data from server",
+    "could not send data to server",
+    "SSL SYSCALL error",
+    "the database system is",
+];
+
 /// What a failed statement means for the caller.
 pub fn fault(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as Fault};
@@ -271,6 +284,9 @@ pub fn fault(error: diesel::result::Error) -> Error {
             Kind::ClosedConnection | Kind::SerializationFailure | Kind::UnableToSendCommand | Kind::ReadOnlyTransaction,
             _,
         ) => unreachable(error),
+        Fault::DatabaseError(_, information) if GONE.iter().any(|known| information.message().contains(known)) => {
+            unreachable(error)
+        }
         Fault::DatabaseError(_, information) if PASSING.iter().any(|known| information.message().contains(known)) => {
             tracing::warn!(%error, "a statement failed for now");
             away()
@@ -289,6 +305,21 @@ mod tests {
         assert!(url.starts_with("postgres://me@db/tidings?connect_timeout=9&sslmode=require&keepalives_idle=5&"));
         assert_eq!(url.matches("connect_timeout").count(), 1);
         assert!(with_parameters("postgres://me@db/tidings").contains("/tidings?connect_timeout=3&"));
+    }
+
+    #[test]
+    fn whoever_lost_the_line_may_try_again_whatever_diesel_calls_it() {
+        use diesel::result::{DatabaseErrorKind, Error as Fault};
+        let said =
+            |message: &str| fault(Fault::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned())));
+        for message in [
+            "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n",
+            "terminating connection due to administrator command",
+            "the database system is shutting down",
+        ] {
+            assert_eq!(said(message), away(), "{message}");
+        }
+        assert!(matches!(said("relation \"gone\" does not exist"), Error::Internal(_)));
     }
 
     #[test]
