@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use juniper::{OperationType, Variables};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::change::Change;
 use super::context::{Caller, Ctx, Opened, Purpose};
@@ -204,8 +204,13 @@ impl Engine {
     /// Executes a mutation of several root fields, each when the one before is on disk and shown.
     async fn change_in_order(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
         let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Answer, true);
-        let executing = async move { tokio::task::spawn_blocking(move || execute::answer(&prepared, &ctx)).await };
-        self.in_turn(executing).await?.map_err(Error::internal)
+        let turn = self.turn().await?;
+        let executing = tokio::task::spawn_blocking(move || {
+            // Its thread is taken whether or not somebody still waits for the answer.
+            let _turn = turn;
+            execute::answer(&prepared, &ctx)
+        });
+        executing.await.map_err(Error::internal)
     }
 
     /// Runs a use case that may write, as a mutation is run.
@@ -220,15 +225,16 @@ impl Engine {
         self.in_turn(case(Arc::clone(&self.board))).await?
     }
 
-    /// Does what may write, when it is its turn; a client that disconnects does not take along what was begun.
-    async fn in_turn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    /// Does what may write, when it is its turn. A client that disconnects takes along what is here, but nothing that the
+    /// writer has been given.
+    async fn in_turn<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let _turn = self.turn().await?;
+        AssertUnwindSafe(work).catch_unwind().await.map_err(|_| Error::internal("a change panicked"))
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
         let turn = tokio::time::timeout(TURN, Arc::clone(&self.mutations).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(Error::Unavailable("the server is busy; try again".into())) };
-        let working = tokio::spawn(async move {
-            let _turn = turn;
-            work.await
-        });
-        working.await.map_err(Error::internal)
+        turn.ok().and_then(Result::ok).ok_or_else(|| Error::Unavailable("the server is busy; try again".into()))
     }
 
     /// Opens a subscription.
