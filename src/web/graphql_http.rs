@@ -11,8 +11,9 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use super::answer::Answer;
 use super::compress::compressed;
 use super::media::Media;
+use super::parameters::{self, Asked};
 use super::sse::Events;
-use super::{Peer, Site, body, callers, origins, pages, parameters};
+use super::{Peer, Site, body, callers, origins, pages};
 use crate::error::Error;
 use crate::graphql::{self, Caller, OperationType, Refusal, Request};
 use crate::model::Timestamp;
@@ -107,12 +108,6 @@ struct Call<'a> {
     media: Media,
 }
 
-/// What a request asks for.
-enum Asked {
-    One(Request),
-    Batch(Vec<serde_json::Value>),
-}
-
 impl Call<'_> {
     async fn answer<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Answer, Reply> {
         let Self { site, media, .. } = *self;
@@ -158,11 +153,7 @@ impl Call<'_> {
             body::Unread::TooSlow => Reply::bad(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
             body::Unread::Broken => bad("the body broke off"),
         })?;
-        match serde_json::from_slice::<serde_json::Value>(&read) {
-            Ok(serde_json::Value::Array(batch)) => Ok(Asked::Batch(batch)),
-            Ok(one) => parameters::from_body(one).map(Asked::One).map_err(|message| bad(&message)),
-            Err(_) => Err(bad("the body is not JSON")),
-        }
+        parameters::from_body(&read).map_err(|message| bad(&message))
     }
 
     /// What is wrong with an operation is said in the stream: a browser's EventSource shows its page nothing of any
@@ -228,7 +219,7 @@ async fn answer_batch(site: &Arc<Site>, batch: Vec<serde_json::Value>, caller: &
         return Reply::bad(StatusCode::BAD_REQUEST, &format!("a batch has 1 to {max} operations"));
     }
     let answers = batch.into_iter().map(|one| async {
-        match parameters::from_body(one) {
+        match parameters::from_batch(one) {
             Ok(request) => answer(site, request, caller.clone(), media, true).await,
             Err(message) => Reply::bad(StatusCode::BAD_REQUEST, &message),
         }

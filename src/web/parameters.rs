@@ -2,6 +2,7 @@
 
 use http::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
+use serde_json::error::Category;
 
 use super::callers;
 use crate::graphql::{Request, Variables};
@@ -28,19 +29,48 @@ struct Parameters {
     _extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// The request that a body asks for, or one of those of a batch.
+/// What a body asks for.
+pub enum Asked {
+    /// One operation.
+    One(Request),
+    /// Several, each to be answered by itself.
+    Batch(Vec<serde_json::Value>),
+}
+
+/// What a body asks for.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn from_body(value: serde_json::Value) -> Result<Request, String> {
-    let wrong = |error: serde_json::Error| format!("the parameters are wrong: {error}");
-    // serde would take a list with the parameters in their order, too.
-    if !value.is_object() {
-        return Err("the parameters are one JSON object, with a query".into());
+pub fn from_body(body: &[u8]) -> Result<Asked, String> {
+    let wrong = |error: serde_json::Error| match error.classify() {
+        Category::Data => format!("the parameters are wrong: {error}"),
+        Category::Syntax | Category::Eof | Category::Io => "the body is not JSON".into(),
+    };
+    match body.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(body).map(|one: Parameters| Asked::One(one.into())).map_err(wrong),
+        Some(b'[') => serde_json::from_slice(body).map(Asked::Batch).map_err(wrong),
+        _ => Err("the body is neither a JSON object, with a query, nor a list of such".into()),
     }
-    let Parameters { query, operation_name, variables, _extensions: _ } =
-        serde_json::from_value(value).map_err(wrong)?;
-    Ok(Request { query, operation_name, variables: variables.unwrap_or_default() })
+}
+
+/// The request that one of a batch is.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn from_batch(one: serde_json::Value) -> Result<Request, String> {
+    // serde would take a list with the parameters in their order, too.
+    if !one.is_object() {
+        return Err("an operation of a batch is a JSON object, with a query".into());
+    }
+    let one: Result<Parameters, _> = serde_json::from_value(one);
+    one.map(Request::from).map_err(|error| format!("the parameters are wrong: {error}"))
+}
+
+impl From<Parameters> for Request {
+    fn from(parameters: Parameters) -> Self {
+        let Parameters { query, operation_name, variables, _extensions: _ } = parameters;
+        Self { query, operation_name, variables: variables.unwrap_or_default() }
+    }
 }
 
 /// The request that a query string asks for.
