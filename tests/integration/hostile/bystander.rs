@@ -79,6 +79,6 @@ impl fmt::Display for Waits {
             let wait = sorted.get((sorted.len().saturating_sub(1) as f64 * part) as usize);
             wait.map_or(f64::NAN, |wait| wait.as_secs_f64() * 1_000.0)
         };
-        f.pad(&format!("{:.1} / {:.1} ms", at(0.5), at(0.99)))
+        f.pad(&format!("{:.2} / {:.2} ms", at(0.5), at(0.99)))
     }
 }
