@@ -134,7 +134,7 @@ impl Board {
     #[must_use]
     pub fn now(&self) -> Cursor {
         let head = self.hub.head();
-        self.progress.ahead().filter(|ahead| ahead.seq > head.seq).unwrap_or(head)
+        self.progress.committed().filter(|committed| committed.seq > head.seq).unwrap_or(head)
     }
 
     /// Whether an object was edited or deleted above this position.

@@ -26,23 +26,23 @@ pub struct Progress {
     seq: Mutex<i64>,
     moved: Condvar,
     told: Notify,
-    /// What this instance committed last, until the hub has been told.
-    ahead: Mutex<Option<Cursor>>,
+    /// What this instance committed last, if the log still is that one.
+    committed: Mutex<Option<Cursor>>,
 }
 
 impl Progress {
-    /// What this instance has acknowledged, if the hub may not have heard of it yet.
-    pub fn ahead(&self) -> Option<Cursor> {
-        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What this instance committed last; the hub may not have heard of it yet.
+    pub fn committed(&self) -> Option<Cursor> {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn committed(&self, batch: &[LoggedEvent]) {
-        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = batch.last().map(|logged| logged.event.cursor);
+    fn commits(&self, batch: &[LoggedEvent]) {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = batch.last().map(|logged| logged.event.cursor);
     }
 
-    /// The hub stands at this position, be it in another history.
-    fn stands_at(&self, seq: Seq) {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// The log is another one than it was, and the hub has been told of it up to here.
+    fn starts_over(&self, seq: Seq) {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.reached(seq);
     }
 
@@ -92,7 +92,7 @@ impl Notice {
 
 impl crate::store::Tail for Notice {
     fn committed(&mut self, batch: Batch) {
-        self.progress.committed(&batch);
+        self.progress.commits(&batch);
         // A batch that finds no room is read from the log: the tail sees that it is missing.
         drop(self.batches.try_send(batch));
     }
@@ -214,7 +214,7 @@ impl Tail {
         self.access.reload(&self.store).await?;
         self.position = self.store.read(|snapshot| log::head(snapshot.db())).await?;
         self.hub.reset(self.position).await;
-        self.progress.stands_at(self.position.seq);
+        self.progress.starts_over(self.position.seq);
         Ok(())
     }
 }

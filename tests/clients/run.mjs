@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // node run.mjs path/to/tidings [--no-skips] [name …]
 //
-// Runs every recipe of docs/clients.md, and the audits of GraphQL over HTTP, against the given server, two at a time, each with a server, a database and a
-// proxy of its own. One line per recipe: `ok name …`, `skip name …` or `FAIL name …`; exit code 1 after any FAIL.
-// Uses nothing but Node, and installs what the recipes need.
+// Runs every recipe of docs/clients.md, and the audits of GraphQL over HTTP, against the given server, two at a time, each
+// with a server, a database and a proxy of its own. One line for each: `ok name …`, `skip name …` or `FAIL name …`; exit
+// code 1 after any FAIL. Uses nothing but Node, and installs what the recipes need.
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

@@ -178,9 +178,6 @@ async fn http_has_its_own_ways_to_be_wrong() {
     let http = server.http();
     assert_eq!(status(http.get(&url)).await, 400, "no query");
     assert_eq!(status(http.get(format!("{url}?query=%7B__typename%7D"))).await, 200);
-    assert_eq!(status(http.get(format!("{url}?query=mutation%7BlogoutEverywhere%7D"))).await, 405);
-    assert_eq!(status(http.delete(&url)).await, 405);
-    assert_eq!(status(http.post(&url).body("{}")).await, 415, "a form could send this from another site");
     let json = |body: &str| http.post(&url).header("content-type", "application/json").body(body.to_owned());
     assert_eq!(status(json("nonsense")).await, 400);
     assert_eq!(status(json("{\"query\": 7}")).await, 400);
