@@ -13,7 +13,7 @@ use crate::model::{
     Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, Metric, NotificationId,
     Organization, OrganizationId, PresenceChange, Rights, Timestamp, User, UserId,
 };
-use crate::store::{Db, Snapshot, channels, comments, messages, notifications, organizations, reading, users};
+use crate::store::{Db, Snapshot, channels, comments, log, messages, notifications, organizations, reading, users};
 
 /// The request an operation came with.
 #[derive(Clone)]
@@ -90,6 +90,8 @@ pub struct Ctx {
     purpose: Purpose,
     may_block: bool,
     snapshot: Mutex<Option<Snapshot>>,
+    /// Where the log stands in the snapshot, once a resolver asked.
+    log_head: Mutex<Option<Cursor>>,
     used_database: AtomicBool,
     unavailable: AtomicBool,
     personal: AtomicBool,
@@ -125,6 +127,7 @@ impl Ctx {
             purpose,
             may_block,
             snapshot: Mutex::new(None),
+            log_head: Mutex::new(None),
             used_database: AtomicBool::new(false),
             unavailable: AtomicBool::new(false),
             personal: AtomicBool::new(false),
@@ -179,12 +182,23 @@ impl Ctx {
         self.viewer().rights()
     }
 
+    /// Whether the reader never signed in. Does not make a rendering personal: see [`Self::signed_in`].
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.caller.viewer.user_id().is_none()
+    }
+
     /// Refuses anonymous readers. Renderings are shared among the signed-in and among the
     /// anonymous, so this alone does not make one personal.
     ///
     /// # Errors
     /// `UNAUTHENTICATED`.
     pub fn signed_in(&self) -> Result<()> {
+        // Other signed-in readers get the same rendering, so it must not depend on whether this reader's session has
+        // just ended. The delivery checks that.
+        if matches!(self.purpose, Purpose::Render(_)) && !self.is_anonymous() {
+            return Ok(());
+        }
         self.caller.viewer.standing().map(drop)
     }
 
@@ -228,6 +242,18 @@ impl Ctx {
         done
     }
 
+    /// Where the log stands in the operation's snapshot.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn log_head(&self) -> Result<Cursor> {
+        let mut head = self.log_head.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(head) = *head {
+            return Ok(head);
+        }
+        Ok(*head.insert(self.read(log::head)?))
+    }
+
     /// Whether something could not be read that may well be there later.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
@@ -258,6 +284,7 @@ impl Ctx {
     /// Something may have been written: what is read from now on must know of it.
     fn forget(&self) {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.log_head.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.users.clear();
         self.channels.clear();
         self.messages.clear();

@@ -6,7 +6,7 @@ use super::context::Ctx;
 use super::json::Json;
 use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
-use super::scalars::{Cursor, out};
+use super::scalars::{Cursor, DateTime, out};
 use super::templates::Template;
 use crate::hub::LiveEvent;
 use crate::model::{self, Body, EventKind};
@@ -26,6 +26,11 @@ use crate::model::{self, Body, EventKind};
 pub struct Event {
     /// The event's position in the log: resume `after` it.
     cursor: Cursor,
+    /// When the change was made, by the clock of the instance that wrote it. For a Checkpoint: when the server sent it.
+    at: DateTime,
+    /// The id of the user who made the change. `null` for a change by the server or its operator, for a Checkpoint, and
+    /// for readers who are not signed in.
+    actor_id: Option<ID>,
 }
 
 macro_rules! events {
@@ -36,6 +41,11 @@ macro_rules! events {
         pub struct $name {
             /// The event's position in the log: resume `after` it.
             pub cursor: Cursor,
+            /// When the change was made, by the clock of the instance that wrote it. For a Checkpoint: when the server sent it.
+            pub at: DateTime,
+            /// The id of the user who made the change. `null` for a change by the server or its operator, for a
+            /// Checkpoint, and for readers who are not signed in.
+            pub actor_id: Option<ID>,
             $($(#[$fdoc])* pub $field: $type),*
         }
     )+};
@@ -115,8 +125,8 @@ events! {
     }
     /// What you may see changed: query again.
     AccessChanged {
-        /// The channel you may see now or no longer; `null` if it is about more than one.
-        channel_id: Option<ID>
+        /// The channel that you gained or lost access to; `null` if more than one is concerned.
+        changed_channel_id: Option<ID>
     }
     /// Everything up to here has been delivered. The first one says: you are live.
     Checkpoint {}
@@ -137,7 +147,7 @@ pub struct DeletedMessage {
 /// Everything up to the cursor has been delivered.
 #[must_use]
 pub fn checkpoint(cursor: model::Cursor) -> EventValue {
-    Checkpoint { cursor: cursor.into() }.into()
+    Checkpoint { cursor: cursor.into(), at: DateTime(model::Timestamp::now()), actor_id: None }.into()
 }
 
 /// The message of an event that shows one.
@@ -168,9 +178,8 @@ pub fn notification(ctx: &Ctx, event: &LiveEvent) -> Option<Notification> {
     Some(Notification::new(ctx, notification))
 }
 
-fn broadcast(event: &LiveEvent) -> Option<RoomBroadcast> {
-    let data = Json(serde_json::from_str(event.payload.as_deref()?).ok()?);
-    Some(RoomBroadcast { cursor: event.cursor.into(), channel_id: out(event.channel?), data })
+fn broadcast(event: &LiveEvent) -> Option<Json> {
+    serde_json::from_str(event.payload.as_deref()?).ok().map(Json)
 }
 
 fn channel(ctx: &Ctx, event: &LiveEvent) -> Option<Channel> {
@@ -187,23 +196,35 @@ pub fn deleted_message(event: &LiveEvent) -> Option<DeletedMessage> {
 /// An event as one of the `events` stream; `None` if its object is gone.
 #[must_use]
 pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
-    let cursor: Cursor = event.cursor.into();
+    let (cursor, at): (Cursor, _) = (event.cursor.into(), DateTime(event.at));
+    // A rendering is shared by all signed-in readers, and by all others.
+    let actor_id = if ctx.is_anonymous() { None } else { event.actor.map(out) };
     let id = out(event.object);
     Some(match event.kind {
         EventKind::Genesis | EventKind::SessionsEnded => return None,
-        EventKind::MessageAdded => MessageAdded { cursor, message: message(ctx, event)? }.into(),
-        EventKind::MessageUpdated => MessageUpdated { cursor, message: message(ctx, event)? }.into(),
-        EventKind::MessageDeleted => MessageDeleted { cursor, message_id: id, channel_id: out(event.channel?) }.into(),
-        EventKind::CommentAdded => CommentAdded { cursor, comment: comment(ctx, event)? }.into(),
-        EventKind::CommentUpdated => CommentUpdated { cursor, comment: comment(ctx, event)? }.into(),
-        EventKind::CommentDeleted => CommentDeleted { cursor, comment_id: id, message_id: out(event.message?) }.into(),
-        EventKind::ChannelAdded => ChannelAdded { cursor, channel: channel(ctx, event)? }.into(),
-        EventKind::ChannelUpdated => ChannelUpdated { cursor, channel: channel(ctx, event)? }.into(),
-        EventKind::ChannelDeleted => ChannelDeleted { cursor, channel_id: id }.into(),
-        EventKind::TemplateAdded => TemplateAdded { cursor, template: template(event)? }.into(),
-        EventKind::TemplateDeleted => TemplateDeleted { cursor, template_id: id }.into(),
-        EventKind::NotificationAdded => NotificationAdded { cursor, notification: notification(ctx, event)? }.into(),
-        EventKind::RoomBroadcast => broadcast(event)?.into(),
-        EventKind::AccessChanged => AccessChanged { cursor, channel_id: event.channel.map(out) }.into(),
+        EventKind::MessageAdded => MessageAdded { cursor, at, actor_id, message: message(ctx, event)? }.into(),
+        EventKind::MessageUpdated => MessageUpdated { cursor, at, actor_id, message: message(ctx, event)? }.into(),
+        EventKind::MessageDeleted => {
+            MessageDeleted { cursor, at, actor_id, message_id: id, channel_id: out(event.channel?) }.into()
+        }
+        EventKind::CommentAdded => CommentAdded { cursor, at, actor_id, comment: comment(ctx, event)? }.into(),
+        EventKind::CommentUpdated => CommentUpdated { cursor, at, actor_id, comment: comment(ctx, event)? }.into(),
+        EventKind::CommentDeleted => {
+            CommentDeleted { cursor, at, actor_id, comment_id: id, message_id: out(event.message?) }.into()
+        }
+        EventKind::ChannelAdded => ChannelAdded { cursor, at, actor_id, channel: channel(ctx, event)? }.into(),
+        EventKind::ChannelUpdated => ChannelUpdated { cursor, at, actor_id, channel: channel(ctx, event)? }.into(),
+        EventKind::ChannelDeleted => ChannelDeleted { cursor, at, actor_id, channel_id: id }.into(),
+        EventKind::TemplateAdded => TemplateAdded { cursor, at, actor_id, template: template(event)? }.into(),
+        EventKind::TemplateDeleted => TemplateDeleted { cursor, at, actor_id, template_id: id }.into(),
+        EventKind::NotificationAdded => {
+            NotificationAdded { cursor, at, actor_id, notification: notification(ctx, event)? }.into()
+        }
+        EventKind::RoomBroadcast => {
+            RoomBroadcast { cursor, at, actor_id, channel_id: out(event.channel?), data: broadcast(event)? }.into()
+        }
+        EventKind::AccessChanged => {
+            AccessChanged { cursor, at, actor_id, changed_channel_id: event.channel.map(out) }.into()
+        }
     })
 }

@@ -91,7 +91,7 @@ inputs! {
         content: Option<String>,
         /// The ticket; makes the message one if it is none.
         ticket: Option<UpdateTicketInput>,
-        /// Only if the message's `cursor` is still this one; `CONFLICT` otherwise.
+        /// Only if the message's `revision` (in a query also its `cursor`) is still this one; `CONFLICT` otherwise.
         if_cursor: Option<Cursor>,
     }
     /// What to change in a ticket; what is left out stays.
@@ -118,7 +118,7 @@ inputs! {
         id: ID,
         /// The text.
         content: String,
-        /// Only if the comment's `cursor` is still this one; `CONFLICT` otherwise.
+        /// Only if the comment's `revision` (in a query also its `cursor`) is still this one; `CONFLICT` otherwise.
         if_cursor: Option<Cursor>,
     }
     /// A new template.

@@ -62,7 +62,7 @@ impl Channel {
     /// Who made it; `null` for readers who are not signed in.
     fn owner(&self, ctx: &Ctx) -> Result<Option<User>> {
         match self.channel.owner_id {
-            Some(id) if ctx.signed_in().is_ok() => User::load(ctx, id),
+            Some(id) if !ctx.is_anonymous() => User::load(ctx, id),
             _ => Ok(None),
         }
     }
@@ -105,6 +105,11 @@ impl Channel {
     /// The event that last touched it; inside a subscription, the event being delivered.
     fn cursor(&self) -> Cursor {
         self.delivered.unwrap_or(self.channel.cursor).into()
+    }
+
+    /// The event that last touched it, inside a subscription too. It changes when the channel changes.
+    fn revision(&self) -> Cursor {
+        self.channel.cursor.into()
     }
 }
 
@@ -182,9 +187,12 @@ impl Message {
         out(self.message.author_id)
     }
 
-    /// Its author.
-    fn author(&self, ctx: &Ctx) -> Result<User> {
-        User::must_load(ctx, self.message.author_id)
+    /// Its author; `null` for readers who are not signed in.
+    fn author(&self, ctx: &Ctx) -> Result<Option<User>> {
+        if ctx.is_anonymous() {
+            return Ok(None);
+        }
+        User::must_load(ctx, self.message.author_id).map(Some)
     }
 
     /// For which locations it is; an empty list means everybody in the channel.
@@ -231,6 +239,11 @@ impl Message {
     fn cursor(&self) -> Cursor {
         self.delivered.unwrap_or(self.message.cursor).into()
     }
+
+    /// The event that last touched it, inside a subscription too. `ifCursor` takes it.
+    fn revision(&self) -> Cursor {
+        self.message.cursor.into()
+    }
 }
 
 connection!(MessageConnection, MessageEdge, Message, "MessageConnection", "MessageEdge", "messages, newest first");
@@ -274,7 +287,7 @@ impl Ticket {
     /// The user who is to act; `null` for readers who are not signed in.
     fn assignee(&self, ctx: &Ctx) -> Result<Option<User>> {
         match self.0.assignee_id {
-            Some(id) if ctx.signed_in().is_ok() => User::load(ctx, id),
+            Some(id) if !ctx.is_anonymous() => User::load(ctx, id),
             _ => Ok(None),
         }
     }
@@ -331,9 +344,12 @@ impl Comment {
         out(self.comment.author_id)
     }
 
-    /// Its author.
-    fn author(&self, ctx: &Ctx) -> Result<User> {
-        User::must_load(ctx, self.comment.author_id)
+    /// Its author; `null` for readers who are not signed in.
+    fn author(&self, ctx: &Ctx) -> Result<Option<User>> {
+        if ctx.is_anonymous() {
+            return Ok(None);
+        }
+        User::must_load(ctx, self.comment.author_id).map(Some)
     }
 
     /// When it was written.
@@ -349,6 +365,11 @@ impl Comment {
     /// The event that last touched it; inside a subscription, the event being delivered.
     fn cursor(&self) -> Cursor {
         self.delivered.unwrap_or(self.comment.cursor).into()
+    }
+
+    /// The event that last touched it, inside a subscription too. `ifCursor` takes it.
+    fn revision(&self) -> Cursor {
+        self.comment.cursor.into()
     }
 }
 

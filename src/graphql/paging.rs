@@ -174,6 +174,15 @@ macro_rules! connection {
                 self.edges.iter().map(|edge| edge.node.clone()).collect()
             }
 
+            /// Where the log stood in the snapshot that the page was read in: subscribe `after` it to keep the list current.
+            /// A client that caches keeps it with the list; `Query.cursor` is one record for all queries there.
+            fn log_cursor(
+                &self,
+                ctx: &$crate::graphql::context::Ctx,
+            ) -> $crate::error::Result<$crate::graphql::scalars::Cursor> {
+                ctx.log_head().map(Into::into)
+            }
+
             /// Where the page lies in the list.
             fn page_info(&self) -> &$crate::graphql::paging::PageInfo {
                 &self.info

@@ -14,8 +14,7 @@ use super::people::{Organization, User, UserConnection};
 use super::scalars::{Cursor, id};
 use super::templates::TemplateConnection;
 use crate::error::{Error, Result};
-use crate::model;
-use crate::store::{channels, log, messages, metrics, organizations};
+use crate::store::{channels, messages, metrics, organizations};
 
 /// The longest search text, in characters.
 const MAX_SEARCH: usize = 200;
@@ -168,7 +167,6 @@ impl Query {
 
     /// Where the log stands in the snapshot this operation reads: subscribe `after` it, and nothing is missed or repeated.
     fn cursor(ctx: &Ctx) -> Result<Cursor> {
-        let head: model::Cursor = ctx.read(log::head)?;
-        Ok(head.into())
+        ctx.log_head().map(Into::into)
     }
 }

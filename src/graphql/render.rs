@@ -39,7 +39,6 @@ enum Shown {
     /// An event, and the event that last touched its object; deletions have none. With their tags: after a
     /// restore the same place in the log is another event.
     Event(Cursor, Option<Cursor>),
-    Checkpoint(Cursor),
     /// A metric's name, value and time.
     Metric(String, u64, i64),
     Presence(PresenceChange),
@@ -128,11 +127,18 @@ impl Engine {
     /// Renders an item of a subscription.
     pub fn render(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> Rendering {
         let operation = &live.prepared.operation;
+        let Some(shown) = shown(&delivery) else {
+            // A checkpoint carries the time it was sent, so it is not shared. Its fields need no database.
+            self.counts.rendered.count();
+            let subject = (&**operation, &live.prepared.variables, &live.caller);
+            return Rendering::Ready(render(&self.board, subject, delivery, false).body);
+        };
         if operation.is_personal.load(Ordering::Relaxed) {
             self.counts.rendered.count();
             return self.render_alone(live, delivery);
         }
-        let key = key(live, &delivery);
+        let signed_in = live.caller.viewer.user_id().is_some();
+        let key = Key { shown, selection: live.selection, signed_in };
         match self.renderings.get(&key) {
             Some(Entry::Plain(body)) => {
                 self.counts.shared.count();
@@ -231,17 +237,16 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Deliver
     board.store().on_reader(render).await
 }
 
-fn key(live: &Live, delivery: &Delivery) -> Key {
-    let shown = match delivery {
+fn shown(delivery: &Delivery) -> Option<Shown> {
+    Some(match delivery {
         Delivery::Event(event) => {
             let revision = event.body().and_then(|body| body.revision());
             Shown::Event(event.cursor, revision)
         }
-        Delivery::Checkpoint(cursor) => Shown::Checkpoint(*cursor),
         Delivery::Metric(metric) => Shown::Metric(metric.name.clone(), metric.value.to_bits(), metric.updated_at.0),
         Delivery::Presence(change) => Shown::Presence(*change),
-    };
-    Key { shown, selection: live.selection, signed_in: live.caller.viewer.user_id().is_some() }
+        Delivery::Checkpoint(_) => return None,
+    })
 }
 
 #[cfg(test)]
@@ -253,7 +258,7 @@ mod tests {
     fn what_was_loaded_weighs_as_much_as_it_is() {
         let renderings = Renderings::default();
         for number in 0..1_000 {
-            let shown = Shown::Checkpoint(Cursor { seq: Seq(number), tag: Tag(0) });
+            let shown = Shown::Event(Cursor { seq: Seq(number), tag: Tag(0) }, None);
             let key = Key { shown, selection: [0; 16], signed_in: false };
             let loading = std::future::pending().boxed().shared();
             let mut table = renderings.table();

@@ -69,6 +69,11 @@ impl Template {
     fn cursor(&self) -> Cursor {
         self.delivered.unwrap_or(self.template.cursor).into()
     }
+
+    /// The event that last touched it, inside a subscription too.
+    fn revision(&self) -> Cursor {
+        self.template.cursor.into()
+    }
 }
 
 connection!(TemplateConnection, TemplateEdge, Template, "TemplateConnection", "TemplateEdge", "templates by age");

@@ -57,7 +57,7 @@ subscription Events($channelId: ID, $after: Cursor) {
     }
     ... on ChannelAdded { channel { id name } }
     ... on NotificationAdded { notification { id title } }
-    ... on AccessChanged { channelId }
+    ... on AccessChanged { changedChannelId }
   }
 }
 `;

@@ -113,9 +113,9 @@ test('a deleted channel takes everything in it along', () => {
 });
 
 test('when access has changed, what is no longer there goes, and the rest is loaded anew', () => {
-  const told = fold(opened, [{ __typename: 'AccessChanged', concerned: '1' }]);
+  const told = fold(opened, [{ __typename: 'AccessChanged', changedChannelId: '1' }]);
   assert.deepEqual(told.requery, ['1']);
-  assert.equal(fold(told, [{ __typename: 'AccessChanged', concerned: null }]).requery, 'everything');
+  assert.equal(fold(told, [{ __typename: 'AccessChanged', changedChannelId: null }]).requery, 'everything');
   const without = folding.mergeBase(told, { ...base, channels: base.channels.slice(1) });
   assert.equal(without.timelines.size + without.messages.size, 0);
   const again = folding.forget(folding.mergeBase(told, base), ['1']);

@@ -9,6 +9,7 @@ mod conformance;
 mod crowd;
 mod floors;
 mod fuzz;
+mod graphql;
 mod hostile;
 mod instances;
 mod json_socket;

@@ -43,7 +43,7 @@ export const EVENTS = join(
     ... on TemplateDeleted { templateId }
     ... on NotificationAdded { notification { ...N } }
     ... on RoomBroadcast { channelId data }
-    ... on AccessChanged { concerned: channelId } } }`,
+    ... on AccessChanged { changedChannelId } } }`,
   MESSAGE, COMMENT, CHANNEL, TEMPLATE, NOTIFICATION,
 );
 

@@ -112,10 +112,9 @@ const appliers = {
   TemplateDeleted: (draft, { templateId }) => draft.write('templates').delete(templateId),
   NotificationAdded: (draft, { notification }) => draft.write('notifications').set(notification.id, notification),
   RoomBroadcast: (draft, { channelId, data }) => draft.write('broadcasts').set(channelId, data),
-  // Its channel has another name in the document: it may be null, and the others' may not.
-  AccessChanged(draft, { concerned }) {
+  AccessChanged(draft, { changedChannelId }) {
     const { requery } = draft.state;
-    if (requery !== 'everything') draft.state.requery = concerned ? [...(requery ?? []), concerned] : 'everything';
+    if (requery !== 'everything') draft.state.requery = changedChannelId ? [...(requery ?? []), changedChannelId] : 'everything';
   },
 };
 

@@ -131,7 +131,7 @@ async fn a_removed_member_hears_and_replays_nothing_more() {
 
     let added = "subscription ($c: ID, $after: Cursor) { messageAdded(channelId: $c, after: $after) { content } }";
     let events = "subscription ($after: Cursor) { events(after: $after) { __typename
-        ... on AccessChanged { channelId } ... on MessageAdded { message { content } } } }";
+        ... on AccessChanged { changedChannelId } ... on MessageAdded { message { content } } } }";
     let mut socket = server.socket(Some(&member)).await;
     socket.subscribe("early", added, json!({"c": channel})).await;
     assert_eq!(socket.refusal("early").await, "NOT_FOUND", "a channel one may not read is not there");
@@ -152,7 +152,10 @@ async fn a_removed_member_hears_and_replays_nothing_more() {
     server.post(&owner, &channel, "after they left").await;
     let mut ended = [socket.frame().await, socket.frame().await];
     ended.sort_by_key(|frame| text(&frame["id"]));
-    assert_eq!(ended[0]["payload"]["data"]["events"], json!({"__typename": "AccessChanged", "channelId": channel}));
+    assert_eq!(
+        ended[0]["payload"]["data"]["events"],
+        json!({"__typename": "AccessChanged", "changedChannelId": channel})
+    );
     assert_eq!((&ended[1]["type"], &ended[1]["id"]), (&json!("error"), &json!("room")));
     assert_eq!(ended[1]["payload"][0]["extensions"]["code"], "FORBIDDEN");
     socket.settled().await;

@@ -18,7 +18,7 @@ const FIELDS: &str = "__typename cursor
     ... on CommentAdded { comment { id text: content } } ... on CommentUpdated { comment { id text: content } }
     ... on CommentDeleted { commentId }
     ... on TemplateAdded { template { id text: name } } ... on TemplateDeleted { templateId }
-    ... on AccessChanged { about: channelId }";
+    ... on AccessChanged { about: changedChannelId }";
 /// The subscription to everything, and that to one channel.
 const ALL: &str = "all";
 const ONE: &str = "one";

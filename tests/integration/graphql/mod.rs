@@ -1,0 +1,3 @@
+//! What the GraphQL surface promises to clients: objects, numbers, errors, coercions, documents.
+
+mod surface;
