@@ -9,9 +9,15 @@
 //   live.send('project_123', 'Hello team!');
 //   live.connect();
 
-import { entriesIn, Outbox, Refused } from './outbox.js';
+import { bytesOf, entriesIn, Outbox, Refused, Suspected, wellFormed } from './outbox.js';
 
 const QUIET = { log() {}, error() {} };
+
+/** The server's default for the largest frame, in bytes (`--max-frame`). */
+const MAX_FRAME = 256 * 1024;
+
+/** Close codes by which the server answers a frame that it cannot take, or at which it failed itself. */
+const SUSPICIOUS = [1002, 1007, 1009, 4400, 4500];
 
 export class Live {
   #url;
@@ -21,6 +27,7 @@ export class Live {
   #outbox;
   #waits;
   #heartbeat;
+  #maxFrame;
   #listeners = new Map();
   /** What is followed, by name: what to say for it, and the cursor of the last event. */
   #followed = new Map();
@@ -38,7 +45,8 @@ export class Live {
   /**
    * `token` returns a valid token, or nothing for an anonymous reader; it is asked at every attempt. `heartbeat` is the
    * time between pings, after half of which without an answer the line counts as dead; waits in milliseconds. `storage`
-   * holds what was written and not sent: see `entriesIn` of outbox.js.
+   * holds what was written and not sent: see `entriesIn` of outbox.js. `maxFrame` is the server's limit in bytes: a longer
+   * message fails before it is sent.
    */
   constructor({
     url,
@@ -49,6 +57,7 @@ export class Live {
     minWait = 500,
     maxWait = 30_000,
     heartbeat = 20_000,
+    maxFrame = MAX_FRAME,
   }) {
     if (!WebSocket) throw new Error('there is no WebSocket here: pass one, for example that of the package ws');
     this.#url = url;
@@ -58,6 +67,7 @@ export class Live {
     this.#outbox = new Outbox({ storage, send: (entry) => this.#deliver(entry) });
     this.#waits = { min: minWait, max: maxWait };
     this.#heartbeat = heartbeat;
+    this.#maxFrame = maxFrame;
     // This address begins with all tickets; so that they, too, go on where they were.
     if (new URL(url).pathname.replace(/\/$/, '') === '/api/v1/ws') this.subscribe('tickets');
   }
@@ -105,11 +115,13 @@ export class Live {
     this.#unfollow(`ticket ${id}`, { type: 'unsubscribe', ticket_id: String(id) });
   }
 
-  join(room, after) {
+  join(name, after) {
+    const room = wellFormed(name);
     this.#follow(`room ${room}`, { type: 'join_room', room }, after);
   }
 
-  leave(room) {
+  leave(name) {
+    const room = wellFormed(name);
     this.#unfollow(`room ${room}`, { type: 'leave_room', room });
   }
 
@@ -149,7 +161,7 @@ export class Live {
       socket.onopen = () => this.#socket === socket && this.#opened();
       socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(String(data));
       socket.onerror = (event) => this.#socket === socket && this.#console.error('❌ WebSocket error', event.message ?? '');
-      socket.onclose = ({ code, reason }) => this.#socket === socket && this.#retry(`${code} ${reason}`.trim());
+      socket.onclose = ({ code, reason }) => this.#socket === socket && this.#retry(`${code} ${reason}`.trim(), code);
     } catch (error) {
       this.#console.error('❌ WebSocket error', String(error));
       if (this.#socket === opening) this.#retry(String(error));
@@ -202,9 +214,15 @@ export class Live {
     const later = frame.retry_after_ms ?? this.#wait(1);
     if (key !== undefined) {
       // What may be over soon is tried again; all else would be refused a second time, too.
-      this.#sent.get(key)?.reject(passes ? new Error(code) : new Refused(frame.message));
-      this.#sent.delete(key);
+      if (code === 'INTERNAL_SERVER_ERROR') this.#reject(key, new Suspected(frame.message));
+      else this.#reject(key, passes ? new Error(code) : new Refused(frame.message));
       if (passes) this.#timers.flush = setTimeout(() => this.#flush(), later);
+      return;
+    }
+    if ([frame.room, frame.channel, frame.ticket_id].every((name) => name === undefined)) {
+      // The server could not read a frame, so it cannot say which one. It may be the message that is on its way.
+      for (const sent of this.#sent.keys()) this.#reject(sent, new Suspected(frame.message));
+      this.#timers.flush = setTimeout(() => this.#flush(), later);
       return;
     }
     const name =
@@ -224,7 +242,17 @@ export class Live {
     } else this.#followed.delete(name);
   }
 
+  #reject(key, error) {
+    this.#sent.get(key)?.reject(error);
+    this.#sent.delete(key);
+  }
+
   #follow(name, said, after) {
+    if (bytesOf(JSON.stringify(said)) > this.#maxFrame) {
+      // Sent, it would close the connection at every attempt.
+      const { type, ...about } = said;
+      return this.#emit('error', { type: 'error', code: 'BAD_USER_INPUT', message: 'the name is too long to be sent', ...about });
+    }
     const cursor = after ?? this.#followed.get(name)?.cursor;
     this.#followed.set(name, { said, cursor });
     if (this.#isOpen) this.#say(cursor ? { ...said, after: cursor } : said);
@@ -240,15 +268,18 @@ export class Live {
   }
 
   #deliver({ key, input }) {
+    const frame = { type: 'message', ...input, key };
     return new Promise((resolve, reject) => {
+      const size = bytesOf(JSON.stringify(wellFormed(frame)));
+      if (size > this.#maxFrame) throw new Refused(`the message is too long: ${size} bytes, at most ${this.#maxFrame} can be sent`);
       if (!this.#isOpen) return reject(new Error('there is no line'));
       this.#sent.set(key, { resolve, reject });
-      this.#say({ type: 'message', ...input, key });
+      this.#say(frame);
     });
   }
 
   #say(frame) {
-    if (this.#isOpen && this.#socket.readyState === 1) this.#socket.send(JSON.stringify(frame));
+    if (this.#isOpen && this.#socket.readyState === 1) this.#socket.send(JSON.stringify(wellFormed(frame)));
   }
 
   #ping() {
@@ -276,9 +307,9 @@ export class Live {
     }, time);
   }
 
-  #retry(why) {
+  #retry(why, code) {
     this.#forget();
-    this.#lose();
+    this.#lose(code);
     if (this.#isStopped) return;
     const wait = this.#wait((this.#attempt += 1));
     this.#console.log(`🔄 Reconnecting in ${Math.round(wait)} ms (${why})`);
@@ -297,12 +328,14 @@ export class Live {
     this.#open();
   }
 
-  #lose() {
+  #lose(code) {
     const wasOpen = this.#isOpen;
     this.#socket = null;
     this.#isOpen = false;
-    for (const { reject } of this.#sent.values()) reject(new Error('the line was lost'));
-    this.#sent.clear();
+    const isSuspicious = SUSPICIOUS.includes(code);
+    for (const key of this.#sent.keys()) {
+      this.#reject(key, isSuspicious ? new Suspected(`the server closed the connection (${code})`) : new Error('the line was lost'));
+    }
     this.#pinged = [];
     if (wasOpen) this.#emit('disconnected', { type: 'disconnected' });
   }
@@ -322,15 +355,35 @@ export class Live {
   }
 }
 
-/** Where the browser keeps things over a reload; elsewhere, or where that is forbidden, memory. */
+/** Where the browser keeps things over a reload. Elsewhere, where that is forbidden, and for what finds no room: memory. */
 function kept() {
+  const memory = new Map();
+  let storage;
   try {
-    if (globalThis.localStorage) return entriesIn(globalThis.localStorage, 'tidings.live.');
+    if (globalThis.localStorage) storage = entriesIn(globalThis.localStorage, 'tidings.live.', isMessage);
   } catch {
     // Storage is forbidden here.
   }
-  const entries = new Map();
-  return { all: () => [...entries.values()], put: (entry) => entries.set(entry.key, entry), remove: (key) => entries.delete(key) };
+  return {
+    all: () => [...(storage?.all() ?? []).filter(({ key }) => !memory.has(key)), ...memory.values()],
+    put(entry) {
+      try {
+        if (!storage) throw new Error('there is no storage');
+        storage.put(entry);
+        memory.delete(entry.key);
+      } catch {
+        memory.set(entry.key, entry);
+      }
+    },
+    remove(key) {
+      memory.delete(key);
+      storage?.remove(key);
+    },
+  };
+}
+
+function isMessage({ kind, input: { room, text } }) {
+  return kind === 'message' && typeof room === 'string' && typeof text === 'string';
 }
 
 function isNotifications({ said }) {

@@ -1,9 +1,22 @@
 // What was written and is not yet on the server. Entries wait in the browser's storage, so they survive a reload, and go
 // out one after another, in the order in which they were written. Each has a key that is its own for ever: sending it
 // twice is harmless, because the server answers the second time with the first result. Knows nothing of the network.
+//
+// No entry can stop the ones behind it for good: an entry that the server refuses, that makes the server fail again and
+// again, or that cannot be read from the storage, becomes a failed entry. A person decides what happens to it.
 
 // What `send` throws when asking again would bring the same answer. Anything else means: not now.
 export class Refused extends Error {}
+
+// What `send` throws when the server failed, or closed the connection, while this entry was on its way. The entry may be
+// the reason, so it is tried a few times only.
+export class Suspected extends Error {}
+
+// After so many suspicions an entry fails.
+const MOST_SUSPICIONS = 3;
+
+// The kind of an entry whose stored form cannot be read. Its `input` is the stored text.
+export const UNREADABLE = 'unreadable';
 
 export class Outbox {
   #storage;
@@ -15,6 +28,9 @@ export class Outbox {
   #entries = [];
   #sending = null;
   #isFlushing = false;
+  #suspicions = new Map();
+  // Errors for which the storage had no room, by key.
+  #unkept = new Map();
 
   // `send(entry)` resolves when the server has it; `onSent(entry, result)` is called before the entry disappears.
   constructor({ storage, send, onSent = () => {}, alone = inOneTab, now = Date.now }) {
@@ -23,7 +39,7 @@ export class Outbox {
     this.#onSent = onSent;
     this.#alone = alone;
     this.#now = now;
-    this.#entries = storage.all().sort(byAge);
+    this.#read();
   }
 
   // In the order in which they go out. `state` is waiting, sending or failed; a failed one says why in `error`.
@@ -41,9 +57,10 @@ export class Outbox {
     return () => this.#listeners.delete(listener);
   }
 
+  // Throws what the storage throws, for example when it is full: then there is no entry.
   add(kind, input, more = {}) {
     const at = Math.max(this.#now(), (this.#entries.at(-1)?.at ?? 0) + 1);
-    const entry = { ...more, key: newKey(), kind, input, at };
+    const entry = { ...more, key: newKey(), kind, input: wellFormed(input), at };
     this.#storage.put(entry);
     this.reload();
     return entry;
@@ -52,8 +69,9 @@ export class Outbox {
   // A failed entry goes out again, at its old place.
   retry(key) {
     const entry = this.#entries.find((entry) => entry.key === key);
-    if (!entry) return;
+    if (!entry || entry.kind === UNREADABLE) return;
     const { error, ...fresh } = entry;
+    this.#forget(key);
     this.#storage.put(fresh);
     this.reload();
     this.flush();
@@ -61,13 +79,14 @@ export class Outbox {
 
   discard(key) {
     if (this.#sending === key) return;
+    this.#forget(key);
     this.#storage.remove(key);
     this.reload();
   }
 
   // Another tab may have changed the storage.
   reload() {
-    this.#entries = this.#storage.all().sort(byAge);
+    this.#read();
     for (const listener of this.#listeners) listener();
   }
 
@@ -89,22 +108,54 @@ export class Outbox {
     }
   }
 
+  // Resolves with whether the next entry may go out.
   async #deliver(entry) {
-    this.#sending = entry.key;
+    const { key } = entry;
+    this.#sending = key;
     this.reload();
     try {
       const result = await this.#send(entry);
       this.#onSent(entry, result);
-      this.#storage.remove(entry.key);
+      this.#storage.remove(key);
+      this.#forget(key);
       return true;
     } catch (error) {
-      if (!(error instanceof Refused)) return false;
-      this.#storage.put({ ...entry, error: error.message });
+      if (!(error instanceof Refused) && !this.#isSuspectedTooOften(key, error)) return false;
+      this.#fail(entry, error.message || String(error));
       return true;
     } finally {
       this.#sending = null;
       this.reload();
     }
+  }
+
+  #isSuspectedTooOften(key, error) {
+    if (!(error instanceof Suspected)) return false;
+    const times = (this.#suspicions.get(key) ?? 0) + 1;
+    this.#suspicions.set(key, times);
+    return times >= MOST_SUSPICIONS;
+  }
+
+  #fail(entry, error) {
+    try {
+      this.#storage.put({ ...entry, error });
+    } catch {
+      // The storage is full. The entry is failed for this visit; after a reload it is tried again.
+      this.#unkept.set(entry.key, error);
+    }
+  }
+
+  #forget(key) {
+    this.#suspicions.delete(key);
+    this.#unkept.delete(key);
+  }
+
+  #read() {
+    const entries = this.#storage.all().map((entry) => {
+      const error = this.#unkept.get(entry.key);
+      return error ? { ...entry, error } : entry;
+    });
+    this.#entries = entries.sort(byAge);
   }
 
   #stateOf({ key, error }) {
@@ -113,22 +164,65 @@ export class Outbox {
   }
 }
 
-// One item of a Web Storage per entry, so that two tabs do not overwrite each other's.
-export function entriesIn(storage, prefix) {
+// One item of a Web Storage per entry, so that two tabs do not overwrite each other's. An item that is no entry, or of
+// which `isKnown` says no, is a failed entry of the kind UNREADABLE: it can be looked at and discarded.
+export function entriesIn(storage, prefix, isKnown = () => true) {
+  const names = () => Array.from({ length: storage.length }, (_, index) => storage.key(index));
   return {
     all: () =>
-      Object.keys(storage)
-        .filter((name) => name.startsWith(prefix))
-        .map((name) => JSON.parse(storage.getItem(name))),
+      names().filter((name) => name?.startsWith(prefix)).flatMap((name) => {
+        const text = storage.getItem(name);
+        // Another tab may have removed it since its name was read.
+        return text === null ? [] : [parsed(name.slice(prefix.length), text, isKnown)];
+      }),
     put: (entry) => storage.setItem(prefix + entry.key, JSON.stringify(entry)),
     remove: (key) => storage.removeItem(prefix + key),
   };
 }
 
-// Two tabs that send at the same time would mix up the order. Browsers have locks on HTTPS and on localhost only; elsewhere
-// the keys still see to it that nothing comes twice.
-function inOneTab(work) {
-  return globalThis.navigator?.locks ? navigator.locks.request('tidings.outbox', work) : work();
+function parsed(key, text, isKnown) {
+  try {
+    const entry = JSON.parse(text);
+    const { kind, input, at, error } = entry;
+    const isEntry = entry.key === key && typeof kind === 'string' && input !== undefined && input !== null
+      && Number.isFinite(at) && (error === undefined || typeof error === 'string');
+    if (isEntry && isKnown(entry)) return entry;
+  } catch {
+    // Not JSON, or not an object.
+  }
+  return { key, kind: UNREADABLE, input: text, at: 0, error: 'the stored form of this entry cannot be read' };
+}
+
+// The same value, with U+FFFD in place of each half of a surrogate pair (half an emoji, say). JavaScript and JSON can
+// carry such a half; UTF-8 and the server cannot.
+export function wellFormed(value) {
+  if (typeof value === 'string') return value.toWellFormed();
+  if (Array.isArray(value)) return value.map(wellFormed);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name.toWellFormed(), wellFormed(item)]));
+}
+
+// The size of a text in UTF-8, in bytes.
+export function bytesOf(text) {
+  return new TextEncoder().encode(text).length;
+}
+
+// Two tabs that send at the same time would mix up the order. Browsers have locks on HTTPS and on localhost only, and not
+// where site data is blocked; elsewhere the keys still see to it that nothing comes twice.
+async function inOneTab(work) {
+  const { locks } = globalThis.navigator ?? {};
+  if (!locks) return work();
+  let hasBegun = false;
+  const begin = () => {
+    hasBegun = true;
+    return work();
+  };
+  try {
+    return await locks.request('tidings.outbox', begin);
+  } catch (error) {
+    if (hasBegun) throw error;
+    return work();
+  }
 }
 
 // Not randomUUID, which plain HTTP does not have.

@@ -1,23 +1,26 @@
 // The app's roof: who is signed in decides what is shown; everything else hangs below.
 
-import { render } from 'preact';
+import { Component, render } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Client } from './data/client.js';
 import { Session } from './data/session.js';
+import { openStorage } from '../browser-storage.js';
 import { texts } from './texts.js';
 import { Announcer } from './ui/announce.jsx';
 import { ClientContext } from './ui/live.js';
+import { to } from './ui/route.js';
 import { Shell } from './ui/shell.jsx';
 import { SignIn } from './ui/sign-in.jsx';
 
-const session = new Session(localStorage);
+const { storage, isKept } = openStorage();
+const session = new Session(storage);
 
 function App() {
   const [userId, setUserId] = useState(session.current?.user.id);
   useEffect(() => session.onChange(() => setUserId(session.current?.user.id)), []);
-  const client = useMemo(() => (userId ? new Client({ session, storage: localStorage }) : null), [userId]);
+  const client = useMemo(() => (userId ? new Client({ session, storage, isKept }) : null), [userId]);
   useEffect(() => () => client?.close(), [client]);
-  if (!client) return <SignIn session={session} />;
+  if (!client) return <SignIn session={session} isKept={isKept} />;
   return (
     <ClientContext.Provider value={client}>
       <Shell key={userId} onSignOut={() => session.end('signed-out')} />
@@ -26,5 +29,30 @@ function App() {
   );
 }
 
+// A fault in drawing must not leave an empty page. What was written is in the storage.
+class Guard extends Component {
+  state = { error: null };
+
+  componentDidCatch(error) {
+    console.error(error);
+    this.setState({ error });
+  }
+
+  render({ children }, { error }) {
+    if (!error) return children;
+    return (
+      <main class="page">
+        <div class="empty" role="alert">
+          <p class="empty-title">{texts.fault.title}</p>
+          <p>{texts.fault.lead}</p>
+          <p>{String(error.message ?? error)}</p>
+          <p><button type="button" class="primary" onClick={() => location.reload()}>{texts.fault.reload}</button></p>
+          <p><a href={to.home()} onClick={() => setTimeout(() => location.reload())}>{texts.notFound.home}</a></p>
+        </div>
+      </main>
+    );
+  }
+}
+
 document.documentElement.lang = texts.language;
-render(<App />, document.getElementById('app'));
+render(<Guard><App /></Guard>, document.getElementById('app'));

@@ -43,6 +43,32 @@ export const texts = {
     private: 'private',
   },
 
+  notFound: {
+    title: 'Not found',
+    reason: 'There is nothing at this address.',
+    home: 'Go to the channels',
+  },
+
+  fault: {
+    title: 'This page has failed.',
+    lead: 'What you wrote and did not send is kept. Load the page again, or go to another one.',
+    reload: 'Load it again',
+  },
+
+  storage: {
+    notKept: 'This browser lets the page keep nothing: its cookies and site data are blocked. You can use everything, but when you leave or reload, you are signed out, and messages that were not sent are lost.',
+  },
+
+  unsent: {
+    title: 'Not sent',
+    notSent: (number) => `${count(number, 'thing you wrote was', 'things you wrote were')} not sent.`,
+    show: 'Show',
+    nothing: 'Everything has been sent or discarded.',
+    goneChannel: 'A channel that is not there any more, or not for you',
+    comment: (id) => `A comment on message ${id}`,
+    ticket: (id) => `A change of ticket ${id}`,
+  },
+
   home: {
     title: 'Nobody has written anything yet',
     lead: 'Make a channel, and tell the others where to find it.',
@@ -94,6 +120,8 @@ export const texts = {
     comments: (number) => count(number, 'comment', 'comments'),
     noComments: 'No comments yet.',
     earlier: 'Show earlier comments',
+    unfold: (lines) => (lines > 1 ? `Show all ${lines} lines` : 'Show all'),
+    fold: 'Show less',
     gone: 'This message is not there any more, or not for you.',
     conflict: 'Somebody else has changed this meanwhile. Look at it, then save again.',
     open: (title) => `Open “${title}”`,
@@ -109,6 +137,7 @@ export const texts = {
     ticket: 'Make it a ticket',
     notTicket: 'No ticket',
     hint: 'Enter sends, Shift Enter begins a new line',
+    draftNotKept: 'This text is not kept over a reload: the storage of this browser is full.',
     templates: 'Templates',
     noTemplates: 'No templates yet.',
     saveTemplate: 'Save this text as a template…',
@@ -213,5 +242,9 @@ export const texts = {
     UNAVAILABLE: 'The server is busy. Try again in a moment.',
     RATE_LIMITED: 'Too many attempts. Wait a little, then try again.',
     INTERNAL_SERVER_ERROR: 'The server has failed. It knows about it.',
+    TOO_LARGE: 'This is too long to be sent.',
+    CLOSED: 'The server closed the connection each time it got this.',
+    STORAGE_FULL: 'This was not sent: the storage that this browser has for this page is full. Your text stays here. Discard messages that were not sent, or empty a draft, then try again.',
+    UNREADABLE: 'This was stored to be sent, but the stored form is damaged.',
   },
 };

@@ -1,5 +1,6 @@
 // The page's roof: wires the parts together and mounts GraphiQL, whose UMD bundle has put its names on `window`.
 
+import { openStorage } from '../browser-storage.js';
 import { examples } from './examples.js';
 import { makeFetcher } from './fetcher.js';
 import { LiveClient } from './live.js';
@@ -12,12 +13,33 @@ const { React, ReactDOM, GraphiQL, GraphiQLPluginExplorer } = window;
 const live = new LiveClient({ token: () => session.token, onStatus: showStatus });
 const root = ReactDOM.createRoot(document.getElementById('graphiql'));
 const explorer = GraphiQLPluginExplorer.explorerPlugin();
-const storage = storageWithoutSecrets(localStorage);
+const { storage: browserStorage, isKept } = openStorage();
+const storage = storageWithoutSecrets(browserStorage);
 const isFirstVisit = !storage.getItem('graphiql:tabState');
+
+document.getElementById('not-kept').hidden = isKept;
+
+// GraphiQL is drawn from what it kept here. If that makes it fail, the page says so and offers to begin anew.
+class Guard extends React.Component {
+  state = { error: null };
+
+  static getDerivedStateFromError(error) {
+    return { error };
+  }
+
+  render() {
+    const { error } = this.state;
+    if (!error) return this.props.children;
+    const beginAnew = () => (storage.clear(), location.reload());
+    return React.createElement('div', { className: 'fault', role: 'alert' },
+      React.createElement('p', null, `GraphiQL has failed: ${error.message}`),
+      React.createElement('button', { type: 'button', onClick: beginAnew }, 'Forget the tabs and the history kept here, and begin anew'));
+  }
+}
 
 function render() {
   root.render(
-    React.createElement(GraphiQL, {
+    React.createElement(Guard, null, React.createElement(GraphiQL, {
       // A new function each time: GraphiQL takes it as the sign to load the schema again, with the new rights.
       fetcher: makeFetcher(live),
       defaultTabs: examples,
@@ -28,7 +50,7 @@ function render() {
       shouldPersistHeaders: false,
       showPersistHeadersSettings: false,
       defaultEditorToolsVisibility: 'variables',
-    }),
+    })),
   );
 }
 

@@ -1,7 +1,11 @@
 // Who is signed in: a JWT, kept in sessionStorage so that it ends with the tab and is not shared with others.
 // Nothing here judges a token; the server does.
 
+import { openStorage } from '../browser-storage.js';
+
 const KEY = 'tidings:token';
+
+const { storage } = openStorage(() => globalThis.sessionStorage);
 
 class Session {
   #listeners = new Set();
@@ -10,17 +14,17 @@ class Session {
     const expiry = this.claims?.exp;
     // Only here. A token that ends while a subscription runs is kept, and refused by the server until somebody
     // signs in: going on without it would pass by events that only this user may see.
-    if (expiry && expiry * 1000 < Date.now()) sessionStorage.removeItem(KEY);
+    if (expiry && expiry * 1000 < Date.now()) storage.removeItem(KEY);
   }
 
   get token() {
-    return sessionStorage.getItem(KEY);
+    return storage.getItem(KEY);
   }
 
   set token(token) {
     if (token === this.token) return;
-    if (token) sessionStorage.setItem(KEY, token);
-    else sessionStorage.removeItem(KEY);
+    if (token) storage.setItem(KEY, token);
+    else storage.removeItem(KEY);
     for (const listener of this.#listeners) listener();
   }
 

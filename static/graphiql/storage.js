@@ -17,9 +17,10 @@ function scrub(text) {
 
 // The `storage` that GraphiQL takes. It puts `graphiql:` before each of its keys.
 export function storageWithoutSecrets(inner) {
-  const keys = () => Object.keys(inner).filter((key) => key.startsWith('graphiql:'));
+  const all = () => Array.from({ length: inner.length }, (_, index) => inner.key(index));
+  const keys = () => all().filter((key) => key?.startsWith('graphiql:'));
   return {
-    getItem: (key) => inner.getItem(key),
+    getItem: (key) => sound(key, inner.getItem(key)),
     setItem: (key, value) => inner.setItem(key, withoutSecrets(key, value)),
     removeItem: (key) => inner.removeItem(key),
     clear: () => keys().forEach((key) => inner.removeItem(key)),
@@ -27,4 +28,16 @@ export function storageWithoutSecrets(inner) {
       return keys().length;
     },
   };
+}
+
+// GraphiQL parses its collections without looking, and a damaged one would leave the page empty: it counts as absent.
+function sound(key, value) {
+  if (value === null || !COLLECTIONS.test(key)) return value;
+  const list = key === 'graphiql:tabState' ? 'tabs' : key.slice('graphiql:'.length);
+  try {
+    const isList = Array.isArray(JSON.parse(value)[list]) && JSON.parse(value)[list].every((item) => item && typeof item === 'object');
+    return isList ? value : null;
+  } catch {
+    return null;
+  }
 }

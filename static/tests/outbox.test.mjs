@@ -2,18 +2,16 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { entriesIn, Outbox, Refused } from '../outbox.js';
+import { MemoryStorage } from '../browser-storage.js';
+import { entriesIn, Outbox, Refused, Suspected, UNREADABLE, wellFormed } from '../outbox.js';
 
-// A Web Storage as browsers have it: its items are its own properties.
-class Memory {
-  getItem(name) {
-    return this[name] ?? null;
-  }
+class Memory extends MemoryStorage {
+  // As when the browser has no room left.
+  isFull = false;
+
   setItem(name, value) {
-    this[name] = value;
-  }
-  removeItem(name) {
-    delete this[name];
+    if (this.isFull) throw new DOMException('exceeded the quota', 'QuotaExceededError');
+    super.setItem(name, value);
   }
 }
 
@@ -104,4 +102,122 @@ test('the state says what is on its way, and a change is told', async () => {
   outbox.add('message', 'a');
   await outbox.flush();
   assert.deepEqual(states.filter((state, index) => state !== states[index - 1]), ['waiting', 'sending', 'sent', '']);
+});
+
+test('an entry at which the server fails is tried three times, then it fails and lets the others pass', async () => {
+  const tried = [];
+  const outbox = outboxIn(new Memory(), async ({ input }) => {
+    tried.push(input);
+    if (input === 'poison') throw new Suspected('closed (4400)');
+  });
+  outbox.add('message', 'poison');
+  outbox.add('message', 'later');
+  for (let round = 0; round < 3; round += 1) await outbox.flush();
+  assert.deepEqual(tried, ['poison', 'poison', 'poison', 'later']);
+  assert.deepEqual(outbox.entries.map(({ state, error }) => [state, error]), [['failed', 'closed (4400)']]);
+  assert.equal(outbox.waiting, 0);
+});
+
+test('a suspicion is forgotten when the entry is tried again by hand, and does not count for its successor', async () => {
+  const tried = [];
+  const outbox = outboxIn(new Memory(), async ({ input }) => {
+    tried.push(input);
+    throw new Suspected('failed');
+  });
+  const { key } = outbox.add('message', 'a');
+  for (let round = 0; round < 4; round += 1) await outbox.flush();
+  assert.equal(tried.length, 3);
+  outbox.retry(key);
+  await new Promise(setImmediate);
+  assert.equal(outbox.entries[0].state, 'waiting');
+  for (let round = 0; round < 2; round += 1) await outbox.flush();
+  assert.equal(tried.length, 6);
+  outbox.discard(key);
+  outbox.add('message', 'b');
+  await outbox.flush();
+  assert.equal(outbox.entries[0].state, 'waiting');
+});
+
+const DAMAGED = [
+  ['not JSON', '{"key":'],
+  ['no object', '7'],
+  ['null', 'null'],
+  ['no input', '{"key":"KEY","kind":"message","at":1}'],
+  ['another key', '{"key":"other","kind":"message","input":"a","at":1}'],
+  ['no time', '{"key":"KEY","kind":"message","input":"a","at":"yesterday"}'],
+  ['an error that is no text', '{"key":"KEY","kind":"message","input":"a","at":1,"error":{}}'],
+];
+
+for (const [what, stored] of DAMAGED) {
+  test(`a stored entry that is damaged (${what}) is shown as failed, can be discarded, and stops nobody`, async () => {
+    const memory = new Memory();
+    memory.setItem('out.k1', stored.replace('KEY', 'k1'));
+    const sent = [];
+    const outbox = outboxIn(memory, async ({ input }) => sent.push(input));
+    outbox.add('message', 'good');
+    await outbox.flush();
+    assert.deepEqual(sent, ['good']);
+    const [{ key, kind, state, input }] = outbox.entries;
+    assert.deepEqual([key, kind, state, input], ['k1', UNREADABLE, 'failed', stored.replace('KEY', 'k1')]);
+    outbox.retry('k1');
+    assert.equal(outbox.entries[0].kind, UNREADABLE);
+    outbox.discard('k1');
+    assert.equal(memory.length, 0);
+  });
+}
+
+test('an entry of a kind that this version does not know fails, and stops nobody', async () => {
+  const memory = new Memory();
+  memory.setItem('out.k1', JSON.stringify({ key: 'k1', kind: 'reaction', input: {}, at: 1 }));
+  const storage = entriesIn(memory, 'out.', ({ kind }) => kind === 'message');
+  const outbox = new Outbox({ storage, send: async () => {}, alone: (work) => work() });
+  assert.deepEqual(outbox.entries.map(({ kind, state }) => [kind, state]), [[UNREADABLE, 'failed']]);
+});
+
+test('without room for its error, a refused entry fails all the same', async () => {
+  const memory = new Memory();
+  const sent = [];
+  const outbox = outboxIn(memory, async ({ input }) => {
+    if (input === 'bad') throw new Refused('too long');
+    sent.push(input);
+  });
+  outbox.add('message', 'bad');
+  outbox.add('message', 'good');
+  memory.isFull = true;
+  await outbox.flush();
+  assert.deepEqual(sent, ['good']);
+  assert.deepEqual(outbox.entries.map(({ state, error }) => [state, error]), [['failed', 'too long']]);
+});
+
+test('where the storage is full, nothing is added, and the caller hears of it', () => {
+  const memory = new Memory();
+  const outbox = outboxIn(memory, async () => {});
+  memory.isFull = true;
+  assert.throws(() => outbox.add('message', 'a'), { name: 'QuotaExceededError' });
+  assert.deepEqual(outbox.entries, []);
+});
+
+test('half a surrogate pair becomes U+FFFD before it is kept, at any depth', () => {
+  const memory = new Memory();
+  const outbox = outboxIn(memory, async () => {});
+  outbox.add('message', { content: 'x \ud83d', ticket: { title: '\ude00!' }, list: ['\ud800', '😀'] });
+  assert.deepEqual(outbox.entries[0].input, { content: 'x \ufffd', ticket: { title: '\ufffd!' }, list: ['\ufffd', '😀'] });
+  assert.deepEqual(wellFormed({ '\ud83d': null, n: 1, is: true }), { '\ufffd': null, n: 1, is: true });
+});
+
+test('where the browser refuses locks, the outbox sends without one', async () => {
+  const { locks } = globalThis.navigator ?? {};
+  Object.defineProperty(globalThis, 'navigator', {
+    configurable: true,
+    value: { locks: { request: async () => { throw new DOMException('denied in this context', 'SecurityError'); } } },
+  });
+  try {
+    const sent = [];
+    const outbox = new Outbox({ storage: entriesIn(new Memory(), 'out.'), send: async ({ input }) => sent.push(input) });
+    outbox.add('message', 'a');
+    await outbox.flush();
+    assert.deepEqual(sent, ['a']);
+  } finally {
+    Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { locks } });
+  }
 });

@@ -1,7 +1,7 @@
 // One signed-in user's live copy of the board: the state, the event stream that keeps it true, the outbox, and the
 // connection they share. Pages read `state`, and say here what they want to see and do.
 
-import { Outbox, Refused, entriesIn } from '../../outbox.js';
+import { entriesIn, Outbox, Refused, Suspected } from '../../outbox.js';
 import { atFirst, light, step } from './connection.js';
 import * as documents from './documents.js';
 import { Drafts } from './drafts.js';
@@ -15,6 +15,9 @@ const PAGE = 50;
 const BATCH_MS = 40;
 const MARK_MS = 1_000;
 const RETRY_MS = 2_000;
+
+// Close codes by which the server answers a frame that it cannot take, or at which it failed itself.
+const SUSPICIOUS_CLOSES = new Set([1002, 1007, 1009, 4400, 4500]);
 
 export class Client {
   state = folding.emptyState;
@@ -32,15 +35,19 @@ export class Client {
   #flushTimer = null;
   #listeners = new Set();
   #stopping = [];
+  #storage;
   #stopFollowing = () => {};
 
-  constructor({ session, storage }) {
+  // `isKept`: whether `storage` survives a reload.
+  constructor({ session, storage, isKept = true }) {
     this.#session = session;
+    this.#storage = storage;
+    this.isKept = isKept;
     const { user } = session.current;
     this.userId = user.id;
     this.drafts = new Drafts(storage, user.id);
     this.outbox = new Outbox({
-      storage: entriesIn(storage, `tidings.outbox.${user.id}.`),
+      storage: entriesIn(storage, `tidings.outbox.${user.id}.`, isKnown),
       send: (entry) => this.#send(entry),
       onSent: (entry, apply) => apply(),
     });
@@ -55,6 +62,7 @@ export class Client {
     this.#listen(document, 'visibilitychange', () => document.hidden || this.#socket.wake());
     this.#listen(globalThis, 'storage', ({ key }) => key?.startsWith('tidings.outbox.') && this.outbox.reload());
     this.#stopping.push(this.outbox.onChange(() => this.#tell()));
+    this.#listen(globalThis, 'beforeunload', (event) => !isKept && this.outbox.waiting && event.preventDefault());
     this.#every(session.refreshEveryMs, () => session.refreshOver((query) => this.run(query)).catch(() => {}));
     if (!navigator.onLine) this.#step({ type: 'offline' });
     this.#start();
@@ -121,15 +129,43 @@ export class Client {
 
   // ---- What people do ----
 
+  // Throws the problem STORAGE_FULL when there is no room for it: then it is neither kept nor sent.
   write(kind, input) {
     const newest = [...this.state.messages.keys(), ...this.state.comments.keys()].sort(folding.compareIds).at(-1);
-    this.outbox.add(kind, input, { since: newest });
+    this.#add(kind, input, { since: newest });
+  }
+
+  // As `write`.
+  changeTicket(id, ticket) {
+    this.#add('ticket', { id, ticket });
+  }
+
+  #add(kind, input, more) {
+    try {
+      this.outbox.add(kind, input, more);
+    } catch {
+      throw new Problem('STORAGE_FULL');
+    }
     this.#flush();
   }
 
-  changeTicket(id, ticket) {
-    this.outbox.add('ticket', { id, ticket });
-    this.#flush();
+  // A failed message or comment goes back to the composer of its place.
+  takeBack({ key, kind, input }) {
+    this.outbox.discard(key);
+    this.drafts.takeBack(placeOf(kind, input), input);
+  }
+
+  // Which channel was on the screen last, also before a reload.
+  get lastChannel() {
+    return this.#storage.getItem(LAST_CHANNEL);
+  }
+
+  set lastChannel(id) {
+    try {
+      this.#storage.setItem(LAST_CHANNEL, id);
+    } catch {
+      // The storage is full. It is a convenience only.
+    }
   }
 
   async edit(input) {
@@ -337,9 +373,8 @@ export class Client {
       };
     } catch (error) {
       if (error.code === 'UNAUTHENTICATED') this.#session.end('ended');
-      else if (error instanceof Problem && !error.isPassing) throw new Refused(error.message);
       else if (error.retryAfterMs) await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs));
-      throw error;
+      throw judged(error);
     } finally {
       this.#onTheirWay.delete(missed);
     }
@@ -391,6 +426,29 @@ export class Client {
     const timer = setInterval(work, ms);
     this.#stopping.push(() => clearInterval(timer));
   }
+}
+
+const LAST_CHANNEL = 'tidings.last-channel';
+
+// What an error says about the entry that was on its way, as the outbox wants to hear it.
+function judged(error) {
+  if (!(error instanceof Problem)) return new Suspected(String(error));
+  if (SUSPICIOUS_CLOSES.has(error.closeCode)) return new Suspected('CLOSED');
+  if (error.code === 'INTERNAL_SERVER_ERROR') return new Suspected(error.code);
+  return error.isPassing || error.code === 'UNAUTHENTICATED' ? error : new Refused(error.message);
+}
+
+// Where a text of this kind is written.
+export function placeOf(kind, input) {
+  return kind === 'comment' ? `comment:${input.messageId}` : `message:${input.channelId}`;
+}
+
+// Whether this version can show and send an entry. What is stored may be damaged, or of another version.
+function isKnown({ kind, input }) {
+  const isText = (...texts) => texts.every((text) => typeof text === 'string');
+  if (kind === 'message') return isText(input.channelId, input.content) && (input.title === undefined || isText(input.title));
+  if (kind === 'comment') return isText(input.messageId, input.content);
+  return kind === 'ticket' && isText(input.id) && typeof input.ticket === 'object' && input.ticket !== null;
 }
 
 // How each kind of entry goes out: the document, what is added to its input, and its answer as an event.

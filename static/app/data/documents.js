@@ -3,7 +3,7 @@
 const USER = 'fragment U on User { id username displayName role }';
 const CHANNEL = `fragment Ch on Channel { id name description visibility createdAt owner { id displayName } }`;
 const MESSAGE = `fragment M on Message {
-  id channelId title content authorId author { id username displayName } createdAt updatedAt commentCount cursor
+  id channelId title content authorId author { id username displayName } createdAt updatedAt commentCount revision
   ticket { status priority assigneeId assignee { id username displayName } } }`;
 const COMMENT = `fragment C on Comment {
   id messageId content authorId author { id username displayName } createdAt updatedAt cursor }`;

@@ -4,11 +4,13 @@
 const PASSING = new Set(['UNREACHABLE', 'UNAVAILABLE', 'RATE_LIMITED']);
 
 export class Problem extends Error {
-  constructor(code, { message = code, field, retryAfterMs } = {}) {
+  // `closeCode` is that of the WebSocket, where the server closed it and graphql-ws gave up.
+  constructor(code, { message = code, field, retryAfterMs, closeCode } = {}) {
     super(message);
     this.code = code;
     this.field = field;
     this.retryAfterMs = retryAfterMs;
+    this.closeCode = closeCode;
   }
 
   // From the `errors` of an answer; the first one decides.

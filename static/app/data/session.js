@@ -5,26 +5,51 @@ import { Problem } from './problem.js';
 
 const KEY = 'tidings.session';
 
+// How often a token is looked at that does not say how long it lasts.
+const USUAL_REFRESH_MS = 60_000;
+
 export class Session {
   #storage;
   #listeners = new Set();
+  // The session for which the storage has no room; null as long as the storage has it.
+  #unkept = null;
   // Why nobody is signed in any more; null as long as nothing happened.
   endedFor = null;
 
   constructor(storage) {
     this.#storage = storage;
-    addEventListener('storage', ({ key }) => key === KEY && this.#changed());
+    addEventListener('storage', ({ key }) => {
+      if (key !== KEY) return;
+      this.#unkept = null;
+      this.#changed();
+    });
   }
 
   // { token, expiresAt, user }, or null.
   get current() {
-    const kept = JSON.parse(this.#storage.getItem(KEY) ?? 'null');
-    return kept?.token ? kept : null;
+    const { token, user } = this.#kept;
+    return typeof token === 'string' && typeof user?.id === 'string' ? this.#kept : null;
   }
 
   // Whose session ended here last, so that they need not write their name again.
   get lastUser() {
-    return JSON.parse(this.#storage.getItem(KEY) ?? 'null')?.user ?? null;
+    const { user } = this.#kept;
+    return typeof user?.username === 'string' ? user : null;
+  }
+
+  // Whether a reload finds the session again.
+  get isKept() {
+    return this.#unkept === null;
+  }
+
+  // What is stored may be damaged: whoever reads it signs in again.
+  get #kept() {
+    if (this.#unkept) return this.#unkept;
+    try {
+      return JSON.parse(this.#storage.getItem(KEY)) ?? {};
+    } catch {
+      return {};
+    }
   }
 
   onChange(listener) {
@@ -44,7 +69,7 @@ export class Session {
   // Often enough that a token is looked at before it ends.
   get refreshEveryMs() {
     const { iat, exp } = claimsOf(this.current.token);
-    return Math.min(60_000, ((exp - iat) * 1000) / 5);
+    return exp > iat ? Math.min(USUAL_REFRESH_MS, ((exp - iat) * 1000) / 5) : USUAL_REFRESH_MS;
   }
 
   // A token in the second half of its life is exchanged, over the socket, which lives on with the new one.
@@ -52,7 +77,7 @@ export class Session {
     const { current } = this;
     if (!current) return;
     const { iat, exp } = claimsOf(current.token);
-    if (Date.now() / 1000 < (iat + exp) / 2) return;
+    if (!(Date.now() / 1000 >= (iat + exp) / 2)) return;
     const { refreshToken } = await run(REFRESH);
     // Somebody else may have signed in meanwhile, in another tab.
     if (this.current?.user.id === refreshToken.user.id) this.#write(refreshToken);
@@ -72,7 +97,14 @@ export class Session {
   }
 
   #write(session) {
-    this.#storage.setItem(KEY, JSON.stringify(session));
+    this.#unkept = null;
+    try {
+      this.#storage.setItem(KEY, JSON.stringify(session));
+    } catch {
+      // The storage is full. A token that has ended must not stay there.
+      this.#storage.removeItem(KEY);
+      this.#unkept = session;
+    }
   }
 
   #changed() {
@@ -96,7 +128,12 @@ async function ask(query, variables) {
   return answer.data;
 }
 
+// The server judges a token; here it is only read. One that cannot be read says nothing.
 function claimsOf(token) {
-  const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
-  return JSON.parse(atob(payload));
+  try {
+    const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
+    return JSON.parse(atob(payload)) ?? {};
+  } catch {
+    return {};
+  }
 }

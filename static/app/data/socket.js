@@ -2,7 +2,11 @@
 // subscriptions go on behind the last event that arrived.
 
 import { createClient } from 'graphql-ws';
+import { bytesOf, wellFormed } from '../../outbox.js';
 import { Problem } from './problem.js';
+
+// The server's default for the largest frame (`--max-frame`), less what graphql-ws puts around an operation.
+const MAX_OPERATION_BYTES = 256 * 1024 - 256;
 
 const LONGEST_WAIT_MS = 15_000;
 const PING_EVERY_MS = 15_000;
@@ -62,8 +66,11 @@ export class Socket {
   }
 
   // The data of a query or mutation. Waits for the connection as long as it takes; sent again if that breaks.
-  run(query, variables = {}) {
+  run(query, given = {}) {
+    const variables = wellFormed(given);
     return new Promise((resolve, reject) => {
+      // The server would close the connection, and all subscriptions with it.
+      if (bytesOf(JSON.stringify({ query, variables })) > MAX_OPERATION_BYTES) throw new Problem('TOO_LARGE');
       this.#rejects.add(reject);
       let answer;
       const settle = (done, value) => {
@@ -124,5 +131,5 @@ export class Socket {
 
 // graphql-ws reports GraphQL errors as a list, and a line that it gave up as an event.
 function asProblem(error) {
-  return Array.isArray(error) ? Problem.of(error) : new Problem('UNREACHABLE');
+  return Array.isArray(error) ? Problem.of(error) : new Problem('UNREACHABLE', { closeCode: error?.code });
 }

@@ -1,7 +1,7 @@
 // Tickets in columns by status. A card is dragged to another column, or moved there by Shift and an arrow key, or by the
 // list on the card where there is neither mouse nor keyboard.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { compareIds } from '../data/fold.js';
 import { ticketNow } from '../data/pending.js';
 import { texts } from '../texts.js';
@@ -9,8 +9,9 @@ import { announce } from './announce.jsx';
 import { Card } from './card.jsx';
 import { FailedChanges } from './failed-changes.jsx';
 import { Icon } from './icons.jsx';
-import { useClient, useEntries, useLive } from './live.js';
+import { useClient, useEntries, useLive, useLoading } from './live.js';
 import { NewTicket } from './new-ticket.jsx';
+import { problemText } from './parts.jsx';
 import { AssigneeSelect, PRIORITIES, PrioritySelect, Select, STATUSES } from './ticket-fields.jsx';
 import { compareNames } from './channels.js';
 
@@ -21,11 +22,17 @@ export function Board({ channelId = null }) {
   const client = useClient();
   const [filter, setFilter] = useState({ assignee: null, priority: '', channel: '' });
   const [isWriting, setIsWriting] = useState(false);
-  const more = useTickets(channelId);
+  const { more, problem } = useTickets(channelId);
+  const [refusal, setRefusal] = useState(null);
   const tickets = useShown(channelId, filter);
   const move = (id, title, status) => {
-    client.changeTicket(id, { status });
-    announce(words.moved(title, texts.ticket.statuses[status]));
+    try {
+      client.changeTicket(id, { status });
+    } catch (problem) {
+      return setRefusal(problem);
+    }
+    setRefusal(null);
+    return announce(words.moved(title, texts.ticket.statuses[status]));
   };
   return (
     <div class="board-frame">
@@ -36,6 +43,7 @@ export function Board({ channelId = null }) {
           <Icon name="plus" size={16} /><span>{words.new}</span>
         </button>
       </Filters>
+      {(refusal ?? problem) && <p class="problem" role="alert">{problemText(refusal ?? problem)}</p>}
       <FailedChanges />
       <p class="unseen" id="board-keys">{words.keys}</p>
       <div class="board" onKeyDown={(event) => onKeyDown(event, move)}>
@@ -103,7 +111,7 @@ function Column({ status, tickets, more, onMove, withChannel }) {
   );
 }
 
-// Loads each column's first page; answers with what loads the next one, by status.
+// Loads each column's first page; answers with what loads the next one, by status, and with what went wrong.
 function useTickets(channelId) {
   const client = useClient();
   const isLoaded = useLive(({ state }) => state.isLoaded);
@@ -111,11 +119,10 @@ function useTickets(channelId) {
   const [places, setPlaces] = useState({});
   const load = (status, after) =>
     client.loadTickets(status, channelId, after)
-      .then((place) => setPlaces((places) => ({ ...places, [status]: place })), () => {});
-  useEffect(() => {
-    if (isLoaded) for (const status of STATUSES) load(status, null);
-  }, [channelId, isLoaded, epoch]);
-  return Object.fromEntries(STATUSES.map((status) => [status, places[status] && (() => load(status, places[status]))]));
+      .then((place) => setPlaces((places) => ({ ...places, [status]: place })));
+  const problem = useLoading(isLoaded, () => Promise.all(STATUSES.map((status) => load(status, null))), [channelId, isLoaded, epoch]);
+  const next = (status) => () => load(status, places[status]).catch(() => {});
+  return { problem, more: Object.fromEntries(STATUSES.map((status) => [status, places[status] && next(status)])) };
 }
 
 function useShown(channelId, filter) {

@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 import { useLive } from './live.js';
-import { Avatar, PriorityChip } from './parts.jsx';
+import { Avatar, Name, PriorityChip } from './parts.jsx';
 import { to } from './route.js';
 import { StatusSelect } from './ticket-fields.jsx';
 
@@ -22,8 +22,8 @@ export function Card({ message, ticket, onMove, withChannel }) {
     <li class="card" draggable data-id={message.id} data-title={title} data-dragged={isDragged} data-priority={ticket.priority}
       onDragStart={onDragStart} onDragEnd={() => setIsDragged(false)}>
       <a class="card-title" href={to.message(message.id)} draggable={false} aria-describedby="board-keys">
-        {withChannel && <span class="card-channel">{channel?.name}</span>}
-        {title}
+        {withChannel && <span class="card-channel"><Name>{channel?.name}</Name></span>}
+        <Name>{title}</Name>
       </a>
       <div class="card-foot">
         <PriorityChip priority={ticket.priority} />

@@ -5,7 +5,7 @@ import { ADD_MEMBER, CHANNEL_BY_NAME, DELETE_CHANNEL, MEMBERS, REMOVE_MEMBER } f
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 import { useClient, useLive } from './live.js';
-import { Avatar, Dialog, Field, problemText } from './parts.jsx';
+import { Avatar, Dialog, Field, Name, problemText } from './parts.jsx';
 import { go, to } from './route.js';
 import { Select, useUsers } from './ticket-fields.jsx';
 
@@ -64,7 +64,7 @@ export function ChannelDetails({ channel, onClose }) {
       <ul class="people">
         {members.map((user) => (
           <li key={user.id}>
-            <Avatar user={user} size="small" />{user.displayName}
+            <Avatar user={user} size="small" /><Name>{user.displayName}</Name>
             {user.id === channel.owner?.id && <span class="hint">{words.owner}</span>}
             <span class="spacer" />
             {(mayChange || user.id === me?.id) && user.id !== channel.owner?.id && (

@@ -6,25 +6,30 @@ import { Board } from './board.jsx';
 import { ChannelDetails } from './channel-form.jsx';
 import { Composer } from './composer.jsx';
 import { Icon } from './icons.jsx';
-import { useLive } from './live.js';
+import { useClient, useLive } from './live.js';
 import { MessageList } from './message-list.jsx';
 import { PageHead } from './page.jsx';
-import { Empty } from './parts.jsx';
+import { Name } from './parts.jsx';
+import { NotFound } from './not-found.jsx';
 import { Presence } from './presence.jsx';
 import { to } from './route.js';
 
 export function ChannelPage({ id, view }) {
+  const client = useClient();
   const channel = useLive((client) => client.state.channels.get(id));
   const isLoaded = useLive((client) => client.state.isLoaded);
   const broadcast = useLive((client) => client.state.broadcasts.get(id));
   const [isOpen, setIsOpen] = useState(false);
-  useEffect(() => localStorage.setItem('tidings.last-channel', id), [id]);
-  if (!channel) return <main class="page"><Empty title={isLoaded ? texts.channel.gone : texts.channel.loading} /></main>;
+  const isThere = Boolean(channel);
+  useEffect(() => {
+    if (isThere) client.lastChannel = id;
+  }, [id, isThere]);
+  if (!channel) return <NotFound title={texts.nav.channels} reason={isLoaded ? texts.channel.gone : null} />;
   const isBoard = view === 'tickets';
   const icon = channel.visibility === 'PRIVATE' ? 'lock' : 'hash';
   return (
     <main class="page">
-      <PageHead title={channel.name} subtitle={channel.description} icon={icon}>
+      <PageHead title={<Name>{channel.name}</Name>} subtitle={channel.description} icon={icon}>
         <Presence channelId={id} />
         <nav class="segments" aria-label={texts.channel.views}>
           <Segment href={to.channel(id)} icon="text" isCurrent={!isBoard} name={texts.channel.messages} />

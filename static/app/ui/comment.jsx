@@ -4,7 +4,7 @@ import { DELETE_COMMENT } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { useClient, useLive } from './live.js';
 import { Failure, PendingState } from './message-row.jsx';
-import { Avatar, Text } from './parts.jsx';
+import { Avatar, Folded, Name } from './parts.jsx';
 import { fullOf, shortOf } from './time.js';
 
 export function Comment({ comment, mayDelete }) {
@@ -16,12 +16,12 @@ export function Comment({ comment, mayDelete }) {
       <Avatar user={author} />
       <div class="message-main">
         <header class="message-head">
-          <b>{author.displayName}</b>
+          <b><Name>{author?.displayName}</Name></b>
           <time class="time" datetime={createdAt} title={fullOf(createdAt)}>{shortOf(createdAt)}</time>
           <span class="spacer" />
           {mayDelete && <button type="button" class="small quiet on-hover" onClick={remove}>{texts.message.delete}</button>}
         </header>
-        <p class="message-text"><Text>{content}</Text></p>
+        <Folded text={content} />
       </div>
     </article>
   );
@@ -33,9 +33,9 @@ export function PendingComment({ entry }) {
     <article class="comment pending" data-state={entry.state}>
       <Avatar user={me} />
       <div class="message-main">
-        <header class="message-head"><b>{me?.displayName}</b><PendingState state={entry.state} /></header>
-        <p class="message-text"><Text>{entry.input.content}</Text></p>
-        {entry.state === 'failed' && <Failure entryKey={entry.key} error={entry.error} />}
+        <header class="message-head"><b><Name>{me?.displayName}</Name></b><PendingState state={entry.state} /></header>
+        <Folded text={entry.input.content} />
+        {entry.state === 'failed' && <Failure entry={entry} error={entry.error} />}
       </div>
     </article>
   );

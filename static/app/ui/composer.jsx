@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 import { useClient } from './live.js';
-import { useFocusAtFirst } from './parts.jsx';
+import { problemText, useFocusAtFirst } from './parts.jsx';
 import { Templates } from './templates.jsx';
 import { PrioritySelect, AssigneeSelect } from './ticket-fields.jsx';
 
@@ -15,6 +15,8 @@ export function Composer({ kind, placeId, label }) {
   const place = `${kind}:${placeId}`;
   const [text, setText] = useState(() => client.drafts.at(place));
   const [ticket, setTicket] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [isDraftKept, setIsDraftKept] = useState(true);
   const area = useRef();
   useGrowing(area, text);
   // Not on a phone, whose keyboard would cover what one came to read.
@@ -22,15 +24,27 @@ export function Composer({ kind, placeId, label }) {
     if (kind === 'message' && matchMedia('(hover: hover)').matches) area.current.focus();
   }, []);
 
+  useEffect(() => client.drafts.onTakeBack(place, (text, { ticket, title = '' }) => {
+    setText(text);
+    if (ticket) setTicket({ title, priority: ticket.priority, assigneeId: ticket.assigneeId });
+    area.current.focus();
+  }), [client, place]);
+
   const write = (text) => {
     setText(text);
-    client.drafts.keep(place, text);
+    setProblem(null);
+    setIsDraftKept(client.drafts.keep(place, text));
   };
   const send = () => {
     // What is in the field, not what was last drawn: fast fingers are ahead of that.
     const content = area.current.value.trim();
     if (!content) return area.current.focus();
-    client.write(kind, inputOf(kind, placeId, content, ticket));
+    try {
+      client.write(kind, inputOf(kind, placeId, content, ticket));
+    } catch (problem) {
+      setProblem(problem);
+      return area.current.focus();
+    }
     write('');
     setTicket(null);
     return area.current.focus();
@@ -52,6 +66,8 @@ export function Composer({ kind, placeId, label }) {
       {ticket && <TicketRow ticket={ticket} onChange={setTicket} />}
       <textarea ref={area} rows={1} value={text} aria-label={label} placeholder={label} title={words.hint}
         onInput={(event) => write(event.currentTarget.value)} onKeyDown={onKeyDown} />
+      {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
+      {!isDraftKept && !problem && <p class="hint" role="status">{words.draftNotKept}</p>}
       <div class="composer-bar">
         <Templates text={text} onInsert={insert} />
         {kind === 'message' && (

@@ -5,7 +5,7 @@ import { METRIC_UPDATED } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { useClient } from './live.js';
 import { PageHead } from './page.jsx';
-import { Empty } from './parts.jsx';
+import { Empty, Name } from './parts.jsx';
 import { clockOf } from './time.js';
 
 const words = texts.dashboard;
@@ -23,7 +23,7 @@ export function Dashboard() {
         <ul class="metrics">
           {sorted.map(({ metric, value, updatedAt, values }) => (
             <li class="metric" key={metric}>
-              <h2>{words.names[metric] ?? metric.replaceAll('_', ' ')}</h2>
+              <h2>{words.names[metric] ?? <Name>{metric.replaceAll('_', ' ')}</Name>}</h2>
               <p class="metric-value">{number.format(value)}</p>
               <Line values={values} />
               <p class="time">{words.updated(clockOf(updatedAt))}</p>

@@ -12,8 +12,9 @@ export function FailedChanges({ messageId = null }) {
   if (!failed.length) return null;
   return (
     <div class="failed-changes" role="alert">
-      {failed.map(({ key, input, error }) => (
-        <Failure key={key} entryKey={key} error={`${texts.ticket.notChanged(messages.get(input.id)?.title ?? '')} ${error}`} />
+      {failed.map((entry) => (
+        <Failure key={entry.key} entry={entry} error={entry.error}
+          what={texts.ticket.notChanged(messages.get(entry.input.id)?.title ?? '')} />
       ))}
     </div>
   );

@@ -6,7 +6,7 @@ import { compareNames } from './channels.js';
 import { focusComposer } from './composer.jsx';
 import { Icon } from './icons.jsx';
 import { useLive } from './live.js';
-import { Dialog } from './parts.jsx';
+import { Dialog, Name } from './parts.jsx';
 import { go, to } from './route.js';
 
 const SHOWN = 8;
@@ -39,7 +39,7 @@ export function Jump({ onClose }) {
       <ul class="jump-list" id="jump-list" role="listbox" aria-label={texts.nav.channels}>
         {found.map((channel, index) => (
           <li key={channel.id} id={`jump-${index}`} role="option" aria-selected={index === chosen} onClick={() => open(channel)}>
-            <Icon name={channel.visibility === 'PRIVATE' ? 'lock' : 'hash'} size={18} />{channel.name}
+            <Icon name={channel.visibility === 'PRIVATE' ? 'lock' : 'hash'} size={18} /><Name>{channel.name}</Name>
           </li>
         ))}
       </ul>

@@ -24,6 +24,30 @@ export function useLive(select) {
   return value;
 }
 
+const RETRY_MS = 2_000;
+
+// Runs `load` when `isWanted`, and again after a problem that passes. Answers with the problem that does not, or null.
+export function useLoading(isWanted, load, inputs) {
+  const [problem, setProblem] = useState(null);
+  useEffect(() => {
+    if (!isWanted) return undefined;
+    let timer;
+    let isOver = false;
+    const begin = () => load().catch((problem) => {
+      if (isOver) return;
+      if (problem.isPassing) timer = setTimeout(begin, problem.retryAfterMs ?? RETRY_MS);
+      else setProblem(problem);
+    });
+    setProblem(null);
+    begin();
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+  }, inputs);
+  return problem;
+}
+
 // What waits in the outbox.
 export function useEntries() {
   const client = useClient();

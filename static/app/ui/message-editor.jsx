@@ -9,17 +9,17 @@ export function MessageEditor({ message, onDone }) {
   const client = useClient();
   const [problem, setProblem] = useState(null);
   // The version that the text below was made from.
-  const cursor = useRef(message.cursor);
+  const revision = useRef(message.revision);
   const area = useFocusAtFirst();
   const submit = async (event) => {
     event.preventDefault();
     const { title, content } = event.currentTarget.elements;
     try {
-      await client.edit({ id: message.id, title: title.value.trim() || null, content: content.value, ifCursor: cursor.current });
+      await client.edit({ id: message.id, title: title.value.trim() || null, content: content.value, ifCursor: revision.current });
       onDone();
     } catch (problem) {
       // Said once; whoever saves again has been told.
-      if (problem.code === 'CONFLICT') cursor.current = client.state.messages.get(message.id)?.cursor;
+      if (problem.code === 'CONFLICT') revision.current = client.state.messages.get(message.id)?.revision;
       setProblem(problem);
     }
   };

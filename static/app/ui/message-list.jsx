@@ -6,10 +6,10 @@ import { pendingIn } from '../data/pending.js';
 import { texts } from '../texts.js';
 import { focusComposer } from './composer.jsx';
 import { Icon } from './icons.jsx';
-import { useClient, useEntries, useLive } from './live.js';
+import { useClient, useEntries, useLive, useLoading } from './live.js';
 import { MessageBlock } from './message-block.jsx';
 import { PendingMessage } from './message-row.jsx';
-import { Empty } from './parts.jsx';
+import { Empty, problemText } from './parts.jsx';
 import { useFollowing } from './scrolling.js';
 
 // So far from the top the messages before are asked for.
@@ -24,7 +24,7 @@ const BLOCK = 50;
 export function MessageList({ channel }) {
   const client = useClient();
   const { id } = channel;
-  const timeline = useTimeline(id);
+  const { timeline, problem } = useTimeline(id);
   const messages = useLive(({ state }) => state.messages);
   const entries = useEntries();
   const me = useLive(({ state }) => state.me?.id);
@@ -43,7 +43,7 @@ export function MessageList({ channel }) {
     <div class="list-frame">
       <div class="list" ref={list} tabindex={0} role="log" aria-live="off" aria-label={texts.channel.list(channel.name)}
         onKeyDown={moveFocus}>
-        {!timeline && <p class="hint center">{texts.channel.loading}</p>}
+        {!timeline && <p class="hint center">{problem ? problemText(problem) : texts.channel.loading}</p>}
         {timeline?.hasMore && <p class="hint center">{texts.channel.older}</p>}
         {timeline && !timeline.hasMore && shown.length > 0 && <p class="hint center">{texts.channel.beginning(channel.name)}</p>}
         {timeline && !shown.length && !pending.length && (
@@ -83,11 +83,9 @@ function useTimeline(id) {
     client.open(id);
     return () => client.open(null);
   }, [id]);
-  useEffect(() => {
-    // What was loaded before is kept true by the events.
-    if (isLoaded && !client.state.timelines.has(id)) client.loadMessages(id).catch(() => {});
-  }, [id, isLoaded, epoch]);
-  return timeline;
+  // What was loaded before is kept true by the events.
+  const problem = useLoading(isLoaded && !client.state.timelines.has(id), () => client.loadMessages(id), [id, isLoaded, epoch]);
+  return { timeline, problem };
 }
 
 function useOlder(list, id, timeline) {

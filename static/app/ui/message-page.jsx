@@ -7,10 +7,11 @@ import { texts } from '../texts.js';
 import { Comment, PendingComment } from './comment.jsx';
 import { Composer } from './composer.jsx';
 import { FailedChanges } from './failed-changes.jsx';
-import { useClient, useEntries, useLive } from './live.js';
+import { useClient, useEntries, useLive, useLoading } from './live.js';
 import { MessageEditor } from './message-editor.jsx';
 import { PageHead } from './page.jsx';
-import { Avatar, Empty, Field, Text } from './parts.jsx';
+import { NotFound } from './not-found.jsx';
+import { Avatar, Field, Name, problemText, Text } from './parts.jsx';
 import { go, to } from './route.js';
 import { AssigneeSelect, PrioritySelect, StatusSelect } from './ticket-fields.jsx';
 import { fullOf, shortOf } from './time.js';
@@ -20,18 +21,11 @@ const words = texts.message;
 export function MessagePage({ id }) {
   const message = useLive(({ state }) => state.messages.get(id));
   const channel = useLive(({ state }) => state.channels.get(message?.channelId));
-  const { thread, isGone } = useThread(id);
-  if (!message) {
-    return (
-      <main class="page">
-        <PageHead title={words.title} />
-        <Empty title={isGone ? words.gone : texts.channel.loading} />
-      </main>
-    );
-  }
+  const { thread, isGone, problem } = useThread(id);
+  if (!message) return <NotFound title={words.title} reason={isGone ? words.gone : problem && problemText(problem)} />;
   return (
     <main class="page">
-      <PageHead title={message.title ?? words.untitled} subtitle={channel?.name} back={to.channel(message.channelId)}
+      <PageHead title={message.title ? <Name>{message.title}</Name> : words.untitled} subtitle={channel && <Name>{channel.name}</Name>} back={to.channel(message.channelId)}
         icon={message.ticket && 'ticket'} />
       <div class="thread-frame" data-ticket={Boolean(message.ticket)}>
         <div class="thread">
@@ -51,7 +45,7 @@ function Original({ message }) {
   const me = useLive(({ state }) => state.me);
   const [isEditing, setIsEditing] = useState(false);
   const { id, channelId, author, createdAt, updatedAt, content } = message;
-  const mayChange = me?.id === author.id || me?.role === 'ADMIN';
+  const mayChange = me?.id === message.authorId || me?.role === 'ADMIN';
   const remove = () => {
     if (!confirm(words.confirmDelete)) return;
     client.run(DELETE_MESSAGE, { id }).then(() => go(to.channel(channelId)), () => {});
@@ -61,7 +55,7 @@ function Original({ message }) {
       <header class="original-head">
         <Avatar user={author} />
         <div>
-          <b>{author.displayName}</b>
+          <b><Name>{author?.displayName}</Name></b>
           <p class="time" title={fullOf(createdAt)}>
             <time datetime={createdAt}>{shortOf(createdAt)}</time>{updatedAt !== createdAt && ` · ${words.edited}`}
           </p>
@@ -83,7 +77,15 @@ function Original({ message }) {
 function TicketPanel({ message }) {
   const client = useClient();
   const ticket = ticketNow(useEntries(), message);
-  const change = (part) => client.changeTicket(message.id, part);
+  const [problem, setProblem] = useState(null);
+  const change = (part) => {
+    try {
+      client.changeTicket(message.id, part);
+      setProblem(null);
+    } catch (problem) {
+      setProblem(problem);
+    }
+  };
   return (
     <section class="ticket-panel" aria-label={texts.board.title}>
       <Field label={texts.ticket.status}><StatusSelect value={ticket.status} onChange={(status) => change({ status })} /></Field>
@@ -91,6 +93,7 @@ function TicketPanel({ message }) {
       <Field label={texts.ticket.assignee}>
         <AssigneeSelect value={ticket.assigneeId} current={ticket.assignee} onChange={(assigneeId) => change({ assigneeId })} />
       </Field>
+      {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
     </section>
   );
 }
@@ -120,14 +123,13 @@ function useThread(id) {
   const isLoaded = useLive(({ state }) => state.isLoaded);
   const epoch = useLive(({ state }) => state.epoch);
   const [isGone, setIsGone] = useState(false);
-  useEffect(() => {
-    if (isLoaded && !client.state.threads.has(id)) client.loadThread(id).then((isThere) => setIsGone(!isThere), () => {});
-  }, [id, isLoaded, epoch]);
+  const problem = useLoading(isLoaded && !client.state.threads.has(id), () =>
+    client.loadThread(id).then((isThere) => setIsGone(!isThere)), [id, isLoaded, epoch]);
   // A message that was there and is not any more has been deleted, or closed to the viewer.
   const isThere = useLive(({ state }) => state.messages.has(id));
   useEffect(() => {
     if (isThere) return () => setIsGone(true);
     return undefined;
   }, [isThere]);
-  return { thread, isGone };
+  return { thread, isGone, problem };
 }

@@ -1,9 +1,10 @@
 // One message in a list, and one that is still on its way.
 
+import { UNREADABLE } from '../../outbox.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 import { useClient, useLive } from './live.js';
-import { Avatar, PriorityChip, StatusChip, Text } from './parts.jsx';
+import { Avatar, Folded, Name, PriorityChip, StatusChip } from './parts.jsx';
 import { to } from './route.js';
 import { clockOf, fullOf } from './time.js';
 
@@ -19,19 +20,19 @@ export function MessageRow({ message, isFirst }) {
       <div class="message-main">
         {isFirst && (
           <header class="message-head">
-            <b>{author.displayName}</b>
+            <b><Name>{author?.displayName}</Name></b>
             <a class="time" href={to.message(id)} title={fullOf(createdAt)}><time datetime={createdAt}>{clockOf(createdAt)}</time></a>
           </header>
         )}
         {(title || ticket) && (
           <p class="message-title">
             {ticket && <Icon name="ticket" size={18} />}
-            <a class="open" href={to.message(id)}>{title ?? words.untitled}</a>
+            <a class="open" href={to.message(id)}>{title ? <Name>{title}</Name> : words.untitled}</a>
             {ticket && <StatusChip status={ticket.status} />}
             {ticket && <PriorityChip priority={ticket.priority} />}
           </p>
         )}
-        <p class="message-text"><Text>{content}</Text></p>
+        <Folded text={content} />
         {commentCount > 0 && (
           <a class="comments-link" href={to.message(id)}><Icon name="comment" size={16} />{words.comments(commentCount)}</a>
         )}
@@ -51,10 +52,10 @@ export function PendingMessage({ entry }) {
     <article class="message pending" data-first data-state={state} data-key={key} tabindex={-1}>
       <div class="message-side"><Avatar user={me} /></div>
       <div class="message-main">
-        <header class="message-head"><b>{me?.displayName}</b><PendingState state={state} /></header>
-        {input.title && <p class="message-title">{input.title}</p>}
-        <p class="message-text"><Text>{input.content}</Text></p>
-        {state === 'failed' && <Failure entryKey={key} error={error} />}
+        <header class="message-head"><b><Name>{me?.displayName}</Name></b><PendingState state={state} /></header>
+        {input.title && <p class="message-title"><Name>{input.title}</Name></p>}
+        <Folded text={input.content} />
+        {state === 'failed' && <Failure entry={entry} error={error} />}
       </div>
     </article>
   );
@@ -64,13 +65,18 @@ export function PendingState({ state }) {
   return <span class="pending-state">{words[state]}</span>;
 }
 
-export function Failure({ entryKey, error }) {
-  const { outbox } = useClient();
+// Why an entry was not sent, and what can be done with it. `onEdit` is called when it is back in a composer.
+export function Failure({ entry, error, what, onEdit = () => {} }) {
+  const client = useClient();
+  const { key, kind } = entry;
   return (
     <p class="failure">
-      <span>{error}</span>
-      <button type="button" class="small" onClick={() => outbox.retry(entryKey)}>{words.retry}</button>
-      <button type="button" class="small quiet" onClick={() => outbox.discard(entryKey)}>{words.discard}</button>
+      <span>{what && <>{what} </>}{texts.problems[error] ?? error}</span>
+      {kind !== UNREADABLE && <button type="button" class="small" onClick={() => client.outbox.retry(key)}>{words.retry}</button>}
+      {(kind === 'message' || kind === 'comment') && (
+        <button type="button" class="small" onClick={() => (client.takeBack(entry), onEdit())}>{words.edit}</button>
+      )}
+      <button type="button" class="small quiet" onClick={() => client.outbox.discard(key)}>{words.discard}</button>
     </p>
   );
 }

@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { compareNames } from './channels.js';
 import { useClient, useLive } from './live.js';
-import { Dialog, Field } from './parts.jsx';
+import { Dialog, Field, problemText } from './parts.jsx';
 import { AssigneeSelect, PrioritySelect, Select } from './ticket-fields.jsx';
 
 const words = texts.board;
@@ -15,16 +15,21 @@ export function NewTicket({ channelId, onClose }) {
   const [channel, setChannel] = useState(channelId ?? channels[0]?.id);
   const [priority, setPriority] = useState('MEDIUM');
   const [assigneeId, setAssigneeId] = useState(null);
+  const [problem, setProblem] = useState(null);
   const submit = (event) => {
     event.preventDefault();
     const { title, content } = event.currentTarget.elements;
-    client.write('message', {
-      channelId: channel,
-      title: title.value.trim(),
-      content: content.value.trim(),
-      ticket: { priority, assigneeId },
-    });
-    onClose();
+    try {
+      client.write('message', {
+        channelId: channel,
+        title: title.value.trim(),
+        content: content.value.trim(),
+        ticket: { priority, assigneeId },
+      });
+      onClose();
+    } catch (problem) {
+      setProblem(problem);
+    }
   };
   return (
     <Dialog title={words.new} onClose={onClose}>
@@ -40,6 +45,7 @@ export function NewTicket({ channelId, onClose }) {
           <Field label={texts.ticket.priority}><PrioritySelect value={priority} onChange={setPriority} /></Field>
           <Field label={texts.ticket.assignee}><AssigneeSelect value={assigneeId} onChange={setAssigneeId} /></Field>
         </div>
+        {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
         <button class="primary wide">{words.create}</button>
       </form>
     </Dialog>

@@ -5,7 +5,7 @@ import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 import { useClient, useLive } from './live.js';
 import { PageHead } from './page.jsx';
-import { Empty, PriorityChip, Text } from './parts.jsx';
+import { Empty, Name, PriorityChip, Text } from './parts.jsx';
 import { to } from './route.js';
 import { fullOf, shortOf } from './time.js';
 
@@ -53,7 +53,7 @@ function Note({ note, onRead }) {
       <span class="note-dot" aria-hidden="true" />
       <div class="note-main">
         <header class="message-head">
-          <b>{title}</b>
+          <b><Name>{title}</Name></b>
           {priority !== 'LOW' && priority !== 'MEDIUM' && <PriorityChip priority={priority} />}
           {!userId && <span class="chip">{words.announcement}</span>}
           <time class="time" datetime={createdAt} title={fullOf(createdAt)}>{shortOf(createdAt)}</time>

@@ -1,4 +1,4 @@
-// What every page has at its top.
+// What every page has at its top. `title` and `subtitle` are texts, or the name of something.
 
 import { Icon } from './icons.jsx';
 import { Light } from './light.jsx';

@@ -1,6 +1,7 @@
 // The small things that pages are made of.
 
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { beginningOf, piecesOf, shownName } from '../data/text.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 
@@ -129,12 +130,31 @@ export function problemText(problem) {
   return texts.problems[problem.code] ?? problem.message;
 }
 
+// A name or title that somebody chose. Whatever its script and direction, the text around it stays as it is.
+export function Name({ children }) {
+  return <bdi>{shownName(children)}</bdi>;
+}
+
+// A text longer than a screen is folded: its beginning is shown, and all of it on demand.
+export function Folded({ text }) {
+  const [isOpen, setIsOpen] = useState(false);
+  const short = useMemo(() => beginningOf(text), [text]);
+  if (short === text) return <p class="message-text"><Text>{text}</Text></p>;
+  return (
+    <>
+      <p class="message-text" data-folded={!isOpen}><Text>{isOpen ? text : short}</Text></p>
+      <button type="button" class="small quiet unfold" aria-expanded={isOpen} onClick={() => setIsOpen(!isOpen)}>
+        {isOpen ? texts.message.fold : texts.message.unfold(text.split('\n').length)}
+      </button>
+    </>
+  );
+}
+
 // Addresses in a text become links, and who is mentioned stands out; everything else stays the text that it is.
 export function Text({ children }) {
-  const parts = children.split(/(https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]]|(?<![\p{L}\p{N}_.])@[\p{L}\p{N}_.-]*[\p{L}\p{N}_])/u);
-  return parts.map((part, index) => {
-    if (index % 2 === 0) return part;
-    if (part.startsWith('@')) return <span key={index} class="mention">{part}</span>;
-    return <a key={index} href={part} target="_blank" rel="noopener noreferrer">{part}</a>;
+  return piecesOf(children).map(({ kind, text }, index) => {
+    if (kind === 'text') return text;
+    if (kind === 'mention') return <span key={index} class="mention">{text}</span>;
+    return <a key={index} href={text} target="_blank" rel="noopener noreferrer">{text}</a>;
   });
 }

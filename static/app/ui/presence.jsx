@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { PRESENCE_CHANGED } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { useClient, useLive } from './live.js';
-import { Avatar, Menu } from './parts.jsx';
+import { Avatar, Menu, Name } from './parts.jsx';
 
 const SHOWN = 3;
 
@@ -16,7 +16,7 @@ export function Presence({ channelId }) {
       <Menu label={texts.presence.label(people.length)} button={<Faces people={people} />}>
         <p class="menu-title">{texts.presence.title}</p>
         <ul class="people">
-          {people.map((user) => <li key={user.id}><Avatar user={user} size="small" />{user.displayName}</li>)}
+          {people.map((user) => <li key={user.id}><Avatar user={user} size="small" /><Name>{user.displayName}</Name></li>)}
         </ul>
       </Menu>
     </div>

@@ -12,10 +12,26 @@ export const to = {
   dashboard: () => '#/dashboard',
 };
 
-// { page, id, view }: "#/channel/3/tickets" is page "channel", id "3", view "tickets".
+// Ids are decimal numbers of at most 64 bits.
+const ID = /^[1-9]\d{0,18}$/;
+
+// By page: whether the rest of the address is one of this page.
+const PAGES = {
+  home: (id, view) => id === null && view === null,
+  channel: (id, view) => ID.test(id) && (view === null || view === 'tickets'),
+  message: (id, view) => ID.test(id) && view === null,
+  tickets: (id, view) => id === null && view === null,
+  notifications: (id, view) => id === null && view === null,
+  dashboard: (id, view) => id === null && view === null,
+};
+
+// { page, id, view }: "#/channel/3/tickets" is page "channel", id "3", view "tickets". What is no address of this client,
+// because it was cut off or mistyped, is the page "unknown".
 export function parse(hash) {
-  const [page = '', id = null, view = null] = hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
-  return { page: page || 'home', id: id || null, view };
+  const [first = '', second, third, ...more] = hash.replace(/^#\/?/, '').replace(/\/$/, '').split('/');
+  const [page, id, view] = [first || 'home', second ?? null, third ?? null];
+  if (more.length || !Object.hasOwn(PAGES, page) || !PAGES[page](id, view)) return { page: 'unknown', id: null, view: null };
+  return { page, id, view };
 }
 
 export function go(hash) {

@@ -10,6 +10,8 @@ import { Jump } from './jump.jsx';
 import { useClient, useLive } from './live.js';
 import { MessagePage } from './message-page.jsx';
 import { Notifications } from './notifications.jsx';
+import { Banners } from './banners.jsx';
+import { NotFound } from './not-found.jsx';
 import { Empty } from './parts.jsx';
 import { go, to, useRoute } from './route.js';
 import { Sidebar } from './sidebar.jsx';
@@ -30,6 +32,7 @@ export function Shell({ onSignOut }) {
       <a class="skip" href="#content" onClick={skip}>{texts.nav.skip}</a>
       <Sidebar route={route} onSignOut={onSignOut} onDialog={setDialog} />
       <div class="main" id="content" tabindex={-1}>
+        <Banners route={route} />
         <Page route={route} onNewChannel={() => setDialog('channel')} />
       </div>
       {dialog === 'channel' && <ChannelForm onClose={() => setDialog(null)} />}
@@ -41,11 +44,12 @@ export function Shell({ onSignOut }) {
 
 function Page({ route, onNewChannel }) {
   const { page, id, view } = route;
-  if (page === 'channel' && id) return <ChannelPage key={id} id={id} view={view} />;
-  if (page === 'message' && id) return <MessagePage key={id} id={id} />;
+  if (page === 'channel') return <ChannelPage key={id} id={id} view={view} />;
+  if (page === 'message') return <MessagePage key={id} id={id} />;
   if (page === 'tickets') return <TicketsPage />;
   if (page === 'notifications') return <Notifications />;
   if (page === 'dashboard') return <Dashboard />;
+  if (page === 'unknown') return <NotFound title={texts.notFound.title} reason={texts.notFound.reason} />;
   return <Home onNewChannel={onNewChannel} />;
 }
 
@@ -89,10 +93,11 @@ function useFocus(route) {
 
 // Where there is room for both, the list of channels alone would leave the page empty.
 function useHome(route) {
+  const client = useClient();
   const channels = useLive((client) => client.state.channels);
   useEffect(() => {
     if (route.page !== 'home' || !WIDE.matches || !channels.size) return;
-    const last = localStorage.getItem('tidings.last-channel');
+    const last = client.lastChannel;
     const first = [...channels.values()].sort(compareNames)[0].id;
     location.replace(to.channel(channels.has(last) ? last : first));
   }, [route.page, channels]);

@@ -7,7 +7,7 @@ import { Icon } from './icons.jsx';
 import { Light } from './light.jsx';
 import { useLive } from './live.js';
 import { unreadNotifications } from './notifications.jsx';
-import { Avatar, Badge, Menu } from './parts.jsx';
+import { Avatar, Badge, Menu, Name } from './parts.jsx';
 import { to } from './route.js';
 
 export function Sidebar({ route, onSignOut, onDialog }) {
@@ -70,9 +70,9 @@ function Channels({ route, onDialog }) {
           const number = unreadIn({ unread }, id);
           return (
             <li key={id}>
-              <a class="nav-link" href={to.channel(id)} data-unread={number > 0} aria-current={id === current ? 'page' : undefined}>
+              <a class="nav-link" href={to.channel(id)} title={name} data-unread={number > 0} aria-current={id === current ? 'page' : undefined}>
                 <Icon name={visibility === 'PRIVATE' ? 'lock' : 'hash'} size={18} />
-                <span class="nav-text">{name}</span>
+                <span class="nav-text"><Name>{name}</Name></span>
                 {visibility === 'PRIVATE' && <span class="unseen">{texts.nav.private}</span>}
                 <Badge number={number} />
               </a>
@@ -94,7 +94,7 @@ function Me({ onSignOut, onDialog }) {
   return (
     <footer class="me">
       <Avatar user={me} />
-      <span class="me-name">{me?.displayName}</span>
+      <span class="me-name"><Name>{me?.displayName}</Name></span>
       <Menu label={texts.nav.account} button={<Icon name="more" />} place="above">
         <button type="button" class="menu-item" onClick={() => onDialog('help')}>{texts.nav.help}</button>
         <a class="menu-item" href="/graphiql" target="_blank">{texts.nav.graphiql}</a>

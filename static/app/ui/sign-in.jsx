@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Field, problemText, useFocusAtFirst } from './parts.jsx';
 
-export function SignIn({ session }) {
+export function SignIn({ session, isKept }) {
   const [isNew, setIsNew] = useState(false);
   const [problem, setProblem] = useState(null);
   const [isBusy, setIsBusy] = useState(false);
@@ -39,6 +39,7 @@ export function SignIn({ session }) {
           <p>{words.lead}</p>
         </header>
         {session.endedFor === 'ended' && <p class="notice" role="status">{words.ended}</p>}
+        {!isKept && <p class="notice" role="status">{texts.storage.notKept}</p>}
         <form onSubmit={submit} key={isNew}>
           <h2>{isNew ? words.newTitle : words.title}</h2>
           <Field label={words.username}>

@@ -5,7 +5,7 @@ import { DELETE_TEMPLATE } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
 import { useClient, useLive } from './live.js';
-import { Dialog, Field, Menu, problemText } from './parts.jsx';
+import { Dialog, Field, Menu, Name, problemText } from './parts.jsx';
 
 const words = texts.composer;
 
@@ -25,7 +25,7 @@ export function Templates({ text, onInsert }) {
             {[...templates.values()].map((template) => (
               <div class="menu-row" key={template.id}>
                 <button type="button" class="menu-item" onClick={() => (close(), onInsert(template.content))}>
-                  <b>{template.name}</b><span class="menu-preview">{template.content}</span>
+                  <b><Name>{template.name}</Name></b><span class="menu-preview">{template.content}</span>
                 </button>
                 {isMine(template) && (
                   <button type="button" class="icon-button" aria-label={words.deleteTemplate(template.name)}

@@ -3,30 +3,48 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { chromium } from 'playwright-core';
 import { Proxy } from '../../../tests/clients/runner/proxy.mjs';
 import { Server } from '../../../tests/clients/runner/server.mjs';
 
 const BINARY = process.env.TIDINGS_BIN ?? new URL('../../../target/debug/tidings', import.meta.url).pathname;
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+// With TIDINGS_PAGES=dist the pages come from static/dist rather than from the binary: to work on them needs no compiler.
+const PAGES = process.env.TIDINGS_PAGES === 'dist' ? pagesOfDist() : undefined;
+
+const LAUNCH = {
+  executablePath: CHROMIUM,
+  // As root, as in most containers, Chromium refuses to start with its sandbox.
+  args: [
+    ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+    // Pages that do not come from the network would not be let to servers on this machine.
+    ...(PAGES ? ['--disable-features=LocalNetworkAccessChecks'] : []),
+  ],
+};
 const PASSWORD = 'correct horse battery';
 
 // What Chromium itself writes when a server is not there; the page cannot help it.
 const NO_LINE = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK|SOCKET)/;
 
-export async function openStage() {
-  const server = await new Server(BINARY).start();
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    // As root, as in most containers, Chromium refuses to start with its sandbox.
-    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
-  });
+// `settings` are environment variables of the server.
+export async function openStage({ settings } = {}) {
+  const server = await new Server(BINARY, settings).start();
+  const browser = await chromium.launch(LAUNCH);
   const people = [];
   return {
     server,
     browser,
     async enter(username, options = {}) {
       const person = await Person.enter({ server, browser, username, ...options });
+      people.push(person);
+      return person;
+    },
+    // Somebody whose browser keeps nothing for any page: all cookies and site data are blocked in its settings.
+    async enterBlocked(username, options = {}) {
+      const person = await Person.enter({ server, browser: await blockedBrowser(), username, ...options });
       people.push(person);
       return person;
     },
@@ -43,8 +61,29 @@ export async function openStage() {
     errors: () => people.flatMap(({ errors }) => errors),
     async close() {
       await browser.close();
+      for (const { context } of people) await context.close();
       for (const { line } of people) line.close();
       await server.remove();
+    },
+  };
+}
+
+function pagesOfDist() {
+  const dist = new URL('../../dist/', import.meta.url).pathname;
+  const lines = readFileSync(path.join(dist, 'manifest.tsv'), 'utf8').trim().split('\n').map((line) => line.split('\t'));
+  return new Map(lines.map(([url, contentType, , , file]) => [url, { contentType, path: path.join(dist, file) }]));
+}
+
+// A browser's own setting, as people have it. It makes every use of localStorage throw.
+async function blockedBrowser() {
+  const profile = mkdtempSync(path.join(os.tmpdir(), 'tidings-blocked-'));
+  mkdirSync(path.join(profile, 'Default'));
+  writeFileSync(path.join(profile, 'Default', 'Preferences'), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));
+  return {
+    async newContext(options) {
+      const context = await chromium.launchPersistentContext(profile, { ...LAUNCH, ...options });
+      context.on('close', () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
+      return context;
     },
   };
 }
@@ -100,6 +139,24 @@ export class Person {
     await this.page.getByRole('button', { name: button, exact: true }).click();
   }
 
+  // As `write`, for any text: what a keyboard or the clipboard may bring.
+  async paste(text) {
+    await this.page.locator('.composer textarea').evaluate((area, text) => {
+      area.value = text;
+      area.dispatchEvent(new InputEvent('input', { bubbles: true }));
+    }, text);
+    await this.page.locator('.composer textarea').press('Enter');
+  }
+
+  // The message with this text, once the server has it.
+  async arrives(text) {
+    await this.page.locator('.message:not(.pending)', { hasText: text }).waitFor();
+  }
+
+  failed(text) {
+    return this.page.locator('.pending[data-state="failed"]', { hasText: text });
+  }
+
   async goto(hash) {
     await this.page.goto(`${this.line.origin}/${hash}`);
   }
@@ -148,6 +205,8 @@ export class Person {
 
   #judge(route) {
     const url = route.request().url();
+    const page = this.#isOwn(url) && PAGES?.get(new URL(url).pathname);
+    if (page) return route.fulfill(page);
     if (this.#isOwn(url)) return route.continue();
     this.strangers.push(url);
     return route.abort();

@@ -16,11 +16,14 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exi
 export class Server {
   #binary;
   #child;
+  #given;
   #directory = mkdtempSync(path.join(os.tmpdir(), 'tidings-clients-'));
   #log = [];
 
-  constructor(binary) {
+  /** `settings` are environment variables beside those that every test needs. */
+  constructor(binary, settings = {}) {
     this.#binary = binary;
+    this.#given = settings;
   }
 
   /** Starts the server on a port that stays the same for all later starts. */
@@ -55,6 +58,7 @@ export class Server {
       TIDINGS_LISTEN: `127.0.0.1:${this.port}`,
       DATABASE_URL: this.database,
       TIDINGS_MUTATIONS_PER_SECOND: '0',
+      ...this.#given,
     };
   }
 

@@ -1,0 +1,67 @@
+// What must be known on every page: that nothing is kept, and that something was not sent which no part of this page shows.
+
+import { useState } from 'preact/hooks';
+import { UNREADABLE } from '../../outbox.js';
+import { texts } from '../texts.js';
+import { useClient, useEntries, useLive } from './live.js';
+import { Failure } from './message-row.jsx';
+import { Dialog, Folded, Name } from './parts.jsx';
+import { go, to } from './route.js';
+
+const words = texts.unsent;
+
+export function Banners({ route }) {
+  const client = useClient();
+  const [isOpen, setIsOpen] = useState(false);
+  const channels = useLive(({ state }) => state.channels);
+  const failed = useEntries().filter(({ state }) => state === 'failed');
+  const elsewhere = failed.filter((entry) => !isShownOn(route, entry, channels));
+  return (
+    <>
+      {!client.isKept && <p class="banner" role="status">{texts.storage.notKept}</p>}
+      {elsewhere.length > 0 && (
+        <p class="banner" data-tone="bad" role="status">
+          <span>{words.notSent(elsewhere.length)}</span>
+          <button type="button" class="small" onClick={() => setIsOpen(true)}>{words.show}</button>
+        </p>
+      )}
+      {isOpen && <Unsent entries={failed} channels={channels} onClose={() => setIsOpen(false)} />}
+    </>
+  );
+}
+
+function isShownOn({ page, id, view }, { kind, input }, channels) {
+  if (kind === 'message') return page === 'channel' && view !== 'tickets' && id === input.channelId && channels.has(id);
+  if (kind === 'comment') return page === 'message' && id === input.messageId;
+  return kind === 'ticket' && (page === 'tickets' || view === 'tickets' || (page === 'message' && id === input.id));
+}
+
+function Unsent({ entries, channels, onClose }) {
+  const edited = ({ kind, input }) => {
+    onClose();
+    go(kind === 'comment' ? to.message(input.messageId) : to.channel(input.channelId));
+  };
+  return (
+    <Dialog title={words.title} onClose={onClose}>
+      {entries.length === 0 && <p class="hint">{words.nothing}</p>}
+      <ul class="unsent">
+        {entries.map((entry) => (
+          <li key={entry.key}>
+            <Where entry={entry} channels={channels} />
+            {entry.kind !== 'ticket' && <Folded text={entry.kind === UNREADABLE ? entry.input : entry.input.content} />}
+            <Failure entry={entry} error={entry.kind === UNREADABLE ? 'UNREADABLE' : entry.error} onEdit={() => edited(entry)} />
+          </li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}
+
+function Where({ entry: { kind, input }, channels }) {
+  if (kind === 'message') {
+    const channel = channels.get(input.channelId);
+    return <p class="hint">{channel ? <Name>{channel.name}</Name> : words.goneChannel}</p>;
+  }
+  if (kind === 'comment') return <p class="hint">{words.comment(input.messageId)}</p>;
+  return kind === 'ticket' && <p class="hint">{words.ticket(input.id)}</p>;
+}

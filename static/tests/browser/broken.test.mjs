@@ -1,0 +1,198 @@
+// A page shows something useful when its storage, its address or what it asks for is broken.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { openStage } from './stage.mjs';
+
+const FULL = 'This was not sent: the storage that this browser has for this page is full.';
+
+test('with cookies and site data blocked everything works for one visit, and the page says so', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const channelId = await ada.channel('garden');
+  const ben = await stage.enterBlocked('ben', { signIn: false });
+  await ben.register();
+  await ben.goto('');
+  assert.equal(await ben.page.evaluate(() => {
+    try {
+      return String(localStorage);
+    } catch (error) {
+      return error.name;
+    }
+  }), 'SecurityError');
+  await ben.page.getByText('lets the page keep nothing').waitFor();
+  await ben.fillIn();
+  await ben.isLive();
+  await ben.page.locator('.banner', { hasText: 'lets the page keep nothing' }).waitFor();
+  await ben.goto(`#/channel/${channelId}`);
+  await ben.write('Written without a storage');
+  await ben.arrives('Written without a storage');
+  await ada.goto(`#/channel/${channelId}`);
+  await ada.arrives('Written without a storage');
+  // A draft lasts as long as the visit does.
+  await ben.page.locator('.composer textarea').fill('half a thought');
+  await ben.goto('#/tickets');
+  await ben.goto(`#/channel/${channelId}`);
+  assert.equal(await ben.page.locator('.composer textarea').inputValue(), 'half a thought');
+  await ben.page.reload();
+  await ben.page.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+
+  await ben.goto('graphiql');
+  await ben.page.getByText('nothing is kept').waitFor();
+  await ben.page.locator('#sign-in-button').click();
+  await ben.page.locator('#token-form textarea').fill(ben.token);
+  await ben.page.getByRole('button', { name: 'Use token' }).click();
+  await ben.page.locator('#who', { hasText: 'ben' }).waitFor();
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('in a full storage nothing is lost: the text stays, and the page says why', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const { page } = ada;
+  const channelId = await ada.channel('garden');
+  const ticket = await ada.post({ channelId, title: 'Printer on fire', content: 'Help', ticket: {} });
+  await ada.goto(`#/channel/${channelId}`);
+  await ada.arrives('Printer on fire');
+  const fill = () => page.evaluate(() => {
+    for (let size = 1 << 20; size >= 1; size = size > 1 ? size >> 1 : 0) {
+      try {
+        for (;;) localStorage.setItem(`fill.${Math.random()}`, 'x'.repeat(size));
+      } catch {
+        // Less, then.
+      }
+    }
+  });
+  const empty = () => page.evaluate(() => Object.keys(localStorage).forEach((name) => name.startsWith('fill.') && localStorage.removeItem(name)));
+  await fill();
+  await ada.write('It does not fit');
+  await page.getByText(FULL).waitFor();
+  assert.equal(await page.locator('.composer textarea').inputValue(), 'It does not fit');
+  assert.equal(await page.locator('.message.pending').count(), 0);
+  await page.keyboard.type('!');
+  await page.getByText('not kept over a reload').waitFor();
+  await empty();
+  await page.keyboard.press('Enter');
+  await ada.arrives('It does not fit!');
+
+  await fill();
+  await ada.goto('#/tickets');
+  await page.locator('.card a').focus();
+  await page.keyboard.press('Shift+ArrowRight');
+  await page.locator('.board-frame .problem', { hasText: FULL }).waitFor();
+  await ada.goto(`#/message/${ticket}`);
+  await page.getByRole('combobox', { name: 'Status' }).selectOption('RESOLVED');
+  await page.locator('.ticket-panel .problem', { hasText: FULL }).waitFor();
+  await ada.goto('#/tickets');
+  await page.getByRole('button', { name: 'New ticket' }).click();
+  await page.getByLabel('Title').fill('Another');
+  await page.getByLabel('What is to be done').fill('Something');
+  await page.getByRole('button', { name: 'Create ticket' }).click();
+  await page.getByRole('dialog').getByText(FULL).waitFor();
+  await empty();
+  await page.getByRole('button', { name: 'Create ticket' }).click();
+  await page.locator('.card', { hasText: 'Another' }).waitFor();
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('whoever signs in while the storage is full is signed in for the visit', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada', { signIn: false });
+  await ada.register();
+  await ada.goto('');
+  await ada.page.evaluate(() => {
+    for (let size = 1 << 20; size >= 1; size = size > 1 ? size >> 1 : 0) {
+      try {
+        for (;;) localStorage.setItem(`fill.${Math.random()}`, 'x'.repeat(size));
+      } catch {
+        // Less, then.
+      }
+    }
+  });
+  await ada.fillIn();
+  await ada.isLive();
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('an address that leads nowhere shows a way back', { timeout: 180_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const channelId = await ada.channel('garden');
+  const { page } = ada;
+  const nowhere = ['#/%', '#/channel/%E0%A4%A', '#/channel/100%', '#/message/abc', '#/message/99999999999999999999', '#/channel', '#/nothing/here', '#/__proto__'];
+  const gone = ['#/channel/4711', '#/message/4711', '#/message/9223372036854775808'];
+  for (const viewport of [{ width: 1280, height: 800 }, { width: 360, height: 740 }]) {
+    await page.setViewportSize(viewport);
+    for (const hash of [...nowhere, ...gone]) {
+      await ada.goto(hash);
+      if (hash === nowhere[0]) await page.reload();
+      if (nowhere.includes(hash)) await page.getByText('There is nothing at this address.').waitFor();
+      await page.locator('.empty').getByRole('link', { name: 'Go to the channels' }).click();
+      await page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: 'garden' }).click();
+      await page.getByRole('heading', { name: 'garden' }).waitFor();
+    }
+  }
+  await ada.goto(`#/channel/${channelId}/`);
+  await page.getByRole('heading', { name: 'garden' }).waitFor();
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('a query that the server cannot answer now is asked again; one that it refuses is said', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada', { signIn: false });
+  const { page } = ada;
+  const answers = [];
+  await page.routeWebSocket(/\/graphql$/, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((frame) => {
+      const { id, payload } = JSON.parse(frame);
+      const isAsked = /query \(\$(channelId: ID!, \$first|id: ID!, \$before|status)/.test(payload?.query ?? '');
+      const code = isAsked && answers.shift();
+      if (code) socket.send(JSON.stringify({ id, type: 'error', payload: [{ message: `no: ${code}`, extensions: { code } }] }));
+      else server.send(frame);
+    });
+  });
+  await ada.signIn();
+  const channelId = await ada.channel('garden');
+  const id = await ada.post({ channelId, title: 'Printer on fire', content: 'Help', ticket: {} });
+  answers.push('UNAVAILABLE', 'RATE_LIMITED');
+  await ada.goto(`#/channel/${channelId}`);
+  await ada.arrives('Printer on fire');
+  for (const hash of [`#/channel/${channelId}`, `#/message/${id}`, '#/tickets']) {
+    answers.push('QUERY_TOO_COMPLEX', 'QUERY_TOO_COMPLEX', 'QUERY_TOO_COMPLEX', 'QUERY_TOO_COMPLEX');
+    await ada.goto(hash);
+    await page.reload();
+    await page.getByText('no: QUERY_TOO_COMPLEX').first().waitFor();
+    answers.length = 0;
+  }
+});
+
+const DAMAGED = ['{"token":', '7', '{"token":"a.b.c","user":7}', '{"token":{},"user":{"id":"1"}}'];
+test('a damaged session leads to the sign-in page, damaged tabs to those of a first visit', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const { page } = ada;
+  for (const stored of DAMAGED) {
+    await page.evaluate((stored) => localStorage.setItem('tidings.session', stored), stored);
+    await page.reload();
+    await page.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+  }
+  await ada.fillIn();
+  await ada.isLive();
+  // A token that nobody can read is the server's to refuse.
+  await page.evaluate(() => localStorage.setItem('tidings.session', JSON.stringify({ token: 'opaque', user: { id: '1', username: 'ada' } })));
+  await page.reload();
+  await page.getByText('Your session has ended.').waitFor();
+  await page.evaluate(() => {
+    for (const name of ['tabState', 'queries', 'favorites']) localStorage.setItem(`graphiql:${name}`, '{"tabs":[null],"que');
+  });
+  await page.goto(`${ada.line.origin}/graphiql`);
+  await page.locator('.graphiql-tab', { hasText: 'Messages' }).first().waitFor();
+  assert.deepEqual(stage.errors(), []);
+});

@@ -1,0 +1,165 @@
+// Long and foreign names, and long texts: nothing pushes anything else off the page.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { openStage } from './stage.mjs';
+
+const LONG = 'planning-the-garden-for-next-year'.repeat(3);
+const WIDTHS = [360, 768, 1280];
+
+// What is wider than the window, or outside the part of the page that it belongs to.
+const OUTSIDE = `(() => {
+  const found = [];
+  const { innerWidth } = window;
+  if (document.scrollingElement.scrollWidth > innerWidth) found.push('the page is wider than the window');
+  const parts = [['.sidebar > *, .page-head, .list, .thread, .composer, .dialog-body, .notes, .menu[open] > .menu-list, .banner, .column, .ticket-panel, .filters', innerWidth]];
+  for (const [selector] of parts) {
+    for (const part of document.querySelectorAll(selector)) {
+      const { left, right, width } = part.getBoundingClientRect();
+      if (!width) continue;
+      // A board is scrolled sideways.
+      if (!part.closest('.board') && (left < -1 || right > innerWidth + 1)) found.push(part.className + ' is outside the window');
+      for (const element of part.querySelectorAll('*')) {
+        if (element.closest('.unseen, .card-move, .message-open, .menu-list, .skip') && !part.matches('.menu-list')) continue;
+        const box = element.getBoundingClientRect();
+        if (!box.width || getComputedStyle(element).opacity === '0') continue;
+        // What its own line cuts off, with "…", does not show.
+        const clipped = element.closest('.nav-text, .me-name, .page-title, .card-channel, .menu-preview, .broadcast, select');
+        if (clipped && clipped !== element) continue;
+        if (box.left < left - 1 || box.right > right + 1) found.push((element.className || element.tagName) + ' sticks out of ' + part.className);
+      }
+    }
+  }
+  return [...new Set(found)];
+})()`;
+
+test('names of any length stay in their place, at every width', { timeout: 240_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada', { signIn: false });
+  const input = { username: 'ada', password: 'correct horse battery', displayName: 'Wolfeschlegelsteinhausenbergerdorff'.repeat(2) };
+  const { register } = await ada.ask('mutation ($input: RegisterInput!) { register(input: $input) { token user { id } } }', { input });
+  Object.assign(ada, { token: register.token, id: register.user.id });
+  const { page } = ada;
+  await ada.goto('');
+  await ada.fillIn();
+  await ada.isLive();
+  const ben = await stage.enter('ben');
+  const long = await ada.channel(LONG.slice(0, 99), 'd'.repeat(400));
+  const garden = await ben.channel('garden');
+  const message = await ada.post({ channelId: long, content: `${'w'.repeat(3_000)} ${'https://example.org/'.padEnd(500, 'a')}` });
+  const ticket = await ada.post({ channelId: long, title: 'T'.repeat(200), content: 'x', ticket: { priority: 'URGENT', assigneeId: ada.id } });
+  const comment = 'mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }';
+  await ada.ask(comment, { input: { messageId: ticket, content: 'c'.repeat(2_000) } });
+  await ben.ask(comment, { input: { messageId: ticket, content: `Look, @ada: ${'y'.repeat(400)}` } });
+  await ada.ask('mutation ($input: AddTemplateInput!) { addTemplate(input: $input) { id } }', { input: { name: 'n'.repeat(90), content: 'm'.repeat(300) } });
+  const root = await stage.admin('root');
+  await root.ask('mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id } }', { input: { userId: ada.id, title: 'N'.repeat(180), message: 'n'.repeat(900), priority: 'URGENT' } });
+  await ada.goto('#/dashboard');
+  for (let count = 0; count < 3; count += 1) await ben.post({ channelId: garden, content: `news ${count}` });
+
+  await t.test('the badges of all channels are in the sidebar, beside a long name', async () => {
+    const link = page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: /^garden/ });
+    await link.filter({ hasText: '3 unread' }).waitFor();
+    const [badge, sidebar] = await Promise.all([link.locator('.badge').boundingBox(), page.locator('.sidebar').boundingBox()]);
+    assert.ok(badge.x + badge.width <= sidebar.x + sidebar.width, `${badge.x + badge.width} in ${sidebar.width}`);
+    const name = page.getByRole('navigation', { name: 'Channels' }).getByText(LONG.slice(0, 99));
+    assert.equal(await name.evaluate((element) => getComputedStyle(element.closest('.nav-text')).textOverflow), 'ellipsis');
+  });
+
+  const places = [
+    ['home', '#/', '.channels .nav-link'],
+    ['channel', `#/channel/${long}`, '.message'],
+    ['channel board', `#/channel/${long}/tickets`, '.card'],
+    ['board', '#/tickets', '.card'],
+    ['ticket', `#/message/${ticket}`, '.comment'],
+    ['message', `#/message/${message}`, '.original'],
+    ['notifications', '#/notifications', '.note'],
+    ['details', `#/channel/${long}`, '.message', () => page.getByRole('button', { name: 'Channel details' }).click()],
+    ['jump', `#/channel/${long}`, '.message', () => page.keyboard.press('Control+k')],
+    ['templates', `#/channel/${long}`, '.message', () => page.locator('summary[aria-label="Templates"]').click()],
+    ['new ticket', '#/tickets', '.card', () => page.getByRole('button', { name: 'New ticket' }).click()],
+    ['nowhere', '#/channel/100%', '.empty'],
+  ];
+  const found = [];
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const [name, hash, ready, open] of places) {
+      await ada.goto('#/dashboard');
+      await ada.goto(hash);
+      await page.locator(ready).first().waitFor();
+      await open?.();
+      for (const what of await page.evaluate(OUTSIDE)) found.push(`${name} at ${width} px: ${what}`);
+      if (open) await page.keyboard.press('Escape');
+    }
+  }
+  assert.deepEqual(found, []);
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('a long message is folded, and unfolds on demand', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const { page } = ada;
+  const channelId = await ada.channel('garden');
+  const lines = Array.from({ length: 6_000 }, (_, index) => `l ${index}`).join('\n').slice(0, 39_999);
+  await ada.goto(`#/channel/${channelId}`);
+  await page.getByText('Nothing has been written here yet.').waitFor();
+  await ada.paste(lines);
+  const row = page.locator('.message:not(.pending)');
+  await row.getByRole('button', { name: /Show all [\d]+ lines/ }).waitFor();
+  assert.ok((await row.boundingBox()).height < 600);
+  await row.getByRole('button', { name: /Show all/ }).click();
+  await row.getByRole('button', { name: 'Show less', expanded: true }).waitFor();
+  assert.ok((await row.boundingBox()).height > 20_000);
+  assert.ok((await row.locator('.message-text').textContent()).endsWith(lines.slice(-10)));
+  await row.getByRole('button', { name: 'Show less' }).click();
+  await row.getByRole('button', { name: /Show all/ }).waitFor();
+  // One without line breaks, a comment, and a short one that is not folded.
+  await ada.post({ channelId, content: 'word '.repeat(5_000) });
+  const id = await ada.post({ channelId, content: 'short' });
+  await ada.ask('mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }', { input: { messageId: id, content: lines } });
+  await page.locator('.message', { hasText: 'word word' }).getByRole('button', { name: 'Show all', exact: true }).waitFor();
+  assert.equal(await page.locator('.message', { hasText: 'short' }).getByRole('button').count(), 0);
+  await ada.goto(`#/message/${id}`);
+  await page.locator('.comment').getByRole('button', { name: /Show all/ }).waitFor();
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('a name that turns the direction of writing turns nothing around it', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const { page } = ada;
+  const channelId = await ada.channel('שלום 7');
+  await ada.post({ channelId, content: 'short' });
+  const ticket = await ada.post({ channelId, title: 'ערבית', content: 'x', ticket: {} });
+  await ada.goto(`#/channel/${channelId}`);
+  await ada.arrives('short');
+  const isolated = (selector) => page.locator(selector).first().evaluate((element) =>
+    Boolean(element.querySelector('bdi')) && getComputedStyle(element.querySelector('bdi')).unicodeBidi === 'isolate');
+  for (const selector of ['.page-title h1', '.channels .nav-text', '.message-head b', '.message-title a', '.me-name']) {
+    assert.ok(await isolated(selector), selector);
+  }
+  await ada.goto('#/tickets');
+  await page.locator('.card').waitFor();
+  for (const selector of ['.card-title', '.card-channel']) assert.ok(await isolated(selector), selector);
+  await ada.goto(`#/message/${ticket}`);
+  await page.locator('.original').waitFor();
+  for (const selector of ['.page-title h1', '.page-title p', '.original-head b']) assert.ok(await isolated(selector), selector);
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('who is mentioned stands out; code, addresses and packages do not', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const { page } = ada;
+  const channelId = await ada.channel('garden');
+  await ada.post({ channelId, content: 'Ask @ben, ＠zoe or (@eva.) but not `@code`, npm i @zoe/core, a@b.example or https://blog.example/@zoe/post' });
+  await ada.goto(`#/channel/${channelId}`);
+  await ada.arrives('Ask');
+  assert.deepEqual(await page.locator('.mention').allTextContents(), ['@ben', '＠zoe', '@eva']);
+  assert.deepEqual(await page.locator('.message-text a').allTextContents(), ['https://blog.example/@zoe/post']);
+});

@@ -1,0 +1,110 @@
+// What the pages do when the browser keeps nothing, or what it kept is damaged.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { MemoryStorage, openStorage } from '../browser-storage.js';
+import { Drafts } from '../app/data/drafts.js';
+import { storageWithoutSecrets } from '../graphiql/storage.js';
+
+globalThis.addEventListener ??= () => {};
+const { Session } = await import('../app/data/session.js');
+
+const throwing = (name) => () => {
+  throw new DOMException('no', name);
+};
+
+test('a storage that can be used is used', () => {
+  const storage = new MemoryStorage();
+  assert.deepEqual(openStorage(() => storage), { storage, isKept: true });
+  assert.equal(storage.length, 0);
+});
+
+test('where the browser forbids storage, or has none, memory takes its place', () => {
+  const forbidden = { getItem: throwing('SecurityError'), setItem: throwing('SecurityError'), length: 0 };
+  const neverKeeps = Object.assign(new MemoryStorage(), { setItem: throwing('QuotaExceededError') });
+  for (const open of [throwing('SecurityError'), () => undefined, () => null, () => forbidden, () => neverKeeps]) {
+    const { storage, isKept } = openStorage(open);
+    assert.equal(isKept, false);
+    storage.setItem('a', 1);
+    assert.deepEqual([storage.getItem('a'), storage.getItem('b'), storage.length, storage.key(0), storage.key(1)], ['1', null, 1, 'a', null]);
+    storage.removeItem('a');
+    assert.equal(storage.length, 0);
+  }
+});
+
+test('a full storage is used: what it has can be read', () => {
+  const full = new MemoryStorage();
+  full.setItem('a', 'b');
+  full.setItem = throwing('QuotaExceededError');
+  assert.deepEqual(openStorage(() => full), { storage: full, isKept: true });
+});
+
+for (const stored of ['{"token":', '7', 'null', '[]', '{"token":7,"user":{"id":"1"}}', '{"token":"a.b.c"}', '{"token":"a.b.c","user":{"id":1}}', '{"user":"ada"}']) {
+  test(`a damaged session (${stored}) counts as none`, () => {
+    const storage = new MemoryStorage();
+    storage.setItem('tidings.session', stored);
+    const session = new Session(storage);
+    assert.equal(session.current, null);
+    assert.equal(session.lastUser, null);
+  });
+}
+
+test('a token that cannot be read is left to the server to judge', async () => {
+  const storage = new MemoryStorage();
+  storage.setItem('tidings.session', JSON.stringify({ token: 'opaque', user: { id: '1', username: 'ada' } }));
+  const session = new Session(storage);
+  assert.equal(session.refreshEveryMs, 60_000);
+  await session.refreshOver(() => assert.fail('nobody knows how old it is'));
+});
+
+test('a session for which there is no room lasts for the visit, and its end is not put off', () => {
+  const storage = new MemoryStorage();
+  storage.setItem('tidings.session', JSON.stringify({ token: 'old', user: { id: '1', username: 'ada' } }));
+  const session = new Session(storage);
+  storage.setItem = throwing('QuotaExceededError');
+  session.end('ended');
+  assert.deepEqual([session.current, session.lastUser.username, session.isKept], [null, 'ada', false]);
+  assert.equal(storage.getItem('tidings.session'), null);
+});
+
+test('a draft for which there is no room leaves the one before in its place, and an emptied one goes', () => {
+  const storage = new MemoryStorage();
+  const { setItem } = storage;
+  const drafts = new Drafts(storage, '1');
+  assert.equal(drafts.keep('message:1', 'a'), true);
+  storage.setItem = throwing('QuotaExceededError');
+  assert.equal(drafts.keep('message:1', 'ab'), false);
+  assert.equal(drafts.at('message:1'), 'a');
+  assert.equal(drafts.keep('message:1', ''), true);
+  storage.setItem = setItem;
+  assert.equal(drafts.at('message:1'), '');
+});
+
+test('what is taken back stands behind the draft', () => {
+  const drafts = new Drafts(new MemoryStorage(), '1');
+  const heard = [];
+  const stop = drafts.onTakeBack('message:1', (text, { title }) => heard.push([text, title]));
+  drafts.keep('message:1', 'begun\n');
+  drafts.takeBack('message:1', { content: 'refused', title: 'A' });
+  stop();
+  drafts.takeBack('message:1', { content: 'again' });
+  assert.deepEqual(heard, [['begun\nrefused', 'A']]);
+  assert.equal(drafts.at('message:1'), 'begun\nrefused\nagain');
+});
+
+test("GraphiQL's own collections count as absent when they are damaged", () => {
+  const inner = new MemoryStorage();
+  const storage = storageWithoutSecrets(inner);
+  for (const stored of ['{', 'null', '{}', '{"queries":{}}', '{"queries":[null]}']) {
+    inner.setItem('graphiql:queries', stored);
+    assert.equal(storage.getItem('graphiql:queries'), null, stored);
+  }
+  inner.setItem('graphiql:tabState', '{"tabs":[7]}');
+  assert.equal(storage.getItem('graphiql:tabState'), null);
+  inner.setItem('graphiql:queries', '{"queries":[{"query":"{ me { id } }"}]}');
+  assert.equal(storage.getItem('graphiql:queries'), '{"queries":[{"query":"{ me { id } }"}]}');
+  inner.setItem('other', '1');
+  assert.equal(storage.length, 2);
+  storage.clear();
+  assert.deepEqual([inner.length, inner.getItem('other')], [1, '1']);
+});
