@@ -4,15 +4,19 @@ import WebSocket from 'ws';
 import { prove } from './harness.mjs';
 
 // docs:start
-import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from '@apollo/client';
+import { ApolloClient, ApolloLink, gql, HttpLink, InMemoryCache } from '@apollo/client';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { OperationTypeNode } from 'graphql';
+import { MESSAGE_ADDED, MESSAGES, readAndFollow } from './list.mjs';
 import { connect } from './resume.mjs';
 import { signedIn } from './token.mjs';
 
 export function apollo({ uri, token, socket }) {
+  // Node before 22 has no WebSocket, and Apollo's link looks for it. Without it the errors of subscriptions are lost.
+  if (socket.webSocketImpl) globalThis.WebSocket ??= socket.webSocketImpl;
   return new ApolloClient({
-    cache: new InMemoryCache(),
+    // A ticket has no id of its own: its fields belong to the message, and a part of them must not erase the others.
+    cache: new InMemoryCache({ typePolicies: { Ticket: { merge: true } } }),
     link: ApolloLink.split(
       ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
       new GraphQLWsLink(connect(socket)), // socket: { url, token }
@@ -20,9 +24,37 @@ export function apollo({ uri, token, socket }) {
     ),
   });
 }
+
+/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+export function liveMessages(client, channelId, show, onError) {
+  const list = { query: gql(MESSAGES), variables: { channelId } };
+  return readAndFollow({
+    async read(isFresh) {
+      const { data } = await client.query({ ...list, fetchPolicy: isFresh ? 'network-only' : 'cache-first' });
+      return data.messages;
+    },
+    follow(after, sink) {
+      const subscription = client.subscribe({ query: gql(MESSAGE_ADDED), variables: { channelId, after } }).subscribe({
+        next: ({ data, error }) => (error ? sink.error(error) : sink.next(data.messageAdded)),
+        error: sink.error,
+        complete: sink.complete,
+      });
+      return () => subscription.unsubscribe();
+    },
+    onError,
+    onList: ({ nodes }) => show(nodes),
+    onEvent(message) {
+      // The list and its position move together: a component that reads it from the cache later goes on from here.
+      client.cache.updateQuery(list, ({ messages }) => {
+        const others = messages.nodes.filter(({ id }) => id !== message.id);
+        return { messages: { ...messages, logCursor: message.cursor, nodes: [message, ...others] } };
+      });
+      show(client.readQuery(list).messages.nodes);
+    },
+  });
+}
 // docs:end
 
-globalThis.WebSocket ??= WebSocket; // Apollo's link asks whether an error is one of its events; Node has it from 22 on
 const codeOf = (error) => error.errors?.[0]?.extensions?.code ?? String(error);
 
 await prove({
@@ -39,6 +71,7 @@ await prove({
         });
         return () => subscription.unsubscribe();
       },
+      live: (channelId, show, onError) => liveMessages(client, channelId, show, onError),
       close: () => client.stop(),
     };
   },

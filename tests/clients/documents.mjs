@@ -7,7 +7,7 @@ export const CREATE_CHANNEL = 'mutation CreateChannel($input: CreateChannelInput
 export const CREATE = 'mutation Create($input: CreateMessageInput!) { createMessage(input: $input) { id content } }';
 export const UPDATE = 'mutation Update($input: UpdateMessageInput!) { updateMessage(input: $input) { id content } }';
 export const DELETE = 'mutation Delete($id: ID!) { deleteMessage(id: $id) }';
-export const START = 'query Start($channelId: ID!) { cursor messages(channelId: $channelId, first: 20) { nodes { id content } } }';
+export const START = 'query Start($channelId: ID!) { messages(channelId: $channelId, first: 20) { logCursor nodes { id content } } }';
 
 export const ADDED = `subscription Added($channelId: ID, $after: Cursor) {
   messageAdded(channelId: $channelId, after: $after) { id content cursor }

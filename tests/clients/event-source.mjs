@@ -4,15 +4,18 @@ import { prove } from './harness.mjs';
 import { signedIn } from './token.mjs';
 
 // docs:start
+import { renewed } from './token.mjs';
+
 /** Calls `onEvent` with every event, once and in order, across lost connections. Returns the function that stops it. */
 export function followEvents({ url, token, EventSource }, query, variables, onEvent, onEnd) {
-  let source, timer, cursor = '';
+  let source, timer, used, cursor = '';
   const end = (errors) => (source.close(), onEnd(errors));
 
   async function open(refused) {
     const address = new URL(url);
-    const parameters = { query, variables: JSON.stringify(variables), token: await token(refused), lastEventId: cursor };
-    for (const [name, value] of Object.entries(parameters)) address.searchParams.set(name, value);
+    used = await (refused ? renewed(token, used) : token(false));
+    const parameters = { query, variables: JSON.stringify(variables), token: used, lastEventId: cursor };
+    for (const [name, value] of Object.entries(parameters)) if (value) address.searchParams.set(name, value);
     source = new EventSource(address);
     source.addEventListener('next', ({ data, lastEventId }) => {
       cursor = lastEventId || cursor; // when the line breaks, the EventSource sends it by itself

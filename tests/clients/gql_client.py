@@ -7,7 +7,7 @@ gql.mjs runs this and speaks JSON lines with it, so that Python goes through the
 import asyncio
 import random
 
-from gql import Client, GraphQLRequest, gql
+from gql import Client, GraphQLRequest
 from gql.transport.aiohttp import AIOHTTPTransport
 from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError, TransportServerError
 from gql.transport.websockets import WebsocketsTransport
@@ -15,25 +15,42 @@ from gql.transport.websockets import WebsocketsTransport
 FINAL = {1008, 1009, 1011, 4400, 4401, 4406, 4409, 4429, 4500}  # close codes after which coming back is no use
 
 
+_renewals = {}  # by token function: the token that was refused, and the task that gets another one
+
+
+async def renewed(token, refused):
+    """Another token than the one that was refused. All who ask for the same one share one call of token(True)."""
+    asked, task = _renewals.get(token, (None, None))
+    if task is None or asked != refused or (task.done() and (task.exception() or task.result() == refused)):
+        task = asyncio.ensure_future(token(True))
+        _renewals[token] = refused, task
+    return await asyncio.shield(task)
+
+
+def signed_in(bearer):
+    return {"authorization": f"Bearer {bearer}"} if bearer else {}  # without a token: an anonymous reader
+
+
 async def execute(url, token, document, variables=None):
     """The result of a query or mutation, over HTTP; once more with a fresh token when the first was refused."""
-    for refused in (False, True):
-        transport = AIOHTTPTransport(url, headers={"authorization": f"Bearer {await token(refused)}"})
+    bearer, is_renewed = await token(False), False
+    while True:
         try:
-            async with Client(transport=transport) as session:
+            async with Client(transport=AIOHTTPTransport(url, headers=signed_in(bearer))) as session:
                 return await session.execute(GraphQLRequest(document, variable_values=variables))
         except TransportQueryError as error:
-            if refused or error.errors[0]["extensions"]["code"] != "UNAUTHENTICATED":
+            if is_renewed or error.errors[0]["extensions"]["code"] != "UNAUTHENTICATED":
                 raise
+        bearer, is_renewed = await renewed(token, bearer), True
 
 
 async def follow(url, token, document, variables, subprotocols=("graphql-transport-ws",), **options):
     """Yields every event after variables["after"], once and in order, across lost connections and restarts."""
-    variables, tries, refused = dict(variables), 0, False
+    variables, tries, refused, bearer = dict(variables), 0, False, None
     while True:
         try:
-            signed_in = {"authorization": f"Bearer {await token(refused)}"}  # asked at every connect
-            transport = WebsocketsTransport(url, init_payload=signed_in, subprotocols=list(subprotocols), **options)
+            bearer = await (renewed(token, bearer) if refused else token(False))  # asked at every connect
+            transport = WebsocketsTransport(url, init_payload=signed_in(bearer), subprotocols=list(subprotocols), **options)
             async with Client(transport=transport) as session:
                 async for result in session.subscribe(GraphQLRequest(document, variable_values=variables)):
                     (event,) = result.values()
@@ -55,6 +72,8 @@ async def follow(url, token, document, variables, subprotocols=("graphql-transpo
 import json  # noqa: E402
 import sys  # noqa: E402
 
+from gql import gql  # noqa: E402
+
 
 def say(message):
     print(json.dumps(message), flush=True)
@@ -66,6 +85,8 @@ class Bridge:
     def __init__(self, http_url, socket_url, subprotocols):
         self.http_url, self.socket_url, self.subprotocols = http_url, socket_url, subprotocols
         self.tasks, self.tokens = {}, []
+        self.http_token = lambda refused: self.ask("http", refused)
+        self.socket_token = lambda refused: self.ask("socket", refused)
 
     async def ask(self, kind, refused):
         answer = asyncio.get_running_loop().create_future()
@@ -75,7 +96,7 @@ class Bridge:
 
     async def execute(self, number, query, variables):
         try:
-            say({"id": number, "data": await execute(self.http_url, lambda refused: self.ask("http", refused), gql(query), variables)})
+            say({"id": number, "data": await execute(self.http_url, self.http_token, gql(query), variables)})
         except Exception as error:
             say({"id": number, "failed": repr(error)})
 
@@ -83,7 +104,7 @@ class Bridge:
         # RFC 6455 pings often enough that the server meets some: the library sends one every 20 s.
         options = {"subprotocols": self.subprotocols, "connect_args": {"ping_interval": 0.1}}
         try:
-            async for event in follow(self.socket_url, lambda refused: self.ask("socket", refused), gql(query), variables, **options):
+            async for event in follow(self.socket_url, self.socket_token, gql(query), variables, **options):
                 say({"id": number, "next": event})
             say({"id": number, "complete": True})
         except TransportQueryError as error:

@@ -4,6 +4,7 @@ import { prove } from './harness.mjs';
 
 // docs:start
 import { GraphQLClient } from 'graphql-request';
+import { MESSAGE_ADDED, MESSAGES, readAndFollow } from './list.mjs';
 import { connect } from './resume.mjs';
 import { signedIn } from './token.mjs';
 
@@ -12,6 +13,22 @@ export function graphqlRequest({ url, token, socket }) {
     requests: new GraphQLClient(url, { fetch: signedIn(token) }),
     subscriptions: connect(socket), // socket: { url, token }
   };
+}
+
+/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+export function liveMessages({ requests, subscriptions }, channelId, show, onError) {
+  let shown = [];
+  return readAndFollow({
+    read: async () => (await requests.request(MESSAGES, { channelId })).messages,
+    follow: (after, sink) =>
+      subscriptions.subscribe({ query: MESSAGE_ADDED, variables: { channelId, after } }, {
+        ...sink,
+        next: ({ data, errors }) => (errors ? sink.error(errors) : sink.next(data.messageAdded)),
+      }),
+    onList: ({ nodes }) => show((shown = nodes)),
+    onEvent: (message) => show((shown = [message, ...shown.filter(({ id }) => id !== message.id)])),
+    onError,
+  });
 }
 // docs:end
 
@@ -28,6 +45,7 @@ await prove({
           error: (refused) => error(refused[0]?.extensions?.code ?? String(refused)),
           complete,
         }),
+      live: (channelId, show, onError) => liveMessages({ requests, subscriptions }, channelId, show, onError),
       close: subscriptions.dispose,
     };
   },

@@ -2,13 +2,18 @@
 // A recipe script calls `prove({ open })`; what `open` returns is the library in a few lines:
 //   query(document, variables), mutate(document, variables) → data
 //   subscribe(document, variables, { next(event), error(code), complete() }) → stop()
+//   live(channelId, show(messages), onError(error)) → stop(), optional: the recipe's way to show a list and follow it
+//   threads(channelId) → [[content, contents of its comments]], optional
 //   close()
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { ADDED, CREATE, CREATE_CHANNEL, EVENTS, ME, START } from './documents.mjs';
+import { List } from './list-scene.mjs';
 import { Stage, within } from './stage.mjs';
 
 const PATHS = ['/graphql', '/subscriptions'];
+/** So many requests are refused at the same moment. */
+const AT_ONCE = 14;
 const GAPS = ['cut', 'restart', 'storm', 'revoke', 'dead', 'expire'];
 
 /**
@@ -35,8 +40,11 @@ export async function prove({ open, paths = PATHS, gaps = GAPS, http = true, soc
     stage.channelId = createChannel.id;
     await live(stage, client);
     for (const what of await follow(stage, client, { gaps, sockets, asks })) proven.add(what);
+    if (client.live) for (const what of await lists(stage, client)) proven.add(what);
+    if (client.threads) proven.add(await identities(stage, client));
     if (http && gaps.includes('revoke')) proven.add(await renew(stage, client));
     await client.close();
+    proven.add(await anonymous(stage, open, { http: `${origin}/graphql`, socket: `${origin.replace('http', 'ws')}${path}` }));
   }
   console.log(`proven: ${label}${[...proven, `over ${paths.join(' and ')}`].join(', ')}`);
   if (!more) process.exit(0); // the libraries keep timers and sockets
@@ -45,11 +53,11 @@ export async function prove({ open, paths = PATHS, gaps = GAPS, http = true, soc
 /** Queries, subscribes after the query's cursor, and goes through all gaps. */
 async function follow(stage, client, { gaps, sockets, asks }) {
   const proven = ['subscription'];
-  const { cursor, messages } = await client.query(START, { channelId: stage.channelId });
+  const { messages } = await client.query(START, { channelId: stage.channelId });
   assert.deepEqual(messages.nodes.map(({ id, content }) => [id, content]), [...stage.messages].reverse());
   stage.settle();
   stage.forget();
-  stage.watch(client, cursor);
+  stage.watch(client, messages.logCursor);
 
   await stage.seesCheckpoint(0);
   for (let round = 0; round < 3; round += 1) await live(stage, client);
@@ -129,15 +137,78 @@ async function expire(stage) {
   await stage.writesUntilAsked(asked + 2);
 }
 
-/** A request with a dead token is answered 401: the library gets a fresh one and asks again. */
+/** Requests with a dead token are answered 401: the library gets one fresh token for all of them, and asks again. */
 async function renew(stage, client) {
   const { renewed } = stage;
   stage.holdRevoked();
-  const name = `room-${randomUUID()}`; // a query might be answered by the library's cache
-  const { createChannel } = await client.mutate(CREATE_CHANNEL, { input: { name } });
-  assert.equal(createChannel.name, name);
-  assert(stage.renewed > renewed, 'the server took a token of a session that was ended');
-  return 'renew';
+  // Mutations: a query might be answered by the library's cache.
+  const names = Array.from({ length: AT_ONCE }, () => `room-${randomUUID()}`);
+  const made = await Promise.all(names.map((name) => client.mutate(CREATE_CHANNEL, { input: { name } })));
+  assert.deepEqual(made.map(({ createChannel }) => createChannel.name), names);
+  assert.equal(stage.renewed, renewed + 1, `${AT_ONCE} requests that were refused share one renewal`);
+  return `one renewal for ${AT_ONCE} requests`;
+}
+
+/** A list that is kept in a cache, and the position kept with it: nothing is left out, whatever was on the screen meanwhile. */
+async function lists(stage, client) {
+  const channels = [await stage.channel(), await stage.channel()];
+  const [a, b] = channels.map((channelId) => new List(stage, client, channelId));
+  // Two channels in turn, with one event between.
+  await a.post();
+  await a.open();
+  a.close();
+  await a.post();
+  await b.open();
+  b.close();
+  await a.open();
+  await a.post();
+  await a.shown('two channels in turn');
+  // Both at once, and a second component that begins with what the first has put into the cache.
+  await b.open();
+  await b.post();
+  await b.shown('two channels at once');
+  const second = new List(stage, client, channels[0], a.due);
+  await second.open();
+  await a.post();
+  await Promise.all([a, second].map((list) => list.shown('two components with one list')));
+  for (const list of [a, b, second]) list.close();
+  // A position that the server does not know any more, in the cache: the list is read again, once.
+  const c = new List(stage, client, await stage.channel());
+  await c.post();
+  const read = await stage.withDeadCursor(() => c.open());
+  await c.post();
+  await c.shown('an expired cursor');
+  assert.equal(read.count, 2, 'the list is read anew once');
+  c.close();
+  return ['lists in a cache', 'CURSOR_EXPIRED'];
+}
+
+async function identities(stage, client) {
+  const channelId = await stage.channel();
+  const due = await stage.threads(channelId);
+  assert.deepEqual(await client.threads(channelId), due);
+  return 'identities';
+}
+
+/** Without a token: a public channel can be read and followed. */
+async function anonymous(stage, open, { http, socket }) {
+  const nobody = async () => null;
+  const client = await open({ http, socket, token: nobody, socketToken: nobody });
+  const channelId = await stage.channel();
+  const { messages } = await client.query(START, { channelId });
+  assert.deepEqual(messages.nodes, []);
+  const text = stage.text();
+  await within('an event for an anonymous reader', (resolve, reject) => {
+    const stop = client.subscribe(ADDED, { channelId, after: messages.logCursor }, {
+      next: ({ content }) => (content === text ? resolve() : reject(new Error(content))),
+      error: (code) => reject(new Error(`ended with the error ${code}`)),
+      complete: () => {},
+    });
+    stage.write(channelId, text).catch(reject);
+    return () => stop();
+  });
+  await client.close();
+  return 'anonymous';
 }
 
 /** A refused subscription is an error with a code; the others on the same socket go on. */

@@ -5,7 +5,10 @@ export function connectLegacy({ url, token, webSocketImpl }) {
   const client = new SubscriptionClient(url, {
     lazy: true,
     reconnect: true, // after every close code, for ever
-    connectionParams: async () => ({ authorization: `Bearer ${await token()}` }), // asked at every connect
+    async connectionParams() { // asked at every connect
+      const bearer = await token();
+      return bearer ? { authorization: `Bearer ${bearer}` } : {};
+    },
     timeout: 60_000, // silence after which the line counts as dead: more than one keep-alive of the server
     minTimeout: 10_000, // time to connect; the library's own is one second
   }, webSocketImpl);

@@ -13,11 +13,11 @@ import { findChromium, installNode, installPython } from './runner/install.mjs';
 import { Proxy } from './runner/proxy.mjs';
 import { Server } from './runner/server.mjs';
 
-const NOT_RECIPES = new Set(['run', 'harness', 'stage', 'documents', 'resume', 'resume-legacy', 'token', 'plain']);
+const NOT_RECIPES = new Set(['run', 'harness', 'stage', 'documents', 'resume', 'resume-legacy', 'token', 'plain', 'list', 'list-scene', 'urql-graphcache', 'graphql-ws-recipe']);
 /** These use the WebSocket that Node has built in: before Node 22 behind a flag. */
 const NATIVE = new Set(['live', 'live-chromium', 'quickstart']);
 const AT_ONCE = 2;
-const RECIPE_WITHIN_MS = 180_000;
+const RECIPE_WITHIN_MS = 300_000;
 
 const args = process.argv.slice(2);
 const noSkips = args.includes('--no-skips');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
-import { ADDED, CREATE, DELETE, DELETED, EVENTS, LOGIN, REGISTER, UPDATE } from './documents.mjs';
+import { ADDED, CREATE, CREATE_CHANNEL, DELETE, DELETED, EVENTS, LOGIN, REGISTER, UPDATE } from './documents.mjs';
 
 const SEEN_WITHIN_MS = 30_000;
 
@@ -114,6 +114,66 @@ export class Stage {
   async remove(id) {
     await this.#graphql(DELETE, { id });
     this.wrote('MessageDeleted', id);
+  }
+
+  /** A further public channel. */
+  async channel() {
+    const { createChannel } = await this.#graphql(CREATE_CHANNEL, { input: { name: `room-${randomUUID()}` } });
+    return createChannel.id;
+  }
+
+  /** A message in a channel that is not the one of the scenario. */
+  async write(channelId, content) {
+    const { createMessage } = await this.#graphql(CREATE, { input: { channelId, content, idempotencyKey: randomUUID() } });
+    return createMessage.id;
+  }
+
+  /** Messages with comments. Their ids are those of other messages, channels and users, too. Newest first. */
+  async threads(channelId) {
+    const threads = [];
+    const comment = 'mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }';
+    for (let count = 0; count < 3; count += 1) {
+      const [content, reply] = [this.text(), this.text()];
+      const messageId = await this.write(channelId, content);
+      await this.#graphql(comment, { input: { messageId, content: reply } });
+      threads.unshift([content, [reply]]);
+    }
+    // Comments of an early message take the ids that late messages have.
+    return threads;
+  }
+
+  /**
+   * Runs `open` while the first answer to a query with a `logCursor` has, in its place, a cursor that the server does not
+   * know. Answers with how often such a query was answered.
+   */
+  async withDeadCursor(open) {
+    const { cursor } = await this.control('/stranger');
+    const { fetch } = globalThis;
+    const read = { count: 0 };
+    globalThis.fetch = async (...request) => {
+      const response = await fetch(...request);
+      if (!response.headers.get('content-type')?.includes('json')) return response;
+      const text = await response.text();
+      const isList = text.includes('"logCursor"');
+      if (isList) read.count += 1;
+      const body = isList && read.count === 1 ? text.replace(/("logCursor":\s*")[^"]+/, `$1${cursor}`) : text;
+      return new Response(body, { status: response.status, headers: { 'content-type': response.headers.get('content-type') } });
+    };
+    try {
+      await open();
+    } finally {
+      // The list is there, whose cursor has been refused, or the new one: wait for that before the next caller's answers.
+      await this.until(() => read.count >= 2, 'the list is read again').finally(() => (globalThis.fetch = fetch));
+    }
+    return read;
+  }
+
+  /** Resolves when a condition holds that no event announces. */
+  async until(condition, what) {
+    for (const deadline = Date.now() + SEEN_WITHIN_MS; !condition(); ) {
+      assert(Date.now() < deadline, `${what}: not within ${SEEN_WITHIN_MS} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   wrote(kind, id, content) {

@@ -1,19 +1,21 @@
 // urql: queries and mutations over HTTP, subscriptions over graphql-transport-ws.
 import WebSocket from 'ws';
 import { prove } from './harness.mjs';
+import { normalizedCache } from './urql-graphcache.mjs';
 
 // docs:start
-import { Client, fetchExchange, subscriptionExchange } from '@urql/core';
+import { cacheExchange, Client, createRequest, fetchExchange, subscriptionExchange } from '@urql/core';
+import { MESSAGE_ADDED, MESSAGES, readAndFollow } from './list.mjs';
 import { connect } from './resume.mjs';
 import { signedIn } from './token.mjs';
 
-export function urql({ url, token, socket }) {
+export function urql({ url, token, socket, cache = cacheExchange }) {
   const client = connect(socket); // socket: { url, token }
   return new Client({
     url,
     fetch: signedIn(token),
     exchanges: [
-      // put cacheExchange first, as usual
+      cache,
       subscriptionExchange({
         forwardSubscription: (operation) => ({
           subscribe: (sink) => ({ unsubscribe: client.subscribe(operation, sink) }),
@@ -23,13 +25,41 @@ export function urql({ url, token, socket }) {
     ],
   });
 }
+
+let keys = 0;
+
+/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+export function liveMessages(client, channelId, show, onError) {
+  let shown = [];
+  return readAndFollow({
+    async read(isFresh) {
+      const requestPolicy = isFresh ? 'network-only' : 'cache-first';
+      const { data, error } = await client.query(MESSAGES, { channelId }, { requestPolicy }).toPromise();
+      if (error) throw error;
+      return data.messages;
+    },
+    follow(after, sink) {
+      // By its key urql gives two components with the same variables one subscription: the second one would miss what the
+      // first one has already got. So each has a key of its own.
+      const request = { ...createRequest(MESSAGE_ADDED, { channelId, after }), key: (keys += 1) };
+      const subscription = client.executeSubscription(request).subscribe(({ data, error }) => {
+        if (error) sink.error(error);
+        else sink.next(data.messageAdded);
+      });
+      return () => subscription.unsubscribe();
+    },
+    onError,
+    onList: ({ nodes }) => show((shown = nodes)),
+    onEvent: (message) => show((shown = [message, ...shown.filter(({ id }) => id !== message.id)])),
+  });
+}
 // docs:end
 
 const codeOf = (error) => error.graphQLErrors[0]?.extensions?.code ?? String(error);
 
-await prove({
+const library = (cache) => ({
   open({ http, socket, token, socketToken }) {
-    const client = urql({ url: http, token, socket: { url: socket, token: socketToken, webSocketImpl: WebSocket } });
+    const client = urql({ url: http, token, socket: { url: socket, token: socketToken, webSocketImpl: WebSocket }, cache });
     const run = async (operation) => {
       const { data, error } = await operation.toPromise();
       if (error) throw error;
@@ -45,7 +75,11 @@ await prove({
         });
         return () => subscription.unsubscribe();
       },
+      live: (channelId, show, onError) => liveMessages(client, channelId, show, onError),
       close: () => {},
     };
   },
 });
+
+await prove({ ...library(cacheExchange), label: 'document cache: ', more: true });
+await prove({ ...library(normalizedCache()), gaps: ['cut'], paths: ['/graphql'], label: 'Graphcache: ' });

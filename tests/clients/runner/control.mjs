@@ -12,6 +12,7 @@ import { Server } from './server.mjs';
  * POST /brief?username=NAME  {"token"}: of a user, made by the command line; it expires after two seconds
  * POST /stumble   the next connection is cut between connection_init and connection_ack
  * POST /admin     {"token"}: of an admin, made by the command line
+ * POST /run?words=WORDS  {"output"}: what a command of the server prints, run beside it
  * POST /stranger  {"cursor"}: a cursor of another installation
  */
 export async function startControl({ binary, server, proxy }) {
@@ -29,6 +30,7 @@ export async function startControl({ binary, server, proxy }) {
       server.run(['user', 'add', 'root', '--admin']);
       return { token: server.run(['token', 'root']) };
     },
+    'POST /run': (query) => ({ output: server.run(query.get('words').split(' ')) }),
     'POST /stranger': () => strangersCursor(binary),
   };
   const listener = http.createServer(async (request, response) => {

@@ -281,7 +281,7 @@ fn variants() -> Vec<String> {
 /// The codes that clients are told of, and whether graphql-ws comes back after them.
 fn documented() -> Vec<(u16, bool)> {
     let (_, rest) =
-        include_str!("../../../docs/clients.md").split_once("## Which closes mean: come back").expect("the table");
+        include_str!("../../../docs/clients.md").split_once("## Close codes").expect("the table");
     let (table, _) = rest.split_once("\n\n\"Comes back\"").expect("its end");
     let rows = table
         .lines()

@@ -1,0 +1,24 @@
+// docs:start
+import { cacheExchange } from '@urql/exchange-graphcache';
+
+/** For `urql({ …, cache: normalizedCache() })`: what has no id of its own belongs to what it is a field of. */
+export function normalizedCache() {
+  const embedded = () => null;
+  return cacheExchange({
+    keys: {
+      MessageConnection: embedded,
+      MessageEdge: embedded,
+      CommentConnection: embedded,
+      ChannelConnection: embedded,
+      UserConnection: embedded,
+      NotificationConnection: embedded,
+      TemplateConnection: embedded,
+      PageInfo: embedded,
+      Ticket: embedded,
+      Session: embedded,
+      Checkpoint: embedded,
+      DeletedMessage: embedded,
+    },
+  });
+}
+// docs:end
