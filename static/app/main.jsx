@@ -15,10 +15,15 @@ import { SignIn } from './ui/sign-in.jsx';
 const { storage, isKept } = openStorage();
 const session = new Session(storage);
 
+function notKept() {
+  if (!isKept) return 'forbidden';
+  return session.isKept ? null : 'full';
+}
+
 function App() {
   const [userId, setUserId] = useState(session.current?.user.id);
   useEffect(() => session.onChange(() => setUserId(session.current?.user.id)), []);
-  const client = useMemo(() => (userId ? new Client({ session, storage, isKept }) : null), [userId]);
+  const client = useMemo(() => (userId ? new Client({ session, storage, notKept: notKept() }) : null), [userId]);
   useEffect(() => () => client?.close(), [client]);
   if (!client) return <SignIn session={session} isKept={isKept} />;
   return (

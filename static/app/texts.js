@@ -56,7 +56,8 @@ export const texts = {
   },
 
   storage: {
-    notKept: 'This browser lets the page keep nothing: its cookies and site data are blocked. You can use everything, but when you leave or reload, you are signed out, and messages that were not sent are lost.',
+    full: 'The storage that this browser has for this page is full: when you reload, you are signed out.',
+    forbidden: 'Nothing is kept: this browser blocks cookies and site data. When you leave or reload, you are signed out, and unsent messages are lost.',
   },
 
   unsent: {
@@ -150,6 +151,7 @@ export const texts = {
     priority: 'Priority',
     assignee: 'Assignee',
     nobody: 'Nobody',
+    cannotSee: (name) => `${name} is not a member of this private channel, and does not see this ticket.`,
     notChanged: (title) => `“${title}” was not changed:`,
     statuses: { OPEN: 'Open', IN_PROGRESS: 'In progress', RESOLVED: 'Resolved', CLOSED: 'Closed' },
     priorities: { LOW: 'Low', MEDIUM: 'Medium', HIGH: 'High', URGENT: 'Urgent' },

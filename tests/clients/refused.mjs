@@ -5,6 +5,7 @@ import WebSocket from 'ws';
 import { execute, follow } from './graphql-ws-recipe.mjs';
 import { graphql, host, register, until } from './plain.mjs';
 import { connect } from './resume.mjs';
+import { connectLegacy, followLegacy } from './resume-legacy.mjs';
 
 const CREATE = 'mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id content } }';
 const ADDED = 'subscription ($channelId: ID, $after: Cursor) { messageAdded(channelId: $channelId, after: $after) { content cursor } }';
@@ -65,5 +66,23 @@ await post('after a refusal');
 assert.equal(closes.length, before);
 assert.deepEqual(heard, due);
 assert.deepEqual(ended, []);
+
+await client.dispose(); // which completes what it followed
+
+// The legacy sub-protocol, whose library sends everything again after every close.
+const legacy = connectLegacy({ url: `ws://${host}/graphql`, token: () => token, webSocketImpl: WebSocket });
+const { messages: now } = await graphql(token, 'query ($channelId: ID!) { messages(channelId: $channelId) { logCursor } }', { channelId });
+heard.length = due.length = 0;
+const endedLegacy = [];
+followLegacy(legacy, ADDED, { channelId, after: now.logCursor }, ({ content }) => heard.push(content), (end) => endedLegacy.push(end));
+await post('over the legacy sub-protocol');
+const lost = await new Promise((resolve) => {
+  const variables = { input: { channelId, content: 'x'.repeat(300_000) } };
+  legacy.request({ query: CREATE, variables }).subscribe({ next: resolve, error: resolve, complete: resolve });
+});
+assert.match(lost.message, /lost each time/);
+await post('after it');
+assert.deepEqual(heard, due);
+assert.deepEqual(endedLegacy, []);
 console.log(`proven: half an emoji, ${[...new Set(closes)].join(', ')} and a refusal end one mutation each, and no subscription`);
 process.exit(0);

@@ -68,7 +68,7 @@ export class Stage {
     this.#held = (await this.control(`/brief?username=${this.user.username}`)).token;
   }
 
-  /** What the client gets next is of a session that was ended. */
+  /** What the client gets next is of the session that was ended last. */
   holdRevoked() {
     this.#held = this.#revoked;
   }

@@ -38,11 +38,11 @@ export class Client {
   #storage;
   #stopFollowing = () => {};
 
-  // `isKept`: whether `storage` survives a reload.
-  constructor({ session, storage, isKept = true }) {
+  // `notKept` says why a reload forgets the session: 'forbidden' or 'full'; null where it does not.
+  constructor({ session, storage, notKept = null }) {
     this.#session = session;
     this.#storage = storage;
-    this.isKept = isKept;
+    this.notKept = notKept;
     const { user } = session.current;
     this.userId = user.id;
     this.drafts = new Drafts(storage, user.id);
@@ -62,7 +62,7 @@ export class Client {
     this.#listen(document, 'visibilitychange', () => document.hidden || this.#socket.wake());
     this.#listen(globalThis, 'storage', ({ key }) => key?.startsWith('tidings.outbox.') && this.outbox.reload());
     this.#stopping.push(this.outbox.onChange(() => this.#tell()));
-    this.#listen(globalThis, 'beforeunload', (event) => !isKept && this.outbox.waiting && event.preventDefault());
+    this.#listen(globalThis, 'beforeunload', (event) => notKept === 'forbidden' && this.outbox.waiting && event.preventDefault());
     this.#every(session.refreshEveryMs, () => session.refreshOver((query) => this.run(query)).catch(() => {}));
     if (!navigator.onLine) this.#step({ type: 'offline' });
     this.#start();

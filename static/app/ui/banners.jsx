@@ -18,7 +18,7 @@ export function Banners({ route }) {
   const elsewhere = failed.filter((entry) => !isShownOn(route, entry, channels));
   return (
     <>
-      {!client.isKept && <p class="banner" role="status">{texts.storage.notKept}</p>}
+      {client.notKept && <p class="banner" role="status">{texts.storage[client.notKept]}</p>}
       {elsewhere.length > 0 && (
         <p class="banner" data-tone="bad" role="status">
           <span>{words.notSent(elsewhere.length)}</span>

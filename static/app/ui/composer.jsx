@@ -63,7 +63,7 @@ export function Composer({ kind, placeId, label }) {
 
   return (
     <form class="composer" onSubmit={(event) => (event.preventDefault(), send())}>
-      {ticket && <TicketRow ticket={ticket} onChange={setTicket} />}
+      {ticket && <TicketRow ticket={ticket} channelId={placeId} onChange={setTicket} />}
       <textarea ref={area} rows={1} value={text} aria-label={label} placeholder={label} title={words.hint}
         onInput={(event) => write(event.currentTarget.value)} onKeyDown={onKeyDown} />
       {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
@@ -87,7 +87,7 @@ export function focusComposer() {
   document.querySelector('.composer textarea')?.focus();
 }
 
-function TicketRow({ ticket, onChange }) {
+function TicketRow({ ticket, channelId, onChange }) {
   const change = (part) => onChange({ ...ticket, ...part });
   const title = useFocusAtFirst();
   return (
@@ -95,7 +95,7 @@ function TicketRow({ ticket, onChange }) {
       <input ref={title} class="ticket-title" value={ticket.title} maxLength={200} aria-label={words.title} placeholder={words.title}
         onInput={(event) => change({ title: event.currentTarget.value })} />
       <PrioritySelect value={ticket.priority} onChange={(priority) => change({ priority })} />
-      <AssigneeSelect value={ticket.assigneeId} onChange={(assigneeId) => change({ assigneeId })} />
+      <AssigneeSelect value={ticket.assigneeId} channelId={channelId} onChange={(assigneeId) => change({ assigneeId })} />
       <button type="button" class="icon-button" aria-label={words.notTicket} onClick={() => onChange(null)}><Icon name="close" size={18} /></button>
     </div>
   );

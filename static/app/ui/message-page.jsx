@@ -13,7 +13,7 @@ import { PageHead } from './page.jsx';
 import { NotFound } from './not-found.jsx';
 import { Avatar, Field, Name, problemText, Text } from './parts.jsx';
 import { go, to } from './route.js';
-import { AssigneeSelect, PrioritySelect, StatusSelect } from './ticket-fields.jsx';
+import { AssigneeNote, AssigneeSelect, PrioritySelect, StatusSelect } from './ticket-fields.jsx';
 import { fullOf, shortOf } from './time.js';
 
 const words = texts.message;
@@ -91,8 +91,10 @@ function TicketPanel({ message }) {
       <Field label={texts.ticket.status}><StatusSelect value={ticket.status} onChange={(status) => change({ status })} /></Field>
       <Field label={texts.ticket.priority}><PrioritySelect value={ticket.priority} onChange={(priority) => change({ priority })} /></Field>
       <Field label={texts.ticket.assignee}>
-        <AssigneeSelect value={ticket.assigneeId} current={ticket.assignee} onChange={(assigneeId) => change({ assigneeId })} />
+        <AssigneeSelect value={ticket.assigneeId} current={ticket.assignee} channelId={message.channelId}
+          onChange={(assigneeId) => change({ assigneeId })} />
       </Field>
+      <AssigneeNote channelId={message.channelId} assignee={ticket.assigneeId === ticket.assignee?.id ? ticket.assignee : null} />
       {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
     </section>
   );

@@ -65,15 +65,22 @@ export function PendingState({ state }) {
   return <span class="pending-state">{words[state]}</span>;
 }
 
-// Why an entry was not sent, and what can be done with it. `onEdit` is called when it is back in a composer.
+function isPlaceThere({ channels, messages }, { kind, input }) {
+  if (kind === 'message') return channels.has(input.channelId);
+  return kind === 'comment' && messages.has(input.messageId);
+}
+
+// Why an entry was not sent, and what can be done with it. `onEdit` is called when it is back in a composer: only where
+// its place is still there.
 export function Failure({ entry, error, what, onEdit = () => {} }) {
   const client = useClient();
+  const hasComposer = useLive(({ state }) => isPlaceThere(state, entry));
   const { key, kind } = entry;
   return (
     <p class="failure">
       <span>{what && <>{what} </>}{texts.problems[error] ?? error}</span>
       {kind !== UNREADABLE && <button type="button" class="small" onClick={() => client.outbox.retry(key)}>{words.retry}</button>}
-      {(kind === 'message' || kind === 'comment') && (
+      {hasComposer && (
         <button type="button" class="small" onClick={() => (client.takeBack(entry), onEdit())}>{words.edit}</button>
       )}
       <button type="button" class="small quiet" onClick={() => client.outbox.discard(key)}>{words.discard}</button>

@@ -38,12 +38,13 @@ export function NewTicket({ channelId, onClose }) {
         <Field label={words.text}><textarea name="content" class="boxed" rows={4} required /></Field>
         {!channelId && (
           <Field label={words.channel}>
-            <Select value={channel} label={words.channel} options={channels.map(({ id, name }) => [id, name])} onChange={setChannel} />
+            <Select value={channel} label={words.channel} options={channels.map(({ id, name }) => [id, name])}
+              onChange={(id) => (setChannel(id), setAssigneeId(null))} />
           </Field>
         )}
         <div class="pair">
           <Field label={texts.ticket.priority}><PrioritySelect value={priority} onChange={setPriority} /></Field>
-          <Field label={texts.ticket.assignee}><AssigneeSelect value={assigneeId} onChange={setAssigneeId} /></Field>
+          <Field label={texts.ticket.assignee}><AssigneeSelect value={assigneeId} channelId={channel} onChange={setAssigneeId} /></Field>
         </div>
         {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
         <button class="primary wide">{words.create}</button>

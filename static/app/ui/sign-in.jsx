@@ -39,7 +39,7 @@ export function SignIn({ session, isKept }) {
           <p>{words.lead}</p>
         </header>
         {session.endedFor === 'ended' && <p class="notice" role="status">{words.ended}</p>}
-        {!isKept && <p class="notice" role="status">{texts.storage.notKept}</p>}
+        {!isKept && <p class="notice" role="status">{texts.storage.forbidden}</p>}
         <form onSubmit={submit} key={isNew}>
           <h2>{isNew ? words.newTitle : words.title}</h2>
           <Field label={words.username}>

@@ -1,8 +1,9 @@
 // The three things that can be said about a ticket, each as the browser's own list to choose from.
 
 import { useEffect, useState } from 'preact/hooks';
+import { MEMBERS } from '../data/documents.js';
 import { texts } from '../texts.js';
-import { useClient } from './live.js';
+import { useClient, useLive } from './live.js';
 
 const words = texts.ticket;
 export const STATUSES = Object.keys(words.statuses);
@@ -17,9 +18,10 @@ export function PrioritySelect({ value, onChange, label = words.priority, all })
   return <Select value={value} onChange={onChange} label={label} options={all ? [['', all], ...options] : options} />;
 }
 
-// `first` is what an empty choice is called. `current` is the assignee there is, who may not be in the list.
-export function AssigneeSelect({ value, onChange, label = words.assignee, first = words.nobody, current, more = [] }) {
-  const users = useUsers();
+// `first` is what an empty choice is called. `current` is the assignee there is, who may not be in the list. With a
+// `channelId` the choice is among those who can read that channel: nobody else would hear of the ticket.
+export function AssigneeSelect({ value, onChange, label = words.assignee, first = words.nobody, current, channelId, more = [] }) {
+  const users = useReaders(channelId);
   const known = users.some(({ id }) => id === current?.id) || !current ? users : [current, ...users];
   const options = [['', first], ...more, ...known.map(({ id, displayName }) => [id, displayName])];
   return <Select value={value ?? ''} onChange={(id) => onChange(id || null)} label={label} options={options} />;
@@ -31,6 +33,28 @@ export function Select({ value, onChange, label, options }) {
       {options.map(([key, text]) => <option key={key} value={key} selected={key === value}>{text}</option>)}
     </select>
   );
+}
+
+// Says so when a ticket's assignee cannot see it: it was given to them before, or by a program.
+export function AssigneeNote({ channelId, assignee }) {
+  const readers = useReaders(channelId);
+  const isPrivate = useLive(({ state }) => state.channels.get(channelId)?.visibility === 'PRIVATE');
+  if (!assignee || !isPrivate || !readers.length || readers.some(({ id }) => id === assignee.id)) return null;
+  return <p class="hint">{words.cannotSee(assignee.displayName)}</p>;
+}
+
+// All users, or those who can read a private channel: its members and the admins.
+function useReaders(channelId) {
+  const client = useClient();
+  const users = useUsers();
+  const isPrivate = useLive(({ state }) => state.channels.get(channelId)?.visibility === 'PRIVATE');
+  const [members, setMembers] = useState(null);
+  useEffect(() => {
+    setMembers(null);
+    if (isPrivate) client.run(MEMBERS, { id: channelId }).then(({ channel }) => setMembers(channel?.members.nodes ?? null), () => {});
+  }, [client, channelId, isPrivate]);
+  if (!isPrivate || !members) return isPrivate ? [] : users;
+  return users.filter(({ id, role }) => role === 'ADMIN' || members.some((member) => member.id === id));
 }
 
 // Asked once per page that needs them; who registers meanwhile is there the next time.

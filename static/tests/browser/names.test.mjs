@@ -163,3 +163,30 @@ test('who is mentioned stands out; code, addresses and packages do not', { timeo
   assert.deepEqual(await page.locator('.mention').allTextContents(), ['@ben', '＠zoe', '@eva']);
   assert.deepEqual(await page.locator('.message-text a').allTextContents(), ['https://blog.example/@zoe/post']);
 });
+
+test('a ticket of a private channel can be given to those who see it; another assignee is said', { timeout: 120_000 }, async (t) => {
+  const stage = await openStage();
+  t.after(() => stage.close());
+  const ada = await stage.enter('ada');
+  const ben = await stage.enter('ben');
+  await stage.enter('eve');
+  const { page } = ada;
+  const { createChannel } = await ada.ask('mutation { createChannel(input: { name: "leads", visibility: PRIVATE }) { id } }');
+  const channelId = createChannel.id;
+  await ada.ask('mutation ($channelId: ID!, $userId: ID!) { addMember(channelId: $channelId, userId: $userId) { id } }', { channelId, userId: ben.id });
+  const ticket = await ada.post({ channelId, title: 'Secret', content: 'x', ticket: { assigneeId: ben.id } });
+  const names = async (select) => {
+    await select.locator('option', { hasText: 'Ben Baker' }).waitFor({ state: 'attached' });
+    return (await select.locator('option').allTextContents()).sort();
+  };
+  await ada.goto(`#/message/${ticket}`);
+  assert.deepEqual(await names(page.getByRole('combobox', { name: 'Assignee' })), ['Ada Ahlgren', 'Ben Baker', 'Nobody']);
+  await ada.goto(`#/channel/${channelId}`);
+  await page.getByRole('button', { name: 'Make it a ticket' }).click();
+  assert.deepEqual(await names(page.getByRole('combobox', { name: 'Assignee' })), ['Ada Ahlgren', 'Ben Baker', 'Nobody']);
+  // Who was a member when the ticket was given to them, and is not any more.
+  await ada.ask('mutation ($channelId: ID!, $userId: ID!) { removeMember(channelId: $channelId, userId: $userId) { id } }', { channelId, userId: ben.id });
+  await ada.goto(`#/message/${ticket}`);
+  await page.getByText('Ben Baker is not a member of this private channel, and does not see this ticket.').waitFor();
+  assert.deepEqual(stage.errors(), []);
+});

@@ -8,6 +8,7 @@ export async function furnish(ada, ben, root) {
   await ada.post({ channelId: general, title: 'Welcome', content: 'This board is live: open it twice and write.\nWhat you write here is there for everybody at once, also for those who come back later.' });
   await ben.post({ channelId: general, content: 'It is, @ada! I saw this without a reload.' });
   await ben.post({ channelId: general, content: 'The plan for the autumn is at https://example.org/autumn' });
+  await ben.post({ channelId: general, content: PRICES });
   await ada.post({ channelId: general, content: 'Thank you @ben. Let us talk about it tomorrow at nine.' });
   const tickets = {};
   for (const [who, title, priority, assignee, status] of TICKETS) {
@@ -46,6 +47,8 @@ const TICKETS = [
   ['ben', 'New chairs', 'LOW', 'ben', 'CLOSED'],
 ];
 
+const PRICES = Array.from({ length: 60 }, (_, index) => `No ${index + 1}: ${(2 + index / 10).toFixed(2)}`).join('\n');
+
 const TEXTS = {
   'Printer on fire': 'The one on the second floor. There was smoke first, then more of it, and by the time I had found the plug it was burning.\n\nI have pulled the plug and opened the windows. Nobody is hurt.',
 };
@@ -68,7 +71,27 @@ export function pages({ general, support, printer }) {
       name: 'new-ticket', hash: `#/channel/${general}`, ready: '.message',
       open: (page) => page.getByRole('button', { name: 'Make it a ticket' }).click(),
     },
+    { name: 'nowhere', hash: '#/channel/100%', ready: '.empty' },
+    { name: 'unsent', hash: `#/channel/${general}`, ready: '.message', open: showUnsent },
   ];
+}
+
+// What could not be sent: here, in a channel that is gone, and in a stored form that cannot be read. A reload forgets it.
+async function showUnsent(page) {
+  await page.evaluate(() => {
+    const { id } = JSON.parse(localStorage.getItem('tidings.session')).user;
+    const channelId = location.hash.split('/')[2];
+    const entries = [
+      { key: 'k1', kind: 'message', input: { channelId, content: 'The list of all prices:\n'.repeat(30) }, at: 1, error: 'TOO_LARGE' },
+      { key: 'k2', kind: 'message', input: { channelId: '4711', content: 'Is anybody here?' }, at: 2, error: 'there is no channel 4711' },
+      { key: 'k3', kind: 'message', at: 3 },
+    ];
+    const names = entries.map(({ key }) => `tidings.outbox.${id}.${key}`);
+    entries.forEach((entry, index) => localStorage.setItem(names[index], JSON.stringify(entry)));
+    dispatchEvent(new StorageEvent('storage', { key: names[0] }));
+    for (const name of names) localStorage.removeItem(name);
+  });
+  await page.getByRole('button', { name: 'Show', exact: true }).click();
 }
 
 export async function show(person, { hash, ready, open }) {

@@ -10,7 +10,7 @@ import { openStage } from './stage.mjs';
 const MOST_BYTES = 300_000;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-test('the pages are small, and usable by everybody', { timeout: 240_000 }, async (t) => {
+test('the pages are small, and usable by everybody', { timeout: 600_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');

@@ -169,6 +169,8 @@ test('what was not sent can be found and discarded when its place is gone, or it
   const dialog = ada.page.getByRole('dialog', { name: 'Not sent' });
   await dialog.getByText('to a gone channel').waitFor();
   await dialog.getByText('to nobody').waitFor();
+  // There is no composer to edit them in.
+  assert.equal(await dialog.getByRole('button', { name: 'Edit' }).count(), 0);
   assert.equal(await dialog.getByText('the stored form is damaged').count(), 3);
   for (let left = 5; left > 0; left -= 1) await dialog.getByRole('button', { name: 'Discard' }).first().click();
   await dialog.getByText('Everything has been sent or discarded.').waitFor();

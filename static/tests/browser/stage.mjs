@@ -12,8 +12,8 @@ import { Server } from '../../../tests/clients/runner/server.mjs';
 
 const BINARY = process.env.TIDINGS_BIN ?? new URL('../../../target/debug/tidings', import.meta.url).pathname;
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-// With TIDINGS_PAGES=dist the pages come from static/dist rather than from the binary: to work on them needs no compiler.
-const PAGES = process.env.TIDINGS_PAGES === 'dist' ? pagesOfDist() : undefined;
+// With TIDINGS_PAGES=dist the pages come from static/dist rather than from the binary: work on them needs no compiler.
+const PAGES = process.env.TIDINGS_PAGES ? pagesIn(process.env.TIDINGS_PAGES) : undefined;
 
 const LAUNCH = {
   executablePath: CHROMIUM,
@@ -68,8 +68,7 @@ export async function openStage({ settings } = {}) {
   };
 }
 
-function pagesOfDist() {
-  const dist = new URL('../../dist/', import.meta.url).pathname;
+function pagesIn(dist) {
   const lines = readFileSync(path.join(dist, 'manifest.tsv'), 'utf8').trim().split('\n').map((line) => line.split('\t'));
   return new Map(lines.map(([url, contentType, , , file]) => [url, { contentType, path: path.join(dist, file) }]));
 }
