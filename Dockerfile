@@ -1,4 +1,4 @@
-# One binary in a small image; SQLite in /data unless DATABASE_URL says otherwise.
+# One binary in a small image; SQLite in /data/tidings.db unless DATABASE_URL or DATABASE_URL_FILE says otherwise.
 #   docker build -t tidings . && docker run -p 8000:8000 -v tidings:/data tidings
 
 FROM node:22-bookworm-slim AS pages
@@ -29,7 +29,8 @@ COPY --from=build /src/target/release/tidings /usr/local/bin/tidings
 USER tidings
 WORKDIR /data
 VOLUME /data
-ENV TIDINGS_LISTEN=0.0.0.0:8000 DATABASE_URL=sqlite:///data/tidings.db
+# The default database is tidings.db in the working directory.
+ENV TIDINGS_LISTEN=0.0.0.0:8000
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tidings"]

@@ -24,10 +24,13 @@ impl House {
     /// # Errors
     /// One line that says what is wrong.
     pub async fn open(config: &Config) -> Result<Self, String> {
-        let tokens = Tokens::new(secret::of(config)?.reveal().as_bytes(), config.sessions.token_lifetime);
+        let had_database = secret::has_database(config);
         let progress = Arc::new(Progress::default());
         let (notice, batches) = Notice::new(&progress);
+        // First the database: what is wrong with its directory is wrong with the secret's, too.
         let store = open_store(config, notice).await?;
+        let secret = secret::of(config, had_database)?;
+        let tokens = Tokens::new(secret.reveal().as_bytes(), config.sessions.token_lifetime);
         let failed = |error| format!("cannot read {}: {}", config.database, detail(error));
         let access = Arc::new(Access::load(&store).await.map_err(failed)?);
         let started = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches).await;

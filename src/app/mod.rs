@@ -38,6 +38,8 @@ impl App {
         let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         descriptors::prepare(config.sockets.max_connections);
         let house = House::open(&config).await?;
+        let writable = house.board().check_writable().await;
+        writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database))?;
         let limits = graphql::Limits {
             depth: config.limits.max_depth,
             tokens: config.limits.max_tokens,
@@ -92,6 +94,7 @@ fn settings(config: &Config) -> Settings {
         max_batch: config.limits.max_batch,
         allowed_origins: config.allowed_origins.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
+        hosts: config.known_hosts(),
         introspection: config.introspection,
         graphiql: config.graphiql,
         metrics_token: config.metrics_token.clone(),

@@ -13,4 +13,4 @@ mod tokens;
 pub use attempts::{Attempts, WINDOW};
 pub use budget::Budget;
 pub use passwords::{Passwords, generate_password, hash_blocking};
-pub use tokens::{Claims, IssuedToken, Tokens, make_secret};
+pub use tokens::{Claims, IssuedToken, Tokens, is_made_secret, make_secret};

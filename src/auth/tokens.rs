@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -92,16 +93,18 @@ impl Tokens {
     /// # Errors
     /// [`Error::Unauthenticated`] otherwise, in words that do not help a forger.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims> {
-        let decoded = jsonwebtoken::decode::<Wire>(token, &self.check, &self.rules).map_err(|_| not_valid())?;
+        let decoded = jsonwebtoken::decode::<Wire>(token, &self.check, &self.rules)
+            .map_err(|error| not_valid(failed_check(error.kind())))?;
         // RFC 7515 section 4.1.11: extensions that must be understood are not by us.
         if decoded.header.crit.is_some() {
-            return Err(not_valid());
+            return Err(not_valid("the header has the extension crit"));
         }
         let claims = Claims::try_from(&decoded.claims)?;
         if decoded.claims.nbf.is_some_and(|from| now < Timestamp::from_seconds(from)) {
-            return Err(not_valid());
+            return Err(not_valid("the claim nbf is in the future"));
         }
         if now >= claims.expires_at {
+            tracing::debug!(reason = "the claim exp is in the past", "a token was refused");
             return Err(Error::Unauthenticated("the token has expired".into()));
         }
         Ok(claims)
@@ -112,10 +115,11 @@ impl TryFrom<&Wire> for Claims {
     type Error = Error;
 
     fn try_from(wire: &Wire) -> Result<Self> {
-        let user: UserId = wire.sub.parse().map_err(|_| not_valid())?;
+        let no_id = || not_valid("the claim sub is not the decimal id of a user");
+        let user: UserId = wire.sub.parse().map_err(|_| no_id())?;
         // One spelling per user: `+7` and `007` are nobody.
         if user.to_string() != wire.sub {
-            return Err(not_valid());
+            return Err(no_id());
         }
         Ok(Self {
             user,
@@ -133,8 +137,29 @@ pub fn make_secret() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
-fn not_valid() -> Error {
+/// Whether a text may be one that [`make_secret`] made: it is whole, and nothing else is beside it.
+#[must_use]
+pub fn is_made_secret(text: &str) -> bool {
+    URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
+}
+
+/// The client hears the same of every check, so that a forger learns nothing; the log says which one failed.
+fn not_valid(reason: &str) -> Error {
+    tracing::debug!(reason, "a token was refused");
     Error::Unauthenticated("the token is not valid".into())
+}
+
+/// Which check of a token failed. The library's own words may quote the token.
+fn failed_check(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidSignature => "it was signed with another secret, or changed",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => "it is signed by another algorithm than HS256",
+        ErrorKind::InvalidAudience => "the claim aud is set: the token is for another service",
+        ErrorKind::InvalidToken => "it is not three parts of base64url",
+        ErrorKind::Json(_) => "a claim is missing (sub, role, iat, exp), or has a wrong type",
+        ErrorKind::Base64(_) | ErrorKind::Utf8(_) => "a part is not base64url of UTF-8",
+        _ => "it is not a JSON Web Token",
+    }
 }
 
 /// JWTs count whole seconds; a session must not be shorter than promised.

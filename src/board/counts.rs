@@ -17,6 +17,9 @@ pub struct Counts {
 impl Counts {
     /// One attempt that ended so.
     pub(super) fn sign_in<T>(&self, outcome: &Result<T>) {
+        if let Err(error) = outcome {
+            tracing::debug!(code = error.code(), reason = %error, "a sign-in was refused");
+        }
         match outcome {
             Ok(_) => self.signed_in.count(),
             Err(Error::Unauthenticated(_)) => self.wrong.count(),

@@ -165,6 +165,20 @@ impl Board {
         answer.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())))
     }
 
+    /// Why the database takes no changes, as far as is known: a full disk, a file that was moved, and the like.
+    pub async fn database_trouble(&self) -> Option<String> {
+        tokio::time::timeout(REACH, self.store.trouble()).await.unwrap_or_else(|_| Some("it does not answer".into()))
+    }
+
+    /// Has the database take a change. One that is merely busy is no reason not to start.
+    ///
+    /// # Errors
+    /// One line for the operator.
+    pub async fn check_writable(&self) -> std::result::Result<(), String> {
+        drop(self.store.probe().await);
+        self.store.trouble().await.map_or(Ok(()), Err)
+    }
+
     /// Who may do something at all now: a signed-in user within the limit of mutations.
     fn actor(&self, viewer: &Viewer) -> Result<Arc<Standing>> {
         let standing = viewer.standing()?;

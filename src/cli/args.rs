@@ -1,8 +1,10 @@
 //! The command line: which commands there are, and how words and environment become a
-//! [`Command`] and a [`Config`]. Does nothing else: `cli` runs what was asked for.
+//! [`Command`] and a [`Config`]. Reads nothing else but files that hold secrets: `cli` runs what was asked for.
 
+mod file;
 mod refusal;
 mod settings;
+mod variables;
 
 use std::ffi::OsString;
 use std::process;
@@ -10,6 +12,7 @@ use std::process;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::settings::{Place, ServeSettings, SessionSettings};
+use super::output::complain;
 use crate::config::Config;
 use crate::model::Cursor;
 
@@ -20,6 +23,8 @@ pub struct Invocation {
     pub command: Command,
     /// With which settings; those that a command has no flag for have their defaults.
     pub config: Config,
+    /// What the environment has that looks like a setting and is none, to be said once there is a log.
+    pub warnings: Vec<String>,
 }
 
 /// What `tidings` can do.
@@ -84,10 +89,13 @@ impl Invocation {
     #[must_use]
     pub fn from_process() -> Self {
         let words: Vec<OsString> = std::env::args_os().collect();
-        Self::parse(&words).unwrap_or_else(|refusal| match refusal {
+        let invocation = variables::check(std::env::vars_os(), &setting_variables())
+            .map_err(Refusal::Setting)
+            .and_then(|warnings| Ok(Self { warnings, ..Self::parse(&words)? }));
+        invocation.unwrap_or_else(|refusal| match refusal {
             Refusal::Usage(error) => error.exit(),
             Refusal::Setting(line) => {
-                eprintln!("tidings: {line}");
+                complain(&line);
                 process::exit(2)
             }
         })
@@ -106,7 +114,7 @@ impl Invocation {
         let matches = grammar.try_get_matches_from(&words).map_err(|error| refusal::of(error, &words))?;
         let line = CommandLine::from_arg_matches(&matches).map_err(|error| refusal::of(error, &words))?;
         let (command, config) = line.word.into_parts().map_err(Refusal::Setting)?;
-        Ok(Self { command, config })
+        Ok(Self { command, config, warnings: Vec::new() })
     }
 }
 
@@ -211,15 +219,15 @@ impl Word {
     fn into_parts(self) -> Result<(Command, Config), String> {
         Ok(match self {
             Self::Serve(settings) => (Command::Serve, settings.into_config()?),
-            Self::Migrate(place) => (Command::Migrate, place.into_config()),
+            Self::Migrate(place) => (Command::Migrate, place.into_config()?),
             Self::Schema => (Command::Schema, Config::default()),
             Self::User(word) => {
                 let (command, place) = word.into_parts();
-                (Command::User(command), place.into_config())
+                (Command::User(command), place.into_config()?)
             }
             Self::Token { name, place, sessions } => (Command::Token { name }, sessions.into_config(place)?),
             Self::Demo { place, sessions } => (Command::Demo, sessions.into_config(place)?),
-            Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()),
+            Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()?),
         })
     }
 }
@@ -237,6 +245,14 @@ impl UserWord {
 
 fn cursor(text: &str) -> Result<Cursor, String> {
     text.parse().map_err(|_| format!("'{text}' is not a cursor"))
+}
+
+/// The variables of all settings: `serve` has every one of them.
+fn setting_variables() -> Vec<String> {
+    let command = clap_command();
+    let serve = command.find_subcommand("serve");
+    let settings = serve.into_iter().flat_map(|serve| serve.get_arguments());
+    settings.filter_map(|setting| Some(setting.get_env()?.to_string_lossy().into_owned())).collect()
 }
 
 /// The command line as clap sees it.

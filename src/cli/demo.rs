@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::blocking;
+use super::{blocking, output};
 use crate::auth::generate_password;
 use crate::board::{
     Assignment, Board, NewChannel, NewComment, NewMessage, NewTemplate, NewTicket, NewUser, TicketEdit, Viewer,
@@ -39,12 +39,9 @@ pub async fn run(board: Arc<Board>) -> std::result::Result<(), String> {
     for (username, display_name, role) in PEOPLE {
         people.push(person(&board, username, display_name, role).await?);
     }
-    let lines: Vec<String> = people.iter().map(|person| format!("{}\t{}", person.username, person.token)).collect();
     furnish(&board, &people).await.map_err(|error| error.to_string())?;
-    for line in lines {
-        println!("{line}");
-    }
-    Ok(())
+    let lines: String = people.iter().map(|person| format!("{}\t{}\n", person.username, person.token)).collect();
+    output::print(&lines)
 }
 
 async fn person(

@@ -4,24 +4,30 @@
 pub mod args;
 mod demo;
 mod log;
+mod output;
 mod tail;
 mod users;
 
 use std::sync::Arc;
 
-use args::{Command, Invocation};
+use args::{Command, Invocation, UserCommand};
+pub use output::complain;
 
 use crate::app::{App, House};
 use crate::board::Board;
-use crate::config::Config;
+use crate::config::{Config, DatabaseUrl};
 
 /// Runs what was asked for; `stopped` is awaited by the server.
 ///
 /// # Errors
 /// One line that says why it did not work.
 pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> Result<(), String> {
-    let Invocation { command, config } = invocation;
+    let Invocation { command, config, warnings } = invocation;
     log::start(&config.log)?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if needs_database(&command) {
+        must_exist(&config)?;
+    }
     match command {
         Command::Serve => {
             let app = App::start(config).await?;
@@ -29,19 +35,36 @@ pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> R
             app.stop().await;
             Ok(())
         }
-        Command::Schema => {
-            print!("{}", crate::graphql::sdl());
-            Ok(())
-        }
+        Command::Schema => output::print(&crate::graphql::sdl()),
         Command::Migrate => {
             House::open(&config).await?.close(config.shutdown_grace).await;
-            println!("{} is up to date", config.database);
-            Ok(())
+            output::print(&format!("{} is up to date\n", config.database))
         }
         Command::User(command) => with_board(&config, |board| users::run(board, command)).await,
         Command::Token { name } => with_board(&config, |board| users::token(board, name)).await,
         Command::Demo => with_board(&config, demo::run).await,
         Command::Tail { after, follow } => with_board(&config, |board| tail::run(board, after, follow)).await,
+    }
+}
+
+/// Whether a command only looks at what is there, or changes it: what it would make is of no use.
+fn needs_database(command: &Command) -> bool {
+    match command {
+        Command::Serve | Command::Migrate | Command::Schema | Command::Demo | Command::User(UserCommand::Add(_)) => {
+            false
+        }
+        Command::User(_) | Command::Token { .. } | Command::Tail { .. } => true,
+    }
+}
+
+/// A mistyped path would make an empty database there, in which nobody is found.
+fn must_exist(config: &Config) -> Result<(), String> {
+    match &config.database {
+        DatabaseUrl::Sqlite(path) if !path.exists() => {
+            let path = path.display();
+            Err(format!("{path} does not exist: start the server once, or name its file by --database-url"))
+        }
+        _ => Ok(()),
     }
 }
 

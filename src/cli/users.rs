@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::args::{NewAccount, UserCommand};
-use super::blocking;
+use super::{blocking, output};
 use crate::auth::generate_password;
 use crate::board::{Board, NewUser};
 use crate::model::Role;
@@ -28,8 +28,7 @@ pub async fn run(board: Arc<Board>, command: UserCommand) -> Result<(), String> 
 /// One line that says why it did not work.
 pub async fn token(board: Arc<Board>, name: String) -> Result<(), String> {
     let session = blocking(move || board.token_for(&name)).await?;
-    println!("{}", session.token);
-    Ok(())
+    output::print(&format!("{}\n", session.token))
 }
 
 async fn add(board: &Board, account: NewAccount) -> Result<(), String> {
@@ -38,10 +37,11 @@ async fn add(board: &Board, account: NewAccount) -> Result<(), String> {
     let role = if account.admin { Role::Admin } else { Role::Member };
     let new = NewUser { username: account.name, display_name, role };
     board.add_user(new, password.clone()).await.map_err(|error| error.to_string())?;
-    if !account.password_stdin {
-        println!("{password}");
+    if account.password_stdin {
+        return Ok(());
     }
-    Ok(())
+    let printed = output::print_once(&format!("{password}\n"));
+    printed.map_err(|error| format!("the account was made, but its password is lost: {error}"))
 }
 
 fn read_password() -> Result<String, String> {
@@ -53,12 +53,13 @@ fn read_password() -> Result<String, String> {
 
 async fn list(board: Arc<Board>) -> Result<(), String> {
     let users = blocking(move || board.all_users()).await?;
+    let mut list = String::new();
     for user in users {
         let role = if user.role == Role::Admin { "admin" } else { "member" };
         let state = if user.disabled { "disabled" } else { "enabled" };
-        println!("{}\t{}\t{role}\t{state}\t{}", user.id, user.username, user.display_name);
+        list += &format!("{}\t{}\t{role}\t{state}\t{}\n", user.id, user.username, user.display_name);
     }
-    Ok(())
+    output::print(&list)
 }
 
 async fn set_disabled(board: Arc<Board>, name: String, disabled: bool) -> Result<(), String> {

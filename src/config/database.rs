@@ -24,6 +24,11 @@ impl FromStr for DatabaseUrl {
 
     /// Errors never repeat the URL, which may hold a password.
     fn from_str(url: &str) -> Result<Self, String> {
+        // A file that holds it ends with a line end, and a line that was copied often with a blank.
+        let url = url.trim();
+        if url.contains(char::is_control) {
+            return Err("has a line end or another control character in it".into());
+        }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(Self::Postgres(url.to_owned()));
         }
@@ -90,6 +95,10 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("sqlite://tidings.db?mode=rwc").unwrap_err().contains("?parameters"));
+        assert_eq!(parse(" sqlite://tidings.db \r\n"), Ok(DatabaseUrl::default()), "blanks at the ends do not count");
+        for inner in ["postgres://h/x\npostgres://h/y", "sqlite://a\0b", "sqlite://a\nb"] {
+            assert!(parse(inner).unwrap_err().contains("control character"), "{inner:?}");
+        }
         assert!(!parse("mysql://root:hunter2@h/x").unwrap_err().contains("hunter2"));
     }
 

@@ -4,6 +4,7 @@
 //! of them. Nothing here does I/O, and no `Debug` shows a secret.
 
 mod database;
+mod hosts;
 mod network;
 mod origin;
 mod quantity;
@@ -15,6 +16,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 pub use database::DatabaseUrl;
+pub use hosts::Hosts;
 pub use network::{Network, Networks};
 pub use origin::Origins;
 pub use quantity::{Bytes, Count, Positive, Span, Switch};
@@ -37,6 +39,9 @@ pub struct Config {
     pub allowed_origins: Origins,
     /// Proxies whose word on the client's address is taken.
     pub trusted_proxies: Networks,
+    /// The names by which the server may be addressed; `None`: on a loopback address that no trusted proxy stands before,
+    /// those of this machine and of the allowed origins; else every name.
+    pub hosts: Option<Hosts>,
     /// How long a stop waits for what is in flight.
     pub shutdown_grace: Duration,
     /// Whether the schema may be asked for.
@@ -113,6 +118,8 @@ pub struct Sockets {
     pub frames_per_second: u32,
     /// Time for the head of a request, and again for its body.
     pub request_timeout: Duration,
+    /// How long a connection is kept open between requests.
+    pub idle_timeout: Duration,
     /// Time for `connection_init`.
     pub init_timeout: Duration,
     /// Time between the server's pings.
@@ -176,6 +183,24 @@ pub struct Limits {
     pub new_rooms_per_minute: u32,
 }
 
+impl Config {
+    /// The names by which the server may be addressed; `None`: every name.
+    #[must_use]
+    pub fn known_hosts(&self) -> Option<Hosts> {
+        // Every page may use it anyway.
+        if self.allowed_origins.is_any() {
+            return None;
+        }
+        let is_behind_proxy = !self.trusted_proxies.0.is_empty();
+        let hosts = match &self.hosts {
+            Some(hosts) => hosts.clone(),
+            None if self.listen.ip().is_loopback() && !is_behind_proxy => Hosts::default(),
+            None => return None,
+        };
+        if hosts.is_any() { None } else { Some(hosts.and(self.allowed_origins.hosts())) }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -185,6 +210,7 @@ impl Default for Config {
             commit_batch: 256,
             allowed_origins: Origins::default(),
             trusted_proxies: Networks::default(),
+            hosts: None,
             shutdown_grace: 10 * SECOND,
             introspection: true,
             graphiql: true,
@@ -230,6 +256,8 @@ impl Default for Sockets {
             max_frame_bytes: 256 * 1024,
             frames_per_second: 200,
             request_timeout: 30 * SECOND,
+            // Longer than what the usual balancers keep, 60 s: one that closes first is never asked on a closed line.
+            idle_timeout: 75 * SECOND,
             init_timeout: 10 * SECOND,
             ping_interval: 30 * SECOND,
             // Two pings unanswered, and time for the second answer.
@@ -282,6 +310,27 @@ impl std::fmt::Display for Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loopback_listener_is_known_by_its_own_names_unless_a_proxy_is_named() {
+        let known = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.known_hosts()
+        };
+        let allows = |hosts: Option<Hosts>, host: &str| hosts.is_none_or(|hosts| hosts.allow(host));
+        assert!(!allows(known(|_| {}), "evil.example"));
+        assert!(allows(known(|_| {}), "localhost:8000"));
+        assert!(allows(known(|config| config.trusted_proxies = "127.0.0.1".parse().unwrap()), "board.example"));
+        assert!(allows(known(|config| config.listen = ([0, 0, 0, 0], 8000).into()), "board.example"));
+        assert!(allows(known(|config| config.allowed_origins = "*".parse().unwrap()), "board.example"));
+        assert!(allows(known(|config| config.allowed_origins = "https://a.example".parse().unwrap()), "a.example"));
+        let named = known(|config| {
+            config.listen = ([0, 0, 0, 0], 8000).into();
+            config.hosts = Some("board.example".parse().unwrap());
+        });
+        assert!(allows(named.clone(), "board.example:8000") && !allows(named, "evil.example"));
+    }
 
     #[test]
     fn debug_shows_no_secret() {

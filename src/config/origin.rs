@@ -18,6 +18,19 @@ impl Origins {
     }
 }
 
+impl Origins {
+    /// Whether every page is allowed.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.any
+    }
+
+    /// The hosts of those on the list, with their ports.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        self.list.iter().filter_map(|origin| Some(origin.split_once("://")?.1.to_owned()))
+    }
+}
+
 /// Separated by commas; `*` is every page.
 impl FromStr for Origins {
     type Err = String;

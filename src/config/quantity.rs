@@ -64,6 +64,26 @@ impl fmt::Display for Span {
     }
 }
 
+impl Span {
+    /// Reads a time of at least so much.
+    pub fn at_least(least: Duration) -> impl Fn(&str) -> Result<Self, String> + Clone {
+        move |text| match text.parse::<Self>()? {
+            Self(time) if time < least => Err(format!("'{text}' is less than {}", Self(least))),
+            fine => Ok(fine),
+        }
+    }
+}
+
+impl Bytes {
+    /// Reads a size of at least so many bytes.
+    pub fn at_least(least: usize) -> impl Fn(&str) -> Result<Self, String> + Clone {
+        move |text| match text.parse::<Self>()? {
+            Self(bytes) if bytes < least => Err(format!("'{text}' is less than {}", Self(least))),
+            fine => Ok(fine),
+        }
+    }
+}
+
 impl FromStr for Bytes {
     type Err = String;
 
@@ -108,6 +128,14 @@ impl FromStr for Positive {
 }
 
 impl Positive {
+    /// Reads a number from one to this.
+    pub fn at_most(most: u32) -> impl Fn(&str) -> Result<Self, String> + Clone {
+        move |text| match text.parse::<Self>()? {
+            Self(number) if number > most => Err(format!("'{text}' is more than {most}")),
+            fine => Ok(fine),
+        }
+    }
+
     /// The number, to count things in memory with.
     #[must_use]
     pub fn get(self) -> usize {
@@ -194,6 +222,16 @@ mod tests {
         for bad in ["", "0", "-1", "1kb", "1GiB", "2048MiB", "MiB"] {
             assert!(bad.parse::<Bytes>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(Positive::at_most(9)("9"), Ok(Positive(9)));
+        assert_eq!(Positive::at_most(9)("10").unwrap_err(), "'10' is more than 9");
+        assert!(Positive::at_most(9)("0").is_err());
+        assert_eq!(Span::at_least(Duration::from_secs(1))("999ms").unwrap_err(), "'999ms' is less than 1s");
+        assert_eq!(Bytes::at_least(1024)("1KiB"), Ok(Bytes(1024)));
+        assert_eq!(Bytes::at_least(1024)("1000").unwrap_err(), "'1000' is less than 1KiB");
     }
 
     #[test]

@@ -161,6 +161,15 @@ impl Refusal {
         }
     }
 
+    /// The code of its first error.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Invalid(errors) => errors[0]["extensions"]["code"].as_str().unwrap_or_default(),
+            Self::Refused(error) => error.code(),
+        }
+    }
+
     /// The `errors` of the response.
     #[must_use]
     pub fn errors(&self) -> serde_json::Value {

@@ -138,7 +138,12 @@ impl Engine {
         let prepared = self.check(request, caller);
         match &prepared {
             Ok(prepared) => self.counts.begin(prepared.kind()),
-            Err(_) => self.counts.refused.count(),
+            Err(refusal) => {
+                self.counts.refused.count();
+                // Not what is wrong with a document: that may quote it, with a password in it.
+                let reason = refusal.error().map(ToString::to_string);
+                tracing::debug!(code = refusal.code(), reason, "an operation was refused before it began");
+            }
         }
         prepared
     }

@@ -1,7 +1,7 @@
 //! Brings what is in SQLite's log of writes to its place in the file, beside the writer. SQLite would have the writer do
 //! it, after every thousand pages, and each change of that moment would wait for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection as _;
 
 use super::connection::{Connector, Db, Place, Purpose, fault};
+use super::files::beside;
 use crate::error::{Error, Result};
 
 /// How often it is looked whether there is something to do.
@@ -25,7 +26,7 @@ impl Checkpoints {
     /// Starts it, if the database is SQLite.
     pub fn start(connector: &Connector) -> Result<Self> {
         let Place::Sqlite(path) = connector.place() else { return Ok(Self { running: None }) };
-        let log = log_of(path);
+        let log = beside(path, "-wal");
         let db = connector.apart().open(Purpose::Reading)?;
         let (running, ends) = channel();
         let thread = std::thread::Builder::new().name("checkpoints".into());
@@ -41,12 +42,6 @@ impl Drop for Checkpoints {
             drop(thread.join());
         }
     }
-}
-
-fn log_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
 }
 
 fn work(mut db: Db, log: &Path, ends: &Receiver<()>) {

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::r2d2::{ManageConnection, R2D2Connection};
-use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
+use diesel::{Connection, PgConnection, SqliteConnection};
 
+use super::condition::{Condition, is_trouble};
+use super::files::{Identity, beside, prepare};
+use super::start::{advice, check_file, one_line};
 use crate::error::{Error, Result};
 
 /// A connection to whichever database the installation uses.
@@ -91,12 +94,26 @@ pub struct Connector {
     statements: Arc<AtomicU64>,
     /// When it last could not be reached, if that was after it last could.
     away: Arc<Mutex<Option<Instant>>>,
+    condition: Arc<Condition>,
+    /// Which files SQLite works on: the database, and its log of writes once it is there.
+    files: Arc<Mutex<(Option<Identity>, Option<Identity>)>>,
 }
 
 impl Connector {
     /// For this place.
     pub fn new(place: Place) -> Self {
-        Self { place, statements: Arc::default(), away: Arc::default() }
+        Self {
+            place,
+            statements: Arc::default(),
+            away: Arc::default(),
+            condition: Arc::default(),
+            files: Arc::default(),
+        }
+    }
+
+    /// Whether the database takes changes.
+    pub fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     /// Where it leads.
@@ -128,39 +145,119 @@ impl Connector {
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached.
     pub fn open(&self, purpose: Purpose) -> Result<Db> {
+        self.open_or_reason(purpose).map_err(|_| away())
+    }
+
+    fn open_or_reason(&self, purpose: Purpose) -> Result<Db, String> {
         if self.away_since().is_some_and(|since| since.elapsed() < BREATH) {
-            return Err(away());
+            return Err("it could not be reached a moment ago".into());
         }
-        let opened = self.connect_for(purpose);
+        let opened = if self.is_in_place() { self.try_open(purpose) } else { Err(MOVED.to_owned()) };
         let now_away = opened.as_ref().err().map(|_| Instant::now());
         let was_away = std::mem::replace(&mut *self.away.lock().unwrap_or_else(PoisonError::into_inner), now_away);
-        match (now_away, was_away) {
-            (Some(_), None) => tracing::warn!("the database cannot be reached"),
-            (None, Some(_)) => tracing::info!("the database can be reached again"),
+        match (&opened, was_away) {
+            (Err(reason), None) => tracing::warn!(%reason, "the database cannot be reached"),
+            (Ok(_), Some(_)) => tracing::info!("the database can be reached again"),
             _ => {}
         }
         opened
     }
 
-    fn connect_for(&self, purpose: Purpose) -> Result<Db> {
+    /// The first connection of a process, after the checks that need none.
+    ///
+    /// # Errors
+    /// One line for the operator: what the database says, without its password, and what to do.
+    pub fn open_first(&self) -> Result<Db> {
+        if let Place::Sqlite(path) = &self.place {
+            prepare(path).and_then(|()| check_file(path)).map_err(Error::Internal)?;
+        }
+        let opened = self.try_open(Purpose::Writing).map_err(Error::Internal)?;
+        // From here on it must stay this file.
+        self.is_in_place();
+        Ok(opened)
+    }
+
+    /// Whether the files are still those that were opened first. SQLite would go on with files that were moved away or
+    /// deleted, and what it acknowledges would be lost with them.
+    pub fn is_in_place(&self) -> bool {
+        let Place::Sqlite(path) = &self.place else { return true };
+        let now = (Identity::of(path), Identity::of(&beside(path, "-wal")));
+        let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        known.0 = known.0.or(now.0);
+        known.1 = known.1.or(now.1);
+        let is_same = *known == now;
+        drop(known);
+        if !is_same {
+            self.condition.failed(&format!("{}: {MOVED}", path.display()));
+        }
+        is_same
+    }
+
+    fn try_open(&self, purpose: Purpose) -> Result<Db, String> {
         let mut db = match &self.place {
             Place::Sqlite(path) => Db::Sqlite(open_sqlite(path, purpose)?),
             Place::Postgres(url) => Db::Postgres(open_postgres(url)?),
         };
-        let statements = Arc::clone(&self.statements);
-        db.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-            if matches!(event, InstrumentationEvent::StartQuery { .. }) {
+        let (statements, condition) = (Arc::clone(&self.statements), Arc::clone(&self.condition));
+        db.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
+            InstrumentationEvent::StartQuery { .. } => {
                 statements.fetch_add(1, Ordering::Relaxed);
             }
+            InstrumentationEvent::FinishQuery { error: Some(error), .. } if purpose == Purpose::Writing => {
+                let words = one_line(&error.to_string());
+                if is_trouble(&words) {
+                    condition.failed(&advice(&words));
+                }
+            }
+            _ => {}
         });
         Ok(db)
     }
 }
 
-fn open_postgres(url: &str) -> Result<PgConnection> {
-    let mut connection = PgConnection::establish(&with_parameters(url)).map_err(unreachable)?;
-    connection.batch_execute(POSTGRES_SETTINGS).map_err(unreachable)?;
+/// What is wrong when a path leads to another file than at the start.
+const MOVED: &str = "the database, or the file -wal beside it, was moved, deleted or replaced while the server runs: stop \
+    the server, put the files back, and start it";
+
+fn open_postgres(url: &str) -> Result<PgConnection, String> {
+    let words = |error: &dyn std::fmt::Display| advice(&without_secrets(&error.to_string(), url));
+    let mut connection = PgConnection::establish(&with_parameters(url)).map_err(|error| words(&error))?;
+    connection.batch_execute(POSTGRES_SETTINGS).map_err(|error| words(&error))?;
     Ok(connection)
+}
+
+/// What libpq says, without the URL and the password that it may quote. A password with unescaped `/`, `?` or `@` is
+/// taken apart by libpq, so its parts are left out, too.
+fn without_secrets(words: &str, url: &str) -> String {
+    let mut words = words.replace(&with_parameters(url), "postgres://…").replace(url, "postgres://…");
+    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let person = place.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    // Without an `@` that ends it, all that follows the first colon may be part of a password.
+    let person = person.map_or_else(|| parameters.rsplit_once('@').map_or("", |_| url), |(person, _)| person);
+    let of_person = person.split_once(':').map(|(_, password)| password);
+    let named = |pair: &'_ str| pair.split_once('=').is_some_and(|(name, _)| name.to_lowercase().contains("password"));
+    let of_parameters =
+        parameters.split('&').filter(|pair| named(pair)).filter_map(|pair| Some(pair.split_once('=')?.1));
+    for password in of_person.into_iter().chain(of_parameters) {
+        let decoded = percent_decoded(password);
+        let parts = password.split(['/', '?', '#', '@', ':', '[', ']', '=', '&']).filter(|part| part.len() > 2);
+        let mut hidden: Vec<&str> =
+            [password, &decoded].into_iter().chain(parts).filter(|part| !part.is_empty()).collect();
+        hidden.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        for part in hidden {
+            words = words.replace(part, "…");
+        }
+    }
+    words
+}
+
+fn percent_decoded(text: &str) -> String {
+    // The decoder of forms takes + for a blank, which URLs of libpq do not.
+    let pair = text.replace('+', "%2B");
+    form_urlencoded::parse(format!("x={pair}").as_bytes())
+        .map(|(_, value)| value.into_owned())
+        .next()
+        .unwrap_or_default()
 }
 
 /// The URL with those parameters that it does not have.
@@ -174,26 +271,11 @@ fn with_parameters(url: &str) -> String {
     })
 }
 
-/// Refuses a PostgreSQL that is too old.
+/// Whether a PostgreSQL of this version is served.
 ///
 /// # Errors
 /// Says which version is there, and which is needed.
-pub fn check_version(db: &mut Db) -> Result<()> {
-    let Db::Postgres(connection) = db else { return Ok(()) };
-    let version: String = diesel::sql_query("SHOW server_version_num")
-        .get_result::<ServerVersion>(connection)
-        .map_err(unreachable)?
-        .server_version_num;
-    is_new_enough(version.parse().unwrap_or(0))
-}
-
-#[derive(diesel::QueryableByName)]
-struct ServerVersion {
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    server_version_num: String,
-}
-
-fn is_new_enough(version: i32) -> Result<()> {
+pub fn is_new_enough(version: i32) -> Result<()> {
     if version >= POSTGRES_FLOOR {
         return Ok(());
     }
@@ -201,12 +283,13 @@ fn is_new_enough(version: i32) -> Result<()> {
     Err(Error::Internal(format!("this is PostgreSQL {found}; tidings needs {needed} or newer")))
 }
 
-fn open_sqlite(path: &Path, purpose: Purpose) -> Result<SqliteConnection> {
-    let path = path.to_str().ok_or_else(|| Error::input("DATABASE_URL", "the path is not UTF-8"))?;
-    let mut connection = SqliteConnection::establish(path).map_err(unreachable)?;
-    connection.batch_execute(SQLITE_SETTINGS).map_err(fault)?;
+fn open_sqlite(path: &Path, purpose: Purpose) -> Result<SqliteConnection, String> {
+    let words = |error: &dyn std::fmt::Display| format!("{}: {}", path.display(), advice(&error.to_string()));
+    let name = path.to_str().ok_or("the path is not UTF-8")?;
+    let mut connection = SqliteConnection::establish(name).map_err(|error| words(&error))?;
+    connection.batch_execute(SQLITE_SETTINGS).map_err(|error| words(&error))?;
     if purpose == Purpose::Reading {
-        connection.batch_execute("PRAGMA query_only = ON;").map_err(fault)?;
+        connection.batch_execute("PRAGMA query_only = ON;").map_err(|error| words(&error))?;
     }
     Ok(connection)
 }
@@ -224,9 +307,9 @@ impl ManageConnection for Connector {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Pooled, Self::Error> {
-        let opened = self.open(Purpose::Reading).map_err(|error| {
-            diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(error.to_string()))
-        })?;
+        let opened = self
+            .open_or_reason(Purpose::Reading)
+            .map_err(|reason| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(reason)))?;
         Ok(Pooled { db: opened, is_broken: false })
     }
 
@@ -291,6 +374,10 @@ pub fn fault(error: diesel::result::Error) -> Error {
             tracing::warn!(%error, "a statement failed for now");
             away()
         }
+        Fault::DatabaseError(_, information) if is_trouble(information.message()) => {
+            tracing::debug!(%error, "a statement failed until an operator does something");
+            away()
+        }
         _ => Error::internal(error),
     }
 }
@@ -319,7 +406,22 @@ mod tests {
         ] {
             assert_eq!(said(message), away(), "{message}");
         }
-        assert!(matches!(said("relation \"gone\" does not exist"), Error::Internal(_)));
+        assert_eq!(said("relation \"gone\" does not exist"), away(), "the schema was dropped below the server");
+        assert!(matches!(said("column \"gone\" does not exist"), Error::Internal(_)));
+    }
+
+    #[test]
+    fn no_word_of_libpq_shows_a_password() {
+        for (url, words, shown) in [
+            ("postgres://u:hunter2@h/x", "invalid URI: \"postgres://u:hunter2@h/x\"", "invalid URI: \"postgres://…\""),
+            ("postgres://u:hunter2@h/x", "password \"hunter2\" is wrong", "password \"…\" is wrong"),
+            ("postgres://u:s%26cret@h/x", "with s&cret and s%26cret", "with … and …"),
+            ("postgres://h/x?password=hunter2", "with hunter2", "with …"),
+            ("postgres://u:hunt/er2@h/x", "invalid port \"hunt\", host er2", "invalid port \"…\", host …"),
+            ("postgres://u@h/x", "FATAL: database \"x\" does not exist", "FATAL: database \"x\" does not exist"),
+        ] {
+            assert_eq!(without_secrets(words, url), shown, "{url}");
+        }
     }
 
     #[test]

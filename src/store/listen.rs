@@ -41,6 +41,10 @@ const SHARED: [&str; 12] = [
     "sslnegotiation",
 ];
 
+/// Which parameters of libpq decide how a connection is made and are not known here.
+const UNKNOWN: [&str; 9] =
+    ["sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile", "service", "gssencmode", "krbsrvname", "require_auth"];
+
 /// Where and how to listen.
 pub struct Ear {
     config: Config,
@@ -55,9 +59,16 @@ impl Ear {
     pub fn new(url: &str) -> Result<Self, Error> {
         let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
         let pairs = || parameters.split('&').filter_map(|pair| pair.split_once('='));
-        let shared: Vec<String> =
-            pairs().filter(|(name, _)| SHARED.contains(name)).map(|(name, value)| format!("{name}={value}")).collect();
         let unusable = Error::Internal;
+        let mut shared = Vec::new();
+        for (name, value) in pairs().filter(|(name, _)| SHARED.contains(name)) {
+            let value =
+                if name == "target_session_attrs" { session_attributes(value).map_err(unusable)? } else { value };
+            shared.push(format!("{name}={value}"));
+        }
+        for (name, _) in pairs().filter(|(name, _)| UNKNOWN.contains(name)) {
+            tracing::warn!("the connection that listens to other instances does not know {name}, and goes without");
+        }
         // What it says on errors does not repeat the URL.
         let config = format!("{place}?{}", shared.join("&")).parse::<Config>();
         let mut config = config.map_err(|error| unusable(error.to_string()))?;
@@ -126,6 +137,19 @@ impl Ear {
     }
 }
 
+/// What `target_session_attrs` of libpq 14 means for a connection that says something: it needs a server that writes.
+fn session_attributes(value: &str) -> Result<&str, String> {
+    match value {
+        "any" | "read-write" => Ok(value),
+        "primary" => Ok("read-write"),
+        // libpq takes a standby only if there is one; a standby is refused at the start.
+        "prefer-standby" => Ok("any"),
+        other => Err(format!(
+            "target_session_attrs={other} leads to a server that takes no changes: use read-write or primary"
+        )),
+    }
+}
+
 /// What `sslmode` means: whether to encrypt, and how much to look at the certificate. As libpq has it, a file
 /// of authorities makes `require` look at it.
 fn encryption(mode: &str, has_authorities: bool) -> Result<(SslMode, Trust), String> {
@@ -142,6 +166,8 @@ fn encryption(mode: &str, has_authorities: bool) -> Result<(SslMode, Trust), Str
 
 #[cfg(test)]
 mod tests {
+    use tokio_postgres::config::TargetSessionAttrs;
+
     use super::*;
 
     #[test]
@@ -153,6 +179,23 @@ mod tests {
         assert_eq!(ear.config.get_ports(), [5433]);
         assert_eq!(ear.config.get_connect_timeout(), Some(&Duration::from_secs(7)));
         assert_eq!(Ear::new("postgres://me@db/tidings").unwrap().config.get_ssl_mode(), SslMode::Prefer);
+    }
+
+    #[test]
+    fn every_word_of_libpq_for_a_server_that_writes_is_understood() {
+        for (said, meant) in [
+            ("primary", TargetSessionAttrs::ReadWrite),
+            ("read-write", TargetSessionAttrs::ReadWrite),
+            ("any", TargetSessionAttrs::Any),
+            ("prefer-standby", TargetSessionAttrs::Any),
+        ] {
+            let ear = Ear::new(&format!("postgres://me@a,b/t?target_session_attrs={said}")).unwrap();
+            assert_eq!(ear.config.get_target_session_attrs(), meant, "{said}");
+        }
+        for standby in ["standby", "read-only", "maybe"] {
+            let refused = Ear::new(&format!("postgres://me@a,b/t?target_session_attrs={standby}"));
+            assert!(matches!(refused, Err(Error::Internal(line)) if line.contains(standby)), "{standby}");
+        }
     }
 
     #[test]

@@ -152,6 +152,15 @@ pub(super) fn lock_head(db: &mut Db) -> QueryResult<(Seq, Seq)> {
     locked.map(|(head, access_head)| (Seq(head), Seq(access_head)))
 }
 
+/// Writes the head as it is: the least that reaches the disk, or fails as any change would.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn touch(db: &mut Db) -> Result<()> {
+    let same = log_head::head.eq(log_head::head);
+    diesel::update(log_head::table).set(same).execute(db).map_err(fault).map(drop)
+}
+
 /// Appends the events of a batch, which end at `head`.
 ///
 /// # Errors

@@ -2,9 +2,11 @@
 
 use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
+use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connection::{Db, fault};
+use super::connection::Db;
+use super::start::{advice, unusable};
 use crate::error::{Error, Result};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -22,9 +24,9 @@ pub fn run(db: &mut Db) -> Result<()> {
             diesel::sql_query("SELECT pg_advisory_lock($1)")
                 .bind::<diesel::sql_types::BigInt, _>(LOCK)
                 .execute(connection)
-                .map_err(fault)?;
+                .map_err(unusable)?;
             let migrated = migrate(connection, POSTGRES);
-            connection.batch_execute("SELECT pg_advisory_unlock_all()").map_err(fault)?;
+            connection.batch_execute("SELECT pg_advisory_unlock_all()").map_err(unusable)?;
             migrated
         }
     }
@@ -35,11 +37,22 @@ fn migrate<DB: diesel::backend::Backend>(
     migrations: EmbeddedMigrations,
 ) -> Result<()>
 where
-    EmbeddedMigrations: diesel::migration::MigrationSource<DB>,
+    EmbeddedMigrations: MigrationSource<DB>,
 {
-    let ran = connection
-        .run_pending_migrations(migrations)
-        .map_err(|error| Error::Unavailable(format!("the database cannot be migrated: {error}")))?;
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::Internal(format!("it cannot be migrated: {}", advice(&error.to_string())))
+    };
+    let known = MigrationSource::<DB>::migrations(&migrations).map_err(failed)?;
+    let known: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
+    let applied = connection.applied_migrations().map_err(failed)?;
+    // The newest first. A newer schema may mean other things by the same names.
+    if let Some(newer) = applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {
+        return Err(Error::Internal(format!(
+            "it was made by a newer tidings: this version does not know its migration {newer}. Run that version, or \
+             restore a backup from before the update"
+        )));
+    }
+    let ran = connection.run_pending_migrations(migrations).map_err(failed)?;
     for migration in ran {
         tracing::debug!(%migration, "migrated");
     }

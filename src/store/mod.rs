@@ -6,8 +6,10 @@ pub mod attempts;
 pub mod channels;
 mod checkpoints;
 pub mod comments;
+mod condition;
 mod connection;
 mod counts;
+mod files;
 pub mod idempotency;
 mod listen;
 pub mod log;
@@ -24,6 +26,7 @@ pub mod reading;
 #[rustfmt::skip] // written by the Diesel command line
 mod schema;
 mod snapshot;
+mod start;
 pub mod templates;
 mod tls;
 mod tx;
@@ -46,9 +49,9 @@ pub use tx::{Batch, Change, Tx};
 pub use watch::Watch;
 pub use writer::Tail;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use checkpoints::Checkpoints;
-use connection::{Connector, Purpose};
+use connection::Connector;
 use readers::{Readers, busy};
 use writer::Writer;
 
@@ -94,12 +97,13 @@ impl Store {
     /// tail of every batch.
     ///
     /// # Errors
-    /// If the database cannot be reached or migrated.
+    /// One line for the operator, if the database cannot be reached, used or migrated.
     pub fn open(options: &Options, tail: impl Tail) -> Result<Self> {
         let connector = Connector::new(options.place.clone());
-        let mut first = connector.open(Purpose::Writing)?;
-        connection::check_version(&mut first)?;
+        let mut first = connector.open_first()?;
+        start::check(&mut first)?;
         migrations::run(&mut first)?;
+        start::check_rights(&mut first)?;
         log::begin(&mut first)?;
         let pool = Pool::builder()
             .max_size(options.readers)
@@ -107,7 +111,7 @@ impl Store {
             .test_on_check_out(false)
             .connection_timeout(PATIENCE)
             .build(connector.clone())
-            .map_err(connection::unreachable)?;
+            .map_err(|error| Error::Internal(start::advice(&error.to_string())))?;
         let counts = Arc::new(Counts::default());
         let writer = Writer::start(connector.clone(), first, tail, options.batch, &counts)?;
         let readers = Readers::start(options.readers as usize)?;
@@ -142,6 +146,9 @@ impl Store {
     pub fn snapshot(&self) -> Result<Snapshot> {
         // A connection may have died in the pool; so may all of them.
         let since = Instant::now();
+        if !self.connector.is_in_place() {
+            return Err(connection::away());
+        }
         loop {
             let patience = if self.connector.is_away() { AWAY } else { PATIENCE };
             let connection = self.pool.get_timeout(patience);
@@ -162,6 +169,27 @@ impl Store {
         command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.writer.run(command).await
+    }
+
+    /// Why the database takes no changes, if that is so: its disk is full, its file was moved, and the like. Looks again
+    /// if it was so the last time, once a second at most.
+    pub async fn trouble(&self) -> Option<String> {
+        let condition = self.connector.condition();
+        if self.connector.is_in_place() && condition.reason().is_none() {
+            return None;
+        }
+        if condition.is_probe_due() {
+            drop(self.probe().await);
+        }
+        condition.reason()
+    }
+
+    /// Changes something that nobody sees, to know whether the database takes changes.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if it takes none, or is busy.
+    pub async fn probe(&self) -> Result<()> {
+        self.write(|tx| log::touch(tx.write())).await
     }
 
     /// What the writer has counted.

@@ -190,6 +190,9 @@ impl<T: Tail> Desk<T> {
 
     /// Runs the first commands, up to one that changes rights, in one transaction.
     fn attempt(&mut self, batch: &mut Vec<Job>, queue: Option<&Queue<Job>>) -> Result<Vec<Result<()>>, Failure> {
+        if !self.connector.is_in_place() {
+            self.db = None;
+        }
         let db = match &mut self.db {
             Some(db) => db,
             none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Lost)?),
@@ -214,10 +217,14 @@ impl<T: Tail> Desk<T> {
             }
         }
         let since = Instant::now();
+        let wrote = tx.wrote;
         let events = match tx.commit() {
             Err(Failure::Unknown(error, events)) => self.look_up(error, events)?,
             committed => committed?,
         };
+        if wrote {
+            self.connector.condition().works();
+        }
         self.crowd.seen(asked + queue.map_or(0, Queue::len), begun.elapsed());
         self.counts.commits.observe(since.elapsed().as_secs_f64());
         self.counts.commands.observe(outcomes.len() as f64);

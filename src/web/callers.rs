@@ -1,11 +1,12 @@
 //! Who calls: the address, and the token in its three places.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use super::hint::shown;
 use super::{Peer, Site};
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
@@ -22,10 +23,30 @@ pub fn address(site: &Site, peer: &Peer, headers: &HeaderMap) -> IpAddr {
         if !proxies.contain(address) {
             break;
         }
-        let Ok(hop) = hop.parse() else { break };
-        address = hop;
+        let Some(named) = hop_address(hop) else {
+            let hop = shown(hop.as_bytes());
+            site.hints.forwarded.tell(format_args!(
+                "X-Forwarded-For of the trusted proxy {address} names no address: {hop:?}; the proxy's own address counts"
+            ));
+            break;
+        };
+        address = named;
+    }
+    if hops.is_empty() && headers.contains_key("forwarded") && proxies.contain(address) {
+        // A proxy that knows only one of the two headers passes on the other as its client sent it.
+        site.hints.forwarded.tell(format_args!(
+            "the trusted proxy {address} sends Forwarded, which is not read: have it send X-Forwarded-For"
+        ));
     }
     address
+}
+
+/// The address in an entry of `X-Forwarded-For`. Some proxies add the port, brackets around IPv6, or quotes.
+fn hop_address(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim_matches(|c: char| c == '"' || c.is_ascii_whitespace());
+    let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || entry.parse::<SocketAddr>().ok().map(|address| address.ip());
+    entry.parse().ok().or_else(bare).or_else(with_port)
 }
 
 /// The token of a request: in the `Authorization` header, else in `?token=`.
@@ -76,4 +97,22 @@ pub async fn caller(site: &Arc<Site>, token: Option<&str>, address: IpAddr) -> R
         None => (site.board.stranger(), None),
     };
     Ok((Caller { viewer, address, extends: None }, until))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_spell_an_address_in_many_ways() {
+        for entry in ["203.0.113.5", "203.0.113.5:4711", "\"203.0.113.5:4711\"", " \"203.0.113.5\" "] {
+            assert_eq!(hop_address(entry), "203.0.113.5".parse().ok(), "{entry}");
+        }
+        for entry in ["2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:4711", "\"[2001:db8::7]:4711\""] {
+            assert_eq!(hop_address(entry), "2001:db8::7".parse().ok(), "{entry}");
+        }
+        for entry in ["unknown", "_hidden", "", "203.0.113.5:", "203.0.113.5:x", "[203.0.113.5", "for=203.0.113.5"] {
+            assert_eq!(hop_address(entry), None, "{entry}");
+        }
+    }
 }

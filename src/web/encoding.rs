@@ -40,14 +40,12 @@ impl Encoding {
 /// mentioned, is acceptable, but anything that is mentioned is better.
 pub fn weight(headers: &HeaderMap, encoding: Encoding) -> f32 {
     let mut wildcard = None;
-    for item in list(headers, &ACCEPT_ENCODING) {
-        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let name = name.trim();
-        if name.eq_ignore_ascii_case(encoding.name()) {
-            return quality(parameters);
+    for (name, weight) in preferences(headers, &ACCEPT_ENCODING) {
+        if name == encoding.name() {
+            return weight;
         }
         if name == "*" {
-            wildcard = Some(quality(parameters));
+            wildcard = Some(weight);
         }
     }
     match (wildcard, encoding) {
@@ -58,14 +56,21 @@ pub fn weight(headers: &HeaderMap, encoding: Encoding) -> f32 {
     }
 }
 
-/// The number in `q=0.8`; without a `q` 1; what is not a number in range is 0, as if the encoding was refused.
+/// What a client likes, in lower case, and how much: the elements of `Accept` or `Accept-Encoding` with their weights.
+pub fn preferences(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = (String, f32)> {
+    list(headers, name).map(|element| {
+        let (liked, parameters) = element.split_once(';').unwrap_or((element, ""));
+        (liked.trim().to_ascii_lowercase(), quality(parameters))
+    })
+}
+
+/// The number in `q=0.8`, which may stand among other parameters; without a `q` 1; what is not a number in range is 0, as
+/// if it was refused.
 fn quality(parameters: &str) -> f32 {
-    let Some((name, value)) = parameters.split_once('=') else {
+    let pairs = parameters.split(';').filter_map(|pair| pair.split_once('='));
+    let Some((_, value)) = pairs.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("q")) else {
         return 1.0;
     };
-    if !name.trim().eq_ignore_ascii_case("q") {
-        return 1.0;
-    }
     let quality = value.trim().parse().unwrap_or(0.0);
     if (0.0..=1.0).contains(&quality) { quality } else { 0.0 }
 }

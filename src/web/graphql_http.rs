@@ -5,15 +5,16 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use futures_util::future::join_all;
-use http::header::{ACCEPT, ALLOW, HeaderMap, HeaderName, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, ALLOW, HeaderMap, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_KEY, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::answer::Answer;
 use super::compress::compressed;
+use super::encoding::preferences;
 use super::media::Media;
 use super::parameters::{self, Asked};
 use super::sse::Events;
-use super::{Peer, Site, body, callers, origins, pages};
+use super::{Peer, Site, body, callers, origins, pages, socket};
 use crate::error::Error;
 use crate::graphql::{self, Caller, OperationType, Refusal, Request};
 use crate::model::Timestamp;
@@ -67,7 +68,9 @@ pub async fn handle<B: Buf, E>(
 ) -> Answer {
     let mut answer: Answer = match method {
         Method::GET | Method::HEAD if wants_page(&site, &headers) => return pages::graphiql_response(&headers).into(),
-        Method::OPTIONS => origins::preflight().into(),
+        Method::OPTIONS => origins::preflight(&site, &headers).into(),
+        // A proxy has dropped the header Upgrade of a client that asked for a socket.
+        Method::GET if headers.contains_key(SEC_WEBSOCKET_KEY) => socket::dropped(&site).into(),
         Method::GET | Method::HEAD | Method::POST => match Media::of(&headers) {
             Some(media) => {
                 let call = Call { site: &site, method: &method, peer: &peer, headers: &headers, query: &query, media };
@@ -82,7 +85,7 @@ pub async fn handle<B: Buf, E>(
         },
         _ => {
             let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "use GET or POST");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
             response.into()
         }
     };
@@ -94,8 +97,7 @@ pub async fn handle<B: Buf, E>(
 }
 
 fn wants_page(site: &Site, headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    site.settings.graphiql && accept.to_ascii_lowercase().contains("text/html")
+    site.settings.graphiql && preferences(headers, &ACCEPT).any(|(name, weight)| name == "text/html" && weight > 0.0)
 }
 
 /// A request whose client wants an answer of this kind.
@@ -112,7 +114,10 @@ impl Call<'_> {
     async fn answer<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Answer, Reply> {
         let Self { site, media, .. } = *self;
         if media == Media::Events && !origins::may_follow(site, self.headers) {
-            return Err(Reply::bad(StatusCode::FORBIDDEN, "pages of this origin may not follow"));
+            return Err(Reply::bad(
+                StatusCode::FORBIDDEN,
+                "pages of this origin may not follow: the operator names it in TIDINGS_ALLOWED_ORIGINS",
+            ));
         }
         let (caller, until) = match self.caller().await {
             Ok(called) => called,
@@ -145,6 +150,10 @@ impl Call<'_> {
         }
         if !parameters::is_json(self.headers) {
             return Err(Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+        }
+        if let Some(encoding) = parameters::encoding(self.headers) {
+            let message = format!("the body is encoded with {encoding}: send it as it is, without Content-Encoding");
+            return Err(Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message));
         }
         let settings = &self.site.settings;
         let limits = body::Limits { bytes: settings.max_body_bytes, patience: settings.sockets.request_timeout };

@@ -29,12 +29,16 @@ fn get() -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::get().or(warp::head()).unify()
 }
 
-/// Ready to serve: not stopping, and the database answers.
+/// Ready to serve: not stopping, and the database answers and takes changes.
 async fn ready(site: Arc<Site>) -> Response<Bytes> {
     if site.is_stopping() {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
     match site.board.reach_database().await {
+        // The reason is for the log: anybody may ask this.
+        Ok(_) if site.board.database_trouble().await.is_some() => {
+            body::text(StatusCode::SERVICE_UNAVAILABLE, "the database takes no changes")
+        }
         Ok(_) => body::text(StatusCode::OK, "ready"),
         Err(error) => {
             tracing::warn!(%error, "not ready");

@@ -2,6 +2,8 @@
 
 use http::header::{ACCEPT, HeaderMap};
 
+use super::encoding::preferences;
+
 /// The media types an answer may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
@@ -16,18 +18,11 @@ pub enum Media {
 impl Media {
     /// What the client prefers; `None` if it wants none of them.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let accept: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-        if accept.is_empty() {
+        if !headers.contains_key(ACCEPT) {
             return Some(Self::Json);
         }
-        let ranges = accept.iter().flat_map(|line| line.split(',')).map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-            (name, quality)
-        });
         let mut best: Option<(Self, f32)> = None;
-        for (name, quality) in ranges {
+        for (name, quality) in preferences(headers, &ACCEPT) {
             let media = match name.as_str() {
                 "application/graphql-response+json" => Self::Response,
                 "application/json" | "application/*" | "*/*" => Self::Json,
@@ -64,6 +59,10 @@ mod tests {
             ("application/graphql-response+json, application/json, text/event-stream", Some(Media::Response)),
             ("application/json;q=0.5, text/event-stream;q=0.9", Some(Media::Events)),
             ("text/event-stream;q=0, application/*;q=0.1", Some(Media::Json)),
+            ("text/event-stream;Q=0.2, application/json;q=0.5", Some(Media::Json)),
+            ("application/json;charset=utf-8;q=0.1, text/event-stream;q=0.2", Some(Media::Events)),
+            ("application/json;q=nonsense, text/event-stream;q=0.1", Some(Media::Events)),
+            ("application/json;q=2", None),
             ("image/png", None),
         ] {
             assert_eq!(of(accept), media, "{accept}");

@@ -10,6 +10,8 @@ mod counts;
 mod encoding;
 mod graphql_http;
 mod health;
+mod hint;
+mod hosts;
 mod line;
 mod media;
 mod metrics;
@@ -29,7 +31,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use warp::{Filter, Rejection};
 
@@ -43,6 +46,8 @@ pub use site::{Settings, Site, Stop};
 /// Everything that is served.
 fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + use<> {
     socket_routes(site)
+        .or(dropped_upgrades(site))
+        .unify()
         .map(Answer::from)
         .or(graphql_routes(site))
         .unify()
@@ -75,11 +80,25 @@ fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), 
         .and_then(|path: warp::path::FullPath| async move { door(path.as_str()).ok_or_else(warp::reject::not_found) })
         .and(warp::header::exact_ignore_case("upgrade", "websocket"))
         .and(with(site))
+        .and(warp::method())
         .and(warp::ext::get::<OnUpgrade>())
         .and(warp::ext::get::<Peer>())
         .and(warp::header::headers_cloned())
         .and(query())
         .map(socket::upgrade)
+}
+
+/// Requests to the addresses of sockets that do not ask for one.
+fn dropped_upgrades(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+    let is_for_sockets = |path: &str| door(path).is_some() && path.trim_end_matches('/') != "/graphql";
+    warp::path::full()
+        .and_then(move |path: warp::path::FullPath| {
+            std::future::ready(if is_for_sockets(path.as_str()) { Ok(()) } else { Err(warp::reject::not_found()) })
+        })
+        .untuple_one()
+        .and(warp::method())
+        .and(with(site))
+        .map(|method: Method, site: Arc<Site>| socket::without_upgrade(&site, &method))
 }
 
 /// By which door a socket of this path comes.
@@ -112,7 +131,9 @@ async fn refuse(rejection: Rejection) -> Result<Answer, Infallible> {
     let (status, message) = if rejection.is_not_found() {
         (StatusCode::NOT_FOUND, "there is nothing here")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        (StatusCode::METHOD_NOT_ALLOWED, "this method does not work here")
+        let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "use GET");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        return Ok(response.into());
     } else {
         (StatusCode::BAD_REQUEST, "this request makes no sense here")
     };

@@ -1,10 +1,12 @@
 //! The parameters of a GraphQL request, as its body or its query string has them.
 
-use http::header::{CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 use serde_json::error::Category;
 
 use super::callers;
+use super::encoding::list;
+use super::hint::shown;
 use crate::graphql::{Request, Variables};
 
 /// Whether the body says that it is JSON: the charset, if named, must be the one of JSON.
@@ -12,7 +14,15 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
     let is_json = parts.next().is_some_and(|name| name == "application/json");
-    is_json && parts.all(|part| part.strip_prefix("charset=").is_none_or(|set| set.trim_matches('"') == "utf-8"))
+    let is_utf8 = |set: &str| matches!(set.trim_matches('"'), "utf-8" | "utf8");
+    is_json && parts.all(|part| part.strip_prefix("charset=").is_none_or(is_utf8))
+}
+
+/// In what the body is encoded, if not sent as it is.
+pub fn encoding(headers: &HeaderMap) -> Option<String> {
+    list(headers, &CONTENT_ENCODING)
+        .find(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+        .map(|encoding| shown(encoding.as_bytes()))
 }
 
 /// The parameters of a request, as its body has them.
@@ -42,6 +52,11 @@ pub enum Asked {
 /// # Errors
 /// What is wrong with it.
 pub fn from_body(body: &[u8]) -> Result<Asked, String> {
+    // RFC 8259, 8.1: it should not be there, and may be passed over.
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    if body.starts_with(&[0xFF, 0xFE]) || body.starts_with(&[0xFE, 0xFF]) {
+        return Err("the body is UTF-16, as its byte order mark says: send UTF-8".into());
+    }
     let wrong = |error: serde_json::Error| match error.classify() {
         Category::Data => format!("the parameters are wrong: {error}"),
         Category::Syntax | Category::Eof | Category::Io => "the body is not JSON".into(),

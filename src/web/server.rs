@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, FutureExt as _};
-use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
+use bytes::Bytes;
+use futures_util::TryFutureExt as _;
+use futures_util::future::Either;
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Method, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,13 +18,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::answer::Answer;
-use super::line::Line;
+use super::line::{Line, Requests};
 use super::newcomers::Newcomer;
 use super::peer::Peer;
-use super::{Site, body, routes};
+use super::{Site, body, hosts, routes};
 
 /// How many connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 1_024;
@@ -104,24 +107,42 @@ where
 {
     let (mut alive, limits) = (site.alive(), site.settings.sockets.clone());
     let service = TowerToHyperService::new(warp::service(routes));
+    let requests = Arc::new(Requests::default());
+    let line = Line::new(stream, &limits, Arc::clone(&requests));
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        requests.begin();
+        let ended = Arc::clone(&requests);
         // warp takes a path for granted.
         if request.uri().path_and_query().is_none() {
+            ended.end();
             let refusal = body::text(StatusCode::BAD_REQUEST, "a request names a path");
             return Either::Left(ready(Ok(refusal.into_response())));
         }
+        if let Some(refusal) = hosts::refusal(&site, &request) {
+            ended.end();
+            return Either::Left(ready(Ok(refusal.into_response())));
+        }
         let Some(peer) = peer.asking(&site, request.headers()) else {
+            ended.end();
             return Either::Left(ready(Ok(crowded().into_response())));
         };
         request.extensions_mut().insert(peer);
         let newcomer = Arc::clone(&newcomer);
-        Either::Right(service.call(request).inspect(move |_| newcomer.set_known()))
+        let is_options = request.method() == Method::OPTIONS;
+        Either::Right(service.call(request).map_ok(move |response| {
+            newcomer.set_known();
+            // What comes on a line that has become a socket are no requests.
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                ended.end();
+            }
+            if is_options { options(response) } else { response }
+        }))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.request_timeout)
+        .header_read_timeout(limits.idle_timeout)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Line::new(stream, &limits)), service)
+        .serve_connection(TokioIo::new(line), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -134,6 +155,18 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended badly");
     }
+}
+
+/// What may be asked of an address is told by the refusal of another method.
+fn options(mut response: Response) -> Response {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = response.headers_mut().remove(ALLOW);
+        response = body::text(StatusCode::NO_CONTENT, "").map(|_| Bytes::new()).into_response();
+        response.headers_mut().remove(CONTENT_TYPE);
+        response.headers_mut().remove(CONTENT_LENGTH);
+        response.headers_mut().extend(allow.map(|allow| (ALLOW, allow)));
+    }
+    response
 }
 
 /// Says that there are too many of this client already.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::counts::Counts;
+use super::hint::Hint;
 use super::newcomers::Newcomers;
 use super::quota::Quota;
 use super::socket::Shown;
 use crate::board::Board;
-use crate::config::{Networks, Origins, Secret, Sockets};
+use crate::config::{Hosts, Networks, Origins, Secret, Sockets};
 use crate::graphql::Engine;
 use crate::model::UserId;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub allowed_origins: Origins,
     /// Proxies whose word on the client's address is taken.
     pub trusted_proxies: Networks,
+    /// The names by which the server may be addressed; `None`: every name.
+    pub hosts: Option<Hosts>,
     /// Whether the schema may be asked for.
     pub introspection: bool,
     /// Whether the GraphiQL page is served.
@@ -72,8 +75,23 @@ pub struct Site {
     pub settings: Settings,
     /// What is counted for operators.
     pub counts: Counts,
+    /// What operators hear of once.
+    pub hints: Hints,
     stopping: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
+}
+
+/// What operators hear of once.
+#[derive(Debug, Default)]
+pub struct Hints {
+    /// A page of an origin that is not allowed.
+    pub origin: Hint,
+    /// A name by which the server is not known.
+    pub host: Hint,
+    /// A trusted proxy that names the client in a way that is not understood.
+    pub forwarded: Hint,
+    /// A proxy that drops what asks for a WebSocket.
+    pub upgrade: Hint,
 }
 
 /// Held by a connection as long as it lives.
@@ -100,7 +118,19 @@ impl Site {
         let users = Quota::new(settings.sockets.max_per_user);
         let (shown, counts) = (Shown::default(), Counts::default());
         let newcomers = Arc::default();
-        let site = Self { engine, board, shown, addresses, users, newcomers, settings, counts, stopping, alive };
+        let site = Self {
+            engine,
+            board,
+            shown,
+            addresses,
+            users,
+            newcomers,
+            settings,
+            counts,
+            hints: Hints::default(),
+            stopping,
+            alive,
+        };
         (Arc::new(site), Stop { stopping: stop, busy })
     }
 

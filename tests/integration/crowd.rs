@@ -116,7 +116,7 @@ async fn hear(line: &mut Line) -> Value {
 
 async fn one_too_many(address: SocketAddr) -> String {
     let mut stream = soon("a line", TcpStream::connect(address)).await.expect("a line");
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is open");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it is open");
     let mut answer = String::new();
     soon("an answer", stream.read_to_string(&mut answer)).await.expect("an answer");
     answer

@@ -30,7 +30,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("clap", &["cli"]),
     ("argon2", &["auth"]),
     ("jsonwebtoken", &["auth"]),
-    ("rustix", &["app"]),
+    ("rustix", &["app", "store/files"]),
 ];
 
 #[test]

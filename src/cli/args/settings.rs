@@ -2,22 +2,43 @@
 //! help cannot say another one.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
+use super::file;
 use crate::config::{
-    Bytes, Config, Count, DatabaseUrl, Limits, Networks, Origins, PerAddress, Positive, Registration, Retention,
+    Bytes, Config, Count, DatabaseUrl, Hosts, Limits, Networks, Origins, PerAddress, Positive, Registration, Retention,
     Secret, Sessions, Sockets, Span, Switch,
 };
+
+/// Below, every client would be closed before it can do anything.
+const SHORTEST_TIME: Duration = Duration::from_millis(100);
+/// Tokens count whole seconds.
+const SHORTEST_TOKEN: Duration = Duration::from_secs(1);
+/// Below, no request and no frame of any use fits in.
+const SMALLEST_INPUT: usize = 1024;
+/// Above, threads and connections to the database cost more than they can do.
+const MOST_READERS: u32 = 1_000;
+const MOST_PASSWORD_THREADS: u32 = 256;
+/// Above, one batch would hold up all others for seconds.
+const LARGEST_BATCH: u32 = 65_536;
+/// Above, the memory of no machine would do.
+const MOST_CONNECTIONS: u32 = 10_000_000;
+const MOST_SUBSCRIPTIONS: u32 = 1_000_000;
+const MOST_OPERATIONS: u32 = 1_000;
 
 /// Where the data is and how much to tell: for every command that opens the database.
 #[derive(Debug, Args)]
 pub(super) struct Place {
-    /// Where the data is: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
+    /// Where the data is: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE` [default: sqlite://tidings.db]
     #[arg(long, env = "DATABASE_URL", value_name = "URL", help_heading = "Database")]
-    #[arg(default_value_t)]
-    database_url: DatabaseUrl,
+    database_url: Option<DatabaseUrl>,
+    /// File that holds the database URL, instead of --database-url
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", help_heading = "Database")]
+    #[arg(value_parser = file::database_url)]
+    database_url_file: Option<DatabaseUrl>,
     /// What to tell on standard error: off, error, warn, info, debug or trace, also by module (info,tidings=debug)
     #[arg(long, env = "TIDINGS_LOG", value_name = "FILTER", help_heading = "Log")]
     #[arg(default_value_t = Config::default().log, value_parser = log_filter)]
@@ -25,8 +46,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn into_config(self) -> Config {
-        Config { database: self.database_url, log: self.log, ..Config::default() }
+    pub(super) fn into_config(self) -> Result<Config, String> {
+        let database = file::one_of("DATABASE_URL", self.database_url, self.database_url_file)?;
+        Ok(Config { database: database.unwrap_or_default(), log: self.log, ..Config::default() })
     }
 }
 
@@ -36,22 +58,26 @@ impl Place {
 pub(super) struct SessionSettings {
     /// What tokens are signed with, 32 bytes or more. Better set the variable: others on the machine can read flags
     /// [default with SQLite: made once and kept beside the file]
-    #[arg(long, env = "TIDINGS_JWT_SECRET", value_name = "SECRET")]
+    #[arg(long, env = "TIDINGS_JWT_SECRET", value_name = "SECRET", value_parser = Secret::for_signing)]
     jwt_secret: Option<Secret>,
+    /// File that holds that secret, instead of --jwt-secret
+    #[arg(long, env = "TIDINGS_JWT_SECRET_FILE", value_name = "FILE", value_parser = file::signing_secret)]
+    jwt_secret_file: Option<Secret>,
     /// How long a token holds
-    #[arg(long, env = "TIDINGS_TOKEN_LIFETIME", value_name = "TIME")]
+    #[arg(long, env = "TIDINGS_TOKEN_LIFETIME", value_name = "TIME", value_parser = Span::at_least(SHORTEST_TOKEN))]
     #[arg(default_value_t = Span(Sessions::default().token_lifetime))]
     token_lifetime: Span,
 }
 
 impl SessionSettings {
     pub(super) fn into_config(self, place: Place) -> Result<Config, String> {
-        let mut config = place.into_config();
+        let mut config = place.into_config()?;
+        let secret = file::one_of("TIDINGS_JWT_SECRET", self.jwt_secret, self.jwt_secret_file)?;
         // Instances that each made up a secret would refuse each other's tokens.
-        if self.jwt_secret.is_none() && matches!(config.database, DatabaseUrl::Postgres(_)) {
+        if secret.is_none() && matches!(config.database, DatabaseUrl::Postgres(_)) {
             return Err("TIDINGS_JWT_SECRET: required with PostgreSQL, the same for every instance".into());
         }
-        config.sessions.secret = self.jwt_secret;
+        config.sessions.secret = secret;
         config.sessions.token_lifetime = self.token_lifetime.0;
         Ok(config)
     }
@@ -91,6 +117,10 @@ struct ServerSettings {
     /// [default: none]
     #[arg(long, env = "TIDINGS_TRUSTED_PROXIES", value_name = "NETWORKS")]
     trusted_proxies: Option<Networks>,
+    /// Names by which the server may be addressed, separated by commas; * for all [default: on a loopback address without
+    /// trusted proxies those of this machine, else all]
+    #[arg(long, env = "TIDINGS_HOSTS", value_name = "NAMES")]
+    hosts: Option<Hosts>,
     /// How long a stop waits for what is in flight
     #[arg(long, env = "TIDINGS_SHUTDOWN_GRACE", value_name = "TIME")]
     #[arg(default_value_t = Span(Config::default().shutdown_grace))]
@@ -104,19 +134,22 @@ struct ServerSettings {
     #[arg(default_value_t = Switch(Config::default().graphiql))]
     graphiql: Switch,
     /// Bearer token that /metrics asks for [default: none, everybody may read it]
-    #[arg(long, env = "TIDINGS_METRICS_TOKEN", value_name = "TOKEN")]
+    #[arg(long, env = "TIDINGS_METRICS_TOKEN", value_name = "TOKEN", value_parser = Secret::for_bearers)]
     metrics_token: Option<Secret>,
+    /// File that holds that token, instead of --metrics-token
+    #[arg(long, env = "TIDINGS_METRICS_TOKEN_FILE", value_name = "FILE", value_parser = file::bearer_token)]
+    metrics_token_file: Option<Secret>,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Database")]
 struct DatabaseSettings {
     /// Queries that read at once
-    #[arg(long, env = "TIDINGS_READERS", value_name = "NUMBER")]
+    #[arg(long, env = "TIDINGS_READERS", value_name = "NUMBER", value_parser = Positive::at_most(MOST_READERS))]
     #[arg(default_value_t = Config::default().readers.into())]
     readers: Positive,
     /// Changes committed together at most
-    #[arg(long, env = "TIDINGS_COMMIT_BATCH", value_name = "NUMBER")]
+    #[arg(long, env = "TIDINGS_COMMIT_BATCH", value_name = "NUMBER", value_parser = Positive::at_most(LARGEST_BATCH))]
     #[arg(default_value_t = Config::default().commit_batch.into())]
     commit_batch: Positive,
     /// How long events stay in the log for clients to resume from
@@ -150,6 +183,7 @@ struct EntrySettings {
     registrations_per_minute: Count,
     /// Passwords checked at once, 19 MiB each [default: half of the cores]
     #[arg(long, env = "TIDINGS_PASSWORD_THREADS", value_name = "NUMBER")]
+    #[arg(value_parser = Positive::at_most(MOST_PASSWORD_THREADS))]
     password_threads: Option<Positive>,
 }
 
@@ -158,6 +192,7 @@ struct EntrySettings {
 struct SocketSettings {
     /// Open connections; more get HTTP 503
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
+    #[arg(value_parser = Positive::at_most(MOST_CONNECTIONS))]
     #[arg(default_value_t = Sockets::default().max_connections.into())]
     max_connections: Positive,
     /// Open connections of one address, and requests of one that a trusted proxy names; more get HTTP 503; 0 for no limit
@@ -170,10 +205,11 @@ struct SocketSettings {
     max_sockets_per_user: Count,
     /// Subscriptions on one connection
     #[arg(long, env = "TIDINGS_MAX_SUBSCRIPTIONS", value_name = "NUMBER")]
+    #[arg(value_parser = Positive::at_most(MOST_SUBSCRIPTIONS))]
     #[arg(default_value_t = Sockets::default().max_subscriptions.into())]
     max_subscriptions: Positive,
     /// Size of a WebSocket frame from a client
-    #[arg(long, env = "TIDINGS_MAX_FRAME", value_name = "SIZE")]
+    #[arg(long, env = "TIDINGS_MAX_FRAME", value_name = "SIZE", value_parser = Bytes::at_least(SMALLEST_INPUT))]
     #[arg(default_value_t = Bytes(Sockets::default().max_frame_bytes))]
     max_frame: Bytes,
     /// Frames read per second from one connection, which waits if it sends more; 0 for no limit
@@ -181,23 +217,27 @@ struct SocketSettings {
     #[arg(default_value_t = Count(Sockets::default().frames_per_second))]
     frames_per_second: Count,
     /// Time a client has for the head of a request, and again for its body
-    #[arg(long, env = "TIDINGS_REQUEST_TIMEOUT", value_name = "TIME")]
+    #[arg(long, env = "TIDINGS_REQUEST_TIMEOUT", value_name = "TIME", value_parser = Span::at_least(SHORTEST_TIME))]
     #[arg(default_value_t = Span(Sockets::default().request_timeout))]
     request_timeout: Span,
+    /// Time a connection is kept open between requests: longer than a proxy in front keeps it
+    #[arg(long, env = "TIDINGS_IDLE_TIMEOUT", value_name = "TIME", value_parser = Span::at_least(SHORTEST_TIME))]
+    #[arg(default_value_t = Span(Sockets::default().idle_timeout))]
+    idle_timeout: Span,
     /// Time a client has for `connection_init`
-    #[arg(long, env = "TIDINGS_INIT_TIMEOUT", value_name = "TIME")]
+    #[arg(long, env = "TIDINGS_INIT_TIMEOUT", value_name = "TIME", value_parser = Span::at_least(SHORTEST_TIME))]
     #[arg(default_value_t = Span(Sockets::default().init_timeout))]
     init_timeout: Span,
     /// Time between the server's pings
-    #[arg(long, env = "TIDINGS_PING_INTERVAL", value_name = "TIME")]
+    #[arg(long, env = "TIDINGS_PING_INTERVAL", value_name = "TIME", value_parser = Span::at_least(SHORTEST_TIME))]
     #[arg(default_value_t = Span(Sockets::default().ping_interval))]
     ping_interval: Span,
     /// A client that says nothing for so long, not even a pong, is closed
-    #[arg(long, env = "TIDINGS_SILENCE_LIMIT", value_name = "TIME")]
+    #[arg(long, env = "TIDINGS_SILENCE_LIMIT", value_name = "TIME", value_parser = Span::at_least(SHORTEST_TIME))]
     #[arg(default_value_t = Span(Sockets::default().silence_limit))]
     silence_limit: Span,
     /// A client that takes nothing for so long is closed, and may come back
-    #[arg(long, env = "TIDINGS_SEND_TIMEOUT", value_name = "TIME")]
+    #[arg(long, env = "TIDINGS_SEND_TIMEOUT", value_name = "TIME", value_parser = Span::at_least(SHORTEST_TIME))]
     #[arg(default_value_t = Span(Sockets::default().send_timeout))]
     send_timeout: Span,
 }
@@ -206,7 +246,7 @@ struct SocketSettings {
 #[command(next_help_heading = "Limits")]
 struct LimitSettings {
     /// Size of an HTTP body
-    #[arg(long, env = "TIDINGS_MAX_BODY", value_name = "SIZE")]
+    #[arg(long, env = "TIDINGS_MAX_BODY", value_name = "SIZE", value_parser = Bytes::at_least(SMALLEST_INPUT))]
     #[arg(default_value_t = Bytes(Limits::default().max_body_bytes))]
     max_body: Bytes,
     /// Characters of a title
@@ -238,7 +278,7 @@ struct LimitSettings {
     #[arg(default_value_t = Limits::default().max_cost.into())]
     max_cost: Positive,
     /// Operations in one HTTP request
-    #[arg(long, env = "TIDINGS_MAX_BATCH", value_name = "NUMBER")]
+    #[arg(long, env = "TIDINGS_MAX_BATCH", value_name = "NUMBER", value_parser = Positive::at_most(MOST_OPERATIONS))]
     #[arg(default_value_t = Limits::default().max_batch.into())]
     max_batch: Positive,
     /// Mutations per second and user; 0 for no limit
@@ -269,10 +309,12 @@ impl ServeSettings {
             commit_batch: database.commit_batch.get(),
             allowed_origins: server.allowed_origins,
             trusted_proxies: server.trusted_proxies.unwrap_or_default(),
+            // An empty variable, as Compose passes one on that is not set, is none.
+            hosts: server.hosts.filter(|hosts| *hosts != Hosts::default()),
             shutdown_grace: server.shutdown_grace.0,
             introspection: server.introspection.0,
             graphiql: server.graphiql.0,
-            metrics_token: server.metrics_token,
+            metrics_token: file::one_of("TIDINGS_METRICS_TOKEN", server.metrics_token, server.metrics_token_file)?,
             retention: database.into_retention(),
             sessions: entry.into_sessions(base.sessions),
             sockets: sockets.into_sockets()?,
@@ -322,6 +364,7 @@ impl SocketSettings {
             max_frame_bytes: self.max_frame.0,
             frames_per_second: self.frames_per_second.0,
             request_timeout: self.request_timeout.0,
+            idle_timeout: self.idle_timeout.0,
             init_timeout: self.init_timeout.0,
             ping_interval: self.ping_interval.0,
             silence_limit: self.silence_limit.0,

@@ -28,7 +28,7 @@ fn refused(line: &str) -> String {
 
 #[test]
 fn nothing_said_is_serve_with_the_defaults() {
-    let Invocation { command, config } = parse("");
+    let Invocation { command, config, .. } = parse("");
     assert_eq!(command, Command::Serve);
     assert_eq!(config, Config::default());
     assert_eq!(parse("serve").config, config);
@@ -42,7 +42,7 @@ fn flags_without_a_command_serve() {
         "serve --listen 127.0.0.1:3001",
         "--listen 127.0.0.1:3001 serve",
     ] {
-        let Invocation { command, config } = parse(line);
+        let Invocation { command, config, .. } = parse(line);
         assert_eq!(command, Command::Serve, "{line}");
         assert_eq!(config.listen.port(), 3001, "{line}");
     }
@@ -93,19 +93,20 @@ fn every_kind_of_setting_arrives() {
     let config = parse(
         "--token-lifetime 90m --anonymous-read false --registration closed --log-retention 36h \
          --log-retention-events 5 --max-frame 64KiB --mutations-per-second 0 --trusted-proxies 10.0.0.0/8,::1 \
-         --allowed-origins https://chat.example --metrics-token t --jwt-secret s --log tidings=debug",
+         --allowed-origins https://chat.example --metrics-token for-Prometheus-alone --log tidings=debug \
+         --jwt-secret 0123456789abcdef0123456789abcdef",
     )
     .config;
     assert_eq!(config.sessions.token_lifetime, Duration::from_secs(5400));
     assert!(!config.sessions.anonymous_read);
     assert_eq!(config.sessions.registration, Registration::Closed);
-    assert_eq!(config.sessions.secret.unwrap().reveal(), "s");
+    assert_eq!(config.sessions.secret.unwrap().reveal(), "0123456789abcdef0123456789abcdef");
     assert_eq!((config.retention.age, config.retention.events), (Duration::from_secs(129_600), 5));
     assert_eq!(config.sockets.max_frame_bytes, 65_536);
     assert_eq!(config.limits.mutations_per_second, 0);
     assert!(config.trusted_proxies.contain("10.9.9.9".parse().unwrap()));
     assert!(config.allowed_origins.allow("https://chat.example"));
-    assert_eq!(config.metrics_token.unwrap().reveal(), "t");
+    assert_eq!(config.metrics_token.unwrap().reveal(), "for-Prometheus-alone");
     assert_eq!(config.log, "tidings=debug");
 }
 
@@ -120,6 +121,15 @@ fn a_bad_value_is_one_line_that_names_it() {
         ("--log tidings=loud", "--log: 'tidings=loud' is not a filter like"),
         ("--jwt-secret=", "--jwt-secret: is empty"),
         ("--database-url= migrate", "--database-url: is neither"),
+        ("--jwt-secret hunter2", "--jwt-secret: has 7 bytes: give 32 or more"),
+        ("--metrics-token hunter2", "--metrics-token: is too short"),
+        ("--jwt-secret-file /nowhere", "--jwt-secret-file: /nowhere cannot be read"),
+        ("--readers 1001", "--readers: '1001' is more than 1000"),
+        ("--password-threads 100000", "--password-threads: '100000' is more than 256"),
+        ("--max-connections 4294967295", "--max-connections: '4294967295' is more than"),
+        ("--max-frame 1000", "--max-frame: '1000' is less than 1KiB"),
+        ("--ping-interval 1ms", "--ping-interval: '1ms' is less than 100ms"),
+        ("--token-lifetime 999ms", "--token-lifetime: '999ms' is less than 1s"),
         ("tail --after x", "--after: 'x' is not a cursor"),
         ("--ping-interval 80s", "--silence-limit (TIDINGS_SILENCE_LIMIT): 75s must be longer"),
     ] {
@@ -135,7 +145,7 @@ fn postgres_asks_for_a_secret_where_tokens_are_made() {
     for line in ["serve", "token zowi", "demo"] {
         let line = format!("{line} --database-url postgres://h/x");
         assert!(refused(&line).starts_with("TIDINGS_JWT_SECRET: required"), "{line}");
-        parse(&format!("{line} --jwt-secret s"));
+        parse(&format!("{line} --jwt-secret 0123456789abcdef0123456789abcdef"));
     }
     parse("migrate --database-url postgres://h/x");
 }
@@ -169,7 +179,7 @@ fn every_setting_has_the_variable_of_its_name() {
     for arg in serve.get_arguments() {
         let Some(flag) = arg.get_long().filter(|flag| *flag != "help") else { continue };
         let expected = match flag {
-            "database-url" => "DATABASE_URL".into(),
+            "database-url" | "database-url-file" => flag.replace('-', "_").to_uppercase(),
             _ => format!("TIDINGS_{}", flag.replace('-', "_").to_uppercase()),
         };
         let variable = arg.get_env().unwrap_or_else(|| panic!("--{flag} has no variable"));

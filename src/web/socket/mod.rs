@@ -15,15 +15,18 @@ mod wire;
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    ALLOW, CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::encoding::list;
 use super::newcomers::Newcomer;
 use super::{Peer, Site, body, callers, origins};
 use close::Close;
@@ -59,21 +62,37 @@ enum Language {
 pub fn upgrade(
     door: Door,
     site: Arc<Site>,
+    method: Method,
     upgrade: OnUpgrade,
     peer: Peer,
     headers: HeaderMap,
     query: String,
 ) -> Response<Bytes> {
+    if method != Method::GET {
+        return only_get();
+    }
+    if !list(&headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade")) {
+        return dropped(&site);
+    }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let mut response = body::text(StatusCode::UPGRADE_REQUIRED, "use version 13 of the WebSocket protocol");
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return response;
     }
-    let Some(key) = headers.get(SEC_WEBSOCKET_KEY) else {
-        return body::text(StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key is missing");
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let (Some(key), None) = (keys.next().filter(|key| is_key(key.as_bytes())), keys.next()) else {
+        return body::text(
+            StatusCode::BAD_REQUEST,
+            "the header Sec-WebSocket-Key must be there once: 16 bytes as base64",
+        );
     };
     if !origins::may_follow(&site, &headers) {
-        return body::text(StatusCode::FORBIDDEN, "pages of this origin may not connect");
+        return body::text(
+            StatusCode::FORBIDDEN,
+            "pages of this origin may not connect: the operator names it in TIDINGS_ALLOWED_ORIGINS",
+        );
     }
     if site.is_stopping() {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
@@ -86,6 +105,36 @@ pub fn upgrade(
     let serving = serve(Arc::clone(&site), upgrade, language, entry, peer, Arc::clone(&newcomer));
     tokio::spawn(site.newcomers.in_turn(newcomer, serving));
     switching(&accept, protocol)
+}
+
+/// RFC 6455, 4.2.1: 16 bytes as base64.
+fn is_key(key: &[u8]) -> bool {
+    BASE64.decode(key).is_ok_and(|key| key.len() == 16)
+}
+
+/// Answers a request for the address of a socket that does not ask for one.
+pub fn without_upgrade(site: &Site, method: &Method) -> Response<Bytes> {
+    if *method == Method::GET || *method == Method::HEAD { dropped(site) } else { only_get() }
+}
+
+fn only_get() -> Response<Bytes> {
+    let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is asked for by GET");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    response
+}
+
+/// Mostly it is a proxy that has dropped what asks for a WebSocket.
+pub fn dropped(site: &Site) -> Response<Bytes> {
+    site.hints.upgrade.tell(
+        "a request for a WebSocket came without the headers Upgrade: websocket and Connection: upgrade: a proxy in between \
+         must pass them on",
+    );
+    let line = "this address speaks WebSocket: send the headers Upgrade: websocket and Connection: upgrade. A proxy in \
+        between must pass both on";
+    let mut response = body::text(StatusCode::UPGRADE_REQUIRED, line);
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    response
 }
 
 /// What will be spoken, and the sub-protocol to name.

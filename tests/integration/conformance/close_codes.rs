@@ -176,7 +176,9 @@ fn lose_the_latest_writes(server: &Server) {
 /// Every statement about users fails from now on, however often it is tried.
 fn break_the_schema(server: &Server) {
     let mut database = SqliteConnection::establish(&database_file(server)).expect("the database");
-    database.batch_execute("PRAGMA busy_timeout = 5000; ALTER TABLE users RENAME TO gone").expect("a wreck");
+    database
+        .batch_execute("PRAGMA busy_timeout = 5000; ALTER TABLE users RENAME COLUMN display_name TO gone")
+        .expect("a wreck");
 }
 
 fn database_file(server: &Server) -> String {
@@ -280,8 +282,7 @@ fn variants() -> Vec<String> {
 
 /// The codes that clients are told of, and whether graphql-ws comes back after them.
 fn documented() -> Vec<(u16, bool)> {
-    let (_, rest) =
-        include_str!("../../../docs/clients.md").split_once("## Close codes").expect("the table");
+    let (_, rest) = include_str!("../../../docs/clients.md").split_once("## Close codes").expect("the table");
     let (table, _) = rest.split_once("\n\n\"Comes back\"").expect("its end");
     let rows = table
         .lines()

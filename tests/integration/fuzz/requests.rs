@@ -12,31 +12,31 @@ use crate::support::soon;
 
 /// What stands in them for something that the server knows is replaced by that, or by something like it.
 const REQUESTS: &[&str] = &[
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"query\":\"{ cursor }\"}   ",
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: application/graphql-response+json;q=0.5, */*\r\nContent-Type: application/json; charset=utf-8\r\n\
+    "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"query\":\"{ cursor }\"}   ",
+    "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: application/graphql-response+json;q=0.5, */*\r\nContent-Type: application/json; charset=utf-8\r\n\
      Transfer-Encoding: chunked\r\n\r\n1d\r\n[{\"query\":\"{ cursor }\"}, {}] \r\n0\r\n\r\n",
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a.b.c\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 88\r\n\r\n\
+    "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a.b.c\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 88\r\n\r\n\
      {\"query\":\"query A($n: Int) { messages(first: $n) { nodes { id } } }\",\"variables\":{\"n\":1}}",
-    "GET /graphql?query=%7B__typename%7D&variables=%7B%7D&operationName= HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: ::1, 1.2.3.4\r\n\r\n",
-    "GET /graphql?token=x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-ws, soap\r\nOrigin: http://x\r\n\r\n",
-    "OPTIONS /graphql HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n",
-    "GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br;q=1, gzip\r\nIf-None-Match: \"x\"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
-    "GET /graphql?query=subscription%7Bevents%7Bcursor%7D%7D&token=%TOKEN% HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\
+    "GET /graphql?query=%7B__typename%7D&variables=%7B%7D&operationName= HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: ::1, 1.2.3.4\r\n\r\n",
+    "GET /graphql?token=x HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-ws, soap\r\nOrigin: http://localhost\r\n\r\n",
+    "OPTIONS /graphql HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: br;q=1, gzip\r\nIf-None-Match: \"x\"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /graphql?query=subscription%7Bevents%7Bcursor%7D%7D&token=%TOKEN% HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\
      Last-Event-ID: %CURSOR%\r\n\r\n",
-    "GET /graphql?query=subscription%7BmessageAdded%7Bid%7D%7D&lastEventId=%CURSOR% HTTP/1.1\r\nHost: x\r\n\
+    "GET /graphql?query=subscription%7BmessageAdded%7Bid%7D%7D&lastEventId=%CURSOR% HTTP/1.1\r\nHost: localhost\r\n\
      Accept: text/event-stream, application/json;q=0.5\r\nAuthorization: Bearer %TOKEN%\r\n\r\n",
-    "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nOrigin: http://x\r\nLast-Event-ID: %CURSOR%\r\n\
+    "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nOrigin: http://localhost\r\nLast-Event-ID: %CURSOR%\r\n\
      Content-Type: application/json\r\nContent-Length: 99\r\n\r\n\
      {\"query\":\"subscription ($a: Cursor) { events(after: $a) { __typename } }\",\"variables\":{\"a\":null}}  ",
-    "GET /graphql?query=%7Bcursor%7D HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: %CURSOR%\r\n\
+    "GET /graphql?query=%7Bcursor%7D HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nLast-Event-ID: %CURSOR%\r\n\
      Authorization: Bearer %TOKEN%\r\n\r\n",
-    "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity\r\nAuthorization: Bearer %METRICS%\r\n\r\n",
-    "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: %METRICS%\r\nAuthorization: Bearer %TOKEN%\r\n\r\n",
+    "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\nAuthorization: Bearer %METRICS%\r\n\r\n",
+    "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: %METRICS%\r\nAuthorization: Bearer %TOKEN%\r\n\r\n",
 ];
 /// After this the server hangs up: what was sent before it was a whole request, or part of one that this makes whole.
-const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 /// What only an event stream begins with, and what only the page of metrics does.
 const STREAM: &str = "content-type: text/event-stream";
 const METRICS: &str = "content-type: text/plain; version=0.0.4";

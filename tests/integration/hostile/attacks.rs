@@ -236,7 +236,7 @@ pub fn pings() -> Vec<Attack> {
 }
 
 fn head(more: &str) -> String {
-    format!("POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{more}\r\n\r\n")
+    format!("POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{more}\r\n\r\n")
 }
 
 /// The code of a GraphQL error, or the status if there is none.

@@ -31,7 +31,7 @@ async fn say(mut line: TcpStream, words: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
@@ -153,18 +153,21 @@ async fn one_address_makes_so_many_accounts_in_a_minute() {
 
 #[tokio::test]
 async fn whoever_is_slow_with_a_request_is_cut_off() {
-    let server = Server::start_with(|config| config.sockets.request_timeout = SHORT).await;
+    let server = Server::start_with(|config| {
+        config.sockets.request_timeout = SHORT;
+        config.sockets.idle_timeout = 2 * SHORT;
+    })
+    .await;
     let open = || async { soon("a line", TcpStream::connect(server.address())).await.expect("a line") };
     assert_eq!(say(open().await, "").await, "", "nothing is said");
-    assert_eq!(say(open().await, "POST /graphql HTTP/1.1\r\nHost: x\r\nX-Slow:").await, "", "half a head");
-    let head =
-        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"que";
+    assert_eq!(say(open().await, "POST /graphql HTTP/1.1\r\nHost: localhost\r\nX-Slow:").await, "", "half a head");
+    let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"que";
     let answer = say(open().await, head).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "half a body: {answer:?}");
     // A letter now and then does not help.
     let mut line = open().await;
     let dribbling = async {
-        for letter in "GET /healthz HTTP/1.1\r\nHost: x\r\n".bytes().chain(std::iter::repeat(b'x')) {
+        for letter in "GET /healthz HTTP/1.1\r\nHost: localhost\r\n".bytes().chain(std::iter::repeat(b'x')) {
             if line.write_all(&[letter]).await.is_err() {
                 break;
             }
@@ -173,7 +176,7 @@ async fn whoever_is_slow_with_a_request_is_cut_off() {
     };
     soon("the end of it", dribbling).await;
     // A line that is kept for the next request is not kept for ever.
-    let kept = say(open().await, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let kept = say(open().await, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(kept.starts_with("HTTP/1.1 200") && kept.ends_with("ok\n"), "{kept:?}");
 }
 
@@ -187,7 +190,7 @@ async fn whoever_takes_nothing_of_an_answer_loses_the_line() {
     // Pages until everything that the kernel holds is full; nothing of it is read.
     let mut line = soon("a line", TcpStream::connect(server.address())).await.expect("a line");
     let asking = async {
-        let asked = "GET /licenses.txt HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        let asked = "GET /licenses.txt HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
         while line.write_all(asked.as_bytes()).await.is_ok() {}
     };
     soon("the end of the line", asking).await;
@@ -203,7 +206,7 @@ async fn sockets_half_open_end_by_their_own_timeouts() {
     .await;
     let upgrade = |path: &str| {
         format!(
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
         )
     };

@@ -149,6 +149,14 @@ impl Postgres {
         self.go_on();
     }
 
+    /// Makes a user who has to give a password, and owns nothing.
+    pub fn add_user(&self, name: &str, password: &str) {
+        self.run("psql", &["-qc", &format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'"), "postgres"]);
+        let rules = format!("host all {name} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n");
+        std::fs::write(self.root.join("data/pg_hba.conf"), rules).expect("settings");
+        self.run("psql", &["-qc", "SELECT pg_reload_conf()", "postgres"]);
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

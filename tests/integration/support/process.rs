@@ -157,6 +157,11 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "the signal {name} cannot be sent");
     }
 
+    /// Waits for its end; the exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        soon("the end of the server", self.child.wait()).await.expect("an end").code()
+    }
+
     /// How much of it is in memory, in bytes.
     pub fn resident(&self) -> usize {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).expect("it runs");

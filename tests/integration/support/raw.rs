@@ -63,7 +63,7 @@ impl Raw {
     pub async fn upgrade(mut stream: TcpStream, path: &str, protocol: &str) -> Self {
         let named = if protocol.is_empty() { String::new() } else { format!("Sec-WebSocket-Protocol: {protocol}\r\n") };
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{named}\r\n"
         );
         soon("asking", stream.write_all(request.as_bytes())).await.expect("it is open");

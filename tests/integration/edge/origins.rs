@@ -1,0 +1,132 @@
+//! Names: the `Host` of a request and the `Origin` of a page.
+
+use super::{SOCKET, UPGRADE, answer};
+use crate::support::Server;
+
+/// A page can have its own name lead to this machine; the browser then takes the server for that page's.
+#[tokio::test]
+async fn a_loopback_server_answers_to_its_own_names_only() {
+    let server = Server::start().await;
+    let port = server.address().port();
+    let get = async |host: &str, path: &str| {
+        let first = format!("GET {path} HTTP/1.1");
+        answer(server.address(), &first, &format!("Host: {host}\r\n")).await
+    };
+    let query = "/graphql?query=%7B__typename%7D";
+    for host in [
+        "localhost",
+        "LocalHost",
+        &format!("localhost:{port}"),
+        "127.0.0.1",
+        "[::1]:8000",
+        "app.localhost:5173",
+        "192.0.2.1",
+    ] {
+        assert_eq!(get(host, query).await.status(), 200, "{host}");
+    }
+    for host in
+        ["evil.example", &format!("evil.example:{port}"), "localhost.evil.example", "127.0.0.1.evil.example", "x", ""]
+    {
+        for path in [query, "/", "/metrics", "/schema.graphql"] {
+            let refused = get(host, path).await;
+            assert_eq!(refused.status(), 421, "{host} {path}");
+            assert!(refused.body().contains("TIDINGS_HOSTS") && refused.body().contains("TIDINGS_TRUSTED_PROXIES"));
+        }
+        let headers = format!("Host: {host}\r\nOrigin: http://{host}\r\n{SOCKET}{UPGRADE}");
+        let socket = answer(server.address(), "GET /graphql HTTP/1.1", &headers).await;
+        assert_eq!(socket.status(), 421, "a page of the same name, {host}");
+        assert_eq!(get(host, "/healthz").await.status(), 200, "a balancer asks by whatever name");
+        assert_eq!(get(host, "/readyz").await.status(), 200);
+    }
+    // The first line goes before the header.
+    let first = format!("GET http://evil.example{query} HTTP/1.1");
+    assert_eq!(answer(server.address(), &first, "Host: localhost\r\n").await.status(), 421);
+}
+
+#[tokio::test]
+async fn names_that_the_operator_gives_are_answered() {
+    let status = async |server: &Server, host: &str| {
+        let first = "GET /graphql?query=%7B__typename%7D HTTP/1.1";
+        answer(server.address(), first, &format!("Host: {host}\r\n")).await.status()
+    };
+    let named = Server::start_with(|config| config.hosts = Some("board.example, Other.Example".parse().unwrap())).await;
+    for (host, expected) in
+        [("board.example", 200), ("other.example:443", 200), ("board.example.", 200), ("evil.example", 421)]
+    {
+        assert_eq!(status(&named, host).await, expected, "{host}");
+    }
+    let behind = Server::start_with(|config| config.trusted_proxies = "127.0.0.1".parse().unwrap()).await;
+    assert_eq!(status(&behind, "board.example").await, 200, "its proxy is trusted with the name");
+    let origins = Server::start_with(|config| config.allowed_origins = "https://app.example".parse().unwrap()).await;
+    assert_eq!((status(&origins, "app.example").await, status(&origins, "evil.example").await), (200, 421));
+    let any = Server::start_with(|config| config.hosts = Some("*".parse().unwrap())).await;
+    assert_eq!(status(&any, "evil.example").await, 200);
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let server = Server::start().await;
+    for (first, headers, expected) in [
+        ("GET /healthz HTTP/1.1", "", 400),
+        ("GET /healthz HTTP/1.1", "Host: localhost\r\nHost: localhost\r\n", 400),
+        ("GET /healthz HTTP/1.0", "Host: localhost\r\nHost: other\r\n", 400),
+        ("GET /graphql?query=%7B__typename%7D HTTP/1.0", "", 200),
+        ("GET /healthz HTTP/1.0", "", 200),
+        ("GET /healthz HTTP/1.1", "Host: localhost\r\n", 200),
+    ] {
+        assert_eq!(answer(server.address(), first, headers).await.status(), expected, "{first} {headers:?}");
+    }
+}
+
+/// nginx with `proxy_set_header Host $host:$server_port` adds the usual port.
+#[tokio::test]
+async fn a_proxy_may_add_the_usual_port_to_the_host() {
+    let server = Server::start_with(|config| config.trusted_proxies = "127.0.0.1".parse().unwrap()).await;
+    for (origin, host, expected) in [
+        ("https://board.example", "board.example:443", 101),
+        ("http://board.example", "board.example:80", 101),
+        ("https://board.example", "BOARD.example", 101),
+        ("https://board.example", "board.example", 101),
+        ("https://board.example:8443", "board.example:8443", 101),
+        ("https://board.example", "board.example:8443", 403),
+        ("https://evil.example", "board.example:443", 403),
+        ("null", "board.example", 403),
+    ] {
+        for path in ["/graphql", "/subscriptions", "/api/v1/ws"] {
+            let headers = format!("Host: {host}\r\nOrigin: {origin}\r\n{SOCKET}{UPGRADE}");
+            let socket = answer(server.address(), &format!("GET {path} HTTP/1.1"), &headers).await;
+            assert_eq!(socket.status(), expected, "{origin} at {host}{path}");
+        }
+    }
+}
+
+/// Apollo Client, Sentry and OpenTelemetry add headers of their own.
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_send_whatever_headers_it_asks_for() {
+    let server = Server::start_with(|config| config.allowed_origins = "https://app.example".parse().unwrap()).await;
+    let preflight = async |origin: &str, wanted: &str| {
+        let headers = format!(
+            "Host: localhost\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: POST\r\n\
+             Access-Control-Request-Headers: {wanted}\r\n"
+        );
+        answer(server.address(), "OPTIONS /graphql HTTP/1.1", &headers).await
+    };
+    for wanted in
+        ["apollographql-client-name,content-type", "authorization, traceparent, sentry-trace, baggage", "x-anything"]
+    {
+        let allowed = preflight("https://app.example", wanted).await;
+        assert_eq!(allowed.status(), 204);
+        assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example");
+        assert_eq!(allowed.header("access-control-allow-headers"), wanted);
+        assert_eq!(allowed.header("access-control-allow-methods"), "GET, POST");
+        assert_eq!(allowed.header("access-control-max-age"), "600");
+        assert!(allowed.header("vary").contains("access-control-request-headers"));
+        let refused = preflight("https://evil.example", wanted).await;
+        for name in ["origin", "headers", "methods"] {
+            assert_eq!(refused.header(&format!("access-control-allow-{name}")), "", "{name}");
+        }
+    }
+    let headers = "Host: localhost\r\nOrigin: https://app.example\r\n";
+    let asked = answer(server.address(), "GET /graphql?query=%7B__typename%7D HTTP/1.1", headers).await;
+    assert!(asked.header("access-control-expose-headers").contains("retry-after"));
+}

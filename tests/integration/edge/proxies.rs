@@ -1,0 +1,105 @@
+//! Proxies that spell addresses in their own way, drop `Upgrade`, and keep connections open.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{SOCKET, UPGRADE, answer};
+use crate::support::{Server, soon};
+
+/// The code of a wrong sign-in that a proxy passes on.
+async fn wrong_sign_in(server: &Server, forwarded: &str) -> String {
+    let query = "mutation { login(input: { username: \"ann\", password: \"wrong\" }) { token } }";
+    let request = server.http().post(server.url("/graphql")).header("x-forwarded-for", forwarded);
+    let answer = soon("an answer", request.json(&json!({"query": query})).send()).await.expect("an answer");
+    let answer: serde_json::Value = answer.json().await.expect("JSON");
+    answer["errors"][0]["extensions"]["code"].as_str().expect("a code").to_owned()
+}
+
+#[tokio::test]
+async fn clients_are_told_apart_however_a_proxy_spells_their_address() {
+    let server = Server::start_with(|config| {
+        config.trusted_proxies = "127.0.0.1".parse().unwrap();
+        config.sessions.attempts_per_minute = 1;
+    })
+    .await;
+    // Each spelling names another client, who has an attempt of their own.
+    for forwarded in [
+        "203.0.113.1:4711",
+        "\"203.0.113.2:4711\"",
+        "\"203.0.113.3\"",
+        "[2001:db8:1::1]:4711",
+        "\"[2001:db8:2::1]:4711\"",
+        "[2001:db8:3::1]",
+        "198.51.100.1, 203.0.113.4:1",
+        "203.0.113.5",
+    ] {
+        assert_eq!(wrong_sign_in(&server, forwarded).await, "UNAUTHENTICATED", "{forwarded}");
+    }
+    // The port is not the client's name.
+    for again in ["203.0.113.1:9", "203.0.113.2", "[2001:db8:1::1]:9", "192.0.2.99, 203.0.113.5:80"] {
+        assert_eq!(wrong_sign_in(&server, again).await, "RATE_LIMITED", "{again}");
+    }
+    // What names no address counts as the proxy, all of them together.
+    assert_eq!(wrong_sign_in(&server, "unknown").await, "UNAUTHENTICATED");
+    assert_eq!(wrong_sign_in(&server, "_hidden").await, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn a_dropped_upgrade_is_told_what_is_missing() {
+    let server = Server::start().await;
+    let ask = async |first: &str, headers: &str| {
+        answer(server.address(), first, &format!("Host: localhost\r\n{headers}")).await
+    };
+    for path in ["/subscriptions", "/api/v1/ws", "/api/v1/websocket/connect", "/api/v1/ws/"] {
+        let dropped = ask(&format!("GET {path} HTTP/1.1"), SOCKET).await;
+        assert_eq!((dropped.status(), &*dropped.header("upgrade")), (426, "websocket"), "{path}");
+        assert!(dropped.body().contains("proxy"), "{}", dropped.body());
+        let half = ask(&format!("GET {path} HTTP/1.1"), &format!("Upgrade: websocket\r\n{SOCKET}")).await;
+        assert_eq!(half.status(), 426, "{path} without Connection: upgrade");
+        let posted = ask(&format!("POST {path} HTTP/1.1"), &format!("{SOCKET}{UPGRADE}Content-Length: 0\r\n")).await;
+        assert_eq!((posted.status(), &*posted.header("allow")), (405, "GET"), "{path}");
+    }
+    assert_eq!(ask("GET /graphql HTTP/1.1", SOCKET).await.status(), 426);
+    assert_eq!(ask("GET /graphql?query=%7B__typename%7D HTTP/1.1", "").await.status(), 200);
+    for (headers, expected) in [
+        ("Sec-WebSocket-Version: 13\r\n", 400),
+        ("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n", 400),
+        ("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZSBpcyBsb25n\r\n", 400),
+        ("Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", 426),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", 426),
+        (SOCKET, 101),
+    ] {
+        let asked = ask("GET /graphql HTTP/1.1", &format!("{UPGRADE}{headers}")).await;
+        assert_eq!(asked.status(), expected, "{headers:?}");
+    }
+    let many = format!("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n{SOCKET}");
+    assert_eq!(ask("GET /graphql HTTP/1.1", &many).await.status(), 101, "as Firefox sends it");
+}
+
+/// A balancer keeps idle connections for longer than a request may take to arrive.
+#[tokio::test]
+async fn an_idle_connection_is_kept_for_longer_than_a_slow_request() {
+    let server = Server::start_with(|config| {
+        config.sockets.request_timeout = Duration::from_millis(300);
+        config.sockets.idle_timeout = Duration::from_secs(600);
+    })
+    .await;
+    let mut kept = TcpStream::connect(server.address()).await.expect("a line");
+    let mut ask = async |request: &str| {
+        kept.write_all(request.as_bytes()).await.expect("it is open");
+        let mut read = [0; 4096];
+        let count = soon("an answer", kept.read(&mut read)).await.unwrap_or(0);
+        String::from_utf8_lossy(&read[..count]).into_owned()
+    };
+    let whole = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert!(ask(whole).await.starts_with("HTTP/1.1 200"));
+    // Another connection that says nothing ends by the time of a request, which therefore has passed.
+    let mut silent = TcpStream::connect(server.address()).await.expect("a line");
+    assert_eq!(soon("its end", silent.read(&mut [0; 1])).await.unwrap_or(0), 0);
+    assert!(ask(whole).await.starts_with("HTTP/1.1 200"), "the idle one is still there");
+    // Once a request has begun, its head has the time of a request again.
+    assert_eq!(ask("GET /healthz HTTP/1.1\r\nHost:").await, "", "half a head");
+}

@@ -1,0 +1,67 @@
+//! Readers that leave early, as `head` does, and outputs that take nothing.
+
+use std::process::Stdio;
+
+use super::{output, printed, refused, shell, tidings};
+
+/// Where nobody reads any more.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+#[tokio::test]
+async fn every_command_survives_a_reader_that_has_left() {
+    let directory = tempfile::tempdir().expect("a directory");
+    printed(&mut tidings(directory.path(), &["user", "add", "eva"])).await;
+    for words in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["--version"],
+        &["schema"],
+        &["migrate"],
+        &["user", "list"],
+        &["token", "eva"],
+        &["tail"],
+    ] {
+        let output = output(tidings(directory.path(), words).stdout(closed())).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("panicked"), "{words:?}: {:?} {said}", output.status);
+    }
+    let demo = tempfile::tempdir().expect("a directory");
+    let output = output(tidings(demo.path(), &["demo"]).stdout(closed())).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = printed(&mut shell(directory.path(), "\"$TIDINGS\" schema | head -1")).await;
+    assert_eq!(lines.lines().count(), 1);
+}
+
+/// A password that was made up and printed nowhere is lost, which must not look like success.
+#[tokio::test]
+async fn a_password_that_nobody_read_is_said_to_be_lost() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let line = refused(tidings(directory.path(), &["user", "add", "eva"]).stdout(closed())).await;
+    assert!(line.contains("its password is lost"), "{line}");
+    assert!(printed(&mut tidings(directory.path(), &["user", "list"])).await.contains("eva"));
+}
+
+#[tokio::test]
+async fn an_output_that_takes_nothing_is_told_in_one_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    printed(&mut tidings(directory.path(), &["user", "add", "eva"])).await;
+    for words in [&["schema"][..], &["user", "list"], &["token", "eva"], &["migrate"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+        let line = refused(tidings(directory.path(), words).stdout(full)).await;
+        assert!(line.starts_with("cannot print: "), "{words:?}: {line}");
+    }
+}
+
+/// The exit code is the same when nobody reads why.
+#[tokio::test]
+async fn a_refusal_that_nobody_reads_is_still_a_refusal() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (words, code) in [(&["token", "nobody"][..], 1), (&["--listen", "nowhere"], 2), (&["nonsense"], 2)] {
+        let output = output(tidings(directory.path(), words).stderr(closed())).await;
+        assert_eq!(output.status.code(), Some(code), "{words:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Secrets: damaged, too short, in files.
+
+use std::fs;
+
+use super::{output, printed, refused, tidings};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// With what is left of a secret, anybody could sign tokens.
+#[tokio::test]
+async fn a_kept_secret_that_is_damaged_stops_every_command_that_opens_the_database() {
+    let directory = tempfile::tempdir().expect("a directory");
+    printed(&mut tidings(directory.path(), &["user", "add", "root", "--admin"])).await;
+    let file = directory.path().join("tidings.secret");
+    let whole = fs::read_to_string(&file).expect("the secret");
+    let damaged = ["t".into(), whole[..4].to_owned(), format!("{whole}{whole}"), whole[..40].to_owned(), "\n".into()];
+    for damaged in damaged {
+        fs::write(&file, &damaged).expect("a file");
+        for words in [&["serve"][..], &["token", "root"], &["user", "list"]] {
+            let line = refused(&mut tidings(directory.path(), words)).await;
+            assert!(line.contains("tidings.secret is damaged"), "{line}");
+            assert!(!line.contains(&whole[..10]), "{line}");
+        }
+    }
+    fs::write(&file, whole.trim_end().to_owned() + "\r\n").expect("a file");
+    printed(&mut tidings(directory.path(), &["token", "root"])).await;
+}
+
+#[tokio::test]
+async fn secrets_that_are_too_short_or_cannot_be_sent_are_refused_wherever_they_come_from() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("given");
+    for (variable, bad, said) in [
+        ("TIDINGS_JWT_SECRET", "hunter2", "has 7 bytes"),
+        ("TIDINGS_JWT_SECRET", &KEY[1..], "has 31 bytes"),
+        ("TIDINGS_JWT_SECRET", "  \n", "is empty"),
+        ("TIDINGS_METRICS_TOKEN", "hunter2", "is too short"),
+        ("TIDINGS_METRICS_TOKEN", "0123456789\nabcdef", "cannot be sent in a header"),
+    ] {
+        let line = refused(tidings(directory.path(), &["serve"]).env(variable, bad)).await;
+        assert!(line.starts_with(&format!("{variable}: {said}")) && !line.contains("hunter2"), "{line}");
+        fs::write(&file, bad).expect("a file");
+        let variable = format!("{variable}_FILE");
+        let line = refused(tidings(directory.path(), &["serve"]).env(&variable, &file)).await;
+        assert!(line.starts_with(&format!("{variable}: {} {said}", file.display())), "{line}");
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+    fs::write(&file, "mysql://root:hunter2@h/x").expect("a file");
+    let line = refused(tidings(directory.path(), &["migrate"]).env("DATABASE_URL_FILE", &file)).await;
+    assert!(line.starts_with("DATABASE_URL_FILE: ") && !line.contains("hunter2"), "{line}");
+}
+
+/// Docker, Kubernetes and systemd mount secrets as files, often with a line end.
+#[tokio::test]
+async fn a_secret_in_a_file_is_the_same_as_in_a_variable() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (secret, url) = (directory.path().join("jwt"), directory.path().join("url"));
+    fs::write(&secret, format!("{KEY}\n")).expect("a file");
+    fs::write(&url, "sqlite://other.db\n").expect("a file");
+    let in_files = |words: &[&str]| {
+        let mut command = tidings(directory.path(), words);
+        command.env("DATABASE_URL_FILE", &url).env("TIDINGS_JWT_SECRET_FILE", &secret);
+        command
+    };
+    printed(&mut in_files(&["user", "add", "eva"])).await;
+    assert!(directory.path().join("other.db").exists(), "the URL in the file counts");
+    let token = printed(&mut in_files(&["token", "eva"])).await;
+    let tokens = tidings::auth::Tokens::new(KEY.as_bytes(), std::time::Duration::from_secs(1));
+    tokens.verify(token.trim(), tidings::model::Timestamp::now()).expect("signed with the key, without the line end");
+    // Which of two is meant is not guessed.
+    for (variable, value) in [("TIDINGS_JWT_SECRET", KEY), ("DATABASE_URL", "sqlite://third.db")] {
+        let line = refused(in_files(&["token", "eva"]).env(variable, value)).await;
+        assert_eq!(line, format!("{variable} and {variable}_FILE are both set: keep one of them"));
+    }
+    for missing in ["/no/such/file", "/", ""] {
+        let line = refused(in_files(&["token", "eva"]).env("TIDINGS_JWT_SECRET_FILE", missing)).await;
+        assert!(line.starts_with(&format!("TIDINGS_JWT_SECRET_FILE: {missing}")), "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn secrets_and_databases_are_made_for_their_owner_and_others_are_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for words in [&["user", "add", "eva"][..], &["demo"], &["migrate"]] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let line = format!("umask 000; exec \"$TIDINGS\" {}", words.join(" "));
+        printed(&mut super::shell(directory.path(), &line)).await;
+        for entry in fs::read_dir(directory.path()).expect("a directory").flatten() {
+            let mode = entry.metadata().expect("a file").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{words:?} made {:?}", entry.file_name());
+        }
+        if words != ["user", "add", "eva"] {
+            continue;
+        }
+        for (name, said) in [("tidings.db", "private texts"), ("tidings.secret", "forge tokens")] {
+            let file = directory.path().join(name);
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+            let output = output(&mut tidings(directory.path(), &["user", "list"])).await;
+            let log = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && log.contains(name) && log.contains(said), "{log}");
+            let mode = fs::metadata(&file).expect("a file").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o644, "an operator's mode is kept");
+        }
+    }
+}

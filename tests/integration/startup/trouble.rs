@@ -1,0 +1,172 @@
+//! What becomes of a server whose disk fills up or whose files go away while it runs: `UNAVAILABLE` and a `/readyz` that
+//! says so, and an end of it without a restart.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::{printed, shell, tidings};
+use crate::support::{Report, soon, text};
+
+/// A server on a disk of its own, and what fills and frees it.
+struct Server {
+    child: Child,
+    url: String,
+    client: reqwest::Client,
+    token: String,
+}
+
+impl Server {
+    /// By this line of a shell, in a directory in which there is a database with a user.
+    async fn start(directory: &Path, command: &mut Command) -> Self {
+        let token = printed(&mut tidings(directory, &["token", "eva"])).await.trim().to_owned();
+        let log = directory.join("log");
+        let file = std::fs::File::create(&log).expect("a file");
+        let child = command.stderr(file).stdout(Stdio::null()).spawn().expect("it starts");
+        let address = soon("a server that listens", async {
+            loop {
+                let written = std::fs::read_to_string(&log).unwrap_or_default();
+                if let Some(rest) = written.split("tidings listens on http://").nth(1) {
+                    break rest.split('"').next().expect("an address").to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let url = format!("http://{}", address.await);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { child, url, client, token }
+    }
+
+    /// The code of the answer, or OK.
+    async fn ask(&self, query: &str, variables: Value) -> String {
+        let body = json!({"query": query, "variables": variables});
+        let request = self.client.post(format!("{}/graphql", self.url)).bearer_auth(&self.token).json(&body);
+        let answer: Value = soon("an answer", request.send()).await.expect("an answer").json().await.expect("JSON");
+        let code = &answer["errors"][0]["extensions"]["code"];
+        if code.is_null() { "OK".into() } else { text(code) }
+    }
+
+    async fn post(&self) -> String {
+        let post = "mutation ($c: String!) { createMessage(input: { channelId: 1, content: $c }) { id } }";
+        self.ask(post, json!({"c": "x".repeat(30_000)})).await
+    }
+
+    async fn login(&self) -> String {
+        let login = "mutation { login(input: { username: \"eva\", password: \"wrong password\" }) { token } }";
+        self.ask(login, json!({})).await
+    }
+
+    async fn ready(&self) -> (u16, String) {
+        let answer =
+            soon("an answer", self.client.get(format!("{}/readyz", self.url)).send()).await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a text"))
+    }
+
+    async fn becomes_ready(&self) {
+        soon("a server that is ready again", async {
+            while self.ready().await.0 != 200 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+    }
+}
+
+async fn installation(directory: &Path) {
+    printed(&mut tidings(directory, &["user", "add", "eva"])).await;
+}
+
+/// Fills the disk, sees what is answered, frees it.
+async fn fills_up_and_is_freed(server: &Server, free: impl AsyncFnOnce()) {
+    assert_eq!(server.ask("mutation { createChannel(input: { name: \"c\" }) { id } }", json!({})).await, "OK");
+    let failure = soon("a full disk", async {
+        loop {
+            match server.post().await {
+                code if code == "OK" => {}
+                code => return code,
+            }
+        }
+    });
+    assert_eq!(failure.await, "UNAVAILABLE");
+    for _ in 0..3 {
+        assert_eq!(server.post().await, "UNAVAILABLE");
+    }
+    // What is small may still find room.
+    assert_ne!(server.login().await, "INTERNAL_SERVER_ERROR");
+    assert_eq!(server.ready().await, (503, "the database takes no changes\n".into()));
+    assert_eq!(
+        server.ask("{ messages(first: 1) { nodes { id } } }", json!({})).await,
+        "OK",
+        "what is there can be read"
+    );
+    free().await;
+    server.becomes_ready().await;
+    assert_eq!(server.post().await, "OK");
+    assert_eq!(server.login().await, "UNAUTHENTICATED");
+}
+
+/// A limit on the size of its files is the disk that any user can fill.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_unavailable_and_not_ready_until_there_is_room() {
+    let directory = tempfile::tempdir().expect("a directory");
+    installation(directory.path()).await;
+    let line = "trap '' XFSZ; ulimit -S -f 4096; exec \"$TIDINGS\" serve";
+    let server = Server::start(directory.path(), &mut shell(directory.path(), line)).await;
+    let id = server.child.id().expect("it runs").to_string();
+    fills_up_and_is_freed(&server, async || {
+        let freed = std::process::Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:unlimited"]).status();
+        assert!(freed.is_ok_and(|status| status.success()));
+    })
+    .await;
+}
+
+/// A real disk, where the machine lets us mount one: SQLite says something else there.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_small_disk_that_is_full_is_the_same() {
+    let directory = tempfile::tempdir().expect("a directory");
+    installation(directory.path()).await;
+    let unshare = "unshare -m $([ $(id -u) = 0 ] || echo -r)";
+    let mounted = "mkdir -p small && mount -t tmpfs -o size=8m tmpfs small && cp tidings.* small && cd small && \
+        head -c 4000000 /dev/zero > filler";
+    let probe = shell(directory.path(), &format!("{unshare} sh -c '{mounted}'")).stderr(Stdio::null()).status().await;
+    if !probe.is_ok_and(|status| status.success()) {
+        return Report::new("A small disk").line("not tried: this machine lets nobody mount");
+    }
+    let line = format!("exec {unshare} sh -c '{mounted} && exec \"$TIDINGS\" serve'");
+    let server = Server::start(directory.path(), &mut shell(directory.path(), &line)).await;
+    let filler = format!("/proc/{}/cwd/filler", server.child.id().expect("it runs"));
+    fills_up_and_is_freed(&server, async || std::fs::remove_file(filler).expect("the filler")).await;
+    // A start on a full disk is refused, too.
+    let full = format!("{mounted} && head -c 9000000 /dev/zero > more");
+    let line = format!("{unshare} sh -c '{full}; exec \"$TIDINGS\" serve'");
+    let output = super::output(&mut shell(directory.path(), &line)).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("make room"), "{said}");
+}
+
+#[tokio::test]
+async fn files_that_are_moved_or_replaced_are_not_written_any_more() {
+    let directory = tempfile::tempdir().expect("a directory");
+    installation(directory.path()).await;
+    let server = Server::start(directory.path(), &mut tidings(directory.path(), &["serve"])).await;
+    let at = |name: &str| directory.path().join(name);
+    assert_eq!(server.ask("mutation { createChannel(input: { name: \"c\" }) { id } }", json!({})).await, "OK");
+    for name in ["tidings.db", "tidings.db-wal"] {
+        std::fs::rename(at(name), at("moved")).expect("a file that moves");
+        assert_eq!(server.post().await, "UNAVAILABLE", "{name} is gone");
+        assert_eq!(server.ready().await.0, 503, "{name} is gone");
+        std::fs::copy(at("moved"), at(name)).expect("a copy");
+        assert_eq!(server.post().await, "UNAVAILABLE", "another file is in its place");
+        assert_eq!(server.ask("{ me { id } messages { nodes { id } } }", json!({})).await, "UNAVAILABLE", "{name}");
+        std::fs::rename(at("moved"), at(name)).expect("a file that comes back");
+        server.becomes_ready().await;
+        assert_eq!(server.post().await, "OK", "{name} is back");
+    }
+    let log = std::fs::read_to_string(at("log")).expect("the log");
+    assert!(log.contains("was moved, deleted or replaced"), "{log}");
+}
