@@ -7,7 +7,7 @@ SECONDS ?= 600
 CASES ?= 100000
 TOOLS := target/tools/bin
 
-.PHONY: help setup build-setup test-setup run demo cluster test screenshots torture crowd siege fuzz bench lint lint-code lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test screenshots torture failover crowd siege fuzz bench lint lint-code lint-deps clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,7 +31,7 @@ test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLi
 	cd static && npm test
 
 # What starts the real binary by itself does so on SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd fuzz hostile close_codes slow_reader noise diesel_command_line secrets floors)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd fuzz hostile close_codes slow_reader noise diesel_command_line secrets floors wall_clock)
 
 screenshots: setup ## Take pictures of every page into target/screenshots, and those of the README
 	cargo build
@@ -39,6 +39,9 @@ screenshots: setup ## Take pictures of every page into target/screenshots, and t
 
 torture: setup ## Kill servers, and a cluster's parts, under load for SECONDS (600); then look for what was lost
 	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture
+
+failover: setup ## Lose a primary 20 times to a standby that misses events, below writers that do not pause, and print a tally
+	TIDINGS_FAILOVER=20 cargo test --release --test integration failover -- --nocapture
 
 crowd: build-setup ## Fill a server with 10,000 connections, each in a room, and measure
 	TIDINGS_CROWD=10000 cargo test --release --test integration crowd -- --nocapture

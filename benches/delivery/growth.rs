@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use tidings::model::{Body, ChannelId, EventKind, Seq};
+use tidings::model::{Body, ChannelId, EventKind};
 use tidings::store::{Batch, Change, Options as StoreOptions, Store, Tail};
 use tokio::time::sleep;
 
@@ -120,10 +120,6 @@ struct Nobody;
 
 impl Tail for Nobody {
     fn committed(&mut self, _: Batch) {}
-
-    fn has_rights_of(&mut self, _: Seq, _: Duration) -> bool {
-        true
-    }
 }
 
 /// Writes events of one channel behind what is in the log.

@@ -16,6 +16,9 @@ use crate::store::{Store, channels, users};
 /// How many accounts are kept for users who are not connected.
 const KEPT: usize = 10_000;
 
+/// How many accounts are reloaded from one snapshot.
+const RELOADED: usize = 256;
+
 /// How often an account is looked up that somebody knows to be newer.
 const CATCH_UP_TRIES: usize = 20;
 
@@ -71,7 +74,7 @@ impl Access {
         while account.standing().is_none() {
             let generation = account.generation.load(Ordering::Acquire);
             let Some(standing) = store.read(move |snapshot| standing(snapshot.db(), id)).await? else {
-                self.accounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                self.forget(&account);
                 return Ok(None);
             };
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -91,16 +94,29 @@ impl Access {
         // A load that the tail overtakes is not kept, and what the tail has loaded may not be there yet.
         for _ in 0..CATCH_UP_TRIES {
             if !account.is_behind(version) {
-                break;
+                return Ok(());
             }
             let generation = account.generation.load(Ordering::Acquire);
             let standing = store.read(move |snapshot| standing(snapshot.db(), id)).await?;
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             if account.generation.load(Ordering::Acquire) == generation {
+                // Still behind, it is a version of a history that was lost.
                 *state = standing.map(Arc::new);
+                return Ok(());
             }
         }
-        Ok(())
+        Err(Error::Unavailable("the account is changing; try again".into()))
+    }
+
+    /// Forgets an account that turned out not to exist, unless another caller waits for the same one: that one must stay
+    /// where the tail finds it.
+    fn forget(&self, account: &Arc<Account>) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_kept = accounts.get(&account.id).is_some_and(|kept| Arc::ptr_eq(kept, account));
+        // One is in the map, the other is the caller's.
+        if is_kept && Arc::strong_count(account) <= 2 {
+            accounts.remove(&account.id);
+        }
     }
 
     fn register(&self, id: UserId) -> Arc<Account> {
@@ -159,12 +175,30 @@ impl Access {
     pub async fn reload(&self, store: &Arc<Store>) -> Result<()> {
         let private = store.read(|snapshot| channels::private_ids(snapshot.db())).await?;
         *self.private.write().unwrap_or_else(PoisonError::into_inner) = private;
-        let accounts: Vec<_> = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let accounts: Vec<_> = {
+            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those without a connection are loaded when they come.
+            accounts.retain(|_, account| Arc::strong_count(account) > 1);
+            accounts.values().cloned().collect()
+        };
+        for some in accounts.chunks(RELOADED) {
+            self.load_again(store, some).await?;
+        }
+        Ok(())
+    }
+
+    /// Loads these accounts from one snapshot.
+    async fn load_again(&self, store: &Arc<Store>, accounts: &[Arc<Account>]) -> Result<()> {
         for account in accounts {
-            let id = account.id;
             account.generation.fetch_add(1, Ordering::AcqRel);
-            let standing = store.read(move |snapshot| standing(snapshot.db(), id)).await?;
-            *account.state.write().unwrap_or_else(PoisonError::into_inner) = standing.map(Arc::new);
+        }
+        let ids: Vec<UserId> = accounts.iter().map(|account| account.id).collect();
+        let reading =
+            store.read(move |snapshot| ids.iter().map(|id| standing(snapshot.db(), *id)).collect::<Result<Vec<_>>>());
+        for (account, standing) in accounts.iter().zip(reading.await?) {
+            let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
+            account.generation.fetch_add(1, Ordering::AcqRel);
+            *state = standing.map(Arc::new);
         }
         Ok(())
     }

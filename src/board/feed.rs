@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use super::access::Viewer;
 use super::presence::Seated;
 use crate::error::{Error, Result};
-use crate::hub::{Hub, LiveEvent, Next, Receiver};
-use crate::model::{Cursor, EventKind, KindSet, LoggedEvent, MessageId, Seq, Topic};
+use crate::hub::{Hub, LiveEvent, Next, ReadAt, Receiver};
+use crate::model::{Cursor, EventKind, KindSet, LoggedEvent, MessageId, Topic};
 use crate::store::{LogPage, Store, log};
 
 /// Which events of a topic somebody wants.
@@ -105,9 +105,9 @@ enum Source {
     /// Following the hub; `true` once the reader knows that it is live.
     Live(Receiver, bool),
     /// Reading the log, with the receiver that will take over.
-    Reading(BoxFuture<'static, Result<(Receiver, LogPage)>>),
+    Reading(BoxFuture<'static, Result<(Receiver, u64, LogPage)>>),
     /// Yielding what was read.
-    Page { receiver: Receiver, events: VecDeque<Arc<LiveEvent>>, end: Cursor, read_at: Seq },
+    Page { receiver: Receiver, events: VecDeque<Arc<LiveEvent>>, end: Cursor, read_at: ReadAt },
 }
 
 impl Feed {
@@ -184,9 +184,10 @@ impl Feed {
                     }
                 },
                 Source::Reading(reading) => match ready!(reading.as_mut().poll(context)) {
-                    Ok((receiver, LogPage { events, end, head, .. })) => {
+                    Ok((receiver, era, LogPage { events, end, head, .. })) => {
                         let events = events.into_iter().map(|logged: LoggedEvent| Arc::new(LiveEvent::new(logged)));
-                        self.source = Source::Page { receiver, events: events.collect(), end, read_at: head.seq };
+                        let read_at = ReadAt { era, seq: head.seq };
+                        self.source = Source::Page { receiver, events: events.collect(), end, read_at };
                     }
                     // The database is away, or everybody wants to read at once: the log will still be there.
                     Err(Error::Unavailable(_)) => {
@@ -246,14 +247,20 @@ impl Feed {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
-            let kinds = selection.watched();
+            let (kinds, era) = (selection.watched(), hub.era());
             let (receiver, head) = hub.subscribe(selection.topic, kinds).await?;
             // Not further than the hub: the rights are those of its head, and must not be older than
             // what is yielded.
             let page = store
-                .read(move |snapshot| log::page(snapshot.db(), selection.topic, kinds, position, head.seq))
+                .read(move |snapshot| {
+                    // The database is on another history than the hub, and the tailer is about to notice: so are the rights.
+                    if !log::holds(snapshot.db(), head)? {
+                        return Err(Error::Unavailable("the log is being read anew; try again".into()));
+                    }
+                    log::page(snapshot.db(), selection.topic, kinds, position, head.seq)
+                })
                 .await?;
-            Ok((receiver, page))
+            Ok((receiver, era, page))
         }))
     }
 }

@@ -79,7 +79,12 @@ impl Board {
             Subject::Templates => Err(Error::Unauthenticated("sign in first".into())),
             Subject::Notifications => Ok(Topic::Notifications(rights.user)),
             Subject::Message(channel, message) => {
-                let place = self.store.read(move |snapshot| place(snapshot.db(), &rights, message, after)).await?;
+                let reading = self.store.read(move |snapshot| {
+                    // The cursor first: of a history that was lost nothing else makes sense.
+                    log::check(snapshot.db(), after)?;
+                    place(snapshot.db(), &rights, message, after)
+                });
+                let place = reading.await?;
                 match (place, channel) {
                     (Some(place), Some(channel)) if place != channel => Err(Error::NotFound("message")),
                     (Some(place), _) => Ok(Topic::Message(place, message)),

@@ -49,8 +49,8 @@ pub use upkeep::Retention;
 
 use crate::auth::{Attempts, Budget, Passwords, Tokens};
 use crate::error::{Error, Result};
-use crate::hub::Hub;
-use crate::model::{Body, ChannelId, Cursor, EventKind, Seq, UserId};
+use crate::hub::{Hub, ReadAt};
+use crate::model::{Body, ChannelId, Cursor, EventKind, UserId};
 use crate::store::{Change, Store, Tx};
 
 /// How long the answer to a change of rights waits until this instance serves its readers by them.
@@ -137,10 +137,36 @@ impl Board {
         self.progress.committed().filter(|committed| committed.seq > head.seq).unwrap_or(head)
     }
 
-    /// Whether an object was edited or deleted above this position.
+    /// Counts the histories of the log that this instance has seen: more than one after a restore or a failover that lost
+    /// events. Numbers and ids of two of them cannot be compared.
     #[must_use]
-    pub fn rewritten_since(&self, seq: Seq) -> bool {
-        self.hub.rewritten_since(seq)
+    pub fn era(&self) -> u64 {
+        self.hub.era()
+    }
+
+    /// For what is read from the database from now on: in which history of the log, and where it stands.
+    #[must_use]
+    pub fn read_at(&self) -> ReadAt {
+        // The era first: what is read may be newer than that, and never older.
+        let era = self.hub.era();
+        ReadAt { era, seq: self.hub.head().seq }
+    }
+
+    /// Whether an object was edited or deleted since something was read, or the log is another one.
+    #[must_use]
+    pub fn rewritten_since(&self, read: ReadAt) -> bool {
+        self.hub.rewritten_since(read)
+    }
+
+    /// Up to where all of some readers have been served, by where each is. A position above the head is of a history that
+    /// was lost: it is answered as it is, and the log refuses it. With the head instead, its reader would skip events.
+    #[must_use]
+    pub fn lowest(&self, served: impl Iterator<Item = Cursor>) -> Cursor {
+        let served: Vec<Cursor> = served.collect();
+        // Asked for after the readers, which may move meanwhile.
+        let head = self.hub.head();
+        let lost = served.iter().find(|cursor| cursor.seq > head.seq);
+        *lost.or_else(|| served.iter().min_by_key(|cursor| cursor.seq)).unwrap_or(&head)
     }
 
     /// Whether readers who are not signed in see public channels.

@@ -14,7 +14,8 @@ use super::engine::{Engine, Live};
 use super::execute::{Rendered, render};
 use crate::board::Board;
 use crate::error::{Error, Result};
-use crate::model::{Cursor, PresenceChange, Seq};
+use crate::hub::ReadAt;
+use crate::model::{Cursor, PresenceChange};
 
 /// How many bytes of renderings are kept.
 const KEPT_BYTES: usize = 8 << 20;
@@ -49,7 +50,7 @@ enum Entry {
     /// Nothing but the event was needed.
     Plain(Option<Arc<str>>),
     /// Being rendered, or rendered, with the database as it was then.
-    Loaded(Loading, Instant, Seq),
+    Loaded(Loading, Instant, ReadAt),
 }
 
 type Loading = Shared<BoxFuture<'static, Loaded>>;
@@ -165,7 +166,7 @@ impl Engine {
                 return Rendering::Ready(rendered.body);
             }
         }
-        let read_at = self.board.head().seq;
+        let read_at = self.board.read_at();
         let loading = {
             // It must not be told how large it is before it is kept.
             let mut table = self.renderings.table();
@@ -252,7 +253,7 @@ fn shown(delivery: &Delivery) -> Option<Shown> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Tag;
+    use crate::model::{Seq, Tag};
 
     #[test]
     fn what_was_loaded_weighs_as_much_as_it_is() {
@@ -262,7 +263,7 @@ mod tests {
             let key = Key { shown, selection: [0; 16], signed_in: false };
             let loading = std::future::pending().boxed().shared();
             let mut table = renderings.table();
-            table.keep(key.clone(), Entry::Loaded(loading, Instant::now(), Seq(0)));
+            table.keep(key.clone(), Entry::Loaded(loading, Instant::now(), ReadAt { era: 0, seq: Seq(0) }));
             table.loaded(&key, 1 << 20);
             assert!(table.bytes <= KEPT_BYTES && table.entries.len() <= KEPT_BYTES >> 20, "{}", table.entries.len());
             assert_eq!(table.entries.len(), table.order.len());

@@ -8,7 +8,7 @@ mod live;
 mod ring;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -39,6 +39,17 @@ pub(crate) struct Shared {
     last_rewrite: AtomicI64,
     /// The window's floor: events below it no longer follow later edits and deletions.
     window_floor: AtomicI64,
+    /// How often the log turned out to be another history. Numbers of two eras cannot be compared.
+    era: AtomicU64,
+}
+
+/// When something was read from the database: in which history of the log, and where it stood.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadAt {
+    /// [`Hub::era`], asked for before reading.
+    pub era: u64,
+    /// The head of the log.
+    pub seq: Seq,
 }
 
 impl Shared {
@@ -62,7 +73,7 @@ enum Request {
     Subscribe(Topic, KindSet, oneshot::Sender<(Receiver, Cursor)>),
     Knows(Cursor, oneshot::Sender<bool>),
     Publish(Vec<LoggedEvent>, Cursor),
-    Reset(Cursor),
+    Reset(Cursor, oneshot::Sender<()>),
 }
 
 impl Hub {
@@ -70,7 +81,7 @@ impl Hub {
     #[must_use]
     pub fn start(head: Cursor) -> Self {
         let (last_rewrite, window_floor) = (AtomicI64::new(head.seq.0), AtomicI64::new(head.seq.0));
-        let shared = Arc::new(Shared { head: Mutex::new(head), last_rewrite, window_floor });
+        let shared = Arc::new(Shared { head: Mutex::new(head), last_rewrite, window_floor, era: AtomicU64::new(0) });
         let (inbox, requests) = mpsc::channel(INBOX);
         let desk = Desk::new(Arc::clone(&shared), head);
         tokio::spawn(desk.work(requests));
@@ -104,9 +115,18 @@ impl Hub {
     }
 
     /// Forgets the window: the log is another one than it was, or cannot be continued. Every
-    /// reader lags, and the log decides about its cursor.
+    /// reader lags, and the log decides about its cursor. Done when it returns: [`Self::head`] is of the new history.
     pub async fn reset(&self, head: Cursor) {
-        drop(self.inbox.send(Request::Reset(head)).await);
+        let (done, is_done) = oneshot::channel();
+        drop(self.inbox.send(Request::Reset(head, done)).await);
+        drop(is_done.await);
+    }
+
+    /// Counts the histories of the log that this hub has seen. What is kept under ids or numbers of the log is void when
+    /// this has moved: another history gives them again.
+    #[must_use]
+    pub fn era(&self) -> u64 {
+        self.shared.era.load(Ordering::Acquire)
     }
 
     /// Up to where everything has been published.
@@ -121,11 +141,12 @@ impl Hub {
         Seq(self.shared.window_floor.load(Ordering::Acquire))
     }
 
-    /// Whether an object was edited or deleted above this position: what was read from the log
-    /// before may show it as it no longer is.
+    /// Whether an object was edited or deleted since, or the log is another one: what was read from the database
+    /// then may show it as it no longer is.
     #[must_use]
-    pub fn rewritten_since(&self, seq: Seq) -> bool {
-        self.shared.last_rewrite.load(Ordering::Acquire) > seq.0
+    pub fn rewritten_since(&self, read: ReadAt) -> bool {
+        // In this order: a reset moves the era first.
+        self.shared.last_rewrite.load(Ordering::Acquire) > read.seq.0 || self.era() != read.era
     }
 }
 
@@ -175,7 +196,10 @@ impl Desk {
             }
             Request::Knows(cursor, answer) => drop(answer.send(self.knows(cursor))),
             Request::Publish(events, head) => self.publish(events, head),
-            Request::Reset(head) => self.reset(head),
+            Request::Reset(head, done) => {
+                self.reset(head);
+                let _: Result<(), ()> = done.send(());
+            }
         }
     }
 
@@ -259,7 +283,7 @@ impl Desk {
     }
 
     fn reset(&mut self, head: Cursor) {
-        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        self.shared.era.fetch_add(1, Ordering::AcqRel);
         let mut fresh = Self::new(Arc::clone(&self.shared), head);
         // Some may still be to be woken.
         fresh.wakers = std::mem::take(&mut self.wakers);
@@ -267,5 +291,10 @@ impl Desk {
             ring.close();
             ring.take_wakers(KindSet::all(), &mut self.wakers);
         }
+        // Only now: a reader that sees the new head must find its ring closed, or it would take itself for served up to there.
+        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        // The new history may be shorter, and its edits have numbers below those of the lost ones.
+        self.shared.last_rewrite.store(head.seq.0, Ordering::Release);
+        self.shared.window_floor.store(head.seq.0, Ordering::Release);
     }
 }

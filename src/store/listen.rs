@@ -3,6 +3,7 @@
 //! itself, too; a lost connection is made anew, and then the log is looked at.
 
 use std::future::poll_fn;
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,9 +12,9 @@ use tokio_postgres::{AsyncMessage, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls::{self, Trust};
-use super::watch::EVERYTHING;
+use super::watch::Inbox;
 use crate::error::Error;
-use crate::model::Seq;
+use crate::model::Cursor;
 
 /// The channel of the database on which positions are said.
 const CHANNEL: &str = "tidings";
@@ -88,7 +89,7 @@ impl Ear {
 
     /// Listens until aborted, or until nobody has anything to say any more: what others say goes to
     /// `heard`, what is put into `own` is said.
-    pub async fn listen(self, heard: watch::Sender<Seq>, mut own: watch::Receiver<Seq>) {
+    pub async fn listen(self, heard: Weak<Inbox>, mut own: watch::Receiver<Option<Cursor>>) {
         let mut pause = PAUSE;
         while let Err(lost) = self.session(&heard, &mut own, &mut pause).await {
             tracing::warn!(%lost, "not listening: what other instances change is seen within a second");
@@ -100,20 +101,17 @@ impl Ear {
     /// One connection's life.
     async fn session(
         &self,
-        heard: &watch::Sender<Seq>,
-        own: &mut watch::Receiver<Seq>,
+        heard: &Weak<Inbox>,
+        own: &mut watch::Receiver<Option<Cursor>>,
         pause: &mut Duration,
     ) -> Result<(), tokio_postgres::Error> {
         let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let put = |head| heard.upgrade().into_iter().for_each(|heard| heard.put(head));
         let hearing = async {
-            let mut highest = Seq(-1);
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-                if let AsyncMessage::Notification(said) = message?
-                    && let Ok(head) = said.payload().parse().map(Seq)
-                    && head > highest
-                {
-                    highest = head;
-                    heard.send_replace(head);
+                if let AsyncMessage::Notification(said) = message? {
+                    // Another version may say it in other words: then the log is looked at.
+                    put(said.payload().parse().ok());
                 }
             }
             Ok(())
@@ -123,9 +121,9 @@ impl Ear {
             client.batch_execute(&format!("SET synchronous_commit = off; LISTEN {CHANNEL}")).await?;
             *pause = PAUSE;
             // Only now nothing is missed: what happened before is in the log.
-            heard.send_replace(EVERYTHING);
+            put(None);
             while own.changed().await.is_ok() {
-                let head = own.borrow_and_update().0.to_string();
+                let Some(head) = own.borrow_and_update().map(|head| head.to_string()) else { continue };
                 client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &head]).await?;
             }
             Ok(())

@@ -138,18 +138,49 @@ pub(super) fn begin(db: &mut Db) -> Result<()> {
     }
 }
 
-/// Where the log stands, and where rights last changed, inside the writer's transaction.
+/// The head of the log, which the writer's transaction holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    /// The last event.
+    pub cursor: Cursor,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Where rights last changed.
+    pub access: Seq,
+    /// The tag of the event at the position that was asked about; `None` if the log has no such event.
+    pub tag_asked: Option<Tag>,
+}
+
+/// Locks the head of the log in the writer's transaction. One statement: all instances wait meanwhile.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn lock_head(db: &mut Db) -> QueryResult<(Seq, Seq)> {
-    let heads = log_head::table.select((log_head::head, log_head::access_head));
-    let locked: QueryResult<(i64, i64)> = match db {
+/// Those of the database; `NotFound` if the log has no row at its head.
+pub(super) fn lock_head(db: &mut Db, asked: Seq) -> QueryResult<Head> {
+    let at_head = || events::table.filter(events::seq.eq(log_head::head));
+    let tag_asked = events::table.filter(events::seq.eq(asked.0)).select(events::tag).single_value();
+    let heads = log_head::table.select((
+        log_head::head,
+        log_head::access_head,
+        at_head().select(events::tag).single_value(),
+        at_head().select(events::at).single_value(),
+        tag_asked,
+    ));
+    let locked: (i64, i64, Option<i64>, Option<i64>, Option<i64>) = match db {
         // BEGIN IMMEDIATE holds the lock already.
-        Db::Sqlite(connection) => heads.first(connection),
-        Db::Postgres(connection) => heads.for_update().first(connection),
+        Db::Sqlite(connection) => heads.first(connection)?,
+        Db::Postgres(connection) => heads.for_update().first(connection)?,
     };
-    locked.map(|(head, access_head)| (Seq(head), Seq(access_head)))
+    let (head, access, tag, at, tag_asked) = locked;
+    let (tag, at) = match tag.zip(at) {
+        Some(found) => found,
+        // PostgreSQL waited for the lock: the head is the latest one, and its event is newer than the statement's snapshot.
+        None => {
+            let row = events::table.filter(events::seq.eq(head)).select((events::tag, events::at));
+            on!(db, connection => row.first(connection))?
+        }
+    };
+    let cursor = Cursor { seq: Seq(head), tag: Tag(tag) };
+    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), tag_asked: tag_asked.map(Tag) })
 }
 
 /// Writes the head as it is: the least that reaches the disk, or fails as any change would.
@@ -218,10 +249,18 @@ pub fn oldest(db: &mut Db) -> Result<Cursor> {
 /// # Errors
 /// `CURSOR_EXPIRED` if not; those of the database.
 pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
-    if at(db, cursor.seq)? == Some(cursor) {
+    if holds(db, cursor)? {
         return Ok(());
     }
     Err(Error::CursorExpired { oldest: oldest(db)? })
+}
+
+/// Whether the log holds this position, with its tag: whether it is the history that the position belongs to.
+///
+/// # Errors
+/// Those of the database.
+pub fn holds(db: &mut Db, cursor: Cursor) -> Result<bool> {
+    Ok(at(db, cursor.seq)? == Some(cursor))
 }
 
 /// Reads the next page of a topic behind a cursor, up to a position: what a reader may be shown.
@@ -363,27 +402,32 @@ pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Opt
     Ok(row.and_then(Row::event))
 }
 
-/// The newest position written before `time`, if there is one.
+/// The last position up to which everything was written before `time`, if there is one: by the order of the log. An event
+/// with an earlier time behind a younger one is younger, whatever the clock said that wrote it.
 ///
 /// # Errors
 /// Those of the database.
 pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Result<Option<Seq>> {
-    let seq: Option<i64> = events::table
+    let youngest: Option<i64> = events::table
         .filter(events::seq.gt(above.0))
         .filter(events::seq.le(up_to.0))
-        .filter(events::at.lt(time.0))
-        .select(diesel::dsl::max(events::seq))
+        .filter(events::at.ge(time.0))
+        .select(diesel::dsl::min(events::seq))
         .first(db)
         .map_err(fault)?;
-    Ok(seq.map(Seq))
+    let last = youngest.map_or(up_to, |youngest| Seq(youngest - 1));
+    Ok((last > above).then_some(last))
 }
 
-/// Notes that the log is being pruned, unless that has been noted since some time; whether it was done.
+/// Notes that the log is being pruned, unless that has been noted since some time; whether it was done. A note from the
+/// future is of a clock that was set back, or that is ahead of this one: it counts for nothing.
 ///
 /// # Errors
 /// Those of the database.
 pub fn claim_pruning(db: &mut Db, now: Timestamp, unless_since: Timestamp) -> Result<bool> {
-    let old = log_head::table.filter(log_head::pruned_at.le(unless_since.0));
+    let ahead = now.after(unless_since.until(now));
+    let is_due = log_head::pruned_at.le(unless_since.0).or(log_head::pruned_at.gt(ahead.0));
+    let old = log_head::table.filter(is_due);
     let claimed = diesel::update(old).set(log_head::pruned_at.eq(now.0)).execute(db).map_err(fault)?;
     Ok(claimed == 1)
 }
@@ -396,4 +440,13 @@ pub fn prune(db: &mut Db, floor: Seq) -> Result<()> {
     diesel::delete(events::table.filter(events::seq.lt(floor.0))).execute(db).map_err(fault)?;
     notifications::forget_read(db, floor)?;
     channels::forget_deleted(db, floor)
+}
+
+/// Undoes in a SQLite file what was written after a position, as a failover to a standby does that had not got it.
+#[cfg(test)]
+pub(crate) fn undo(file: &std::path::Path, after: Seq) {
+    use diesel::connection::SimpleConnection as _;
+    let mut file = diesel::SqliteConnection::establish(file.to_str().expect("text")).expect("a connection");
+    let sql = format!("DELETE FROM events WHERE seq > {0}; UPDATE log_head SET head = {0}, access_head = 0;", after.0);
+    file.batch_execute(&format!("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE; {sql} COMMIT;")).expect("undone");
 }

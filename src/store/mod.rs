@@ -46,7 +46,7 @@ pub use counts::Counts;
 pub use log::LogPage;
 pub use snapshot::Snapshot;
 pub use tx::{Batch, Change, Tx};
-pub use watch::Watch;
+pub use watch::{Heard, Watch};
 pub use writer::Tail;
 
 use crate::error::{Error, Result};

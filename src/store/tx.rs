@@ -17,8 +17,22 @@ use crate::model::{
 const RIGHTS_PATIENCE: Duration = Duration::from_secs(1);
 const RIGHTS_TRIES: usize = 5;
 
-/// The events of one committed transaction, in order and without a gap.
-pub type Batch = Vec<LoggedEvent>;
+/// The events of one committed transaction.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// What it stands on: the head of the log when the transaction began. The first event follows it without a gap.
+    pub after: Cursor,
+    /// The events, in order and without a gap.
+    pub events: Vec<LoggedEvent>,
+}
+
+impl Batch {
+    /// The position of the last event; that before the batch if it has none.
+    #[must_use]
+    pub fn end(&self) -> Cursor {
+        self.events.last().map_or(self.after, |logged| logged.event.cursor)
+    }
+}
 
 /// A change to be recorded: an event that has no position yet.
 pub struct Change {
@@ -100,12 +114,16 @@ impl Change {
 pub struct Tx<'c> {
     db: &'c mut Db,
     tag: Tag,
+    /// The head of the log when the batch began.
+    after: Cursor,
     head: Seq,
     /// Where rights had last changed when the batch began.
     began_at: Seq,
     access_head: Seq,
     now: Timestamp,
-    events: Batch,
+    /// The time of the events: never before that of the event before them.
+    at: Timestamp,
+    events: Vec<LoggedEvent>,
     /// Whether the command that runs has written.
     pub(super) wrote: bool,
 }
@@ -122,7 +140,7 @@ impl Tx<'_> {
         self.db
     }
 
-    /// When this batch happens.
+    /// When this batch happens, by the clock of this machine.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
@@ -143,7 +161,7 @@ impl Tx<'_> {
     /// Records an event, together with what it shows.
     pub fn record(&mut self, change: Change, body: Body) {
         self.wrote = true;
-        let event = change.at(self.next_cursor(), self.now);
+        let event = change.at(self.next_cursor(), self.at);
         self.head = event.cursor.seq;
         if event.kind.changes_access() {
             self.access_head = self.head;
@@ -163,35 +181,56 @@ impl Tx<'_> {
 
     /// Ends the batch: the events, the head, COMMIT.
     pub(super) fn commit(self) -> Result<Batch, Failure> {
-        let Self { db, head, access_head, events, wrote, .. } = self;
+        let Self { db, after, head, access_head, events, wrote, .. } = self;
         if !events.is_empty() {
             log::append(db, head, access_head, &events).inspect_err(|_| roll_back(db)).map_err(Failure::before)?;
         }
+        let batch = Batch { after, events };
         match db.batch_execute("COMMIT") {
-            Ok(()) => Ok(events),
-            Err(error) if wrote => Err(Failure::Unknown(fault(error), events)),
+            Ok(()) => Ok(batch),
+            Err(error) if wrote => Err(Failure::Unknown(fault(error), batch)),
             Err(_) => {
                 // There was nothing that could get lost.
                 roll_back(db);
-                Ok(events)
+                Ok(batch)
             }
         }
     }
 
-    /// Begins a batch, in which the rights in memory are new enough to decide by. They are waited
-    /// for outside of it: nobody else must wait for that.
+    /// Begins a batch, in which the rights in memory are new enough to decide by: the tailer stands on this history of
+    /// the log (a number alone does not say so: after a failover the same number may be another event), at or above the
+    /// newest change of rights. The writer waits for that outside of the transaction, so that no other instance waits.
+    ///
+    /// While a batch runs, and for what it committed, numbers can therefore be compared with the tailer's.
     pub(super) fn begin<'c>(db: &'c mut Db, tail: &mut impl Tail) -> Result<Tx<'c>, Failure> {
         for _ in 0..RIGHTS_TRIES {
-            let (head, access_head) = lock(db).map_err(Failure::Lost)?;
-            if tail.has_rights_of(access_head, Duration::ZERO) {
-                let (tag, now) = (Tag(rand::random()), Timestamp::now());
-                let began_at = access_head;
-                return Ok(Tx { db, tag, head, began_at, access_head, now, events: Vec::new(), wrote: false });
-            }
+            let position = tail.position();
+            let head = lock(db, position.map_or(Seq(0), |position| position.seq)).map_err(Failure::Lost)?;
+            let behind = position.filter(|at| head.tag_asked != Some(at.tag) || at.seq < head.access);
+            let Some(behind) = behind else { return Ok(Tx::on(db, head)) };
             roll_back(db);
-            tail.has_rights_of(access_head, RIGHTS_PATIENCE);
+            tail.wait(behind, head.access, RIGHTS_PATIENCE);
         }
         Err(Failure::Undone(Error::Unavailable("this instance is behind; try again".into())))
+    }
+}
+
+impl<'c> Tx<'c> {
+    /// A batch that stands on this head.
+    fn on(db: &'c mut Db, head: log::Head) -> Self {
+        let now = Timestamp::now();
+        Self {
+            db,
+            tag: Tag(rand::random()),
+            after: head.cursor,
+            head: head.cursor.seq,
+            began_at: head.access,
+            access_head: head.access,
+            now,
+            at: now.max(head.at),
+            events: Vec::new(),
+            wrote: false,
+        }
     }
 }
 
@@ -218,21 +257,22 @@ impl Failure {
 /// # Errors
 /// If the head cannot be locked: then it is not known.
 pub(super) fn is_committed(db: &mut Db, last: Cursor) -> Result<bool> {
-    lock(db)?;
-    let found = log::at(db, last.seq);
+    lock(db, last.seq)?;
+    // A statement of its own: the one that locked may have a snapshot from before that COMMIT.
+    let found = log::holds(db, last);
     roll_back(db);
-    Ok(found? == Some(last))
+    found
 }
 
-/// Begins a transaction that holds the head of the log: where it stands, and where rights last
-/// changed. It fails only if the database cannot be reached or somebody else holds the head.
-fn lock(db: &mut Db) -> Result<(Seq, Seq)> {
+/// Begins a transaction that holds the head of the log, and asks for the tag of a position. It fails only if the
+/// database cannot be reached or another process holds the head.
+fn lock(db: &mut Db, asked: Seq) -> Result<log::Head> {
     let begin = match db {
         Db::Sqlite(_) => "BEGIN IMMEDIATE",
         Db::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
     };
     db.batch_execute(begin).map_err(unreachable)?;
-    log::lock_head(db).map_err(unreachable).inspect_err(|_| roll_back(db))
+    log::lock_head(db, asked).map_err(unreachable).inspect_err(|_| roll_back(db))
 }
 
 fn roll_back(db: &mut Db) {

@@ -1,76 +1,120 @@
 //! Notices commits that this instance did not make: those of the command line beside a server on
 //! SQLite, those of other instances on PostgreSQL.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::connection::{Connector, Db, Place, Purpose, fault};
 use super::listen::Ear;
 use crate::error::{Error, Result};
-use crate::model::Seq;
+use crate::model::Cursor;
 
 /// How often SQLite is asked whether anybody committed: `PRAGMA data_version` reads one word of
 /// shared memory, so this costs less than 0.1 % of a core.
 const INTERVAL: Duration = Duration::from_millis(20);
+/// How many heads are kept until the tailer asks; after more it looks at the log in any case.
+const HEADS: usize = 64;
 
-/// Said when it is not known how far the log has come: it is to be looked at.
-pub const EVERYTHING: Seq = Seq(i64::MAX);
+/// What was heard of the log since the tailer last asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// Other processes brought the log to these positions, in no order. With their tags: a lower number may be the head
+    /// of another history.
+    Heads(Vec<Cursor>),
+    /// The log may have moved: it is to be looked at.
+    Something,
+}
+
+/// What was heard and not asked for yet.
+#[derive(Debug)]
+pub struct Inbox {
+    heard: Mutex<Heard>,
+    came: Notify,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self { heard: Mutex::new(Heard::Heads(Vec::new())), came: Notify::new() }
+    }
+}
+
+impl Inbox {
+    /// The head that another process says, or `None` if it is not known how far the log has come.
+    pub fn put(&self, head: Option<Cursor>) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&mut *heard, head) {
+            (Heard::Heads(heads), Some(head)) if heads.len() < HEADS => heads.push(head),
+            (heard, _) => *heard = Heard::Something,
+        }
+        self.came.notify_one();
+    }
+
+    async fn take(&self) -> Heard {
+        self.came.notified().await;
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *heard, Heard::Heads(Vec::new()))
+    }
+}
 
 /// Tells how far others have brought the log, and tells them. Hints: the tail also looks by itself.
 pub struct Watch {
-    heard: watch::Receiver<Seq>,
-    own: watch::Sender<Seq>,
+    inbox: Arc<Inbox>,
+    own: watch::Sender<Option<Cursor>>,
 }
 
 impl Watch {
     /// Ends when it is dropped.
     pub(super) fn start(connector: &Connector) -> Result<Self> {
-        let (said, heard) = watch::channel(Seq(0));
-        let (own, to_say) = watch::channel(Seq(0));
+        let inbox = Arc::<Inbox>::default();
+        let (own, to_say) = watch::channel(None);
         match connector.place() {
-            Place::Sqlite(_) => look(connector, said)?,
+            Place::Sqlite(_) => look(connector, Arc::downgrade(&inbox))?,
             Place::Postgres(url) => {
                 let ear = Ear::new(url)?;
-                tokio::spawn(ear.listen(said, to_say));
+                tokio::spawn(ear.listen(Arc::downgrade(&inbox), to_say));
             }
         }
-        Ok(Self { heard, own })
+        Ok(Self { inbox, own })
     }
 
-    /// Waits until the log may have come further; how far, if that was said.
-    pub async fn changed(&mut self) -> Seq {
-        if self.heard.changed().await.is_err() {
-            // Nobody watches any more, so there is nothing to wait for.
-            std::future::pending::<()>().await;
-        }
-        *self.heard.borrow_and_update()
+    /// One that nothing is heard from.
+    #[cfg(test)]
+    pub(crate) fn deaf() -> Self {
+        Self { inbox: Arc::default(), own: watch::Sender::new(None) }
+    }
+
+    /// Waits until something is heard of the log.
+    pub async fn changed(&mut self) -> Heard {
+        self.inbox.take().await
     }
 
     /// Tells the others that this instance has brought the log so far. What is said in quick
     /// succession is said once.
-    pub fn say(&self, head: Seq) {
-        self.own.send_replace(head);
+    pub fn say(&self, head: Cursor) {
+        self.own.send_replace(Some(head));
     }
 }
 
 /// Looks at a SQLite file on a thread of its own.
-fn look(connector: &Connector, said: watch::Sender<Seq>) -> Result<()> {
+fn look(connector: &Connector, inbox: Weak<Inbox>) -> Result<()> {
     // Not counted: it asks all the time, whatever the server does.
     let mut db = connector.apart().open(Purpose::Reading)?;
     let looking = move || {
         let mut last = None;
-        while !said.is_closed() {
+        while let Some(inbox) = inbox.upgrade() {
             match data_version(&mut db) {
                 Ok(version) if last != Some(version) => {
                     last = Some(version);
-                    said.send_replace(EVERYTHING);
+                    inbox.put(None);
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "cannot watch the database"),
             }
+            drop(inbox);
             std::thread::sleep(INTERVAL);
         }
     };

@@ -22,7 +22,7 @@ use super::counts::Counts;
 use super::queue::{Crowd, Queue, Refused};
 use super::tx::{Batch, Failure, Tx, is_committed};
 use crate::error::{Error, Result};
-use crate::model::Seq;
+use crate::model::{Cursor, Seq};
 
 /// How many commands may wait; more are refused at once.
 const QUEUE: usize = 4096;
@@ -121,8 +121,16 @@ pub trait Tail: Send + 'static {
     /// A batch was committed; batches come in order.
     fn committed(&mut self, batch: Batch);
 
-    /// Whether the rights in memory are those of this position or newer, after waiting for so long.
-    fn has_rights_of(&mut self, seq: Seq, patience: Duration) -> bool;
+    /// Where the tailer stands: the rights in memory are those of this position. `None` if commands of this store decide
+    /// by no rights.
+    fn position(&mut self) -> Option<Cursor> {
+        None
+    }
+
+    /// Waits until the tailer has left `position` and reached `seq`, for so long at most.
+    fn wait(&mut self, position: Cursor, seq: Seq, patience: Duration) {
+        let _ = (position, seq, patience);
+    }
 }
 
 /// The writer's side of the desk.
@@ -218,8 +226,8 @@ impl<T: Tail> Desk<T> {
         }
         let since = Instant::now();
         let wrote = tx.wrote;
-        let events = match tx.commit() {
-            Err(Failure::Unknown(error, events)) => self.look_up(error, events)?,
+        let batch = match tx.commit() {
+            Err(Failure::Unknown(error, batch)) => self.look_up(error, batch)?,
             committed => committed?,
         };
         if wrote {
@@ -228,32 +236,32 @@ impl<T: Tail> Desk<T> {
         self.crowd.seen(asked + queue.map_or(0, Queue::len), begun.elapsed());
         self.counts.commits.observe(since.elapsed().as_secs_f64());
         self.counts.commands.observe(outcomes.len() as f64);
-        self.counts.events.add(events.len() as u64);
-        if !events.is_empty() {
-            self.tail.committed(events);
+        self.counts.events.add(batch.events.len() as u64);
+        if !batch.events.is_empty() {
+            self.tail.committed(batch);
         }
         Ok(outcomes)
     }
 
     /// Whether a batch was committed whose COMMIT failed: its events if it was.
-    fn look_up(&mut self, error: Error, events: Batch) -> Result<Batch, Failure> {
-        tracing::warn!(%error, events = events.len(), "a commit failed: looking up what became of it");
+    fn look_up(&mut self, error: Error, batch: Batch) -> Result<Batch, Failure> {
+        tracing::warn!(%error, events = batch.events.len(), "a commit failed: looking up what became of it");
         let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
         // What recorded no event left no trace to look for.
-        let Some(last) = events.last().map(|logged| logged.event.cursor) else {
+        if batch.events.is_empty() {
             self.db = None;
-            return Err(Failure::Unknown(unknown(), events));
-        };
+            return Err(Failure::Unknown(unknown(), batch));
+        }
         let since = Instant::now();
         while since.elapsed() < LOOK_UP {
-            let found = if self.reconnect() { self.db.as_mut().map(|db| is_committed(db, last)) } else { None };
+            let found = if self.reconnect() { self.db.as_mut().map(|db| is_committed(db, batch.end())) } else { None };
             match found {
-                Some(Ok(true)) => return Ok(events),
+                Some(Ok(true)) => return Ok(batch),
                 Some(Ok(false)) => return Err(Failure::Lost(error)),
                 Some(Err(_)) | None => std::thread::sleep(PAUSE),
             }
         }
-        Err(Failure::Unknown(unknown(), events))
+        Err(Failure::Unknown(unknown(), batch))
     }
 
     /// Makes the connection anew; whether that worked.

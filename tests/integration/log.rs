@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tidings::board::Retention;
 use tidings::error::Error;
-use tidings::model::{Body, Cursor, EventKind, Seq};
+use tidings::model::{Body, Cursor, EventKind};
 use tidings::store::{Batch, Change, Options, Store, Tail};
 
 use crate::subscriptions::{EVENTS, until_live};
@@ -48,7 +48,13 @@ async fn a_failing_command_harms_none_of_its_neighbours() {
             assert_eq!(event.object, number);
         }
     }
-    let told: Vec<Cursor> = batches.lock().unwrap().iter().flatten().map(|logged| logged.event.cursor).collect();
+    let told: Vec<Cursor> = batches
+        .lock()
+        .unwrap()
+        .iter()
+        .flat_map(|batch: &Batch| &batch.events)
+        .map(|logged| logged.event.cursor)
+        .collect();
     assert_eq!(told, events.iter().map(|event| event.cursor).collect::<Vec<_>>(), "told in order, once");
     assert_eq!(head, events.last().expect("events").cursor);
 }
@@ -59,10 +65,6 @@ struct Listener<F>(F);
 impl<F: FnMut(Batch) + Send + 'static> Tail for Listener<F> {
     fn committed(&mut self, batch: Batch) {
         self.0(batch);
-    }
-
-    fn has_rights_of(&mut self, _: Seq, _: Duration) -> bool {
-        true
     }
 }
 
@@ -86,7 +88,7 @@ async fn commands_that_wait_are_committed_together() {
     let directory = tempfile::tempdir().expect("a directory");
     let (tell, told) = std::sync::mpsc::channel();
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
-    let tail = Listener(move |batch: Batch| tell.send(batch.len()).expect("told"));
+    let tail = Listener(move |batch: Batch| tell.send(batch.events.len()).expect("told"));
     let store = Store::open(&options, tail).expect("a store");
     let made = join_all((0..COMMANDS).map(|number| store.write(move |tx| command(tx, 4 * number + 3)))).await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");

@@ -88,15 +88,15 @@ impl GraphQl {
 
     /// Up to where every subscription of this socket has been served; `None` as long as one is being opened.
     fn served(&mut self, desk: &Desk) -> Option<Cursor> {
-        let mut lowest = desk.site.board.head();
+        let mut served = Vec::with_capacity(self.operations.len());
         for running in &mut self.operations {
             match running.operation.served() {
-                Served::UpTo(served) if served.seq < lowest.seq => lowest = served,
-                Served::UpTo(_) | Served::Whatever => {}
+                Served::UpTo(cursor) => served.push(cursor),
+                Served::Whatever => {}
                 Served::Unknown => return None,
             }
         }
-        Some(lowest)
+        Some(desk.site.board.lowest(served.into_iter()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Several instances on one PostgreSQL, whatever database the rest of the run is on.
 
 mod away;
+mod failover;
 mod order;
 mod restored;
 mod sharing;

@@ -60,14 +60,8 @@ impl Postgres {
     /// A server with these settings, under a name that is its own in this process.
     pub fn start(name: &str, settings: &[&str]) -> Self {
         forget_earlier_runs();
-        let root = std::env::temp_dir().join(format!("{PREFIX}{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&root).expect("a directory");
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(&root));
-        }
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-        let server = Self { root, port, running: Mutex::default(), databases: AtomicU32::new(0) };
+        let server = Self::new(name);
+        let port = server.port;
         run(server.unprivileged("initdb").args(["--no-sync", "-A", "trust", "-U", "tidings", "-D", "data"]));
         let settings: String = settings.iter().map(|setting| format!("{setting}\n")).collect();
         let own = format!("port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\n");
@@ -75,6 +69,49 @@ impl Postgres {
         std::fs::write(file, own + &settings).expect("settings");
         server.launch();
         server
+    }
+
+    /// One that is not there yet.
+    fn new(name: &str) -> Self {
+        let root = std::env::temp_dir().join(format!("{PREFIX}{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&root).expect("a directory");
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&root));
+        }
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        Self { root, port, running: Mutex::default(), databases: AtomicU32::new(0) }
+    }
+
+    /// A standby that follows this server without being waited for.
+    pub fn standby(&self, name: &str) -> Self {
+        let standby = Self::new(name);
+        let primary = format!("host=127.0.0.1 port={} user=tidings", self.port);
+        let copy = ["--no-sync", "-R", "-c", "fast", "-X", "stream", "-D", "data", "-d", &primary];
+        run(standby.unprivileged("pg_basebackup").args(copy));
+        let file = standby.root.join("data/postgresql.auto.conf");
+        let settings = std::fs::read_to_string(&file).expect("settings");
+        // The last one holds.
+        std::fs::write(file, format!("{settings}\nport={}\n", standby.port)).expect("settings");
+        standby.launch();
+        standby
+    }
+
+    /// Waits until a standby has all that was committed here.
+    pub fn wait_for(&self, standby: &Self) {
+        let ask = |server: &Self, query: &str| server.run("psql", &["-qAt", "-d", "postgres", "-c", query]);
+        let written = ask(self, "SELECT pg_current_wal_lsn()");
+        let query = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", written.trim());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while ask(standby, &query).trim() != "t" {
+            assert!(Instant::now() < deadline, "the standby does not follow: {}", standby.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        self.run("psql", &["-qAt", "-d", "postgres", "-c", "SELECT pg_promote(true, 30)"]);
     }
 
     /// PostgreSQL does not run as root: then it runs as the user that its package made.
@@ -119,8 +156,17 @@ impl Postgres {
 
     /// Stops it at once, without a word to its clients and without writing anything out.
     pub fn stop(&self) {
+        self.end("-QUIT");
+    }
+
+    /// Stops it as an operator does who is in a hurry: what it has is written out.
+    pub fn stop_cleanly(&self) {
+        self.end("-INT");
+    }
+
+    fn end(&self, signal: &str) {
         if let Some((id, thread)) = self.running.lock().expect("the server").take() {
-            run(Command::new("kill").args(["-QUIT", &id.to_string()]));
+            run(Command::new("kill").args([signal, &id.to_string()]));
             thread.join().expect("postgres ends");
         }
     }

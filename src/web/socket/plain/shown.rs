@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::frames;
 use crate::hub::LiveEvent;
-use crate::model::{Body, Seq, UserId};
+use crate::model::{Body, Cursor, UserId};
 
 /// How many bytes of frames are kept.
 const KEPT_BYTES: usize = 8 << 20;
@@ -44,8 +44,8 @@ impl Form {
     }
 }
 
-/// An event, the state of its object, and its form.
-type Key = (Seq, Option<Seq>, Form);
+/// An event, the state of its object, and its form. With tags: after a failover the same number may be another event.
+type Key = (Cursor, Option<Cursor>, Form);
 
 /// The frames of late, bounded in bytes.
 #[derive(Default)]
@@ -86,5 +86,5 @@ impl Shown {
 
 fn key(event: &LiveEvent, form: &Form) -> Key {
     let revision = event.body().and_then(|body| body.revision());
-    (event.cursor.seq, revision.map(|cursor| cursor.seq), form.clone())
+    (event.cursor, revision, form.clone())
 }

@@ -1,0 +1,310 @@
+//! The primary is lost, and a standby takes over that had not got the last events: below two instances, writers that do
+//! not pause, and clients that follow. `TIDINGS_FAILOVER` says how often; `make failover` does it 20 times.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::on;
+use crate::support::database::Postgres;
+use crate::support::{Report, Server, Session, Socket, soon, text};
+
+const ADDED: &str = "subscription ($channel: ID, $after: Cursor) {
+    messageAdded(channelId: $channel, after: $after) { content cursor } }";
+const PAGE: &str =
+    "query ($channel: ID, $page: String) { cursor messages(channelId: $channel, first: 100, after: $page) {
+    nodes { content } pageInfo { hasNextPage endCursor } } }";
+const DISABLE: &str = "mutation ($id: ID!) { setUserDisabled(userId: $id, disabled: true) { disabled } }";
+const ME: &str = "{ me { username } }";
+const SOON: Duration = Duration::from_millis(20);
+/// So many changes each writer has acknowledged after the failover.
+const WRITTEN: usize = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failover_that_loses_events_nothing_is_lost_that_survived_and_nothing_else_is_served() {
+    let rounds = std::env::var("TIDINGS_FAILOVER").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
+    let mut report = Report::new(format!("failovers to a standby that misses events: {rounds}"));
+    for number in 0..rounds {
+        let line = Box::pin(failover(number)).await;
+        report.line(format!("{number}: {line}"));
+    }
+}
+
+/// One failover; answers what to report of it.
+async fn failover(number: usize) -> String {
+    let begun = Instant::now();
+    let Pair { primary, standby, url } = pair(number).await;
+    let servers = [Arc::new(Server::start_with(on(&url)).await), Arc::new(Server::start_with(on(&url)).await)];
+    let [one, two] = &servers;
+    let boss = one.admin("boss").await;
+    let (ann, victim) = (one.register("ann").await, one.register("victim").await);
+    let channel = one.channel(&ann, "general").await;
+    for server in &servers {
+        server.data(Some(&victim), ME, json!({})).await;
+    }
+    let followers = servers.each_ref().map(|server| Follower::start(server, &ann, &channel));
+    for kept in 0..3 {
+        one.post(&ann, &channel, &format!("kept {kept}")).await;
+    }
+    let kept = one.cursor(Some(&ann)).await;
+    tokio::task::block_in_place(|| {
+        primary.wait_for(&standby);
+        standby.stop_cleanly();
+    });
+
+    // A few events are lost, or as many as are written in the meantime.
+    let taken_over = Arc::new(AtomicBool::new(false));
+    let write = || [0, 1].map(|at| Writer::start(&servers[at], &ann, &channel, at, &taken_over));
+    let mut writers = (number % 2 == 1).then(write);
+    for lost in 0..=number % 4 {
+        one.post(&ann, &channel, &format!("lost {lost}")).await;
+    }
+    let lost = one.cursor(Some(&ann)).await;
+    for follower in &followers {
+        soon("what is about to be lost", follower.has("lost 0")).await;
+    }
+    tokio::task::block_in_place(|| {
+        primary.stop();
+        standby.go_on();
+        standby.promote();
+    });
+    taken_over.store(true, Ordering::SeqCst);
+    let writers = writers.take().unwrap_or_else(write);
+
+    let judge = &servers[number % 2];
+    soon("a user who is disabled", until(judge, &boss, DISABLE, &json!({"id": victim.id}), "OK")).await;
+    let told = attempt(judge, &victim, ME, &json!({})).await.1;
+    assert_eq!(told, "UNAUTHENTICATED", "the instance that disabled the user serves it");
+    while writers.iter().any(|writer| writer.survived().len() < WRITTEN) {
+        for server in &servers {
+            let said = post(server, &victim, &channel, "by the victim").await;
+            assert_ne!(said, "OK", "a disabled user has written");
+        }
+        tokio::time::sleep(SOON).await;
+    }
+    for server in &servers {
+        soon("the end of a session", until(server, &victim, ME, &json!({}), "UNAUTHENTICATED")).await;
+    }
+    let acknowledged: Vec<String> = futures_util::future::join_all(writers.map(Writer::stop)).await.concat();
+
+    let truth = contents(&standby, &url);
+    let there: BTreeSet<&String> = truth.iter().collect();
+    assert!(acknowledged.iter().all(|content| there.contains(content)), "what was acknowledged is not there");
+    assert!(!truth.iter().any(|content| content.contains("lost") || content.contains("victim")), "{truth:?}");
+    let mut expired = 0;
+    for follower in followers {
+        expired += follower.agrees_with(&truth).await;
+    }
+    assert!(expired >= 2, "clients that had seen what is lost were not told: {expired}");
+    for server in [one, two] {
+        let mut socket = server.socket(Some(&ann)).await;
+        socket.subscribe("lost", ADDED, json!({"channel": channel, "after": lost})).await;
+        assert_eq!(socket.refusal("lost").await, "CURSOR_EXPIRED");
+        socket.subscribe("kept", ADDED, json!({"channel": channel, "after": kept})).await;
+        for content in &truth[3..] {
+            assert_eq!(text(&socket.item("kept").await["messageAdded"]["content"]), *content);
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    format!("{} acknowledged since and all there, {expired} clients told, {seconds:.1} s", acknowledged.len())
+}
+
+/// A primary, a standby that follows it, and the URL by which either is found that takes changes.
+struct Pair {
+    primary: Postgres,
+    standby: Postgres,
+    url: String,
+}
+
+async fn pair(number: usize) -> Pair {
+    let starting = tokio::task::spawn_blocking(move || {
+        let primary = Postgres::start(&format!("primary{number}"), &["fsync=off"]);
+        let standby = primary.standby(&format!("standby{number}"));
+        let (name, ports) = (primary.create_database(), (primary.port(), standby.port()));
+        let hosts = format!("127.0.0.1:{},127.0.0.1:{}", ports.0, ports.1);
+        let url = format!("postgres://tidings@{hosts}/{name}?target_session_attrs=read-write");
+        Pair { primary, standby, url }
+    });
+    starting.await.expect("two servers")
+}
+
+/// Every message of the database, in order.
+fn contents(server: &Postgres, url: &str) -> Vec<String> {
+    let name = url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name");
+    let query = "SELECT content FROM messages ORDER BY id";
+    server.run("psql", &["-qAt", "-d", name, "-c", query]).lines().map(str::to_owned).collect()
+}
+
+/// The answer to an operation, and its code: that of its error, or `OK`; `NONE` if there was no answer.
+async fn attempt(server: &Server, session: &Session, query: &str, variables: &Value) -> (Value, String) {
+    let request = server.http().post(server.url("/graphql")).bearer_auth(&session.token);
+    let answer = request.json(&json!({"query": query, "variables": variables})).send().await;
+    let Ok(answer) = answer else { return (Value::Null, "NONE".into()) };
+    let Ok(mut answer) = answer.json::<Value>().await else { return (Value::Null, "NONE".into()) };
+    let code = answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("OK").to_owned();
+    (answer["data"].take(), code)
+}
+
+/// Asks until the answer has this code.
+async fn until(server: &Server, session: &Session, query: &str, variables: &Value, code: &str) {
+    while attempt(server, session, query, variables).await.1 != code {
+        tokio::time::sleep(SOON).await;
+    }
+}
+
+async fn post(server: &Server, session: &Session, channel: &str, content: &str) -> String {
+    let query = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
+    let input = json!({"channelId": channel, "content": content});
+    attempt(server, session, query, &json!({"input": input})).await.1
+}
+
+/// Writes one message after the other.
+struct Writer {
+    /// What was asked for after the standby had taken over, and acknowledged.
+    survived: Arc<Mutex<Vec<String>>>,
+    stopped: Arc<AtomicBool>,
+    running: JoinHandle<()>,
+}
+
+impl Writer {
+    fn start(server: &Arc<Server>, by: &Session, channel: &str, name: usize, taken_over: &Arc<AtomicBool>) -> Self {
+        let (survived, stopped) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
+        let (server, by, channel, taken_over) =
+            (Arc::clone(server), by.clone(), channel.to_owned(), Arc::clone(taken_over));
+        let (done, stop) = (Arc::clone(&survived), Arc::clone(&stopped));
+        let running = tokio::spawn(async move {
+            for number in 0.. {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (content, is_safe) = (format!("writer {name}: {number}"), taken_over.load(Ordering::SeqCst));
+                if post(&server, &by, &channel, &content).await == "OK" && is_safe {
+                    done.lock().expect("a list").push(content);
+                }
+            }
+        });
+        Self { survived, stopped, running }
+    }
+
+    fn survived(&self) -> Vec<String> {
+        self.survived.lock().expect("a list").clone()
+    }
+
+    async fn stop(self) -> Vec<String> {
+        self.stopped.store(true, Ordering::SeqCst);
+        soon("the end of a writer", self.running).await.expect("a writer");
+        let survived = self.survived.lock().expect("a list");
+        survived.clone()
+    }
+}
+
+/// A client that does what docs/clients.md says: it queries, follows, and queries again when its cursor is refused.
+struct Follower {
+    seen: Arc<Mutex<BTreeSet<String>>>,
+    expired: Arc<AtomicUsize>,
+    running: JoinHandle<()>,
+}
+
+impl Follower {
+    fn start(server: &Arc<Server>, by: &Session, channel: &str) -> Self {
+        let (seen, expired) = (Arc::default(), Arc::default());
+        let client = Client {
+            server: Arc::clone(server),
+            session: by.clone(),
+            channel: channel.to_owned(),
+            seen: Arc::clone(&seen),
+            expired: Arc::clone(&expired),
+        };
+        Self { seen, expired, running: tokio::spawn(client.run()) }
+    }
+
+    async fn has(&self, content: &str) {
+        while !self.seen.lock().expect("a set").contains(content) {
+            tokio::time::sleep(SOON).await;
+        }
+    }
+
+    /// Waits until it has what the database has and nothing else; answers how often its cursor was refused.
+    async fn agrees_with(self, truth: &[String]) -> usize {
+        let truth: BTreeSet<String> = truth.iter().cloned().collect();
+        let agreeing = async {
+            while *self.seen.lock().expect("a set") != truth {
+                tokio::time::sleep(SOON).await;
+            }
+        };
+        let has_agreed = tokio::time::timeout(crate::support::PATIENCE, agreeing).await.is_ok();
+        let seen = self.seen.lock().expect("a set").clone();
+        let missing: Vec<_> = truth.difference(&seen).take(10).collect();
+        let wrong: Vec<_> = seen.difference(&truth).take(10).collect();
+        assert!(has_agreed, "never came: {missing:?}; should not be there: {wrong:?}");
+        self.running.abort();
+        self.expired.load(Ordering::SeqCst)
+    }
+}
+
+struct Client {
+    server: Arc<Server>,
+    session: Session,
+    channel: String,
+    seen: Arc<Mutex<BTreeSet<String>>>,
+    expired: Arc<AtomicUsize>,
+}
+
+impl Client {
+    async fn run(self) {
+        let mut after = self.query().await;
+        loop {
+            let mut socket = Socket::enter(self.server.address(), Some(&self.session)).await;
+            while self.follow(&mut socket, &mut after).await {}
+            tokio::time::sleep(SOON).await;
+        }
+    }
+
+    /// Follows as long as a subscription goes; whether the socket is still open.
+    async fn follow(&self, socket: &mut Socket, after: &mut String) -> bool {
+        socket.subscribe("m", ADDED, json!({"channel": self.channel, "after": after})).await;
+        loop {
+            let Ok(frame) = socket.next().await else { return false };
+            if frame["type"] == "next" {
+                let message = &frame["payload"]["data"]["messageAdded"];
+                *after = text(&message["cursor"]);
+                self.seen.lock().expect("a set").insert(text(&message["content"]));
+            } else if frame["payload"][0]["extensions"]["code"] == "CURSOR_EXPIRED" {
+                self.expired.fetch_add(1, Ordering::SeqCst);
+                *after = self.query().await;
+                return true;
+            } else {
+                assert_eq!(frame["payload"][0]["extensions"]["code"], "UNAVAILABLE", "{frame}");
+                tokio::time::sleep(SOON).await;
+                return true;
+            }
+        }
+    }
+
+    /// Reads all that is there; answers from where to follow.
+    async fn query(&self) -> String {
+        'again: loop {
+            let (mut all, mut first, mut page) = (BTreeSet::new(), None, Value::Null);
+            loop {
+                let variables = json!({"channel": self.channel, "page": page});
+                let (data, code) = attempt(&self.server, &self.session, PAGE, &variables).await;
+                if code != "OK" {
+                    tokio::time::sleep(SOON).await;
+                    continue 'again;
+                }
+                let cursor = first.get_or_insert(text(&data["cursor"])).clone();
+                let nodes = data["messages"]["nodes"].as_array().expect("a list");
+                all.extend(nodes.iter().map(|node| text(&node["content"])));
+                if data["messages"]["pageInfo"]["hasNextPage"] == false {
+                    *self.seen.lock().expect("a set") = all;
+                    return cursor;
+                }
+                page = data["messages"]["pageInfo"]["endCursor"].clone();
+            }
+        }
+    }
+}
