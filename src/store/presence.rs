@@ -45,19 +45,37 @@ pub fn of_instance(db: &mut Db, instance: i64) -> Result<Vec<Presence>> {
     Ok(rows.map(|(channel, user)| ((channel != 0).then_some(ChannelId(channel)), UserId(user))).collect())
 }
 
-/// An instance lives; answers whether it was known. Of one that was not, nothing is known of what it said.
+/// What an instance finds of the row that it wrote last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row {
+    /// As it left it.
+    AsLeft,
+    /// There was none, and there is one now. Its entries are gone, too.
+    Missing,
+    /// It is of an earlier beat: what was written since is lost. Nothing was changed.
+    Another,
+}
+
+/// An instance lives: its next beat, which is one more than its last, or the same within one beat. Answers what it found.
 ///
 /// # Errors
 /// Those of the database.
-pub fn beat(db: &mut Db, instance: Instance) -> Result<bool> {
+pub fn beat(db: &mut Db, instance: Instance) -> Result<Row> {
     let (beat, version) = (instances::beat.eq(instance.beat), instances::version.eq(instance.version));
     let known = instances::table.filter(instances::id.eq(instance.id));
-    if diesel::update(known).set((beat, version)).execute(db).map_err(fault)? > 0 {
-        return Ok(true);
+    let found: Option<i64> = known.select(instances::beat).first(db).optional().map_err(fault)?;
+    match found {
+        Some(last) if last == instance.beat || last + 1 == instance.beat => {
+            diesel::update(known).set((beat, version)).execute(db).map_err(fault)?;
+            Ok(Row::AsLeft)
+        }
+        Some(_) => Ok(Row::Another),
+        None => {
+            let row = (instances::id.eq(instance.id), beat, version);
+            diesel::insert_into(instances::table).values(row).execute(db).map_err(fault)?;
+            Ok(Row::Missing)
+        }
     }
-    let row = (instances::id.eq(instance.id), beat, version);
-    diesel::insert_into(instances::table).values(row).execute(db).map_err(fault)?;
-    Ok(false)
 }
 
 /// Some came and some went, by an instance that has been heard of.

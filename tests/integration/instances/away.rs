@@ -135,7 +135,7 @@ async fn a_database_that_cannot_be_reached_stops_the_start_with_one_line() {
 }
 
 /// A fresh database: its URL, a proxy before it, and its URL through that.
-async fn database_behind_a_proxy() -> (String, Proxy, String) {
+pub async fn database_behind_a_proxy() -> (String, Proxy, String) {
     let url = crate::support::database::fresh_postgres();
     let (place, name) = url.rsplit_once('/').expect("a URL");
     let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");

@@ -30,6 +30,16 @@ impl Plain {
         Self(soon("an upgrade", connecting).await.expect("an upgrade").0)
     }
 
+    /// One whose kernel takes little of what it does not read.
+    pub async fn open_narrow(address: SocketAddr, path: &str, session: &Session) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(8 << 10).expect("a small buffer");
+        let stream = MaybeTlsStream::Plain(soon("a connection", socket.connect(address)).await.expect("a connection"));
+        let url = format!("ws://{address}{path}?token={}", session.token);
+        let upgrading = tokio_tungstenite::client_async(url, stream);
+        Self(soon("an upgrade", upgrading).await.expect("an upgrade").0)
+    }
+
     pub async fn send(&mut self, frame: Value) {
         check("client", &frame);
         self.send_raw(Message::text(frame.to_string())).await;

@@ -29,11 +29,11 @@ const TICKET: KindSet = KindSet::of(&[
 pub fn subscribe(site: &Site, actor: Actor, subject: Subject, after: Option<Cursor>) -> BoxFuture<'static, Done> {
     let site = site.clone();
     async move {
-        let what = What::Subject(subject);
+        let (what, era) = (What::Subject(subject), site.board.era());
         match site.board.open_stream(&actor.viewer, wanted(subject, after)).await {
             Ok(stream) => {
                 let with_unread = subject == Subject::Notifications && after.is_none();
-                let followed = Followed::new(what, stream, actor.viewer, with_unread);
+                let followed = Followed::new(what, stream, actor.viewer, with_unread, era);
                 Done { frames: vec![frames::subscribed(subject)], followed: Some(followed) }
             }
             Err(error) => Done::say(frames::error(&error, &frames::Context::subject(subject))),
@@ -64,8 +64,9 @@ pub fn join(site: &Site, actor: Actor, room: String, after: Option<Cursor>) -> B
             let channel = site.engine.write(|board| async move { board.room(&viewer, &name).await }).await?;
             let subject = board::Subject::Channel(channel.id);
             let wish = Wish { subject, kinds: ROOM, tickets_only: false, exclude_own: false, after };
+            let era = site.board.era();
             let stream = site.board.open_stream(&actor.viewer, Wanted::Events(wish)).await?;
-            Ok(Followed::new(What::Room(room.as_str().into()), stream, actor.viewer.clone(), false))
+            Ok(Followed::new(What::Room(room.as_str().into()), stream, actor.viewer.clone(), false, era))
         };
         let joined: Result<Followed> = joining.await;
         match joined {

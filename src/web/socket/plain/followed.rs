@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -14,6 +15,9 @@ use crate::board::{Board, News, Stream, Viewer};
 use crate::error::Error;
 use crate::hub::LiveEvent;
 use crate::model::{Cursor, Notification, NotificationId, Seq};
+
+/// How long a page of notifications that could not be read is waited with before it is read again.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// What is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub struct Followed {
     viewer: Viewer,
     /// Where it began: events above are its own.
     from: Option<Seq>,
+    /// The history of the log that `from` and what is inherited are numbers of.
+    era: u64,
     /// What is shown first: the notifications that were not read.
     unread: Option<Unread>,
     showing: Option<Showing>,
@@ -73,7 +79,7 @@ impl Covered {
 }
 
 /// An event whose author's name is being looked up.
-type Showing = (Arc<LiveEvent>, BoxFuture<'static, Option<Arc<str>>>);
+type Showing = (Arc<LiveEvent>, BoxFuture<'static, Result<Option<Arc<str>>, Error>>);
 
 /// A page of notifications, and whether there is more.
 type Notes = (Vec<Notification>, bool);
@@ -90,7 +96,7 @@ struct Unread {
 
 impl Followed {
     /// Follows a stream.
-    pub fn new(what: What, mut stream: Stream, viewer: Viewer, with_unread: bool) -> Self {
+    pub fn new(what: What, mut stream: Stream, viewer: Viewer, with_unread: bool, era: u64) -> Self {
         let served = stream.served();
         let from = served.map(|cursor| cursor.seq);
         let unread = from.filter(|_| with_unread && viewer.user_id().is_some()).map(|up_to| Unread {
@@ -100,7 +106,8 @@ impl Followed {
             more: true,
             loading: None,
         });
-        Self { what, stream, viewer, from, unread, showing: None, handed_over: served, inherited: Vec::new() }
+        let (showing, inherited) = (None, Vec::new());
+        Self { what, stream, viewer, from, era, unread, showing, handed_over: served, inherited }
     }
 
     /// Up to where it has been served; `None` if it is not of the log.
@@ -114,18 +121,18 @@ impl Followed {
     }
 
     /// Whether it has shown this event of a ticket.
-    pub fn has_shown(&mut self, event: &LiveEvent) -> bool {
-        self.covered().is_some_and(|covered| covered.holds(event))
+    pub fn has_shown(&mut self, event: &LiveEvent, era: u64) -> bool {
+        self.covered(era).is_some_and(|covered| covered.holds(event))
     }
 
     /// Whether one that is gone had shown this event of a ticket.
-    pub fn knows_shown(&self, event: &LiveEvent) -> bool {
-        self.inherited.iter().any(|covered| covered.holds(event))
+    pub fn knows_shown(&self, event: &LiveEvent, era: u64) -> bool {
+        self.era == era && self.inherited.iter().any(|covered| covered.holds(event))
     }
 
     /// Remembers what another has shown, which is about to go. Nothing, if this is as far already.
-    pub fn inherit(&mut self, other: &mut Self) {
-        let (Some(own), Some(covered)) = (self.covered(), other.covered()) else { return };
+    pub fn inherit(&mut self, other: &mut Self, era: u64) {
+        let (Some(own), Some(covered)) = (self.covered(era), other.covered(era)) else { return };
         self.inherited.push(covered);
         self.inherited.retain(|known| own.up_to < known.up_to);
     }
@@ -135,8 +142,11 @@ impl Followed {
         self.inherited.len()
     }
 
-    /// What it has shown of tickets, if it is about tickets.
-    fn covered(&mut self) -> Option<Covered> {
+    /// What it has shown of tickets in this history of the log, if it is about tickets.
+    fn covered(&mut self, era: u64) -> Option<Covered> {
+        if self.era != era {
+            return None;
+        }
         let What::Subject(subject @ (Subject::Tickets | Subject::Ticket(_))) = self.what else { return None };
         Some(Covered { subject, from: self.from?, up_to: self.served()?.seq })
     }
@@ -144,6 +154,15 @@ impl Followed {
     /// The error if the viewer may no longer follow this.
     pub fn recheck(&mut self) -> Result<(), Error> {
         self.stream.recheck()
+    }
+
+    /// It goes on in another history of the log, which uses numbers again: what was shown before does not count.
+    fn begin_anew(&mut self, after: Seq, era: u64) {
+        if self.era != era {
+            self.from = self.from.map(|_| after);
+            self.era = era;
+            self.inherited.clear();
+        }
     }
 
     /// How an error about it is to be read.
@@ -157,28 +176,43 @@ impl Followed {
     /// The next step.
     pub fn poll_step(&mut self, board: &Arc<Board>, shown: &Shown, context: &mut Context<'_>) -> Poll<Step> {
         if let Some(unread) = &mut self.unread {
-            return match ready!(unread.poll_next(board, &self.viewer, context)) {
-                Some(notification) => Poll::Ready(Step::Frame(frames::notification(&notification))),
-                None => {
+            return Poll::Ready(match ready!(unread.poll_next(board, &self.viewer, context)) {
+                Ok(Some(notification)) => Step::Frame(frames::notification(&notification)),
+                Ok(None) => {
                     self.unread = None;
-                    Poll::Ready(Step::More)
+                    Step::More
                 }
-            };
+                Err(error) => Step::Over(frames::error(&error, &self.context())),
+            });
         }
         if let Some((event, looking)) = &mut self.showing {
             let username = ready!(looking.as_mut().poll(context));
             let event = Arc::clone(event);
             self.showing = None;
+            let username = match username {
+                Ok(username) => username,
+                // Shown without the name it would be a wrong frame, and be kept for others.
+                Err(error) => return Poll::Ready(Step::Over(frames::error(&error, &self.context()))),
+            };
             // Looking the name up took its time: rights may be others by now.
             let frame = (self.viewer.sees(&event) && !event.is_gone())
                 .then(|| shown.frame(&event, &self.form(), username.as_deref()));
             return Poll::Ready(frame.flatten().map_or(Step::More, |frame| Step::Event(event, frame)));
         }
         self.handed_over = self.stream.served();
+        // Asked for before: an event of the old history may still come in the new era, never the other way round.
+        let era = board.era();
         Poll::Ready(match ready!(self.stream.poll_next(context)) {
-            News::Event(event) => self.show(board, shown, event),
+            News::Event(event) => {
+                self.begin_anew(Seq(event.cursor.seq.0 - 1), era);
+                self.show(board, shown, event)
+            }
             News::Metric(metric) => Step::Frame(frames::metric(&metric)),
-            News::CaughtUp(_) | News::Presence(_) => Step::More,
+            News::CaughtUp(cursor) => {
+                self.begin_anew(cursor.seq, era);
+                Step::More
+            }
+            News::Presence(_) => Step::More,
             News::End(Some(error)) => Step::Over(frames::error(&error, &self.context())),
             News::End(None) => Step::Over(match &self.what {
                 What::Subject(subject) => frames::unsubscribed(*subject),
@@ -212,35 +246,40 @@ impl Followed {
 }
 
 impl Unread {
-    /// The next one; `None` if there is no other.
+    /// The next one; `None` if there is no other. While the database is away it waits.
     fn poll_next(
         &mut self,
         board: &Arc<Board>,
         viewer: &Viewer,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Notification>> {
+    ) -> Poll<Result<Option<Notification>, Error>> {
         loop {
             if let Some(next) = self.page.pop_front() {
                 self.last = Some(next.id);
                 if next.cursor.seq <= self.up_to {
-                    return Poll::Ready(Some(next));
+                    return Poll::Ready(Ok(Some(next)));
                 }
                 continue;
             }
             if !self.more {
-                return Poll::Ready(None);
+                return Poll::Ready(Ok(None));
             }
             let loading = self.loading.get_or_insert_with(|| {
                 let (board, viewer, last) = (Arc::clone(board), viewer.clone(), self.last);
-                Box::pin(async move { board.unread_after(&viewer, last).await })
+                Box::pin(async move {
+                    loop {
+                        match board.unread_after(&viewer, last).await {
+                            Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
+                            loaded => return loaded,
+                        }
+                    }
+                })
             });
             let loaded = ready!(loading.as_mut().poll(context));
             self.loading = None;
             match loaded {
                 Ok((page, more)) => (self.page, self.more) = (page.into(), more),
-                // It is tried again, as a reader of the log would.
-                Err(Error::Unavailable(_)) => {}
-                Err(_) => self.more = false,
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }

@@ -75,11 +75,11 @@ impl Plain {
                 desk.outbox.push(&[&frames::pong(cursor)]);
             }
             Said::Unsubscribe(subject) => {
-                self.let_go(&What::Subject(subject));
+                self.let_go(&What::Subject(subject), desk.site.board.era());
                 desk.outbox.push(&[&frames::unsubscribed(subject)]);
             }
             Said::Leave(room) => {
-                self.let_go(&What::Room(room.as_str().into()));
+                self.let_go(&What::Room(room.as_str().into()), desk.site.board.era());
                 desk.outbox.push(&[&frames::left(&room)]);
             }
             Said::Subscribe(subject, named) => {
@@ -124,11 +124,7 @@ impl Plain {
 
     /// Up to where every subscription of this socket has been served.
     fn served(&mut self, desk: &Desk) -> Cursor {
-        let head = desk.site.board.head();
-        self.followed
-            .iter_mut()
-            .filter_map(Followed::served)
-            .fold(head, |lowest, served| if served.seq < lowest.seq { served } else { lowest })
+        desk.site.board.lowest(self.followed.iter_mut().filter_map(Followed::served))
     }
 
     fn poll_act(&mut self, desk: &mut Desk, context: &mut Context<'_>) -> bool {
@@ -137,32 +133,32 @@ impl Plain {
         self.act = None;
         frames.iter().for_each(|frame| desk.outbox.push(&[frame]));
         if let Some(followed) = followed {
-            self.let_go(&followed.what);
+            self.let_go(&followed.what, desk.site.board.era());
             self.followed.push(followed);
         }
         true
     }
 
-    fn let_go(&mut self, what: &What) {
+    fn let_go(&mut self, what: &What, era: u64) {
         if let Some(at) = self.followed.iter().position(|followed| followed.what == *what) {
-            self.remove(at);
+            self.remove(at, era);
         }
     }
 
     /// Those that lag behind must not show again what this one has shown.
-    fn remove(&mut self, at: usize) {
+    fn remove(&mut self, at: usize, era: u64) {
         let mut gone = self.followed.swap_remove(at);
         for left in &mut self.followed {
-            left.inherit(&mut gone);
+            left.inherit(&mut gone, era);
         }
     }
 
     /// Whether another subscription has sent this event already, as one of a ticket.
-    fn is_repeated(&mut self, at: usize, event: &crate::hub::LiveEvent) -> bool {
+    fn is_repeated(&mut self, at: usize, event: &crate::hub::LiveEvent, era: u64) -> bool {
         let is_of_ticket = matches!(self.followed[at].what, What::Subject(Subject::Tickets | Subject::Ticket(_)));
         is_of_ticket
-            && (self.followed[at].knows_shown(event)
-                || (0..self.followed.len()).any(|other| other != at && self.followed[other].has_shown(event)))
+            && (self.followed[at].knows_shown(event, era)
+                || (0..self.followed.len()).any(|other| other != at && self.followed[other].has_shown(event, era)))
     }
 }
 
@@ -211,13 +207,13 @@ impl Protocol for Plain {
                 Step::More => {}
                 Step::Frame(frame) => deliver(desk, frame),
                 Step::Event(event, frame) => {
-                    if !self.is_repeated(at, &event) {
+                    if !self.is_repeated(at, &event, desk.site.board.era()) {
                         deliver(desk, frame);
                     }
                 }
                 Step::Over(frame) => {
                     desk.outbox.push(&[&frame]);
-                    self.remove(at);
+                    self.remove(at, desk.site.board.era());
                 }
             }
             return true;
@@ -237,7 +233,7 @@ impl Protocol for Plain {
         for at in (0..self.followed.len()).rev() {
             if let Err(error) = self.followed[at].recheck() {
                 desk.outbox.push(&[&frames::error(&error, &self.followed[at].context())]);
-                self.remove(at);
+                self.remove(at, desk.site.board.era());
             }
         }
     }
