@@ -111,7 +111,7 @@ impl Board {
         let key = Attempts::shared_key(from, username);
         self.write_access(move |tx| {
             let now = tx.now();
-            let (count, first) = attempts::since(tx.read(), &key, now.before(WINDOW))?;
+            let (count, first) = attempts::within(tx.read(), &key, WINDOW, now)?;
             if usize::try_from(count).is_ok_and(|count| count < limit) {
                 return attempts::add(tx.write(), &key, now);
             }

@@ -58,7 +58,7 @@ impl Board {
                 let now = tx.now();
                 let is_mine = log::claim_pruning(tx.write(), now, now.before(INTERVAL / 2))?;
                 if is_mine {
-                    attempts::forget(tx.write(), now.before(WINDOW))?;
+                    attempts::forget(tx.write(), WINDOW, now)?;
                 }
                 Ok(is_mine)
             })

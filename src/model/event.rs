@@ -213,7 +213,7 @@ pub struct Event {
     pub ticket: bool,
     /// What the event itself carries, as JSON, where there is no object.
     pub payload: Option<Arc<str>>,
-    /// When, by the clock of the instance that wrote it.
+    /// When, by the clock of the instance that wrote it; never before the event before it.
     pub at: Timestamp,
 }
 

@@ -1,9 +1,12 @@
 //! Points in time as the database keeps them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
+
+/// How often a deadline is held against the wall clock.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +16,12 @@ impl Timestamp {
     /// The time of this machine's clock.
     #[must_use]
     pub fn now() -> Self {
-        Self(Utc::now().timestamp_micros())
+        // Not chrono's: it panics before 1970.
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self(match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => micros(since),
+            Err(before) => -micros(before.duration()),
+        })
     }
 
     /// From whole seconds since 1970, as JWTs count.
@@ -44,6 +52,14 @@ impl Timestamp {
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
         Duration::from_micros(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+
+    /// When to look whether this time has come: then, or a little later, for a timer stands still while the machine sleeps,
+    /// and knows nothing of a clock that was set. So a deadline that clients know by the wall clock needs a look at it from
+    /// time to time.
+    #[must_use]
+    pub fn next_look(self, now: Self) -> Duration {
+        now.until(self).min(LOOK)
     }
 
     /// RFC 3339, UTC, with microseconds.

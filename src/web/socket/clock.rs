@@ -26,7 +26,8 @@ pub struct Clock {
     /// The timer knows whom to wake.
     is_set: bool,
     init_deadline: Option<Instant>,
-    session_end: Option<Instant>,
+    /// By the wall clock, as the token says it.
+    session_end: Option<Timestamp>,
     next_ping: Instant,
     next_keep_alive: Option<Instant>,
     heard: Instant,
@@ -84,7 +85,7 @@ impl Clock {
 
     /// The session ends then.
     pub fn session_ends(&mut self, until: Option<Timestamp>) {
-        self.session_end = until.map(|until| Instant::now() + Timestamp::now().until(until));
+        self.session_end = until;
     }
 
     /// Whether the client takes what is sent.
@@ -101,13 +102,13 @@ impl Clock {
         self.blocked_since.is_some()
     }
 
-    /// What is due now, if anything; call until there is nothing more.
-    pub fn due(&mut self, now: Instant, limits: &Sockets) -> Option<Due> {
+    /// What is due now, by both clocks, if anything; call until there is nothing more.
+    pub fn due(&mut self, now: Instant, wall: Timestamp, limits: &Sockets) -> Option<Due> {
         if self.is_set && now > self.armed + LATE && !self.is_pardoned {
             self.stood_still(now, limits);
         }
         let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if past(self.session_end) {
+        if self.session_end.is_some_and(|end| end <= wall) {
             return Some(Due::Close(Close::Forbidden("the session has ended: sign in again".into())));
         }
         if past(self.init_deadline) {
@@ -153,13 +154,14 @@ impl Clock {
     pub fn poll(
         &mut self,
         now: Instant,
+        wall: Timestamp,
         context: &mut Context<'_>,
         limits: &Sockets,
         other: Option<Instant>,
     ) -> Poll<()> {
         let deadlines = [
             self.init_deadline,
-            self.session_end,
+            self.session_end.map(|end| now + end.next_look(wall)),
             self.next_keep_alive,
             self.blocked_since.map(|since| since + limits.send_timeout),
             other,
@@ -188,11 +190,31 @@ mod tests {
         let limits = Sockets::default();
         let mut clock = Clock::start(&limits, false);
         let mut context = Context::from_waker(std::task::Waker::noop());
-        assert!(clock.poll(Instant::now(), &mut context, &limits, None).is_pending());
+        let wall = Timestamp::now();
+        assert!(clock.poll(Instant::now(), wall, &mut context, &limits, None).is_pending());
         let late = Instant::now() + limits.init_timeout + 2 * LATE;
-        assert_eq!(clock.due(late, &limits), None);
-        assert!(clock.poll(late, &mut context, &limits, None).is_pending());
+        assert_eq!(clock.due(late, wall, &limits), None);
+        assert!(clock.poll(late, wall, &mut context, &limits, None).is_pending());
         let later = late + SOON + 2 * LATE;
-        assert_eq!(clock.due(later, &limits), Some(Due::Close(Close::InitTimeout)));
+        assert_eq!(clock.due(later, wall, &limits), Some(Due::Close(Close::InitTimeout)));
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_by_the_wall_clock_and_is_looked_at_before_its_timer() {
+        let limits = Sockets { ping_interval: Duration::from_secs(3600), ..Sockets::default() };
+        let mut clock = Clock::start(&limits, false);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let (now, wall) = (Instant::now(), Timestamp::now());
+        let hours = Duration::from_secs(12 * 3600);
+        clock.entered(Some(wall.after(hours)));
+        clock.heard();
+        assert_eq!(clock.due(now, wall, &limits), None);
+        assert!(clock.poll(now, wall, &mut context, &limits, None).is_pending());
+        assert!(clock.armed <= now + Duration::from_secs(5), "the wall clock is not looked at in between");
+        // The machine slept: the timers did not move.
+        let due = clock.due(now, wall.after(hours), &limits);
+        assert!(matches!(due, Some(Due::Close(Close::Forbidden(_)))), "{due:?}");
+        // The clock was set back meanwhile: the token holds again, as it does for a request.
+        assert_eq!(clock.due(now, wall, &limits), None);
     }
 }

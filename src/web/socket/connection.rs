@@ -131,8 +131,8 @@ impl<P: Protocol> Connection<P> {
 
     /// Does what can be done now; `true` if there is more to do.
     fn work(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
-        let now = Instant::now();
-        self.tick(now, context)?;
+        let (now, wall) = (Instant::now(), Timestamp::now());
+        self.tick(now, wall, context)?;
         let mut done = 0;
         let mut news = News::default();
         // Who takes nothing is not read either: answers to WebSocket pings would pile up.
@@ -152,7 +152,7 @@ impl<P: Protocol> Connection<P> {
         let checkpoint = self.protocol.next_due().filter(|_| !blocked);
         let ending = self.ending.as_ref().map(|(_, deadline)| *deadline);
         let other = checkpoint.into_iter().chain(ending).chain(self.pace.tired_until()).min();
-        let is_due = self.clock.poll(now, context, &self.desk.site.settings.sockets, other).is_ready();
+        let is_due = self.clock.poll(now, wall, context, &self.desk.site.settings.sockets, other).is_ready();
         Ok(is_due || (done == TURN && !blocked))
     }
 
@@ -166,8 +166,8 @@ impl<P: Protocol> Connection<P> {
     }
 
     /// What is due by the clock.
-    fn tick(&mut self, now: Instant, context: &mut Context<'_>) -> Result<(), End> {
-        while let Some(due) = self.clock.due(now, &self.desk.site.settings.sockets) {
+    fn tick(&mut self, now: Instant, wall: Timestamp, context: &mut Context<'_>) -> Result<(), End> {
+        while let Some(due) = self.clock.due(now, wall, &self.desk.site.settings.sockets) {
             match due {
                 Due::Close(close @ Close::Forbidden(_)) => {
                     self.clock.session_ends(None);

@@ -157,9 +157,12 @@ impl Source {
     /// When something may be due without news.
     fn poll_clock(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let beat = self.last + self.site.settings.sockets.ping_interval;
-        let session_end = self.session.as_ref().and_then(|session| session.until);
+        let until = self.session.as_ref().and_then(|session| session.until);
+        let session_end = until.map(|until| Instant::now() + until.next_look(Timestamp::now()));
         let next = session_end.into_iter().chain(self.operation.checkpoint_due()).fold(beat, Instant::min);
-        if self.timer.deadline() != next.into() {
+        // A look at the wall clock moves on at each poll; the timer does so when it has fired.
+        let is_past = self.timer.is_elapsed();
+        if is_past || self.timer.deadline() > next.into() {
             self.timer.as_mut().reset(next.into());
         }
         self.timer.as_mut().poll(context)

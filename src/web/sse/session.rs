@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 
@@ -20,7 +19,7 @@ pub struct Session {
     /// Who reads.
     pub viewer: Viewer,
     /// When the token expires.
-    pub until: Option<Instant>,
+    pub until: Option<Timestamp>,
     own: Option<Own>,
     stopped: BoxFuture<'static, ()>,
     /// The place among the user's sockets and streams.
@@ -38,7 +37,6 @@ impl Session {
         let own = Own::follow(&site.board, viewer).await?;
         let crowded = || Error::Unavailable("too many sockets and streams of this user; try again".into());
         let place = viewer.user_id().map(|user| site.users.one_more(user).ok_or_else(crowded)).transpose()?;
-        let until = until.map(|until| Instant::now() + Timestamp::now().until(until));
         let mut alive = site.alive();
         let stopped = Box::pin(async move { alive.stopped().await });
         let connected = site.board.connect(viewer);
@@ -50,7 +48,7 @@ impl Session {
         if self.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(End::Stopped);
         }
-        if self.until.is_some_and(|until| until <= Instant::now()) {
+        if self.until.is_some_and(|until| until <= Timestamp::now()) {
             let expired = Error::Unauthenticated("the session has ended: sign in again".into());
             return Poll::Ready(End::SignedOut(expired));
         }

@@ -1,0 +1,109 @@
+//! What ends at a time of day ends then, also when the machine slept until then, or its clock was set.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::support::{Clock, Events, PASSWORD, Plain, Process, Program, Session, Socket, plain, soon, text};
+
+const ADDED: &str = "subscription { messageAdded { content } }";
+const HOUR: i64 = 3_600;
+
+/// A program that goes by a clock, started.
+async fn start(clock: &Clock, more: &[(&'static str, &str)]) -> (Program, Process) {
+    let settings = clock.settings();
+    let settings: Vec<(&'static str, &str)> =
+        settings.iter().map(|(name, value)| (*name, value.as_str())).chain(more.iter().copied()).collect();
+    let program = Program::new(&settings);
+    let mut process = program.start();
+    process.ready().await.expect("a server");
+    (program, process)
+}
+
+async fn login(program: &Program, username: &str) -> String {
+    let query = "mutation ($name: String!, $password: String!) {
+        login(input: { username: $name, password: $password }) { token } }";
+    let data = program.data(None, query, &json!({"name": username, "password": PASSWORD})).await;
+    text(&data["login"]["token"])
+}
+
+async fn post(program: &Program, token: &str, channel: &str) {
+    let query = "mutation ($id: ID!) { createMessage(input: { channelId: $id, content: \"late\" }) { id } }";
+    program.data(Some(token), query, &json!({"id": channel})).await;
+}
+
+#[tokio::test]
+async fn a_session_ends_by_the_wall_clock_on_every_transport() {
+    let clock = Clock::new();
+    let (program, _process) = start(&clock, &[]).await;
+    let token = program.register("eva").await;
+    program.register("ben").await;
+    let channel = program.channel(&token, "garden").await;
+    let eva = Session { id: String::new(), username: "eva".into(), token: token.clone() };
+    let mut socket = Socket::enter(program.address(), Some(&eva)).await;
+    socket.subscribe("m", ADDED, json!({})).await;
+    socket.settled().await;
+    let mut plain = Plain::open(program.address(), plain::CONNECT, Some(&eva)).await;
+    plain.ask(json!({"type": "join_room", "room": "garden"}), "joined").await;
+    // One that nothing wakes: it is looked at from time to time.
+    let mut quiet = Plain::open(program.address(), plain::CONNECT, Some(&eva)).await;
+    quiet.settled().await;
+    let url = format!("http://{}/graphql", program.address());
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let request = client.get(url).query(&[("query", ADDED)]).bearer_auth(&token);
+    let mut stream = Events::open(request).await;
+    while stream.frame().await.expect("a frame").id.is_none() {}
+
+    clock.set(13 * HOUR);
+    let ben = login(&program, "ben").await;
+    post(&program, &ben, &channel).await;
+    // Nothing of what was written since comes before the end.
+    assert_eq!(socket.next().await.expect_err("a close").0, 4403);
+    assert_eq!(plain.next().await.expect_err("a close"), 4403);
+    assert_eq!(stream.next().await.code(), "UNAUTHENTICATED");
+    stream.ends().await;
+    assert_eq!(quiet.next().await.expect_err("a close"), 4403);
+}
+
+/// Events written after the clock was set back are as young as they are: what is older by the log goes first.
+#[tokio::test]
+async fn after_a_step_back_times_of_events_do_not_run_backwards_and_sign_ins_are_counted_as_ever() {
+    let clock = Clock::new();
+    clock.set(5 * HOUR);
+    let (program, mut process) = start(&clock, &[("TIDINGS_SIGN_IN_ATTEMPTS", "3")]).await;
+    let token = program.register("eva").await;
+    let channel = program.channel(&token, "garden").await;
+    for _ in 0..2 {
+        login(&program, "eva").await;
+    }
+    clock.set(0);
+    post(&program, &token, &channel).await;
+    let printed = program.run(&["tail"]).await;
+    let times: Vec<String> = printed
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|event| text(&event["at"]))
+        .collect();
+    assert!(times.len() > 1 && times.is_sorted(), "{times:?}");
+    // Those of before the step are in the future now. In this process the count goes by another clock, so it is a fresh one.
+    process.kill().await.expect("killed");
+    let mut process = program.start();
+    process.ready().await.expect("a server");
+    for _ in 0..3 {
+        login(&program, "eva").await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_before_1970_stops_the_start_with_one_line() {
+    let clock = Clock::new();
+    clock.set(-100 * 365 * 24 * HOUR);
+    let settings = clock.settings();
+    let settings: Vec<(&'static str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let program = Program::new(&[&settings[..], &[("TIDINGS_LOG", "off")]].concat());
+    let child = program.start_logging_to(Stdio::piped());
+    let output = soon("its end", child.wait_with_output()).await.expect("an end");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.lines().count() == 1 && said.contains("clock"), "{said}");
+}
