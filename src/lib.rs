@@ -13,4 +13,5 @@ pub mod graphql;
 pub mod hub;
 pub mod model;
 pub mod store;
+pub mod vitals;
 pub mod web;

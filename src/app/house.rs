@@ -10,12 +10,15 @@ use crate::auth::{Attempts, Budget, Passwords, Tokens};
 use crate::board::{Access, Board, Doorkeepers, Notice, Progress, Rules, Tail};
 use crate::config::{Config, DatabaseUrl, Registration};
 use crate::error::Error;
+use crate::model::Timestamp;
 use crate::store::{Options, Place, Store};
+use crate::vitals::Vitals;
 
 /// A board over its database.
 pub struct House {
     board: Arc<Board>,
     tail: JoinHandle<()>,
+    vitals: Vitals,
 }
 
 impl House {
@@ -24,17 +27,22 @@ impl House {
     /// # Errors
     /// One line that says what is wrong.
     pub async fn open(config: &Config) -> Result<Self, String> {
+        if Timestamp::now() < Timestamp::from_seconds(0) {
+            // No answer over HTTP could say its date.
+            return Err("the clock of this machine is before 1970: set it".into());
+        }
         let had_database = secret::has_database(config);
         let progress = Arc::new(Progress::default());
         let (notice, batches) = Notice::new(&progress);
+        let vitals = Vitals::default();
         // First the database: what is wrong with its directory is wrong with the secret's, too.
-        let store = open_store(config, notice).await?;
+        let store = open_store(config, notice, &vitals).await?;
         let secret = secret::of(config, had_database)?;
         let tokens = Tokens::new(secret.reveal().as_bytes(), config.sessions.token_lifetime);
         let failed = |error| format!("cannot read {}: {}", config.database, detail(error));
         let access = Arc::new(Access::load(&store).await.map_err(failed)?);
-        let started = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches).await;
-        let (hub, tail) = started.map_err(failed)?;
+        let starting = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);
+        let (hub, tail) = starting.await.map_err(failed)?;
         let keepers = Doorkeepers {
             passwords: Passwords::new(config.sessions.password_threads),
             tokens,
@@ -44,13 +52,19 @@ impl House {
             registrations: Budget::per_minute(config.sessions.registrations_per_minute),
         };
         let board = Arc::new(Board::new(store, hub, access, progress, keepers, rules(config)));
-        Ok(Self { board, tail })
+        Ok(Self { board, tail, vitals })
     }
 
     /// The board.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// Whether every part of it still runs.
+    #[must_use]
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Finishes what is being written, within this time.
@@ -64,13 +78,13 @@ impl House {
     }
 }
 
-async fn open_store(config: &Config, notice: Notice) -> Result<Arc<Store>, String> {
+async fn open_store(config: &Config, notice: Notice, vitals: &Vitals) -> Result<Arc<Store>, String> {
     let place = match &config.database {
         DatabaseUrl::Sqlite(path) => Place::Sqlite(path.as_path().into()),
         DatabaseUrl::Postgres(url) => Place::Postgres(url.as_str().into()),
     };
-    let options =
-        Options { place, readers: u32::try_from(config.readers).unwrap_or(u32::MAX), batch: config.commit_batch };
+    let readers = u32::try_from(config.readers).unwrap_or(u32::MAX);
+    let options = Options { place, readers, batch: config.commit_batch, vitals: vitals.clone() };
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, notice));
     let opened = opening.await.map_err(|error| error.to_string())?;
     let store = opened.map_err(|error| format!("cannot open {}: {}", config.database, detail(error)))?;

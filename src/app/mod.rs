@@ -15,6 +15,7 @@ pub use house::House;
 use crate::board::{self, Board};
 use crate::config::Config;
 use crate::graphql::{self, Engine};
+use crate::vitals::Vitals;
 use crate::web::{self, Listener, Settings, Site, Stop};
 
 /// A running server. Everything it needs it owns: many can live in one process.
@@ -49,13 +50,14 @@ impl App {
             hints: config.introspection,
         };
         let engine = Arc::new(Engine::new(Arc::clone(house.board()), limits, config.introspection));
-        let (site, stop) = Site::new(engine, Arc::clone(house.board()), settings(&config));
+        let vitals = house.vitals().clone();
+        let (site, stop) = Site::new(engine, Arc::clone(house.board()), settings(&config), vitals.clone());
         let retention = board::Retention { age: config.retention.age, events: config.retention.events.into() };
         let tasks = vec![
-            tokio::spawn(Arc::clone(&site.newcomers).call()),
-            tokio::spawn(web::serve(listener, site)),
-            tokio::spawn(Arc::clone(house.board()).keep_pruning(retention)),
-            tokio::spawn(Arc::clone(house.board()).keep_pulse()),
+            vitals.spawn("the turns of newcomers", Arc::clone(&site.newcomers).call()),
+            vitals.spawn("the listener for connections", web::serve(listener, site)),
+            vitals.spawn("pruning", Arc::clone(house.board()).keep_pruning(retention)),
+            vitals.spawn("the pulse", Arc::clone(house.board()).keep_pulse()),
         ];
         tracing::info!(database = %config.database, "tidings listens on http://{address}");
         Ok(Self { address, house, stop, tasks, grace: config.shutdown_grace })
@@ -71,6 +73,12 @@ impl App {
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         self.house.board()
+    }
+
+    /// Whether every part of the server still runs.
+    #[must_use]
+    pub fn vitals(&self) -> &Vitals {
+        self.house.vitals()
     }
 
     /// Stops: no new connections, sockets are closed, what is being written is finished.

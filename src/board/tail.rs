@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::hub::{Hub, WINDOW};
 use crate::model::{Cursor, KindSet, LoggedEvent, Seq, Topic};
 use crate::store::{Batch, Heard, LogPage, Store, Watch, log};
+use crate::vitals::Vitals;
 
 /// The safety net: how often the log is looked at even if nobody said that it moved.
 const POLL: Duration = Duration::from_secs(1);
@@ -138,14 +139,15 @@ impl Tail {
         access: Arc<Access>,
         progress: Arc<Progress>,
         batches: mpsc::Receiver<Batch>,
+        vitals: &Vitals,
     ) -> Result<(Hub, tokio::task::JoinHandle<()>)> {
         let position = store.read(|snapshot| start(snapshot.db())).await?;
-        let hub = Hub::start(position);
+        let hub = Hub::start(position, vitals);
         let watch = store.watch()?;
         let mut tail = Self { store, hub: hub.clone(), access, progress, position, batches, watch };
         tail.progress.reached(position);
         tail.catch_up().await?;
-        Ok((hub, tokio::spawn(tail.follow())))
+        Ok((hub, vitals.spawn("the log tailer", tail.follow())))
     }
 
     async fn follow(mut self) {
@@ -282,7 +284,7 @@ mod tests {
             let store = Arc::new(Store::open(&options, notice).expect("a store"));
             let access = Arc::new(Access::load(&store).await.expect("rights"));
             let position = store.read(|snapshot| start(snapshot.db())).await.expect("a position");
-            let hub = Hub::start(position);
+            let hub = Hub::start(position, &options.vitals);
             // The one that the tailer would be woken by is the tests' own.
             let (_, batches) = mpsc::channel(1);
             let watch = Watch::deaf();

@@ -31,9 +31,7 @@ pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> R
     match command {
         Command::Serve => {
             let app = App::start(config).await?;
-            stopped.await;
-            app.stop().await;
-            Ok(())
+            serve(app, stopped).await
         }
         Command::Schema => output::print(&crate::graphql::sdl()),
         Command::Migrate => {
@@ -45,6 +43,21 @@ pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> R
         Command::Demo => with_board(&config, demo::run).await,
         Command::Tail { after, follow } => with_board(&config, |board| tail::run(board, after, follow)).await,
     }
+}
+
+/// Serves until `stopped`, or until a fault ends a part of the server: then the process ends, and whatever supervises it
+/// starts it anew.
+///
+/// # Errors
+/// One line that names the part.
+pub async fn serve(app: App, stopped: impl Future<Output = ()>) -> Result<(), String> {
+    let vitals = app.vitals().clone();
+    let ended = tokio::select! {
+        () = stopped => Ok(()),
+        fault = vitals.faulted() => Err(format!("a fault ended {}: {}", fault.part, fault.message)),
+    };
+    app.stop().await;
+    ended
 }
 
 /// Whether a command only looks at what is there, or changes it: what it would make is of no use.

@@ -19,6 +19,7 @@ pub use ring::{Next, Receiver};
 
 use crate::error::{Error, Result};
 use crate::model::{Cursor, Event, KindSet, LoggedEvent, Seq, Topic};
+use crate::vitals::Vitals;
 use ring::Ring;
 
 /// How many events are kept in memory at most: the window that returning readers are served from.
@@ -79,12 +80,12 @@ enum Request {
 impl Hub {
     /// Starts the hub's task; its readers have seen everything up to `head`.
     #[must_use]
-    pub fn start(head: Cursor) -> Self {
+    pub fn start(head: Cursor, vitals: &Vitals) -> Self {
         let (last_rewrite, window_floor) = (AtomicI64::new(head.seq.0), AtomicI64::new(head.seq.0));
         let shared = Arc::new(Shared { head: Mutex::new(head), last_rewrite, window_floor, era: AtomicU64::new(0) });
         let (inbox, requests) = mpsc::channel(INBOX);
         let desk = Desk::new(Arc::clone(&shared), head);
-        tokio::spawn(desk.work(requests));
+        drop(vitals.spawn("the hub", desk.work(requests)));
         Self { inbox, shared }
     }
 

@@ -11,6 +11,7 @@ use diesel::connection::SimpleConnection as _;
 use super::connection::{Connector, Db, Place, Purpose, fault};
 use super::files::beside;
 use crate::error::{Error, Result};
+use crate::vitals::Vitals;
 
 /// How often it is looked whether there is something to do.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -24,13 +25,14 @@ pub struct Checkpoints {
 
 impl Checkpoints {
     /// Starts it, if the database is SQLite.
-    pub fn start(connector: &Connector) -> Result<Self> {
+    pub fn start(connector: &Connector, vitals: &Vitals) -> Result<Self> {
         let Place::Sqlite(path) = connector.place() else { return Ok(Self { running: None }) };
         let log = beside(path, "-wal");
         let db = connector.apart().open(Purpose::Reading)?;
         let (running, ends) = channel();
         let thread = std::thread::Builder::new().name("checkpoints".into());
-        let thread = thread.spawn(move || work(db, &log, &ends)).map_err(Error::internal)?;
+        let work = vitals.thread("the thread of checkpoints", move || work(db, &log, &ends), || {});
+        let thread = thread.spawn(work).map_err(Error::internal)?;
         Ok(Self { running: Some((running, thread)) })
     }
 }
@@ -71,7 +73,7 @@ mod tests {
         let path = directory.path().join("t.db");
         let connector = Connector::new(Place::Sqlite(path.as_path().into()));
         let mut writer = connector.open(Purpose::Writing).expect("a database");
-        let _checkpoints = Checkpoints::start(&connector).expect("a thread");
+        let _checkpoints = Checkpoints::start(&connector, &Vitals::default()).expect("a thread");
         writer.batch_execute("CREATE TABLE t (b BLOB); INSERT INTO t VALUES (zeroblob(6000000))").expect("written");
         let since = std::time::Instant::now();
         while std::fs::metadata(&path).expect("a file").len() < 6_000_000 {

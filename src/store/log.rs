@@ -446,7 +446,7 @@ pub fn prune(db: &mut Db, floor: Seq) -> Result<()> {
 #[cfg(test)]
 pub(crate) fn undo(file: &std::path::Path, after: Seq) {
     use diesel::connection::SimpleConnection as _;
-    let mut file = diesel::SqliteConnection::establish(file.to_str().expect("text")).expect("a connection");
+    let mut file = SqliteConnection::establish(file.to_str().expect("text")).expect("a connection");
     let sql = format!("DELETE FROM events WHERE seq > {0}; UPDATE log_head SET head = {0}, access_head = 0;", after.0);
     file.batch_execute(&format!("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE; {sql} COMMIT;")).expect("undone");
 }

@@ -50,6 +50,7 @@ pub use watch::{Heard, Watch};
 pub use writer::Tail;
 
 use crate::error::{Error, Result};
+use crate::vitals::Vitals;
 use checkpoints::Checkpoints;
 use connection::Connector;
 use readers::{Readers, busy};
@@ -71,6 +72,7 @@ pub struct Store {
     readers: Readers,
     writer: Writer,
     counts: Arc<Counts>,
+    vitals: Vitals,
     _checkpoints: Checkpoints,
 }
 
@@ -82,13 +84,15 @@ pub struct Options {
     pub readers: u32,
     /// How many changes are committed together at most.
     pub batch: usize,
+    /// Is told if a fault ends one of the threads.
+    pub vitals: Vitals,
 }
 
 impl Options {
     /// A SQLite file.
     #[must_use]
     pub fn sqlite(path: &Path, readers: u32) -> Self {
-        Self { place: Place::Sqlite(path.into()), readers, batch: 256 }
+        Self { place: Place::Sqlite(path.into()), readers, batch: 256, vitals: Vitals::default() }
     }
 }
 
@@ -113,10 +117,11 @@ impl Store {
             .build(connector.clone())
             .map_err(|error| Error::Internal(start::advice(&error.to_string())))?;
         let counts = Arc::new(Counts::default());
-        let writer = Writer::start(connector.clone(), first, tail, options.batch, &counts)?;
-        let readers = Readers::start(options.readers as usize)?;
-        let checkpoints = Checkpoints::start(&connector)?;
-        Ok(Self { connector, pool, readers, writer, counts, _checkpoints: checkpoints })
+        let vitals = options.vitals.clone();
+        let writer = Writer::start(connector.clone(), first, tail, options.batch, &counts, &vitals)?;
+        let readers = Readers::start(options.readers as usize, &vitals)?;
+        let checkpoints = Checkpoints::start(&connector, &vitals)?;
+        Ok(Self { connector, pool, readers, writer, counts, vitals, _checkpoints: checkpoints })
     }
 
     /// Reads from one consistent snapshot, on a thread that may block.
@@ -209,7 +214,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be reached.
     pub fn watch(&self) -> Result<Watch> {
-        Watch::start(&self.connector)
+        Watch::start(&self.connector, &self.vitals)
     }
 
     /// Waits for the commands in flight and stops the writer.

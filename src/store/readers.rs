@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
+use crate::vitals::Vitals;
 
 /// How long a job may wait for its turn before it is refused.
 const TURN: Duration = Duration::from_secs(5);
@@ -36,18 +37,17 @@ struct Waiting {
 
 impl Readers {
     /// Starts so many threads.
-    pub fn start(count: usize) -> Result<Self> {
+    pub fn start(count: usize, vitals: &Vitals) -> Result<Self> {
         let queue = Arc::new(Queue::default());
         for _ in 0..count {
             let queue = Arc::clone(&queue);
             let thread = std::thread::Builder::new().name("reader".into());
-            thread
-                .spawn(move || {
-                    while let Some(job) = queue.next() {
-                        job();
-                    }
-                })
-                .map_err(Error::internal)?;
+            let work = move || {
+                while let Some(job) = queue.next() {
+                    job();
+                }
+            };
+            thread.spawn(vitals.thread("a reader", work, || {})).map_err(Error::internal)?;
         }
         Ok(Self(queue))
     }

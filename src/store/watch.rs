@@ -12,6 +12,7 @@ use super::connection::{Connector, Db, Place, Purpose, fault};
 use super::listen::Ear;
 use crate::error::{Error, Result};
 use crate::model::Cursor;
+use crate::vitals::Vitals;
 
 /// How often SQLite is asked whether anybody committed: `PRAGMA data_version` reads one word of
 /// shared memory, so this costs less than 0.1 % of a core.
@@ -68,14 +69,15 @@ pub struct Watch {
 
 impl Watch {
     /// Ends when it is dropped.
-    pub(super) fn start(connector: &Connector) -> Result<Self> {
+    pub(super) fn start(connector: &Connector, vitals: &Vitals) -> Result<Self> {
         let inbox = Arc::<Inbox>::default();
         let (own, to_say) = watch::channel(None);
         match connector.place() {
-            Place::Sqlite(_) => look(connector, Arc::downgrade(&inbox))?,
+            Place::Sqlite(_) => look(connector, Arc::downgrade(&inbox), vitals)?,
             Place::Postgres(url) => {
                 let ear = Ear::new(url)?;
-                tokio::spawn(ear.listen(Arc::downgrade(&inbox), to_say));
+                // What others say is heard until this is dropped, and then nothing more is said.
+                drop(vitals.spawn("the listener", ear.listen(Arc::downgrade(&inbox), to_say)));
             }
         }
         Ok(Self { inbox, own })
@@ -100,7 +102,7 @@ impl Watch {
 }
 
 /// Looks at a SQLite file on a thread of its own.
-fn look(connector: &Connector, inbox: Weak<Inbox>) -> Result<()> {
+fn look(connector: &Connector, inbox: Weak<Inbox>, vitals: &Vitals) -> Result<()> {
     // Not counted: it asks all the time, whatever the server does.
     let mut db = connector.apart().open(Purpose::Reading)?;
     let looking = move || {
@@ -118,6 +120,7 @@ fn look(connector: &Connector, inbox: Weak<Inbox>) -> Result<()> {
             std::thread::sleep(INTERVAL);
         }
     };
+    let looking = vitals.thread("the watch over the file", looking, || {});
     std::thread::Builder::new().name("watch".into()).spawn(looking).map(drop).map_err(Error::internal)
 }
 

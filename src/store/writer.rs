@@ -23,6 +23,7 @@ use super::queue::{Crowd, Queue, Refused};
 use super::tx::{Batch, Failure, Tx, is_committed};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, Seq};
+use crate::vitals::Vitals;
 
 /// How many commands may wait; more are refused at once.
 const QUEUE: usize = 4096;
@@ -54,15 +55,28 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread, which answers on the runtime it is started from.
-    pub fn start(connector: Connector, db: Db, tail: impl Tail, batch: usize, counts: &Arc<Counts>) -> Result<Self> {
+    pub fn start(
+        connector: Connector,
+        db: Db,
+        tail: impl Tail,
+        batch: usize,
+        counts: &Arc<Counts>,
+        vitals: &Vitals,
+    ) -> Result<Self> {
         let queue = Arc::new(Queue::new(QUEUE));
         let jobs = Arc::clone(&queue);
         let counts = Arc::clone(counts);
         let (crowd, runtime) = (Crowd::default(), Handle::current());
         let desk = Desk { connector, db: Some(db), tail, batch, counts, crowd, runtime };
+        let waiting = Arc::clone(&jobs);
+        // Those who wait hear at once that the outcome is unknown, and nobody else waits in vain.
+        let give_up = move || {
+            waiting.close();
+            drop(waiting.take_more(usize::MAX));
+        };
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || desk.work(&jobs))
+            .spawn(vitals.thread("the writer", move || desk.work(&jobs), give_up))
             .map_err(Error::internal)?;
         Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
@@ -112,6 +126,7 @@ impl Drop for Writer {
     }
 }
 
+/// Also after a fault: the process is about to end.
 fn stopping() -> Error {
     Error::Unavailable("the server is stopping; try again".into())
 }
@@ -286,5 +301,39 @@ fn run(job: &mut Job, tx: &mut Tx<'_>) -> Result<Result<()>> {
     match outcome {
         Err(error) if spoiled => Err(error),
         outcome => Ok(outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Body, ChannelId, EventKind};
+    use crate::store::{Change, Options, Store};
+
+    struct Panicking;
+
+    impl Tail for Panicking {
+        fn committed(&mut self, _: Batch) {
+            panic!("on purpose");
+        }
+    }
+
+    /// Those who wait hear at once, and whoever comes later does, too: nobody waits for a thread that is gone.
+    #[tokio::test]
+    async fn a_fault_that_ends_the_thread_is_told_and_nobody_waits_for_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = Options::sqlite(&directory.path().join("t.db"), 1);
+        let store = Store::open(&options, Panicking).expect("a store");
+        let change = |tx: &mut Tx<'_>| {
+            tx.record(Change::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), Body::None);
+            Ok(())
+        };
+        let outcome = store.write(change).await;
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+        let fault = options.vitals.faulted().await;
+        assert_eq!((fault.part, &*fault.message), ("the writer", "on purpose"));
+        let refused = store.write(change).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        store.close();
     }
 }

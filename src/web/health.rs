@@ -29,10 +29,13 @@ fn get() -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::get().or(warp::head()).unify()
 }
 
-/// Ready to serve: not stopping, and the database answers and takes changes.
+/// Ready to serve: not stopping, no fault has ended a part of the server, and the database answers and takes changes.
 async fn ready(site: Arc<Site>) -> Response<Bytes> {
     if site.is_stopping() {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
+    }
+    if let Some(fault) = site.vitals.fault() {
+        return body::text(StatusCode::SERVICE_UNAVAILABLE, &format!("a fault ended {}", fault.part));
     }
     match site.board.reach_database().await {
         // The reason is for the log: anybody may ask this.

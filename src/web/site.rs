@@ -15,6 +15,7 @@ use crate::board::Board;
 use crate::config::{Hosts, Networks, Origins, Secret, Sockets};
 use crate::graphql::Engine;
 use crate::model::UserId;
+use crate::vitals::Vitals;
 
 /// What the door needs to know of the settings.
 #[derive(Debug, Clone)]
@@ -77,6 +78,8 @@ pub struct Site {
     pub counts: Counts,
     /// What operators hear of once.
     pub hints: Hints,
+    /// Whether every part of the server still runs.
+    pub vitals: Vitals,
     stopping: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 }
@@ -111,7 +114,7 @@ impl Alive {
 impl Site {
     /// A server's, and what stops it.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings) -> (Arc<Self>, Stop) {
+    pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings, vitals: Vitals) -> (Arc<Self>, Stop) {
         let (stop, stopping) = watch::channel(false);
         let (alive, busy) = mpsc::channel(1);
         let addresses = Quota::new(settings.sockets.per_address.most);
@@ -128,6 +131,7 @@ impl Site {
             settings,
             counts,
             hints: Hints::default(),
+            vitals,
             stopping,
             alive,
         };

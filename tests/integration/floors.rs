@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 
 /// Each floor with those it may use.
-const FLOORS: [(&str, &[&str]); 11] = [
+const FLOORS: [(&str, &[&str]); 12] = [
     ("model", &[]),
+    ("vitals", &[]),
     ("error", &["model"]),
     ("config", &[]),
     ("auth", &["error", "model"]),
-    ("store", &["error", "model"]),
-    ("hub", &["error", "model"]),
-    ("board", &["auth", "error", "hub", "model", "store"]),
+    ("store", &["error", "model", "vitals"]),
+    ("hub", &["error", "model", "vitals"]),
+    ("board", &["auth", "error", "hub", "model", "store", "vitals"]),
     ("graphql", &["board", "error", "hub", "model", "store"]),
-    ("web", &["board", "config", "error", "graphql", "hub", "model"]),
-    ("app", &["auth", "board", "config", "error", "graphql", "model", "store", "web"]),
+    ("web", &["board", "config", "error", "graphql", "hub", "model", "vitals"]),
+    ("app", &["auth", "board", "config", "error", "graphql", "model", "store", "vitals", "web"]),
     ("cli", &["app", "auth", "board", "config", "error", "graphql", "model"]),
 ];
 

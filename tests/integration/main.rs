@@ -31,3 +31,5 @@ mod statements;
 mod subscriptions;
 mod support;
 mod torture;
+mod vitals;
+mod wall_clock;

@@ -2,6 +2,8 @@
 
 mod away;
 mod failover;
+mod lost_log;
+mod names;
 mod order;
 mod restored;
 mod sharing;

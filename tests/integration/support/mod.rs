@@ -1,5 +1,6 @@
 //! A server per test, and clients for it.
 
+mod clock;
 pub mod database;
 mod events;
 mod line;
@@ -11,6 +12,7 @@ mod report;
 mod server;
 mod socket;
 
+pub use clock::Clock;
 pub use events::{Events, Frame};
 pub use line::{Line, Lost};
 pub use plain::Plain;

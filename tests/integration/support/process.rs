@@ -120,7 +120,13 @@ impl Program {
         text(&self.data(None, "{ cursor }", &json!({})).await["cursor"])
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// Starts the server with its log going somewhere else.
+    pub fn start_logging_to(&self, log: Stdio) -> Child {
+        self.command(&["serve"]).stderr(log).spawn().expect("tidings starts")
+    }
+
+    /// One of its commands, which is yet to be run.
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command
             .args(words)

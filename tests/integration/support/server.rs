@@ -83,6 +83,10 @@ impl Server {
         self.app.as_ref().expect("it runs").board()
     }
 
+    pub fn vitals(&self) -> &tidings::vitals::Vitals {
+        self.app.as_ref().expect("it runs").vitals()
+    }
+
     /// The database, as the command line is told.
     pub fn database_url(&self) -> String {
         self.config.database.to_string()
