@@ -48,6 +48,7 @@ crowd: build-setup ## Fill a server with 10,000 connections, each in a room, and
 
 siege: build-setup ## Send the server what killed others, and show what it answers, who waits meanwhile, and what is left in memory
 	TIDINGS_SIEGE=5000 cargo test --release --test integration -- hostile close_codes --nocapture --test-threads 1
+	TIDINGS_TEST_ROWS=200000 TIDINGS_TEST_DATABASE=postgres cargo test --release --test integration accounts::deletion -- --nocapture --test-threads 1
 
 fuzz: build-setup ## Send random documents, requests and frames, CASES (100,000) of each
 	PROPTEST_CASES=$(CASES) cargo test --release --test integration fuzz -- --nocapture

@@ -86,7 +86,7 @@ impl fmt::Display for Error {
             | Self::Unavailable(message) => f.write_str(message),
             Self::NotFound(what) => write!(f, "no such {what}"),
             Self::RateLimited { retry_after } => {
-                write!(f, "too many attempts; try again in {} ms", retry_after.as_millis())
+                write!(f, "too many requests of this kind; try again in {} ms", retry_after.as_millis())
             }
             Self::CursorExpired { .. } => f.write_str(
                 "the log cannot continue from this cursor: query the current state and subscribe after its cursor",

@@ -13,5 +13,6 @@ pub mod graphql;
 pub mod hub;
 pub mod model;
 pub mod store;
+pub mod unicode;
 pub mod vitals;
 pub mod web;

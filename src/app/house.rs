@@ -38,7 +38,8 @@ impl House {
         // First the database: what is wrong with its directory is wrong with the secret's, too.
         let store = open_store(config, notice, &vitals).await?;
         let secret = secret::of(config, had_database)?;
-        let tokens = Tokens::new(secret.reveal().as_bytes(), config.sessions.token_lifetime);
+        let sessions = &config.sessions;
+        let tokens = Tokens::new(secret.reveal().as_bytes(), sessions.token_lifetime, sessions.session_lifetime);
         let failed = |error| format!("cannot read {}: {}", config.database, detail(error));
         let access = Arc::new(Access::load(&store).await.map_err(failed)?);
         let starting = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);

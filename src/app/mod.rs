@@ -57,6 +57,7 @@ impl App {
             vitals.spawn("the turns of newcomers", Arc::clone(&site.newcomers).call()),
             vitals.spawn("the listener for connections", web::serve(listener, site)),
             vitals.spawn("pruning", Arc::clone(house.board()).keep_pruning(retention)),
+            vitals.spawn("removal", Arc::clone(house.board()).keep_removing()),
             vitals.spawn("the pulse", Arc::clone(house.board()).keep_pulse()),
         ];
         tracing::info!(database = %config.database, "tidings listens on http://{address}");

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::recent::Recent;
 use crate::error::{Error, Result};
 use crate::model::household;
+use crate::unicode;
 
 /// The span in which attempts are counted.
 pub const WINDOW: Duration = Duration::from_secs(60);
@@ -65,7 +66,7 @@ impl Attempts {
     #[must_use]
     pub fn shared_key(address: IpAddr, username: &str) -> String {
         let key = Sha256::new().chain_update(household(address).to_string()).chain_update([0]);
-        let digest = key.chain_update(username.trim().to_lowercase()).finalize();
+        let digest = key.chain_update(unicode::fold(username.trim())).finalize();
         base64::engine::general_purpose::STANDARD_NO_PAD.encode(digest)
     }
 
@@ -73,7 +74,7 @@ impl Attempts {
         if self.per_minute == 0 {
             return Ok(());
         }
-        let key = (household(address), self.hasher.hash_one(username.trim().to_lowercase()));
+        let key = (household(address), self.hasher.hash_one(unicode::fold(username.trim())));
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let attempts = recent.touch(key, now);
         while attempts.front().is_some_and(|first| now.saturating_duration_since(*first) >= WINDOW) {
@@ -133,6 +134,7 @@ mod tests {
         let attempts = Attempts::new(1);
         attempts.check(HOME, "zowi").unwrap();
         assert!(attempts.check(HOME, " ZoWi ").is_err());
+        assert!(attempts.check(HOME, "ｚｏｗｉ").is_err());
         attempts.check(HOME, "zolo").unwrap();
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
+use crate::unicode;
 
 /// OWASP's Password Storage Cheat Sheet, Argon2id: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -64,7 +65,7 @@ impl Passwords {
     /// [`Error::Unavailable`] when too many others are signing in.
     pub async fn hash(&self, password: String) -> Result<String> {
         let cost = self.cost;
-        self.in_turn(move || cost.hash(&password)).await
+        self.in_turn(move || cost.hash(&unicode::prepared(&password))).await
     }
 
     /// Whether this is the password of that hash. `None` (there is no such user) takes as long and
@@ -75,7 +76,7 @@ impl Passwords {
     /// stored hash cannot be read.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
         let nobody = Arc::clone(&self.nobody);
-        self.in_turn(move || matches_hash(&password, hash.as_deref().unwrap_or(&nobody))).await
+        self.in_turn(move || matches_any(&password, hash.as_deref().unwrap_or(&nobody))).await
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -120,6 +121,13 @@ impl Cost {
     }
 }
 
+/// Whether the password matches in the form in which passwords are hashed now, or as it was typed: until version 0.1.0
+/// they were hashed so. That is two hashes at most, and none more for users that do not exist or for a right password.
+fn matches_any(password: &str, hash: &str) -> Result<bool> {
+    let prepared = unicode::prepared(password);
+    Ok(matches_hash(&prepared, hash)? || (prepared != password && matches_hash(password, hash)?))
+}
+
 /// The cost is the one written in the hash, so raising it later leaves older hashes valid.
 fn matches_hash(password: &str, hash: &str) -> Result<bool> {
     match Argon2::default().verify_password(password.as_bytes(), hash) {
@@ -135,7 +143,7 @@ fn matches_hash(password: &str, hash: &str) -> Result<bool> {
 /// # Errors
 /// [`Error::Internal`] when the machine gives no memory or no randomness.
 pub fn hash_blocking(password: &str) -> Result<String> {
-    Cost { memory_kib: MEMORY_KIB, iterations: ITERATIONS }.hash(password)
+    Cost { memory_kib: MEMORY_KIB, iterations: ITERATIONS }.hash(&unicode::prepared(password))
 }
 
 /// A new password of 100 random bits, easy to read out: `k7m2p-…` in four groups of five.
@@ -161,6 +169,19 @@ mod tests {
         assert!(!passwords.verify("correct hors".into(), Some(hash.clone())).await.unwrap());
         assert!(!passwords.verify(String::new(), Some(hash.clone())).await.unwrap());
         assert_ne!(hash, passwords.hash("correct horse".into()).await.unwrap(), "each has a salt of its own");
+    }
+
+    #[tokio::test]
+    async fn accents_match_however_they_were_typed() {
+        let (passwords, composed, decomposed) = (cheap(), "Gr\u{fc}\u{df}e 123", "Gru\u{308}\u{df}e\u{a0}123");
+        for typed in [composed, decomposed] {
+            let hash = passwords.hash(typed.into()).await.unwrap();
+            for again in [composed, decomposed] {
+                assert!(passwords.verify(again.into(), Some(hash.clone())).await.unwrap(), "{typed} {again}");
+            }
+        }
+        let old = passwords.cost.hash(decomposed).unwrap();
+        assert!(passwords.verify(decomposed.into(), Some(old)).await.unwrap(), "a hash of version 0.1.0");
     }
 
     #[tokio::test]

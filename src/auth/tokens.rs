@@ -22,6 +22,8 @@ pub struct Tokens {
     check: DecodingKey,
     rules: Validation,
     lifetime: Duration,
+    /// How long after signing in a session can be extended at most.
+    session: Duration,
 }
 
 /// A token as it is handed to its user.
@@ -44,6 +46,9 @@ pub struct Claims {
     pub version: i64,
     /// When it was made (`iat`), in whole seconds.
     pub issued_at: Timestamp,
+    /// When the user signed in (`auth_time`, as OpenID Connect calls it), in whole seconds. A token without this claim
+    /// counts from when it was made.
+    pub signed_in_at: Timestamp,
     /// From this moment on it is refused (`exp`), in whole seconds.
     pub expires_at: Timestamp,
 }
@@ -61,29 +66,73 @@ struct Wire {
     iat: i64,
     #[serde(deserialize_with = "whole_seconds")]
     exp: i64,
+    #[serde(default, deserialize_with = "maybe_whole_seconds")]
+    auth_time: Option<i64>,
     #[serde(default, skip_serializing, deserialize_with = "maybe_whole_seconds")]
     nbf: Option<i64>,
 }
 
 impl Tokens {
-    /// Tokens signed with `secret` that hold for `lifetime`.
+    /// Tokens signed with `secret` that hold for `lifetime`, in sessions that end `session` after signing in.
     #[must_use]
-    pub fn new(secret: &[u8], lifetime: Duration) -> Self {
+    pub fn new(secret: &[u8], lifetime: Duration, session: Duration) -> Self {
         let mut rules = Validation::new(Algorithm::HS256);
         // Times are compared below, with the caller's clock and no leeway. A token with an
         // audience was made for somebody else and is refused (`validate_aud`, on by default).
         rules.required_spec_claims = HashSet::new();
         rules.validate_exp = false;
-        Self { sign: EncodingKey::from_secret(secret), check: DecodingKey::from_secret(secret), rules, lifetime }
+        let (sign, check) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
+        Self { sign, check, rules, lifetime, session }
     }
 
-    /// A token for this user. `version` is the user's token version of this moment.
+    /// A token for a user who signs in now. `version` is the user's token version of this moment.
     ///
     /// # Errors
     /// [`Error::Internal`] when the signature cannot be made, which is a fault of ours.
     pub fn issue(&self, user: UserId, role: Role, version: i64, now: Timestamp) -> Result<IssuedToken> {
-        let exp = seconds_rounded_up(now.after(self.lifetime));
-        let wire = Wire { sub: user.to_string(), role, ver: version, iat: now.seconds(), exp, nbf: None };
+        self.sign(user, role, version, now, now, now.after(self.lifetime.min(self.session)))
+    }
+
+    /// A token for a program, for the whole lifetime of a token, however short sessions are. It cannot be extended
+    /// beyond the end of a session either.
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    pub fn issue_unbounded(&self, user: UserId, role: Role, version: i64, now: Timestamp) -> Result<IssuedToken> {
+        self.sign(user, role, version, now, now, now.after(self.lifetime))
+    }
+
+    /// A new token in the session that began at `signed_in_at`: it holds until that session ends at most.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the session has lasted as long as it may; as [`Self::issue`].
+    pub fn renew(
+        &self,
+        user: UserId,
+        role: Role,
+        version: i64,
+        signed_in_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<IssuedToken> {
+        let end = signed_in_at.after(self.session);
+        if now >= end {
+            return Err(Error::Unauthenticated("the session has lasted as long as it may: sign in again".into()));
+        }
+        self.sign(user, role, version, signed_in_at, now, now.after(self.lifetime).min(end))
+    }
+
+    fn sign(
+        &self,
+        user: UserId,
+        role: Role,
+        version: i64,
+        signed_in_at: Timestamp,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<IssuedToken> {
+        let exp = seconds_rounded_up(expires_at);
+        let auth_time = Some(signed_in_at.seconds());
+        let wire = Wire { sub: user.to_string(), role, ver: version, iat: now.seconds(), exp, auth_time, nbf: None };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &wire, &self.sign).map_err(Error::internal)?;
         Ok(IssuedToken { token, expires_at: Timestamp::from_seconds(exp) })
     }
@@ -126,6 +175,7 @@ impl TryFrom<&Wire> for Claims {
             role: wire.role,
             version: wire.ver,
             issued_at: Timestamp::from_seconds(wire.iat),
+            signed_in_at: Timestamp::from_seconds(wire.auth_time.unwrap_or(wire.iat)),
             expires_at: Timestamp::from_seconds(wire.exp),
         })
     }
@@ -179,7 +229,10 @@ fn maybe_whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").field("lifetime", &self.lifetime).finish_non_exhaustive()
+        f.debug_struct("Tokens")
+            .field("lifetime", &self.lifetime)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 
@@ -199,7 +252,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn tokens() -> Tokens {
-        Tokens::new(b"a secret", HOUR)
+        Tokens::new(b"a secret", HOUR, 10 * HOUR)
     }
 
     fn signed(header: &Header, claims: &Value) -> String {
@@ -247,7 +300,7 @@ mod tests {
         let payload = issued.token.split('.').nth(1).unwrap();
         let wire: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
         let (iat, exp) = (NOW.seconds(), NOW.seconds() + 3601);
-        assert_eq!(wire, json!({ "sub": "7", "role": "ADMIN", "ver": 3, "iat": iat, "exp": exp }));
+        assert_eq!(wire, json!({ "sub": "7", "role": "ADMIN", "ver": 3, "iat": iat, "exp": exp, "auth_time": iat }));
     }
 
     #[test]
@@ -260,12 +313,46 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_extended_until_it_ends_and_no_further() {
+        let claims = |token: &str, now| tokens().verify(token, now).unwrap();
+        let mut now = NOW;
+        let mut issued = tokens().issue(UserId(7), Role::Member, 0, now).unwrap();
+        let end = claims(&issued.token, now).signed_in_at.after(10 * HOUR);
+        for _ in 0..19 {
+            now = now.after(HOUR / 2);
+            let known = claims(&issued.token, now);
+            issued = tokens().renew(known.user, known.role, known.version, known.signed_in_at, now).unwrap();
+            assert!(issued.expires_at.0 <= end.0 + 1_000_000);
+        }
+        assert_eq!(claims(&issued.token, now).signed_in_at.seconds(), NOW.seconds());
+        let error =
+            tokens().renew(UserId(7), Role::Member, 0, Timestamp::from_seconds(NOW.seconds()), end).unwrap_err();
+        assert!(matches!(&error, Error::Unauthenticated(why) if why.contains("sign in again")), "{error}");
+    }
+
+    #[test]
+    fn a_token_of_an_earlier_version_counts_from_when_it_was_made() {
+        let claims = tokens().verify(&by_hand(&claims()), NOW).unwrap();
+        assert_eq!(claims.signed_in_at, claims.issued_at);
+    }
+
+    #[test]
+    fn a_session_may_be_shorter_than_a_token_but_for_programs() {
+        let tokens = Tokens::new(b"a secret", HOUR, HOUR / 2);
+        let person = tokens.issue(UserId(7), Role::Member, 0, NOW).unwrap();
+        let program = tokens.issue_unbounded(UserId(7), Role::Member, 0, NOW).unwrap();
+        assert_eq!(person.expires_at.seconds(), NOW.seconds() + 1801);
+        assert_eq!(program.expires_at.seconds(), NOW.seconds() + 3601);
+    }
+
+    #[test]
     fn forgeries_are_refused() {
         let honest = tokens().issue(UserId(7), Role::Member, 0, NOW).unwrap().token;
         let [header, payload, signature] = honest.split('.').collect::<Vec<_>>().try_into().unwrap();
         let raised = base64(&with("role", json!("ADMIN")).to_string());
         let none = base64(r#"{"typ":"JWT","alg":"none"}"#);
-        let other_key = Tokens::new(b"another secret", HOUR).issue(UserId(7), Role::Member, 0, NOW).unwrap().token;
+        let other_key =
+            Tokens::new(b"another secret", HOUR, HOUR).issue(UserId(7), Role::Member, 0, NOW).unwrap().token;
         for forged in [
             format!("{header}.{raised}.{signature}"),
             format!("{none}.{payload}."),
@@ -324,7 +411,7 @@ mod tests {
     fn debug_shows_no_secret() {
         let issued = tokens().issue(UserId(7), Role::Member, 0, NOW).unwrap();
         assert!(!format!("{issued:?}").contains(&issued.token));
-        assert_eq!(format!("{:?}", tokens()), "Tokens { lifetime: 3600s, .. }");
+        assert_eq!(format!("{:?}", tokens()), "Tokens { lifetime: 3600s, session: 36000s, .. }");
     }
 
     #[test]

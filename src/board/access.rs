@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, Event, EventKind, Rights, User, UserId, Visibility};
+use crate::model::{ChannelId, Event, EventKind, Rights, Timestamp, User, UserId, Visibility};
 use crate::store::{Store, channels, users};
 
 /// How many accounts are kept for users who are not connected.
@@ -238,19 +238,26 @@ pub struct Viewer {
     access: Arc<Access>,
     account: Option<Arc<Account>>,
     version: i64,
+    signed_in_at: Timestamp,
 }
 
 impl Viewer {
     /// An anonymous reader.
     #[must_use]
     pub fn anonymous(access: Arc<Access>) -> Self {
-        Self { access, account: None, version: 0 }
+        Self { access, account: None, version: 0, signed_in_at: Timestamp(0) }
     }
 
-    /// A signed-in user with a token of this version.
+    /// A signed-in user with a token of this version, in a session that began then.
     #[must_use]
-    pub fn signed_in(access: Arc<Access>, account: Arc<Account>, version: i64) -> Self {
-        Self { access, account: Some(account), version }
+    pub fn signed_in(access: Arc<Access>, account: Arc<Account>, version: i64, signed_in_at: Timestamp) -> Self {
+        Self { access, account: Some(account), version, signed_in_at }
+    }
+
+    /// When the session began.
+    #[must_use]
+    pub fn signed_in_at(&self) -> Timestamp {
+        self.signed_in_at
     }
 
     /// Who it is; `None` is an anonymous reader.

@@ -8,11 +8,10 @@ use crate::auth::{Attempts, WINDOW};
 use crate::error::{Error, Result};
 use crate::model::{Body, EventKind, Role, Timestamp, User, UserId, Window, household};
 use crate::store::{Change, Tx, attempts, users};
+use crate::unicode;
 
-/// The shortest password, in characters.
-const MIN_PASSWORD: usize = 8;
-/// The longest: Argon2 reads all of it, so a stranger must not send a megabyte.
-const MAX_PASSWORD: usize = 1_000;
+/// The longest password, in bytes. Longer ones are refused before they are read: Argon2 reads all of it, so a client must not send a megabyte.
+const MAX_PASSWORD_BYTES: usize = 4_000;
 /// How many users are read at once.
 const PAGE: usize = 500;
 /// The longest username, in characters.
@@ -51,7 +50,7 @@ impl Board {
         }
         self.keepers.attempts.check(from, &new.username)?;
         let (username, display_name) = names(&new)?;
-        checked_password("password", &password)?;
+        checked_password("password", &password, &username)?;
         // After what is cheap to refuse: a slip is no account, and costs none.
         self.keepers.registrations.check(household(from))?;
         let hash = self.keepers.passwords.hash(password).await?;
@@ -65,16 +64,14 @@ impl Board {
     /// `BAD_USER_INPUT`, `CONFLICT` if the name is taken.
     pub async fn add_user(&self, new: NewUser, password: String) -> Result<User> {
         let (username, display_name) = names(&new)?;
-        checked_password("password", &password)?;
+        checked_password("password", &password, &username)?;
         let hash = self.keepers.passwords.hash(password).await?;
         self.add(username, display_name, hash, new.role).await
     }
 
     async fn add(&self, username: String, display_name: String, hash: String, role: Role) -> Result<User> {
         self.write_access(move |tx| {
-            if users::credentials(tx.read(), &username)?.is_some() {
-                return Err(Error::Conflict(format!("the username {username:?} is taken")));
-            }
+            free(tx, &username, &display_name)?;
             let now = tx.now();
             users::insert(tx.write(), &username, &display_name, &hash, role, now)
         })
@@ -93,10 +90,10 @@ impl Board {
 
     async fn sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
         self.count_attempt(from, username).await?;
-        let wanted = username.trim().to_lowercase();
+        let wanted = username.to_owned();
         let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &wanted)).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-        let valid = password.len() <= 4 * MAX_PASSWORD && self.keepers.passwords.verify(password, hash).await?;
+        let valid = password.len() <= MAX_PASSWORD_BYTES && self.keepers.passwords.verify(password, hash).await?;
         match user.filter(|user| valid && !user.disabled) {
             Some(user) => self.open(user),
             None => Err(Error::Unauthenticated("the username or the password is wrong".into())),
@@ -131,7 +128,8 @@ impl Board {
         let account = account.ok_or_else(|| Error::Unauthenticated("the session has ended: sign in again".into()))?;
         // It may be signed by another instance, or by the command line, after something we have not heard of.
         self.access.catch_up(&self.store, &account, claims.version).await?;
-        let viewer = Viewer::signed_in(std::sync::Arc::clone(&self.access), account, claims.version);
+        let access = std::sync::Arc::clone(&self.access);
+        let viewer = Viewer::signed_in(access, account, claims.version, claims.signed_in_at);
         viewer.standing()?;
         Ok((viewer, claims.expires_at))
     }
@@ -142,12 +140,15 @@ impl Board {
         Viewer::anonymous(std::sync::Arc::clone(&self.access))
     }
 
-    /// A new token for the session of this viewer.
+    /// A new token for the session of this viewer, which ends when it has lasted for `--session-lifetime`.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`.
+    /// `UNAUTHENTICATED` if it has, or if the viewer is not signed in.
     pub fn refresh(&self, viewer: &Viewer) -> Result<Session> {
-        self.open(viewer.standing()?.user.clone())
+        let user = viewer.standing()?.user.clone();
+        let (tokens, began) = (&self.keepers.tokens, viewer.signed_in_at());
+        let issued = tokens.renew(user.id, user.role, user.token_version, began, Timestamp::now())?;
+        Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
     }
 
     /// A token for a user, as an operator makes one. Blocks.
@@ -156,7 +157,8 @@ impl Board {
     /// `NOT_FOUND`.
     pub fn token_for(&self, username: &str) -> Result<Session> {
         let user = self.user_named(username)?;
-        self.open(user)
+        let issued = self.keepers.tokens.issue_unbounded(user.id, user.role, user.token_version, Timestamp::now())?;
+        Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
     }
 
     fn open(&self, user: User) -> Result<Session> {
@@ -177,10 +179,11 @@ impl Board {
     ) -> Result<Session> {
         let user = viewer.standing()?.user.clone();
         self.count_attempt(from, &user.username).await?;
-        checked_password("new", &new)?;
+        checked_password("new", &new, &user.username)?;
         let name = user.username.clone();
         let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &name)).await?;
-        if !self.keepers.passwords.verify(current, found.map(|(_, hash)| hash)).await? {
+        let hash = found.map(|(_, hash)| hash);
+        if current.len() > MAX_PASSWORD_BYTES || !self.keepers.passwords.verify(current, hash).await? {
             return Err(Error::input("current", "the current password is wrong"));
         }
         let hash = self.keepers.passwords.hash(new).await?;
@@ -225,7 +228,7 @@ impl Board {
     /// # Errors
     /// `NOT_FOUND`.
     pub fn user_named(&self, username: &str) -> Result<User> {
-        let found = users::credentials(self.store.snapshot()?.db(), &username.trim().to_lowercase())?;
+        let found = users::credentials(self.store.snapshot()?.db(), username)?;
         found.map(|(user, _)| user).ok_or(Error::NotFound("user"))
     }
 
@@ -257,18 +260,31 @@ fn end_sessions(tx: &mut Tx<'_>, id: UserId, actor: Option<UserId>, change: impl
 }
 
 fn names(new: &NewUser) -> Result<(String, String)> {
-    let username = text::name("username", &new.username.to_lowercase(), MAX_USERNAME)?;
-    if !username.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
-        return Err(Error::input("username", "a username has letters, digits, '.', '_' and '-' only"));
-    }
+    let username = text::username("username", &new.username, MAX_USERNAME)?;
     let display_name = text::name("displayName", &new.display_name, MAX_USERNAME * 2)?;
     Ok((username, display_name))
 }
 
-fn checked_password(field: &'static str, password: &str) -> Result<()> {
-    let length = password.chars().count();
-    if (MIN_PASSWORD..=MAX_PASSWORD).contains(&length) {
-        return Ok(());
+/// Refuses a username that looks like another user's, and a display name that looks like another user's username:
+/// no user shall be taken for another one.
+fn free(tx: &mut Tx<'_>, username: &str, display_name: &str) -> Result<()> {
+    if let Some(other) = users::looks_like(tx.read(), username)? {
+        let taken = if unicode::is_same(&other, username) {
+            format!("the username {username:?} is taken")
+        } else {
+            format!("the username {username:?} looks like {other:?}, which is taken")
+        };
+        return Err(Error::Conflict(taken));
     }
-    Err(Error::input(field, format!("a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")))
+    if let Some(other) = users::looks_like(tx.read(), display_name)? {
+        return Err(Error::Conflict(format!("the display name {display_name:?} looks like another user, {other:?}")));
+    }
+    Ok(())
+}
+
+fn checked_password(field: &'static str, password: &str, username: &str) -> Result<()> {
+    if password.len() > MAX_PASSWORD_BYTES {
+        return Err(Error::input(field, format!("a password has at most {MAX_PASSWORD_BYTES} bytes")));
+    }
+    unicode::password(password, username).map_err(|problem| Error::input(field, problem))
 }

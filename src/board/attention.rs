@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::model::{Message, Priority, User, UserId};
 use crate::store::notifications::NewNotification;
 use crate::store::{Tx, channels, messages, users};
+use crate::unicode::{Mention, isolated, mentions};
 
 /// So many names of one text are looked at.
 const MAX_MENTIONS: usize = 50;
@@ -56,9 +57,9 @@ impl<'m> Attention<'m> {
     /// # Errors
     /// Those of the database.
     pub fn mentioned(&mut self, tx: &mut Tx<'_>, before: &[&str], now: &[&str]) -> Result<()> {
-        let known: BTreeSet<String> = before.iter().flat_map(|text| names(text)).collect();
-        let named: BTreeSet<String> = now.iter().flat_map(|text| names(text)).collect();
-        let fresh: Vec<String> = named.difference(&known).take(MAX_MENTIONS).cloned().collect();
+        let known: BTreeSet<Mention> = before.iter().flat_map(|text| mentions(text)).collect();
+        let named: BTreeSet<Mention> = now.iter().flat_map(|text| mentions(text)).collect();
+        let fresh: Vec<Mention> = named.difference(&known).take(MAX_MENTIONS).cloned().collect();
         for name in fresh {
             if let Some(user) = named_by(tx, &name)? {
                 self.call(user.id, Cause::Mentioned);
@@ -98,6 +99,7 @@ fn note(user: UserId, cause: Cause, message: &Message, by: &str, place: &str) ->
     let what = if message.ticket.is_some() { "ticket" } else { "message" };
     let whose = if message.author_id == user { "your" } else { "the" };
     let id = message.id;
+    let (by, place) = (isolated(by), isolated(place));
     let (title, text) = match cause {
         Cause::Assigned => ("A ticket is yours now", format!("{by} assigned ticket {id} in {place} to you")),
         Cause::Commented => ("A new comment", format!("{by} commented on {whose} {what} {id} in {place}")),
@@ -116,42 +118,12 @@ fn may_read(tx: &mut Tx<'_>, user: UserId, message: &Message) -> Result<bool> {
     Ok(messages::find(tx.read(), &rights, message.id)?.is_some())
 }
 
-/// The user of this name, or of what is left of it without the punctuation of the sentence around.
-fn named_by(tx: &mut Tx<'_>, name: &str) -> Result<Option<User>> {
-    let bare = name.trim_end_matches(['.', '_', '-']);
-    if let Some((user, _)) = users::credentials(tx.read(), name)? {
-        return Ok(Some(user));
-    }
-    if bare.is_empty() || bare == name {
-        return Ok(None);
-    }
-    Ok(users::credentials(tx.read(), bare)?.map(|(user, _)| user))
-}
-
-/// The names that stand behind an `@` in a text; an address of e-mail has none.
-fn names(text: &str) -> Vec<String> {
-    let is_part = |c: char| c.is_alphanumeric() || "._-".contains(c);
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices('@') {
-        if text[..at].chars().next_back().is_some_and(is_part) {
-            continue;
-        }
-        let rest = &text[at + 1..];
-        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-        if end > 0 {
-            found.push(rest[..end].to_lowercase());
+/// The user who is mentioned: the longest reading that is a username.
+fn named_by(tx: &mut Tx<'_>, mention: &Mention) -> Result<Option<User>> {
+    for reading in &mention.0 {
+        if let Some((user, _)) = users::credentials(tx.read(), reading)? {
+            return Ok(Some(user));
         }
     }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names;
-
-    #[test]
-    fn a_name_stands_behind_an_at_sign() {
-        assert_eq!(names("@Ann, (@bob) and @c.d-e_f."), ["ann", "bob", "c.d-e_f."]);
-        assert_eq!(names("ann@example.org, @ and @@zoë!"), ["zoë"]);
-    }
+    Ok(None)
 }

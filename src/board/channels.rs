@@ -6,6 +6,7 @@ use super::{Board, Viewer, access_changed, text, visibility_changed};
 use crate::error::{Error, Result};
 use crate::model::{Body, Channel, ChannelId, EventKind, Rights, UserId, Visibility};
 use crate::store::{Change, Tx, channels, users};
+use crate::unicode;
 
 /// The longest description of a channel, in characters.
 const MAX_DESCRIPTION: usize = 2_000;
@@ -47,8 +48,7 @@ impl Board {
         let visibility = new.visibility.unwrap_or(Visibility::Public);
         let viewer = viewer.clone();
         self.write_access(move |tx| {
-            viewer.standing()?;
-            free(tx, &name)?;
+            free(tx, &*viewer.rights()?, &name, None)?;
             let (now, cursor) = (tx.now(), tx.next_cursor());
             let channel =
                 channels::insert(tx.write(), &name, description.as_deref(), visibility, Some(owner), now, cursor)?;
@@ -69,8 +69,11 @@ impl Board {
         }
         let new = NewChannel { name: name.to_owned(), description: None, visibility: None };
         match self.create_channel(viewer, new).await {
-            // Somebody was quicker, or it is there and not for this viewer.
-            Err(Error::Conflict(_)) => self.known_room(viewer, name).await,
+            // Another caller was quicker, or a room looks like this one.
+            Err(Error::Conflict(why)) => match self.known_room(viewer, name).await {
+                Err(Error::NotFound(_)) => Err(Error::Conflict(why)),
+                known => known,
+            },
             made => made,
         }
     }
@@ -80,7 +83,7 @@ impl Board {
     /// # Errors
     /// `NOT_FOUND`.
     pub async fn known_room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
-        let (rights, name) = (viewer.rights()?, name.trim().to_owned());
+        let (rights, name) = (viewer.rights()?, name.to_owned());
         let found = self.store.read(move |snapshot| channels::find_by_name(snapshot.db(), &rights, &name)).await?;
         found.ok_or(Error::NotFound("room"))
     }
@@ -91,6 +94,10 @@ impl Board {
     /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
     pub async fn update_channel(&self, viewer: &Viewer, edit: ChannelEdit) -> Result<Channel> {
         let actor = self.actor(viewer)?.user.id;
+        if edit.name.is_some() {
+            // A new name is like a new room: else names could be tried out at the speed of mutations.
+            self.keepers.rooms.check(actor)?;
+        }
         let name = edit.name.as_ref().map(|name| text::name("name", name, self.rules.max_title)).transpose()?;
         let description = edit
             .description
@@ -99,18 +106,26 @@ impl Board {
             .transpose()?;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
-            let mut channel = governed(tx, &*viewer.rights()?, actor, edit.id)?;
-            if let Some(name) = name.as_ref().filter(|name| **name != channel.name) {
-                free(tx, name)?;
+            let rights = viewer.rights()?;
+            let mut channel = governed(tx, &rights, actor, edit.id)?;
+            let before = channel.visibility;
+            channel.visibility = edit.visibility.unwrap_or(before);
+            let is_opened = before != channel.visibility && channel.visibility == Visibility::Public;
+            let name = name.as_ref().filter(|name| **name != channel.name);
+            if name.is_some() || is_opened {
+                free(tx, &rights, name.unwrap_or(&channel.name), Some(channel.id))?;
+            }
+            if let Some(name) = name {
                 channel.name.clone_from(name);
             }
             if let Some(description) = &description {
                 channel.description.clone_from(description);
             }
-            let before = channel.visibility;
-            channel.visibility = edit.visibility.unwrap_or(before);
             channel.cursor = tx.next_cursor();
             channels::update(tx.write(), &channel)?;
+            if name.is_some() || is_opened {
+                channels::name_since(tx.write(), channel.id, channel.cursor.seq)?;
+            }
             record(tx, EventKind::ChannelUpdated, &channel, actor);
             if channel.visibility != before {
                 visibility_changed(tx, channel.id, actor);
@@ -120,21 +135,24 @@ impl Board {
         .await
     }
 
-    /// Deletes a channel and all in it.
+    /// Deletes a channel and all in it: it is gone for everybody at once, and its rows are removed afterwards.
     ///
     /// # Errors
     /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
     pub async fn delete_channel(&self, viewer: &Viewer, id: ChannelId) -> Result<ChannelId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.write_access(move |tx| {
+        let deleting = self.write_access(move |tx| {
             governed(tx, &*viewer.rights()?, actor, id)?;
             let (now, cursor) = (tx.now(), tx.next_cursor());
             channels::delete(tx.write(), id, now, cursor)?;
             tx.record(Change::new(EventKind::ChannelDeleted, id.0, Some(actor)).in_channel(id), Body::None);
             Ok(id)
-        })
-        .await
+        });
+        let deleted = deleting.await;
+        // Also when the outcome is unknown.
+        self.remover.want();
+        deleted
     }
 
     /// Makes somebody a member of a channel.
@@ -148,7 +166,8 @@ impl Board {
             let channel = governed(tx, &*viewer.rights()?, actor, id)?;
             users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
             if !channels::is_member(tx.read(), id, user)? {
-                channels::add_member(tx.write(), id, user)?;
+                let since = tx.next_cursor().seq;
+                channels::add_member(tx.write(), id, user, since)?;
                 access_changed(tx, user, Some(id), Some(actor));
             }
             Ok(channel)
@@ -189,11 +208,16 @@ fn governed(tx: &mut Tx<'_>, rights: &Rights, actor: UserId, id: ChannelId) -> R
     Err(Error::Forbidden("only the channel's owner or an admin may do this".into()))
 }
 
-fn free(tx: &mut Tx<'_>, name: &str) -> Result<()> {
-    if channels::name_taken(tx.read(), name)? {
-        return Err(Error::Conflict(format!("there is a channel named {name:?} already")));
+/// Refuses a name that looks like that of another channel which the viewer may read. Channels that the viewer may not
+/// read make no difference: their names must not show.
+fn free(tx: &mut Tx<'_>, rights: &Rights, name: &str, but: Option<ChannelId>) -> Result<()> {
+    match channels::looks_like(tx.read(), rights, name, but)? {
+        Some(other) if unicode::is_same(&other, name) => {
+            Err(Error::Conflict(format!("there is a channel named {other:?} already")))
+        }
+        Some(other) => Err(Error::Conflict(format!("the name {name:?} looks like that of the channel {other:?}"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn record(tx: &mut Tx<'_>, kind: EventKind, channel: &Channel, actor: UserId) {

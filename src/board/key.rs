@@ -28,7 +28,7 @@ impl Key {
     /// `BAD_USER_INPUT` if it is none.
     pub fn of(author: UserId, key: Option<&str>, parts: impl FnOnce() -> Vec<String>) -> Result<Option<Self>> {
         let Some(key) = key else { return Ok(None) };
-        let name = text::name("idempotencyKey", key, MAX_KEY)?;
+        let name = text::identifier("idempotencyKey", key, MAX_KEY)?;
         Ok(Some(Self { author, name, digest: digest(&parts()) }))
     }
 

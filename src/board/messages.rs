@@ -88,7 +88,8 @@ impl Board {
                 }
                 channels::find(tx.read(), &rights, new.channel)?.ok_or(Error::NotFound("channel"))?;
                 known_locations(tx, &audience)?;
-                known_assignee(tx, new.ticket.and_then(|ticket| ticket.assignee))?;
+                let assignee = new.ticket.and_then(|ticket| ticket.assignee);
+                fit_assignee(tx, assignee, new.channel, &audience, author)?;
                 let ticket = new.ticket.map(|ticket| Ticket {
                     status: TicketStatus::Open,
                     priority: ticket.priority.unwrap_or(Priority::Medium),
@@ -140,7 +141,9 @@ impl Board {
                 unchanged(message.cursor, edit.if_cursor)?;
                 let before = message.clone();
                 if let Some(change) = edit.ticket {
-                    known_assignee(tx, change.assignee.flatten())?;
+                    let assigned = message.ticket.and_then(|ticket| ticket.assignee_id);
+                    let assignee = change.assignee.flatten().filter(|assignee| Some(*assignee) != assigned);
+                    fit_assignee(tx, assignee, message.channel_id, &message.audience, message.author_id)?;
                     message.ticket = Some(changed(message.ticket, change));
                 }
                 if let Some(title) = &title {
@@ -169,18 +172,21 @@ impl Board {
     pub async fn delete_message(&self, viewer: &Viewer, id: MessageId) -> Result<MessageId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.store
-            .write(move |tx| {
-                let rights = viewer.rights()?;
-                let message = messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"))?;
-                if !rights.admin && message.author_id != actor {
-                    return Err(Error::Forbidden("only the author or an admin may delete a message".into()));
-                }
-                messages::delete(tx.write(), id)?;
-                tx.record(Change::new(EventKind::MessageDeleted, id.0, Some(actor)).of_message(&message), Body::None);
-                Ok(id)
-            })
-            .await
+        let deleting = self.store.write(move |tx| {
+            let rights = viewer.rights()?;
+            let message = messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"))?;
+            if !rights.admin && message.author_id != actor {
+                return Err(Error::Forbidden("only the author or an admin may delete a message".into()));
+            }
+            let now = tx.now();
+            messages::delete(tx.write(), id, now)?;
+            tx.record(Change::new(EventKind::MessageDeleted, id.0, Some(actor)).of_message(&message), Body::None);
+            Ok(id)
+        });
+        let deleted = deleting.await;
+        // Also when the outcome is unknown.
+        self.remover.want();
+        deleted
     }
 }
 
@@ -203,11 +209,23 @@ fn changed(ticket: Option<Ticket>, change: TicketEdit) -> Ticket {
     }
 }
 
-fn known_assignee(tx: &mut Tx<'_>, assignee: Option<UserId>) -> Result<()> {
-    match assignee {
-        Some(id) if users::find(tx.read(), id)?.is_none() => Err(Error::input("assigneeId", "no such user")),
-        _ => Ok(()),
+/// Refuses an assignee who could not act: one that is not there, is disabled, or may not see the ticket.
+fn fit_assignee(
+    tx: &mut Tx<'_>,
+    assignee: Option<UserId>,
+    channel: ChannelId,
+    audience: &Audience,
+    author: UserId,
+) -> Result<()> {
+    let Some(id) = assignee else { return Ok(()) };
+    let refused = |why: &str| Err(Error::input("assigneeId", why));
+    let Some(user) = users::find(tx.read(), id)? else { return refused("no such user") };
+    if user.disabled {
+        return refused("this user is disabled: assign the ticket to another one");
     }
+    let rights = users::rights(tx.read(), &user)?;
+    let may_see = channels::find(tx.read(), &rights, channel)?.is_some() && rights.in_audience(audience, Some(author));
+    if may_see { Ok(()) } else { refused("this user may not see the ticket: assign it to another one") }
 }
 
 pub(super) fn known_locations(tx: &mut Tx<'_>, audience: &Audience) -> Result<()> {

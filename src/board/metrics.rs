@@ -69,7 +69,7 @@ impl Board {
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `RATE_LIMITED`.
     pub async fn publish_metric(&self, viewer: &Viewer, name: &str, value: f64) -> Result<Metric> {
         self.actor(viewer)?;
-        let name = text::name("metric", name, MAX_NAME)?;
+        let name = text::identifier("metric", name, MAX_NAME)?;
         if [ACTIVE_USERS, OPEN_TICKETS, MESSAGES_PER_MINUTE].contains(&name.as_str()) {
             return Err(Error::input("metric", format!("{name} is the server's own")));
         }

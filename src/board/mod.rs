@@ -19,6 +19,7 @@ mod organizations;
 mod own;
 mod presence;
 mod pulse;
+mod removal;
 mod stream;
 mod tail;
 mod templates;
@@ -42,6 +43,7 @@ pub use notifications::NewNotification;
 pub use organizations::Assignment;
 pub use own::Own;
 pub use presence::{Presence, PresenceFeed, Seated};
+pub use removal::Removed;
 pub use stream::{News, Stream, Wanted};
 pub use tail::{Notice, Progress, Tail};
 pub use templates::NewTemplate;
@@ -99,6 +101,7 @@ pub struct Board {
     presence: Arc<Presence>,
     metrics: Metrics,
     names: names::Names,
+    remover: removal::Remover,
     counts: Counts,
 }
 
@@ -114,8 +117,8 @@ impl Board {
         rules: Rules,
     ) -> Self {
         let (presence, metrics) = (Arc::new(Presence::default()), Metrics::default());
-        let (names, counts) = (names::Names::default(), Counts::default());
-        Self { store, hub, access, progress, keepers, rules, presence, metrics, names, counts }
+        let (names, remover, counts) = (names::Names::default(), removal::Remover::default(), Counts::default());
+        Self { store, hub, access, progress, keepers, rules, presence, metrics, names, remover, counts }
     }
 
     /// The store, for reading.

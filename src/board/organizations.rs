@@ -4,6 +4,7 @@ use super::{Board, Viewer, access_changed, text};
 use crate::error::{Error, Result};
 use crate::model::{Location, LocationId, Organization, OrganizationId, Role, User, UserId};
 use crate::store::{organizations, users};
+use crate::unicode;
 
 /// Where a user belongs and what they may do; what is `None` stays.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +53,7 @@ impl Board {
             if organizations::by_ids(tx.read(), &[organization])?.is_empty() {
                 return Err(Error::NotFound("organization"));
             }
-            if locations.unwrap_or_default().iter().any(|location| location.name == name) {
+            if locations.unwrap_or_default().iter().any(|location| unicode::is_same(&location.name, &name)) {
                 return Err(Error::Conflict(format!("the organization has a location named {name:?} already")));
             }
             let users = organizations::user_ids(tx.read(), organization)?;

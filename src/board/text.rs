@@ -1,6 +1,10 @@
 //! What a text may be.
 
 use crate::error::{Error, Result};
+use crate::unicode;
+
+/// The longest name, in characters, whatever the settings say of titles: PostgreSQL indexes at most some 2,700 bytes.
+const MAX_NAME: usize = 200;
 
 /// A text that must say something: trimmed at its ends, not empty, not over `max` characters.
 pub fn required(field: &'static str, text: &str, max: usize) -> Result<String> {
@@ -17,8 +21,24 @@ pub fn optional(field: &'static str, text: Option<&str>, max: usize) -> Result<O
     Ok(text.filter(|text| !text.trim().is_empty()))
 }
 
-/// A name: one line, trimmed.
+/// A name that people read: one line, trimmed, NFC, without characters that cannot be seen; at most `max` characters,
+/// and never more than the databases can index.
 pub fn name(field: &'static str, text: &str, max: usize) -> Result<String> {
+    let max = max.min(MAX_NAME);
+    let text = required(field, text.trim(), max)?;
+    let name = unicode::label(&text).map_err(|problem| Error::input(field, format!("{field} {problem}")))?;
+    checked(field, &name, max)
+}
+
+/// A username, as it is kept.
+pub fn username(field: &'static str, text: &str, max: usize) -> Result<String> {
+    let text = required(field, text.trim(), max)?;
+    let name = unicode::username(&text).map_err(|problem| Error::input(field, format!("a username {problem}")))?;
+    checked(field, &name, max)
+}
+
+/// A name that programs choose: one line, trimmed.
+pub fn identifier(field: &'static str, text: &str, max: usize) -> Result<String> {
     let text = required(field, text.trim(), max)?;
     if text.chars().any(char::is_control) {
         return Err(Error::input(field, format!("{field} must not contain control characters")));

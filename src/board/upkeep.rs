@@ -7,7 +7,7 @@ use super::Board;
 use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Cursor, Event, Seq, Timestamp};
-use crate::store::{attempts, log};
+use crate::store::{Tx, attempts, log, spelling};
 
 /// How many events one step forgets: a writer's batch must stay short.
 const STEP: i64 = 1_000;
@@ -42,10 +42,20 @@ impl Board {
     pub async fn keep_pruning(self: std::sync::Arc<Self>, retention: Retention) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let pruning = async { if self.is_my_turn().await? { self.prune(retention).await } else { Ok(0) } };
+            let pruning = async {
+                if !self.is_my_turn().await? {
+                    return Ok(0);
+                }
+                self.forget_attempts().await?;
+                self.fill_names().await?;
+                self.prune(retention).await
+            };
             match pruning.await {
                 Ok(0) => {}
-                Ok(events) => tracing::info!(events, "pruned the log"),
+                Ok(events) => {
+                    tracing::info!(events, "pruned the log");
+                    self.remover.want();
+                }
                 Err(error) => tracing::warn!(%error, "the log could not be pruned"),
             }
         }
@@ -56,13 +66,25 @@ impl Board {
         self.store
             .write(|tx| {
                 let now = tx.now();
-                let is_mine = log::claim_pruning(tx.write(), now, now.before(INTERVAL / 2))?;
-                if is_mine {
-                    attempts::forget(tx.write(), WINDOW, now)?;
-                }
-                Ok(is_mine)
+                log::claim_pruning(tx.write(), now, now.before(INTERVAL / 2))
             })
             .await
+    }
+
+    /// Forgets old attempts to sign in, step by step: a flood leaves many.
+    async fn forget_attempts(&self) -> Result<()> {
+        let step = |tx: &mut Tx<'_>| {
+            let now = tx.now();
+            attempts::forget_some(tx.write(), WINDOW, now)
+        };
+        while self.store.write(step).await? {}
+        Ok(())
+    }
+
+    /// Computes what names are compared by where an instance of version 0.1.0 has written some.
+    async fn fill_names(&self) -> Result<()> {
+        while self.store.write(|tx| spelling::fill_some(tx.write())).await? {}
+        Ok(())
     }
 
     /// Forgets all that need not be kept; answers how many events that were.

@@ -80,6 +80,8 @@ pub struct Sessions {
     pub secret: Option<Secret>,
     /// How long a token holds.
     pub token_lifetime: Duration,
+    /// How long after signing in a session can be extended at most.
+    pub session_lifetime: Duration,
     /// Whether readers without a token see public channels.
     pub anonymous_read: bool,
     /// Whether strangers may make an account.
@@ -235,6 +237,7 @@ impl Default for Sessions {
         Self {
             secret: None,
             token_lifetime: 12 * 3600 * SECOND,
+            session_lifetime: 30 * 24 * 3600 * SECOND,
             anonymous_read: true,
             registration: Registration::Open,
             attempts_per_minute: 10,

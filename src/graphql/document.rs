@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::cost::Cost;
 use super::measure::{Limits, Measure};
-use super::{Mutation, Query, Schema, Subscription, errors, json};
+use super::{Mutation, Query, Schema, Subscription, errors, json, nul};
 use crate::error::Error;
 
 /// How many documents are kept.
@@ -108,6 +108,7 @@ impl Operation {
             let document = juniper::parser::parse_document_source(text, &schema.schema);
             let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
             check_types(&document, schema)?;
+            nul::check_document(text, &document)?;
             Measure::of(&document, name, limits).map_err(too_complex)?
         };
         let source = Source { schema: Arc::clone(schema), text: text.to_owned() };

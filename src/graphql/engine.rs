@@ -16,7 +16,7 @@ use super::document::{Documents, Operation, Refusal};
 use super::execute::{self, Answer};
 use super::measure::Limits;
 use super::render::Renderings;
-use super::{Mutation, Query, Schema, Subscription, errors};
+use super::{Mutation, Query, Schema, Subscription, errors, nul};
 use crate::board::{Board, Stream, Wanted, Wish};
 use crate::error::{Error, Result};
 use crate::model::{Counted, Cursor};
@@ -155,6 +155,7 @@ impl Engine {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
         operation.check_cost(&request.variables, &self.limits)?;
+        nul::check_variables(&request.variables)?;
         let variables = operation.folded(request.variables);
         Ok(Prepared { operation, variables, resumed: None, came_at: self.board.now() })
     }

@@ -5,7 +5,7 @@ use juniper::{GraphQLInputObject, ID, Nullable};
 use super::enums::{Priority, Role, TicketStatus, Visibility};
 use super::json::Json;
 use super::scalars::{Cursor, id};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 macro_rules! inputs {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty),* $(,)? })+) => {$(
@@ -18,11 +18,11 @@ macro_rules! inputs {
 inputs! {
     /// A new user.
     RegisterInput {
-        /// What they will sign in with: letters, digits, `.`, `_` and `-`; upper and lower case are the same.
+        /// What they will sign in with: letters and digits of any script, `.`, `_` and `-`; upper and lower case are the same. `CONFLICT` if it looks like another user's.
         username: String,
-        /// At least 8 characters.
+        /// 8 to 1,000 characters; not the username, and not one of the most common passwords.
         password: String,
-        /// What others will read; the username if not said.
+        /// What others will read; the username if not said. `CONFLICT` if it looks like another user's username.
         display_name: Option<String>,
     }
     /// Who signs in.
@@ -36,12 +36,12 @@ inputs! {
     ChangePasswordInput {
         /// The password so far.
         current: String,
-        /// The new one: at least 8 characters.
+        /// The new one: 8 to 1,000 characters; not the username, and not one of the most common passwords.
         new: String,
     }
     /// A new channel.
     CreateChannelInput {
-        /// Its name, unique among the channels.
+        /// Its name. `CONFLICT` if it looks like that of another channel which the viewer may read.
         name: String,
         /// What it is for.
         description: Option<String>,
@@ -53,11 +53,11 @@ inputs! {
         /// Which.
         id: ID,
         /// The name.
-        name: Option<String>,
+        name: Nullable<String>,
         /// What it is for; `null` removes it.
         description: Nullable<String>,
         /// Who may read it.
-        visibility: Option<Visibility>,
+        visibility: Nullable<Visibility>,
     }
     /// A new message.
     CreateMessageInput {
@@ -88,18 +88,18 @@ inputs! {
         /// The title; `null` removes it.
         title: Nullable<String>,
         /// The text.
-        content: Option<String>,
+        content: Nullable<String>,
         /// The ticket; makes the message one if it is none.
-        ticket: Option<UpdateTicketInput>,
+        ticket: Nullable<UpdateTicketInput>,
         /// Only if the message's `revision` (in a query also its `cursor`) is still this one; `CONFLICT` otherwise.
         if_cursor: Option<Cursor>,
     }
     /// What to change in a ticket; what is left out stays.
     UpdateTicketInput {
         /// How far it is.
-        status: Option<TicketStatus>,
+        status: Nullable<TicketStatus>,
         /// How urgent it is.
-        priority: Option<Priority>,
+        priority: Nullable<Priority>,
         /// Who is to act; `null` is nobody.
         assignee_id: Nullable<ID>,
     }
@@ -176,7 +176,7 @@ inputs! {
         /// The location; `null` is none.
         location_id: Nullable<ID>,
         /// What they may do.
-        role: Option<Role>,
+        role: Nullable<Role>,
     }
 }
 
@@ -186,6 +186,20 @@ pub fn change<T>(value: Nullable<T>) -> Option<Option<T>> {
         Nullable::ImplicitNull => None,
         Nullable::ExplicitNull => Some(None),
         Nullable::Some(value) => Some(Some(value)),
+    }
+}
+
+/// What to change where there must be something: `None` is left out.
+///
+/// # Errors
+/// `BAD_USER_INPUT` naming `field` for an explicit `null`.
+pub fn change_to<T>(field: &'static str, value: Nullable<T>) -> Result<Option<T>> {
+    match value {
+        Nullable::ImplicitNull => Ok(None),
+        Nullable::ExplicitNull => {
+            Err(Error::input(field, format!("{field} must not be null; leave it out to keep what is there")))
+        }
+        Nullable::Some(value) => Ok(Some(value)),
     }
 }
 

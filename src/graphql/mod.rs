@@ -18,6 +18,7 @@ mod loaders;
 mod measure;
 mod mutation;
 mod notifications;
+mod nul;
 mod objects;
 mod paging;
 mod people;

@@ -9,7 +9,7 @@ use super::context::Ctx;
 use super::inputs::{
     AddTemplateInput, AssignUserInput, BroadcastInput, ChangePasswordInput, CreateChannelInput, CreateCommentInput,
     CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, MetricInput, NotifyUserInput,
-    RegisterInput, UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, id_change,
+    RegisterInput, UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, change_to, id_change,
 };
 use super::live::Metric;
 use super::notifications::Notification;
@@ -52,7 +52,7 @@ impl Mutation {
         opened(ctx, ctx.run(|board, from| async move { board.login(from.address, &username, password).await }))
     }
 
-    /// A new token for the session; over a socket it extends the session of that socket, too.
+    /// A new token for the session, until `--session-lifetime` after signing in; over a socket it extends the session of that socket, too.
     fn refresh_token(ctx: &Ctx) -> Result<Session> {
         let session = opened(ctx, ctx.board().refresh(ctx.viewer()))?;
         ctx.extend_session(session.expires_at.0);
@@ -88,9 +88,9 @@ impl Mutation {
     fn update_channel(ctx: &Ctx, input: UpdateChannelInput) -> Result<Channel> {
         let edit = board::ChannelEdit {
             id: id("id", &input.id)?,
-            name: input.name,
+            name: change_to("name", input.name)?,
             description: change(input.description),
-            visibility: input.visibility.map(Into::into),
+            visibility: change_to("visibility", input.visibility)?.map(Into::into),
         };
         channel(ctx, ctx.run(|board, by| async move { board.update_channel(&by.viewer, edit).await }))
     }
@@ -142,16 +142,16 @@ impl Mutation {
     fn update_message(ctx: &Ctx, input: UpdateMessageInput) -> Result<Message> {
         let ticket = |ticket: super::inputs::UpdateTicketInput| {
             Ok(board::TicketEdit {
-                status: ticket.status.map(Into::into),
-                priority: ticket.priority.map(Into::into),
+                status: change_to("status", ticket.status)?.map(Into::into),
+                priority: change_to("priority", ticket.priority)?.map(Into::into),
                 assignee: id_change("assigneeId", ticket.assignee_id)?,
             })
         };
         let edit = board::MessageEdit {
             id: id("id", &input.id)?,
             title: change(input.title),
-            content: input.content,
-            ticket: input.ticket.map(ticket).transpose()?,
+            content: change_to("content", input.content)?,
+            ticket: change_to("ticket", input.ticket)?.map(ticket).transpose()?,
             if_cursor: position(input.if_cursor)?,
         };
         message(ctx, ctx.run(|board, by| async move { board.update_message(&by.viewer, edit).await }))
@@ -273,7 +273,7 @@ impl Mutation {
             user: id("userId", &input.user_id)?,
             organization: id_change("organizationId", input.organization_id)?,
             location: id_change("locationId", input.location_id)?,
-            role: input.role.map(Into::into),
+            role: change_to("role", input.role)?.map(Into::into),
         };
         user(ctx, ctx.run(|board, by| async move { board.assign_user(&by.viewer, assignment).await }))
     }

@@ -44,7 +44,7 @@ impl Channel {
         out(self.channel.id)
     }
 
-    /// The name, unique among the channels.
+    /// The name, unique among the public channels.
     fn name(&self) -> &str {
         &self.channel.name
     }
@@ -123,7 +123,7 @@ impl ChannelConnection {
     pub fn load(ctx: &Ctx, args: &PageArgs) -> Result<Self> {
         let (window, rights) = (args.window("channels by name")?, ctx.rights()?);
         let page = ctx.read(|db| store::channels::list(db, &rights, &window))?;
-        let key = |channel: &model::Channel| channel.name.clone();
+        let key = |channel: &model::Channel| model::ChannelKey { name: channel.name.clone(), id: channel.id };
         Ok(Self::new(page, &window, key, |channel| Channel::new(ctx, Arc::new(channel))))
     }
 }

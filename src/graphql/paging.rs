@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use crate::error::{Error, Result};
-use crate::model::Window;
+use crate::model::{ChannelKey, Window};
 
 /// The page size if none is named.
 const DEFAULT: i32 = 20;
@@ -67,6 +67,17 @@ impl EdgeKey for String {
     }
 }
 
+impl EdgeKey for ChannelKey {
+    fn write(&self) -> String {
+        format!("{}:{}", self.id, self.name)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (id, name) = text.split_once(':')?;
+        Some(Self { id: id.parse().ok()?, name: name.to_owned() })
+    }
+}
+
 macro_rules! id_keys {
     ($($id:ident),+) => {$(
         impl EdgeKey for crate::model::$id {
@@ -97,6 +108,10 @@ fn key<K: EdgeKey>(field: &'static str, list: &'static str, text: Option<&str>) 
     let Some(text) = text else { return Ok(None) };
     let read = || {
         let decoded = String::from_utf8(BASE64.decode(text.strip_prefix('e')?).ok()?).ok()?;
+        // PostgreSQL cannot compare it, and no list has such a key.
+        if decoded.contains('\0') {
+            return None;
+        }
         K::read(decoded.strip_prefix(list)?.strip_prefix(':')?)
     };
     let wrong = || {

@@ -47,7 +47,7 @@ impl Query {
         #[graphql(description = "Behind this edge.")] after: Option<String>,
         #[graphql(description = "At most so many from the end.")] last: Option<i32>,
         #[graphql(description = "Before this edge.")] before: Option<String>,
-        #[graphql(description = "Part of a username or a display name.")] search: Option<String>,
+        #[graphql(description = "Part of a username or a display name, however it is spelled.")] search: Option<String>,
     ) -> Result<UserConnection> {
         if search.as_ref().is_some_and(|search| search.chars().count() > MAX_SEARCH || search.contains('\0')) {
             return Err(Error::input("search", format!("search for at most {MAX_SEARCH} characters of plain text")));
@@ -55,7 +55,7 @@ impl Query {
         UserConnection::search(ctx, search.as_deref(), &PageArgs { first, after, last, before })
     }
 
-    /// A channel by id or by name; `null` if there is none that the viewer may read.
+    /// A channel by id or by name, however it is spelled; `null` if there is none that the viewer may read. Of two with the same name, the one that the viewer could read first under it.
     fn channel(
         ctx: &Ctx,
         #[graphql(name = "id", description = "The channel's id.")] channel: Option<ID>,

@@ -65,7 +65,9 @@ mod date_time {
 /// `BAD_USER_INPUT` naming `field` if it is no decimal number.
 pub fn id<I: From<i64>>(field: &'static str, id: &ID) -> Result<I> {
     let number: Option<i64> = id.parse().ok().filter(|number: &i64| number.to_string() == **id);
-    number.map(I::from).ok_or_else(|| Error::input(field, format!("{field} is not an id")))
+    number
+        .map(I::from)
+        .ok_or_else(|| Error::input(field, format!("{field} must be a whole number, as ids are given out")))
 }
 
 /// Ids of a list.

@@ -22,6 +22,6 @@ pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
 pub use live::{Metric, PresenceChange};
-pub use page::{Page, Window};
+pub use page::{ChannelKey, Page, Window};
 pub use rights::Rights;
 pub use time::Timestamp;

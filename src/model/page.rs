@@ -1,5 +1,7 @@
 //! Pages of lists.
 
+use super::ChannelId;
+
 /// Which part of a list is wanted: at most `limit` items on one side of an edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window<K> {
@@ -29,6 +31,15 @@ impl<K> Window<K> {
             from_end: self.from_end,
         }
     }
+}
+
+/// What the list of channels is ordered by: two that one viewer may read can have the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelKey {
+    /// The name.
+    pub name: String,
+    /// The id.
+    pub id: ChannelId,
 }
 
 /// Part of a list, in the list's order.

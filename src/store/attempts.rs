@@ -32,12 +32,18 @@ pub fn add(db: &mut Db, whose: &str, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Forgets those that no longer count.
+/// How many attempts one step forgets.
+const STEP: i64 = 1_000;
+
+/// Forgets some of those that no longer count: older than `span`, or from a time that the clock has been set back from.
+/// Answers whether there may be more.
 ///
 /// # Errors
 /// Those of the database.
-pub fn forget(db: &mut Db, span: Duration, now: Timestamp) -> Result<()> {
+pub fn forget_some(db: &mut Db, span: Duration, now: Timestamp) -> Result<bool> {
     let counts_for_nothing = at.lt(now.before(span).0).or(at.gt(now.after(span).0));
-    diesel::delete(dsl::sign_in_attempts.filter(counts_for_nothing)).execute(db).map_err(fault)?;
-    Ok(())
+    let old = dsl::sign_in_attempts.filter(counts_for_nothing).order(at.asc()).select(dsl::id).limit(STEP);
+    let old: Vec<i64> = old.load(db).map_err(fault)?;
+    let forgotten = diesel::delete(dsl::sign_in_attempts.filter(dsl::id.eq_any(old))).execute(db).map_err(fault)?;
+    Ok(i64::try_from(forgotten) == Ok(STEP))
 }

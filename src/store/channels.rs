@@ -5,11 +5,18 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, fault, on};
-use super::paging::{page, window};
-use super::schema::{channel_members, channels, messages};
+use super::paging::page;
+use super::schema::{channel_members, channels};
+use super::spelling::kept_skeleton;
 use super::{users, visible};
 use crate::error::{Error, Result};
-use crate::model::{Channel, ChannelId, Cursor, Page, Rights, Seq, Tag, Timestamp, User, UserId, Visibility, Window};
+use crate::model::{
+    Channel, ChannelId, ChannelKey, Cursor, Page, Rights, Seq, Tag, Timestamp, User, UserId, Visibility, Window,
+};
+use crate::unicode;
+
+/// A longer text is not compared with names by what it looks like, in bytes.
+const LONGEST: usize = 4_000;
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable)]
@@ -41,17 +48,31 @@ impl TryFrom<Row> for Channel {
     }
 }
 
-/// Part of the channels the viewer may read, by name.
+/// Part of the channels the viewer may read, by name; those of the same name in the order in which they were made.
 ///
 /// # Errors
 /// Those of the database.
-pub fn list(db: &mut Db, rights: &Rights, part: &Window<String>) -> Result<Page<Channel>> {
-    let query = channels::table
+pub fn list(db: &mut Db, rights: &Rights, part: &Window<ChannelKey>) -> Result<Page<Channel>> {
+    let mut query = channels::table
         .select(Row::as_select())
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
         .into_boxed::<MultiBackend>();
-    let rows = window!(query, channels::name, asc, part).load::<Row>(db).map_err(fault)?;
+    if let Some(ChannelKey { name, id }) = part.after.clone() {
+        let same = channels::name.eq(name.clone()).and(channels::id.gt(id.0));
+        query = query.filter(channels::name.gt(name).or(same));
+    }
+    if let Some(ChannelKey { name, id }) = part.before.clone() {
+        let same = channels::name.eq(name.clone()).and(channels::id.lt(id.0));
+        query = query.filter(channels::name.lt(name).or(same));
+    }
+    query = if part.from_end {
+        query.order((channels::name.desc(), channels::id.desc()))
+    } else {
+        query.order((channels::name.asc(), channels::id.asc()))
+    };
+    let limit = i64::try_from(part.limit).unwrap_or(i64::MAX - 1) + 1;
+    let rows = query.limit(limit).load::<Row>(db).map_err(fault)?;
     let page = page(rows, part);
     let items = page.items.into_iter().map(Channel::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
@@ -70,20 +91,47 @@ pub fn find(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<Option<Channe
     row.optional().map_err(fault)?.map(Channel::try_from).transpose()
 }
 
-/// A channel that the viewer may read, by its name.
+/// A channel that the viewer may read, by its name, however it is spelled. If there are several, the one that the viewer
+/// could see first under this name: no channel takes over a name from one that its readers use already.
 ///
 /// # Errors
 /// Those of the database.
 pub fn find_by_name(db: &mut Db, rights: &Rights, name: &str) -> Result<Option<Channel>> {
-    let row = channels::table
-        .select(Row::as_select())
-        .filter(channels::name.eq(name))
+    let typed = unicode::nfc(name.trim());
+    let skeleton = if typed.len() > LONGEST { String::new() } else { unicode::skeleton(&typed) };
+    let alike = channels::skeleton.eq(skeleton).and(channels::skeleton.ne(""));
+    let found: Vec<(Row, i64)> = channels::table
+        .filter(channels::name.eq(&typed).or(channels::name.eq(name)).or(alike))
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
-        .first(db)
-        .optional()
+        .select((Row::as_select(), channels::named_at))
+        .load(db)
         .map_err(fault)?;
-    row.map(Channel::try_from).transpose()
+    let mut rows: Vec<_> = found.into_iter().filter(|(row, _)| unicode::is_same(&row.name, &typed)).collect();
+    if rows.len() > 1 {
+        let ids: Vec<i64> = rows.iter().map(|(row, _)| row.id).collect();
+        let since = member_since(db, rights.user, &ids)?;
+        // Of names that were spellings of one before this was refused, each is found by its own spelling.
+        rows.sort_by_key(|(row, named_at)| {
+            let seen_at = since.get(&row.id).map_or(*named_at, |since| *named_at.max(since));
+            (seen_at, row.name != typed && row.name != name, row.id)
+        });
+    }
+    rows.into_iter().next().map(|(row, _)| Channel::try_from(row)).transpose()
+}
+
+/// Since when a user is a member of these private channels. (Public ones can be seen without being a member.)
+fn member_since(db: &mut Db, user: Option<UserId>, ids: &[i64]) -> Result<HashMap<i64, i64>> {
+    let Some(user) = user else { return Ok(HashMap::new()) };
+    let rows: Vec<(i64, i64)> = channel_members::table
+        .inner_join(channels::table)
+        .filter(channels::visibility.eq(Visibility::Private.code()))
+        .filter(channel_members::user_id.eq(user.0))
+        .filter(channel_members::channel_id.eq_any(ids))
+        .select((channel_members::channel_id, channel_members::since))
+        .load(db)
+        .map_err(fault)?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Whether the channel may be read, or could be until it was deleted.
@@ -101,19 +149,52 @@ pub fn was_readable(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<bool>
     Ok(found.is_some())
 }
 
-/// Whether the name is taken, by a channel that anybody may see or not.
+/// The name of another channel that looks like this one, among those that the viewer may read: what others keep
+/// private must not show by a name that cannot be taken.
 ///
 /// # Errors
 /// Those of the database.
-pub fn name_taken(db: &mut Db, name: &str) -> Result<bool> {
-    let taken = channels::table
-        .filter(channels::name.eq(name))
+pub fn looks_like(db: &mut Db, rights: &Rights, name: &str, but: Option<ChannelId>) -> Result<Option<String>> {
+    let alike = channels::skeleton.eq(unicode::skeleton(name)).and(channels::skeleton.ne(""));
+    let found = channels::table
+        .filter(channels::name.eq(name).or(alike))
+        .filter(channels::id.ne(but.map_or(0, |id| id.0)))
         .filter(channels::deleted_at.is_null())
-        .select(channels::id)
-        .first::<i64>(db)
-        .optional()
+        .filter(visible::channel(rights.into()))
+        .select(channels::name);
+    found.first(db).optional().map_err(fault)
+}
+
+/// Whether there are channels without what names are compared by.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn is_unfilled(db: &mut Db) -> Result<bool> {
+    let found = channels::table.filter(channels::skeleton.eq("")).filter(channels::deleted_at.is_null());
+    let found = found.select(channels::id).first::<i64>(db);
+    Ok(found.optional().map_err(fault)?.is_some())
+}
+
+/// Computes what names are compared by for some of the channels that have none; answers how many those were.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn fill(db: &mut Db, most: i64) -> Result<usize> {
+    let rows: Vec<(i64, String)> = channels::table
+        .filter(channels::skeleton.eq(""))
+        .filter(channels::deleted_at.is_null())
+        .select((channels::id, channels::name))
+        .order(channels::id.asc())
+        .limit(most)
+        .load(db)
         .map_err(fault)?;
-    Ok(taken.is_some())
+    for (id, name) in &rows {
+        diesel::update(channels::table.filter(channels::id.eq(id)))
+            .set(channels::skeleton.eq(kept_skeleton(name)))
+            .execute(db)
+            .map_err(fault)?;
+    }
+    Ok(rows.len())
 }
 
 /// Channels by their ids, whoever may read them; missing and deleted ones are left out.
@@ -199,6 +280,8 @@ pub fn insert(
     let id: i64 = diesel::insert_into(channels::table)
         .values((
             channels::name.eq(name),
+            channels::skeleton.eq(kept_skeleton(name)),
+            channels::named_at.eq(cursor.seq.0),
             channels::description.eq(description),
             channels::visibility.eq(visibility.code()),
             channels::owner_id.eq(owner.map(|id| id.0)),
@@ -210,7 +293,7 @@ pub fn insert(
         .get_result(db)
         .map_err(fault)?;
     if let Some(owner) = owner {
-        add_member(db, ChannelId(id), owner)?;
+        add_member(db, ChannelId(id), owner, cursor.seq)?;
     }
     Ok(Channel {
         id: ChannelId(id),
@@ -231,6 +314,7 @@ pub fn update(db: &mut Db, channel: &Channel) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(channel.id.0)))
         .set((
             channels::name.eq(&channel.name),
+            channels::skeleton.eq(kept_skeleton(&channel.name)),
             channels::description.eq(channel.description.as_deref()),
             channels::visibility.eq(channel.visibility.code()),
             channels::seq.eq(channel.cursor.seq.0),
@@ -241,26 +325,26 @@ pub fn update(db: &mut Db, channel: &Channel) -> Result<()> {
     Ok(())
 }
 
-/// Deletes what is in a channel and marks it as deleted; its row and members stay until its
-/// deletion leaves the log, so that those who could read it may replay that.
+/// Notes from where on a channel can be seen under its name by some who could not before.
 ///
 /// # Errors
 /// Those of the database.
-pub fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Result<()> {
-    diesel::delete(messages::table.filter(messages::channel_id.eq(id.0))).execute(db).map_err(fault)?;
+pub fn name_since(db: &mut Db, id: ChannelId, seq: Seq) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(id.0)))
-        .set((channels::deleted_at.eq(now.0), channels::seq.eq(cursor.seq.0), channels::tag.eq(cursor.tag.0)))
+        .set(channels::named_at.eq(seq.0))
         .execute(db)
         .map_err(fault)?;
     Ok(())
 }
 
-/// Removes the rows of channels whose deletion is no longer in the log.
+/// Marks a channel as deleted, and so all in it, which is removed afterwards (`removal`). Its row and members stay until
+/// its deletion leaves the log, so that those who could read it may replay that.
 ///
 /// # Errors
 /// Those of the database.
-pub fn forget_deleted(db: &mut Db, floor: Seq) -> Result<()> {
-    diesel::delete(channels::table.filter(channels::deleted_at.is_not_null()).filter(channels::seq.lt(floor.0)))
+pub fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Result<()> {
+    diesel::update(channels::table.filter(channels::id.eq(id.0)))
+        .set((channels::deleted_at.eq(now.0), channels::seq.eq(cursor.seq.0), channels::tag.eq(cursor.tag.0)))
         .execute(db)
         .map_err(fault)?;
     Ok(())
@@ -281,13 +365,17 @@ pub fn is_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<bool> 
     Ok(row.is_some())
 }
 
-/// Makes somebody a member, who is none yet.
+/// Makes somebody a member, who is none yet, from this position on.
 ///
 /// # Errors
 /// Those of the database.
-pub fn add_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<()> {
+pub fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: Seq) -> Result<()> {
     diesel::insert_into(channel_members::table)
-        .values((channel_members::channel_id.eq(channel.0), channel_members::user_id.eq(user.0)))
+        .values((
+            channel_members::channel_id.eq(channel.0),
+            channel_members::user_id.eq(user.0),
+            channel_members::since.eq(since.0),
+        ))
         .execute(db)
         .map_err(fault)?;
     Ok(())

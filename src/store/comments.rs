@@ -6,7 +6,8 @@ use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, fault};
 use super::paging::{page, window};
-use super::schema::comments;
+use super::schema::{comments, messages};
+use super::visible;
 use crate::error::Result;
 use crate::model::{Comment, CommentId, Cursor, MessageId, Page, Seq, Tag, Timestamp, UserId, Window};
 
@@ -53,14 +54,16 @@ pub fn list(db: &mut Db, message: MessageId, part: &Window<CommentId>) -> Result
     Ok(Page { items: page.items.into_iter().map(Comment::from).collect(), more: page.more })
 }
 
-/// Comments by their ids; the missing ones are left out.
+/// Comments by their ids; those that are missing or whose message is deleted are left out.
 ///
 /// # Errors
 /// Those of the database.
 pub fn by_ids(db: &mut Db, ids: &[CommentId]) -> Result<HashMap<CommentId, Comment>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows =
-        comments::table.filter(comments::id.eq_any(ids)).select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    let of_kept =
+        messages::table.filter(messages::id.eq(comments::message_id)).filter(visible::is_kept()).select(messages::id);
+    let kept = comments::table.filter(comments::id.eq_any(ids)).filter(diesel::dsl::exists(of_kept));
+    let rows = kept.select(Row::as_select()).load::<Row>(db).map_err(fault)?;
     Ok(rows.into_iter().map(|row| (CommentId(row.id), Comment::from(row))).collect())
 }
 

@@ -66,7 +66,7 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 
 /// How long PostgreSQL may take for one statement, or wait for a lock, or for us: a paused or
 /// cut-off instance must not hold the log's head for longer.
-const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET lock_timeout = '2s'; \
+pub(super) const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET lock_timeout = '2s'; \
     SET idle_in_transaction_session_timeout = '2s'; SET statement_timeout = '10s';";
 
 /// The oldest PostgreSQL that is served, as `server_version_num` counts: the oldest that its makers

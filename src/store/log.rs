@@ -432,14 +432,14 @@ pub fn claim_pruning(db: &mut Db, now: Timestamp, unless_since: Timestamp) -> Re
     Ok(claimed == 1)
 }
 
-/// Forgets everything below the floor; the row at the floor stays, as the oldest usable cursor.
+/// Forgets the events below the floor; the row at the floor stays, as the oldest usable cursor. What only they referred to
+/// is removed afterwards (`removal`).
 ///
 /// # Errors
 /// Those of the database.
 pub fn prune(db: &mut Db, floor: Seq) -> Result<()> {
     diesel::delete(events::table.filter(events::seq.lt(floor.0))).execute(db).map_err(fault)?;
-    notifications::forget_read(db, floor)?;
-    channels::forget_deleted(db, floor)
+    Ok(())
 }
 
 /// Undoes in a SQLite file what was written after a position, as a failover to a standby does that had not got it.

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::connection::{Db, fault, on};
 use super::paging::{page, window};
 use super::schema::{comments, message_locations, messages};
-use super::visible;
+use super::{removal, visible};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, Priority, Rights, Seq, Tag, Ticket,
@@ -115,8 +115,8 @@ pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Messag
 /// Those of the database.
 pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows =
-        messages::table.filter(messages::id.eq_any(ids)).select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    let kept = messages::table.filter(messages::id.eq_any(ids)).filter(visible::is_kept());
+    let rows = kept.select(Row::as_select()).load::<Row>(db).map_err(fault)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
 }
 
@@ -214,13 +214,16 @@ pub fn update(db: &mut Db, message: &Message) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a message and its comments.
+/// Deletes a message and its comments: at once if they are few. Else it is marked, and all of it removed afterwards.
 ///
 /// # Errors
 /// Those of the database.
-pub fn delete(db: &mut Db, id: MessageId) -> Result<()> {
-    diesel::delete(messages::table.filter(messages::id.eq(id.0))).execute(db).map_err(fault)?;
-    Ok(())
+pub fn delete(db: &mut Db, id: MessageId, now: Timestamp) -> Result<()> {
+    diesel::update(messages::table.filter(messages::id.eq(id.0)))
+        .set(messages::deleted_at.eq(now.0))
+        .execute(db)
+        .map_err(fault)?;
+    removal::remove_message(db, id)
 }
 
 /// Most messages are for everybody: only the others cost a second statement.

@@ -66,6 +66,7 @@ pub fn open_tickets(db: &mut Db) -> Result<i64> {
     messages::table
         .filter(messages::ticket_status.eq(TicketStatus::Open.code()))
         .filter(messages::restricted.eq(false))
+        .filter(messages::deleted_at.is_null())
         .filter(diesel::dsl::exists(public))
         .count()
         .get_result(db)

@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connection::Db;
+use super::connection::{Db, POSTGRES_SETTINGS};
 use super::start::{advice, unusable};
 use crate::error::{Error, Result};
 
@@ -21,12 +21,15 @@ pub fn run(db: &mut Db) -> Result<()> {
         // Each migration is a transaction, and SQLite's own lock serializes two starting processes.
         Db::Sqlite(connection) => migrate(connection, SQLITE),
         Db::Postgres(connection) => {
+            // An index of a large table takes longer than any statement may that others wait for.
+            connection.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0;").map_err(unusable)?;
             diesel::sql_query("SELECT pg_advisory_lock($1)")
                 .bind::<diesel::sql_types::BigInt, _>(LOCK)
                 .execute(connection)
                 .map_err(unusable)?;
             let migrated = migrate(connection, POSTGRES);
             connection.batch_execute("SELECT pg_advisory_unlock_all()").map_err(unusable)?;
+            connection.batch_execute(POSTGRES_SETTINGS).map_err(unusable)?;
             migrated
         }
     }

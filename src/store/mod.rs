@@ -23,9 +23,11 @@ pub mod presence;
 mod queue;
 mod readers;
 pub mod reading;
+pub mod removal;
 #[rustfmt::skip] // written by the Diesel command line
 mod schema;
 mod snapshot;
+pub mod spelling;
 mod start;
 pub mod templates;
 mod tls;
@@ -109,6 +111,7 @@ impl Store {
         migrations::run(&mut first)?;
         start::check_rights(&mut first)?;
         log::begin(&mut first)?;
+        spelling::fill_all(&mut first)?;
         let pool = Pool::builder()
             .max_size(options.readers)
             .min_idle(Some(1))

@@ -1,13 +1,14 @@
 //! Notifications: notes for one user, and announcements to all. Whether an announcement has been
 //! read is a matter of each reader, kept in a table of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, fault};
 use super::paging::{page, window};
-use super::schema::{announcement_reads as reads, notifications};
+use super::schema::{announcement_reads as reads, messages, notifications};
+use super::visible;
 use crate::error::{Error, Result};
 use crate::model::{
     Cursor, MessageId, Notification, NotificationId, Page, Priority, Seq, Tag, Timestamp, UserId, Window,
@@ -84,7 +85,8 @@ pub fn list(
         Order::OldestFirst => window!(query, notifications::id, asc, part).load::<Row>(db),
     };
     let page = page(rows.map_err(fault)?, &part);
-    Ok(Page { items: page.items.into_iter().map(Notification::try_from).collect::<Result<_>>()?, more: page.more })
+    let rows = without_deleted(db, page.items)?;
+    Ok(Page { items: rows.into_iter().map(Notification::try_from).collect::<Result<_>>()?, more: page.more })
 }
 
 /// One notification, if it is for this user.
@@ -104,7 +106,22 @@ pub fn by_ids(db: &mut Db, ids: &[NotificationId]) -> Result<HashMap<Notificatio
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows = notifications::table.filter(notifications::id.eq_any(ids)).select(Row::as_select());
     let rows: Vec<Row> = rows.load(db).map_err(fault)?;
+    let rows = without_deleted(db, rows)?;
     rows.into_iter().map(|row| Ok((NotificationId(row.id), Notification::try_from(row)?))).collect()
+}
+
+/// Leaves out which message a notification is about where that is deleted and not yet removed.
+fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
+    let about: Vec<i64> = rows.iter().filter_map(|row| row.message_id).collect();
+    if about.is_empty() {
+        return Ok(rows);
+    }
+    let kept = messages::table.filter(messages::id.eq_any(about)).filter(visible::is_kept()).select(messages::id);
+    let kept: HashSet<i64> = kept.load(db).map_err(fault)?.into_iter().collect();
+    for row in &mut rows {
+        row.message_id = row.message_id.filter(|id| kept.contains(id));
+    }
+    Ok(rows)
 }
 
 /// When a user read these announcements; those that were not read are left out.
@@ -187,17 +204,4 @@ pub fn mark_read(db: &mut Db, user: UserId, notification: &Notification, now: Ti
             .execute(db),
     };
     marked.map(drop).map_err(fault)
-}
-
-/// Removes what was read and is no longer in the log.
-///
-/// # Errors
-/// Those of the database.
-pub fn forget_read(db: &mut Db, floor: Seq) -> Result<()> {
-    let read = notifications::table
-        .filter(notifications::user_id.is_not_null())
-        .filter(notifications::read_at.is_not_null())
-        .filter(notifications::seq.lt(floor.0));
-    diesel::delete(read).execute(db).map_err(fault)?;
-    Ok(())
 }

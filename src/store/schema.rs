@@ -12,6 +12,7 @@ diesel::table! {
     channel_members (channel_id, user_id) {
         channel_id -> BigInt,
         user_id -> BigInt,
+        since -> BigInt,
     }
 }
 
@@ -34,6 +35,9 @@ diesel::table! {
         deleted_at -> Nullable<BigInt>,
         seq -> BigInt,
         tag -> BigInt,
+        skeleton -> Text,
+        named_at -> BigInt,
+        emptied_at -> Nullable<BigInt>,
     }
 }
 
@@ -101,6 +105,8 @@ diesel::table! {
         head -> BigInt,
         access_head -> BigInt,
         pruned_at -> BigInt,
+        removing_instance -> BigInt,
+        removing_until -> BigInt,
     }
 }
 
@@ -126,6 +132,7 @@ diesel::table! {
         updated_at -> BigInt,
         seq -> BigInt,
         tag -> BigInt,
+        deleted_at -> Nullable<BigInt>,
     }
 }
 
@@ -207,6 +214,8 @@ diesel::table! {
         organization_id -> Nullable<BigInt>,
         location_id -> Nullable<BigInt>,
         created_at -> BigInt,
+        skeleton -> Text,
+        search -> Text,
     }
 }
 

@@ -8,9 +8,14 @@ use diesel::prelude::*;
 use super::connection::{Db, MultiBackend, fault};
 use super::paging::{page, window};
 use super::schema::users;
+use super::spelling::kept_skeleton;
 use super::{channels, organizations};
 use crate::error::{Error, Result};
 use crate::model::{LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
+use crate::unicode;
+
+/// The longest text that is looked for as a username, in bytes: no username has ever had more than 50 characters.
+const LONGEST: usize = 1_000;
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable)]
@@ -61,21 +66,15 @@ pub(super) fn list_among(db: &mut Db, among: Users<'_>, part: &Window<String>) -
     Ok(Page { items, more: page.more })
 }
 
-/// Part of the users, by username; `search` finds it in the username or the display name.
+/// Part of the users, by username; `search` finds it in the username or the display name, however it is spelled.
 ///
 /// # Errors
 /// Those of the database.
 pub fn list(db: &mut Db, search: Option<&str>, part: &Window<String>) -> Result<Page<User>> {
     let mut query = all();
     if let Some(search) = search {
-        let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        let pattern = format!("%{escaped}%");
-        query = query.filter(
-            users::username
-                .like(pattern.to_lowercase())
-                .escape('\\')
-                .or(users::display_name.like(pattern).escape('\\')),
-        );
+        let escaped = unicode::fold(search).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        query = query.filter(users::search.like(format!("%{escaped}%")).escape('\\'));
     }
     list_among(db, query, part)
 }
@@ -89,18 +88,73 @@ pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
     row.map(User::try_from).transpose()
 }
 
-/// One user by username, together with the password's hash.
+/// One user by username, however it is spelled, together with the password's hash. Of users whose names are spellings of
+/// one (as version 0.1.0 allowed) each is found by the own spelling.
 ///
 /// # Errors
 /// Those of the database.
 pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>> {
-    let row: Option<(Row, String)> = users::table
-        .filter(users::username.eq(username))
+    let typed = username.trim();
+    if typed.len() > LONGEST {
+        return Ok(None);
+    }
+    let (kept, skeleton) = (typed.to_lowercase(), unicode::skeleton(typed));
+    let alike = users::skeleton.eq(&skeleton).and(users::skeleton.ne(""));
+    let rows: Vec<(Row, String)> = users::table
+        .filter(users::username.eq(&kept).or(alike))
         .select((Row::as_select(), users::password_hash))
-        .first(db)
-        .optional()
+        .order(users::id.asc())
+        .load(db)
         .map_err(fault)?;
-    row.map(|(row, hash)| Ok((User::try_from(row)?, hash))).transpose()
+    let exact = rows.iter().position(|(row, _)| row.username == kept);
+    let same = || rows.iter().position(|(row, _)| unicode::is_same(&row.username, typed));
+    let found = exact.or_else(same).and_then(|at| rows.into_iter().nth(at));
+    found.map(|(row, hash)| Ok((User::try_from(row)?, hash))).transpose()
+}
+
+/// The username that looks like this name, if there is one.
+///
+/// # Errors
+/// Those of the database.
+pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
+    let alike = users::skeleton.eq(unicode::skeleton(name)).and(users::skeleton.ne(""));
+    let found = users::table.filter(users::username.eq(name).or(alike)).select(users::username).order(users::id.asc());
+    found.first(db).optional().map_err(fault)
+}
+
+/// Whether there are users without what names are compared by.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn is_unfilled(db: &mut Db) -> Result<bool> {
+    let found = users::table.filter(users::skeleton.eq("")).select(users::id).first::<i64>(db);
+    Ok(found.optional().map_err(fault)?.is_some())
+}
+
+/// Computes what names are compared by for some of the users that have none; answers how many those were.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn fill(db: &mut Db, most: i64) -> Result<usize> {
+    let rows: Vec<(i64, String, String)> = users::table
+        .filter(users::skeleton.eq(""))
+        .select((users::id, users::username, users::display_name))
+        .order(users::id.asc())
+        .limit(most)
+        .load(db)
+        .map_err(fault)?;
+    for (id, username, display_name) in &rows {
+        diesel::update(users::table.filter(users::id.eq(id)))
+            .set((users::skeleton.eq(kept_skeleton(username)), users::search.eq(search_text(username, display_name))))
+            .execute(db)
+            .map_err(fault)?;
+    }
+    Ok(rows.len())
+}
+
+/// What [`list`] searches.
+fn search_text(username: &str, display_name: &str) -> String {
+    format!("{}\n{}", unicode::fold(username), unicode::fold(display_name))
 }
 
 /// Users by their ids; the missing ones are left out.
@@ -150,6 +204,8 @@ pub fn insert(
             users::username.eq(username),
             users::display_name.eq(display_name),
             users::password_hash.eq(password_hash),
+            users::skeleton.eq(kept_skeleton(username)),
+            users::search.eq(search_text(username, display_name)),
             users::role.eq(role.code()),
             users::disabled.eq(false),
             users::token_version.eq(0),
@@ -169,6 +225,7 @@ pub fn update(db: &mut Db, user: &User) -> Result<()> {
     diesel::update(users::table.filter(users::id.eq(user.id.0)))
         .set((
             users::display_name.eq(&user.display_name),
+            users::search.eq(search_text(&user.username, &user.display_name)),
             users::role.eq(user.role.code()),
             users::disabled.eq(user.disabled),
             users::token_version.eq(user.token_version),

@@ -30,9 +30,10 @@ pub type Templates<'a> =
 /// Boxes a query of messages and leaves in it those that may be read.
 macro_rules! readable {
     ($query:expr, $rights:expr) => {{
-        let (query, rights): (_, &Rights) = ($query.into_boxed::<MultiBackend>(), $rights);
+        let (query, rights): (_, &Rights) = ($query.filter(messages::deleted_at.is_null()), $rights);
+        let query = query.into_boxed::<MultiBackend>();
         if rights.admin {
-            return query;
+            return query.filter(is_in_kept_channel());
         }
         let place = channels::table
             .filter(channels::id.eq(messages::channel_id))
@@ -76,6 +77,22 @@ pub fn channel(reader: Reader) -> _ {
         .filter(channel_members::channel_id.eq(channels::id))
         .select(channel_members::channel_id);
     channels::visibility.eq(public).or(diesel::dsl::exists(own)).or(admin.into_sql::<Bool>())
+}
+
+/// That a message is in a channel which is not deleted.
+#[diesel::dsl::auto_type]
+fn is_in_kept_channel() -> _ {
+    let place = channels::table
+        .filter(channels::id.eq(messages::channel_id))
+        .filter(channels::deleted_at.is_null())
+        .select(channels::id);
+    diesel::dsl::exists(place)
+}
+
+/// That a message is not deleted, nor its channel: what is marked so is gone for everybody, admins included.
+#[diesel::dsl::auto_type]
+pub fn is_kept() -> _ {
+    messages::deleted_at.is_null().and(is_in_kept_channel())
 }
 
 /// Where the reader is: their location, and those of their organization. (Not the list in their rights: a statement with

@@ -3,23 +3,24 @@
 use std::path::{Path, PathBuf};
 
 /// Each floor with those it may use.
-const FLOORS: [(&str, &[&str]); 12] = [
+const FLOORS: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("vitals", &[]),
     ("error", &["model"]),
     ("config", &[]),
-    ("auth", &["error", "model"]),
-    ("store", &["error", "model", "vitals"]),
+    ("unicode", &[]),
+    ("auth", &["error", "model", "unicode"]),
+    ("store", &["error", "model", "unicode", "vitals"]),
     ("hub", &["error", "model", "vitals"]),
-    ("board", &["auth", "error", "hub", "model", "store", "vitals"]),
-    ("graphql", &["board", "error", "hub", "model", "store"]),
+    ("board", &["auth", "error", "hub", "model", "store", "unicode", "vitals"]),
+    ("graphql", &["board", "error", "hub", "model", "store", "unicode"]),
     ("web", &["board", "config", "error", "graphql", "hub", "model", "vitals"]),
     ("app", &["auth", "board", "config", "error", "graphql", "model", "store", "vitals", "web"]),
     ("cli", &["app", "auth", "board", "config", "error", "graphql", "model"]),
 ];
 
 /// Libraries, and the floors they stay on.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("diesel", &["store"]),
     ("r2d2", &["store"]),
     ("juniper", &["graphql", "web/socket"]),
@@ -32,6 +33,9 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("argon2", &["auth"]),
     ("jsonwebtoken", &["auth"]),
     ("rustix", &["app", "store/files"]),
+    ("caseless", &["unicode"]),
+    ("unicode_normalization", &["unicode"]),
+    ("unicode_security", &["unicode"]),
 ];
 
 #[test]

@@ -2,6 +2,7 @@
 //! database of its own, in this process, and talks to it as clients do.
 
 mod access;
+mod accounts;
 mod board;
 mod command_line;
 mod compression;

@@ -72,7 +72,7 @@ async fn nobody_is_told_of_what_they_may_not_read() {
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
     let make = "mutation { createChannel(input: { name: \"secret\", visibility: PRIVATE }) { id } }";
     let channel = text(&server.data(Some(&ann), make, json!({})).await["createChannel"]["id"]);
-    let input = json!({"channelId": channel, "content": "@bob", "ticket": {"assigneeId": bob.id}});
+    let input = json!({"channelId": channel, "content": "@bob", "ticket": {"assigneeId": ann.id}});
     let ticket = create(&server, &ann, input).await;
     comment(&server, &ann, &ticket, "@bob").await;
     assert_eq!(told(&server, &bob).await, []);

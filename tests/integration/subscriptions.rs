@@ -241,7 +241,15 @@ async fn what_was_deleted_while_its_event_was_on_the_way_is_skipped() {
     let comment = "mutation ($m: ID!) { createComment(input: { messageId: $m, content: \"!\" }) { id } }";
     server.data(Some(&ann), comment, json!({"m": message})).await;
     let id = MessageId(message.parse().expect("a number"));
-    server.board().store().write(move |tx| messages::delete(tx.write(), id)).await.expect("it is deleted");
+    server
+        .board()
+        .store()
+        .write(move |tx| {
+            let now = tx.now();
+            messages::delete(tx.write(), id, now)
+        })
+        .await
+        .expect("it is deleted");
     let mut socket = server.socket(Some(&ann)).await;
     let query = "subscription ($after: Cursor) { commentAdded(after: $after) { content message { title } } }";
     socket.subscribe("c", query, json!({"after": start})).await;

@@ -67,6 +67,10 @@ pub(super) struct SessionSettings {
     #[arg(long, env = "TIDINGS_TOKEN_LIFETIME", value_name = "TIME", value_parser = Span::at_least(SHORTEST_TOKEN))]
     #[arg(default_value_t = Span(Sessions::default().token_lifetime))]
     token_lifetime: Span,
+    /// How long after signing in a session can be extended by new tokens; then users sign in again
+    #[arg(long, env = "TIDINGS_SESSION_LIFETIME", value_name = "TIME")]
+    #[arg(default_value_t = Span(Sessions::default().session_lifetime))]
+    session_lifetime: Span,
 }
 
 impl SessionSettings {
@@ -79,6 +83,7 @@ impl SessionSettings {
         }
         config.sessions.secret = secret;
         config.sessions.token_lifetime = self.token_lifetime.0;
+        config.sessions.session_lifetime = self.session_lifetime.0;
         Ok(config)
     }
 }

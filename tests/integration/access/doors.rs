@@ -108,8 +108,11 @@ async fn forged_tokens_are_refused_everywhere() {
     };
     let hs256 = json!({"alg": "HS256", "typ": "JWT"});
     let another_key = {
-        let tokens =
-            tidings::auth::Tokens::new(b"another secret that is long enough for this", Duration::from_secs(60));
+        let tokens = tidings::auth::Tokens::new(
+            b"another secret that is long enough for this",
+            Duration::from_secs(60),
+            Duration::from_secs(60),
+        );
         let user = tidings::model::UserId(ann.id.parse().unwrap());
         tokens.issue(user, tidings::model::Role::Admin, 0, tidings::model::Timestamp::now()).unwrap().token
     };

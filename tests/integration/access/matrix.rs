@@ -314,7 +314,9 @@ impl Stage {
         let made = run(
             "mutation ($c: ID!, $m: ID!, $v: ID!) {
                 addMember(channelId: $c, userId: $m) { id }
+                assignable: addMember(channelId: $c, userId: $v) { id }
                 createMessage(input: { channelId: $c, content: \"here\", ticket: { assigneeId: $v } }) { id }
+                removeMember(channelId: $c, userId: $v) { id }
                 doomed: createMessage(input: { channelId: $c, content: \"gone\" }) { id }
                 addTemplate(input: { name: \"t\", content: \"t\" }) { id } }",
             json!({"c": channel, "m": member.id, "v": victim.id}),

@@ -76,7 +76,7 @@ fn a_cursor_has_one_spelling() {
 
 #[test]
 fn a_token_that_was_touched_is_none() {
-    let tokens = Tokens::new(b"a secret of thirty-two characters", Duration::from_secs(60));
+    let tokens = Tokens::new(b"a secret of thirty-two characters", Duration::from_secs(60), Duration::from_secs(60));
     let now = Timestamp::from_seconds(1_800_000_000);
     let real = tokens.issue(UserId(7), Role::Admin, 3, now).expect("a token").token;
     prove(2_000, &choices(40), |choices| {

@@ -65,7 +65,11 @@ async fn a_secret_in_a_file_is_the_same_as_in_a_variable() {
     printed(&mut in_files(&["user", "add", "eva"])).await;
     assert!(directory.path().join("other.db").exists(), "the URL in the file counts");
     let token = printed(&mut in_files(&["token", "eva"])).await;
-    let tokens = tidings::auth::Tokens::new(KEY.as_bytes(), std::time::Duration::from_secs(1));
+    let tokens = tidings::auth::Tokens::new(
+        KEY.as_bytes(),
+        std::time::Duration::from_secs(1),
+        std::time::Duration::from_secs(1),
+    );
     tokens.verify(token.trim(), tidings::model::Timestamp::now()).expect("signed with the key, without the line end");
     // Which of two is meant is not guessed.
     for (variable, value) in [("TIDINGS_JWT_SECRET", KEY), ("DATABASE_URL", "sqlite://third.db")] {

@@ -94,7 +94,7 @@ fn ticket_id(value: &Value) -> Result<MessageId> {
         Value::String(text) => text.parse().ok().filter(|number: &i64| number.to_string() == *text),
         _ => None,
     };
-    id.map(MessageId).ok_or_else(|| Error::input("ticket_id", "ticket_id is not an id"))
+    id.map(MessageId).ok_or_else(|| Error::input("ticket_id", "ticket_id must be a whole number, as ids are given out"))
 }
 
 fn after(frame: &Map<String, Value>) -> Result<Option<Cursor>> {
@@ -116,6 +116,9 @@ fn required<'f>(frame: &'f Map<String, Value>, field: &'static str) -> Result<&'
 fn optional<'f>(frame: &'f Map<String, Value>, field: &'static str) -> Result<Option<&'f str>> {
     match frame.get(field) {
         None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.contains('\0') => {
+            Err(Error::input(field, format!("{field} must not contain a NUL character")))
+        }
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Error::input(field, format!("{field} must be a string"))),
     }
@@ -146,6 +149,12 @@ mod tests {
             (r#"{"type":"join_room"}"#, "room"),
             (r#"{"type":"message","room":"r"}"#, "text"),
             (r#"{"type":"message","room":"r","text":"t","key":1}"#, "key"),
+            (r#"{"type":"join_room","room":"a\u0000b"}"#, "room"),
+            (r#"{"type":"leave_room","room":"\u0000"}"#, "room"),
+            (r#"{"type":"message","room":"r","text":"t\u0000"}"#, "text"),
+            (r#"{"type":"message","room":"r","text":"t","key":"\u0000"}"#, "key"),
+            (r#"{"type":"subscribe","channel":"tickets\u0000"}"#, "channel"),
+            (r#"{"type":"ping\u0000"}"#, "type"),
         ] {
             let Err(Error::BadInput { field, .. }) = Said::parse(frame) else { panic!("{frame} was taken") };
             assert_eq!(field, wrong, "{frame}");

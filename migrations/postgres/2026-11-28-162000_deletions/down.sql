@@ -1,0 +1,10 @@
+DROP INDEX notifications_to_be_removed;
+DROP INDEX channels_to_be_removed;
+DROP INDEX channels_to_be_emptied;
+DROP INDEX messages_to_be_removed;
+DELETE FROM messages WHERE deleted_at IS NOT NULL;
+DELETE FROM messages WHERE channel_id IN (SELECT id FROM channels WHERE deleted_at IS NOT NULL);
+ALTER TABLE log_head DROP COLUMN removing_until;
+ALTER TABLE log_head DROP COLUMN removing_instance;
+ALTER TABLE channels DROP COLUMN emptied_at;
+ALTER TABLE messages DROP COLUMN deleted_at;

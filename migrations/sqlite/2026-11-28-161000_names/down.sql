@@ -1,0 +1,10 @@
+DROP INDEX public_channels_by_name;
+DROP INDEX channels_by_name;
+CREATE UNIQUE INDEX channels_by_name ON channels (name) WHERE deleted_at IS NULL;
+DROP INDEX channels_by_skeleton;
+DROP INDEX users_by_skeleton;
+ALTER TABLE channel_members DROP COLUMN since;
+ALTER TABLE channels DROP COLUMN named_at;
+ALTER TABLE channels DROP COLUMN skeleton;
+ALTER TABLE users DROP COLUMN search;
+ALTER TABLE users DROP COLUMN skeleton;

@@ -1,0 +1,9 @@
+//! Accounts and names, the text that clients send, and what is deleted.
+
+mod assignees;
+mod deletion;
+mod names;
+mod nul;
+mod private_names;
+mod sessions;
+mod updates;
