@@ -3,7 +3,7 @@
 
 use super::{Board, Viewer};
 use crate::error::{Error, Result};
-use crate::model::{Body, EventKind};
+use crate::model::{Body, EventKind, JsonText};
 use crate::store::{Change, channels};
 
 /// The longest, in bytes of JSON.
@@ -15,7 +15,7 @@ pub struct Broadcast {
     /// The room's name.
     pub room: String,
     /// An object.
-    pub data: serde_json::Value,
+    pub data: JsonText,
 }
 
 impl Board {
@@ -28,7 +28,7 @@ impl Board {
         if !broadcast.data.is_object() {
             return Err(Error::input("data", "data must be an object"));
         }
-        let payload: std::sync::Arc<str> = broadcast.data.to_string().into();
+        let payload = broadcast.data.shared();
         if payload.len() > MAX_BYTES {
             return Err(Error::input(
                 "data",

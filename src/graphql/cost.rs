@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
-use juniper::{InputValue, ScalarValue as _, Variables};
+use juniper::ScalarValue as _;
+
+use super::{InputValue, Variables};
 
 /// The fields that are lists of the size asked for.
 const PAGED: [&str; 7] = ["users", "channels", "messages", "templates", "members", "comments", "notifications"];

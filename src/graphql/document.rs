@@ -1,18 +1,23 @@
 //! Documents as clients send them: measured against the limits before anything else, validated once, kept
 //! for the next time.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use juniper::parser::{Lexer, Token};
-use juniper::{DefaultScalarValue, Definition, GraphQLError, OperationType, ParseError, ValidatedOperation, Variables};
+use juniper::{Definition, ExecutionError, GraphQLError, OperationType, ParseError, ValidatedOperation};
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::cost::Cost;
+use super::literals::{self, Bare, Shifts};
 use super::measure::{Limits, Measure};
-use super::{Mutation, Query, Schema, Subscription, errors, json, nul};
+use super::scalar::Scalar;
+use super::variables::{self, Shape};
+use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul};
 use crate::error::Error;
 
 /// How many documents are kept.
@@ -32,7 +37,7 @@ struct Source {
     text: String,
 }
 
-type Validated<'a> = ValidatedOperation<'a, Query, Mutation, Subscription>;
+type Validated<'a> = ValidatedOperation<'a, Query, Mutation, Subscription, Scalar>;
 
 self_cell::self_cell!(
     struct Parsed {
@@ -47,6 +52,12 @@ pub struct Operation {
     parsed: Parsed,
     digest: [u8; 16],
     measure: Measure,
+    /// How its variables are to be read.
+    shapes: Vec<(String, Shape)>,
+    /// Where errors are in the document that the client sent.
+    shifts: Shifts,
+    /// Whether errors may suggest what the schema has.
+    hints: bool,
     /// Whether rendering an item of it, or showing what it made, needs the database, as seen so far.
     pub needs_database: AtomicBool,
     /// Whether what is rendered differs from viewer to viewer, as seen so far.
@@ -95,15 +106,50 @@ impl Operation {
         half(&hasher.finalize())
     }
 
-    /// The variables as juniper takes them.
-    #[must_use]
-    pub fn folded(&self, variables: Variables) -> Variables {
-        json::folded(&self.measure.variables, variables)
+    /// Its variables, from JSON.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` naming `variables`.
+    pub fn variables(&self, json: Option<&RawValue>) -> Result<Variables, Refusal> {
+        variables::read(&self.shapes, json).map_err(|message| Error::input("variables", message).into())
     }
 
     /// First what is cheap and bounded, whatever was sent; validation is neither.
-    fn parse(schema: &Arc<Schema>, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {
+    fn parse(
+        (schema, bare): (&Arc<Schema>, &Bare),
+        limits: &Limits,
+        text: &str,
+        name: Option<&str>,
+    ) -> Result<Self, Refusal> {
         check_words(text, limits)?;
+        let digest = half(&Sha256::digest(format!("{name:?}{text}")));
+        let rewritten = literals::rewritten(text, schema, bare, limits.tokens).map_err(Refusal::Invalid)?;
+        let (text, shifts) = match rewritten {
+            Some(rewritten) => (Cow::Owned(rewritten.text), rewritten.shifts),
+            None => (Cow::Borrowed(text), Shifts::default()),
+        };
+        let parsed = Self::parse_rewritten(schema, limits, &text, name);
+        let (parsed, measure) = parsed.map_err(|mut refusal| {
+            if let Refusal::Invalid(errors) = &mut refusal {
+                shifts.relocate(errors);
+                if limits.hints {
+                    hints::add(errors, schema);
+                }
+            }
+            refusal
+        })?;
+        let shape = |(name, of, lists): &(String, String, usize)| (name.clone(), Shape::of(schema, of, *lists));
+        let shapes = measure.variables.iter().map(shape).collect();
+        let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { parsed, digest, measure, shapes, shifts, hints: limits.hints, needs_database, is_personal })
+    }
+
+    fn parse_rewritten(
+        schema: &Arc<Schema>,
+        limits: &Limits,
+        text: &str,
+        name: Option<&str>,
+    ) -> Result<(Parsed, Measure), Refusal> {
         let measure = {
             let document = juniper::parser::parse_document_source(text, &schema.schema);
             let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
@@ -120,9 +166,26 @@ impl Operation {
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.roots.len() != 1 {
             return Err(Refusal::Invalid(errors::of_rule("A subscription selects one root field.")));
         }
-        let digest = half(&Sha256::digest(format!("{name:?}{text}")));
-        let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { parsed, digest, measure, needs_database, is_personal })
+        Ok((parsed, measure))
+    }
+
+    /// What juniper finds wrong only when it has the variables.
+    #[must_use]
+    pub fn refusal(&self, error: &GraphQLError) -> Refusal {
+        let mut errors = errors::of_variables(error);
+        self.shifts.relocate(&mut errors);
+        if self.hints {
+            hints::add(&mut errors, &self.parsed.borrow_owner().schema);
+        }
+        Refusal::Invalid(errors)
+    }
+
+    /// The errors of fields, as `errors` of a response.
+    #[must_use]
+    pub fn errors(&self, errors: &[ExecutionError<Scalar>]) -> serde_json::Value {
+        let mut errors = errors::of_execution(errors);
+        self.shifts.relocate(&mut errors);
+        errors
     }
 
     /// What it takes to keep it, in bytes of text.
@@ -150,6 +213,8 @@ pub enum Refusal {
     Invalid(serde_json::Value),
     /// It may not be executed.
     Refused(Error),
+    /// The request names a persisted query, which this server keeps none of, and has no document.
+    PersistedQuery,
 }
 
 impl Refusal {
@@ -157,7 +222,7 @@ impl Refusal {
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
-            Self::Invalid(_) => None,
+            Self::Invalid(_) | Self::PersistedQuery => None,
             Self::Refused(error) => Some(error),
         }
     }
@@ -176,6 +241,7 @@ impl Refusal {
     pub fn errors(&self) -> serde_json::Value {
         match self {
             Self::Invalid(errors) => errors.clone(),
+            Self::PersistedQuery => errors::persisted_query(),
             Self::Refused(error) => serde_json::json!([errors::to_json(error)]),
         }
     }
@@ -210,7 +276,7 @@ fn check_words(text: &str, limits: &Limits) -> Result<(), Refusal> {
 }
 
 /// juniper takes it for granted that the types of variables are there, before it has looked.
-fn check_types(document: &[Definition<'_, DefaultScalarValue>], schema: &Schema) -> Result<(), Refusal> {
+fn check_types(document: &[Definition<'_, Scalar>], schema: &Schema) -> Result<(), Refusal> {
     let operations = document.iter().filter_map(|definition| match definition {
         Definition::Operation(operation) => operation.item.variables_definition.as_ref(),
         Definition::Fragment(_) => None,
@@ -264,7 +330,7 @@ impl Documents {
     /// What is wrong with the document.
     pub fn operation(
         &self,
-        schema: &Arc<Schema>,
+        schema: (&Arc<Schema>, &Bare),
         limits: &Limits,
         text: &str,
         name: Option<&str>,

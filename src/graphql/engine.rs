@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use juniper::{OperationType, Variables};
+use juniper::OperationType;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::change::Change;
@@ -14,9 +14,11 @@ use super::context::{Caller, Ctx, Opened, Purpose};
 use super::counts::Counts;
 use super::document::{Documents, Operation, Refusal};
 use super::execute::{self, Answer};
+use super::literals::Bare;
 use super::measure::Limits;
 use super::render::Renderings;
-use super::{Mutation, Query, Schema, Subscription, errors, nul};
+use super::request::Request;
+use super::{Mutation, Query, Schema, Subscription, Variables, nul};
 use crate::board::{Board, Stream, Wanted, Wish};
 use crate::error::{Error, Result};
 use crate::model::{Counted, Cursor};
@@ -29,17 +31,6 @@ const TURN: Duration = Duration::from_secs(5);
 /// How long an operation may take before it is answered that the outcome is unknown: longer than the writer
 /// takes to say so, and than a statement may take in PostgreSQL.
 const DEADLINE: Duration = Duration::from_secs(12);
-
-/// A request to execute an operation.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    /// The document.
-    pub query: String,
-    /// Which operation of it.
-    pub operation_name: Option<String>,
-    /// The values of its variables.
-    pub variables: Variables,
-}
 
 /// An operation that may be executed, with its variables.
 pub struct Prepared {
@@ -89,6 +80,7 @@ pub struct Engine {
     pub(super) board: Arc<Board>,
     schema: Arc<Schema>,
     limits: Limits,
+    bare: Bare,
     documents: Documents,
     mutations: Arc<Semaphore>,
     pub(super) renderings: Renderings,
@@ -102,7 +94,7 @@ pub fn sdl() -> String {
 }
 
 fn schema() -> Schema {
-    Schema::new(Query, Mutation, Subscription)
+    Schema::new_with_scalar_value(Query, Mutation, Subscription)
 }
 
 impl Engine {
@@ -117,6 +109,7 @@ impl Engine {
             board,
             schema: Arc::new(schema),
             limits,
+            bare: Bare::new(limits.tokens, most_fields),
             documents: Documents::default(),
             mutations: Arc::new(Semaphore::new(MUTATIONS)),
             renderings: Renderings::default(),
@@ -150,13 +143,13 @@ impl Engine {
 
     fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
-        let operation = self.documents.operation(&self.schema, &self.limits, &request.query, name)?;
+        let operation = self.documents.operation((&self.schema, &self.bare), &self.limits, &request.query, name)?;
         if caller.viewer.user_id().is_none() && !self.board.serves_strangers() && !operation.is_for_strangers() {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
-        operation.check_cost(&request.variables, &self.limits)?;
-        nul::check_variables(&request.variables)?;
-        let variables = operation.folded(request.variables);
+        let variables = operation.variables(request.variables.as_deref())?;
+        nul::check_variables(&variables)?;
+        operation.check_cost(&variables, &self.limits)?;
         Ok(Prepared { operation, variables, resumed: None, came_at: self.board.now() })
     }
 
@@ -266,11 +259,11 @@ impl Engine {
         let resolving = prepared.operation.validated().resolve_into_stream(&prepared.variables, &ctx);
         let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
             Some(Ok(Ok((_, errors)))) => errors,
-            Some(Ok(Err(error))) => return Err(execute::refused(&error)),
+            Some(Ok(Err(error))) => return Err(prepared.operation.refusal(&error)),
             Some(Err(_)) | None => return Err(Error::internal("a subscription could not be opened").into()),
         };
         if !errors.is_empty() {
-            return Err(Refusal::Invalid(errors::of_execution(&errors)));
+            return Err(Refusal::Invalid(prepared.operation.errors(&errors)));
         }
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
         let wanted = opened.wanted().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;

@@ -71,6 +71,20 @@ pub fn of_rule(message: &str) -> Json {
     json!([{ "message": message, "extensions": { "code": "GRAPHQL_VALIDATION_FAILED" } }])
 }
 
+/// A rule of documents that is broken at a place, as `errors` of a response.
+#[must_use]
+pub fn of_rule_at(message: &str, line: usize, column: usize) -> Json {
+    let location = json!({ "line": line, "column": column });
+    json!([{ "message": message, "locations": [location], "extensions": { "code": "GRAPHQL_VALIDATION_FAILED" } }])
+}
+
+/// A request that names a document instead of having one, as `errors` of a response. Apollo Client knows this message
+/// and this code, and sends the document.
+#[must_use]
+pub fn persisted_query() -> Json {
+    json!([{ "message": "PersistedQueryNotSupported", "extensions": { "code": "PERSISTED_QUERY_NOT_SUPPORTED" } }])
+}
+
 /// The errors of variables that do not fit their operation, as `errors` of a response.
 #[must_use]
 pub fn of_variables(error: &GraphQLError) -> Json {
@@ -83,7 +97,7 @@ pub fn of_variables(error: &GraphQLError) -> Json {
 
 /// The errors of fields, as `errors` of a response.
 #[must_use]
-pub fn of_execution(errors: &[ExecutionError<juniper::DefaultScalarValue>]) -> Json {
+pub fn of_execution(errors: &[ExecutionError<super::scalar::Scalar>]) -> Json {
     let mut errors = serde_json::to_value(errors).unwrap_or_default();
     for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
         // juniper's own ones, about arguments it cannot convert, come without.

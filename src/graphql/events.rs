@@ -6,15 +6,17 @@ use super::context::Ctx;
 use super::json::Json;
 use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
+use super::scalar::Scalar;
 use super::scalars::{Cursor, DateTime, out};
 use super::templates::Template;
 use crate::hub::LiveEvent;
-use crate::model::{self, Body, EventKind};
+use crate::model::{self, Body, EventKind, JsonText};
 
 /// One change, or a checkpoint between changes.
 #[derive(GraphQLInterface)]
 #[graphql(
     context = Ctx,
+    scalar = Scalar,
     enum = EventValue,
     for = [
         MessageAdded, MessageUpdated, MessageDeleted, CommentAdded, CommentUpdated, CommentDeleted, ChannelAdded,
@@ -37,7 +39,7 @@ macro_rules! events {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty),* })+) => {$(
         $(#[$doc])*
         #[derive(GraphQLObject)]
-        #[graphql(context = Ctx, impl = EventValue)]
+        #[graphql(context = Ctx, impl = EventValue, scalar = Scalar)]
         pub struct $name {
             /// The event's position in the log: resume `after` it.
             pub cursor: Cursor,
@@ -179,7 +181,7 @@ pub fn notification(ctx: &Ctx, event: &LiveEvent) -> Option<Notification> {
 }
 
 fn broadcast(event: &LiveEvent) -> Option<Json> {
-    serde_json::from_str(event.payload.as_deref()?).ok().map(Json)
+    event.payload.as_ref().map(|payload| Json(JsonText::stored(payload)))
 }
 
 fn channel(ctx: &Ctx, event: &LiveEvent) -> Option<Channel> {

@@ -4,12 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use juniper::{DefaultScalarValue, ExecutionError, GraphQLError, Value, Variables};
+use juniper::ExecutionError;
 
 use super::context::{Caller, Ctx, Delivery, Purpose};
 use super::document::{Operation, Refusal};
 use super::engine::Prepared;
-use super::errors;
+use super::scalar::Scalar;
+use super::{Value, Variables, errors};
 use crate::board::Board;
 use crate::error::{Error, Result};
 
@@ -27,8 +28,8 @@ pub(super) fn answer(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Refusal> 
     match prepared.operation.validated().execute_sync(&prepared.variables, ctx) {
         // Nobody is shown this.
         Ok(_) if ctx.is_asking() => Ok(Answer { body: String::new(), is_fault: false }),
-        Ok((value, errors)) => Ok(Answer { body: body(&value, &errors), is_fault: false }),
-        Err(error) => Err(refused(&error)),
+        Ok((value, errors)) => Ok(Answer { body: body(&prepared.operation, &value, &errors), is_fault: false }),
+        Err(error) => Err(prepared.operation.refusal(&error)),
     }
 }
 
@@ -81,38 +82,33 @@ pub(super) fn render(
 /// The response with the item; `Err` if it has errors.
 async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<Result<String, String>> {
     let (value, errors) = operation.validated().resolve_into_stream(variables, ctx).await.ok()?;
-    let Value::Object(fields) = value else {
-        return (!errors.is_empty()).then(|| Err(body(&Value::Null, &errors)));
+    let juniper::Value::Object(fields) = value else {
+        return (!errors.is_empty()).then(|| Err(body(operation, &Value::Null, &errors)));
     };
     let (name, stream) = fields.into_iter().next()?;
-    let Value::Scalar(mut stream) = stream else { return None };
+    let juniper::Value::Scalar(mut stream) = stream else { return None };
     match stream.next().await? {
         Ok(value) => {
             let mut data = juniper::Object::with_capacity(1);
             data.add_field(name, value);
-            Some(Ok(body(&Value::Object(data), &[])))
+            Some(Ok(body(operation, &Value::Object(data), &[])))
         }
-        Err(errors) => Some(Err(body(&Value::Null, &errors))),
+        Err(errors) => Some(Err(body(operation, &Value::Null, &errors))),
     }
 }
 
-fn body(value: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> String {
+fn body(operation: &Operation, value: &Value, errors: &[ExecutionError<Scalar>]) -> String {
     #[derive(serde::Serialize)]
     struct Response<'r> {
         data: &'r Value,
         #[serde(skip_serializing_if = "Option::is_none")]
         errors: Option<serde_json::Value>,
     }
-    let errors = (!errors.is_empty()).then(|| errors::of_execution(errors));
+    let errors = (!errors.is_empty()).then(|| operation.errors(errors));
     serde_json::to_string(&Response { data: value, errors }).unwrap_or_else(|error| fault(&error))
 }
 
 fn fault(detail: &dyn std::fmt::Display) -> String {
     let errors = [errors::to_json(&Error::internal(detail))];
     serde_json::json!({ "data": null, "errors": errors }).to_string()
-}
-
-/// What juniper finds wrong only when it has the variables.
-pub(super) fn refused(error: &GraphQLError) -> Refusal {
-    Refusal::Invalid(errors::of_variables(error))
 }

@@ -4,6 +4,7 @@ use juniper::{GraphQLInputObject, ID, Nullable};
 
 use super::enums::{Priority, Role, TicketStatus, Visibility};
 use super::json::Json;
+use super::scalar::Scalar;
 use super::scalars::{Cursor, id};
 use crate::error::{Error, Result};
 
@@ -11,6 +12,7 @@ macro_rules! inputs {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty),* $(,)? })+) => {$(
         $(#[$doc])*
         #[derive(GraphQLInputObject)]
+        #[graphql(scalar = Scalar)]
         pub struct $name { $($(#[$fdoc])* pub $field: $type),* }
     )+};
 }
@@ -145,7 +147,7 @@ inputs! {
     BroadcastInput {
         /// The name of the channel.
         room: String,
-        /// An object, given as a variable. Written into the document itself it must be text: `"{\\"a\\": 1}"`.
+        /// An object of at most 64 KiB. Text that contains one as JSON is taken, too.
         data: Json,
     }
     /// A metric's new value.

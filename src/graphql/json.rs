@@ -1,182 +1,138 @@
-//! The scalar `JSON`: any value, also objects and lists, which juniper's own scalars cannot be. On the
-//! way in, juniper refuses whatever is no scalar: so objects in variables are folded into text before
-//! juniper looks at them, and unfolded by whoever is given one.
+//! The scalar `JSON`: any value, also objects and lists, which the scalars of the specification cannot be. A variable
+//! of this type is kept as text (`variables.rs`); an object or a list in a document becomes a string that begins with
+//! [`MARK`] before juniper reads the document (`literals.rs`).
 
 use juniper::macros::reflect;
 use juniper::meta::MetaType;
-use juniper::parser::{ParseError, ScalarToken, Token};
+use juniper::parser::ScalarToken;
 use juniper::{
     ArcStr, BoxFuture, ExecutionResult, Executor, FromInputValue, GraphQLType, GraphQLValue, GraphQLValueAsync,
-    InputValue, ParseScalarResult, ParseScalarValue, Registry, ScalarValue, Selection, ToInputValue, Value, Variables,
-    arcstr, marker,
+    InputValue, ParseScalarResult, ParseScalarValue, Registry, Selection, ToInputValue, Value, arcstr, marker,
 };
-use serde_json::Value as Any;
+
+use super::scalar::Scalar;
+use crate::model::JsonText;
+
+/// Begins a string that stands for a JSON literal. It is no character that texts have; a client that writes it gains
+/// nothing, for it could write the literal as well.
+pub const MARK: char = '\u{fdd0}';
 
 /// Any JSON value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Json(pub Any);
+pub struct Json(pub JsonText);
 
-impl<S: ScalarValue> GraphQLType<S> for Json {
+const DESCRIPTION: &str = "Any JSON value, in variables and in documents. Whole numbers of any size, floats and the order \
+of keys stay as they came.";
+
+impl GraphQLType<Scalar> for Json {
     fn name((): &()) -> Option<ArcStr> {
         Some(arcstr::literal!("JSON"))
     }
 
-    fn meta((): &(), registry: &mut Registry<S>) -> MetaType<S> {
-        registry.build_scalar_type::<Self>(&()).description("Any JSON value.").into_meta()
+    fn meta((): &(), registry: &mut Registry<Scalar>) -> MetaType<Scalar> {
+        registry
+            .build_scalar_type::<Self>(&())
+            .description(DESCRIPTION)
+            .specified_by_url("https://www.rfc-editor.org/rfc/rfc8259")
+            .into_meta()
     }
 }
 
-impl<S: ScalarValue> GraphQLValue<S> for Json {
+impl GraphQLValue<Scalar> for Json {
     type Context = ();
     type TypeInfo = ();
 
     fn type_name(&self, info: &()) -> Option<ArcStr> {
-        <Self as GraphQLType<S>>::name(info)
+        <Self as GraphQLType<Scalar>>::name(info)
     }
 
-    fn resolve(&self, (): &(), _: Option<&[Selection<'_, S>]>, _: &Executor<'_, '_, (), S>) -> ExecutionResult<S> {
-        Ok(output(&self.0))
+    fn resolve(
+        &self,
+        (): &(),
+        _: Option<&[Selection<'_, Scalar>]>,
+        _: &Executor<'_, '_, (), Scalar>,
+    ) -> ExecutionResult<Scalar> {
+        Ok(Value::Scalar(Scalar::Json(self.0.clone())))
     }
 }
 
-impl<S: ScalarValue + Send + Sync> GraphQLValueAsync<S> for Json {
+impl GraphQLValueAsync<Scalar> for Json {
     fn resolve_async<'a>(
         &'a self,
         info: &'a (),
-        selection: Option<&'a [Selection<'_, S>]>,
-        executor: &'a Executor<'_, '_, (), S>,
-    ) -> BoxFuture<'a, ExecutionResult<S>> {
+        selection: Option<&'a [Selection<'_, Scalar>]>,
+        executor: &'a Executor<'_, '_, (), Scalar>,
+    ) -> BoxFuture<'a, ExecutionResult<Scalar>> {
         Box::pin(std::future::ready(self.resolve(info, selection, executor)))
     }
 }
 
-impl<S: ScalarValue> FromInputValue<S> for Json {
+impl FromInputValue<Scalar> for Json {
     type Error = String;
 
-    fn from_input_value(value: &InputValue<S>) -> Result<Self, String> {
-        input(value).map(Self)
-    }
-}
-
-impl<S: ScalarValue> ToInputValue<S> for Json {
-    fn to_input_value(&self) -> InputValue<S> {
-        back(&self.0)
-    }
-}
-
-impl<S: ScalarValue> ParseScalarValue<S> for Json {
-    fn from_str(token: ScalarToken<'_>) -> ParseScalarResult<S> {
-        match token {
-            ScalarToken::String(_) => <String as ParseScalarValue<S>>::from_str(token),
-            ScalarToken::Float(text) | ScalarToken::Int(text) => match (text.parse::<i32>(), text.parse::<f64>()) {
-                (Ok(number), _) => Ok(number.into()),
-                (_, Ok(number)) => Ok(number.into()),
-                _ => Err(ParseError::unexpected_token(Token::Scalar(token))),
-            },
+    fn from_input_value(value: &InputValue<Scalar>) -> Result<Self, String> {
+        match value {
+            InputValue::Scalar(Scalar::Json(json)) => Ok(Self(json.clone())),
+            value => JsonText::parse(&text_of(value)?).map(Self),
         }
     }
 }
 
-impl<S: ScalarValue> marker::IsInputType<S> for Json {}
-impl<S: ScalarValue> marker::IsOutputType<S> for Json {}
+impl ToInputValue<Scalar> for Json {
+    fn to_input_value(&self) -> InputValue<Scalar> {
+        InputValue::Scalar(Scalar::Json(self.0.clone()))
+    }
+}
 
-impl<S> reflect::WrappedType<S> for Json {
+impl ParseScalarValue<Scalar> for Json {
+    fn from_str(token: ScalarToken<'_>) -> ParseScalarResult<Scalar> {
+        Ok(Scalar::Json(match token {
+            ScalarToken::String(literal) => {
+                let text = literal.parse()?;
+                let marked = text.strip_prefix(MARK).and_then(|json| JsonText::parse(json).ok());
+                marked.unwrap_or_else(|| JsonText::from(&text.as_ref().into()))
+            }
+            ScalarToken::Int(text) | ScalarToken::Float(text) => match JsonText::parse(text) {
+                Ok(number) => number,
+                // Beyond the range of floats. The validation refuses a string that is none for its type.
+                Err(_) => return <String as ParseScalarValue<Scalar>>::from_str(token),
+            },
+        }))
+    }
+}
+
+impl marker::IsInputType<Scalar> for Json {}
+impl marker::IsOutputType<Scalar> for Json {}
+
+impl reflect::WrappedType<Scalar> for Json {
     const VALUE: reflect::WrappedValue = 1;
 }
 
-impl<S> reflect::BaseType<S> for Json {
+impl reflect::BaseType<Scalar> for Json {
     const NAME: reflect::Type = "JSON";
 }
 
-impl<S> reflect::BaseSubTypes<S> for Json {
+impl reflect::BaseSubTypes<Scalar> for Json {
     const NAMES: reflect::Types = &["JSON"];
 }
 
-impl Json {
-    /// The object: as it is, or as text.
-    #[must_use]
-    pub fn unfolded(self) -> Any {
-        match &self.0 {
-            Any::String(text) => serde_json::from_str(text).unwrap_or(self.0),
-            _ => self.0,
-        }
-    }
-}
-
-/// Folds what is of type `JSON` in variables of these names and types.
-#[must_use]
-pub fn folded(types: &[(String, String)], mut variables: Variables) -> Variables {
-    for (name, of) in types {
-        let Some(value) = variables.get_mut(name) else { continue };
-        match (of.as_str(), value) {
-            ("JSON", value) => fold(value),
-            ("BroadcastInput", InputValue::Object(fields)) => {
-                let data = fields.iter_mut().filter(|(name, _)| name.item == "data");
-                data.for_each(|(_, value)| fold(&mut value.item));
-            }
-            _ => {}
-        }
-    }
-    variables
-}
-
-fn fold(value: &mut InputValue) {
-    if matches!(value, InputValue::Object(_) | InputValue::List(_)) {
-        let text = serde_json::to_string(value).unwrap_or_default();
-        *value = InputValue::scalar(text);
-    }
-}
-
-fn output<S: ScalarValue>(value: &Any) -> Value<S> {
-    match value {
-        Any::Null => Value::Null,
-        Any::Bool(bool) => Value::scalar(*bool),
-        Any::Number(number) => match small(number) {
-            Some(number) => Value::scalar(number),
-            None => Value::scalar(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Any::String(text) => Value::scalar(text.clone()),
-        Any::Array(items) => Value::list(items.iter().map(output).collect()),
-        Any::Object(fields) => {
-            Value::Object(fields.iter().map(|(name, value)| (name.clone(), output(value))).collect())
-        }
-    }
-}
-
-fn input<S: ScalarValue>(value: &InputValue<S>) -> Result<Any, String> {
+/// An input value as JSON text.
+fn text_of(value: &InputValue<Scalar>) -> Result<String, String> {
+    let all = |items: Vec<String>| items.join(",");
     Ok(match value {
-        InputValue::Null => Any::Null,
-        InputValue::Scalar(scalar) => match (scalar.downcast_type::<i32>(), scalar.downcast_type::<f64>()) {
-            (Some(number), _) => (*number).into(),
-            (_, Some(number)) => (*number).into(),
-            _ => scalar.downcast_type::<bool>().map_or_else(|| scalar.to_string().into(), |bool| (*bool).into()),
-        },
+        InputValue::Null => "null".into(),
+        InputValue::Scalar(scalar) => serde_json::to_string(scalar).map_err(|error| error.to_string())?,
         InputValue::Enum(name) => return Err(format!("{name} is not a JSON value")),
         InputValue::Variable(name) => return Err(format!("${name} cannot be inside of a JSON value")),
-        InputValue::List(items) => Any::Array(items.iter().map(|item| input(&item.item)).collect::<Result<_, _>>()?),
+        InputValue::List(items) => {
+            format!("[{}]", all(items.iter().map(|item| text_of(&item.item)).collect::<Result<_, _>>()?))
+        }
         InputValue::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| Ok((name.item.clone(), input(&value.item)?)));
-            Any::Object(fields.collect::<Result<_, String>>()?)
+            let field = |name: &str, value: &InputValue<Scalar>| {
+                Ok(format!("{}:{}", serde_json::Value::from(name), text_of(value)?))
+            };
+            let fields = fields.iter().map(|(name, value)| field(&name.item, &value.item));
+            format!("{{{}}}", all(fields.collect::<Result<_, String>>()?))
         }
     })
-}
-
-fn back<S: ScalarValue>(value: &Any) -> InputValue<S> {
-    match value {
-        Any::Null => InputValue::Null,
-        Any::Bool(bool) => InputValue::scalar(*bool),
-        Any::Number(number) => match small(number) {
-            Some(number) => InputValue::scalar(number),
-            None => InputValue::scalar(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Any::String(text) => InputValue::scalar(text.clone()),
-        Any::Array(items) => InputValue::list(items.iter().map(back).collect()),
-        Any::Object(fields) => {
-            InputValue::object(fields.iter().map(|(name, value)| (name.clone(), back(value))).collect())
-        }
-    }
-}
-
-fn small(number: &serde_json::Number) -> Option<i32> {
-    number.as_i64().and_then(|number| i32::try_from(number).ok())
 }

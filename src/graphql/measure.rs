@@ -4,9 +4,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use juniper::{Definition, InputValue, Selection};
+use juniper::Definition;
 
+use super::InputValue;
 use super::cost::{Cost, Defaults, Times, page};
+use super::scalar::Scalar;
+use super::variables::lists;
 
 /// How many operations a document may have: each is checked against all fragments it uses.
 const OPERATIONS: usize = 50;
@@ -42,26 +45,23 @@ pub struct Measure {
     pub inner_variables: BTreeSet<String>,
     /// What the root fields cost.
     pub cost: Vec<Cost>,
-    /// The variables by the names of their types.
-    pub variables: Vec<(String, String)>,
+    /// The variables: name, name of the type, and how many lists the type is in.
+    pub variables: Vec<(String, String, usize)>,
     aliases: usize,
 }
 
 /// What is too large, for the client to read.
 pub type TooLarge = String;
 
-type Operation<'a> = juniper::Operation<'a, juniper::DefaultScalarValue>;
+type Selection<'a> = juniper::Selection<'a, Scalar>;
+type Operation<'a> = juniper::Operation<'a, Scalar>;
 
 impl Measure {
     /// The size of the operation of this name, in a document of which every operation is within the limits.
     ///
     /// # Errors
     /// What is not.
-    pub fn of(
-        document: &[Definition<'_, juniper::DefaultScalarValue>],
-        name: Option<&str>,
-        limits: &Limits,
-    ) -> Result<Self, TooLarge> {
+    pub fn of(document: &[Definition<'_, Scalar>], name: Option<&str>, limits: &Limits) -> Result<Self, TooLarge> {
         let mut walk = Walk::new(limits);
         let mut operations = Vec::new();
         for definition in document {
@@ -136,7 +136,8 @@ impl<'d, 'a> Walk<'d, 'a> {
         self.defaults.clear();
         let variables = operation.variables_definition.iter().flat_map(|definitions| &definitions.item.items);
         for (name, definition) in variables {
-            self.measure.variables.push((name.item.to_owned(), definition.var_type.item.innermost_name().to_owned()));
+            let of = &definition.var_type.item;
+            self.measure.variables.push((name.item.to_owned(), of.innermost_name().to_owned(), lists(of)));
             self.defaults.extend(definition.default_value.as_ref().map(|value| (name.item, page(&value.item))));
         }
         self.measure.cost = self.walk(&operation.selection_set, Place { parent: 0, depth: 1, looks: None })?;

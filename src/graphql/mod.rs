@@ -11,8 +11,10 @@ mod enums;
 mod errors;
 mod events;
 mod execute;
+mod hints;
 mod inputs;
 mod json;
+mod literals;
 mod live;
 mod loaders;
 mod measure;
@@ -24,23 +26,34 @@ mod paging;
 mod people;
 mod query;
 mod render;
+mod request;
+mod scalar;
 mod scalars;
 mod subscription;
 mod templates;
+mod variables;
 
 pub use context::{Caller, Delivery};
 pub use counts::Counts;
 pub use document::Refusal;
-pub use engine::{Engine, Live, Prepared, Request, sdl};
+pub use engine::{Engine, Live, Prepared, sdl};
 pub use errors::{response as errors_response, to_json};
 pub use execute::Answer;
-pub use juniper::{OperationType, Variables};
+pub use juniper::OperationType;
 pub use measure::Limits;
 pub use render::Rendering;
+pub use request::{Request, Unreadable};
 
 use mutation::Mutation;
 use query::Query;
+use scalar::Scalar;
 use subscription::Subscription;
 
 /// The schema of tidings.
-type Schema = juniper::RootNode<Query, Mutation, Subscription>;
+type Schema = juniper::RootNode<Query, Mutation, Subscription, Scalar>;
+/// The values of the variables of an operation.
+type Variables = juniper::Variables<Scalar>;
+/// A value in a response.
+type Value = juniper::Value<Scalar>;
+/// A value in a document or a variable.
+type InputValue = juniper::InputValue<Scalar>;

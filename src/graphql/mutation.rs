@@ -15,6 +15,7 @@ use super::live::Metric;
 use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
 use super::people::{Location, Organization, User};
+use super::scalar::Scalar;
 use super::scalars::{Cursor, DateTime, id, ids, out};
 use super::templates::Template;
 use crate::board;
@@ -37,7 +38,7 @@ pub struct Session {
 pub struct Mutation;
 
 /// What can be changed. An answer means that the change is on disk.
-#[graphql_object(context = Ctx)]
+#[graphql_object(context = Ctx, scalar = Scalar)]
 impl Mutation {
     /// Registers a user and signs them in.
     fn register(ctx: &Ctx, input: RegisterInput) -> Result<Session> {
@@ -240,7 +241,7 @@ impl Mutation {
 
     /// Sends something to everybody in a room; an admin may.
     fn broadcast(ctx: &Ctx, input: BroadcastInput) -> Result<bool> {
-        let broadcast = board::Broadcast { room: input.room, data: input.data.unfolded() };
+        let broadcast = board::Broadcast { room: input.room, data: input.data.0.unquoted() };
         ctx.run(|board, by| async move { board.broadcast(&by.viewer, broadcast).await })?;
         Ok(true)
     }

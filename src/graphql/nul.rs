@@ -1,12 +1,14 @@
 //! No text that a client sends may hold U+0000: PostgreSQL cannot store it, nor look for it. It is refused here, for
 //! every operation and before any resolver, so that a new argument or input field cannot forget the check.
 
-use juniper::{DefaultScalarValue, Definition, InputValue, ScalarValue as _, Selection, Spanning};
+use juniper::{Definition, InputValue, Spanning};
 
 use super::document::Refusal;
+use super::scalar::Scalar;
 use crate::error::Error;
 
-type Value = InputValue<DefaultScalarValue>;
+type Value = InputValue<Scalar>;
+type Selection<'a> = juniper::Selection<'a, Scalar>;
 type Argument<'a> = (Spanning<&'a str>, Spanning<Value>);
 
 /// The arguments of a field or a directive, whose types juniper does not name.
@@ -27,7 +29,7 @@ macro_rules! of_directives {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` naming the variable, or the input field inside it.
-pub fn check_variables(variables: &juniper::Variables) -> Result<(), Refusal> {
+pub fn check_variables(variables: &super::Variables) -> Result<(), Refusal> {
     let found = variables.iter().find_map(|(name, value)| field_of(name, value));
     found.map_or(Ok(()), |field| Err(refusal(field)))
 }
@@ -36,7 +38,7 @@ pub fn check_variables(variables: &juniper::Variables) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` naming the argument, or the input field inside it.
-pub fn check_document(text: &str, document: &[Definition<'_, DefaultScalarValue>]) -> Result<(), Refusal> {
+pub fn check_document(text: &str, document: &[Definition<'_, Scalar>]) -> Result<(), Refusal> {
     // The character itself, or an escape that may mean it.
     if !text.contains('\0') && !text.contains("\\u") {
         return Ok(());
@@ -83,9 +85,9 @@ fn in_arguments<'v, 'a: 'v>(mut arguments: impl Iterator<Item = &'v Argument<'a>
 /// The innermost name under which U+0000 stands in this value.
 fn field_of(name: &str, value: &Value) -> Option<String> {
     match value {
-        InputValue::Scalar(scalar) => {
-            scalar.downcast_type::<String>().filter(|text| text.contains('\0')).map(|_| name.to_owned())
-        }
+        InputValue::Scalar(Scalar::String(text)) => text.contains('\0').then(|| name.to_owned()),
+        // JSON is kept as its text, in which the character is an escape.
+        InputValue::Scalar(_) => None,
         InputValue::List(items) => items.iter().find_map(|item| field_of(name, &item.item)),
         InputValue::Object(fields) => fields.iter().find_map(|(field, value)| {
             if field.item.contains('\0') { Some(name.to_owned()) } else { field_of(&field.item, &value.item) }

@@ -12,6 +12,7 @@ use super::events::{self, DeletedMessage, EventValue};
 use super::live::{Metric, PresenceChange};
 use super::notifications::Notification;
 use super::objects::{Comment, Message};
+use super::scalar::Scalar;
 use super::scalars::{Cursor, id};
 use super::templates::Template;
 use crate::board::{Subject, Wanted, Wish};
@@ -26,7 +27,7 @@ type Items<T> = Iter<option::IntoIter<Result<T>>>;
 pub struct Subscription;
 
 /// What can be followed. `after` a cursor: what was missed comes first, nothing is lost or repeated.
-#[graphql_subscription(context = Ctx)]
+#[graphql_subscription(context = Ctx, scalar = Scalar)]
 impl Subscription {
     /// Each message that is posted.
     async fn message_added(

@@ -1,5 +1,5 @@
 //! The words of the house: ids, objects, events, topics, cursors. Plain values without I/O;
-//! every floor may use them, and they use nothing but `std`, `serde` and `chrono`.
+//! every floor may use them, and they use nothing but `std`, `serde`, `serde_json` and `chrono`.
 
 mod address;
 mod board;
@@ -7,6 +7,7 @@ mod count;
 mod cursor;
 mod event;
 mod ids;
+mod json;
 mod live;
 mod page;
 mod rights;
@@ -21,6 +22,7 @@ pub use count::{Counted, Counter, Gauge, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
+pub use json::{JsonText, repaired};
 pub use live::{Metric, PresenceChange};
 pub use page::{ChannelKey, Page, Window};
 pub use rights::Rights;

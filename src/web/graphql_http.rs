@@ -8,6 +8,8 @@ use futures_util::future::join_all;
 use http::header::{ACCEPT, ALLOW, HeaderMap, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_KEY, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
+use serde_json::value::RawValue;
+
 use super::answer::Answer;
 use super::compress::compressed;
 use super::encoding::preferences;
@@ -16,7 +18,7 @@ use super::parameters::{self, Asked};
 use super::sse::Events;
 use super::{Peer, Site, body, callers, origins, pages, socket};
 use crate::error::Error;
-use crate::graphql::{self, Caller, OperationType, Refusal, Request};
+use crate::graphql::{self, Caller, OperationType, Refusal, Request, Unreadable};
 use crate::model::Timestamp;
 
 /// A response of operations, before it has a media type.
@@ -43,6 +45,8 @@ impl Reply {
             Some(Error::Unauthenticated(_)) => (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, "Bearer"))),
             Some(Error::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, Some((RETRY_AFTER, "1"))),
             Some(Error::Internal(_)) => (StatusCode::INTERNAL_SERVER_ERROR, None),
+            // Apollo Server answers so, in every media type.
+            _ if matches!(refusal, Refusal::PersistedQuery) => (StatusCode::OK, None),
             _ if media == Media::Response => (StatusCode::BAD_REQUEST, None),
             _ => (StatusCode::OK, None),
         };
@@ -124,7 +128,12 @@ impl Call<'_> {
             Err(error) => return self.refuse(error.into()),
         };
         let may_write = *self.method == Method::POST;
-        match self.asked(stream).await? {
+        let asked = match self.asked(stream).await? {
+            Ok(asked) => asked,
+            Err(Unreadable::Form(message)) => return Err(Reply::bad(StatusCode::BAD_REQUEST, &message)),
+            Err(Unreadable::Refused(refusal)) => return self.refuse(refusal),
+        };
+        match asked {
             Asked::One(request) if media == Media::Events => self.stream(request, caller, until).await,
             Asked::One(request) => {
                 let reply = answer(site, request, caller, media, may_write).await;
@@ -143,10 +152,13 @@ impl Call<'_> {
         callers::caller(self.site, token.as_deref(), address).await
     }
 
-    async fn asked<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Asked, Reply> {
+    async fn asked<B: Buf, E>(
+        &self,
+        stream: impl Stream<Item = Result<B, E>>,
+    ) -> Result<Result<Asked, Unreadable>, Reply> {
         let bad = |message: &str| Reply::bad(StatusCode::BAD_REQUEST, message);
         if *self.method != Method::POST {
-            return parameters::from_query(self.query).map(Asked::One).map_err(bad);
+            return Ok(parameters::from_query(self.query).map(Asked::One));
         }
         if !parameters::is_json(self.headers) {
             return Err(Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
@@ -162,7 +174,7 @@ impl Call<'_> {
             body::Unread::TooSlow => Reply::bad(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
             body::Unread::Broken => bad("the body broke off"),
         })?;
-        parameters::from_body(&read).map_err(|message| bad(&message))
+        Ok(parameters::from_body(&read))
     }
 
     /// What is wrong with an operation is said in the stream: a browser's EventSource shows its page nothing of any
@@ -222,15 +234,16 @@ async fn answer(site: &Arc<Site>, request: Request, caller: Caller, media: Media
 
 /// Queries of a batch run at once, and so do its mutations: who needs an order sends one operation
 /// with several fields.
-async fn answer_batch(site: &Arc<Site>, batch: Vec<serde_json::Value>, caller: &Caller, media: Media) -> Reply {
+async fn answer_batch(site: &Arc<Site>, batch: Vec<Box<RawValue>>, caller: &Caller, media: Media) -> Reply {
     let max = site.settings.max_batch;
     if batch.is_empty() || batch.len() > max {
         return Reply::bad(StatusCode::BAD_REQUEST, &format!("a batch has 1 to {max} operations"));
     }
-    let answers = batch.into_iter().map(|one| async {
-        match parameters::from_batch(one) {
+    let answers = batch.into_iter().map(|one| async move {
+        match parameters::from_batch(&one) {
             Ok(request) => answer(site, request, caller.clone(), media, true).await,
-            Err(message) => Reply::bad(StatusCode::BAD_REQUEST, &message),
+            Err(Unreadable::Form(message)) => Reply::bad(StatusCode::BAD_REQUEST, &message),
+            Err(Unreadable::Refused(refusal)) => Reply::refused(&refusal, media),
         }
     });
     let bodies: Vec<String> = join_all(answers).await.into_iter().map(|reply| reply.body).collect();

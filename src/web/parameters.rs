@@ -1,13 +1,14 @@
 //! The parameters of a GraphQL request, as its body or its query string has them.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use serde::Deserialize;
-use serde_json::error::Category;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::callers;
 use super::encoding::list;
 use super::hint::shown;
-use crate::graphql::{Request, Variables};
+use crate::graphql::{Request, Unreadable};
+use crate::model::repaired;
 
 /// Whether the body says that it is JSON: the charset, if named, must be the one of JSON.
 pub fn is_json(headers: &HeaderMap) -> bool {
@@ -25,46 +26,39 @@ pub fn encoding(headers: &HeaderMap) -> Option<String> {
         .map(|encoding| shown(encoding.as_bytes()))
 }
 
-/// The parameters of a request, as its body has them.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Parameters {
-    query: String,
-    #[serde(default)]
-    operation_name: Option<String>,
-    #[serde(default)]
-    variables: Option<Variables>,
-    /// Nothing is done with it, but it must be what it should be.
-    #[serde(default, rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
 /// What a body asks for.
 pub enum Asked {
     /// One operation.
     One(Request),
     /// Several, each to be answered by itself.
-    Batch(Vec<serde_json::Value>),
+    Batch(Vec<Box<RawValue>>),
 }
 
 /// What a body asks for.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn from_body(body: &[u8]) -> Result<Asked, String> {
+pub fn from_body(body: &[u8]) -> Result<Asked, Unreadable> {
+    let form = |message: &str| Unreadable::Form(message.to_owned());
     // RFC 8259, 8.1: it should not be there, and may be passed over.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.starts_with(&[0xFF, 0xFE]) || body.starts_with(&[0xFE, 0xFF]) {
-        return Err("the body is UTF-16, as its byte order mark says: send UTF-8".into());
+        return Err(form("the body is UTF-16, as its byte order mark says: send UTF-8"));
     }
-    let wrong = |error: serde_json::Error| match error.classify() {
-        Category::Data => format!("the parameters are wrong: {error}"),
-        Category::Syntax | Category::Eof | Category::Io => "the body is not JSON".into(),
-    };
-    match body.trim_ascii_start().first() {
-        Some(b'{') => serde_json::from_slice(body).map(|one: Parameters| Asked::One(one.into())).map_err(wrong),
-        Some(b'[') => serde_json::from_slice(body).map(Asked::Batch).map_err(wrong),
-        _ => Err("the body is neither a JSON object, with a query, nor a list of such".into()),
+    let text = std::str::from_utf8(body).map_err(|_| form("the body is not JSON"))?;
+    let text = repaired(text);
+    match text.trim_start().bytes().next() {
+        Some(b'{') => one(&text).map(Asked::One),
+        Some(b'[') => serde_json::from_str(&text).map(Asked::Batch).map_err(|_| form("the body is not JSON")),
+        _ => Err(form("the body is neither a JSON object, with a query, nor a list of such")),
+    }
+}
+
+/// An object that is no JSON at all says so, whatever is in it.
+fn one(text: &str) -> Result<Request, Unreadable> {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Request::from_json(text),
+        Err(_) => Err(Unreadable::Form("the body is not JSON".into())),
     }
 }
 
@@ -72,39 +66,36 @@ pub fn from_body(body: &[u8]) -> Result<Asked, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn from_batch(one: serde_json::Value) -> Result<Request, String> {
+pub fn from_batch(one: &RawValue) -> Result<Request, Unreadable> {
     // serde would take a list with the parameters in their order, too.
-    if !one.is_object() {
-        return Err("an operation of a batch is a JSON object, with a query".into());
+    if !one.get().starts_with('{') {
+        return Err(Unreadable::Form("an operation of a batch is a JSON object, with a query".into()));
     }
-    let one: Result<Parameters, _> = serde_json::from_value(one);
-    one.map(Request::from).map_err(|error| format!("the parameters are wrong: {error}"))
-}
-
-impl From<Parameters> for Request {
-    fn from(parameters: Parameters) -> Self {
-        let Parameters { query, operation_name, variables, _extensions: _ } = parameters;
-        Self { query, operation_name, variables: variables.unwrap_or_default() }
-    }
+    Request::from_json(one.get())
 }
 
 /// The request that a query string asks for.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn from_query(query: &str) -> Result<Request, &'static str> {
-    let Some(document) = callers::parameter(query, "query") else { return Err("the parameter query is missing") };
-    let variables = match callers::parameter(query, "variables").filter(|variables| !variables.is_empty()) {
-        Some(variables) => {
-            let variables: Option<Variables> =
-                serde_json::from_str(&variables).map_err(|_| "the parameter variables must be a JSON object")?;
-            variables.unwrap_or_default()
+pub fn from_query(query: &str) -> Result<Request, Unreadable> {
+    let object = |name: &str| {
+        let Some(text) = callers::parameter(query, name).filter(|text| !text.is_empty() && text != "null") else {
+            return Ok(None);
+        };
+        let object: Option<Box<RawValue>> = serde_json::from_str(repaired(text.trim()).as_ref()).ok();
+        match object.filter(|object| object.get().starts_with('{')) {
+            Some(object) => Ok(Some(object)),
+            None => Err(Unreadable::Form(format!("the parameter {name} must be a JSON object"))),
         }
-        None => Variables::default(),
     };
-    if let Some(extensions) = callers::parameter(query, "extensions").filter(|extensions| !extensions.is_empty()) {
-        let _: Option<serde_json::Map<String, serde_json::Value>> =
-            serde_json::from_str(&extensions).map_err(|_| "the parameter extensions must be a JSON object")?;
-    }
-    Ok(Request { query: document, operation_name: callers::parameter(query, "operationName"), variables })
+    let (variables, extensions) = (object("variables"), object("extensions"));
+    let Some(document) = callers::parameter(query, "query") else {
+        return Err(match extensions? {
+            Some(extensions) => Unreadable::without_document(&extensions),
+            None => Unreadable::Form("the parameter query is missing".into()),
+        });
+    };
+    extensions?;
+    Ok(Request { query: document, operation_name: callers::parameter(query, "operationName"), variables: variables? })
 }

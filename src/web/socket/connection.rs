@@ -23,7 +23,7 @@ use super::pace::Pace;
 use super::protocol::{Asked, Desk, Heard, Protocol};
 use super::wire::Wire;
 use crate::board::{Own, Seated};
-use crate::graphql::{Caller, Variables};
+use crate::graphql::Caller;
 use crate::model::{Timestamp, UserId};
 
 /// So many steps at most are taken until other tasks have their turn.
@@ -319,11 +319,11 @@ impl<P: Protocol> Connection<P> {
 
     /// Has the client come in at once, without being asked.
     pub fn enter(mut self: Box<Self>) -> Box<Self> {
-        drop(self.init(Variables::default()));
+        drop(self.init(serde_json::Map::new()));
         self
     }
 
-    fn init(&mut self, parameters: Variables) -> Result<(), End> {
+    fn init(&mut self, parameters: serde_json::Map<String, serde_json::Value>) -> Result<(), End> {
         let Phase::Waiting(entry) = &self.phase else { return Err(End::Close(Close::SecondInit)) };
         let (entry, site) = (Arc::clone(entry), Arc::clone(&self.desk.site));
         self.clock.asked_in(&site.settings.sockets);

@@ -1,10 +1,14 @@
 //! The two sub-protocols: one state machine, two vocabularies.
 
-use juniper_graphql_ws::{graphql_transport_ws as modern, graphql_ws as legacy};
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::outbox::Outbox;
-use crate::graphql::{Request, Variables};
-use crate::model::Cursor;
+use crate::graphql::{Refusal, Request, Unreadable};
+use crate::model::{Cursor, repaired};
 
 /// Which words are spoken on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +23,9 @@ pub enum Dialect {
 #[derive(Debug)]
 pub enum Said {
     /// Begin, with these parameters.
-    Init(Variables),
-    /// Run an operation.
-    Start(String, Box<Request>),
+    Init(Map<String, Value>),
+    /// Run an operation, or say why it cannot be read.
+    Start(String, Result<Box<Request>, Refusal>),
     /// Stop an operation.
     Stop(String),
     /// Are you there?
@@ -50,38 +54,20 @@ impl Dialect {
         }
     }
 
-    /// What a frame says; the error is for the client to read.
+    /// What a frame says; the error is for the client to read. A value inside an operation that cannot be read fails
+    /// that operation alone.
     pub fn parse(self, text: &str) -> Result<Said, String> {
-        type Scalar = juniper::DefaultScalarValue;
-        let wrong = |error: serde_json::Error| format!("Invalid message: {error}");
-        let request = |query, operation_name, variables| Box::new(Request { query, operation_name, variables });
-        // serde would take a list with the fields in their order, too.
-        if !text.trim_start().starts_with('{') {
-            return Err("Invalid message: it is no JSON object".into());
-        }
-        let said = match self {
-            Self::Modern => match serde_json::from_str::<modern::ClientMessage<Scalar>>(text).map_err(wrong)? {
-                modern::ClientMessage::ConnectionInit { payload } => Said::Init(payload),
-                modern::ClientMessage::Subscribe { id, payload } => {
-                    Said::Start(id, request(payload.query, payload.operation_name, payload.variables))
-                }
-                modern::ClientMessage::Complete { id } => Said::Stop(id),
-                modern::ClientMessage::Ping { .. } => Said::Ping,
-                modern::ClientMessage::Pong { .. } => Said::Pong,
-            },
-            Self::Legacy => match serde_json::from_str::<legacy::ClientMessage<Scalar>>(text).map_err(wrong)? {
-                legacy::ClientMessage::ConnectionInit { payload } => Said::Init(payload),
-                legacy::ClientMessage::Start { id, payload } => {
-                    Said::Start(id, request(payload.query, payload.operation_name, payload.variables))
-                }
-                legacy::ClientMessage::Stop { id } => Said::Stop(id),
-                legacy::ClientMessage::ConnectionTerminate => Said::Terminate,
-            },
+        let frame = Frame::parse(&repaired(text))?;
+        let said = match (self, frame.required::<String>("type")?.as_str()) {
+            (_, "connection_init") => Said::Init(frame.parameters()?),
+            (Self::Modern, "subscribe") | (Self::Legacy, "start") => Said::Start(frame.id()?, frame.operation(self)?),
+            (Self::Modern, "complete") | (Self::Legacy, "stop") => Said::Stop(frame.required("id")?),
+            (Self::Modern, "ping") => frame.parameters().map(|_| Said::Ping)?,
+            (Self::Modern, "pong") => frame.parameters().map(|_| Said::Pong)?,
+            (Self::Legacy, "connection_terminate") => Said::Terminate,
+            (_, unknown) => return Err(format!("Invalid message: there is no type {:?}", shortened(unknown))),
         };
-        match said {
-            Said::Start(id, _) if id.is_empty() => Err("Invalid message: an operation needs an id".into()),
-            said => Ok(said),
-        }
+        Ok(said)
     }
 
     /// You are in; up to here you have been served.
@@ -114,7 +100,7 @@ impl Dialect {
     }
 
     /// An operation failed, and is over.
-    pub fn error(self, id: &str, errors: &serde_json::Value) -> String {
+    pub fn error(self, id: &str, errors: &Value) -> String {
         // The legacy protocol has one error, the other a list.
         let payload = match self {
             Self::Modern => errors,
@@ -133,4 +119,56 @@ impl Dialect {
         let payload = serde_json::json!({ "type": "connection_error", "payload": { "message": message } });
         (self == Self::Legacy).then(|| payload.to_string())
     }
+}
+
+/// The fields of a frame, not looked into yet. Of a field that is there twice, the last one counts, as for JSON.parse.
+struct Frame(BTreeMap<String, Box<RawValue>>);
+
+impl Frame {
+    fn parse(text: &str) -> Result<Self, String> {
+        // serde would take a list with the fields in their order, too.
+        if !text.trim_start().starts_with('{') {
+            return Err("Invalid message: it is no JSON object".into());
+        }
+        serde_json::from_str(text).map(Self).map_err(|error| format!("Invalid message: {error}"))
+    }
+
+    /// A field that is there and not null.
+    fn field(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.get()).filter(|value| *value != "null")
+    }
+
+    fn required<T: DeserializeOwned>(&self, name: &str) -> Result<T, String> {
+        let value = self.field(name).ok_or_else(|| format!("Invalid message: {name} is missing"))?;
+        serde_json::from_str(value).map_err(|error| format!("Invalid message: {name} is wrong: {error}"))
+    }
+
+    fn id(&self) -> Result<String, String> {
+        match self.required::<String>("id")? {
+            id if id.is_empty() => Err("Invalid message: an operation needs an id".into()),
+            id => Ok(id),
+        }
+    }
+
+    /// The payload of everything but operations.
+    fn parameters(&self) -> Result<Map<String, Value>, String> {
+        if self.field("payload").is_none() { Ok(Map::new()) } else { self.required("payload") }
+    }
+
+    /// What an operation asks for. `graphql-transport-ws` wants a close if a parameter is of another type than it
+    /// names; the legacy protocol has no rule, so there it is an error of the operation.
+    fn operation(&self, dialect: Dialect) -> Result<Result<Box<Request>, Refusal>, String> {
+        let payload = self.field("payload").filter(|payload| payload.starts_with('{'));
+        let payload = payload.ok_or("Invalid message: payload must be an object")?;
+        match Request::from_json(payload) {
+            Ok(request) => Ok(Ok(Box::new(request))),
+            Err(Unreadable::Form(message)) if dialect == Dialect::Modern => Err(format!("Invalid message: {message}")),
+            Err(unreadable) => Ok(Err(unreadable.refusal())),
+        }
+    }
+}
+
+/// The beginning of what may be long.
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
 }

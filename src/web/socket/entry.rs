@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use juniper::ScalarValue as _;
+use serde_json::{Map, Value};
 
 use super::super::quota::Share;
 use super::super::{Site, callers};
 use super::close::Close;
 use crate::board::{Own, Seated};
 use crate::error::{Error, Result};
-use crate::graphql::{Caller, Variables};
+use crate::graphql::Caller;
 use crate::model::{Timestamp, UserId};
 
 /// What the upgrade said of the client.
@@ -42,7 +42,7 @@ impl Entry {
     }
 
     /// Comes in with the parameters of `connection_init`: a token there goes before one of the upgrade.
-    pub async fn enter(&self, site: &Arc<Site>, parameters: &Variables) -> Result<Entered, Close> {
+    pub async fn enter(&self, site: &Arc<Site>, parameters: &Map<String, Value>) -> Result<Entered, Close> {
         let token = match token(parameters).map_err(close)? {
             Some(token) => Some(token),
             None => self.token.clone().map_err(close)?,
@@ -61,12 +61,12 @@ impl Entry {
     }
 }
 
-fn token(parameters: &Variables) -> Result<Option<String>> {
-    let text = |name: &str| parameters.get(name)?.as_scalar()?.downcast_type::<String>();
+fn token(parameters: &Map<String, Value>) -> Result<Option<String>> {
+    let text = |name: &str| parameters.get(name)?.as_str();
     if let Some(header) = text("authorization").or_else(|| text("Authorization")).filter(|text| !text.is_empty()) {
         return callers::bearer(header).map(Some);
     }
-    Ok(text("token").or_else(|| text("authToken")).filter(|text| !text.is_empty()).cloned())
+    Ok(text("token").or_else(|| text("authToken")).filter(|text| !text.is_empty()).map(str::to_owned))
 }
 
 fn close(error: Error) -> Close {

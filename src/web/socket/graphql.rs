@@ -55,14 +55,14 @@ impl GraphQl {
         Self { dialect, operations: Vec::new(), turn: 0 }
     }
 
-    fn start(&mut self, desk: &mut Desk, id: String, request: Request) -> Result<(), Close> {
+    fn start(&mut self, desk: &mut Desk, id: String, request: Result<Box<Request>, Refusal>) -> Result<(), Close> {
         let Some(caller) = &desk.caller else { return Err(Close::Unauthorized) };
         if self.operations.iter().any(|running| *running.id == *id) {
             return Err(Close::Duplicate(id));
         }
         let max = desk.site.settings.sockets.max_subscriptions;
         let prepared = if self.operations.len() < max {
-            desk.site.engine.prepare(request, caller)
+            request.and_then(|request| desk.site.engine.prepare(*request, caller))
         } else {
             Err(Error::TooComplex(format!("a connection runs at most {max} operations at once")).into())
         };
@@ -126,7 +126,7 @@ impl Protocol for GraphQl {
     fn hear(&mut self, desk: &mut Desk, text: &str) -> Result<Heard, Close> {
         match self.dialect.parse(text).map_err(Close::BadMessage)? {
             dialect::Said::Init(parameters) => return Ok(Heard::Init(parameters)),
-            dialect::Said::Start(id, request) => self.start(desk, id, *request)?,
+            dialect::Said::Start(id, request) => self.start(desk, id, request)?,
             dialect::Said::Stop(id) => self.stop(desk, &id),
             dialect::Said::Ping => desk.outbox.push(&[&self.dialect.pong()]),
             dialect::Said::Pong => {}

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::super::Site;
 use super::close::Close;
 use super::outbox::Outbox;
-use crate::graphql::{Caller, Variables};
+use crate::graphql::Caller;
 
 /// What a connection and its protocol share.
 pub struct Desk {
@@ -33,7 +33,7 @@ pub enum Heard {
     /// It was for the protocol alone.
     Something,
     /// The client wants to come in, with these parameters.
-    Init(Variables),
+    Init(serde_json::Map<String, serde_json::Value>),
 }
 
 /// How a client is asked whether it is there.

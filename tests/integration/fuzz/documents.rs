@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidings::graphql::{Caller, Engine, Limits, OperationType, Request, Variables};
+use tidings::graphql::{Caller, Engine, Limits, OperationType, Request};
 use tokio::runtime::Runtime;
 
 use super::{Choices, Tally, choices, mutated, prove};
@@ -160,7 +160,7 @@ fn every_document_has_one_verdict_soon() {
             if !is_calm {
                 text = String::from_utf8_lossy(&mutated(text.as_bytes(), &mut choices)).into_owned();
             }
-            let request = || Request { query: text.clone(), operation_name: None, variables: Variables::default() };
+            let request = || Request { query: text.clone(), operation_name: None, variables: None };
             let since = Instant::now();
             let verdicts = [&one, &other].map(|engine| engine.prepare(request(), &caller));
             let errors = verdicts.each_ref().map(|verdict| verdict.as_ref().err().map(|refusal| refusal.errors()));

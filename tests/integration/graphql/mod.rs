@@ -1,3 +1,7 @@
 //! What the GraphQL surface promises to clients: objects, numbers, errors, coercions, documents.
 
+mod broken;
+mod documents;
+mod hints;
+mod numbers;
 mod surface;

@@ -65,6 +65,17 @@ impl Plain {
         }
     }
 
+    /// The next frame as it is written.
+    pub async fn text(&mut self) -> String {
+        loop {
+            match soon("a frame", self.0.next()).await {
+                Some(Ok(Message::Text(text))) => return text.to_string(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("{other:?} instead of a frame"),
+            }
+        }
+    }
+
     pub async fn frame(&mut self) -> Value {
         self.next().await.unwrap_or_else(|code| panic!("closed with {code} instead of a frame"))
     }

@@ -58,6 +58,17 @@ impl Socket {
         self.send(json!({"type": "subscribe", "id": id, "payload": payload})).await;
     }
 
+    /// The next frame as it is written, pings included.
+    pub async fn text(&mut self) -> String {
+        loop {
+            match soon("a frame", self.stream.next()).await {
+                Some(Ok(Message::Text(text))) => return text.to_string(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("{other:?} instead of a frame"),
+            }
+        }
+    }
+
     /// The next frame of JSON; answers pings in between.
     pub async fn frame(&mut self) -> Value {
         match self.next().await {

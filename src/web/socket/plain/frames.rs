@@ -145,8 +145,11 @@ pub fn of_room(event: &LiveEvent, room: &str, username: Option<&str>) -> Option<
             "type": "message_deleted", "room": room, "id": event.object.to_string(), "cursor": event.cursor,
         }),
         (EventKind::RoomBroadcast, _) => {
-            let data: Value = serde_json::from_str(event.payload.as_deref()?).ok()?;
-            json!({ "type": "update", "room": room, "data": data, "cursor": event.cursor })
+            // The data stays as it came: a `Value` would change large numbers and the order of keys.
+            let (data, cursor) = (event.payload.as_deref()?, event.cursor);
+            let room = Value::from(room);
+            let frame = format!(r#"{{"type":"update","room":{room},"data":{data},"cursor":"{cursor}"}}"#);
+            return Some(frame.into());
         }
         _ => return None,
     };

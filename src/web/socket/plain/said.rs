@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::model::{Cursor, MessageId};
+use crate::model::{Cursor, MessageId, repaired};
 
 /// What a frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Said {
     /// `BAD_USER_INPUT` naming the field.
     pub fn parse(text: &str) -> Result<Self> {
         let value: Value =
-            serde_json::from_str(text).map_err(|_| Error::input("type", "a frame is one JSON object"))?;
+            serde_json::from_str(&repaired(text)).map_err(|_| Error::input("type", "a frame is one JSON object"))?;
         let Value::Object(frame) = value else { return Err(Error::input("type", "a frame is one JSON object")) };
         match required(&frame, "type")? {
             "subscribe" => Ok(Self::Subscribe(subject(&frame)?, after(&frame)?)),

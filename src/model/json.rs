@@ -1,0 +1,193 @@
+//! JSON that is passed on as it came.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A JSON value as text, without the white space between its parts. Numbers of any size, floats and the order of keys
+/// stay as the client wrote them, because the text is never converted to numbers and back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonText(Arc<str>);
+
+impl JsonText {
+    /// From a client.
+    ///
+    /// # Errors
+    /// What is wrong with it: a syntax error, more than 127 levels of nesting, or a number beyond the range of floats.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match serde_json::from_str::<Value>(text) {
+            Ok(_) => Ok(Self(compact(text).into())),
+            Err(error) => Err(format!("not a JSON value that can be read: {error}")),
+        }
+    }
+
+    /// From the database, which has only what was parsed before.
+    #[must_use]
+    pub fn stored(text: &Arc<str>) -> Self {
+        Self(Arc::clone(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, shared.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
+    /// Whether it is an object.
+    #[must_use]
+    pub fn is_object(&self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    /// The object that a string contains as JSON text; anything else as it is.
+    #[must_use]
+    pub fn unquoted(self) -> Self {
+        let contained = serde_json::from_str::<String>(&self.0).ok().and_then(|text| Self::parse(&text).ok());
+        contained.filter(Self::is_object).unwrap_or(self)
+    }
+}
+
+impl From<&Value> for JsonText {
+    fn from(value: &Value) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl fmt::Display for JsonText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for JsonText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+/// JSON without the white space between its parts.
+fn compact(text: &str) -> Cow<'_, str> {
+    let (mut is_string, mut is_escaped) = (false, false);
+    let mut keep = |byte: u8| {
+        let was_string = is_string;
+        if is_escaped {
+            is_escaped = false;
+        } else if byte == b'"' {
+            is_string = !is_string;
+        } else if byte == b'\\' {
+            is_escaped = is_string;
+        }
+        was_string || !byte.is_ascii_whitespace()
+    };
+    let kept: Vec<u8> = text.bytes().filter(|byte| keep(*byte)).collect();
+    if kept.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    // Only ASCII was left out.
+    String::from_utf8(kept).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// JSON in which each escaped half of a surrogate pair, which is no character, is the replacement character U+FFFD.
+/// JavaScript writes such a half when a text was cut inside an emoji; as text of UTF-8 it has no form.
+#[must_use]
+pub fn repaired(json: &str) -> Cow<'_, str> {
+    let bytes = json.as_bytes();
+    let mut repaired: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'\\') {
+        let escape = at + found;
+        at = match surrogate(bytes, escape) {
+            None => (escape + 2).min(bytes.len()),
+            Some(Half::High) if surrogate(bytes, escape + 6) == Some(Half::Low) => escape + 12,
+            Some(_) => {
+                let copy = repaired.get_or_insert_with(|| bytes.to_vec());
+                copy[escape + 2..escape + 6].copy_from_slice(b"fffd");
+                escape + 6
+            }
+        };
+    }
+    match repaired.map(String::from_utf8) {
+        Some(Ok(repaired)) => Cow::Owned(repaired),
+        Some(Err(_)) | None => Cow::Borrowed(json),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    High,
+    Low,
+}
+
+/// Which half of a surrogate pair is escaped here, if one is.
+fn surrogate(bytes: &[u8], at: usize) -> Option<Half> {
+    let escape = bytes.get(at..at + 6)?;
+    let is_unicode = escape[0] == b'\\' && escape[1] == b'u' && escape[2].eq_ignore_ascii_case(&b'd');
+    if !is_unicode || !escape[2..].iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    match escape[3].to_ascii_lowercase() {
+        b'8' | b'9' | b'a' | b'b' => Some(Half::High),
+        b'c'..=b'f' => Some(Half::Low),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_keys_stay_as_they_came() {
+        for text in [
+            "1795876765000",
+            "18446744073709551615",
+            "99999999999999999999",
+            "1.0",
+            "-0.0",
+            "1e300",
+            r#"{"b":1,"a":"x y"}"#,
+        ] {
+            assert_eq!(JsonText::parse(text).unwrap().as_str(), text);
+        }
+        let spaced = " { \"b\" : [ 1 ,\n 2.50 ] , \"a\\\" \" : \" \\\\\" } ";
+        assert_eq!(JsonText::parse(spaced).unwrap().as_str(), r#"{"b":[1,2.50],"a\" ":" \\"}"#);
+        let written = serde_json::to_string(&JsonText::parse(spaced).unwrap()).unwrap();
+        assert_eq!(written, r#"{"b":[1,2.50],"a\" ":" \\"}"#);
+    }
+
+    #[test]
+    fn what_no_reader_could_read_is_refused() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for text in ["", "{", "1e999", "\"\\ud83d\"", "nul", deep.as_str()] {
+            assert!(JsonText::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_halves_of_pairs_are_replaced() {
+        for (json, expected) in [
+            (r#""\ud83d""#, r#""\ufffd""#),
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""\uDE00 \ud83D""#, r#""\ufffd \ufffd""#),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\\ud83d""#, r#""\\ud83d""#),
+            (r#""\\\ud83d""#, r#""\\\ufffd""#),
+            (r#""\u00e9\n\"""#, r#""\u00e9\n\"""#),
+            (r#""\ud8"#, r#""\ud8"#),
+            (r"\", r"\"),
+        ] {
+            assert_eq!(repaired(json), expected, "{json}");
+        }
+    }
+}
