@@ -106,5 +106,6 @@ fn rules(config: &Config) -> Rules {
         anonymous_read: config.sessions.anonymous_read,
         max_title: config.limits.max_title,
         max_content: config.limits.max_content,
+        response_memory: config.limits.response_memory_bytes,
     }
 }

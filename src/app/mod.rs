@@ -46,6 +46,7 @@ impl App {
             tokens: config.limits.max_tokens,
             aliases: config.limits.max_aliases,
             directives: config.limits.max_directives,
+            response: config.limits.max_response_bytes,
             cost: u64::try_from(config.limits.max_cost).unwrap_or(u64::MAX),
             hints: config.introspection,
         };

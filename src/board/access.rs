@@ -6,11 +6,12 @@
 //! by rights older than the event.
 
 use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, Event, EventKind, Rights, Timestamp, User, UserId, Visibility};
+use crate::model::{ChannelId, Consumer, Event, EventKind, Rights, Timestamp, User, UserId, Visibility};
 use crate::store::{Store, channels, users};
 
 /// How many accounts are kept for users who are not connected.
@@ -239,25 +240,39 @@ pub struct Viewer {
     account: Option<Arc<Account>>,
     version: i64,
     signed_in_at: Timestamp,
+    /// From where an anonymous reader reads.
+    address: IpAddr,
 }
 
 impl Viewer {
     /// An anonymous reader.
     #[must_use]
     pub fn anonymous(access: Arc<Access>) -> Self {
-        Self { access, account: None, version: 0, signed_in_at: Timestamp(0) }
+        Self { access, account: None, version: 0, signed_in_at: Timestamp(0), address: Ipv4Addr::UNSPECIFIED.into() }
     }
 
     /// A signed-in user with a token of this version, in a session that began then.
     #[must_use]
     pub fn signed_in(access: Arc<Access>, account: Arc<Account>, version: i64, signed_in_at: Timestamp) -> Self {
-        Self { access, account: Some(account), version, signed_in_at }
+        Self { access, account: Some(account), version, signed_in_at, address: Ipv4Addr::UNSPECIFIED.into() }
     }
 
     /// When the session began.
     #[must_use]
     pub fn signed_in_at(&self) -> Timestamp {
         self.signed_in_at
+    }
+
+    /// The same, from this address.
+    #[must_use]
+    pub fn at(self, address: IpAddr) -> Self {
+        Self { address, ..self }
+    }
+
+    /// The client that memory is lent to.
+    #[must_use]
+    pub fn consumer(&self) -> Consumer {
+        self.user_id().map_or_else(|| Consumer::anonymous(self.address), Consumer::User)
     }
 
     /// Who it is; `None` is an anonymous reader.

@@ -15,7 +15,7 @@ const MAX_PASSWORD_BYTES: usize = 4_000;
 /// How many users are read at once.
 const PAGE: usize = 500;
 /// The longest username, in characters.
-const MAX_USERNAME: usize = 50;
+pub(super) const MAX_USERNAME: usize = 50;
 
 /// Somebody who wants to be a user.
 #[derive(Debug, Clone)]

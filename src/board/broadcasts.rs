@@ -38,6 +38,10 @@ impl Board {
         if payload.contains("\\u0000") {
             return Err(Error::input("data", "data must not contain a NUL character"));
         }
+        // No channel has a longer name.
+        if broadcast.room.chars().count() > self.rules.max_title {
+            return Err(Error::NotFound("room"));
+        }
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {

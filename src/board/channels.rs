@@ -9,7 +9,7 @@ use crate::store::{Change, Tx, channels, users};
 use crate::unicode;
 
 /// The longest description of a channel, in characters.
-const MAX_DESCRIPTION: usize = 2_000;
+pub(super) const MAX_DESCRIPTION: usize = 2_000;
 
 /// A channel to be made.
 #[derive(Debug, Clone)]
@@ -84,6 +84,9 @@ impl Board {
     /// `NOT_FOUND`.
     pub async fn known_room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
         let (rights, name) = (viewer.rights()?, name.to_owned());
+        if name.chars().count() > self.rules.max_title {
+            return Err(Error::NotFound("room"));
+        }
         let found = self.store.read(move |snapshot| channels::find_by_name(snapshot.db(), &rights, &name)).await?;
         found.ok_or(Error::NotFound("room"))
     }

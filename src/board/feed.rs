@@ -13,7 +13,7 @@ use super::access::Viewer;
 use super::presence::Seated;
 use crate::error::{Error, Result};
 use crate::hub::{Hub, LiveEvent, Next, ReadAt, Receiver};
-use crate::model::{Cursor, EventKind, KindSet, LoggedEvent, MessageId, Topic};
+use crate::model::{Cursor, EventKind, KindSet, Lease, LoggedEvent, Memory, MessageId, Topic};
 use crate::store::{LogPage, Store, log};
 
 /// Which events of a topic somebody wants.
@@ -90,6 +90,8 @@ pub enum Item {
 pub struct Feed {
     store: Arc<Store>,
     hub: Hub,
+    /// What pages are held in until they are yielded.
+    memory: Arc<Memory>,
     viewer: Viewer,
     selection: Selection,
     position: Cursor,
@@ -105,16 +107,15 @@ enum Source {
     /// Following the hub; `true` once the reader knows that it is live.
     Live(Receiver, bool),
     /// Reading the log, with the receiver that will take over.
-    Reading(BoxFuture<'static, Result<(Receiver, u64, LogPage)>>),
+    Reading(BoxFuture<'static, Result<(Receiver, u64, LogPage, Lease)>>),
     /// Yielding what was read.
-    Page { receiver: Receiver, events: VecDeque<Arc<LiveEvent>>, end: Cursor, read_at: ReadAt },
+    Page { receiver: Receiver, events: VecDeque<Arc<LiveEvent>>, end: Cursor, read_at: ReadAt, _lease: Lease },
 }
 
 impl Feed {
     /// A feed behind `position`, which has been checked. `receiver` was subscribed before.
     pub(super) fn new(
-        store: Arc<Store>,
-        hub: Hub,
+        (store, hub, memory): (Arc<Store>, Hub, Arc<Memory>),
         viewer: Viewer,
         selection: Selection,
         position: Cursor,
@@ -122,7 +123,7 @@ impl Feed {
         seated: Option<Seated>,
     ) -> Self {
         let source = Source::Live(receiver, false);
-        Self { store, hub, viewer, selection, position, source, ended: false, ending: false, _seated: seated }
+        Self { store, hub, memory, viewer, selection, position, source, ended: false, ending: false, _seated: seated }
     }
 
     /// The kinds a receiver for this selection must wake for.
@@ -184,10 +185,10 @@ impl Feed {
                     }
                 },
                 Source::Reading(reading) => match ready!(reading.as_mut().poll(context)) {
-                    Ok((receiver, era, LogPage { events, end, head, .. })) => {
+                    Ok((receiver, era, LogPage { events, end, head, .. }, lease)) => {
                         let events = events.into_iter().map(|logged: LoggedEvent| Arc::new(LiveEvent::new(logged)));
-                        let read_at = ReadAt { era, seq: head.seq };
-                        self.source = Source::Page { receiver, events: events.collect(), end, read_at };
+                        let (events, read_at) = (events.collect(), ReadAt { era, seq: head.seq });
+                        self.source = Source::Page { receiver, events, end, read_at, _lease: lease };
                     }
                     // The database is away, or everybody wants to read at once: the log will still be there.
                     Err(Error::Unavailable(_)) => {
@@ -243,10 +244,13 @@ impl Feed {
     fn read(&self, pause: Duration) -> Source {
         let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
         let (selection, position) = (self.selection, self.position);
+        let mut lease = self.memory.lease(self.viewer.consumer());
         Source::Reading(Box::pin(async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
+            // A reader that lags costs a cursor until there is memory for a page.
+            lease.wait_for(log::PAGE_BYTES).await;
             let (kinds, era) = (selection.watched(), hub.era());
             let (receiver, head) = hub.subscribe(selection.topic, kinds).await?;
             // Not further than the hub: the rights are those of its head, and must not be older than
@@ -260,7 +264,8 @@ impl Feed {
                     log::page(snapshot.db(), selection.topic, kinds, position, head.seq)
                 })
                 .await?;
-            Ok((receiver, era, page))
+            lease.set(page.weight());
+            Ok((receiver, era, page, lease))
         }))
     }
 }

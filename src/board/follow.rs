@@ -67,8 +67,8 @@ impl Board {
             Topic::Channel(channel) => self.enter(viewer, channel),
             _ => None,
         };
-        let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
-        Ok(Feed::new(store, hub, viewer.clone(), selection, after, receiver, seated))
+        let parts = (Arc::clone(&self.store), self.hub.clone(), Arc::clone(&self.pages));
+        Ok(Feed::new(parts, viewer.clone(), selection, after, receiver, seated))
     }
 
     async fn topic(&self, subject: Subject, rights: Arc<Rights>, after: Cursor) -> Result<Topic> {

@@ -2,6 +2,7 @@
 
 use super::attention::Attention;
 use super::key::Key;
+use super::organizations::MAX_LOCATIONS;
 use super::{Board, Viewer, text, unchanged};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -73,7 +74,7 @@ impl Board {
         let author = self.actor(viewer)?.user.id;
         let title = text::optional("title", new.title.as_deref(), self.rules.max_title)?;
         let content = text::required("content", &new.content, self.rules.max_content)?;
-        let audience = Audience::new(new.locations.clone());
+        let audience = audience(new.locations.clone())?;
         let key = Key::of(author, new.key.as_deref(), || {
             let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
             vec!["message".into(), new.channel.to_string(), format!("{title:?}"), content.clone(), audience, ticket]
@@ -226,6 +227,16 @@ fn fit_assignee(
     let rights = users::rights(tx.read(), &user)?;
     let may_see = channels::find(tx.read(), &rights, channel)?.is_some() && rights.in_audience(audience, Some(author));
     if may_see { Ok(()) } else { refused("this user may not see the ticket: assign it to another one") }
+}
+
+/// For whom a text is, if that is not too long a list: each of it is a row of its own.
+pub(super) fn audience(locations: Vec<LocationId>) -> Result<Audience> {
+    if locations.len() > MAX_LOCATIONS {
+        let many = locations.len();
+        let why = format!("shareLocationIds has {many} ids; at most {MAX_LOCATIONS} are allowed");
+        return Err(Error::input("shareLocationIds", why));
+    }
+    Ok(Audience::new(locations))
 }
 
 pub(super) fn known_locations(tx: &mut Tx<'_>, audience: &Audience) -> Result<()> {

@@ -22,7 +22,7 @@ pub const OPEN_TICKETS: &str = "open_tickets";
 pub const MESSAGES_PER_MINUTE: &str = "messages_per_minute";
 
 /// The longest name, in characters.
-const MAX_NAME: usize = 100;
+pub const MAX_METRIC_NAME: usize = 100;
 /// So many may be published.
 const MAX_METRICS: i64 = 1_000;
 
@@ -69,7 +69,7 @@ impl Board {
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `RATE_LIMITED`.
     pub async fn publish_metric(&self, viewer: &Viewer, name: &str, value: f64) -> Result<Metric> {
         self.actor(viewer)?;
-        let name = text::identifier("metric", name, MAX_NAME)?;
+        let name = text::identifier("metric", name, MAX_METRIC_NAME)?;
         if [ACTIVE_USERS, OPEN_TICKETS, MESSAGES_PER_MINUTE].contains(&name.as_str()) {
             return Err(Error::input("metric", format!("{name} is the server's own")));
         }

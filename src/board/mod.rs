@@ -38,9 +38,9 @@ pub use counts::Counts;
 pub use feed::{Feed, Item, Selection};
 pub use follow::{Subject, Wish};
 pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};
-pub use metrics::{MetricFeed, Metrics};
+pub use metrics::{MAX_METRIC_NAME, MetricFeed, Metrics};
 pub use notifications::NewNotification;
-pub use organizations::Assignment;
+pub use organizations::{Assignment, MAX_LOCATIONS};
 pub use own::Own;
 pub use presence::{Presence, PresenceFeed, Seated};
 pub use removal::Removed;
@@ -52,7 +52,7 @@ pub use upkeep::Retention;
 use crate::auth::{Attempts, Budget, Passwords, Tokens};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, ReadAt};
-use crate::model::{Body, ChannelId, Cursor, EventKind, UserId};
+use crate::model::{Body, ChannelId, Cursor, EventKind, Memory, UserId};
 use crate::store::{Change, Store, Tx};
 
 /// How long the answer to a change of rights waits until this instance serves its readers by them.
@@ -72,6 +72,46 @@ pub struct Rules {
     pub max_title: usize,
     /// The longest text, in characters.
     pub max_content: usize,
+    /// Memory for responses that are being made or sent, in bytes. Pages of the log have a quarter as much besides.
+    pub response_memory: usize,
+}
+
+/// The largest objects that the rules of an installation allow, in bytes of memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Largest {
+    /// A message.
+    pub message: usize,
+    /// A comment.
+    pub comment: usize,
+    /// A channel.
+    pub channel: usize,
+    /// A template.
+    pub template: usize,
+    /// A notification.
+    pub notification: usize,
+    /// A user.
+    pub user: usize,
+    /// An organization or a location.
+    pub place: usize,
+}
+
+impl Rules {
+    /// The largest objects that they allow.
+    #[must_use]
+    pub fn largest(&self) -> Largest {
+        // A character has four bytes at most.
+        let (title, content) = (4 * self.max_title, 4 * self.max_content);
+        let (fixed, audience) = (256, 24 * MAX_LOCATIONS);
+        Largest {
+            message: fixed + title + content + audience,
+            comment: fixed + content,
+            channel: fixed + title + 4 * channels::MAX_DESCRIPTION,
+            template: fixed + title + content + audience,
+            notification: fixed + title + content,
+            user: fixed + 3 * 4 * accounts::MAX_USERNAME,
+            place: fixed + title,
+        }
+    }
 }
 
 /// What the board needs of the sign-in floor.
@@ -103,6 +143,10 @@ pub struct Board {
     names: names::Names,
     remover: removal::Remover,
     counts: Counts,
+    /// For responses that are being made or sent.
+    memory: Arc<Memory>,
+    /// For pages of the log that readers have not taken yet.
+    pages: Arc<Memory>,
 }
 
 impl Board {
@@ -118,7 +162,9 @@ impl Board {
     ) -> Self {
         let (presence, metrics) = (Arc::new(Presence::default()), Metrics::default());
         let (names, remover, counts) = (names::Names::default(), removal::Remover::default(), Counts::default());
-        Self { store, hub, access, progress, keepers, rules, presence, metrics, names, remover, counts }
+        let size = rules.response_memory;
+        let (memory, pages) = (Memory::new(size, 3 * (size / 8)), Memory::new(size / 4, size / 16));
+        Self { store, hub, access, progress, keepers, rules, presence, metrics, names, remover, counts, memory, pages }
     }
 
     /// The store, for reading.
@@ -176,6 +222,24 @@ impl Board {
     #[must_use]
     pub fn serves_strangers(&self) -> bool {
         self.rules.anonymous_read
+    }
+
+    /// The rules of the installation.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Memory for responses that are being made or sent.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Memory for pages of the log that readers have not taken yet.
+    #[must_use]
+    pub fn page_memory(&self) -> &Arc<Memory> {
+        &self.pages
     }
 
     /// What was counted for operators.

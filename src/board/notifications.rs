@@ -5,13 +5,18 @@ use std::sync::Arc;
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{
-    Body, Channel, ChannelId, Cursor, EventKind, Notification, NotificationId, Priority, UserId, Window,
+    Body, Channel, ChannelId, Cursor, EventKind, Lease, Notification, NotificationId, Priority, UserId, Weight as _,
+    Window,
 };
 use crate::store::notifications::{Order, list};
 use crate::store::{Change, Tx, channels, notifications, reading, users};
 
-/// How many are read at once.
+/// How many are held at once, at most.
 const PAGE: usize = 100;
+/// How many bytes of them, but for the last few that were read together.
+const PAGE_BYTES: usize = 256 << 10;
+/// How many are read together.
+const FEW: usize = 10;
 
 /// A notification to be sent.
 #[derive(Debug, Clone)]
@@ -54,7 +59,8 @@ impl Board {
             .await
     }
 
-    /// A page of what the viewer has not read, oldest first, behind a notification; and whether there is more.
+    /// A page of what the viewer has not read, oldest first, behind a notification; whether there is more; and the memory
+    /// for it, which is waited for.
     ///
     /// # Errors
     /// `UNAUTHENTICATED`; those of the database.
@@ -62,12 +68,25 @@ impl Board {
         &self,
         viewer: &Viewer,
         after: Option<NotificationId>,
-    ) -> Result<(Vec<Notification>, bool)> {
+    ) -> Result<(Vec<Notification>, bool, Lease)> {
         let user = viewer.standing()?.user.id;
-        let window = Window { after, ..Window::first(PAGE) };
-        let page =
-            self.store.read(move |snapshot| list(snapshot.db(), user, true, Order::OldestFirst, &window)).await?;
-        Ok((page.items, page.more))
+        let mut lease = self.pages.lease(viewer.consumer());
+        lease.wait_for(PAGE_BYTES).await;
+        let reading = self.store.read(move |snapshot| {
+            let mut items: Vec<Notification> = Vec::new();
+            let mut window = Window { after, ..Window::first(FEW) };
+            loop {
+                let page = list(snapshot.db(), user, true, Order::OldestFirst, &window)?;
+                items.extend(page.items);
+                if !page.more || items.len() >= PAGE || items.weight() >= PAGE_BYTES {
+                    return Ok((items, page.more));
+                }
+                window.after = items.last().map(|last| last.id);
+            }
+        });
+        let (items, more) = reading.await?;
+        lease.set(items.weight());
+        Ok((items, more, lease))
     }
 
     /// Keeps that the viewer has read a notification.

@@ -6,6 +6,11 @@ use crate::model::{Location, LocationId, Organization, OrganizationId, Role, Use
 use crate::store::{organizations, users};
 use crate::unicode;
 
+/// How many organizations there may be.
+const MAX_ORGANIZATIONS: i64 = 10_000;
+/// How many locations an organization may have, and how many a text may be shared with.
+pub const MAX_LOCATIONS: usize = 1_000;
+
 /// Where a user belongs and what they may do; what is `None` stays.
 #[derive(Debug, Clone, Copy)]
 pub struct Assignment {
@@ -31,6 +36,9 @@ impl Board {
         self.store
             .write(move |tx| {
                 viewer.admin()?;
+                if organizations::count(tx.read())? >= MAX_ORGANIZATIONS {
+                    return Err(Error::input("name", format!("there are {MAX_ORGANIZATIONS} organizations already")));
+                }
                 if organizations::name_taken(tx.read(), &name)? {
                     return Err(Error::Conflict(format!("there is an organization named {name:?} already")));
                 }
@@ -53,7 +61,12 @@ impl Board {
             if organizations::by_ids(tx.read(), &[organization])?.is_empty() {
                 return Err(Error::NotFound("organization"));
             }
-            if locations.unwrap_or_default().iter().any(|location| unicode::is_same(&location.name, &name)) {
+            let locations = locations.unwrap_or_default();
+            if locations.len() >= MAX_LOCATIONS {
+                let why = format!("the organization has {MAX_LOCATIONS} locations already");
+                return Err(Error::input("organizationId", why));
+            }
+            if locations.iter().any(|location| unicode::is_same(&location.name, &name)) {
                 return Err(Error::Conflict(format!("the organization has a location named {name:?} already")));
             }
             let users = organizations::user_ids(tx.read(), organization)?;

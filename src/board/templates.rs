@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Board, Viewer, messages::known_locations, text};
+use super::messages::{audience, known_locations};
+use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
-use crate::model::{Audience, Body, EventKind, LocationId, Template, TemplateId};
+use crate::model::{Body, EventKind, LocationId, Template, TemplateId};
 use crate::store::{Change, templates};
 
 /// A template to be shared.
@@ -27,7 +28,7 @@ impl Board {
         let author = self.actor(viewer)?.user.id;
         let name = text::name("name", &new.name, self.rules.max_title)?;
         let content = text::required("content", &new.content, self.rules.max_content)?;
-        let audience = Audience::new(new.locations);
+        let audience = audience(new.locations)?;
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {

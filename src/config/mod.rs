@@ -177,6 +177,10 @@ pub struct Limits {
     pub max_cost: usize,
     /// Operations in one HTTP request.
     pub max_batch: usize,
+    /// Bytes of the response to a GraphQL operation, to those of a batch together, and of an item of a subscription.
+    pub max_response_bytes: usize,
+    /// Bytes of memory for responses that are being made or sent, all together.
+    pub response_memory_bytes: usize,
     /// Mutations per second and user; 0: no limit.
     pub mutations_per_second: u32,
     /// Mutations that a user may have saved up.
@@ -282,6 +286,8 @@ impl Default for Limits {
             max_directives: 50,
             max_cost: 5_000,
             max_batch: 10,
+            max_response_bytes: 16 * 1024 * 1024,
+            response_memory_bytes: 128 * 1024 * 1024,
             mutations_per_second: 50,
             mutation_burst: 200,
             new_rooms_per_minute: 20,

@@ -1,19 +1,28 @@
 //! What the resolvers of one operation share: the viewer, one snapshot, the loaders.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::allowance::{Allowance, json_len};
 use super::change::Change;
 use super::loaders::Loader;
-use crate::board::{Board, Viewer, Wanted};
+use crate::board::{Board, Largest, MAX_LOCATIONS, Viewer, Wanted};
 use crate::error::{Error, Result};
 use crate::hub::LiveEvent;
 use crate::model::{
     Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, Metric, NotificationId,
-    Organization, OrganizationId, PresenceChange, Rights, Timestamp, User, UserId,
+    Organization, OrganizationId, Page, PresenceChange, Rights, Timestamp, User, UserId, Weight, Window,
 };
 use crate::store::{Db, Snapshot, channels, comments, log, messages, notifications, organizations, reading, users};
+use juniper::Executor;
+
+/// What an id of a list takes in a response, in bytes.
+const SHOWN_ID: usize = 24;
+/// What a field takes in a response beside its name and its text: half of what it takes in memory.
+const FIELD: usize = 64;
 
 /// The request an operation came with.
 #[derive(Clone)]
@@ -89,6 +98,7 @@ pub struct Ctx {
     caller: Caller,
     purpose: Purpose,
     may_block: bool,
+    allowance: Arc<Allowance>,
     snapshot: Mutex<Option<Snapshot>>,
     /// Where the log stands in the snapshot, once a resolver asked.
     log_head: Mutex<Option<Cursor>>,
@@ -120,12 +130,19 @@ impl juniper::Context for Ctx {}
 impl Ctx {
     /// For one operation; `may_block` says whether this thread may wait for the database.
     #[must_use]
-    pub fn new(board: Arc<Board>, caller: Caller, purpose: Purpose, may_block: bool) -> Self {
+    pub fn new(
+        board: Arc<Board>,
+        caller: Caller,
+        purpose: Purpose,
+        may_block: bool,
+        allowance: Arc<Allowance>,
+    ) -> Self {
         Self {
             board,
             caller,
             purpose,
             may_block,
+            allowance,
             snapshot: Mutex::new(None),
             log_head: Mutex::new(None),
             used_database: AtomicBool::new(false),
@@ -147,6 +164,108 @@ impl Ctx {
     #[must_use]
     pub fn may_block(self) -> Self {
         Self { may_block: true, ..self }
+    }
+
+    /// What the response may still take.
+    #[must_use]
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
+    }
+
+    /// A text that is shown, if there is room for it in the response.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no memory for it now.
+    pub fn show<'t>(&self, text: &'t str) -> Result<&'t str> {
+        self.allowance.show(json_len(text)).map(|()| text)
+    }
+
+    /// The same for a text that may be missing.
+    ///
+    /// # Errors
+    /// Those of [`Self::show`].
+    pub fn show_some<'t>(&self, text: Option<&'t str>) -> Result<Option<&'t str>> {
+        text.map(|text| self.show(text)).transpose()
+    }
+
+    /// The ids of a list that are shown.
+    ///
+    /// # Errors
+    /// Those of [`Self::show`].
+    pub fn show_ids(&self, ids: &[LocationId]) -> Result<Vec<juniper::ID>> {
+        self.allowance.show(SHOWN_ID * ids.len())?;
+        Ok(ids.iter().map(super::scalars::out).collect())
+    }
+
+    /// The items of a list that is as long as it is, `times` of them with these fields.
+    ///
+    /// # Errors
+    /// Those of [`Self::show`].
+    pub fn show_items<S: juniper::ScalarValue>(
+        &self,
+        times: usize,
+        executor: &Executor<'_, '_, Self, S>,
+    ) -> Result<()> {
+        self.allowance.show(times * fields_weight(&executor.look_ahead()))
+    }
+
+    /// Counts one object that was loaded.
+    ///
+    /// # Errors
+    /// Those of [`Self::show`].
+    pub fn loaded<T: Weight>(&self, found: Option<T>) -> Result<Option<T>> {
+        if let Some(found) = &found {
+            self.allowance.load(found.weight())?;
+        }
+        Ok(found)
+    }
+
+    /// Reads a page of a list whose items have `largest` bytes at most.
+    ///
+    /// # Errors
+    /// Those of `load`, and of [`Self::show`].
+    pub fn page<T: Weight, K: Clone>(
+        &self,
+        window: &Window<K>,
+        largest: usize,
+        key: impl Fn(&T) -> K,
+        load: impl Fn(&mut Db, &Window<K>) -> Result<Page<T>>,
+    ) -> Result<Page<T>> {
+        self.allowance.page(window, largest, (key, |item: &T| item.weight()), |part| self.read(|db| load(db, part)))
+    }
+
+    /// The largest objects that there can be.
+    #[must_use]
+    pub fn largest(&self) -> Largest {
+        self.board.rules().largest()
+    }
+
+    fn load_all<K: Copy + Eq + Hash, V: Weight>(
+        &self,
+        ids: &[K],
+        largest: usize,
+        load: impl Fn(&mut Db, &[K]) -> Result<HashMap<K, V>>,
+    ) -> Result<HashMap<K, Arc<V>>> {
+        let mut all = HashMap::new();
+        let load = |some: &[K]| -> Result<(HashMap<K, V>, usize)> {
+            let found = self.read(|db| load(db, some))?;
+            let bytes = found.values().map(Weight::weight).sum();
+            Ok((found, bytes))
+        };
+        let keep = |found: HashMap<K, V>| all.extend(found.into_iter().map(|(key, value)| (key, Arc::new(value))));
+        self.allowance.each(ids, largest, load, keep)?;
+        Ok(all)
+    }
+
+    /// Numbers or times by their keys: small, but too many for one statement, perhaps.
+    fn count_all<K: Copy + Eq + Hash, V>(
+        &self,
+        ids: &[K],
+        load: impl Fn(&mut Db, &[K]) -> Result<HashMap<K, V>>,
+    ) -> Result<HashMap<K, V>> {
+        let mut all = HashMap::new();
+        self.allowance.each(ids, 0, |some| Ok((self.read(|db| load(db, some))?, 0)), |found| all.extend(found))?;
+        Ok(all)
     }
 
     /// The board.
@@ -227,6 +346,7 @@ impl Ctx {
     /// Those of `read`; `UNAVAILABLE` if no snapshot can be had.
     pub fn read<T>(&self, read: impl FnOnce(&mut Db) -> Result<T>) -> Result<T> {
         self.used_database.store(true, Ordering::Relaxed);
+        self.allowance.check()?;
         if !self.may_block {
             // Nobody is shown this: it is run again where it may read.
             return Err(Error::Unavailable("this needs the database".into()));
@@ -282,7 +402,7 @@ impl Ctx {
     }
 
     /// Something may have been written: what is read from now on must know of it.
-    fn forget(&self) {
+    pub fn forget(&self) {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.log_head.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.users.clear();
@@ -322,7 +442,7 @@ impl Ctx {
     /// # Errors
     /// Those of the database.
     pub fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
-        self.users.get(id, |ids| self.read(|db| Ok(shared(users::by_ids(db, ids)?))))
+        self.users.get(id, |ids| self.load_all(ids, self.largest().user, users::by_ids))
     }
 
     /// A channel by id, whoever may read it.
@@ -330,7 +450,7 @@ impl Ctx {
     /// # Errors
     /// Those of the database.
     pub fn channel(&self, id: ChannelId) -> Result<Option<Arc<Channel>>> {
-        self.channels.get(id, |ids| self.read(|db| Ok(shared(channels::by_ids(db, ids)?))))
+        self.channels.get(id, |ids| self.load_all(ids, self.largest().channel, channels::by_ids))
     }
 
     /// A message by id, whoever may see it.
@@ -338,7 +458,7 @@ impl Ctx {
     /// # Errors
     /// Those of the database.
     pub fn message(&self, id: MessageId) -> Result<Option<Arc<Message>>> {
-        self.messages.get(id, |ids| self.read(|db| Ok(shared(messages::by_ids(db, ids)?))))
+        self.messages.get(id, |ids| self.load_all(ids, self.largest().message, messages::by_ids))
     }
 
     /// An organization by id.
@@ -346,7 +466,7 @@ impl Ctx {
     /// # Errors
     /// Those of the database.
     pub fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>> {
-        self.organizations.get(id, |ids| self.read(|db| Ok(shared(organizations::by_ids(db, ids)?))))
+        self.organizations.get(id, |ids| self.load_all(ids, self.largest().place, organizations::by_ids))
     }
 
     /// A location by id.
@@ -354,7 +474,7 @@ impl Ctx {
     /// # Errors
     /// Those of the database.
     pub fn location(&self, id: LocationId) -> Result<Option<Arc<Location>>> {
-        self.locations.get(id, |ids| self.read(|db| Ok(shared(organizations::locations_by_ids(db, ids)?))))
+        self.locations.get(id, |ids| self.load_all(ids, self.largest().place, organizations::locations_by_ids))
     }
 
     /// The locations of an organization, by name.
@@ -362,8 +482,8 @@ impl Ctx {
     /// # Errors
     /// Those of the database.
     pub fn locations_of(&self, id: OrganizationId) -> Result<Arc<Vec<Location>>> {
-        let found =
-            self.locations_of.get(id, |ids| self.read(|db| Ok(shared(organizations::locations_of(db, ids)?))))?;
+        let largest = MAX_LOCATIONS * self.largest().place;
+        let found = self.locations_of.get(id, |ids| self.load_all(ids, largest, organizations::locations_of))?;
         Ok(found.unwrap_or_default())
     }
 
@@ -372,7 +492,7 @@ impl Ctx {
     /// # Errors
     /// Those of the database.
     pub fn comment_count(&self, id: MessageId) -> Result<i64> {
-        Ok(self.comment_counts.get(id, |ids| self.read(|db| messages::comment_counts(db, ids)))?.unwrap_or(0))
+        Ok(self.comment_counts.get(id, |ids| self.count_all(ids, messages::comment_counts))?.unwrap_or(0))
     }
 
     /// How many messages of a channel the viewer has not read; nothing for those who are not signed in.
@@ -382,7 +502,8 @@ impl Ctx {
     pub fn unread(&self, id: ChannelId) -> Result<i64> {
         let rights = self.rights()?;
         let Some(user) = rights.user else { return Ok(0) };
-        let found = self.unread.get(id, |ids| self.read(|db| reading::unread(db, &rights, user, ids)))?;
+        let found =
+            self.unread.get(id, |ids| self.count_all(ids, |db, ids| reading::unread(db, &rights, user, ids)))?;
         Ok(found.unwrap_or(0))
     }
 
@@ -392,10 +513,13 @@ impl Ctx {
     /// Those of the database.
     pub fn announcement_read(&self, id: NotificationId) -> Result<Option<Timestamp>> {
         let Some(user) = self.viewer().user_id() else { return Ok(None) };
-        self.announcements_read.get(id, |ids| self.read(|db| notifications::announcements_read(db, user, ids)))
+        let read =
+            |ids: &[NotificationId]| self.count_all(ids, |db, ids| notifications::announcements_read(db, user, ids));
+        self.announcements_read.get(id, read)
     }
 }
 
-fn shared<K: Eq + std::hash::Hash, V>(found: std::collections::HashMap<K, V>) -> std::collections::HashMap<K, Arc<V>> {
-    found.into_iter().map(|(key, value)| (key, Arc::new(value))).collect()
+/// What an object with these fields takes in a response, beside its texts.
+fn fields_weight<S: juniper::ScalarValue>(field: &juniper::LookAheadSelection<'_, S>) -> usize {
+    field.children().iter().map(|child| FIELD + child.field_name().len() + fields_weight(child)).sum()
 }

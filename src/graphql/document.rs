@@ -8,7 +8,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use juniper::parser::{Lexer, Token};
-use juniper::{Definition, ExecutionError, GraphQLError, OperationType, ParseError, ValidatedOperation};
+use juniper::{
+    Definition, ExecutionError, GraphQLError, InputValue, OperationType, ParseError, ScalarValue as _,
+    ValidatedOperation,
+};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
@@ -29,6 +32,10 @@ const MAX_KEPT_BYTES: usize = 16 << 10;
 const MAX_KEPT_WEIGHT: usize = 512 << 10;
 /// What a field weighs once the fragments are expanded, in bytes of text.
 const FIELD_WEIGHT: usize = 4;
+/// Bytes of the document of a subscription, and of its variables, which are kept as long as it is open.
+const MAX_SUBSCRIPTION_BYTES: usize = 16 << 10;
+/// What a value of a variable takes beside its text, in bytes.
+const VALUE_WEIGHT: usize = 64;
 /// Bytes of the longest name. Errors of validation quote names, over and over.
 const MAX_NAME: usize = 200;
 
@@ -193,6 +200,23 @@ impl Operation {
         self.parsed.borrow_owner().text.len() + FIELD_WEIGHT * Cost::count(&self.measure.cost)
     }
 
+    /// The variables that a subscription keeps as long as it is open: those that its document has.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` if that is too much to be kept.
+    pub fn kept(&self, mut variables: Variables) -> Result<Variables, Refusal> {
+        if self.parsed.borrow_owner().text.len() > MAX_SUBSCRIPTION_BYTES {
+            let why = format!("the document of a subscription has at most {MAX_SUBSCRIPTION_BYTES} bytes");
+            return Err(too_complex(why));
+        }
+        variables.retain(|name, _| self.measure.variables.iter().any(|(known, _)| known == name));
+        if variables.values().map(weight).sum::<usize>() > MAX_SUBSCRIPTION_BYTES {
+            let why = format!("the variables of a subscription have at most {MAX_SUBSCRIPTION_BYTES} bytes");
+            return Err(too_complex(why));
+        }
+        Ok(variables)
+    }
+
     /// Refuses what would cost too much with these variables.
     ///
     /// # Errors
@@ -298,6 +322,20 @@ fn invalid(error: &GraphQLError, limits: &Limits) -> Refusal {
         }
         _ => Refusal::Invalid(errors::of_document(error, limits.hints)),
     }
+}
+
+/// About what a value takes in memory, in bytes.
+fn weight(value: &InputValue) -> usize {
+    VALUE_WEIGHT
+        + match value {
+            InputValue::Null => 0,
+            InputValue::Scalar(scalar) => scalar.downcast_type::<String>().map_or(0, String::len),
+            InputValue::Enum(name) | InputValue::Variable(name) => name.len(),
+            InputValue::List(items) => items.iter().map(|item| weight(&item.item)).sum(),
+            InputValue::Object(fields) => {
+                fields.iter().map(|(name, value)| name.item.len() + weight(&value.item)).sum()
+            }
+        }
 }
 
 fn too_complex(message: String) -> Refusal {

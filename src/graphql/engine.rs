@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use juniper::OperationType;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::allowance::{Allowance, Batch};
 use super::change::Change;
 use super::context::{Caller, Ctx, Opened, Purpose};
 use super::counts::Counts;
@@ -40,6 +41,8 @@ pub struct Prepared {
     resumed: Option<Cursor>,
     /// Where the log stood when the operation came: from there a subscription begins that names no other place.
     came_at: Cursor,
+    /// The operations that share the bytes of one answer with it.
+    batch: Arc<Batch>,
 }
 
 impl Prepared {
@@ -54,6 +57,12 @@ impl Prepared {
     #[must_use]
     pub fn after(self, cursor: Cursor) -> Self {
         Self { resumed: Some(cursor), ..self }
+    }
+
+    /// The same, as one of several that are answered together.
+    #[must_use]
+    pub fn in_batch(self, batch: &Arc<Batch>) -> Self {
+        Self { batch: Arc::clone(batch), ..self }
     }
 }
 
@@ -79,7 +88,7 @@ impl Live {
 pub struct Engine {
     pub(super) board: Arc<Board>,
     schema: Arc<Schema>,
-    limits: Limits,
+    pub(super) limits: Limits,
     bare: Bare,
     documents: Documents,
     mutations: Arc<Semaphore>,
@@ -141,16 +150,32 @@ impl Engine {
         prepared
     }
 
+    /// What the operations of one request may take together.
+    #[must_use]
+    pub fn batch(&self) -> Arc<Batch> {
+        Batch::new(self.limits.response)
+    }
+
+    fn ctx(&self, prepared: &Prepared, caller: Caller, purpose: Purpose, may_block: bool) -> Ctx {
+        let lease = self.board.memory().lease(caller.viewer.consumer());
+        let allowance = Arc::new(Allowance::new(Arc::clone(&prepared.batch), lease));
+        Ctx::new(Arc::clone(&self.board), caller, purpose, may_block, allowance)
+    }
+
     fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = self.documents.operation((&self.schema, &self.bare), &self.limits, &request.query, name)?;
         if caller.viewer.user_id().is_none() && !self.board.serves_strangers() && !operation.is_for_strangers() {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
-        let variables = operation.variables(request.variables.as_deref())?;
+        let mut variables = operation.variables(request.variables.as_deref())?;
         nul::check_variables(&variables)?;
         operation.check_cost(&variables, &self.limits)?;
-        Ok(Prepared { operation, variables, resumed: None, came_at: self.board.now() })
+        if operation.kind() == OperationType::Subscription {
+            variables = operation.kept(variables)?;
+        }
+        let batch = self.batch();
+        Ok(Prepared { operation, variables, resumed: None, came_at: self.board.now(), batch })
     }
 
     /// Executes a query or a mutation.
@@ -163,7 +188,7 @@ impl Engine {
                 OperationType::Mutation if prepared.operation.is_single() => self.change(prepared, caller).await,
                 OperationType::Mutation => self.change_in_order(prepared, caller).await,
                 OperationType::Query | OperationType::Subscription => {
-                    let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Answer, true);
+                    let ctx = self.ctx(&prepared, caller, Purpose::Answer, true);
                     self.read(prepared, ctx).await
                 }
             }
@@ -178,14 +203,26 @@ impl Engine {
         }
     }
 
-    /// Executes what reads, on a thread that may.
-    async fn read(&self, prepared: Prepared, ctx: Ctx) -> Result<Result<Answer, Refusal>> {
-        self.board.store().on_reader(move || execute::answer(&prepared, &ctx)).await
+    /// Executes what reads, on a thread that may; once more when there is memory, if there was none.
+    async fn read(&self, mut prepared: Prepared, mut ctx: Ctx) -> Result<Result<Answer, Refusal>> {
+        loop {
+            let reading = move || {
+                let answer = execute::answer(&prepared, &ctx);
+                // Its snapshot ends on this thread.
+                ctx.forget();
+                (answer, prepared, ctx)
+            };
+            let answer;
+            (answer, prepared, ctx) = self.board.store().on_reader(reading).await?;
+            if !ctx.allowance().is_short() || !ctx.allowance().wait().await {
+                return Ok(answer);
+            }
+        }
     }
 
     /// Executes a mutation of one root field: here, but for what is read from the database to show what was made.
     async fn change(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
-        let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Change(Change::default()), false);
+        let ctx = self.ctx(&prepared, caller, Purpose::Change(Change::default()), false);
         let refused = execute::here(&prepared, &ctx)?;
         let Purpose::Change(change) = ctx.purpose() else { return Ok(refused) };
         let Some(asked) = change.take() else { return Ok(refused) };
@@ -197,17 +234,18 @@ impl Engine {
         change.keep(made);
         if !prepared.operation.needs_database.load(Ordering::Relaxed) {
             let answer = execute::here(&prepared, &ctx)?;
-            if !ctx.used_database() {
+            if !ctx.used_database() && !ctx.allowance().is_short() {
                 return Ok(answer);
             }
-            prepared.operation.needs_database.store(true, Ordering::Relaxed);
+            prepared.operation.needs_database.fetch_or(ctx.used_database(), Ordering::Relaxed);
+            ctx.allowance().start_over();
         }
         self.read(prepared, ctx.may_block()).await
     }
 
     /// Executes a mutation of several root fields, each when the one before is on disk and shown.
     async fn change_in_order(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
-        let ctx = Ctx::new(Arc::clone(&self.board), caller, Purpose::Answer, true);
+        let ctx = self.ctx(&prepared, caller, Purpose::Answer, true);
         let turn = self.turn().await?;
         let executing = tokio::task::spawn_blocking(move || {
             // Its thread is taken whether or not somebody still waits for the answer.
@@ -255,7 +293,7 @@ impl Engine {
 
     /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.
     fn wanted(&self, prepared: &Prepared, caller: &Caller) -> Result<(Wanted, bool), Refusal> {
-        let ctx = Ctx::new(Arc::clone(&self.board), caller.clone(), Purpose::Open(Opened::default()), false);
+        let ctx = self.ctx(prepared, caller.clone(), Purpose::Open(Opened::default()), false);
         let resolving = prepared.operation.validated().resolve_into_stream(&prepared.variables, &ctx);
         let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
             Some(Ok(Ok((_, errors)))) => errors,

@@ -7,6 +7,10 @@ use crate::error::Error;
 
 /// How many errors of one document are told.
 const MAX_ERRORS: usize = 50;
+/// How many errors of fields are told.
+const MAX_FIELD_ERRORS: usize = 1_000;
+/// The longest message, in bytes: some quote what the client sent.
+const MAX_MESSAGE: usize = 1_000;
 
 impl<S: ScalarValue> IntoFieldError<S> for Error {
     fn into_field_error(self) -> FieldError<S> {
@@ -98,8 +102,14 @@ pub fn of_variables(error: &GraphQLError) -> Json {
 /// The errors of fields, as `errors` of a response.
 #[must_use]
 pub fn of_execution(errors: &[ExecutionError<super::scalar::Scalar>]) -> Json {
-    let mut errors = serde_json::to_value(errors).unwrap_or_default();
+    let left_out = errors.len().saturating_sub(MAX_FIELD_ERRORS);
+    let mut errors = serde_json::to_value(&errors[..errors.len() - left_out]).unwrap_or_default();
+    if let (Json::Array(errors), 1..) = (&mut errors, left_out) {
+        let message = format!("{left_out} more errors are left out");
+        errors.push(json!({ "message": message, "extensions": { "code": "QUERY_TOO_COMPLEX" } }));
+    }
     for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
+        shorten(error);
         // juniper's own ones, about arguments it cannot convert, come without.
         error.entry("extensions").or_insert_with(|| json!({ "code": "BAD_USER_INPUT" }));
     }
@@ -122,11 +132,23 @@ fn listed(error: &GraphQLError, extensions: impl Fn(&str) -> Json) -> Json {
 
 fn extended(mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
     for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
+        shorten(error);
         let message = error.get("message").and_then(Json::as_str).unwrap_or_default();
         let extensions = extensions(message);
         error.insert("extensions".into(), extensions);
     }
     errors
+}
+
+/// What an error quotes may be as long as a request.
+fn shorten(error: &mut serde_json::Map<String, Json>) {
+    if let Some(Json::String(message)) = error.get_mut("message")
+        && message.len() > MAX_MESSAGE
+    {
+        let end = (0..=MAX_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+        message.truncate(end);
+        message.push('…');
+    }
 }
 
 enum Extra {

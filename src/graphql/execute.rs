@@ -1,11 +1,13 @@
 //! What juniper does with an operation, put into words: the response to it, or one item of it.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use juniper::ExecutionError;
+use juniper::{ExecutionError, OperationType};
 
+use super::allowance::{Allowance, Batch, Text};
 use super::context::{Caller, Ctx, Delivery, Purpose};
 use super::document::{Operation, Refusal};
 use super::engine::Prepared;
@@ -18,18 +20,26 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Answer {
     /// The response as JSON.
-    pub body: String,
+    pub body: Text,
     /// A resolver failed in a way that must not happen.
     pub is_fault: bool,
 }
 
 /// Executes a query or a mutation.
 pub(super) fn answer(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Refusal> {
-    match prepared.operation.validated().execute_sync(&prepared.variables, ctx) {
-        // Nobody is shown this.
-        Ok(_) if ctx.is_asking() => Ok(Answer { body: String::new(), is_fault: false }),
-        Ok((value, errors)) => Ok(Answer { body: body(&prepared.operation, &value, &errors), is_fault: false }),
-        Err(error) => Err(prepared.operation.refusal(&error)),
+    let executed = prepared.operation.validated().execute_sync(&prepared.variables, ctx);
+    let (value, errors) = executed.map_err(|error| prepared.operation.refusal(&error))?;
+    // Nobody is shown this.
+    if ctx.is_asking() {
+        return Ok(Answer { body: String::new().into(), is_fault: false });
+    }
+    let made = ctx.allowance().check().and_then(|()| body(&prepared.operation, &value, &errors, ctx.allowance()));
+    match made {
+        Ok(body) => Ok(Answer { body, is_fault: false }),
+        Err(Error::TooComplex(why)) if prepared.kind() == OperationType::Mutation => {
+            Err(Error::TooComplex(format!("the change was made, but its response cannot be sent: {why}")).into())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -40,19 +50,21 @@ pub(super) fn here(prepared: &Prepared, ctx: &Ctx) -> Result<Result<Answer, Refu
 
 /// The response of a resolver that failed in a way that must not happen.
 pub(super) fn faulty(detail: &str) -> Answer {
-    Answer { body: fault(&detail), is_fault: true }
+    Answer { body: fault(&detail).into(), is_fault: true }
 }
 
 /// One item of a subscription, and what it was made of.
 pub(super) struct Rendered {
     /// The response; `None` if there is nothing to show.
-    pub body: Option<Arc<str>>,
+    pub body: Option<Text>,
     /// It differs from viewer to viewer.
     pub is_personal: bool,
     /// It was read from the database.
     pub used_database: bool,
     /// The database could not be reached, so it is not what it should be.
     pub is_unavailable: bool,
+    /// There was no memory for it.
+    pub is_short: bool,
 }
 
 /// Executes a subscription's selection for one item.
@@ -60,30 +72,33 @@ pub(super) fn render(
     board: &Arc<Board>,
     live: (&Operation, &Variables, &Caller),
     delivery: Delivery,
-    may_block: bool,
+    (may_block, limit): (bool, usize),
 ) -> Rendered {
     let (operation, variables, caller) = live;
-    let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), may_block);
+    let lease = board.memory().lease(caller.viewer.consumer());
+    let allowance = Arc::new(Allowance::new(Batch::new(limit), lease));
+    let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), may_block, allowance);
     let item = AssertUnwindSafe(item(operation, variables, &ctx)).catch_unwind().now_or_never();
     let body = match item {
         // It was deleted while its event was on the way, and the deletion has not come by yet.
         Some(Ok(Some(Err(_)))) if ctx.has_lost_object() => None,
         Some(Ok(body)) => body.map(|(Ok(body) | Err(body))| body),
-        Some(Err(_)) | None => Some(fault(&"rendering an item failed")),
+        Some(Err(_)) | None => Some(fault(&"rendering an item failed").into()),
     };
     Rendered {
-        body: body.map(Into::into),
+        body,
         is_personal: ctx.is_personal(),
         used_database: ctx.used_database(),
         is_unavailable: ctx.is_unavailable(),
+        is_short: ctx.allowance().is_short(),
     }
 }
 
 /// The response with the item; `Err` if it has errors.
-async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<Result<String, String>> {
+async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<Result<Text, Text>> {
     let (value, errors) = operation.validated().resolve_into_stream(variables, ctx).await.ok()?;
     let juniper::Value::Object(fields) = value else {
-        return (!errors.is_empty()).then(|| Err(body(operation, &Value::Null, &errors)));
+        return (!errors.is_empty()).then(|| Err(item_body(operation, &Value::Null, &errors, ctx)));
     };
     let (name, stream) = fields.into_iter().next()?;
     let juniper::Value::Scalar(mut stream) = stream else { return None };
@@ -91,13 +106,27 @@ async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option
         Ok(value) => {
             let mut data = juniper::Object::with_capacity(1);
             data.add_field(name, value);
-            Some(Ok(body(operation, &Value::Object(data), &[])))
+            Some(Ok(item_body(operation, &Value::Object(data), &[], ctx)))
         }
-        Err(errors) => Some(Err(body(operation, &Value::Null, &errors))),
+        Err(errors) => Some(Err(item_body(operation, &Value::Null, &errors, ctx))),
     }
 }
 
-fn body(operation: &Operation, value: &Value, errors: &[ExecutionError<Scalar>]) -> String {
+/// The body of an item; an item that is too large says so in its place.
+fn item_body(operation: &Operation, value: &Value, errors: &[ExecutionError<Scalar>], ctx: &Ctx) -> Text {
+    let made = ctx.allowance().check().and_then(|()| body(operation, value, errors, ctx.allowance()));
+    made.unwrap_or_else(|error| {
+        serde_json::json!({ "data": null, "errors": [errors::to_json(&error)] }).to_string().into()
+    })
+}
+
+/// The response, if it is not too large.
+fn body(
+    operation: &Operation,
+    value: &Value,
+    errors: &[ExecutionError<Scalar>],
+    allowance: &Allowance,
+) -> Result<Text> {
     #[derive(serde::Serialize)]
     struct Response<'r> {
         data: &'r Value,
@@ -105,7 +134,34 @@ fn body(operation: &Operation, value: &Value, errors: &[ExecutionError<Scalar>])
         errors: Option<serde_json::Value>,
     }
     let errors = (!errors.is_empty()).then(|| operation.errors(errors));
-    serde_json::to_string(&Response { data: value, errors }).unwrap_or_else(|error| fault(&error))
+    let room = allowance.room();
+    let mut bounded = Bounded { bytes: Vec::with_capacity(allowance.expected().min(room)), room };
+    let written = serde_json::to_writer(&mut bounded, &Response { data: value, errors });
+    match written {
+        Ok(()) => Ok(allowance.made(String::from_utf8(bounded.bytes).map_err(Error::internal)?)),
+        Err(error) if error.is_io() => Err(allowance.over()),
+        Err(error) => Err(Error::internal(error)),
+    }
+}
+
+/// Bytes up to a limit.
+struct Bounded {
+    bytes: Vec<u8>,
+    room: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.room {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn fault(detail: &dyn std::fmt::Display) -> String {

@@ -24,8 +24,8 @@ impl Metric {
 #[graphql_object(context = Ctx)]
 impl Metric {
     /// Its name.
-    fn metric(&self) -> &str {
-        &self.0.name
+    fn metric(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.0.name)
     }
 
     /// Its value.

@@ -4,7 +4,7 @@
 //! the first that is really asked for loads them all. So the number of statements depends on the
 //! shape of the operation, not on the length of its lists.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
@@ -14,13 +14,13 @@ use crate::error::Result;
 pub struct Loader<K, V>(Mutex<State<K, V>>);
 
 struct State<K, V> {
-    wanted: Vec<K>,
+    wanted: HashSet<K>,
     loaded: HashMap<K, Option<V>>,
 }
 
 impl<K, V> Default for Loader<K, V> {
     fn default() -> Self {
-        Self(Mutex::new(State { wanted: Vec::new(), loaded: HashMap::new() }))
+        Self(Mutex::new(State { wanted: HashSet::new(), loaded: HashMap::new() }))
     }
 }
 
@@ -29,7 +29,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
     pub fn want(&self, key: K) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.loaded.contains_key(&key) {
-            state.wanted.push(key);
+            state.wanted.insert(key);
         }
     }
 
@@ -40,12 +40,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
     pub fn get(&self, key: K, load: impl FnOnce(&[K]) -> Result<HashMap<K, V>>) -> Result<Option<V>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.loaded.contains_key(&key) {
-            let mut keys = std::mem::take(&mut state.wanted);
-            keys.push(key);
+            state.wanted.insert(key);
+            let keys: Vec<K> = state.wanted.drain().collect();
             let mut found = load(&keys)?;
             for key in keys {
                 let value = found.remove(&key);
-                // A key that was wanted twice keeps the value it got first.
                 state.loaded.entry(key).or_insert(value);
             }
         }

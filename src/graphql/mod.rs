@@ -1,6 +1,7 @@
 //! The language: the schema, its resolvers, and the engine that executes operations of it. It
 //! knows no sockets and no SQL; what things mean is decided below, in `board`.
 
+mod allowance;
 mod change;
 mod context;
 mod cost;
@@ -33,6 +34,7 @@ mod subscription;
 mod templates;
 mod variables;
 
+pub use allowance::{Batch, SMALL, Text};
 pub use context::{Caller, Delivery};
 pub use counts::Counts;
 pub use document::Refusal;

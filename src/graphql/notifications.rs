@@ -10,6 +10,7 @@ use super::paging::{PageArgs, connection};
 use super::scalars::{Cursor, DateTime, out};
 use crate::error::Result;
 use crate::model;
+use crate::store::Db;
 use crate::store::notifications::{Order, list};
 
 /// A note for one user, or an announcement to all.
@@ -40,13 +41,13 @@ impl Notification {
     }
 
     /// The title.
-    fn title(&self) -> &str {
-        &self.0.title
+    fn title(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.0.title)
     }
 
     /// The text.
-    fn message(&self) -> &str {
-        &self.0.message
+    fn message(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.0.message)
     }
 
     /// How urgent it is.
@@ -96,8 +97,9 @@ impl NotificationConnection {
     pub fn load(ctx: &Ctx, unread_only: bool, args: &PageArgs) -> Result<Self> {
         let user = ctx.viewer().standing()?.user.id;
         let window = args.window("notifications, newest first")?;
-        let page = ctx.read(|db| list(db, user, unread_only, Order::NewestFirst, &window))?;
         let key = |notification: &model::Notification| notification.id;
+        let read = |db: &mut Db, part: &_| list(db, user, unread_only, Order::NewestFirst, part);
+        let page = ctx.page(&window, ctx.largest().notification, key, read)?;
         Ok(Self::new(page, &window, key, |notification| Notification::new(ctx, Arc::new(notification))))
     }
 }

@@ -45,13 +45,13 @@ impl Channel {
     }
 
     /// The name, unique among the public channels.
-    fn name(&self) -> &str {
-        &self.channel.name
+    fn name(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.channel.name)
     }
 
     /// What it is for.
-    fn description(&self) -> Option<&str> {
-        self.channel.description.as_deref()
+    fn description(&self, ctx: &Ctx) -> Result<Option<&str>> {
+        ctx.show_some(self.channel.description.as_deref())
     }
 
     /// Who may read it.
@@ -122,8 +122,9 @@ impl ChannelConnection {
     /// `BAD_USER_INPUT`; those of the database.
     pub fn load(ctx: &Ctx, args: &PageArgs) -> Result<Self> {
         let (window, rights) = (args.window("channels by name")?, ctx.rights()?);
-        let page = ctx.read(|db| store::channels::list(db, &rights, &window))?;
         let key = |channel: &model::Channel| model::ChannelKey { name: channel.name.clone(), id: channel.id };
+        let list = |db: &mut store::Db, part: &_| store::channels::list(db, &rights, part);
+        let page = ctx.page(&window, ctx.largest().channel, key, list)?;
         Ok(Self::new(page, &window, key, |channel| Channel::new(ctx, Arc::new(channel))))
     }
 }
@@ -173,13 +174,13 @@ impl Message {
     }
 
     /// The title.
-    fn title(&self) -> Option<&str> {
-        self.message.title.as_deref()
+    fn title(&self, ctx: &Ctx) -> Result<Option<&str>> {
+        ctx.show_some(self.message.title.as_deref())
     }
 
     /// The text.
-    fn content(&self) -> &str {
-        &self.message.content
+    fn content(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.message.content)
     }
 
     /// The id of its author.
@@ -196,8 +197,8 @@ impl Message {
     }
 
     /// For which locations it is; an empty list means everybody in the channel.
-    fn share_location_ids(&self) -> Vec<ID> {
-        self.message.audience.0.iter().map(out).collect()
+    fn share_location_ids(&self, ctx: &Ctx) -> Result<Vec<ID>> {
+        ctx.show_ids(&self.message.audience.0)
     }
 
     /// Present if somebody must act on it.
@@ -215,8 +216,9 @@ impl Message {
         before: Option<String>,
     ) -> Result<CommentConnection> {
         let window = PageArgs { first, after, last, before }.window("comments by age")?;
-        let page = ctx.read(|db| store::comments::list(db, self.message.id, &window))?;
         let key = |comment: &model::Comment| comment.id;
+        let list = |db: &mut store::Db, part: &_| store::comments::list(db, self.message.id, part);
+        let page = ctx.page(&window, ctx.largest().comment, key, list)?;
         Ok(CommentConnection::new(page, &window, key, |comment| Comment::new(ctx, Arc::new(comment))))
     }
 
@@ -256,8 +258,9 @@ impl MessageConnection {
     pub fn load(ctx: &Ctx, filter: &store::messages::Filter, args: &PageArgs) -> Result<Self> {
         let window = args.window("messages, newest first")?;
         let rights = ctx.rights()?;
-        let page = ctx.read(|db| store::messages::list(db, &rights, filter, &window))?;
         let key = |message: &model::Message| message.id;
+        let list = |db: &mut store::Db, part: &_| store::messages::list(db, &rights, filter, part);
+        let page = ctx.page(&window, ctx.largest().message, key, list)?;
         Ok(Self::new(page, &window, key, |message| Message::new(ctx, Arc::new(message))))
     }
 }
@@ -335,8 +338,8 @@ impl Comment {
     }
 
     /// The text.
-    fn content(&self) -> &str {
-        &self.comment.content
+    fn content(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.comment.content)
     }
 
     /// The id of its author.

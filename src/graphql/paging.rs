@@ -11,6 +11,9 @@ const DEFAULT: i32 = 20;
 /// The largest page.
 const MAX: i32 = 100;
 
+/// The longest cursor of an edge, in bytes: the longest name as base64, and some more.
+const MAX_CURSOR: usize = 4_096;
+
 /// What a connection field was asked for.
 #[derive(Debug, Clone, Default)]
 pub struct PageArgs {
@@ -107,6 +110,7 @@ pub fn is_edge_cursor(text: &str) -> bool {
 fn key<K: EdgeKey>(field: &'static str, list: &'static str, text: Option<&str>) -> Result<Option<K>> {
     let Some(text) = text else { return Ok(None) };
     let read = || {
+        let text = Some(text).filter(|text| text.len() <= MAX_CURSOR)?;
         let decoded = String::from_utf8(BASE64.decode(text.strip_prefix('e')?).ok()?).ok()?;
         // PostgreSQL cannot compare it, and no list has such a key.
         if decoded.contains('\0') {

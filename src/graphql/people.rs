@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use juniper::{ID, graphql_object};
+use juniper::{Executor, ID, ScalarValue, graphql_object};
 
 use super::context::Ctx;
 use super::enums::Role;
@@ -51,13 +51,13 @@ impl User {
     }
 
     /// What they sign in with, and are mentioned by.
-    fn username(&self) -> &str {
-        &self.0.username
+    fn username(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.0.username)
     }
 
     /// What others read.
-    fn display_name(&self) -> &str {
-        &self.0.display_name
+    fn display_name(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.0.display_name)
     }
 
     /// What they may do in general.
@@ -122,11 +122,11 @@ impl UserConnection {
     fn load(
         ctx: &Ctx,
         args: &PageArgs,
-        list: impl FnOnce(&mut store::Db, &model::Window<String>) -> Result<model::Page<model::User>>,
+        list: impl Fn(&mut store::Db, &model::Window<String>) -> Result<model::Page<model::User>>,
     ) -> Result<Self> {
         let window = args.window("users by username")?;
-        let page = ctx.read(|db| list(db, &window))?;
         let key = |user: &model::User| user.username.clone();
+        let page = ctx.page(&window, ctx.largest().user, key, list)?;
         Ok(Self::new(page, &window, key, |user| User::new(ctx, Arc::new(user))))
     }
 }
@@ -144,7 +144,7 @@ impl Organization {
 }
 
 /// An organization, which has locations.
-#[graphql_object(context = Ctx)]
+#[graphql_object(context = Ctx, scalar = S: ScalarValue)]
 impl Organization {
     /// The id.
     fn id(&self) -> ID {
@@ -152,13 +152,14 @@ impl Organization {
     }
 
     /// The name.
-    fn name(&self) -> &str {
-        &self.0.name
+    fn name(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.0.name)
     }
 
     /// Its locations, by name.
-    fn locations(&self, ctx: &Ctx) -> Result<Vec<Location>> {
+    fn locations<S: ScalarValue>(&self, ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<Vec<Location>> {
         let locations = ctx.locations_of(self.0.id)?;
+        ctx.show_items(locations.len(), executor)?;
         Ok(locations.iter().map(|location| Location::new(ctx, Arc::new(location.clone()))).collect())
     }
 }
@@ -184,8 +185,8 @@ impl Location {
     }
 
     /// The name.
-    fn name(&self) -> &str {
-        &self.0.name
+    fn name(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.0.name)
     }
 
     /// The id of its organization.

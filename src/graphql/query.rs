@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use juniper::{ID, graphql_object};
+use juniper::{Executor, ID, ScalarValue, graphql_object};
 
 use super::context::Ctx;
 use super::enums::TicketStatus;
@@ -23,7 +23,7 @@ const MAX_SEARCH: usize = 200;
 pub struct Query;
 
 /// What can be asked. All fields of one operation read the same snapshot of the database.
-#[graphql_object(context = Ctx)]
+#[graphql_object(context = Ctx, scalar = S: ScalarValue)]
 impl Query {
     /// The user who is signed in; `null` for an anonymous reader.
     fn me(ctx: &Ctx) -> Result<Option<User>> {
@@ -67,10 +67,12 @@ impl Query {
                 let channel = id("id", channel)?;
                 ctx.read(|db| channels::find(db, &rights, channel))?
             }
+            // No channel has a longer name.
+            (None, Some(name)) if name.chars().count() > ctx.board().rules().max_title => None,
             (None, Some(name)) => ctx.read(|db| channels::find_by_name(db, &rights, name))?,
             _ => return Err(Error::input("id", "use either id or name")),
         };
-        Ok(found.map(|channel| Channel::new(ctx, Arc::new(channel))))
+        Ok(ctx.loaded(found)?.map(|channel| Channel::new(ctx, Arc::new(channel))))
     }
 
     /// The channels the viewer may read, by name.
@@ -91,7 +93,7 @@ impl Query {
     ) -> Result<Option<Message>> {
         let (message, rights) = (id("id", &message)?, ctx.rights()?);
         let found = ctx.read(|db| messages::find(db, &rights, message))?;
-        Ok(found.map(|message| Message::new(ctx, Arc::new(message))))
+        Ok(ctx.loaded(found)?.map(|message| Message::new(ctx, Arc::new(message))))
     }
 
     /// The messages the viewer may see, newest first.
@@ -141,26 +143,33 @@ impl Query {
     }
 
     /// All organizations, by name; only for those who are signed in.
-    fn organizations(ctx: &Ctx) -> Result<Vec<Organization>> {
+    fn organizations<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<Vec<Organization>> {
         ctx.signed_in()?;
-        let found = ctx.read(organizations::list)?;
+        let found = ctx.loaded(Some(ctx.read(organizations::list)?))?.unwrap_or_default();
+        ctx.show_items(found.len(), executor)?;
         Ok(found.into_iter().map(|organization| Organization::new(ctx, Arc::new(organization))).collect())
     }
 
     /// Who is present in a channel: whoever follows it, on any instance. Only for those who are signed in.
-    fn presence(ctx: &Ctx, #[graphql(description = "Which channel.")] channel_id: ID) -> Result<Vec<User>> {
+    fn presence<S: ScalarValue>(
+        ctx: &Ctx,
+        executor: &Executor<'_, '_, Ctx, S>,
+        #[graphql(description = "Which channel.")] channel_id: ID,
+    ) -> Result<Vec<User>> {
         ctx.signed_in()?;
         let (channel, rights) = (id("channelId", &channel_id)?, ctx.rights()?);
         ctx.read(|db| channels::find(db, &rights, channel))?.ok_or(Error::NotFound("channel"))?;
         let present = ctx.board().present(channel);
+        ctx.show_items(present.len(), executor)?;
         present.iter().for_each(|user| ctx.users.want(*user));
         present.iter().filter_map(|user| User::load(ctx, *user).transpose()).collect()
     }
 
     /// Every metric by name: those that programs publish, and the server's own.
-    fn metrics(ctx: &Ctx) -> Result<Vec<Metric>> {
+    fn metrics<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<Vec<Metric>> {
         let mut all = ctx.read(metrics::all)?;
         all.extend(ctx.board().own_metrics());
+        ctx.show_items(all.len(), executor)?;
         all.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(all.into_iter().map(Metric::new).collect())
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 
+use super::allowance::Text;
 use super::context::Delivery;
 use super::engine::{Engine, Live};
 use super::execute::{Rendered, render};
@@ -48,7 +49,7 @@ enum Shown {
 #[derive(Clone)]
 enum Entry {
     /// Nothing but the event was needed.
-    Plain(Option<Arc<str>>),
+    Plain(Option<Text>),
     /// Being rendered, or rendered, with the database as it was then.
     Loaded(Loading, Instant, ReadAt),
 }
@@ -57,7 +58,7 @@ type Loading = Shared<BoxFuture<'static, Loaded>>;
 
 #[derive(Clone)]
 struct Loaded {
-    body: Option<Arc<str>>,
+    body: Option<Text>,
     is_personal: bool,
 }
 
@@ -119,9 +120,9 @@ impl Table {
 /// An item that was asked for.
 pub enum Rendering {
     /// Its response; `None` if there is nothing to show.
-    Ready(Option<Arc<str>>),
+    Ready(Option<Text>),
     /// It needs the database.
-    Waiting(BoxFuture<'static, Option<Arc<str>>>),
+    Waiting(BoxFuture<'static, Option<Text>>),
 }
 
 impl Engine {
@@ -132,7 +133,7 @@ impl Engine {
             // A checkpoint carries the time it was sent, so it is not shared. Its fields need no database.
             self.counts.rendered.count();
             let subject = (&**operation, &live.prepared.variables, &live.caller);
-            return Rendering::Ready(render(&self.board, subject, delivery, false).body);
+            return Rendering::Ready(render(&self.board, subject, delivery, (false, self.limits.response)).body);
         };
         if operation.is_personal.load(Ordering::Relaxed) {
             self.counts.rendered.count();
@@ -155,9 +156,11 @@ impl Engine {
         }
         if !operation.needs_database.load(Ordering::Relaxed) {
             let subject = (&**operation, &live.prepared.variables, &live.caller);
-            let rendered = render(&self.board, subject, delivery.clone(), false);
+            let rendered = render(&self.board, subject, delivery.clone(), (false, self.limits.response));
             if rendered.used_database {
                 operation.needs_database.store(true, Ordering::Relaxed);
+            } else if rendered.is_short {
+                // It waits for memory elsewhere.
             } else if rendered.is_personal {
                 operation.is_personal.store(true, Ordering::Relaxed);
                 return Rendering::Ready(rendered.body);
@@ -200,12 +203,16 @@ impl Engine {
     fn load(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery, kept: Option<Key>) -> BoxFuture<'static, Loaded> {
         // What is kept must not keep the engine.
         let (engine, board, live) = (Arc::downgrade(self), Arc::clone(&self.board), Arc::clone(live));
+        let limit = self.limits.response;
         let rendering = tokio::spawn(async move {
             let rendered = loop {
-                match render_blocking(&board, &live, delivery.clone()).await {
-                    Ok(Rendered { is_unavailable: true, .. }) | Err(Error::Unavailable(_)) => {
-                        tokio::time::sleep(PAUSE).await;
+                match render_blocking(&board, &live, delivery.clone(), limit).await {
+                    // Others must not wait for the memory that this reader has used up: each renders it anew.
+                    Ok(rendered @ Rendered { is_short: true, .. }) if kept.is_some() => {
+                        break Ok(Rendered { body: None, is_personal: true, ..rendered });
                     }
+                    Ok(Rendered { is_unavailable: true, .. } | Rendered { is_short: true, .. })
+                    | Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
                     rendered => break rendered,
                 }
             };
@@ -225,11 +232,11 @@ impl Engine {
     }
 }
 
-async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Delivery) -> Result<Rendered> {
+async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Delivery, limit: usize) -> Result<Rendered> {
     let (reading, live) = (Arc::clone(board), Arc::clone(live));
     let render = move || {
         let subject = (&*live.prepared.operation, &live.prepared.variables, &live.caller);
-        let rendered = render(&reading, subject, delivery, true);
+        let rendered = render(&reading, subject, delivery, (true, limit));
         if rendered.is_personal {
             live.prepared.operation.is_personal.store(true, Ordering::Relaxed);
         }

@@ -15,7 +15,7 @@ use super::objects::{Comment, Message};
 use super::scalar::Scalar;
 use super::scalars::{Cursor, id};
 use super::templates::Template;
-use crate::board::{Subject, Wanted, Wish};
+use crate::board::{MAX_METRIC_NAME, Subject, Wanted, Wish};
 use crate::error::{Error, Result};
 use crate::hub::LiveEvent;
 use crate::model::{EventKind, KindSet};
@@ -118,7 +118,13 @@ impl Subscription {
     ) -> Result<Items<Metric>> {
         values(
             ctx,
-            || Ok(Wanted::Metrics(metric)),
+            || {
+                if metric.as_ref().is_some_and(|metric| metric.chars().count() > MAX_METRIC_NAME) {
+                    let why = format!("metric has at most {MAX_METRIC_NAME} characters");
+                    return Err(Error::input("metric", why));
+                }
+                Ok(Wanted::Metrics(metric))
+            },
             |delivery| match delivery {
                 Delivery::Metric(metric) => Some(Metric::new(metric.clone())),
                 _ => None,

@@ -41,13 +41,13 @@ impl Template {
     }
 
     /// The name.
-    fn name(&self) -> &str {
-        &self.template.name
+    fn name(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.template.name)
     }
 
     /// The text.
-    fn content(&self) -> &str {
-        &self.template.content
+    fn content(&self, ctx: &Ctx) -> Result<&str> {
+        ctx.show(&self.template.content)
     }
 
     /// The id of its author.
@@ -56,8 +56,8 @@ impl Template {
     }
 
     /// With which locations it is shared; an empty list means everybody.
-    fn share_location_ids(&self) -> Vec<ID> {
-        self.template.audience.0.iter().map(out).collect()
+    fn share_location_ids(&self, ctx: &Ctx) -> Result<Vec<ID>> {
+        ctx.show_ids(&self.template.audience.0)
     }
 
     /// When it was made.
@@ -86,7 +86,9 @@ impl TemplateConnection {
     pub fn load(ctx: &Ctx, args: &PageArgs) -> Result<Self> {
         ctx.signed_in()?;
         let (window, rights) = (args.window("templates by age")?, ctx.rights()?);
-        let page = ctx.read(|db| store::templates::list(db, &rights, &window))?;
+        let key = |template: &model::Template| template.id;
+        let list = |db: &mut store::Db, part: &_| store::templates::list(db, &rights, part);
+        let page = ctx.page(&window, ctx.largest().template, key, list)?;
         Ok(Self::new(
             page,
             &window,

@@ -28,11 +28,11 @@ impl LiveEvent {
     /// From the writer or the log.
     #[must_use]
     pub fn new(logged: LoggedEvent) -> Self {
-        let weight = logged.body.weight();
+        let weight = logged.weight();
         Self { event: logged.event, body: Mutex::new(logged.body), gone: AtomicBool::new(false), weight }
     }
 
-    /// About how many bytes of text it held when it was published.
+    /// About how many bytes it took in memory when it was published.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.weight

@@ -24,7 +24,7 @@ use ring::Ring;
 
 /// How many events are kept in memory at most: the window that returning readers are served from.
 pub const WINDOW: usize = 8192;
-/// How many bytes of text they may hold.
+/// How many bytes they may take.
 const WINDOW_BYTES: usize = 16 << 20;
 /// How many requests may wait for the hub.
 const INBOX: usize = 1024;

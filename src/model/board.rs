@@ -243,6 +243,57 @@ pub struct Notification {
     pub cursor: Cursor,
 }
 
+/// What an object takes in memory beside its texts, in bytes, rounded up.
+const FIXED: usize = 256;
+/// What an id of a list takes, as it is loaded and kept.
+const LISTED: usize = 24;
+
+impl Audience {
+    /// About how many bytes it takes in memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        LISTED * self.0.len()
+    }
+}
+
+/// About how many bytes a value takes in memory.
+pub trait Weight {
+    /// The bytes.
+    fn weight(&self) -> usize;
+}
+
+macro_rules! weights {
+    ($($type:ty: |$this:ident| $texts:expr;)+) => {$(
+        impl Weight for $type {
+            fn weight(&self) -> usize {
+                let $this = self;
+                FIXED + $texts
+            }
+        }
+    )+};
+}
+
+fn text(text: Option<&String>) -> usize {
+    text.map_or(0, String::len)
+}
+
+weights! {
+    Message: |this| this.content.len() + text(this.title.as_ref()) + this.audience.weight();
+    Comment: |this| this.content.len();
+    Channel: |this| this.name.len() + text(this.description.as_ref());
+    Template: |this| this.name.len() + this.content.len() + this.audience.weight();
+    Notification: |this| this.title.len() + this.message.len();
+    User: |this| this.username.len() + this.display_name.len();
+    Organization: |this| this.name.len();
+    Location: |this| this.name.len();
+}
+
+impl<T: Weight> Weight for Vec<T> {
+    fn weight(&self) -> usize {
+        self.iter().map(Weight::weight).sum()
+    }
+}
+
 impl Audience {
     /// An audience from ids in any order, with repeats.
     #[must_use]

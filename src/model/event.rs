@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Channel, ChannelId, Comment, Cursor, LocationId, Message, MessageId, Notification, Template, Timestamp, UserId,
+    Weight as _,
 };
 
 /// For whom, within those who may read the place: the locations, sorted; empty means everybody.
@@ -224,6 +225,12 @@ impl Event {
         self.kind == EventKind::NotificationAdded && self.user.is_none()
     }
 
+    /// About how many bytes it takes in memory, without what it shows.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.audience.weight() + self.payload.as_ref().map_or(0, |payload| payload.len())
+    }
+
     /// Concerns readers of topics that its own fields do not name.
     #[must_use]
     pub fn is_wide(&self) -> bool {
@@ -254,11 +261,11 @@ impl Body {
     pub fn weight(&self) -> usize {
         match self {
             Self::None => 0,
-            Self::Message(message) => message.content.len() + message.title.as_ref().map_or(0, String::len),
-            Self::Comment(comment) => comment.content.len(),
-            Self::Channel(channel) => channel.name.len() + channel.description.as_ref().map_or(0, String::len),
-            Self::Template(template) => template.content.len() + template.name.len(),
-            Self::Notification(notification) => notification.title.len() + notification.message.len(),
+            Self::Message(message) => message.weight(),
+            Self::Comment(comment) => comment.weight(),
+            Self::Channel(channel) => channel.weight(),
+            Self::Template(template) => template.weight(),
+            Self::Notification(notification) => notification.weight(),
         }
     }
 
@@ -273,6 +280,14 @@ impl Body {
             Self::Template(template) => Some(template.cursor),
             Self::Notification(notification) => Some(notification.cursor),
         }
+    }
+}
+
+impl LoggedEvent {
+    /// About how many bytes it takes in memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.event.weight() + self.body.weight()
     }
 }
 

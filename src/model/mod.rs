@@ -1,5 +1,6 @@
 //! The words of the house: ids, objects, events, topics, cursors. Plain values without I/O;
-//! every floor may use them, and they use nothing but `std`, `serde`, `serde_json` and `chrono`.
+//! every floor may use them, and they use nothing but `std`, `serde`, `serde_json` and `chrono`, and `tokio`'s semaphores to
+//! lend memory.
 
 mod address;
 mod board;
@@ -9,6 +10,7 @@ mod event;
 mod ids;
 mod json;
 mod live;
+mod memory;
 mod page;
 mod rights;
 mod time;
@@ -16,7 +18,7 @@ mod time;
 pub use address::household;
 pub use board::{
     Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket, TicketStatus,
-    User, Visibility,
+    User, Visibility, Weight,
 };
 pub use count::{Counted, Counter, Gauge, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
@@ -24,6 +26,7 @@ pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
 pub use json::{JsonText, repaired};
 pub use live::{Metric, PresenceChange};
+pub use memory::{Consumer, Lease, Memory};
 pub use page::{ChannelKey, Page, Window};
 pub use rights::Rights;
 pub use time::Timestamp;

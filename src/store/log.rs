@@ -5,12 +5,14 @@ use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, fault, on};
 use super::schema::{events, log_head};
+use super::sizes::{self, Sizes, octets, octets_if_any};
 use super::{channels, comments, messages, notifications, templates};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, Body, ChannelId, CommentId, Cursor, Event, EventKind, KindSet, LocationId, LoggedEvent, MessageId,
     NotificationId, Seq, Tag, TemplateId, Timestamp, Topic, UserId,
 };
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The version of the meaning of a row.
@@ -19,6 +21,8 @@ const FORMAT: i16 = 1;
 const ROWS_AT_ONCE: usize = 1_000;
 /// How many events a page holds at most.
 const ROWS: i64 = 256;
+/// How many bytes a page takes at most; a single event may take more.
+pub const PAGE_BYTES: usize = 1 << 20;
 /// How far one page looks for events of its topic: bounds the time of a snapshot.
 const REACH: i64 = 8192;
 
@@ -64,16 +68,12 @@ impl Row {
         }
     }
 
-    fn cursor(&self) -> Cursor {
-        Cursor { seq: Seq(self.seq), tag: Tag(self.tag) }
-    }
-
     /// `None` if a newer version wrote it: the reader goes on behind it.
     fn event(self) -> Option<Event> {
         let kind = EventKind::from_code(self.kind).filter(|_| self.format == FORMAT)?;
         let locations = self.audience.split(',').filter(|id| !id.is_empty()).filter_map(|id| id.parse().ok());
         Some(Event {
-            cursor: self.cursor(),
+            cursor: Cursor { seq: Seq(self.seq), tag: Tag(self.tag) },
             kind,
             object: self.object_id,
             channel: self.channel_id.map(ChannelId),
@@ -101,6 +101,14 @@ pub struct LogPage {
     pub head: Cursor,
     /// There were events that this version does not know.
     pub has_unknown: bool,
+}
+
+impl LogPage {
+    /// About how many bytes its events take in memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.events.iter().map(LoggedEvent::weight).sum()
+    }
 }
 
 /// Writes the row before the first event, if there is none.
@@ -269,8 +277,12 @@ pub fn holds(db: &mut Db, cursor: Cursor) -> Result<bool> {
 /// # Errors
 /// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
 pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
-    let Part { events, end, head, has_unknown } = part(db, topic, kinds, after, up_to)?;
-    Ok(LogPage { events: with_bodies(db, events)?, end, head, has_unknown })
+    let mut part = part(db, topic, kinds, after, up_to)?;
+    let sizes = sizes::of_objects(db, &part.rows)?;
+    part.cut(sizes);
+    let events = part.events(db)?;
+    let has_unknown = events.len() < part.rows.len();
+    Ok(LogPage { events: with_bodies(db, events)?, end: part.end, head: part.head, has_unknown })
 }
 
 /// Reads the log itself from behind a cursor: the events and where they end.
@@ -278,16 +290,101 @@ pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq
 /// # Errors
 /// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
 pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
-    let Part { events, end, .. } = part(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
-    Ok((events, end))
+    let mut part = part(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
+    part.cut(Sizes::default());
+    Ok((part.events(db)?, part.end))
 }
 
-/// A page without the objects.
+/// The rows of a page, without their texts.
 struct Part {
-    events: Vec<Event>,
+    rows: Vec<Brief>,
     end: Cursor,
     head: Cursor,
-    has_unknown: bool,
+}
+
+impl Part {
+    /// Ends before what takes more than a page may, but not before the first event.
+    fn cut(&mut self, mut sizes: Sizes) {
+        let mut bytes = 0;
+        let fitting = self.rows.iter().take_while(|row| {
+            bytes += row.weight() + sizes.remove(&(row.kind, row.object_id)).unwrap_or(0);
+            bytes <= PAGE_BYTES
+        });
+        let many = fitting.count().max(1);
+        if many < self.rows.len() {
+            self.rows.truncate(many);
+            self.end = self.rows.last().map_or(self.end, Brief::cursor);
+        }
+    }
+
+    /// The events that this version knows, with their texts.
+    fn events(&self, db: &mut Db) -> Result<Vec<Event>> {
+        let mut texts = HashMap::new();
+        let with_texts: Vec<i64> = self.rows.iter().filter(|row| row.text_bytes() > 0).map(|row| row.seq).collect();
+        if !with_texts.is_empty() {
+            let found: Vec<(i64, String, Option<String>)> = events::table
+                .filter(events::seq.eq_any(with_texts))
+                .select((events::seq, events::audience, events::payload))
+                .load(db)
+                .map_err(fault)?;
+            texts.extend(found.into_iter().map(|(seq, audience, payload)| (seq, (audience, payload))));
+        }
+        let row = |row: &Brief| row.with(texts.remove(&row.seq).unwrap_or_default());
+        Ok(self.rows.iter().map(row).filter_map(Row::event).collect())
+    }
+}
+
+/// A row with the lengths of its texts instead of those.
+#[derive(Queryable)]
+pub(super) struct Brief {
+    seq: i64,
+    tag: i64,
+    format: i16,
+    pub kind: i16,
+    pub object_id: i64,
+    channel_id: Option<i64>,
+    message_id: Option<i64>,
+    user_id: Option<i64>,
+    owner_id: Option<i64>,
+    actor_id: Option<i64>,
+    ticket: bool,
+    audience: i32,
+    payload: Option<i32>,
+    at: i64,
+}
+
+impl Brief {
+    fn cursor(&self) -> Cursor {
+        Cursor { seq: Seq(self.seq), tag: Tag(self.tag) }
+    }
+
+    fn text_bytes(&self) -> usize {
+        usize::try_from(self.audience + self.payload.unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// An id of an audience takes more in memory than as text.
+    fn weight(&self) -> usize {
+        size_of::<Event>() + 4 * self.text_bytes()
+    }
+
+    fn with(&self, (audience, payload): (String, Option<String>)) -> Row {
+        Row {
+            seq: self.seq,
+            tag: self.tag,
+            format: self.format,
+            kind: self.kind,
+            object_id: self.object_id,
+            channel_id: self.channel_id,
+            message_id: self.message_id,
+            user_id: self.user_id,
+            owner_id: self.owner_id,
+            actor_id: self.actor_id,
+            ticket: self.ticket,
+            audience,
+            payload,
+            at: self.at,
+        }
+    }
 }
 
 fn part(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<Part> {
@@ -295,21 +392,34 @@ fn part(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) ->
     let head = head(db)?;
     let reach = head.seq.min(up_to).min(Seq(after.seq.0 + REACH));
     if reach <= after.seq {
-        return Ok(Part { events: Vec::new(), end: after, head, has_unknown: false });
+        return Ok(Part { rows: Vec::new(), end: after, head });
     }
     let rows = rows(db, topic, kinds, after.seq, reach)?;
     let end = match rows.last() {
         Some(last) if i64::try_from(rows.len()) == Ok(ROWS) => last.cursor(),
         _ => at(db, reach)?.ok_or_else(|| Error::internal("the log has a gap"))?,
     };
-    let count = rows.len();
-    let events: Vec<Event> = rows.into_iter().filter_map(Row::event).collect();
-    Ok(Part { has_unknown: events.len() < count, events, end, head })
+    Ok(Part { rows, end, head })
 }
 
-fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Result<Vec<Row>> {
+fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Result<Vec<Brief>> {
     let mut query = events::table
-        .select(Row::as_select())
+        .select((
+            events::seq,
+            events::tag,
+            events::format,
+            events::kind,
+            events::object_id,
+            events::channel_id,
+            events::message_id,
+            events::user_id,
+            events::owner_id,
+            events::actor_id,
+            events::ticket,
+            octets(events::audience),
+            octets_if_any(events::payload),
+            events::at,
+        ))
         .filter(events::seq.gt(after.0))
         .filter(events::seq.le(reach.0))
         .into_boxed::<MultiBackend>();
@@ -375,10 +485,10 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
 fn load<I: Copy + Eq + std::hash::Hash, T>(
     ids: Vec<i64>,
     id: impl Fn(i64) -> I,
-    by_ids: impl FnOnce(&[I]) -> Result<std::collections::HashMap<I, T>>,
-) -> Result<std::collections::HashMap<I, Arc<T>>> {
+    by_ids: impl FnOnce(&[I]) -> Result<HashMap<I, T>>,
+) -> Result<HashMap<I, Arc<T>>> {
     if ids.is_empty() {
-        return Ok(std::collections::HashMap::new());
+        return Ok(HashMap::new());
     }
     let ids: Vec<I> = ids.into_iter().map(id).collect();
     Ok(by_ids(&ids)?.into_iter().map(|(id, object)| (id, Arc::new(object))).collect())

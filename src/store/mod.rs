@@ -26,6 +26,7 @@ pub mod reading;
 pub mod removal;
 #[rustfmt::skip] // written by the Diesel command line
 mod schema;
+mod sizes;
 mod snapshot;
 pub mod spelling;
 mod start;

@@ -87,6 +87,14 @@ pub fn user_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<UserId>
     Ok(ids.into_iter().map(UserId).collect())
 }
 
+/// How many organizations there are.
+///
+/// # Errors
+/// Those of the database.
+pub fn count(db: &mut Db) -> Result<i64> {
+    organizations::table.count().get_result(db).map_err(fault)
+}
+
 /// Whether an organization of that name exists.
 ///
 /// # Errors

@@ -18,19 +18,19 @@ use super::parameters::{self, Asked};
 use super::sse::Events;
 use super::{Peer, Site, body, callers, origins, pages, socket};
 use crate::error::Error;
-use crate::graphql::{self, Caller, OperationType, Refusal, Request, Unreadable};
+use crate::graphql::{self, Batch, Caller, OperationType, Refusal, Request, Text, Unreadable};
 use crate::model::Timestamp;
 
 /// A response of operations, before it has a media type.
 struct Reply {
     status: StatusCode,
-    body: String,
+    body: Text,
     header: Option<(HeaderName, &'static str)>,
 }
 
 impl Reply {
-    fn new(status: StatusCode, body: String) -> Self {
-        Self { status, body, header: None }
+    fn new(status: StatusCode, body: impl Into<Text>) -> Self {
+        Self { status, body: body.into(), header: None }
     }
 
     /// Nothing was executed, because of the request.
@@ -50,11 +50,11 @@ impl Reply {
             _ if media == Media::Response => (StatusCode::BAD_REQUEST, None),
             _ => (StatusCode::OK, None),
         };
-        Self { status, body: graphql::errors_response(&refusal.errors()), header }
+        Self { status, body: graphql::errors_response(&refusal.errors()).into(), header }
     }
 
-    fn into_response(self, media: Media) -> Response<Bytes> {
-        let mut response = body::response(self.status, media.content_type(), self.body);
+    fn into_response(self, media: Media) -> Response<Text> {
+        let mut response = body::response(self.status, media.content_type(), Bytes::new()).map(|_| self.body);
         response.headers_mut().extend(self.header.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         response
@@ -75,18 +75,20 @@ pub async fn handle<B: Buf, E>(
         Method::OPTIONS => origins::preflight(&site, &headers).into(),
         // A proxy has dropped the header Upgrade of a client that asked for a socket.
         Method::GET if headers.contains_key(SEC_WEBSOCKET_KEY) => socket::dropped(&site).into(),
-        Method::GET | Method::HEAD | Method::POST => match Media::of(&headers) {
-            Some(media) => {
-                let call = Call { site: &site, method: &method, peer: &peer, headers: &headers, query: &query, media };
-                call.answer(stream).await.unwrap_or_else(|reply| reply.into_response(media).into())
+        Method::GET | Method::HEAD | Method::POST => {
+            let called = match Media::of(&headers) {
+                Some(media) => {
+                    let call =
+                        Call { site: &site, method: &method, peer: &peer, headers: &headers, query: &query, media };
+                    call.answer(stream).await.unwrap_or_else(|reply| Called::Reply(reply.into_response(media)))
+                }
+                None => Called::Reply(not_acceptable().into_response(Media::Json)),
+            };
+            match called {
+                Called::Reply(response) => compressed(&site.compressing, &headers, response).await.into(),
+                Called::Events(events) => Answer::Events(events),
             }
-            None => Reply::bad(
-                StatusCode::NOT_ACCEPTABLE,
-                "this answers with application/graphql-response+json, application/json or text/event-stream",
-            )
-            .into_response(Media::Json)
-            .into(),
-        },
+        }
         _ => {
             let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "use GET or POST");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
@@ -94,14 +96,26 @@ pub async fn handle<B: Buf, E>(
         }
     };
     origins::allow(&site, &headers, answer.headers_mut());
-    match answer {
-        Answer::Whole(response) => compressed(&headers, response).await.into(),
-        events @ Answer::Events(_) => events,
-    }
+    answer
+}
+
+fn not_acceptable() -> Reply {
+    Reply::bad(
+        StatusCode::NOT_ACCEPTABLE,
+        "this answers with application/graphql-response+json, application/json or text/event-stream",
+    )
 }
 
 fn wants_page(site: &Site, headers: &HeaderMap) -> bool {
     site.settings.graphiql && preferences(headers, &ACCEPT).any(|(name, weight)| name == "text/html" && weight > 0.0)
+}
+
+/// What comes of a request.
+enum Called {
+    /// A response in one piece, with the memory that is borrowed for it.
+    Reply(Response<Text>),
+    /// A stream of events.
+    Events(Response<Events>),
 }
 
 /// A request whose client wants an answer of this kind.
@@ -115,7 +129,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn answer<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Answer, Reply> {
+    async fn answer<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Called, Reply> {
         let Self { site, media, .. } = *self;
         if media == Media::Events && !origins::may_follow(site, self.headers) {
             return Err(Reply::bad(
@@ -136,13 +150,15 @@ impl Call<'_> {
         match asked {
             Asked::One(request) if media == Media::Events => self.stream(request, caller, until).await,
             Asked::One(request) => {
-                let reply = answer(site, request, caller, media, may_write).await;
-                Ok(reply.into_response(media).into())
+                let reply = answer(site, request, caller, media, may_write, &site.engine.batch()).await;
+                Ok(Called::Reply(reply.into_response(media)))
             }
             Asked::Batch(_) if media == Media::Events => {
                 Err(Reply::bad(StatusCode::BAD_REQUEST, "a stream of events is of one operation, and this is a batch"))
             }
-            Asked::Batch(batch) => Ok(answer_batch(site, batch, &caller, media).await.into_response(media).into()),
+            Asked::Batch(batch) => {
+                Ok(Called::Reply(answer_batch(site, batch, &caller, media).await.into_response(media)))
+            }
         }
     }
 
@@ -179,7 +195,7 @@ impl Call<'_> {
 
     /// What is wrong with an operation is said in the stream: a browser's EventSource shows its page nothing of any
     /// other answer.
-    async fn stream(&self, request: Request, caller: Caller, until: Option<Timestamp>) -> Result<Answer, Reply> {
+    async fn stream(&self, request: Request, caller: Caller, until: Option<Timestamp>) -> Result<Called, Reply> {
         let prepared = match self.site.engine.prepare(request, &caller) {
             Ok(prepared) => prepared,
             Err(refusal) => return self.refuse(refusal),
@@ -193,16 +209,16 @@ impl Call<'_> {
             Err(error) => return self.refuse(error.into()),
         };
         match Events::of(self.site, self.peer, prepared, caller, until).await {
-            Ok(events) => Ok(Answer::Events(events.into_response())),
+            Ok(events) => Ok(Called::Events(events.into_response())),
             Err(error) => self.refuse(error.into()),
         }
     }
 
     /// Who is not let in is told by the status, on every road; anything else is said in the media type that is wanted.
-    fn refuse(&self, refusal: Refusal) -> Result<Answer, Reply> {
+    fn refuse(&self, refusal: Refusal) -> Result<Called, Reply> {
         let is_unknown = matches!(refusal.error(), Some(Error::Unauthenticated(_)));
         match self.media {
-            Media::Events if !is_unknown => Ok(Answer::Events(Events::refused(&refusal).into_response())),
+            Media::Events if !is_unknown => Ok(Called::Events(Events::refused(&refusal).into_response())),
             media => Err(Reply::refused(&refusal, media)),
         }
     }
@@ -212,9 +228,16 @@ fn mutations_go_by_post() -> Reply {
     Reply { header: Some((ALLOW, "POST")), ..Reply::bad(StatusCode::METHOD_NOT_ALLOWED, "mutations go by POST") }
 }
 
-async fn answer(site: &Arc<Site>, request: Request, caller: Caller, media: Media, may_write: bool) -> Reply {
+async fn answer(
+    site: &Arc<Site>,
+    request: Request,
+    caller: Caller,
+    media: Media,
+    may_write: bool,
+    batch: &Arc<Batch>,
+) -> Reply {
     let prepared = match site.engine.prepare(request, &caller) {
-        Ok(prepared) => prepared,
+        Ok(prepared) => prepared.in_batch(batch),
         Err(refusal) => return Reply::refused(&refusal, media),
     };
     match prepared.kind() {
@@ -239,13 +262,15 @@ async fn answer_batch(site: &Arc<Site>, batch: Vec<Box<RawValue>>, caller: &Call
     if batch.is_empty() || batch.len() > max {
         return Reply::bad(StatusCode::BAD_REQUEST, &format!("a batch has 1 to {max} operations"));
     }
-    let answers = batch.into_iter().map(|one| async move {
+    // What one operation may take, all of them together may.
+    let together = site.engine.batch();
+    let answers = batch.into_iter().map(|one| async {
         match parameters::from_batch(&one) {
-            Ok(request) => answer(site, request, caller.clone(), media, true).await,
+            Ok(request) => answer(site, request, caller.clone(), media, true, &together).await,
             Err(Unreadable::Form(message)) => Reply::bad(StatusCode::BAD_REQUEST, &message),
             Err(Unreadable::Refused(refusal)) => Reply::refused(&refusal, media),
         }
     });
-    let bodies: Vec<String> = join_all(answers).await.into_iter().map(|reply| reply.body).collect();
-    Reply::new(StatusCode::OK, format!("[{}]", bodies.join(",")))
+    let bodies = join_all(answers).await.into_iter().map(|reply| reply.body).collect();
+    Reply::new(StatusCode::OK, Text::list(bodies))
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use warp::{Filter, Rejection};
 
-use super::compress::compressed;
+use super::compress::compressed_file;
 use super::{Site, body, with};
 
 /// `/healthz`, `/readyz`, `/schema.graphql`.
@@ -20,7 +20,7 @@ pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Err
                 Some(sdl) => body::response(StatusCode::OK, "text/plain; charset=utf-8", sdl.clone()),
                 None => body::text(StatusCode::NOT_FOUND, "the schema is not shown here"),
             };
-            async move { compressed(&headers, response).await }
+            async move { compressed_file(&headers, response).await }
         });
     alive.or(ready).unify().or(schema).unify()
 }

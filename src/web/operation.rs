@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use crate::board::{News, Stream};
 use crate::error::Error;
-use crate::graphql::{Answer, Caller, Delivery, Engine, Live, OperationType, Prepared, Refusal, Rendering};
+use crate::graphql::{Answer, Caller, Delivery, Engine, Live, OperationType, Prepared, Refusal, Rendering, Text};
 use crate::hub::LiveEvent;
 use crate::model::Cursor;
 
@@ -29,7 +29,7 @@ enum State {
 struct Pending {
     event: Option<Arc<LiveEvent>>,
     cursor: Option<Cursor>,
-    body: BoxFuture<'static, Option<Arc<str>>>,
+    body: BoxFuture<'static, Option<Text>>,
 }
 
 struct Following {
@@ -57,9 +57,9 @@ pub enum Said {
     /// Nothing, but there is more to do.
     Nothing,
     /// An item of a subscription, as the response that shows it; and which position of the log it is, if it is one.
-    Item(Arc<str>, Option<Cursor>),
+    Item(Text, Option<Cursor>),
     /// The response to a query or a mutation. It is over.
-    Answer(String),
+    Answer(Text),
     /// Nothing more will come. It is over.
     End,
     /// It is over for this reason.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::counts::Counts;
 use super::hint::Hint;
@@ -16,6 +16,9 @@ use crate::config::{Hosts, Networks, Origins, Secret, Sockets};
 use crate::graphql::Engine;
 use crate::model::UserId;
 use crate::vitals::Vitals;
+
+/// How many long answers are compressed at once; the others are sent as they are.
+const COMPRESSING: usize = 2;
 
 /// What the door needs to know of the settings.
 #[derive(Debug, Clone)]
@@ -72,6 +75,8 @@ pub struct Site {
     pub users: Quota<UserId>,
     /// Connections of which nothing is known yet.
     pub newcomers: Arc<Newcomers>,
+    /// The turns of long answers that are being compressed.
+    pub compressing: Semaphore,
     /// The settings.
     pub settings: Settings,
     /// What is counted for operators.
@@ -120,7 +125,7 @@ impl Site {
         let addresses = Quota::new(settings.sockets.per_address.most);
         let users = Quota::new(settings.sockets.max_per_user);
         let (shown, counts) = (Shown::default(), Counts::default());
-        let newcomers = Arc::default();
+        let (newcomers, compressing) = (Arc::default(), Semaphore::new(COMPRESSING));
         let site = Self {
             engine,
             board,
@@ -128,6 +133,7 @@ impl Site {
             addresses,
             users,
             newcomers,
+            compressing,
             settings,
             counts,
             hints: Hints::default(),

@@ -286,6 +286,14 @@ struct LimitSettings {
     #[arg(long, env = "TIDINGS_MAX_BATCH", value_name = "NUMBER", value_parser = Positive::at_most(MOST_OPERATIONS))]
     #[arg(default_value_t = Limits::default().max_batch.into())]
     max_batch: Positive,
+    /// Size of a response to a GraphQL operation, or to a batch of them, and of one item of a subscription
+    #[arg(long, env = "TIDINGS_MAX_RESPONSE", value_name = "SIZE")]
+    #[arg(default_value_t = Bytes(Limits::default().max_response_bytes))]
+    max_response: Bytes,
+    /// Memory for large responses that are being made or sent, all together: at least eight times --max-response
+    #[arg(long, env = "TIDINGS_RESPONSE_MEMORY", value_name = "SIZE")]
+    #[arg(default_value_t = Bytes(Limits::default().response_memory_bytes))]
+    response_memory: Bytes,
     /// Mutations per second and user; 0 for no limit
     #[arg(long, env = "TIDINGS_MUTATIONS_PER_SECOND", value_name = "NUMBER")]
     #[arg(default_value_t = Count(Limits::default().mutations_per_second))]
@@ -323,7 +331,7 @@ impl ServeSettings {
             retention: database.into_retention(),
             sessions: entry.into_sessions(base.sessions),
             sockets: sockets.into_sockets()?,
-            limits: limits.into_limits(),
+            limits: limits.into_limits()?,
             database: base.database,
             log: base.log,
         })
@@ -379,8 +387,15 @@ impl SocketSettings {
 }
 
 impl LimitSettings {
-    fn into_limits(self) -> Limits {
-        Limits {
+    fn into_limits(self) -> Result<Limits, String> {
+        // One client gets three eighths of it, and while it is made a response takes three times its size.
+        if self.response_memory.0 / 8 < self.max_response.0 {
+            let Self { response_memory, max_response, .. } = self;
+            return Err(format!(
+                "--response-memory (TIDINGS_RESPONSE_MEMORY): {response_memory} must be at least eight times --max-response, {max_response}"
+            ));
+        }
+        Ok(Limits {
             max_body_bytes: self.max_body.0,
             max_title: self.max_title.get(),
             max_content: self.max_content.get(),
@@ -390,10 +405,12 @@ impl LimitSettings {
             max_directives: self.max_directives.get(),
             max_cost: self.max_cost.get(),
             max_batch: self.max_batch.get(),
+            max_response_bytes: self.max_response.0,
+            response_memory_bytes: self.response_memory.0,
             mutations_per_second: self.mutations_per_second.0,
             mutation_burst: self.mutation_burst.0,
             new_rooms_per_minute: self.new_rooms_per_minute.0,
-        }
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 use warp::{Filter, Rejection};
 
-use super::compress::compressed;
+use super::compress::compressed_file;
 use super::{Site, body, callers, with};
 use page::Page;
 use process::Process;
@@ -34,7 +34,7 @@ async fn answer(site: Arc<Site>, headers: HeaderMap) -> Response<Bytes> {
     of_the_board(&mut page, &site).await;
     of_the_process(&mut page);
     let response = body::response(StatusCode::OK, page::CONTENT_TYPE, page.into_text());
-    compressed(&headers, response).await
+    compressed_file(&headers, response).await
 }
 
 fn may_read(site: &Site, headers: &HeaderMap) -> bool {

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::outbox::Outbox;
-use crate::graphql::{Refusal, Request, Unreadable};
+use crate::graphql::{Refusal, Request, SMALL, Text, Unreadable};
 use crate::model::{Cursor, repaired};
+
+/// The longest id of an operation, in bytes: it is kept, and sent with each item.
+const MAX_ID: usize = 1_000;
 
 /// Which words are spoken on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,12 +95,17 @@ impl Dialect {
     }
 
     /// An item of an operation; the id comes as JSON.
-    pub fn next(self, id: &str, payload: &str, outbox: &mut Outbox) {
+    pub fn next(self, id: &str, payload: &Text, outbox: &mut Outbox) {
         let kind = match self {
             Self::Modern => "next",
             Self::Legacy => "data",
         };
-        outbox.push(&[r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#, payload, "}"]);
+        let before = [r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#];
+        if payload.len() > SMALL {
+            return outbox.push_around(&before, Bytes::from_owner(payload.clone()), "}");
+        }
+        let [a, b, c, d, e] = before;
+        outbox.push(&[a, b, c, d, e, payload, "}"]);
     }
 
     /// An operation failed, and is over.
@@ -146,6 +155,9 @@ impl Frame {
     fn id(&self) -> Result<String, String> {
         match self.required::<String>("id")? {
             id if id.is_empty() => Err("Invalid message: an operation needs an id".into()),
+            id if id.len() > MAX_ID => {
+                Err(format!("Invalid message: the id of an operation has at most {MAX_ID} bytes"))
+            }
             id => Ok(id),
         }
     }

@@ -97,7 +97,9 @@ impl Wire {
     /// # Errors
     /// Those of the line.
     pub async fn finish(mut self, unsent: Outbox) -> Result<WebSocketStream<Line>, Error> {
-        self.socket.get_mut().write_all(unsent.rest()).await?;
+        for part in unsent.rest() {
+            self.socket.get_mut().write_all(part).await?;
+        }
         Ok(self.socket)
     }
 }

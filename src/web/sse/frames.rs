@@ -3,17 +3,24 @@
 
 use bytes::Bytes;
 
+use crate::graphql::{SMALL, Text};
 use crate::model::Cursor;
 
-/// A result. Its id is what an EventSource sends as `Last-Event-ID` when it comes back.
-pub fn next(cursor: Option<Cursor>, body: &str) -> Bytes {
-    let mut frame = String::with_capacity(60 + body.len());
+/// A result. Its id is what an EventSource sends as `Last-Event-ID` when it comes back. A long one is not copied: it
+/// comes with the memory that is borrowed for it.
+pub fn next(cursor: Option<Cursor>, body: &Text) -> Vec<Bytes> {
+    let is_long = body.len() > SMALL;
+    let mut frame = String::with_capacity(60 + if is_long { 0 } else { body.len() });
     frame.push_str("event: next\n");
     if let Some(cursor) = cursor {
         frame.extend(["id: ", &cursor.to_string(), "\n"]);
     }
-    frame.extend(["data: ", body, "\n\n"]);
-    frame.into()
+    frame.push_str("data: ");
+    if is_long {
+        return vec![frame.into(), Bytes::from_owner(body.clone()), Bytes::from_static(b"\n\n")];
+    }
+    frame.extend([body, "\n\n"]);
+    vec![frame.into()]
 }
 
 /// There are no more results. Without the empty data an EventSource would not tell its page.

@@ -20,7 +20,7 @@ use tokio::time::Sleep;
 use super::operation::{Operation, Said, Served};
 use super::{Peer, Site, body};
 use crate::error::{Error, Result};
-use crate::graphql::{self, Caller, OperationType, Prepared, Refusal};
+use crate::graphql::{self, Caller, OperationType, Prepared, Refusal, Text};
 use crate::model::{Counted, Cursor, Timestamp};
 
 /// So many steps at most are taken until other tasks have their turn.
@@ -53,7 +53,7 @@ struct Source {
 /// Why there are no more frames.
 enum End {
     /// All has been said, but for the answer to a query or a mutation.
-    Complete(Option<String>),
+    Complete(Option<Text>),
     /// The server stops: it goes on elsewhere, or later.
     Stopped,
     /// The session has ended: it goes on with a fresh token.
@@ -94,7 +94,8 @@ impl Events {
     /// An operation that is not executed.
     pub fn refused(refusal: &Refusal) -> Self {
         let end = if is_passing(refusal) { retry() } else { frames::complete() };
-        Self { waiting: VecDeque::from([failure(refusal), end]), source: None }
+        let frames = failure(refusal).into_iter().chain([end]);
+        Self { waiting: frames.collect(), source: None }
     }
 
     /// The response with these frames.
@@ -114,7 +115,7 @@ impl Events {
             }
             let Some(source) = &mut self.source else { return Poll::Ready(None) };
             match ready!(source.poll_step(context)) {
-                Ok(frame) => self.waiting.extend(frame),
+                Ok(frames) => self.waiting.extend(frames),
                 Err(end) => {
                     self.waiting.extend(source.last_frames(end));
                     self.source = None;
@@ -128,30 +129,30 @@ impl Events {
 
 impl Source {
     /// Does the next step, of which a frame may come.
-    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, End>> {
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Bytes>, End>> {
         if let Some(session) = &mut self.session
             && let Poll::Ready(end) = session.poll_end(context, &mut self.operation)
         {
             return Poll::Ready(Err(end));
         }
-        let frame = match self.operation.poll(context, &self.site.engine) {
-            Poll::Ready(Said::Nothing) => self.place(),
+        let frames: Vec<Bytes> = match self.operation.poll(context, &self.site.engine) {
+            Poll::Ready(Said::Nothing) => self.place().into_iter().collect(),
             Poll::Ready(Said::Item(body, cursor)) => {
                 self.site.counts.sse.deliveries.count();
-                Some(frames::next(cursor, &body))
+                frames::next(cursor, &body)
             }
             Poll::Ready(Said::Answer(body)) => return Poll::Ready(Err(End::Complete(Some(body)))),
             Poll::Ready(Said::End) => return Poll::Ready(Err(End::Complete(None))),
             Poll::Ready(Said::Failed(refusal)) => return Poll::Ready(Err(End::Failed(refusal))),
             Poll::Pending => {
                 ready!(self.poll_clock(context));
-                self.beat()
+                self.beat().into_iter().collect()
             }
         };
-        if frame.is_some() {
+        if !frames.is_empty() {
             self.last = Instant::now();
         }
-        Poll::Ready(Ok(frame))
+        Poll::Ready(Ok(frames))
     }
 
     /// When something may be due without news.
@@ -194,13 +195,13 @@ impl Source {
         let signed_out = self.session.as_ref().and_then(|session| session.viewer.rights().err());
         match (end, signed_out) {
             (End::Complete(answer), _) => {
-                answer.iter().map(|body| frames::next(None, body)).chain([frames::complete()]).collect()
+                answer.iter().flat_map(|body| frames::next(None, body)).chain([frames::complete()]).collect()
             }
             (End::Stopped, _) => Vec::new(),
             // A feed may have noticed the end of the session first, and say only that it may not go on.
-            (End::SignedOut(error), _) | (End::Failed(_), Some(error)) => vec![failure(&error.into())],
-            (End::Failed(refusal), None) if self.session.is_some() && is_passing(&refusal) => vec![failure(&refusal)],
-            (End::Failed(refusal), None) => vec![failure(&refusal), frames::complete()],
+            (End::SignedOut(error), _) | (End::Failed(_), Some(error)) => failure(&error.into()),
+            (End::Failed(refusal), None) if self.session.is_some() && is_passing(&refusal) => failure(&refusal),
+            (End::Failed(refusal), None) => failure(&refusal).into_iter().chain([frames::complete()]).collect(),
         }
     }
 }
@@ -214,6 +215,6 @@ fn is_passing(refusal: &Refusal) -> bool {
     matches!(refusal.error(), Some(Error::Unavailable(_)))
 }
 
-fn failure(refusal: &Refusal) -> Bytes {
-    frames::next(None, &graphql::errors_response(&refusal.errors()))
+fn failure(refusal: &Refusal) -> Vec<Bytes> {
+    frames::next(None, &graphql::errors_response(&refusal.errors()).into())
 }

@@ -147,7 +147,15 @@ fn every_document_has_one_verdict_soon() {
     let fuzzing = std::thread::Builder::new().stack_size(STACK).spawn(|| {
         let runtime = Runtime::new().expect("a runtime");
         let server = runtime.block_on(Server::start());
-        let limits = Limits { depth: 15, tokens: 2_000, aliases: 30, directives: 50, cost: 5_000, hints: true };
+        let limits = Limits {
+            depth: 15,
+            tokens: 2_000,
+            aliases: 30,
+            directives: 50,
+            cost: 5_000,
+            response: 16 << 20,
+            hints: true,
+        };
         let engine = || Arc::new(Engine::new(Arc::clone(server.board()), limits, true));
         let (one, other) = (engine(), engine());
         let viewer = server.board().stranger();

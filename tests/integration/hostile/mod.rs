@@ -3,5 +3,6 @@
 mod attacks;
 mod bystander;
 mod documents;
+mod large;
 mod places;
 mod siege;

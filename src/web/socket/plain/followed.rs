@@ -13,8 +13,9 @@ use super::said::Subject;
 use super::shown::{Form, Shown};
 use crate::board::{Board, News, Stream, Viewer};
 use crate::error::Error;
+use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
-use crate::model::{Cursor, Notification, NotificationId, Seq};
+use crate::model::{Cursor, Lease, Notification, NotificationId, Seq};
 
 /// How long a page of notifications that could not be read is waited with before it is read again.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -78,17 +79,19 @@ impl Covered {
     }
 }
 
-/// An event whose author's name is being looked up.
-type Showing = (Arc<LiveEvent>, BoxFuture<'static, Result<Option<Arc<str>>, Error>>);
+/// An event whose author's name is being looked up, and memory for its frame waited for.
+type Showing = (Arc<LiveEvent>, BoxFuture<'static, (Result<Option<Arc<str>>, Error>, Lease)>);
 
-/// A page of notifications, and whether there is more.
-type Notes = (Vec<Notification>, bool);
+/// A page of notifications, whether there is more, and the memory that is borrowed for it.
+type Notes = (Vec<Notification>, bool, Lease);
 
 /// Notifications that were not read, oldest first, a page at a time.
 struct Unread {
     /// Later ones come as events.
     up_to: Seq,
     page: VecDeque<Notification>,
+    /// What the page is held in.
+    lease: Option<Lease>,
     last: Option<NotificationId>,
     more: bool,
     loading: Option<BoxFuture<'static, Result<Notes, Error>>>,
@@ -102,6 +105,7 @@ impl Followed {
         let unread = from.filter(|_| with_unread && viewer.user_id().is_some()).map(|up_to| Unread {
             up_to,
             page: VecDeque::new(),
+            lease: None,
             last: None,
             more: true,
             loading: None,
@@ -186,7 +190,7 @@ impl Followed {
             });
         }
         if let Some((event, looking)) = &mut self.showing {
-            let username = ready!(looking.as_mut().poll(context));
+            let (username, lease) = ready!(looking.as_mut().poll(context));
             let event = Arc::clone(event);
             self.showing = None;
             let username = match username {
@@ -196,7 +200,7 @@ impl Followed {
             };
             // Looking the name up took its time: rights may be others by now.
             let frame = (self.viewer.sees(&event) && !event.is_gone())
-                .then(|| shown.frame(&event, &self.form(), username.as_deref()));
+                .then(|| shown.frame(&event, &self.form(), username.as_deref(), Some(lease)));
             return Poll::Ready(frame.flatten().map_or(Step::More, |frame| Step::Event(event, frame)));
         }
         self.handed_over = self.stream.served();
@@ -226,14 +230,25 @@ impl Followed {
         if let Some(frame) = shown.known(&event, &form) {
             return Step::Event(event, frame);
         }
-        match form.author(&event) {
-            Some(author) => {
-                let looking = board.username(author);
-                self.showing = Some((event, Box::pin(looking)));
-                Step::More
-            }
-            None => shown.frame(&event, &form, None).map_or(Step::More, |frame| Step::Event(event, frame)),
+        let (author, weight) = (form.author(&event), event.body().map_or(0, |body| body.weight()));
+        if author.is_none() && weight <= SMALL {
+            return shown.frame(&event, &form, None, None).map_or(Step::More, |frame| Step::Event(event, frame));
         }
+        let looking = author.map(|author| board.username(author));
+        let mut lease = board.memory().lease(self.viewer.consumer());
+        let looking = async move {
+            let username = match looking {
+                Some(looking) => looking.await,
+                None => None,
+            };
+            if weight > SMALL {
+                // Most texts are not much longer as JSON.
+                lease.wait_for(2 * weight).await;
+            }
+            (username, lease)
+        };
+        self.showing = Some((event, Box::pin(looking)));
+        Step::More
     }
 
     fn form(&self) -> Form {
@@ -264,6 +279,7 @@ impl Unread {
             if !self.more {
                 return Poll::Ready(Ok(None));
             }
+            self.lease = None;
             let loading = self.loading.get_or_insert_with(|| {
                 let (board, viewer, last) = (Arc::clone(board), viewer.clone(), self.last);
                 Box::pin(async move {
@@ -278,7 +294,7 @@ impl Unread {
             let loaded = ready!(loading.as_mut().poll(context));
             self.loading = None;
             match loaded {
-                Ok((page, more)) => (self.page, self.more) = (page.into(), more),
+                Ok((page, more, lease)) => (self.page, self.more, self.lease) = (page.into(), more, Some(lease)),
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }

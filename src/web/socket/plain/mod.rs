@@ -19,7 +19,7 @@ pub use shown::Shown;
 use super::close::Close;
 use super::protocol::{Asked, Desk, Heard, Protocol};
 use crate::error::{Error, Result};
-use crate::graphql::Caller;
+use crate::graphql::{Caller, SMALL};
 use crate::model::Cursor;
 use followed::{Followed, Step, What};
 use said::{Said, Subject};
@@ -263,5 +263,8 @@ type Actor = Caller;
 
 fn deliver(desk: &mut Desk, frame: Utf8Bytes) {
     desk.site.counts.plain.deliveries.count();
+    if frame.len() > SMALL {
+        return desk.outbox.push_around(&[], frame.into(), "");
+    }
     desk.outbox.push(&[&frame]);
 }

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, MessageId, repaired};
 
+/// The longest name of a room, and the longest key, in bytes.
+const MAX_NAME: usize = 1_000;
+
 /// What a frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
@@ -59,17 +62,29 @@ impl Said {
         match required(&frame, "type")? {
             "subscribe" => Ok(Self::Subscribe(subject(&frame)?, after(&frame)?)),
             "unsubscribe" => Ok(Self::Unsubscribe(subject(&frame)?)),
-            "join_room" => Ok(Self::Join(required(&frame, "room")?.to_owned(), after(&frame)?)),
-            "leave_room" => Ok(Self::Leave(required(&frame, "room")?.to_owned())),
+            "join_room" => Ok(Self::Join(room(&frame)?, after(&frame)?)),
+            "leave_room" => Ok(Self::Leave(room(&frame)?)),
             "message" => Ok(Self::Message(NewText {
-                room: required(&frame, "room")?.to_owned(),
+                room: room(&frame)?,
                 text: required(&frame, "text")?.to_owned(),
-                key: optional(&frame, "key")?.map(str::to_owned),
+                key: optional(&frame, "key")?.map(|key| short("key", key)).transpose()?,
             })),
             "ping" => Ok(Self::Ping),
             unknown => Err(Error::input("type", format!("there is no type {:?}", shortened(unknown)))),
         }
     }
+}
+
+fn room(frame: &Map<String, Value>) -> Result<String> {
+    short("room", required(frame, "room")?)
+}
+
+/// What is kept, or sent back, is no longer than this.
+fn short(field: &'static str, text: &str) -> Result<String> {
+    if text.len() > MAX_NAME {
+        return Err(Error::input(field, format!("{field} has at most {MAX_NAME} bytes")));
+    }
+    Ok(text.to_owned())
 }
 
 fn subject(frame: &Map<String, Value>) -> Result<Subject> {

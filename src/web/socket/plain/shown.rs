@@ -3,11 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::frames;
+use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
-use crate::model::{Body, Cursor, UserId};
+use crate::model::{Body, Cursor, Lease, UserId};
 
 /// How many bytes of frames are kept.
 const KEPT_BYTES: usize = 8 << 20;
@@ -64,10 +66,16 @@ impl Shown {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).frames.get(&key(event, form)).cloned()
     }
 
-    /// The frame of an event; `None` if it has nothing to show.
-    pub fn frame(&self, event: &LiveEvent, form: &Form, username: Option<&str>) -> Option<Utf8Bytes> {
+    /// The frame of an event; `None` if it has nothing to show. `lease` is what it is held in as long as it is sent somewhere.
+    pub fn frame(
+        &self,
+        event: &LiveEvent,
+        form: &Form,
+        username: Option<&str>,
+        lease: Option<Lease>,
+    ) -> Option<Utf8Bytes> {
         let key = key(event, form);
-        let frame = form.show(event, username)?;
+        let frame = with_lease(form.show(event, username)?, lease);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.bytes += ENTRY_BYTES + frame.len();
         if let Some(before) = table.frames.insert(key.clone(), frame.clone()) {
@@ -81,6 +89,25 @@ impl Shown {
             table.bytes -= table.frames.remove(&oldest).map_or(0, |frame| ENTRY_BYTES + frame.len());
         }
         Some(frame)
+    }
+}
+
+/// A long frame holds the memory that is borrowed for it.
+fn with_lease(frame: Utf8Bytes, lease: Option<Lease>) -> Utf8Bytes {
+    let Some(mut lease) = lease.filter(|_| frame.len() > SMALL) else { return frame };
+    lease.set(frame.len());
+    let held = Bytes::from_owner(Held { frame: frame.clone(), _lease: lease });
+    Utf8Bytes::try_from(held).unwrap_or(frame)
+}
+
+struct Held {
+    frame: Utf8Bytes,
+    _lease: Lease,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.frame.as_str().as_bytes()
     }
 }
 

@@ -1,0 +1,123 @@
+//! Anonymous clients that ask for as much as they can and read slowly, against the real binary with its default limits:
+//! how much of it is in memory, and whether users are still served.
+#![cfg(target_os = "linux")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::support::raw::{self, Raw};
+use crate::support::{Process, Program, soon};
+
+/// So much may be in memory at most.
+const MOST: usize = 300 << 20;
+/// Connections that ask for large answers.
+const CONNECTIONS: usize = 40;
+/// Subscriptions on one socket.
+const SUBSCRIPTIONS: usize = 95;
+const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
+
+/// A server with long public messages; the token of a user, and the cursor before the messages.
+async fn scene(messages: usize) -> (Program, Process, String, String) {
+    let program = Program::new(&[]);
+    let mut server = program.start();
+    server.ready().await.expect("it starts");
+    let token = program.register("ann").await;
+    let channel = program.channel(&token, "general").await;
+    let before = program.cursor().await;
+    let input = json!({"channelId": channel, "content": "\u{1F600}".repeat(40_000)});
+    let one = json!({"query": CREATE, "variables": {"input": input}});
+    for _ in 0..messages / 5 {
+        let batch: Value = vec![one.clone(); 5].into();
+        let answers = program.send(Some(&token), &batch).await.expect("answers");
+        assert!(answers.as_array().expect("a batch").iter().all(|one| one.get("errors").is_none()), "{answers}");
+    }
+    (program, server, token, before)
+}
+
+/// Asks again and again, and reads 64 KiB every 50 ms.
+async fn asks_and_reads_slowly(program: std::net::SocketAddr, body: String) {
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        let Ok(mut stream) = TcpStream::connect(program).await else { continue };
+        if stream.write_all(request.as_bytes()).await.is_err() {
+            continue;
+        }
+        for _ in 0..40 {
+            match timeout(Duration::from_secs(1), stream.read(&mut piece)).await {
+                Ok(Ok(0) | Err(_)) => break,
+                Ok(Ok(_)) | Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_answers_take_bounded_memory_and_users_are_served_meanwhile() {
+    let (program, server, token, _) = scene(100).await;
+    let largest = "{ messages(first: 100) { nodes { content } } }";
+    let refused = |aliases: usize| {
+        let fields: String =
+            (0..aliases).map(|at| format!("a{at}: messages(first: 100) {{ nodes {{ content }} }} ")).collect();
+        json!({"query": format!("{{ {fields} }}")})
+    };
+    // What took 1.4 GB, and six.
+    let response = program.send(None, &refused(24)).await.expect("an answer");
+    assert_eq!(response["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX", "{}", response["errors"]);
+    assert!(server.resident() < MOST, "{} MiB after one request", server.resident() >> 20);
+    let bodies = [
+        json!({"query": largest}).to_string(),
+        Value::from(vec![json!({"query": largest}); 10]).to_string(),
+        refused(24).to_string(),
+    ];
+    let flood: Vec<JoinHandle<()>> = (0..CONNECTIONS)
+        .map(|at| tokio::spawn(asks_and_reads_slowly(program.address(), bodies[at % 3].clone())))
+        .collect();
+    let (mut most, mut slowest, since) = (0, Duration::ZERO, Instant::now());
+    while since.elapsed() < Duration::from_secs(8) {
+        let asked = Instant::now();
+        let data = program.data(Some(&token), "{ messages(first: 2) { nodes { id content } } }", &json!({})).await;
+        assert_eq!(data["messages"]["nodes"].as_array().map(Vec::len), Some(2));
+        slowest = slowest.max(asked.elapsed());
+        most = most.max(server.resident());
+    }
+    flood.iter().for_each(JoinHandle::abort);
+    println!("{CONNECTIONS} slow readers of large answers: {} MiB, a user waited {slowest:?} at most", most >> 20);
+    assert!(most < MOST, "{} MiB", most >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lagging_subscriptions_take_bounded_memory_and_go_on() {
+    let (program, server, token, before) = scene(150).await;
+    let mut raw = Raw::open(program.address(), "/graphql", "graphql-transport-ws").await;
+    assert!(raw.write(&raw::text(r#"{"type":"connection_init"}"#)).await);
+    raw.expect(raw::TEXT).await;
+    let query = "subscription($a:Cursor){messageAdded(after:$a){id content}}";
+    for id in 0..SUBSCRIPTIONS {
+        let payload = json!({"query": query, "variables": {"a": before}});
+        let frame = json!({"type": "subscribe", "id": id.to_string(), "payload": payload}).to_string();
+        assert!(raw.write(&raw::text(&frame)).await);
+    }
+    // An item of each, then slowly.
+    for _ in 0..SUBSCRIPTIONS {
+        raw.expect(raw::TEXT).await;
+    }
+    let mut most = 0;
+    for _ in 0..10 {
+        sleep(Duration::from_millis(300)).await;
+        most = most.max(server.resident());
+        raw.expect(raw::TEXT).await;
+    }
+    println!("{SUBSCRIPTIONS} lagging subscriptions on one socket: {} MiB", most >> 20);
+    assert!(most < MOST, "{} MiB", most >> 20);
+    let asking = program.data(Some(&token), "{ messages(first: 1) { nodes { id } } }", &json!({}));
+    assert_eq!(soon("an answer", asking).await["messages"]["nodes"][0]["id"], "150");
+}

@@ -1,0 +1,149 @@
+//! Pages of the log are bounded in bytes, and so is the memory for those that readers have not taken yet.
+
+use serde_json::json;
+use tidings::model::{KindSet, Seq, Topic};
+use tidings::store::log;
+
+use crate::support::plain::{CONNECT, Plain};
+use crate::support::{Server, text};
+
+/// The longest text on the default settings: 160 KB.
+fn long() -> String {
+    "\u{1F600}".repeat(40_000)
+}
+
+/// The weights and lengths of all pages, and the messages in them.
+fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
+    let mut snapshot = server.board().store().snapshot().expect("a snapshot");
+    let db = snapshot.db();
+    let (mut after, head) = (log::oldest(db).expect("the beginning"), log::head(db).expect("the head"));
+    let (mut seen, mut messages) = (Vec::new(), 0);
+    while after != head {
+        let page = log::page(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX)).expect("a page");
+        assert!(page.end.seq > after.seq, "each page goes on");
+        messages += page.events.iter().filter(|event| event.event.kind.name() == "MessageAdded").count();
+        seen.push((page.weight(), page.events.len()));
+        after = page.end;
+    }
+    (seen, messages)
+}
+
+#[tokio::test]
+async fn a_page_ends_where_a_megabyte_does() {
+    let server = Server::start().await;
+    let eva = server.register("eva").await;
+    let room = server.channel(&eva, "general").await;
+    for _ in 0..30 {
+        server.post(&eva, &room, &long()).await;
+    }
+    let (pages, messages) = pages(&server);
+    assert_eq!(messages, 30, "nothing is left out");
+    assert!(pages.len() >= 5, "{pages:?}");
+    for (weight, _) in pages {
+        assert!(weight <= log::PAGE_BYTES + (16 << 10), "{weight} bytes");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_larger_than_a_page_is_a_page() {
+    let server = Server::start_with(|config| {
+        config.limits.max_content = 500_000;
+        config.limits.max_body_bytes = 8 << 20;
+    })
+    .await;
+    let eva = server.register("eva").await;
+    let room = server.channel(&eva, "general").await;
+    for _ in 0..2 {
+        server.post(&eva, &room, &"\u{1F600}".repeat(500_000)).await;
+        server.post(&eva, &room, "short").await;
+    }
+    let (pages, messages) = pages(&server);
+    assert_eq!(messages, 4);
+    assert!(pages.iter().all(|(weight, _)| *weight < 3 << 20), "{pages:?}");
+    let mut socket = server.socket(None).await;
+    let after = text(&json!(log_start(&server)));
+    socket
+        .subscribe("1", "subscription ($after: Cursor) { messageAdded(after: $after) { id } }", json!({"after": after}))
+        .await;
+    for id in ["1", "2", "3", "4"] {
+        assert_eq!(socket.item("1").await["messageAdded"]["id"], id);
+    }
+}
+
+fn log_start(server: &Server) -> String {
+    log::oldest(server.board().store().snapshot().expect("a snapshot").db()).expect("the beginning").to_string()
+}
+
+#[tokio::test]
+async fn broadcasts_count_with_what_they_carry() {
+    let server = Server::start().await;
+    let admin = server.admin("root").await;
+    server.channel(&admin, "general").await;
+    let query = "mutation ($data: JSON!) { broadcast(input: { room: \"general\", data: $data }) }";
+    for _ in 0..40 {
+        server.data(Some(&admin), query, json!({"data": {"text": "x".repeat(60_000)}})).await;
+    }
+    let (pages, _) = pages(&server);
+    assert!(pages.len() > 2 && pages.iter().all(|(weight, _)| *weight <= log::PAGE_BYTES), "{pages:?}");
+}
+
+#[tokio::test]
+async fn readers_of_many_pages_get_all_of_them_and_nothing_stays_borrowed() {
+    const READERS: usize = 20;
+    let server = Server::start_with(|config| {
+        // Pages have a quarter of it, one client a sixteenth: less than a page for each.
+        config.limits.max_response_bytes = 1 << 20;
+        config.limits.response_memory_bytes = 16 << 20;
+    })
+    .await;
+    let eva = server.register("eva").await;
+    let room = server.channel(&eva, "general").await;
+    let after = server.cursor(None).await;
+    // More than the hub keeps in memory.
+    for _ in 0..120 {
+        server.post(&eva, &room, &long()).await;
+    }
+    let mut socket = server.socket(None).await;
+    let query = "subscription ($after: Cursor) { messageAdded(after: $after) { id } }";
+    for reader in 0..READERS {
+        socket.subscribe(&reader.to_string(), query, json!({"after": after})).await;
+    }
+    let mut seen = vec![0; READERS];
+    while seen.iter().any(|seen| *seen < 120) {
+        let frame = socket.frame().await;
+        let reader: usize = text(&frame["id"]).parse().expect("a number");
+        seen[reader] += 1;
+        assert_eq!(frame["payload"]["data"]["messageAdded"]["id"], seen[reader].to_string(), "in order, once");
+        let lent = server.board().page_memory().lent();
+        assert!(lent <= 1 << 20, "{lent} bytes of pages for one client");
+    }
+    socket.settled().await;
+    assert_eq!(server.board().page_memory().lent(), 0);
+}
+
+#[tokio::test]
+async fn the_plain_socket_replays_long_texts_and_unread_notes_in_parts() {
+    let server = Server::start().await;
+    let admin = server.admin("root").await;
+    let room = server.channel(&admin, "general").await;
+    let after = server.cursor(None).await;
+    let notify = "mutation ($text: String!) { notifyUser(input: { title: \"n\", message: $text }) { id } }";
+    for _ in 0..30 {
+        server.data(Some(&admin), notify, json!({"text": long()})).await;
+    }
+    for _ in 0..30 {
+        server.post(&admin, &room, &long()).await;
+    }
+    let mut plain = Plain::open(server.address(), CONNECT, Some(&admin)).await;
+    plain.ask(json!({"type": "subscribe", "channel": "notifications"}), "subscribed").await;
+    for id in 1..=30 {
+        assert_eq!(plain.expect("notification").await["id"], id.to_string());
+    }
+    plain.ask(json!({"type": "join_room", "room": "general", "after": after}), "joined").await;
+    for id in 1..=30 {
+        let message = plain.expect("message").await;
+        assert_eq!((&message["id"], message["text"].as_str().map(str::len)), (&json!(id.to_string()), Some(160_000)));
+    }
+    plain.settled().await;
+    assert_eq!(server.board().page_memory().lent(), 0);
+}

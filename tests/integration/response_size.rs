@@ -1,0 +1,267 @@
+//! Responses have a limit in bytes, whatever they are made of, and all of them together have one budget of memory.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{Server, Session, Socket, soon, text};
+
+const KIB: usize = 1 << 10;
+/// What a response may have in these tests.
+const LIMIT: usize = 256 * KIB;
+/// A text of which ten are within the limit, and twenty are not.
+const LONG: usize = 20_000;
+
+async fn server() -> Server {
+    Server::start_with(|config| {
+        config.limits.max_response_bytes = LIMIT;
+        config.limits.response_memory_bytes = 32 * LIMIT;
+    })
+    .await
+}
+
+/// A room with ten long messages.
+async fn room(server: &Server, author: &Session) -> String {
+    let room = server.channel(author, "general").await;
+    for _ in 0..10 {
+        server.post(author, &room, &"x".repeat(LONG)).await;
+    }
+    room
+}
+
+/// Both must be answered: what is within the limit with data, what is not with the code.
+async fn holds(server: &Server, reader: Option<&Session>, within: &str, beyond: &str) {
+    let data = server.data(reader, within, json!({})).await;
+    assert!(data.to_string().len() > 9 * LONG, "{within} shows less than it should");
+    assert_eq!(server.refusal(reader, beyond, json!({})).await, "QUERY_TOO_COMPLEX", "{beyond}");
+}
+
+#[tokio::test]
+async fn lists_of_messages_and_of_what_belongs_to_them_have_a_limit() {
+    let server = server().await;
+    let eva = server.register("eva").await;
+    let room = room(&server, &eva).await;
+    let comment = "mutation ($text: String!) { createComment(input: { messageId: 1, content: $text }) { id } }";
+    for _ in 0..10 {
+        server.data(Some(&eva), comment, json!({"text": "y".repeat(LONG)})).await;
+    }
+    let once = "{ messages { nodes { content } } }";
+    holds(&server, None, once, "{ a: messages { nodes { content } } b: messages { nodes { content } } }").await;
+    holds(&server, None, once, "{ messages { nodes { a: content b: content } } }").await;
+    let comments = "{ message(id: 1) { comments { nodes { content } } } }";
+    holds(&server, None, comments, "{ message(id: 1) { comments { nodes { a: content b: content } } } }").await;
+    // The text of the message itself, once for each comment.
+    let nested = "{ message(id: 1) { comments { nodes { message { content } } } } }";
+    holds(&server, None, nested, "{ message(id: 1) { comments { nodes { content message { content } } } } }").await;
+    // What is read counts, too, whether it is shown or not.
+    let unseen = "{ a: messages { nodes { id } } b: messages { nodes { id } } }";
+    assert_eq!(server.refusal(None, unseen, json!({})).await, "QUERY_TOO_COMPLEX");
+    let pages = format!(
+        "{{ a: messages(last: 5) {{ nodes {{ id content }} }} b: channel(id: {room}) {{ messages(first: 5) {{ nodes {{ content }} }} }} }}"
+    );
+    let data = server.data(None, &pages, json!({})).await;
+    assert_eq!(data["a"]["nodes"].as_array().map(Vec::len), Some(5));
+    assert_eq!(data["a"]["nodes"][4]["id"], "1", "in the order of the list");
+}
+
+#[tokio::test]
+async fn templates_notifications_and_channels_have_a_limit() {
+    let server = server().await;
+    let admin = server.admin("root").await;
+    let template = "mutation ($text: String!) { addTemplate(input: { name: \"t\", content: $text }) { id } }";
+    let notify = "mutation ($text: String!) { notifyUser(input: { title: \"n\", message: $text }) { id } }";
+    for _ in 0..10 {
+        server.data(Some(&admin), template, json!({"text": "x".repeat(LONG)})).await;
+        server.data(Some(&admin), notify, json!({"text": "x".repeat(LONG)})).await;
+    }
+    let channel = "mutation ($name: String!, $text: String!) { createChannel(input: { name: $name, description: $text }) { id } }";
+    for number in 0..30 {
+        let variables = json!({"name": format!("c{number}"), "text": "\u{1F600}".repeat(2_000)});
+        server.data(Some(&admin), channel, variables).await;
+    }
+    let reader = Some(&admin);
+    let templates = "{ templates { nodes { content } } }";
+    holds(&server, reader, templates, "{ templates { nodes { a: content b: content } } }").await;
+    let notes = "{ notifications { nodes { message } } }";
+    holds(&server, reader, notes, "{ notifications { nodes { a: message b: message } } }").await;
+    let channels = "{ channels(first: 30) { nodes { description } } }";
+    holds(&server, reader, channels, "{ channels(first: 30) { nodes { a: description b: description } } }").await;
+}
+
+#[tokio::test]
+async fn what_json_writes_counts_and_not_what_was_sent() {
+    let server = server().await;
+    let eva = server.register("eva").await;
+    let room = server.channel(&eva, "general").await;
+    for _ in 0..3 {
+        server.post(&eva, &room, &format!("x{}", "\u{1}".repeat(LONG))).await;
+    }
+    let data = server.data(None, "{ messages(first: 2) { nodes { content } } }", json!({})).await;
+    assert_eq!(data["messages"]["nodes"][0]["content"].as_str().map(str::len), Some(LONG + 1));
+    let three = "{ messages(first: 3) { nodes { content } } }";
+    assert_eq!(server.refusal(None, three, json!({})).await, "QUERY_TOO_COMPLEX", "360,000 bytes as JSON");
+}
+
+#[tokio::test]
+async fn a_batch_has_the_limit_of_one_response() {
+    let server = server().await;
+    let eva = server.register("eva").await;
+    room(&server, &eva).await;
+    let one = json!({"query": "{ messages { nodes { content } } }"});
+    let body = Value::from(vec![one; 10]);
+    let request = server.http().post(server.url("/graphql")).json(&body);
+    let answer = soon("an answer", request.send()).await.expect("an answer").text().await.expect("a body");
+    assert!(answer.len() < LIMIT + 10 * KIB, "{}", answer.len());
+    let answers: Vec<Value> = serde_json::from_str(&answer).expect("a list");
+    let refused = answers.iter().filter(|one| one["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX").count();
+    assert!(answers.len() == 10 && refused >= 9, "{refused} of {}", answers.len());
+    assert_eq!(server.board().memory().lent(), 0, "nothing is held any more");
+}
+
+#[tokio::test]
+async fn a_change_whose_response_is_too_large_is_made() {
+    let server = server().await;
+    let eva = server.register("eva").await;
+    let room = room(&server, &eva).await;
+    let query = "mutation ($room: ID!) { createMessage(input: { channelId: $room, content: \"here\" }) {
+        channel { a: messages { nodes { content } } b: messages { nodes { content } } } } }";
+    let response = server.ask(Some(&eva), query, json!({"room": room})).await;
+    assert_eq!(response["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX", "{response}");
+    let message = text(&response["errors"][0]["message"]);
+    assert!(message.starts_with("the change was made"), "{message}");
+    let data = server.data(None, "{ messages(first: 1) { nodes { content } } }", json!({})).await;
+    assert_eq!(data["messages"]["nodes"][0]["content"], "here");
+}
+
+#[tokio::test]
+async fn sockets_and_items_of_subscriptions_have_the_limit() {
+    let server = server().await;
+    let eva = server.register("eva").await;
+    let room = room(&server, &eva).await;
+    let mut socket: Socket = server.socket(None).await;
+    let twice = "{ messages { nodes { a: content b: content } } }";
+    socket.subscribe("q", twice, json!({})).await;
+    assert_eq!(socket.refusal("q").await, "QUERY_TOO_COMPLEX");
+    socket.subscribe("q", "{ messages { nodes { content } } }", json!({})).await;
+    let data = socket.item("q").await;
+    assert_eq!(data["messages"]["nodes"].as_array().map(Vec::len), Some(10));
+    assert_eq!(socket.frame().await["type"], "complete");
+    let items = "subscription { messageAdded { id channel { messages { nodes { a: content b: content } } } } }";
+    socket.subscribe("s", items, json!({})).await;
+    socket.settled().await;
+    server.post(&eva, &room, "one more").await;
+    let item = socket.frame().await;
+    assert_eq!(item["payload"]["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX", "{item}");
+}
+
+#[tokio::test]
+async fn what_a_subscription_keeps_is_bounded() {
+    let server = server().await;
+    let mut socket = server.socket(None).await;
+    let query = "subscription ($after: Cursor) { messageAdded(after: $after) { id } }";
+    socket.subscribe("1", query, json!({"after": "x".repeat(20_000)})).await;
+    assert_eq!(socket.refusal("1").await, "QUERY_TOO_COMPLEX");
+    let commented = format!("subscription {{ messageAdded {{ id }} }} # {}", "x".repeat(20_000));
+    socket.subscribe("2", &commented, json!({})).await;
+    assert_eq!(socket.refusal("2").await, "QUERY_TOO_COMPLEX");
+    let metric = "subscription ($name: String) { metricUpdated(metric: $name) { value } }";
+    socket.subscribe("3", metric, json!({"name": "x".repeat(10_000)})).await;
+    assert_eq!(socket.refusal("3").await, "BAD_USER_INPUT");
+    // What the document does not name is not kept.
+    socket.subscribe("4", query, json!({"other": "x".repeat(20_000)})).await;
+    socket.settled().await;
+    socket.subscribe(&"x".repeat(2_000), query, json!({})).await;
+    assert_eq!(socket.closed().await, 4400);
+}
+
+/// A request whose answer nobody reads.
+async fn asks_and_does_not_read(server: &Server) -> TcpStream {
+    let body = json!({"query": "{ messages { nodes { content } } }"}).to_string();
+    let mut stream = TcpStream::connect(server.address()).await.expect("a line");
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.expect("it is open");
+    stream
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_take_the_share_of_their_client_and_no_more() {
+    let server = Server::start_with(|config| {
+        config.limits.max_response_bytes = 2 << 20;
+        config.limits.response_memory_bytes = 16 << 20;
+    })
+    .await;
+    let eva = server.register("eva").await;
+    let room = server.channel(&eva, "general").await;
+    for _ in 0..12 {
+        server.post(&eva, &room, &"\u{1F600}".repeat(40_000)).await;
+    }
+    let mut held = Vec::new();
+    for _ in 0..24 {
+        held.push(asks_and_does_not_read(&server).await);
+    }
+    // Those that find no memory are told so after a while.
+    let mut refused = None;
+    let waiting = async {
+        while refused.is_none() {
+            for stream in &mut held {
+                let mut head = [0; 64];
+                let peeked = tokio::time::timeout(Duration::from_millis(10), stream.peek(&mut head)).await;
+                if let Ok(Ok(count)) = peeked
+                    && head[..count].starts_with(b"HTTP/1.1 503")
+                {
+                    refused = Some(());
+                }
+            }
+        }
+    };
+    soon("a refusal", waiting).await;
+    let lent = server.board().memory().lent();
+    assert!(lent <= 6 << 20, "{lent} bytes are lent to one address");
+    let mut answer = vec![0; 4 << 10];
+    let data = server.data(Some(&eva), "{ messages { nodes { content } } }", json!({})).await;
+    assert_eq!(data["messages"]["nodes"].as_array().map(Vec::len), Some(12), "users are served");
+    assert!(soon("an answer", held[0].read(&mut answer)).await.expect("it is open") > 0);
+    drop(held);
+    let freed = async {
+        while server.board().memory().lent() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("the memory of those who are gone", freed).await;
+}
+
+#[tokio::test]
+async fn lists_in_inputs_are_bounded_before_they_are_looked_up() {
+    let server = Server::start().await;
+    let eva = server.register("eva").await;
+    let room = server.channel(&eva, "general").await;
+    let message = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
+    let template = "mutation ($input: AddTemplateInput!) { addTemplate(input: $input) { id } }";
+    for many in [1_001, 80_000] {
+        let ids: Vec<String> = (1..=many).map(|id| id.to_string()).collect();
+        for (query, input) in [
+            (message, json!({"channelId": room, "content": "x", "shareLocationIds": ids})),
+            (template, json!({"name": "t", "content": "x", "shareLocationIds": ids})),
+        ] {
+            let response = server.ask(Some(&eva), query, json!({"input": input})).await;
+            let error = &response["errors"][0];
+            assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{error}");
+            assert_eq!(error["extensions"]["field"], "shareLocationIds");
+            assert!(text(&error["message"]).contains("at most 1000"), "{error}");
+        }
+    }
+    // As many as there may be are looked up.
+    let ids: Vec<String> = (1..=1_000).map(|id| id.to_string()).collect();
+    let input = json!({"channelId": room, "content": "x", "shareLocationIds": ids});
+    let response = server.ask(Some(&eva), message, json!({"input": input})).await;
+    assert_eq!(response["errors"][0]["message"], "no such location", "{response}");
+    let channel = format!("{{ channel(name: \"{}\") {{ id }} }}", "x".repeat(10_000));
+    assert_eq!(server.data(None, &channel, json!({})).await["channel"], Value::Null);
+    let cursor = format!("{{ messages(after: \"e{}\") {{ nodes {{ id }} }} }}", "x".repeat(10_000));
+    assert_eq!(server.refusal(None, &cursor, json!({})).await, "BAD_USER_INPUT");
+}
