@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::secret;
 use crate::auth::{Attempts, Budget, Passwords, Tokens};
-use crate::board::{Access, Board, Doorkeepers, Notice, Progress, Rules, Tail};
+use crate::board::{self, Access, Board, Doorkeepers, Notice, Progress, Rules, Tail};
 use crate::config::{Config, DatabaseUrl, Registration};
 use crate::error::Error;
 use crate::model::Timestamp;
@@ -49,7 +49,9 @@ impl House {
             tokens,
             attempts: Attempts::new(config.sessions.attempts_per_minute),
             mutations: Budget::per_second(config.limits.mutations_per_second, config.limits.mutation_burst),
+            mentions: Budget::per_minute(board::MENTIONS_PER_MINUTE),
             rooms: Budget::per_minute(config.limits.new_rooms_per_minute),
+            sign_ins: Budget::per_minute(config.sessions.sign_ins_per_minute),
             registrations: Budget::per_minute(config.sessions.registrations_per_minute),
         };
         let board = Arc::new(Board::new(store, hub, access, progress, keepers, rules(config)));
@@ -84,8 +86,13 @@ async fn open_store(config: &Config, notice: Notice, vitals: &Vitals) -> Result<
         DatabaseUrl::Sqlite(path) => Place::Sqlite(path.as_path().into()),
         DatabaseUrl::Postgres(url) => Place::Postgres(url.as_str().into()),
     };
-    let readers = u32::try_from(config.readers).unwrap_or(u32::MAX);
-    let options = Options { place, readers, batch: config.commit_batch, vitals: vitals.clone() };
+    let options = Options {
+        place,
+        readers: u32::try_from(config.readers).unwrap_or(u32::MAX),
+        batch: config.commit_batch,
+        read_limit: config.limits.query_time,
+        vitals: vitals.clone(),
+    };
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, notice));
     let opened = opening.await.map_err(|error| error.to_string())?;
     let store = opened.map_err(|error| format!("cannot open {}: {}", config.database, detail(error)))?;

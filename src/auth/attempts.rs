@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
+use super::budget::Budget;
 use super::recent::Recent;
 use crate::error::{Error, Result};
 use crate::model::household;
@@ -25,14 +26,26 @@ pub const WINDOW: Duration = Duration::from_secs(60);
 /// must first send this many sign-ins of other names, which no password check can keep up with.
 const CAPACITY: usize = 20_000;
 
+/// How many addresses together may try one username, in attempts of one address.
+const ADDRESSES: u32 = 10;
+
+/// For how long an address is known to be one of a user's after they signed in there.
+const KNOWN: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Counts sign-in attempts: so many per minute for each address and username together, in a
 /// sliding window, so that no minute sees more than that.
+///
+/// Guesses at one username from many addresses are slowed down, too: all addresses together have ten times as many. That
+/// must not keep the user out, so an address where the user has signed in before does not count. (An address is known to
+/// the instance where that was, until it restarts.)
 #[derive(Debug)]
 pub struct Attempts {
     per_minute: usize,
     /// Usernames are kept as keyed hashes: whatever their length, a key has one size.
     hasher: RandomState,
     recent: Mutex<Recent<(IpAddr, u64), VecDeque<Instant>>>,
+    of_name: Budget<u64>,
+    known: Mutex<Recent<(IpAddr, u64), ()>>,
 }
 
 impl Attempts {
@@ -43,6 +56,8 @@ impl Attempts {
             per_minute: usize::try_from(per_minute).unwrap_or(usize::MAX),
             hasher: RandomState::new(),
             recent: Mutex::new(Recent::new(WINDOW, CAPACITY)),
+            of_name: Budget::per_minute(per_minute.saturating_mul(ADDRESSES)),
+            known: Mutex::new(Recent::new(KNOWN, CAPACITY)),
         }
     }
 
@@ -53,6 +68,16 @@ impl Attempts {
     /// [`Error::RateLimited`] with the time until the next attempt.
     pub fn check(&self, address: IpAddr, username: &str) -> Result<()> {
         self.check_at(address, username, Instant::now())
+    }
+
+    /// The user signed in from this address.
+    pub fn succeeded(&self, address: IpAddr, username: &str) {
+        let key = self.key(address, username);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).touch(key, Instant::now());
+    }
+
+    fn key(&self, address: IpAddr, username: &str) -> (IpAddr, u64) {
+        (household(address), self.hasher.hash_one(username.trim().to_lowercase()))
     }
 
     /// How many attempts one window may see; `None` means no limit.
@@ -74,7 +99,16 @@ impl Attempts {
         if self.per_minute == 0 {
             return Ok(());
         }
-        let key = (household(address), self.hasher.hash_one(unicode::fold(username.trim())));
+        let key = self.key(address, username);
+        self.check_address(key, now)?;
+        // Only what has passed there: one address alone cannot use up what all have together.
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key).is_some() {
+            return Ok(());
+        }
+        self.of_name.check_at(key.1, now)
+    }
+
+    fn check_address(&self, key: (IpAddr, u64), now: Instant) -> Result<()> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let attempts = recent.touch(key, now);
         while attempts.front().is_some_and(|first| now.saturating_duration_since(*first) >= WINDOW) {
@@ -147,6 +181,28 @@ mod tests {
         attempts.check(ip("192.0.2.1"), "zowi").unwrap();
         assert!(attempts.check(ip("::ffff:192.0.2.1"), "zowi").is_err());
         attempts.check(ip("192.0.2.2"), "zowi").unwrap();
+    }
+
+    #[test]
+    fn many_addresses_together_have_a_limit_for_one_name_which_does_not_lock_its_user_out() {
+        let (attempts, now) = (Attempts::new(10), Instant::now());
+        attempts.succeeded(HOME, "Zowi");
+        let from = |last: u32| IpAddr::V4((0xc000_0200 + last).into());
+        let passed = (0..200).filter(|n| attempts.check_at(from(*n), "zowi", now).is_ok()).count();
+        assert_eq!(passed, 100);
+        let refused = attempts.check_at(from(201), "zowi", now);
+        assert_eq!(refused, Err(Error::RateLimited { retry_after: Duration::from_millis(600) }));
+        attempts.check_at(HOME, "zowi", now).expect("where the user signed in before");
+        attempts.check_at(from(1), "zolo", now).expect("another name");
+        assert!(attempts.check_at(from(201), "zowi", now + Duration::from_secs(1)).is_ok(), "slower, not never");
+    }
+
+    #[test]
+    fn one_address_cannot_use_up_what_all_have() {
+        let (attempts, now) = (Attempts::new(10), Instant::now());
+        let passed = (0..1_000).filter(|_| attempts.check_at(HOME, "zowi", now).is_ok()).count();
+        assert_eq!(passed, 10);
+        attempts.check_at(ip("192.0.2.1"), "zowi", now).expect("another address");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl<K: Eq + Hash> Budget<K> {
         self.check_at(whose, Instant::now())
     }
 
-    fn check_at(&self, whose: K, now: Instant) -> Result<()> {
+    pub(super) fn check_at(&self, whose: K, now: Instant) -> Result<()> {
         if self.price.is_zero() {
             return Ok(());
         }

@@ -12,5 +12,5 @@ mod tokens;
 
 pub use attempts::{Attempts, WINDOW};
 pub use budget::Budget;
-pub use passwords::{Passwords, generate_password, hash_blocking};
+pub use passwords::{PasswordTurn, Passwords, generate_password, hash_blocking};
 pub use tokens::{Claims, IssuedToken, Tokens, is_made_secret, make_secret};

@@ -1,26 +1,35 @@
-//! Passwords as Argon2id hashes. Owns the cost of a hash and how many are computed at once; must
+//! Passwords as Argon2id hashes. Owns the cost of a hash, how many are computed at once and how many wait; must
 //! never compute one on an async thread. Which user a hash belongs to is `board`'s business.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
+use crate::capacity::{Share, Turn, Turns};
 use crate::error::{Error, Result};
+use crate::model::Party;
 use crate::unicode;
 
 /// OWASP's Password Storage Cheat Sheet, Argon2id: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
 const ITERATIONS: u32 = 2;
 
-/// How long a sign-in may wait for others before it is told to come back.
+/// How long a sign-in may wait for others before it is refused.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a turn is taken to last before any was measured.
+const USUAL: Duration = Duration::from_millis(40);
+
+/// How many sign-ins may wait at most, however quick passwords are: what their bodies take of memory is bounded.
+const LONGEST_QUEUE: usize = 4_096;
+
+/// What a caller reads whose turn does not come.
+const BUSY: &str = "too many are signing in at this moment; try again";
 
 /// The letters of a generated password: 32 of them, none that looks like another (l, o, 0, 1).
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -30,10 +39,22 @@ const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 #[derive(Clone)]
 pub struct Passwords {
     cost: Cost,
-    turns: Arc<Semaphore>,
+    parallel: usize,
+    /// As many as passwords at once. The queue before them is as long as can be served within [`PATIENCE`], and callers
+    /// take turns in it: a flood from one address is its own loss.
+    turns: Turns,
+    /// How long a turn lasted of late.
+    pace: Arc<Mutex<Duration>>,
     /// What a password is compared with where there is no user: a hash that no password has, at
     /// the same cost, so that the time of the answer does not tell which usernames exist.
     nobody: Arc<str>,
+}
+
+/// One caller's turn.
+pub struct PasswordTurn {
+    since: Instant,
+    passwords: Passwords,
+    _turn: Turn,
 }
 
 #[derive(Clone, Copy)]
@@ -55,52 +76,78 @@ impl Passwords {
     pub fn with_cost(parallel: usize, memory_kib: u32, iterations: u32) -> Self {
         let cost =
             Cost { memory_kib: memory_kib.max(Params::MIN_M_COST), iterations: iterations.max(Params::MIN_T_COST) };
-        let turns = parallel.clamp(1, Semaphore::MAX_PERMITS);
-        Self { cost, turns: Arc::new(Semaphore::new(turns)), nobody: cost.unmatchable().into() }
+        let parallel = parallel.max(1);
+        let slots = Share { total: parallel, anonymous: parallel, each: parallel };
+        let turns = Turns::new(slots, queue(parallel, USUAL), PATIENCE, BUSY);
+        Self { cost, parallel, turns, pace: Arc::new(Mutex::new(USUAL)), nobody: cost.unmatchable().into() }
+    }
+
+    /// The turn of one caller, with which passwords can be hashed and compared. To be taken before any other turn: who
+    /// waits for a password must not keep what others need.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] at once when more wait than can be served in time, or when the turn does not come.
+    pub async fn turn(&self, party: Party) -> Result<PasswordTurn> {
+        let turn = self.turns.take(party).await?;
+        Ok(PasswordTurn { since: Instant::now(), passwords: self.clone(), _turn: turn })
     }
 
     /// The hash to store for a new password, as a PHC string with a salt of its own.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many others are signing in.
-    pub async fn hash(&self, password: String) -> Result<String> {
+    /// [`Error::Internal`] when the machine gives no memory or no randomness.
+    pub async fn hash(&self, turn: PasswordTurn, password: String) -> Result<(String, PasswordTurn)> {
         let cost = self.cost;
-        self.in_turn(move || cost.hash(&unicode::prepared(&password))).await
+        self.in_turn(turn, move || cost.hash(&unicode::prepared(&password))).await
     }
 
     /// Whether this is the password of that hash. `None` (there is no such user) takes as long and
     /// is `false`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many others are signing in, [`Error::Internal`] when the
-    /// stored hash cannot be read.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
+    /// [`Error::Internal`] when the stored hash cannot be read.
+    pub async fn verify(
+        &self,
+        turn: PasswordTurn,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<(bool, PasswordTurn)> {
         let nobody = Arc::clone(&self.nobody);
-        self.in_turn(move || matches_any(&password, hash.as_deref().unwrap_or(&nobody))).await
+        self.in_turn(turn, move || matches_any(&password, hash.as_deref().unwrap_or(&nobody))).await
     }
 
-    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let turn = self.turn().await?;
-        // The turn moves with the work: a client that hangs up does not stop the thread, so it
-        // must not free the place either.
-        let work = move || {
-            let _turn = turn;
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+    /// Works on a thread that may block. The turn moves with the work: a client that hangs up does not stop the thread, so
+    /// it must not free the place either.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        turn: PasswordTurn,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<(T, PasswordTurn)> {
+        let working = tokio::task::spawn_blocking(move || work().map(|done| (done, turn)));
+        working.await.map_err(Error::internal)?
     }
+}
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
-        match timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(turn) => turn.map_err(Error::internal),
-            Err(_) => Err(Error::Unavailable("too many are signing in at this moment; try again".into())),
-        }
+impl Drop for PasswordTurn {
+    /// The queue is as long as can be served in time at the pace of late.
+    fn drop(&mut self) {
+        let Passwords { parallel, turns, pace, .. } = &self.passwords;
+        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+        *pace = (*pace * 7 + self.since.elapsed()) / 8;
+        turns.set_room(queue(*parallel, *pace));
     }
+}
+
+/// How many may wait for so many turns of this length.
+fn queue(parallel: usize, pace: Duration) -> Share {
+    let served = PATIENCE.as_secs_f64() / pace.as_secs_f64().max(0.000_1);
+    let total = (served as usize).saturating_mul(parallel).clamp(1, LONGEST_QUEUE);
+    Share { total, anonymous: total, each: total }
 }
 
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Passwords").field("free", &self.turns.available_permits()).finish_non_exhaustive()
+        f.debug_struct("Passwords").field("parallel", &self.parallel).finish_non_exhaustive()
     }
 }
 
@@ -155,20 +202,36 @@ pub fn generate_password() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    const HOME: Party = Party::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    const AWAY: Party = Party::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
 
     fn cheap() -> Passwords {
         Passwords::with_cost(2, 64, 1)
     }
 
+    async fn hash_of(passwords: &Passwords, password: &str) -> String {
+        passwords.hash(passwords.turn(HOME).await.unwrap(), password.into()).await.unwrap().0
+    }
+
+    async fn is_match(passwords: &Passwords, password: &str, hash: Option<String>) -> Result<bool> {
+        let verified = passwords.verify(passwords.turn(HOME).await?, password.into(), hash).await;
+        verified.map(|(is_right, _)| is_right)
+    }
+
     #[tokio::test]
     async fn a_password_matches_its_own_hash_only() {
         let passwords = cheap();
-        let hash = passwords.hash("correct horse".into()).await.unwrap();
-        assert!(passwords.verify("correct horse".into(), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.verify("correct hors".into(), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.verify(String::new(), Some(hash.clone())).await.unwrap());
-        assert_ne!(hash, passwords.hash("correct horse".into()).await.unwrap(), "each has a salt of its own");
+        let hash = hash_of(&passwords, "correct horse").await;
+        assert!(is_match(&passwords, "correct horse", Some(hash.clone())).await.unwrap());
+        assert!(!is_match(&passwords, "correct hors", Some(hash.clone())).await.unwrap());
+        assert!(!is_match(&passwords, "", Some(hash.clone())).await.unwrap());
+        assert_ne!(hash, hash_of(&passwords, "correct horse").await, "each has a salt of its own");
     }
 
     #[tokio::test]
@@ -187,8 +250,8 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_checked_at_the_same_cost_and_never_matches() {
         let passwords = cheap();
-        assert!(!passwords.verify("anything".into(), None).await.unwrap());
-        let real = passwords.hash("x".into()).await.unwrap();
+        assert!(!is_match(&passwords, "anything", None).await.unwrap());
+        let real = hash_of(&passwords, "x").await;
         let cost_of = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(cost_of(&real), cost_of(&passwords.nobody));
         assert_eq!(real.len(), passwords.nobody.len());
@@ -196,16 +259,39 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_hash_is_our_fault_and_stays_out_of_the_error() {
-        let error = cheap().verify("x".into(), Some("not-a-hash".into())).await.unwrap_err();
+        let error = is_match(&cheap(), "x", Some("not-a-hash".into())).await.unwrap_err();
         assert!(matches!(&error, Error::Internal(detail) if !detail.contains("not-a-hash")), "{error:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends() {
         let passwords = Passwords::with_cost(1, 64, 1);
-        let _all = passwords.turn().await.unwrap();
-        let error = passwords.verify("x".into(), None).await.unwrap_err();
-        assert_eq!(error.code(), "UNAVAILABLE");
+        let _all = passwords.turn(HOME).await.unwrap();
+        assert_eq!(passwords.turn(AWAY).await.err().map(|error| error.code()), Some("UNAVAILABLE"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_served_in_time_is_refused_at_once_and_a_flood_keeps_no_other_address_out() {
+        let passwords = Passwords::with_cost(1, 64, 1);
+        let held = passwords.turn(HOME).await.unwrap();
+        let room = queue(1, USUAL).total;
+        let mut flood: Vec<_> = (0..room).map(|_| Box::pin(passwords.turn(HOME))).collect();
+        assert!(flood.iter_mut().all(|waiting| waiting.as_mut().now_or_never().is_none()));
+        assert!(passwords.turn(HOME).now_or_never().expect("at once").is_err());
+        let mut other = Box::pin(passwords.turn(AWAY));
+        assert!(other.as_mut().now_or_never().is_none(), "it waits");
+        drop(held);
+        let first = flood[0].as_mut().now_or_never();
+        drop(first.expect("it came first").expect("a turn"));
+        assert!(other.now_or_never().expect("the other address is next").is_ok());
+    }
+
+    #[test]
+    fn the_queue_is_as_long_as_can_be_served() {
+        assert_eq!(queue(1, Duration::from_millis(30)).total, 100);
+        assert_eq!(queue(4, Duration::from_millis(30)).total, 400);
+        assert_eq!(queue(1, Duration::from_secs(60)).total, 1);
+        assert_eq!(queue(64, Duration::ZERO).total, LONGEST_QUEUE);
     }
 
     #[test]

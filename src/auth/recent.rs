@@ -38,6 +38,11 @@ impl<K: Eq + Hash, V: Default> Recent<K, V> {
         self.young.entry(key).or_insert_with(|| carried.unwrap_or_default())
     }
 
+    /// The value of `key` if it is known; does not keep it for longer.
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()

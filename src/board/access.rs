@@ -6,12 +6,12 @@
 //! by rights older than the event.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, Consumer, Event, EventKind, Rights, Timestamp, User, UserId, Visibility};
+use crate::model::{ChannelId, Event, EventKind, Party, Rights, Timestamp, User, UserId, Visibility, household};
 use crate::store::{Store, channels, users};
 
 /// How many accounts are kept for users who are not connected.
@@ -74,7 +74,8 @@ impl Access {
         let account = self.register(id);
         while account.standing().is_none() {
             let generation = account.generation.load(Ordering::Acquire);
-            let Some(standing) = store.read(move |snapshot| standing(snapshot.db(), id)).await? else {
+            let reading = store.read_for(Party::User(id), move |snapshot| standing(snapshot.db(), id));
+            let Some(standing) = reading.await? else {
                 self.forget(&account);
                 return Ok(None);
             };
@@ -98,7 +99,7 @@ impl Access {
                 return Ok(());
             }
             let generation = account.generation.load(Ordering::Acquire);
-            let standing = store.read(move |snapshot| standing(snapshot.db(), id)).await?;
+            let standing = store.read_for(Party::User(id), move |snapshot| standing(snapshot.db(), id)).await?;
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             if account.generation.load(Ordering::Acquire) == generation {
                 // Still behind, it is a version of a history that was lost.
@@ -240,21 +241,22 @@ pub struct Viewer {
     account: Option<Arc<Account>>,
     version: i64,
     signed_in_at: Timestamp,
-    /// From where an anonymous reader reads.
-    address: IpAddr,
+    party: Party,
 }
 
 impl Viewer {
-    /// An anonymous reader.
+    /// An anonymous reader at this address.
     #[must_use]
-    pub fn anonymous(access: Arc<Access>) -> Self {
-        Self { access, account: None, version: 0, signed_in_at: Timestamp(0), address: Ipv4Addr::UNSPECIFIED.into() }
+    pub fn anonymous(access: Arc<Access>, address: IpAddr) -> Self {
+        let party = Party::Address(household(address));
+        Self { access, account: None, version: 0, signed_in_at: Timestamp(0), party }
     }
 
     /// A signed-in user with a token of this version, in a session that began then.
     #[must_use]
     pub fn signed_in(access: Arc<Access>, account: Arc<Account>, version: i64, signed_in_at: Timestamp) -> Self {
-        Self { access, account: Some(account), version, signed_in_at, address: Ipv4Addr::UNSPECIFIED.into() }
+        let party = Party::User(account.id);
+        Self { access, account: Some(account), version, signed_in_at, party }
     }
 
     /// When the session began.
@@ -263,16 +265,10 @@ impl Viewer {
         self.signed_in_at
     }
 
-    /// The same, from this address.
+    /// Whose share of the server's capacity and memory is taken by what this viewer asks for.
     #[must_use]
-    pub fn at(self, address: IpAddr) -> Self {
-        Self { address, ..self }
-    }
-
-    /// The client that memory is lent to.
-    #[must_use]
-    pub fn consumer(&self) -> Consumer {
-        self.user_id().map_or_else(|| Consumer::anonymous(self.address), Consumer::User)
+    pub fn party(&self) -> Party {
+        self.party
     }
 
     /// Who it is; `None` is an anonymous reader.

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Board, Viewer, text};
-use crate::auth::{Attempts, WINDOW};
+use crate::auth::{Attempts, PasswordTurn, WINDOW};
 use crate::error::{Error, Result};
-use crate::model::{Body, EventKind, Role, Timestamp, User, UserId, Window, household};
-use crate::store::{Change, Tx, attempts, users};
+use crate::model::{Body, EventKind, Party, Role, Timestamp, User, UserId, Window, household};
+use crate::store::{Change, Lane, Snapshot, Tx, attempts, users};
 use crate::unicode;
 
 /// The longest password, in bytes. Longer ones are refused before they are read: Argon2 reads all of it, so a client must not send a megabyte.
@@ -48,12 +48,16 @@ impl Board {
         if !self.rules.registration_open {
             return Err(Error::Forbidden("registration is closed: ask an operator for an account".into()));
         }
+        let party = Party::Address(household(from));
         self.keepers.attempts.check(from, &new.username)?;
         let (username, display_name) = names(&new)?;
         checked_password("password", &password, &username)?;
         // After what is cheap to refuse: a slip is no account, and costs none.
         self.keepers.registrations.check(household(from))?;
-        let hash = self.keepers.passwords.hash(password).await?;
+        let turn = self.keepers.passwords.turn(party).await?;
+        let (hash, turn) = self.keepers.passwords.hash(turn, password).await?;
+        drop(turn);
+        let _turn = self.turn(party).await?;
         let user = self.add(username, display_name, hash, Role::Member).await?;
         self.open(user)
     }
@@ -65,7 +69,8 @@ impl Board {
     pub async fn add_user(&self, new: NewUser, password: String) -> Result<User> {
         let (username, display_name) = names(&new)?;
         checked_password("password", &password, &username)?;
-        let hash = self.keepers.passwords.hash(password).await?;
+        let turn = self.keepers.passwords.turn(Party::Server).await?;
+        let (hash, _turn) = self.keepers.passwords.hash(turn, password).await?;
         self.add(username, display_name, hash, new.role).await
     }
 
@@ -89,23 +94,37 @@ impl Board {
     }
 
     async fn sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
-        self.count_attempt(from, username).await?;
+        let turn = self.attempt(Party::Address(household(from)), from, username).await?;
         let wanted = username.to_owned();
-        let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &wanted)).await?;
+        let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &wanted);
+        let found = self.store.read_for(Party::Address(household(from)), reading).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-        let valid = password.len() <= MAX_PASSWORD_BYTES && self.keepers.passwords.verify(password, hash).await?;
+        let valid =
+            password.len() <= MAX_PASSWORD_BYTES && self.keepers.passwords.verify(turn, password, hash).await?.0;
         match user.filter(|user| valid && !user.disabled) {
-            Some(user) => self.open(user),
+            Some(user) => {
+                self.keepers.attempts.succeeded(from, username);
+                self.open(user)
+            }
             None => Err(Error::Unauthenticated("the username or the password is wrong".into())),
         }
     }
 
-    /// Counts an attempt to sign in, before the password is looked at: here first, so that a flood does
-    /// not reach the database, then with all instances together.
-    async fn count_attempt(&self, from: IpAddr, username: &str) -> Result<()> {
+    /// Counts an attempt to sign in, before the password is looked at, and waits for the turn to do so: here first, so
+    /// that a flood does not reach the database, then with all instances together. The turn of the password comes before
+    /// that of the write, which is short: attempts that wait for passwords keep nobody from writing.
+    async fn attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<PasswordTurn> {
+        self.keepers.sign_ins.check(household(from))?;
         self.keepers.attempts.check(from, username)?;
+        let turn = self.keepers.passwords.turn(party).await?;
+        self.count_attempt(party, from, username).await?;
+        Ok(turn)
+    }
+
+    async fn count_attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<()> {
         let Some(limit) = self.keepers.attempts.limit() else { return Ok(()) };
         let key = Attempts::shared_key(from, username);
+        let _turn = self.turn(party).await?;
         self.write_access(move |tx| {
             let now = tx.now();
             let (count, first) = attempts::within(tx.read(), &key, WINDOW, now)?;
@@ -134,10 +153,10 @@ impl Board {
         Ok((viewer, claims.expires_at))
     }
 
-    /// A reader who is not signed in.
+    /// A reader at this address who is not signed in.
     #[must_use]
-    pub fn stranger(&self) -> Viewer {
-        Viewer::anonymous(std::sync::Arc::clone(&self.access))
+    pub fn stranger(&self, address: IpAddr) -> Viewer {
+        Viewer::anonymous(std::sync::Arc::clone(&self.access), address)
     }
 
     /// A new token for the session of this viewer, which ends when it has lasted for `--session-lifetime`.
@@ -178,16 +197,23 @@ impl Board {
         new: String,
     ) -> Result<Session> {
         let user = viewer.standing()?.user.clone();
-        self.count_attempt(from, &user.username).await?;
-        checked_password("new", &new, &user.username)?;
-        let name = user.username.clone();
-        let found = self.store.read(move |snapshot| users::credentials(snapshot.db(), &name)).await?;
-        let hash = found.map(|(_, hash)| hash);
-        if current.len() > MAX_PASSWORD_BYTES || !self.keepers.passwords.verify(current, hash).await? {
+        let party = viewer.party();
+        if current.len() > MAX_PASSWORD_BYTES {
             return Err(Error::input("current", "the current password is wrong"));
         }
-        let hash = self.keepers.passwords.hash(new).await?;
+        let turn = self.attempt(party, from, &user.username).await?;
+        checked_password("new", &new, &user.username)?;
+        let name = user.username.clone();
+        let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
+        let found = self.store.read_for(party, reading).await?;
+        let (is_right, turn) = self.keepers.passwords.verify(turn, current, found.map(|(_, hash)| hash)).await?;
+        if !is_right {
+            return Err(Error::input("current", "the current password is wrong"));
+        }
+        let (hash, turn) = self.keepers.passwords.hash(turn, new).await?;
+        drop(turn);
         let id = user.id;
+        let _turn = self.turn(party).await?;
         let changing = self.write_access(move |tx| {
             users::set_password_hash(tx.write(), id, &hash)?;
             end_sessions(tx, id, Some(id), |_| {})
@@ -228,7 +254,7 @@ impl Board {
     /// # Errors
     /// `NOT_FOUND`.
     pub fn user_named(&self, username: &str) -> Result<User> {
-        let found = users::credentials(self.store.snapshot()?.db(), username)?;
+        let found = users::credentials(self.store.snapshot(Lane::Own)?.db(), username)?;
         found.map(|(user, _)| user).ok_or(Error::NotFound("user"))
     }
 
@@ -237,7 +263,7 @@ impl Board {
     /// # Errors
     /// Those of the database.
     pub fn all_users(&self) -> Result<Vec<User>> {
-        let mut snapshot = self.store.snapshot()?;
+        let mut snapshot = self.store.snapshot(Lane::Own)?;
         let (mut all, mut window) = (Vec::new(), Window::first(PAGE));
         loop {
             let page = users::list(snapshot.db(), None, &window)?;

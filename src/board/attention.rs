@@ -5,15 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use super::notifications::notify;
+use super::notifications::notify_all;
 use crate::error::Result;
-use crate::model::{Message, Priority, User, UserId};
+use crate::model::{Message, Priority, UserId, Visibility};
 use crate::store::notifications::NewNotification;
-use crate::store::{Tx, channels, messages, users};
+use crate::store::{Tx, channels, users};
 use crate::unicode::{Mention, isolated, mentions};
 
-/// So many names of one text are looked at.
-const MAX_MENTIONS: usize = 50;
+/// How many names of one text are looked at.
+pub(super) const MAX_MENTIONS: usize = 20;
 
 /// Why somebody's attention is asked for, the weightiest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,17 +52,22 @@ impl<'m> Attention<'m> {
         }
     }
 
-    /// Whoever is named now and was not before.
+    /// Users that are named now and were not before, at most so many of them.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn mentioned(&mut self, tx: &mut Tx<'_>, before: &[&str], now: &[&str]) -> Result<()> {
-        let known: BTreeSet<Mention> = before.iter().flat_map(|text| mentions(text)).collect();
-        let named: BTreeSet<Mention> = now.iter().flat_map(|text| mentions(text)).collect();
-        let fresh: Vec<Mention> = named.difference(&known).take(MAX_MENTIONS).cloned().collect();
-        for name in fresh {
-            if let Some(user) = named_by(tx, &name)? {
-                self.call(user.id, Cause::Mentioned);
+    pub fn mentioned(&mut self, tx: &mut Tx<'_>, before: &[&str], now: &[&str], most: usize) -> Result<()> {
+        let (known, named) = (all_mentions(before), all_mentions(now));
+        let fresh: Vec<&Mention> = named.difference(&known).take(most.min(MAX_MENTIONS)).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let readings: Vec<&str> = fresh.iter().flat_map(|mention| &mention.0).map(String::as_str).collect();
+        let users = users::by_names(tx.read(), &readings)?;
+        for mention in fresh {
+            // The longest reading that is a username.
+            if let Some(user) = mention.0.iter().find_map(|reading| users.get(reading.as_str())) {
+                self.call(*user, Cause::Mentioned);
             }
         }
         Ok(())
@@ -85,14 +90,25 @@ impl<'m> Attention<'m> {
         }
         let by = users::find(tx.read(), actor)?.map_or_else(String::new, |user| user.display_name);
         let place = channels::by_ids(tx.read(), &[message.channel_id])?.remove(&message.channel_id);
-        let place = place.map_or_else(String::new, |channel| channel.name);
-        for (user, cause) in calls {
-            if may_read(tx, user, message)? {
-                notify(tx, note(user, cause, message, &by, &place), actor)?;
-            }
-        }
-        Ok(())
+        let Some(place) = place else { return Ok(()) };
+        let ids: Vec<UserId> = calls.iter().map(|(user, _)| *user).collect();
+        let rights = users::rights_in(tx.read(), &ids, place.id)?;
+        let may_read = |user: &UserId| {
+            rights.get(user).is_some_and(|rights| {
+                let is_open =
+                    place.visibility == Visibility::Public || rights.admin || rights.channels.contains(&place.id);
+                is_open && rights.in_audience(&message.audience, Some(message.author_id))
+            })
+        };
+        let readers = calls.into_iter().filter(|(user, _)| may_read(user));
+        let notes = readers.map(|(user, cause)| note(user, cause, message, &by, &place.name)).collect();
+        notify_all(tx, notes, actor)
     }
+}
+
+/// How many users these texts name at most: what the budget of mentions is asked for before the writer is.
+pub(super) fn count_names(texts: &[&str]) -> usize {
+    all_mentions(texts).len().min(MAX_MENTIONS)
 }
 
 fn note(user: UserId, cause: Cause, message: &Message, by: &str, place: &str) -> NewNotification {
@@ -112,18 +128,6 @@ fn note(user: UserId, cause: Cause, message: &Message, by: &str, place: &str) ->
     NewNotification { user: Some(user), title: title.into(), message: text, priority, about: Some(id) }
 }
 
-fn may_read(tx: &mut Tx<'_>, user: UserId, message: &Message) -> Result<bool> {
-    let Some(user) = users::find(tx.read(), user)?.filter(|user| !user.disabled) else { return Ok(false) };
-    let rights = users::rights(tx.read(), &user)?;
-    Ok(messages::find(tx.read(), &rights, message.id)?.is_some())
-}
-
-/// The user who is mentioned: the longest reading that is a username.
-fn named_by(tx: &mut Tx<'_>, mention: &Mention) -> Result<Option<User>> {
-    for reading in &mention.0 {
-        if let Some((user, _)) = users::credentials(tx.read(), reading)? {
-            return Ok(Some(user));
-        }
-    }
-    Ok(None)
+fn all_mentions(texts: &[&str]) -> BTreeSet<Mention> {
+    texts.iter().flat_map(|text| mentions(text)).collect()
 }

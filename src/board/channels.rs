@@ -87,7 +87,10 @@ impl Board {
         if name.chars().count() > self.rules.max_title {
             return Err(Error::NotFound("room"));
         }
-        let found = self.store.read(move |snapshot| channels::find_by_name(snapshot.db(), &rights, &name)).await?;
+        let found = self
+            .store
+            .read_for(viewer.party(), move |snapshot| channels::find_by_name(snapshot.db(), &rights, &name))
+            .await?;
         found.ok_or(Error::NotFound("room"))
     }
 

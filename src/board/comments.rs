@@ -42,6 +42,7 @@ impl Board {
         let content = text::required("content", &new.content, self.rules.max_content)?;
         let parts = || vec!["comment".into(), new.message.to_string(), content.clone()];
         let key = Key::of(author, new.key.as_deref(), parts)?;
+        let mentions = self.mentions(author, &[&content]);
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
@@ -59,7 +60,7 @@ impl Board {
                 record(tx, EventKind::CommentAdded, &comment, &message, author);
                 let mut attention = Attention::new(&message, author);
                 attention.commented();
-                attention.mentioned(tx, &[], &[&comment.content])?;
+                attention.mentioned(tx, &[], &[&comment.content], mentions)?;
                 attention.tell(tx)?;
                 Ok(comment)
             })
@@ -73,6 +74,7 @@ impl Board {
     pub async fn update_comment(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
         let actor = self.actor(viewer)?.user.id;
         let content = text::required("content", &edit.content, self.rules.max_content)?;
+        let mentions = self.mentions(actor, &[&content]);
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
@@ -86,7 +88,7 @@ impl Board {
                 comments::update(tx.write(), &comment)?;
                 record(tx, EventKind::CommentUpdated, &comment, &message, actor);
                 let mut attention = Attention::new(&message, actor);
-                attention.mentioned(tx, &[&before], &[&comment.content])?;
+                attention.mentioned(tx, &[&before], &[&comment.content], mentions)?;
                 attention.tell(tx)?;
                 Ok(comment)
             })

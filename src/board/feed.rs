@@ -243,8 +243,8 @@ impl Feed {
 
     fn read(&self, pause: Duration) -> Source {
         let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
-        let (selection, position) = (self.selection, self.position);
-        let mut lease = self.memory.lease(self.viewer.consumer());
+        let (selection, position, party) = (self.selection, self.position, self.viewer.party());
+        let mut lease = self.memory.lease(party);
         Source::Reading(Box::pin(async move {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
@@ -256,7 +256,7 @@ impl Feed {
             // Not further than the hub: the rights are those of its head, and must not be older than
             // what is yielded.
             let page = store
-                .read(move |snapshot| {
+                .read_for(party, move |snapshot| {
                     // The database is on another history than the hub, and the tailer is about to notice: so are the rights.
                     if !log::holds(snapshot.db(), head)? {
                         return Err(Error::Unavailable("the log is being read anew; try again".into()));

@@ -6,7 +6,7 @@ use super::feed::{Feed, Selection};
 use super::{Board, Viewer};
 use crate::error::{Error, Result};
 use crate::model::{ChannelId, Cursor, EventKind, KindSet, MessageId, Rights, Topic};
-use crate::store::{Db, channels, log, messages};
+use crate::store::{Db, Snapshot, channels, log, messages};
 
 /// What somebody wants to follow, as a client says it: a message is named without its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Board {
     pub async fn follow(&self, viewer: &Viewer, wish: Wish) -> Result<Feed> {
         let rights = viewer.rights()?;
         let after = wish.after.unwrap_or_else(|| self.now());
-        let topic = self.topic(wish.subject, Arc::clone(&rights), after).await?;
+        let topic = self.topic(viewer, wish.subject, Arc::clone(&rights), after).await?;
         let selection =
             Selection { topic, kinds: wish.kinds, tickets_only: wish.tickets_only, exclude_own: wish.exclude_own };
         // Subscribe first, look second: what happens in between is in the ring.
@@ -55,7 +55,7 @@ impl Board {
         let bound = matches!(topic, Topic::Channel(_) | Topic::Message(..));
         if !known || bound {
             self.store
-                .read(move |snapshot| {
+                .read_for(viewer.party(), move |snapshot| {
                     if !known {
                         log::check(snapshot.db(), after)?;
                     }
@@ -71,7 +71,7 @@ impl Board {
         Ok(Feed::new(parts, viewer.clone(), selection, after, receiver, seated))
     }
 
-    async fn topic(&self, subject: Subject, rights: Arc<Rights>, after: Cursor) -> Result<Topic> {
+    async fn topic(&self, viewer: &Viewer, subject: Subject, rights: Arc<Rights>, after: Cursor) -> Result<Topic> {
         match subject {
             Subject::Everything => Ok(Topic::Everything),
             Subject::Channel(channel) => Ok(Topic::Channel(channel)),
@@ -79,7 +79,7 @@ impl Board {
             Subject::Templates => Err(Error::Unauthenticated("sign in first".into())),
             Subject::Notifications => Ok(Topic::Notifications(rights.user)),
             Subject::Message(channel, message) => {
-                let reading = self.store.read(move |snapshot| {
+                let reading = self.store.read_for(viewer.party(), move |snapshot| {
                     // The cursor first: of a history that was lost nothing else makes sense.
                     log::check(snapshot.db(), after)?;
                     place(snapshot.db(), &rights, message, after)

@@ -79,6 +79,7 @@ impl Board {
             let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
             vec!["message".into(), new.channel.to_string(), format!("{title:?}"), content.clone(), audience, ticket]
         })?;
+        let mentions = self.mentions(author, &[title.as_deref().unwrap_or_default(), &content]);
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
@@ -112,7 +113,7 @@ impl Board {
                 record(tx, EventKind::MessageAdded, &message, author);
                 let mut attention = Attention::new(&message, author);
                 attention.assigned(None);
-                attention.mentioned(tx, &[], &texts(&message))?;
+                attention.mentioned(tx, &[], &texts(&message), mentions)?;
                 attention.tell(tx)?;
                 Ok(message)
             })
@@ -129,6 +130,8 @@ impl Board {
         let title = edit.title.as_ref().map(|title| text::optional("title", title.as_deref(), max)).transpose()?;
         let max = self.rules.max_content;
         let content = edit.content.as_ref().map(|content| text::required("content", content, max)).transpose()?;
+        let named = [title.iter().flatten().next().map_or("", String::as_str), content.as_deref().unwrap_or_default()];
+        let mentions = self.mentions(actor, &named);
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
@@ -159,7 +162,7 @@ impl Board {
                 record(tx, EventKind::MessageUpdated, &message, actor);
                 let mut attention = Attention::new(&message, actor);
                 attention.assigned(before.ticket.and_then(|ticket| ticket.assignee_id));
-                attention.mentioned(tx, &texts(&before), &texts(&message))?;
+                attention.mentioned(tx, &texts(&before), &texts(&message), mentions)?;
                 attention.tell(tx)?;
                 Ok(message)
             })

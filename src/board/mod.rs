@@ -28,6 +28,7 @@ mod upkeep;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use access::{Access, Standing, Viewer};
 pub use accounts::{NewUser, Session};
@@ -50,9 +51,10 @@ pub use templates::NewTemplate;
 pub use upkeep::Retention;
 
 use crate::auth::{Attempts, Budget, Passwords, Tokens};
+use crate::capacity::{Share, Turn, Turns};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, ReadAt};
-use crate::model::{Body, ChannelId, Cursor, EventKind, Memory, UserId};
+use crate::model::{Body, ChannelId, Cursor, EventKind, Memory, Party, UserId};
 use crate::store::{Change, Store, Tx};
 
 /// How long the answer to a change of rights waits until this instance serves its readers by them.
@@ -60,6 +62,19 @@ const SERVED: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How long the database may take to say that it is there.
 const REACH: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How many mutations may be under way at once, each of which waits for the disk: they commit in groups. All anonymous
+/// callers together have a quarter of them, and so has each caller.
+const MUTATIONS: Share = Share { total: 256, anonymous: 64, each: 64 };
+
+/// How many users one author may have notified by mentioning them, in a minute.
+pub const MENTIONS_PER_MINUTE: u32 = 120;
+
+/// How many may wait for that.
+const WAITING_MUTATIONS: Share = Share { total: 16_384, anonymous: 2_048, each: 1_024 };
+
+/// How long a mutation waits for its turn.
+const TURN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The rules of one installation.
 #[derive(Debug, Clone)]
@@ -124,8 +139,12 @@ pub struct Doorkeepers {
     pub attempts: Attempts,
     /// Counts mutations.
     pub mutations: Budget<UserId>,
+    /// Counts users that are mentioned.
+    pub mentions: Budget<UserId>,
     /// Counts new rooms.
     pub rooms: Budget<UserId>,
+    /// Counts sign-in attempts by where they come from, whatever the username.
+    pub sign_ins: Budget<IpAddr>,
     /// Counts new accounts by where they are made.
     pub registrations: Budget<IpAddr>,
 }
@@ -142,6 +161,9 @@ pub struct Board {
     metrics: Metrics,
     names: names::Names,
     remover: removal::Remover,
+    mutations: Turns,
+    /// When the database was last asked whether it is there, and what it answered.
+    health: tokio::sync::Mutex<Option<(Instant, Result<Cursor>)>>,
     counts: Counts,
     /// For responses that are being made or sent.
     memory: Arc<Memory>,
@@ -162,9 +184,27 @@ impl Board {
     ) -> Self {
         let (presence, metrics) = (Arc::new(Presence::default()), Metrics::default());
         let (names, remover, counts) = (names::Names::default(), removal::Remover::default(), Counts::default());
+        let mutations = Turns::new(MUTATIONS, WAITING_MUTATIONS, TURN, "the server is busy; try again");
+        let health = tokio::sync::Mutex::default();
         let size = rules.response_memory;
         let (memory, pages) = (Memory::new(size, 3 * (size / 8)), Memory::new(size / 4, size / 16));
-        Self { store, hub, access, progress, keepers, rules, presence, metrics, names, remover, counts, memory, pages }
+        Self {
+            store,
+            hub,
+            access,
+            progress,
+            keepers,
+            rules,
+            presence,
+            metrics,
+            names,
+            remover,
+            mutations,
+            health,
+            counts,
+            memory,
+            pages,
+        }
     }
 
     /// The store, for reading.
@@ -248,11 +288,34 @@ impl Board {
         &self.counts
     }
 
-    /// Where the log stands in the database.
+    /// The turn of something that this caller may write.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the turn does not come in time.
+    pub async fn turn(&self, party: Party) -> Result<Turn> {
+        self.mutations.take(party).await
+    }
+
+    /// Where the log stands in the database. However many ask, one of them asks the database at a time, and the others
+    /// share the answer to a question that came after theirs.
     ///
     /// # Errors
     /// `UNAVAILABLE` if it does not answer.
     pub async fn reach_database(&self) -> Result<Cursor> {
+        let asked = Instant::now();
+        let mut last = self.health.lock().await;
+        if let Some((at, answer)) = &*last
+            && *at >= asked
+        {
+            return answer.clone();
+        }
+        let at = Instant::now();
+        let answer = self.ask_database().await;
+        *last = Some((at, answer.clone()));
+        answer
+    }
+
+    async fn ask_database(&self) -> Result<Cursor> {
         let asking = self.store.read(|snapshot| crate::store::log::head(snapshot.db()));
         let answer = tokio::time::timeout(REACH, asking).await;
         answer.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())))
@@ -277,6 +340,13 @@ impl Board {
         let standing = viewer.standing()?;
         self.keepers.mutations.check(standing.user.id)?;
         Ok(standing)
+    }
+
+    /// How many of the users whom these texts name are notified of it: each author has a budget of them, and what is over
+    /// is written without.
+    fn mentions(&self, author: UserId, texts: &[&str]) -> usize {
+        let named = attention::count_names(texts);
+        (0..named).take_while(|_| self.keepers.mentions.check(author).is_ok()).count()
     }
 
     /// Runs a command that changes what somebody may see, and answers when this instance serves

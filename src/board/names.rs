@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, Shared};
 
 use super::Board;
 use crate::error::{Error, Result};
-use crate::model::UserId;
+use crate::model::{Party, UserId};
 use crate::store::users;
 
 /// So many are kept.
@@ -57,7 +57,7 @@ impl Board {
         let store = Arc::clone(&self.store);
         let looking = async move {
             loop {
-                match store.read(move |snapshot| users::find(snapshot.db(), id)).await {
+                match store.read_for(Party::User(id), move |snapshot| users::find(snapshot.db(), id)).await {
                     Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
                     found => return found.map(|user| user.map(|user| Arc::from(user.username))),
                 }

@@ -70,9 +70,9 @@ impl Board {
         after: Option<NotificationId>,
     ) -> Result<(Vec<Notification>, bool, Lease)> {
         let user = viewer.standing()?.user.id;
-        let mut lease = self.pages.lease(viewer.consumer());
+        let mut lease = self.pages.lease(viewer.party());
         lease.wait_for(PAGE_BYTES).await;
-        let reading = self.store.read(move |snapshot| {
+        let reading = self.store.read_for(viewer.party(), move |snapshot| {
             let mut items: Vec<Notification> = Vec::new();
             let mut window = Window { after, ..Window::first(FEW) };
             loop {
@@ -143,4 +143,18 @@ pub(super) fn notify(tx: &mut Tx<'_>, new: notifications::NewNotification, actor
     let change = notification.user_id.into_iter().fold(change, Change::for_user);
     tx.record(change, Body::Notification(Arc::new(notification.clone())));
     Ok(notification)
+}
+
+/// Writes several notifications with a constant number of statements, and records each.
+pub(super) fn notify_all(tx: &mut Tx<'_>, new: Vec<notifications::NewNotification>, actor: UserId) -> Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let (now, first) = (tx.now(), tx.next_cursor());
+    for notification in notifications::insert_all(tx.write(), new, now, first)? {
+        let change = Change::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
+        let change = notification.user_id.into_iter().fold(change, Change::for_user);
+        tx.record(change, Body::Notification(Arc::new(notification)));
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use super::Board;
 use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Cursor, Event, Seq, Timestamp};
-use crate::store::{Tx, attempts, log, spelling};
+use crate::store::{Lane, Tx, attempts, log, spelling};
 
 /// How many events one step forgets: a writer's batch must stay short.
 const STEP: i64 = 1_000;
@@ -30,7 +30,7 @@ impl Board {
     /// # Errors
     /// `CURSOR_EXPIRED`; those of the database.
     pub fn events_after(&self, after: Option<Cursor>) -> Result<(Vec<Event>, Cursor)> {
-        let mut snapshot = self.store().snapshot()?;
+        let mut snapshot = self.store().snapshot(Lane::Own)?;
         let after = match after {
             Some(after) => after,
             None => log::oldest(snapshot.db())?,

@@ -24,7 +24,8 @@ enum State {
     /// No resolver has asked for one.
     #[default]
     None,
-    Asked(Asked),
+    /// And whether it takes the turns of what it writes itself.
+    Asked(Asked, bool),
     Made(Made),
 }
 
@@ -33,7 +34,7 @@ impl Change {
     ///
     /// # Errors
     /// Those of the use case.
-    pub fn made_or_asked<T, F>(&self, case: impl FnOnce() -> F) -> Result<T>
+    pub fn made_or_asked<T, F>(&self, takes_turns: bool, case: impl FnOnce() -> F) -> Result<T>
     where
         T: Clone + Send + Sync + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
@@ -43,19 +44,19 @@ impl Change {
             let made = made.downcast_ref::<Result<T>>();
             return made.cloned().unwrap_or_else(|| Err(Error::internal("another change was made")));
         }
-        *state = State::Asked(case().map(|made| -> Made { Arc::new(made) }).boxed());
+        *state = State::Asked(case().map(|made| -> Made { Arc::new(made) }).boxed(), takes_turns);
         Err(Error::Unavailable("it is still to be done".into()))
     }
 
     /// Whether a resolver asked for one that is still to be made.
     pub fn is_asked(&self) -> bool {
-        matches!(*self.state(), State::Asked(_))
+        matches!(*self.state(), State::Asked(..))
     }
 
-    /// What a resolver asked for, if one did.
-    pub fn take(&self) -> Option<Asked> {
+    /// What a resolver asked for, if one did, and whether that takes the turns of what it writes itself.
+    pub fn take(&self) -> Option<(Asked, bool)> {
         match mem::take(&mut *self.state()) {
-            State::Asked(asked) => Some(asked),
+            State::Asked(asked, takes_turns) => Some((asked, takes_turns)),
             State::None | State::Made(_) => None,
         }
     }

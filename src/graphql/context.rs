@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::allowance::{Allowance, json_len};
 use super::change::Change;
@@ -14,9 +15,11 @@ use crate::error::{Error, Result};
 use crate::hub::LiveEvent;
 use crate::model::{
     Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, Metric, NotificationId,
-    Organization, OrganizationId, Page, PresenceChange, Rights, Timestamp, User, UserId, Weight, Window,
+    Organization, OrganizationId, Page, Party, PresenceChange, Rights, Timestamp, User, UserId, Weight, Window,
 };
-use crate::store::{Db, Snapshot, channels, comments, log, messages, notifications, organizations, reading, users};
+use crate::store::{
+    Db, Lane, Snapshot, channels, comments, log, messages, notifications, organizations, reading, users,
+};
 use juniper::Executor;
 
 /// What an id of a list takes in a response, in bytes.
@@ -92,6 +95,18 @@ pub enum Delivery {
     Presence(PresenceChange),
 }
 
+/// After so long an operation is answered that its outcome is unknown: longer than the writer takes to say so, and than a
+/// statement may take in PostgreSQL.
+pub(super) const DEADLINE: Duration = Duration::from_secs(12);
+
+/// What an operation reads from.
+#[derive(Default)]
+struct Reading {
+    snapshot: Option<Snapshot>,
+    /// When it began to read: it may do so for a limited time.
+    since: Option<Instant>,
+}
+
 /// The context of one operation.
 pub struct Ctx {
     board: Arc<Board>,
@@ -99,9 +114,11 @@ pub struct Ctx {
     purpose: Purpose,
     may_block: bool,
     allowance: Arc<Allowance>,
-    snapshot: Mutex<Option<Snapshot>>,
     /// Where the log stands in the snapshot, once a resolver asked.
     log_head: Mutex<Option<Cursor>>,
+    lane: Lane,
+    began: Instant,
+    reading: Mutex<Reading>,
     used_database: AtomicBool,
     unavailable: AtomicBool,
     personal: AtomicBool,
@@ -143,8 +160,10 @@ impl Ctx {
             purpose,
             may_block,
             allowance,
-            snapshot: Mutex::new(None),
             log_head: Mutex::new(None),
+            lane: Lane::Clients,
+            began: Instant::now(),
+            reading: Mutex::default(),
             used_database: AtomicBool::new(false),
             unavailable: AtomicBool::new(false),
             personal: AtomicBool::new(false),
@@ -268,6 +287,18 @@ impl Ctx {
         Ok(all)
     }
 
+    /// The same for an operation that has a thread of its own.
+    #[must_use]
+    pub fn in_order(self) -> Self {
+        Self { lane: Lane::InOrder, ..self }
+    }
+
+    /// Whose share of the server's capacity the operation takes. Does not make a rendering personal.
+    #[must_use]
+    pub fn party(&self) -> Party {
+        self.caller.viewer.party()
+    }
+
     /// The board.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
@@ -351,11 +382,20 @@ impl Ctx {
             // Nobody is shown this: it is run again where it may read.
             return Err(Error::Unavailable("this needs the database".into()));
         }
-        let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = match &mut *snapshot {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = self.board.store().read_limit();
+        let since = *reading.since.get_or_insert_with(Instant::now);
+        if since.elapsed() > limit {
+            return Err(took_too_long(limit));
+        }
+        let done = match &mut reading.snapshot {
             Some(snapshot) => read(snapshot.db()),
-            none => self.board.store().snapshot().and_then(|snapshot| read(none.insert(snapshot).db())),
+            none => self.board.store().snapshot(self.lane).and_then(|snapshot| read(none.insert(snapshot).db())),
         };
+        // Whoever tries again unchanged would wait as long again.
+        if matches!(done, Err(Error::Unavailable(_))) && since.elapsed() > limit {
+            return Err(took_too_long(limit));
+        }
         if matches!(done, Err(Error::Unavailable(_))) {
             self.unavailable.store(true, Ordering::Relaxed);
         }
@@ -403,8 +443,8 @@ impl Ctx {
 
     /// Something may have been written: what is read from now on must know of it.
     pub fn forget(&self) {
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.log_head.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Reading::default();
         self.users.clear();
         self.channels.clear();
         self.messages.clear();
@@ -426,11 +466,42 @@ impl Ctx {
         T: Clone + Send + Sync + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
+        self.run_case(false, case)
+    }
+
+    /// The same for a use case that waits for passwords, and takes the turns of what it writes itself.
+    ///
+    /// # Errors
+    /// Those of the case.
+    pub fn run_with_password<T, F>(&self, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
+    where
+        T: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.run_case(true, case)
+    }
+
+    fn run_case<T, F>(&self, takes_turns: bool, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
+    where
+        T: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
         let case = || case(Arc::clone(&self.board), self.caller.clone());
         match &self.purpose {
-            Purpose::Change(change) => change.made_or_asked(case),
+            Purpose::Change(change) => change.made_or_asked(takes_turns, case),
+            _ if self.began.elapsed() > DEADLINE => {
+                Err(Error::Unavailable("this takes too long; it was not done".into()))
+            }
             _ => {
-                let made = tokio::runtime::Handle::current().block_on(case());
+                // No connection is held while this waits.
+                self.forget();
+                let made = tokio::runtime::Handle::current().block_on(async {
+                    let _turn = match takes_turns {
+                        true => None,
+                        false => Some(self.board.turn(self.caller.viewer.party()).await?),
+                    };
+                    case().await
+                });
                 self.forget();
                 made
             }
@@ -522,4 +593,8 @@ impl Ctx {
 /// What an object with these fields takes in a response, beside its texts.
 fn fields_weight<S: juniper::ScalarValue>(field: &juniper::LookAheadSelection<'_, S>) -> usize {
     field.children().iter().map(|child| FIELD + child.field_name().len() + fields_weight(child)).sum()
+}
+
+fn took_too_long(limit: Duration) -> Error {
+    Error::TooComplex(format!("reading this takes longer than {} ms: ask for less at once", limit.as_millis()))
 }

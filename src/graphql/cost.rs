@@ -1,5 +1,5 @@
 //! What an operation costs: how many fields are resolved for it, lists counted at the size they are
-//! asked for.
+//! asked for, and what the database has to look at for a list.
 
 use std::collections::HashMap;
 
@@ -17,9 +17,13 @@ const PAGE: u64 = 20;
 /// memory, and the standard introspection query must fit.
 const LOOKED_AT: [(&str, u64); 3] = [("types", 5), ("fields", 3), ("inputFields", 3)];
 
-/// What a field costs: one for itself, and its fields as often as it has items.
+/// What lists cost besides their items: what the database has to look at for them does not depend on how many are asked for.
+const SEARCHED: [(&str, u64); 3] = [("users", 100), ("messages", 50), ("members", 20)];
+
+/// What a field costs: what it costs itself, and its fields as often as it has items.
 #[derive(Debug, Clone)]
 pub struct Cost {
+    itself: u64,
     times: Times,
     fields: Vec<Cost>,
 }
@@ -62,7 +66,20 @@ impl Cost {
     /// A field with fields.
     #[must_use]
     pub fn new(times: Times, fields: Vec<Self>) -> Self {
-        Self { times, fields }
+        Self { itself: 1, times, fields }
+    }
+
+    /// The same for a list that has to be searched for: users by a part of their names, the messages of all channels, the
+    /// members of a channel by name. `is_root` says that it is a field of the query itself.
+    #[must_use]
+    pub fn of_list(self, field: &str, is_root: bool, has_argument: impl Fn(&str) -> bool) -> Self {
+        let is_searched = match field {
+            "users" => has_argument("search"),
+            "messages" => is_root && !has_argument("channelId"),
+            _ => true,
+        };
+        let searched = SEARCHED.iter().find(|(name, _)| is_searched && *name == field);
+        Self { itself: searched.map_or(1, |(_, cost)| *cost), ..self }
     }
 
     /// What these fields cost together with these variables.
@@ -82,7 +99,7 @@ impl Cost {
             Times::Fixed(times) => *times,
             Times::Variable(name, default) => variables.get(name).map_or(*default, page),
         };
-        times.saturating_mul(Self::of_all(&self.fields, variables)).saturating_add(1)
+        times.saturating_mul(Self::of_all(&self.fields, variables)).saturating_add(self.itself)
     }
 }
 

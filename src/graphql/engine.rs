@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use juniper::OperationType;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::allowance::{Allowance, Batch};
 use super::change::Change;
-use super::context::{Caller, Ctx, Opened, Purpose};
+use super::context::{Caller, Ctx, DEADLINE, Opened, Purpose};
 use super::counts::Counts;
 use super::document::{Documents, Operation, Refusal};
 use super::execute::{self, Answer};
@@ -21,17 +20,17 @@ use super::render::Renderings;
 use super::request::Request;
 use super::{Mutation, Query, Schema, Subscription, Variables, nul};
 use crate::board::{Board, Stream, Wanted, Wish};
+use crate::capacity::{Share, Turns};
 use crate::error::{Error, Result};
-use crate::model::{Counted, Cursor};
+use crate::model::{Counted, Cursor, Party};
 
-/// How many mutations may wait for the disk at once: they commit in groups.
-const MUTATIONS: usize = 256;
-/// How long an operation may wait for its turn before it is refused.
+/// How many mutations of several root fields may be under way: each has a thread of its own.
+const IN_ORDER: Share = Share { total: 16, anonymous: 4, each: 4 };
+/// How many of them may wait.
+const WAITING_IN_ORDER: Share = Share { total: 1_024, anonymous: 128, each: 128 };
+/// How long one of them waits for its thread.
 const TURN: Duration = Duration::from_secs(5);
 
-/// How long an operation may take before it is answered that the outcome is unknown: longer than the writer
-/// takes to say so, and than a statement may take in PostgreSQL.
-const DEADLINE: Duration = Duration::from_secs(12);
 
 /// An operation that may be executed, with its variables.
 pub struct Prepared {
@@ -91,7 +90,7 @@ pub struct Engine {
     pub(super) limits: Limits,
     bare: Bare,
     documents: Documents,
-    mutations: Arc<Semaphore>,
+    in_order: Turns,
     pub(super) renderings: Renderings,
     pub(super) counts: Counts,
 }
@@ -120,7 +119,7 @@ impl Engine {
             limits,
             bare: Bare::new(limits.tokens, most_fields),
             documents: Documents::default(),
-            mutations: Arc::new(Semaphore::new(MUTATIONS)),
+            in_order: Turns::new(IN_ORDER, WAITING_IN_ORDER, TURN, "the server is busy; try again"),
             renderings: Renderings::default(),
             counts: Counts::default(),
         }
@@ -157,7 +156,7 @@ impl Engine {
     }
 
     fn ctx(&self, prepared: &Prepared, caller: Caller, purpose: Purpose, may_block: bool) -> Ctx {
-        let lease = self.board.memory().lease(caller.viewer.consumer());
+        let lease = self.board.memory().lease(caller.viewer.party());
         let allowance = Arc::new(Allowance::new(Arc::clone(&prepared.batch), lease));
         Ctx::new(Arc::clone(&self.board), caller, purpose, may_block, allowance)
     }
@@ -213,7 +212,8 @@ impl Engine {
                 (answer, prepared, ctx)
             };
             let answer;
-            (answer, prepared, ctx) = self.board.store().on_reader(reading).await?;
+            let party = ctx.party();
+            (answer, prepared, ctx) = self.board.store().on_reader(party, reading).await?;
             if !ctx.allowance().is_short() || !ctx.allowance().wait().await {
                 return Ok(answer);
             }
@@ -225,8 +225,9 @@ impl Engine {
         let ctx = self.ctx(&prepared, caller, Purpose::Change(Change::default()), false);
         let refused = execute::here(&prepared, &ctx)?;
         let Purpose::Change(change) = ctx.purpose() else { return Ok(refused) };
-        let Some(asked) = change.take() else { return Ok(refused) };
-        let turn = self.turn().await?;
+        let Some((asked, takes_turns)) = change.take() else { return Ok(refused) };
+        // Only for what is written: what waits for a password must not keep a turn.
+        let turn = if takes_turns { None } else { Some(self.board.turn(ctx.party()).await?) };
         // A task of its own would cost a twentieth of all. A client that leaves takes along what is here, but nothing that the
         // writer was given.
         let made = AssertUnwindSafe(asked).catch_unwind().await.map_err(|_| Error::internal("a change panicked"))?;
@@ -245,8 +246,8 @@ impl Engine {
 
     /// Executes a mutation of several root fields, each when the one before is on disk and shown.
     async fn change_in_order(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
-        let ctx = self.ctx(&prepared, caller, Purpose::Answer, true);
-        let turn = self.turn().await?;
+        let ctx = self.ctx(&prepared, caller, Purpose::Answer, true).in_order();
+        let turn = self.in_order.take(ctx.party()).await?;
         let executing = tokio::task::spawn_blocking(move || {
             // Its thread is taken whether or not somebody still waits for the answer.
             let _turn = turn;
@@ -259,24 +260,18 @@ impl Engine {
     ///
     /// # Errors
     /// Those of the case; `UNAVAILABLE` if its turn does not come.
-    pub async fn write<T, F>(&self, case: impl FnOnce(Arc<Board>) -> F) -> Result<T>
+    pub async fn write<T, F>(&self, party: Party, case: impl FnOnce(Arc<Board>) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let turn = self.turn().await?;
+        let turn = self.board.turn(party).await?;
         let case = case(Arc::clone(&self.board));
         let writing = tokio::spawn(async move {
             let _turn = turn;
             case.await
         });
         writing.await.map_err(Error::internal)?
-    }
-
-    /// The turn of something that may write.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
-        let turn = tokio::time::timeout(TURN, Arc::clone(&self.mutations).acquire_owned()).await;
-        turn.ok().and_then(Result::ok).ok_or_else(|| Error::Unavailable("the server is busy; try again".into()))
     }
 
     /// Opens a subscription.

@@ -75,7 +75,7 @@ pub(super) fn render(
     (may_block, limit): (bool, usize),
 ) -> Rendered {
     let (operation, variables, caller) = live;
-    let lease = board.memory().lease(caller.viewer.consumer());
+    let lease = board.memory().lease(caller.viewer.party());
     let allowance = Arc::new(Allowance::new(Batch::new(limit), lease));
     let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), may_block, allowance);
     let item = AssertUnwindSafe(item(operation, variables, &ctx)).catch_unwind().now_or_never();

@@ -212,7 +212,8 @@ impl<'d, 'a> Walk<'d, 'a> {
         }
         let selections = field.selection_set.as_deref().unwrap_or_default();
         let fields = self.walk(selections, Place { parent, depth: place.depth + 1, looks })?;
-        Ok(Cost::new(times, fields))
+        let has_argument = |wanted: &str| arguments().any(|(name, _)| name.item == wanted);
+        Ok(Cost::new(times, fields).of_list(name, place.depth == 1, has_argument))
     }
 
     fn renamed(&mut self, has_alias: bool) -> Result<(), TooLarge> {

@@ -44,13 +44,19 @@ impl Mutation {
     fn register(ctx: &Ctx, input: RegisterInput) -> Result<Session> {
         let display_name = input.display_name.unwrap_or_else(|| input.username.clone());
         let new = board::NewUser { username: input.username, display_name, role: Role::Member };
-        opened(ctx, ctx.run(|board, from| async move { board.register(from.address, new, input.password).await }))
+        opened(
+            ctx,
+            ctx.run_with_password(|board, from| async move { board.register(from.address, new, input.password).await }),
+        )
     }
 
     /// Signs somebody in.
     fn login(ctx: &Ctx, input: LoginInput) -> Result<Session> {
         let LoginInput { username, password } = input;
-        opened(ctx, ctx.run(|board, from| async move { board.login(from.address, &username, password).await }))
+        opened(
+            ctx,
+            ctx.run_with_password(|board, from| async move { board.login(from.address, &username, password).await }),
+        )
     }
 
     /// A new token for the session, until `--session-lifetime` after signing in; over a socket it extends the session of that socket, too.
@@ -65,7 +71,9 @@ impl Mutation {
         let ChangePasswordInput { current, new } = input;
         opened(
             ctx,
-            ctx.run(|board, by| async move { board.change_password(by.address, &by.viewer, current, new).await }),
+            ctx.run_with_password(|board, by| async move {
+                board.change_password(by.address, &by.viewer, current, new).await
+            }),
         )
     }
 

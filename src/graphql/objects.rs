@@ -92,7 +92,7 @@ impl Channel {
         MessageConnection::load(ctx, &filter, &PageArgs { first, after, last, before })
     }
 
-    /// How many messages of others the viewer may see and has not read; see `markChannelRead`.
+    /// How many messages of others the viewer may see and has not read, counted among the newest 1,000; see `markChannelRead`.
     fn unread_count(&self, ctx: &Ctx) -> Result<i32> {
         Ok(i32::try_from(ctx.unread(self.channel.id)?).unwrap_or(i32::MAX))
     }

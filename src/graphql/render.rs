@@ -233,6 +233,7 @@ impl Engine {
 }
 
 async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Delivery, limit: usize) -> Result<Rendered> {
+    let party = live.viewer().party().rendering();
     let (reading, live) = (Arc::clone(board), Arc::clone(live));
     let render = move || {
         let subject = (&*live.prepared.operation, &live.prepared.variables, &live.caller);
@@ -242,7 +243,7 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Deliver
         }
         rendered
     };
-    board.store().on_reader(render).await
+    board.store().on_reader(party, render).await
 }
 
 fn shown(delivery: &Delivery) -> Option<Shown> {

@@ -3,35 +3,17 @@
 //! flood of theirs leaves room for users.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::{UserId, household};
+use super::Party;
 
 /// Memory is lent in pieces of this many bytes.
 const PIECE: usize = 1 << 10;
 /// The map of clients is swept when it has this many entries, or twice as many as the sweep before left.
 const SWEEP: usize = 1_024;
-
-/// A client, as far as memory is shared among clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Consumer {
-    /// A signed-in user, on whatever connections.
-    User(UserId),
-    /// The anonymous clients of one household.
-    Anonymous(IpAddr),
-}
-
-impl Consumer {
-    /// Whoever reads anonymously from this address.
-    #[must_use]
-    pub fn anonymous(address: IpAddr) -> Self {
-        Self::Anonymous(household(address))
-    }
-}
 
 /// A budget of memory.
 #[derive(Debug)]
@@ -42,12 +24,12 @@ pub struct Memory {
     anonymous: Arc<Semaphore>,
     /// What one client may have, in bytes.
     share: usize,
-    consumers: Mutex<Consumers>,
+    parties: Mutex<Parties>,
 }
 
 #[derive(Debug, Default)]
-struct Consumers {
-    known: HashMap<Consumer, Weak<Semaphore>>,
+struct Parties {
+    known: HashMap<Party, Weak<Semaphore>>,
     sweep_at: usize,
 }
 
@@ -57,13 +39,13 @@ impl Memory {
     #[must_use]
     pub fn new(size: usize, share: usize) -> Arc<Self> {
         let (total, anonymous) = (semaphore(size), semaphore(size / 2));
-        Arc::new(Self { size, total, anonymous, share: share.min(size / 2), consumers: Mutex::default() })
+        Arc::new(Self { size, total, anonymous, share: share.min(size / 2), parties: Mutex::default() })
     }
 
     /// A lease of this client, of nothing yet.
     #[must_use]
-    pub fn lease(self: &Arc<Self>, consumer: Consumer) -> Lease {
-        Lease { memory: Arc::clone(self), consumer, permits: None }
+    pub fn lease(self: &Arc<Self>, party: Party) -> Lease {
+        Lease { memory: Arc::clone(self), party, permits: None }
     }
 
     /// How many bytes are lent now.
@@ -78,17 +60,17 @@ impl Memory {
         self.size
     }
 
-    fn of(&self, consumer: Consumer) -> Arc<Semaphore> {
-        let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = consumers.known.get(&consumer).and_then(Weak::upgrade) {
+    fn of(&self, party: Party) -> Arc<Semaphore> {
+        let mut parties = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = parties.known.get(&party).and_then(Weak::upgrade) {
             return known;
         }
-        if consumers.known.len() >= consumers.sweep_at {
-            consumers.known.retain(|_, known| known.strong_count() > 0);
-            consumers.sweep_at = SWEEP.max(2 * consumers.known.len());
+        if parties.known.len() >= parties.sweep_at {
+            parties.known.retain(|_, known| known.strong_count() > 0);
+            parties.sweep_at = SWEEP.max(2 * parties.known.len());
         }
         let fresh = semaphore(self.share);
-        consumers.known.insert(consumer, Arc::downgrade(&fresh));
+        parties.known.insert(party, Arc::downgrade(&fresh));
         fresh
     }
 }
@@ -97,7 +79,7 @@ impl Memory {
 #[derive(Debug)]
 pub struct Lease {
     memory: Arc<Memory>,
-    consumer: Consumer,
+    party: Party,
     permits: Option<Permits>,
 }
 
@@ -146,8 +128,8 @@ impl Lease {
     /// What it is of, as a lease of its own; nothing is left.
     #[must_use]
     pub fn split_off(&mut self) -> Self {
-        let (memory, consumer, permits) = (Arc::clone(&self.memory), self.consumer, self.permits.take());
-        Self { memory, consumer, permits }
+        let (memory, party, permits) = (Arc::clone(&self.memory), self.party, self.permits.take());
+        Self { memory, party, permits }
     }
 
     /// Gives back what it is of, and waits until this many bytes are free: whether they were in time. Nobody waits for
@@ -184,11 +166,11 @@ impl Lease {
     }
 
     fn own(&self) -> Arc<Semaphore> {
-        self.memory.of(self.consumer)
+        self.memory.of(self.party)
     }
 
     fn of_anonymous(&self) -> Option<Arc<Semaphore>> {
-        matches!(self.consumer, Consumer::Anonymous(_)).then(|| Arc::clone(&self.memory.anonymous))
+        self.party.is_anonymous().then(|| Arc::clone(&self.memory.anonymous))
     }
 }
 
@@ -220,15 +202,15 @@ fn pieces(bytes: usize) -> u32 {
 mod tests {
     use super::*;
 
-    const EVA: Consumer = Consumer::User(UserId(1));
-    const BEN: Consumer = Consumer::User(UserId(2));
+    const EVA: Party = Party::User(UserId(1));
+    const BEN: Party = Party::User(UserId(2));
 
-    fn somewhere(last: u8) -> Consumer {
-        Consumer::anonymous(IpAddr::from([192, 0, 2, last]))
+    fn somewhere(last: u8) -> Party {
+        Party::Address(IpAddr::from([192, 0, 2, last]))
     }
 
-    fn taken(memory: &Arc<Memory>, consumer: Consumer, bytes: usize) -> Option<Lease> {
-        let mut lease = memory.lease(consumer);
+    fn taken(memory: &Arc<Memory>, party: Party, bytes: usize) -> Option<Lease> {
+        let mut lease = memory.lease(party);
         lease.try_grow_to(bytes).then_some(lease)
     }
 
@@ -284,8 +266,8 @@ mod tests {
     fn clients_that_are_gone_are_forgotten() {
         let memory = Memory::new(8 * PIECE, 4 * PIECE);
         for user in 0..10_000 {
-            assert!(taken(&memory, Consumer::User(UserId(user)), PIECE).is_some());
+            assert!(taken(&memory, Party::User(UserId(user)), PIECE).is_some());
         }
-        assert!(memory.consumers.lock().expect("no panic").known.len() <= 2 * SWEEP);
+        assert!(memory.parties.lock().expect("no panic").known.len() <= 2 * SWEEP);
     }
 }

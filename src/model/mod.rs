@@ -12,6 +12,7 @@ mod json;
 mod live;
 mod memory;
 mod page;
+mod party;
 mod rights;
 mod time;
 
@@ -26,7 +27,8 @@ pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
 pub use json::{JsonText, repaired};
 pub use live::{Metric, PresenceChange};
-pub use memory::{Consumer, Lease, Memory};
+pub use memory::{Lease, Memory};
 pub use page::{ChannelKey, Page, Window};
+pub use party::Party;
 pub use rights::Rights;
 pub use time::Timestamp;

@@ -6,8 +6,9 @@ use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, fault, on};
 use super::paging::page;
-use super::schema::{channel_members, channels};
+use super::schema::{channel_members, channels, messages};
 use super::spelling::kept_skeleton;
+use super::time_limit::timed;
 use super::{users, visible};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -17,6 +18,27 @@ use crate::unicode;
 
 /// A longer text is not compared with names by what it looks like, in bytes.
 const LONGEST: usize = 4_000;
+
+/// The part of a query of channels that a window shows, by name and id, and one row more.
+macro_rules! by_name {
+    ($query:expr, $part:expr) => {{
+        let mut query = $query;
+        if let Some(ChannelKey { name, id }) = $part.after.clone() {
+            let same = channels::name.eq(name.clone()).and(channels::id.gt(id.0));
+            query = query.filter(channels::name.gt(name).or(same));
+        }
+        if let Some(ChannelKey { name, id }) = $part.before.clone() {
+            let same = channels::name.eq(name.clone()).and(channels::id.lt(id.0));
+            query = query.filter(channels::name.lt(name).or(same));
+        }
+        query = if $part.from_end {
+            query.order((channels::name.desc(), channels::id.desc()))
+        } else {
+            query.order((channels::name.asc(), channels::id.asc()))
+        };
+        query.limit(i64::try_from($part.limit).unwrap_or(i64::MAX - 1) + 1)
+    }};
+}
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable)]
@@ -58,21 +80,21 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<ChannelKey>) -> Result<P
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
         .into_boxed::<MultiBackend>();
-    if let Some(ChannelKey { name, id }) = part.after.clone() {
-        let same = channels::name.eq(name.clone()).and(channels::id.gt(id.0));
-        query = query.filter(channels::name.gt(name).or(same));
+    if !rights.admin {
+        // What is listed is one of the first public channels, or one of the viewer's: private ones of others are not
+        // looked at.
+        let public = channels::table
+            .select(channels::id)
+            .filter(channels::deleted_at.is_null())
+            .filter(channels::visibility.eq(Visibility::Public.code()))
+            .into_boxed::<MultiBackend>();
+        let public: Vec<i64> = by_name!(public, part).load(db).map_err(fault)?;
+        let user = rights.user.map_or(-1, |user| user.0);
+        let own = channel_members::table.filter(channel_members::user_id.eq(user)).select(channel_members::channel_id);
+        query = query.filter(channels::id.eq_any(public).or(channels::id.eq_any(own)));
     }
-    if let Some(ChannelKey { name, id }) = part.before.clone() {
-        let same = channels::name.eq(name.clone()).and(channels::id.lt(id.0));
-        query = query.filter(channels::name.lt(name).or(same));
-    }
-    query = if part.from_end {
-        query.order((channels::name.desc(), channels::id.desc()))
-    } else {
-        query.order((channels::name.asc(), channels::id.asc()))
-    };
-    let limit = i64::try_from(part.limit).unwrap_or(i64::MAX - 1) + 1;
-    let rows = query.limit(limit).load::<Row>(db).map_err(fault)?;
+    let query = timed!(db, query, channels::id);
+    let rows = by_name!(query, part).load::<Row>(db).map_err(fault)?;
     let page = page(rows, part);
     let items = page.items.into_iter().map(Channel::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
@@ -348,6 +370,21 @@ pub fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Res
         .execute(db)
         .map_err(fault)?;
     Ok(())
+}
+
+/// Which of these users are members.
+///
+/// # Errors
+/// Those of the database.
+pub fn members_among(db: &mut Db, channel: ChannelId, among: &[UserId]) -> Result<HashSet<UserId>> {
+    let among: Vec<i64> = among.iter().map(|id| id.0).collect();
+    let ids: Vec<i64> = channel_members::table
+        .filter(channel_members::channel_id.eq(channel.0))
+        .filter(channel_members::user_id.eq_any(among))
+        .select(channel_members::user_id)
+        .load(db)
+        .map_err(fault)?;
+    Ok(ids.into_iter().map(UserId).collect())
 }
 
 /// Whether somebody is a member.

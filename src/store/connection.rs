@@ -13,6 +13,7 @@ use diesel::{Connection, PgConnection, SqliteConnection};
 use super::condition::{Condition, is_trouble};
 use super::files::{Identity, beside, prepare};
 use super::start::{advice, check_file, one_line};
+use super::time_limit::{self, TimeLimit};
 use crate::error::{Error, Result};
 
 /// A connection to whichever database the installation uses.
@@ -97,6 +98,8 @@ pub struct Connector {
     condition: Arc<Condition>,
     /// Which files SQLite works on: the database, and its log of writes once it is there.
     files: Arc<Mutex<(Option<Identity>, Option<Identity>)>>,
+    /// How long a statement of a pooled connection may take, if that is less than for others.
+    read_limit: Option<Duration>,
 }
 
 impl Connector {
@@ -108,12 +111,18 @@ impl Connector {
             away: Arc::default(),
             condition: Arc::default(),
             files: Arc::default(),
+            read_limit: None,
         }
     }
 
     /// Whether the database takes changes.
     pub fn condition(&self) -> &Condition {
         &self.condition
+    }
+
+    /// The same, whose pooled connections read for so long at most.
+    pub fn reading_within(&self, limit: Duration) -> Self {
+        Self { read_limit: Some(limit), ..self.clone() }
     }
 
     /// Where it leads.
@@ -299,6 +308,10 @@ fn open_sqlite(path: &Path, purpose: Purpose) -> Result<SqliteConnection, String
 pub struct Pooled {
     pub db: Db,
     pub is_broken: bool,
+    /// How long a snapshot may read.
+    pub read_limit: Option<Duration>,
+    /// Until when the snapshot that is open may.
+    pub time: TimeLimit,
 }
 
 /// The pool's view of the connector: every pooled connection is for reading.
@@ -307,10 +320,19 @@ impl ManageConnection for Connector {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Pooled, Self::Error> {
-        let opened = self
-            .open_or_reason(Purpose::Reading)
-            .map_err(|reason| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(reason)))?;
-        Ok(Pooled { db: opened, is_broken: false })
+        let failed = |reason| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(reason));
+        let mut db = self.open_or_reason(Purpose::Reading).map_err(failed)?;
+        let (read_limit, time) = (self.read_limit, TimeLimit::default());
+        match &mut db {
+            Db::Sqlite(connection) => time.register(connection).map_err(|error| failed(error.to_string()))?,
+            Db::Postgres(connection) => {
+                if let Some(limit) = read_limit {
+                    let limit = format!("SET statement_timeout = {}", limit.as_millis().max(1));
+                    connection.batch_execute(&limit).map_err(|error| failed(unreachable(error).to_string()))?;
+                }
+            }
+        }
+        Ok(Pooled { db, is_broken: false, read_limit, time })
     }
 
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Self::Error> {
@@ -334,7 +356,7 @@ pub fn away() -> Error {
 }
 
 /// What databases say of what may go well the next time. (Diesel does not show PostgreSQL's codes.)
-const PASSING: [&str; 8] = [
+const PASSING: [&str; 9] = [
     "database is locked",
     "database or disk is full",
     "disk I/O error",
@@ -343,6 +365,7 @@ const PASSING: [&str; 8] = [
     "deadlock detected",
     "lock timeout",
     "statement timeout",
+    time_limit::OVER,
 ];
 
 /// What libpq, or the server's last words, say of a connection that is gone. Mostly diesel knows by itself that it is, but not where

@@ -2,17 +2,23 @@
 
 use std::collections::HashMap;
 
+use diesel::internal::table_macro::{BoxedSelectStatement, FromClause};
 use diesel::prelude::*;
 
-use super::connection::{Db, fault, on};
-use super::paging::{page, window};
+use super::candidates::{Candidates, Range, ranged};
+use super::connection::{Db, MultiBackend, fault, on};
+use super::paging::page;
 use super::schema::{comments, message_locations, messages};
+use super::time_limit::timed;
 use super::{removal, visible};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, Priority, Rights, Seq, Tag, Ticket,
     TicketStatus, Timestamp, UserId, Window,
 };
+
+/// How many of the nearest messages a list looks at one by one, whether or not the viewer may see them.
+const NEAR: i64 = 500;
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable)]
@@ -76,28 +82,86 @@ pub struct Filter {
     pub assignee: Option<UserId>,
 }
 
+impl Filter {
+    /// A boxed query of messages with these conditions, but for the channel.
+    pub(super) fn on<'a, S>(&self, query: Boxed<'a, S>) -> Boxed<'a, S> {
+        let mut query = query;
+        if self.tickets_only {
+            query = query.filter(messages::ticket_status.is_not_null());
+        }
+        if let Some(status) = self.status {
+            query = query.filter(messages::ticket_status.eq(status.code()));
+        }
+        if let Some(assignee) = self.assignee {
+            query = query.filter(messages::assignee_id.eq(assignee.0));
+        }
+        query
+    }
+
+    /// The same as SQL that goes on with `AND`.
+    pub(super) fn as_sql(&self, table: &str) -> String {
+        let tickets = if self.tickets_only { format!(" AND {table}.ticket_status IS NOT NULL") } else { String::new() };
+        let status = self.status.map(|status| format!(" AND {table}.ticket_status = {}", status.code()));
+        let assignee = self.assignee.map(|user| format!(" AND {table}.assignee_id = {}", user.0));
+        [Some(tickets), status, assignee].into_iter().flatten().collect()
+    }
+
+    /// The visible messages with these conditions.
+    fn among_visible<'a>(&self, rights: &Rights) -> visible::Messages<'a> {
+        let query = self.on(visible::messages(rights));
+        match self.channel {
+            Some(channel) => query.filter(messages::channel_id.eq(channel.0)),
+            None => query,
+        }
+    }
+}
+
+/// A boxed query of messages.
+type Boxed<'a, S> = BoxedSelectStatement<'a, S, FromClause<messages::table>, MultiBackend>;
+
 /// Part of the messages the viewer may see, newest first.
 ///
 /// # Errors
 /// Those of the database.
 pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, part: &Window<MessageId>) -> Result<Page<Message>> {
-    let mut query = visible::messages(rights);
-    if let Some(channel) = filter.channel {
-        query = query.filter(messages::channel_id.eq(channel.0));
-    }
-    if filter.tickets_only {
-        query = query.filter(messages::ticket_status.is_not_null());
-    }
-    if let Some(status) = filter.status {
-        query = query.filter(messages::ticket_status.eq(status.code()));
-    }
-    if let Some(assignee) = filter.assignee {
-        query = query.filter(messages::assignee_id.eq(assignee.0));
-    }
     let part = part.map(|id| id.0);
-    let rows = window!(query, messages::id, desc, part).load::<Row>(db).map_err(fault)?;
+    let (range, wanted) = (Range::of(&part), part.limit.saturating_add(1));
+    let rows = if rights.admin {
+        let query = timed!(db, filter.among_visible(rights), messages::id);
+        ranged!(query, messages::id, range, wanted).load::<Row>(db).map_err(fault)?
+    } else {
+        find_visible(db, rights, filter, range, wanted)?
+    };
     let page = page(rows, &part);
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
+}
+
+/// The first messages of a range that the viewer may see. Mostly that is most of them, so the nearest are looked at one by
+/// one; what is beyond is found by index.
+fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Vec<Row>> {
+    let near = messages::table.select(messages::id).into_boxed::<MultiBackend>();
+    let near = match filter.channel {
+        Some(channel) => near.filter(messages::channel_id.eq(channel.0)),
+        None => near,
+    };
+    let edge: Option<i64> =
+        ranged!(near, messages::id, range, 1_usize).offset(NEAR - 1).first(db).optional().map_err(fault)?;
+    let within = edge.map_or(range, |edge| range.up_to(edge));
+    let mut rows =
+        ranged!(filter.among_visible(rights), messages::id, within, wanted).load::<Row>(db).map_err(fault)?;
+    let Some(edge) = edge.filter(|_| rows.len() < wanted) else { return Ok(rows) };
+    let beyond = range.behind(edge);
+    let mut candidates = Candidates::new(db, rights, filter, beyond, wanted)?;
+    while rows.len() < wanted {
+        let ids = candidates.next(db, wanted - rows.len())?;
+        if ids.is_empty() {
+            break;
+        }
+        let query = filter.among_visible(rights).filter(messages::id.eq_any(ids));
+        let query = timed!(db, query, messages::id);
+        rows.extend(ranged!(query, messages::id, beyond, wanted).load::<Row>(db).map_err(fault)?);
+    }
+    Ok(rows)
 }
 
 /// One message, if the viewer may see it.

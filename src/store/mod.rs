@@ -3,6 +3,7 @@
 //! who may do what is the business of `board`, which calls it.
 
 pub mod attempts;
+mod candidates;
 pub mod channels;
 mod checkpoints;
 pub mod comments;
@@ -31,6 +32,7 @@ mod snapshot;
 pub mod spelling;
 mod start;
 pub mod templates;
+mod time_limit;
 mod tls;
 mod tx;
 pub mod users;
@@ -52,7 +54,9 @@ pub use tx::{Batch, Change, Tx};
 pub use watch::{Heard, Watch};
 pub use writer::Tail;
 
+use crate::capacity::Share;
 use crate::error::{Error, Result};
+use crate::model::Party;
 use crate::vitals::Vitals;
 use checkpoints::Checkpoints;
 use connection::Connector;
@@ -65,18 +69,43 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a read waits for a connection while the database cannot be reached.
 const AWAY: Duration = Duration::from_millis(100);
 
+/// How many threads and connections read for the server itself: the tail, rights, health checks. Clients have none of them.
+const OWN: usize = 2;
+
+/// How many connections read for mutations of several root fields, which have threads of their own.
+pub const IN_ORDER: usize = 4;
+
 /// For how long a read goes on to the next connection when one turns out to be dead.
 const RENEWAL: Duration = Duration::from_secs(1);
 
 /// The open database of one instance.
 pub struct Store {
     connector: Connector,
-    pool: Pool<Connector>,
+    pools: Pools,
     readers: Readers,
+    own: Readers,
+    read_limit: Duration,
     writer: Writer,
     counts: Arc<Counts>,
     vitals: Vitals,
     _checkpoints: Checkpoints,
+}
+
+/// For what a snapshot is opened: each has connections of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// What clients ask for, on a thread that reads.
+    Clients,
+    /// What a mutation of several root fields shows, on the thread that executes it.
+    InOrder,
+    /// The server itself, and the command line.
+    Own,
+}
+
+struct Pools {
+    clients: Pool<Connector>,
+    in_order: Pool<Connector>,
+    own: Pool<Connector>,
 }
 
 /// Where the database is and how much of it may be used at once.
@@ -89,13 +118,21 @@ pub struct Options {
     pub batch: usize,
     /// Is told if a fault ends one of the threads.
     pub vitals: Vitals,
+    /// How long a snapshot that is opened for a client may read.
+    pub read_limit: Duration,
 }
 
 impl Options {
     /// A SQLite file.
     #[must_use]
     pub fn sqlite(path: &Path, readers: u32) -> Self {
-        Self { place: Place::Sqlite(path.into()), readers, batch: 256, vitals: Vitals::default() }
+        Self {
+            place: Place::Sqlite(path.into()),
+            readers,
+            batch: 256,
+            vitals: Vitals::default(),
+            read_limit: Duration::from_secs(2),
+        }
     }
 }
 
@@ -113,22 +150,23 @@ impl Store {
         start::check_rights(&mut first)?;
         log::begin(&mut first)?;
         spelling::fill_all(&mut first)?;
-        let pool = Pool::builder()
-            .max_size(options.readers)
-            .min_idle(Some(1))
-            .test_on_check_out(false)
-            .connection_timeout(PATIENCE)
-            .build(connector.clone())
-            .map_err(|error| Error::Internal(start::advice(&error.to_string())))?;
+        let limited = connector.reading_within(options.read_limit);
+        let pools = Pools {
+            clients: pool(&limited, options.readers)?,
+            in_order: pool(&limited, u32::try_from(IN_ORDER).unwrap_or(u32::MAX))?,
+            own: pool(&connector, u32::try_from(OWN).unwrap_or(u32::MAX))?,
+        };
         let counts = Arc::new(Counts::default());
-        let vitals = options.vitals.clone();
+        let (vitals, read_limit) = (options.vitals.clone(), options.read_limit);
         let writer = Writer::start(connector.clone(), first, tail, options.batch, &counts, &vitals)?;
-        let readers = Readers::start(options.readers as usize, &vitals)?;
+        let readers = Readers::start("reader", Share::halves(options.readers as usize), &vitals)?;
+        let own = Readers::start("own reader", Share { total: OWN, anonymous: OWN, each: OWN }, &vitals)?;
         let checkpoints = Checkpoints::start(&connector, &vitals)?;
-        Ok(Self { connector, pool, readers, writer, counts, vitals, _checkpoints: checkpoints })
+        Ok(Self { connector, pools, readers, own, read_limit, writer, counts, vitals, _checkpoints: checkpoints })
     }
 
-    /// Reads from one consistent snapshot, on a thread that may block.
+    /// Reads from one consistent snapshot for the server itself, on a thread that clients cannot keep busy. What a client
+    /// makes the server read goes through [`Self::read_for`].
     ///
     /// # Errors
     /// What `read` returns; `UNAVAILABLE` if it is not its turn in time, or there is no connection.
@@ -137,22 +175,50 @@ impl Store {
         read: impl FnOnce(&mut Snapshot) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let store = Arc::clone(self);
-        self.on_reader(move || read(&mut store.snapshot()?)).await?
+        self.own.run(Party::Server, move || read(&mut store.snapshot(Lane::Own)?)).await?
     }
 
-    /// Runs on one of the threads that read, when it is its turn, what opens a snapshot itself if it needs one.
+    /// Reads from one consistent snapshot for this caller, on a thread that may block.
+    ///
+    /// # Errors
+    /// What `read` returns; `UNAVAILABLE` if it is not its turn in time, if it takes too long, or if there is no connection.
+    pub async fn read_for<T: Send + 'static>(
+        self: &Arc<Self>,
+        party: Party,
+        read: impl FnOnce(&mut Snapshot) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = Arc::clone(self);
+        self.on_reader(party, move || read(&mut store.snapshot(Lane::Clients)?)).await?
+    }
+
+    /// Runs on one of the threads that read, when it is the turn of this caller, what opens a snapshot itself if it needs one.
     ///
     /// # Errors
     /// `UNAVAILABLE` if it is not its turn in time; an internal error if it panicked.
-    pub async fn on_reader<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        self.readers.run(job).await
+    pub async fn on_reader<T: Send + 'static>(
+        &self,
+        party: Party,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        self.readers.run(party, job).await
+    }
+
+    /// How long a snapshot that is opened for a client may read.
+    #[must_use]
+    pub fn read_limit(&self) -> Duration {
+        self.read_limit
     }
 
     /// Opens a snapshot on this thread, which may block.
     ///
     /// # Errors
     /// `UNAVAILABLE` if there is no free connection in time.
-    pub fn snapshot(&self) -> Result<Snapshot> {
+    pub fn snapshot(&self, lane: Lane) -> Result<Snapshot> {
+        let pool = match lane {
+            Lane::Clients => &self.pools.clients,
+            Lane::InOrder => &self.pools.in_order,
+            Lane::Own => &self.pools.own,
+        };
         // A connection may have died in the pool; so may all of them.
         let since = Instant::now();
         if !self.connector.is_in_place() {
@@ -160,7 +226,7 @@ impl Store {
         }
         loop {
             let patience = if self.connector.is_away() { AWAY } else { PATIENCE };
-            let connection = self.pool.get_timeout(patience);
+            let connection = pool.get_timeout(patience);
             let connection = connection.map_err(|_| if self.connector.is_away() { connection::away() } else { busy() });
             match Snapshot::open(connection?) {
                 Err(_) if since.elapsed() < RENEWAL => {}
@@ -225,4 +291,15 @@ impl Store {
     pub fn close(&self) {
         self.writer.close();
     }
+}
+
+/// At most so many connections for reading.
+fn pool(connector: &Connector, size: u32) -> Result<Pool<Connector>> {
+    Pool::builder()
+        .max_size(size)
+        .min_idle(Some(1))
+        .test_on_check_out(false)
+        .connection_timeout(PATIENCE)
+        .build(connector.clone())
+        .map_err(connection::unreachable)
 }

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, fault, on};
 use super::paging::{page, window};
 use super::schema::{announcement_reads as reads, messages, notifications};
+use super::time_limit::timed;
 use super::visible;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -68,23 +69,32 @@ pub fn list(
     order: Order,
     part: &Window<NotificationId>,
 ) -> Result<Page<Notification>> {
-    let mut query = notifications::table
-        .select(Row::as_select())
-        .filter(notifications::user_id.eq(user.0).or(notifications::user_id.is_null()))
-        .into_boxed::<MultiBackend>();
-    if unread_only {
-        let read = reads::table
-            .filter(reads::notification_id.eq(notifications::id))
-            .filter(reads::user_id.eq(user.0))
-            .select(reads::notification_id);
-        query = query.filter(notifications::read_at.is_null()).filter(diesel::dsl::not(diesel::dsl::exists(read)));
-    }
     let part = part.map(|id| id.0);
-    let rows = match order {
-        Order::NewestFirst => window!(query, notifications::id, desc, part).load::<Row>(db),
-        Order::OldestFirst => window!(query, notifications::id, asc, part).load::<Row>(db),
-    };
-    let page = page(rows.map_err(fault)?, &part);
+    let all = || notifications::table.select(Row::as_select()).into_boxed::<MultiBackend>();
+    // Two queries: with one, the notes of others would be walked, too.
+    let mut rows = Vec::new();
+    for query in [all().filter(notifications::user_id.eq(user.0)), all().filter(notifications::user_id.is_null())] {
+        let mut query = timed!(db, query, notifications::id);
+        if unread_only {
+            let read = reads::table
+                .filter(reads::notification_id.eq(notifications::id))
+                .filter(reads::user_id.eq(user.0))
+                .select(reads::notification_id);
+            query = query.filter(notifications::read_at.is_null()).filter(diesel::dsl::not(diesel::dsl::exists(read)));
+        }
+        let found = match order {
+            Order::NewestFirst => window!(query, notifications::id, desc, part).load::<Row>(db),
+            Order::OldestFirst => window!(query, notifications::id, asc, part).load::<Row>(db),
+        };
+        rows.extend(found.map_err(fault)?);
+    }
+    if (order == Order::NewestFirst) == part.from_end {
+        rows.sort_unstable_by_key(|row| row.id);
+    } else {
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
+    }
+    rows.truncate(part.limit.saturating_add(1));
+    let page = page(rows, &part);
     let rows = without_deleted(db, page.items)?;
     Ok(Page { items: rows.into_iter().map(Notification::try_from).collect::<Result<_>>()?, more: page.more })
 }
@@ -188,6 +198,41 @@ pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor)
         read_at: None,
         cursor,
     })
+}
+
+/// Writes notifications, each of which is an event: the first at this cursor, the others behind it.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first: Cursor) -> Result<Vec<Notification>> {
+    let seqs = first.seq.0..;
+    let rows: Vec<_> = new
+        .iter()
+        .zip(seqs)
+        .map(|(new, seq)| {
+            (
+                notifications::user_id.eq(new.user.map(|id| id.0)),
+                notifications::title.eq(&new.title),
+                notifications::message.eq(&new.message),
+                notifications::priority.eq(new.priority.code()),
+                notifications::message_id.eq(new.about.map(|id| id.0)),
+                notifications::created_at.eq(now.0),
+                notifications::seq.eq(seq),
+                notifications::tag.eq(first.tag.0),
+            )
+        })
+        .collect();
+    // Other instances wait for the head of the log: what is above this id is what is written here.
+    let before: Option<i64> =
+        notifications::table.select(diesel::dsl::max(notifications::id)).first(db).map_err(fault)?;
+    on!(db, connection => diesel::insert_into(notifications::table).values(rows).execute(connection)).map_err(fault)?;
+    let written = notifications::table
+        .filter(notifications::id.gt(before.unwrap_or(0)))
+        .filter(notifications::seq.ge(first.seq.0))
+        .order(notifications::seq.asc())
+        .select(Row::as_select());
+    let written: Vec<Row> = written.load(db).map_err(fault)?;
+    written.into_iter().map(Notification::try_from).collect()
 }
 
 /// Keeps that a user has read something, which had not been read.

@@ -1,7 +1,6 @@
-//! The threads that read. What is to be read waits in one queue, and a thread that has finished takes the next at once:
-//! under load nobody is put to sleep and woken for each.
+//! The threads that read. What is to be read waits in one queue, which is divided fairly between callers, and a thread that
+//! has finished takes the next at once: under load no thread is put to sleep and woken for each.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,59 +8,56 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::capacity::{Fair, Share};
 use crate::error::{Error, Result};
+use crate::model::Party;
 use crate::vitals::Vitals;
 
 /// How long a job may wait for its turn before it is refused.
 const TURN: Duration = Duration::from_secs(5);
-/// How many may wait; more are refused at once.
-const QUEUE: usize = 16_384;
+/// How many jobs may wait; more are refused at once.
+const QUEUE: Share = Share { total: 16_384, anonymous: 4_096, each: 1_024 };
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The handle to the threads; they end when it is dropped and nothing waits any more.
 pub struct Readers(Arc<Queue>);
 
-#[derive(Default)]
 struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
 }
 
-#[derive(Default)]
 struct Waiting {
-    jobs: VecDeque<Job>,
+    jobs: Fair<Job>,
     idle: usize,
     is_closed: bool,
 }
 
 impl Readers {
-    /// Starts so many threads.
-    pub fn start(count: usize, vitals: &Vitals) -> Result<Self> {
-        let queue = Arc::new(Queue::default());
-        for _ in 0..count {
+    /// Starts a thread for each slot.
+    pub fn start(name: &'static str, slots: Share, vitals: &Vitals) -> Result<Self> {
+        let waiting = Waiting { jobs: Fair::new(slots, QUEUE), idle: 0, is_closed: false };
+        let queue = Arc::new(Queue { waiting: Mutex::new(waiting), arrived: Condvar::new() });
+        for _ in 0..slots.total {
             let queue = Arc::clone(&queue);
-            let thread = std::thread::Builder::new().name("reader".into());
-            let work = move || {
-                while let Some(job) = queue.next() {
-                    job();
-                }
-            };
-            thread.spawn(vitals.thread("a reader", work, || {})).map_err(Error::internal)?;
+            let thread = std::thread::Builder::new().name(name.into());
+            thread.spawn(vitals.thread("a reader", move || queue.work(), || {})).map_err(Error::internal)?;
         }
         Ok(Self(queue))
     }
 
-    /// Runs a job when it is its turn. Whoever stops waiting before that takes it along.
-    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    /// Runs a job of this caller when it is its turn. A caller that stops waiting before that takes the job along.
+    pub async fn run<T: Send + 'static>(&self, party: Party, job: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let (answer, mut answered) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
         let begins = Arc::clone(&begun);
-        self.0.push(Box::new(move || {
+        let job: Job = Box::new(move || {
             if !answer.is_closed() && !begins.swap(true, Ordering::AcqRel) {
                 drop(answer.send(catch_unwind(AssertUnwindSafe(job))));
             }
-        }))?;
+        });
+        self.0.push(party, job)?;
         let outcome = match tokio::time::timeout(TURN, &mut answered).await {
             Ok(outcome) => outcome,
             Err(_) if begun.swap(true, Ordering::AcqRel) => answered.await,
@@ -88,29 +84,32 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, job: Job) -> Result<()> {
+    fn push(&self, party: Party, job: Job) -> Result<()> {
         let mut waiting = self.waiting();
-        if waiting.jobs.len() >= QUEUE {
-            return Err(busy());
-        }
-        waiting.jobs.push_back(job);
-        let has_idle = waiting.idle > 0;
+        let evicted = waiting.jobs.push(party, job).map_err(|_| busy())?;
+        let may_begin = waiting.idle > 0 && waiting.jobs.is_free_for(party);
         drop(waiting);
-        if has_idle {
+        // Its caller waits for an answer that this ends.
+        drop(evicted);
+        if may_begin {
             self.arrived.notify_one();
         }
         Ok(())
     }
 
-    /// The next job, whenever it comes; `None` at the end.
-    fn next(&self) -> Option<Job> {
+    /// Runs jobs until the end. Only the thread that gives a slot back can make room for what waited for that slot.
+    fn work(&self) {
         let mut waiting = self.waiting();
         loop {
-            if let Some(job) = waiting.jobs.pop_front() {
-                return Some(job);
+            if let Some((party, job)) = waiting.jobs.next() {
+                drop(waiting);
+                job();
+                waiting = self.waiting();
+                waiting.jobs.leave(party);
+                continue;
             }
             if waiting.is_closed {
-                return None;
+                return;
             }
             waiting.idle += 1;
             waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +118,55 @@ impl Queue {
     }
 }
 
+/// What a caller reads whose turn does not come.
 pub(super) fn busy() -> Error {
     Error::Unavailable("the server is busy; try again".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::model::UserId;
+
+    fn address(last: u8) -> Party {
+        Party::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn slow_reads_of_anonymous_callers_leave_threads_to_members() {
+        let readers = Arc::new(Readers::start("reader", Share::halves(4)).expect("threads"));
+        let (release, kept) = mpsc::channel::<()>();
+        let kept = Arc::new(Mutex::new(kept));
+        let slow: Vec<_> = (0..100)
+            .map(|n| {
+                let (readers, kept) = (Arc::clone(&readers), Arc::clone(&kept));
+                tokio::spawn(
+                    async move { readers.run(address(n), move || drop(kept.lock().map(|kept| kept.recv()))).await },
+                )
+            })
+            .collect();
+        // Whether or not the others have begun by now: two threads are not theirs.
+        for user in 0..20 {
+            assert_eq!(readers.run(Party::User(UserId(user)), move || user).await, Ok(user));
+        }
+        drop(release);
+        for slow in slow {
+            slow.await.expect("a task").expect("its turn");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_fills_its_own_part_of_the_queue_only() {
+        let readers = Readers::start("reader", Share { total: 0, anonymous: 0, each: 0 }).expect("no threads");
+        let full = |party| readers.0.push(party, Box::new(|| {}));
+        assert!((0..QUEUE.each).all(|_| full(address(1)).is_ok()));
+        assert_eq!(full(address(1)), Err(busy()));
+        assert_eq!((full(address(2)), full(Party::User(UserId(1)))), (Ok(()), Ok(())));
+        let anonymous = (0..=255).cycle().take(10_000).filter(|last| full(address(*last)).is_ok()).count();
+        assert!(readers.0.waiting().jobs.len() <= QUEUE.anonymous + 1, "{anonymous}");
+        assert!(full(Party::User(UserId(2))).is_ok());
+    }
 }

@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use super::connection::{Db, fault};
 use super::log;
-use super::schema::{channel_reads as reads, events, messages};
+use super::schema::{channel_reads as reads, channels, events, messages};
 use super::visible;
 use crate::error::Result;
 use crate::model::{ChannelId, Cursor, EventKind, MessageId, Rights, UserId};
+
+/// How many unread messages of a channel are counted at most: a count must not cost more the longer a user is away.
+pub const MOST_UNREAD: i64 = 1_000;
 
 /// The newest message of a channel that was posted up to a position. Of what the log has forgotten
 /// everything was.
@@ -22,8 +27,11 @@ pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<O
         .filter(events::channel_id.eq(channel.0))
         .filter(events::kind.eq(EventKind::MessageAdded.code()))
         .filter(events::seq.gt(cursor.seq.0))
-        .select(diesel::dsl::min(events::object_id))
+        // Ids are given in the order of the log.
+        .order(events::seq.asc())
+        .select(events::object_id)
         .first(db)
+        .optional()
         .map_err(fault)?;
     if let Some(next) = next {
         return Ok(Some(MessageId(next - 1)));
@@ -53,23 +61,27 @@ pub fn mark(db: &mut Db, user: UserId, channel: ChannelId, up_to: MessageId) -> 
     marked.map(drop).map_err(fault)
 }
 
-/// How many messages of these channels somebody may see and has not read, others' messages only;
-/// channels without any are left out.
+/// How many messages of these channels a user may see and has not read, others' messages only; channels without any are
+/// left out. Only the newest [`MOST_UNREAD`] of each channel are looked at.
 ///
 /// # Errors
 /// Those of the database.
-pub fn unread(db: &mut Db, rights: &Rights, user: UserId, channels: &[ChannelId]) -> Result<HashMap<ChannelId, i64>> {
-    let channels: Vec<i64> = channels.iter().map(|id| id.0).collect();
-    let read = reads::table
-        .filter(reads::user_id.eq(user.0))
-        .filter(reads::channel_id.eq(messages::channel_id))
-        .filter(reads::message_id.ge(messages::id))
-        .select(reads::message_id);
-    let counts: Vec<(i64, i64)> = visible::message_counts(rights)
-        .filter(messages::channel_id.eq_any(channels))
-        .filter(messages::author_id.ne(user.0))
-        .filter(diesel::dsl::not(diesel::dsl::exists(read)))
+pub fn unread(db: &mut Db, rights: &Rights, user: UserId, among: &[ChannelId]) -> Result<HashMap<ChannelId, i64>> {
+    let ids: Vec<i64> = among.iter().map(|id| id.0).collect();
+    let user = user.0;
+    let unread = format!(
+        "(SELECT count(*) FROM (SELECT m.id, m.author_id, m.restricted FROM messages m WHERE m.channel_id = channels.id \
+         AND m.id > coalesce((SELECT r.message_id FROM channel_reads r WHERE r.user_id = {user} \
+         AND r.channel_id = channels.id), 0) ORDER BY m.id DESC LIMIT {MOST_UNREAD}) n \
+         WHERE n.author_id <> {user} AND {})",
+        visible::audience_as_sql(rights, "n")
+    );
+    let counts: Vec<(i64, i64)> = channels::table
+        .select((channels::id, sql::<BigInt>(&unread)))
+        .filter(channels::id.eq_any(ids))
+        .filter(channels::deleted_at.is_null())
+        .filter(visible::channel(rights.into()))
         .load(db)
         .map_err(fault)?;
-    Ok(counts.into_iter().map(|(channel, count)| (ChannelId(channel), count)).collect())
+    Ok(counts.into_iter().filter(|(_, count)| *count > 0).map(|(channel, count)| (ChannelId(channel), count)).collect())
 }

@@ -1,5 +1,7 @@
 //! A consistent view of the database: everything read through one snapshot belongs together.
 
+use std::time::Instant;
+
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::PooledConnection;
 
@@ -22,6 +24,7 @@ impl Snapshot {
             connection.is_broken = true;
             return Err(unreachable(error));
         }
+        connection.time.set(connection.read_limit.map(|limit| Instant::now() + limit));
         Ok(Self(connection))
     }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::connection::{Db, fault};
+use super::connection::{Db, MultiBackend, fault};
 use super::paging::{page, window};
 use super::schema::{template_locations, templates};
+use super::time_limit::timed;
 use super::visible;
 use crate::error::Result;
 use crate::model::{
@@ -47,7 +48,22 @@ impl Row {
 /// Those of the database.
 pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<Page<Template>> {
     let part = part.map(|id| id.0);
-    let rows = window!(visible::templates(rights), templates::id, asc, part).load::<Row>(db).map_err(fault)?;
+    let mut query = visible::templates(rights);
+    if !rights.admin {
+        // What is listed is one of the first that are for everybody, or for the viewer's locations, or their own: what is
+        // for others is not looked at.
+        let open = templates::table.select(templates::id).filter(templates::restricted.eq(false));
+        let open: Vec<i64> =
+            window!(open.into_boxed::<MultiBackend>(), templates::id, asc, part).load(db).map_err(fault)?;
+        let here = template_locations::table
+            .filter(template_locations::location_id.eq_any(visible::places(rights.into())))
+            .select(template_locations::template_id);
+        let author = rights.user.map_or(-1, |user| user.0);
+        let own = templates::author_id.eq(author);
+        query = query.filter(templates::id.eq_any(open).or(own).or(templates::id.eq_any(here)));
+    }
+    let query = timed!(db, query, templates::id);
+    let rows = window!(query, templates::id, asc, part).load::<Row>(db).map_err(fault)?;
     let page = page(rows, &part);
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }

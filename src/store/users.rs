@@ -9,9 +9,10 @@ use super::connection::{Db, MultiBackend, fault};
 use super::paging::{page, window};
 use super::schema::users;
 use super::spelling::kept_skeleton;
+use super::time_limit::timed;
 use super::{channels, organizations};
 use crate::error::{Error, Result};
-use crate::model::{LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
+use crate::model::{ChannelId, LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
 use crate::unicode;
 
 /// The longest text that is looked for as a username, in bytes: no username has ever had more than 50 characters.
@@ -60,6 +61,7 @@ pub(super) fn all<'a>() -> Users<'a> {
 
 /// Part of some users, by username.
 pub(super) fn list_among(db: &mut Db, among: Users<'_>, part: &Window<String>) -> Result<Page<User>> {
+    let among = timed!(db, among, users::id);
     let rows = window!(among, users::username, asc, part).load::<Row>(db).map_err(fault)?;
     let page = page(rows, part);
     let items = page.items.into_iter().map(User::try_from).collect::<Result<_>>()?;
@@ -155,6 +157,50 @@ pub(super) fn fill(db: &mut Db, most: i64) -> Result<usize> {
 /// What [`list`] searches.
 fn search_text(username: &str, display_name: &str) -> String {
     format!("{}\n{}", unicode::fold(username), unicode::fold(display_name))
+}
+
+/// The users whose usernames these are, as typed; the missing ones are left out. The same rule as [`credentials`], with
+/// one statement.
+///
+/// # Errors
+/// Those of the database.
+pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, UserId>> {
+    let typed = || names.iter().filter(|name| name.len() <= LONGEST);
+    let kept: Vec<String> = typed().map(|name| name.to_lowercase()).collect();
+    let skeletons: Vec<String> = typed().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
+    let rows: Vec<(i64, String)> = users::table
+        .filter(users::username.eq_any(kept).or(users::skeleton.eq_any(skeletons)))
+        .select((users::id, users::username))
+        .order(users::id.asc())
+        .load(db)
+        .map_err(fault)?;
+    let user_of = |name: &&'n str| {
+        let exact = rows.iter().find(|(_, username)| *username == name.to_lowercase());
+        let found = exact.or_else(|| rows.iter().find(|(_, username)| unicode::is_same(username, name)))?;
+        Some((*name, UserId(found.0)))
+    };
+    Ok(typed().filter_map(user_of).collect())
+}
+
+/// What these users may see in one channel, with a constant number of statements; those that are disabled are left out.
+/// Of the channels they are members of, only this one is there.
+///
+/// # Errors
+/// Those of the database.
+pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<HashMap<UserId, Rights>> {
+    let users = by_ids(db, ids)?;
+    let organizations: Vec<OrganizationId> = users.values().filter_map(|user| user.organization_id).collect();
+    let locations = organizations::locations_of(db, &organizations)?;
+    let members = channels::members_among(db, channel, ids)?;
+    let rights = users.into_values().filter(|user| !user.disabled).map(|user| {
+        let of_organization = user.organization_id.and_then(|id| locations.get(&id)).into_iter().flatten();
+        let mut here: Vec<LocationId> = of_organization.map(|location| location.id).chain(user.location_id).collect();
+        here.sort_unstable();
+        here.dedup();
+        let channels = members.contains(&user.id).then_some(channel).into_iter().collect();
+        (user.id, Rights { user: Some(user.id), admin: user.role == Role::Admin, locations: here, channels })
+    });
+    Ok(rights.collect())
 }
 
 /// Users by their ids; the missing ones are left out.

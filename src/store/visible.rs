@@ -1,7 +1,7 @@
 //! What a viewer may see, as SQL conditions: the same rule as `board::access` has for live
 //! events (a property test holds the two together).
 
-use diesel::dsl::{AsSelect, GroupBy, IntoBoxed, Select};
+use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
@@ -17,12 +17,6 @@ const NOBODY: UserId = UserId(-1);
 /// Rows of messages.
 pub type Messages<'a> =
     IntoBoxed<'a, Select<messages::table, AsSelect<super::messages::Row, MultiBackend>>, MultiBackend>;
-/// Channels, each with a number of messages.
-pub type MessageCounts<'a> = IntoBoxed<
-    'a,
-    Select<GroupBy<messages::table, messages::channel_id>, (messages::channel_id, diesel::dsl::count_star)>,
-    MultiBackend,
->;
 /// Rows of templates.
 pub type Templates<'a> =
     IntoBoxed<'a, Select<templates::table, AsSelect<super::templates::Row, MultiBackend>>, MultiBackend>;
@@ -98,7 +92,7 @@ pub fn is_kept() -> _ {
 /// Where the reader is: their location, and those of their organization. (Not the list in their rights: a statement with
 /// a list of values is compiled anew each time.)
 #[diesel::dsl::auto_type]
-fn places(reader: Reader) -> _ {
+pub fn places(reader: Reader) -> _ {
     let user: i64 = reader.user;
     let of_organization = users::organization_id.eq(locations::organization_id.nullable());
     let own = users::location_id.eq(locations::id.nullable());
@@ -113,10 +107,18 @@ pub fn messages<'a>(rights: &Rights) -> Messages<'a> {
     readable!(messages::table.select(super::messages::Row::as_select()), rights)
 }
 
-/// How many messages of each channel may be read.
-pub fn message_counts<'a>(rights: &Rights) -> MessageCounts<'a> {
-    let counts = messages::table.group_by(messages::channel_id);
-    readable!(counts.select((messages::channel_id, diesel::dsl::count_star())), rights)
+/// That the viewer is in the audience of a message that others wrote, as SQL: for where a query has no table that diesel
+/// knows.
+pub fn audience_as_sql(rights: &Rights, table: &str) -> String {
+    if rights.admin {
+        return "TRUE".into();
+    }
+    let locations: Vec<String> = rights.locations.iter().map(|id| id.0.to_string()).collect();
+    let here = if locations.is_empty() { "NULL".into() } else { locations.join(", ") };
+    format!(
+        "({table}.restricted = FALSE OR EXISTS (SELECT 1 FROM message_locations ml WHERE ml.message_id = {table}.id \
+         AND ml.location_id IN ({here})))"
+    )
 }
 
 /// The templates that a signed-in user may read.

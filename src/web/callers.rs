@@ -94,7 +94,7 @@ pub async fn caller(site: &Arc<Site>, token: Option<&str>, address: IpAddr) -> R
             let (viewer, until) = site.board.authenticate(token).await?;
             (viewer, Some(until))
         }
-        None => (site.board.stranger().at(address), None),
+        None => (site.board.stranger(address), None),
     };
     Ok((Caller { viewer, address, extends: None }, until))
 }

@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 
 /// Each floor with those it may use.
-const FLOORS: [(&str, &[&str]); 13] = [
+const FLOORS: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("vitals", &[]),
     ("error", &["model"]),
     ("config", &[]),
     ("unicode", &[]),
-    ("auth", &["error", "model", "unicode"]),
-    ("store", &["error", "model", "unicode", "vitals"]),
+    ("capacity", &["error", "model"]),
+    ("auth", &["capacity", "error", "model", "unicode"]),
+    ("store", &["capacity", "error", "model", "unicode", "vitals"]),
     ("hub", &["error", "model", "vitals"]),
-    ("board", &["auth", "error", "hub", "model", "store", "unicode", "vitals"]),
-    ("graphql", &["board", "error", "hub", "model", "store", "unicode"]),
+    ("board", &["auth", "capacity", "error", "hub", "model", "store", "unicode", "vitals"]),
+    ("graphql", &["board", "capacity", "error", "hub", "model", "store", "unicode"]),
     ("web", &["board", "config", "error", "graphql", "hub", "model", "vitals"]),
     ("app", &["auth", "board", "config", "error", "graphql", "model", "store", "vitals", "web"]),
     ("cli", &["app", "auth", "board", "config", "error", "graphql", "model"]),

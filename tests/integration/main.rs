@@ -4,6 +4,7 @@
 mod access;
 mod accounts;
 mod board;
+mod capacity;
 mod command_line;
 mod compression;
 mod conformance;

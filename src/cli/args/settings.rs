@@ -182,6 +182,10 @@ struct EntrySettings {
     #[arg(long, env = "TIDINGS_SIGN_IN_ATTEMPTS", value_name = "NUMBER")]
     #[arg(default_value_t = Count(Sessions::default().attempts_per_minute))]
     sign_in_attempts: Count,
+    /// Sign-in attempts per minute from one address, whatever the username; 0 for no limit
+    #[arg(long, env = "TIDINGS_SIGN_INS_PER_ADDRESS", value_name = "NUMBER")]
+    #[arg(default_value_t = Count(Sessions::default().sign_ins_per_minute))]
+    sign_ins_per_address: Count,
     /// Accounts made per minute from one address; 0 for no limit
     #[arg(long, env = "TIDINGS_REGISTRATIONS_PER_MINUTE", value_name = "NUMBER")]
     #[arg(default_value_t = Count(Sessions::default().registrations_per_minute))]
@@ -294,6 +298,10 @@ struct LimitSettings {
     #[arg(long, env = "TIDINGS_RESPONSE_MEMORY", value_name = "SIZE")]
     #[arg(default_value_t = Bytes(Limits::default().response_memory_bytes))]
     response_memory: Bytes,
+    /// How long an operation may read from the database
+    #[arg(long, env = "TIDINGS_QUERY_TIME", value_name = "TIME")]
+    #[arg(default_value_t = Span(Limits::default().query_time))]
+    query_time: Span,
     /// Mutations per second and user; 0 for no limit
     #[arg(long, env = "TIDINGS_MUTATIONS_PER_SECOND", value_name = "NUMBER")]
     #[arg(default_value_t = Count(Limits::default().mutations_per_second))]
@@ -350,6 +358,7 @@ impl EntrySettings {
             anonymous_read: self.anonymous_read.0,
             registration: self.registration,
             attempts_per_minute: self.sign_in_attempts.0,
+            sign_ins_per_minute: self.sign_ins_per_address.0,
             registrations_per_minute: self.registrations_per_minute.0,
             password_threads: self.password_threads.map_or(base.password_threads, Positive::get),
             ..base
@@ -407,6 +416,7 @@ impl LimitSettings {
             max_batch: self.max_batch.get(),
             max_response_bytes: self.max_response.0,
             response_memory_bytes: self.response_memory.0,
+            query_time: self.query_time.0,
             mutations_per_second: self.mutations_per_second.0,
             mutation_burst: self.mutation_burst.0,
             new_rooms_per_minute: self.new_rooms_per_minute.0,

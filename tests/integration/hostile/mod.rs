@@ -3,6 +3,7 @@
 mod attacks;
 mod bystander;
 mod documents;
+mod floods;
 mod large;
 mod places;
 mod siege;

@@ -86,7 +86,7 @@ async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
 
 /// Where the attackers are: threads that get what the machine has left, as if they were on another. What they do to the
 /// server is theirs, what they do to the machine is not.
-fn elsewhere() -> Runtime {
+pub(super) fn elsewhere() -> Runtime {
     let give_way = || assert!(nice(19).is_ok(), "whoever gives way asks nobody");
     let attackers = Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(give_way).build();
     attackers.expect("a runtime")

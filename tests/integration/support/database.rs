@@ -8,6 +8,8 @@ use std::sync::{Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection, SqliteConnection};
 use tidings::config::{DatabaseUrl, Secret};
 
 /// A fresh database; `directory` is the test's own.
@@ -28,6 +30,34 @@ pub fn fresh_postgres() -> String {
 /// Whether this run is on PostgreSQL.
 pub fn is_postgres() -> bool {
     std::env::var("TIDINGS_TEST_DATABASE").is_ok_and(|name| name == "postgres")
+}
+
+/// Runs SQL as an operator would, beside the server.
+pub fn sql(url: &str, sqlite: &str, postgres: &str) {
+    match url.strip_prefix("sqlite://") {
+        Some(path) => {
+            let mut connection = SqliteConnection::establish(path).expect("the database");
+            connection.batch_execute("PRAGMA busy_timeout = 20000; PRAGMA synchronous = OFF").expect("settings");
+            connection.batch_execute(sqlite).expect("SQL");
+        }
+        None => {
+            let mut connection = PgConnection::establish(url).expect("the database");
+            connection.batch_execute(postgres).expect("SQL");
+            connection.batch_execute("ANALYZE").expect("SQL");
+        }
+    }
+}
+
+/// Writes so many messages into a channel, without the log.
+pub fn fill(url: &str, channel: &str, author: &str, count: u32, more: (&str, &str)) {
+    let (columns, values) = more;
+    let insert = format!(
+        "INSERT INTO messages (channel_id, content, author_id, restricted, created_at, updated_at, seq, tag{columns}) \
+         SELECT {channel}, 'text', {author}, FALSE, 0, 0, 0, 0{values} FROM "
+    );
+    let sqlite =
+        format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) {insert} n");
+    sql(url, &sqlite, &format!("{insert} generate_series(1, {count})"));
 }
 
 /// What tokens are signed with in this run: with PostgreSQL there is no file to keep one in.

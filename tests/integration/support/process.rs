@@ -57,6 +57,12 @@ impl Program {
         self.address
     }
 
+    /// The database, as the command line is told.
+    pub fn database_url(&self) -> String {
+        let url = self.settings.iter().rev().find(|(name, _)| *name == "DATABASE_URL");
+        url.map(|(_, url)| url.clone()).expect("a database")
+    }
+
     /// Starts the server; it is not ready yet.
     pub fn start(&self) -> Process {
         let mut child = self.command(&["serve"]).spawn().expect("tidings starts");

@@ -47,6 +47,7 @@ impl Server {
         config.limits.mutations_per_second = 0;
         config.limits.new_rooms_per_minute = 0;
         config.sessions.attempts_per_minute = 0;
+        config.sessions.sign_ins_per_minute = 0;
         config.sessions.registrations_per_minute = 0;
         config.sessions.secret = super::database::secret();
         change(&mut config);

@@ -61,7 +61,8 @@ pub fn join(site: &Site, actor: Actor, room: String, after: Option<Cursor>) -> B
     async move {
         let joining = async {
             let (viewer, name) = (actor.viewer.clone(), room.clone());
-            let channel = site.engine.write(|board| async move { board.room(&viewer, &name).await }).await?;
+            let channel =
+                site.engine.write(viewer.party(), |board| async move { board.room(&viewer, &name).await }).await?;
             let subject = board::Subject::Channel(channel.id);
             let wish = Wish { subject, kinds: ROOM, tickets_only: false, exclude_own: false, after };
             let era = site.board.era();
@@ -83,7 +84,7 @@ pub fn post(site: &Site, actor: Actor, new: NewText) -> BoxFuture<'static, Done>
     async move {
         let NewText { room, text, key } = new;
         let (viewer, name, same_key) = (actor.viewer, room.clone(), key.clone());
-        let posting = site.engine.write(|board| async move {
+        let posting = site.engine.write(viewer.party(), |board| async move {
             let channel = board.known_room(&viewer, &name).await?.id;
             let message =
                 NewMessage { channel, title: None, content: text, locations: Vec::new(), ticket: None, key: same_key };

@@ -235,7 +235,7 @@ impl Followed {
             return shown.frame(&event, &form, None, None).map_or(Step::More, |frame| Step::Event(event, frame));
         }
         let looking = author.map(|author| board.username(author));
-        let mut lease = board.memory().lease(self.viewer.consumer());
+        let mut lease = board.memory().lease(self.viewer.party());
         let looking = async move {
             let username = match looking {
                 Some(looking) => looking.await,

@@ -1,0 +1,10 @@
+DROP INDEX notifications_unread;
+DROP INDEX channels_by_visibility;
+DROP INDEX template_locations_by_location;
+DROP INDEX templates_by_author;
+DROP INDEX templates_open;
+DROP INDEX message_locations_by_location;
+DROP INDEX messages_restricted;
+DROP INDEX messages_open_assigned;
+DROP INDEX messages_open_tickets;
+DROP INDEX messages_open;

@@ -1,0 +1,219 @@
+//! Where a list of messages looks, so that it never walks what the viewer may not see: each channel that the viewer may
+//! read has its messages for everybody in order, each location of the viewer those that are for it, and the viewer what
+//! they wrote themselves. These streams are merged. What comes out of them is a message that may be visible; whether it
+//! is, `visible` says.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable};
+
+use super::connection::{Db, MultiBackend, fault};
+use super::messages::Filter;
+use super::schema::{channels, locations, message_locations, messages};
+use super::time_limit::timed;
+use super::visible;
+use crate::error::Result;
+use crate::model::{Rights, Window};
+
+/// How many ids of a stream are read at once.
+const CHUNK: usize = 32;
+
+/// The ids between two others, and the order in which they are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    /// Only greater ones.
+    pub above: i64,
+    /// Only smaller ones.
+    pub below: i64,
+    /// From the greatest on.
+    pub is_descending: bool,
+}
+
+/// Ids of messages that a viewer may see, or perhaps may, in order.
+pub struct Candidates {
+    range: Range,
+    filter: Filter,
+    streams: Vec<Stream>,
+    /// The next id of each stream, and which stream that is; in descending order ids are negative.
+    next: BinaryHeap<Reverse<(i64, usize)>>,
+    last: Option<i64>,
+}
+
+struct Stream {
+    source: Source,
+    read: VecDeque<i64>,
+}
+
+#[derive(Clone, Copy)]
+enum Source {
+    /// Messages of this channel that are for everybody there.
+    Channel(i64),
+    /// Restricted messages of this author.
+    Author(i64),
+    /// Restricted messages for this location.
+    Location(i64),
+}
+
+/// Adds the bounds, the order and the limit of a range to a boxed query.
+macro_rules! ranged {
+    ($query:expr, $column:expr, $range:expr, $limit:expr) => {{
+        let query = $query.filter($column.gt($range.above)).filter($column.lt($range.below));
+        let query = if $range.is_descending { query.order($column.desc()) } else { query.order($column.asc()) };
+        query.limit(i64::try_from($limit).unwrap_or(i64::MAX))
+    }};
+}
+pub(super) use ranged;
+
+impl Range {
+    /// That of a list that shows the newest first.
+    pub fn of(part: &Window<i64>) -> Self {
+        let (above, below) = (part.before.unwrap_or(i64::MIN), part.after.unwrap_or(i64::MAX));
+        Self { above, below, is_descending: !part.from_end }
+    }
+
+    /// What of it comes behind this id.
+    #[must_use]
+    pub fn behind(self, id: i64) -> Self {
+        if self.is_descending { Self { below: id, ..self } } else { Self { above: id, ..self } }
+    }
+
+    /// What of it comes up to this id.
+    #[must_use]
+    pub fn up_to(self, id: i64) -> Self {
+        if self.is_descending { Self { above: id - 1, ..self } } else { Self { below: id + 1, ..self } }
+    }
+
+    /// The first id of a table's column in it, as SQL after `WHERE`.
+    fn first_as_sql(self, column: &str) -> String {
+        let Self { above, below, is_descending } = self;
+        let order = if is_descending { "DESC" } else { "ASC" };
+        // `MIN` of SQLite's integers cannot be written.
+        let above = above.max(-1);
+        format!("{column} > {above} AND {column} < {below} ORDER BY {column} {order} LIMIT 1")
+    }
+}
+
+impl Candidates {
+    /// Those of this range. Of all channels, only as many are needed as messages are wanted: those whose first message
+    /// comes first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn new(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Self> {
+        let mut streams = Vec::new();
+        let mut firsts = channels_with_first(db, rights, filter, range)?;
+        firsts.sort_unstable_by_key(|(_, first)| range.key(*first));
+        firsts.truncate(wanted);
+        streams.extend(firsts.into_iter().map(|(channel, first)| (Source::Channel(channel), first)));
+        if let Some(user) = rights.user {
+            let own = Source::Author(user.0).read(db, filter, range, 1)?;
+            streams.extend(own.into_iter().map(|first| (Source::Author(user.0), first)));
+            let firsts = locations_with_first(db, rights, range)?;
+            streams.extend(firsts.into_iter().map(|(location, first)| (Source::Location(location), first)));
+        }
+        let next = streams.iter().enumerate().map(|(at, (_, first))| Reverse((range.key(*first), at))).collect();
+        let streams = streams.into_iter().map(|(source, _)| Stream { source, read: VecDeque::new() }).collect();
+        Ok(Self { range, filter: filter.clone(), streams, next, last: None })
+    }
+
+    /// The next ids, at most so many; none at the end.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn next(&mut self, db: &mut Db, most: usize) -> Result<Vec<i64>> {
+        let mut ids = Vec::new();
+        while ids.len() < most {
+            let Some(Reverse((key, at))) = self.next.pop() else { break };
+            let id = self.range.id(key);
+            let stream = &mut self.streams[at];
+            if stream.read.is_empty() {
+                stream.read = stream.source.read(db, &self.filter, self.range.behind(id), CHUNK)?.into();
+            }
+            if let Some(following) = stream.read.pop_front() {
+                self.next.push(Reverse((self.range.key(following), at)));
+            }
+            // It may be for several locations.
+            if self.last.replace(id) != Some(id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+}
+
+impl Range {
+    fn key(self, id: i64) -> i64 {
+        if self.is_descending { -id } else { id }
+    }
+
+    fn id(self, key: i64) -> i64 {
+        self.key(key)
+    }
+}
+
+impl Source {
+    fn read(self, db: &mut Db, filter: &Filter, range: Range, limit: usize) -> Result<Vec<i64>> {
+        let ids = match self {
+            Self::Channel(channel) => {
+                let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
+                let query =
+                    filter.on(query.filter(messages::channel_id.eq(channel)).filter(messages::restricted.eq(false)));
+                let query = timed!(db, query, messages::id);
+                ranged!(query, messages::id, range, limit).load(db)
+            }
+            Self::Author(author) => {
+                let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
+                // As it is said in the index: a value that is bound would not be known to be the same.
+                let query = query.filter(messages::author_id.eq(author)).filter(sql::<Bool>("restricted"));
+                ranged!(query, messages::id, range, limit).load(db)
+            }
+            Self::Location(location) => {
+                let query = message_locations::table.select(message_locations::message_id).into_boxed::<MultiBackend>();
+                let query = query.filter(message_locations::location_id.eq(location));
+                ranged!(query, message_locations::message_id, range, limit).load(db)
+            }
+        };
+        ids.map_err(fault)
+    }
+}
+
+/// Each channel that the viewer may read, with the first of its messages for everybody in this range.
+fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: Range) -> Result<Vec<(i64, i64)>> {
+    let first = format!(
+        "(SELECT m.id FROM messages m WHERE m.channel_id = channels.id AND m.restricted = FALSE{} AND {})",
+        filter.as_sql("m"),
+        range.first_as_sql("m.id")
+    );
+    let query = channels::table
+        .select((channels::id, sql::<Nullable<BigInt>>(&first)))
+        .filter(channels::deleted_at.is_null())
+        .filter(visible::channel(rights.into()))
+        .into_boxed::<MultiBackend>();
+    let query = match filter.channel {
+        Some(channel) => query.filter(channels::id.eq(channel.0)),
+        None => query,
+    };
+    let rows: Vec<(i64, Option<i64>)> = timed!(db, query, channels::id).load(db).map_err(fault)?;
+    Ok(rows.into_iter().filter_map(|(channel, first)| Some((channel, first?))).collect())
+}
+
+/// Each location of the viewer, with the first of the messages for it in this range.
+fn locations_with_first(db: &mut Db, rights: &Rights, range: Range) -> Result<Vec<(i64, i64)>> {
+    if rights.locations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let first = format!(
+        "(SELECT ml.message_id FROM message_locations ml WHERE ml.location_id = locations.id AND {})",
+        range.first_as_sql("ml.message_id")
+    );
+    let ids: Vec<i64> = rights.locations.iter().map(|id| id.0).collect();
+    let rows: Vec<(i64, Option<i64>)> = locations::table
+        .select((locations::id, sql::<Nullable<BigInt>>(&first)))
+        .filter(locations::id.eq_any(ids))
+        .load(db)
+        .map_err(fault)?;
+    Ok(rows.into_iter().filter_map(|(location, first)| Some((location, first?))).collect())
+}

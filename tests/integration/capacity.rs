@@ -1,0 +1,292 @@
+//! Capacity that is shared: neither one caller nor many anonymous ones take what others need.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tidings::model::{Party, household};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::support::database::{fill, sql};
+use crate::support::plain::CONNECT;
+use crate::support::{Plain, Server, Session, Socket, soon, text};
+
+/// What an answer may take while others are attacked; before, the same took many times as long, or was refused.
+const ENOUGH: Duration = Duration::from_secs(8);
+
+/// Clients that send the same body again and again, until this is dropped.
+struct Flood {
+    is_over: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Flood {
+    fn begin(server: &Server, clients: usize, body: impl Fn() -> Value + Clone + Send + 'static) -> Self {
+        let (is_over, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let url = server.url("/graphql");
+        let clients = (0..clients).map(|_| {
+            let (is_over, answers, url, body) = (Arc::clone(&is_over), Arc::clone(&answers), url.clone(), body.clone());
+            tokio::spawn(async move {
+                let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+                while !is_over.load(Ordering::Relaxed) {
+                    if let Ok(answer) = client.post(&url).json(&body()).send().await {
+                        drop(answer.bytes().await);
+                        answers.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        });
+        Self { clients: clients.collect(), is_over, answers }
+    }
+
+    /// It is under way.
+    async fn has_begun(&self) {
+        soon("an answer to the flood", async {
+            while self.answers.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            soon("the end of the flood", client).await.expect("a client");
+        }
+    }
+}
+
+fn sign_in(username: &str) -> String {
+    format!("login(input: {{username: \"{username}\", password: \"not the right one\"}}) {{ token }}")
+}
+
+fn random_name() -> String {
+    format!("u{:x}", rand::random::<u64>())
+}
+
+fn batch_of_sign_ins() -> Value {
+    let one = || json!({"query": format!("mutation {{ {} }}", sign_in(&random_name()))});
+    Value::Array((0..10).map(|_| one()).collect())
+}
+
+fn sign_ins_in_order() -> Value {
+    let fields: Vec<String> = (0..25).map(|at| format!("a{at}: {}", sign_in(&random_name()))).collect();
+    json!({"query": format!("mutation {{ {} }}", fields.join(" "))})
+}
+
+async fn posts_meanwhile(server: &Server, ann: &Session, channel: &str) {
+    let posting = async {
+        for _ in 0..5 {
+            server.post(ann, channel, "meanwhile").await;
+        }
+    };
+    tokio::time::timeout(ENOUGH, posting).await.expect("members write as usual");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_sign_ins_keeps_nobody_from_writing() {
+    let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "garden").await;
+    for body in [batch_of_sign_ins as fn() -> Value, sign_ins_in_order] {
+        let flood = Flood::begin(&server, 60, body);
+        flood.has_begun().await;
+        posts_meanwhile(&server, &ann, &channel).await;
+        let mut plain = Plain::open(server.address(), CONNECT, Some(&ann)).await;
+        let joining = plain.ask(json!({"type": "join_room", "room": "garden"}), "joined");
+        tokio::time::timeout(ENOUGH, joining).await.expect("rooms can be entered as usual");
+        flood.end().await;
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_sign_ins_whatever_the_username() {
+    let server = Server::start_with(|config| {
+        config.sessions.sign_ins_per_minute = 3;
+        config.trusted_proxies = "127.0.0.1".parse().expect("a network");
+    })
+    .await;
+    let ask = async |client: &str| {
+        let body = json!({"query": format!("mutation {{ {} }}", sign_in(&random_name()))});
+        let request = server.http().post(server.url("/graphql")).header("x-forwarded-for", client).json(&body);
+        let answer: Value = soon("an answer", request.send()).await.expect("an answer").json().await.expect("JSON");
+        answer["errors"][0]["extensions"].clone()
+    };
+    for _ in 0..3 {
+        assert_eq!(ask("192.0.2.1").await["code"], "UNAUTHENTICATED");
+    }
+    let refused = ask("192.0.2.1").await;
+    assert_eq!(refused["code"], "RATE_LIMITED");
+    assert!(refused["retryAfterMs"].as_u64().is_some_and(|wait| wait <= 20_000), "{refused}");
+    assert_eq!(ask("192.0.2.2").await["code"], "UNAUTHENTICATED", "another address has its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_do_not_look_at_what_the_viewer_may_not_see() {
+    let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
+    let (ann, ben) = (server.register("ann").await, server.register("ben").await);
+    let open = server.channel(&ann, "open").await;
+    let private = "mutation { createChannel(input: {name: \"private\", visibility: PRIVATE}) { id } }";
+    let private = text(&server.data(Some(&ann), private, json!({})).await["createChannel"]["id"]);
+    let ticket = "mutation ($c: ID!, $a: ID!) { createMessage(input: {channelId: $c, content: \"open\", \
+                  ticket: {assigneeId: $a}}) { id } }";
+    let ticket = text(&server.data(Some(&ann), ticket, json!({"c": open, "a": ben.id})).await["createMessage"]["id"]);
+    server.post(&ann, &open, "first").await;
+    let tickets = (", ticket_status, ticket_priority, assignee_id", format!(", 0, 1, {}", ben.id));
+    fill(&server.database_url(), &private, &ann.id, 200_000, (tickets.0, &tickets.1));
+    let lists = [
+        ("messages(first: 2)", 2),
+        ("messages(last: 2)", 2),
+        ("messages(first: 1, ticketsOnly: true)", 1),
+        ("messages(first: 1, status: OPEN)", 1),
+        ("messages(first: 1, assigneeId: $ben)", 1),
+        ("messages(first: 3, channelId: $open)", 2),
+        ("messages(first: 1, channelId: $private)", 0),
+    ];
+    for (list, found) in lists {
+        let list = list.replace("$ben", &ben.id).replace("$open", &open).replace("$private", &private);
+        let fields: Vec<String> = (0..20).map(|at| format!("a{at}: {list} {{ nodes {{ id channelId }} }}")).collect();
+        let query = format!("{{ {} }}", fields.join(" "));
+        for reader in [None, Some(&ben)] {
+            let asking = server.data(reader, &query, json!({}));
+            let data = tokio::time::timeout(ENOUGH, asking).await.unwrap_or_else(|_| panic!("{list} takes for ever"));
+            for at in 0..20 {
+                let nodes = data[format!("a{at}")]["nodes"].as_array().expect("a list");
+                assert_eq!(nodes.len(), found, "{list}");
+                assert!(nodes.iter().all(|node| node["channelId"].as_str() == Some(&open)), "{list}: {data}");
+            }
+        }
+    }
+    let all = server.data(Some(&ben), "{ messages(first: 1, ticketsOnly: true) { nodes { id } } }", json!({})).await;
+    assert_eq!(all["messages"]["nodes"][0]["id"].as_str(), Some(&*ticket));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unread_messages_are_counted_up_to_a_thousand() {
+    let server = Server::start().await;
+    let (ann, ben) = (server.register("ann").await, server.register("ben").await);
+    let channel = server.channel(&ann, "garden").await;
+    let unread = async |reader: &Session| {
+        let query = "query ($id: ID!) { channel(id: $id) { unreadCount } }";
+        server.data(Some(reader), query, json!({"id": channel})).await["channel"]["unreadCount"].clone()
+    };
+    server.post(&ann, &channel, "one").await;
+    server.post(&ben, &channel, "two").await;
+    assert_eq!((unread(&ben).await, unread(&ann).await), (json!(1), json!(1)));
+    fill(&server.database_url(), &channel, &ann.id, 5_000, ("", ""));
+    assert_eq!((unread(&ben).await, unread(&ann).await), (json!(1_000), json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_takes_too_long_is_interrupted() {
+    let server = Server::start_with(|config| config.limits.query_time = Duration::from_millis(30)).await;
+    let ann = server.register("ann").await;
+    let insert = "INSERT INTO users (username, display_name, password_hash, role, disabled, token_version, created_at) \
+                  SELECT 'user' || i, 'User ' || i, '', 0, FALSE, 0, 0 FROM ";
+    let sqlite = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000) {insert} n");
+    sql(&server.database_url(), &sqlite, &format!("{insert} generate_series(1, 400000) AS n(i)"));
+    let code = server.refusal(Some(&ann), "{ users(search: \"nobody at all\") { nodes { id } } }", json!({})).await;
+    assert_eq!(code, "QUERY_TOO_COMPLEX");
+    let data = server.data(Some(&ann), "{ users(first: 1, search: \"user\") { nodes { username } } }", json!({})).await;
+    assert_eq!(data["users"]["nodes"][0]["username"], "user1", "the connection goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_and_events_do_not_wait_for_clients_that_read() {
+    let server = Server::start_with(|config| config.readers = 1).await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "garden").await;
+    let mut socket = server.socket(Some(&ann)).await;
+    socket.subscribe("1", "subscription { messageAdded { content } }", json!({})).await;
+    socket.settled().await;
+    // The only thread that reads for clients is kept, and many wait for it.
+    let (release, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    let stranger = Party::Address(household([192, 0, 2, 1].into()));
+    let store = Arc::clone(server.board().store());
+    let jobs: Vec<_> = (0..50)
+        .map(|_| {
+            let (store, release, kept) = (Arc::clone(&store), Arc::clone(&release), Arc::clone(&kept));
+            tokio::spawn(async move {
+                let job = move || {
+                    kept.notify_one();
+                    while !release.load(Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                };
+                drop(store.on_reader(stranger, job).await);
+            })
+        })
+        .collect();
+    soon("a thread that is kept", kept.notified()).await;
+    let ready = soon("readiness", server.http().get(server.url("/readyz")).send()).await.expect("an answer");
+    assert_eq!(ready.status(), 200);
+    server.post(&ann, &channel, "heard").await;
+    let heard = socket.item("1").await;
+    assert!(heard.to_string().contains("heard"), "{heard}");
+    release.store(true, Ordering::Relaxed);
+    soon("the end", join_all(jobs)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_ask_for_health_ask_the_database_few_times() {
+    let server = Server::start().await;
+    let before = server.board().store().statements();
+    let asking = (0..500).map(|_| server.board().reach_database());
+    assert!(soon("answers", join_all(asking)).await.iter().all(Result::is_ok));
+    let statements = server.board().store().statements() - before;
+    assert!(statements < 100, "{statements} statements for 500 questions");
+}
+
+#[tokio::test]
+async fn one_author_has_so_many_users_notified() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "garden").await;
+    let insert = "INSERT INTO users (username, display_name, password_hash, role, disabled, token_version, created_at) \
+                  SELECT 'user' || i, 'User', '', 0, FALSE, 0, 0 FROM ";
+    let sqlite = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60) {insert} n");
+    sql(&server.database_url(), &sqlite, &format!("{insert} generate_series(1, 60) AS n(i)"));
+    let names = |count: usize| (1..=count).map(|at| format!("@user{at}")).collect::<Vec<_>>().join(" ");
+    let statements = async |content: &str| {
+        let before = server.board().store().statements();
+        let head = server.cursor(None).await;
+        server.post(&ann, &channel, content).await;
+        let tail = server.cursor(None).await;
+        let number = |cursor: &str| cursor[1..].split('-').next().and_then(|seq| seq.parse::<u64>().ok());
+        let events = number(&tail).expect("a number") - number(&head).expect("a number");
+        (events, server.board().store().statements() - before)
+    };
+    let (events, few) = statements(&names(2)).await;
+    assert_eq!(events, 3);
+    let (events, many) = statements(&names(60)).await;
+    assert_eq!(events, 1 + 20, "20 names of one message count");
+    assert!(many <= few + 6, "{many} statements for 20 names, {few} for 2");
+    let mut noted = 0;
+    for _ in 0..10 {
+        noted += statements(&names(60)).await.0 - 1;
+    }
+    assert!((98..=110).contains(&noted), "{noted}: 120 in a minute, of which 22 were spent");
+}
+
+/// Sockets with many operations each are one caller, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_full_of_sign_ins_keep_nobody_from_writing() {
+    let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
+    let ann = server.register("ann").await;
+    let channel = server.channel(&ann, "garden").await;
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        let mut socket: Socket = server.socket(None).await;
+        for at in 0..95 {
+            let payload = json!({"query": format!("mutation {{ {} }}", sign_in(&random_name()))});
+            socket.send(json!({"id": at.to_string(), "type": "subscribe", "payload": payload})).await;
+        }
+        sockets.push(socket);
+    }
+    posts_meanwhile(&server, &ann, &channel).await;
+}

@@ -1,0 +1,302 @@
+//! Floods of anonymous clients at the real binary: what members wait meanwhile, what the server holds in memory, and
+//! whether a balancer would take it out. `make siege` asserts what is promised; the default run is small, with bounds that
+//! hold on any machine.
+#![cfg(target_os = "linux")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::runtime::Builder;
+use tokio::time::sleep;
+
+use super::siege::elsewhere;
+use crate::support::database::fill;
+use crate::support::{Program, Report, Socket, soon, text};
+
+/// How large a message can be by default.
+const LARGE: usize = 40_000;
+/// How many large messages there are.
+const LARGE_MESSAGES: usize = 300;
+/// How many messages there are that strangers may not see, the newest of all.
+const INVISIBLE: u32 = 200_000;
+/// How many operations one socket has under way.
+const OPERATIONS: usize = 95;
+/// How often a subscriber that lags takes a frame.
+const SLOWLY: Duration = Duration::from_secs(3);
+
+/// What is promised, or what holds on any machine.
+struct Bounds {
+    connections: &'static [usize],
+    lasts: Duration,
+    /// Of members' waits, the 95th percentile.
+    p95: fn(Duration) -> Duration,
+    memory: usize,
+}
+
+/// In `make siege`, with the binary as it is released.
+const PROMISED: Bounds = Bounds {
+    connections: &[1, 10, 100],
+    lasts: Duration::from_secs(5),
+    p95: |usually| usually * 2 + Duration::from_millis(50),
+    memory: 300 << 20,
+};
+
+/// In a debug build, on a machine that runs other tests, too.
+const SMALL: Bounds = Bounds {
+    connections: &[10],
+    lasts: Duration::from_secs(2),
+    p95: |usually| usually * 10 + Duration::from_secs(2),
+    memory: 800 << 20,
+};
+
+struct Flood {
+    name: &'static str,
+    run: fn(Target) -> BoxFuture<'static, ()>,
+    /// It is part of the default run, too.
+    is_small: bool,
+}
+
+/// What one connection of a flood knows.
+#[derive(Clone)]
+struct Target {
+    url: String,
+    address: std::net::SocketAddr,
+    /// The log before the large messages.
+    before: String,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Target {
+    fn goes_on(&self) -> bool {
+        !self.is_over.load(Ordering::Relaxed)
+    }
+}
+
+const FLOODS: [Flood; 6] = [
+    Flood { name: "sign-ins, ten in a batch", run: |target| batches(target, sign_ins).boxed(), is_small: true },
+    Flood { name: "sign-ins, 95 on a socket", run: |target| sockets(target).boxed(), is_small: true },
+    Flood { name: "searches for invisible rows", run: |target| batches(target, searches).boxed(), is_small: true },
+    Flood { name: "large responses", run: |target| batches(target, large).boxed(), is_small: false },
+    Flood {
+        name: "large responses, ten in a batch",
+        run: |target| batches(target, large_batch).boxed(),
+        is_small: false,
+    },
+    Flood { name: "lagging subscriptions, 95 on a socket", run: |target| lagging(target).boxed(), is_small: false },
+];
+
+fn sign_in() -> String {
+    let name = format!("u{:x}", rand::random::<u64>());
+    format!("mutation {{ login(input: {{username: \"{name}\", password: \"not the right one\"}}) {{ token }} }}")
+}
+
+fn sign_ins() -> Value {
+    Value::Array((0..10).map(|_| json!({"query": sign_in()})).collect())
+}
+
+fn searches() -> Value {
+    let fields: String = (0..30).map(|at| format!("a{at}: messages(first: 1) {{ nodes {{ id }} }} ")).collect();
+    let tickets = fields.replace("first: 1", "first: 1, ticketsOnly: true");
+    let both = [fields, tickets].map(|fields| json!({"query": format!("{{ {fields} }}")}));
+    Value::Array(both.iter().cycle().take(10).cloned().collect())
+}
+
+fn large() -> Value {
+    let fields: String = (0..24).map(|at| format!("a{at}: messages(first: 100) {{ nodes {{ content }} }} ")).collect();
+    json!({"query": format!("{{ {fields} }}")})
+}
+
+fn large_batch() -> Value {
+    Value::Array(vec![large(); 10])
+}
+
+/// Sends a body again and again, and reads what is answered.
+async fn batches(target: Target, body: fn() -> Value) {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
+    while target.goes_on() {
+        let Ok(mut answer) = client.post(&target.url).json(&body()).send().await else { continue };
+        // Not kept: what is to be seen is the memory of the server.
+        while let Ok(Some(_)) = answer.chunk().await {}
+    }
+}
+
+async fn sockets(target: Target) {
+    while target.goes_on() {
+        let mut socket = Socket::enter(target.address, None).await;
+        for at in 0..OPERATIONS {
+            socket.subscribe(&at.to_string(), &sign_in(), json!({})).await;
+        }
+        let mut next = OPERATIONS;
+        while target.goes_on() {
+            let Ok(frame) = socket.next().await else { break };
+            if frame["type"] == "complete" || frame["type"] == "error" {
+                next += 1;
+                socket.subscribe(&next.to_string(), &sign_in(), json!({})).await;
+            }
+        }
+    }
+}
+
+async fn lagging(target: Target) {
+    let query = "subscription ($after: Cursor) { messageAdded(after: $after) { id content } }";
+    let mut socket = Socket::enter(target.address, None).await;
+    for at in 0..OPERATIONS {
+        socket.subscribe(&at.to_string(), query, json!({"after": target.before})).await;
+    }
+    while target.goes_on() {
+        if socket.next().await.is_err() {
+            break;
+        }
+        let slowly = Instant::now();
+        while target.goes_on() && slowly.elapsed() < SLOWLY {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// What members waited, and how often the server said that it is not ready.
+#[derive(Default)]
+struct Seen {
+    queries: Vec<Duration>,
+    changes: Vec<Duration>,
+    not_ready: usize,
+    peak: usize,
+}
+
+fn percentile(waits: &[Duration], part: f64) -> Duration {
+    let mut sorted = waits.to_vec();
+    sorted.sort();
+    sorted.get((sorted.len().saturating_sub(1) as f64 * part) as usize).copied().unwrap_or_default()
+}
+
+/// Has a member read and write until this is over, on a thread of its own.
+fn member(url: String, token: String, channel: String, is_over: Arc<AtomicBool>) -> thread::JoinHandle<Seen> {
+    thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let client =
+                reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
+            let ask = async |query: &str| {
+                let since = Instant::now();
+                let body = json!({"query": query, "variables": {"id": channel}});
+                let answer = client.post(format!("{url}/graphql")).bearer_auth(&token).json(&body).send().await;
+                let answer: Value = answer.expect("an answer").json().await.expect("JSON");
+                assert!(answer.get("errors").is_none(), "{query}: {answer}");
+                since.elapsed()
+            };
+            let change = "mutation ($id: ID!) { createMessage(input: {channelId: $id, content: \"small\"}) { id } }";
+            let query = "query ($id: ID!) { messages(channelId: $id, first: 5) { nodes { id } } }";
+            let mut seen = Seen::default();
+            while !is_over.load(Ordering::Relaxed) {
+                seen.queries.push(ask(query).await);
+                seen.changes.push(ask(change).await);
+                let ready = client.get(format!("{url}/readyz")).send().await;
+                seen.not_ready += usize::from(!ready.is_ok_and(|answer| answer.status() == 200));
+                sleep(Duration::from_millis(5)).await;
+            }
+            seen
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_leave_members_what_they_need() {
+    let is_siege = std::env::var_os("TIDINGS_SIEGE").is_some();
+    let bounds = if is_siege { PROMISED } else { SMALL };
+    let program = Program::new(&[("TIDINGS_SIGN_INS_PER_ADDRESS", "0"), ("TIDINGS_LOG", "error,tidings::app=info")]);
+    let mut server = program.start();
+    server.ready().await.expect("it starts");
+    let url = format!("http://{}", program.address());
+    let ann = program.register("ann").await;
+    let me = text(&program.data(Some(&ann), "{ me { id } }", &json!({})).await["me"]["id"]);
+    let channel = program.channel(&ann, "small").await;
+    let before = program.cursor().await;
+    if is_siege {
+        let large = program.channel(&ann, "large").await;
+        let query = "mutation ($id: ID!, $c: String!) { createMessage(input: {channelId: $id, content: $c}) { id } }";
+        for _ in 0..LARGE_MESSAGES {
+            program.data(Some(&ann), query, &json!({"id": large, "c": "\u{1F600}".repeat(LARGE)})).await;
+        }
+    }
+    let private = "mutation { createChannel(input: {name: \"private\", visibility: PRIVATE}) { id } }";
+    let private = text(&program.data(Some(&ann), private, &json!({})).await["createChannel"]["id"]);
+    let invisible = if is_siege { INVISIBLE } else { INVISIBLE / 10 };
+    fill(&program.database_url(), &private, &me, invisible, (", ticket_status, ticket_priority", ", 0, 1"));
+
+    let watch = async |lasts: Duration| {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let member = member(url.clone(), ann.clone(), channel.clone(), Arc::clone(&is_over));
+        let (since, mut peak) = (Instant::now(), 0);
+        while since.elapsed() < lasts {
+            peak = peak.max(server.resident());
+            sleep(Duration::from_millis(20)).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let seen = tokio::task::spawn_blocking(move || member.join()).await.expect("a thread");
+        Seen { peak, ..seen.expect("the member was served") }
+    };
+    watch(Duration::from_millis(500)).await;
+    let mut report =
+        Report::new("floods of anonymous clients, and what a member notices (median / 95th percentile, ms):");
+    report.line(format_args!(
+        "{:<40} {:>5} {:>18} {:>18} {:>18} {:>18} {:>9} {:>9}",
+        "", "lines", "query usually", "meanwhile", "change usually", "meanwhile", "peak MiB", "not ready"
+    ));
+    let show = |waits: &[Duration]| {
+        let ms = |part| percentile(waits, part).as_secs_f64() * 1_000.0;
+        format!("{:.2} / {:.2}", ms(0.5), ms(0.95))
+    };
+    let elsewhere = elsewhere();
+    let mut broken = Vec::new();
+    for flood in FLOODS.iter().filter(|flood| is_siege || flood.is_small) {
+        for connections in bounds.connections {
+            let usually = watch(bounds.lasts / 2).await;
+            let is_over = Arc::new(AtomicBool::new(false));
+            let target = Target {
+                url: format!("{url}/graphql"),
+                address: program.address(),
+                before: before.clone(),
+                is_over: Arc::clone(&is_over),
+            };
+            let attackers: Vec<_> = (0..*connections).map(|_| elsewhere.spawn((flood.run)(target.clone()))).collect();
+            sleep(bounds.lasts / 4).await;
+            let meanwhile = watch(bounds.lasts).await;
+            is_over.store(true, Ordering::Relaxed);
+            for attacker in attackers {
+                drop(soon("the end of an attacker", attacker).await);
+            }
+            report.line(format_args!(
+                "{:<40} {connections:>5} {:>18} {:>18} {:>18} {:>18} {:>9} {:>9}",
+                flood.name,
+                show(&usually.queries),
+                show(&meanwhile.queries),
+                show(&usually.changes),
+                show(&meanwhile.changes),
+                meanwhile.peak >> 20,
+                meanwhile.not_ready
+            ));
+            let name = format!("{} from {connections} connections", flood.name);
+            for (what, before, during) in
+                [("queries", &usually.queries, &meanwhile.queries), ("changes", &usually.changes, &meanwhile.changes)]
+            {
+                let (most, waited) = ((bounds.p95)(percentile(before, 0.95)), percentile(during, 0.95));
+                if waited > most {
+                    broken.push(format!("{name}: {what} of members wait {waited:?}, {most:?} at most is promised"));
+                }
+            }
+            if meanwhile.peak > bounds.memory {
+                broken.push(format!("{name}: {} MiB", meanwhile.peak >> 20));
+            }
+            if meanwhile.not_ready > 0 {
+                broken.push(format!("{name}: not ready {} times", meanwhile.not_ready));
+            }
+        }
+    }
+    elsewhere.shutdown_background();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
