@@ -18,7 +18,7 @@ use crate::model::{
     Organization, OrganizationId, Page, Party, PresenceChange, Rights, Timestamp, User, UserId, Weight, Window,
 };
 use crate::store::{
-    Db, Lane, Snapshot, channels, comments, log, messages, notifications, organizations, reading, users,
+    Db, Lane, Snapshot, channels, comments, is_over_time, log, messages, notifications, organizations, reading, users,
 };
 use juniper::Executor;
 
@@ -99,14 +99,6 @@ pub enum Delivery {
 /// statement may take in PostgreSQL.
 pub(super) const DEADLINE: Duration = Duration::from_secs(12);
 
-/// What an operation reads from.
-#[derive(Default)]
-struct Reading {
-    snapshot: Option<Snapshot>,
-    /// When it began to read: it may do so for a limited time.
-    since: Option<Instant>,
-}
-
 /// The context of one operation.
 pub struct Ctx {
     board: Arc<Board>,
@@ -118,7 +110,8 @@ pub struct Ctx {
     log_head: Mutex<Option<Cursor>>,
     lane: Lane,
     began: Instant,
-    reading: Mutex<Reading>,
+    /// The snapshot, and when it was opened: it may be read for a limited time.
+    reading: Mutex<Option<(Snapshot, Instant)>>,
     used_database: AtomicBool,
     unavailable: AtomicBool,
     personal: AtomicBool,
@@ -384,16 +377,16 @@ impl Ctx {
         }
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = self.board.store().read_limit();
-        let since = *reading.since.get_or_insert_with(Instant::now);
-        if since.elapsed() > limit {
-            return Err(took_too_long(limit));
-        }
-        let done = match &mut reading.snapshot {
-            Some(snapshot) => read(snapshot.db()),
-            none => self.board.store().snapshot(self.lane).and_then(|snapshot| read(none.insert(snapshot).db())),
+        let done = match &mut *reading {
+            // A client that tries again unchanged would wait as long again.
+            Some((_, since)) if since.elapsed() > limit => return Err(took_too_long(limit)),
+            Some((snapshot, _)) => read(snapshot.db()),
+            none => self.board.store().snapshot(self.lane).and_then(|snapshot| {
+                let (snapshot, _) = none.insert((snapshot, Instant::now()));
+                read(snapshot.db())
+            }),
         };
-        // Whoever tries again unchanged would wait as long again.
-        if matches!(done, Err(Error::Unavailable(_))) && since.elapsed() > limit {
+        if done.as_ref().is_err_and(is_over_time) {
             return Err(took_too_long(limit));
         }
         if matches!(done, Err(Error::Unavailable(_))) {
@@ -444,7 +437,7 @@ impl Ctx {
     /// Something may have been written: what is read from now on must know of it.
     pub fn forget(&self) {
         *self.log_head.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Reading::default();
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.users.clear();
         self.channels.clear();
         self.messages.clear();

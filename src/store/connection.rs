@@ -356,7 +356,7 @@ pub fn away() -> Error {
 }
 
 /// What databases say of what may go well the next time. (Diesel does not show PostgreSQL's codes.)
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 7] = [
     "database is locked",
     "database or disk is full",
     "disk I/O error",
@@ -364,9 +364,11 @@ const PASSING: [&str; 9] = [
     "out of memory",
     "deadlock detected",
     "lock timeout",
-    "statement timeout",
-    time_limit::OVER,
 ];
+
+/// What databases say of a statement that took too long, and what callers read then.
+const OVER_TIME: [&str; 2] = ["statement timeout", time_limit::OVER];
+const TOOK_TOO_LONG: &str = "this takes too long; try again, or ask for less";
 
 /// What libpq, or the server's last words, say of a connection that is gone. Mostly diesel knows by itself that it is, but not where
 /// the words came before the end of the line was seen.
@@ -381,6 +383,12 @@ const GONE: [&str; 8] = [
     "the database system is",
 ];
 
+/// Whether a statement failed because it took too long.
+#[must_use]
+pub fn is_over_time(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(message) if message == TOOK_TOO_LONG)
+}
+
 /// What a failed statement means for the caller.
 pub fn fault(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as Fault};
@@ -392,6 +400,10 @@ pub fn fault(error: diesel::result::Error) -> Error {
         ) => unreachable(error),
         Fault::DatabaseError(_, information) if GONE.iter().any(|known| information.message().contains(known)) => {
             unreachable(error)
+        }
+        Fault::DatabaseError(_, information) if OVER_TIME.iter().any(|known| information.message().contains(known)) => {
+            tracing::warn!(%error, "a statement took too long");
+            Error::Unavailable(TOOK_TOO_LONG.into())
         }
         Fault::DatabaseError(_, information) if PASSING.iter().any(|known| information.message().contains(known)) => {
             tracing::warn!(%error, "a statement failed for now");

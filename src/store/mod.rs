@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 
 use diesel::r2d2::Pool;
 
-pub use connection::{Db, Place};
+pub use connection::{Db, Place, is_over_time};
 pub use counts::Counts;
 pub use log::LogPage;
 pub use snapshot::Snapshot;
