@@ -200,6 +200,9 @@ fn pieces(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use super::super::UserId;
     use super::*;
 
     const EVA: Party = Party::User(UserId(1));

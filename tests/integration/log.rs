@@ -9,7 +9,7 @@ use serde_json::json;
 use tidings::board::Retention;
 use tidings::error::Error;
 use tidings::model::{Body, Cursor, EventKind};
-use tidings::store::{Batch, Change, Options, Store, Tail};
+use tidings::store::{Batch, Change, Lane, Options, Store, Tail};
 
 use crate::subscriptions::{EVENTS, until_live};
 use crate::support::Server;
@@ -34,9 +34,10 @@ async fn a_failing_command_harms_none_of_its_neighbours() {
             _ => assert!(outcome.is_ok(), "{number}: {outcome:?}"),
         }
     }
-    let genesis = tidings::store::log::oldest(store.snapshot().expect("a snapshot").db()).expect("the beginning");
+    let genesis =
+        tidings::store::log::oldest(store.snapshot(Lane::Own).expect("a snapshot").db()).expect("the beginning");
     let (events, head) =
-        tidings::store::log::read(store.snapshot().expect("a snapshot").db(), genesis).expect("the log");
+        tidings::store::log::read(store.snapshot(Lane::Own).expect("a snapshot").db(), genesis).expect("the log");
     let positions: Vec<i64> = events.iter().map(|event| event.cursor.seq.0).collect();
     assert_eq!(positions, (1..=COMMANDS / 4).collect::<Vec<_>>(), "gapless, and nothing of those that failed");
     let mut objects: Vec<i64> = events.iter().map(|event| event.object).collect();

@@ -25,7 +25,8 @@ async fn the_number_of_statements_does_not_depend_on_the_length_of_lists() {
         (count(&server, reader.as_ref(), query, 2).await, count(&server, reader.as_ref(), query, 12).await);
     println!("statements for 2 messages: {short}, for 12: {long}");
     assert_eq!(short, long);
-    assert!(long <= 13, "{long} statements");
+    // One of them finds how far a list looks at messages one by one.
+    assert!(long <= 15, "{long} statements");
 }
 
 /// How many statements a list of this length costs: the least of some tries, as the tail looks at

@@ -158,7 +158,7 @@ fn every_document_has_one_verdict_soon() {
         };
         let engine = || Arc::new(Engine::new(Arc::clone(server.board()), limits, true));
         let (one, other) = (engine(), engine());
-        let viewer = server.board().stranger(std::net::Ipv4Addr::LOCALHOST.into());
+        let viewer = server.board().stranger(Ipv4Addr::LOCALHOST.into());
         let caller = Caller { viewer, address: IpAddr::V4(Ipv4Addr::LOCALHOST), extends: None };
         let tally = Tally::default();
         prove(500, &choices(300), |choices| {

@@ -57,7 +57,7 @@ async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
         }
     }
     let rights = in_memory.rights().map_err(wrong)?;
-    let mut snapshot = board.store().snapshot().map_err(wrong)?;
+    let mut snapshot = board.store().snapshot(tidings::store::Lane::Own).map_err(wrong)?;
     let db = snapshot.db();
     if let Some(user) = rights.user {
         let user = users::find(db, user).map_err(wrong)?.ok_or("no user")?;
