@@ -6,7 +6,7 @@ use super::feed::{Feed, Selection};
 use super::{Board, Viewer};
 use crate::error::{Error, Result};
 use crate::model::{ChannelId, Cursor, EventKind, KindSet, MessageId, Rights, Topic};
-use crate::store::{Db, Snapshot, channels, log, messages};
+use crate::store::{Db, channels, log, messages};
 
 /// What somebody wants to follow, as a client says it: a message is named without its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use juniper::parser::{Lexer, Token};
 use juniper::{
-    Definition, ExecutionError, GraphQLError, InputValue, OperationType, ParseError, ScalarValue as _,
+    Definition, ExecutionError, GraphQLError, InputValue, OperationType, ParseError,
     ValidatedOperation,
 };
 use serde_json::value::RawValue;
@@ -209,7 +209,7 @@ impl Operation {
             let why = format!("the document of a subscription has at most {MAX_SUBSCRIPTION_BYTES} bytes");
             return Err(too_complex(why));
         }
-        variables.retain(|name, _| self.measure.variables.iter().any(|(known, _)| known == name));
+        variables.retain(|name, _| self.measure.variables.iter().any(|(known, ..)| known == name));
         if variables.values().map(weight).sum::<usize>() > MAX_SUBSCRIPTION_BYTES {
             let why = format!("the variables of a subscription have at most {MAX_SUBSCRIPTION_BYTES} bytes");
             return Err(too_complex(why));
@@ -256,6 +256,7 @@ impl Refusal {
     pub fn code(&self) -> &str {
         match self {
             Self::Invalid(errors) => errors[0]["extensions"]["code"].as_str().unwrap_or_default(),
+            Self::PersistedQuery => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::Refused(error) => error.code(),
         }
     }
@@ -325,11 +326,13 @@ fn invalid(error: &GraphQLError, limits: &Limits) -> Refusal {
 }
 
 /// About what a value takes in memory, in bytes.
-fn weight(value: &InputValue) -> usize {
+fn weight(value: &InputValue<Scalar>) -> usize {
     VALUE_WEIGHT
         + match value {
             InputValue::Null => 0,
-            InputValue::Scalar(scalar) => scalar.downcast_type::<String>().map_or(0, String::len),
+            InputValue::Scalar(Scalar::String(text)) => text.len(),
+            InputValue::Scalar(Scalar::Json(json)) => json.as_str().len(),
+            InputValue::Scalar(_) => 0,
             InputValue::Enum(name) | InputValue::Variable(name) => name.len(),
             InputValue::List(items) => items.iter().map(|item| weight(&item.item)).sum(),
             InputValue::Object(fields) => {

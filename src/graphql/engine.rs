@@ -204,6 +204,7 @@ impl Engine {
 
     /// Executes what reads, on a thread that may; once more when there is memory, if there was none.
     async fn read(&self, mut prepared: Prepared, mut ctx: Ctx) -> Result<Result<Answer, Refusal>> {
+        let party = ctx.party();
         loop {
             let reading = move || {
                 let answer = execute::answer(&prepared, &ctx);
@@ -212,7 +213,6 @@ impl Engine {
                 (answer, prepared, ctx)
             };
             let answer;
-            let party = ctx.party();
             (answer, prepared, ctx) = self.board.store().on_reader(party, reading).await?;
             if !ctx.allowance().is_short() || !ctx.allowance().wait().await {
                 return Ok(answer);

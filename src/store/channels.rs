@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, fault, on};
 use super::paging::page;
-use super::schema::{channel_members, channels, messages};
+use super::schema::{channel_members, channels};
 use super::spelling::kept_skeleton;
 use super::time_limit::timed;
 use super::{users, visible};

@@ -55,7 +55,7 @@ pub use watch::{Heard, Watch};
 pub use writer::Tail;
 
 use crate::capacity::Share;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Party;
 use crate::vitals::Vitals;
 use checkpoints::Checkpoints;

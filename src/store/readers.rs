@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn slow_reads_of_anonymous_callers_leave_threads_to_members() {
-        let readers = Arc::new(Readers::start("reader", Share::halves(4)).expect("threads"));
+        let readers = Arc::new(Readers::start("reader", Share::halves(4), &Vitals::default()).expect("threads"));
         let (release, kept) = mpsc::channel::<()>();
         let kept = Arc::new(Mutex::new(kept));
         let slow: Vec<_> = (0..100)
@@ -160,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_fills_its_own_part_of_the_queue_only() {
-        let readers = Readers::start("reader", Share { total: 0, anonymous: 0, each: 0 }).expect("no threads");
+        let readers = Readers::start("reader", Share { total: 0, anonymous: 0, each: 0 }, &Vitals::default()).expect("no threads");
         let full = |party| readers.0.push(party, Box::new(|| {}));
         assert!((0..QUEUE.each).all(|_| full(address(1)).is_ok()));
         assert_eq!(full(address(1)), Err(busy()));

@@ -264,8 +264,8 @@ async fn answer_batch(site: &Arc<Site>, batch: Vec<Box<RawValue>>, caller: &Call
     }
     // What one operation may take, all of them together may.
     let together = site.engine.batch();
-    let answers = batch.into_iter().map(|one| async {
-        match parameters::from_batch(&one) {
+    let answers = batch.iter().map(|one| async {
+        match parameters::from_batch(one) {
             Ok(request) => answer(site, request, caller.clone(), media, true, &together).await,
             Err(Unreadable::Form(message)) => Reply::bad(StatusCode::BAD_REQUEST, &message),
             Err(Unreadable::Refused(refusal)) => Reply::refused(&refusal, media),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidings::model::{KindSet, Seq, Topic};
-use tidings::store::log;
+use tidings::store::{Lane, log};
 
 use crate::support::plain::{CONNECT, Plain};
 use crate::support::{Server, text};
@@ -14,7 +14,7 @@ fn long() -> String {
 
 /// The weights and lengths of all pages, and the messages in them.
 fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
-    let mut snapshot = server.board().store().snapshot().expect("a snapshot");
+    let mut snapshot = server.board().store().snapshot(Lane::Own).expect("a snapshot");
     let db = snapshot.db();
     let (mut after, head) = (log::oldest(db).expect("the beginning"), log::head(db).expect("the head"));
     let (mut seen, mut messages) = (Vec::new(), 0);
@@ -71,7 +71,7 @@ async fn an_event_that_is_larger_than_a_page_is_a_page() {
 }
 
 fn log_start(server: &Server) -> String {
-    log::oldest(server.board().store().snapshot().expect("a snapshot").db()).expect("the beginning").to_string()
+    log::oldest(server.board().store().snapshot(Lane::Own).expect("a snapshot").db()).expect("the beginning").to_string()
 }
 
 #[tokio::test]

@@ -239,7 +239,7 @@ impl Followed {
         let looking = async move {
             let username = match looking {
                 Some(looking) => looking.await,
-                None => None,
+                None => Ok(None),
             };
             if weight > SMALL {
                 // Most texts are not much longer as JSON.
