@@ -8,10 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use juniper::parser::{Lexer, Token};
-use juniper::{
-    Definition, ExecutionError, GraphQLError, InputValue, OperationType, ParseError,
-    ValidatedOperation,
-};
+use juniper::{Definition, ExecutionError, GraphQLError, InputValue, OperationType, ParseError, ValidatedOperation};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 

@@ -31,7 +31,6 @@ const WAITING_IN_ORDER: Share = Share { total: 1_024, anonymous: 128, each: 128 
 /// How long one of them waits for its thread.
 const TURN: Duration = Duration::from_secs(5);
 
-
 /// An operation that may be executed, with its variables.
 pub struct Prepared {
     pub(super) operation: Arc<Operation>,

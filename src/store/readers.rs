@@ -160,7 +160,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_fills_its_own_part_of_the_queue_only() {
-        let readers = Readers::start("reader", Share { total: 0, anonymous: 0, each: 0 }, &Vitals::default()).expect("no threads");
+        let readers = Readers::start("reader", Share { total: 0, anonymous: 0, each: 0 }, &Vitals::default())
+            .expect("no threads");
         let full = |party| readers.0.push(party, Box::new(|| {}));
         assert!((0..QUEUE.each).all(|_| full(address(1)).is_ok()));
         assert_eq!(full(address(1)), Err(busy()));

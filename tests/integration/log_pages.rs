@@ -71,7 +71,9 @@ async fn an_event_that_is_larger_than_a_page_is_a_page() {
 }
 
 fn log_start(server: &Server) -> String {
-    log::oldest(server.board().store().snapshot(Lane::Own).expect("a snapshot").db()).expect("the beginning").to_string()
+    log::oldest(server.board().store().snapshot(Lane::Own).expect("a snapshot").db())
+        .expect("the beginning")
+        .to_string()
 }
 
 #[tokio::test]
