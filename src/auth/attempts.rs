@@ -77,7 +77,7 @@ impl Attempts {
     }
 
     fn key(&self, address: IpAddr, username: &str) -> (IpAddr, u64) {
-        (household(address), self.hasher.hash_one(username.trim().to_lowercase()))
+        (household(address), self.hasher.hash_one(unicode::fold(username.trim())))
     }
 
     /// How many attempts one window may see; `None` means no limit.

@@ -26,7 +26,7 @@ pub fn add(errors: &mut Value, schema: &Schema) {
 fn hint(message: &str, schema: &Schema) -> Option<String> {
     let quoted: Vec<&str> = message.split('"').skip(1).step_by(2).collect();
     let last = *quoted.last()?;
-    if message.contains(" for enum \"") {
+    if message.contains(" for enum \"") || message.contains("reason: Invalid value \"") {
         return Some(format!(". Allowed are {}.", values(schema, last)?.join(", ")));
     }
     let (wrong, known) = match (message, quoted.as_slice()) {

@@ -161,6 +161,7 @@ impl Source {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
                 let query =
                     filter.on(query.filter(messages::channel_id.eq(channel)).filter(messages::restricted.eq(false)));
+                let query = query.filter(messages::deleted_at.is_null());
                 let query = timed!(db, query, messages::id);
                 ranged!(query, messages::id, range, limit).load(db)
             }
@@ -183,7 +184,7 @@ impl Source {
 /// Each channel that the viewer may read, with the first of its messages for everybody in this range.
 fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: Range) -> Result<Vec<(i64, i64)>> {
     let first = format!(
-        "(SELECT m.id FROM messages m WHERE m.channel_id = channels.id AND m.restricted = FALSE{} AND {})",
+        "(SELECT m.id FROM messages m WHERE m.channel_id = channels.id AND m.restricted = FALSE AND m.deleted_at IS NULL{} AND {})",
         filter.as_sql("m"),
         range.first_as_sql("m.id")
     );

@@ -71,7 +71,7 @@ pub fn unread(db: &mut Db, rights: &Rights, user: UserId, among: &[ChannelId]) -
     let user = user.0;
     let unread = format!(
         "(SELECT count(*) FROM (SELECT m.id, m.author_id, m.restricted FROM messages m WHERE m.channel_id = channels.id \
-         AND m.id > coalesce((SELECT r.message_id FROM channel_reads r WHERE r.user_id = {user} \
+         AND m.deleted_at IS NULL AND m.id > coalesce((SELECT r.message_id FROM channel_reads r WHERE r.user_id = {user} \
          AND r.channel_id = channels.id), 0) ORDER BY m.id DESC LIMIT {MOST_UNREAD}) n \
          WHERE n.author_id <> {user} AND {})",
         visible::audience_as_sql(rights, "n")

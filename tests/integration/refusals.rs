@@ -100,7 +100,7 @@ async fn bad_input_is_refused_with_a_code_and_harms_nobody() {
         (list, json!({"first": "2"}), "BAD_USER_INPUT"),
         (list, json!({"after": "garbled"}), "BAD_USER_INPUT"),
         (list, json!({"after": foreign}), "BAD_USER_INPUT"),
-        ("{ messages(first: 3000000000) { nodes { id } } }", json!({}), "GRAPHQL_PARSE_FAILED"),
+        ("{ messages(first: 3000000000) { nodes { id } } }", json!({}), "GRAPHQL_VALIDATION_FAILED"),
         // Cursors.
         (update, json!({"input": {"id": message, "content": "text", "ifCursor": "garbled"}}), "BAD_USER_INPUT"),
         (update, json!({"input": {"id": message, "content": "text", "ifCursor": foreign}}), "CONFLICT"),

@@ -181,7 +181,7 @@ async fn asks_and_does_not_read(server: &Server) -> TcpStream {
     let body = json!({"query": "{ messages { nodes { content } } }"}).to_string();
     let mut stream = TcpStream::connect(server.address()).await.expect("a line");
     let request = format!(
-        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).await.expect("it is open");

@@ -6,5 +6,6 @@ DROP INDEX templates_open;
 DROP INDEX message_locations_by_location;
 DROP INDEX messages_restricted;
 DROP INDEX messages_open_assigned;
+DROP INDEX messages_open_by_status;
 DROP INDEX messages_open_tickets;
 DROP INDEX messages_open;

@@ -2,6 +2,7 @@
 -- channel, restricted ones by their author and by the locations that they are for.
 CREATE INDEX messages_open ON messages (channel_id, restricted, id);
 CREATE INDEX messages_open_tickets ON messages (channel_id, restricted, id) WHERE ticket_status IS NOT NULL;
+CREATE INDEX messages_open_by_status ON messages (channel_id, restricted, ticket_status, id) WHERE ticket_status IS NOT NULL;
 CREATE INDEX messages_open_assigned ON messages (assignee_id, channel_id, restricted, id) WHERE assignee_id IS NOT NULL;
 CREATE INDEX messages_restricted ON messages (author_id, id) WHERE restricted;
 CREATE INDEX message_locations_by_location ON message_locations (location_id, message_id);

@@ -229,7 +229,7 @@ fn of_the_protocols() -> Vec<Row> {
         })
         .with(|config| config.sockets.init_timeout = SHORT),
         row("Duplicate", 4409, "the id of a running operation, a long one", GRAPHQL, |scene| {
-            let start = scene.start(&"é".repeat(1_000));
+            let start = scene.start(&"é".repeat(500));
             said(scene, start.repeat(2)).boxed()
         }),
         row("SecondInit", 4429, "a second connection_init", GRAPHQL, |scene| {

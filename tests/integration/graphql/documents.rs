@@ -14,10 +14,12 @@ const PAGES: &[(&str, &str)] = &[
 ];
 
 /// The template texts of the examples, by the names of their constants.
-fn examples() -> Vec<(&'static str, &'static str)> {
+fn examples() -> Vec<(&'static str, String)> {
     let parts: Vec<&str> = EXAMPLES.split("= `").collect();
     let name = |before: &'static str| before.rsplit("const ").next().unwrap_or_default().trim();
-    parts.windows(2).map(|pair| (name(pair[0]), pair[1].split('`').next().unwrap_or_default())).collect()
+    // A backtick of the text itself is escaped.
+    let text = |after: &str| after.split("`;").next().unwrap_or_default().replace("\\`", "`");
+    parts.windows(2).map(|pair| (name(pair[0]), text(pair[1]))).collect()
 }
 
 /// The fenced documents of a page.
@@ -29,7 +31,8 @@ fn fenced(page: &str) -> Vec<String> {
             (None, "```graphql") => open = Some(String::new()),
             (Some(_), "```") => documents.extend(open.take()),
             (Some(document), _) => {
-                document.push_str(line);
+                // A fence in a list is indented by three.
+                document.push_str(line.strip_prefix("   ").unwrap_or(line));
                 document.push('\n');
             }
             (None, _) => {}
@@ -57,12 +60,17 @@ fn operations(document: &str) -> Vec<(&str, Option<&str>)> {
     found
 }
 
-async fn run(server: &Server, session: Option<&Session>, document: &str, variables: &Value) {
+/// Runs a document as this reader. A subscription that names no cursor shows what `ada` posts then.
+async fn run(server: &Server, ada: &Session, session: Option<&Session>, document: &str, variables: &Value) {
     for (kind, name) in operations(document) {
         if kind == "subscription" {
             let mut socket = server.socket(session).await;
             let payload = json!({"query": document, "operationName": name, "variables": variables});
             socket.send(json!({"id": "s", "type": "subscribe", "payload": payload})).await;
+            if !document.contains("after:") {
+                socket.settled().await;
+                server.post(ada, variables["channelId"].as_str().expect("a channel"), "once more").await;
+            }
             let frame = socket.frame().await;
             assert!(frame["type"] == "next" && frame["payload"].get("errors").is_none(), "{document}\n{frame}");
             continue;
@@ -98,12 +106,12 @@ async fn every_tab_of_graphiql_runs_and_those_that_read_run_without_an_account()
     let names: Vec<&str> = examples.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["read", "messageAdded", "events", "write", "account"]);
     for (name, document) in examples {
-        run(&server, Some(&ada), document, &variables).await;
+        run(&server, &ada, Some(&ada), &document, &variables).await;
         if ["read", "messageAdded", "events"].contains(&name) {
-            run(&server, None, document, &variables).await;
+            run(&server, &ada, None, &document, &variables).await;
             // As the tab has them.
             let empty = json!({"channelId": null, "first": 20, "page": null, "after": variables["after"]});
-            run(&server, None, document, &empty).await;
+            run(&server, &ada, None, &document, &empty).await;
         }
     }
 }
@@ -115,7 +123,7 @@ async fn every_document_of_the_docs_runs() {
     for (page, text) in PAGES {
         for document in fenced(text) {
             println!("{page}: {document}");
-            run(&server, Some(&ada), &document, &variables).await;
+            run(&server, &ada, Some(&ada), &document, &variables).await;
             count += 1;
         }
     }

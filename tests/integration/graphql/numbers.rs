@@ -106,7 +106,8 @@ async fn literals_in_a_document_are_json_too() {
     // A default of a variable is a literal.
     let default = "mutation ($data: JSON! = { n: 3000000000 }) { broadcast(input: { room: \"garden\", data: $data }) }";
     server.data(Some(&ada), default, json!({})).await;
-    assert!(socket.text().await.contains(r#""data":{"n":3000000000}"#));
+    let shown = socket.text().await;
+    assert!(shown.contains(r#""data":{"n":3000000000}"#), "{shown}");
 }
 
 #[tokio::test]

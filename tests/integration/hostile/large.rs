@@ -44,7 +44,7 @@ async fn scene(messages: usize) -> (Program, Process, String, String) {
 /// Asks again and again, and reads 64 KiB every 50 ms.
 async fn asks_and_reads_slowly(program: std::net::SocketAddr, body: String) {
     let request = format!(
-        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let mut piece = vec![0; 64 << 10];

@@ -52,11 +52,13 @@ impl Events {
     pub async fn raw(&mut self) -> Result<Option<String>, reqwest::Error> {
         loop {
             if let Some(length) = self.unread.find("\n\n") {
-                let frame = self.unread.drain(..length + 2).take(length).collect();
+                let rest = self.unread.split_off(length + 2);
+                let mut frame = std::mem::replace(&mut self.unread, rest);
+                frame.truncate(length);
                 return Ok(Some(frame));
             }
             match soon("a frame", self.response.chunk()).await? {
-                Some(chunk) => self.unread.push_str(std::str::from_utf8(&chunk).expect("text of ASCII")),
+                Some(chunk) => self.unread.push_str(std::str::from_utf8(&chunk).expect("text in whole characters")),
                 None => {
                     assert_eq!(self.unread, "", "a frame that was broken off");
                     return Ok(None);
