@@ -126,7 +126,7 @@ impl<T> Fair<T> {
     }
 
     /// The next that may have a slot, which is taken for it.
-    pub fn next(&mut self) -> Option<(Party, T)> {
+    pub fn pop(&mut self) -> Option<(Party, T)> {
         if self.is_empty() || self.taken.total >= self.slots.total {
             return None;
         }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn order(fair: &mut Fair<u32>, count: usize) -> Vec<Party> {
-        let served = (0..count).map_while(|_| fair.next().inspect(|(party, _)| fair.leave(*party)));
+        let served = (0..count).map_while(|_| fair.pop().inspect(|(party, _)| fair.leave(*party)));
         served.map(|(party, _)| party).collect()
     }
 
@@ -264,10 +264,10 @@ mod tests {
         fair.push(address(3), 3).expect("room");
         fair.push(user(1), 1).expect("room");
         fair.push(user(2), 2).expect("room");
-        assert_eq!(fair.next(), Some((user(2), 2)), "user 1 has two already");
-        assert_eq!((fair.next(), fair.len()), (None, 2));
+        assert_eq!(fair.pop(), Some((user(2), 2)), "user 1 has two already");
+        assert_eq!((fair.pop(), fair.len()), (None, 2));
         fair.leave(user(1));
-        assert_eq!(fair.next(), Some((address(3), 3)), "its class has waited longer");
+        assert_eq!(fair.pop(), Some((address(3), 3)), "its class has waited longer");
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Drop for Turn {
             let next = {
                 let mut state = self.turns.lock();
                 state.leave(party);
-                state.next()
+                state.pop()
             };
             let Some((next, sender)) = next else { return };
             let turn = Self { of: Some(next), turns: Arc::clone(&self.turns) };

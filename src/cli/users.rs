@@ -1,5 +1,6 @@
 //! Accounts, as an operator manages them.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -57,7 +58,9 @@ async fn list(board: Arc<Board>) -> Result<(), String> {
     for user in users {
         let role = if user.role == Role::Admin { "admin" } else { "member" };
         let state = if user.disabled { "disabled" } else { "enabled" };
-        list += &format!("{}\t{}\t{role}\t{state}\t{}\n", user.id, user.username, user.display_name);
+        // Writing to a string cannot fail.
+        let _: std::fmt::Result =
+            writeln!(list, "{}\t{}\t{role}\t{state}\t{}", user.id, user.username, user.display_name);
     }
     output::print(&list)
 }

@@ -54,6 +54,7 @@ pub(super) fn faulty(detail: &str) -> Answer {
 }
 
 /// One item of a subscription, and what it was made of.
+#[expect(clippy::struct_excessive_bools, reason = "each is an observation of its own, not a state")]
 pub(super) struct Rendered {
     /// The response; `None` if there is nothing to show.
     pub body: Option<Text>,

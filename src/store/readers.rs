@@ -101,7 +101,7 @@ impl Queue {
     fn work(&self) {
         let mut waiting = self.waiting();
         loop {
-            if let Some((party, job)) = waiting.jobs.next() {
+            if let Some((party, job)) = waiting.jobs.pop() {
                 drop(waiting);
                 job();
                 waiting = self.waiting();

@@ -110,7 +110,7 @@ async fn readers_of_many_pages_get_all_of_them_and_nothing_stays_borrowed() {
     for reader in 0..READERS {
         socket.subscribe(&reader.to_string(), query, json!({"after": after})).await;
     }
-    let mut seen = vec![0; READERS];
+    let mut seen = [0; READERS];
     while seen.iter().any(|seen| *seen < 120) {
         let frame = socket.frame().await;
         let reader: usize = text(&frame["id"]).parse().expect("a number");

@@ -70,7 +70,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         let name = path.to_str().unwrap();
-        for bad in [b"".as_slice(), b"\n", b"hunter2", &[0xff; 64], &[b'x'; (LONGEST + 1) as usize]] {
+        let long = vec![b'x'; (LONGEST + 1) as usize];
+        for bad in [b"".as_slice(), b"\n", b"hunter2", &[0xff; 64], &long] {
             std::fs::write(&path, bad).unwrap();
             let refusal = signing_secret(name).unwrap_err();
             assert!(refusal.starts_with(name) && !refusal.contains("hunter2"), "{refusal}");

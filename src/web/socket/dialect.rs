@@ -100,12 +100,11 @@ impl Dialect {
             Self::Modern => "next",
             Self::Legacy => "data",
         };
-        let before = [r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#];
         if payload.len() > SMALL {
+            let before = [r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#];
             return outbox.push_around(&before, Bytes::from_owner(payload.clone()), "}");
         }
-        let [a, b, c, d, e] = before;
-        outbox.push(&[a, b, c, d, e, payload, "}"]);
+        outbox.push(&[r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#, payload, "}"]);
     }
 
     /// An operation failed, and is over.

@@ -106,7 +106,7 @@ async fn literals_in_a_document_are_json_too() {
     // A default of a variable is a literal.
     let default = "mutation ($data: JSON! = { n: 3000000000 }) { broadcast(input: { room: \"garden\", data: $data }) }";
     server.data(Some(&ada), default, json!({})).await;
-    let shown = socket.text().await;
+    let shown = raw_until(&mut socket, "data\":{\"n").await;
     assert!(shown.contains(r#""data":{"n":3000000000}"#), "{shown}");
 }
 
@@ -199,13 +199,9 @@ async fn whole_floats_are_ints_and_ints_are_floats() {
         assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{wrong}: {answer}");
     }
     let publish = "mutation ($value: Float!) { publishMetric(input: { metric: \\\"m\\\", value: $value }) { value } }";
-    for (sent, shown) in [
-        ("1e300", 1e300),
-        ("-0.0", -0.0),
-        ("3000000000", 3e9),
-        ("18446744073709551615", 18446744073709551615.0),
-        ("1", 1.0),
-    ] {
+    for (sent, shown) in
+        [("1e300", 1e300), ("-0.0", -0.0), ("3000000000", 3e9), ("18446744073709551615", 2_f64.powi(64)), ("1", 1.0)]
+    {
         let body = format!(r#"{{"query":"{publish}","variables":{{"value":{sent}}}}}"#);
         let answer: Value = serde_json::from_str(&post(&server, Some(&ada), body).await.1).unwrap();
         assert_eq!(answer["data"]["publishMetric"]["value"].as_f64(), Some(shown), "{sent}: {answer}");
