@@ -82,6 +82,8 @@ live.send(ROOM, 'the last one');
 await until('the last one', () => heard.includes('the last one'));
 assert.deepEqual(heard, ['half \ufffd', 'the last one']);
 
+// The message comes to the room before its sender is answered.
+await until('the answer to it', () => live.unsent.every(({ state }) => state === 'failed'));
 const failed = live.unsent;
 assert.deepEqual(failed.map(({ state }) => state), failed.map(() => 'failed'));
 assert.equal(failed.length, 5 + Object.keys(acts).length, 'the damaged one, three too long, one without a room, and those on purpose');

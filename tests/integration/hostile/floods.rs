@@ -50,7 +50,7 @@ const PROMISED: Bounds = Bounds {
 const SMALL: Bounds = Bounds {
     connections: &[10],
     lasts: Duration::from_secs(2),
-    p95: |usually| usually * 10 + Duration::from_secs(2),
+    p95: |usually| usually * 10 + Duration::from_secs(5),
     memory: 800 << 20,
 };
 
