@@ -23,6 +23,8 @@ const SEARCHED: [(&str, u64); 3] = [("users", 100), ("messages", 50), ("members"
 /// What a field costs: what it costs itself, and its fields as often as it has items.
 #[derive(Debug, Clone)]
 pub struct Cost {
+    /// The name, if it is a list.
+    list: Option<&'static str>,
     itself: u64,
     times: Times,
     fields: Vec<Cost>,
@@ -66,7 +68,7 @@ impl Cost {
     /// A field with fields.
     #[must_use]
     pub fn new(times: Times, fields: Vec<Self>) -> Self {
-        Self { itself: 1, times, fields }
+        Self { list: None, itself: 1, times, fields }
     }
 
     /// The same for a list that has to be searched for: users by a part of their names, the messages of all channels, the
@@ -79,13 +81,26 @@ impl Cost {
             _ => true,
         };
         let searched = SEARCHED.iter().find(|(name, _)| is_searched && *name == field);
-        Self { itself: searched.map_or(1, |(_, cost)| *cost), ..self }
+        let list = PAGED.iter().chain(&UNPAGED).find(|name| **name == field).copied();
+        Self { list, itself: searched.map_or(1, |(_, cost)| *cost), ..self }
     }
 
     /// What these fields cost together with these variables.
     #[must_use]
     pub fn of_all(fields: &[Self], variables: &Variables) -> u64 {
         fields.iter().map(|field| field.with(variables)).fold(0, u64::saturating_add)
+    }
+
+    /// The lists that cost most, from the outermost to the innermost.
+    #[must_use]
+    pub fn dearest(fields: &[Self], variables: &Variables) -> Vec<&'static str> {
+        let mut lists = Vec::new();
+        let mut fields = fields;
+        while let Some(dearest) = fields.iter().max_by_key(|field| field.with(variables)) {
+            lists.extend(dearest.list);
+            fields = &dearest.fields;
+        }
+        lists
     }
 
     /// How many fields these are.

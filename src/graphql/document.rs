@@ -166,7 +166,10 @@ impl Operation {
             Parsed::try_new(source, |source| Validated::new(&source.text, name, &source.schema))
         }));
         let parsed = parsed.map_err(|_| Error::internal("validating a document failed"))?;
-        let parsed = parsed.map_err(|error| invalid(&error, limits))?;
+        let parsed = parsed.map_err(|error| match (error, name) {
+            (GraphQLError::UnknownOperationName, Some(name)) => unknown_operation(name),
+            (error, _) => invalid(&error, limits),
+        })?;
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.roots.len() != 1 {
             return Err(Refusal::Invalid(errors::of_rule("A subscription selects one root field.")));
         }
@@ -175,8 +178,8 @@ impl Operation {
 
     /// What juniper finds wrong only when it has the variables.
     #[must_use]
-    pub fn refusal(&self, error: &GraphQLError) -> Refusal {
-        let mut errors = errors::of_variables(error);
+    pub fn refusal(&self, error: &GraphQLError, variables: &Variables) -> Refusal {
+        let mut errors = errors::of_variables(error, variables);
         self.shifts.relocate(&mut errors);
         if self.hints {
             hints::add(&mut errors, &self.parsed.borrow_owner().schema);
@@ -223,7 +226,12 @@ impl Operation {
         if cost <= limits.cost {
             return Ok(());
         }
-        Err(too_complex(format!("the operation costs {cost}, more than {}: ask for shorter lists", limits.cost)))
+        let dearest = Cost::dearest(&self.measure.cost, variables);
+        let advice = match dearest.as_slice() {
+            [] => "ask for fewer fields".to_owned(),
+            lists => format!("most of it for \"{}\"; ask for shorter lists", lists.join(".")),
+        };
+        Err(too_complex(format!("the operation costs {cost}, more than {}: {advice}", limits.cost)))
     }
 }
 
@@ -303,11 +311,19 @@ fn check_types(document: &[Definition<'_, Scalar>], schema: &Schema) -> Result<(
         Definition::Operation(operation) => operation.item.variables_definition.as_ref(),
         Definition::Fragment(_) => None,
     });
-    let mut types = operations.flat_map(|variables| &variables.item.items).map(|(_, variable)| &variable.var_type.item);
-    match types.find(|of| schema.schema.concrete_type_by_name(of.innermost_name()).is_none()) {
-        Some(of) => Err(Refusal::Invalid(errors::of_rule(&format!("Unknown type \"{}\"", of.innermost_name())))),
+    let mut types = operations.flat_map(|variables| &variables.item.items).map(|(_, variable)| &variable.var_type);
+    match types.find(|of| schema.schema.concrete_type_by_name(of.item.innermost_name()).is_none()) {
+        Some(of) => {
+            let message = format!("Unknown type \"{}\"", of.item.innermost_name());
+            Err(Refusal::Invalid(errors::of_rule_at(&message, of.span.start.line() + 1, of.span.start.column() + 1)))
+        }
         None => Ok(()),
     }
+}
+
+fn unknown_operation(name: &str) -> Refusal {
+    let name: String = name.chars().take(MAX_NAME).collect();
+    Refusal::Invalid(errors::of_rule(&format!("Unknown operation \"{name}\": the document has none of this name.")))
 }
 
 fn invalid(error: &GraphQLError, limits: &Limits) -> Refusal {

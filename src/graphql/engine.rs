@@ -291,7 +291,7 @@ impl Engine {
         let resolving = prepared.operation.validated().resolve_into_stream(&prepared.variables, &ctx);
         let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
             Some(Ok(Ok((_, errors)))) => errors,
-            Some(Ok(Err(error))) => return Err(prepared.operation.refusal(&error)),
+            Some(Ok(Err(error))) => return Err(prepared.operation.refusal(&error, &prepared.variables)),
             Some(Err(_)) | None => return Err(Error::internal("a subscription could not be opened").into()),
         };
         if !errors.is_empty() {

@@ -3,6 +3,7 @@
 use juniper::{ExecutionError, FieldError, GraphQLError, IntoFieldError, Object, ScalarValue, Value};
 use serde_json::{Value as Json, json};
 
+use super::{Variables, coercion};
 use crate::error::Error;
 
 /// How many errors of one document are told.
@@ -57,7 +58,7 @@ pub fn of_document(error: &GraphQLError, hints: bool) -> Json {
         }
         return extended(Json::Array(errors), |_| json!({ "code": code }));
     }
-    listed(error, |_| json!({ "code": code }))
+    listed(error, serde_json::to_value(error).unwrap_or_default(), |_| json!({ "code": code }))
 }
 
 /// Whoever may not ask for the schema shall not guess it by mistakes.
@@ -91,9 +92,17 @@ pub fn persisted_query() -> Json {
 
 /// The errors of variables that do not fit their operation, as `errors` of a response.
 #[must_use]
-pub fn of_variables(error: &GraphQLError) -> Json {
-    listed(error, |message| {
-        // juniper says: Variable "$name" …
+pub fn of_variables(error: &GraphQLError, variables: &Variables) -> Json {
+    let mut errors = serde_json::to_value(error).unwrap_or_default();
+    for error in errors.as_array_mut().into_iter().flatten() {
+        if let Some(Json::String(message)) = error.get_mut("message")
+            && let Some(reworded) = coercion::reworded(message, variables)
+        {
+            *message = reworded;
+        }
+    }
+    listed(error, errors, |message| {
+        // The message begins: Variable "$name" …
         let name = message.split("\"$").nth(1).and_then(|rest| rest.split('"').next());
         json!({ "code": "BAD_USER_INPUT", "field": name })
     })
@@ -110,6 +119,7 @@ pub fn of_execution(errors: &[ExecutionError<super::scalar::Scalar>]) -> Json {
     }
     for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
         shorten(error);
+        number_indices(error);
         // juniper's own ones, about arguments it cannot convert, come without.
         error.entry("extensions").or_insert_with(|| json!({ "code": "BAD_USER_INPUT" }));
     }
@@ -122,8 +132,7 @@ pub fn response(errors: &Json) -> String {
     json!({ "errors": errors }).to_string()
 }
 
-fn listed(error: &GraphQLError, extensions: impl Fn(&str) -> Json) -> Json {
-    let mut errors = serde_json::to_value(error).unwrap_or_default();
+fn listed(error: &GraphQLError, mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
     if !errors.is_array() {
         errors = json!([{ "message": error.to_string() }]);
     }
@@ -138,6 +147,15 @@ fn extended(mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
         error.insert("extensions".into(), extensions);
     }
     errors
+}
+
+/// The indices of lists are words of digits in juniper's paths (see `list`).
+fn number_indices(error: &mut serde_json::Map<String, Json>) {
+    for step in error.get_mut("path").and_then(Json::as_array_mut).into_iter().flatten() {
+        if let Some(index) = step.as_str().and_then(|step| step.parse::<u32>().ok()) {
+            *step = index.into();
+        }
+    }
 }
 
 /// What an error quotes may be as long as a request.

@@ -28,7 +28,7 @@ pub struct Answer {
 /// Executes a query or a mutation.
 pub(super) fn answer(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Refusal> {
     let executed = prepared.operation.validated().execute_sync(&prepared.variables, ctx);
-    let (value, errors) = executed.map_err(|error| prepared.operation.refusal(&error))?;
+    let (value, errors) = executed.map_err(|error| prepared.operation.refusal(&error, &prepared.variables))?;
     // Nobody is shown this.
     if ctx.is_asking() {
         return Ok(Answer { body: String::new().into(), is_fault: false });

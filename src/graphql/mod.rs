@@ -3,6 +3,7 @@
 
 mod allowance;
 mod change;
+mod coercion;
 mod context;
 mod cost;
 mod counts;
@@ -15,6 +16,7 @@ mod execute;
 mod hints;
 mod inputs;
 mod json;
+mod list;
 mod literals;
 mod live;
 mod loaders;

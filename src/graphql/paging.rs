@@ -143,7 +143,7 @@ macro_rules! connection {
     ($connection:ident, $edge:ident, $node:ty, $name:literal, $edge_name:literal, $list:literal) => {
         #[doc = concat!("A page of a list: ", $list, ".")]
         pub struct $connection {
-            edges: Vec<$edge>,
+            edges: $crate::graphql::list::List<$edge>,
             info: $crate::graphql::paging::PageInfo,
         }
 
@@ -176,7 +176,7 @@ macro_rules! connection {
                     start_cursor: edges.first().map(|edge| edge.cursor.clone()),
                     end_cursor: edges.last().map(|edge| edge.cursor.clone()),
                 };
-                Self { edges, info }
+                Self { edges: edges.into_iter().collect(), info }
             }
         }
 
@@ -184,12 +184,12 @@ macro_rules! connection {
         #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $name)]
         impl $connection {
             /// The places of the page.
-            fn edges(&self) -> &[$edge] {
+            fn edges(&self) -> &$crate::graphql::list::List<$edge> {
                 &self.edges
             }
 
             /// The items of the page, without their places.
-            fn nodes(&self) -> Vec<$node> {
+            fn nodes(&self) -> $crate::graphql::list::List<$node> {
                 self.edges.iter().map(|edge| edge.node.clone()).collect()
             }
 

@@ -6,6 +6,7 @@ use juniper::{Executor, ID, ScalarValue, graphql_object};
 
 use super::context::Ctx;
 use super::enums::Role;
+use super::list::List;
 use super::paging::{PageArgs, connection};
 use super::scalars::{DateTime, out};
 use crate::error::{Error, Result};
@@ -157,7 +158,7 @@ impl Organization {
     }
 
     /// Its locations, by name.
-    fn locations<S: ScalarValue>(&self, ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<Vec<Location>> {
+    fn locations<S: ScalarValue>(&self, ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Location>> {
         let locations = ctx.locations_of(self.0.id)?;
         ctx.show_items(locations.len(), executor)?;
         Ok(locations.iter().map(|location| Location::new(ctx, Arc::new(location.clone()))).collect())

@@ -6,6 +6,7 @@ use juniper::{Executor, ID, ScalarValue, graphql_object};
 
 use super::context::Ctx;
 use super::enums::TicketStatus;
+use super::list::List;
 use super::live::Metric;
 use super::notifications::NotificationConnection;
 use super::objects::{Channel, ChannelConnection, Message, MessageConnection};
@@ -143,7 +144,7 @@ impl Query {
     }
 
     /// All organizations, by name; only for those who are signed in.
-    fn organizations<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<Vec<Organization>> {
+    fn organizations<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Organization>> {
         ctx.signed_in()?;
         let found = ctx.loaded(Some(ctx.read(organizations::list)?))?.unwrap_or_default();
         ctx.show_items(found.len(), executor)?;
@@ -155,7 +156,7 @@ impl Query {
         ctx: &Ctx,
         executor: &Executor<'_, '_, Ctx, S>,
         #[graphql(description = "Which channel.")] channel_id: ID,
-    ) -> Result<Vec<User>> {
+    ) -> Result<List<User>> {
         ctx.signed_in()?;
         let (channel, rights) = (id("channelId", &channel_id)?, ctx.rights()?);
         ctx.read(|db| channels::find(db, &rights, channel))?.ok_or(Error::NotFound("channel"))?;
@@ -166,7 +167,7 @@ impl Query {
     }
 
     /// Every metric by name: those that programs publish, and the server's own.
-    fn metrics<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<Vec<Metric>> {
+    fn metrics<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Metric>> {
         let mut all = ctx.read(metrics::all)?;
         all.extend(ctx.board().own_metrics());
         ctx.show_items(all.len(), executor)?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::Server;
+use crate::support::{Server, soon};
 
 /// A mistake, and what the answer suggests.
 const MISTAKES: &[(&str, &str)] = &[
@@ -25,11 +25,51 @@ async fn a_mistake_is_answered_with_what_was_meant() {
         assert!(!answer.contains("Did you mean") && !answer.contains("IN_PROGRESS"), "{document}: {answer}");
     }
     let variable = "query ($s: TicketStatus) { messages(status: $s) { nodes { id } } }";
-    let answer = open.ask(None, variable, json!({"s": "DONE"})).await.to_string();
-    assert!(answer.contains("Allowed are OPEN, IN_PROGRESS"), "{answer}");
+    let answer = open.ask(None, variable, json!({"s": "DONE"})).await;
+    let expected = "Variable \"$s\" is \"DONE\": not a value for enum \"TicketStatus\". Allowed are OPEN, IN_PROGRESS, RESOLVED, CLOSED.";
+    assert_eq!(answer["errors"][0]["message"], expected, "{answer}");
+    assert_eq!(answer["errors"][0]["extensions"]["field"], "s", "{answer}");
     let answer = closed.ask(None, variable, json!({"s": "DONE"})).await.to_string();
     assert!(!answer.contains("IN_PROGRESS"), "{answer}");
     // What is far from everything gets no suggestion.
     let answer = open.ask(None, "{ somethingElse }", json!({})).await.to_string();
     assert!(!answer.contains("Did you mean"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_error_says_once_and_where_what_is_wrong() {
+    let server = Server::start().await;
+    let first = "query ($first: Int) { messages(first: $first) { nodes { id } } }";
+    let answer = server.ask(None, first, json!({"first": "ten"})).await;
+    let error = &answer["errors"][0];
+    assert_eq!(error["message"], "Variable \"$first\" must be of type Int, found \"ten\"", "{answer}");
+    assert_eq!(error["locations"], json!([{"line": 1, "column": 8}]), "{answer}");
+
+    let inside = "mutation ($i: UpdateMessageInput!) { updateMessage(input: $i) { id } }";
+    let answer = server.ask(None, inside, json!({"i": {"id": "1", "ticket": {"status": "DONE"}}})).await;
+    let message = answer["errors"][0]["message"].as_str().unwrap_or_default();
+    let expected =
+        "Variable \"$i\" at \"i.ticket.status\" is \"DONE\": not a value for enum \"TicketStatus\". Allowed are";
+    assert!(message.starts_with(expected), "{answer}");
+
+    let answer = server.ask(None, "query (\n  $c: [Curser!]) { cursor }", json!({})).await;
+    assert_eq!(answer["errors"][0]["locations"], json!([{"line": 2, "column": 7}]), "{answer}");
+
+    let body = json!({"query": "query A { cursor } query B { cursor }", "operationName": "C"});
+    let request = server.http().post(server.url("/graphql")).json(&body);
+    let answer = soon("an answer", request.send()).await.expect("an answer").text().await.expect("text");
+    assert!(answer.contains(r#"Unknown operation \"C\""#), "{answer}");
+
+    let costly = "query ($n: Int) { cursor channels(first: $n) { nodes { members { nodes { id } } messages(first: $n) { nodes { comments(first: 100) { nodes { id } } } } } } }";
+    let answer = server.ask(None, costly, json!({"n": 100})).await;
+    let message = answer["errors"][0]["message"].as_str().unwrap_or_default();
+    let expected = "most of it for \"channels.messages.comments\"; ask for shorter lists";
+    assert!(message.ends_with(expected), "{answer}");
+    // It is the variables that make a list dear.
+    let either = "query ($m: Int, $n: Int) { channels(first: 100) { nodes { members(first: $m) { nodes { id } } messages(first: $n) { nodes { id } } } } }";
+    for (variables, dearest) in [(json!({"m": 1, "n": 100}), "messages"), (json!({"m": 100, "n": 1}), "members")] {
+        let answer = server.ask(None, either, variables).await;
+        let message = answer["errors"][0]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(&format!("most of it for \"channels.{dearest}\"")), "{answer}");
+    }
 }

@@ -4,4 +4,5 @@ mod broken;
 mod documents;
 mod hints;
 mod numbers;
+mod paths;
 mod surface;
