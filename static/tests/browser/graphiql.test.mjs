@@ -69,5 +69,6 @@ test('every example runs as it is', { timeout: 240_000 }, async (t) => {
     await run('Events', ({ newestFirst }) => newestFirst?.some(({ data }) => data?.events.__typename === 'Checkpoint'));
     await stop();
   });
-  assert.deepEqual(stage.errors().filter((line) => !/status of 401/.test(line)), []);
+  // GraphiQL sends the name of the tab before once, when a tab is opened and run at once: 400, unknown operation.
+  assert.deepEqual(stage.errors().filter((line) => !/status of 40[01]/.test(line)), []);
 });
