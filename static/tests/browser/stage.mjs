@@ -78,14 +78,13 @@ async function blockedBrowser() {
   const profile = mkdtempSync(path.join(os.tmpdir(), 'tidings-blocked-'));
   mkdirSync(path.join(profile, 'Default'));
   writeFileSync(path.join(profile, 'Default', 'Preferences'), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));
-  return {
-    async newContext(options) {
-      const context = await chromium.launchPersistentContext(profile, { ...LAUNCH, ...options });
-      context.on('close', () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
-      return context;
-    },
-  };
+  profiles.push(profile);
+  return { newContext: (options) => chromium.launchPersistentContext(profile, { ...LAUNCH, ...options }) };
 }
+
+// Profiles of browsers, deleted as the process ends: a browser that was closed still writes into its own for a while.
+const profiles = [];
+process.on('exit', () => profiles.forEach((profile) => rmSync(profile, { recursive: true, force: true, maxRetries: 10 })));
 
 export class Person {
   strangers = [];
