@@ -13,7 +13,7 @@ use crate::store::{Tx, channels, users};
 use crate::unicode::{Mention, isolated, mentions};
 
 /// How many names of one text are looked at.
-pub(super) const MAX_MENTIONS: usize = 20;
+const MAX_MENTIONS: usize = 20;
 
 /// Why somebody's attention is asked for, the weightiest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +52,16 @@ impl<'m> Attention<'m> {
         }
     }
 
-    /// Users that are named now and were not before, at most so many of them.
+    /// The users whom the new texts mention and these older ones did not.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn mentioned(&mut self, tx: &mut Tx<'_>, before: &[&str], now: &[&str], most: usize) -> Result<()> {
-        let (known, named) = (all_mentions(before), all_mentions(now));
-        let fresh: Vec<&Mention> = named.difference(&known).take(most.min(MAX_MENTIONS)).collect();
+    pub fn mentioned(&mut self, tx: &mut Tx<'_>, before: &[&str], now: &Mentioned) -> Result<()> {
+        if now.most == 0 {
+            return Ok(());
+        }
+        let known = all_mentions(before);
+        let fresh: Vec<&Mention> = now.names.difference(&known).take(now.most).collect();
         if fresh.is_empty() {
             return Ok(());
         }
@@ -106,9 +109,21 @@ impl<'m> Attention<'m> {
     }
 }
 
-/// How many users these texts name at most: what the budget of mentions is asked for before the writer is.
-pub(super) fn count_names(texts: &[&str]) -> usize {
-    all_mentions(texts).len().min(MAX_MENTIONS)
+/// Whom new texts mention. The texts are read before the writer has its turn: that takes time in proportion to their
+/// length.
+pub(super) struct Mentioned {
+    names: BTreeSet<Mention>,
+    /// How many of these users are notified at most.
+    most: usize,
+}
+
+impl Mentioned {
+    /// The names in these texts, of which as many count as `is_allowed` answers `true` for.
+    pub fn new(texts: &[&str], is_allowed: impl Fn() -> bool) -> Self {
+        let names = all_mentions(texts);
+        let most = (0..names.len().min(MAX_MENTIONS)).take_while(|_| is_allowed()).count();
+        Self { names, most }
+    }
 }
 
 fn note(user: UserId, cause: Cause, message: &Message, by: &str, place: &str) -> NewNotification {

@@ -60,7 +60,7 @@ impl Board {
                 record(tx, EventKind::CommentAdded, &comment, &message, author);
                 let mut attention = Attention::new(&message, author);
                 attention.commented();
-                attention.mentioned(tx, &[], &[&comment.content], mentions)?;
+                attention.mentioned(tx, &[], &mentions)?;
                 attention.tell(tx)?;
                 Ok(comment)
             })
@@ -88,7 +88,7 @@ impl Board {
                 comments::update(tx.write(), &comment)?;
                 record(tx, EventKind::CommentUpdated, &comment, &message, actor);
                 let mut attention = Attention::new(&message, actor);
-                attention.mentioned(tx, &[&before], &[&comment.content], mentions)?;
+                attention.mentioned(tx, &[&before], &mentions)?;
                 attention.tell(tx)?;
                 Ok(comment)
             })

@@ -113,7 +113,7 @@ impl Board {
                 record(tx, EventKind::MessageAdded, &message, author);
                 let mut attention = Attention::new(&message, author);
                 attention.assigned(None);
-                attention.mentioned(tx, &[], &texts(&message), mentions)?;
+                attention.mentioned(tx, &[], &mentions)?;
                 attention.tell(tx)?;
                 Ok(message)
             })
@@ -162,7 +162,7 @@ impl Board {
                 record(tx, EventKind::MessageUpdated, &message, actor);
                 let mut attention = Attention::new(&message, actor);
                 attention.assigned(before.ticket.and_then(|ticket| ticket.assignee_id));
-                attention.mentioned(tx, &texts(&before), &texts(&message), mentions)?;
+                attention.mentioned(tx, &texts(&before), &mentions)?;
                 attention.tell(tx)?;
                 Ok(message)
             })

@@ -56,6 +56,7 @@ use crate::error::{Error, Result};
 use crate::hub::{Hub, ReadAt};
 use crate::model::{Body, ChannelId, Cursor, EventKind, Memory, Party, UserId};
 use crate::store::{Change, Store, Tx};
+use attention::Mentioned;
 
 /// How long the answer to a change of rights waits until this instance serves its readers by them.
 const SERVED: std::time::Duration = std::time::Duration::from_secs(1);
@@ -342,11 +343,9 @@ impl Board {
         Ok(standing)
     }
 
-    /// How many of the users whom these texts name are notified of it: each author has a budget of them, and what is over
-    /// is written without.
-    fn mentions(&self, author: UserId, texts: &[&str]) -> usize {
-        let named = attention::count_names(texts);
-        (0..named).take_while(|_| self.keepers.mentions.check(author).is_ok()).count()
+    /// Whom these texts mention. Each author has a budget of notifications: users beyond it are mentioned without one.
+    fn mentions(&self, author: UserId, texts: &[&str]) -> Mentioned {
+        Mentioned::new(texts, || self.keepers.mentions.check(author).is_ok())
     }
 
     /// Runs a command that changes what somebody may see, and answers when this instance serves

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 
 use super::access::Access;
@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many of the writer's batches may wait for the tail.
 const BATCHES: usize = 64;
+/// How many KiB of memory these batches may take together.
+const BATCHES_KIB: u32 = 16 << 10;
 
 /// How far the hub has been told, and readers are served by the rights of.
 #[derive(Default)]
@@ -88,24 +90,37 @@ impl Progress {
 
 /// The tail as the writer's thread sees it.
 pub struct Notice {
-    batches: mpsc::Sender<Batch>,
+    batches: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
     progress: Arc<Progress>,
+}
+
+/// A batch that waits for the tail, with the memory that it may take.
+pub struct Waiting {
+    batch: Batch,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Notice {
     /// What to give the store, and what to start the tail with.
     #[must_use]
-    pub fn new(progress: &Arc<Progress>) -> (Self, mpsc::Receiver<Batch>) {
+    pub fn new(progress: &Arc<Progress>) -> (Self, mpsc::Receiver<Waiting>) {
         let (batches, receiver) = mpsc::channel(BATCHES);
-        (Self { batches, progress: Arc::clone(progress) }, receiver)
+        let room = Arc::new(Semaphore::new(BATCHES_KIB as usize));
+        (Self { batches, room, progress: Arc::clone(progress) }, receiver)
     }
 }
 
 impl crate::store::Tail for Notice {
     fn committed(&mut self, batch: Batch) {
         self.progress.commits(&batch);
+        let bytes: usize = batch.events.iter().map(LoggedEvent::weight).sum();
+        // A batch that is larger than all the room may wait when no other does.
+        let kib = u32::try_from(bytes >> 10).map_or(BATCHES_KIB, |kib| kib.clamp(1, BATCHES_KIB));
         // A batch that finds no room is read from the log: the tail sees that it is missing.
-        drop(self.batches.try_send(batch));
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(kib) {
+            drop(self.batches.try_send(Waiting { batch, _room: room }));
+        }
     }
 
     fn position(&mut self) -> Option<Cursor> {
@@ -124,7 +139,7 @@ pub struct Tail {
     access: Arc<Access>,
     progress: Arc<Progress>,
     position: Cursor,
-    batches: mpsc::Receiver<Batch>,
+    batches: mpsc::Receiver<Waiting>,
     watch: Watch,
 }
 
@@ -138,7 +153,7 @@ impl Tail {
         store: Arc<Store>,
         access: Arc<Access>,
         progress: Arc<Progress>,
-        batches: mpsc::Receiver<Batch>,
+        batches: mpsc::Receiver<Waiting>,
         vitals: &Vitals,
     ) -> Result<(Hub, tokio::task::JoinHandle<()>)> {
         let position = store.read(|snapshot| start(snapshot.db())).await?;
@@ -163,7 +178,7 @@ impl Tail {
             } else {
                 tokio::select! {
                     batch = self.batches.recv() => match batch {
-                        Some(batch) => self.take(batch).await,
+                        Some(Waiting { batch, _room }) => self.take(batch).await,
                         None => return,
                     },
                     heard = self.watch.changed() => self.hear(heard).await,
@@ -265,14 +280,14 @@ mod tests {
 
     use super::*;
     use crate::hub::{Next, Receiver};
-    use crate::model::{Body, ChannelId, EventKind};
+    use crate::model::{Body, ChannelId, EventKind, Tag};
     use crate::store::{Change, Options};
 
     /// A tailer that moves only when a test says so, over a SQLite file, and the batches that its writer committed.
     struct Scene {
         directory: tempfile::TempDir,
         tail: Tail,
-        told: mpsc::Receiver<Batch>,
+        told: mpsc::Receiver<Waiting>,
     }
 
     impl Scene {
@@ -300,7 +315,7 @@ mod tests {
                 Ok(())
             };
             self.tail.store.write(change).await.expect("committed");
-            self.told.recv().await.expect("the tailer is told")
+            self.told.recv().await.expect("the tailer is told").batch
         }
 
         /// Commits an event as another process does, so that no rights are waited for.
@@ -388,6 +403,25 @@ mod tests {
         assert_eq!(scene.tail.store.statements(), before, "what is known needs no look at the log");
     }
 
+    #[test]
+    fn batches_that_wait_for_the_tailer_are_bounded_in_bytes() {
+        let (mut notice, mut told) = Notice::new(&Arc::default());
+        let batch = |bytes: usize| {
+            let change = Change::new(EventKind::RoomBroadcast, 1, None).carrying("x".repeat(bytes).into());
+            let event = change.at(Cursor { seq: Seq(1), tag: Tag(1) }, crate::model::Timestamp(0));
+            Batch { after: Cursor { seq: Seq(0), tag: Tag(0) }, events: vec![LoggedEvent { event, body: Body::None }] }
+        };
+        let mut send = |bytes| crate::store::Tail::committed(&mut notice, batch(bytes));
+        (0..5).for_each(|_| send(5 << 20));
+        let mut taken = || std::iter::from_fn(|| told.try_recv().ok()).count();
+        assert_eq!(taken(), 3, "five batches of 5 MiB are more than 16 MiB");
+        send(64 << 20);
+        send(1);
+        assert_eq!(taken(), 1, "a large batch waits alone");
+        send(1);
+        assert_eq!(taken(), 1, "room that was given back is not free again");
+    }
+
     /// What an instance decides, it decides by the rights of the history that it writes to.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_batch_begins_until_the_tailer_stands_on_the_same_history() {
@@ -423,7 +457,12 @@ mod tests {
         tail.batches = traffic;
         let following = tokio::spawn(tail.follow());
         log::undo(&directory.path().join("t.db"), known.end().seq);
-        let talking = tokio::spawn(async move { while batches.send(known.clone()).await.is_ok() {} });
+        let room = Arc::new(Semaphore::new(1));
+        let talking = tokio::spawn(async move {
+            while let Ok(room) = Arc::clone(&room).acquire_owned().await
+                && batches.send(Waiting { batch: known.clone(), _room: room }).await.is_ok()
+            {}
+        });
         assert!(lags(&mut receiver, position).await);
         following.abort();
         talking.abort();

@@ -3,6 +3,9 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use super::blocking;
 use crate::board::Board;
 use crate::model::{Cursor, Event};
@@ -32,11 +35,12 @@ pub async fn run(board: Arc<Board>, after: Option<Cursor>, follow: bool) -> Resu
     }
 }
 
-/// `false` if nobody reads any more, as when the output goes to `head`.
+/// Answers `false` if the reader of the output has ended, as `head` does.
 fn print(events: &[Event]) -> std::io::Result<bool> {
     let mut out = std::io::stdout().lock();
     for event in events {
-        match writeln!(out, "{}", line(event)) {
+        let line = serde_json::to_string(&Line::from(event))?;
+        match writeln!(out, "{line}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
             written => written?,
         }
@@ -44,19 +48,39 @@ fn print(events: &[Event]) -> std::io::Result<bool> {
     Ok(true)
 }
 
-fn line(event: &Event) -> serde_json::Value {
-    serde_json::json!({
-        "cursor": event.cursor.to_string(),
-        "seq": event.cursor.seq.0,
-        "kind": event.kind.name(),
-        "object": event.object.to_string(),
-        "channel": event.channel.map(|id| id.to_string()),
-        "message": event.message.map(|id| id.to_string()),
-        "user": event.user.map(|id| id.to_string()),
-        "locations": event.audience.0.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "actor": event.actor.map(|id| id.to_string()),
-        "ticket": event.ticket,
-        "data": event.payload.as_deref().and_then(|payload| serde_json::from_str::<serde_json::Value>(payload).ok()),
-        "at": event.at.rfc3339(),
-    })
+/// An event as it is printed.
+#[derive(Serialize)]
+struct Line<'e> {
+    cursor: String,
+    seq: i64,
+    kind: &'static str,
+    object: String,
+    channel: Option<String>,
+    message: Option<String>,
+    user: Option<String>,
+    locations: Vec<String>,
+    actor: Option<String>,
+    ticket: bool,
+    /// As it was sent: parsing it would change numbers and the order of members.
+    data: Option<&'e RawValue>,
+    at: String,
+}
+
+impl<'e> From<&'e Event> for Line<'e> {
+    fn from(event: &'e Event) -> Self {
+        Self {
+            cursor: event.cursor.to_string(),
+            seq: event.cursor.seq.0,
+            kind: event.kind.name(),
+            object: event.object.to_string(),
+            channel: event.channel.map(|id| id.to_string()),
+            message: event.message.map(|id| id.to_string()),
+            user: event.user.map(|id| id.to_string()),
+            locations: event.audience.0.iter().map(ToString::to_string).collect(),
+            actor: event.actor.map(|id| id.to_string()),
+            ticket: event.ticket,
+            data: event.payload.as_deref().and_then(|payload| serde_json::from_str(payload).ok()),
+            at: event.at.rfc3339(),
+        }
+    }
 }

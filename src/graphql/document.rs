@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use juniper::parser::{Lexer, Token};
 use juniper::{Definition, ExecutionError, GraphQLError, InputValue, OperationType, ParseError, ValidatedOperation};
@@ -19,14 +19,17 @@ use super::scalar::Scalar;
 use super::variables::{self, Shape};
 use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul};
 use crate::error::Error;
+use crate::model::{Lease, Memory, Party};
 
 /// How many documents are kept.
 const KEPT: usize = 1_000;
 /// Longer documents are not kept.
 const MAX_KEPT_BYTES: usize = 16 << 10;
-/// What the kept documents weigh together. A syntax tree takes a hundred times its text, so this is some 50 MB
-/// for whoever fills it on purpose, and out of reach for the documents of applications.
+/// What the kept documents weigh together: some 50 MB in memory for a client that fills it on purpose, and out of reach
+/// for the documents of applications.
 const MAX_KEPT_WEIGHT: usize = 512 << 10;
+/// A syntax tree takes so many times the memory of its text.
+const TREE: usize = 100;
 /// What a field weighs once the fragments are expanded, in bytes of text.
 const FIELD_WEIGHT: usize = 4;
 /// Bytes of the document of a subscription, and of its variables, which are kept as long as it is open.
@@ -66,6 +69,8 @@ pub struct Operation {
     pub needs_database: AtomicBool,
     /// Whether what is rendered differs from viewer to viewer, as seen so far.
     pub is_personal: AtomicBool,
+    /// The memory for its syntax tree, while a subscription of it is open.
+    lease: Mutex<Weak<Lease>>,
 }
 
 impl Operation {
@@ -145,7 +150,8 @@ impl Operation {
         let shape = |(name, of, lists): &(String, String, usize)| (name.clone(), Shape::of(schema, of, *lists));
         let shapes = measure.variables.iter().map(shape).collect();
         let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { parsed, digest, measure, shapes, shifts, hints: limits.hints, needs_database, is_personal })
+        let (hints, lease) = (limits.hints, Mutex::default());
+        Ok(Self { parsed, digest, measure, shapes, shifts, hints, needs_database, is_personal, lease })
     }
 
     fn parse_rewritten(
@@ -215,6 +221,27 @@ impl Operation {
             return Err(too_complex(why));
         }
         Ok(variables)
+    }
+
+    /// Borrows the memory for its syntax tree, for as long as a subscription of it is open. All its subscriptions share
+    /// the tree, so the client that opened the first one pays for all.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if this client, or all of them, have too many different documents.
+    pub fn borrow(&self, memory: &Arc<Memory>, party: Party) -> Result<Arc<Lease>, Refusal> {
+        let mut known = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = known.upgrade() {
+            return Ok(lease);
+        }
+        let mut lease = memory.lease(party);
+        if !lease.try_grow_to(TREE * self.weight()) {
+            let why = "too many subscriptions with different documents are open: send values, such as the cursor of \
+                `after`, as variables";
+            return Err(Error::Unavailable(why.into()).into());
+        }
+        let lease = Arc::new(lease);
+        *known = Arc::downgrade(&lease);
+        Ok(lease)
     }
 
     /// Refuses what would cost too much with these variables.

@@ -22,7 +22,7 @@ use super::{Mutation, Query, Schema, Subscription, Variables, nul};
 use crate::board::{Board, Stream, Wanted, Wish};
 use crate::capacity::{Share, Turns};
 use crate::error::{Error, Result};
-use crate::model::{Counted, Cursor, Party};
+use crate::model::{Counted, Cursor, Lease, Memory, Party};
 
 /// How many mutations of several root fields may be under way: each has a thread of its own.
 const IN_ORDER: Share = Share { total: 16, anonymous: 4, each: 4 };
@@ -72,6 +72,7 @@ pub struct Live {
     /// Checkpoints are items of it.
     pub has_checkpoints: bool,
     _counted: Counted,
+    _document: Arc<Lease>,
 }
 
 impl Live {
@@ -89,6 +90,8 @@ pub struct Engine {
     pub(super) limits: Limits,
     bare: Bare,
     documents: Documents,
+    /// For the documents of subscriptions that are open.
+    document_memory: Arc<Memory>,
     in_order: Turns,
     pub(super) renderings: Renderings,
     pub(super) counts: Counts,
@@ -112,12 +115,14 @@ impl Engine {
         let most_fields = usize::try_from(limits.cost).unwrap_or(usize::MAX);
         let schema = schema().limit_tokens(limits.tokens).limit_fields(most_fields);
         let schema = if introspection { schema } else { schema.disable_introspection() };
+        let size = board.rules().response_memory;
         Self {
             board,
             schema: Arc::new(schema),
             limits,
             bare: Bare::new(limits.tokens, most_fields),
             documents: Documents::default(),
+            document_memory: Memory::new(size, size / 4),
             in_order: Turns::new(IN_ORDER, WAITING_IN_ORDER, TURN, "the server is busy; try again"),
             renderings: Renderings::default(),
             counts: Counts::default(),
@@ -279,10 +284,11 @@ impl Engine {
     /// If it cannot be opened.
     pub async fn open(&self, prepared: Prepared, caller: Caller) -> Result<(Live, Stream), Refusal> {
         let (wanted, has_checkpoints) = self.wanted(&prepared, &caller)?;
+        let document = prepared.operation.borrow(&self.document_memory, caller.viewer.party())?;
         let stream = self.board.open_stream(&caller.viewer, wanted).await?;
         let selection = prepared.operation.selection(&prepared.variables);
         let counted = self.counts.following.enter();
-        Ok((Live { prepared, selection, caller, has_checkpoints, _counted: counted }, stream))
+        Ok((Live { prepared, selection, caller, has_checkpoints, _counted: counted, _document: document }, stream))
     }
 
     /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.

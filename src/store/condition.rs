@@ -14,7 +14,7 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 /// What databases say when it is not the statement that is wrong, and not the connection, but what they stand on. It stays
 /// so until an operator does something.
-const TROUBLES: [&str; 14] = [
+const TROUBLES: [&str; 11] = [
     // SQLite.
     "attempt to write a readonly database",
     "database or disk is full",
@@ -28,15 +28,23 @@ const TROUBLES: [&str; 14] = [
     "in a read-only transaction",
     "permission denied for",
     "invalid page in block",
-    "could not read block",
-    "could not write to file",
-    "could not open file",
 ];
+
+/// What PostgreSQL could not use, whatever it wanted to do with it: on a full disk, for instance, it says "could not
+/// extend file", and by chance either "No space left on device" or "wrote only 4096 of 8192 bytes".
+const THINGS: [&str; 5] = ["file", "directory", "block", "segment", "tablespace"];
 
 /// Whether a database says with these words that it cannot be used until an operator does something.
 pub fn is_trouble(words: &str) -> bool {
     let is_gone = words.starts_with("relation \"") && words.ends_with("does not exist");
-    is_gone || TROUBLES.iter().any(|known| words.contains(known))
+    is_gone || TROUBLES.iter().any(|known| words.contains(known)) || is_about_storage(words)
+}
+
+/// Whether PostgreSQL says that it could not do something with its files: "could not extend file "base/5/1": …".
+fn is_about_storage(words: &str) -> bool {
+    let Some(rest) = words.strip_prefix("could not ") else { return false };
+    let what = rest.split([':', '"']).next().unwrap_or(rest);
+    what.split(' ').any(|word| THINGS.contains(&word))
 }
 
 /// Whether the database takes changes.
@@ -140,10 +148,23 @@ mod tests {
             "permission denied for table users",
             "cannot execute UPDATE in a read-only transaction",
             "could not extend file \"base/5/1\": No space left on device",
+            "could not extend file \"base/16384/16470\": wrote only 4096 of 8192 bytes at block 6691",
+            "could not write block 7 of temporary file: No space left on device",
+            "could not fsync file \"base/16384/16470\": Input/output error",
+            "could not read blocks 1..8 in file \"base/1/2\": Input/output error",
+            "could not create directory \"base/7\": No space left on device",
+            "could not resize shared memory segment \"/PostgreSQL.1\" to 1048576 bytes: No space left on device",
         ] {
             assert!(is_trouble(words), "{words}");
         }
-        for words in ["column \"x\" does not exist", "no such column: x", "syntax error", "database is locked"] {
+        for words in [
+            "column \"x\" does not exist",
+            "no such column: x",
+            "syntax error",
+            "database is locked",
+            "could not determine data type of parameter $1",
+            "could not serialize access",
+        ] {
             assert!(!is_trouble(words), "{words}");
         }
     }

@@ -15,7 +15,7 @@ const TABLES: &str = "announcement_reads,channel_members,channel_reads,channels,
     template_locations,templates,users";
 
 const POSTGRES: &str = "SELECT current_setting('server_version_num')::bigint AS version, \
-    current_setting('server_encoding') AS encoding, \
+    current_setting('server_encoding') AS encoding, current_setting('lc_messages') AS messages, \
     (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean) AS is_read_only";
 
 const FORBIDDEN: &str = "SELECT string_agg(c.relname, ', ' ORDER BY c.relname) AS tables FROM pg_class c \
@@ -29,6 +29,8 @@ struct Server {
     version: i64,
     #[diesel(sql_type = Text)]
     encoding: String,
+    #[diesel(sql_type = Text)]
+    messages: String,
     #[diesel(sql_type = Bool)]
     is_read_only: bool,
 }
@@ -76,9 +78,22 @@ pub fn check(db: &mut Db) -> Result<()> {
                     "it is read-only, as a standby is: name the primary, or all hosts and target_session_attrs=read-write",
                 ));
             }
+            if !is_english(&server.messages) {
+                tracing::warn!(
+                    lc_messages = server.messages,
+                    "PostgreSQL reports errors in another language than English, by which the server does not recognise a \
+                     full disk or a lost connection: set lc_messages to C, for example by ALTER DATABASE"
+                );
+            }
             Ok(())
         }
     }
+}
+
+/// Whether PostgreSQL writes its errors in English in this locale.
+fn is_english(locale: &str) -> bool {
+    let language = locale.split(['.', '@']).next().unwrap_or_default();
+    ["", "C", "POSIX", "en"].contains(&language) || language.starts_with("en_") || language.starts_with("English")
 }
 
 /// Looks at a SQLite file before anything is changed in it, as its journal mode would be.
@@ -137,6 +152,7 @@ pub fn advice(words: &str) -> String {
         ("database disk image is malformed", "it is damaged: restore a backup"),
         ("database or disk is full", "the disk is full: make room"),
         ("No space left on device", "the disk is full: make room"),
+        ("could not extend file", "the disk is full: make room"),
         ("disk I/O error", "the disk is full or broken: make room, and look into the log of the system"),
         ("database is locked", "another program holds it: end that one"),
         ("permission denied", "make the user the owner of the database or of its schema"),
@@ -173,6 +189,16 @@ mod tests {
         let mut theirs = tables;
         theirs.sort_unstable();
         assert_eq!(ours, theirs);
+    }
+
+    #[test]
+    fn the_locales_in_which_postgresql_speaks_english() {
+        for locale in ["", "C", "C.UTF-8", "POSIX", "en_US.UTF-8", "en_GB", "English_United States.1252"] {
+            assert!(is_english(locale), "{locale}");
+        }
+        for locale in ["de_DE.UTF-8", "fr_FR@euro", "enm", "Cornish"] {
+            assert!(!is_english(locale), "{locale}");
+        }
     }
 
     #[test]

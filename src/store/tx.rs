@@ -104,7 +104,7 @@ impl Change {
         self
     }
 
-    fn at(self, cursor: Cursor, now: Timestamp) -> Event {
+    pub(crate) fn at(self, cursor: Cursor, now: Timestamp) -> Event {
         let Self { kind, object, actor, channel, message, user, owner, audience, ticket, payload } = self;
         Event { cursor, kind, object, channel, message, user, owner, audience, actor, ticket, payload, at: now }
     }

@@ -19,9 +19,15 @@ pub struct Mention(pub Vec<String>);
 /// are no mentions. Takes time in proportion to the length of the text.
 #[must_use]
 pub fn mentions(text: &str) -> Vec<Mention> {
+    if !text.contains(SIGNS) {
+        return Vec::new();
+    }
     let mut code = code_spans(text).into_iter().peekable();
     let mut found = Vec::new();
     for token in text.split(char::is_whitespace) {
+        if !token.contains(SIGNS) {
+            continue;
+        }
         let start = token.as_ptr() as usize - text.as_ptr() as usize;
         let words = Token::new(token);
         for (at, sign) in token.match_indices(SIGNS) {

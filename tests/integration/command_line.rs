@@ -71,6 +71,20 @@ async fn the_demo_reaches_subscribers_of_a_running_server_and_the_log_can_be_rea
     assert_eq!(rest.lines().count(), events.len() - 4);
 }
 
+#[tokio::test]
+async fn the_log_is_printed_with_the_json_that_was_sent() {
+    let server = Server::start().await;
+    let admin = server.admin("root").await;
+    server.channel(&admin, "garden").await;
+    let broadcast =
+        r#"mutation { broadcast(input: { room: "garden", data: { z: 9007199254740993, a: 2.50, m: "é" } }) }"#;
+    server.data(Some(&admin), broadcast, json!({})).await;
+    let log = said(&tidings(&server, &["tail"]));
+    let line = log.lines().last().expect("an event");
+    assert!(line.starts_with(r#"{"cursor":"c"#), "{line}");
+    assert!(line.contains(r#""data":{"z":9007199254740993,"a":2.50,"m":"é"}"#), "{line}");
+}
+
 #[test]
 fn a_bad_setting_stops_the_start_with_one_line() {
     let run = |name: &str, value: &str| {

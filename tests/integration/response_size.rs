@@ -265,3 +265,52 @@ async fn lists_in_inputs_are_bounded_before_they_are_looked_up() {
     let cursor = format!("{{ messages(after: \"e{}\") {{ nodes {{ id }} }} }}", "x".repeat(10_000));
     assert_eq!(server.refusal(None, &cursor, json!({})).await, "BAD_USER_INPUT");
 }
+
+/// A subscription whose document no other has, of about 15 KiB.
+fn own_document(number: usize) -> String {
+    format!("subscription {{ events {{ cursor # {number} {} \n }} }}", "x".repeat(15 * KIB))
+}
+
+/// Whether a subscription is open: its first item is a checkpoint. Else it was refused for lack of memory.
+async fn opens(socket: &mut Socket, id: &str, document: &str) -> bool {
+    socket.subscribe(id, document, json!({})).await;
+    loop {
+        let frame = socket.frame().await;
+        match (frame["id"] == id, frame["type"].as_str()) {
+            (true, Some("next")) => return true,
+            (true, Some("error")) => {
+                assert_eq!(frame["payload"][0]["extensions"]["code"], "UNAVAILABLE", "{frame}");
+                return false;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn documents_of_open_subscriptions_have_a_budget_of_memory() {
+    let server = server().await;
+    let eva = server.register("eva").await;
+    let mut anonymous = server.socket(None).await;
+    // Each may take 1.5 MB, and a client has 2 MiB of the 8 MiB.
+    assert!(opens(&mut anonymous, "first", &own_document(1)).await);
+    assert!(opens(&mut anonymous, "same", &own_document(1)).await, "the same document twice is one");
+    assert!(!opens(&mut anonymous, "second", &own_document(2)).await);
+    let mut other = server.socket(None).await;
+    assert!(!opens(&mut other, "second", &own_document(2)).await, "the same address on another connection");
+    let mut member = server.socket(Some(&eva)).await;
+    assert!(opens(&mut member, "second", &own_document(2)).await);
+    assert!(opens(&mut other, "second", &own_document(2)).await, "a member has it open");
+
+    anonymous.send(json!({"type": "complete", "id": "first"})).await;
+    anonymous.settled().await;
+    assert!(!opens(&mut anonymous, "third", &own_document(3)).await, "one of two has the document still");
+    anonymous.send(json!({"type": "complete", "id": "same"})).await;
+    let reopened = async {
+        let mut attempt = 0;
+        while !opens(&mut anonymous, &format!("again {attempt}"), &own_document(3)).await {
+            attempt += 1;
+        }
+    };
+    soon("room for another document", reopened).await;
+}
