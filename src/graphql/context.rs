@@ -114,6 +114,7 @@ pub struct Ctx {
     reading: Mutex<Option<(Snapshot, Instant)>>,
     used_database: AtomicBool,
     unavailable: AtomicBool,
+    over_time: AtomicBool,
     personal: AtomicBool,
     /// Users by id.
     pub users: Loader<UserId, Arc<User>>,
@@ -159,6 +160,7 @@ impl Ctx {
             reading: Mutex::default(),
             used_database: AtomicBool::new(false),
             unavailable: AtomicBool::new(false),
+            over_time: AtomicBool::new(false),
             personal: AtomicBool::new(false),
             users: Loader::default(),
             channels: Loader::default(),
@@ -375,11 +377,18 @@ impl Ctx {
             // Nobody is shown this: it is run again where it may read.
             return Err(Error::Unavailable("this needs the database".into()));
         }
+        if self.is_unavailable() {
+            // The next statement would wait as long as the one that failed, and its transaction is over.
+            return Err(unavailable());
+        }
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = self.board.store().read_limit();
         let done = match &mut *reading {
             // A client that tries again unchanged would wait as long again.
-            Some((_, since)) if since.elapsed() > limit => return Err(took_too_long(limit)),
+            Some((_, since)) if since.elapsed() > limit => {
+                self.over_time.store(true, Ordering::Relaxed);
+                return Err(took_too_long(limit));
+            }
             Some((snapshot, _)) => read(snapshot.db()),
             none => self.board.store().snapshot(self.lane).and_then(|snapshot| {
                 let (snapshot, _) = none.insert((snapshot, Instant::now()));
@@ -387,6 +396,7 @@ impl Ctx {
             }),
         };
         if done.as_ref().is_err_and(is_over_time) {
+            self.over_time.store(true, Ordering::Relaxed);
             return Err(took_too_long(limit));
         }
         if matches!(done, Err(Error::Unavailable(_))) {
@@ -413,6 +423,12 @@ impl Ctx {
         self.unavailable.load(Ordering::Relaxed)
     }
 
+    /// Whether reading took longer than an operation may.
+    #[must_use]
+    pub fn is_over_time(&self) -> bool {
+        self.over_time.load(Ordering::Relaxed)
+    }
+
     /// Whether what the rendered event shows is not there any more, in the snapshot that it was rendered from: then what
     /// belongs to it may be missing.
     #[must_use]
@@ -436,6 +452,7 @@ impl Ctx {
 
     /// Something may have been written: what is read from now on must know of it.
     pub fn forget(&self) {
+        self.unavailable.store(false, Ordering::Relaxed);
         *self.log_head.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.users.clear();
@@ -586,6 +603,10 @@ impl Ctx {
 /// What an object with these fields takes in a response, beside its texts.
 fn fields_weight<S: juniper::ScalarValue>(field: &juniper::LookAheadSelection<'_, S>) -> usize {
     field.children().iter().map(|child| FIELD + child.field_name().len() + fields_weight(child)).sum()
+}
+
+fn unavailable() -> Error {
+    Error::Unavailable("the database cannot be reached; try again".into())
 }
 
 fn took_too_long(limit: Duration) -> Error {

@@ -64,6 +64,8 @@ pub(super) struct Rendered {
     pub used_database: bool,
     /// The database could not be reached, so it is not what it should be.
     pub is_unavailable: bool,
+    /// Reading took longer than an operation may: it is too much, or the database is slow now.
+    pub is_over_time: bool,
     /// There was no memory for it.
     pub is_short: bool,
 }
@@ -91,6 +93,7 @@ pub(super) fn render(
         is_personal: ctx.is_personal(),
         used_database: ctx.used_database(),
         is_unavailable: ctx.is_unavailable(),
+        is_over_time: ctx.is_over_time(),
         is_short: ctx.allowance().is_short(),
     }
 }

@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
+use tokio::task::AbortHandle;
 
 use super::allowance::Text;
 use super::context::Delivery;
@@ -27,6 +28,8 @@ const ENTRY_BYTES: usize = 200;
 const FRESH: Duration = Duration::from_secs(1);
 /// How long an item waits before it is rendered again because the database was away.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How often an item is rendered that takes longer than an operation may, in case only the database is slow now.
+const SLOW_TRIES: usize = 3;
 
 /// What a rendering shows: the event and the state of its object, in a selection.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -54,7 +57,37 @@ enum Entry {
     Loaded(Loading, Instant, ReadAt),
 }
 
-type Loading = Shared<BoxFuture<'static, Loaded>>;
+/// A rendering that several readers share. It ends when the last of them leaves.
+#[derive(Clone)]
+struct Loading {
+    result: Shared<BoxFuture<'static, Loaded>>,
+    task: Weak<Task>,
+}
+
+/// The task that renders.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Loading {
+    /// The result; `None` if it is not there and the last reader that waited for it has left.
+    fn join(&self) -> Option<impl Future<Output = Loaded> + Send + use<>> {
+        let task = self.task.upgrade();
+        let result = self.result.clone();
+        if task.is_none() && result.peek().is_none() {
+            return None;
+        }
+        Some(async move {
+            let loaded = result.await;
+            drop(task);
+            loaded
+        })
+    }
+}
 
 #[derive(Clone)]
 struct Loaded {
@@ -147,10 +180,12 @@ impl Engine {
                 return Rendering::Ready(body);
             }
             Some(Entry::Loaded(loading, since, read_at))
-                if since.elapsed() < FRESH && !self.board.rewritten_since(read_at) =>
+                if since.elapsed() < FRESH
+                    && !self.board.rewritten_since(read_at)
+                    && let Some(loaded) = loading.join() =>
             {
                 self.counts.shared.count();
-                return self.share(loading, live, delivery);
+                return self.share(loaded, live, delivery);
             }
             Some(Entry::Loaded(..)) | None => self.counts.rendered.count(),
         }
@@ -169,63 +204,80 @@ impl Engine {
                 return Rendering::Ready(rendered.body);
             }
         }
-        let read_at = self.board.read_at();
-        let loading = {
-            // It must not be told how large it is before it is kept.
-            let mut table = self.renderings.table();
-            let loading = self.load(live, delivery.clone(), Some(key.clone())).shared();
-            table.keep(key, Entry::Loaded(loading.clone(), Instant::now(), read_at));
-            loading
-        };
-        self.share(loading, live, delivery)
+        self.load_shared(key, live, delivery)
     }
 
-    /// Waits for what somebody may be loading already; if it turns out to be of that viewer
-    /// alone, renders anew.
-    fn share(self: &Arc<Self>, loading: Loading, live: &Arc<Live>, delivery: Delivery) -> Rendering {
+    /// Renders for all readers who want the same, and keeps it for those who come soon.
+    fn load_shared(self: &Arc<Self>, key: Key, live: &Arc<Live>, delivery: Delivery) -> Rendering {
+        let read_at = self.board.read_at();
+        let (engine, kept) = (Arc::downgrade(self), key.clone());
+        let rendering = self.load(live, delivery.clone(), true);
+        // It must be kept before it says how large it has become.
+        let mut table = self.renderings.table();
+        let rendering = tokio::spawn(async move {
+            let loaded = rendering.await;
+            if let Some(engine) = engine.upgrade() {
+                engine.renderings.table().loaded(&kept, loaded.body.as_ref().map_or(0, |body| body.len()));
+            }
+            loaded
+        });
+        let task = Arc::new(Task(rendering.abort_handle()));
+        // A panic was logged. An aborted task has no reader left.
+        let result =
+            rendering.map(|result| result.unwrap_or(Loaded { body: None, is_personal: false })).boxed().shared();
+        let loading = Loading { result, task: Arc::downgrade(&task) };
+        table.keep(key, Entry::Loaded(loading.clone(), Instant::now(), read_at));
+        drop(table);
+        let result = loading.result;
+        let loaded = async move {
+            let loaded = result.await;
+            drop(task);
+            loaded
+        };
+        self.share(loaded, live, delivery)
+    }
+
+    /// Waits for a shared rendering. If it turns out to be for one reader alone, renders anew.
+    fn share(
+        self: &Arc<Self>,
+        loaded: impl Future<Output = Loaded> + Send + 'static,
+        live: &Arc<Live>,
+        delivery: Delivery,
+    ) -> Rendering {
         let (engine, live) = (Arc::clone(self), Arc::clone(live));
         Rendering::Waiting(
             async move {
-                let loaded = loading.await;
-                if loaded.is_personal { engine.load(&live, delivery, None).await.body } else { loaded.body }
+                let loaded = loaded.await;
+                if loaded.is_personal { engine.load(&live, delivery, false).await.body } else { loaded.body }
             }
             .boxed(),
         )
     }
 
     fn render_alone(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery) -> Rendering {
-        let loading = self.load(live, delivery, None);
+        let loading = self.load(live, delivery, false);
         Rendering::Waiting(async move { loading.await.body }.boxed())
     }
 
-    /// Renders on a thread that may block, whoever stops waiting for it. An item is not lost because
-    /// the database is away for a while: it waits.
-    fn load(self: &Arc<Self>, live: &Arc<Live>, delivery: Delivery, kept: Option<Key>) -> BoxFuture<'static, Loaded> {
-        // What is kept must not keep the engine.
-        let (engine, board, live) = (Arc::downgrade(self), Arc::clone(&self.board), Arc::clone(live));
-        let limit = self.limits.response;
-        let rendering = tokio::spawn(async move {
-            let rendered = loop {
+    /// Renders on a thread that may block, for as long as it is polled. An item is not lost because the database is away
+    /// for a while: it waits.
+    fn load(&self, live: &Arc<Live>, delivery: Delivery, is_shared: bool) -> BoxFuture<'static, Loaded> {
+        let (board, live, limit) = (Arc::clone(&self.board), Arc::clone(live), self.limits.response);
+        async move {
+            let mut slow = 0;
+            loop {
                 match render_blocking(&board, &live, delivery.clone(), limit).await {
-                    // Others must not wait for the memory that this reader has used up: each renders it anew.
-                    Ok(rendered @ Rendered { is_short: true, .. }) if kept.is_some() => {
-                        break Ok(Rendered { body: None, is_personal: true, ..rendered });
+                    // Other readers must not wait for the memory that this one has used up: each renders it anew.
+                    Ok(Rendered { is_short: true, .. }) if is_shared => {
+                        return Loaded { body: None, is_personal: true };
                     }
                     Ok(Rendered { is_unavailable: true, .. } | Rendered { is_short: true, .. })
-                    | Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
-                    rendered => break rendered,
+                    | Err(Error::Unavailable(_)) => {}
+                    Ok(Rendered { is_over_time: true, .. }) if slow + 1 < SLOW_TRIES => slow += 1,
+                    Ok(Rendered { body, is_personal, .. }) => return Loaded { body, is_personal },
+                    Err(_) => return Loaded { body: None, is_personal: false },
                 }
-            };
-            let bytes = rendered.as_ref().ok().and_then(|rendered| rendered.body.as_ref()).map_or(0, |body| body.len());
-            if let (Some(engine), Some(key)) = (engine.upgrade(), kept) {
-                engine.renderings.table().loaded(&key, bytes);
-            }
-            rendered
-        });
-        async move {
-            match rendering.await {
-                Ok(Ok(Rendered { body, is_personal, .. })) => Loaded { body, is_personal },
-                Ok(Err(_)) | Err(_) => Loaded { body: None, is_personal: false },
+                tokio::time::sleep(PAUSE).await;
             }
         }
         .boxed()
@@ -269,7 +321,7 @@ mod tests {
         for number in 0..1_000 {
             let shown = Shown::Event(Cursor { seq: Seq(number), tag: Tag(0) }, None);
             let key = Key { shown, selection: [0; 16], signed_in: false };
-            let loading = std::future::pending().boxed().shared();
+            let loading = Loading { result: std::future::pending().boxed().shared(), task: Weak::new() };
             let mut table = renderings.table();
             table.keep(key.clone(), Entry::Loaded(loading, Instant::now(), ReadAt { era: 0, seq: Seq(0) }));
             table.loaded(&key, 1 << 20);

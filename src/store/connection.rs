@@ -327,8 +327,10 @@ impl ManageConnection for Connector {
             Db::Sqlite(connection) => time.register(connection).map_err(|error| failed(error.to_string()))?,
             Db::Postgres(connection) => {
                 if let Some(limit) = read_limit {
-                    let limit = format!("SET statement_timeout = {}", limit.as_millis().max(1));
-                    connection.batch_execute(&limit).map_err(|error| failed(unreachable(error).to_string()))?;
+                    let limit = limit.as_millis().max(2);
+                    // A wait for a lock ends first, and says so: unlike a statement that is too much, it may be tried again.
+                    let limits = format!("SET statement_timeout = {limit}; SET lock_timeout = {}", limit / 2);
+                    connection.batch_execute(&limits).map_err(|error| failed(unreachable(error).to_string()))?;
                 }
             }
         }

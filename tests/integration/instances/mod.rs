@@ -2,6 +2,7 @@
 
 mod away;
 mod failover;
+mod locked;
 mod lost_log;
 mod names;
 mod order;
