@@ -31,9 +31,7 @@ test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLi
 	cd static && npm test
 
 # What starts the real binary by itself does so on SQLite.
-# `scripts` is left out on PostgreSQL until it is known why a busy machine answers one of its writes with UNAVAILABLE there
-# after ten seconds: PROPTEST_MAX_SHRINK_ITERS=0 TIDINGS_TEST_DATABASE=postgres cargo test --test integration scripts
-ON_SQLITE_ONLY := $(addprefix --skip ,instances scripts recipes torture crowd fuzz hostile close_codes slow_reader noise diesel_command_line secrets floors wall_clock)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd fuzz hostile close_codes slow_reader noise diesel_command_line secrets floors wall_clock)
 
 screenshots: setup ## Take pictures of every page into target/screenshots, and those of the README
 	cargo build
