@@ -181,6 +181,12 @@ export class Client {
     return createChannel;
   }
 
+  async deleteChannel(id) {
+    await this.#load(documents.DELETE_CHANNEL, { id }, (state) =>
+      folding.fold(state, [{ __typename: 'ChannelDeleted', channelId: id }]),
+    );
+  }
+
   async addTemplate(input) {
     await this.#load(documents.ADD_TEMPLATE, { input }, (state, { addTemplate: template }) =>
       folding.fold(state, [{ __typename: 'TemplateAdded', template }]),
@@ -197,13 +203,16 @@ export class Client {
   follow(query, variables, onEvent) {
     let stop;
     let timer;
+    let isStopped = false;
     const begin = () => {
       stop = this.#socket.follow(query, variables, onEvent, (problem) => {
-        if (problem?.isPassing && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
+        // A subscription that was stopped while the socket was connecting still fails when that does.
+        if (problem?.isPassing && !isStopped && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
       });
     };
     begin();
     return () => {
+      isStopped = true;
       clearTimeout(timer);
       stop();
     };

@@ -57,13 +57,14 @@ export class Session {
     return () => this.#listeners.delete(listener);
   }
 
-  async login(username, password) {
-    this.#begin((await ask(LOGIN, { input: { username, password } })).login);
+  // `signal` aborts the request of this or of `register`. An aborted call throws and begins no session.
+  async login(username, password, { signal } = {}) {
+    this.#begin((await ask(LOGIN, { input: { username, password } }, signal)).login);
   }
 
-  async register(username, password, displayName) {
+  async register(username, password, displayName, { signal } = {}) {
     const input = { username, password, ...(displayName && { displayName }) };
-    this.#begin((await ask(REGISTER, { input })).register);
+    this.#begin((await ask(REGISTER, { input }, signal)).register);
   }
 
   // Often enough that a token is looked at before it ends.
@@ -112,13 +113,14 @@ export class Session {
   }
 }
 
-async function ask(query, variables) {
+async function ask(query, variables, signal) {
   let answer;
   try {
     const response = await fetch('/graphql', {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json' },
       body: JSON.stringify({ query, variables }),
+      signal,
     });
     answer = await response.json();
   } catch {

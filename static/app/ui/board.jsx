@@ -161,8 +161,12 @@ function onKeyDown(event, move) {
     if (!status) return;
     const { id, title } = card.dataset;
     move(id, title, status);
-    // The card is drawn anew in its column; the focus goes with it.
-    requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector(`.card[data-id="${id}"] a`)?.focus()));
+    const board = event.currentTarget;
+    // The card is rendered anew in the other column, and the focus follows, unless the user has moved it meanwhile.
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const { activeElement } = document;
+      if (activeElement === document.body || card.contains(activeElement)) board.querySelector(`.card[data-id="${id}"] a`)?.focus();
+    }));
     return;
   }
   const cards = [...columns[index].querySelectorAll('.card')];

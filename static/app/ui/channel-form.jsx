@@ -1,18 +1,19 @@
 // Making a channel or going to a room by its name; a channel's members, and its end.
 
 import { useEffect, useState } from 'preact/hooks';
-import { ADD_MEMBER, CHANNEL_BY_NAME, DELETE_CHANNEL, MEMBERS, REMOVE_MEMBER } from '../data/documents.js';
+import { ADD_MEMBER, CHANNEL_BY_NAME, MEMBERS, REMOVE_MEMBER } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useClient, useLive } from './live.js';
+import { useClient, useIsMounted, useLive } from './live.js';
 import { Avatar, Dialog, Field, Name, problemText } from './parts.jsx';
-import { go, to } from './route.js';
+import { go, isOn, to } from './route.js';
 import { Select, useUsers } from './ticket-fields.jsx';
 
 const words = texts.channelForm;
 
 export function ChannelForm({ onClose }) {
   const client = useClient();
+  const isMounted = useIsMounted();
   const [problem, setProblem] = useState(null);
   const submit = async (event) => {
     event.preventDefault();
@@ -24,6 +25,7 @@ export function ChannelForm({ onClose }) {
         description: description.value.trim() || null,
         visibility: isPrivate.checked ? 'PRIVATE' : 'PUBLIC',
       });
+      if (!isMounted.current) return;
       onClose();
       go(to.channel(id));
     } catch (problem) {
@@ -54,8 +56,9 @@ export function ChannelDetails({ channel, onClose }) {
     .then(({ channel }) => setMembers(channel?.members.nodes ?? []), setProblem);
   useEffect(() => void look(), [channel.id]);
   const change = (document, userId) => client.run(document, { channelId: channel.id, userId }).then(look, setProblem);
+  // The page of the deleted channel has no dialog any more: only the address tells whether the user is still there.
   const remove = () => confirm(words.confirmDelete(channel.name))
-    && client.run(DELETE_CHANNEL, { id: channel.id }).then(() => (onClose(), go(to.home())), setProblem);
+    && client.deleteChannel(channel.id).then(() => isOn('channel', channel.id) && go(to.home()), setProblem);
   return (
     <Dialog title={channel.name} onClose={onClose}>
       {channel.description && <p>{channel.description}</p>}

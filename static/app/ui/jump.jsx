@@ -7,7 +7,7 @@ import { focusComposer } from './composer.jsx';
 import { Icon } from './icons.jsx';
 import { useLive } from './live.js';
 import { Dialog, Name } from './parts.jsx';
-import { go, to } from './route.js';
+import { go, isOn, to } from './route.js';
 
 const SHOWN = 8;
 
@@ -20,9 +20,9 @@ export function Jump({ onClose }) {
   const open = (channel) => {
     if (!channel) return;
     onClose();
+    // The composer of another channel takes the focus when it is mounted. Until then the one of the page that is left is there.
+    if (isOn('channel', channel.id)) setTimeout(focusComposer);
     go(to.channel(channel.id));
-    // It may be the one where one is already; another one's composer takes the focus as it appears.
-    setTimeout(focusComposer);
   };
   const onKeyDown = (event) => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];

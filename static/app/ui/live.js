@@ -1,7 +1,7 @@
 // How components look at the client: they name a part of it, and are drawn again when that part is another object.
 
 import { createContext } from 'preact';
-import { useContext, useEffect, useReducer, useRef, useState } from 'preact/hooks';
+import { useContext, useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
 
 export const ClientContext = createContext(null);
 
@@ -46,6 +46,14 @@ export function useLoading(isWanted, load, inputs) {
     };
   }, inputs);
   return problem;
+}
+
+// A reference to whether the component is still mounted. An answer that arrives after it was unmounted must not close or
+// open what is shown in its place.
+export function useIsMounted() {
+  const isMounted = useRef(true);
+  useLayoutEffect(() => () => (isMounted.current = false), []);
+  return isMounted;
 }
 
 // What waits in the outbox.

@@ -2,11 +2,12 @@
 
 import { useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
-import { useClient } from './live.js';
+import { useClient, useIsMounted } from './live.js';
 import { Field, problemText, useFocusAtFirst } from './parts.jsx';
 
 export function MessageEditor({ message, onDone }) {
   const client = useClient();
+  const isMounted = useIsMounted();
   const [problem, setProblem] = useState(null);
   // The version that the text below was made from.
   const revision = useRef(message.revision);
@@ -16,7 +17,7 @@ export function MessageEditor({ message, onDone }) {
     const { title, content } = event.currentTarget.elements;
     try {
       await client.edit({ id: message.id, title: title.value.trim() || null, content: content.value, ifCursor: revision.current });
-      onDone();
+      if (isMounted.current) onDone();
     } catch (problem) {
       // Said once; whoever saves again has been told.
       if (problem.code === 'CONFLICT') revision.current = client.state.messages.get(message.id)?.revision;

@@ -12,7 +12,7 @@ import { MessageEditor } from './message-editor.jsx';
 import { PageHead } from './page.jsx';
 import { NotFound } from './not-found.jsx';
 import { Avatar, Field, Name, problemText, Text } from './parts.jsx';
-import { go, to } from './route.js';
+import { go, isOn, to } from './route.js';
 import { AssigneeNote, AssigneeSelect, PrioritySelect, StatusSelect } from './ticket-fields.jsx';
 import { fullOf, shortOf } from './time.js';
 
@@ -48,7 +48,7 @@ function Original({ message }) {
   const mayChange = me?.id === message.authorId || me?.role === 'ADMIN';
   const remove = () => {
     if (!confirm(words.confirmDelete)) return;
-    client.run(DELETE_MESSAGE, { id }).then(() => go(to.channel(channelId)), () => {});
+    client.run(DELETE_MESSAGE, { id }).then(() => isOn('message', id) && go(to.channel(channelId)), () => {});
   };
   return (
     <article class="original">

@@ -38,11 +38,20 @@ export function go(hash) {
   location.hash = hash;
 }
 
+// Whether the address is that of this page now. An answer or a timer that leads to another page, or changes the address,
+// checks this first: the user may have opened another page meanwhile.
+export function isOn(page, id = null) {
+  const route = parse(location.hash);
+  return route.page === page && route.id === id;
+}
+
 export function useRoute() {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
     const listener = () => setHash(location.hash);
     addEventListener('hashchange', listener);
+    // The address may have changed between the first rendering and this effect.
+    listener();
     return () => removeEventListener('hashchange', listener);
   }, []);
   return parse(hash);

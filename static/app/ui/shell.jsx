@@ -13,7 +13,7 @@ import { Notifications } from './notifications.jsx';
 import { Banners } from './banners.jsx';
 import { NotFound } from './not-found.jsx';
 import { Empty } from './parts.jsx';
-import { go, to, useRoute } from './route.js';
+import { go, isOn, to, useRoute } from './route.js';
 import { Sidebar } from './sidebar.jsx';
 import { TicketsPage } from './tickets-page.jsx';
 import { texts } from '../texts.js';
@@ -80,6 +80,8 @@ function useTitle(route) {
   useEffect(() => {
     document.title = `${unread ? `(${unread}) ` : ''}${channel ? `${channel} – ` : ''}${texts.name}`;
   }, [unread, channel]);
+  // The sign-in page must not have the title of the page before it.
+  useEffect(() => () => (document.title = texts.name), []);
 }
 
 // Whoever goes somewhere by keyboard goes on there. A channel's composer takes the focus itself.
@@ -97,6 +99,8 @@ function useHome(route) {
   const channels = useLive((client) => client.state.channels);
   useEffect(() => {
     if (route.page !== 'home' || !WIDE.matches || !channels.size) return;
+    // An effect runs after the page is painted, and the address may have changed since the rendering.
+    if (!isOn('home')) return;
     const last = client.lastChannel;
     const first = [...channels.values()].sort(compareNames)[0].id;
     location.replace(to.channel(channels.has(last) ? last : first));

@@ -1,6 +1,6 @@
 // Signing in and registering. Comes back when a session ends; where one was is still in the address.
 
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Field, problemText, useFocusAtFirst } from './parts.jsx';
 
@@ -11,22 +11,29 @@ export function SignIn({ session, isKept }) {
   const words = texts.signIn;
   const known = session.lastUser?.username ?? '';
   const first = useFocusAtFirst();
+  // The answer to a form that has been left must neither sign in nor put its error into the other form.
+  const request = useRef(null);
+  useEffect(() => () => request.current?.abort(), []);
 
   const submit = async (event) => {
     event.preventDefault();
     const { username, password, displayName } = event.currentTarget.elements;
+    const { signal } = (request.current = new AbortController());
     setIsBusy(true);
     setProblem(null);
     try {
-      if (isNew) await session.register(username.value, password.value, displayName.value);
-      else await session.login(username.value, password.value);
+      if (isNew) await session.register(username.value, password.value, displayName.value, { signal });
+      else await session.login(username.value, password.value, { signal });
     } catch (problem) {
+      if (signal.aborted) return;
       setProblem(problem);
       setIsBusy(false);
     }
   };
   const turn = () => {
+    request.current?.abort();
     setIsNew(!isNew);
+    setIsBusy(false);
     setProblem(null);
   };
 

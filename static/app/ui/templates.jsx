@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { DELETE_TEMPLATE } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useClient, useLive } from './live.js';
+import { useClient, useIsMounted, useLive } from './live.js';
 import { Dialog, Field, Menu, Name, problemText } from './parts.jsx';
 
 const words = texts.composer;
@@ -48,6 +48,7 @@ export function Templates({ text, onInsert }) {
 
 function NameTemplate({ content, onClose }) {
   const client = useClient();
+  const isMounted = useIsMounted();
   const [problem, setProblem] = useState(null);
   const submit = async (event) => {
     event.preventDefault();
@@ -55,7 +56,7 @@ function NameTemplate({ content, onClose }) {
     event.stopPropagation();
     try {
       await client.addTemplate({ name: event.currentTarget.elements.name.value.trim(), content });
-      onClose();
+      if (isMounted.current) onClose();
     } catch (problem) {
       setProblem(problem);
     }

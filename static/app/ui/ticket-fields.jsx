@@ -51,7 +51,11 @@ function useReaders(channelId) {
   const [members, setMembers] = useState(null);
   useEffect(() => {
     setMembers(null);
-    if (isPrivate) client.run(MEMBERS, { id: channelId }).then(({ channel }) => setMembers(channel?.members.nodes ?? null), () => {});
+    if (!isPrivate) return undefined;
+    // The answer for one channel can arrive after another one was chosen.
+    let isOver = false;
+    client.run(MEMBERS, { id: channelId }).then(({ channel }) => isOver || setMembers(channel?.members.nodes ?? null), () => {});
+    return () => (isOver = true);
   }, [client, channelId, isPrivate]);
   if (!isPrivate || !members) return isPrivate ? [] : users;
   return users.filter(({ id, role }) => role === 'ADMIN' || members.some((member) => member.id === id));
