@@ -19,43 +19,46 @@ export function setUpBar() {
   element('sign-in-close').addEventListener('click', () => dialog.close());
   element('sign-out-button').addEventListener('click', () => (session.token = null));
   element('second-window').href = location.pathname;
-  onSubmit(element('password-form'), ({ username, password }) => tokenFor(username, password));
-  onSubmit(element('token-form'), ({ token }) => checked(token.trim().replace(/^Bearer\s+/i, '')));
+  onSubmit(element('password-form'), ({ username, password }, signal) => tokenFor(username, password, signal));
+  onSubmit(element('token-form'), ({ token }, signal) => checked(token.trim().replace(/^Bearer\s+/i, ''), signal));
   session.onChange(showSession);
   showSession();
 }
 
-// Runs `getToken` with the form's fields; what it throws is shown in the dialog.
+// Runs `getToken` with the form's fields, and shows its errors in the dialog. Closing the dialog aborts the request: its
+// answer must neither sign in nor close the dialog that is opened next.
 function onSubmit(form, getToken) {
   const button = form.querySelector('button');
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
+    const request = new AbortController();
+    element('sign-in').addEventListener('close', () => request.abort(), { once: true });
     button.disabled = true;
     element('sign-in-error').textContent = '';
     try {
-      session.token = await getToken(Object.fromEntries(new FormData(form)));
+      session.token = await getToken(Object.fromEntries(new FormData(form)), request.signal);
       form.reset();
       element('sign-in').close();
     } catch (error) {
-      element('sign-in-error').textContent = error.message;
+      if (!request.signal.aborted) element('sign-in-error').textContent = error.message;
     } finally {
       button.disabled = false;
     }
   });
 }
 
-async function tokenFor(username, password) {
-  const data = await dataOf({ query: LOGIN, variables: { input: { username, password } } });
+async function tokenFor(username, password, signal) {
+  const data = await dataOf({ query: LOGIN, variables: { input: { username, password } } }, { signal });
   return data.login.token;
 }
 
-async function checked(token) {
-  await dataOf({ query: ME }, token);
+async function checked(token, signal) {
+  await dataOf({ query: ME }, { token, signal });
   return token;
 }
 
-async function dataOf(operation, token) {
-  const { data, errors } = await post(operation, { token });
+async function dataOf(operation, options) {
+  const { data, errors } = await post(operation, options);
   if (errors?.length) throw new Error(errors[0].message);
   return data;
 }
@@ -67,7 +70,7 @@ async function showSession() {
   element('who').textContent = token ? 'signed in' : 'anonymous';
   element('who').title = claims?.exp ? `until ${new Date(claims.exp * 1000).toLocaleString()}` : '';
   if (!token) return;
-  const text = await dataOf({ query: ME }, token)
+  const text = await dataOf({ query: ME }, { token })
     .then(({ me }) => nameOf(me))
     .catch(() => 'token not accepted');
   // Somebody else may have signed in while the answer was under way.

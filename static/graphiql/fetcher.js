@@ -9,7 +9,7 @@ const SHOWN = 50;
 export function makeFetcher(live) {
   return (asked, { headers } = {}) => {
     const definition = definitionOf(asked);
-    const operation = { ...asked, operationName: definition ? definition.name?.value : asked.operationName };
+    const operation = { ...asked, operationName: definition?.name?.value };
     if (definition?.operation === 'subscription') return newestFirst(live.observe(operation, definition));
     return run(operation, definition, headers);
   };
@@ -21,8 +21,8 @@ async function run(operation, definition, headers) {
   return result;
 }
 
-// GraphiQL passes a parsed document and a name along, but of some moments ago: who presses play right after a change of
-// tabs would run the new document as if it were the old one. So it is parsed here.
+// The definition of the operation to run, or undefined when the document does not say which one that is. GraphiQL passes a
+// parsed document and an operation name along, but they may be of an earlier text. A name counts only if the document has it.
 function definitionOf({ query, operationName }) {
   let document;
   try {

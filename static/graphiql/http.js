@@ -2,7 +2,7 @@
 
 const ENDPOINT = '/graphql';
 
-export async function post(operation, { token, headers } = {}) {
+export async function post(operation, { token, headers, signal } = {}) {
   const response = await fetch(ENDPOINT, {
     method: 'POST',
     headers: {
@@ -12,6 +12,7 @@ export async function post(operation, { token, headers } = {}) {
       ...headers,
     },
     body: JSON.stringify(operation),
+    signal,
   });
   const text = await response.text();
   try {

@@ -4,6 +4,7 @@ import { openStorage } from '../browser-storage.js';
 import { examples } from './examples.js';
 import { makeFetcher } from './fetcher.js';
 import { LiveClient } from './live.js';
+import { CurrentOperations } from './operations.js';
 import { session } from './session.js';
 import { setUpBar, showStatus } from './bar.js';
 import { storageWithoutSecrets } from './storage.js';
@@ -46,6 +47,8 @@ function render() {
       // GraphiQL shows the query of the first default tab, but not its variables.
       variables: isFirstVisit ? examples[0].variables : undefined,
       plugins: [explorer],
+      // Shows nothing. The toolbar is where GraphiQL renders a component inside its contexts.
+      toolbar: { additionalComponent: CurrentOperations },
       storage,
       shouldPersistHeaders: false,
       showPersistHeadersSettings: false,

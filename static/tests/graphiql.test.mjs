@@ -5,6 +5,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import test from 'node:test';
 import { parse, print } from 'graphql';
 import { examples } from '../graphiql/examples.js';
+import { selectedName } from '../graphiql/operations.js';
 import { placeOf, Positions } from '../graphiql/resume.js';
 import { withoutSecrets } from '../graphiql/storage.js';
 
@@ -34,6 +35,17 @@ test('a payload moves on with its events and with pings, not with a second openi
   positions.remove(payload);
   positions.served('d');
   assert.equal(payload.variables.after, 'c');
+});
+
+test('the selected operation stays selected while its document has it, under a new name too', () => {
+  const operations = (text) => parse(text).definitions;
+  const before = operations('query A { a } query B { b }');
+  assert.equal(selectedName(before, null, null), 'A');
+  assert.equal(selectedName(operations('query B { b } query C { c }'), before, 'B'), 'B');
+  assert.equal(selectedName(operations('query A { a } query Renamed { b }'), before, 'B'), 'Renamed');
+  assert.equal(selectedName(operations('query Other { a }'), before, 'B'), 'Other');
+  assert.equal(selectedName(operations('{ a }'), before, 'B'), null);
+  assert.equal(selectedName([], before, 'B'), null);
 });
 
 test('passwords and tokens are not stored', () => {
