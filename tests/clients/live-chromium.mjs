@@ -20,7 +20,8 @@ class Browser {
     const profile = mkdtempSync(path.join(os.tmpdir(), 'tidings-chromium-'));
     const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-proxy-server', '--remote-debugging-port=0', `--user-data-dir=${profile}`];
     const child = spawn(process.env.TIDINGS_CLIENTS_CHROMIUM, [...flags, url], { stdio: ['ignore', 'ignore', 'pipe'] });
-    process.on('exit', () => (child.kill('SIGKILL'), rmSync(profile, { recursive: true, force: true, maxRetries: 5 })));
+    // Chromium's own processes write into the profile until they have ended.
+    process.on('exit', () => (child.kill('SIGKILL'), rmSync(profile, { recursive: true, force: true, maxRetries: 10 })));
     const port = await new Promise((resolve) =>
       createInterface({ input: child.stderr }).on('line', (line) => {
         const [, port] = line.match(/DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)/) ?? [];
@@ -34,6 +35,7 @@ class Browser {
       return target;
     });
     const browser = new Browser();
+    browser.child = child;
     browser.socket = new WebSocket(target.webSocketDebuggerUrl);
     browser.socket.onmessage = ({ data }) => {
       const { id, ...answer } = JSON.parse(data);
@@ -54,8 +56,12 @@ class Browser {
     return result.result.value;
   }
 
-  close() {
+  /** Resolves when Chromium has ended. */
+  async close() {
     this.socket.close();
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.kill();
+    await ended;
   }
 }
 

@@ -15,7 +15,12 @@ const follow = blocks.findIndex((block) => block === 'node follow.mjs\n');
 assert(follow > 0);
 
 const directory = mkdtempSync(path.join(os.tmpdir(), 'tidings-readme-'));
-process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+const terminals = [];
+process.on('exit', () => {
+  // First what writes into the directory.
+  for (const terminal of terminals) terminal.close();
+  rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
+});
 
 /** A terminal: what is pasted runs in one shell, and what it prints is kept. */
 class Terminal {
@@ -24,7 +29,7 @@ class Terminal {
   constructor() {
     const env = { ...process.env, npm_config_prefer_offline: 'true', npm_config_update_notifier: 'false' };
     this.shell = spawn('bash', ['-s'], { cwd: directory, env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
-    process.on('exit', () => this.close());
+    terminals.push(this);
     for (const stream of [this.shell.stdout, this.shell.stderr]) stream.setEncoding('utf8').on('data', (text) => (this.said += text));
   }
 

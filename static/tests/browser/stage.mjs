@@ -31,23 +31,38 @@ const NO_LINE = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET
 
 // `settings` are environment variables of the server.
 export async function openStage({ settings } = {}) {
-  const server = await new Server(BINARY, settings).start();
-  const browser = await chromium.launch(LAUNCH);
+  const server = new Server(BINARY, settings);
   const people = [];
+  let browser;
+  // Each step is done even if one before it fails: what is left running would keep the process of the test from ending.
+  const close = async () => {
+    const closed = await Promise.allSettled(people.map((person) => person.close()));
+    try {
+      await browser?.close();
+    } finally {
+      await server.remove();
+    }
+    for (const { reason } of closed) if (reason) throw reason;
+  };
+  try {
+    await server.start();
+    browser = await chromium.launch(LAUNCH);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  // Known to `close` before anything of them is opened.
+  const enter = (from, username, options) => {
+    const person = new Person({ server, username });
+    people.push(person);
+    return person.enter(from, options);
+  };
   return {
     server,
     browser,
-    async enter(username, options = {}) {
-      const person = await Person.enter({ server, browser, username, ...options });
-      people.push(person);
-      return person;
-    },
+    enter: (username, options) => enter(browser, username, options),
     // Somebody whose browser keeps nothing for any page: all cookies and site data are blocked in its settings.
-    async enterBlocked(username, options = {}) {
-      const person = await Person.enter({ server, browser: await blockedBrowser(), username, ...options });
-      people.push(person);
-      return person;
-    },
+    enterBlocked: (username, options) => enter(blockedBrowser(), username, options),
     // Somebody who may do everything, without a browser.
     async admin(username) {
       const env = { ...process.env, DATABASE_URL: server.database };
@@ -59,12 +74,7 @@ export async function openStage({ settings } = {}) {
     },
     strangers: () => people.flatMap(({ strangers }) => strangers),
     errors: () => people.flatMap(({ errors }) => errors),
-    async close() {
-      await browser.close();
-      for (const { context } of people) await context.close();
-      for (const { line } of people) line.close();
-      await server.remove();
-    },
+    close,
   };
 }
 
@@ -74,11 +84,11 @@ function pagesIn(dist) {
 }
 
 // A browser's own setting, as people have it. It makes every use of localStorage throw.
-async function blockedBrowser() {
+function blockedBrowser() {
   const profile = mkdtempSync(path.join(os.tmpdir(), 'tidings-blocked-'));
+  profiles.push(profile);
   mkdirSync(path.join(profile, 'Default'));
   writeFileSync(path.join(profile, 'Default', 'Preferences'), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));
-  profiles.push(profile);
   return { newContext: (options) => chromium.launchPersistentContext(profile, { ...LAUNCH, ...options }) };
 }
 
@@ -95,18 +105,23 @@ export class Person {
     this.username = username;
   }
 
-  static async enter({ server, browser, username, signIn = true, ...context }) {
-    const person = new Person({ server, username });
-    person.line = await new Proxy().listen(server.port);
-    person.context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...context });
-    person.context.setDefaultTimeout(15_000);
-    await person.context.route('**', (route) => person.#judge(route));
-    person.page = await person.context.newPage();
-    person.page.on('console', (message) => person.#hear(message));
-    person.page.on('pageerror', (error) => person.errors.push(`${username}: ${error.message} ${error.stack}`));
-    person.page.on('websocket', (socket) => person.#isOwn(socket.url()) || person.strangers.push(socket.url()));
-    if (signIn) await person.signIn();
-    return person;
+  async enter(browser, { signIn = true, ...context } = {}) {
+    this.line = await new Proxy().listen(this.server.port);
+    this.context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...context });
+    this.context.setDefaultTimeout(15_000);
+    await this.context.route('**', (route) => this.#judge(route));
+    this.page = await this.context.newPage();
+    this.page.on('console', (message) => this.#hear(message));
+    this.page.on('pageerror', (error) => this.errors.push(`${this.username}: ${error.message} ${error.stack}`));
+    this.page.on('websocket', (socket) => this.#isOwn(socket.url()) || this.strangers.push(socket.url()));
+    if (signIn) await this.signIn();
+    return this;
+  }
+
+  // A browser of their own ends with its context.
+  async close() {
+    this.line?.close();
+    await this.context?.close();
   }
 
   // Registers over HTTP; the page shows how to sign in.

@@ -10,14 +10,19 @@ const READY_WITHIN_MS = 30_000;
 const LOG_TAIL_LINES = 40;
 
 const running = new Set();
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+/** Directories of servers that were not removed. */
+const directories = new Set();
+process.on('exit', () => {
+  running.forEach((child) => child.kill('SIGKILL'));
+  directories.forEach(removeDirectory);
+});
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
 export class Server {
   #binary;
   #child;
   #given;
-  #directory = mkdtempSync(path.join(os.tmpdir(), 'tidings-clients-'));
+  #directory = makeDirectory();
   #log = [];
 
   /** `settings` are environment variables beside those that every test needs. */
@@ -70,7 +75,7 @@ export class Server {
 
   async remove() {
     await this.kill();
-    rmSync(this.#directory, { recursive: true, force: true });
+    removeDirectory(this.#directory);
   }
 
   get database() {
@@ -99,6 +104,18 @@ export class Server {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
+}
+
+function makeDirectory() {
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'tidings-clients-'));
+  directories.add(directory);
+  return directory;
+}
+
+/** Tries again while a server that was just killed still writes there. */
+function removeDirectory(directory) {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
+  directories.delete(directory);
 }
 
 function status(url) {
