@@ -88,11 +88,15 @@ export class Client {
 
   // ---- What pages want to see ----
 
-  async loadMessages(channelId, edge = null) {
+  // Loads the newest page of a channel, or the page before `edge`. The answer is ignored if it no longer fits: when
+  // `isWanted` is false, or when the timeline was loaded anew and no longer ends at `edge`.
+  async loadMessages(channelId, edge = null, isWanted = () => true) {
     const variables = { channelId, first: PAGE, after: edge };
-    await this.#load(documents.MESSAGES, variables, (state, { messages }) =>
-      folding.mergeMessages(state, channelId, messages, edge === null),
-    );
+    await this.#load(documents.MESSAGES, variables, (state, { messages }) => {
+      const isFirst = edge === null;
+      const fits = isWanted() && (isFirst || state.timelines.get(channelId)?.edge === edge);
+      return fits ? folding.mergeMessages(state, channelId, messages, isFirst) : state;
+    });
   }
 
   // Resolves with the place where more tickets are, or null.
@@ -182,9 +186,10 @@ export class Client {
   }
 
   async deleteChannel(id) {
-    await this.#load(documents.DELETE_CHANNEL, { id }, (state) =>
-      folding.fold(state, [{ __typename: 'ChannelDeleted', channelId: id }]),
-    );
+    await this.run(documents.DELETE_CHANNEL, { id });
+    this.#drain();
+    // The deletion is applied last. A ChannelUpdated event that is applied after it would insert the channel again.
+    this.#set(folding.fold(this.state, [{ __typename: 'ChannelDeleted', channelId: id }]));
   }
 
   async addTemplate(input) {
@@ -206,7 +211,7 @@ export class Client {
     let isStopped = false;
     const begin = () => {
       stop = this.#socket.follow(query, variables, onEvent, (problem) => {
-        // A subscription that was stopped while the socket was connecting still fails when that does.
+        // graphql-ws reports a failed connection also to a subscription that was stopped while the socket was connecting.
         if (problem?.isPassing && !isStopped && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
       });
     };

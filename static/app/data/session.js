@@ -126,6 +126,8 @@ async function ask(query, variables, signal) {
   } catch {
     throw new Problem('UNREACHABLE');
   }
+  // Not every transport rejects an aborted request whose answer has arrived.
+  signal?.throwIfAborted();
   if (answer.errors) throw Problem.of(answer.errors);
   return answer.data;
 }

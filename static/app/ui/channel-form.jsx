@@ -18,13 +18,17 @@ export function ChannelForm({ onClose }) {
   const submit = async (event) => {
     event.preventDefault();
     const { name, description, isPrivate } = event.currentTarget.elements;
+    // The fields are read before the request: the user may change them until the answer arrives.
+    const input = {
+      name: name.value.trim(),
+      description: description.value.trim() || null,
+      visibility: isPrivate.checked ? 'PRIVATE' : 'PUBLIC',
+    };
     try {
-      const { channel } = await client.run(CHANNEL_BY_NAME, { name: name.value.trim() });
-      const { id } = channel ?? await client.createChannel({
-        name: name.value.trim(),
-        description: description.value.trim() || null,
-        visibility: isPrivate.checked ? 'PRIVATE' : 'PUBLIC',
-      });
+      const { channel } = await client.run(CHANNEL_BY_NAME, { name: input.name });
+      // A closed dialog creates no channel.
+      if (!isMounted.current) return;
+      const { id } = channel ?? await client.createChannel(input);
       if (!isMounted.current) return;
       onClose();
       go(to.channel(id));
@@ -56,7 +60,7 @@ export function ChannelDetails({ channel, onClose }) {
     .then(({ channel }) => setMembers(channel?.members.nodes ?? []), setProblem);
   useEffect(() => void look(), [channel.id]);
   const change = (document, userId) => client.run(document, { channelId: channel.id, userId }).then(look, setProblem);
-  // The page of the deleted channel has no dialog any more: only the address tells whether the user is still there.
+  // The deletion unmounts this dialog, so only the address shows whether the user is still on the channel's page.
   const remove = () => confirm(words.confirmDelete(channel.name))
     && client.deleteChannel(channel.id).then(() => isOn('channel', channel.id) && go(to.home()), setProblem);
   return (

@@ -20,7 +20,7 @@ export function Jump({ onClose }) {
   const open = (channel) => {
     if (!channel) return;
     onClose();
-    // The composer of another channel takes the focus when it is mounted. Until then the one of the page that is left is there.
+    // Another channel's composer takes the focus when it is mounted. Here the page has only the composer of the previous channel.
     if (isOn('channel', channel.id)) setTimeout(focusComposer);
     go(to.channel(channel.id));
   };

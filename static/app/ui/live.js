@@ -48,8 +48,7 @@ export function useLoading(isWanted, load, inputs) {
   return problem;
 }
 
-// A reference to whether the component is still mounted. An answer that arrives after it was unmounted must not close or
-// open what is shown in its place.
+// A reference that tells whether the component is mounted. A late answer must not call onClose or navigate after the unmount.
 export function useIsMounted() {
   const isMounted = useRef(true);
   useLayoutEffect(() => () => (isMounted.current = false), []);

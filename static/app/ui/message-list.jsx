@@ -31,13 +31,17 @@ export function MessageList({ channel }) {
   const list = useRef();
   const shown = (timeline?.ids ?? []).map((each) => messages.get(each)).filter(Boolean);
   const pending = pendingIn(entries, 'message', id, shown, me);
-  const { isAtEnd, toEnd } = useFollowing(list, [shown.at(-1)?.id, pending.length], shown[0]?.id, !timeline);
+  const { isAtEnd, isAtEndNow, toEnd } = useFollowing(list, [shown.at(-1)?.id, pending.length], shown[0]?.id, !timeline);
   const missed = useMissed(shown, isAtEnd, me);
   useOlder(list, id, timeline);
   useViewing(id, isAtEnd && Boolean(timeline), timeline);
   useEffect(() => {
-    if (isAtEnd && shown.length > LONGEST) client.loadMessages(id).catch(() => {});
-  }, [isAtEnd, Math.floor(shown.length / LONGEST)]);
+    if (!isAtEnd || shown.length <= LONGEST) return undefined;
+    let isCurrent = true;
+    // The user may have scrolled to older messages before the answer arrives. Then the list keeps them.
+    client.loadMessages(id, null, () => isCurrent && isAtEndNow()).catch(() => {});
+    return () => (isCurrent = false);
+  }, [id, isAtEnd, Math.floor((shown.length - 1) / LONGEST)]);
 
   return (
     <div class="list-frame">

@@ -19,8 +19,7 @@ export function useFollowing(list, last, first, isLoading) {
   useEffect(() => {
     const element = list.current;
     const look = () => {
-      const distance = element.scrollHeight - element.scrollTop - element.clientHeight;
-      following.current = distance < AT_END_PX;
+      following.current = isNearEnd(element);
       setIsAtEnd(following.current);
     };
     element.addEventListener('scroll', look, { passive: true });
@@ -42,7 +41,13 @@ export function useFollowing(list, last, first, isLoading) {
     before.current = { first, height: element.scrollHeight };
   }, [...last, first, isLoading]);
 
-  return { isAtEnd, toEnd };
+  // The browser reports a scroll only with the next frame, so the position is measured too.
+  const isAtEndNow = () => following.current && isNearEnd(list.current);
+  return { isAtEnd, isAtEndNow, toEnd };
+}
+
+function isNearEnd({ scrollHeight, scrollTop, clientHeight }) {
+  return scrollHeight - scrollTop - clientHeight < AT_END_PX;
 }
 
 // Most browsers do it by themselves, and better: they know the heights of what they have not yet drawn.

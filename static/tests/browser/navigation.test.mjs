@@ -1,11 +1,11 @@
-// An answer that arrives after the user has gone elsewhere does not take them back, and closes nothing that they opened.
+// A late answer does not navigate away from the page that the user opened, and does not close a dialog or an editor.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { openStage } from './stage.mjs';
 
-// A user whose page gets the frames of the server late: from `hold(pattern)` to `release()`, those operations wait of which a
-// frame matches. `isHeld` resolves when one does.
+// Opens a page for a user whose server frames can be delayed. After hold(pattern), every operation with a matching frame
+// is held until release(). isHeld resolves at the first held frame. A frame of the page is held too if it matches.
 async function enter(t) {
   const stage = await openStage();
   t.after(() => stage.close());
@@ -15,32 +15,47 @@ async function enter(t) {
   let onHeld = () => {};
   let waiting = [];
   const ids = new Set();
+  // The frames of the page.
+  const sent = [];
+  const sendHeld = () => {
+    ids.clear();
+    for (const send of waiting) send();
+    waiting = [];
+  };
   await page.routeWebSocket(/\/graphql$/, (socket) => {
     const server = socket.connectToServer();
-    socket.onMessage((frame) => server.send(frame));
-    server.onMessage((frame) => {
+    const pass = (frame, send) => {
       const { id } = JSON.parse(frame);
       if (pattern?.test(frame)) ids.add(id);
-      if (!ids.has(id)) return socket.send(frame);
-      waiting.push(() => socket.send(frame));
+      if (!ids.has(id)) return send();
+      waiting.push(send);
       return onHeld();
+    };
+    socket.onMessage((frame) => {
+      sent.push(frame);
+      pass(frame, () => server.send(frame));
     });
+    server.onMessage((frame) => pass(frame, () => socket.send(frame)));
   });
   page.on('dialog', (dialog) => dialog.accept());
   return {
     stage,
     ada,
     page,
+    sent,
     hold(one) {
       pattern = one;
       return { isHeld: new Promise((resolve) => (onHeld = resolve)) };
     },
+    // Releases the held frames and holds those that match another pattern.
+    holdInstead(other) {
+      pattern = other;
+      sendHeld();
+    },
     // Resolves when the page has handled the frames: it shows a channel that was made after them.
     async release(name) {
       pattern = null;
-      ids.clear();
-      for (const send of waiting) send();
-      waiting = [];
+      sendHeld();
       await ada.channel(name);
       await page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name }).waitFor();
     },
@@ -51,7 +66,7 @@ async function enter(t) {
 
 // The address changes after a rendering and before the effects of that rendering.
 for (const [moment, selector] of [['as it appears', '.shell'], ['as the channels appear', '.channels li a']]) {
-  test(`the home page leaves a user alone who opens another page ${moment}`, { timeout: 120_000 }, async (t) => {
+  test(`the home page does not redirect a user who opens another page ${moment}`, { timeout: 120_000 }, async (t) => {
     const { stage, ada, page, hash } = await enter(t);
     await ada.register();
     await ada.channel('garden');
@@ -89,6 +104,22 @@ test('a channel that is created after its dialog was closed is not opened', { ti
   // The dialog that is still open leads there.
   await page.getByRole('button', { name: 'Create' }).click();
   await page.getByRole('heading', { name: 'orchard' }).waitFor();
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('a dialog that is closed before the lookup of the name is answered creates no channel', { timeout: 120_000 }, async (t) => {
+  const { stage, ada, page, sent, hold, release } = await enter(t);
+  await ada.signIn();
+  const { isHeld } = hold(/"data":\{"channel":null/);
+  await page.getByRole('button', { name: 'New channel or room' }).click();
+  await page.getByRole('dialog').getByLabel('Name').fill('garden');
+  await page.getByRole('button', { name: 'Create' }).click();
+  await isHeld;
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await release('meadow');
+  assert.deepEqual(sent.filter((frame) => frame.includes('createChannel(')), []);
+  assert.equal((await ada.ask('{ channel(name: "garden") { id } }')).channel, null);
   assert.deepEqual(stage.errors(), []);
 });
 
@@ -136,6 +167,92 @@ test('the home page does not choose a channel that was just deleted', { timeout:
   hold(/"ChannelDeleted"/);
   await deleteChannel(entered, pears);
   await page.getByRole('heading', { name: 'apples' }).waitFor();
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('a change of a channel that arrives while the channel is deleted does not insert it again', { timeout: 120_000 }, async (t) => {
+  const entered = await enter(t);
+  const { stage, ada, page, hold, holdInstead } = entered;
+  await ada.signIn();
+  await ada.channel('apples');
+  const id = await ada.channel('pears');
+  const { isHeld } = hold(/deleteChannel\(/);
+  await deleteChannel(entered, id);
+  await isHeld;
+  await ada.ask('mutation ($input: UpdateChannelInput!) { updateChannel(input: $input) { id } }', { input: { id, name: 'quinces' } });
+  const channels = page.getByRole('navigation', { name: 'Channels' });
+  await channels.getByRole('link', { name: 'quinces' }).waitFor();
+  // The answer arrives before the event of the deletion.
+  holdInstead(/"ChannelDeleted"/);
+  await page.getByRole('heading', { name: 'apples' }).waitFor();
+  assert.equal(await channels.getByRole('link', { name: 'quinces' }).count(), 0);
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('a list that is reloaded at its end keeps older messages that the user has scrolled to', { timeout: 180_000 }, async (t) => {
+  const { stage, ada, page, hold, release } = await enter(t);
+  await ada.signIn();
+  const channelId = await ada.channel('garden');
+  await ada.goto(`#/channel/${channelId}`);
+  await page.locator('.empty-title').waitFor();
+  const { isHeld } = hold(/"data":\{"messages"/);
+  for (let first = 1; first <= 625; first += 25) {
+    const posts = Array.from({ length: 25 }, (_, index) =>
+      `m${index}: createMessage(input: { channelId: ${channelId}, content: "Message ${first + index} of many" }) { id }`);
+    await ada.ask(`mutation { ${posts.join(' ')} }`);
+  }
+  await isHeld;
+  const list = page.getByRole('log');
+  // A message that is added before the browser reports the scroll would move the list back to its end.
+  await list.locator('.message', { hasText: 'Message 625 of' }).waitFor({ timeout: 90_000 });
+  await list.evaluate((element) => (element.scrollTop = 0));
+  await page.locator('.to-end').waitFor();
+  await release('meadow');
+  const first = list.locator('.message', { hasText: 'Message 1 of' });
+  assert.equal(await first.count(), 1);
+  // Back at the end, the list is reloaded.
+  await page.locator('.to-end').click();
+  await first.waitFor({ state: 'detached' });
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('the editor cannot be changed or saved again while a save waits for its answer', { timeout: 120_000 }, async (t) => {
+  const { stage, ada, page, hold, release } = await enter(t);
+  await ada.signIn();
+  const channelId = await ada.channel('garden');
+  await ada.goto(`#/message/${await ada.post({ channelId, content: 'As it was' })}`);
+  await page.getByRole('button', { name: 'Edit' }).click();
+  const editor = page.locator('.editor textarea');
+  await editor.fill('Saved');
+  const { isHeld } = hold(/"updateMessage"/);
+  await page.getByRole('button', { name: 'Save' }).click();
+  await isHeld;
+  assert.equal(await page.getByRole('button', { name: 'Save' }).isDisabled(), true);
+  assert.equal(await page.locator('.editor input').isEditable(), false);
+  await editor.focus();
+  await page.keyboard.type(' and more');
+  assert.equal(await editor.inputValue(), 'Saved');
+  await release('released');
+  await editor.waitFor({ state: 'detached' });
+  await page.locator('.original-text', { hasText: /^Saved$/ }).waitFor();
+  assert.deepEqual(stage.errors(), []);
+});
+
+test('an editor whose save was refused can be saved again', { timeout: 120_000 }, async (t) => {
+  const { stage, ada, page } = await enter(t);
+  await ada.signIn();
+  const channelId = await ada.channel('garden');
+  const id = await ada.post({ channelId, content: 'As it was' });
+  await ada.goto(`#/message/${id}`);
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await page.locator('.editor textarea').fill('Mine');
+  await ada.ask('mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }', { input: { id, content: 'From elsewhere' } });
+  await page.getByText('From elsewhere').waitFor({ state: 'attached' });
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('alert').waitFor();
+  await page.locator('.editor textarea').fill('Mine after all');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.locator('.original-text', { hasText: 'Mine after all' }).waitFor();
   assert.deepEqual(stage.errors(), []);
 });
 
@@ -242,7 +359,7 @@ test('the sign-in page has its own title', { timeout: 120_000 }, async (t) => {
 });
 
 test('the error of a sign-in form that was left is not shown in the next form', { timeout: 120_000 }, async (t) => {
-  const { ada, page } = await enter(t);
+  const { stage, ada, page } = await enter(t);
   await ada.register();
   await ada.goto('');
   let release;
@@ -251,13 +368,15 @@ test('the error of a sign-in form that was left is not shown in the next form', 
   await page.route('**/graphql', (route) => isReleased.then(() => route.fulfill({ json: refusal })));
   await page.getByLabel('Username').fill('ada');
   await page.getByLabel('Password').fill('not the password');
-  const ended = page.waitForEvent('requestfailed');
+  const isLogin = (request) => request.postData()?.includes('login(');
+  const ended = page.waitForEvent('requestfailed', isLogin);
   await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await page.getByRole('button', { name: 'Create an account' }).click();
   await page.getByRole('button', { name: 'Create account', exact: true }).and(page.locator(':enabled')).waitFor();
   release();
   await ended;
   assert.equal(await page.getByRole('alert').count(), 0);
+  assert.deepEqual(stage.errors(), []);
 });
 
 test('a page that was left does not subscribe again after a fault of the server', { timeout: 120_000 }, async (t) => {
