@@ -1,4 +1,4 @@
-// GraphQL over HTTP: one POST, the answer as JSON whatever the status.
+// GraphQL over HTTP: one POST, the answer as JSON whatever the status. Throws if `signal` is aborted before the answer arrives.
 
 const ENDPOINT = '/graphql';
 
@@ -15,6 +15,8 @@ export async function post(operation, { token, headers, signal } = {}) {
     signal,
   });
   const text = await response.text();
+  // Not every transport rejects an aborted request whose answer has arrived.
+  signal?.throwIfAborted();
   try {
     return JSON.parse(text);
   } catch {
