@@ -20,6 +20,7 @@ class Browser {
     const profile = mkdtempSync(path.join(os.tmpdir(), 'tidings-chromium-'));
     const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-proxy-server', '--remote-debugging-port=0', `--user-data-dir=${profile}`];
     const child = spawn(process.env.TIDINGS_CLIENTS_CHROMIUM, [...flags, url], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const ended = new Promise((resolve) => child.once('exit', resolve));
     // Chromium's own processes write into the profile until they have ended.
     process.on('exit', () => (child.kill('SIGKILL'), rmSync(profile, { recursive: true, force: true, maxRetries: 10 })));
     const port = await new Promise((resolve) =>
@@ -36,6 +37,7 @@ class Browser {
     });
     const browser = new Browser();
     browser.child = child;
+    browser.ended = ended;
     browser.socket = new WebSocket(target.webSocketDebuggerUrl);
     browser.socket.onmessage = ({ data }) => {
       const { id, ...answer } = JSON.parse(data);
@@ -56,12 +58,11 @@ class Browser {
     return result.result.value;
   }
 
-  /** Resolves when Chromium has ended. */
+  /** Resolves when Chromium has ended, also if it ended before the call. */
   async close() {
     this.socket.close();
-    const ended = new Promise((resolve) => this.child.once('exit', resolve));
-    this.child.kill();
-    await ended;
+    this.child.kill('SIGKILL');
+    await this.ended;
   }
 }
 

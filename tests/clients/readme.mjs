@@ -17,7 +17,7 @@ assert(follow > 0);
 const directory = mkdtempSync(path.join(os.tmpdir(), 'tidings-readme-'));
 const terminals = [];
 process.on('exit', () => {
-  // First what writes into the directory.
+  // The shells write into the directory, so they are killed first.
   for (const terminal of terminals) terminal.close();
   rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
 });

@@ -34,24 +34,20 @@ export async function openStage({ settings } = {}) {
   const server = new Server(BINARY, settings);
   const people = [];
   let browser;
-  // Each step is done even if one before it fails: what is left running would keep the process of the test from ending.
-  const close = async () => {
-    const closed = await Promise.allSettled(people.map((person) => person.close()));
-    try {
-      await browser?.close();
-    } finally {
-      await server.remove();
-    }
-    for (const { reason } of closed) if (reason) throw reason;
-  };
+  const close = () => closeAll([
+    () => closeAll(people.map((person) => () => person.close())),
+    () => browser?.close(),
+    () => server.remove(),
+  ]);
   try {
     await server.start();
     browser = await chromium.launch(LAUNCH);
   } catch (error) {
-    await close();
+    // The test reports why the start failed. A failure of the cleanup is only printed.
+    await close().catch((failure) => console.error(failure));
     throw error;
   }
-  // Known to `close` before anything of them is opened.
+  // Registers the user before any resource is opened, so that close() releases a partly opened user.
   const enter = (from, username, options) => {
     const person = new Person({ server, username });
     people.push(person);
@@ -78,6 +74,20 @@ export async function openStage({ settings } = {}) {
   };
 }
 
+// Runs every step even if an earlier one fails. A running server or browser keeps the test process alive.
+// Throws an AggregateError with the errors of all failed steps.
+async function closeAll(steps) {
+  const errors = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      errors.push(...(error instanceof AggregateError ? error.errors : [error]));
+    }
+  }
+  if (errors.length) throw new AggregateError(errors, `Cleanup failed: ${errors.map(({ message }) => message).join('; ')}`);
+}
+
 function pagesIn(dist) {
   const lines = readFileSync(path.join(dist, 'manifest.tsv'), 'utf8').trim().split('\n').map((line) => line.split('\t'));
   return new Map(lines.map(([url, contentType, , , file]) => [url, { contentType, path: path.join(dist, file) }]));
@@ -94,7 +104,16 @@ function blockedBrowser() {
 
 // Profiles of browsers, deleted as the process ends: a browser that was closed still writes into its own for a while.
 const profiles = [];
-process.on('exit', () => profiles.forEach((profile) => rmSync(profile, { recursive: true, force: true, maxRetries: 10 })));
+process.on('exit', () => {
+  for (const profile of profiles) {
+    try {
+      rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    } catch (error) {
+      // The other profiles are removed nevertheless.
+      console.error(`${profile} was not removed:`, error);
+    }
+  }
+});
 
 export class Person {
   strangers = [];
@@ -118,10 +137,9 @@ export class Person {
     return this;
   }
 
-  // A browser of their own ends with its context.
-  async close() {
-    this.line?.close();
-    await this.context?.close();
+  // Closing a persistent context also ends its browser.
+  close() {
+    return closeAll([() => this.line?.close(), () => this.context?.close()]);
   }
 
   // Registers over HTTP; the page shows how to sign in.

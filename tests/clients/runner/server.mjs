@@ -14,7 +14,14 @@ const running = new Set();
 const directories = new Set();
 process.on('exit', () => {
   running.forEach((child) => child.kill('SIGKILL'));
-  directories.forEach(removeDirectory);
+  for (const directory of directories) {
+    try {
+      removeDirectory(directory);
+    } catch (error) {
+      // The other directories are removed nevertheless.
+      console.error(`${directory} was not removed:`, error);
+    }
+  }
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
