@@ -12,7 +12,7 @@ use std::process;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::settings::{Place, ServeSettings, SessionSettings};
-use super::output::complain;
+use super::output::{complain, patiently};
 use crate::config::Config;
 use crate::model::Cursor;
 
@@ -93,6 +93,11 @@ impl Invocation {
             .map_err(Refusal::Setting)
             .and_then(|warnings| Ok(Self { warnings, ..Self::parse(&words)? }));
         invocation.unwrap_or_else(|refusal| match refusal {
+            Refusal::Usage(error) if error.use_stderr() => {
+                let code = error.exit_code();
+                patiently(move || drop(error.print()));
+                process::exit(code)
+            }
             Refusal::Usage(error) => error.exit(),
             Refusal::Setting(line) => {
                 complain(&line);

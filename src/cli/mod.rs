@@ -23,8 +23,14 @@ use crate::config::{Config, DatabaseUrl};
 /// One line that says why it did not work.
 pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> Result<(), String> {
     let Invocation { command, config, warnings } = invocation;
-    log::start(&config.log)?;
+    let log = log::start(&config.log)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let done = execute(command, config, stopped).await;
+    log.flush();
+    done
+}
+
+async fn execute(command: Command, config: Config, stopped: impl Future<Output = ()>) -> Result<(), String> {
     if needs_database(&command) {
         must_exist(&config)?;
     }

@@ -6,6 +6,7 @@ mod pipes;
 mod postgres;
 mod secrets;
 mod settings;
+mod stalled;
 mod trouble;
 
 use std::path::Path;

@@ -1,0 +1,118 @@
+//! A reader of standard error that lives and does not read: a terminal after Ctrl-S, `| less`, a log driver that hangs.
+//! The pipe is full after 64 KiB; the program must go on, and end, as if nothing were wrong.
+
+use std::io::{PipeReader, Read as _, Write as _};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::process::Child;
+
+use super::tidings;
+use crate::support::{Program, soon};
+
+/// Far below the patience of the tests, and above what the end of the program may wait.
+const IN_TIME: Duration = Duration::from_secs(20);
+
+/// A server whose log was asked to take more than the pipe and the queue hold.
+async fn overflowing() -> (Program, Child, PipeReader) {
+    let program = Program::new(&[("TIDINGS_LOG", "info,tidings=debug")]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let server = program.start_logging_to(writer.into());
+    soon("a server that answers", async {
+        while !is_ready(&program).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // Each of the ten leaves a line of more than 200 bytes: 2 MiB in all.
+    let refused = json!({"query": "{ thereIsNoFieldOfThisNameInTheSchema }"});
+    let batch = json!(vec![refused; 10]);
+    for _ in 0..1_000 {
+        let answers = program.send(None, &batch).await.expect("an answer");
+        assert_eq!(answers.as_array().map(Vec::len), Some(10), "{answers}");
+    }
+    (program, server, reader)
+}
+
+async fn is_ready(program: &Program) -> bool {
+    let url = format!("http://{}/readyz", program.address());
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a client");
+    client.get(url).send().await.is_ok_and(|answer| answer.status() == 200)
+}
+
+fn signal_end(server: &Child) {
+    let id = server.id().expect("it runs").to_string();
+    let sent = std::process::Command::new("kill").args(["-s", "TERM", &id]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "SIGTERM cannot be sent");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_request_and_not_the_end() {
+    let (program, mut server, reader) = overflowing().await;
+    assert!(is_ready(&program).await);
+    let ann = program.register("ann").await;
+    program.channel(&ann, "general").await;
+    let began = Instant::now();
+    signal_end(&server);
+    let status = soon("the end", server.wait()).await.expect("an end");
+    assert_eq!(status.code(), Some(0));
+    assert!(began.elapsed() < IN_TIME, "{:?}", began.elapsed());
+    drop(reader);
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_is_told_how_many_lines_are_missing() {
+    let (program, mut server, mut reader) = overflowing().await;
+    let (chunks, arriving) = mpsc::channel();
+    let reading = thread::spawn(move || {
+        let mut chunk = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = reader.read(&mut chunk) {
+            drop(chunks.send(String::from_utf8_lossy(&chunk[..length]).into_owned()));
+        }
+    });
+    let mut log = String::new();
+    soon("the notice", async {
+        while !log.contains("lines of the log were dropped") {
+            log.extend(arriving.try_iter());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(is_ready(&program).await);
+    signal_end(&server);
+    assert_eq!(soon("the end", server.wait()).await.expect("an end").code(), Some(0));
+    reading.join().expect("the whole log");
+    log.extend(arriving.try_iter());
+    assert!(log.contains("tidings listens on"), "the first lines");
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "whole lines of JSON");
+    let shown = log.lines().filter(|line| line.contains("was refused before it began")).count();
+    assert!(shown < 10_000, "some are missing");
+}
+
+/// A pipe that is full before the program starts: what it has to say cannot be read, but its exit code can.
+#[tokio::test]
+async fn a_refusal_that_cannot_be_written_is_still_a_refusal_in_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (words, code) in [(&["token", "nobody"][..], 1), (&["--listen", "nowhere"], 2), (&["nonsense"], 2)] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let filler = writer.try_clone().expect("a pipe");
+        let (filled, full) = mpsc::channel();
+        // The last of these writes blocks until the reader is dropped.
+        let filling = thread::spawn(move || {
+            let mut filler = filler;
+            while filler.write_all(&[b'x'; 4096]).is_ok() {
+                let _ = filled.send(());
+            }
+        });
+        for _ in 0..16 {
+            full.recv_timeout(IN_TIME).expect("64 KiB");
+        }
+        let mut child = tidings(directory.path(), words).stderr(writer).spawn().expect("it runs");
+        let status = soon("the end", child.wait()).await.expect("an end");
+        assert_eq!(status.code(), Some(code), "{words:?}");
+        drop(reader);
+        filling.join().expect("the pipe is closed");
+    }
+}
