@@ -226,6 +226,8 @@ async fn no_frame_of_the_plain_socket_may_hold_it() {
         (json!({"type": "leave_room", "room": NUL}), "room"),
         (json!({"type": "message", "room": NUL, "text": "x"}), "room"),
         (json!({"type": "message", "room": "r", "text": NUL}), "text"),
+        (json!({"type": "message", "room": "r", "text": "a\0b", "key": "k1"}), "text"),
+        (json!({"type": "message", "room": NUL, "text": "x", "key": "k1"}), "room"),
         (json!({"type": "message", "room": "r", "text": "x", "key": NUL}), "key"),
         (json!({"type": "join_room", "room": "r", "after": NUL}), "after"),
         (json!({"type": "subscribe", "channel": NUL}), "channel"),
@@ -235,6 +237,11 @@ async fn no_frame_of_the_plain_socket_may_hold_it() {
         socket.send_raw(tokio_tungstenite::tungstenite::Message::text(frame.to_string())).await;
         let error = socket.expect("error").await;
         assert_eq!((&error["code"], &error["field"]), (&json!("BAD_USER_INPUT"), &json!(field)), "{frame}");
+        // The client finds its frame again by what else stands there.
+        for named in ["room", "channel", "key"] {
+            let sent = frame.get(named).filter(|value| **value != NUL);
+            assert_eq!(error.get(named), sent, "{named} of {frame}");
+        }
     }
     socket.ask(json!({"type": "join_room", "room": "r"}), "joined").await;
 }

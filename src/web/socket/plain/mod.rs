@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::graphql::{Caller, SMALL};
 use crate::model::Cursor;
 use followed::{Followed, Step, What};
-use said::{Said, Subject};
+use said::{Said, Subject, Unreadable};
 
 /// Plain JSON on a socket.
 pub struct Plain {
@@ -182,7 +182,7 @@ impl Protocol for Plain {
     fn hear(&mut self, desk: &mut Desk, text: &str) -> Result<Heard, Close> {
         match Said::parse(text) {
             Ok(said) => self.obey(desk, said),
-            Err(error) => desk.outbox.push(&[&frames::error(&error, &frames::Context::default())]),
+            Err(Unreadable { error, fields }) => desk.outbox.push(&[&frames::error(&error, &frames::Context(fields))]),
         }
         Ok(Heard::Something)
     }

@@ -50,29 +50,57 @@ pub struct NewText {
     pub key: Option<String>,
 }
 
+/// Why a frame cannot be read, and by which of its fields the client finds that frame again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// `BAD_USER_INPUT` naming the field.
+    pub error: Error,
+    /// Those fields of [`IDENTIFYING`] that are in the frame and can be sent back.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+/// The fields that say which frame an error is about.
+const IDENTIFYING: [&str; 4] = ["room", "channel", "ticket_id", "key"];
+
 impl Said {
     /// What a frame says.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` naming the field.
-    pub fn parse(text: &str) -> Result<Self> {
-        let value: Value =
-            serde_json::from_str(&repaired(text)).map_err(|_| Error::input("type", "a frame is one JSON object"))?;
-        let Value::Object(frame) = value else { return Err(Error::input("type", "a frame is one JSON object")) };
-        match required(&frame, "type")? {
-            "subscribe" => Ok(Self::Subscribe(subject(&frame)?, after(&frame)?)),
-            "unsubscribe" => Ok(Self::Unsubscribe(subject(&frame)?)),
-            "join_room" => Ok(Self::Join(room(&frame)?, after(&frame)?)),
-            "leave_room" => Ok(Self::Leave(room(&frame)?)),
+    /// [`Unreadable`] if the text is not one JSON object, or a field of it is missing or bad.
+    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+        match serde_json::from_str(&repaired(text)) {
+            Ok(Value::Object(frame)) => {
+                Self::of(&frame).map_err(|error| Unreadable { error, fields: identifying(&frame) })
+            }
+            _ => Err(Unreadable { error: Error::input("type", "a frame is one JSON object"), fields: Vec::new() }),
+        }
+    }
+
+    fn of(frame: &Map<String, Value>) -> Result<Self> {
+        match required(frame, "type")? {
+            "subscribe" => Ok(Self::Subscribe(subject(frame)?, after(frame)?)),
+            "unsubscribe" => Ok(Self::Unsubscribe(subject(frame)?)),
+            "join_room" => Ok(Self::Join(room(frame)?, after(frame)?)),
+            "leave_room" => Ok(Self::Leave(room(frame)?)),
             "message" => Ok(Self::Message(NewText {
-                room: room(&frame)?,
-                text: required(&frame, "text")?.to_owned(),
-                key: optional(&frame, "key")?.map(|key| short("key", key)).transpose()?,
+                room: room(frame)?,
+                text: required(frame, "text")?.to_owned(),
+                key: optional(frame, "key")?.map(|key| short("key", key)).transpose()?,
             })),
             "ping" => Ok(Self::Ping),
             unknown => Err(Error::input("type", format!("there is no type {:?}", shortened(unknown)))),
         }
     }
+}
+
+/// What can be sent back of the fields that identify a frame: an id that can be one, a text that is neither long nor bad.
+fn identifying(frame: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    let shown = |field: &'static str| match (field, frame.get(field)?) {
+        ("ticket_id", id) => ticket_id(id).ok().filter(|id| id.0 >= 0).map(|id| id.0.to_string()),
+        (_, Value::String(text)) => Some(text.clone()).filter(|text| text.len() <= MAX_NAME && !text.contains('\0')),
+        _ => None,
+    };
+    IDENTIFYING.into_iter().filter_map(|field| Some((field, shown(field)?))).collect()
 }
 
 fn room(frame: &Map<String, Value>) -> Result<String> {
@@ -171,8 +199,39 @@ mod tests {
             (r#"{"type":"subscribe","channel":"tickets\u0000"}"#, "channel"),
             (r#"{"type":"ping\u0000"}"#, "type"),
         ] {
-            let Err(Error::BadInput { field, .. }) = Said::parse(frame) else { panic!("{frame} was taken") };
+            let refusal = Said::parse(frame).map_err(|unreadable| unreadable.error);
+            let Err(Error::BadInput { field, .. }) = refusal else { panic!("{frame} was taken") };
             assert_eq!(field, wrong, "{frame}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_read_is_found_again_by_what_it_names() {
+        let long = "n".repeat(MAX_NAME + 1);
+        for (frame, fields) in [
+            (r#"{"type":"message","room":"r","text":"t\u0000","key":"k"}"#, &[("room", "r"), ("key", "k")][..]),
+            (r#"{"type":"message","room":"r","text":5,"key":"k"}"#, &[("room", "r"), ("key", "k")]),
+            (r#"{"type":"message","room":"r","key":"k"}"#, &[("room", "r"), ("key", "k")]),
+            (r#"{"type":"message","room":7,"text":"t","key":"k"}"#, &[("key", "k")]),
+            (r#"{"type":"message","room":"r","text":"t","key":"\u0000"}"#, &[("room", "r")]),
+            (r#"{"type":"message","room":"r\u0000","text":"t","key":"k"}"#, &[("key", "k")]),
+            (r#"{"type":"join_room","room":"r","after":"yesterday"}"#, &[("room", "r")]),
+            (r#"{"type":"subscribe","channel":"tickets","after":5}"#, &[("channel", "tickets")]),
+            (r#"{"type":"subscribe","ticket_id":12,"after":"yesterday"}"#, &[("ticket_id", "12")]),
+            (r#"{"type":"subscribe","ticket_id":"12","after":"yesterday"}"#, &[("ticket_id", "12")]),
+            (r#"{"type":"subscribe","ticket_id":-1,"after":"yesterday"}"#, &[]),
+            (
+                r#"{"type":"subscribe","ticket_id":1,"channel":"tickets"}"#,
+                &[("channel", "tickets"), ("ticket_id", "1")],
+            ),
+            (r#"{"type":"dance","room":"r"}"#, &[("room", "r")]),
+            (r#"{"type":"message","room":"r","text":"t","key":"k""#, &[]),
+            (&format!(r#"{{"type":"message","room":"{long}","text":"t","key":"k"}}"#), &[("key", "k")]),
+            (&format!(r#"{{"type":"message","room":"r","text":"t","key":"{long}"}}"#), &[("room", "r")]),
+        ] {
+            let unreadable = Said::parse(frame).expect_err(frame);
+            let found: Vec<_> = unreadable.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            assert_eq!(found, fields, "{frame}");
         }
     }
 
