@@ -1,5 +1,6 @@
 //! The log of the program: for people on a terminal, as JSON otherwise. Always on standard error.
 
+pub mod filter;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -26,6 +27,7 @@ pub struct Log(Lines);
 /// # Errors
 /// One line if the filter cannot be understood, or the log cannot start.
 pub fn start(filter: &str) -> Result<Log, String> {
+    let warnings = filter::unknown_targets(filter);
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("TIDINGS_LOG: {error}"))?;
     let quiet = QUIET.iter().filter_map(|directive| directive.parse().ok());
     let filter = quiet.fold(filter, EnvFilter::add_directive);
@@ -44,6 +46,8 @@ pub fn start(filter: &str) -> Result<Log, String> {
     };
     started.map_err(|error| error.to_string())?;
     report_panics(lines.clone(), form);
+    // Not by `tracing`: the filter that names nothing of the program would leave the warning out.
+    warnings.iter().for_each(|warning| lines.push(form.line("WARN", warning).into_bytes()));
     Ok(Log(lines))
 }
 

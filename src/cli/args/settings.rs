@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use tracing_subscriber::EnvFilter;
 
 use super::file;
+use crate::cli::log::filter;
 use crate::config::{
     Bytes, Config, Count, DatabaseUrl, Hosts, Limits, Networks, Origins, PerAddress, Positive, Registration, Retention,
     Secret, Sessions, Sockets, Span, Switch,
@@ -41,7 +41,7 @@ pub(super) struct Place {
     database_url_file: Option<DatabaseUrl>,
     /// What to tell on standard error: off, error, warn, info, debug or trace, also by module (info,tidings=debug)
     #[arg(long, env = "TIDINGS_LOG", value_name = "FILTER", help_heading = "Log")]
-    #[arg(default_value_t = Config::default().log, value_parser = log_filter)]
+    #[arg(default_value_t = Config::default().log, value_parser = filter::parse)]
     log: String,
 }
 
@@ -427,12 +427,4 @@ impl LimitSettings {
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| format!("'{text}' is not an address and port like 127.0.0.1:8000, 0.0.0.0:8000 or [::]:8000"))
-}
-
-/// Tried here so that a slip is told at once, and in one line.
-fn log_filter(text: &str) -> Result<String, String> {
-    let filter = EnvFilter::builder().parse(text);
-    filter
-        .map(|_| text.to_owned())
-        .map_err(|_| format!("'{text}' is not a filter like off, info or info,tidings=debug"))
 }

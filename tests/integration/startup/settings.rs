@@ -49,6 +49,8 @@ async fn values_that_make_no_sense_stop_the_start_and_name_their_variable() {
         ("TIDINGS_HOSTS", "https://board.example"),
         ("TIDINGS_TRUSTED_PROXIES", "proxy.example"),
         ("TIDINGS_LOG", "tidings=loud"),
+        ("TIDINGS_LOG", "inof"),
+        ("TIDINGS_LOG", "info,debgu"),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "postgres://h/x\npostgres://h/y"),
     ] {
@@ -64,6 +66,24 @@ async fn values_that_make_no_sense_stop_the_start_and_name_their_variable() {
     let line = refused(second.env("TIDINGS_LISTEN", "127.0.0.1:0")).await;
     assert!(line.starts_with(&format!("cannot listen on {address}: ")), "{line}");
     printed(tidings(directory.path(), &["migrate"]).env("TIDINGS_HOSTS", "").env("TIDINGS_TRUSTED_PROXIES", "")).await;
+}
+
+/// Also where the filter leaves out everything that the program would log.
+#[tokio::test]
+async fn a_target_that_the_program_does_not_have_is_named_in_the_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (filter, target) in
+        [("info,tidngs=debug", "tidngs"), ("tidings::sotre=debug", "tidings::sotre"), ("off,hypr=info", "hypr")]
+    {
+        let output = output(tidings(directory.path(), &["migrate"]).env("TIDINGS_LOG", filter)).await;
+        let log = String::from_utf8(output.stderr).expect("text");
+        assert!(output.status.success() && log.contains("WARN"), "{filter}: {log}");
+        assert!(log.contains(&format!("TIDINGS_LOG: the program has no module \\\"{target}\\\"")), "{filter}: {log}");
+    }
+    for filter in ["", "off", "warn,tidings::store=debug,hyper=off"] {
+        let output = output(tidings(directory.path(), &["migrate"]).env("TIDINGS_LOG", filter)).await;
+        assert_eq!((output.status.success(), String::from_utf8_lossy(&output.stderr).contains("WARN")), (true, false));
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,127 @@
+//! Which lines are logged. `EnvFilter` takes every word for the name of a target, so `inof` would be a filter under
+//! which nothing is logged; here words are checked before.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::Config;
+
+/// The crates that write lines, as targets name them.
+const CRATES: [&str; 9] =
+    ["tidings", "h2", "hyper", "hyper_util", "r2d2", "tokio_postgres", "tokio_tungstenite", "tungstenite", "warp"];
+/// The modules of this one. A test holds them against `lib.rs`.
+const MODULES: [&str; 14] = [
+    "app", "auth", "board", "capacity", "cli", "config", "error", "graphql", "hub", "model", "store", "unicode",
+    "vitals", "web",
+];
+
+/// A filter as an operator writes it, without blanks; an empty one is the default.
+///
+/// # Errors
+/// One sentence that quotes the directive which makes no sense.
+pub fn parse(text: &str) -> Result<String, String> {
+    let directives: Vec<&str> = text.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
+    if directives.is_empty() {
+        return Ok(Config::default().log);
+    }
+    let filter = directives.join(",");
+    if EnvFilter::builder().parse(&filter).is_err() || directives.iter().any(|directive| directive.ends_with('=')) {
+        return Err(format!("'{text}' is not a filter like off, info or info,tidings=debug"));
+    }
+    let is_understood =
+        |directive: &&&str| directive.contains(['=', '[']) || is_level(directive) || is_known(directive);
+    match directives.iter().find(|directive| !is_understood(directive)) {
+        Some(word) => Err(format!("'{word}' is no level: use off, error, warn, info, debug or trace")),
+        None => Ok(filter),
+    }
+}
+
+/// A warning for each target of a filter that the program does not have.
+pub fn unknown_targets(filter: &str) -> Vec<String> {
+    let targets = filter.split(',').filter_map(|directive| {
+        let (target, _) = directive.split_once(['=', '['])?;
+        (!target.is_empty() && !is_known(target)).then_some(target)
+    });
+    targets
+        .map(|target| format!("TIDINGS_LOG: the program has no module {target:?}, so nothing is logged for it"))
+        .collect()
+}
+
+fn is_level(word: &str) -> bool {
+    word.parse::<LevelFilter>().is_ok()
+}
+
+/// Whether lines of such a target are written. A directive holds for every target that begins with its own.
+fn is_known(target: &str) -> bool {
+    let mut modules = MODULES.iter();
+    match target.split_once("::") {
+        None => CRATES.iter().any(|name| name.starts_with(target)),
+        Some(("tidings", rest)) => match rest.split_once("::") {
+            None => modules.any(|name| name.starts_with(rest)),
+            Some((module, _)) => modules.any(|name| *name == module),
+        },
+        Some((name, _)) => CRATES.contains(&name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_what_the_program_has_are_taken() {
+        for (text, filter) in [
+            ("info", "info"),
+            ("OFF", "OFF"),
+            ("info,tidings=debug", "info,tidings=debug"),
+            (" warn , tidings::web::socket=trace,", "warn,tidings::web::socket=trace"),
+            ("tidings", "tidings"),
+            ("tidings::web", "tidings::web"),
+            ("3", "3"),
+            ("[request{path}]=debug", "[request{path}]=debug"),
+            ("", "info"),
+            (" ,", "info"),
+        ] {
+            assert_eq!(parse(text).as_deref(), Ok(filter), "{text:?}");
+            assert_eq!(unknown_targets(filter), Vec::<String>::new(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_no_level_and_directives_that_make_no_sense_are_refused() {
+        for (text, why) in [
+            ("inof", "'inof' is no level"),
+            ("info,debgu", "'debgu' is no level"),
+            ("info, wran", "'wran' is no level"),
+            ("tidings::wbe", "'tidings::wbe' is no level"),
+            ("tidings=loud", "'tidings=loud' is not a filter like"),
+            ("info,tidings=", "'info,tidings=' is not a filter like"),
+            ("tidings=debug=info", "'tidings=debug=info' is not a filter like"),
+            ("tidings[=debug", "'tidings[=debug' is not a filter like"),
+        ] {
+            let refusal = parse(text).expect_err(text);
+            assert!(refusal.starts_with(why), "{text:?}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn targets_that_the_program_does_not_have_are_named() {
+        for (filter, unknown) in [
+            ("info,tidngs=debug", "tidngs"),
+            ("tidings::sotre=debug", "tidings::sotre"),
+            ("tidings::wbe::socket=debug", "tidings::wbe::socket"),
+            ("hypr[span]=debug", "hypr"),
+        ] {
+            assert_eq!(parse(filter).as_deref(), Ok(filter), "{filter}");
+            let warnings = unknown_targets(filter);
+            assert!(warnings.len() == 1 && warnings[0].contains(&format!("{unknown:?}")), "{filter}: {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn the_modules_are_those_of_the_library() {
+        let source = include_str!("../../lib.rs");
+        let modules = source.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+        assert_eq!(modules.collect::<Vec<_>>(), MODULES);
+    }
+}
