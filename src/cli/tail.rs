@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -13,7 +14,8 @@ use crate::model::{Cursor, Event};
 /// How often the log is looked at by `--follow`.
 const POLL: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Prints the log from a cursor on.
+/// Prints the log from a cursor on. With `follow` it ends when the reader of the output has left, also where the log stands
+/// still and nothing is written that would fail.
 ///
 /// # Errors
 /// One line that says why it did not work.
@@ -29,6 +31,7 @@ pub async fn run(board: Arc<Board>, after: Option<Cursor>, follow: bool) -> Resu
         }
         match (at_end, follow) {
             (false, _) => {}
+            (true, true) if reader_has_left() => return Ok(()),
             (true, true) => tokio::time::sleep(POLL).await,
             (true, false) => return Ok(()),
         }
@@ -46,6 +49,15 @@ fn print(events: &[Event]) -> std::io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Whether the other end of a pipe or socket that the output goes to is closed, or its terminal is gone.
+fn reader_has_left() -> bool {
+    let stdout = std::io::stdout();
+    // The kernel reports errors and hang-ups whatever is asked for.
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// An event as it is printed.

@@ -33,7 +33,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("clap", &["cli"]),
     ("argon2", &["auth"]),
     ("jsonwebtoken", &["auth"]),
-    ("rustix", &["app", "cli/log/writer", "store/files"]),
+    ("rustix", &["app", "cli/log/writer", "cli/tail", "store/files"]),
     ("caseless", &["unicode"]),
     ("unicode_normalization", &["unicode"]),
     ("unicode_security", &["unicode"]),

@@ -36,6 +36,30 @@ async fn every_command_survives_a_reader_that_has_left() {
     assert_eq!(lines.lines().count(), 1);
 }
 
+/// A log in which nothing happens leaves nothing to be written, so no write can fail.
+#[tokio::test]
+async fn following_a_quiet_log_ends_when_its_reader_has_left() {
+    let directory = tempfile::tempdir().expect("a directory");
+    printed(&mut tidings(directory.path(), &["demo"])).await;
+    let first = printed(&mut shell(directory.path(), "\"$TIDINGS\" tail --follow | head -1")).await;
+    assert_eq!(first.lines().count(), 1);
+    let events = printed(&mut tidings(directory.path(), &["tail"])).await;
+    let last: serde_json::Value = serde_json::from_str(events.lines().last().expect("an event")).expect("JSON");
+    let cursor = last["cursor"].as_str().expect("a cursor");
+    // Nothing was printed at all when the reader leaves.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let out = [Stdio::from(writer), Stdio::from(std::os::fd::OwnedFd::from(far))];
+    let mut children = out.map(|out| {
+        let mut command = tidings(directory.path(), &["tail", "--follow", "--after", cursor]);
+        command.stdout(out).spawn().expect("it runs")
+    });
+    drop((reader, near));
+    for child in &mut children {
+        assert_eq!(crate::support::soon("the end", child.wait()).await.expect("an end").code(), Some(0));
+    }
+}
+
 /// A password that was made up and printed nowhere is lost, which must not look like success.
 #[tokio::test]
 async fn a_password_that_nobody_read_is_said_to_be_lost() {
