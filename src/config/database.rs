@@ -29,8 +29,9 @@ impl FromStr for DatabaseUrl {
         if url.contains(char::is_control) {
             return Err("has a line end or another control character in it".into());
         }
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Postgres(url.to_owned()));
+        let server = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+        if let Some(server) = server {
+            return checked(server).map(|()| Self::Postgres(url.to_owned()));
         }
         let Some(path) = url.strip_prefix("sqlite://") else {
             return Err("is neither sqlite://PATH nor postgres://USER:PASSWORD@HOST/DATABASE".into());
@@ -47,6 +48,32 @@ impl FromStr for DatabaseUrl {
         }
         Ok(Self::Sqlite(path.into()))
     }
+}
+
+/// Refuses what libpq would refuse with words that quote a password: it takes what stands behind a colon for a port, and
+/// what stands behind a `?` for a parameter, unless an `@` comes before the first `/`.
+fn checked(server: &str) -> Result<(), String> {
+    let authority = server.split('/').next().unwrap_or_default();
+    let place = authority.split_once('@').map_or(server, |(person, _)| &server[person.len() + 1..]);
+    let hosts = place.split(['/', '?']).next().unwrap_or_default();
+    if place.len() == server.len() && !hosts.split(',').all(has_good_port) {
+        return Err(
+            "has a port that is no number, or no @ between USER:PASSWORD and HOST (in a password, / is written \
+            %2F, and @ is written %40)"
+                .into(),
+        );
+    }
+    let parameters = place.split_once('?').map_or("", |(_, parameters)| parameters);
+    if parameters.split('&').any(|pair| !pair.is_empty() && !pair.contains('=')) {
+        return Err("has a parameter without a value behind its ? (in a password, ? is written %3F)".into());
+    }
+    Ok(())
+}
+
+/// Of `host`, `host:port` and `[address]:port`.
+fn has_good_port(host: &str) -> bool {
+    let behind = if host.starts_with('[') { host.split_once(']').map_or(host, |(_, behind)| behind) } else { host };
+    behind.split_once(':').is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The URL, without its password.
@@ -100,6 +127,41 @@ mod tests {
             assert!(parse(inner).unwrap_err().contains("control character"), "{inner:?}");
         }
         assert!(!parse("mysql://root:hunter2@h/x").unwrap_err().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_may_be_a_password_without_a_host_is_refused_and_not_shown() {
+        for url in [
+            "postgres://u:hunter2",
+            "postgres://u:hunter2/x",
+            "postgresql://u:hunter2?sslmode=require",
+            "postgres://u:hunter2 host/x",
+            "postgres://u:hunter2:5432/x",
+            "postgres://u:hun/ter2@h/x",
+            "postgres://u:12hunter2,h:5432/x",
+            "postgres://[::1]:hunter2/x",
+            "postgres://u:12?hunter2",
+            "postgres://u@h/x?hunter2",
+            "postgres://u:p@h/x?sslmode=require&hunter2",
+        ] {
+            let refusal = url.parse::<DatabaseUrl>().unwrap_err();
+            assert!(!refusal.contains("hun") && !refusal.contains("ter2"), "{url}: {refusal}");
+        }
+        for url in [
+            "postgres://h",
+            "postgres://h:5432",
+            "postgres://h:/x",
+            "postgres://h1:5432,h2:5433/x?target_session_attrs=read-write",
+            "postgres://[::1]:5432/x",
+            "postgres://[fe80::1]/x",
+            "postgres:///x?host=/run/postgresql",
+            "postgres://%2Frun%2Fpostgresql/x",
+            "postgres://u:p?q@h/x?",
+            "postgres://u:p:q@h/x",
+            "postgres://u@h:5432/x?a=b&",
+        ] {
+            assert!(url.parse::<DatabaseUrl>().is_ok(), "{url}");
+        }
     }
 
     #[test]
