@@ -321,6 +321,27 @@ async fn what_is_wrong_is_named_and_the_socket_stays_open() {
             "{frame}"
         );
     }
+    for (frame, field) in [
+        (json!({"type": "message", "room": "one", "text": 5, "key": "k1"}), "text"),
+        (json!({"type": "message", "room": "one", "key": "k1"}), "text"),
+        (json!({"type": "message", "room": "one", "text": null, "key": "k1"}), "text"),
+        (json!({"type": "message", "text": "x", "key": "k1"}), "room"),
+        (json!({"type": "join_room", "room": "one", "after": "yesterday"}), "after"),
+        (json!({"type": "join_room", "room": "one", "after": 5}), "after"),
+        (json!({"type": "subscribe", "channel": "tickets", "after": "yesterday"}), "after"),
+        (json!({"type": "subscribe", "ticket_id": "12", "after": "yesterday"}), "after"),
+    ] {
+        socket.send_raw(Message::text(frame.to_string())).await;
+        let error = socket.expect("error").await;
+        assert_eq!((&error["code"], &error["field"]), (&json!("BAD_USER_INPUT"), &json!(field)), "{frame}");
+        for named in ["room", "channel", "ticket_id", "key"] {
+            assert_eq!(error.get(named), frame.get(named), "{named} of {frame}");
+        }
+    }
+    socket.send_raw(Message::text("\u{FEFF}{\"type\":\"ping\"}")).await;
+    socket.expect("pong").await;
+    socket.send_raw(Message::text("\u{FEFF}")).await;
+    assert_eq!(socket.expect("error").await["code"], "BAD_USER_INPUT");
     socket.send_raw(Message::binary(vec![1, 2, 3])).await;
     assert_eq!(socket.expect("error").await["code"], "BAD_USER_INPUT");
     socket.ask(json!({"type": "join_room", "room": "one"}), "joined").await;

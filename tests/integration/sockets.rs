@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::support::{Server, Socket, soon};
 
@@ -136,5 +136,22 @@ pub trait Busy {
 impl Busy for Result<reqwest::Response, reqwest::Error> {
     fn is_none_or_busy(&self) -> bool {
         self.as_ref().map_or(true, |response| response.status() == 503)
+    }
+}
+
+/// As in the body of a request (RFC 8259, 8.1).
+#[tokio::test]
+async fn a_byte_order_mark_before_a_frame_is_passed_over() {
+    let server = Server::start().await;
+    for (protocol, start, item) in [("graphql-transport-ws", "subscribe", "next"), ("graphql-ws", "start", "data")] {
+        let mut socket = Socket::connect(server.address(), "/graphql", protocol).await;
+        let query = json!({"id": "1", "type": start, "payload": {"query": "{ __typename }"}});
+        for frame in [json!({"type": "connection_init"}), query] {
+            socket.send_raw(Message::text(format!("\u{FEFF}{frame}"))).await;
+        }
+        while socket.frame().await["type"] != item {}
+        // One mark, and before the frame only.
+        socket.send_raw(Message::text("\u{FEFF}\u{FEFF}{}")).await;
+        assert_ne!(socket.closed().await, 1006, "{protocol}");
     }
 }

@@ -305,7 +305,8 @@ impl<P: Protocol> Connection<P> {
         self.clock.heard();
         self.pace.heard();
         let heard = match message {
-            Message::Text(text) => self.protocol.hear(&mut self.desk, &text),
+            // RFC 8259, 8.1: a byte order mark may be ignored, as it is in the body of a request.
+            Message::Text(text) => self.protocol.hear(&mut self.desk, text.strip_prefix('\u{FEFF}').unwrap_or(&text)),
             Message::Binary(_) => self.protocol.hear_binary(&mut self.desk),
             Message::Close(_) => return Err(End::Gone),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(Heard::Something),
