@@ -4,7 +4,7 @@ use super::{Board, Viewer, access_changed, text};
 use crate::error::{Error, Result};
 use crate::model::{Location, LocationId, Organization, OrganizationId, Role, User, UserId};
 use crate::store::{organizations, users};
-use crate::unicode;
+use crate::unicode::{self, Likeness};
 
 /// How many organizations there may be.
 const MAX_ORGANIZATIONS: i64 = 10_000;
@@ -28,7 +28,7 @@ impl Board {
     /// Makes an organization.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `FORBIDDEN`, `CONFLICT` if the name is taken.
+    /// `BAD_USER_INPUT`, `FORBIDDEN`, `CONFLICT` if the name is, or looks like, that of another organization.
     pub async fn create_organization(&self, viewer: &Viewer, name: &str) -> Result<Organization> {
         self.actor(viewer)?;
         let name = text::name("name", name, self.rules.max_title)?;
@@ -39,8 +39,8 @@ impl Board {
                 if organizations::count(tx.read())? >= MAX_ORGANIZATIONS {
                     return Err(Error::input("name", format!("there are {MAX_ORGANIZATIONS} organizations already")));
                 }
-                if organizations::name_taken(tx.read(), &name)? {
-                    return Err(Error::Conflict(format!("there is an organization named {name:?} already")));
+                if let Some(other) = organizations::looks_like(tx.read(), &name)? {
+                    return Err(taken("organization", &name, &other));
                 }
                 organizations::insert(tx.write(), &name)
             })
@@ -50,7 +50,7 @@ impl Board {
     /// Makes a location of an organization, whose users hear what is for it from now on.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`, `CONFLICT` if the name is taken.
+    /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`, `CONFLICT` if the name is, or looks like, that of another of its locations.
     pub async fn create_location(&self, viewer: &Viewer, organization: OrganizationId, name: &str) -> Result<Location> {
         let actor = self.actor(viewer)?.user.id;
         let name = text::name("name", name, self.rules.max_title)?;
@@ -66,8 +66,9 @@ impl Board {
                 let why = format!("the organization has {MAX_LOCATIONS} locations already");
                 return Err(Error::input("organizationId", why));
             }
-            if locations.iter().any(|location| unicode::is_same(&location.name, &name)) {
-                return Err(Error::Conflict(format!("the organization has a location named {name:?} already")));
+            let likeness = Likeness::of(&name);
+            if let Some(other) = locations.iter().find(|location| likeness.is_like(&location.name)) {
+                return Err(taken("location of this organization", &name, &other.name));
             }
             let users = organizations::user_ids(tx.read(), organization)?;
             let location = organizations::insert_location(tx.write(), organization, &name)?;
@@ -108,4 +109,12 @@ impl Board {
         })
         .await
     }
+}
+
+fn taken(what: &str, name: &str, other: &str) -> Error {
+    Error::Conflict(if unicode::is_same(name, other) {
+        format!("there is the {what} {other:?} already")
+    } else {
+        format!("the name {name:?} looks like that of the {what} {other:?}")
+    })
 }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::connection::{Db, MultiBackend, fault, on};
 use super::paging::page;
 use super::schema::{channel_members, channels};
-use super::spelling::kept_skeleton;
+use super::spelling::{kept_look, kept_skeleton};
 use super::time_limit::timed;
 use super::{users, visible};
 use crate::error::{Error, Result};
@@ -38,6 +38,13 @@ macro_rules! by_name {
         };
         query.limit(i64::try_from($part.limit).unwrap_or(i64::MAX - 1) + 1)
     }};
+}
+
+/// The condition that something a channel's name is compared by is still to be computed.
+macro_rules! unfilled {
+    () => {
+        channels::skeleton.eq("").or(channels::look.eq(""))
+    };
 }
 
 /// A row, as the database has it.
@@ -177,7 +184,7 @@ pub fn was_readable(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<bool>
 /// # Errors
 /// Those of the database.
 pub fn looks_like(db: &mut Db, rights: &Rights, name: &str, but: Option<ChannelId>) -> Result<Option<String>> {
-    let alike = channels::skeleton.eq(unicode::skeleton(name)).and(channels::skeleton.ne(""));
+    let alike = channels::skeleton.eq(kept_skeleton(name)).or(channels::look.eq(kept_look(name)));
     let found = channels::table
         .filter(channels::name.eq(name).or(alike))
         .filter(channels::id.ne(but.map_or(0, |id| id.0)))
@@ -192,7 +199,7 @@ pub fn looks_like(db: &mut Db, rights: &Rights, name: &str, but: Option<ChannelI
 /// # Errors
 /// Those of the database.
 pub(super) fn is_unfilled(db: &mut Db) -> Result<bool> {
-    let found = channels::table.filter(channels::skeleton.eq("")).filter(channels::deleted_at.is_null());
+    let found = channels::table.filter(unfilled!()).filter(channels::deleted_at.is_null());
     let found = found.select(channels::id).first::<i64>(db);
     Ok(found.optional().map_err(fault)?.is_some())
 }
@@ -203,7 +210,7 @@ pub(super) fn is_unfilled(db: &mut Db) -> Result<bool> {
 /// Those of the database.
 pub(super) fn fill(db: &mut Db, most: i64) -> Result<usize> {
     let rows: Vec<(i64, String)> = channels::table
-        .filter(channels::skeleton.eq(""))
+        .filter(unfilled!())
         .filter(channels::deleted_at.is_null())
         .select((channels::id, channels::name))
         .order(channels::id.asc())
@@ -212,7 +219,7 @@ pub(super) fn fill(db: &mut Db, most: i64) -> Result<usize> {
         .map_err(fault)?;
     for (id, name) in &rows {
         diesel::update(channels::table.filter(channels::id.eq(id)))
-            .set(channels::skeleton.eq(kept_skeleton(name)))
+            .set((channels::skeleton.eq(kept_skeleton(name)), channels::look.eq(kept_look(name))))
             .execute(db)
             .map_err(fault)?;
     }
@@ -303,6 +310,7 @@ pub fn insert(
         .values((
             channels::name.eq(name),
             channels::skeleton.eq(kept_skeleton(name)),
+            channels::look.eq(kept_look(name)),
             channels::named_at.eq(cursor.seq.0),
             channels::description.eq(description),
             channels::visibility.eq(visibility.code()),
@@ -337,6 +345,7 @@ pub fn update(db: &mut Db, channel: &Channel) -> Result<()> {
         .set((
             channels::name.eq(&channel.name),
             channels::skeleton.eq(kept_skeleton(&channel.name)),
+            channels::look.eq(kept_look(&channel.name)),
             channels::description.eq(channel.description.as_deref()),
             channels::visibility.eq(channel.visibility.code()),
             channels::seq.eq(channel.cursor.seq.0),

@@ -8,6 +8,7 @@ use super::connection::{Db, fault};
 use super::schema::{locations, organizations, users};
 use crate::error::Result;
 use crate::model::{Location, LocationId, Organization, OrganizationId, UserId};
+use crate::unicode::Likeness;
 
 type LocationRow = (i64, i64, String);
 
@@ -95,13 +96,16 @@ pub fn count(db: &mut Db) -> Result<i64> {
     organizations::table.count().get_result(db).map_err(fault)
 }
 
-/// Whether an organization of that name exists.
+/// The name of an organization that looks like this one. There are at most some thousands, and an admin makes one now and
+/// then, so all of them are compared.
 ///
 /// # Errors
 /// Those of the database.
-pub fn name_taken(db: &mut Db, name: &str) -> Result<bool> {
-    let row = organizations::table.filter(organizations::name.eq(name)).select(organizations::id).first::<i64>(db);
-    Ok(row.optional().map_err(fault)?.is_some())
+pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
+    let names: Vec<String> =
+        organizations::table.select(organizations::name).order(organizations::id.asc()).load(db).map_err(fault)?;
+    let likeness = Likeness::of(name);
+    Ok(names.into_iter().find(|other| likeness.is_like(other)))
 }
 
 /// Writes an organization.

@@ -38,6 +38,7 @@ diesel::table! {
         skeleton -> Text,
         named_at -> BigInt,
         emptied_at -> Nullable<BigInt>,
+        look -> Text,
     }
 }
 

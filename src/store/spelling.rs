@@ -1,5 +1,6 @@
-//! What names are compared by, for rows that do not have it yet: those of version 0.1.0, and those that an instance of
-//! that version writes while others are updated already.
+//! What names are compared by, for rows that do not have it yet: those of earlier versions, and those that an instance of
+//! such a version writes while others are updated already. A rule that changes gets a column of its own, which a migration
+//! adds empty: so no row keeps what an earlier rule made.
 
 use diesel::connection::SimpleConnection as _;
 
@@ -15,6 +16,12 @@ const STEP: i64 = 500;
 pub(super) fn kept_skeleton(name: &str) -> String {
     let skeleton = unicode::skeleton(name);
     if skeleton.is_empty() { "\u{FFFD}".into() } else { skeleton }
+}
+
+/// The same for what [`unicode::look`] makes of a name.
+pub(super) fn kept_look(name: &str) -> String {
+    let look = unicode::look(name);
+    if look.is_empty() { "\u{FFFD}".into() } else { look }
 }
 
 /// Fills some of the rows; answers whether there may be more.

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use super::connection::{Db, MultiBackend, fault};
 use super::paging::{page, window};
 use super::schema::users;
-use super::spelling::kept_skeleton;
+use super::spelling::{kept_look, kept_skeleton};
 use super::time_limit::timed;
 use super::{channels, organizations};
 use crate::error::{Error, Result};
@@ -114,12 +114,13 @@ pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>
     found.map(|(row, hash)| Ok((User::try_from(row)?, hash))).transpose()
 }
 
-/// The username that looks like this name, if there is one.
+/// The username that looks like this name, if there is one. Usernames have no capitals, so what they look like is their
+/// skeleton.
 ///
 /// # Errors
 /// Those of the database.
 pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
-    let alike = users::skeleton.eq(unicode::skeleton(name)).and(users::skeleton.ne(""));
+    let alike = users::skeleton.eq_any([kept_skeleton(name), kept_look(name)]);
     let found = users::table.filter(users::username.eq(name).or(alike)).select(users::username).order(users::id.asc());
     found.first(db).optional().map_err(fault)
 }

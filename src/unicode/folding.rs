@@ -38,8 +38,40 @@ pub fn nfc(text: &str) -> String {
 #[must_use]
 pub fn skeleton(text: &str) -> String {
     let folded = fold(text);
-    let mut skeleton = String::with_capacity(folded.len());
-    for c in folded.nfd().filter(|c| !is_invisible(*c)) {
+    skeleton_of(folded.nfd(), folded.len())
+}
+
+/// Like [`skeleton`], over the text as it is written: `I` is taken for `l`, as are `1` and `|`, and `O` for `0`. Names that
+/// differ in case only need not have the same look (`ALI` and `ali`): they have the same skeleton.
+#[must_use]
+pub fn look(text: &str) -> String {
+    skeleton_of(text.nfkc().nfd().map(|c| if matches!(c, 'I' | '|') { 'l' } else { c }), text.len())
+}
+
+/// What a name is compared by with names that it could be taken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Likeness {
+    skeleton: String,
+    look: String,
+}
+
+impl Likeness {
+    /// That of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self { skeleton: skeleton(name), look: look(name) }
+    }
+
+    /// Whether this name can be taken for the other one.
+    #[must_use]
+    pub fn is_like(&self, other: &str) -> bool {
+        self.skeleton == skeleton(other) || self.look == look(other)
+    }
+}
+
+fn skeleton_of(decomposed: impl Iterator<Item = char>, length: usize) -> String {
+    let mut skeleton = String::with_capacity(length);
+    for c in decomposed.filter(|c| !is_invisible(*c)) {
         match c {
             '0' => skeleton.push('o'),
             '1' => skeleton.push('l'),
@@ -114,6 +146,36 @@ mod tests {
         }
         for (one, other) in [("modern", "modem"), ("eva", "eve"), ("zoe", "zoë"), ("a b", "ab"), ("ann", "an")] {
             assert_ne!(skeleton(one), skeleton(other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn names_that_look_alike_as_they_are_written_are_alike_both_ways() {
+        for (one, other) in [
+            ("general", "generaI"),
+            ("General", "GeneraI"),
+            ("general", "genera|"),
+            ("general", "genera1"),
+            ("general", "generaǀ"),
+            ("general", "generaΙ"),
+            ("alice", "AIice"),
+            ("alice", "aIice"),
+            ("alice", "Аlice"),
+            ("alice", "ALICE"),
+            ("Acme", "ACME"),
+            ("Acme", "Аcme"),
+            ("Acme", "Acme\u{200B}"),
+            ("Bob", "Вob"),
+            ("root", "rOOt"),
+            ("r00t", "RООT"),
+            ("ibrahim", "İbrahim"),
+        ] {
+            assert!(Likeness::of(one).is_like(other) && Likeness::of(other).is_like(one), "{one} {other}");
+        }
+        for (one, other) in
+            [("ali", "all"), ("Ali", "all"), ("mail", "mall"), ("modern", "modem"), ("Zoe", "Zoë"), ("will", "wili")]
+        {
+            assert!(!Likeness::of(one).is_like(other) && !Likeness::of(other).is_like(one), "{one} {other}");
         }
     }
 

@@ -38,7 +38,7 @@ async fn a_user_signs_in_with_any_spelling_of_name_and_password() {
 #[tokio::test]
 async fn nobody_can_be_taken_for_somebody_else() {
     let server = Server::start().await;
-    for name in ["admin", "eva"] {
+    for name in ["admin", "eva", "alice"] {
         server.register(name).await;
     }
     for (username, display_name, code) in [
@@ -49,6 +49,10 @@ async fn nobody_can_be_taken_for_somebody_else() {
         ("ｅｖａ", "x y", "CONFLICT"),
         ("mallory", "admin", "CONFLICT"),
         ("mallory", "Аdmin", "CONFLICT"),
+        ("mallory", "AIice", "CONFLICT"),
+        ("mallory", "A|ice", "CONFLICT"),
+        ("mallory", "aΙice", "CONFLICT"),
+        ("mallory", "A1ICE", "CONFLICT"),
         ("mallory", "ad\u{200B}min", "BAD_USER_INPUT"),
         ("mallory", "\u{202E}nimda", "BAD_USER_INPUT"),
         ("mallory", "\u{FE0F}", "BAD_USER_INPUT"),
@@ -90,6 +94,10 @@ async fn spellings_of_one_channel_name_are_one() {
         ("general", "CONFLICT"),
         ("GENERAL ", "CONFLICT"),
         ("gеneral", "CONFLICT"),
+        ("generaI", "CONFLICT"),
+        ("GeneraI", "CONFLICT"),
+        ("genera|", "CONFLICT"),
+        ("genera1", "CONFLICT"),
         ("cafe\u{301}", "CONFLICT"),
         ("general\u{200B}", "BAD_USER_INPUT"),
         ("\u{200B}", "BAD_USER_INPUT"),
@@ -106,6 +114,40 @@ async fn spellings_of_one_channel_name_are_one() {
     assert_eq!(server.data(None, find, json!({"n": "gеneral"})).await["channel"], Value::Null, "it only looks like it");
     let rename = "mutation ($c: ID!) { updateChannel(input: { id: $c, name: \"GENERAL\" }) { name } }";
     assert_eq!(server.data(Some(&ann), rename, json!({"c": general})).await["updateChannel"]["name"], "GENERAL");
+}
+
+#[tokio::test]
+async fn no_channel_can_be_taken_for_one_with_a_capital_i_or_that_of_another_script() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    for (first, second) in [("teaI", "teal"), ("Вob", "Bob"), ("r00t", "RООT"), ("|ist", "list")] {
+        server.channel(&ann, first).await;
+        assert_eq!(server.refusal(Some(&ann), CREATE, json!({"n": second})).await, "CONFLICT", "{second:?}");
+    }
+    for other in ["mail", "mall", "ali", "all"] {
+        server.channel(&ann, other).await;
+    }
+}
+
+#[tokio::test]
+async fn no_organization_or_location_can_be_taken_for_another() {
+    let server = Server::start().await;
+    let root = server.admin("root").await;
+    let make = "mutation ($n: String!) { createOrganization(input: { name: $n }) { id } }";
+    let made = server.data(Some(&root), make, json!({"n": "Acme"})).await;
+    let id = text(&made["createOrganization"]["id"]);
+    let locate = "mutation ($o: ID!, $n: String!) {
+        createLocation(input: { organizationId: $o, name: $n }) { id } }";
+    server.data(Some(&root), locate, json!({"o": id, "n": "Oslo"})).await;
+    for name in ["Acme", "ACME", "Аcme", "Ａcme"] {
+        assert_eq!(server.refusal(Some(&root), make, json!({"n": name})).await, "CONFLICT", "{name:?}");
+    }
+    for name in ["Oslo", "OSLO", "0slo", "OsIo", "Оslo"] {
+        let refusal = server.refusal(Some(&root), locate, json!({"o": id, "n": name})).await;
+        assert_eq!(refusal, "CONFLICT", "{name:?}");
+    }
+    let other = server.data(Some(&root), make, json!({"n": "Acne"})).await;
+    server.data(Some(&root), locate, json!({"o": other["createOrganization"]["id"], "n": "Oslo"})).await;
 }
 
 #[tokio::test]
@@ -172,12 +214,14 @@ async fn users_and_channels_of_earlier_versions_stay_reachable() {
     let ann = server.register("ann").await;
     let (first, second) = (server.register("admin").await, server.register("second").await);
     let (general, other) = (server.channel(&ann, "General").await, server.channel(&ann, "other").await);
+    let alike = server.channel(&ann, "third").await;
     server.close().await;
     super::deletion::sql(
         &server,
         &format!(
             "UPDATE users SET username = 'ａdmin' WHERE id = {}; UPDATE channels SET name = 'general' WHERE id = {other};
-             UPDATE users SET skeleton = '', search = ''; UPDATE channels SET skeleton = '', named_at = 0;
+             UPDATE channels SET name = 'generaI' WHERE id = {alike};
+             UPDATE users SET skeleton = '', search = ''; UPDATE channels SET skeleton = '', look = '', named_at = 0;
              UPDATE channel_members SET since = 0;",
             second.id
         ),
@@ -188,10 +232,15 @@ async fn users_and_channels_of_earlier_versions_stay_reachable() {
         assert_eq!(&found["login"]["user"]["id"], id, "{name}");
     }
     let find = "query ($n: String!) { channel(name: $n) { id } }";
-    for (name, id) in [("General", &general), ("general", &other)] {
+    for (name, id) in [("General", &general), ("general", &other), ("generaI", &alike), ("GENERAI", &alike)] {
         assert_eq!(&server.data(None, find, json!({"n": name})).await["channel"]["id"], id, "{name}");
     }
+    // A channel that keeps its name can be changed, whatever it looks like.
+    server.post(&ann, &alike, "hello").await;
+    let describe = "mutation ($c: ID!) { updateChannel(input: { id: $c, description: \"x\" }) { id } }";
+    server.data(Some(&ann), describe, json!({"c": alike})).await;
     // What looks like one of them is refused, and they are found.
+    assert_eq!(server.refusal(Some(&ann), CREATE, json!({"n": "GeneraI"})).await, "CONFLICT");
     let input = json!({"username": "аdmin", "password": PASSWORD});
     assert_eq!(server.refusal(None, REGISTER, json!({"i": input})).await, "CONFLICT");
     let search = "{ users(search: \"ADMIN\") { nodes { id } } }";

@@ -1,0 +1,2 @@
+DROP INDEX channels_by_look;
+ALTER TABLE channels DROP COLUMN look;
