@@ -2,7 +2,7 @@
 //! for the next time.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,7 +17,7 @@ use super::literals::{self, Bare, Shifts};
 use super::measure::{Limits, Measure};
 use super::scalar::Scalar;
 use super::variables::{self, Shape};
-use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul};
+use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul, nulls, repeated};
 use crate::error::Error;
 use crate::model::{Lease, Memory, Party};
 
@@ -61,6 +61,8 @@ pub struct Operation {
     measure: Measure,
     /// How its variables are to be read.
     shapes: Vec<(String, Shape)>,
+    /// The nullable variables that it uses where `null` is not allowed.
+    not_null: BTreeSet<String>,
     /// Where errors are in the document that the client sent.
     shifts: Shifts,
     /// Whether errors may suggest what the schema has.
@@ -118,9 +120,16 @@ impl Operation {
     /// Its variables, from JSON.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` naming `variables`.
+    /// `BAD_USER_INPUT` naming `variables`, or a variable that is `null` where the operation does not allow it.
     pub fn variables(&self, json: Option<&RawValue>) -> Result<Variables, Refusal> {
-        variables::read(&self.shapes, json).map_err(|message| Error::input("variables", message).into())
+        let variables = variables::read(&self.shapes, json).map_err(|message| Error::input("variables", message))?;
+        match self.not_null.iter().find(|name| variables.get(name.as_str()).is_some_and(InputValue::is_null)) {
+            Some(name) => {
+                let message = format!("Variable \"${name}\" must not be null where the operation uses it");
+                Err(Error::input(name.clone(), message).into())
+            }
+            None => Ok(variables),
+        }
     }
 
     /// First what is cheap and bounded, whatever was sent; validation is neither.
@@ -138,7 +147,7 @@ impl Operation {
             None => (Cow::Borrowed(text), Shifts::default()),
         };
         let parsed = Self::parse_rewritten(schema, limits, &text, name);
-        let (parsed, measure) = parsed.map_err(|mut refusal| {
+        let (parsed, measure, not_null) = parsed.map_err(|mut refusal| {
             if let Refusal::Invalid(errors) = &mut refusal {
                 shifts.relocate(errors);
                 if limits.hints {
@@ -151,7 +160,7 @@ impl Operation {
         let shapes = measure.variables.iter().map(shape).collect();
         let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
         let (hints, lease) = (limits.hints, Mutex::default());
-        Ok(Self { parsed, digest, measure, shapes, shifts, hints, needs_database, is_personal, lease })
+        Ok(Self { parsed, digest, measure, shapes, not_null, shifts, hints, needs_database, is_personal, lease })
     }
 
     fn parse_rewritten(
@@ -159,13 +168,14 @@ impl Operation {
         limits: &Limits,
         text: &str,
         name: Option<&str>,
-    ) -> Result<(Parsed, Measure), Refusal> {
-        let measure = {
+    ) -> Result<(Parsed, Measure, BTreeSet<String>), Refusal> {
+        let (measure, not_null, repeated) = {
             let document = juniper::parser::parse_document_source(text, &schema.schema);
             let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
             check_types(&document, schema)?;
             nul::check_document(text, &document)?;
-            Measure::of(&document, name, limits).map_err(too_complex)?
+            let measure = Measure::of(&document, name, limits).map_err(too_complex)?;
+            (measure, nulls::forbidden(&document, name, schema), repeated::directives(&document, schema))
         };
         let source = Source { schema: Arc::clone(schema), text: text.to_owned() };
         let parsed = catch_unwind(AssertUnwindSafe(|| {
@@ -176,10 +186,14 @@ impl Operation {
             (GraphQLError::UnknownOperationName, Some(name)) => unknown_operation(name),
             (error, _) => invalid(&error, limits),
         })?;
+        if let Some(errors) = repeated {
+            return Err(Refusal::Invalid(errors));
+        }
+        let not_null = not_null.map_err(Refusal::Invalid)?;
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.roots.len() != 1 {
             return Err(Refusal::Invalid(errors::of_rule("A subscription selects one root field.")));
         }
-        Ok((parsed, measure))
+        Ok((parsed, measure, not_null))
     }
 
     /// What juniper finds wrong only when it has the variables.

@@ -7,7 +7,7 @@ use super::{Variables, coercion};
 use crate::error::Error;
 
 /// How many errors of one document are told.
-const MAX_ERRORS: usize = 50;
+pub const MAX_ERRORS: usize = 50;
 /// How many errors of fields are told.
 const MAX_FIELD_ERRORS: usize = 1_000;
 /// The longest message, in bytes: some quote what the client sent.

@@ -5,4 +5,5 @@ mod documents;
 mod hints;
 mod numbers;
 mod paths;
+mod rules;
 mod surface;
