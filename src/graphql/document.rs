@@ -8,13 +8,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use juniper::parser::{Lexer, Token};
-use juniper::{Definition, ExecutionError, GraphQLError, InputValue, OperationType, ParseError, ValidatedOperation};
+use juniper::{Definition, GraphQLError, InputValue, OperationType, ParseError, ValidatedOperation};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::cost::Cost;
-use super::literals::{self, Bare, Shifts};
+use super::executable::{Executable, Parsed, Schemas, Source};
+use super::literals::{self, Shifts};
 use super::measure::{Limits, Measure};
+use super::merge::Truths;
 use super::scalar::Scalar;
 use super::variables::{self, Shape};
 use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul, nulls, repeated};
@@ -36,29 +38,25 @@ const FIELD_WEIGHT: usize = 4;
 const MAX_SUBSCRIPTION_BYTES: usize = 16 << 10;
 /// What a value of a variable takes beside its text, in bytes.
 const VALUE_WEIGHT: usize = 64;
+/// How many merged forms of a document are kept, for different values of the variables that directives use.
+const MAX_EXECUTABLES: usize = 4;
 /// Bytes of the longest name. Errors of validation quote names, over and over.
 const MAX_NAME: usize = 200;
 
-struct Source {
-    schema: Arc<Schema>,
-    text: String,
-}
-
-type Validated<'a> = ValidatedOperation<'a, Query, Mutation, Subscription, Scalar>;
-
-self_cell::self_cell!(
-    struct Parsed {
-        owner: Source,
-        #[covariant]
-        dependent: Validated,
-    }
-);
+/// As juniper executes it.
+pub type Validated<'a> = ValidatedOperation<'a, Query, Mutation, Subscription, Scalar>;
 
 /// One operation of a document that passed validation.
 pub struct Operation {
     parsed: Parsed,
+    /// Its name, if the request has one.
+    name: Option<String>,
     digest: [u8; 16],
     measure: Measure,
+    /// What is executed instead of the document, by the values of the variables that directives use.
+    executables: Mutex<VecDeque<(Truths, Arc<Executable>)>>,
+    /// What these weigh, in bytes of text.
+    extra_weight: usize,
     /// How its variables are to be read.
     shapes: Vec<(String, Shape)>,
     /// The nullable variables that it uses where `null` is not allowed.
@@ -133,15 +131,11 @@ impl Operation {
     }
 
     /// First what is cheap and bounded, whatever was sent; validation is neither.
-    fn parse(
-        (schema, bare): (&Arc<Schema>, &Bare),
-        limits: &Limits,
-        text: &str,
-        name: Option<&str>,
-    ) -> Result<Self, Refusal> {
+    fn parse(schemas: &Schemas, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {
         check_words(text, limits)?;
         let digest = half(&Sha256::digest(format!("{name:?}{text}")));
-        let rewritten = literals::rewritten(text, schema, bare, limits.tokens).map_err(Refusal::Invalid)?;
+        let schema = &schemas.client;
+        let rewritten = literals::rewritten(text, schema, &schemas.bare, limits.tokens).map_err(Refusal::Invalid)?;
         let (text, shifts) = match rewritten {
             Some(rewritten) => (Cow::Owned(rewritten.text), rewritten.shifts),
             None => (Cow::Borrowed(text), Shifts::default()),
@@ -159,8 +153,74 @@ impl Operation {
         let shape = |(name, of, lists): &(String, String, usize)| (name.clone(), Shape::of(schema, of, *lists));
         let shapes = measure.variables.iter().map(shape).collect();
         let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (hints, lease) = (limits.hints, Mutex::default());
-        Ok(Self { parsed, digest, measure, shapes, not_null, shifts, hints, needs_database, is_personal, lease })
+        let (hints, lease, executables) = (limits.hints, Mutex::default(), Mutex::default());
+        let name = name.map(str::to_owned);
+        let mut operation = Self {
+            parsed,
+            name,
+            digest,
+            measure,
+            executables,
+            extra_weight: 0,
+            shapes,
+            not_null,
+            shifts,
+            hints,
+            needs_database,
+            is_personal,
+            lease,
+        };
+        operation.extra_weight = operation.weigh(schemas)?;
+        Ok(operation)
+    }
+
+    /// What is executed instead of the document weighs: it is made once, or for some values of variables.
+    fn weigh(&self, schemas: &Schemas) -> Result<usize, Refusal> {
+        let most = u32::try_from(self.measure.conditions.len()).ok().and_then(|count| 2_usize.checked_pow(count));
+        let most = most.map_or(MAX_EXECUTABLES, |most| most.min(MAX_EXECUTABLES));
+        if !self.has_executable() {
+            return Ok(0);
+        }
+        if most > 1 {
+            return Ok(most * self.weight());
+        }
+        let executable = self.executable(schemas, &Variables::default())?;
+        Ok(executable.map_or(0, |executable| executable.bytes()))
+    }
+
+    /// Whether something else is executed than the document as it is.
+    fn has_executable(&self) -> bool {
+        self.measure.is_repetitive || self.kind() == OperationType::Subscription
+    }
+
+    /// What is executed instead of the document with these variables; `None` if it is executed as it is.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` if that is too large.
+    pub fn executable(&self, schemas: &Schemas, variables: &Variables) -> Result<Option<Arc<Executable>>, Refusal> {
+        if !self.has_executable() {
+            return Ok(None);
+        }
+        let truth = |(name, default): (&String, &bool)| match variables.get(name) {
+            Some(InputValue::Scalar(Scalar::Boolean(is_true))) => (name.clone(), *is_true),
+            _ => (name.clone(), *default),
+        };
+        let truths: Truths = self.measure.conditions.iter().map(truth).collect();
+        let known = |kept: &VecDeque<(Truths, Arc<Executable>)>| {
+            kept.iter().find(|(for_these, _)| *for_these == truths).map(|(_, executable)| Arc::clone(executable))
+        };
+        if let Some(executable) = known(&self.executables.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(Some(executable));
+        }
+        let document = (self.parsed.borrow_owner().text.as_str(), self.name.as_deref());
+        let executable = Executable::new(schemas, document, (self.kind(), self.measure.is_repetitive), &truths)?;
+        let executable = Arc::new(executable);
+        let mut kept = self.executables.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MAX_EXECUTABLES {
+            kept.pop_front();
+        }
+        kept.push_back((truths, Arc::clone(&executable)));
+        Ok(Some(executable))
     }
 
     fn parse_rewritten(
@@ -193,6 +253,12 @@ impl Operation {
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.roots.len() != 1 {
             return Err(Refusal::Invalid(errors::of_rule("A subscription selects one root field.")));
         }
+        if parsed.borrow_dependent().operation_type() == OperationType::Subscription
+            && measure.roots[0].starts_with("__")
+        {
+            let message = "A subscription must not select an introspection field as its root field.";
+            return Err(Refusal::Invalid(errors::of_rule(message)));
+        }
         Ok((parsed, measure, not_null))
     }
 
@@ -207,17 +273,14 @@ impl Operation {
         Refusal::Invalid(errors)
     }
 
-    /// The errors of fields, as `errors` of a response.
-    #[must_use]
-    pub fn errors(&self, errors: &[ExecutionError<Scalar>]) -> serde_json::Value {
-        let mut errors = errors::of_execution(errors);
-        self.shifts.relocate(&mut errors);
-        errors
+    /// Puts the locations of the errors of fields where they are in the document that the client sent.
+    pub fn relocate(&self, errors: &mut serde_json::Value) {
+        self.shifts.relocate(errors);
     }
 
     /// What it takes to keep it, in bytes of text.
     fn weight(&self) -> usize {
-        self.parsed.borrow_owner().text.len() + FIELD_WEIGHT * Cost::count(&self.measure.cost)
+        self.parsed.borrow_owner().text.len() + FIELD_WEIGHT * Cost::count(&self.measure.cost) + self.extra_weight
     }
 
     /// The variables that a subscription keeps as long as it is open: those that its document has.
@@ -425,7 +488,7 @@ impl Documents {
     /// What is wrong with the document.
     pub fn operation(
         &self,
-        schema: (&Arc<Schema>, &Bare),
+        schemas: &Schemas,
         limits: &Limits,
         text: &str,
         name: Option<&str>,
@@ -434,7 +497,7 @@ impl Documents {
         if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).operations.get(&key) {
             return Ok(Arc::clone(known));
         }
-        let operation = Arc::new(Operation::parse(schema, limits, text, name)?);
+        let operation = Arc::new(Operation::parse(schemas, limits, text, name)?);
         if text.len() <= MAX_KEPT_BYTES {
             self.keep(key, Arc::clone(&operation));
         }

@@ -6,19 +6,20 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use juniper::OperationType;
+use juniper::{ExecutionError, GraphQLError, OperationType};
 
 use super::allowance::{Allowance, Batch};
 use super::change::Change;
 use super::context::{Caller, Ctx, DEADLINE, Opened, Purpose};
 use super::counts::Counts;
-use super::document::{Documents, Operation, Refusal};
+use super::document::{Documents, Operation, Refusal, Validated};
+use super::executable::{Executable, Schemas, ValidatedItem};
 use super::execute::{self, Answer};
-use super::literals::Bare;
 use super::measure::Limits;
 use super::render::Renderings;
 use super::request::Request;
-use super::{Mutation, Query, Schema, Subscription, Variables, nul};
+use super::scalar::Scalar;
+use super::{Mutation, Query, Schema, Subscription, Variables, errors, nul};
 use crate::board::{Board, Stream, Wanted, Wish};
 use crate::capacity::{Share, Turns};
 use crate::error::{Error, Result};
@@ -34,6 +35,8 @@ const TURN: Duration = Duration::from_secs(5);
 /// An operation that may be executed, with its variables.
 pub struct Prepared {
     pub(super) operation: Arc<Operation>,
+    /// What is executed instead of its document.
+    executable: Option<Arc<Executable>>,
     pub(super) variables: Variables,
     /// From where a subscription goes on, whatever its arguments say.
     resumed: Option<Cursor>,
@@ -48,6 +51,50 @@ impl Prepared {
     #[must_use]
     pub fn kind(&self) -> OperationType {
         self.operation.kind()
+    }
+
+    /// The operation to execute.
+    pub(super) fn validated(&self) -> &Validated<'_> {
+        self.merged().unwrap_or_else(|| self.operation.validated())
+    }
+
+    /// The operation to execute if it is not the document as it is.
+    fn merged(&self) -> Option<&Validated<'_>> {
+        self.executable.as_ref().and_then(|executable| executable.operation())
+    }
+
+    /// The query for an item of a subscription.
+    pub(super) fn item(&self) -> Option<&ValidatedItem<'_>> {
+        self.executable.as_ref().and_then(|executable| executable.item())
+    }
+
+    /// Checks the variables of a merged operation: it may have lost some that directives left out. juniper checks the
+    /// variables of an operation before it refuses one of another kind, and executes nothing of this.
+    pub(super) fn check_variables(&self, ctx: &Ctx) -> Result<(), Refusal> {
+        if self.merged().is_none() {
+            return Ok(());
+        }
+        let (operation, variables) = (self.operation.validated(), &self.variables);
+        let checked = match self.kind() {
+            OperationType::Subscription => operation.execute_sync(variables, ctx).map(drop),
+            OperationType::Query | OperationType::Mutation => {
+                operation.resolve_into_stream(variables, ctx).now_or_never().map_or(Ok(()), |checked| checked.map(drop))
+            }
+        };
+        match checked {
+            Err(error @ GraphQLError::ValidationError(_)) => Err(self.operation.refusal(&error, variables)),
+            Err(_) | Ok(()) => Ok(()),
+        }
+    }
+
+    /// The errors of fields, as `errors` of a response.
+    pub(super) fn errors(&self, errors: &[ExecutionError<Scalar>], is_of_item: bool) -> serde_json::Value {
+        let mut errors = match &self.executable {
+            Some(executable) => executable.errors(errors, is_of_item),
+            None => errors::of_execution(errors),
+        };
+        self.operation.relocate(&mut errors);
+        errors
     }
 
     /// The same, behind this position if it is a subscription of events: for clients that come back with a cursor and
@@ -86,9 +133,8 @@ impl Live {
 /// What executes operations.
 pub struct Engine {
     pub(super) board: Arc<Board>,
-    schema: Arc<Schema>,
+    schemas: Schemas,
     pub(super) limits: Limits,
-    bare: Bare,
     documents: Documents,
     /// For the documents of subscriptions that are open.
     document_memory: Arc<Memory>,
@@ -100,11 +146,7 @@ pub struct Engine {
 /// The schema in the language of schemas.
 #[must_use]
 pub fn sdl() -> String {
-    schema().as_sdl()
-}
-
-fn schema() -> Schema {
-    Schema::new_with_scalar_value(Query, Mutation, Subscription)
+    Schema::new_with_scalar_value(Query, Mutation, Subscription).as_sdl()
 }
 
 impl Engine {
@@ -113,14 +155,11 @@ impl Engine {
     pub fn new(board: Arc<Board>, limits: Limits, introspection: bool) -> Self {
         // Every field costs one at least: what has more of them is refused while it is parsed.
         let most_fields = usize::try_from(limits.cost).unwrap_or(usize::MAX);
-        let schema = schema().limit_tokens(limits.tokens).limit_fields(most_fields);
-        let schema = if introspection { schema } else { schema.disable_introspection() };
         let size = board.rules().response_memory;
         Self {
             board,
-            schema: Arc::new(schema),
+            schemas: Schemas::new(limits.tokens, most_fields, introspection),
             limits,
-            bare: Bare::new(limits.tokens, most_fields),
             documents: Documents::default(),
             document_memory: Memory::new(size, size / 4),
             in_order: Turns::new(IN_ORDER, WAITING_IN_ORDER, TURN, "the server is busy; try again"),
@@ -167,7 +206,7 @@ impl Engine {
 
     fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
-        let operation = self.documents.operation((&self.schema, &self.bare), &self.limits, &request.query, name)?;
+        let operation = self.documents.operation(&self.schemas, &self.limits, &request.query, name)?;
         if caller.viewer.user_id().is_none() && !self.board.serves_strangers() && !operation.is_for_strangers() {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
@@ -177,8 +216,9 @@ impl Engine {
         if operation.kind() == OperationType::Subscription {
             variables = operation.kept(variables)?;
         }
+        let executable = operation.executable(&self.schemas, &variables)?;
         let batch = self.batch();
-        Ok(Prepared { operation, variables, resumed: None, came_at: self.board.now(), batch })
+        Ok(Prepared { operation, executable, variables, resumed: None, came_at: self.board.now(), batch })
     }
 
     /// Executes a query or a mutation.
@@ -294,14 +334,15 @@ impl Engine {
     /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.
     fn wanted(&self, prepared: &Prepared, caller: &Caller) -> Result<(Wanted, bool), Refusal> {
         let ctx = self.ctx(prepared, caller.clone(), Purpose::Open(Opened::default()), false);
-        let resolving = prepared.operation.validated().resolve_into_stream(&prepared.variables, &ctx);
+        prepared.check_variables(&ctx)?;
+        let resolving = prepared.validated().resolve_into_stream(&prepared.variables, &ctx);
         let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
             Some(Ok(Ok((_, errors)))) => errors,
             Some(Ok(Err(error))) => return Err(prepared.operation.refusal(&error, &prepared.variables)),
             Some(Err(_)) | None => return Err(Error::internal("a subscription could not be opened").into()),
         };
         if !errors.is_empty() {
-            return Err(Refusal::Invalid(prepared.operation.errors(&errors)));
+            return Err(Refusal::Invalid(prepared.errors(&errors, false)));
         }
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
         let wanted = opened.wanted().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;

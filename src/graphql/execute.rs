@@ -4,15 +4,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use futures_util::{FutureExt as _, StreamExt as _};
-use juniper::{ExecutionError, OperationType};
+use juniper::OperationType;
 
 use super::allowance::{Allowance, Batch, Text};
 use super::context::{Caller, Ctx, Delivery, Purpose};
-use super::document::{Operation, Refusal};
+use super::document::Refusal;
 use super::engine::Prepared;
-use super::scalar::Scalar;
-use super::{Value, Variables, errors};
+use super::{Value, errors};
 use crate::board::Board;
 use crate::error::{Error, Result};
 
@@ -27,13 +25,15 @@ pub struct Answer {
 
 /// Executes a query or a mutation.
 pub(super) fn answer(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Refusal> {
-    let executed = prepared.operation.validated().execute_sync(&prepared.variables, ctx);
+    prepared.check_variables(ctx)?;
+    let executed = prepared.validated().execute_sync(&prepared.variables, ctx);
     let (value, errors) = executed.map_err(|error| prepared.operation.refusal(&error, &prepared.variables))?;
     // Nobody is shown this.
     if ctx.is_asking() {
         return Ok(Answer { body: String::new().into(), is_fault: false });
     }
-    let made = ctx.allowance().check().and_then(|()| body(&prepared.operation, &value, &errors, ctx.allowance()));
+    let errors = (!errors.is_empty()).then(|| prepared.errors(&errors, false));
+    let made = ctx.allowance().check().and_then(|()| body(&value, errors, ctx.allowance()));
     match made {
         Ok(body) => Ok(Answer { body, is_fault: false }),
         Err(Error::TooComplex(why)) if prepared.kind() == OperationType::Mutation => {
@@ -73,21 +73,15 @@ pub(super) struct Rendered {
 /// Executes a subscription's selection for one item.
 pub(super) fn render(
     board: &Arc<Board>,
-    live: (&Operation, &Variables, &Caller),
+    (prepared, caller): (&Prepared, &Caller),
     delivery: Delivery,
     (may_block, limit): (bool, usize),
 ) -> Rendered {
-    let (operation, variables, caller) = live;
     let lease = board.memory().lease(caller.viewer.party());
     let allowance = Arc::new(Allowance::new(Batch::new(limit), lease));
     let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), may_block, allowance);
-    let item = AssertUnwindSafe(item(operation, variables, &ctx)).catch_unwind().now_or_never();
-    let body = match item {
-        // It was deleted while its event was on the way, and the deletion has not come by yet.
-        Some(Ok(Some(Err(_)))) if ctx.has_lost_object() => None,
-        Some(Ok(body)) => body.map(|(Ok(body) | Err(body))| body),
-        Some(Err(_)) | None => Some(fault(&"rendering an item failed").into()),
-    };
+    let item = catch_unwind(AssertUnwindSafe(|| item(prepared, &ctx)));
+    let body = item.unwrap_or_else(|_| Some(fault(&"rendering an item failed").into()));
     Rendered {
         body,
         is_personal: ctx.is_personal(),
@@ -98,46 +92,40 @@ pub(super) fn render(
     }
 }
 
-/// The response with the item; `Err` if it has errors.
-async fn item(operation: &Operation, variables: &Variables, ctx: &Ctx) -> Option<Result<Text, Text>> {
-    let (value, errors) = operation.validated().resolve_into_stream(variables, ctx).await.ok()?;
-    let juniper::Value::Object(fields) = value else {
-        return (!errors.is_empty()).then(|| Err(item_body(operation, &Value::Null, &errors, ctx)));
+/// The response with the item; `None` if there is nothing to show.
+fn item(prepared: &Prepared, ctx: &Ctx) -> Option<Text> {
+    let executed = prepared.item().map(|item| item.execute_sync(&prepared.variables, ctx));
+    let Some(Ok((mut value, errors))) = executed else {
+        return Some(fault(&"an item could not be executed").into());
     };
-    let (name, stream) = fields.into_iter().next()?;
-    let juniper::Value::Scalar(mut stream) = stream else { return None };
-    match stream.next().await? {
-        Ok(value) => {
-            let mut data = juniper::Object::with_capacity(1);
-            data.add_field(name, value);
-            Some(Ok(item_body(operation, &Value::Object(data), &[], ctx)))
+    let root = value.as_object_value().and_then(|data| data.iter().next());
+    if root.is_none_or(|(_, root)| root.is_null()) {
+        if errors.is_empty() {
+            return None;
         }
-        Err(errors) => Some(Err(item_body(operation, &Value::Null, &errors, ctx))),
+        // In the schema the field cannot be null.
+        value = Value::Null;
     }
-}
-
-/// The body of an item; an item that is too large says so in its place.
-fn item_body(operation: &Operation, value: &Value, errors: &[ExecutionError<Scalar>], ctx: &Ctx) -> Text {
-    let made = ctx.allowance().check().and_then(|()| body(operation, value, errors, ctx.allowance()));
-    made.unwrap_or_else(|error| {
+    // It was deleted while its event was on the way, and the deletion has not come by yet.
+    if !errors.is_empty() && ctx.has_lost_object() {
+        return None;
+    }
+    let errors = (!errors.is_empty()).then(|| prepared.errors(&errors, true));
+    let made = ctx.allowance().check().and_then(|()| body(&value, errors, ctx.allowance()));
+    // An item that is too large says so in its place.
+    Some(made.unwrap_or_else(|error| {
         serde_json::json!({ "data": null, "errors": [errors::to_json(&error)] }).to_string().into()
-    })
+    }))
 }
 
 /// The response, if it is not too large.
-fn body(
-    operation: &Operation,
-    value: &Value,
-    errors: &[ExecutionError<Scalar>],
-    allowance: &Allowance,
-) -> Result<Text> {
+fn body(value: &Value, errors: Option<serde_json::Value>, allowance: &Allowance) -> Result<Text> {
     #[derive(serde::Serialize)]
     struct Response<'r> {
         data: &'r Value,
         #[serde(skip_serializing_if = "Option::is_none")]
         errors: Option<serde_json::Value>,
     }
-    let errors = (!errors.is_empty()).then(|| operation.errors(errors));
     let room = allowance.room();
     let mut bounded = Bounded { bytes: Vec::with_capacity(allowance.expected().min(room)), room };
     let written = serde_json::to_writer(&mut bounded, &Response { data: value, errors });

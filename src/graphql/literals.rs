@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::json::MARK;
 use super::scalar::Scalar;
+use super::source::Source;
 use super::variables::lists;
 use super::{Schema, errors};
 
@@ -85,8 +86,7 @@ pub fn rewritten(text: &str, schema: &Schema, bare: &Bare, tokens: usize) -> Res
     let Some(masked) = masked(text, tokens) else { return Ok(None) };
     // What does not parse is refused with juniper's own words.
     let Ok(document) = juniper::parser::parse_document_source(&masked, &bare.0.schema) else { return Ok(None) };
-    let offsets = text.char_indices().map(|(offset, _)| offset).chain([text.len()]).collect();
-    let mut walk = Walk { text, offsets, schema, edits: Vec::new() };
+    let mut walk = Walk { source: Source::new(text), schema, edits: Vec::new() };
     for definition in &document {
         walk.definition(definition)?;
     }
@@ -123,9 +123,7 @@ fn masked(text: &str, tokens: usize) -> Option<String> {
 
 /// A walk through the literals of a document, with their types.
 struct Walk<'d> {
-    text: &'d str,
-    /// The byte at which each character begins.
-    offsets: Vec<usize>,
+    source: Source<'d>,
     schema: &'d Schema,
     edits: Vec<(juniper::Span, String)>,
 }
@@ -237,8 +235,7 @@ impl Walk<'_> {
     }
 
     fn source(&self, value: &Literal) -> &str {
-        let at = |index: usize| self.offsets.get(index).copied().unwrap_or(self.text.len());
-        self.text.get(at(value.span.start.index())..at(value.span.end.index())).unwrap_or_default()
+        self.source.of(value.span)
     }
 
     /// A literal as JSON text.
@@ -276,9 +273,8 @@ impl Walk<'_> {
         let (mut text, mut shifts, mut from) = (String::new(), Vec::new(), 0);
         let (mut line, mut longer) = (0, 0);
         for (span, another) in &self.edits {
-            let at = |index: usize| self.offsets.get(index).copied().unwrap_or(self.text.len());
-            let (start, end) = (at(span.start.index()), at(span.end.index()));
-            text.push_str(&self.text[from..start]);
+            let (start, end) = (self.source.byte(span.start.index()), self.source.byte(span.end.index()));
+            text.push_str(&self.source.text()[from..start]);
             text.push_str(another);
             let lines = span.end.line() - span.start.line();
             if lines > 0 {
@@ -295,7 +291,7 @@ impl Walk<'_> {
             }
             from = end;
         }
-        text.push_str(&self.text[from..]);
+        text.push_str(&self.source.text()[from..]);
         Rewritten { text, shifts: Shifts(shifts) }
     }
 }

@@ -2,7 +2,7 @@
 //! validation included. So nothing may be taken for granted here: fragments may be missing, run in
 //! circles, or fan out without end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use juniper::Definition;
 
@@ -41,8 +41,12 @@ pub struct Limits {
 /// The size of an operation.
 #[derive(Debug, Default)]
 pub struct Measure {
-    /// The root fields.
+    /// The root fields of the response.
     pub roots: Vec<String>,
+    /// Some response key may be there more than once in a selection set.
+    pub is_repetitive: bool,
+    /// The variables that `@skip` and `@include` use, and their values if they are not given.
+    pub conditions: BTreeMap<String, bool>,
     /// The variables used anywhere but in the root fields' own arguments.
     pub inner_variables: BTreeSet<String>,
     /// What the root fields cost.
@@ -143,6 +147,15 @@ impl<'d, 'a> Walk<'d, 'a> {
             self.defaults.extend(definition.default_value.as_ref().map(|value| (name.item, page(&value.item))));
         }
         self.measure.cost = self.walk(&operation.selection_set, Place { parent: 0, depth: 1, looks: None })?;
+        let variables = operation.variables_definition.iter().flat_map(|definitions| &definitions.item.items);
+        for (name, definition) in variables {
+            let default = definition.default_value.as_ref().map(|default| &default.item);
+            if let (Some(truth), Some(InputValue::Scalar(Scalar::Boolean(is_true)))) =
+                (self.measure.conditions.get_mut(name.item), default)
+            {
+                *truth = *is_true;
+            }
+        }
         Ok(std::mem::take(&mut self.measure))
     }
 
@@ -169,7 +182,13 @@ impl<'d, 'a> Walk<'d, 'a> {
             };
             for directive in directives.iter().flatten() {
                 let arguments = directive.item.arguments.iter().flat_map(|arguments| &arguments.item.items);
-                self.uses(arguments.map(|(_, value)| &value.item));
+                let values = arguments.map(|(_, value)| &value.item);
+                let conditions = values.clone().filter_map(|value| match value {
+                    InputValue::Variable(name) => Some((name.clone(), false)),
+                    _ => None,
+                });
+                self.measure.conditions.extend(conditions);
+                self.uses(values);
             }
         }
         Ok(costs)
@@ -196,12 +215,13 @@ impl<'d, 'a> Walk<'d, 'a> {
         let name = field.name.item;
         self.renamed(field.alias.is_some())?;
         let arguments = || field.arguments.iter().flat_map(|arguments| &arguments.item.items);
-        if place.depth == 1 {
-            self.measure.roots.push(name.to_owned());
-        } else {
+        let (parent, is_new) = self.merged(place.parent, field.alias.as_ref().map_or(name, |alias| alias.item))?;
+        self.measure.is_repetitive |= !is_new;
+        if place.depth > 1 {
             self.uses(arguments().map(|(_, value)| &value.item));
+        } else if is_new {
+            self.measure.roots.push(name.to_owned());
         }
-        let parent = self.merged(place.parent, field.alias.as_ref().map_or(name, |alias| alias.item))?;
         let limit = arguments().find(|(name, _)| ["first", "last"].contains(&name.item)).map(|(_, value)| &value.item);
         let (times, looks) = match place.looks {
             Some(looks) => (Times::of_introspection(name), Some(self.looked(looks, name)?)),
@@ -224,8 +244,8 @@ impl<'d, 'a> Walk<'d, 'a> {
         Ok(())
     }
 
-    /// The number of a field, the same for all that end up as one.
-    fn merged(&mut self, parent: usize, name: &'a str) -> Result<usize, TooLarge> {
+    /// The number of a field, the same for all that end up as one, and whether it is the first of them.
+    fn merged(&mut self, parent: usize, name: &'a str) -> Result<(usize, bool), TooLarge> {
         let next = self.fields.len() + 1;
         let (number, count) = self.fields.entry((parent, name)).or_insert((next, 0));
         self.repeats += *count;
@@ -233,7 +253,7 @@ impl<'d, 'a> Walk<'d, 'a> {
         if self.repeats > REPEATS {
             return Err("the document repeats the same fields too often".into());
         }
-        Ok(*number)
+        Ok((*number, *count == 1))
     }
 
     /// How many lists the fields of this field of the schema are in. Types have fields, which have types:

@@ -165,7 +165,7 @@ impl Engine {
         let Some(shown) = shown(&delivery) else {
             // A checkpoint carries the time it was sent, so it is not shared. Its fields need no database.
             self.counts.rendered.count();
-            let subject = (&**operation, &live.prepared.variables, &live.caller);
+            let subject = (&live.prepared, &live.caller);
             return Rendering::Ready(render(&self.board, subject, delivery, (false, self.limits.response)).body);
         };
         if operation.is_personal.load(Ordering::Relaxed) {
@@ -190,7 +190,7 @@ impl Engine {
             Some(Entry::Loaded(..)) | None => self.counts.rendered.count(),
         }
         if !operation.needs_database.load(Ordering::Relaxed) {
-            let subject = (&**operation, &live.prepared.variables, &live.caller);
+            let subject = (&live.prepared, &live.caller);
             let rendered = render(&self.board, subject, delivery.clone(), (false, self.limits.response));
             if rendered.used_database {
                 operation.needs_database.store(true, Ordering::Relaxed);
@@ -288,7 +288,7 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Deliver
     let party = live.viewer().party().rendering();
     let (reading, live) = (Arc::clone(board), Arc::clone(live));
     let render = move || {
-        let subject = (&*live.prepared.operation, &live.prepared.variables, &live.caller);
+        let subject = (&live.prepared, &live.caller);
         let rendered = render(&reading, subject, delivery, (true, limit));
         if rendered.is_personal {
             live.prepared.operation.is_personal.store(true, Ordering::Relaxed);

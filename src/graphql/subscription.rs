@@ -1,14 +1,11 @@
-//! The subscriptions. A resolver runs when a subscription is opened, and says what is wanted;
-//! and it runs once for each item that is to be rendered, and shows it. In between, the item's way
-//! is `board::Feed`'s: there is no stream per subscriber here, and nothing to lose.
+//! The subscriptions. A resolver runs when a subscription is opened, and says what is wanted. The items come by
+//! `board::Feed` and are shown by `items.rs`: there is no stream per subscriber here, and nothing to lose.
 
-use std::option;
-
-use futures_util::stream::{self, Iter};
+use futures_util::stream::{self, Empty};
 use juniper::{ID, graphql_subscription};
 
-use super::context::{Ctx, Delivery, Purpose};
-use super::events::{self, DeletedMessage, EventValue};
+use super::context::{Ctx, Opened, Purpose};
+use super::events::{DeletedMessage, EventValue};
 use super::live::{Metric, PresenceChange};
 use super::notifications::Notification;
 use super::objects::{Comment, Message};
@@ -17,11 +14,10 @@ use super::scalars::{Cursor, id};
 use super::templates::Template;
 use crate::board::{MAX_METRIC_NAME, Subject, Wanted, Wish};
 use crate::error::{Error, Result};
-use crate::hub::LiveEvent;
 use crate::model::{EventKind, KindSet};
 
-/// What a resolver yields: at most one item.
-type Items<T> = Iter<option::IntoIter<Result<T>>>;
+/// What a resolver yields: its type, and nothing else.
+type Items<T> = Empty<Result<T>>;
 
 /// The root of all subscriptions.
 pub struct Subscription;
@@ -43,7 +39,7 @@ impl Subscription {
             let (tickets_only, exclude_own) = (tickets_only.unwrap_or(false), exclude_own.unwrap_or(false));
             Ok(Wish { tickets_only, exclude_own, ..wish })
         };
-        items(ctx, wish, |event| events::message(ctx, event))
+        open(ctx, || Ok(Wanted::Events(wish()?)))
     }
 
     /// Each change of a message or its ticket.
@@ -56,7 +52,7 @@ impl Subscription {
     ) -> Result<Items<Message>> {
         let subject = || subject(channel_id.as_ref(), message_id.as_ref());
         let wish = || wish(&[EventKind::MessageUpdated], subject()?, after.as_ref());
-        items(ctx, wish, |event| events::message(ctx, event))
+        open(ctx, || Ok(Wanted::Events(wish()?)))
     }
 
     /// Each deletion of a message.
@@ -69,7 +65,7 @@ impl Subscription {
     ) -> Result<Items<DeletedMessage>> {
         let subject = || subject(channel_id.as_ref(), message_id.as_ref());
         let wish = || wish(&[EventKind::MessageDeleted], subject()?, after.as_ref());
-        items(ctx, wish, events::deleted_message)
+        open(ctx, || Ok(Wanted::Events(wish()?)))
     }
 
     /// Each comment that is written.
@@ -84,7 +80,7 @@ impl Subscription {
             let wish = wish(&[EventKind::CommentAdded], subject(None, message_id.as_ref())?, after.as_ref())?;
             Ok(Wish { exclude_own: exclude_own.unwrap_or(false), ..wish })
         };
-        items(ctx, wish, |event| events::comment(ctx, event))
+        open(ctx, || Ok(Wanted::Events(wish()?)))
     }
 
     /// Each template that somebody else shares with the viewer; only for those who are signed in.
@@ -97,7 +93,7 @@ impl Subscription {
             let wish = wish(&[EventKind::TemplateAdded], Subject::Templates, after.as_ref())?;
             Ok(Wish { exclude_own: true, ..wish })
         };
-        items(ctx, wish, events::template)
+        open(ctx, || Ok(Wanted::Events(wish()?)))
     }
 
     /// Each notification for the viewer and each announcement; those who are not signed in hear the announcements.
@@ -107,7 +103,7 @@ impl Subscription {
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<Notification>> {
         let wish = || wish(&[EventKind::NotificationAdded], Subject::Notifications, after.as_ref());
-        items(ctx, wish, |event| events::notification(ctx, event))
+        open(ctx, || Ok(Wanted::Events(wish()?)))
     }
 
     /// The value of each metric, the current one first; changes at most once a second.
@@ -116,20 +112,13 @@ impl Subscription {
         ctx: &Ctx,
         #[graphql(description = "Only this one.")] metric: Option<String>,
     ) -> Result<Items<Metric>> {
-        values(
-            ctx,
-            || {
-                if metric.as_ref().is_some_and(|metric| metric.chars().count() > MAX_METRIC_NAME) {
-                    let why = format!("metric has at most {MAX_METRIC_NAME} characters");
-                    return Err(Error::input("metric", why));
-                }
-                Ok(Wanted::Metrics(metric))
-            },
-            |delivery| match delivery {
-                Delivery::Metric(metric) => Some(Metric::new(metric.clone())),
-                _ => None,
-            },
-        )
+        open(ctx, || {
+            if metric.as_ref().is_some_and(|metric| metric.chars().count() > MAX_METRIC_NAME) {
+                let why = format!("metric has at most {MAX_METRIC_NAME} characters");
+                return Err(Error::input("metric", why));
+            }
+            Ok(Wanted::Metrics(metric))
+        })
     }
 
     /// Who comes to a channel and who leaves it; those who are there come first. Only for those who are signed in.
@@ -138,14 +127,7 @@ impl Subscription {
         ctx: &Ctx,
         #[graphql(description = "Which channel.")] channel_id: ID,
     ) -> Result<Items<PresenceChange>> {
-        values(
-            ctx,
-            || Ok(Wanted::Presence(id("channelId", &channel_id)?)),
-            |delivery| match delivery {
-                Delivery::Presence(change) => Some(PresenceChange::new(ctx, *change)),
-                _ => None,
-            },
-        )
+        open(ctx, || Ok(Wanted::Presence(id("channelId", &channel_id)?)))
     }
 
     /// Everything the viewer may see, as one stream: what was missed, then a Checkpoint (= you are live), then live events, and a Checkpoint after 30 s of silence.
@@ -156,56 +138,26 @@ impl Subscription {
         #[graphql(description = "Only of this message and its comments.")] message_id: Option<ID>,
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<EventValue>> {
-        if let Purpose::Render(Delivery::Checkpoint(cursor)) = ctx.purpose() {
-            return Ok(stream::iter(Some(Ok(events::checkpoint(*cursor)))));
-        }
         let subject = || subject(channel_id.as_ref(), message_id.as_ref());
         let wish = || wish(EventKind::ALL, subject()?, after.as_ref());
-        let items = items(ctx, wish, |event| events::event(ctx, event))?;
-        if let Purpose::Open(opened) = ctx.purpose() {
-            opened.add_checkpoints();
-        }
-        Ok(items)
+        opened(ctx)?.add_checkpoints();
+        open(ctx, || Ok(Wanted::Events(wish()?)))
     }
 }
 
-/// Opens or renders, as the operation's purpose says.
-fn items<T>(
-    ctx: &Ctx,
-    wish: impl FnOnce() -> Result<Wish>,
-    show: impl FnOnce(&LiveEvent) -> Option<T>,
-) -> Result<Items<T>> {
-    let item = match ctx.purpose() {
-        Purpose::Open(opened) => {
-            opened.set(Wanted::Events(wish()?));
-            None
-        }
-        Purpose::Render(Delivery::Event(event)) => show(event),
-        Purpose::Render(_) => None,
-        Purpose::Answer | Purpose::Change(_) => {
-            return Err(Error::internal("a subscription is not answered at once"));
-        }
-    };
-    Ok(stream::iter(item.map(Ok)))
+/// Says what is wanted.
+fn open<T>(ctx: &Ctx, wanted: impl FnOnce() -> Result<Wanted>) -> Result<Items<T>> {
+    opened(ctx)?.set(wanted()?);
+    Ok(stream::empty())
 }
 
-/// The same for values that are no events.
-fn values<T>(
-    ctx: &Ctx,
-    wanted: impl FnOnce() -> Result<Wanted>,
-    show: impl FnOnce(&Delivery) -> Option<T>,
-) -> Result<Items<T>> {
-    let item = match ctx.purpose() {
-        Purpose::Open(opened) => {
-            opened.set(wanted()?);
-            None
+fn opened(ctx: &Ctx) -> Result<&Opened> {
+    match ctx.purpose() {
+        Purpose::Open(opened) => Ok(opened),
+        Purpose::Answer | Purpose::Change(_) | Purpose::Render(_) => {
+            Err(Error::internal("a resolver of a subscription runs only to open it"))
         }
-        Purpose::Render(delivery) => show(delivery),
-        Purpose::Answer | Purpose::Change(_) => {
-            return Err(Error::internal("a subscription is not answered at once"));
-        }
-    };
-    Ok(stream::iter(item.map(Ok)))
+    }
 }
 
 fn wish(kinds: &[EventKind], subject: Subject, after: Option<&Cursor>) -> Result<Wish> {

@@ -2,7 +2,7 @@
 //! cursors and tokens. Some hundred cases each; `PROPTEST_CASES` says how many instead (`make fuzz`). What failed
 //! once is kept in `seeds.txt`, beside this file, and tried first from then on.
 
-mod choices;
+pub mod choices;
 mod documents;
 mod requests;
 mod target;

@@ -3,6 +3,7 @@
 mod broken;
 mod documents;
 mod hints;
+mod merging;
 mod numbers;
 mod paths;
 mod rules;
