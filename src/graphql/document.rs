@@ -145,7 +145,7 @@ impl Operation {
             if let Refusal::Invalid(errors) = &mut refusal {
                 shifts.relocate(errors);
                 if limits.hints {
-                    hints::add(errors, schema);
+                    hints::add(errors, schema, &[]);
                 }
             }
             refusal
@@ -268,7 +268,7 @@ impl Operation {
         let mut errors = errors::of_variables(error, variables);
         self.shifts.relocate(&mut errors);
         if self.hints {
-            hints::add(&mut errors, &self.parsed.borrow_owner().schema);
+            hints::add(&mut errors, &self.parsed.borrow_owner().schema, &self.measure.variables);
         }
         Refusal::Invalid(errors)
     }

@@ -10,6 +10,10 @@ const MISTAKES: &[(&str, &str)] = &[
     ("{ mesages { nodes { id } } }", "Did you mean \"messages\""),
     ("{ messages(chanelId: 1) { nodes { id } } }", "Did you mean \"channelId\""),
     ("query ($c: Curser) { messages(after: $c) { nodes { id } } }", "Did you mean \"Cursor\""),
+    ("{ cursor @skp(if: true) }", "Did you mean \"skip\""),
+    ("{ ...F @inclde(if: true) } fragment F on Query { cursor }", "Did you mean \"include\""),
+    ("{ cursor @skip(iff: true) }", "Did you mean \"if\""),
+    ("{ ... @include(If: true) { cursor } }", "Did you mean \"if\""),
     ("{ messages(status: OPENED) { nodes { id } } }", "Allowed are OPEN, IN_PROGRESS, RESOLVED, CLOSED."),
     ("mutation { login(input: { usrname: \"a\", password: \"b\" }) { token } }", "Did you mean \"username\""),
 ];
@@ -31,6 +35,20 @@ async fn a_mistake_is_answered_with_what_was_meant() {
     assert_eq!(answer["errors"][0]["extensions"]["field"], "s", "{answer}");
     let answer = closed.ask(None, variable, json!({"s": "DONE"})).await.to_string();
     assert!(!answer.contains("IN_PROGRESS"), "{answer}");
+    // An unknown field in the value of a variable, at any depth.
+    let create = "mutation ($i: CreateMessageInput!) { createMessage(input: $i) { id } }";
+    let update = "mutation ($i: UpdateMessageInput!) { updateMessage(input: $i) { id } }";
+    let values = [
+        (create, json!({"chanelId": "1", "channelId": "1", "content": "x"}), "channelId"),
+        (create, json!({"channelId": "1", "content": "x", "ticket": {"priorty": "LOW"}}), "priority"),
+        (update, json!({"id": "1", "ticket": {"asigneeId": "1"}}), "assigneeId"),
+    ];
+    for (document, input, meant) in values {
+        let answer = open.ask(None, document, json!({"i": input})).await.to_string().replace("\\\"", "\"");
+        assert!(answer.contains(&format!("Unknown field. Did you mean \"{meant}\"?")), "{input}: {answer}");
+        let answer = closed.ask(None, document, json!({"i": input})).await.to_string();
+        assert!(answer.contains("Unknown field.") && !answer.contains("Did you mean"), "{input}: {answer}");
+    }
     // What is far from everything gets no suggestion.
     let answer = open.ask(None, "{ somethingElse }", json!({})).await.to_string();
     assert!(!answer.contains("Did you mean"), "{answer}");
