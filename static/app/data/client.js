@@ -36,7 +36,6 @@ export class Client {
   #listeners = new Set();
   #stopping = [];
   #storage;
-  #stopFollowing = () => {};
 
   // `notKept` says why a reload forgets the session: 'forbidden' or 'full'; null where it does not.
   constructor({ session, storage, notKept = null }) {
@@ -266,10 +265,12 @@ export class Client {
   #follow(after) {
     this.cursor = after;
     const variables = { after };
-    this.#stopFollowing = this.#socket.follow(documents.EVENTS, variables, (event) => this.#receive(event), (problem) => {
+    this.#socket.follow(documents.EVENTS, variables, (event) => this.#receive(event), (problem) => {
       if (this.#isClosed) return;
       // What was missed is no longer known, or never was: begin anew.
       if (problem?.code === 'CURSOR_EXPIRED') this.#start();
+      // An event that the server cannot show would fail again: the state is queried instead.
+      else if (problem && !problem.isPassing) this.#again(() => this.#start(), problem);
       else this.#again(() => this.#follow(variables.after), problem);
     });
   }

@@ -89,18 +89,32 @@ export class Socket {
     });
   }
 
-  // Calls `onEvent` with every item. `variables.after` moves along, and a reconnect sends this very object again.
+  // Calls `onEvent` with every item. `variables.after` moves along, and a reconnect sends this very object again. `onEnd` is
+  // called once; a failed item ends the subscription.
   follow(query, variables, onEvent, onEnd) {
-    return this.#client.subscribe({ query, variables }, {
+    let isOver = false;
+    const end = (problem) => {
+      if (isOver) return;
+      isOver = true;
+      onEnd(problem);
+    };
+    const stop = this.#client.subscribe({ query, variables }, {
       next: ({ data, errors }) => {
-        if (errors) return onEnd(Problem.of(errors));
+        if (isOver) return;
+        if (errors) {
+          // The server continues after a failed item, but `onEnd` may subscribe again.
+          stop();
+          end(Problem.of(errors));
+          return;
+        }
         const [event] = Object.values(data);
         if (event.cursor) variables.after = event.cursor;
         onEvent(event);
       },
-      error: (error) => onEnd(asProblem(error)),
-      complete: () => onEnd(null),
+      error: (error) => end(asProblem(error)),
+      complete: () => end(null),
     });
+    return stop;
   }
 
   // There may be a network again, or the machine has slept: no need to wait for a timer.

@@ -1,0 +1,105 @@
+// The live copy of the state, against a server that is a fake WebSocket.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MemoryStorage } from '../browser-storage.js';
+
+// What a browser has, as far as the client uses it.
+Object.assign(globalThis, {
+  addEventListener() {},
+  removeEventListener() {},
+  document: { hidden: false, addEventListener() {}, removeEventListener() {} },
+  location: new URL('http://127.0.0.1/'),
+});
+Object.defineProperty(globalThis, 'navigator', { value: { onLine: true }, configurable: true });
+
+const { Client } = await import('../app/data/client.js');
+
+const USER = { id: '1', username: 'eva', displayName: 'Eva', role: 'MEMBER' };
+const EMPTY = { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
+
+// The server's side: answers the query for the base, and keeps the subscriptions that are open, by id.
+class Server {
+  subscriptions = new Map();
+  queries = 0;
+
+  take(frame, reply) {
+    if (frame.type === 'connection_init') return reply({ type: 'connection_ack' });
+    if (frame.type === 'complete') return this.subscriptions.delete(frame.id);
+    if (frame.type !== 'subscribe') return undefined;
+    if (frame.payload.query.startsWith('subscription')) {
+      const next = (payload) => reply({ id: frame.id, type: 'next', payload });
+      return this.subscriptions.set(frame.id, { next, after: frame.payload.variables.after });
+    }
+    const answer = (data) => {
+      reply({ id: frame.id, type: 'next', payload: { data } });
+      return reply({ id: frame.id, type: 'complete' });
+    };
+    this.queries += 1;
+    return answer({ cursor: `base-${this.queries}`, me: USER, channels: EMPTY, templates: EMPTY, notifications: { nodes: [] } });
+  }
+}
+
+function connectTo(server) {
+  globalThis.WebSocket = class {
+    static OPEN = 1;
+    static CLOSING = 2;
+    readyState = 1;
+    protocol = 'graphql-transport-ws';
+
+    constructor() {
+      setImmediate(() => this.onopen());
+    }
+
+    send(text) {
+      const reply = (frame) => this.readyState === 1 && this.onmessage({ data: JSON.stringify(frame) });
+      setImmediate(() => server.take(JSON.parse(text), reply));
+    }
+
+    close(code = 1000) {
+      this.readyState = 2;
+      setImmediate(() => this.onclose?.({ code, reason: '', wasClean: true }));
+    }
+  };
+  const session = { current: { token: 'token', user: USER }, refreshEveryMs: 60_000, refreshOver: async () => {}, end() {} };
+  return new Client({ session, storage: new MemoryStorage() });
+}
+
+async function until(isTrue) {
+  const deadline = Date.now() + 10_000;
+  while (!isTrue()) {
+    assert.ok(Date.now() < deadline, `not within ten seconds: ${isTrue}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+// Before, each failed event added a subscription, and the old ones stayed open.
+test('an event that the server cannot show ends the subscription, and the state is queried again', async () => {
+  const server = new Server();
+  const client = connectTo(server);
+  await until(() => server.subscriptions.size === 1);
+  const [first] = server.subscriptions.values();
+  assert.equal(first.after, 'base-1');
+
+  first.next({ data: null, errors: [{ message: 'internal error', extensions: { code: 'INTERNAL_SERVER_ERROR' } }] });
+  await until(() => server.queries === 2 && server.subscriptions.size === 1);
+  const [second] = server.subscriptions.values();
+  assert.notEqual(second, first);
+  assert.equal(second.after, 'base-2');
+  client.close();
+});
+
+test('after a failure that passes, the events go on behind the last one that arrived', async () => {
+  const server = new Server();
+  const client = connectTo(server);
+  await until(() => server.subscriptions.size === 1);
+  const [first] = server.subscriptions.values();
+
+  first.next({ data: { events: { __typename: 'Checkpoint', cursor: 'later' } } });
+  first.next({ data: null, errors: [{ message: 'unavailable', extensions: { code: 'UNAVAILABLE' } }] });
+  await until(() => server.subscriptions.size === 1 && ![...server.subscriptions.values()].includes(first));
+  const [second] = server.subscriptions.values();
+  assert.equal(second.after, 'later');
+  assert.equal(server.queries, 1);
+  client.close();
+});
