@@ -35,6 +35,10 @@ class Server {
       reply({ id: frame.id, type: 'next', payload: { data } });
       return reply({ id: frame.id, type: 'complete' });
     };
+    if (frame.payload.query.includes('users(')) {
+      const disabled = frame.payload.query.includes('disabled') ? { disabled: true } : {};
+      return answer({ users: { nodes: [USER, { ...USER, id: '2', username: 'ben', ...disabled }] } });
+    }
     this.queries += 1;
     return answer({ cursor: `base-${this.queries}`, me: USER, channels: EMPTY, templates: EMPTY, notifications: { nodes: [] } });
   }
@@ -101,5 +105,11 @@ test('after a failure that passes, the events go on behind the last one that arr
   const [second] = server.subscriptions.values();
   assert.equal(second.after, 'later');
   assert.equal(server.queries, 1);
+  client.close();
+});
+
+test('a user who may not sign in is not offered as an assignee or a member', async () => {
+  const client = connectTo(new Server());
+  assert.deepEqual((await client.users()).map(({ username }) => username), ['eva']);
   client.close();
 });

@@ -114,8 +114,10 @@ export class Client {
     return message !== null;
   }
 
+  // Those who may sign in, by username.
   async users(search = null) {
-    return (await this.run(documents.USERS, { search })).users.nodes;
+    const { users } = await this.run(documents.USERS, { search });
+    return users.nodes.filter(({ disabled }) => !disabled);
   }
 
   // A channel is on the screen, or none is.

@@ -64,7 +64,7 @@ export const THREAD = join(
   MESSAGE, COMMENT,
 );
 export const COUNT = 'query ($id: ID!) { message(id: $id) { id commentCount } }';
-export const USERS = join('query ($search: String) { users(first: 100, search: $search) { nodes { ...U } } }', USER);
+export const USERS = join('query ($search: String) { users(first: 100, search: $search) { nodes { ...U disabled } } }', USER);
 export const CHANNEL_BY_NAME = join('query ($name: String!) { channel(name: $name) { ...Ch } }', CHANNEL);
 export const MEMBERS = join(
   'query ($id: ID!) { channel(id: $id) { ...Ch members(first: 100) { nodes { ...U } } } }',

@@ -66,7 +66,7 @@ export function useUsers() {
   const client = useClient();
   const [users, setUsers] = useState([]);
   useEffect(() => {
-    client.users().then((users) => setUsers(users.filter(({ disabled }) => !disabled)), () => {});
+    client.users().then(setUsers, () => {});
   }, [client]);
   return users;
 }
