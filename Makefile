@@ -7,7 +7,7 @@ SECONDS ?= 600
 CASES ?= 100000
 TOOLS := target/tools/bin
 
-.PHONY: help setup build-setup test-setup run demo cluster test screenshots torture failover crowd siege fuzz bench lint lint-code lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test screenshots torture failover crowd siege fuzz bench lint lint-code lint-js lint-deps clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -61,11 +61,18 @@ cluster: setup ## Build, and serve from PostgreSQL with four instances on 127.0.
 	cargo build --release
 	deploy/cluster.sh
 
-lint: lint-code lint-deps ## Look for what a reviewer would mention
+lint: lint-code lint-js lint-deps ## Look for what a reviewer would mention
 
 lint-code: build-setup
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+
+lint-js: static/node_modules/.package-lock.json
+	cd static && npm run lint
+
+# npm writes this file last, so its age is the age of the installation.
+static/node_modules/.package-lock.json: static/package-lock.json
+	cd static && npm ci
 
 # Known vulnerabilities are looked up in a repository on GitHub and at npm: where those cannot be reached, the rest still counts.
 lint-deps: $(TOOLS)/cargo-deny $(TOOLS)/cargo-machete

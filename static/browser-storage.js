@@ -3,7 +3,12 @@
 
 const PROBE = 'tidings.probe';
 
-// { storage, isKept }: `storage` has the methods of a Web Storage, `isKept` says whether a reload finds it again.
+/**
+ * `isKept` says whether a reload finds the storage again.
+ *
+ * @param {() => Storage} [open]
+ * @returns {{ storage: Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'>, isKept: boolean }}
+ */
 export function openStorage(open = () => globalThis.localStorage) {
   try {
     const storage = open();
@@ -27,6 +32,7 @@ function isUsable(storage) {
 }
 
 export class MemoryStorage {
+  /** @type {Map<string, string>} */
   #items = new Map();
 
   get length() {

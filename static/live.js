@@ -33,10 +33,16 @@ export class Live {
   #followed = new Map();
   /** What was sent on this connection and is not answered: how to tell the outbox, by key. */
   #sent = new Map();
+  /**
+   * The WebSocket, or an empty object while the token for it is on its way.
+   *
+   * @type {any}
+   */
   #socket = null;
   #isOpen = false;
   #isStopped = true;
   #attempt = 0;
+  /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
   #timers = { retry: undefined, ping: undefined, watchdog: undefined };
   /** What was followed when the last ping was said: the cursor of its pong is theirs. */
   #pinged = [];

@@ -12,6 +12,25 @@ export class Refused extends Error {}
 // the reason, so it is tried a few times only.
 export class Suspected extends Error {}
 
+/**
+ * What is kept for one action of the user.
+ *
+ * @typedef {object} Entry
+ * @property {string} key Its idempotency key.
+ * @property {string} kind
+ * @property {any} input
+ * @property {number} at When it was added, in milliseconds since 1970. Each entry of an outbox has another one.
+ * @property {string} [error] Why it has failed.
+ */
+
+/** @typedef {Entry & { state: 'waiting' | 'sending' | 'failed' }} ShownEntry */
+
+/**
+ * Where entries are kept: see `entriesIn`. `put` throws when there is no room.
+ *
+ * @typedef {{ all(): Entry[], put(entry: Entry): void, remove(key: string): void }} EntryStorage
+ */
+
 // After so many suspicions an entry fails.
 const MOST_SUSPICIONS = 3;
 
@@ -24,15 +43,34 @@ export class Outbox {
   #alone;
   #onSent;
   #now;
+  /** @type {Set<() => void>} */
   #listeners = new Set();
+  /** @type {Entry[]} */
   #entries = [];
+  /** @type {string | null} */
   #sending = null;
   #isFlushing = false;
+  /** @type {Map<string, number>} */
   #suspicions = new Map();
-  // Errors for which the storage had no room, by key.
+  /**
+   * Errors for which the storage had no room, by key.
+   *
+   * @type {Map<string, string>}
+   */
   #unkept = new Map();
 
-  // `send(entry)` resolves when the server has it; `onSent(entry, result)` is called before the entry disappears.
+  /**
+   * `send(entry)` resolves when the server has it; `onSent(entry, result)` is called before the entry disappears. `alone`
+   * runs its argument while no other tab runs one.
+   *
+   * @param {{
+   *   storage: EntryStorage,
+   *   send: (entry: Entry) => Promise<any>,
+   *   onSent?: (entry: Entry, result: any) => void,
+   *   alone?: (work: () => Promise<void>) => Promise<void>,
+   *   now?: () => number,
+   * }} options
+   */
   constructor({ storage, send, onSent = () => {}, alone = inOneTab, now = Date.now }) {
     this.#storage = storage;
     this.#send = send;
@@ -42,7 +80,11 @@ export class Outbox {
     this.#read();
   }
 
-  // In the order in which they go out. `state` is waiting, sending or failed; a failed one says why in `error`.
+  /**
+   * In the order in which they go out.
+   *
+   * @returns {ShownEntry[]}
+   */
   get entries() {
     return this.#entries.map((entry) => ({ ...entry, state: this.#stateOf(entry) }));
   }
@@ -52,12 +94,19 @@ export class Outbox {
     return this.#entries.filter(({ error }) => !error).length;
   }
 
+  /** @param {() => void} listener @returns {() => void} What removes it. */
   onChange(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  // Throws what the storage throws, for example when it is full: then there is no entry.
+  /**
+   * Throws what the storage throws, for example when it is full: then there is no entry.
+   *
+   * @param {string} kind
+   * @param {any} input
+   * @param {Record<string, unknown>} [more] Further fields of the entry.
+   */
   add(kind, input, more = {}) {
     const at = Math.max(this.#now(), (this.#entries.at(-1)?.at ?? 0) + 1);
     const entry = { ...more, key: newKey(), kind, input: wellFormed(input), at };
@@ -66,7 +115,11 @@ export class Outbox {
     return entry;
   }
 
-  // A failed entry goes out again, at its old place.
+  /**
+   * A failed entry goes out again, at its old place.
+   *
+   * @param {string} key
+   */
   retry(key) {
     const entry = this.#entries.find((entry) => entry.key === key);
     if (!entry || entry.kind === UNREADABLE) return;
@@ -77,6 +130,7 @@ export class Outbox {
     this.flush();
   }
 
+  /** @param {string} key */
   discard(key) {
     if (this.#sending === key) return;
     this.#forget(key);
@@ -158,19 +212,27 @@ export class Outbox {
     this.#entries = entries.sort(byAge);
   }
 
+  /** @param {Entry} entry @returns {ShownEntry['state']} */
   #stateOf({ key, error }) {
     if (error) return 'failed';
     return key === this.#sending ? 'sending' : 'waiting';
   }
 }
 
-// One item of a Web Storage per entry, so that two tabs do not overwrite each other's. An item that is no entry, or of
-// which `isKnown` says no, is a failed entry of the kind UNREADABLE: it can be looked at and discarded.
+/**
+ * One item of a Web Storage per entry, so that two tabs do not overwrite each other's. An item that is no entry, or of
+ * which `isKnown` says no, is a failed entry of the kind UNREADABLE: it can be looked at and discarded.
+ *
+ * @param {Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'>} storage
+ * @param {string} prefix
+ * @param {(entry: Entry) => boolean} [isKnown]
+ * @returns {EntryStorage}
+ */
 export function entriesIn(storage, prefix, isKnown = () => true) {
-  const names = () => Array.from({ length: storage.length }, (_, index) => storage.key(index));
+  const names = () => Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? '');
   return {
     all: () =>
-      names().filter((name) => name?.startsWith(prefix)).flatMap((name) => {
+      names().filter((name) => name.startsWith(prefix)).flatMap((name) => {
         const text = storage.getItem(name);
         // Another tab may have removed it since its name was read.
         return text === null ? [] : [parsed(name.slice(prefix.length), text, isKnown)];

@@ -7,7 +7,7 @@ import { session } from './session.js';
 const SHOWN = 50;
 
 export function makeFetcher(live) {
-  return (asked, { headers } = {}) => {
+  return (asked, /** @type {{ headers?: Record<string, string> }} */ { headers } = {}) => {
     const definition = definitionOf(asked);
     const operation = { ...asked, operationName: definition?.name?.value };
     if (definition?.operation === 'subscription') return newestFirst(live.observe(operation, definition));

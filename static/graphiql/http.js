@@ -2,6 +2,11 @@
 
 const ENDPOINT = '/graphql';
 
+/**
+ * @param {object} operation
+ * @param {{ token?: string | null, headers?: Record<string, string>, signal?: AbortSignal }} [options]
+ * @returns {Promise<any>}
+ */
 export async function post(operation, { token, headers, signal } = {}) {
   const response = await fetch(ENDPOINT, {
     method: 'POST',

@@ -13,6 +13,7 @@ export class LiveClient {
   #positions = new Positions();
   #onStatus;
   #client;
+  /** @type {(value?: unknown) => void} */
   #stopWaiting = () => {};
   #refused = false;
 
@@ -71,6 +72,7 @@ export class LiveClient {
     this.#onStatus('live', 'live');
   }
 
+  /** @param {any} event A CloseEvent, or what the WebSocket of another implementation has instead. */
   #closed({ code, reason }) {
     this.#refused = code === FORBIDDEN;
     if (this.#refused) this.#onStatus('refused', 'sign in again');

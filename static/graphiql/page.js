@@ -22,6 +22,7 @@ document.getElementById('not-kept').hidden = isKept;
 
 // GraphiQL is drawn from what it kept here. If that makes it fail, the page says so and offers to begin anew.
 class Guard extends React.Component {
+  /** @type {{ error: any }} */
   state = { error: null };
 
   static getDerivedStateFromError(error) {

@@ -31,7 +31,7 @@ class Session {
   // What the token says, unverified: for display.
   get claims() {
     try {
-      const payload = this.token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
+      const payload = (this.token ?? '').split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
       const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0));
       return JSON.parse(new TextDecoder().decode(bytes));
     } catch {

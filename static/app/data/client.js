@@ -1,6 +1,8 @@
 // One signed-in user's live copy of the board: the state, the event stream that keeps it true, the outbox, and the
 // connection they share. Pages read `state`, and say here what they want to see and do.
 
+/** @import { Base, Connectivity, Cursor, Event, Id, KeyedStorage, OutboxEntry, Received, State } from './types.d.ts' */
+
 import { entriesIn, Outbox, Refused, Suspected } from '../../outbox.js';
 import { atFirst, light, step } from './connection.js';
 import * as documents from './documents.js';
@@ -20,29 +22,47 @@ const RETRY_MS = 2_000;
 const SUSPICIOUS_CLOSES = new Set([1002, 1007, 1009, 4400, 4500]);
 
 export class Client {
+  /** @type {State} */
   state = folding.emptyState;
+  /** @type {Connectivity} */
   connection = atFirst;
+  /** @type {Cursor | null} */
   cursor = null;
   #session;
   #socket;
   #isClosed = false;
+  /** @type {Event[]} */
   #queue = [];
   #lastBatch = 0;
-  #batchTimer = null;
+  /** @type {number | undefined} */
+  #batchTimer;
+  /**
+   * For each load that is under way, the events that came meanwhile.
+   *
+   * @type {Set<Event[]>}
+   */
   #onTheirWay = new Set();
+  /** @type {Set<Id>} */
   #toMark = new Set();
-  #markTimer = null;
-  #flushTimer = null;
+  /** @type {number | undefined} */
+  #markTimer;
+  /** @type {number | undefined} */
+  #flushTimer;
+  /** @type {Set<() => void>} */
   #listeners = new Set();
+  /** @type {(() => void)[]} */
   #stopping = [];
   #storage;
 
-  // `notKept` says why a reload forgets the session: 'forbidden' or 'full'; null where it does not.
+  /**
+   * @param {{ session: import('./session.js').Session, storage: KeyedStorage, notKept?: 'forbidden' | 'full' | null }} options
+   *   `notKept` says why a reload forgets the session; null where it does not.
+   */
   constructor({ session, storage, notKept = null }) {
     this.#session = session;
     this.#storage = storage;
     this.notKept = notKept;
-    const { user } = session.current;
+    const { user } = /** @type {import('./types.d.ts').SignedIn} */ (session.current);
     this.userId = user.id;
     this.drafts = new Drafts(storage, user.id);
     this.outbox = new Outbox({
@@ -114,7 +134,11 @@ export class Client {
     return message !== null;
   }
 
-  // Those who may sign in, by username.
+  /**
+   * Those who may sign in, by username.
+   *
+   * @returns {Promise<import('./types.d.ts').User[]>}
+   */
   async users(search = null) {
     const { users } = await this.run(documents.USERS, { search });
     return users.nodes.filter(({ disabled }) => !disabled);
@@ -248,6 +272,7 @@ export class Client {
   async #base() {
     const all = { channels: [], templates: [] };
     const variables = {};
+    /** @type {any} */
     let first = null;
     for (;;) {
       const page = await this.run(documents.BASE, variables);
@@ -284,6 +309,7 @@ export class Client {
     setTimeout(() => this.#isClosed || work(), problem?.retryAfterMs ?? RETRY_MS);
   }
 
+  /** @param {Received} event */
   #receive(event) {
     this.cursor = event.cursor;
     if (event.__typename === 'Checkpoint') {
@@ -299,7 +325,7 @@ export class Client {
 
   #drain() {
     clearTimeout(this.#batchTimer);
-    this.#batchTimer = null;
+    this.#batchTimer = undefined;
     if (!this.#queue.length) return;
     this.#lastBatch = Date.now();
     const events = this.#queue;
@@ -307,7 +333,9 @@ export class Client {
     this.#set(folding.fold(this.state, events));
     this.#followUp();
     const { viewing } = this.state;
-    if (events.some(({ message }) => message?.channelId === viewing && message.authorId !== this.userId)) this.#markRead(viewing);
+    if (viewing && events.some((event) => 'message' in event && event.message.channelId === viewing && event.message.authorId !== this.userId)) {
+      this.#markRead(viewing);
+    }
   }
 
   // What an event could not say has to be asked.
@@ -358,7 +386,7 @@ export class Client {
   #markRead(channelId) {
     this.#toMark.add(channelId);
     this.#markTimer ??= setTimeout(() => {
-      this.#markTimer = null;
+      this.#markTimer = undefined;
       for (const id of this.#toMark) this.run(documents.READ_CHANNEL, { id, upTo: this.cursor }).catch(() => {});
       this.#toMark.clear();
     }, MARK_MS);
@@ -372,7 +400,7 @@ export class Client {
     // Something could not be sent now, although the line is there: the server was busy.
     if (!this.outbox.waiting || this.#isClosed) return;
     this.#flushTimer ??= setTimeout(() => {
-      this.#flushTimer = null;
+      this.#flushTimer = undefined;
       this.#flush();
     }, RETRY_MS);
   }
@@ -447,10 +475,14 @@ export class Client {
 
 const LAST_CHANNEL = 'tidings.last-channel';
 
-// What an error says about the entry that was on its way, as the outbox wants to hear it.
+/**
+ * What an error says about the entry that was on its way, as the outbox wants to hear it.
+ *
+ * @param {unknown} error
+ */
 function judged(error) {
   if (!(error instanceof Problem)) return new Suspected(String(error));
-  if (SUSPICIOUS_CLOSES.has(error.closeCode)) return new Suspected('CLOSED');
+  if (SUSPICIOUS_CLOSES.has(error.closeCode ?? 0)) return new Suspected('CLOSED');
   if (error.code === 'INTERNAL_SERVER_ERROR') return new Suspected(error.code);
   return error.isPassing || error.code === 'UNAUTHENTICATED' ? error : new Refused(error.message);
 }

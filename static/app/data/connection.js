@@ -1,10 +1,18 @@
 // How the connection stands, as a state machine without timers or sockets: what happened goes in, what the light shows
 // comes out.
 
+/** @import { Connectivity, ConnectionEvent } from './types.d.ts' */
+
+/** @type {Connectivity} */
 export const atFirst = { phase: 'connecting', until: 0, isOffline: false };
 
-export function step(state, { type, until }) {
-  switch (type) {
+/**
+ * @param {Connectivity} state
+ * @param {ConnectionEvent} event
+ * @returns {Connectivity}
+ */
+export function step(state, event) {
+  switch (event.type) {
     case 'offline':
       return { ...state, isOffline: true };
     case 'online':
@@ -17,13 +25,19 @@ export function step(state, { type, until }) {
     case 'live':
       return { ...state, phase: 'live', until: 0, isOffline: false };
     case 'lost':
-      return { ...state, phase: 'waiting', until: until ?? 0 };
+      return { ...state, phase: 'waiting', until: event.until ?? 0 };
     default:
       return state;
   }
 }
 
-// What the light shows: a tone, which state it is, for how many seconds it lasts, and how much waits to be sent.
+/**
+ * What the light shows: a tone, which state it is, for how many seconds it lasts, and how much waits to be sent.
+ *
+ * @param {Connectivity} state
+ * @param {number} waiting
+ * @param {number} now
+ */
 export function light(state, waiting, now) {
   if (state.phase === 'live' && !state.isOffline) return { tone: waiting ? 'busy' : 'good', name: 'live', seconds: 0, waiting };
   if (state.isOffline) return { tone: 'bad', name: 'offline', seconds: 0, waiting };

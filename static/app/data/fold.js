@@ -4,33 +4,26 @@
 // Applying an event again, or one that a page already knows, changes nothing for good: events carry whole objects. So
 // a page may be merged at any time, if the events that came while it was on its way are applied once more after it.
 
+/** @import { Base, Channel, Collection, Comment, Connection, Event, EventFields, Id, Listed, Message, Notification, State, Thread } from './types.d.ts' */
+
+/** @type {State} */
 export const emptyState = {
   me: null,
   isLoaded: false,
-  /* Grows when what is shown must be loaded anew. */
   epoch: 0,
   channels: new Map(),
   messages: new Map(),
-  /* Ids of the messages that are tickets: a board does not look at all the others. */
   tickets: new Set(),
-  /* By channel: the ids shown, oldest first, and how to get what is before them. */
   timelines: new Map(),
   comments: new Map(),
-  /* By message, as timelines. */
   threads: new Map(),
   templates: new Map(),
   notifications: new Map(),
-  /* By channel: how many were unread at the last count, and the ids that came since. */
   unread: new Map(),
-  /* By channel: the latest broadcast. */
   broadcasts: new Map(),
-  /* The channel that is on the screen. */
   opened: null,
-  /* The channel that somebody is looking at: what comes there is not unread. */
   viewing: null,
-  /* Ids of messages whose comments must be counted again. */
   recount: new Set(),
-  /* Access has changed: null, or the channels concerned, or 'everything'. */
   requery: null,
 };
 
@@ -41,39 +34,61 @@ const LONGEST_UNSEEN = 400;
 // So many ids of unread messages are kept, so that an event that comes again is not counted again.
 const RECENT = 200;
 
-// Ids are decimal numbers of any length, and grow.
+/**
+ * Whether `one` is newer than `other`: ids are decimal numbers of any length, and grow.
+ *
+ * @param {Id} one
+ * @param {Id} other
+ */
 export function newer(one, other) {
   return one.length === other.length ? one > other : one.length > other.length;
 }
 
+/** @param {Id} one @param {Id} other */
 export function compareIds(one, other) {
   return one === other ? 0 : newer(one, other) ? 1 : -1;
 }
 
+/**
+ * @param {State} state
+ * @param {readonly Event[]} events In the order of the log. Kinds that this version does not know are passed over.
+ * @returns {State}
+ */
 export function fold(state, events) {
   const draft = new Draft(state);
-  for (const event of events) appliers[event.__typename]?.(draft, event);
+  for (const event of events) {
+    const apply = /** @type {((draft: Draft, event: Event) => void) | undefined} */ (appliers[event.__typename]);
+    apply?.(draft, event);
+  }
   return draft.state;
 }
 
 // Copies a collection when it is first written to, once per fold.
 class Draft {
+  /** @type {Set<Collection>} */
   #own = new Set();
 
+  /** @param {State} state */
   constructor(state) {
     this.state = { ...state };
   }
 
+  /**
+   * @template {Collection} Name
+   * @param {Name} name
+   * @returns {State[Name]} The collection, which may be changed.
+   */
   write(name) {
     if (!this.#own.has(name)) {
-      const { constructor } = this.state[name];
-      this.state[name] = new constructor(this.state[name]);
+      const Copy = /** @type {new (from: State[Name]) => State[Name]} */ (this.state[name].constructor);
+      this.state[name] = new Copy(this.state[name]);
       this.#own.add(name);
     }
     return this.state[name];
   }
 }
 
+/** @type {{ [Name in keyof EventFields]: (draft: Draft, event: EventFields[Name]) => void }} */
 const appliers = {
   MessageAdded(draft, { message }) {
     keepMessage(draft, message);
@@ -120,7 +135,12 @@ const appliers = {
 
 // ---- What queries answer ----
 
-// The lists that everything else hangs on. Channels that are not among them are gone, with all that was in them.
+/**
+ * The lists that everything else hangs on. Channels that are not among them are gone, with all that was in them.
+ *
+ * @param {State} state
+ * @param {Omit<Base, 'cursor'>} base
+ */
 export function mergeBase(state, { me, channels, templates, notifications }) {
   const draft = new Draft({ ...state, me, isLoaded: true, requery: null });
   const known = new Set(channels.map(({ id }) => id));
@@ -134,7 +154,12 @@ export function mergeBase(state, { me, channels, templates, notifications }) {
   return draft.state;
 }
 
-// What somebody may no longer see, or see more of, is forgotten and loaded anew by the page that shows it.
+/**
+ * What somebody may no longer see, or see more of, is forgotten and loaded anew by the page that shows it.
+ *
+ * @param {State} state
+ * @param {Id[] | 'everything'} channelIds
+ */
 export function forget(state, channelIds) {
   const draft = new Draft({ ...state, epoch: state.epoch + 1 });
   const concerned = (id) => channelIds === 'everything' || channelIds.includes(id);
@@ -142,7 +167,14 @@ export function forget(state, channelIds) {
   return draft.state;
 }
 
-// A page of a channel, newest first. The first page begins the timeline anew; a later one continues it into the past.
+/**
+ * A page of a channel, newest first. The first page begins the timeline anew; a later one continues it into the past.
+ *
+ * @param {State} state
+ * @param {Id} channelId
+ * @param {Connection<Message>} page
+ * @param {boolean} isFirst
+ */
 export function mergeMessages(state, channelId, { edges, pageInfo }, isFirst) {
   const draft = new Draft(state);
   if (isFirst) forgetBefore(draft, channelId, edges.at(-1)?.node.id);
@@ -153,14 +185,25 @@ export function mergeMessages(state, channelId, { edges, pageInfo }, isFirst) {
   return draft.state;
 }
 
-// Tickets for a board, wherever they are.
+/**
+ * Tickets for a board, wherever they are.
+ *
+ * @param {State} state
+ * @param {Message[]} messages
+ */
 export function mergeTickets(state, messages) {
   const draft = new Draft(state);
   for (const message of messages) setMessage(draft, message);
   return draft.state;
 }
 
-// A message with a page of its comments: the newest ones, or those before.
+/**
+ * A message with a page of its comments: the newest ones, or those before.
+ *
+ * @param {State} state
+ * @param {Thread} message
+ * @param {boolean} isFirst
+ */
 export function mergeThread(state, message, isFirst) {
   const draft = new Draft(state);
   setMessage(draft, message);
@@ -172,6 +215,7 @@ export function mergeThread(state, message, isFirst) {
   return draft.state;
 }
 
+/** @param {State} state @param {Pick<Message, 'id' | 'commentCount'>[]} messages */
 export function mergeCounts(state, messages) {
   const draft = new Draft({ ...state, recount: new Set() });
   for (const { id, commentCount } of messages) {
@@ -181,6 +225,7 @@ export function mergeCounts(state, messages) {
   return draft.state;
 }
 
+/** @param {State} state @param {Notification} notification */
 export function mergeNotification(state, notification) {
   const draft = new Draft(state);
   draft.write('notifications').set(notification.id, notification);
@@ -189,10 +234,12 @@ export function mergeNotification(state, notification) {
 
 // ---- Reading ----
 
+/** @param {State} state @param {Id | null} channelId @returns {State} */
 export function open(state, channelId) {
   return { ...state, opened: channelId };
 }
 
+/** @param {State} state @param {Id | null} channelId @returns {State} */
 export function view(state, channelId) {
   const seen = channelId && state.unread.get(channelId);
   if (state.viewing === channelId && !(seen && seen.count + seen.ids.size)) return state;
@@ -201,7 +248,13 @@ export function view(state, channelId) {
   return draft.state;
 }
 
-// What has been read elsewhere. The channel that somebody looks at is read, whatever the server knows of it yet.
+/**
+ * What has been read elsewhere. The channel that somebody looks at is read, whatever the server knows of it yet.
+ *
+ * @param {State} state
+ * @param {{ id: Id, unreadCount: number }[]} channels
+ * @param {Notification[]} notifications
+ */
 export function mergeGlance(state, channels, notifications) {
   const draft = new Draft({ ...state, notifications: byId(notifications) });
   for (const { id, unreadCount } of channels) {
@@ -210,6 +263,7 @@ export function mergeGlance(state, channels, notifications) {
   return draft.state;
 }
 
+/** @param {Pick<State, 'unread'>} state @param {Id} channelId */
 export function unreadIn(state, channelId) {
   const unread = state.unread.get(channelId);
   return unread ? unread.count + unread.ids.size : 0;
@@ -217,32 +271,46 @@ export function unreadIn(state, channelId) {
 
 // ---- Steps of the above ----
 
-// Whether something that is shown, or was asked for, needs this message.
+/**
+ * Whether something that is shown, or was asked for, needs this message.
+ *
+ * @param {State} state
+ * @param {Message} message
+ */
 function isWanted(state, { id, channelId, ticket }) {
   if (ticket || state.messages.has(id)) return true;
   const timeline = state.timelines.get(channelId);
   return timeline !== undefined && belongsTo(timeline, id);
 }
 
-// Not what is older than the oldest one shown: the page that brings it will bring what is between them, too.
+/**
+ * Not what is older than the oldest one shown: the page that brings it will bring what is between them, too.
+ *
+ * @param {Listed} list
+ * @param {Id} id
+ */
 function belongsTo({ ids, hasMore }, id) {
   return !hasMore || ids.length === 0 || newer(id, ids[0]);
 }
 
+/** @param {Draft} draft @param {Message} message */
 function keepMessage(draft, message) {
   if (!isWanted(draft.state, message)) return;
   setMessage(draft, message);
   const timeline = draft.state.timelines.get(message.channelId);
-  if (timeline?.ids.length > LONGEST_UNSEEN && message.channelId !== draft.state.opened) letGo(draft, message.channelId);
-  else if (timeline && belongsTo(timeline, message.id)) insert(draft.write('timelines'), message.channelId, message.id);
+  if (!timeline) return;
+  if (timeline.ids.length > LONGEST_UNSEEN && message.channelId !== draft.state.opened) letGo(draft, message.channelId);
+  else if (belongsTo(timeline, message.id)) insert(draft.write('timelines'), message.channelId, message.id);
 }
 
+/** @param {Draft} draft @param {Message & { comments?: unknown }} message */
 function setMessage(draft, { comments, ...message }) {
   draft.write('messages').set(message.id, message);
   const { tickets } = draft.state;
   if (message.ticket && !tickets.has(message.id)) draft.write('tickets').add(message.id);
 }
 
+/** @param {Draft} draft @param {Id} id */
 function dropMessage(draft, id) {
   const message = draft.state.messages.get(id);
   if (!message) return;
@@ -253,6 +321,7 @@ function dropMessage(draft, id) {
   dropThread(draft, id);
 }
 
+/** @param {Draft} draft @param {Comment & { message?: unknown }} comment */
 function keepComment(draft, { message, ...comment }) {
   const thread = draft.state.threads.get(comment.messageId);
   if (!thread || !(draft.state.comments.has(comment.id) || belongsTo(thread, comment.id))) return;
@@ -260,6 +329,7 @@ function keepComment(draft, { message, ...comment }) {
   insert(draft.write('threads'), comment.messageId, comment.id);
 }
 
+/** @param {Draft} draft @param {Id} messageId */
 function dropThread(draft, messageId) {
   const thread = draft.state.threads.get(messageId);
   if (!thread) return;
@@ -267,11 +337,13 @@ function dropThread(draft, messageId) {
   draft.write('threads').delete(messageId);
 }
 
+/** @param {Draft} draft @param {Channel} channel */
 function keepChannel(draft, channel) {
   draft.write('channels').set(channel.id, { ...draft.state.channels.get(channel.id), ...channel });
   if (!draft.state.unread.has(channel.id)) draft.write('unread').set(channel.id, { count: 0, ids: new Set() });
 }
 
+/** @param {Draft} draft @param {Id} id */
 function dropChannel(draft, id) {
   dropContent(draft, id);
   draft.write('channels').delete(id);
@@ -279,13 +351,20 @@ function dropChannel(draft, id) {
   draft.write('broadcasts').delete(id);
 }
 
+/** @param {Draft} draft @param {Id} channelId */
 function dropContent(draft, channelId) {
   // First, or each message would look for itself in it.
   draft.write('timelines').delete(channelId);
   for (const message of draft.state.messages.values()) if (message.channelId === channelId) dropMessage(draft, message.id);
 }
 
-// The timeline begins anew: what lies before it would only fill the memory. Tickets stay, a board may show them.
+/**
+ * The timeline begins anew: what lies before it would only fill the memory. Tickets stay, a board may show them.
+ *
+ * @param {Draft} draft
+ * @param {Id} channelId
+ * @param {Id | null | undefined} oldest
+ */
 function forgetBefore(draft, channelId, oldest) {
   for (const message of draft.state.messages.values()) {
     if (message.channelId !== channelId || message.ticket || draft.state.threads.has(message.id)) continue;
@@ -293,11 +372,13 @@ function forgetBefore(draft, channelId, oldest) {
   }
 }
 
+/** @param {Draft} draft @param {Id} channelId */
 function letGo(draft, channelId) {
   draft.write('timelines').delete(channelId);
   forgetBefore(draft, channelId, null);
 }
 
+/** @param {Draft} draft @param {Message} message */
 function countUnread(draft, { id, channelId, authorId }) {
   const { unread, viewing, me } = draft.state;
   const seen = unread.get(channelId);
@@ -307,9 +388,16 @@ function countUnread(draft, { id, channelId, authorId }) {
   draft.write('unread').set(channelId, next);
 }
 
-// Nearly always at the end.
+/**
+ * Nearly always at the end.
+ *
+ * @param {Map<Id, Listed>} lists
+ * @param {Id} key
+ * @param {Id} id
+ */
 function insert(lists, key, id) {
   const list = lists.get(key);
+  if (!list) return;
   const { ids } = list;
   let place = ids.length;
   while (place > 0 && newer(ids[place - 1], id)) place -= 1;
@@ -317,10 +405,12 @@ function insert(lists, key, id) {
   lists.set(key, { ...list, ids: [...ids.slice(0, place), id, ...ids.slice(place)] });
 }
 
+/** @param {Listed} list @param {Id} id */
 function without(list, id) {
   return list.ids.includes(id) ? { ...list, ids: list.ids.filter((each) => each !== id) } : list;
 }
 
+/** @template {{ id: Id }} Item @param {Item[]} list @returns {Map<Id, Item>} */
 function byId(list) {
   return new Map(list.map((item) => [item.id, item]));
 }

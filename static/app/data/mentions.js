@@ -21,7 +21,11 @@ const ENDS_WITH_WORD = new RegExp(`${WORD}$`, 'u');
 // The name goes on as something else: a package (`@eva/core`), or an account elsewhere (`@eva@example.org`).
 const GOES_ON = new RegExp(`^[/@]${WORD}`, 'u');
 
-// { start, end } of each mention, in their order, the sign included.
+/**
+ * { start, end } of each mention, in their order, the sign included.
+ *
+ * @param {string} text
+ */
 export function mentionsIn(text) {
   const code = codeSpans(text).reverse();
   const isCode = (at) => {
@@ -34,7 +38,7 @@ export function mentionsIn(text) {
     for (const { index: at } of token.matchAll(SIGN)) {
       if (isCode(start + at) || isPartOfMore(token, parts, at)) continue;
       const rest = token.slice(at + 1);
-      const [name] = NAME.exec(rest);
+      const name = NAME.exec(rest)?.[0] ?? '';
       if (GOES_ON.test(rest.slice(name.length))) continue;
       const shown = shortest(name);
       if (shown) found.push({ start: start + at, end: start + at + 1 + shown.length });

@@ -4,7 +4,11 @@
 const PASSING = new Set(['UNREACHABLE', 'UNAVAILABLE', 'RATE_LIMITED']);
 
 export class Problem extends Error {
-  // `closeCode` is that of the WebSocket, where the server closed it and graphql-ws gave up.
+  /**
+   * @param {string} code
+   * @param {{ message?: string, field?: string, retryAfterMs?: number, closeCode?: number }} [details] `closeCode` is that of
+   *   the WebSocket, where the server closed it and graphql-ws gave up.
+   */
   constructor(code, { message = code, field, retryAfterMs, closeCode } = {}) {
     super(message);
     this.code = code;
@@ -13,7 +17,11 @@ export class Problem extends Error {
     this.closeCode = closeCode;
   }
 
-  // From the `errors` of an answer; the first one decides.
+  /**
+   * From the `errors` of an answer; the first one decides.
+   *
+   * @param {readonly { message: string, extensions?: { code?: string, field?: string, retryAfterMs?: number } }[]} errors
+   */
   static of([{ message, extensions = {} }]) {
     return new Problem(extensions.code ?? 'INTERNAL_SERVER_ERROR', { message, ...extensions });
   }

@@ -1,5 +1,7 @@
 // Who is signed in. The token lives in localStorage: a reload keeps it, and other tabs share it.
 
+/** @import { KeyedStorage, SignedIn, User } from './types.d.ts' */
+
 import { LOGIN, REFRESH, REGISTER } from './documents.js';
 import { Problem } from './problem.js';
 
@@ -10,12 +12,22 @@ const USUAL_REFRESH_MS = 60_000;
 
 export class Session {
   #storage;
+  /** @type {Set<() => void>} */
   #listeners = new Set();
-  // The session for which the storage has no room; null as long as the storage has it.
+  /**
+   * The session for which the storage has no room; null as long as the storage has it.
+   *
+   * @type {Partial<SignedIn> | null}
+   */
   #unkept = null;
-  // Why nobody is signed in any more; null as long as nothing happened.
+  /**
+   * Why nobody is signed in any more; null as long as nothing happened.
+   *
+   * @type {'signed-out' | 'ended' | null}
+   */
   endedFor = null;
 
+  /** @param {KeyedStorage} storage */
   constructor(storage) {
     this.#storage = storage;
     addEventListener('storage', ({ key }) => {
@@ -25,16 +37,20 @@ export class Session {
     });
   }
 
-  // { token, expiresAt, user }, or null.
+  /** @returns {SignedIn | null} */
   get current() {
     const { token, user } = this.#kept;
-    return typeof token === 'string' && typeof user?.id === 'string' ? this.#kept : null;
+    return typeof token === 'string' && typeof user?.id === 'string' ? /** @type {SignedIn} */ (this.#kept) : null;
   }
 
-  // Whose session ended here last, so that they need not write their name again.
+  /**
+   * Whose session ended here last, so that they need not write their name again.
+   *
+   * @returns {User | null}
+   */
   get lastUser() {
     const { user } = this.#kept;
-    return typeof user?.username === 'string' ? user : null;
+    return user && typeof user.username === 'string' ? user : null;
   }
 
   // Whether a reload finds the session again.
@@ -42,16 +58,21 @@ export class Session {
     return this.#unkept === null;
   }
 
-  // What is stored may be damaged: whoever reads it signs in again.
+  /**
+   * What is stored may be damaged: whoever reads it signs in again.
+   *
+   * @returns {Partial<SignedIn>}
+   */
   get #kept() {
     if (this.#unkept) return this.#unkept;
     try {
-      return JSON.parse(this.#storage.getItem(KEY)) ?? {};
+      return JSON.parse(this.#storage.getItem(KEY) ?? 'null') ?? {};
     } catch {
       return {};
     }
   }
 
+  /** @param {() => void} listener */
   onChange(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -69,7 +90,7 @@ export class Session {
 
   // Often enough that a token is looked at before it ends.
   get refreshEveryMs() {
-    const { iat, exp } = claimsOf(this.current.token);
+    const { iat, exp } = claimsOf(this.current?.token);
     return exp > iat ? Math.min(USUAL_REFRESH_MS, ((exp - iat) * 1000) / 5) : USUAL_REFRESH_MS;
   }
 
@@ -132,10 +153,14 @@ async function ask(query, variables, signal) {
   return answer.data;
 }
 
-// The server judges a token; here it is only read. One that cannot be read says nothing.
+/**
+ * The server judges a token; here it is only read. One that cannot be read says nothing.
+ *
+ * @param {string | undefined} token
+ */
 function claimsOf(token) {
   try {
-    const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
+    const payload = (token ?? '').split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
     return JSON.parse(atob(payload)) ?? {};
   } catch {
     return {};

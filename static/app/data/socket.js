@@ -1,6 +1,9 @@
 // One WebSocket for everything, by graphql-ws. It comes back for ever, at once when the network returns, and its
 // subscriptions go on behind the last event that arrived.
 
+/** @import { Client as GraphqlWs } from 'graphql-ws' */
+/** @import { ConnectionEvent } from './types.d.ts' */
+
 import { createClient } from 'graphql-ws';
 import { bytesOf, wellFormed } from '../../outbox.js';
 import { Problem } from './problem.js';
@@ -19,19 +22,28 @@ const SILENCE_MS = 40_000;
 const SESSION_OVER = [4403, 4401];
 
 export class Socket {
+  /** @type {GraphqlWs} */
   #client;
   #onStep;
+  /** @type {number | undefined} */
   #pongTimer;
+  /** @type {(value?: unknown) => void} */
   #stopWaiting = () => {};
   #heard = 0;
   #isOpen = false;
   #isClosed = false;
+  /** @type {Set<(problem: Problem) => void>} */
   #rejects = new Set();
 
-  // `onStep` takes the events of connection.js; `onOver` is called when the server takes the token no more.
+  /**
+   * `onStep` takes the events of connection.js; `onOver` is called when the server takes the token no more.
+   *
+   * @param {{ token: () => string | undefined, onStep: (event: ConnectionEvent) => void, onOver: () => void }} options
+   */
   constructor({ token, onStep, onOver }) {
     this.#onStep = onStep;
-    let used = null;
+    /** @type {string | undefined} */
+    let used;
     this.#client = createClient({
       url: () => new URL('/graphql', location.href).href.replace(/^http/, 'ws'),
       lazy: true,
@@ -53,11 +65,12 @@ export class Socket {
         message: () => (this.#heard = Date.now()),
         ping: (received) => received || (this.#pongTimer = setTimeout(() => this.#client.terminate(), PONG_WITHIN_MS)),
         pong: (received) => received && clearTimeout(this.#pongTimer),
-        closed: (event) => {
+        closed: (closed) => {
+          const event = /** @type {CloseEvent | undefined} */ (closed);
           this.#isOpen = false;
           clearTimeout(this.#pongTimer);
           // Only a dead token is final, unless there is another one by now: a second tab may have refreshed it.
-          if (this.#isClosed || !SESSION_OVER.includes(event?.code) || token() !== used) return;
+          if (this.#isClosed || !event || !SESSION_OVER.includes(event.code) || token() !== used) return;
           this.#isClosed = true;
           onOver();
         },
@@ -65,14 +78,22 @@ export class Socket {
     });
   }
 
-  // The data of a query or mutation. Waits for the connection as long as it takes; sent again if that breaks.
+  /**
+   * The data of a query or mutation. Waits for the connection as long as it takes; sent again if that breaks.
+   *
+   * @param {string} query
+   * @param {Record<string, unknown>} [given] The variables.
+   * @returns {Promise<any>} Rejects with a `Problem`.
+   */
   run(query, given = {}) {
     const variables = wellFormed(given);
     return new Promise((resolve, reject) => {
       // The server would close the connection, and all subscriptions with it.
       if (bytesOf(JSON.stringify({ query, variables })) > MAX_OPERATION_BYTES) throw new Problem('TOO_LARGE');
       this.#rejects.add(reject);
+      /** @type {import('graphql-ws').FormattedExecutionResult<any, any> | undefined} */
       let answer;
+      /** @type {<Value>(done: (value: Value) => void, value: Value) => void} */
       const settle = (done, value) => {
         this.#rejects.delete(reject);
         done(value);
@@ -89,17 +110,24 @@ export class Socket {
     });
   }
 
-  // Calls `onEvent` with every item. `variables.after` moves along, and a reconnect sends this very object again. `onEnd` is
-  // called once; a failed item ends the subscription.
+  /**
+   * Calls `onEvent` with every item. `variables.after` moves along, and a reconnect sends this very object again.
+   *
+   * @param {string} query
+   * @param {Record<string, unknown>} variables
+   * @param {(item: any) => void} onEvent
+   * @param {(problem: Problem | null) => void} onEnd Called once. A failed item ends the subscription.
+   * @returns {() => void} What stops it.
+   */
   follow(query, variables, onEvent, onEnd) {
     let isOver = false;
-    const end = (problem) => {
+    const end = (/** @type {Problem | null} */ problem) => {
       if (isOver) return;
       isOver = true;
       onEnd(problem);
     };
     const stop = this.#client.subscribe({ query, variables }, {
-      next: ({ data, errors }) => {
+      next: (/** @type {import('graphql-ws').FormattedExecutionResult<any, any>} */ { data, errors }) => {
         if (isOver) return;
         if (errors) {
           // The server continues after a failed item, but `onEnd` may subscribe again.
@@ -131,6 +159,7 @@ export class Socket {
     for (const reject of this.#rejects) reject(new Problem('UNREACHABLE'));
   }
 
+  /** @param {number} tries */
   async #wait(tries) {
     const longest = Math.min(LONGEST_WAIT_MS, 500 * 2 ** tries);
     // Half of it by chance, so that not everybody comes back in the same moment.
@@ -143,7 +172,11 @@ export class Socket {
   }
 }
 
-// graphql-ws reports GraphQL errors as a list, and a line that it gave up as an event.
+/**
+ * graphql-ws reports GraphQL errors as a list, and a line that it gave up as an event.
+ *
+ * @param {any} error
+ */
 function asProblem(error) {
   return Array.isArray(error) ? Problem.of(error) : new Problem('UNREACHABLE', { closeCode: error?.code });
 }

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from 'preact/hooks';
 
+/** @type {(text: string) => void} */
 let speak = () => {};
 
 export function announce(text) {

@@ -1,6 +1,8 @@
 // Tickets in columns by status. A card is dragged to another column, or moved there by Shift and an arrow key, or by the
 // list on the card where there is neither mouse nor keyboard.
 
+/** @import { Ticket, TicketMessage, TicketStatus } from '../data/types.d.ts' */
+
 import { useState } from 'preact/hooks';
 import { compareIds } from '../data/fold.js';
 import { ticketNow } from '../data/pending.js';
@@ -128,10 +130,11 @@ function useTickets(channelId) {
 function useShown(channelId, filter) {
   const state = useLive(({ state }) => state);
   const entries = useEntries();
+  /** @type {Map<string, { message: TicketMessage, ticket: Ticket }[]>} */
   const columns = new Map(STATUSES.map((status) => [status, []]));
   const assignee = filter.assignee === MINE ? state.me?.id : filter.assignee;
   for (const id of state.tickets) {
-    const message = state.messages.get(id);
+    const message = /** @type {TicketMessage} */ (state.messages.get(id));
     const ticket = ticketNow(entries, message);
     const isShown = (!channelId || message.channelId === channelId)
       && (!filter.channel || message.channelId === filter.channel)

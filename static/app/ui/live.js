@@ -1,19 +1,29 @@
 // How components look at the client: they name a part of it, and are drawn again when that part is another object.
 
+/** @import { Context } from 'preact' */
+/** @import { Client } from '../data/client.js' */
+/** @import { OutboxEntry } from '../data/types.d.ts' */
+
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
 
-export const ClientContext = createContext(null);
+// Every component that asks for the client is below a provider.
+export const ClientContext = /** @type {Context<Client>} */ (createContext(/** @type {any} */ (null)));
 
 export function useClient() {
   return useContext(ClientContext);
 }
 
+/**
+ * @template Value
+ * @param {(client: Client) => Value} select
+ * @returns {Value}
+ */
 export function useLive(select) {
   const client = useClient();
-  const [, redraw] = useReducer((times) => times + 1, 0);
+  const [, redraw] = useReducer(/** @type {(times: number, action: void) => number} */ ((times) => times + 1), 0);
   const value = select(client);
-  const shown = useRef();
+  const shown = useRef({ select, value });
   shown.current = { select, value };
   useEffect(() => {
     const look = () => shown.current.select(client) === shown.current.value || redraw();
@@ -26,9 +36,15 @@ export function useLive(select) {
 
 const RETRY_MS = 2_000;
 
-// Runs `load` when `isWanted`, and again after a problem that passes. Answers with the problem that does not, or null.
+/**
+ * Runs `load` when `isWanted`, and again after a problem that passes. Answers with the problem that does not, or null.
+ *
+ * @param {boolean} isWanted
+ * @param {() => Promise<unknown>} load
+ * @param {unknown[]} inputs
+ */
 export function useLoading(isWanted, load, inputs) {
-  const [problem, setProblem] = useState(null);
+  const [problem, setProblem] = useState(/** @type {import('../data/problem.js').Problem | null} */ (null));
   useEffect(() => {
     if (!isWanted) return undefined;
     let timer;
@@ -55,10 +71,14 @@ export function useIsMounted() {
   return isMounted;
 }
 
-// What waits in the outbox.
+/**
+ * What waits in the outbox.
+ *
+ * @returns {OutboxEntry[]}
+ */
 export function useEntries() {
   const client = useClient();
-  const [entries, setEntries] = useState(client.outbox.entries);
+  const [entries, setEntries] = useState(/** @type {any} */ (client.outbox.entries));
   useEffect(() => client.outbox.onChange(() => setEntries(client.outbox.entries)), [client]);
   return entries;
 }

@@ -32,5 +32,5 @@ export class MessageBlock extends Component {
 
 function continues(previous, message) {
   return previous.authorId === message.authorId && !message.title && !message.ticket && !previous.ticket
-    && new Date(message.createdAt) - new Date(previous.createdAt) < TOGETHER_MS;
+    && Date.parse(message.createdAt) - Date.parse(previous.createdAt) < TOGETHER_MS;
 }

@@ -29,7 +29,7 @@ export function MessageList({ channel }) {
   const entries = useEntries();
   const me = useLive(({ state }) => state.me?.id);
   const list = useRef();
-  const shown = (timeline?.ids ?? []).map((each) => messages.get(each)).filter(Boolean);
+  const shown = (timeline?.ids ?? []).map((each) => messages.get(each)).filter((message) => message !== undefined);
   const pending = pendingIn(entries, 'message', id, shown, me);
   const { isAtEnd, isAtEndNow, toEnd } = useFollowing(list, [shown.at(-1)?.id, pending.length], shown[0]?.id, !timeline);
   const missed = useMissed(shown, isAtEnd, me);

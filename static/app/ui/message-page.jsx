@@ -20,7 +20,7 @@ const words = texts.message;
 
 export function MessagePage({ id }) {
   const message = useLive(({ state }) => state.messages.get(id));
-  const channel = useLive(({ state }) => state.channels.get(message?.channelId));
+  const channel = useLive(({ state }) => state.channels.get(message?.channelId ?? ''));
   const { thread, isGone, problem } = useThread(id);
   if (!message) return <NotFound title={words.title} reason={isGone ? words.gone : problem && problemText(problem)} />;
   return (
@@ -104,7 +104,7 @@ function Comments({ message, thread }) {
   const client = useClient();
   const comments = useLive(({ state }) => state.comments);
   const me = useLive(({ state }) => state.me);
-  const shown = (thread?.ids ?? []).map((id) => comments.get(id)).filter(Boolean);
+  const shown = (thread?.ids ?? []).map((id) => comments.get(id)).filter((comment) => comment !== undefined);
   const pending = pendingIn(useEntries(), 'comment', message.id, shown, me?.id);
   const earlier = () => client.loadThread(message.id, thread.edge).catch(() => {});
   return (

@@ -70,8 +70,13 @@ function isPlaceThere({ channels, messages }, { kind, input }) {
   return kind === 'comment' && messages.has(input.messageId);
 }
 
-// Why an entry was not sent, and what can be done with it. `onEdit` is called when it is back in a composer: only where
-// its place is still there.
+/**
+ * Why an entry was not sent, and what can be done with it. `onEdit` is called when it is back in a composer: only where
+ * its place is still there.
+ *
+ * @param {{ entry: any, error?: string, what?: string, onEdit?: () => void }} props `error` is a code, or a text of the
+ *   server; `what` says before it what was not done.
+ */
 export function Failure({ entry, error, what, onEdit = () => {} }) {
   const client = useClient();
   const hasComposer = useLive(({ state }) => isPlaceThere(state, entry));

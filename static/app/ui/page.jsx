@@ -1,10 +1,21 @@
-// What every page has at its top. `title` and `subtitle` are texts, or the name of something.
+// What every page has at its top.
+
+/** @import { ComponentChildren } from 'preact' */
 
 import { Icon } from './icons.jsx';
 import { Light } from './light.jsx';
 import { to } from './route.js';
 import { texts } from '../texts.js';
 
+/**
+ * @param {{
+ *   title: ComponentChildren,
+ *   subtitle?: ComponentChildren,
+ *   icon?: string | null,
+ *   back?: string,
+ *   children?: ComponentChildren,
+ * }} props `title` and `subtitle` are texts, or the name of something.
+ */
 export function PageHead({ title, subtitle, icon, back, children }) {
   return (
     <header class="page-head">

@@ -1,5 +1,7 @@
 // The small things that pages are made of.
 
+/** @import { ComponentChildren } from 'preact' */
+
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { beginningOf, piecesOf, shownName } from '../data/text.js';
 import { texts } from '../texts.js';
@@ -34,6 +36,7 @@ export function Badge({ number }) {
   );
 }
 
+/** @param {{ title: string, children?: ComponentChildren }} props */
 export function Empty({ title, children }) {
   return (
     <div class="empty">
@@ -109,6 +112,7 @@ export function Menu({ label, button, place = 'below', children }) {
   );
 }
 
+/** @param {{ label: string, hint?: ComponentChildren, children: ComponentChildren }} props */
 export function Field({ label, hint, children }) {
   return (
     <label class="field">

@@ -36,7 +36,7 @@ function Faces({ people }) {
 function usePresence(channelId) {
   const client = useClient();
   const isLive = useLive(({ connection }) => connection.phase === 'live');
-  const [people, setPeople] = useState([]);
+  const [people, setPeople] = useState(/** @type {import('../data/types.d.ts').User[]} */ ([]));
   useEffect(() => {
     if (!isLive) return undefined;
     const here = new Map();

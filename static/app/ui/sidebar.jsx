@@ -41,6 +41,16 @@ function Pages({ route }) {
   );
 }
 
+/**
+ * @param {{
+ *   href: string,
+ *   icon: string,
+ *   isCurrent: boolean,
+ *   badge?: number,
+ *   name?: string,
+ *   children: import('preact').ComponentChildren,
+ * }} props
+ */
 function NavLink({ href, icon, isCurrent, badge, name, children }) {
   return (
     <a class="nav-link" data-name={name} href={href} aria-current={isCurrent ? 'page' : undefined}>

@@ -1,5 +1,7 @@
 // The three things that can be said about a ticket, each as the browser's own list to choose from.
 
+/** @import { Id, Person, User } from '../data/types.d.ts' */
+
 import { useEffect, useState } from 'preact/hooks';
 import { MEMBERS } from '../data/documents.js';
 import { texts } from '../texts.js';
@@ -13,13 +15,29 @@ export function StatusSelect({ value, onChange, label = words.status }) {
   return <Select value={value} onChange={onChange} label={label} options={Object.entries(words.statuses)} />;
 }
 
+/**
+ * @param {{ value: string, onChange: (value: any) => void, label?: string, all?: string }} props `all` is what an empty
+ *   choice is called, if there may be one.
+ */
 export function PrioritySelect({ value, onChange, label = words.priority, all }) {
   const options = Object.entries(words.priorities);
   return <Select value={value} onChange={onChange} label={label} options={all ? [['', all], ...options] : options} />;
 }
 
-// `first` is what an empty choice is called. `current` is the assignee there is, who may not be in the list. With a
-// `channelId` the choice is among those who can read that channel: nobody else would hear of the ticket.
+/**
+ * `first` is what an empty choice is called. `current` is the assignee there is, who may not be in the list. With a
+ * `channelId` the choice is among those who can read that channel: nobody else would hear of the ticket.
+ *
+ * @param {{
+ *   value: string | null,
+ *   onChange: (id: string | null) => void,
+ *   label?: string,
+ *   first?: string,
+ *   current?: Person | null,
+ *   channelId?: Id,
+ *   more?: [id: string, text: string][],
+ * }} props
+ */
 export function AssigneeSelect({ value, onChange, label = words.assignee, first = words.nobody, current, channelId, more = [] }) {
   const users = useReaders(channelId);
   const known = users.some(({ id }) => id === current?.id) || !current ? users : [current, ...users];
@@ -64,7 +82,7 @@ function useReaders(channelId) {
 // Asked once per page that needs them; who registers meanwhile is there the next time.
 export function useUsers() {
   const client = useClient();
-  const [users, setUsers] = useState([]);
+  const [users, setUsers] = useState(/** @type {User[]} */ ([]));
   useEffect(() => {
     client.users().then(setUsers, () => {});
   }, [client]);

@@ -1,0 +1,225 @@
+// The central data structures of the web client. Each object type has the fields that the fragments of documents.js ask
+// for. Types only: the build takes nothing from this file.
+
+import type { ShownEntry } from '../../outbox.js';
+
+/** A decimal number of any length. Ids grow; `compareIds` in fold.js orders them. */
+export type Id = string;
+
+/** A position in the server's log. */
+export type Cursor = string;
+
+export interface User {
+  id: Id;
+  username: string;
+  displayName: string;
+  role: 'MEMBER' | 'ADMIN';
+  /** Only in the answer of the query `USERS`. */
+  disabled?: boolean;
+}
+
+/** A user as an author, an assignee or an owner. */
+export type Person = Pick<User, 'id' | 'displayName'> & Partial<User>;
+
+export interface Channel {
+  id: Id;
+  name: string;
+  description: string | null;
+  visibility: 'PUBLIC' | 'PRIVATE';
+  createdAt: string;
+  owner: Person | null;
+  /** Only in answers of queries. */
+  unreadCount?: number;
+}
+
+export type TicketStatus = 'OPEN' | 'IN_PROGRESS' | 'RESOLVED' | 'CLOSED';
+export type Priority = 'LOW' | 'MEDIUM' | 'HIGH' | 'URGENT';
+
+export interface Ticket {
+  status: TicketStatus;
+  priority: Priority;
+  assigneeId: Id | null;
+  assignee: Person | null;
+}
+
+export interface Message {
+  id: Id;
+  channelId: Id;
+  title: string | null;
+  content: string;
+  authorId: Id;
+  author: Person | null;
+  createdAt: string;
+  updatedAt: string;
+  commentCount: number;
+  revision: Cursor;
+  ticket: Ticket | null;
+}
+
+/** A message that is a ticket. */
+export type TicketMessage = Message & { ticket: Ticket };
+
+export interface Comment {
+  id: Id;
+  messageId: Id;
+  content: string;
+  authorId: Id;
+  author: Person | null;
+  createdAt: string;
+  updatedAt: string;
+  cursor: Cursor;
+}
+
+export interface Template {
+  id: Id;
+  name: string;
+  content: string;
+  authorId: Id;
+}
+
+export interface Notification {
+  id: Id;
+  /** null for an announcement to all users. */
+  userId: Id | null;
+  title: string;
+  message: string;
+  priority: Priority;
+  createdAt: string;
+  readAt: string | null;
+}
+
+/** A message with a page of its comments, as the query `THREAD` answers. */
+export type Thread = Message & { comments: Connection<Comment> };
+
+/** A page of a list. */
+export interface Connection<Node> {
+  edges: { cursor: string; node: Node }[];
+  /** Each query asks for the one that it needs. */
+  pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean };
+}
+
+/** The ids of a list that are loaded, oldest first. */
+export interface Listed {
+  ids: Id[];
+  /** Whether the server has older items. */
+  hasMore: boolean;
+  /** The place before which those are; null for an empty list. */
+  edge: string | null;
+}
+
+export interface Unread {
+  /** How many were unread when the server counted. */
+  count: number;
+  /** The ids that came since. */
+  ids: Set<Id>;
+}
+
+/** What the pages show. Never changed in place: `fold` and the functions beside it return a new state. */
+export interface State {
+  /** null until the first answer. */
+  me: User | null;
+  isLoaded: boolean;
+  /** Grows when what is shown must be loaded again. */
+  epoch: number;
+  channels: Map<Id, Channel>;
+  messages: Map<Id, Message>;
+  /** Ids of the messages that are tickets. */
+  tickets: Set<Id>;
+  /** By channel: its messages. */
+  timelines: Map<Id, Listed>;
+  comments: Map<Id, Comment>;
+  /** By message: its comments. */
+  threads: Map<Id, Listed>;
+  templates: Map<Id, Template>;
+  notifications: Map<Id, Notification>;
+  /** By channel. */
+  unread: Map<Id, Unread>;
+  /** By channel: the latest broadcast. */
+  broadcasts: Map<Id, unknown>;
+  /** The channel that is on the screen. */
+  opened: Id | null;
+  /** The channel whose end the user looks at: messages that come there are read. */
+  viewing: Id | null;
+  /** Ids of messages whose comments must be counted again. */
+  recount: Set<Id>;
+  /** The channels to which the access has changed, or null. */
+  requery: Id[] | 'everything' | null;
+}
+
+/** The collections of the state that a fold may write to. */
+export type Collection = { [Name in keyof State]: State[Name] extends Map<Id, unknown> | Set<Id> ? Name : never }[keyof State];
+
+/** The lists that all others depend on, as `Client` collects them from the pages of the query `BASE`. */
+export interface Base {
+  cursor: Cursor;
+  me: User;
+  channels: Channel[];
+  templates: Template[];
+  notifications: Notification[];
+}
+
+/** Comments of the event `CommentAdded` say how many there are. */
+type AddedComment = Comment & { message?: { id: Id; commentCount: number } };
+
+/** What each event of the subscription `events` carries besides `__typename` and `cursor`. */
+export interface EventFields {
+  MessageAdded: { message: Message };
+  MessageUpdated: { message: Message };
+  MessageDeleted: { messageId: Id; channelId: Id };
+  CommentAdded: { comment: AddedComment };
+  CommentUpdated: { comment: AddedComment };
+  CommentDeleted: { commentId: Id; messageId: Id };
+  ChannelAdded: { channel: Channel };
+  ChannelUpdated: { channel: Channel };
+  ChannelDeleted: { channelId: Id };
+  TemplateAdded: { template: Template };
+  TemplateDeleted: { templateId: Id };
+  NotificationAdded: { notification: Notification };
+  RoomBroadcast: { channelId: Id; data: unknown };
+  AccessChanged: { changedChannelId: Id | null };
+}
+
+/** An event that can be folded over the state. The answers of mutations are folded as events, too, without a cursor. */
+export type Event = { [Name in keyof EventFields]: { __typename: Name; cursor?: Cursor } & EventFields[Name] }[keyof EventFields];
+
+/** What the subscription `events` delivers. A `Checkpoint` says: everything up to this cursor was delivered. */
+export type Received = { cursor: Cursor } & (Event | { __typename: 'Checkpoint' });
+
+/** The input of each kind of outbox entry. */
+export interface Inputs {
+  message: { channelId: Id; content: string; title?: string; ticket?: Partial<Ticket> };
+  comment: { messageId: Id; content: string };
+  ticket: { id: Id; ticket: Partial<Ticket> };
+}
+
+/** What goes back to a composer. */
+export type TakenBack = Pick<Inputs['message'], 'content' | 'title' | 'ticket'>;
+
+/**
+ * An entry of the outbox as `Outbox.entries` shows it. `since` is the newest id that was known when it was written. The
+ * input of an unreadable entry is the stored text.
+ */
+export type OutboxEntry = ShownEntry &
+  ({ [Kind in keyof Inputs]: { kind: Kind; input: Inputs[Kind]; since?: Id } }[keyof Inputs] | { kind: 'unreadable'; input: string });
+
+/** How the connection stands: see connection.js. */
+export interface Connectivity {
+  phase: 'connecting' | 'catching-up' | 'live' | 'waiting';
+  /** When the next attempt begins, in milliseconds since 1970; 0 when there is none. */
+  until: number;
+  isOffline: boolean;
+}
+
+export type ConnectionEvent =
+  | { type: 'offline' | 'online' | 'connecting' | 'connected' | 'live' }
+  | { type: 'lost'; until?: number };
+
+/** Who is signed in. */
+export interface SignedIn {
+  token: string;
+  expiresAt: string;
+  user: User;
+}
+
+/** The methods of a Web Storage that the client uses. */
+export type KeyedStorage = Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'>;
