@@ -7,7 +7,7 @@ SECONDS ?= 600
 CASES ?= 100000
 TOOLS := target/tools/bin
 
-.PHONY: help setup build-setup test-setup run demo cluster test screenshots torture failover crowd siege fuzz bench lint lint-code lint-js lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages screenshots torture failover crowd siege fuzz bench lint lint-code lint-js lint-deps clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,9 +25,16 @@ demo: build-setup ## The same with a small organization in it, if the database i
 	fi
 	cargo run --release --quiet -- serve $(ARGS)
 
-test: setup $(TOOLS)/diesel ## Run all tests, those that need a database on SQLite and on PostgreSQL
+test: test-sqlite test-postgres test-pages ## Run all tests, those that need a database on SQLite and on PostgreSQL
+
+test-sqlite: setup $(TOOLS)/diesel
 	cargo test
+
+test-postgres: setup
 	TIDINGS_TEST_DATABASE=postgres cargo test --test integration -- $(ON_SQLITE_ONLY)
+
+test-pages: setup
+	cargo build
 	cd static && npm test
 
 # What starts the real binary by itself does so on SQLite.
