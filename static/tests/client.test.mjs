@@ -14,6 +14,7 @@ Object.assign(globalThis, {
 Object.defineProperty(globalThis, 'navigator', { value: { onLine: true }, configurable: true });
 
 const { Client } = await import('../app/data/client.js');
+const { pendingIn } = await import('../app/data/pending.js');
 
 const USER = { id: '1', username: 'eva', displayName: 'Eva', role: 'MEMBER' };
 const EMPTY = { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
@@ -111,5 +112,14 @@ test('after a failure that passes, the events go on behind the last one that arr
 test('a user who may not sign in is not offered as an assignee or a member', async () => {
   const client = connectTo(new Server());
   assert.deepEqual((await client.users()).map(({ username }) => username), ['eva']);
+  client.close();
+});
+
+test('a comment that has arrived is not shown as pending, too, whatever the ids of the messages', () => {
+  const client = connectTo(new Server());
+  client.state = { ...client.state, messages: new Map([['5', { id: '5' }]]) };
+  client.write('comment', { messageId: '5', content: 'hello' });
+  const sending = client.outbox.entries.map((entry) => ({ ...entry, state: 'sending' }));
+  assert.deepEqual(pendingIn(sending, 'comment', '5', [{ id: '1', authorId: '1', content: 'hello' }], '1'), []);
   client.close();
 });

@@ -160,7 +160,9 @@ export class Client {
 
   // Throws the problem STORAGE_FULL when there is no room for it: then it is neither kept nor sent.
   write(kind, input) {
-    const newest = [...this.state.messages.keys(), ...this.state.comments.keys()].sort(folding.compareIds).at(-1);
+    // Messages and comments are numbered separately.
+    const known = kind === 'comment' ? this.state.comments : this.state.messages;
+    const newest = [...known.keys()].sort(folding.compareIds).at(-1);
     this.#add(kind, input, { since: newest });
   }
 
