@@ -22,10 +22,10 @@ declare global {
   }
 }
 
-// What a component gets to know only later is `any`: `useState(null)` and `useState([])` before an answer, `useRef()` before
-// the element.
+// What a component gets to know only later is `any`: `useState(null)` and `useState([])` before an answer, `useRef()` and
+// `useRef(null)` before the element or the request.
 declare module 'preact/hooks' {
   export function useState(initial: null): [any, Dispatch<any>];
   export function useState(initial: []): [any[], Dispatch<any>];
-  export function useRef(): MutableRef<any>;
+  export function useRef(initial?: null): MutableRef<any>;
 }

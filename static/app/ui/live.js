@@ -71,11 +71,8 @@ export function useIsMounted() {
   return isMounted;
 }
 
-/**
- * What waits in the outbox.
- *
- * @returns {OutboxEntry[]}
- */
+// What waits in the outbox.
+/** @returns {OutboxEntry[]} */
 export function useEntries() {
   const client = useClient();
   const [entries, setEntries] = useState(/** @type {any} */ (client.outbox.entries));
