@@ -23,6 +23,7 @@ const EMPTY = { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
 class Server {
   subscriptions = new Map();
   queries = 0;
+  connections = 0;
 
   take(frame, reply) {
     if (frame.type === 'connection_init') return reply({ type: 'connection_ack' });
@@ -53,6 +54,7 @@ function connectTo(server) {
     protocol = 'graphql-transport-ws';
 
     constructor() {
+      server.connections += 1;
       setImmediate(() => this.onopen());
     }
 
@@ -91,6 +93,14 @@ test('an event that the server cannot show ends the subscription, and the state 
   const [second] = server.subscriptions.values();
   assert.notEqual(second, first);
   assert.equal(second.after, 'base-2');
+  client.close();
+});
+
+test('the first query and the events share one connection', async () => {
+  const server = new Server();
+  const client = connectTo(server);
+  await until(() => server.subscriptions.size === 1);
+  assert.equal(server.connections, 1);
   client.close();
 });
 

@@ -12,6 +12,7 @@ import { Problem } from './problem.js';
 const MAX_OPERATION_BYTES = 256 * 1024 - 256;
 
 const LONGEST_WAIT_MS = 15_000;
+const BETWEEN_OPERATIONS_MS = 5_000;
 const PING_EVERY_MS = 15_000;
 const PONG_WITHIN_MS = 6_000;
 
@@ -47,6 +48,8 @@ export class Socket {
     this.#client = createClient({
       url: () => new URL('/graphql', location.href).href.replace(/^http/, 'ws'),
       lazy: true,
+      // Between the answer to one operation and the start of the next, none is open. The connection stays meanwhile.
+      lazyCloseTimeout: BETWEEN_OPERATIONS_MS,
       connectionParams: () => {
         used = token();
         return { authorization: `Bearer ${used}` };
