@@ -78,11 +78,21 @@ export class Session {
     return () => this.#listeners.delete(listener);
   }
 
-  // `signal` aborts the request of this or of `register`. An aborted call throws and begins no session.
+  /**
+   * @param {string} username
+   * @param {string} password
+   * @param {{ signal?: AbortSignal }} [options] `signal` aborts the request. An aborted call throws and begins no session.
+   */
   async login(username, password, { signal } = {}) {
     this.#begin((await ask(LOGIN, { input: { username, password } }, signal)).login);
   }
 
+  /**
+   * @param {string} username
+   * @param {string} password
+   * @param {string} displayName
+   * @param {{ signal?: AbortSignal }} [options] As for `login`.
+   */
   async register(username, password, displayName, { signal } = {}) {
     const input = { username, password, ...(displayName && { displayName }) };
     this.#begin((await ask(REGISTER, { input }, signal)).register);
