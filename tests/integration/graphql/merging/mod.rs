@@ -162,7 +162,7 @@ async fn an_item_has_the_order_of_its_selection_and_the_places_of_its_document()
     socket.subscribe("g", failing, json!({"n": 1})).await;
     socket.settled().await;
     server.post(&ann, &channel, "three").await;
-    let mut payloads = vec![socket.frame().await, socket.frame().await];
+    let mut payloads = [socket.frame().await, socket.frame().await];
     payloads.sort_by_key(|frame| frame["id"].to_string());
     assert_eq!(payloads[1]["id"], "g");
     assert!(payloads[0]["payload"].get("errors").is_some() && payloads[1]["payload"].get("errors").is_none());
