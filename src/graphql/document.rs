@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use juniper::parser::{Lexer, Token};
 use juniper::{Definition, GraphQLError, InputValue, OperationType, ParseError, ValidatedOperation};
@@ -18,6 +18,7 @@ use super::literals::{self, Shifts};
 use super::measure::{Limits, Measure};
 use super::merge::Truths;
 use super::scalar::Scalar;
+use super::tree_memory::TreeMemory;
 use super::variables::{self, Shape};
 use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul, nulls, repeated};
 use crate::error::Error;
@@ -30,8 +31,6 @@ const MAX_KEPT_BYTES: usize = 16 << 10;
 /// What the kept documents weigh together: some 50 MB in memory for a client that fills it on purpose, and out of reach
 /// for the documents of applications.
 const MAX_KEPT_WEIGHT: usize = 512 << 10;
-/// A syntax tree takes so many times the memory of its text.
-const TREE: usize = 100;
 /// What a field weighs once the fragments are expanded, in bytes of text.
 const FIELD_WEIGHT: usize = 4;
 /// Bytes of the document of a subscription, and of its variables, which are kept as long as it is open.
@@ -69,8 +68,7 @@ pub struct Operation {
     pub needs_database: AtomicBool,
     /// Whether what is rendered differs from viewer to viewer, as seen so far.
     pub is_personal: AtomicBool,
-    /// The memory for its syntax tree, while a subscription of it is open.
-    lease: Mutex<Weak<Lease>>,
+    memory: TreeMemory,
 }
 
 impl Operation {
@@ -89,7 +87,7 @@ impl Operation {
     /// Whether it has one root field.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        self.measure.roots.len() == 1
+        self.measure.root_keys == 1
     }
 
     /// Whether strangers may run it even if the installation is closed to anonymous readers: it
@@ -153,7 +151,7 @@ impl Operation {
         let shape = |(name, of, lists): &(String, String, usize)| (name.clone(), Shape::of(schema, of, *lists));
         let shapes = measure.variables.iter().map(shape).collect();
         let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (hints, lease, executables) = (limits.hints, Mutex::default(), Mutex::default());
+        let (hints, memory, executables) = (limits.hints, TreeMemory::default(), Mutex::default());
         let name = name.map(str::to_owned);
         let mut operation = Self {
             parsed,
@@ -168,7 +166,7 @@ impl Operation {
             hints,
             needs_database,
             is_personal,
-            lease,
+            memory,
         };
         operation.extra_weight = operation.weigh(schemas)?;
         Ok(operation)
@@ -182,7 +180,7 @@ impl Operation {
             return Ok(0);
         }
         if most > 1 {
-            return Ok(most * self.weight());
+            return Ok(most * self.own_weight());
         }
         let executable = self.executable(schemas, &Variables::default())?;
         Ok(executable.map_or(0, |executable| executable.bytes()))
@@ -216,10 +214,21 @@ impl Operation {
         let executable = Executable::new(schemas, document, (self.kind(), self.measure.is_repetitive), &truths)?;
         let executable = Arc::new(executable);
         let mut kept = self.executables.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MAX_EXECUTABLES {
-            kept.pop_front();
+        if let Some(executable) = known(&kept) {
+            return Ok(Some(executable));
         }
-        kept.push_back((truths, Arc::clone(&executable)));
+        // With conditions, no more is kept than the operation counts for.
+        let room = if self.measure.conditions.is_empty() { usize::MAX } else { self.extra_weight };
+        let bytes = executable.bytes();
+        let mut used: usize = kept.iter().map(|(_, executable)| executable.bytes()).sum();
+        while (kept.len() >= MAX_EXECUTABLES || used.saturating_add(bytes) > room)
+            && let Some((_, oldest)) = kept.pop_front()
+        {
+            used -= oldest.bytes();
+        }
+        if bytes <= room {
+            kept.push_back((truths, Arc::clone(&executable)));
+        }
         Ok(Some(executable))
     }
 
@@ -250,7 +259,7 @@ impl Operation {
             return Err(Refusal::Invalid(errors));
         }
         let not_null = not_null.map_err(Refusal::Invalid)?;
-        if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.roots.len() != 1 {
+        if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.root_keys != 1 {
             return Err(Refusal::Invalid(errors::of_rule("A subscription selects one root field.")));
         }
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription
@@ -280,7 +289,12 @@ impl Operation {
 
     /// What it takes to keep it, in bytes of text.
     fn weight(&self) -> usize {
-        self.parsed.borrow_owner().text.len() + FIELD_WEIGHT * Cost::count(&self.measure.cost) + self.extra_weight
+        self.own_weight() + self.extra_weight
+    }
+
+    /// The same without what is executed instead of it.
+    fn own_weight(&self) -> usize {
+        self.parsed.borrow_owner().text.len() + FIELD_WEIGHT * Cost::count(&self.measure.cost)
     }
 
     /// The variables that a subscription keeps as long as it is open: those that its document has.
@@ -300,25 +314,12 @@ impl Operation {
         Ok(variables)
     }
 
-    /// Borrows the memory for its syntax tree, for as long as a subscription of it is open. All its subscriptions share
-    /// the tree, so the client that opened the first one pays for all.
+    /// Borrows the memory for its syntax tree, for as long as a subscription of it is open.
     ///
     /// # Errors
     /// `UNAVAILABLE` if this client, or all of them, have too many different documents.
     pub fn borrow(&self, memory: &Arc<Memory>, party: Party) -> Result<Arc<Lease>, Refusal> {
-        let mut known = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lease) = known.upgrade() {
-            return Ok(lease);
-        }
-        let mut lease = memory.lease(party);
-        if !lease.try_grow_to(TREE * self.weight()) {
-            let why = "too many subscriptions with different documents are open: send values, such as the cursor of \
-                `after`, as variables";
-            return Err(Error::Unavailable(why.into()).into());
-        }
-        let lease = Arc::new(lease);
-        *known = Arc::downgrade(&lease);
-        Ok(lease)
+        self.memory.borrow(self.own_weight(), memory, party)
     }
 
     /// Refuses what would cost too much with these variables.

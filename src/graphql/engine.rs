@@ -119,7 +119,7 @@ pub struct Live {
     /// Checkpoints are items of it.
     pub has_checkpoints: bool,
     _counted: Counted,
-    _document: Arc<Lease>,
+    _trees: (Arc<Lease>, Option<Arc<Lease>>),
 }
 
 impl Live {
@@ -324,11 +324,15 @@ impl Engine {
     /// If it cannot be opened.
     pub async fn open(&self, prepared: Prepared, caller: Caller) -> Result<(Live, Stream), Refusal> {
         let (wanted, has_checkpoints) = self.wanted(&prepared, &caller)?;
-        let document = prepared.operation.borrow(&self.document_memory, caller.viewer.party())?;
+        let party = caller.viewer.party();
+        let document = prepared.operation.borrow(&self.document_memory, party)?;
+        let executable = prepared.executable.as_ref();
+        let executable = executable.map(|it| it.borrow(&self.document_memory, party)).transpose()?;
         let stream = self.board.open_stream(&caller.viewer, wanted).await?;
         let selection = prepared.operation.selection(&prepared.variables);
         let counted = self.counts.following.enter();
-        Ok((Live { prepared, selection, caller, has_checkpoints, _counted: counted, _document: document }, stream))
+        let trees = (document, executable);
+        Ok((Live { prepared, selection, caller, has_checkpoints, _counted: counted, _trees: trees }, stream))
     }
 
     /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.

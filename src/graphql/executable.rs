@@ -12,8 +12,10 @@ use super::items::{ItemSchema, Items};
 use super::literals::Bare;
 use super::merge::{self, Form, Merged, Places, Truths};
 use super::scalar::Scalar;
+use super::tree_memory::TreeMemory;
 use super::{Mutation, Query, Schema, Subscription, errors};
 use crate::error::Error;
+use crate::model::{Lease, Memory, Party};
 
 /// The schemas that documents are read with.
 pub struct Schemas {
@@ -79,6 +81,7 @@ pub struct Executable {
     operation: Option<(Parsed, Places)>,
     /// The query for an item of the subscription.
     item: Option<(ParsedItem, Places)>,
+    memory: TreeMemory,
 }
 
 impl Executable {
@@ -96,7 +99,8 @@ impl Executable {
         let document = document.map_err(|error| Error::internal(error.item))?;
         let written = |form: Form| written((text, &document), name, schemas, truths, form);
         let mut executable = Self::default();
-        if is_repetitive {
+        // A subscription is opened with its root field alone: juniper panics if a field fails in a fragment at the root.
+        if is_repetitive || kind == OperationType::Subscription {
             let form = if kind == OperationType::Subscription { Form::Open } else { Form::Answer };
             let Merged { text, places } = written(form)?;
             let source = Source { schema: Arc::clone(&schemas.merged), text };
@@ -140,6 +144,14 @@ impl Executable {
             places.relocate(&mut errors);
         }
         errors
+    }
+
+    /// Borrows the memory for its syntax trees, for as long as a subscription uses them.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if this client, or all of them, have too many different documents.
+    pub fn borrow(&self, memory: &Arc<Memory>, party: Party) -> Result<Arc<Lease>, Refusal> {
+        self.memory.borrow(self.bytes(), memory, party)
     }
 
     /// How long its documents are, in bytes.

@@ -41,8 +41,10 @@ pub struct Limits {
 /// The size of an operation.
 #[derive(Debug, Default)]
 pub struct Measure {
-    /// The root fields of the response.
+    /// The names of all root fields, also of those that are left out.
     pub roots: Vec<String>,
+    /// How many of them there are in the response.
+    pub root_keys: usize,
     /// Some response key may be there more than once in a selection set.
     pub is_repetitive: bool,
     /// The variables that `@skip` and `@include` use, and their values if they are not given.
@@ -219,7 +221,8 @@ impl<'d, 'a> Walk<'d, 'a> {
         self.measure.is_repetitive |= !is_new;
         if place.depth > 1 {
             self.uses(arguments().map(|(_, value)| &value.item));
-        } else if is_new {
+        } else {
+            self.measure.root_keys += usize::from(is_new);
             self.measure.roots.push(name.to_owned());
         }
         let limit = arguments().find(|(name, _)| ["first", "last"].contains(&name.item)).map(|(_, value)| &value.item);

@@ -19,8 +19,10 @@ use super::source::Source;
 const MOST: usize = 64 << 10;
 /// How many times longer than the original a merged document may be.
 const LONGER: usize = 4;
-/// What is never there, for a selection set of which nothing is left. juniper allows no `__typename` of a subscription itself.
-const NOTHING: &str = "... @skip(if: true) {__typename}";
+/// What is never there, for a selection set of which nothing is left.
+const NOTHING: &str = "__typename @skip(if: true)";
+/// The same for the root of a subscription: juniper allows no `__typename` of a subscription itself.
+const NOTHING_OPENED: &str = "... @skip(if: true) {__typename}";
 
 type Selection<'a> = juniper::Selection<'a, Scalar>;
 type Operation<'a> = juniper::Operation<'a, Scalar>;
@@ -130,6 +132,8 @@ struct Field<'d, 'a> {
 struct Collected<'d, 'a> {
     numbers: HashMap<&'a str, usize>,
     groups: Vec<Vec<Field<'d, 'a>>>,
+    /// A fragment is spread more than once: written as it is, its fields would be there again.
+    has_fragment_again: bool,
 }
 
 impl<'d, 'a> Collected<'d, 'a> {
@@ -143,7 +147,7 @@ impl<'d, 'a> Collected<'d, 'a> {
 
     /// Whether some key is there more than once.
     fn is_repetitive(&self) -> bool {
-        self.groups.iter().any(|group| group.len() > 1)
+        self.has_fragment_again || self.groups.iter().any(|group| group.len() > 1)
     }
 }
 
@@ -248,8 +252,9 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
                 }
                 Selection::FragmentSpread(spread) if is_there!(self.truths, spread.item) => {
                     let name = spread.item.name.item;
-                    if let Some((condition, selections)) = self.fragments.get(name)
-                        && visited.insert(name)
+                    if !visited.insert(name) {
+                        collected.has_fragment_again = true;
+                    } else if let Some((condition, selections)) = self.fragments.get(name)
                         && self.schema.is_named_subtype(of, condition)
                     {
                         self.collect_into(collected, visited, selections, of);
@@ -384,7 +389,7 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
     /// The end of a selection set that began at this length.
     fn end(&mut self, before: usize) {
         if self.out.len() == before {
-            self.out.push_str(NOTHING);
+            self.out.push_str(if self.form == Form::Open { NOTHING_OPENED } else { NOTHING });
         }
         self.out.push('}');
     }
@@ -407,4 +412,29 @@ fn name_of(of: Option<&MetaType<Scalar>>) -> &str {
 
 fn newlines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Mutation, Query, Schema, Subscription};
+    use super::*;
+
+    fn written(text: &str, form: Form) -> String {
+        let schema = Schema::new_with_scalar_value(Query, Mutation, Subscription).schema;
+        let document = juniper::parser::parse_document_source(text, &schema).expect("a document");
+        let merged = merged((text, &document), None, &schema, &Truths::new(), form);
+        merged.expect("not too large").text
+    }
+
+    #[test]
+    fn a_fragment_that_is_spread_again_is_written_once() {
+        let fragment =
+            "fragment F on Event { ... on MessageAdded { message { comments(first: 5) { nodes { content } } } } }";
+        for selection in ["...F ...F", "...F ... on Event { ...F }", "... on MessageAdded { ...F } ...F"] {
+            let text = written(&format!("subscription {{ events {{ {selection} }} }} {fragment}"), Form::Item);
+            assert_eq!(text.matches("comments").count(), 1, "{text}");
+        }
+        let twice = format!("subscription {{ events {{ ...F }} events {{ ...F }} }} {fragment}");
+        assert_eq!(written(&twice, Form::Item).matches("comments").count(), 1);
+    }
 }

@@ -40,6 +40,7 @@ mod scalars;
 mod source;
 mod subscription;
 mod templates;
+mod tree_memory;
 mod variables;
 
 pub use allowance::{Batch, SMALL, Text};

@@ -273,7 +273,11 @@ fn own_document(number: usize) -> String {
 
 /// Whether a subscription is open: its first item is a checkpoint. Else it was refused for lack of memory.
 async fn opens(socket: &mut Socket, id: &str, document: &str) -> bool {
-    socket.subscribe(id, document, json!({})).await;
+    opens_with(socket, id, document, json!({})).await
+}
+
+async fn opens_with(socket: &mut Socket, id: &str, document: &str, variables: Value) -> bool {
+    socket.subscribe(id, document, variables).await;
     loop {
         let frame = socket.frame().await;
         match (frame["id"] == id, frame["type"].as_str()) {
@@ -313,4 +317,25 @@ async fn documents_of_open_subscriptions_have_a_budget_of_memory() {
         }
     };
     soon("room for another document", reopened).await;
+}
+
+#[tokio::test]
+async fn each_form_of_a_document_that_has_conditions_counts() {
+    let server = server().await;
+    let mut socket = server.socket(None).await;
+    let long: String = (0..12).map(|number| format!("{}{number}: cursor ", "x".repeat(180))).collect();
+    let names: Vec<String> = (0..5).map(|number| format!("c{number}")).collect();
+    let variables: String = names.iter().map(|name| format!("${name}: Boolean! ")).collect();
+    let conditions: String = names.iter().map(|name| format!("{name}: cursor @include(if: ${name}) ")).collect();
+    let document = format!("subscription ({variables}) {{ events {{ {long} {conditions} }} }}");
+    let mut opened = 0;
+    for set in 0..32 {
+        let values = names.iter().enumerate().map(|(at, name)| (name.clone(), json!(set >> at & 1 == 1)));
+        let values: Value = Value::Object(values.collect());
+        if !opens_with(&mut socket, &format!("form {set}"), &document, values).await {
+            break;
+        }
+        opened += 1;
+    }
+    assert!((3..16).contains(&opened), "each takes over 200 KB of 2 MiB, and {opened} were opened");
 }

@@ -118,6 +118,8 @@ async fn a_subscription_has_one_field_however_often_it_is_written() {
         ("subscription { ... { __typename } }", "GRAPHQL_VALIDATION_FAILED"),
         ("subscription { ...F } fragment F on Subscription { __typename }", "GRAPHQL_VALIDATION_FAILED"),
         ("subscription { messageAdded(after: \"x\") { id } messageAdded(after: \"x\") { content } }", "BAD_USER_INPUT"),
+        ("subscription { ...F } fragment F on Subscription { messageAdded(after: \"x\") { id } }", "BAD_USER_INPUT"),
+        ("subscription { ... { messageAdded(after: \"x\") { id } } }", "BAD_USER_INPUT"),
         (
             "subscription { messageAdded @skip(if: true) { id } messageAdded @include(if: false) { id } }",
             "BAD_USER_INPUT",
@@ -189,4 +191,13 @@ async fn what_merging_takes_is_bounded() {
         .ask(None, &document.replace("F6 on Query { cursor", "F6 on Query { cursor cursor cursor"), json!({}))
         .await;
     assert_eq!(response["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX", "{response}");
+    // As deep as a document may be, with nothing left in its innermost selection.
+    let depth = 59;
+    let types = "ofType { ".repeat(depth);
+    let ends = " }".repeat(depth);
+    let document = format!(
+        "{{ __typename __typename __schema {{ queryType {{ fields {{ type {{ {types} name @skip(if: true) {ends} }} }} }} }} }}"
+    );
+    let response = server.ask(None, &document, json!({})).await;
+    assert!(response["data"]["__schema"].is_object(), "{response}");
 }
