@@ -189,33 +189,6 @@ test('a change of a channel that arrives while the channel is deleted does not i
   assert.deepEqual(stage.errors(), []);
 });
 
-test('a list that is reloaded at its end keeps older messages that the user has scrolled to', { timeout: 180_000 }, async (t) => {
-  const { stage, ada, page, hold, release } = await enter(t);
-  await ada.signIn();
-  const channelId = await ada.channel('garden');
-  await ada.goto(`#/channel/${channelId}`);
-  await page.locator('.empty-title').waitFor();
-  const { isHeld } = hold(/"data":\{"messages"/);
-  for (let first = 1; first <= 625; first += 25) {
-    const posts = Array.from({ length: 25 }, (_, index) =>
-      `m${index}: createMessage(input: { channelId: ${channelId}, content: "Message ${first + index} of many" }) { id }`);
-    await ada.ask(`mutation { ${posts.join(' ')} }`);
-  }
-  await isHeld;
-  const list = page.getByRole('log');
-  // A message that is added before the browser reports the scroll would move the list back to its end.
-  await list.locator('.message', { hasText: 'Message 625 of' }).waitFor({ timeout: 90_000 });
-  await list.evaluate((element) => (element.scrollTop = 0));
-  await page.locator('.to-end').waitFor();
-  await release('meadow');
-  const first = list.locator('.message', { hasText: 'Message 1 of' });
-  assert.equal(await first.count(), 1);
-  // Back at the end, the list is reloaded.
-  await page.locator('.to-end').click();
-  await first.waitFor({ state: 'detached' });
-  assert.deepEqual(stage.errors(), []);
-});
-
 test('the editor cannot be changed or saved again while a save waits for its answer', { timeout: 120_000 }, async (t) => {
   const { stage, ada, page, hold, release } = await enter(t);
   await ada.signIn();
