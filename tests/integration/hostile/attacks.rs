@@ -149,7 +149,7 @@ fn frames() -> Vec<Attack> {
     attacks
 }
 
-/// Lines on which nothing is said, or too little; the server is told to wait a second or two for it.
+/// Lines on which nothing is said, or too little; the server is told to wait a few seconds for it.
 fn lines() -> Vec<Attack> {
     let lines = std::env::var("TIDINGS_SIEGE").map_or(LINES, |number| number.parse().expect("a number"));
     vec![
