@@ -88,6 +88,9 @@ const POSTGRES_PARAMETERS: [(&str, &str); 6] = [
 /// For so long after a connection could not be made none is tried: those who wait are told at once.
 const BREATH: Duration = Duration::from_millis(250);
 
+/// How long readers rely on the files still being where they were.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Opens connections to one place and counts their statements.
 #[derive(Clone)]
 pub struct Connector {
@@ -98,6 +101,8 @@ pub struct Connector {
     condition: Arc<Condition>,
     /// Which files SQLite works on: the database, and its log of writes once it is there.
     files: Arc<Mutex<(Option<Identity>, Option<Identity>)>>,
+    /// When a reader last looked and the files were in their place.
+    seen_in_place: Arc<Mutex<Option<Instant>>>,
     /// How long a statement of a pooled connection may take, if that is less than for others.
     read_limit: Option<Duration>,
 }
@@ -111,6 +116,7 @@ impl Connector {
             away: Arc::default(),
             condition: Arc::default(),
             files: Arc::default(),
+            seen_in_place: Arc::default(),
             read_limit: None,
         }
     }
@@ -200,6 +206,15 @@ impl Connector {
             self.condition.failed(&format!("{}: {MOVED}", path.display()));
         }
         is_same
+    }
+
+    /// The same for a reader: looks at the files again at most once in [`LOOK`], as that costs two system calls.
+    pub fn was_in_place(&self) -> bool {
+        let mut seen = self.seen_in_place.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_none_or(|seen| seen.elapsed() >= LOOK) {
+            *seen = self.is_in_place().then(Instant::now);
+        }
+        seen.is_some()
     }
 
     fn try_open(&self, purpose: Purpose) -> Result<Db, String> {

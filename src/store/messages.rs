@@ -109,11 +109,19 @@ impl Filter {
 
     /// The visible messages with these conditions.
     fn among_visible<'a>(&self, rights: &Rights) -> visible::Messages<'a> {
-        let query = self.on(visible::messages(rights));
+        self.in_channel(self.on(visible::messages(rights)))
+    }
+
+    /// A query of messages with the condition on the channel only.
+    fn in_channel<'a, S>(&self, query: Boxed<'a, S>) -> Boxed<'a, S> {
         match self.channel {
             Some(channel) => query.filter(messages::channel_id.eq(channel.0)),
             None => query,
         }
+    }
+
+    fn is_for_tickets(&self) -> bool {
+        self.tickets_only || self.status.is_some() || self.assignee.is_some()
     }
 }
 
@@ -137,20 +145,30 @@ pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, part: &Window<Message
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
 
-/// The first messages of a range that the viewer may see. Mostly that is most of them, so the nearest are looked at one by
-/// one; what is beyond is found by index.
+/// The first messages of a range that the viewer may see. Usually the nearest ones are visible, so as many as are wanted
+/// are read first, in one statement. If that is not enough, a few more are looked at one by one, and what is beyond those
+/// is found by index.
 fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Vec<Row>> {
-    let near = messages::table.select(messages::id).into_boxed::<MultiBackend>();
-    let near = match filter.channel {
-        Some(channel) => near.filter(messages::channel_id.eq(channel.0)),
-        None => near,
+    let (mut rows, range) = if filter.is_for_tickets() {
+        (Vec::new(), range)
+    } else {
+        let nearest = nearest(db, rights, filter, range, wanted)?;
+        let end = nearest.last().map(|(row, _)| row.id);
+        let is_whole = nearest.len() < wanted;
+        let visible: Vec<Row> = nearest.into_iter().filter_map(|(row, is_visible)| is_visible.then_some(row)).collect();
+        match end {
+            Some(end) if !is_whole && visible.len() < wanted => (visible, range.behind(end)),
+            _ => return Ok(visible),
+        }
     };
+    let near = filter.in_channel(messages::table.select(messages::id).into_boxed::<MultiBackend>());
     let last = NEAR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAR) - 1;
     let edge: Option<i64> =
         ranged!(near, messages::id, range, 1_usize).offset(last).first(db).optional().map_err(fault)?;
     let within = edge.map_or(range, |edge| range.up_to(edge));
-    let mut rows =
-        ranged!(filter.among_visible(rights), messages::id, within, wanted).load::<Row>(db).map_err(fault)?;
+    let missing = wanted - rows.len();
+    let found = ranged!(filter.among_visible(rights), messages::id, within, missing);
+    rows.extend(found.load::<Row>(db).map_err(fault)?);
     let Some(edge) = edge.filter(|_| rows.len() < wanted) else { return Ok(rows) };
     let beyond = range.behind(edge);
     let mut candidates = Candidates::new(db, rights, filter, beyond, wanted)?;
@@ -164,6 +182,13 @@ fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wan
         rows.extend(ranged!(query, messages::id, beyond, wanted).load::<Row>(db).map_err(fault)?);
     }
     Ok(rows)
+}
+
+/// The nearest messages of a range, and whether the viewer may see each.
+fn nearest(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Vec<(Row, bool)>> {
+    let all = messages::table.select((Row::as_select(), visible::message(rights.into())));
+    let near = filter.in_channel(all.into_boxed::<MultiBackend>());
+    ranged!(near, messages::id, range, wanted).load(db).map_err(fault)
 }
 
 /// One message, if the viewer may see it.

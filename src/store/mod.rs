@@ -221,7 +221,7 @@ impl Store {
         };
         // A connection may have died in the pool; so may all of them.
         let since = Instant::now();
-        if !self.connector.is_in_place() {
+        if !self.connector.was_in_place() {
             return Err(connection::away());
         }
         loop {

@@ -21,31 +21,6 @@ pub type Messages<'a> =
 pub type Templates<'a> =
     IntoBoxed<'a, Select<templates::table, AsSelect<super::templates::Row, MultiBackend>>, MultiBackend>;
 
-/// Boxes a query of messages and leaves in it those that may be read.
-macro_rules! readable {
-    ($query:expr, $rights:expr) => {{
-        let (query, rights): (_, &Rights) = ($query.filter(messages::deleted_at.is_null()), $rights);
-        let query = query.into_boxed::<MultiBackend>();
-        if rights.admin {
-            return query.filter(is_in_kept_channel());
-        }
-        let place = channels::table
-            .filter(channels::id.eq(messages::channel_id))
-            .filter(channels::deleted_at.is_null())
-            .filter(channel(rights.into()))
-            .select(channels::id);
-        let here = message_locations::table
-            .filter(message_locations::message_id.eq(messages::id))
-            .filter(message_locations::location_id.eq_any(places(rights.into())))
-            .select(message_locations::message_id);
-        let audience = messages::restricted
-            .eq(false)
-            .or(messages::author_id.eq(Reader::from(rights).user))
-            .or(diesel::dsl::exists(here));
-        query.filter(diesel::dsl::exists(place)).filter(audience)
-    }};
-}
-
 /// Who reads, in the terms of the conditions.
 #[derive(Clone, Copy)]
 pub struct Reader {
@@ -102,9 +77,29 @@ pub fn places(reader: Reader) -> _ {
         .select(locations::id)
 }
 
+/// That a message may be read by someone who is not an admin.
+#[diesel::dsl::auto_type]
+pub fn message(reader: Reader) -> _ {
+    let user: i64 = reader.user;
+    let is_readable: channel = channel(reader);
+    let own_places: places = places(reader);
+    let place = channels::table
+        .filter(channels::id.eq(messages::channel_id))
+        .filter(channels::deleted_at.is_null())
+        .filter(is_readable)
+        .select(channels::id);
+    let here = message_locations::table
+        .filter(message_locations::message_id.eq(messages::id))
+        .filter(message_locations::location_id.eq_any(own_places))
+        .select(message_locations::message_id);
+    let audience = messages::restricted.eq(false).or(messages::author_id.eq(user)).or(diesel::dsl::exists(here));
+    messages::deleted_at.is_null().and(diesel::dsl::exists(place)).and(audience)
+}
+
 /// The messages that may be read.
 pub fn messages<'a>(rights: &Rights) -> Messages<'a> {
-    readable!(messages::table.select(super::messages::Row::as_select()), rights)
+    let all = messages::table.select(super::messages::Row::as_select()).into_boxed::<MultiBackend>();
+    if rights.admin { all.filter(is_kept()) } else { all.filter(message(rights.into())) }
 }
 
 /// That the viewer is in the audience of a message that others wrote, as SQL: for where a query has no table that diesel
