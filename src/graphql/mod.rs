@@ -2,7 +2,6 @@
 //! knows no sockets and no SQL; what things mean is decided below, in `board`.
 
 mod allowance;
-mod change;
 mod coercion;
 mod context;
 mod cost;
@@ -32,9 +31,11 @@ mod objects;
 mod paging;
 mod people;
 mod query;
+mod reader_gate;
 mod render;
 mod repeated;
 mod request;
+mod result_fields;
 mod scalar;
 mod scalars;
 mod source;

@@ -14,6 +14,7 @@ use super::allowance::Text;
 use super::context::Delivery;
 use super::engine::{Engine, Live};
 use super::execute::{Rendered, render};
+use super::reader_gate::ReaderGate;
 use crate::board::Board;
 use crate::error::{Error, Result};
 use crate::hub::ReadAt;
@@ -166,7 +167,9 @@ impl Engine {
             // A checkpoint carries the time it was sent, so it is not shared. Its fields need no database.
             self.counts.rendered.count();
             let subject = (&live.prepared, &live.caller);
-            return Rendering::Ready(render(&self.board, subject, delivery, (false, self.limits.response)).body);
+            return Rendering::Ready(
+                render(&self.board, subject, delivery, (ReaderGate::closed(), self.limits.response)).body,
+            );
         };
         if operation.is_personal.load(Ordering::Relaxed) {
             self.counts.rendered.count();
@@ -191,7 +194,7 @@ impl Engine {
         }
         if !operation.needs_database.load(Ordering::Relaxed) {
             let subject = (&live.prepared, &live.caller);
-            let rendered = render(&self.board, subject, delivery.clone(), (false, self.limits.response));
+            let rendered = render(&self.board, subject, delivery.clone(), (ReaderGate::closed(), self.limits.response));
             if rendered.used_database {
                 operation.needs_database.store(true, Ordering::Relaxed);
             } else if rendered.is_short {
@@ -289,7 +292,7 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, delivery: Deliver
     let (reading, live) = (Arc::clone(board), Arc::clone(live));
     let render = move || {
         let subject = (&live.prepared, &live.caller);
-        let rendered = render(&reading, subject, delivery, (true, limit));
+        let rendered = render(&reading, subject, delivery, (ReaderGate::open(), limit));
         if rendered.is_personal {
             live.prepared.operation.is_personal.store(true, Ordering::Relaxed);
         }

@@ -154,7 +154,7 @@ fn open<T>(ctx: &Ctx, wanted: impl FnOnce() -> Result<Wanted>) -> Result<Items<T
 fn opened(ctx: &Ctx) -> Result<&Opened> {
     match ctx.purpose() {
         Purpose::Open(opened) => Ok(opened),
-        Purpose::Answer | Purpose::Change(_) | Purpose::Render(_) => {
+        Purpose::Answer | Purpose::Render(_) => {
             Err(Error::internal("a resolver of a subscription runs only to open it"))
         }
     }
