@@ -45,15 +45,15 @@ mod tree_memory;
 mod variables;
 
 pub use allowance::{Batch, SMALL, Text};
-pub use context::{Caller, Delivery};
+pub use context::Caller;
 pub use counts::Counts;
 pub use document::Refusal;
-pub use engine::{Engine, Live, Prepared, sdl};
+pub use engine::{Engine, Prepared, sdl};
 pub use errors::{response as errors_response, to_json};
 pub use execute::Answer;
 pub use juniper::OperationType;
 pub use measure::Limits;
-pub use render::Rendering;
+pub use render::ItemRenderer;
 pub use request::{Request, Unreadable};
 
 use mutation::Mutation;
