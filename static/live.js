@@ -1,6 +1,6 @@
-// The plain JSON socket with what everybody would otherwise write around it: it comes back for ever, goes on where it
-// was, and sends later what was written offline. No dependencies; for browsers, and for Node 20 or newer (before Node 22
-// with `WebSocket` from the package ws). The protocol is described in docs/json-socket.md.
+// A client of the plain JSON socket. It reconnects without limit, resumes its subscriptions at their cursors, and sends
+// messages that were written offline. It has no dependencies. It runs in browsers and in Node 20 or newer (before Node 22
+// with `WebSocket` of the package ws). docs/json-socket.md describes the protocol.
 //
 //   const live = new Live({ url: 'ws://localhost:8000/api/v1/ws', token: async () => fetchToken() });
 //   live.on('ticket_updated', ({ ticket }) => show(ticket));
@@ -16,7 +16,10 @@ const QUIET = { log() {}, error() {} };
 /** The server's default for the largest frame, in bytes (`--max-frame`). */
 const MAX_FRAME = 256 * 1024;
 
-/** Close codes by which the server answers a frame that it cannot take, or at which it failed itself. */
+/**
+ * Close codes with which the server rejects a frame or reports an internal error. The message that was being sent may be
+ * the cause.
+ */
 const SUSPICIOUS = [1002, 1007, 1009, 4400, 4500];
 
 export class Live {
@@ -29,12 +32,12 @@ export class Live {
   #heartbeat;
   #maxFrame;
   #listeners = new Map();
-  /** What is followed, by name: what to say for it, and the cursor of the last event. */
+  /** The subscriptions and rooms, by name: the frame that subscribes, and the cursor of the last event. */
   #followed = new Map();
-  /** What was sent on this connection and is not answered: how to tell the outbox, by key. */
+  /** The messages that were sent on this connection and are not answered, by key: the functions that settle their promise. */
   #sent = new Map();
   /**
-   * The WebSocket, or an empty object while the token for it is on its way.
+   * The WebSocket, or an empty object while its token is requested; null without a connection.
    *
    * @type {any}
    */
@@ -44,15 +47,15 @@ export class Live {
   #attempt = 0;
   /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */
   #timers = { retry: undefined, ping: undefined, watchdog: undefined };
-  /** What was followed when the last ping was said: the cursor of its pong is theirs. */
+  /** The subscriptions at the time of the last ping: the cursor of its pong applies to them. */
   #pinged = [];
   #wakeUp = () => this.#hurry();
 
   /**
-   * `token` returns a valid token, or nothing for an anonymous reader; it is asked at every attempt. `heartbeat` is the
-   * time between pings, after half of which without an answer the line counts as dead; waits in milliseconds. `storage`
-   * holds what was written and not sent: see `entriesIn` of outbox.js. `maxFrame` is the server's limit in bytes: a longer
-   * message fails before it is sent.
+   * `token` returns a valid token, or nothing for an anonymous reader. It is called at every connection attempt.
+   * `heartbeat` is the time between pings; a ping without an answer for half of it means a dead connection. `minWait` and
+   * `maxWait` bound the delay between attempts. These three are in milliseconds. `storage` holds unsent messages: see
+   * `entriesIn` of outbox.js. `maxFrame` is the server's limit in bytes; a longer message fails before it is sent.
    */
   constructor({
     url,
@@ -65,7 +68,7 @@ export class Live {
     heartbeat = 20_000,
     maxFrame = MAX_FRAME,
   }) {
-    if (!WebSocket) throw new Error('there is no WebSocket here: pass one, for example that of the package ws');
+    if (!WebSocket) throw new Error('WebSocket is not available: pass an implementation as the option `WebSocket`, for example that of the package ws');
     this.#url = url;
     this.#token = token;
     this.#WebSocket = WebSocket;
@@ -74,19 +77,21 @@ export class Live {
     this.#waits = { min: minWait, max: maxWait };
     this.#heartbeat = heartbeat;
     this.#maxFrame = maxFrame;
-    // This address begins with all tickets; so that they, too, go on where they were.
+    // On this path the server subscribes to `tickets` by itself. Registering the subscription here makes it resume.
     if (new URL(url).pathname.replace(/\/$/, '') === '/api/v1/ws') this.subscribe('tickets');
   }
 
-  /** Calls `listener` with every frame of a type (`message`, `ticket_updated`, `error`, …), or `*`; also with
-   * `connected` and `disconnected`. Returns what ends that. */
+  /**
+   * Calls `listener` with every frame of a type (`message`, `ticket_updated`, `error`, …), or with all frames for `*`. The
+   * types `connected` and `disconnected` report the state of the connection. Returns an unsubscribe function.
+   */
   on(type, listener) {
     if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
     this.#listeners.get(type).add(listener);
     return () => this.#listeners.get(type)?.delete(listener);
   }
 
-  /** Connects, and comes back until `close`. */
+  /** Connects, and reconnects until `close` is called. */
   connect() {
     if (!this.#isStopped) return this;
     this.#isStopped = false;
@@ -95,7 +100,7 @@ export class Live {
     return this;
   }
 
-  /** Ends it; `connect` begins again where it was. */
+  /** Closes the connection. A later `connect` resumes the subscriptions. */
   close() {
     this.#isStopped = true;
     globalThis.removeEventListener?.('online', this.#wakeUp);
@@ -104,7 +109,7 @@ export class Live {
     this.#lose();
   }
 
-  /** `notifications`, `dashboard_updates` or `tickets`; from a cursor if one is given. */
+  /** Subscribes to `notifications`, `dashboard_updates` or `tickets`; after a cursor if one is given. */
   subscribe(channel, after) {
     this.#follow(`channel ${channel}`, { type: 'subscribe', channel }, after);
   }
@@ -131,15 +136,20 @@ export class Live {
     this.#unfollow(`room ${room}`, { type: 'leave_room', room });
   }
 
-  /** Sends a message to a room, now or when there is a line again; once. Returns its key: `sent` has the same. */
+  /**
+   * Sends a message to a room, now or after the next connect. The server stores it once. Returns its key; the frame `sent`
+   * has the same key.
+   */
   send(room, text) {
     const { key } = this.#outbox.add('message', { room, text });
     this.#flush();
     return key;
   }
 
-  /** What has not reached the server yet, or was refused: such a one has an `error`, and waits for `outbox.retry(key)` or
-   * `outbox.discard(key)`. */
+  /**
+   * The messages that the server has not stored. A rejected message has an `error` and stays until `outbox.retry(key)` or
+   * `outbox.discard(key)` is called.
+   */
   get unsent() {
     return this.#outbox.entries;
   }
@@ -163,7 +173,7 @@ export class Live {
       if (token) url.searchParams.set('token', token);
       const socket = new this.#WebSocket(url.href);
       this.#socket = socket;
-      this.#watch(2 * this.#heartbeat, 'no connection in time');
+      this.#watch(2 * this.#heartbeat, 'the connection was not opened in time');
       socket.onopen = () => this.#socket === socket && this.#opened();
       socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(String(data));
       socket.onerror = (event) => this.#socket === socket && this.#console.error('❌ WebSocket error', event.message ?? '');
@@ -184,20 +194,20 @@ export class Live {
   }
 
   #hear(text) {
-    this.#attempt = 0; // The server has something to say: it is not only the door that is open.
+    this.#attempt = 0; // Not at `open`: a frame proves that the server accepts this client.
     const frame = JSON.parse(text);
     if (frame.type === 'pong') this.#ponged(frame.cursor);
     else if (frame.type === 'sent') this.#delivered(frame.key);
     else if (frame.type === 'error') this.#refused(frame);
     else if (frame.type === 'left') this.#followed.delete(`room ${frame.room}`);
     else if (frame.type === 'unsubscribed' && frame.ticket_id) this.#followed.delete(`ticket ${frame.ticket_id}`);
-    // Listeners first: what they did not see must come again.
+    // Call the listeners before the cursor advances: an event that they did not get must be delivered again.
     this.#emit(frame.type, frame);
     this.#emit('*', frame);
     if (frame.cursor && !['pong', 'sent'].includes(frame.type)) this.#moveOn(frame);
   }
 
-  /** Which of the things that are followed has come as far as this frame. */
+  /** Advances the cursors of the subscriptions that delivered this frame. */
   #moveOn(frame) {
     const names =
       frame.type === 'notification' ? ['channel notifications']
@@ -219,14 +229,14 @@ export class Live {
     const passes = ['RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL_SERVER_ERROR'].includes(code);
     const later = frame.retry_after_ms ?? this.#wait(1);
     if (key !== undefined) {
-      // What may be over soon is tried again; all else would be refused a second time, too.
+      // After a temporary error the message is sent again. Any other error is final.
       if (code === 'INTERNAL_SERVER_ERROR') this.#reject(key, new Suspected(frame.message));
       else this.#reject(key, passes ? new Error(code) : new Refused(frame.message));
       if (passes) this.#timers.flush = setTimeout(() => this.#flush(), later);
       return;
     }
     if ([frame.room, frame.channel, frame.ticket_id].every((name) => name === undefined)) {
-      // The server could not read a frame, so it cannot say which one. It may be the message that is on its way.
+      // The server could not read a frame, so it cannot name the frame. The frame may be the message that was just sent.
       for (const sent of this.#sent.keys()) this.#reject(sent, new Suspected(frame.message));
       this.#timers.flush = setTimeout(() => this.#flush(), later);
       return;
@@ -238,7 +248,7 @@ export class Live {
     const followed = this.#followed.get(name);
     if (!followed) return;
     if (code === 'CURSOR_EXPIRED') {
-      // What was missed cannot be had any more. Whoever listens to this error queries what there is.
+      // The missed events are no longer in the log. Subscribe from now on; the listener of this error queries the state.
       followed.cursor = undefined;
       this.#say(followed.said);
     } else if (passes) {
@@ -255,9 +265,9 @@ export class Live {
 
   #follow(name, said, after) {
     if (bytesOf(JSON.stringify(said)) > this.#maxFrame) {
-      // Sent, it would close the connection at every attempt.
+      // The server would close the connection at every attempt.
       const { type, ...about } = said;
-      return this.#emit('error', { type: 'error', code: 'BAD_USER_INPUT', message: 'the name is too long to be sent', ...about });
+      return this.#emit('error', { type: 'error', code: 'BAD_USER_INPUT', message: 'the name is too long', ...about });
     }
     const cursor = after ?? this.#followed.get(name)?.cursor;
     this.#followed.set(name, { said, cursor });
@@ -268,7 +278,7 @@ export class Live {
     if (this.#followed.delete(name) && this.#isOpen) this.#say(said);
   }
 
-  /** The outbox sends one at a time: so they arrive in the order in which they were written. */
+  /** The outbox sends one message at a time, so messages arrive in the order in which they were written. */
   #flush() {
     if (this.#isOpen) this.#outbox.flush().catch((error) => this.#console.error(error));
   }
@@ -278,7 +288,7 @@ export class Live {
     return new Promise((resolve, reject) => {
       const size = bytesOf(JSON.stringify(wellFormed(frame)));
       if (size > this.#maxFrame) throw new Refused(`the message is too long: ${size} bytes, at most ${this.#maxFrame} can be sent`);
-      if (!this.#isOpen) return reject(new Error('there is no line'));
+      if (!this.#isOpen) return reject(new Error('not connected'));
       this.#sent.set(key, { resolve, reject });
       this.#say(frame);
     });
@@ -291,13 +301,13 @@ export class Live {
   #ping() {
     this.#pinged = [...this.#followed.values()];
     this.#say({ type: 'ping' });
-    this.#watch(this.#heartbeat / 2, 'no answer to a ping');
+    this.#watch(this.#heartbeat / 2, 'a ping was not answered in time');
   }
 
   #ponged(cursor) {
     clearTimeout(this.#timers.watchdog);
-    // Frames come in order: what was followed when the ping was said has come as far as this. Only what has a cursor
-    // already moves: the others begin with what was not read, or from now on.
+    // Frames arrive in order, so all events up to this cursor were delivered to the subscriptions of the ping. The
+    // subscription to notifications without a cursor stays without one: it starts with all unread notifications.
     for (const followed of this.#pinged) if (followed.cursor || !isNotifications(followed)) followed.cursor = cursor;
     clearTimeout(this.#timers.ping);
     this.#timers.ping = setTimeout(() => this.#ping(), this.#heartbeat);
@@ -309,7 +319,7 @@ export class Live {
       this.#console.error('❌ WebSocket error', why);
       const dead = this.#socket;
       this.#retry(why);
-      dead?.close?.(); // Nobody may be there to answer that: it is not waited for.
+      dead?.close?.(); // Do not wait for the close event: the server may be unreachable.
     }, time);
   }
 
@@ -322,12 +332,12 @@ export class Live {
     this.#timers.retry = setTimeout(() => this.#open(), wait);
   }
 
-  /** Full jitter: many clients that lost one server do not come back at once. */
+  /** The delay before an attempt, in milliseconds: exponential backoff with full jitter, so that clients spread out. */
   #wait(attempt) {
     return Math.random() * Math.min(this.#waits.max, this.#waits.min * 2 ** Math.min(attempt, 16));
   }
 
-  /** The browser says that there is a network again. */
+  /** Reconnects without the delay: the browser reports that the network is back. */
   #hurry() {
     if (this.#isStopped || this.#socket) return;
     clearTimeout(this.#timers.retry);
@@ -340,7 +350,7 @@ export class Live {
     this.#isOpen = false;
     const isSuspicious = SUSPICIOUS.includes(code);
     for (const key of this.#sent.keys()) {
-      this.#reject(key, isSuspicious ? new Suspected(`the server closed the connection (${code})`) : new Error('the line was lost'));
+      this.#reject(key, isSuspicious ? new Suspected(`the server closed the connection (${code})`) : new Error('the connection was lost'));
     }
     this.#pinged = [];
     if (wasOpen) this.#emit('disconnected', { type: 'disconnected' });
@@ -361,20 +371,23 @@ export class Live {
   }
 }
 
-/** Where the browser keeps things over a reload. Elsewhere, where that is forbidden, and for what finds no room: memory. */
+/**
+ * The default storage of unsent messages: localStorage. Memory is used for all messages if there is no localStorage or the
+ * browser forbids it, and for a message if localStorage is full.
+ */
 function kept() {
   const memory = new Map();
   let storage;
   try {
     if (globalThis.localStorage) storage = entriesIn(globalThis.localStorage, 'tidings.live.', isMessage);
   } catch {
-    // Storage is forbidden here.
+    // The browser forbids the use of its storage.
   }
   return {
     all: () => [...(storage?.all() ?? []).filter(({ key }) => !memory.has(key)), ...memory.values()],
     put(entry) {
       try {
-        if (!storage) throw new Error('there is no storage');
+        if (!storage) throw new Error('localStorage is not available');
         storage.put(entry);
         memory.delete(entry.key);
       } catch {

@@ -1,37 +1,40 @@
-// What was written and is not yet on the server. Entries wait in the browser's storage, so they survive a reload, and go
-// out one after another, in the order in which they were written. Each has a key that is its own for ever: sending it
-// twice is harmless, because the server answers the second time with the first result. Knows nothing of the network.
+// The outbox: a persistent queue of the user's actions that the server has not stored yet. Entries are in the browser's
+// storage, so they survive a reload. They are sent one after another, in the order in which they were added. Each entry has
+// an idempotency key, so sending it twice is harmless: the server answers the second time with the first result. The outbox
+// does not use the network itself; its owner passes a function that sends an entry.
 //
-// No entry can stop the ones behind it for good: an entry that the server refuses, that makes the server fail again and
-// again, or that cannot be read from the storage, becomes a failed entry. A person decides what happens to it.
+// No entry blocks the ones behind it permanently. An entry fails if the server rejects it, if the server fails several
+// times while processing it, or if its stored form is unreadable. Failed entries are skipped until the user retries or
+// discards them.
 
-// What `send` throws when asking again would bring the same answer. Anything else means: not now.
+// `send` throws this error if a retry would have the same result. After any other error but `Suspected`, the entry stays in
+// the queue and is sent again later.
 export class Refused extends Error {}
 
-// What `send` throws when the server failed, or closed the connection, while this entry was on its way. The entry may be
-// the reason, so it is tried a few times only.
+// `send` throws this error if the server failed or closed the connection while it processed the entry. The entry may be
+// the cause, so the number of attempts is limited to MAX_SUSPECTED_ATTEMPTS.
 export class Suspected extends Error {}
 
 /**
- * What is kept for one action of the user.
+ * The stored form of one action of the user.
  *
  * @typedef {object} Entry
  * @property {string} key Its idempotency key.
  * @property {string} kind
  * @property {any} input
- * @property {number} at When it was added, in milliseconds since 1970. Each entry of an outbox has another one.
- * @property {string} [error] Why it has failed.
+ * @property {number} at When the entry was added, in milliseconds since 1970. It is unique among the entries of an outbox.
+ * @property {string} [error] The reason why the entry has failed.
  */
 
 /** @typedef {Entry & { state: 'waiting' | 'sending' | 'failed' }} ShownEntry */
 
 /**
- * Where entries are kept: see `entriesIn`. `put` throws when there is no room.
+ * The storage of an outbox, for example `entriesIn`. `put` throws if the storage is full.
  *
  * @typedef {{ all(): Entry[], put(entry: Entry): void, remove(key: string): void }} EntryStorage
  */
 
-// After so many suspicions an entry fails.
+// An entry fails after this many attempts that ended with `Suspected`.
 const MOST_SUSPICIONS = 3;
 
 // The kind of an entry whose stored form cannot be read. Its `input` is the stored text.
@@ -53,15 +56,15 @@ export class Outbox {
   /** @type {Map<string, number>} */
   #suspicions = new Map();
   /**
-   * Errors for which the storage had no room, by key.
+   * Errors of entries for which the storage was too full, by key.
    *
    * @type {Map<string, string>}
    */
   #unkept = new Map();
 
   /**
-   * `send(entry)` resolves when the server has it; `onSent(entry, result)` is called before the entry disappears. `alone`
-   * runs its argument while no other tab runs one.
+   * `send(entry)` resolves when the server has stored the entry. `onSent(entry, result)` is called before the entry is
+   * removed. `withLock(work)` runs `work` while no other tab does; the default uses the Web Locks API.
    *
    * @param {{
    *   storage: EntryStorage,
@@ -81,7 +84,7 @@ export class Outbox {
   }
 
   /**
-   * In the order in which they go out.
+   * All entries, in the order in which they are sent.
    *
    * @returns {ShownEntry[]}
    */
@@ -89,19 +92,20 @@ export class Outbox {
     return this.#entries.map((entry) => ({ ...entry, state: this.#stateOf(entry) }));
   }
 
-  // How many have yet to reach the server, failed ones not counted: those wait for a person.
+  // The number of entries that are still to be sent. Failed entries do not count.
   get waiting() {
     return this.#entries.filter(({ error }) => !error).length;
   }
 
-  /** @param {() => void} listener @returns {() => void} What removes it. */
+  /** @param {() => void} listener @returns {() => void} Removes the listener. */
   onChange(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /**
-   * Throws what the storage throws, for example when it is full: then there is no entry.
+   * Adds an entry and returns it. It throws the error of the storage, for example if the storage is full; then no entry is
+   * added.
    *
    * @param {string} kind
    * @param {any} input
@@ -116,7 +120,7 @@ export class Outbox {
   }
 
   /**
-   * A failed entry goes out again, at its old place.
+   * Makes a failed entry wait again, at its old position, and starts to send.
    *
    * @param {string} key
    */
@@ -138,19 +142,19 @@ export class Outbox {
     this.reload();
   }
 
-  // Another tab may have changed the storage.
+  // Reads the storage again. Call it after another tab has changed the storage.
   reload() {
     this.#read();
     for (const listener of this.#listeners) listener();
   }
 
-  // Sends what waits, until nothing is left or something cannot be sent now. Call it whenever there is hope.
+  // Sends the waiting entries until none is left or one cannot be sent now. Call it whenever a connection is available.
   async flush() {
     if (this.#isFlushing) return;
     this.#isFlushing = true;
     try {
       await this.#alone(async () => {
-        // Read again each time: while this tab waited for its turn, another one may have sent the entry.
+        // Read the storage before each entry: another tab may have sent the entry while this tab waited for the lock.
         for (;;) {
           this.reload();
           const entry = this.#entries.find(({ error }) => !error);
@@ -162,7 +166,7 @@ export class Outbox {
     }
   }
 
-  // Resolves with whether the next entry may go out.
+  // Sends one entry. Resolves with true if the next one may be sent, false if this one must be sent again first.
   async #deliver(entry) {
     const { key } = entry;
     this.#sending = key;
@@ -194,7 +198,7 @@ export class Outbox {
     try {
       this.#storage.put({ ...entry, error });
     } catch {
-      // The storage is full. The entry is failed for this visit; after a reload it is tried again.
+      // The storage is full. The error is in memory only, so the entry is sent again after a reload.
       this.#unkept.set(entry.key, error);
     }
   }
@@ -220,8 +224,9 @@ export class Outbox {
 }
 
 /**
- * One item of a Web Storage per entry, so that two tabs do not overwrite each other's. An item that is no entry, or of
- * which `isKnown` says no, is a failed entry of the kind UNREADABLE: it can be looked at and discarded.
+ * An EntryStorage on a Web Storage. Each entry is an item of its own, so that two tabs do not overwrite each other's
+ * entries. An item that is not a valid entry, or for which `isKnown` returns false, becomes a failed entry of the kind
+ * UNREADABLE: it can be shown and discarded.
  *
  * @param {Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'>} storage
  * @param {string} prefix
@@ -255,8 +260,8 @@ function parsed(key, text, isKnown) {
   return { key, kind: UNREADABLE, input: text, at: 0, error: 'the stored form of this entry cannot be read' };
 }
 
-// The same value, with U+FFFD in place of each half of a surrogate pair (half an emoji, say). JavaScript and JSON can
-// carry such a half; UTF-8 and the server cannot.
+// A copy of a JSON value in which U+FFFD replaces each unpaired surrogate (half of an emoji, for example). JavaScript and
+// JSON can represent an unpaired surrogate; UTF-8 and the server cannot.
 export function wellFormed(value) {
   if (typeof value === 'string') return value.toWellFormed();
   if (Array.isArray(value)) return value.map(wellFormed);
@@ -264,13 +269,13 @@ export function wellFormed(value) {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name.toWellFormed(), wellFormed(item)]));
 }
 
-// The size of a text in UTF-8, in bytes.
+// The length of a text in UTF-8, in bytes.
 export function bytesOf(text) {
   return new TextEncoder().encode(text).length;
 }
 
-// Two tabs that send at the same time would mix up the order. Browsers have locks on HTTPS and on localhost only, and not
-// where site data is blocked; elsewhere the keys still see to it that nothing comes twice.
+// Runs `work` in one tab at a time, because two sending tabs would mix up the order of the entries. Browsers offer locks on
+// HTTPS and localhost only, and not if site data is blocked. Without a lock the idempotency keys still prevent duplicates.
 async function inOneTab(work) {
   const { locks } = globalThis.navigator ?? {};
   if (!locks) return work();
@@ -287,7 +292,7 @@ async function inOneTab(work) {
   }
 }
 
-// Not randomUUID, which plain HTTP does not have.
+// Browsers offer `crypto.randomUUID` in secure contexts only, not on plain HTTP.
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -1,4 +1,4 @@
-// Every text that somebody reads. A translation is another file of this shape.
+// All texts of the web client. A translation is another file with the same keys.
 
 const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;
 
@@ -76,7 +76,7 @@ export const texts = {
     make: 'Make a channel',
   },
 
-  light: {
+  connection: {
     live: 'live',
     connecting: 'connecting…',
     'catching-up': 'catching up…',

@@ -68,7 +68,7 @@ function connectTo(server) {
       setImmediate(() => this.onclose?.({ code, reason: '', wasClean: true }));
     }
   };
-  const session = { current: { token: 'token', user: USER }, refreshEveryMs: 60_000, refreshOver: async () => {}, end() {} };
+  const session = { current: { token: 'token', user: USER }, refreshEveryMs: 60_000, refreshIfDue: async () => {}, end() {} };
   return new Client({ session, storage: new MemoryStorage() });
 }
 

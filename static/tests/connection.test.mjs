@@ -1,12 +1,12 @@
-// The connection light, without a connection.
+// The connection connectionIndicator, without a connection.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { atFirst, light, step } from '../app/data/connection.js';
+import { connectionIndicator, initialConnectivity, nextConnectivity } from '../app/data/connection.js';
 
-const after = (...events) => events.reduce((state, event) => step(state, typeof event === 'string' ? { type: event } : event), atFirst);
+const after = (...events) => events.reduce((state, event) => nextConnectivity(state, typeof event === 'string' ? { type: event } : event), initialConnectivity);
 const shown = (state, waiting = 0, now = 0) => {
-  const { tone, name, seconds } = light(state, waiting, now);
+  const { tone, name, seconds } = connectionIndicator(state, waiting, now);
   return `${tone} ${name}${seconds ? ` ${seconds}` : ''}`;
 };
 
@@ -21,7 +21,7 @@ test('a lost line counts down, and says so until it is live again', () => {
   assert.equal(shown(lost, 0, 0), 'busy reconnecting 3');
   assert.equal(shown(lost, 0, 2_100), 'busy reconnecting 1');
   assert.equal(shown(lost, 0, 9_000), 'busy reconnecting');
-  assert.equal(shown(step(lost, { type: 'connecting' })), 'busy reconnecting');
+  assert.equal(shown(nextConnectivity(lost, { type: 'connecting' })), 'busy reconnecting');
   assert.equal(shown(after('live', { type: 'lost', until: 3_000 }, 'connecting', 'connected', 'live')), 'good live');
 });
 
@@ -33,6 +33,6 @@ test('offline is what the browser says, and what is live after all is not offlin
 });
 
 test('what waits to be sent is counted in every state', () => {
-  assert.equal(light(after('live', 'offline'), 2, 0).waiting, 2);
+  assert.equal(connectionIndicator(after('live', 'offline'), 2, 0).waiting, 2);
   assert.equal(shown(after('live'), 2), 'busy live');
 });

@@ -6,34 +6,34 @@ import test from 'node:test';
 import { parse, print } from 'graphql';
 import { examples } from '../graphiql/examples.js';
 import { selectedName } from '../graphiql/operations.js';
-import { placeOf, Positions } from '../graphiql/resume.js';
+import { resumePointOf, Positions } from '../graphiql/resume.js';
 import { withoutSecrets } from '../graphiql/storage.js';
 
 const operation = (text) => parse(text).definitions[0];
 
 test('the position is the variable of the root field, under its alias', () => {
   const definition = operation('subscription S($from: Cursor) { new: messageAdded(after: $from) { id cursor } }');
-  assert.deepEqual(placeOf(definition), { variable: 'from', key: 'new' });
-  assert.equal(placeOf(operation('subscription { messageAdded { id } }')), null);
-  assert.equal(placeOf(operation('subscription { messageAdded(after: "x") { id } }')), null);
+  assert.deepEqual(resumePointOf(definition), { variable: 'from', key: 'new' });
+  assert.equal(resumePointOf(operation('subscription { messageAdded { id } }')), null);
+  assert.equal(resumePointOf(operation('subscription { messageAdded(after: "x") { id } }')), null);
 });
 
 test('a payload moves on with its events and with pings, not with a second opening', () => {
   const positions = new Positions();
   const payload = { variables: {} };
   positions.add(payload, { variable: 'after', key: 'messageAdded' });
-  positions.opened('a');
+  positions.onFirstOpen('a');
   assert.equal(payload.variables.after, 'a');
-  positions.event(payload, { data: { messageAdded: { cursor: 'b' } } });
-  positions.event(payload, { data: { messageAdded: { id: '1' } } });
-  positions.event(payload, { data: null, errors: [] });
+  positions.onEvent(payload, { data: { messageAdded: { cursor: 'b' } } });
+  positions.onEvent(payload, { data: { messageAdded: { id: '1' } } });
+  positions.onEvent(payload, { data: null, errors: [] });
   assert.equal(payload.variables.after, 'b');
-  positions.opened('z');
+  positions.onFirstOpen('z');
   assert.equal(payload.variables.after, 'b');
-  positions.served('c');
+  positions.onPing('c');
   assert.equal(payload.variables.after, 'c');
   positions.remove(payload);
-  positions.served('d');
+  positions.onPing('d');
   assert.equal(payload.variables.after, 'c');
 });
 

@@ -1,10 +1,11 @@
-// Keeps a list where its reader is: at the end it stays at the end, further up nothing jumps when something is put before.
+// Scroll position of a list. At the end the list follows new items. Further up, items that are inserted before the
+// visible ones do not move them.
 
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 const AT_END_PX = 40;
 
-// `last` changes when something is added behind, `first` when something is put before.
+// `last` is an array of values that change when items are appended. `first` changes when items are inserted at the start.
 export function useFollowing(list, last, first, isLoading) {
   const [isAtEnd, setIsAtEnd] = useState(true);
   const following = useRef(true);
@@ -23,7 +24,7 @@ export function useFollowing(list, last, first, isLoading) {
       setIsAtEnd(following.current);
     };
     element.addEventListener('scroll', look, { passive: true });
-    // The composer grows, a window changes its size: the end stays in sight.
+    // A growing composer or a smaller window shrinks the list: keep its end visible.
     const resizing = new ResizeObserver(() => following.current && (element.scrollTop = element.scrollHeight));
     resizing.observe(element);
     return () => {
@@ -41,7 +42,7 @@ export function useFollowing(list, last, first, isLoading) {
     before.current = { first, height: element.scrollHeight };
   }, [...last, first, isLoading]);
 
-  // The browser reports a scroll only with the next frame, so the position is measured too.
+  // The browser fires `scroll` only in the next frame, so the position is measured, too.
   const isAtEndNow = () => following.current && isNearEnd(list.current);
   return { isAtEnd, isAtEndNow, toEnd };
 }
@@ -50,7 +51,8 @@ function isNearEnd({ scrollHeight, scrollTop, clientHeight }) {
   return scrollHeight - scrollTop - clientHeight < AT_END_PX;
 }
 
-// Most browsers do it by themselves, and better: they know the heights of what they have not yet drawn.
+// Whether the browser keeps the scroll position itself. It does so more exactly, because it knows the heights of elements
+// that are not rendered yet.
 function anchors() {
   return CSS.supports('overflow-anchor', 'auto');
 }

@@ -27,8 +27,8 @@ test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000
     await watch(page);
     const started = Date.now();
     await page.evaluate(async () => {
-      const list = document.querySelector('.list');
-      while (!document.querySelector('.list > .hint')?.textContent.includes('beginning')) {
+      const list = document.querySelector('.message-list');
+      while (!document.querySelector('.message-list > .hint')?.textContent.includes('beginning')) {
         list.scrollTop = 0;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
@@ -59,7 +59,7 @@ test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000
     t.diagnostic(`following, ${PER_SECOND} a second for ${SECONDS} s: ${await longTasks(page)}`);
     assert.equal(await page.locator('.composer textarea').inputValue(), 'Is anybody writing as much as I do?');
     const distance = await page.evaluate(() => {
-      const list = document.querySelector('.list');
+      const list = document.querySelector('.message-list');
       return list.scrollHeight - list.scrollTop - list.clientHeight;
     });
     assert.ok(distance < 40, `${distance} px from the end`);

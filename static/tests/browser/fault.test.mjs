@@ -22,7 +22,7 @@ test('after a fault of the server everything on the page is live again, without 
 
   const { socket, server } = sockets.at(-1);
   await Promise.all([socket.close(FAULT), server.close()]);
-  await page.waitForSelector('.light:not([data-name="live"])', { state: 'attached' });
+  await page.waitForSelector('.connection-indicator:not([data-name="live"])', { state: 'attached' });
   await ada.post({ channelId, title: 'Printer on fire', content: 'It smokes', ticket: {} });
   await ada.isLive();
   await page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: 'support' }).waitFor();

@@ -12,7 +12,7 @@ const OUTSIDE = `(() => {
   const found = [];
   const { innerWidth } = window;
   if (document.scrollingElement.scrollWidth > innerWidth) found.push('the page is wider than the window');
-  const parts = [['.sidebar > *, .page-head, .list, .thread, .composer, .dialog-body, .notes, .menu[open] > .menu-list, .banner, .column, .ticket-panel, .filters', innerWidth]];
+  const parts = [['.sidebar > *, .page-head, .message-list, .thread, .composer, .dialog-body, .notifications, .menu[open] > .menu-list, .banner, .column, .ticket-panel, .filters', innerWidth]];
   for (const [selector] of parts) {
     for (const part of document.querySelectorAll(selector)) {
       const { left, right, width } = part.getBoundingClientRect();
@@ -20,11 +20,11 @@ const OUTSIDE = `(() => {
       // A board is scrolled sideways.
       if (!part.closest('.board') && (left < -1 || right > innerWidth + 1)) found.push(part.className + ' is outside the window');
       for (const element of part.querySelectorAll('*')) {
-        if (element.closest('.unseen, .card-move, .message-open, .menu-list, .skip') && !part.matches('.menu-list')) continue;
+        if (element.closest('.visually-hidden, .card-move, .message-open, .menu-list, .skip-link') && !part.matches('.menu-list')) continue;
         const box = element.getBoundingClientRect();
         if (!box.width || getComputedStyle(element).opacity === '0') continue;
         // What its own line cuts off, with "…", does not show.
-        const clipped = element.closest('.nav-text, .me-name, .page-title, .card-channel, .menu-preview, .broadcast, select');
+        const clipped = element.closest('.nav-text, .account-name, .page-title, .card-channel, .menu-preview, .broadcast, select');
         if (clipped && clipped !== element) continue;
         if (box.left < left - 1 || box.right > right + 1) found.push((element.className || element.tagName) + ' sticks out of ' + part.className);
       }
@@ -74,7 +74,7 @@ test('names of any length stay in their place, at every width', { timeout: 240_0
     ['board', '#/tickets', '.card'],
     ['ticket', `#/message/${ticket}`, '.comment'],
     ['message', `#/message/${message}`, '.original'],
-    ['notifications', '#/notifications', '.note'],
+    ['notifications', '#/notifications', '.notification'],
     ['details', `#/channel/${long}`, '.message', () => page.getByRole('button', { name: 'Channel details' }).click()],
     ['jump', `#/channel/${long}`, '.message', () => page.keyboard.press('Control+k')],
     ['templates', `#/channel/${long}`, '.message', () => page.locator('summary[aria-label="Templates"]').click()],
@@ -139,7 +139,7 @@ test('a name that turns the direction of writing turns nothing around it', { tim
   await ada.arrives('short');
   const isolated = (selector) => page.locator(selector).first().evaluate((element) =>
     Boolean(element.querySelector('bdi')) && getComputedStyle(element.querySelector('bdi')).unicodeBidi === 'isolate');
-  for (const selector of ['.page-title h1', '.channels .nav-text', '.message-head b', '.message-title a', '.me-name']) {
+  for (const selector of ['.page-title h1', '.channels .nav-text', '.message-head b', '.message-title a', '.account-name']) {
     assert.ok(await isolated(selector), selector);
   }
   await ada.goto('#/tickets');

@@ -308,13 +308,13 @@ test('a moved card takes the focus only if the user has not moved it', { timeout
   const focused = await page.evaluate(async () => {
     const key = { key: 'ArrowRight', shiftKey: true, bubbles: true, cancelable: true };
     document.activeElement.dispatchEvent(new KeyboardEvent('keydown', key));
-    document.querySelector('.search').focus();
+    document.querySelector('.jump-button').focus();
     // The focus follows the card after two frames.
     for (let frames = 0; frames < 4; frames += 1) await new Promise(requestAnimationFrame);
     return document.activeElement.className;
   });
   await page.locator('.column[data-status="IN_PROGRESS"] .card').waitFor();
-  assert.equal(focused, 'search');
+  assert.equal(focused, 'jump-button');
   assert.deepEqual(stage.errors(), []);
 });
 
@@ -377,7 +377,7 @@ test('a page that was left does not subscribe again after a fault of the server'
   isRefusing = true;
   const before = sockets.length;
   await sockets.at(-1).close({ code: 1012, reason: 'Service restart' });
-  await page.waitForSelector('.light:not([data-name="live"])', { state: 'attached' });
+  await page.waitForSelector('.connection-indicator:not([data-name="live"])', { state: 'attached' });
   await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' }).click();
   await page.getByRole('heading', { name: 'Dashboard' }).waitFor();
   while (sockets.length === before) await new Promise((resolve) => setTimeout(resolve, 20));

@@ -62,7 +62,7 @@ export function pages({ general, support, printer }) {
     { name: 'board-new', hash: '#/tickets', ready: '.card', open: (page) => page.getByRole('button', { name: 'New ticket' }).click() },
     { name: 'channel-board', hash: `#/channel/${support}/tickets`, ready: '.card' },
     { name: 'ticket', hash: `#/message/${printer}`, ready: '.comment' },
-    { name: 'notifications', hash: '#/notifications', ready: '.note' },
+    { name: 'notifications', hash: '#/notifications', ready: '.notification' },
     { name: 'dashboard', hash: '#/dashboard', ready: '.metric' },
     { name: 'jump', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.keyboard.press('Control+k') },
     { name: 'details', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.getByRole('button', { name: 'Channel details' }).click() },

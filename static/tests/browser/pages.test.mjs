@@ -51,7 +51,7 @@ test('the pages are small, and usable by everybody', { timeout: 600_000 }, async
     await look(stranger, 'register');
     await stranger.fillIn('Create account');
     await stranger.isLive();
-    await stranger.page.locator('.me-name', { hasText: 'eve' }).waitFor();
+    await stranger.page.locator('.account-name', { hasText: 'eve' }).waitFor();
     for (const line of found) t.diagnostic(line);
     assert.deepEqual(found.filter((line) => /: (serious|critical) /.test(line)), []);
   });

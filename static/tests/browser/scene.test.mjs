@@ -59,10 +59,10 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
   await t.test('killed and restarted, both catch up without a reload', async () => {
     await inSupport(ada).click();
     await server.kill();
-    await ada.page.locator('.light', { hasText: /reconnecting/ }).first().waitFor();
+    await ada.page.locator('.connection-indicator', { hasText: /reconnecting/ }).first().waitFor();
     await ada.write('Written while the server was dead');
     await ada.page.locator('.message.pending', { hasText: 'was dead' }).waitFor();
-    await ada.page.locator('.light', { hasText: /1 message waiting/ }).first().waitFor();
+    await ada.page.locator('.connection-indicator', { hasText: /1 message waiting/ }).first().waitFor();
     await server.start();
     // Before the browsers are back, a program writes and moves the ticket.
     const { messages } = await ada.ask('{ messages(ticketsOnly: true) { nodes { id channelId } } }');
@@ -81,10 +81,10 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
 
   await t.test('cut off, two messages wait; restored, both arrive once, in order', async () => {
     await ben.cutOff();
-    await ben.page.locator('.light[data-name="offline"]').first().waitFor();
+    await ben.page.locator('.connection-indicator[data-name="offline"]').first().waitFor();
     await ben.write('First from the train');
     await ben.write('Second from the train');
-    await ben.page.locator('.light', { hasText: 'offline: 2 messages waiting' }).first().waitFor();
+    await ben.page.locator('.connection-indicator', { hasText: 'offline: 2 messages waiting' }).first().waitFor();
     assert.equal(await ada.page.locator('.message', { hasText: 'from the train' }).count(), 0);
     await ben.restore();
     for (const { page } of [ada, ben]) {

@@ -193,7 +193,7 @@ export class Person {
   }
 
   isLive() {
-    return this.page.waitForSelector('.light[data-name="live"]', { state: 'attached' });
+    return this.page.waitForSelector('.connection-indicator[data-name="live"]', { state: 'attached' });
   }
 
   write(text) {
