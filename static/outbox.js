@@ -35,7 +35,7 @@ export class Suspected extends Error {}
  */
 
 // An entry fails after this many attempts that ended with `Suspected`.
-const MOST_SUSPICIONS = 3;
+const MAX_SUSPECTED_ATTEMPTS = 3;
 
 // The kind of an entry whose stored form cannot be read. Its `input` is the stored text.
 export const UNREADABLE = 'unreadable';
@@ -43,7 +43,7 @@ export const UNREADABLE = 'unreadable';
 export class Outbox {
   #storage;
   #send;
-  #alone;
+  #withLock;
   #onSent;
   #now;
   /** @type {Set<() => void>} */
@@ -54,13 +54,13 @@ export class Outbox {
   #sending = null;
   #isFlushing = false;
   /** @type {Map<string, number>} */
-  #suspicions = new Map();
+  #suspectedAttempts = new Map();
   /**
    * Errors of entries for which the storage was too full, by key.
    *
    * @type {Map<string, string>}
    */
-  #unkept = new Map();
+  #unstoredErrors = new Map();
 
   /**
    * `send(entry)` resolves when the server has stored the entry. `onSent(entry, result)` is called before the entry is
@@ -70,17 +70,17 @@ export class Outbox {
    *   storage: EntryStorage,
    *   send: (entry: Entry) => Promise<any>,
    *   onSent?: (entry: Entry, result: any) => void,
-   *   alone?: (work: () => Promise<void>) => Promise<void>,
+   *   withLock?: (work: () => Promise<void>) => Promise<void>,
    *   now?: () => number,
    * }} options
    */
-  constructor({ storage, send, onSent = () => {}, alone = inOneTab, now = Date.now }) {
+  constructor({ storage, send, onSent = () => {}, withLock = runInOneTab, now = Date.now }) {
     this.#storage = storage;
     this.#send = send;
     this.#onSent = onSent;
-    this.#alone = alone;
+    this.#withLock = withLock;
     this.#now = now;
-    this.#read();
+    this.#load();
   }
 
   /**
@@ -109,11 +109,11 @@ export class Outbox {
    *
    * @param {string} kind
    * @param {any} input
-   * @param {Record<string, unknown>} [more] Further fields of the entry.
+   * @param {Record<string, unknown>} [extraFields] Further fields of the entry.
    */
-  add(kind, input, more = {}) {
+  add(kind, input, extraFields = {}) {
     const at = Math.max(this.#now(), (this.#entries.at(-1)?.at ?? 0) + 1);
-    const entry = { ...more, key: newKey(), kind, input: wellFormed(input), at };
+    const entry = { ...extraFields, key: newKey(), kind, input: wellFormed(input), at };
     this.#storage.put(entry);
     this.reload();
     return entry;
@@ -128,7 +128,7 @@ export class Outbox {
     const entry = this.#entries.find((entry) => entry.key === key);
     if (!entry || entry.kind === UNREADABLE) return;
     const { error, ...fresh } = entry;
-    this.#forget(key);
+    this.#clearFailures(key);
     this.#storage.put(fresh);
     this.reload();
     this.flush();
@@ -137,14 +137,14 @@ export class Outbox {
   /** @param {string} key */
   discard(key) {
     if (this.#sending === key) return;
-    this.#forget(key);
+    this.#clearFailures(key);
     this.#storage.remove(key);
     this.reload();
   }
 
   // Reads the storage again. Call it after another tab has changed the storage.
   reload() {
-    this.#read();
+    this.#load();
     for (const listener of this.#listeners) listener();
   }
 
@@ -153,7 +153,7 @@ export class Outbox {
     if (this.#isFlushing) return;
     this.#isFlushing = true;
     try {
-      await this.#alone(async () => {
+      await this.#withLock(async () => {
         // Read the storage before each entry: another tab may have sent the entry while this tab waited for the lock.
         for (;;) {
           this.reload();
@@ -175,7 +175,7 @@ export class Outbox {
       const result = await this.#send(entry);
       this.#onSent(entry, result);
       this.#storage.remove(key);
-      this.#forget(key);
+      this.#clearFailures(key);
       return true;
     } catch (error) {
       if (!(error instanceof Refused) && !this.#isSuspectedTooOften(key, error)) return false;
@@ -189,9 +189,9 @@ export class Outbox {
 
   #isSuspectedTooOften(key, error) {
     if (!(error instanceof Suspected)) return false;
-    const times = (this.#suspicions.get(key) ?? 0) + 1;
-    this.#suspicions.set(key, times);
-    return times >= MOST_SUSPICIONS;
+    const attempts = (this.#suspectedAttempts.get(key) ?? 0) + 1;
+    this.#suspectedAttempts.set(key, attempts);
+    return attempts >= MAX_SUSPECTED_ATTEMPTS;
   }
 
   #fail(entry, error) {
@@ -199,18 +199,18 @@ export class Outbox {
       this.#storage.put({ ...entry, error });
     } catch {
       // The storage is full. The error is in memory only, so the entry is sent again after a reload.
-      this.#unkept.set(entry.key, error);
+      this.#unstoredErrors.set(entry.key, error);
     }
   }
 
-  #forget(key) {
-    this.#suspicions.delete(key);
-    this.#unkept.delete(key);
+  #clearFailures(key) {
+    this.#suspectedAttempts.delete(key);
+    this.#unstoredErrors.delete(key);
   }
 
-  #read() {
+  #load() {
     const entries = this.#storage.all().map((entry) => {
-      const error = this.#unkept.get(entry.key);
+      const error = this.#unstoredErrors.get(entry.key);
       return error ? { ...entry, error } : entry;
     });
     this.#entries = entries.sort(byAge);
@@ -240,14 +240,14 @@ export function entriesIn(storage, prefix, isKnown = () => true) {
       names().filter((name) => name.startsWith(prefix)).flatMap((name) => {
         const text = storage.getItem(name);
         // Another tab may have removed it since its name was read.
-        return text === null ? [] : [parsed(name.slice(prefix.length), text, isKnown)];
+        return text === null ? [] : [parseEntry(name.slice(prefix.length), text, isKnown)];
       }),
     put: (entry) => storage.setItem(prefix + entry.key, JSON.stringify(entry)),
     remove: (key) => storage.removeItem(prefix + key),
   };
 }
 
-function parsed(key, text, isKnown) {
+function parseEntry(key, text, isKnown) {
   try {
     const entry = JSON.parse(text);
     const { kind, input, at, error } = entry;
@@ -276,16 +276,16 @@ export function bytesOf(text) {
 
 // Runs `work` in one tab at a time, because two sending tabs would mix up the order of the entries. Browsers offer locks on
 // HTTPS and localhost only, and not if site data is blocked. Without a lock the idempotency keys still prevent duplicates.
-async function inOneTab(work) {
+async function runInOneTab(work) {
   const { locks } = globalThis.navigator ?? {};
   if (!locks) return work();
   let hasBegun = false;
-  const begin = () => {
+  const runOnce = () => {
     hasBegun = true;
     return work();
   };
   try {
-    return await locks.request('tidings.outbox', begin);
+    return await locks.request('tidings.outbox', runOnce);
   } catch (error) {
     if (hasBegun) throw error;
     return work();

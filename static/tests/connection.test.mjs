@@ -10,13 +10,13 @@ const shown = (state, waiting = 0, now = 0) => {
   return `${tone} ${name}${seconds ? ` ${seconds}` : ''}`;
 };
 
-test('from the start to live', () => {
+test('the indicator shows each phase from the start to live', () => {
   assert.equal(shown(after()), 'busy connecting');
   assert.equal(shown(after('connecting', 'connected')), 'busy catching-up');
   assert.equal(shown(after('connecting', 'connected', 'live')), 'good live');
 });
 
-test('a lost line counts down, and says so until it is live again', () => {
+test('a lost connection shows a countdown, and "reconnecting" until it is live again', () => {
   const lost = after('live', { type: 'lost', until: 3_000 });
   assert.equal(shown(lost, 0, 0), 'busy reconnecting 3');
   assert.equal(shown(lost, 0, 2_100), 'busy reconnecting 1');
@@ -25,14 +25,14 @@ test('a lost line counts down, and says so until it is live again', () => {
   assert.equal(shown(after('live', { type: 'lost', until: 3_000 }, 'connecting', 'connected', 'live')), 'good live');
 });
 
-test('offline is what the browser says, and what is live after all is not offline', () => {
+test('offline is shown when the browser reports it, until the connection is live', () => {
   assert.equal(shown(after('live', 'offline')), 'bad offline');
   assert.equal(shown(after('live', 'offline', { type: 'lost', until: 3_000 })), 'bad offline');
   assert.equal(shown(after('offline', 'online')), 'busy connecting');
   assert.equal(shown(after('offline', 'live')), 'good live');
 });
 
-test('what waits to be sent is counted in every state', () => {
+test('unsent entries are counted in every state', () => {
   assert.equal(connectionIndicator(after('live', 'offline'), 2, 0).waiting, 2);
   assert.equal(shown(after('live'), 2), 'busy live');
 });

@@ -1,4 +1,4 @@
-// A page shows something useful when its storage, its address or what it asks for is broken.
+// Pages with a blocked or full storage, an invalid URL, or a failing query show an error and stay usable.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -6,7 +6,7 @@ import { openStage } from './stage.mjs';
 
 const FULL = 'This was not sent: the storage that this browser has for this page is full.';
 
-test('with cookies and site data blocked everything works for one visit, and the page says so', { timeout: 120_000 }, async (t) => {
+test('with blocked site data the client works until a reload and shows a banner', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
@@ -30,7 +30,7 @@ test('with cookies and site data blocked everything works for one visit, and the
   await ben.arrives('Written without a storage');
   await ada.goto(`#/channel/${channelId}`);
   await ada.arrives('Written without a storage');
-  // A draft lasts as long as the visit does.
+  // A draft survives navigation, but not a reload.
   await ben.page.locator('.composer textarea').fill('half a thought');
   await ben.goto('#/tickets');
   await ben.goto(`#/channel/${channelId}`);
@@ -47,7 +47,7 @@ test('with cookies and site data blocked everything works for one visit, and the
   assert.deepEqual(stage.errors(), []);
 });
 
-test('in a full storage nothing is lost: the text stays, and the page says why', { timeout: 120_000 }, async (t) => {
+test('with a full storage an action is not sent, its text stays, and the page shows why', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
@@ -61,7 +61,7 @@ test('in a full storage nothing is lost: the text stays, and the page says why',
       try {
         for (;;) localStorage.setItem(`fill.${Math.random()}`, 'x'.repeat(size));
       } catch {
-        // Less, then.
+        // This size does not fit: try half of it.
       }
     }
   });
@@ -97,7 +97,7 @@ test('in a full storage nothing is lost: the text stays, and the page says why',
   assert.deepEqual(stage.errors(), []);
 });
 
-test('whoever signs in while the storage is full is signed in for the visit', { timeout: 120_000 }, async (t) => {
+test('a sign-in with a full storage lasts until a reload', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada', { signIn: false });
@@ -108,7 +108,7 @@ test('whoever signs in while the storage is full is signed in for the visit', { 
       try {
         for (;;) localStorage.setItem(`fill.${Math.random()}`, 'x'.repeat(size));
       } catch {
-        // Less, then.
+        // This size does not fit: try half of it.
       }
     }
   });
@@ -118,7 +118,7 @@ test('whoever signs in while the storage is full is signed in for the visit', { 
   assert.deepEqual(stage.errors(), []);
 });
 
-test('an address that leads nowhere shows a way back', { timeout: 180_000 }, async (t) => {
+test('an invalid URL shows a link to the channels', { timeout: 180_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
@@ -142,7 +142,7 @@ test('an address that leads nowhere shows a way back', { timeout: 180_000 }, asy
   assert.deepEqual(stage.errors(), []);
 });
 
-test('a query that the server cannot answer now is asked again; one that it refuses is said', { timeout: 120_000 }, async (t) => {
+test('a query is retried after a temporary error; a final error is shown', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada', { signIn: false });
@@ -175,7 +175,7 @@ test('a query that the server cannot answer now is asked again; one that it refu
 });
 
 const DAMAGED = ['{"token":', '7', '{"token":"a.b.c","user":7}', '{"token":{},"user":{"id":"1"}}'];
-test('a damaged session leads to the sign-in page, damaged tabs to those of a first visit', { timeout: 120_000 }, async (t) => {
+test('a damaged session leads to the sign-in page, and damaged GraphiQL tabs are replaced by the examples', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
@@ -187,7 +187,7 @@ test('a damaged session leads to the sign-in page, damaged tabs to those of a fi
   }
   await ada.fillIn();
   await ada.isLive();
-  // A token that nobody can read is the server's to refuse.
+  // The client does not judge an unreadable token: the server rejects it.
   await page.evaluate(() => localStorage.setItem('tidings.session', JSON.stringify({ token: 'opaque', user: { id: '1', username: 'ada' } })));
   await page.reload();
   await page.getByText('Your session has ended.').waitFor();

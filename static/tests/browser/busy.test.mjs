@@ -1,4 +1,4 @@
-// A channel with thousands of messages into which a program writes fifty a second, on a screen where somebody reads.
+// A page with a channel of thousands of messages, in which a program writes 50 messages per second.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -17,13 +17,13 @@ test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000
   await ben.register();
   const channelId = await ada.channel('busy');
   await fill(ben, channelId);
-  // The operations of a batch run side by side, so which of theirs is the last is chance.
+  // The operations of a batch run concurrently, so their order is random. This message is certainly the last one.
   await ben.post({ channelId, content: 'This is the last one.' });
   const { page } = ada;
   await ada.goto(`#/channel/${channelId}`);
   await page.locator('.message', { hasText: 'This is the last one.' }).waitFor();
 
-  await t.test('scrolling back to the first message', async () => {
+  await t.test('scrolling back loads all messages', async () => {
     await watch(page);
     const started = Date.now();
     await page.evaluate(async () => {
@@ -38,7 +38,7 @@ test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000
     t.diagnostic(`scrolled back through ${MESSAGES} messages in ${Date.now() - started} ms: ${await longTasks(page)}`);
   });
 
-  await t.test('reading far back while messages come: the page stays where it is', async () => {
+  await t.test('the scroll position stays the same while messages arrive', async () => {
     await page.evaluate(() => document.querySelectorAll('.message')[1000].scrollIntoView());
     await page.waitForTimeout(300);
     const place = () => page.evaluate(() => document.querySelectorAll('.message')[1000].getBoundingClientRect().top);
@@ -49,7 +49,7 @@ test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000
     assert.ok(Math.abs((await place()) - before) < 2, `moved from ${before} to ${await place()}`);
   });
 
-  await t.test('following at the end: each is seen soon, and typing is not disturbed', async () => {
+  await t.test('at the end the list follows new messages, and typing is not disturbed', async () => {
     await page.getByRole('button', { name: /new messages/ }).click();
     await watch(page);
     const pouring = pour(ben, channelId, 'while writing');
@@ -67,7 +67,7 @@ test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000
   assert.deepEqual(stage.errors(), []);
 });
 
-// Thirty aliases in an operation, ten operations in a request: what one client may ask for at once.
+// Creates the messages with 25 mutations per operation and 10 operations per request, within the limits of the server.
 async function fill(person, channelId) {
   const operation = (from) => ({
     query: `mutation {${Array.from({ length: 25 }, (_, index) =>

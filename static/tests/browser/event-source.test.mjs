@@ -1,4 +1,4 @@
-// The EventSource that Chromium has built in, on a page of the server: it comes back by itself, and goes on where it was.
+// The EventSource of Chromium reconnects by itself and resumes with `Last-Event-ID`.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -11,12 +11,12 @@ test('a plain EventSource loses and repeats nothing when the server is killed', 
   t.after(() => stage.close());
   const ada = await stage.enter('ada', { signIn: false });
   await ada.register();
-  // Strangers hear nothing of what is private: what comes, comes by the token in the address.
+  // The channel is private, so the events prove that the server accepted the token in the URL.
   const { createChannel } = await ada.ask('mutation { createChannel(input: { name: "own", visibility: PRIVATE }) { id } }');
   const post = (content) => ada.post({ channelId: createChannel.id, content });
   const { cursor } = await ada.ask('{ cursor }');
   const { page, line, context } = ada;
-  await context.unrouteAll(); // Chromium shows what it really sends where nobody else holds its requests
+  await context.unrouteAll(); // without interception Chromium reports the headers that it really sends
   const tried = [];
   page.on('request', (request) => request.resourceType() === 'eventsource' && tried.push(request));
   await ada.goto('');
@@ -31,16 +31,16 @@ test('a plain EventSource loses and repeats nothing when the server is killed', 
   for (const content of ['two', 'three']) await post(content);
   line.open();
   await heard(page, 3);
-  await post('four'); // behind it comes nothing that was still to come twice
+  await post('four'); // after this event no duplicate of an earlier one can arrive
   const events = await heard(page, 4);
 
   assert.deepEqual(events.map(({ content }) => content), ['one', 'two', 'three', 'four']);
   for (const { id, cursor } of events) assert.equal(id, cursor);
   const ids = await Promise.all(tried.map((request) => request.headerValue('last-event-id')));
-  assert.deepEqual([ids.at(0), ids.at(-1)], [null, events[0].id], 'what the browser said at first, and when it was let in again');
+  assert.deepEqual([ids.at(0), ids.at(-1)], [null, events[0].id], 'Last-Event-ID of the first and of the last request');
 });
 
-// On the page: keeps what it hears. Nothing here comes back or resumes; the browser does.
+// Runs in the page and records the events. It has no code that reconnects or resumes: the browser does that.
 function follow(parameters) {
   window.heard = [];
   const source = new EventSource(`/graphql?${new URLSearchParams(parameters)}`);

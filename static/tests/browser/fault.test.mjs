@@ -1,4 +1,4 @@
-// The server closes a socket for a fault of its own, after which graphql-ws does not come back: the page must.
+// The server closes the socket with 4500 (internal error). graphql-ws does not reconnect after this code, so the page must.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -6,7 +6,7 @@ import { openStage } from './stage.mjs';
 
 const FAULT = { code: 4500, reason: 'Internal server error' };
 
-test('after a fault of the server everything on the page is live again, without a reload', { timeout: 120_000 }, async (t) => {
+test('after an internal error of the server the page is live again without a reload', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada', { signIn: false });

@@ -1,4 +1,4 @@
-// Long and foreign names, and long texts: nothing pushes anything else off the page.
+// Layout with long names, names of other scripts, and long texts; highlighting of mentions; assignees of private tickets.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -7,7 +7,7 @@ import { openStage } from './stage.mjs';
 const LONG = 'planning-the-garden-for-next-year'.repeat(3);
 const WIDTHS = [360, 768, 1280];
 
-// What is wider than the window, or outside the part of the page that it belongs to.
+// An expression for the elements that are wider than the window or outside the part of the page that contains them.
 const OUTSIDE = `(() => {
   const found = [];
   const { innerWidth } = window;
@@ -17,13 +17,13 @@ const OUTSIDE = `(() => {
     for (const part of document.querySelectorAll(selector)) {
       const { left, right, width } = part.getBoundingClientRect();
       if (!width) continue;
-      // A board is scrolled sideways.
+      // A board scrolls horizontally.
       if (!part.closest('.board') && (left < -1 || right > innerWidth + 1)) found.push(part.className + ' is outside the window');
       for (const element of part.querySelectorAll('*')) {
         if (element.closest('.visually-hidden, .card-move, .message-open, .menu-list, .skip-link') && !part.matches('.menu-list')) continue;
         const box = element.getBoundingClientRect();
         if (!box.width || getComputedStyle(element).opacity === '0') continue;
-        // What its own line cuts off, with "…", does not show.
+        // Text that is cut off with "…" is not visible outside its line.
         const clipped = element.closest('.nav-text, .account-name, .page-title, .card-channel, .menu-preview, .broadcast, select');
         if (clipped && clipped !== element) continue;
         if (box.left < left - 1 || box.right > right + 1) found.push((element.className || element.tagName) + ' sticks out of ' + part.className);
@@ -33,7 +33,7 @@ const OUTSIDE = `(() => {
   return [...new Set(found)];
 })()`;
 
-test('names of any length stay in their place, at every width', { timeout: 240_000 }, async (t) => {
+test('names of any length stay inside their part of the page, at every width', { timeout: 240_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada', { signIn: false });
@@ -58,7 +58,7 @@ test('names of any length stay in their place, at every width', { timeout: 240_0
   await ada.goto('#/dashboard');
   for (let count = 0; count < 3; count += 1) await ben.post({ channelId: garden, content: `news ${count}` });
 
-  await t.test('the badges of all channels are in the sidebar, beside a long name', async () => {
+  await t.test('the badges of channels stay inside the sidebar, also beside a long name', async () => {
     const link = page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: /^garden/ });
     await link.filter({ hasText: '3 unread' }).waitFor();
     const [badge, sidebar] = await Promise.all([link.locator('.badge').boundingBox(), page.locator('.sidebar').boundingBox()]);
@@ -116,7 +116,7 @@ test('a long message is folded, and unfolds on demand', { timeout: 120_000 }, as
   assert.ok((await row.locator('.message-text').textContent()).endsWith(lines.slice(-10)));
   await row.getByRole('button', { name: 'Show less' }).click();
   await row.getByRole('button', { name: /Show all/ }).waitFor();
-  // One without line breaks, a comment, and a short one that is not folded.
+  // A long message without line breaks and a long comment are folded, a short message is not.
   await ada.post({ channelId, content: 'word '.repeat(5_000) });
   const id = await ada.post({ channelId, content: 'short' });
   await ada.ask('mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }', { input: { messageId: id, content: lines } });
@@ -127,7 +127,7 @@ test('a long message is folded, and unfolds on demand', { timeout: 120_000 }, as
   assert.deepEqual(stage.errors(), []);
 });
 
-test('a name that turns the direction of writing turns nothing around it', { timeout: 120_000 }, async (t) => {
+test('a right-to-left name does not reorder the text around it', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
@@ -151,7 +151,7 @@ test('a name that turns the direction of writing turns nothing around it', { tim
   assert.deepEqual(stage.errors(), []);
 });
 
-test('who is mentioned stands out; code, addresses and packages do not', { timeout: 120_000 }, async (t) => {
+test('mentions are highlighted; code, addresses and packages are not', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
@@ -164,7 +164,7 @@ test('who is mentioned stands out; code, addresses and packages do not', { timeo
   assert.deepEqual(await page.locator('.message-text a').allTextContents(), ['https://blog.example/@zoe/post']);
 });
 
-test('a ticket of a private channel can be given to those who see it; another assignee is said', { timeout: 120_000 }, async (t) => {
+test('a ticket of a private channel can be assigned to its readers only, and an assignee who is no reader is reported', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
@@ -184,7 +184,7 @@ test('a ticket of a private channel can be given to those who see it; another as
   await ada.goto(`#/channel/${channelId}`);
   await page.getByRole('button', { name: 'Make it a ticket' }).click();
   assert.deepEqual(await names(page.getByRole('combobox', { name: 'Assignee' })), ['Ada Ahlgren', 'Ben Baker', 'Nobody']);
-  // Who was a member when the ticket was given to them, and is not any more.
+  // The assignee leaves the channel after the assignment.
   await ada.ask('mutation ($channelId: ID!, $userId: ID!) { removeMember(channelId: $channelId, userId: $userId) { id } }', { channelId, userId: ben.id });
   await ada.goto(`#/message/${ticket}`);
   await page.getByText('Ben Baker is not a member of this private channel, and does not see this ticket.').waitFor();

@@ -101,7 +101,7 @@ test('a channel that is created after its dialog was closed is not opened', { ti
   await release('meadow');
   assert.equal(await page.getByRole('dialog').getByLabel('Name').inputValue(), 'orchard');
   assert.equal(await hash(), '#/tickets');
-  // The dialog that is still open leads there.
+  // The dialog that is still open does navigate.
   await page.getByRole('button', { name: 'Create' }).click();
   await page.getByRole('heading', { name: 'orchard' }).waitFor();
   assert.deepEqual(stage.errors(), []);
@@ -352,7 +352,7 @@ test('the error of a sign-in form that was left is not shown in the next form', 
   assert.deepEqual(stage.errors(), []);
 });
 
-test('a page that was left does not subscribe again after a fault of the server', { timeout: 120_000 }, async (t) => {
+test('a page that was left does not subscribe again after an internal error of the server', { timeout: 120_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada', { signIn: false });

@@ -1,4 +1,4 @@
-// A furnished board, and every page of it: what the tests look at and the screenshots show.
+// Sample data, and the list of all pages that show it. Used by the tests and the screenshots.
 
 export async function furnish(ada, ben, root) {
   const general = await ada.channel('general', 'What everybody should know');
@@ -53,7 +53,7 @@ const TEXTS = {
   'Printer on fire': 'The one on the second floor. There was smoke first, then more of it, and by the time I had found the plug it was burning.\n\nI have pulled the plug and opened the windows. Nobody is hurt.',
 };
 
-// Name, address, and what must be there before one looks.
+// The pages: name, route, a selector that must match before the page is complete, and a step that opens a dialog or menu.
 export function pages({ general, support, printer }) {
   return [
     { name: 'channel', hash: `#/channel/${general}`, ready: '.message' },
@@ -76,7 +76,8 @@ export function pages({ general, support, printer }) {
   ];
 }
 
-// What could not be sent: here, in a channel that is gone, and in a stored form that cannot be read. A reload forgets it.
+// Opens the dialog with three failed entries: one of this channel, one of a deleted channel, one that is damaged. The
+// entries are removed from the storage at once, so a reload forgets them.
 async function showUnsent(page) {
   await page.evaluate(() => {
     const { id } = JSON.parse(localStorage.getItem('tidings.session')).user;

@@ -1,4 +1,4 @@
-// Every page: what it costs to load, and whether everybody can use it.
+// The size of the first load, and the accessibility of every page.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,14 +10,14 @@ import { openStage } from './stage.mjs';
 const MOST_BYTES = 300_000;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-test('the pages are small, and usable by everybody', { timeout: 600_000 }, async (t) => {
+test('the pages are small and accessible', { timeout: 600_000 }, async (t) => {
   const stage = await openStage();
   t.after(() => stage.close());
   const ada = await stage.enter('ada');
   const ben = await stage.enter('ben', { viewport: { width: 360, height: 740 }, colorScheme: 'dark', hasTouch: true, isMobile: true });
   const places = await furnish(ada, ben, await stage.admin('root'));
 
-  await t.test('the first load, on a cold cache', async () => {
+  await t.test('the first load with an empty cache is below the size limit', async () => {
     const page = await (await stage.browser.newContext()).newPage();
     const protocol = await page.context().newCDPSession(page);
     await protocol.send('Network.enable');
@@ -29,10 +29,10 @@ test('the pages are small, and usable by everybody', { timeout: 600_000 }, async
     assert.ok(bytes > 10_000 && bytes < MOST_BYTES, `${bytes} bytes`);
   });
 
-  await t.test('axe finds nothing serious on any page, in both themes, on a desk and on a phone', async () => {
+  await t.test('axe reports no serious violation on any page, on a desktop and, in the dark theme, on a phone', async () => {
     const found = [];
     const look = async (person, name) => {
-      // A dialog, a menu and a hover fade in; axe would measure the colours on the way.
+      // Wait for transitions: axe would measure the colours in the middle of them.
       await person.page.waitForTimeout(200);
       await person.page.evaluate(axe);
       const { violations } = await person.page.evaluate(() => window.axe.run());

@@ -1,4 +1,4 @@
-// Two people, two browsers, one server that is killed on the way.
+// Two users in two browsers, and a server that is killed and restarted.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -15,10 +15,10 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
   const { server } = stage;
   const inSupport = (person) => person.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: 'support' });
   const card = (person, status, title) => person.page.locator(`.column[data-status="${status}"] .card`, { hasText: title });
-  // A reload would lose this mark.
+  // A reload would remove this property, so it proves that there was none.
   for (const { page } of [ada, ben]) await page.evaluate(() => (window.isTheSamePage = true));
 
-  await t.test('a channel made in one browser appears in the other', async () => {
+  await t.test('a channel that one user creates appears in the other browser', async () => {
     await ada.page.getByRole('button', { name: 'New channel or room' }).click();
     await ada.page.getByLabel('Name', { exact: false }).first().fill('support');
     await ada.page.getByRole('button', { name: 'Create' }).click();
@@ -26,7 +26,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ben.page.getByRole('heading', { name: 'support' }).waitFor();
   });
 
-  await t.test('a ticket made in one appears on the board of the other', async () => {
+  await t.test('a ticket that one user creates appears on the board of the other', async () => {
     await ben.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).click();
     await ada.page.getByRole('button', { name: 'Make it a ticket' }).click();
     await ada.page.getByLabel('Title').fill('Printer on fire');
@@ -35,7 +35,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ada.page.locator('.message .message-title', { hasText: 'Printer on fire' }).waitFor();
   });
 
-  await t.test('a comment appears in both', async () => {
+  await t.test('a comment appears in both browsers', async () => {
     await card(ben, 'OPEN', 'Printer on fire').getByRole('link').click();
     await ada.page.locator('.message-title a', { hasText: 'Printer on fire' }).click();
     await ben.write('On my way, with a bucket.');
@@ -43,7 +43,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     assert.equal(await ben.page.locator('.comment').count(), 1);
   });
 
-  await t.test('a change of status moves the card in both, by keyboard', async () => {
+  await t.test('moving a card by keyboard moves it in both browsers', async () => {
     for (const person of [ada, ben]) await person.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).click();
     await card(ada, 'OPEN', 'Printer on fire').getByRole('link').focus();
     await ada.page.keyboard.press('Shift+ArrowRight');
@@ -51,12 +51,12 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     assert.equal(await ada.page.evaluate(() => document.activeElement.closest('.card')?.dataset.title), 'Printer on fire');
   });
 
-  await t.test('a card is dragged, too', async () => {
+  await t.test('dragging a card moves it in both browsers', async () => {
     await card(ben, 'IN_PROGRESS', 'Printer on fire').dragTo(ben.page.locator('.column[data-status="RESOLVED"]'));
     for (const person of [ada, ben]) await card(person, 'RESOLVED', 'Printer on fire').waitFor();
   });
 
-  await t.test('killed and restarted, both catch up without a reload', async () => {
+  await t.test('after the server was killed and restarted, both browsers catch up without a reload', async () => {
     await inSupport(ada).click();
     await server.kill();
     await ada.page.locator('.connection-indicator', { hasText: /reconnecting/ }).first().waitFor();
@@ -64,7 +64,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ada.page.locator('.message.pending', { hasText: 'was dead' }).waitFor();
     await ada.page.locator('.connection-indicator', { hasText: /1 message waiting/ }).first().waitFor();
     await server.start();
-    // Before the browsers are back, a program writes and moves the ticket.
+    // A program writes a message and moves the ticket before the browsers reconnect.
     const { messages } = await ada.ask('{ messages(ticketsOnly: true) { nodes { id channelId } } }');
     const [{ id, channelId }] = messages.nodes;
     await ada.post({ channelId, content: 'Written while nobody listened' });
@@ -79,7 +79,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await Promise.all([ada.isLive(), ben.isLive()]);
   });
 
-  await t.test('cut off, two messages wait; restored, both arrive once, in order', async () => {
+  await t.test('messages written offline arrive once and in order after the reconnect', async () => {
     await ben.cutOff();
     await ben.page.locator('.connection-indicator[data-name="offline"]').first().waitFor();
     await ben.write('First from the train');
@@ -95,7 +95,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ben.isLive();
   });
 
-  await t.test('what waits survives a reload, and is sent once', async () => {
+  await t.test('an unsent message survives a reload and is sent once', async () => {
     await ben.cutOff();
     await ben.write('Written, then reloaded');
     await ben.page.locator('.message.pending', { hasText: 'then reloaded' }).waitFor();
@@ -107,17 +107,17 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     }
   });
 
-  await t.test('each sees who is there, until they go', async () => {
+  await t.test('the presence list shows who has the channel open', async () => {
     const here = (number) => ada.page.locator(`.presence summary[aria-label="${number} here now"]`);
     await here(2).click();
     await ada.page.locator('.presence .people', { hasText: 'Ben Baker' }).waitFor();
     await ada.page.keyboard.press('Escape');
     await ben.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' }).click();
-    // The server that was killed above said that Ben is here, and is believed until its time is over (board/pulse.rs).
+    // The server that was killed above has left a presence entry for Ben. It is valid until it expires.
     await here(1).waitFor({ timeout: 30_000 });
   });
 
-  await t.test('the dashboard shows the values as they are now', async () => {
+  await t.test('the dashboard shows live values', async () => {
     const metric = (name, value) => ben.page.locator('.metric', { hasText: name }).locator('.metric-value', { hasText: value });
     await metric('Active users', '2').waitFor();
     await metric('Open tickets', '0').waitFor();
@@ -127,7 +127,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await inSupport(ben).click();
   });
 
-  await t.test('what comes to another channel is unread, on the server, too, until somebody looks', async () => {
+  await t.test('a message in another channel is unread, also on the server, until the user opens the channel', async () => {
     const channelId = await ada.channel('garden');
     const link = ben.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: /^garden/ });
     const unread = async () => (await ben.ask(`{ channel(id: ${channelId}) { unreadCount } }`)).channel.unreadCount;
@@ -167,7 +167,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ben.page.locator('.broadcast', { hasText: 'oven 220' }).waitFor();
   });
 
-  await t.test('a private channel comes and goes with the membership', async () => {
+  await t.test('a private channel appears and disappears with the membership', async () => {
     const input = { name: 'leads', visibility: 'PRIVATE' };
     const { createChannel } = await ada.ask('mutation ($input: CreateChannelInput!) { createChannel(input: $input) { id } }', { input });
     const member = { channelId: createChannel.id, userId: ben.id };
@@ -181,13 +181,13 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await inSupport(ben).click();
   });
 
-  await t.test('what the server refuses is marked as failed, and can be tried again', async () => {
+  await t.test('a message that the server rejects is marked as failed and can be retried', async () => {
     const channelId = await ada.channel('short-lived');
     await ben.page.getByRole('link', { name: 'short-lived' }).click();
     await ben.page.getByText('Nothing has been written here yet.').waitFor();
     await ben.page.evaluate(() => {
       const { send } = WebSocket.prototype;
-      // On the way to the server the text is lost, and it does not take empty ones.
+      // Empties the text of the mutation, because the server rejects an empty message.
       WebSocket.prototype.send = function (text) {
         return send.call(this, text.replace('"content":"Refuse me"', '"content":""'));
       };
@@ -205,7 +205,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await inSupport(ben).click();
   });
 
-  await t.test('an ended session leads to the sign-in page, and the draft is kept', async () => {
+  await t.test('the end of the session leads to the sign-in page, and the draft is kept', async () => {
     await ben.isLive();
     await ben.page.locator('.composer textarea').fill('Half a thought');
     await ben.ask('mutation { logoutEverywhere }');

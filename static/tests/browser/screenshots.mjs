@@ -1,5 +1,5 @@
-// Pictures of every page, at three widths and in both themes, into target/screenshots, and the two of the README.
-// `make screenshots` runs this.
+// Takes screenshots of every page, at three widths and in both themes. They go to target/screenshots, and the two of the
+// README to docs/images. `make screenshots` runs this script.
 
 import { mkdirSync } from 'node:fs';
 import { furnish, pages, show } from './pages.mjs';
@@ -21,7 +21,7 @@ try {
   await ben.goto(`#/channel/${places.support}`);
   let taken = 0;
   const take = async (page, name) => {
-    // What opens, opens with a transition.
+    // Wait for the transitions of dialogs and menus.
     await page.waitForTimeout(250);
     await page.screenshot({ path: `${directory}/${name}.png` });
     if (IN_README[name]) await page.screenshot({ path: `${root}docs/images/${IN_README[name]}` });

@@ -1,5 +1,5 @@
-// Owns one server, one Chromium, and the people in front of it: each has a browser of their own, with a line to the server
-// that can be cut. Everything that a page asks for elsewhere is stopped and counted.
+// The fixture of the browser tests: a server, a Chromium, and test users. Each user has an own browser context and an own
+// proxy to the server, which can cut connections. Requests of a page to other hosts are aborted and recorded.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -12,7 +12,7 @@ import { Server } from '../../../tests/clients/runner/server.mjs';
 
 const BINARY = process.env.TIDINGS_BIN ?? new URL('../../../target/debug/tidings', import.meta.url).pathname;
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-// With TIDINGS_PAGES=dist the pages come from static/dist rather than from the binary: work on them needs no compiler.
+// With TIDINGS_PAGES=dist the pages come from static/dist instead of the binary, so a change of them needs no cargo build.
 const PAGES = process.env.TIDINGS_PAGES ? pagesIn(process.env.TIDINGS_PAGES) : undefined;
 
 const LAUNCH = {
@@ -20,13 +20,13 @@ const LAUNCH = {
   // As root, as in most containers, Chromium refuses to start with its sandbox.
   args: [
     ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
-    // Pages that do not come from the network would not be let to servers on this machine.
+    // Chromium blocks requests to this machine from pages that were not loaded over the network.
     ...(PAGES ? ['--disable-features=LocalNetworkAccessChecks'] : []),
   ],
 };
 const PASSWORD = 'correct horse battery';
 
-// What Chromium itself writes when a server is not there; the page cannot help it.
+// Console errors that Chromium itself writes when it cannot connect. A page cannot prevent them.
 const NO_LINE = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK|SOCKET)/;
 
 // `settings` are environment variables of the server.
@@ -57,9 +57,9 @@ export async function openStage({ settings } = {}) {
     server,
     browser,
     enter: (username, options) => enter(browser, username, options),
-    // Somebody whose browser keeps nothing for any page: all cookies and site data are blocked in its settings.
+    // A user whose browser settings block all cookies and site data.
     enterBlocked: (username, options) => enter(blockedBrowser(), username, options),
-    // Somebody who may do everything, without a browser.
+    // An admin without a browser.
     async admin(username) {
       const env = { ...process.env, DATABASE_URL: server.database };
       const { status, stderr } = spawnSync(BINARY, ['user', 'add', username, '--admin', '--password-stdin'], { env, input: PASSWORD, encoding: 'utf8' });
@@ -93,7 +93,7 @@ function pagesIn(dist) {
   return new Map(lines.map(([url, contentType, , , file]) => [url, { contentType, path: path.join(dist, file) }]));
 }
 
-// A browser's own setting, as people have it. It makes every use of localStorage throw.
+// A browser whose profile blocks cookies. This real setting makes every use of localStorage throw.
 function blockedBrowser() {
   const profile = mkdtempSync(path.join(os.tmpdir(), 'tidings-blocked-'));
   profiles.push(profile);
@@ -102,14 +102,14 @@ function blockedBrowser() {
   return { newContext: (options) => chromium.launchPersistentContext(profile, { ...LAUNCH, ...options }) };
 }
 
-// Profiles of browsers, deleted as the process ends: a browser that was closed still writes into its own for a while.
+// Browser profiles, deleted when the process ends: a closed browser still writes to its profile for a while.
 const profiles = [];
 process.on('exit', () => {
   for (const profile of profiles) {
     try {
       rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
     } catch (error) {
-      // The other profiles are removed nevertheless.
+      // Go on with the other profiles.
       console.error(`${profile} was not removed:`, error);
     }
   }
@@ -170,7 +170,7 @@ export class Person {
     await this.page.getByRole('button', { name: button, exact: true }).click();
   }
 
-  // As `write`, for any text: what a keyboard or the clipboard may bring.
+  // Like `write`, for texts that Playwright cannot type, such as unpaired surrogates.
   async paste(text) {
     await this.page.locator('.composer textarea').evaluate((area, text) => {
       area.value = text;
@@ -179,7 +179,7 @@ export class Person {
     await this.page.locator('.composer textarea').press('Enter');
   }
 
-  // The message with this text, once the server has it.
+  // Resolves when the page shows the stored message with this text.
   async arrives(text) {
     await this.page.locator('.message:not(.pending)', { hasText: text }).waitFor();
   }
@@ -200,7 +200,7 @@ export class Person {
     return this.page.locator('.composer textarea').fill(text).then(() => this.page.keyboard.press('Enter'));
   }
 
-  // What a program of this person would do.
+  // Runs an operation over HTTP with the token of this user.
   async ask(query, variables) {
     const headers = { 'content-type': 'application/json', ...(this.token && { authorization: `Bearer ${this.token}` }) };
     const body = JSON.stringify({ query, variables });
@@ -218,7 +218,7 @@ export class Person {
     return (await this.ask('mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }', { input })).createMessage.id;
   }
 
-  // As when the Wi-Fi is gone: connections break, new ones are refused, the browser knows.
+  // Simulates a lost network: connections break, new ones are rejected, and the browser reports `offline`.
   async cutOff() {
     this.line.shut();
     this.line.cut();
