@@ -1,4 +1,4 @@
-// The connection connectionIndicator, without a connection.
+// The state machine of the connection and the model of its indicator.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';

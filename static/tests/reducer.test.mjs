@@ -1,4 +1,4 @@
-// The applyEvents: events over what queries answered.
+// The reducer: answers of queries and events.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 const MESSAGES = 5_000;
 const PER_SECOND = 50;
@@ -10,10 +10,10 @@ const SECONDS = 8;
 const LONG_TASK_MS = 50;
 
 test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
-  const ben = await stage.enter('ben', { signIn: false });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
+  const ben = await fixture.openUser('ben', { signIn: false });
   await ben.register();
   const channelId = await ada.channel('busy');
   await fill(ben, channelId);
@@ -64,27 +64,27 @@ test(`${MESSAGES} messages, and ${PER_SECOND} more a second`, { timeout: 240_000
     });
     assert.ok(distance < 40, `${distance} px from the end`);
   });
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 // Creates the messages with 25 mutations per operation and 10 operations per request, within the limits of the server.
-async function fill(person, channelId) {
+async function fill(user, channelId) {
   const operation = (from) => ({
     query: `mutation {${Array.from({ length: 25 }, (_, index) =>
       `m${index}: createMessage(input: { channelId: ${channelId}, content: "This is message number ${from + index}. ${'It says something. '.repeat((from + index) % 7)}" }) { id }`).join('\n')}}`,
   });
   for (let from = 1; from <= MESSAGES; from += 250) {
     const body = JSON.stringify(Array.from({ length: 10 }, (_, index) => operation(from + index * 25)));
-    const headers = { 'content-type': 'application/json', authorization: `Bearer ${person.token}` };
-    const answers = await (await fetch(`${person.server.origin}/graphql`, { method: 'POST', headers, body })).json();
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${user.token}` };
+    const answers = await (await fetch(`${user.server.origin}/graphql`, { method: 'POST', headers, body })).json();
     assert.ok(answers.every(({ errors }) => !errors), JSON.stringify(answers[0].errors));
   }
 }
 
-async function pour(person, channelId, text) {
+async function pour(user, channelId, text) {
   const posts = [];
   for (let number = 1; number <= PER_SECOND * SECONDS; number += 1) {
-    posts.push(person.post({ channelId, content: `${text} ${number}.` }));
+    posts.push(user.post({ channelId, content: `${text} ${number}.` }));
     await new Promise((resolve) => setTimeout(resolve, 1000 / PER_SECOND));
   }
   await Promise.all(posts);

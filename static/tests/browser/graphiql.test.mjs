@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 // An expression for the JSON in the response editor; null if there is none yet.
 const ANSWER = `(() => {
@@ -11,12 +11,12 @@ const ANSWER = `(() => {
 })()`;
 
 test('every example runs unchanged', { timeout: 240_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const channelId = await ada.channel('first');
   await ada.post({ channelId, content: 'Hello' });
-  const eve = await stage.enter('eve', { signIn: false });
+  const eve = await fixture.openUser('eve', { signIn: false });
   const { page } = eve;
   await eve.goto('graphiql');
   // A click on the open tab resets its editors to the texts that GraphiQL stored last, up to 100 ms ago.
@@ -73,7 +73,7 @@ test('every example runs unchanged', { timeout: 240_000 }, async (t) => {
     await run('Events', ({ newestFirst }) => newestFirst?.some(({ data }) => data?.events.__typename === 'Checkpoint'));
     await stop();
   });
-  assert.deepEqual(stage.errors().filter((line) => !/status of 401/.test(line)), []);
+  assert.deepEqual(fixture.errors().filter((line) => !/status of 401/.test(line)), []);
 });
 
 // Opens a tab and presses the play button before any timer of the page can run. Resolves with the operations that the menu
@@ -92,9 +92,9 @@ function runAtOnce(page, name) {
 }
 
 test('a tab that is run as soon as it is opened runs its own operation', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const eve = await stage.enter('eve', { signIn: false });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const eve = await fixture.openUser('eve', { signIn: false });
   const { page } = eve;
   const asked = (name) => page.waitForRequest((request) => request.postDataJSON()?.operationName === name);
   await eve.goto('graphiql');
@@ -131,13 +131,13 @@ test('a tab that is run as soon as it is opened runs its own operation', { timeo
     editor.getInputField().dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', keyCode: 13, ctrlKey: true, bubbles: true }));
   }, 'Create');
   await sent;
-  assert.deepEqual(stage.errors().filter((line) => !/status of 401/.test(line)), []);
+  assert.deepEqual(fixture.errors().filter((line) => !/status of 401/.test(line)), []);
 });
 
 test('a sign-in dialog that is closed before the answer does not sign the user in', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   await ada.register();
   const { page } = ada;
   let release;

@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { furnish } from './pages.mjs';
-import { openStage } from './stage.mjs';
+import { createSampleData } from './sample-data.mjs';
+import { openFixture } from './fixture.mjs';
 
 test('the web client can be used with the keyboard alone', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
-  const ben = await stage.enter('ben', { signIn: false });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
+  const ben = await fixture.openUser('ben', { signIn: false });
   await ben.register();
-  await furnish(ada, ben, await stage.admin('root'));
+  await createSampleData(ada, ben, await fixture.admin('root'));
   const { page } = ada;
   const press = (...keys) => keys.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve());
   const focused = (selector) => page.waitForFunction((selector) => document.activeElement.matches(selector), selector);
@@ -83,5 +83,5 @@ test('the web client can be used with the keyboard alone', { timeout: 120_000 },
     await press('?');
     await page.getByRole('heading', { name: 'Keyboard' }).waitFor();
   });
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 const LONG = 'planning-the-garden-for-next-year'.repeat(3);
 const WIDTHS = [360, 768, 1280];
@@ -34,17 +34,17 @@ const OUTSIDE = `(() => {
 })()`;
 
 test('names of any length stay inside their part of the page, at every width', { timeout: 240_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   const input = { username: 'ada', password: 'correct horse battery', displayName: 'Wolfeschlegelsteinhausenbergerdorff'.repeat(2) };
   const { register } = await ada.ask('mutation ($input: RegisterInput!) { register(input: $input) { token user { id } } }', { input });
   Object.assign(ada, { token: register.token, id: register.user.id });
   const { page } = ada;
   await ada.goto('');
-  await ada.fillIn();
-  await ada.isLive();
-  const ben = await stage.enter('ben');
+  await ada.submitSignIn();
+  await ada.waitUntilLive();
+  const ben = await fixture.openUser('ben');
   const long = await ada.channel(LONG.slice(0, 99), 'd'.repeat(400));
   const garden = await ben.channel('garden');
   const message = await ada.post({ channelId: long, content: `${'w'.repeat(3_000)} ${'https://example.org/'.padEnd(500, 'a')}` });
@@ -53,7 +53,7 @@ test('names of any length stay inside their part of the page, at every width', {
   await ada.ask(comment, { input: { messageId: ticket, content: 'c'.repeat(2_000) } });
   await ben.ask(comment, { input: { messageId: ticket, content: `Look, @ada: ${'y'.repeat(400)}` } });
   await ada.ask('mutation ($input: AddTemplateInput!) { addTemplate(input: $input) { id } }', { input: { name: 'n'.repeat(90), content: 'm'.repeat(300) } });
-  const root = await stage.admin('root');
+  const root = await fixture.admin('root');
   await root.ask('mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id } }', { input: { userId: ada.id, title: 'N'.repeat(180), message: 'n'.repeat(900), priority: 'URGENT' } });
   await ada.goto('#/dashboard');
   for (let count = 0; count < 3; count += 1) await ben.post({ channelId: garden, content: `news ${count}` });
@@ -94,13 +94,13 @@ test('names of any length stay inside their part of the page, at every width', {
     }
   }
   assert.deepEqual(found, []);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('a long message is folded, and unfolds on demand', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const { page } = ada;
   const channelId = await ada.channel('garden');
   const lines = Array.from({ length: 6_000 }, (_, index) => `l ${index}`).join('\n').slice(0, 39_999);
@@ -124,19 +124,19 @@ test('a long message is folded, and unfolds on demand', { timeout: 120_000 }, as
   assert.equal(await page.locator('.message', { hasText: 'short' }).getByRole('button').count(), 0);
   await ada.goto(`#/message/${id}`);
   await page.locator('.comment').getByRole('button', { name: /Show all/ }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('a right-to-left name does not reorder the text around it', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const { page } = ada;
   const channelId = await ada.channel('שלום 7');
   await ada.post({ channelId, content: 'short' });
   const ticket = await ada.post({ channelId, title: 'ערבית', content: 'x', ticket: {} });
   await ada.goto(`#/channel/${channelId}`);
-  await ada.arrives('short');
+  await ada.waitForMessage('short');
   const isolated = (selector) => page.locator(selector).first().evaluate((element) =>
     Boolean(element.querySelector('bdi')) && getComputedStyle(element.querySelector('bdi')).unicodeBidi === 'isolate');
   for (const selector of ['.page-title h1', '.channels .nav-text', '.message-head b', '.message-title a', '.account-name']) {
@@ -148,28 +148,28 @@ test('a right-to-left name does not reorder the text around it', { timeout: 120_
   await ada.goto(`#/message/${ticket}`);
   await page.locator('.original').waitFor();
   for (const selector of ['.page-title h1', '.page-title p', '.original-head b']) assert.ok(await isolated(selector), selector);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('mentions are highlighted; code, addresses and packages are not', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const { page } = ada;
   const channelId = await ada.channel('garden');
   await ada.post({ channelId, content: 'Ask @ben, ＠zoe or (@eva.) but not `@code`, npm i @zoe/core, a@b.example or https://blog.example/@zoe/post' });
   await ada.goto(`#/channel/${channelId}`);
-  await ada.arrives('Ask');
+  await ada.waitForMessage('Ask');
   assert.deepEqual(await page.locator('.mention').allTextContents(), ['@ben', '＠zoe', '@eva']);
   assert.deepEqual(await page.locator('.message-text a').allTextContents(), ['https://blog.example/@zoe/post']);
 });
 
 test('a ticket of a private channel can be assigned to its readers only, and an assignee who is no reader is reported', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
-  const ben = await stage.enter('ben');
-  await stage.enter('eve');
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
+  const ben = await fixture.openUser('ben');
+  await fixture.openUser('eve');
   const { page } = ada;
   const { createChannel } = await ada.ask('mutation { createChannel(input: { name: "leads", visibility: PRIVATE }) { id } }');
   const channelId = createChannel.id;
@@ -188,5 +188,5 @@ test('a ticket of a private channel can be assigned to its readers only, and an 
   await ada.ask('mutation ($channelId: ID!, $userId: ID!) { removeMember(channelId: $channelId, userId: $userId) { id } }', { channelId, userId: ben.id });
   await ada.goto(`#/message/${ticket}`);
   await page.getByText('Ben Baker is not a member of this private channel, and does not see this ticket.').waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });

@@ -1,10 +1,10 @@
 // Sample data, and the list of all pages that show it. Used by the tests and the screenshots.
 
-export async function furnish(ada, ben, root) {
+export async function createSampleData(ada, ben, root) {
   const general = await ada.channel('general', 'What everybody should know');
   const support = await ada.channel('support', 'What customers report');
   await ada.channel('bakery', 'Orders and ovens');
-  const people = { ada: ada.id, ben: ben.id };
+  const users = { ada: ada.id, ben: ben.id };
   await ada.post({ channelId: general, title: 'Welcome', content: 'This board is live: open it twice and write.\nWhat you write here is there for everybody at once, also for those who come back later.' });
   await ben.post({ channelId: general, content: 'It is, @ada! I saw this without a reload.' });
   await ben.post({ channelId: general, content: 'The plan for the autumn is at https://example.org/autumn' });
@@ -12,14 +12,14 @@ export async function furnish(ada, ben, root) {
   await ada.post({ channelId: general, content: 'Thank you @ben. Let us talk about it tomorrow at nine.' });
   const tickets = {};
   for (const [who, title, priority, assignee, status] of TICKETS) {
-    const person = who === 'ada' ? ada : ben;
-    const ticket = { priority, assigneeId: people[assignee] ?? null };
-    tickets[title] = await person.post({ channelId: support, title, content: TEXTS[title] ?? 'Please have a look at it this week.', ticket });
-    if (status) await person.ask('mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }', { input: { id: tickets[title], ticket: { status } } });
+    const user = who === 'ada' ? ada : ben;
+    const ticket = { priority, assigneeId: users[assignee] ?? null };
+    tickets[title] = await user.post({ channelId: support, title, content: TEXTS[title] ?? 'Please have a look at it this week.', ticket });
+    if (status) await user.ask('mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }', { input: { id: tickets[title], ticket: { status } } });
   }
   const printer = tickets['Printer on fire'];
-  const comment = (person, content) =>
-    person.ask('mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }', { input: { messageId: printer, content } });
+  const comment = (user, content) =>
+    user.ask('mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }', { input: { messageId: printer, content } });
   await comment(ben, 'On my way, with a bucket.');
   await comment(ada, 'It is out. The paper tray is gone, the rest can be saved.');
   await comment(ben, 'I have ordered a new tray. It comes on Thursday.');
@@ -95,11 +95,11 @@ async function showUnsent(page) {
   await page.getByRole('button', { name: 'Show', exact: true }).click();
 }
 
-export async function show(person, { hash, ready, open }) {
-  const { page } = person;
-  await person.goto(hash);
+export async function openPage(user, { hash, ready, open }) {
+  const { page } = user;
+  await user.goto(hash);
   await page.reload();
-  await person.isLive();
+  await user.waitUntilLive();
   await page.locator(ready).first().waitFor();
   if (open) await open(page);
 }

@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 const CODES = ['BAD_USER_INPUT', 'FORBIDDEN', 'NOT_FOUND', 'CONFLICT', 'QUERY_TOO_COMPLEX', 'INTERNAL_SERVER_ERROR'];
 const CLOSES = [1009, 4400, 4500];
 
 // Sets up the user ada, who creates a channel in `begin`. `closes()` resolves with the close codes of her sockets.
-async function enter(t, settings) {
-  const stage = await openStage({ settings });
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+async function setUp(t, settings) {
+  const fixture = await openFixture({ settings });
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   await ada.page.addInitScript(() => {
     window.closes = [];
     const { WebSocket } = window;
@@ -23,7 +23,7 @@ async function enter(t, settings) {
     };
   });
   return {
-    stage,
+    fixture,
     ada,
     closes: async () => (await ada.page.evaluate(() => window.closes)).filter((code) => CLOSES.includes(code)),
     async begin(intercept) {
@@ -43,13 +43,13 @@ async function enter(t, settings) {
 }
 
 test('a text that is longer than a frame fails before it is sent, and can be edited', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, closes, begin } = await enter(t);
+  const { fixture, ada, closes, begin } = await setUp(t);
   const id = await begin();
   for (const text of ['x'.repeat(300_000), `€${'€'.repeat(90_000)}`]) {
     await ada.paste(text);
     await ada.write(`after ${text[0]}`);
-    await ada.arrives(`after ${text[0]}`);
-    const failed = ada.failed(text.slice(0, 40));
+    await ada.waitForMessage(`after ${text[0]}`);
+    const failed = ada.failedMessage(text.slice(0, 40));
     await failed.getByText('This is too long to be sent.').waitFor();
     // The list folds it like any long text.
     await failed.getByRole('button', { name: 'Show all' }).waitFor();
@@ -67,31 +67,31 @@ test('a text that is longer than a frame fails before it is sent, and can be edi
   await ada.page.getByRole('button', { name: 'Save' }).click();
   await ada.page.locator('.editor .problem', { hasText: 'too long' }).waitFor();
   assert.deepEqual(await closes(), []);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('a text over a lowered frame limit of the server fails after three attempts', { timeout: 120_000 }, async (t) => {
-  const { ada, closes, begin } = await enter(t, { TIDINGS_MAX_FRAME: '32KiB' });
+  const { ada, closes, begin } = await setUp(t, { TIDINGS_MAX_FRAME: '32KiB' });
   await begin();
   await ada.paste('€'.repeat(15_000));
   await ada.write('later');
-  await ada.failed('€').getByText('closed the connection').waitFor({ timeout: 60_000 });
-  await ada.arrives('later');
-  await ada.isLive();
+  await ada.failedMessage('€').getByText('closed the connection').waitFor({ timeout: 60_000 });
+  await ada.waitForMessage('later');
+  await ada.waitUntilLive();
   assert.deepEqual(await closes(), [1009, 1009, 1009]);
-  await ada.failed('€').getByRole('button', { name: 'Discard' }).click();
+  await ada.failedMessage('€').getByRole('button', { name: 'Discard' }).click();
   await ada.page.reload();
-  await ada.arrives('later');
+  await ada.waitForMessage('later');
   assert.equal(await ada.page.locator('.message').count(), 1);
 });
 
 test('an unpaired surrogate arrives as U+FFFD, also from a stored entry', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, closes, begin } = await enter(t);
+  const { fixture, ada, closes, begin } = await setUp(t);
   const channelId = await begin();
   await ada.paste('pasted \ud83d');
   await ada.write('later');
-  await ada.arrives('pasted \ufffd');
-  await ada.arrives('later');
+  await ada.waitForMessage('pasted \ufffd');
+  await ada.waitForMessage('later');
   assert.deepEqual(await closes(), []);
   // An entry as an older version of the client stored it.
   await ada.page.evaluate(({ id, channelId }) => {
@@ -99,7 +99,7 @@ test('an unpaired surrogate arrives as U+FFFD, also from a stored entry', { time
     localStorage.setItem(`tidings.outbox.${id}.k1`, JSON.stringify(entry));
   }, { id: ada.id, channelId });
   await ada.page.reload();
-  await ada.arrives('kept \ufffd');
+  await ada.waitForMessage('kept \ufffd');
   // The same for a mutation that does not go through the outbox.
   await ada.page.locator('summary[aria-label="Templates"]').click();
   await ada.page.keyboard.press('Escape');
@@ -113,11 +113,11 @@ test('an unpaired surrogate arrives as U+FFFD, also from a stored entry', { time
   await ada.page.getByRole('button', { name: 'Save' }).click();
   await ada.page.getByRole('dialog').waitFor({ state: 'detached' });
   assert.deepEqual(await closes(), []);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('an error or a close of the connection fails only the message that caused it', { timeout: 180_000 }, async (t) => {
-  const { ada, begin } = await enter(t);
+  const { ada, begin } = await setUp(t);
   const tried = new Map();
   await begin((frame, socket, server) => {
     const { id, type, payload } = JSON.parse(frame);
@@ -135,20 +135,20 @@ test('an error or a close of the connection fails only the message that caused i
   for (const text of texts) await ada.write(text);
   await ada.write('the last one');
   await ada.page.locator('.message:not(.pending)', { hasText: 'the last one' }).waitFor({ timeout: 120_000 });
-  for (const text of texts) await ada.failed(text).waitFor();
+  for (const text of texts) await ada.failedMessage(text).waitFor();
   assert.equal(await ada.page.locator('.pending').count(), texts.length);
   for (const code of CODES) assert.equal(tried.get(code), code === 'INTERNAL_SERVER_ERROR' ? 3 : 1, code);
   for (const code of CLOSES) assert.equal(tried.get(String(code)), 3, `${code}`);
-  await ada.isLive();
+  await ada.waitUntilLive();
   // Failed messages survive a reload, and can be discarded one by one.
   await ada.page.reload();
   // Start at the end of the list, where the button "To the newest message" does not cover it.
-  for (const text of texts.reverse()) await ada.failed(text).getByRole('button', { name: 'Discard' }).click();
+  for (const text of texts.reverse()) await ada.failedMessage(text).getByRole('button', { name: 'Discard' }).click();
   await ada.page.locator('.pending').first().waitFor({ state: 'detached' });
 });
 
 test('a failed entry of a deleted channel and a damaged entry can be found and discarded', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, begin } = await enter(t);
+  const { fixture, ada, begin } = await setUp(t);
   const gone = await begin();
   const other = await ada.channel('orchard');
   await ada.page.evaluate(({ id, gone, other }) => {
@@ -163,7 +163,7 @@ test('a failed entry of a deleted channel and a damaged entry can be found and d
   await ada.ask(`mutation { deleteChannel(id: ${gone}) }`);
   await ada.goto(`#/channel/${other}`);
   await ada.page.reload();
-  await ada.arrives('the sound one');
+  await ada.waitForMessage('the sound one');
   await ada.page.getByText('5 things you wrote were not sent.').waitFor();
   await ada.page.getByRole('button', { name: 'Show', exact: true }).click();
   const dialog = ada.page.getByRole('dialog', { name: 'Not sent' });
@@ -176,5 +176,5 @@ test('a failed entry of a deleted channel and a damaged entry can be found and d
   await dialog.getByText('Everything has been sent or discarded.').waitFor();
   const kept = await ada.page.evaluate(() => Object.keys(localStorage).filter((name) => name.startsWith('tidings.outbox.')));
   assert.deepEqual(kept, []);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });

@@ -2,19 +2,19 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 async function eventually(isSo) {
   while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const [ada, ben] = [await stage.enter('ada'), await stage.enter('ben')];
-  const { server } = stage;
-  const inSupport = (person) => person.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: 'support' });
-  const card = (person, status, title) => person.page.locator(`.column[data-status="${status}"] .card`, { hasText: title });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const [ada, ben] = [await fixture.openUser('ada'), await fixture.openUser('ben')];
+  const { server } = fixture;
+  const inSupport = (user) => user.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: 'support' });
+  const card = (user, status, title) => user.page.locator(`.column[data-status="${status}"] .card`, { hasText: title });
   // A reload would remove this property, so it proves that there was none.
   for (const { page } of [ada, ben]) await page.evaluate(() => (window.isTheSamePage = true));
 
@@ -44,16 +44,16 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
   });
 
   await t.test('moving a card by keyboard moves it in both browsers', async () => {
-    for (const person of [ada, ben]) await person.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).click();
+    for (const user of [ada, ben]) await user.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).click();
     await card(ada, 'OPEN', 'Printer on fire').getByRole('link').focus();
     await ada.page.keyboard.press('Shift+ArrowRight');
-    for (const person of [ada, ben]) await card(person, 'IN_PROGRESS', 'Printer on fire').waitFor();
+    for (const user of [ada, ben]) await card(user, 'IN_PROGRESS', 'Printer on fire').waitFor();
     assert.equal(await ada.page.evaluate(() => document.activeElement.closest('.card')?.dataset.title), 'Printer on fire');
   });
 
   await t.test('dragging a card moves it in both browsers', async () => {
     await card(ben, 'IN_PROGRESS', 'Printer on fire').dragTo(ben.page.locator('.column[data-status="RESOLVED"]'));
-    for (const person of [ada, ben]) await card(person, 'RESOLVED', 'Printer on fire').waitFor();
+    for (const user of [ada, ben]) await card(user, 'RESOLVED', 'Printer on fire').waitFor();
   });
 
   await t.test('after the server was killed and restarted, both browsers catch up without a reload', async () => {
@@ -76,30 +76,30 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
       assert.equal(await page.locator('.message', { hasText: 'was dead' }).count(), 1);
       assert.equal(await page.evaluate(() => window.isTheSamePage), true);
     }
-    await Promise.all([ada.isLive(), ben.isLive()]);
+    await Promise.all([ada.waitUntilLive(), ben.waitUntilLive()]);
   });
 
   await t.test('messages written offline arrive once and in order after the reconnect', async () => {
-    await ben.cutOff();
+    await ben.goOffline();
     await ben.page.locator('.connection-indicator[data-name="offline"]').first().waitFor();
     await ben.write('First from the train');
     await ben.write('Second from the train');
     await ben.page.locator('.connection-indicator', { hasText: 'offline: 2 messages waiting' }).first().waitFor();
     assert.equal(await ada.page.locator('.message', { hasText: 'from the train' }).count(), 0);
-    await ben.restore();
+    await ben.goOnline();
     for (const { page } of [ada, ben]) {
       await page.locator('.message:not(.pending)', { hasText: 'Second from the train' }).waitFor();
       const texts = await page.locator('.message .message-text', { hasText: 'from the train' }).allTextContents();
       assert.deepEqual(texts, ['First from the train', 'Second from the train']);
     }
-    await ben.isLive();
+    await ben.waitUntilLive();
   });
 
   await t.test('an unsent message survives a reload and is sent once', async () => {
-    await ben.cutOff();
+    await ben.goOffline();
     await ben.write('Written, then reloaded');
     await ben.page.locator('.message.pending', { hasText: 'then reloaded' }).waitFor();
-    await ben.restore();
+    await ben.goOnline();
     await ben.page.reload();
     for (const { page } of [ada, ben]) {
       await page.locator('.message:not(.pending)', { hasText: 'then reloaded' }).waitFor();
@@ -147,8 +147,8 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await inSupport(ben).click();
   });
 
-  await t.test('a notification rings the bell, and is kept until it is read', async () => {
-    const root = await stage.admin('root');
+  await t.test('a notification is counted as unread until the user marks it as read', async () => {
+    const root = await fixture.admin('root');
     const notify = (input) => root.ask('mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id } }', { input });
     await notify({ userId: ben.id, title: 'Your oven is hot', message: '220 degrees', priority: 'HIGH' });
     await notify({ title: 'Holiday', message: 'Closed on Friday' });
@@ -160,7 +160,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await bell.filter({ hasText: '1 unread' }).waitFor();
     await ben.page.getByRole('button', { name: 'Mark all as read' }).click();
     await bell.filter({ hasNotText: 'unread' }).waitFor();
-    // The other one's bell rings for what is for everybody.
+    // The announcement to all users also reaches the other user.
     await ada.page.getByRole('link', { name: /Notifications.*unread/ }).waitFor();
     await root.ask('mutation ($input: BroadcastInput!) { broadcast(input: $input) }', { input: { room: 'support', data: { oven: 220 } } });
     await inSupport(ben).click();
@@ -206,18 +206,18 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
   });
 
   await t.test('the end of the session leads to the sign-in page, and the draft is kept', async () => {
-    await ben.isLive();
+    await ben.waitUntilLive();
     await ben.page.locator('.composer textarea').fill('Half a thought');
     await ben.ask('mutation { logoutEverywhere }');
     await ben.page.getByText('what you wrote is kept').waitFor();
     assert.equal(await ben.page.getByLabel('Username').inputValue(), 'ben');
-    await ben.fillIn();
-    await ben.isLive();
+    await ben.submitSignIn();
+    await ben.waitUntilLive();
     assert.equal(await ben.page.locator('.composer textarea').inputValue(), 'Half a thought');
     await ben.page.getByRole('heading', { name: 'support' }).waitFor();
   });
 
-  t.diagnostic(`requests that left the machine: ${stage.strangers().length}; console errors: ${stage.errors().length}`);
-  assert.deepEqual(stage.strangers(), []);
-  assert.deepEqual(stage.errors(), []);
+  t.diagnostic(`requests that left the machine: ${fixture.foreignRequests().length}; console errors: ${fixture.errors().length}`);
+  assert.deepEqual(fixture.foreignRequests(), []);
+  assert.deepEqual(fixture.errors(), []);
 });

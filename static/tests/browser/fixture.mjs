@@ -1,4 +1,4 @@
-// The fixture of the browser tests: a server, a Chromium, and test users. Each user has an own browser context and an own
+// The fixture of the browser tests: a server, a Chromium, and test users. Each user has a browser context and a
 // proxy to the server, which can cut connections. Requests of a page to other hosts are aborted and recorded.
 
 import assert from 'node:assert/strict';
@@ -27,15 +27,15 @@ const LAUNCH = {
 const PASSWORD = 'correct horse battery';
 
 // Console errors that Chromium itself writes when it cannot connect. A page cannot prevent them.
-const NO_LINE = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK|SOCKET)/;
+const CONNECTION_ERROR = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK|SOCKET)/;
 
 // `settings` are environment variables of the server.
-export async function openStage({ settings } = {}) {
+export async function openFixture({ settings } = {}) {
   const server = new Server(BINARY, settings);
-  const people = [];
+  const users = [];
   let browser;
   const close = () => closeAll([
-    () => closeAll(people.map((person) => () => person.close())),
+    () => closeAll(users.map((user) => () => user.close())),
     () => browser?.close(),
     () => server.remove(),
   ]);
@@ -48,28 +48,28 @@ export async function openStage({ settings } = {}) {
     throw error;
   }
   // Registers the user before any resource is opened, so that close() releases a partly opened user.
-  const enter = (from, username, options) => {
-    const person = new Person({ server, username });
-    people.push(person);
-    return person.enter(from, options);
+  const openUser = (from, username, options) => {
+    const user = new TestUser({ server, username });
+    users.push(user);
+    return user.open(from, options);
   };
   return {
     server,
     browser,
-    enter: (username, options) => enter(browser, username, options),
+    openUser: (username, options) => openUser(browser, username, options),
     // A user whose browser settings block all cookies and site data.
-    enterBlocked: (username, options) => enter(blockedBrowser(), username, options),
+    openBlockedUser: (username, options) => openUser(blockedBrowser(), username, options),
     // An admin without a browser.
     async admin(username) {
       const env = { ...process.env, DATABASE_URL: server.database };
       const { status, stderr } = spawnSync(BINARY, ['user', 'add', username, '--admin', '--password-stdin'], { env, input: PASSWORD, encoding: 'utf8' });
       assert.equal(status, 0, stderr);
-      const admin = new Person({ server, username });
+      const admin = new TestUser({ server, username });
       await admin.logIn();
       return admin;
     },
-    strangers: () => people.flatMap(({ strangers }) => strangers),
-    errors: () => people.flatMap(({ errors }) => errors),
+    foreignRequests: () => users.flatMap(({ foreignRequests }) => foreignRequests),
+    errors: () => users.flatMap(({ errors }) => errors),
     close,
   };
 }
@@ -115,8 +115,8 @@ process.on('exit', () => {
   }
 });
 
-export class Person {
-  strangers = [];
+export class TestUser {
+  foreignRequests = [];
   errors = [];
 
   constructor({ server, username }) {
@@ -124,25 +124,25 @@ export class Person {
     this.username = username;
   }
 
-  async enter(browser, { signIn = true, ...context } = {}) {
-    this.line = await new Proxy().listen(this.server.port);
+  async open(browser, { signIn = true, ...context } = {}) {
+    this.proxy = await new Proxy().listen(this.server.port);
     this.context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...context });
     this.context.setDefaultTimeout(15_000);
-    await this.context.route('**', (route) => this.#judge(route));
+    await this.context.route('**', (route) => this.#route(route));
     this.page = await this.context.newPage();
-    this.page.on('console', (message) => this.#hear(message));
+    this.page.on('console', (message) => this.#recordError(message));
     this.page.on('pageerror', (error) => this.errors.push(`${this.username}: ${error.message} ${error.stack}`));
-    this.page.on('websocket', (socket) => this.#isOwn(socket.url()) || this.strangers.push(socket.url()));
+    this.page.on('websocket', (socket) => this.#isOwn(socket.url()) || this.foreignRequests.push(socket.url()));
     if (signIn) await this.signIn();
     return this;
   }
 
   // Closing a persistent context also ends its browser.
   close() {
-    return closeAll([() => this.line?.close(), () => this.context?.close()]);
+    return closeAll([() => this.proxy?.close(), () => this.context?.close()]);
   }
 
-  // Registers over HTTP; the page shows how to sign in.
+  // Creates the account over HTTP, without a page.
   async register() {
     const input = { username: this.username, password: PASSWORD, displayName: nameOf(this.username) };
     const { register } = await this.ask('mutation ($input: RegisterInput!) { register(input: $input) { token user { id } } }', { input });
@@ -160,11 +160,11 @@ export class Person {
   async signIn() {
     await this.register();
     await this.goto('');
-    await this.fillIn();
-    await this.isLive();
+    await this.submitSignIn();
+    await this.waitUntilLive();
   }
 
-  async fillIn(button = 'Sign in') {
+  async submitSignIn(button = 'Sign in') {
     await this.page.getByLabel('Username').fill(this.username);
     await this.page.getByLabel('Password').fill(PASSWORD);
     await this.page.getByRole('button', { name: button, exact: true }).click();
@@ -180,19 +180,19 @@ export class Person {
   }
 
   // Resolves when the page shows the stored message with this text.
-  async arrives(text) {
+  async waitForMessage(text) {
     await this.page.locator('.message:not(.pending)', { hasText: text }).waitFor();
   }
 
-  failed(text) {
+  failedMessage(text) {
     return this.page.locator('.pending[data-state="failed"]', { hasText: text });
   }
 
   async goto(hash) {
-    await this.page.goto(`${this.line.origin}/${hash}`);
+    await this.page.goto(`${this.proxy.origin}/${hash}`);
   }
 
-  isLive() {
+  waitUntilLive() {
     return this.page.waitForSelector('.connection-indicator[data-name="live"]', { state: 'attached' });
   }
 
@@ -219,32 +219,32 @@ export class Person {
   }
 
   // Simulates a lost network: connections break, new ones are rejected, and the browser reports `offline`.
-  async cutOff() {
-    this.line.shut();
-    this.line.cut();
+  async goOffline() {
+    this.proxy.rejectConnections();
+    this.proxy.cut();
     await this.context.setOffline(true);
   }
 
-  async restore() {
-    this.line.open();
+  async goOnline() {
+    this.proxy.acceptConnections();
     await this.context.setOffline(false);
   }
 
   #isOwn(url) {
-    return new URL(url).host === new URL(this.line.origin).host;
+    return new URL(url).host === new URL(this.proxy.origin).host;
   }
 
-  #judge(route) {
+  #route(route) {
     const url = route.request().url();
     const page = this.#isOwn(url) && PAGES?.get(new URL(url).pathname);
     if (page) return route.fulfill(page);
     if (this.#isOwn(url)) return route.continue();
-    this.strangers.push(url);
+    this.foreignRequests.push(url);
     return route.abort();
   }
 
-  #hear(message) {
-    if (message.type() !== 'error' || NO_LINE.test(message.text())) return;
+  #recordError(message) {
+    if (message.type() !== 'error' || CONNECTION_ERROR.test(message.text())) return;
     this.errors.push(`${this.username}: ${message.text()} at ${message.location().url}`);
   }
 }
