@@ -1,5 +1,5 @@
-// Storage of the pages for the session, drafts and unsent messages. It is a Web Storage of the browser, or memory if the
-// browser forbids that (blocked cookies, some private windows). Memory lasts until the page is closed or reloaded.
+// Storage of the pages for the session, drafts and unsent messages. It is a Web Storage of the browser, or memory if
+// the browser forbids that (blocked cookies, some private windows). Memory lasts until the page is closed or reloaded.
 
 const PROBE = 'tidings.probe';
 
@@ -26,8 +26,8 @@ function isUsable(storage) {
     storage.removeItem(PROBE);
     return true;
   } catch (error) {
-    // A full storage is usable: it can be read, and removing items frees space. A storage that is empty and reports that
-    // it is full never stores anything.
+    // A full storage is usable: it can be read, and removing items frees space. A storage that is empty and reports
+    // that it is full never stores anything.
     return error.name === 'QuotaExceededError' && storage.length > 0;
   }
 }

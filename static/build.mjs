@@ -55,7 +55,8 @@ const contentTypes = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
-// File extension → pattern of a reference to another file. Its groups are the text before, the reference, the text after.
+// File extension → pattern of a reference to another file. Its groups are the text before, the reference, the text
+// after.
 const references = {
   '.html': /(\b(?:src|href)=")(?![a-z]+:|[/#])([^"]+)(")/g,
   '.js': /(\b(?:from|import)\s*['"])(\.\.?\/[^'"]+|graphql-ws)(['"])/g,
@@ -117,8 +118,8 @@ function bundle(name) {
   const parts = bundles[name].map((file) => readFileSync(join(modules, file), 'utf8'));
   // The source maps are not published, so references to them would fail in the developer tools.
   if (name.endsWith('.js')) return parts.map((text) => text.replace(/^\/\/# sourceMappingURL=.*$/gm, '')).join('\n;\n');
-  // GraphiQL embeds the fonts Roboto and Fira Code. They are 36 times as large as its other styles, and page.css replaces
-  // them by system fonts.
+  // GraphiQL embeds the fonts Roboto and Fira Code. They are 36 times as large as its other styles, and page.css
+  // replaces them by system fonts.
   return parts.map((text) => text.replace(/@font-face\s*\{[^}]*\}/g, '')).join('\n');
 }
 

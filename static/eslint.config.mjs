@@ -1,5 +1,5 @@
-// ESLint rules for static/ and tests/clients/. They find mistakes, not style. `npm run lint` runs ESLint and then the type
-// checker with tsconfig.json.
+// ESLint rules for static/ and tests/clients/. They find mistakes, not style. `npm run lint` runs ESLint and then the
+// type checker with tsconfig.json.
 
 import js from '@eslint/js';
 import reactHooks from 'eslint-plugin-react-hooks';

@@ -1,6 +1,6 @@
 // A client of the plain JSON socket. It reconnects without limit, resumes its subscriptions at their cursors, and sends
-// messages that were written offline. It has no dependencies. It runs in browsers and in Node 20 or newer (before Node 22
-// with `WebSocket` of the package ws). docs/json-socket.md describes the protocol.
+// messages that were written offline. It has no dependencies. It runs in browsers and in Node 20 or newer (before Node
+// 22 with `WebSocket` of the package ws). docs/json-socket.md describes the protocol.
 //
 //   const live = new Live({ url: 'ws://localhost:8000/api/v1/ws', token: async () => fetchToken() });
 //   live.on('ticket_updated', ({ ticket }) => show(ticket));
@@ -17,8 +17,8 @@ const SILENT_CONSOLE = { log() {}, error() {} };
 const MAX_FRAME = 256 * 1024;
 
 /**
- * Close codes with which the server rejects a frame or reports an internal error. The message that was being sent may be
- * the cause.
+ * Close codes with which the server rejects a frame or reports an internal error. The message that was being sent may
+ * be the cause.
  */
 const SUSPICIOUS = [1002, 1007, 1009, 4400, 4500];
 
@@ -34,7 +34,10 @@ export class Live {
   #listeners = new Map();
   /** The subscriptions and rooms, by name: the frame that subscribes, and the cursor of the last event. */
   #subscriptions = new Map();
-  /** The messages that were sent on this connection and are not answered, by key: the functions that settle their promise. */
+  /**
+   * The messages that were sent on this connection and are not answered, by key: the functions that settle their
+   * promise.
+   */
   #unanswered = new Map();
   /**
    * The WebSocket, or an empty object while its token is requested; null without a connection.
@@ -53,9 +56,9 @@ export class Live {
 
   /**
    * `token` returns a valid token, or nothing for an anonymous reader. It is called at every connection attempt.
-   * `heartbeat` is the time between pings; a ping without an answer for half of it means a dead connection. `minWait` and
-   * `maxWait` bound the delay between attempts. These three are in milliseconds. `storage` holds unsent messages: see
-   * `entriesIn` of outbox.js. `maxFrame` is the server's limit in bytes; a longer message fails before it is sent.
+   * `heartbeat` is the time between pings; a ping without an answer for half of it means a dead connection. `minWait`
+   * and `maxWait` bound the delay between attempts. These three are in milliseconds. `storage` holds unsent messages:
+   * see `entriesIn` of outbox.js. `maxFrame` is the server's limit in bytes; a longer message fails before it is sent.
    */
   constructor({
     url,
@@ -82,8 +85,8 @@ export class Live {
   }
 
   /**
-   * Calls `listener` with every frame of a type (`message`, `ticket_updated`, `error`, …), or with all frames for `*`. The
-   * types `connected` and `disconnected` report the state of the connection. Returns an unsubscribe function.
+   * Calls `listener` with every frame of a type (`message`, `ticket_updated`, `error`, …), or with all frames for `*`.
+   * The types `connected` and `disconnected` report the state of the connection. Returns an unsubscribe function.
    */
   on(type, listener) {
     if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
@@ -137,8 +140,8 @@ export class Live {
   }
 
   /**
-   * Sends a message to a room, now or after the next connect. The server stores it once. Returns its key; the frame `sent`
-   * has the same key.
+   * Sends a message to a room, now or after the next connect. The server stores it once. Returns its key; the frame
+   * `sent` has the same key.
    */
   send(room, text) {
     const { key } = this.#outbox.add('message', { room, text });
@@ -147,8 +150,8 @@ export class Live {
   }
 
   /**
-   * The messages that the server has not stored. A rejected message has an `error` and stays until `outbox.retry(key)` or
-   * `outbox.discard(key)` is called.
+   * The messages that the server has not stored. A rejected message has an `error` and stays until `outbox.retry(key)`
+   * or `outbox.discard(key)` is called.
    */
   get unsent() {
     return this.#outbox.entries;
@@ -236,7 +239,8 @@ export class Live {
       return;
     }
     if ([frame.room, frame.channel, frame.ticket_id].every((name) => name === undefined)) {
-      // The server could not read a frame, so it cannot name the frame. The frame may be the message that was just sent.
+      // The server could not read a frame, so it cannot name the frame. The frame may be the message that was just
+      // sent.
       for (const sent of this.#unanswered.keys()) this.#reject(sent, new Suspected(frame.message));
       this.#timers.flush = setTimeout(() => this.#flush(), retryDelay);
       return;
@@ -248,7 +252,8 @@ export class Live {
     const subscription = this.#subscriptions.get(name);
     if (!subscription) return;
     if (code === 'CURSOR_EXPIRED') {
-      // The missed events are no longer in the log. Subscribe from now on; the listener of this error queries the state.
+      // The missed events are no longer in the log. Subscribe from now on; the listener of this error queries the
+      // state.
       subscription.cursor = undefined;
       this.#sendFrame(subscription.request);
     } else if (isTemporary) {
@@ -372,8 +377,8 @@ export class Live {
 }
 
 /**
- * The default storage of unsent messages: localStorage. Memory is used for all messages if there is no localStorage or the
- * browser forbids it, and for a message if localStorage is full.
+ * The default storage of unsent messages: localStorage. Memory is used for all messages if there is no localStorage or
+ * the browser forbids it, and for a message if localStorage is full.
  */
 function defaultStorage() {
   const memory = new Map();

@@ -1,14 +1,14 @@
 // The outbox: a persistent queue of the user's actions that the server has not stored yet. Entries are in the browser's
-// storage, so they survive a reload. They are sent one after another, in the order in which they were added. Each entry has
-// an idempotency key, so sending it twice is harmless: the server answers the second time with the first result. The outbox
-// does not use the network itself; its owner passes a function that sends an entry.
+// storage, so they survive a reload. They are sent one after another, in the order in which they were added. Each entry
+// has an idempotency key, so sending it twice is harmless: the server answers the second time with the first result.
+// The outbox does not use the network itself; its owner passes a function that sends an entry.
 //
 // No entry blocks the ones behind it permanently. An entry fails if the server rejects it, if the server fails several
 // times while processing it, or if its stored form is unreadable. Failed entries are skipped until the user retries or
 // discards them.
 
-// `send` throws this error if a retry would have the same result. After any other error but `Suspected`, the entry stays in
-// the queue and is sent again later.
+// `send` throws this error if a retry would have the same result. After any other error but `Suspected`, the entry
+// stays in the queue and is sent again later.
 export class Refused extends Error {}
 
 // `send` throws this error if the server failed or closed the connection while it processed the entry. The entry may be
@@ -104,8 +104,8 @@ export class Outbox {
   }
 
   /**
-   * Adds an entry and returns it. It throws the error of the storage, for example if the storage is full; then no entry is
-   * added.
+   * Adds an entry and returns it. It throws the error of the storage, for example if the storage is full; then no entry
+   * is added.
    *
    * @param {string} kind
    * @param {any} input
@@ -260,8 +260,8 @@ function parseEntry(key, text, isKnown) {
   return { key, kind: UNREADABLE, input: text, at: 0, error: 'the stored form of this entry cannot be read' };
 }
 
-// A copy of a JSON value in which U+FFFD replaces each unpaired surrogate (half of an emoji, for example). JavaScript and
-// JSON can represent an unpaired surrogate; UTF-8 and the server cannot.
+// A copy of a JSON value in which U+FFFD replaces each unpaired surrogate (half of an emoji, for example). JavaScript
+// and JSON can represent an unpaired surrogate; UTF-8 and the server cannot.
 export function wellFormed(value) {
   if (typeof value === 'string') return value.toWellFormed();
   if (Array.isArray(value)) return value.map(wellFormed);
@@ -274,8 +274,9 @@ export function bytesOf(text) {
   return new TextEncoder().encode(text).length;
 }
 
-// Runs `work` in one tab at a time, because two sending tabs would mix up the order of the entries. Browsers offer locks on
-// HTTPS and localhost only, and not if site data is blocked. Without a lock the idempotency keys still prevent duplicates.
+// Runs `work` in one tab at a time, because two sending tabs would mix up the order of the entries. Browsers offer
+// locks on HTTPS and localhost only, and not if site data is blocked. Without a lock the idempotency keys still prevent
+// duplicates.
 async function runInOneTab(work) {
   const { locks } = globalThis.navigator ?? {};
   if (!locks) return work();

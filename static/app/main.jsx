@@ -34,8 +34,8 @@ function App() {
   );
 }
 
-// Error boundary: an exception while rendering shows an error page instead of an empty one. Drafts and unsent messages are
-// in the storage and are not lost.
+// Error boundary: an exception while rendering shows an error page instead of an empty one. Drafts and unsent messages
+// are in the storage and are not lost.
 class ErrorBoundary extends Component {
   state = { error: null };
 

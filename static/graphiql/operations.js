@@ -1,8 +1,8 @@
 // Keeps the editor's list of operations, and the selected operation, in step with its text.
 //
-// GraphiQL parses the text 100 ms after a change. A tab that is run before that would use the operations of the previous
-// tab. This module parses the text at every change. The menu of the play button is up to date after a change of tabs,
-// because GraphiQL then renders it. After typing, the menu follows GraphiQL's delay of 100 ms.
+// GraphiQL parses the text 100 ms after a change. A tab that is run before that would use the operations of the
+// previous tab. This module parses the text at every change. The menu of the play button is up to date after a change
+// of tabs, because GraphiQL then renders it. After typing, the menu follows GraphiQL's delay of 100 ms.
 
 export function CurrentOperations() {
   const { React, GraphiQL } = window;

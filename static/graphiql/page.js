@@ -1,5 +1,5 @@
-// The entry point of the GraphiQL page: it creates the session, the socket and the storage, and renders GraphiQL. The UMD
-// bundle of GraphiQL defines the globals on `window`.
+// The entry point of the GraphiQL page: it creates the session, the socket and the storage, and renders GraphiQL. The
+// UMD bundle of GraphiQL defines the globals on `window`.
 
 import { openStorage } from '../browser-storage.js';
 import { examples } from './examples.js';
@@ -21,8 +21,8 @@ const isFirstVisit = !storage.getItem('graphiql:tabState');
 
 document.getElementById('not-kept').hidden = isPersistent;
 
-// Error boundary. GraphiQL renders from its stored tabs and history. If it fails, the page shows the error and offers to
-// delete them.
+// Error boundary. GraphiQL renders from its stored tabs and history. If it fails, the page shows the error and offers
+// to delete them.
 class ErrorBoundary extends React.Component {
   /** @type {{ error: any }} */
   state = { error: null };
@@ -37,14 +37,15 @@ class ErrorBoundary extends React.Component {
     const reset = () => (storage.clear(), location.reload());
     return React.createElement('div', { className: 'fault', role: 'alert' },
       React.createElement('p', null, `GraphiQL has failed: ${error.message}`),
-      React.createElement('button', { type: 'button', onClick: reset }, 'Forget the tabs and the history kept here, and begin anew'));
+      React.createElement('button', { type: 'button', onClick: reset }, 'Delete the stored tabs and history, and start again'));
   }
 }
 
 function render() {
   root.render(
     React.createElement(ErrorBoundary, null, React.createElement(GraphiQL, {
-      // A new function each time, because it makes GraphiQL load the schema again with the permissions of the new session.
+      // A new function each time, because it makes GraphiQL load the schema again with the permissions of the new
+      // session.
       fetcher: makeFetcher(subscriptions),
       defaultTabs: examples,
       // GraphiQL shows the query of the first default tab, but not its variables.

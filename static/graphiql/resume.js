@@ -3,8 +3,8 @@
 // graphql-ws sends the original payload again after a reconnect. So the variable of the argument `after` is set to the
 // cursor of each event. The server then resumes after the last event that arrived: none is missed, none is repeated.
 
-// The name of the variable that holds the position, and the key in `data` under which events arrive. Returns null if the
-// argument `after` of the subscription is not a variable: after a reconnect it then starts at the current position.
+// The name of the variable that holds the position, and the key in `data` under which events arrive. Returns null if
+// the argument `after` of the subscription is not a variable: after a reconnect it then starts at the current position.
 export function resumePointOf(definition) {
   const field = definition.selectionSet.selections.find(({ kind }) => kind === 'Field');
   const after = field?.arguments?.find(({ name, value }) => name.value === 'after' && value.kind === 'Variable');
@@ -31,8 +31,8 @@ export class Positions {
     if (cursor) payload.variables[resumePoint.variable] = cursor;
   }
 
-  // The first opening of the socket sets the position of subscriptions without one. Call it only then: after a reconnect it
-  // would skip the events in between.
+  // The first opening of the socket sets the position of subscriptions without one. Call it only then: after a
+  // reconnect it would skip the events in between.
   onFirstOpen(cursor) {
     for (const [payload, { variable }] of this.#resumePoints) payload.variables[variable] ??= cursor;
   }

@@ -1,5 +1,5 @@
-// The session of the GraphiQL page: a JWT in sessionStorage. It ends with the tab and is not shared with other tabs. The
-// token is not verified here; the server does that.
+// The session of the GraphiQL page: a JWT in sessionStorage. It ends with the tab and is not shared with other tabs.
+// The token is not verified here; the server does that.
 
 import { openStorage } from '../browser-storage.js';
 
@@ -12,8 +12,9 @@ class Session {
 
   constructor() {
     const expiry = this.claims?.exp;
-    // An expired token is removed only when the page loads. A token that expires during a subscription stays, and the server
-    // rejects it until the user signs in. Without it the subscription would resume as anonymous and skip private events.
+    // An expired token is removed only when the page loads. A token that expires during a subscription stays, and the
+    // server rejects it until the user signs in. Without it the subscription would resume as anonymous and skip private
+    // events.
     if (expiry && expiry * 1000 < Date.now()) storage.removeItem(KEY);
   }
 

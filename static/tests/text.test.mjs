@@ -26,7 +26,8 @@ test('control characters for the text direction are removed from names', () => {
   assert.equal(shownName(undefined), undefined);
 });
 
-// The texts of the server's test in src/unicode/mentions.rs: the client must highlight the mentions that the server finds.
+// The texts of the server's test in src/unicode/mentions.rs: the client must highlight the mentions that the server
+// finds.
 const MENTIONS = [
   ['@Ann, (@bob) and @c.d-e_f.', ['@Ann', '@bob', '@c.d-e_f']],
   ['@ and @@zoë!', ['@zoë']],

@@ -15,7 +15,8 @@ export function apollo({ uri, token, socket }) {
   // Apollo's link uses the global WebSocket to recognise errors. Node before 22 has none, and would lose them.
   if (socket.webSocketImpl) globalThis.WebSocket ??= socket.webSocketImpl;
   return new ApolloClient({
-    // A ticket has no id: the cache stores its fields with the message. Without `merge` a partial result erases the others.
+    // A ticket has no id: the cache stores its fields with the message. Without `merge` a partial result erases the
+    // others.
     cache: new InMemoryCache({ typePolicies: { Ticket: { merge: true } } }),
     link: ApolloLink.split(
       ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
@@ -25,7 +26,9 @@ export function apollo({ uri, token, socket }) {
   });
 }
 
-/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+/**
+ * Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it.
+ */
 export function liveMessages(client, channelId, show, onError) {
   const list = { query: gql(MESSAGES), variables: { channelId } };
   return readAndFollow({

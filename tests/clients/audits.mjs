@@ -1,5 +1,5 @@
-// Runs the audits of npm `graphql-http`, which check the GraphQL-over-HTTP specification (MUST, SHOULD and MAY). A failed
-// audit of any kind fails this script.
+// Runs the audits of npm `graphql-http`, which check the GraphQL-over-HTTP specification (MUST, SHOULD and MAY). A
+// failed audit of any kind fails this script.
 import assert from 'node:assert/strict';
 import { auditServer } from 'graphql-http';
 

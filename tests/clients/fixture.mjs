@@ -1,5 +1,5 @@
-// The fixture of the scenario. It acts for all users but the client under test, calls the control endpoint, and computes
-// the events that a correct subscriber must get. Its requests do not use the proxy. Used by harness.mjs only.
+// The fixture of the scenario. It acts for all users but the client under test, calls the control endpoint, and
+// computes the events that a correct subscriber must get. Its requests do not use the proxy. Used by harness.mjs only.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
@@ -43,9 +43,9 @@ export class Fixture {
   }
 
   /**
-   * The token function of an application: it keeps a token until the server rejects it. `refused` is true if the token was
-   * rejected, and undefined for a library that cannot report this. Such a library gets a new token if the current one
-   * has expired or was revoked.
+   * The token function of an application: it keeps a token until the server rejects it. `refused` is true if the token
+   * was rejected, and undefined for a library that cannot report this. Such a library gets a new token if the current
+   * one has expired or was revoked.
    */
   async clientToken(refused) {
     if (refused) this.renewals += 1;
@@ -144,8 +144,8 @@ export class Fixture {
   }
 
   /**
-   * Runs `open` while the `logCursor` in the first answer is replaced by a cursor that the server does not know. Returns
-   * the number of answers with a `logCursor`.
+   * Runs `open` while the `logCursor` in the first answer is replaced by a cursor that the server does not know.
+   * Returns the number of answers with a `logCursor`.
    */
   async withExpiredCursor(open) {
     const { cursor } = await this.control('/foreign-cursor');
@@ -265,7 +265,8 @@ export class Fixture {
 
   #onEvent(subscription, event) {
     if (event[0] === 'Checkpoint') this.checkpoints += 1;
-    if (subscription.kinds.includes(event[0])) subscription.events.push(event); // skips kinds that this client does not know
+    // Skips kinds that this client does not know.
+    if (subscription.kinds.includes(event[0])) subscription.events.push(event);
     this.#check();
   }
 

@@ -20,8 +20,8 @@ _renewals = {}  # by token function: the rejected token, and the task that gets 
 
 async def renewed(token, refused):
     """Returns a new token in place of a rejected one. Concurrent calls for one token share one call of token(True)."""
-    asked, task = _renewals.get(token, (None, None))
-    if task is None or asked != refused or (task.done() and (task.exception() or task.result() == refused)):
+    previous, task = _renewals.get(token, (None, None))
+    if task is None or previous != refused or (task.done() and (task.exception() or task.result() == refused)):
         task = asyncio.ensure_future(token(True))
         _renewals[token] = refused, task
     return await asyncio.shield(task)

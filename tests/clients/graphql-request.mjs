@@ -15,7 +15,9 @@ export function graphqlRequest({ url, token, socket }) {
   };
 }
 
-/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+/**
+ * Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it.
+ */
 export function liveMessages({ requests, subscriptions }, channelId, show, onError) {
   let shown = [];
   return readAndFollow({

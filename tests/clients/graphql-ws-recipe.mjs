@@ -17,7 +17,7 @@ export function execute(client, query, variables) {
 export function follow(client, query, variables, onEvent, onEnd) {
   return client.subscribe({ query, variables }, {
     next: ({ data, errors }) => (errors ? onEnd(errors) : onEvent(Object.values(data)[0])),
-    error: onEnd, // GraphQL errors (CURSOR_EXPIRED: query again), or a close event after which the client does not reconnect
+    error: onEnd, // GraphQL errors (CURSOR_EXPIRED: query again), or a close event without a reconnect
     complete: () => onEnd(),
   });
 }

@@ -18,9 +18,9 @@ const GAPS = ['cut', 'restart', 'storm', 'revoke', 'dead', 'expire'];
 
 /**
  * Runs the scenario over each path, prints which parts were proven, and ends the process unless `hasMore` is true: then
- * the script runs the scenario again. `http: false` is for libraries that send queries over the socket, `sockets: false`
- * for libraries that use no socket. `gaps` are the interruptions of the connection. `tokenGaps` are those after which the
- * library must call the token function. `label` is a prefix of the output.
+ * the script runs the scenario again. `http: false` is for libraries that send queries over the socket, `sockets:
+ * false` for libraries that use no socket. `gaps` are the interruptions of the connection. `tokenGaps` are those after
+ * which the library must call the token function. `label` is a prefix of the output.
  */
 export async function runScenario({ open, paths = PATHS, gaps = GAPS, http = true, sockets = true, tokenGaps = gaps, label = '', hasMore = false }) {
   const [origin, controlUrl] = process.argv.slice(2);
@@ -81,8 +81,8 @@ async function testSubscriptions(fixture, client, { gaps, sockets, tokenGaps }) 
 }
 
 /**
- * Creates a message through the library. Another user edits it, and creates and deletes a second message. Each event must
- * arrive before the next change.
+ * Creates a message through the library. Another user edits it, and creates and deletes a second message. Each event
+ * must arrive before the next change.
  */
 async function changeAndVerify(fixture, client) {
   const input = { channelId: fixture.channelId, content: fixture.text(), idempotencyKey: randomUUID() };
@@ -104,7 +104,8 @@ async function interrupt(fixture, gap, sockets) {
   await fixture.verifyEvents('live');
   await fixture.control('/reject');
   if (gap === 'revoke') await revoke(fixture, sockets);
-  else if (gap === 'dead') await fixture.control('/cut').then(() => fixture.signOutEverywhere()); // the library reconnects with the revoked token
+  // The library reconnects with the revoked token.
+  else if (gap === 'dead') await fixture.control('/cut').then(() => fixture.signOutEverywhere());
   else await fixture.control(`/${gap}`);
   const edited = await fixture.post();
   const gone = await fixture.post();
@@ -122,8 +123,8 @@ async function interrupt(fixture, gap, sockets) {
 }
 
 /**
- * Ends the session, so that the server closes its sockets and streams. Without sockets the HTTP connection stays open and
- * the client could use it again, so it is cut.
+ * Ends the session, so that the server closes its sockets and streams. Without sockets the HTTP connection stays open
+ * and the client could use it again, so it is cut.
  */
 async function revoke(fixture, sockets) {
   const { tokenRequests } = fixture;
@@ -153,7 +154,9 @@ async function expire(fixture) {
   await fixture.writeUntilTokenRequests(tokenRequests + 2);
 }
 
-/** Sends concurrent requests with a revoked token: the library must get one new token for all and repeat the requests. */
+/**
+ * Sends concurrent requests with a revoked token: the library must get one new token for all and repeat the requests.
+ */
 async function testRenewals(fixture, client) {
   await fixture.signOutEverywhere();
   fixture.useRevokedToken();
@@ -168,7 +171,9 @@ async function testRenewals(fixture, client) {
   return `one renewal for ${CONCURRENT_REQUESTS} requests`;
 }
 
-/** Lists in the library's cache, with their positions: no message is missing after a component was closed and reopened. */
+/**
+ * Lists in the library's cache, with their positions: no message is missing after a component was closed and reopened.
+ */
 async function testLists(fixture, client) {
   const channels = [await fixture.channel(), await fixture.channel()];
   const [a, b] = channels.map((channelId) => new ListComponent(fixture, client, channelId));

@@ -10,8 +10,8 @@ export const MESSAGE_ADDED = `subscription MessageAdded($channelId: ID!, $after:
  * Reads a list and subscribes to its changes. Returns the function that stops it.
  *
  * `read(isFresh)` resolves with the list and its `logCursor`; if `isFresh` is true, it must not use a cache.
- * `follow(after, sink)` subscribes after that position and returns the function that ends the subscription. If the server
- * no longer has the position (`CURSOR_EXPIRED`), the list is read again.
+ * `follow(after, sink)` subscribes after that position and returns the function that ends the subscription. If the
+ * server no longer has the position (`CURSOR_EXPIRED`), the list is read again.
  */
 export function readAndFollow({ read, follow, onList, onEvent, onError }) {
   let isOver = false;

@@ -1,5 +1,5 @@
-// static/live.js, served by the server, in a page of Chromium that is never reloaded. The server is killed and restarted 20
-// times at random moments while the page and another client send messages.
+// static/live.js, served by the server, in a page of Chromium that is never reloaded. The server is killed and
+// restarted 20 times at random moments while the page and another client send messages.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -88,10 +88,10 @@ await browser.run(`(async () => {
   window.writing = setInterval(() => live.send('${ROOM}', 'page ' + written++), 15);
 })()`);
 
-let going = true;
+let isWriting = true;
 let posted = 0;
 const posting = (async () => {
-  while (going) {
+  while (isWriting) {
     const input = { channelId: createChannel.id, content: `outside ${posted}`, idempotencyKey: `key ${posted}` };
     const query = 'mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }';
     // Retried until it is answered: because of its idempotency key the server stores it once.
@@ -104,7 +104,7 @@ for (let kill = 0; kill < KILLS; kill += 1) {
   await pause(Math.random() * 300);
   await control('/restart');
 }
-going = false;
+isWriting = false;
 await posting;
 await browser.run('clearInterval(writing)');
 await until('an empty outbox', () => browser.run('live.unsent.length === 0'));

@@ -46,7 +46,7 @@ class FaultySocket extends WebSocket {
   }
 
   fail(code) {
-    this.onclose({ code, reason: 'as asked' });
+    this.onclose({ code, reason: 'injected fault' });
     this.terminate();
   }
 }

@@ -1,5 +1,5 @@
-// static/live.js in Node. The server is killed and restarted 20 times at random moments while two clients send messages. No
-// message may be lost or duplicated, and both clients must get the same order.
+// static/live.js in Node. The server is killed and restarted 20 times at random moments while two clients send
+// messages. No message may be lost or duplicated, and both clients must get the same order.
 import assert from 'node:assert/strict';
 import { Live } from '../../static/live.js';
 import { control, graphql, host, pause, register, until } from './support.mjs';
@@ -57,9 +57,9 @@ peers[0].write();
 await until('the first message', () => peers[0].received.length === 1);
 await until('the other peer', () => peers[1].live.connected);
 
-let going = true;
+let isWriting = true;
 const writing = peers.map(async (peer) => {
-  while (going) {
+  while (isWriting) {
     peer.write();
     await pause(Math.random() * 20);
   }
@@ -79,26 +79,26 @@ for (let kill = 0; kill < KILLS; kill += 1) {
     await control('/accept');
   }
 }
-going = false;
+isWriting = false;
 await Promise.all(writing);
 const all = peers[0].written.length + peers[1].written.length;
 for (const { live } of peers) await until('an empty outbox', () => live.unsent.length === 0);
 for (const peer of peers) await until(`all messages at ${peer.name}`, () => new Set(peer.received).size >= all - (peer === peers[1] ? 1 : 0));
 await pause(200); // time for duplicates to arrive
 
-const kept = [];
+const stored = [];
 for (let after = null, more = true; more; ) {
   const query = `query ($after: String) { channel(name: "${ROOM}") { messages(first: 100, after: $after) {
     nodes { content } pageInfo { hasNextPage endCursor } } } }`;
   const { messages } = (await graphql(undefined, query, { after })).channel;
-  kept.unshift(...messages.nodes.map(({ content }) => content).reverse());
+  stored.unshift(...messages.nodes.map(({ content }) => content).reverse());
   [more, after] = [messages.pageInfo.hasNextPage, messages.pageInfo.endCursor];
 }
-assert.equal(kept.length, all, 'the server has each message once');
-assert.equal(new Set(kept).size, all);
-assert.deepEqual(peers[0].received, kept);
+assert.equal(stored.length, all, 'the server has each message once');
+assert.equal(new Set(stored).size, all);
+assert.deepEqual(peers[0].received, stored);
 // The second client may have joined after the first message.
-assert.deepEqual(peers[1].received, kept.slice(kept.length - peers[1].received.length));
+assert.deepEqual(peers[1].received, stored.slice(stored.length - peers[1].received.length));
 for (const peer of peers) {
   for (const line of ['🔌 Connecting to WebSocket', '✅ WebSocket connected', '❌ WebSocket error', '🔄 Reconnecting']) {
     assert(peer.lines.some((logged) => logged.startsWith(line)), line);

@@ -1,5 +1,5 @@
-// The quick starts of docs/json-socket.md, unchanged except for the address: with the built-in WebSocket of Node and with
-// websockets of Python. Then rooms and tickets over the same socket.
+// The quick starts of docs/json-socket.md, unchanged except for the address: with the built-in WebSocket of Node and
+// with websockets of Python. Then rooms and tickets over the same socket.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -40,7 +40,7 @@ export function relayEnvironment({ url, token, socket }) {
  */
 export function liveMessages(environment, { query, subscription }, channelId, show, onError) {
   let shown = [];
-  const kept = environment.retain(createOperationDescriptor(getRequest(query), { channelId }));
+  const retention = environment.retain(createOperationDescriptor(getRequest(query), { channelId }));
   const stop = readAndFollow({
     async read(isFresh) {
       const fetchPolicy = isFresh ? 'network-only' : 'store-or-network';
@@ -56,7 +56,7 @@ export function liveMessages(environment, { query, subscription }, channelId, sh
     onEvent: (message) => show((shown = [message, ...shown.filter(({ id }) => id !== message.id)])),
     onError,
   });
-  return () => (stop(), kept.dispose());
+  return () => (stop(), retention.dispose());
 }
 // docs:end
 

@@ -10,7 +10,7 @@ export function connectLegacy({ url, token, webSocketImpl }) {
       const bearer = await token();
       return bearer ? { authorization: `Bearer ${bearer}` } : {};
     },
-    timeout: 60_000, // a silent connection counts as dead after this time, which is longer than the server's keep-alive interval
+    timeout: 60_000, // a silent connection is dead after this time; the server's keep-alive interval is shorter
     minTimeout: 10_000, // time limit of a connect; the library's default is one second
   }, webSocketImpl);
   // Without this, a connection that is lost before the server acknowledges it loses all subscriptions permanently.
@@ -19,7 +19,10 @@ export function connectLegacy({ url, token, webSocketImpl }) {
   return client;
 }
 
-/** Fails a query or mutation that was lost with its connection three times. The library would send it again without limit. */
+/**
+ * Fails a query or mutation that was lost with its connection three times. The library would send it again without
+ * limit.
+ */
 function failRepeatedlyLostOperations(client) {
   const losses = new Map();
   let isConnected = false;

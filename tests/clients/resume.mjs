@@ -3,7 +3,9 @@ import { getOperationAST, parse } from 'graphql';
 import { createClient } from 'graphql-ws';
 import { renewed } from './token.mjs';
 
-/** Close codes after which graphql-ws does not reconnect. One operation may be the cause, so the subscriptions resume. */
+/**
+ * Close codes after which graphql-ws does not reconnect. One operation may be the cause, so the subscriptions resume.
+ */
 const SINGLE_OPERATION_CODES = [1002, 1007, 1009, 4400, 4500];
 
 /** Returns a graphql-ws client that reconnects without limit, and whose subscriptions resume after their last event. */

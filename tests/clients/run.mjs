@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // node run.mjs path/to/tidings [--no-skips] [name …]
 //
-// Runs every recipe of docs/clients.md, and the audits of GraphQL over HTTP, against the given binary. Two scripts run at a
-// time, each with its own server, database and proxy. Each prints one line: `ok name …`, `skip name …` or `FAIL name …`.
-// The exit code is 1 after any FAIL. This script needs only Node, and installs the packages that the recipes need.
+// Runs every recipe of docs/clients.md, and the audits of GraphQL over HTTP, against the given binary. Two scripts run
+// at a time, each with its own server, database and proxy. Each prints one line: `ok name …`, `skip name …` or `FAIL
+// name …`. The exit code is 1 after any FAIL. This script needs only Node, and installs the packages that the recipes
+// need.
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

@@ -2,7 +2,9 @@
 /** By token function: the last rejected token, and the promise of its replacement. */
 const renewals = new WeakMap();
 
-/** Resolves with a new token in place of a rejected one. Concurrent calls for one token share one call of `token(true)`. */
+/**
+ * Resolves with a new token in place of a rejected one. Concurrent calls for one token share one call of `token(true)`.
+ */
 export function renewed(token, refused) {
   const last = renewals.get(token);
   if (last?.refused === refused) return last.fresh;
@@ -14,9 +16,9 @@ export function renewed(token, refused) {
 }
 
 /**
- * Returns a `fetch` that sends a token. If the server rejects it (HTTP 401), the request is sent once more with a new one.
- * You provide `token(refused)`. It returns the current token, or nothing for an anonymous client. With `true` it returns a
- * new token, because the current one was rejected.
+ * Returns a `fetch` that sends a token. If the server rejects it (HTTP 401), the request is sent once more with a new
+ * one. You provide `token(refused)`. It returns the current token, or nothing for an anonymous client. With `true` it
+ * returns a new token, because the current one was rejected.
  */
 export function signedIn(token) {
   return async (input, init = {}) => {

@@ -28,7 +28,9 @@ export function urql({ url, token, socket, cache = cacheExchange }) {
 
 let keys = 0;
 
-/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+/**
+ * Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it.
+ */
 export function liveMessages(client, channelId, show, onError) {
   let shown = [];
   return readAndFollow({

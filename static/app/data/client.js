@@ -152,8 +152,8 @@ export class Client {
     this.#setState(reducer.openChannel(this.state, channelId));
   }
 
-  // Records that the user looks at the newest messages of a channel; null if the user looks at none. The messages of that
-  // channel are marked as read, in the state and on the server.
+  // Records that the user looks at the newest messages of a channel; null if the user looks at none. The messages of
+  // that channel are marked as read, in the state and on the server.
   viewChannel(channelId) {
     const hadUnread = channelId && reducer.unreadIn(this.state, channelId);
     this.#setState(reducer.viewChannel(this.state, channelId));
@@ -244,7 +244,8 @@ export class Client {
     let isStopped = false;
     const begin = () => {
       cleanup = this.#socket.subscribe(query, variables, onEvent, (problem) => {
-        // graphql-ws reports a failed connection even to a subscription that was stopped while the socket was connecting.
+        // graphql-ws reports a failed connection even to a subscription that was stopped while the socket was
+        // connecting.
         if (problem?.isPassing && !isStopped && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
       });
     };
@@ -510,7 +511,8 @@ function isKnown({ kind, input }) {
   return kind === 'ticket' && isText(input.id) && typeof input.ticket === 'object' && input.ticket !== null;
 }
 
-// How each kind of entry is sent: the document, further fields of its input, and the conversion of its answer to an event.
+// How each kind of entry is sent: the document, further fields of its input, and the conversion of its answer to an
+// event.
 const SENDERS = {
   message: [
     documents.CREATE_MESSAGE,

@@ -1,5 +1,5 @@
-// The state machine of the connection, and the text-free model of the connection indicator. Pure functions: no timers, no
-// sockets.
+// The state machine of the connection, and the text-free model of the connection indicator. Pure functions: no timers,
+// no sockets.
 
 /** @import { Connectivity, ConnectionEvent } from './types.d.ts' */
 

@@ -89,8 +89,8 @@ export const DELETE_TEMPLATE = 'mutation ($id: ID!) { deleteTemplate(id: $id) }'
 
 export const READ_NOTIFICATION = join('mutation ($id: ID!) { markNotificationRead(id: $id) { ...N } }', NOTIFICATION);
 export const READ_CHANNEL = 'mutation ($id: ID!, $upTo: Cursor!) { markChannelRead(channelId: $id, upTo: $upTo) { id unreadCount } }';
-// Read markers are not in the event log, so a window queries them when it gets the focus: the user may have read messages
-// in another window.
+// Read markers are not in the event log, so a window queries them when it gets the focus: the user may have read
+// messages in another window.
 export const READ_MARKERS = join(
   'query { channels(first: 100) { nodes { id unreadCount } } notifications(first: 100) { nodes { ...N } } }',
   NOTIFICATION,

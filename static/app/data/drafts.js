@@ -1,5 +1,5 @@
-// Unsent texts of the composers, in the browser's storage. A draft survives a reload and the end of the session. The key
-// of a draft is "message:3" for the composer of channel 3, and "comment:12" for the composer of message 12.
+// Unsent texts of the composers, in the browser's storage. A draft survives a reload and the end of the session. The
+// key of a draft is "message:3" for the composer of channel 3, and "comment:12" for the composer of message 12.
 
 /** @import { Id, KeyedStorage, EditableInput } from './types.d.ts' */
 

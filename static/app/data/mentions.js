@@ -1,6 +1,7 @@
-// Finds the mentions in a text, so that the page highlights those for which the server sends notifications. The rule is in
-// docs/names.md and src/unicode/mentions.rs. A mention can have several possible ends. The server knows all usernames and
-// takes the longest possible name that exists. This module does not know them and takes the shortest possible name.
+// Finds the mentions in a text, so that the page highlights those for which the server sends notifications. The rule is
+// in docs/names.md and src/unicode/mentions.rs. A mention can have several possible ends. The server knows all
+// usernames and takes the longest possible name that exists. This module does not know them and takes the shortest
+// possible name.
 
 // The signs that begin a mention: @ (ASCII), full-width @ and small @.
 const SIGN = /[@\uff20\ufe6b]/g;
@@ -65,8 +66,8 @@ function isPartOfMore(token, { address, beginsWithSign }, at) {
   return last !== undefined && !UNSPACED.test(last);
 }
 
-// Cuts a run of name characters to the shortest possible name. It removes punctuation at the end, a sentence that begins
-// after a full stop, and text of a script without spaces. Returns '' if the run is not a name.
+// Cuts a run of name characters to the shortest possible name. It removes punctuation at the end, a sentence that
+// begins after a full stop, and text of a script without spaces. Returns '' if the run is not a name.
 function shortest(name) {
   const bare = name.replace(/[._-]+$/, '');
   if (!LETTER_OR_DIGIT.test(bare)) return '';
@@ -86,8 +87,8 @@ function shortest(name) {
   return bare.slice(0, Math.min(...ends)).replace(/[._-]+$/, '') || bare;
 }
 
-// The ranges of a text that are code: between two runs of equally many backticks. An unclosed run of three or more at the
-// beginning of a line reaches to the end of the text.
+// The ranges of a text that are code: between two runs of equally many backticks. An unclosed run of three or more at
+// the beginning of a line reaches to the end of the text.
 function codeSpans(text) {
   const runs = [...text.matchAll(/`+/g)].map(({ 0: { length }, index }) => ({ index, length }));
   // By length: the indexes of the runs that have not been passed, the nearest one last.

@@ -1,8 +1,8 @@
 // The reducer of the web client: it merges answers of queries into the state and applies events to it. Pure functions:
 // they take a state and return a new one. Unchanged parts are the same objects, so components compare by identity.
 //
-// Events contain whole objects, so applying an event twice has no further effect. The answer of a query may therefore be
-// merged at any time, if the events that arrived since the query began are applied again after it.
+// Events contain whole objects, so applying an event twice has no further effect. The answer of a query may therefore
+// be merged at any time, if the events that arrived since the query began are applied again after it.
 
 /** @import { Base, Channel, Collection, Comment, Connection, Event, EventFields, Id, LoadedList, Message, Notification, State, Thread } from './types.d.ts' */
 
@@ -27,8 +27,8 @@ export const emptyState = {
   requery: null,
 };
 
-// Maximum length of a timeline that is not on the screen, in messages. A longer one is dropped, and loaded again when the
-// user opens the channel. This bounds the memory of a page that stays open for days.
+// Maximum length of a timeline that is not on the screen, in messages. A longer one is dropped, and loaded again when
+// the user opens the channel. This bounds the memory of a page that stays open for days.
 const MAX_HIDDEN_TIMELINE = 400;
 
 // Maximum number of ids of unread messages per channel. The ids keep a repeated event from being counted twice.
@@ -288,8 +288,8 @@ function isNeeded(state, { id, channelId, ticket }) {
 }
 
 /**
- * Whether an id lies in the loaded part of a list. An older item would leave a gap: the page that contains the item also
- * brings the items in between.
+ * Whether an id lies in the loaded part of a list. An older item would leave a gap: the page that contains the item
+ * also brings the items in between.
  *
  * @param {LoadedList} list
  * @param {Id} id
@@ -364,8 +364,8 @@ function removeContent(draft, channelId) {
 }
 
 /**
- * Drops the messages before a reloaded timeline, to free memory. Tickets stay because a board may show them, and messages
- * with a loaded thread stay.
+ * Drops the messages before a reloaded timeline, to free memory. Tickets stay because a board may show them, and
+ * messages with a loaded thread stay.
  *
  * @param {Draft} draft
  * @param {Id} channelId

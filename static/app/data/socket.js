@@ -1,5 +1,5 @@
-// The WebSocket for all operations, by graphql-ws. It reconnects without limit, and at once when the network returns. Its
-// subscriptions resume after the last event that arrived.
+// The WebSocket for all operations, by graphql-ws. It reconnects without limit, and at once when the network returns.
+// Its subscriptions resume after the last event that arrived.
 
 /** @import { Client as GraphqlWs } from 'graphql-ws' */
 /** @import { ConnectionEvent } from './types.d.ts' */
@@ -116,8 +116,8 @@ export class Socket {
   }
 
   /**
-   * Subscribes, and calls `onEvent` with every item. The cursor of each item is written to `variables.after`. graphql-ws
-   * sends the same object again after a reconnect, so the subscription resumes there.
+   * Subscribes, and calls `onEvent` with every item. The cursor of each item is written to `variables.after`.
+   * graphql-ws sends the same object again after a reconnect, so the subscription resumes there.
    *
    * @param {string} query
    * @param {Record<string, unknown>} variables
@@ -151,7 +151,8 @@ export class Socket {
     return stop;
   }
 
-  // Skips the retry delay, and drops a silent connection. Called when the network may be back or the machine was asleep.
+  // Skips the retry delay, and drops a silent connection. Called when the network may be back or the machine was
+  // asleep.
   wake() {
     this.#stopWaiting();
     if (this.#isOpen && Date.now() - this.#lastFrameAt > SILENCE_MS) this.#client.terminate();

@@ -17,8 +17,8 @@ export function beginningOf(text) {
   return `${cut.trimEnd()} …`;
 }
 
-// A name without the Unicode control characters for text direction. Such a character could end the isolation of the <bdi>
-// element around the name and reorder the text beside it.
+// A name without the Unicode control characters for text direction. Such a character could end the isolation of the
+// <bdi> element around the name and reorder the text beside it.
 export function shownName(name) {
   return name?.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
 }

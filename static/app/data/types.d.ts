@@ -196,8 +196,8 @@ export interface Inputs {
 export type EditableInput = Pick<Inputs['message'], 'content' | 'title' | 'ticket'>;
 
 /**
- * An entry of the outbox as `Outbox.entries` returns it. `since` is the newest id that was loaded when the user wrote the
- * entry. The input of an unreadable entry is the stored text.
+ * An entry of the outbox as `Outbox.entries` returns it. `since` is the newest id that was loaded when the user wrote
+ * the entry. The input of an unreadable entry is the stored text.
  */
 export type OutboxEntry = ShownEntry &
   ({ [Kind in keyof Inputs]: { kind: Kind; input: Inputs[Kind]; since?: Id } }[keyof Inputs] | { kind: 'unreadable'; input: string });

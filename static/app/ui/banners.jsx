@@ -1,4 +1,5 @@
-// The banners above every page: the browser stores nothing, or the outbox has failed entries that this page does not show.
+// The banners above every page: the browser stores nothing, or the outbox has failed entries that this page does not
+// show.
 
 import { useState } from 'preact/hooks';
 import { UNREADABLE } from '../../outbox.js';

@@ -1,5 +1,5 @@
-// The ticket board: one column for each status. The user moves a card to another column by dragging it, with Shift and an
-// arrow key, or, on touch screens, with the select on the card.
+// The ticket board: one column for each status. The user moves a card to another column by dragging it, with Shift and
+// an arrow key, or, on touch screens, with the select on the card.
 
 /** @import { Ticket, TicketMessage, TicketStatus } from '../data/types.d.ts' */
 
@@ -113,7 +113,8 @@ function Column({ status, tickets, more, onMove, withChannel }) {
   );
 }
 
-// Loads the first page of each column. Returns a function for each status that loads its next page, and the last problem.
+// Loads the first page of each column. Returns a function for each status that loads its next page, and the last
+// problem.
 function useTickets(channelId) {
   const client = useClient();
   const isLoaded = useClientData(({ state }) => state.isLoaded);
@@ -165,7 +166,7 @@ function onKeyDown(event, move) {
     const { id, title } = card.dataset;
     move(id, title, status);
     const board = event.currentTarget;
-    // The card is rendered anew in the other column, and the focus follows, unless the user has moved it meanwhile.
+    // The card renders again in the other column, and the focus follows, unless the user has moved it meanwhile.
     requestAnimationFrame(() => requestAnimationFrame(() => {
       const { activeElement } = document;
       if (activeElement === document.body || card.contains(activeElement)) board.querySelector(`.card[data-id="${id}"] a`)?.focus();

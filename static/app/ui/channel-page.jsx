@@ -61,8 +61,8 @@ function Segment({ href, icon, isCurrent, name }) {
 // The latest broadcast to this channel. Its data may be any JSON value.
 function Broadcast({ data }) {
   const isPlain = typeof data !== 'object' || data === null;
-  const said = isPlain ? String(data) : Object.entries(data).map(([name, value]) => `${name} ${plain(value)}`).join(' · ');
-  return <p class="broadcast" role="status"><b>{texts.channel.broadcast}</b> {said}</p>;
+  const text = isPlain ? String(data) : Object.entries(data).map(([name, value]) => `${name} ${plain(value)}`).join(' · ');
+  return <p class="broadcast" role="status"><b>{texts.channel.broadcast}</b> {text}</p>;
 }
 
 function plain(value) {

@@ -38,8 +38,8 @@ export function useClientData(select) {
 const RETRY_MS = 2_000;
 
 /**
- * Runs `load` if `isWanted`, whenever one of `inputs` changes. It runs again after a temporary problem. Returns the last
- * problem that is not temporary, or null.
+ * Runs `load` if `isWanted`, whenever one of `inputs` changes. It runs again after a temporary problem. Returns the
+ * last problem that is not temporary, or null.
  *
  * @param {boolean} isWanted
  * @param {() => Promise<unknown>} load

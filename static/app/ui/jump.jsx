@@ -20,8 +20,8 @@ export function Jump({ onClose }) {
   const open = (channel) => {
     if (!channel) return;
     onClose();
-    // The composer of another channel takes the focus when it is mounted. If the channel is open already, its composer is
-    // mounted and must be focused here.
+    // The composer of another channel takes the focus when it is mounted. If the channel is open already, its composer
+    // is mounted and must be focused here.
     if (isOn('channel', channel.id)) setTimeout(focusComposer);
     go(to.channel(channel.id));
   };

@@ -9,8 +9,8 @@ export function MessageEditor({ message, onDone }) {
   const client = useClient();
   const isMounted = useIsMounted();
   const [problem, setProblem] = useState(null);
-  // The fields are read-only until a save is answered: the answer closes the editor, and text that is typed meanwhile would
-  // be lost. A second save would send an outdated revision and be rejected with CONFLICT.
+  // The fields are read-only until a save is answered: the answer closes the editor, and text that is typed meanwhile
+  // would be lost. A second save would send an outdated revision and be rejected with CONFLICT.
   const [isSaving, setIsSaving] = useState(false);
   // The revision of the message that the user edits.
   const revision = useRef(message.revision);

@@ -1,5 +1,5 @@
-// The loaded messages of a channel, oldest first. They render in blocks: an event changes one block only, and the browser
-// lays out only the blocks near the viewport. This keeps lists of thousands of messages fast.
+// The loaded messages of a channel, oldest first. They render in blocks: an event changes one block only, and the
+// browser lays out only the blocks near the viewport. This keeps lists of thousands of messages fast.
 
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { pendingIn } from '../data/pending.js';
@@ -18,8 +18,8 @@ const NEAR_PX = 1200;
 // Maximum number of messages while the user is at the end. A longer list is replaced by its newest page.
 const LONGEST = 600;
 
-// Size of the range of ids in a block. A block is a fixed range of ids, so new or older messages do not shift the others
-// into another block.
+// Size of the range of ids in a block. A block is a fixed range of ids, so new or older messages do not shift the
+// others into another block.
 const BLOCK = 50;
 
 export function MessageList({ channel }) {

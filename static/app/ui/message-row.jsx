@@ -71,8 +71,8 @@ function isPlaceThere({ channels, messages }, { kind, input }) {
 }
 
 /**
- * The error of a failed entry, with buttons to retry, edit or discard it. The edit button is shown only if the channel or
- * message of the entry still exists. `onEdit` is called after the entry was moved to the draft of its composer.
+ * The error of a failed entry, with buttons to retry, edit or discard it. The edit button is shown only if the channel
+ * or message of the entry still exists. `onEdit` is called after the entry was moved to the draft of its composer.
  *
  * @param {{ entry: any, error?: string, what?: string, onEdit?: () => void }} props `error` is a code of texts.js or a
  *   message of the server; `what` is a text before it.

@@ -1,5 +1,5 @@
-// The page for an object that does not exist. It shows the reason and a link to the channels. Without a reason the object
-// is still loading.
+// The page for an object that does not exist. It shows the reason and a link to the channels. Without a reason the
+// object is still loading.
 
 import { PageHead } from './page.jsx';
 import { Empty } from './parts.jsx';

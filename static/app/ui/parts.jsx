@@ -74,8 +74,8 @@ export function Dialog({ title, onClose, children }) {
   );
 }
 
-// Works around Chromium: after the removal of a dialog it restores the focus of an input, but the input gets no key events
-// until it is focused again.
+// Works around Chromium: after the removal of a dialog it restores the focus of an input, but the input gets no key
+// events until it is focused again.
 function focusAgain(element) {
   if (document.activeElement !== element) return;
   element.blur();
@@ -125,8 +125,8 @@ export function Field({ label, hint, children }) {
   );
 }
 
-// A ref whose element takes the focus when it is mounted. The attribute `autofocus` works only in dialogs and while a page
-// loads.
+// A ref whose element takes the focus when it is mounted. The attribute `autofocus` works only in dialogs and while a
+// page loads.
 export function useFocusAtFirst() {
   const element = useRef();
   useEffect(() => element.current?.focus(), []);

@@ -33,8 +33,8 @@ function Faces({ people }) {
   );
 }
 
-// A new subscription first delivers all users who are present, so it starts with an empty map. The previous list stays on
-// the screen until the first of them arrives.
+// A new subscription first delivers all users who are present, so it starts with an empty map. The previous list stays
+// on the screen until the first of them arrives.
 function usePresence(channelId) {
   const client = useClient();
   const isLive = useClientData(({ connection }) => connection.phase === 'live');

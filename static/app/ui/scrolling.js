@@ -5,7 +5,8 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 const AT_END_PX = 40;
 
-// `last` is an array of values that change when items are appended. `first` changes when items are inserted at the start.
+// `last` is an array of values that change when items are appended. `first` changes when items are inserted at the
+// start.
 export function useFollowing(list, last, first, isLoading) {
   const [isAtEnd, setIsAtEnd] = useState(true);
   const following = useRef(true);
@@ -51,8 +52,8 @@ function isNearEnd({ scrollHeight, scrollTop, clientHeight }) {
   return scrollHeight - scrollTop - clientHeight < AT_END_PX;
 }
 
-// Whether the browser keeps the scroll position itself. It does so more exactly, because it knows the heights of elements
-// that are not rendered yet.
+// Whether the browser keeps the scroll position itself. It does so more exactly, because it knows the heights of
+// elements that are not rendered yet.
 function anchors() {
   return CSS.supports('overflow-anchor', 'auto');
 }

@@ -12,8 +12,8 @@ export function SignIn({ session, isPersistent }) {
   const words = texts.signIn;
   const known = session.lastUser?.username ?? '';
   const first = useFocusAtFirst();
-  // The request is aborted when the user leaves its form. A late answer must not sign the user in or show an error in the
-  // other form.
+  // The request is aborted when the user leaves its form. A late answer must not sign the user in or show an error in
+  // the other form.
   const request = useRef(null);
   useEffect(() => () => request.current?.abort(), []);
 
@@ -32,7 +32,7 @@ export function SignIn({ session, isPersistent }) {
       setIsBusy(false);
     }
   };
-  const turn = () => {
+  const switchForm = () => {
     request.current?.abort();
     setIsNew(!isNew);
     setIsBusy(false);
@@ -64,15 +64,15 @@ export function SignIn({ session, isPersistent }) {
             <input name="password" type="password" ref={known ? first : undefined} required minLength={isNew ? 8 : undefined}
               autocomplete={isNew ? 'new-password' : 'current-password'} />
           </Field>
-          {problem && <p class="problem" role="alert">{said(problem, isNew)}</p>}
+          {problem && <p class="problem" role="alert">{signInProblemText(problem, isNew)}</p>}
           <button class="button-primary button-wide" disabled={isBusy}>{isNew ? words.register : words.submit}</button>
         </form>
-        <button type="button" class="button-link" onClick={turn}>{isNew ? words.toSignIn : words.toRegister}</button>
+        <button type="button" class="button-link" onClick={switchForm}>{isNew ? words.toSignIn : words.toRegister}</button>
       </div>
     </main>
   );
 }
 
-function said(problem, isNew) {
+function signInProblemText(problem, isNew) {
   return problem.code === 'UNAUTHENTICATED' && !isNew ? texts.signIn.refused : problemText(problem);
 }

@@ -25,8 +25,8 @@ export function PrioritySelect({ value, onChange, label = words.priority, all })
 }
 
 /**
- * `first` is the label of the empty option. `current` is the present assignee, who may not be among the loaded users. With
- * a `channelId` the options are the users who can read that channel: others could not see the ticket.
+ * `first` is the label of the empty option. `current` is the present assignee, who may not be among the loaded users.
+ * With a `channelId` the options are the users who can read that channel: others could not see the ticket.
  *
  * @param {{
  *   value: string | null,

@@ -126,7 +126,7 @@ test('an error or a close of the connection fails only the message that caused i
     tried.set(code, (tried.get(code) ?? 0) + 1);
     if (what === 'answer') socket.send(JSON.stringify({ id, type: 'error', payload: [{ message: `refused with ${code}`, extensions: { code } }] }));
     else {
-      socket.close({ code: Number(code), reason: 'as asked' });
+      socket.close({ code: Number(code), reason: 'injected fault' });
       server.close();
     }
     return true;

@@ -12,7 +12,8 @@ import { Server } from '../../../tests/clients/runner/server.mjs';
 
 const BINARY = process.env.TIDINGS_BIN ?? new URL('../../../target/debug/tidings', import.meta.url).pathname;
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-// With TIDINGS_PAGES=dist the pages come from static/dist instead of the binary, so a change of them needs no cargo build.
+// With TIDINGS_PAGES=dist the pages come from static/dist instead of the binary, so a change of them needs no cargo
+// build.
 const PAGES = process.env.TIDINGS_PAGES ? pagesIn(process.env.TIDINGS_PAGES) : undefined;
 
 const LAUNCH = {

@@ -76,8 +76,8 @@ test('every example runs unchanged', { timeout: 240_000 }, async (t) => {
   assert.deepEqual(fixture.errors().filter((line) => !/status of 401/.test(line)), []);
 });
 
-// Opens a tab and presses the play button before any timer of the page can run. Resolves with the operations that the menu
-// of the button offers, or with an empty list if there is no menu because the only operation was run.
+// Opens a tab and presses the play button before any timer of the page can run. Resolves with the operations that the
+// menu of the button offers, or with an empty list if there is no menu because the only operation was run.
 function runAtOnce(page, name) {
   return page.evaluate(async (name) => {
     const found = [...document.querySelectorAll('.graphiql-tab')].find((tab) => tab.textContent.includes(name));
@@ -96,7 +96,7 @@ test('a tab that is run as soon as it is opened runs its own operation', { timeo
   t.after(() => fixture.close());
   const eve = await fixture.openUser('eve', { signIn: false });
   const { page } = eve;
-  const asked = (name) => page.waitForRequest((request) => request.postDataJSON()?.operationName === name);
+  const requestOf = (name) => page.waitForRequest((request) => request.postDataJSON()?.operationName === name);
   await eve.goto('graphiql');
   const open = async (name, operation) => {
     await page.locator('.graphiql-tab', { hasText: name }).first().click();
@@ -109,7 +109,7 @@ test('a tab that is run as soon as it is opened runs its own operation', { timeo
 
   await open('Events', 'Events');
   assert.deepEqual(await runAtOnce(page, 'Create'), ['CreateChannel', 'CreateMessage']);
-  await Promise.all([asked('CreateChannel'), page.getByRole('menuitem', { name: 'CreateChannel' }).click()]);
+  await Promise.all([requestOf('CreateChannel'), page.getByRole('menuitem', { name: 'CreateChannel' }).click()]);
 
   assert.deepEqual(await runAtOnce(page, 'Register'), ['Register', 'Login']);
   // The menu handles keys only after it has got the focus.
@@ -117,11 +117,11 @@ test('a tab that is run as soon as it is opened runs its own operation', { timeo
   await page.keyboard.press('Escape');
   await page.getByRole('menu').waitFor({ state: 'detached' });
   await open('Create', 'CreateChannel');
-  assert.deepEqual((await Promise.all([runAtOnce(page, 'Messages'), asked('Messages')]))[0], []);
+  assert.deepEqual((await Promise.all([runAtOnce(page, 'Messages'), requestOf('Messages')]))[0], []);
 
   // Ctrl+Enter runs the operation at the cursor.
   await open('Events', 'Events');
-  const sent = asked('CreateMessage');
+  const sent = requestOf('CreateMessage');
   await page.evaluate((name) => {
     [...document.querySelectorAll('.graphiql-tab')].find((tab) => tab.textContent.includes(name)).querySelector('button').click();
     const { CodeMirror: editor } = document.querySelector('.graphiql-query-editor .CodeMirror');

@@ -176,7 +176,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ben.page.getByRole('link', { name: /^leads/ }).click();
     await ben.page.locator('.message', { hasText: 'Nobody else may know' }).waitFor();
     await ada.ask('mutation ($channelId: ID!, $userId: ID!) { removeMember(channelId: $channelId, userId: $userId) { id } }', member);
-    await ben.page.getByText('This channel is not there, or not for you.').waitFor();
+    await ben.page.getByText('This channel does not exist, or you cannot read it.').waitFor();
     assert.equal(await ben.page.getByRole('link', { name: /^leads/ }).count(), 0);
     await inSupport(ben).click();
   });
@@ -201,7 +201,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await failed.getByRole('button', { name: 'Discard' }).click();
     await failed.waitFor({ state: 'detached' });
     await ada.ask(`mutation { deleteChannel(id: ${channelId}) }`);
-    await ben.page.getByText('This channel is not there, or not for you.').waitFor();
+    await ben.page.getByText('This channel does not exist, or you cannot read it.').waitFor();
     await inSupport(ben).click();
   });
 

@@ -1,4 +1,5 @@
-// Layout with long names, names of other scripts, and long texts; highlighting of mentions; assignees of private tickets.
+// Layout with long names, names of other scripts, and long texts; highlighting of mentions; assignees of private
+// tickets.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';

@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { openFixture } from './fixture.mjs';
 
-// Opens a page for a user whose server frames can be delayed. After hold(pattern), every operation with a matching frame
-// is held until release(). isHeld resolves at the first held frame. A frame of the page is held too if it matches.
+// Opens a page for a user whose server frames can be delayed. After hold(pattern), every operation with a matching
+// frame is held until release(). isHeld resolves at the first held frame. A frame of the page is held too if it
+// matches.
 async function setUp(t) {
   const fixture = await openFixture();
   t.after(() => fixture.close());

@@ -53,7 +53,8 @@ const TEXTS = {
   'Printer on fire': 'The one on the second floor. There was smoke first, then more of it, and by the time I had found the plug it was burning.\n\nI have pulled the plug and opened the windows. Nobody is hurt.',
 };
 
-// The pages: name, route, a selector that must match before the page is complete, and a step that opens a dialog or menu.
+// The pages: name, route, a selector that must match before the page is complete, and a step that opens a dialog or
+// menu.
 export function pages({ general, support, printer }) {
   return [
     { name: 'channel', hash: `#/channel/${general}`, ready: '.message' },

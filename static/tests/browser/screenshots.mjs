@@ -1,5 +1,5 @@
-// Takes screenshots of every page, at three widths and in both themes. They go to target/screenshots, and the two of the
-// README to docs/images. `make screenshots` runs this script.
+// Takes screenshots of every page, at three widths and in both themes. They go to target/screenshots, and the two of
+// the README to docs/images. `make screenshots` runs this script.
 
 import { mkdirSync } from 'node:fs';
 import { createSampleData, pages, openPage } from './sample-data.mjs';

@@ -1,4 +1,5 @@
-// The server closes the socket with 4500 (internal error). graphql-ws does not reconnect after this code, so the page must.
+// The server closes the socket with 4500 (internal error). graphql-ws does not reconnect after this code, so the page
+// must.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';

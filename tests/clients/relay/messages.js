@@ -1,5 +1,5 @@
-// The documents that relay-compiler compiles for relay.mjs. In an application its Babel plugin replaces these tags by the
-// artifacts.
+// The documents that relay-compiler compiles for relay.mjs. In an application its Babel plugin replaces these tags by
+// the artifacts.
 import { graphql } from 'relay-runtime';
 
 export const query = graphql`

@@ -6,7 +6,7 @@ import { Server } from './server.mjs';
  * GET  /                   answers {"server"}: the origin of the server, without the proxy
  * POST /cut                ends every connection without a close frame
  * POST /freeze             keeps every connection open, but forwards no more bytes
- * POST /restart            kills the server with SIGKILL and starts it on the same port and database; answers when it is ready
+ * POST /restart            kills the server with SIGKILL, starts it on the same port and database, answers when ready
  * POST /reject             rejects new connections until POST /accept
  * POST /wait-rejected      answers when a connection was rejected since POST /reject
  * POST /cut-handshake      cuts the next connection between connection_init and connection_ack
@@ -52,15 +52,16 @@ async function foreignCursor(binary) {
   try {
     await other.start();
     const input = { username: 'other', password: 'a long enough one', displayName: 'Other' };
-    const { register } = await control(other, 'mutation ($input: RegisterInput!) { register(input: $input) { token } }', { input });
-    await control(other, 'mutation { createChannel(input: { name: "elsewhere" }) { id } }', {}, register.token);
-    return await control(other, '{ cursor }'); // after a change, because the cursor of an empty log may be equal in all installations
+    const { register } = await graphql(other, 'mutation ($input: RegisterInput!) { register(input: $input) { token } }', { input });
+    await graphql(other, 'mutation { createChannel(input: { name: "elsewhere" }) { id } }', {}, register.token);
+    // After a change, because the cursor of an empty log may be equal in all installations.
+    return await graphql(other, '{ cursor }');
   } finally {
     await other.remove();
   }
 }
 
-async function control(server, query, variables = {}, token = undefined) {
+async function graphql(server, query, variables = {}, token = undefined) {
   const response = await fetch(`${server.origin}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },

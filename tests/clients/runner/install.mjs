@@ -1,5 +1,5 @@
-// Installs the dependencies of the scripts: node_modules from the lock file, and a virtual environment for Python. Used by
-// run.mjs only.
+// Installs the dependencies of the scripts: node_modules from the lock file, and a virtual environment for Python. Used
+// by run.mjs only.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

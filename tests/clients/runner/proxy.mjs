@@ -1,4 +1,5 @@
-// A TCP proxy between a client and the server that injects faults: it can cut and freeze connections and reject new ones.
+// A TCP proxy between a client and the server that injects faults: it can cut and freeze connections and reject new
+// ones.
 import net from 'node:net';
 
 export class Proxy {
