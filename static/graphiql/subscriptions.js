@@ -4,7 +4,7 @@
 import { createClient } from 'graphql-ws';
 import { resumePointOf, Positions } from './resume.js';
 
-const LONGEST_WAIT_MS = 15_000;
+const MAX_RETRY_DELAY_MS = 15_000;
 
 // The close code of the server for a token that is no longer valid.
 const FORBIDDEN = 4403;
@@ -81,7 +81,7 @@ export class SubscriptionClient {
   }
 
   async #waitToRetry(retries) {
-    const maxDelay = Math.min(500 * 2 ** retries, LONGEST_WAIT_MS);
+    const maxDelay = Math.min(500 * 2 ** retries, MAX_RETRY_DELAY_MS);
     // Half of the delay is random, so that clients do not reconnect at the same moment.
     const delay = maxDelay / 2 + (Math.random() * maxDelay) / 2;
     if (!this.#isRejected) this.#onStatus('waiting', 'reconnecting…');

@@ -18,7 +18,7 @@ export function followEvents({ url, token, EventSource }, query, variables, onEv
     for (const [name, value] of Object.entries(parameters)) if (value) address.searchParams.set(name, value);
     source = new EventSource(address);
     source.addEventListener('next', ({ data, lastEventId }) => {
-      cursor = lastEventId || cursor; // the EventSource itself sends it when it reconnects
+      cursor = lastEventId || cursor; // the EventSource also sends it by itself when it reconnects
       const { data: event, errors } = JSON.parse(data);
       const code = errors?.[0].extensions.code;
       if (code === 'UNAUTHENTICATED') reopen(); // the token has expired or the session has ended: get a new token

@@ -129,8 +129,10 @@ export class Fixture {
     return createMessage.id;
   }
 
-  /** Creates three messages with a comment each, and returns their texts, newest first. Objects of different types have
-   * equal ids. */
+  /**
+   * Creates three messages with a comment each, and returns their texts, newest first. Objects of different types can
+   * have equal ids.
+   */
   async threads(channelId) {
     const threads = [];
     const comment = 'mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }';

@@ -14,6 +14,7 @@ import { findChromium, installNode, installPython } from './runner/install.mjs';
 import { Proxy } from './runner/proxy.mjs';
 import { Server } from './runner/server.mjs';
 
+/** Modules in this directory that are not started as scripts. */
 const NOT_RECIPES = new Set(['run', 'harness', 'fixture', 'documents', 'resume', 'resume-legacy', 'token', 'support', 'list', 'list-component', 'urql-graphcache', 'graphql-ws-recipe']);
 /** Scripts that use the built-in WebSocket of Node. Before Node 22 it needs a flag. */
 const NATIVE = new Set(['live', 'live-chromium', 'quickstart']);

@@ -239,21 +239,21 @@ export class Client {
   // Subscribes to live values that are not in the event log. Returns an unsubscribe function. graphql-ws ends a
   // subscription after an internal error of the server; this method starts it again.
   subscribe(query, variables, onEvent) {
-    let cleanup;
+    let unsubscribe;
     let timer;
     let isStopped = false;
     const begin = () => {
-      cleanup = this.#socket.subscribe(query, variables, onEvent, (problem) => {
+      unsubscribe = this.#socket.subscribe(query, variables, onEvent, (problem) => {
         // graphql-ws reports a failed connection even to a subscription that was stopped while the socket was
         // connecting.
-        if (problem?.isPassing && !isStopped && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
+        if (problem?.isTemporary && !isStopped && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
       });
     };
     begin();
     return () => {
       isStopped = true;
       clearTimeout(timer);
-      cleanup();
+      unsubscribe();
     };
   }
 
@@ -306,7 +306,7 @@ export class Client {
       // The server no longer has the events after this cursor: load the state again.
       if (problem?.code === 'CURSOR_EXPIRED') this.#start();
       // The server cannot render an event, and would fail again at the same one: load the state again.
-      else if (problem && !problem.isPassing) this.#retryLater(() => this.#start(), problem);
+      else if (problem && !problem.isTemporary) this.#retryLater(() => this.#start(), problem);
       else this.#retryLater(() => this.#subscribeToEvents(variables.after), problem);
     });
   }
@@ -495,7 +495,7 @@ function asOutboxError(error) {
   if (!(error instanceof Problem)) return new Suspected(String(error));
   if (SUSPICIOUS_CLOSES.has(error.closeCode ?? 0)) return new Suspected('CLOSED');
   if (error.code === 'INTERNAL_SERVER_ERROR') return new Suspected(error.code);
-  return error.isPassing || error.code === 'UNAUTHENTICATED' ? error : new Refused(error.message);
+  return error.isTemporary || error.code === 'UNAUTHENTICATED' ? error : new Refused(error.message);
 }
 
 // The key of the draft of the composer that writes this kind of entry.

@@ -1,7 +1,7 @@
 // The error of an operation: a code that texts.js may translate, and the message of the server.
 
 // Codes of temporary errors: the same operation may succeed later.
-const PASSING = new Set(['UNREACHABLE', 'UNAVAILABLE', 'RATE_LIMITED']);
+const TEMPORARY = new Set(['UNREACHABLE', 'UNAVAILABLE', 'RATE_LIMITED']);
 
 export class Problem extends Error {
   /**
@@ -26,7 +26,7 @@ export class Problem extends Error {
     return new Problem(extensions.code ?? 'INTERNAL_SERVER_ERROR', { message, ...extensions });
   }
 
-  get isPassing() {
-    return PASSING.has(this.code);
+  get isTemporary() {
+    return TEMPORARY.has(this.code);
   }
 }

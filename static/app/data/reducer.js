@@ -2,7 +2,7 @@
 // they take a state and return a new one. Unchanged parts are the same objects, so components compare by identity.
 //
 // Events contain whole objects, so applying an event twice has no further effect. The answer of a query may therefore
-// be merged at any time, if the events that arrived since the query began are applied again after it.
+// be merged at any time. The events that arrived since the query began must then be applied again.
 
 /** @import { Base, Channel, Collection, Comment, Connection, Event, EventFields, Id, LoadedList, Message, Notification, State, Thread } from './types.d.ts' */
 

@@ -8,7 +8,7 @@ import { Problem } from './problem.js';
 const STORAGE_KEY = 'tidings.session';
 
 // Interval of the refresh check in milliseconds, for a token without a readable lifetime.
-const USUAL_REFRESH_MS = 60_000;
+const DEFAULT_REFRESH_MS = 60_000;
 
 export class Session {
   #storage;
@@ -101,7 +101,7 @@ export class Session {
   // Interval of the refresh check in milliseconds: a fifth of the token's lifetime, at most one minute.
   get refreshEveryMs() {
     const { iat, exp } = claimsOf(this.current?.token);
-    return exp > iat ? Math.min(USUAL_REFRESH_MS, ((exp - iat) * 1000) / 5) : USUAL_REFRESH_MS;
+    return exp > iat ? Math.min(DEFAULT_REFRESH_MS, ((exp - iat) * 1000) / 5) : DEFAULT_REFRESH_MS;
   }
 
   // Exchanges a token that is in the second half of its lifetime. The mutation runs over the socket, and the socket

@@ -11,13 +11,13 @@ import { Problem } from './problem.js';
 // The server's default for the largest frame (`--max-frame`), minus the bytes that graphql-ws adds around an operation.
 const MAX_OPERATION_BYTES = 256 * 1024 - 256;
 
-const LONGEST_WAIT_MS = 15_000;
-const BETWEEN_OPERATIONS_MS = 5_000;
-const PING_EVERY_MS = 15_000;
-const PONG_WITHIN_MS = 6_000;
+const MAX_RETRY_DELAY_MS = 15_000;
+const IDLE_CLOSE_MS = 5_000;
+const PING_INTERVAL_MS = 15_000;
+const PONG_TIMEOUT_MS = 6_000;
 
 // A connection without any frame for this long is dead, whatever the browser reports: the server pings more often.
-const SILENCE_MS = 40_000;
+const SILENCE_TIMEOUT_MS = 40_000;
 
 // Close codes of the server for a token that is no longer valid (4403) and for a missing token (4401).
 const SESSION_OVER = [4403, 4401];
@@ -50,7 +50,7 @@ export class Socket {
       lazy: true,
       // Time without any open operation before the connection is closed, in milliseconds. There is a gap between the
       // answer of one operation and the start of the next.
-      lazyCloseTimeout: BETWEEN_OPERATIONS_MS,
+      lazyCloseTimeout: IDLE_CLOSE_MS,
       connectionParams: () => {
         usedToken = token();
         return { authorization: `Bearer ${usedToken}` };
@@ -59,7 +59,7 @@ export class Socket {
       // By default graphql-ws does not retry after a refused connection, which is normal while the server restarts.
       shouldRetry: () => !this.#isClosed,
       retryWait: (attempts) => this.#waitToRetry(attempts),
-      keepAlive: PING_EVERY_MS,
+      keepAlive: PING_INTERVAL_MS,
       on: {
         connecting: () => onConnectionEvent({ type: 'connecting' }),
         connected: () => {
@@ -67,7 +67,7 @@ export class Socket {
           onConnectionEvent({ type: 'connected' });
         },
         message: () => (this.#lastFrameAt = Date.now()),
-        ping: (received) => received || (this.#pongTimer = setTimeout(() => this.#client.terminate(), PONG_WITHIN_MS)),
+        ping: (received) => received || (this.#pongTimer = setTimeout(() => this.#client.terminate(), PONG_TIMEOUT_MS)),
         pong: (received) => received && clearTimeout(this.#pongTimer),
         closed: (closed) => {
           const event = /** @type {CloseEvent | undefined} */ (closed);
@@ -155,7 +155,7 @@ export class Socket {
   // asleep.
   wake() {
     this.#stopWaiting();
-    if (this.#isOpen && Date.now() - this.#lastFrameAt > SILENCE_MS) this.#client.terminate();
+    if (this.#isOpen && Date.now() - this.#lastFrameAt > SILENCE_TIMEOUT_MS) this.#client.terminate();
   }
 
   close() {
@@ -168,7 +168,7 @@ export class Socket {
 
   /** @param {number} attempts */
   async #waitToRetry(attempts) {
-    const maxDelay = Math.min(LONGEST_WAIT_MS, 500 * 2 ** attempts);
+    const maxDelay = Math.min(MAX_RETRY_DELAY_MS, 500 * 2 ** attempts);
     // Half of the delay is random, so that clients do not reconnect at the same moment.
     const delay = maxDelay / 2 + (Math.random() * maxDelay) / 2;
     this.#onConnectionEvent({ type: 'lost', until: Date.now() + delay });

@@ -28,7 +28,7 @@ export interface Channel {
   visibility: 'PUBLIC' | 'PRIVATE';
   createdAt: string;
   owner: Person | null;
-  /** Only in answers of queries. */
+  /** Only in answers of queries; events do not contain it. */
   unreadCount?: number;
 }
 
@@ -94,7 +94,7 @@ export type Thread = Message & { comments: Connection<Comment> };
 /** A page of a list. */
 export interface Connection<Node> {
   edges: { cursor: string; node: Node }[];
-  /** Each query asks for the one that it needs. */
+  /** A query selects only the field that it needs; the other one is undefined. */
   pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean };
 }
 
@@ -116,7 +116,7 @@ export interface Unread {
 
 /** The data that components show. Never changed in place: the functions of reducer.js return a new state. */
 export interface State {
-  /** null until the first answer. */
+  /** The signed-in user; null until the first answer. */
   me: User | null;
   isLoaded: boolean;
   /** Grows when components must load their data again. */
@@ -161,7 +161,7 @@ export interface Base {
 /** A comment of the event `CommentAdded`: it has the new number of comments of its message. */
 type AddedComment = Comment & { message?: { id: Id; commentCount: number } };
 
-/** What each event of the subscription `events` carries besides `__typename` and `cursor`. */
+/** The fields of each kind of event, besides `__typename` and `cursor`. */
 export interface EventFields {
   MessageAdded: { message: Message };
   MessageUpdated: { message: Message };
@@ -205,7 +205,7 @@ export type OutboxEntry = ShownEntry &
 /** The state of the connection: see connection.js. */
 export interface Connectivity {
   phase: 'connecting' | 'catching-up' | 'live' | 'waiting';
-  /** When the next attempt begins, in milliseconds since 1970; 0 when there is none. */
+  /** The time of the next connection attempt, in milliseconds since 1970; 0 if none is scheduled. */
   until: number;
   isOffline: boolean;
 }

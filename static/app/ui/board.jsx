@@ -1,5 +1,5 @@
-// The ticket board: one column for each status. The user moves a card to another column by dragging it, with Shift and
-// an arrow key, or, on touch screens, with the select on the card.
+// The ticket board: one column for each status. The user moves a card to another column by dragging it or
+// with Shift and an arrow key. On touch screens the card has a select for this.
 
 /** @import { Ticket, TicketMessage, TicketStatus } from '../data/types.d.ts' */
 
@@ -143,12 +143,12 @@ function useFilteredTickets(channelId, filter) {
       && (!filter.priority || ticket.priority === filter.priority);
     if (isShown) columns.get(ticket.status)?.push({ message, ticket });
   }
-  for (const column of columns.values()) column.sort(byUrgency);
+  for (const column of columns.values()) column.sort(compareByPriority);
   return columns;
 }
 
 // Orders by priority, the most urgent first, then by age, the oldest first.
-function byUrgency(one, other) {
+function compareByPriority(one, other) {
   return PRIORITIES.indexOf(other.ticket.priority) - PRIORITIES.indexOf(one.ticket.priority)
     || compareIds(one.message.id, other.message.id);
 }

@@ -56,10 +56,10 @@ export function ChannelDetails({ channel, onClose }) {
   const [problem, setProblem] = useState(null);
   const isPrivate = channel.visibility === 'PRIVATE';
   const mayChange = me?.role === 'ADMIN' || me?.id === channel.owner?.id;
-  const look = () => client.run(MEMBERS, { id: channel.id })
+  const loadMembers = () => client.run(MEMBERS, { id: channel.id })
     .then(({ channel }) => setMembers(channel?.members.nodes ?? []), setProblem);
-  useEffect(() => void look(), [channel.id]);
-  const change = (document, userId) => client.run(document, { channelId: channel.id, userId }).then(look, setProblem);
+  useEffect(() => void loadMembers(), [channel.id]);
+  const change = (document, userId) => client.run(document, { channelId: channel.id, userId }).then(loadMembers, setProblem);
   // The deletion unmounts this dialog, so only the address shows whether the user is still on the channel's page.
   const remove = () => confirm(words.confirmDelete(channel.name))
     && client.deleteChannel(channel.id).then(() => isOn('channel', channel.id) && go(to.home()), setProblem);

@@ -27,10 +27,10 @@ export function useClientData(select) {
   const shown = useRef({ select, value });
   shown.current = { select, value };
   useEffect(() => {
-    const look = () => shown.current.select(client) === shown.current.value || redraw();
+    const check = () => shown.current.select(client) === shown.current.value || redraw();
     // The data may have changed between the rendering and this effect.
-    look();
-    return client.onChange(look);
+    check();
+    return client.onChange(check);
   }, [client]);
   return value;
 }
@@ -53,7 +53,7 @@ export function useLoading(isWanted, load, inputs) {
     let isOver = false;
     const begin = () => load().catch((problem) => {
       if (isOver) return;
-      if (problem.isPassing) timer = setTimeout(begin, problem.retryAfterMs ?? RETRY_MS);
+      if (problem.isTemporary) timer = setTimeout(begin, problem.retryAfterMs ?? RETRY_MS);
       else setProblem(problem);
     });
     setProblem(null);

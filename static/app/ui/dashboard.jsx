@@ -9,7 +9,7 @@ import { Empty, Name } from './parts.jsx';
 import { clockOf } from './time.js';
 
 const words = texts.dashboard;
-const KEPT = 40;
+const MAX_VALUES = 40;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 
 export function Dashboard() {
@@ -52,7 +52,7 @@ function useMetrics() {
   const [metrics, setMetrics] = useState(new Map());
   useEffect(() => client.subscribe(METRIC_UPDATED, {}, (update) =>
     setMetrics((metrics) => {
-      const values = [...(metrics.get(update.metric)?.values ?? []), update.value].slice(-KEPT);
+      const values = [...(metrics.get(update.metric)?.values ?? []), update.value].slice(-MAX_VALUES);
       return new Map(metrics).set(update.metric, { ...update, values });
     })), [client]);
   return metrics;

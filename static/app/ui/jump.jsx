@@ -9,14 +9,14 @@ import { useClientData } from './client-context.js';
 import { Dialog, Name } from './parts.jsx';
 import { go, isOn, to } from './route.js';
 
-const SHOWN = 8;
+const MAX_SHOWN = 8;
 
 export function Jump({ onClose }) {
   const channels = useClientData(({ state }) => state.channels);
   const [text, setText] = useState('');
   const [chosen, setChosen] = useState(0);
   const found = [...channels.values()].filter(({ name }) => name.toLowerCase().includes(text.trim().toLowerCase()))
-    .sort(compareNames).slice(0, SHOWN);
+    .sort(compareNames).slice(0, MAX_SHOWN);
   const open = (channel) => {
     if (!channel) return;
     onClose();

@@ -5,7 +5,7 @@ import { dayOf, isSameDay } from './time.js';
 import { MessageRow } from './message-row.jsx';
 
 // Maximum time between two messages of one author that are shown under one name, in milliseconds.
-const TOGETHER_MS = 5 * 60_000;
+const MAX_GAP_MS = 5 * 60_000;
 
 export class MessageBlock extends Component {
   shouldComponentUpdate({ messages, before }) {
@@ -32,5 +32,5 @@ export class MessageBlock extends Component {
 
 function continues(previous, message) {
   return previous.authorId === message.authorId && !message.title && !message.ticket && !previous.ticket
-    && Date.parse(message.createdAt) - Date.parse(previous.createdAt) < TOGETHER_MS;
+    && Date.parse(message.createdAt) - Date.parse(previous.createdAt) < MAX_GAP_MS;
 }

@@ -10,17 +10,17 @@ import { useClient, useOutboxEntries, useClientData, useLoading } from './client
 import { MessageBlock } from './message-block.jsx';
 import { PendingMessage } from './message-row.jsx';
 import { Empty, problemText } from './parts.jsx';
-import { useFollowing } from './scrolling.js';
+import { useScrollPosition } from './scrolling.js';
 
 // Distance from the top of the list at which older messages are loaded, in CSS pixels.
-const NEAR_PX = 1200;
+const LOAD_DISTANCE_PX = 1200;
 
 // Maximum number of messages while the user is at the end. A longer list is replaced by its newest page.
-const LONGEST = 600;
+const MAX_MESSAGES = 600;
 
 // Size of the range of ids in a block. A block is a fixed range of ids, so new or older messages do not shift the
 // others into another block.
-const BLOCK = 50;
+const BLOCK_SIZE = 50;
 
 export function MessageList({ channel }) {
   const client = useClient();
@@ -32,17 +32,17 @@ export function MessageList({ channel }) {
   const list = useRef();
   const shown = (timeline?.ids ?? []).map((each) => messages.get(each)).filter((message) => message !== undefined);
   const pending = pendingIn(entries, 'message', id, shown, me);
-  const { isAtEnd, isAtEndNow, toEnd } = useFollowing(list, [shown.at(-1)?.id, pending.length], shown[0]?.id, !timeline);
-  const missed = useMissed(shown, isAtEnd, me);
-  useOlder(list, id, timeline);
-  useViewing(id, isAtEnd && Boolean(timeline), timeline);
+  const { isAtEnd, isAtEndNow, scrollToEnd } = useScrollPosition(list, [shown.at(-1)?.id, pending.length], shown[0]?.id, !timeline);
+  const newMessages = useNewMessageCount(shown, isAtEnd, me);
+  useLoadOlder(list, id, timeline);
+  useReadMarker(id, isAtEnd && Boolean(timeline), timeline);
   useEffect(() => {
-    if (!isAtEnd || shown.length <= LONGEST) return undefined;
+    if (!isAtEnd || shown.length <= MAX_MESSAGES) return undefined;
     let isCurrent = true;
     // The user may have scrolled to older messages before the answer arrives. Then the list keeps them.
     client.loadMessages(id, null, () => isCurrent && isAtEndNow()).catch(() => {});
     return () => (isCurrent = false);
-  }, [id, isAtEnd, Math.floor((shown.length - 1) / LONGEST)]);
+  }, [id, isAtEnd, Math.floor((shown.length - 1) / MAX_MESSAGES)]);
 
   return (
     <div class="message-list-frame">
@@ -58,8 +58,8 @@ export function MessageList({ channel }) {
         {pending.map((entry) => <PendingMessage key={entry.key} entry={entry} />)}
       </div>
       {!isAtEnd && (
-        <button type="button" class="message-list-end" onClick={toEnd}>
-          <Icon name="down" size={18} />{missed ? texts.channel.newer(missed) : texts.channel.toEnd}
+        <button type="button" class="message-list-end" onClick={scrollToEnd}>
+          <Icon name="down" size={18} />{newMessages ? texts.channel.newer(newMessages) : texts.channel.toEnd}
         </button>
       )}
     </div>
@@ -70,7 +70,7 @@ function blocksOf(messages) {
   const blocks = [];
   let before = null;
   for (const message of messages) {
-    const key = Math.floor(Number(message.id) / BLOCK);
+    const key = Math.floor(Number(message.id) / BLOCK_SIZE);
     if (blocks.at(-1)?.key !== key) blocks.push({ key, messages: [], before });
     blocks.at(-1).messages.push(message);
     before = message;
@@ -93,41 +93,41 @@ function useTimeline(id) {
   return { timeline, problem };
 }
 
-function useOlder(list, id, timeline) {
+function useLoadOlder(list, id, timeline) {
   const client = useClient();
   const isLoading = useRef(false);
   const edge = timeline?.hasMore ? timeline.edge : null;
   useEffect(() => {
-    const look = () => {
-      if (!edge || isLoading.current || list.current.scrollTop > NEAR_PX) return;
+    const update = () => {
+      if (!edge || isLoading.current || list.current.scrollTop > LOAD_DISTANCE_PX) return;
       isLoading.current = true;
       client.loadMessages(id, edge).catch(() => {}).finally(() => (isLoading.current = false));
     };
     // Check once without a scroll event: the first page may not fill the screen.
-    look();
+    update();
     const element = list.current;
-    element.addEventListener('scroll', look, { passive: true });
-    return () => element.removeEventListener('scroll', look);
+    element.addEventListener('scroll', update, { passive: true });
+    return () => element.removeEventListener('scroll', update);
   }, [id, edge]);
 }
 
 // Marks the channel as read while its newest messages are on the screen and the window has the focus.
-function useViewing(id, isAtEnd, timeline) {
+function useReadMarker(id, isAtEnd, timeline) {
   const client = useClient();
-  const [isWatching, setIsWatching] = useState(document.hasFocus());
+  const [hasFocus, setHasFocus] = useState(document.hasFocus());
   useEffect(() => {
-    const look = () => setIsWatching(document.hasFocus() && !document.hidden);
-    for (const type of ['focus', 'blur']) addEventListener(type, look);
-    return () => ['focus', 'blur'].forEach((type) => removeEventListener(type, look));
+    const update = () => setHasFocus(document.hasFocus() && !document.hidden);
+    for (const type of ['focus', 'blur']) addEventListener(type, update);
+    return () => ['focus', 'blur'].forEach((type) => removeEventListener(type, update));
   }, []);
   useEffect(() => {
-    client.viewChannel(isAtEnd && isWatching ? id : null);
+    client.viewChannel(isAtEnd && hasFocus ? id : null);
     return () => client.viewChannel(null);
-  }, [id, isAtEnd, isWatching, timeline]);
+  }, [id, isAtEnd, hasFocus, timeline]);
 }
 
 // The number of messages of others that arrived since the user scrolled up from the end.
-function useMissed(shown, isAtEnd, me) {
+function useNewMessageCount(shown, isAtEnd, me) {
   const last = useRef(null);
   useLayoutEffect(() => {
     if (isAtEnd) last.current = shown.at(-1)?.id;

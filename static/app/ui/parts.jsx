@@ -74,8 +74,8 @@ export function Dialog({ title, onClose, children }) {
   );
 }
 
-// Works around Chromium: after the removal of a dialog it restores the focus of an input, but the input gets no key
-// events until it is focused again.
+// Works around a fault of Chromium. It restores the focus of an input after the removal of a dialog, but the input gets
+// no key events until it is focused again.
 function focusAgain(element) {
   if (document.activeElement !== element) return;
   element.blur();

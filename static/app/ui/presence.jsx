@@ -7,7 +7,7 @@ import { texts } from '../texts.js';
 import { useClient, useClientData } from './client-context.js';
 import { Avatar, Menu, Name } from './parts.jsx';
 
-const SHOWN = 3;
+const MAX_SHOWN = 3;
 
 export function Presence({ channelId }) {
   const people = usePresence(channelId);
@@ -27,8 +27,8 @@ export function Presence({ channelId }) {
 function Faces({ people }) {
   return (
     <span class="presence-faces">
-      {people.slice(0, SHOWN).map((user) => <Avatar key={user.id} user={user} size="small" />)}
-      {people.length > SHOWN && <span class="presence-more">+{people.length - SHOWN}</span>}
+      {people.slice(0, MAX_SHOWN).map((user) => <Avatar key={user.id} user={user} size="small" />)}
+      {people.length > MAX_SHOWN && <span class="presence-more">+{people.length - MAX_SHOWN}</span>}
     </span>
   );
 }

@@ -7,45 +7,45 @@ const AT_END_PX = 40;
 
 // `last` is an array of values that change when items are appended. `first` changes when items are inserted at the
 // start.
-export function useFollowing(list, last, first, isLoading) {
+export function useScrollPosition(list, last, first, isLoading) {
   const [isAtEnd, setIsAtEnd] = useState(true);
-  const following = useRef(true);
+  const isFollowing = useRef(true);
   const before = useRef({ first: null, height: 0 });
 
-  const toEnd = () => {
-    following.current = true;
+  const scrollToEnd = () => {
+    isFollowing.current = true;
     setIsAtEnd(true);
     list.current.scrollTop = list.current.scrollHeight;
   };
 
   useEffect(() => {
     const element = list.current;
-    const look = () => {
-      following.current = isNearEnd(element);
-      setIsAtEnd(following.current);
+    const update = () => {
+      isFollowing.current = isNearEnd(element);
+      setIsAtEnd(isFollowing.current);
     };
-    element.addEventListener('scroll', look, { passive: true });
+    element.addEventListener('scroll', update, { passive: true });
     // A growing composer or a smaller window shrinks the list: keep its end visible.
-    const resizing = new ResizeObserver(() => following.current && (element.scrollTop = element.scrollHeight));
+    const resizing = new ResizeObserver(() => isFollowing.current && (element.scrollTop = element.scrollHeight));
     resizing.observe(element);
     return () => {
-      element.removeEventListener('scroll', look);
+      element.removeEventListener('scroll', update);
       resizing.disconnect();
     };
   }, []);
 
   useLayoutEffect(() => {
     const element = list.current;
-    if (following.current) element.scrollTop = element.scrollHeight;
-    else if (before.current.first !== first && before.current.first !== null && !anchors()) {
+    if (isFollowing.current) element.scrollTop = element.scrollHeight;
+    else if (before.current.first !== first && before.current.first !== null && !hasScrollAnchoring()) {
       element.scrollTop += element.scrollHeight - before.current.height;
     }
     before.current = { first, height: element.scrollHeight };
   }, [...last, first, isLoading]);
 
   // The browser fires `scroll` only in the next frame, so the position is measured, too.
-  const isAtEndNow = () => following.current && isNearEnd(list.current);
-  return { isAtEnd, isAtEndNow, toEnd };
+  const isAtEndNow = () => isFollowing.current && isNearEnd(list.current);
+  return { isAtEnd, isAtEndNow, scrollToEnd };
 }
 
 function isNearEnd({ scrollHeight, scrollTop, clientHeight }) {
@@ -54,6 +54,6 @@ function isNearEnd({ scrollHeight, scrollTop, clientHeight }) {
 
 // Whether the browser keeps the scroll position itself. It does so more exactly, because it knows the heights of
 // elements that are not rendered yet.
-function anchors() {
+function hasScrollAnchoring() {
   return CSS.supports('overflow-anchor', 'auto');
 }

@@ -51,7 +51,7 @@ test('a text that is longer than a frame fails before it is sent, and can be edi
     await ada.waitForMessage(`after ${text[0]}`);
     const failed = ada.failedMessage(text.slice(0, 40));
     await failed.getByText('This is too long to be sent.').waitFor();
-    // The list folds it like any long text.
+    // The list folds the failed message like any long text.
     await failed.getByRole('button', { name: 'Show all' }).waitFor();
     await failed.getByRole('button', { name: 'Edit' }).click();
     assert.equal(await ada.page.locator('.composer textarea').inputValue(), text);

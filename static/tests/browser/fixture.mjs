@@ -44,7 +44,7 @@ export async function openFixture({ settings } = {}) {
     await server.start();
     browser = await chromium.launch(LAUNCH);
   } catch (error) {
-    // The test reports why the start failed. A failure of the cleanup is only printed.
+    // The test must report the error of the start, so an error of the cleanup is only printed.
     await close().catch((failure) => console.error(failure));
     throw error;
   }
@@ -110,7 +110,7 @@ process.on('exit', () => {
     try {
       rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
     } catch (error) {
-      // Go on with the other profiles.
+      // Continue with the other profiles.
       console.error(`${profile} was not removed:`, error);
     }
   }

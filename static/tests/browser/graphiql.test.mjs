@@ -76,8 +76,8 @@ test('every example runs unchanged', { timeout: 240_000 }, async (t) => {
   assert.deepEqual(fixture.errors().filter((line) => !/status of 401/.test(line)), []);
 });
 
-// Opens a tab and presses the play button before any timer of the page can run. Resolves with the operations that the
-// menu of the button offers, or with an empty list if there is no menu because the only operation was run.
+// Opens a tab and presses the play button before any timer of the page can run. Resolves with the operations in the
+// menu of the button. A tab with a single operation has no menu: then the list is empty and the operation runs.
 function runAtOnce(page, name) {
   return page.evaluate(async (name) => {
     const found = [...document.querySelectorAll('.graphiql-tab')].find((tab) => tab.textContent.includes(name));

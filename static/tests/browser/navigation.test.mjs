@@ -16,7 +16,7 @@ async function setUp(t) {
   let onHeld = () => {};
   let waiting = [];
   const ids = new Set();
-  // The frames of the page.
+  // The frames that the page has sent.
   const sent = [];
   const sendHeld = () => {
     ids.clear();
@@ -53,7 +53,7 @@ async function setUp(t) {
       pattern = other;
       sendHeld();
     },
-    // Resolves when the page has handled the frames: it shows a channel that was made after them.
+    // Resolves when the page has handled the frames: it shows a channel that was created after them.
     async release(name) {
       pattern = null;
       sendHeld();

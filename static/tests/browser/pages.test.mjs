@@ -31,7 +31,7 @@ test('the pages are small and accessible', { timeout: 600_000 }, async (t) => {
 
   await t.test('axe reports no serious violation on any page, on a desktop and, in the dark theme, on a phone', async () => {
     const found = [];
-    const look = async (user, name) => {
+    const checkPage = async (user, name) => {
       // Wait for transitions: axe would measure the colours in the middle of them.
       await user.page.waitForTimeout(200);
       await user.page.evaluate(axe);
@@ -41,14 +41,14 @@ test('the pages are small and accessible', { timeout: 600_000 }, async (t) => {
     for (const user of [ada, ben]) {
       for (const each of pages(places)) {
         await openPage(user, each);
-        await look(user, each.name);
+        await checkPage(user, each.name);
       }
     }
     const newUser = await fixture.openUser('eve', { signIn: false });
     await newUser.goto('');
-    await look(newUser, 'sign in');
+    await checkPage(newUser, 'sign in');
     await newUser.page.getByRole('button', { name: 'Create an account' }).click();
-    await look(newUser, 'register');
+    await checkPage(newUser, 'register');
     await newUser.submitSignIn('Create account');
     await newUser.waitUntilLive();
     await newUser.page.locator('.account-name', { hasText: 'eve' }).waitFor();

@@ -1,5 +1,5 @@
-// Compares docs/clients.md with the recipes. Each code block marked `<!-- from NAME -->` must equal the region between
-// `docs:start` and `docs:end` in tests/clients/NAME, and every region must be on the page.
+// Compares docs/clients.md with the recipes. Each recipe in tests/clients/ has a region between `docs:start` and
+// `docs:end`. The region of NAME must equal the code block below `<!-- from NAME -->`.
 // run.mjs only compares. After a change of a recipe, `node runner/docs.mjs` updates the code blocks.
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

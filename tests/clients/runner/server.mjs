@@ -18,7 +18,7 @@ process.on('exit', () => {
     try {
       removeDirectory(directory);
     } catch (error) {
-      // Go on with the other directories.
+      // Continue with the other directories.
       console.error(`${directory} was not removed:`, error);
     }
   }
