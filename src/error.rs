@@ -21,7 +21,7 @@ pub enum Error {
     },
     /// `UNAUTHENTICATED`: the request has no session, or one that is no longer valid.
     Unauthenticated(String),
-    /// `FORBIDDEN`: the viewer may see the object, but may not do this with it.
+    /// `FORBIDDEN`: the viewer may see the object, but may not perform this operation on it.
     Forbidden(String),
     /// `NOT_FOUND`: the object does not exist, or the viewer may not know that it exists. Holds the kind of object.
     NotFound(&'static str),
@@ -75,7 +75,7 @@ impl Error {
     }
 }
 
-/// The public message. It contains only what a client may read.
+/// The message for the client. It never contains the detail of an internal error.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

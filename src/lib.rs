@@ -16,7 +16,7 @@
 //! | authentication | [`auth`] | password hashes, session tokens, rate limits |
 //! | text | [`unicode`] | normalization of names and passwords, look-alike names, mentions |
 //! | sharing | [`capacity`] | fair queues and permits for bounded resources |
-//! | shared types | [`model`], [`error`], [`config`], [`vitals`] | ids, objects, events; error codes; settings; supervision of tasks |
+//! | shared types | [`model`], [`error`], [`config`], [`vitals`] | ids, objects and events; error codes; settings; task supervision |
 //!
 //! `store`, `hub` and `auth` are independent of each other. `ARCHITECTURE.md` in the repository explains the mechanisms
 //! and their invariants.

@@ -17,14 +17,14 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            cli::complain(&format!("cannot start: {error}"));
+            cli::print_error(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(cli::run(invocation, shutdown_signal())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            cli::complain(&line);
+            cli::print_error(&line);
             ExitCode::FAILURE
         }
     }

@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 
 /// Records the first panic of a required task or thread. Clones share the record.
 #[derive(Clone, Debug)]
-pub struct Vitals(Arc<watch::Sender<Option<Fault>>>);
+pub struct Vitals(Arc<watch::Sender<Option<PanicReport>>>);
 
 /// The first panic of a required task or thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct PanicReport {
     /// The task or thread that panicked, such as "the writer".
     pub part: &'static str,
     /// The message of the panic.
@@ -62,19 +62,19 @@ impl Vitals {
         tracing::error!(part, %message, "a required part of the server panicked; the server cannot continue");
         self.0.send_if_modified(|fault| {
             let is_first = fault.is_none();
-            fault.get_or_insert(Fault { part, message });
+            fault.get_or_insert(PanicReport { part, message });
             is_first
         });
     }
 
     /// The first recorded panic, if there is one.
     #[must_use]
-    pub fn fault(&self) -> Option<Fault> {
+    pub fn fault(&self) -> Option<PanicReport> {
         self.0.borrow().clone()
     }
 
     /// Waits until the first panic is recorded.
-    pub async fn faulted(&self) -> Fault {
+    pub async fn faulted(&self) -> PanicReport {
         let mut faults = self.0.subscribe();
         loop {
             if let Some(fault) = faults.borrow_and_update().clone() {
@@ -110,7 +110,7 @@ mod tests {
         vitals.thread("the thread", || panic!("on purpose, {}", 1), move || notify.send(()).expect("a receiver"))();
         notified.recv().expect("`then` runs after a panic");
         vitals.spawn("the task", async { panic!("too late") }).await.expect("the panic is caught");
-        let expected = Fault { part: "the thread", message: "on purpose, 1".into() };
+        let expected = PanicReport { part: "the thread", message: "on purpose, 1".into() };
         assert_eq!((waiting.await.expect("a fault"), vitals.fault()), (expected.clone(), Some(expected)));
     }
 }

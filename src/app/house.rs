@@ -28,7 +28,7 @@ impl House {
     /// One line for the operator if the clock, the database or the signing secret is not usable.
     pub async fn open(config: &Config) -> Result<Self, String> {
         if Timestamp::now() < Timestamp::from_seconds(0) {
-            // HTTP responses have a Date header, which cannot show such a date.
+            // HTTP responses have a `Date` header, which cannot express times before 1970.
             return Err("the system clock is set before 1970: set the correct time".into());
         }
         let had_database = secret::has_database(config);
@@ -38,7 +38,7 @@ impl House {
         // The database is opened before the secret is read. Both are in the same directory, so a problem with that
         // directory is reported as a problem of the database.
         let store = open_store(config, notice, &vitals).await?;
-        let secret = secret::of(config, had_database)?;
+        let secret = secret::load_or_create(config, had_database)?;
         let sessions = &config.sessions;
         let tokens = Tokens::new(secret.reveal().as_bytes(), sessions.token_lifetime, sessions.session_lifetime);
         let failed = |error| format!("cannot read {}: {}", config.database, detail(error));
@@ -59,7 +59,7 @@ impl House {
         Ok(Self { board, tail, vitals })
     }
 
-    /// The use cases.
+    /// The use cases of the installation.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board

@@ -22,7 +22,7 @@ use crate::web::{self, Listener, Settings, Site, Stop};
 /// A running server. It owns everything it needs, so several servers can run in one process.
 pub struct App {
     address: SocketAddr,
-    house: House,
+    services: House,
     stop: Stop,
     tasks: Vec<JoinHandle<()>>,
     grace: Duration,
@@ -40,8 +40,8 @@ impl App {
             Listener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         descriptors::prepare(config.sockets.max_connections);
-        let house = House::open(&config).await?;
-        let writable = house.board().check_writable().await;
+        let services = House::open(&config).await?;
+        let writable = services.board().check_writable().await;
         writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database))?;
         let limits = graphql::Limits {
             depth: config.limits.max_depth,
@@ -52,19 +52,19 @@ impl App {
             cost: u64::try_from(config.limits.max_cost).unwrap_or(u64::MAX),
             hints: config.introspection,
         };
-        let engine = Arc::new(Engine::new(Arc::clone(house.board()), limits, config.introspection));
-        let vitals = house.vitals().clone();
-        let (site, stop) = Site::new(engine, Arc::clone(house.board()), settings(&config), vitals.clone());
+        let engine = Arc::new(Engine::new(Arc::clone(services.board()), limits, config.introspection));
+        let vitals = services.vitals().clone();
+        let (site, stop) = Site::new(engine, Arc::clone(services.board()), settings(&config), vitals.clone());
         let retention = board::Retention { age: config.retention.age, events: config.retention.events.into() };
         let tasks = vec![
             vitals.spawn("the admission of new connections", Arc::clone(&site.newcomers).call()),
             vitals.spawn("the listener for connections", web::serve(listener, site)),
-            vitals.spawn("the pruning of the log", Arc::clone(house.board()).keep_pruning(retention)),
-            vitals.spawn("the removal of deleted rows", Arc::clone(house.board()).keep_removing()),
-            vitals.spawn("the exchange of presence and metrics", Arc::clone(house.board()).keep_pulse()),
+            vitals.spawn("the pruning of the log", Arc::clone(services.board()).keep_pruning(retention)),
+            vitals.spawn("the removal of deleted rows", Arc::clone(services.board()).keep_removing()),
+            vitals.spawn("the exchange of presence and metrics", Arc::clone(services.board()).keep_pulse()),
         ];
         tracing::info!(database = %config.database, "tidings listens on http://{address}");
-        Ok(Self { address, house, stop, tasks, grace: config.shutdown_grace })
+        Ok(Self { address, services, stop, tasks, grace: config.shutdown_grace })
     }
 
     /// The address that the server listens on. If the settings ask for port 0, this has the port that the system chose.
@@ -76,13 +76,13 @@ impl App {
     /// The use cases of this server, for programs that embed it.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
-        self.house.board()
+        self.services.board()
     }
 
     /// Reports whether all required tasks and threads of the server still run.
     #[must_use]
     pub fn vitals(&self) -> &Vitals {
-        self.house.vitals()
+        self.services.vitals()
     }
 
     /// Stops the server: accepts no new connections, closes the open ones, and commits what is being written. This
@@ -95,7 +95,7 @@ impl App {
             // Wait until the task has dropped its resources. The port is then free for the next server.
             drop(task.await);
         }
-        self.house.close(self.grace.saturating_sub(since.elapsed())).await;
+        self.services.close(self.grace.saturating_sub(since.elapsed())).await;
         tracing::info!("stopped");
     }
 }

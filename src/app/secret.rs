@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
-use crate::auth::{is_made_secret, make_secret};
+use crate::auth::{generate_secret, is_generated_secret};
 use crate::config::{Config, DatabaseUrl, Secret};
 
 /// Maximum number of bytes that are read from the file. It is above the length of any secret, so a longer file is not
@@ -21,7 +21,7 @@ pub fn has_database(config: &Config) -> bool {
 ///
 /// # Errors
 /// One line for the operator if the secret is not usable, or cannot be read or stored.
-pub fn of(config: &Config, had_database: bool) -> Result<Secret, String> {
+pub fn load_or_create(config: &Config, had_database: bool) -> Result<Secret, String> {
     if let Some(secret) = &config.sessions.secret {
         return Secret::for_signing(secret.reveal()).map_err(|error| format!("TIDINGS_JWT_SECRET: {error}"));
     }
@@ -29,7 +29,7 @@ pub fn of(config: &Config, had_database: bool) -> Result<Secret, String> {
         DatabaseUrl::Sqlite(path) => read_or_create(&path.with_extension("secret"), had_database),
         // The command line refuses commands that sign or check tokens if no secret is set. The other commands do not
         // use the secret, so a random one is enough.
-        DatabaseUrl::Postgres(_) => make_secret().parse(),
+        DatabaseUrl::Postgres(_) => generate_secret().parse(),
     }
 }
 
@@ -51,7 +51,7 @@ fn read_or_create(path: &Path, has_database: bool) -> Result<Secret, String> {
     let draft = path.with_extension(format!("secret-{}", std::process::id()));
     private_file(&draft)
         .and_then(|mut file| {
-            writeln!(file, "{}", make_secret())?;
+            writeln!(file, "{}", generate_secret())?;
             file.sync_all()
         })
         .map_err(failed)?;
@@ -72,7 +72,7 @@ fn read(path: &Path, file: File) -> Result<Secret, String> {
     file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     let text = String::from_utf8(bytes).unwrap_or_default();
     let secret = text.trim_end();
-    if !is_made_secret(secret) {
+    if !is_generated_secret(secret) {
         return Err(format!(
             "{} is damaged: it holds no secret that tidings has generated. Restore it from a backup, or delete it: \
              all users must then sign in again. A secret of your own goes into TIDINGS_JWT_SECRET or \

@@ -13,4 +13,4 @@ mod tokens;
 pub use attempts::{Attempts, WINDOW};
 pub use budget::Budget;
 pub use passwords::{PasswordTurn, Passwords, generate_password};
-pub use tokens::{Claims, IssuedToken, Tokens, is_made_secret, make_secret};
+pub use tokens::{Claims, IssuedToken, Tokens, generate_secret, is_generated_secret};

@@ -107,7 +107,7 @@ impl Passwords {
     /// `INTERNAL_SERVER_ERROR` if the system provides no memory or no randomness, or if the hashing thread panics.
     pub async fn hash(&self, turn: PasswordTurn, password: String) -> Result<(String, PasswordTurn)> {
         let cost = self.cost;
-        self.run_blocking(turn, move || cost.hash(&unicode::prepared(&password))).await
+        self.run_blocking(turn, move || cost.hash(&unicode::normalized_password(&password))).await
     }
 
     /// Whether the password matches the hash. Without a hash, because the user does not exist, this takes the same time
@@ -181,8 +181,8 @@ impl Cost {
 /// as they were typed. The second hash is computed only if the first does not match and the forms differ. So it never
 /// depends on whether the user exists.
 fn matches_any(password: &str, hash: &str) -> Result<bool> {
-    let prepared = unicode::prepared(password);
-    Ok(matches_hash(&prepared, hash)? || (prepared != password && matches_hash(password, hash)?))
+    let normalized = unicode::normalized_password(password);
+    Ok(matches_hash(&normalized, hash)? || (normalized != password && matches_hash(password, hash)?))
 }
 
 /// Whether the password matches. The cost is read from the hash, so older hashes stay valid when the cost is raised.

@@ -189,13 +189,13 @@ impl TryFrom<&ClaimsJson> for Claims {
 
 /// Generates a secret for [`Tokens::new`]: 32 random bytes as base64url text.
 #[must_use]
-pub fn make_secret() -> String {
+pub fn generate_secret() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
-/// Whether the text has the form of a secret from [`make_secret`]: exactly 32 bytes as base64url, and nothing else.
+/// Whether the text has the form of a secret from [`generate_secret`]: exactly 32 bytes as base64url, and nothing else.
 #[must_use]
-pub fn is_made_secret(text: &str) -> bool {
+pub fn is_generated_secret(text: &str) -> bool {
     URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
 }
 
@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn secrets_are_32_random_bytes() {
-        assert_eq!(URL_SAFE_NO_PAD.decode(make_secret()).unwrap().len(), 32);
-        assert_ne!(make_secret(), make_secret());
+        assert_eq!(URL_SAFE_NO_PAD.decode(generate_secret()).unwrap().len(), 32);
+        assert_ne!(generate_secret(), generate_secret());
     }
 }

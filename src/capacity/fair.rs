@@ -143,7 +143,7 @@ impl<T> Fair<T> {
         Some((party, item))
     }
 
-    /// Returns a slot.
+    /// Gives a slot of this caller back.
     pub fn leave(&mut self, party: Party) {
         self.taken.total -= 1;
         self.taken.anonymous -= usize::from(party.is_anonymous());

@@ -12,7 +12,7 @@ use std::process;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::settings::{Place, ServeSettings, SessionSettings};
-use super::output::{complain, run_with_timeout};
+use super::output::{print_error, run_with_timeout};
 use crate::config::Config;
 use crate::model::Cursor;
 
@@ -102,7 +102,7 @@ impl Invocation {
             }
             Refusal::Usage(error) => error.exit(),
             Refusal::Setting(line) => {
-                complain(&line);
+                print_error(&line);
                 process::exit(2)
             }
         })

@@ -81,7 +81,7 @@ async fn add_content(board: &Board, users: &[DemoUser]) -> Result<()> {
 
     let greeting = "Thank you for writing to us. We look into it and come back to you today.";
     board.add_template(&ada.viewer, template("Greeting", greeting, vec![])).await?;
-    let closing = "We have mended it. Please tell us if it comes back.";
+    let closing = "We have fixed it. Please write to us if it happens again.";
     board.add_template(&ben.viewer, template("Closing", closing, vec![south.id])).await?;
     Ok(())
 }

@@ -11,7 +11,7 @@ mod users;
 use std::sync::Arc;
 
 use args::{Command, Invocation, UserCommand};
-pub use output::complain;
+pub use output::print_error;
 
 use crate::app::{App, House};
 use crate::board::Board;
@@ -93,9 +93,9 @@ async fn with_board<F: Future<Output = Result<(), String>>>(
     config: &Config,
     work: impl FnOnce(Arc<Board>) -> F,
 ) -> Result<(), String> {
-    let house = House::open(config).await?;
-    let done = work(Arc::clone(house.board())).await;
-    house.close(config.shutdown_grace).await;
+    let services = House::open(config).await?;
+    let done = work(Arc::clone(services.board())).await;
+    services.close(config.shutdown_grace).await;
     done
 }
 

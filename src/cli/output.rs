@@ -36,7 +36,7 @@ fn write(text: &str) -> std::io::Result<()> {
 }
 
 /// Prints the reason why the program ends on standard error. Gives up after one second if the write blocks.
-pub fn complain(line: &str) {
+pub fn print_error(line: &str) {
     let line = format!("tidings: {line}\n");
     run_with_timeout(move || drop(std::io::stderr().write_all(line.as_bytes())));
 }

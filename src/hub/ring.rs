@@ -26,7 +26,7 @@ struct State {
     free: Vec<usize>,
 }
 
-/// The entry of one subscriber.
+/// The entry of one subscriber in a topic buffer: the event kinds that wake it, and its waker while it waits.
 #[derive(Debug)]
 struct Slot {
     kinds: KindSet,

@@ -19,7 +19,7 @@ impl Counter {
         self.0.fetch_add(number, Ordering::Relaxed);
     }
 
-    /// The current total.
+    /// The current value of the counter.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -42,7 +42,7 @@ impl Gauge {
         Counted(Arc::clone(&self.0))
     }
 
-    /// The current number.
+    /// The current value of the gauge.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -104,7 +104,7 @@ fn compact(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn repaired(json: &str) -> Cow<'_, str> {
     let bytes = json.as_bytes();
-    let mut repaired: Option<Vec<u8>> = None;
+    let mut output: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'\\') {
         let escape = at + found;
@@ -112,14 +112,14 @@ pub fn repaired(json: &str) -> Cow<'_, str> {
             None => (escape + 2).min(bytes.len()),
             Some(Half::High) if surrogate(bytes, escape + 6) == Some(Half::Low) => escape + 12,
             Some(_) => {
-                let copy = repaired.get_or_insert_with(|| bytes.to_vec());
+                let copy = output.get_or_insert_with(|| bytes.to_vec());
                 copy[escape + 2..escape + 6].copy_from_slice(b"fffd");
                 escape + 6
             }
         };
     }
-    match repaired.map(String::from_utf8) {
-        Some(Ok(repaired)) => Cow::Owned(repaired),
+    match output.map(String::from_utf8) {
+        Some(Ok(text)) => Cow::Owned(text),
         Some(Err(_)) | None => Cow::Borrowed(json),
     }
 }

@@ -134,8 +134,9 @@ impl Lease {
         Self { memory, party, permits }
     }
 
-    /// Returns all bytes, then waits up to `patience` until `bytes` are free, and takes them. Returns whether that
-    /// succeeded. The lease holds nothing while it waits, so two waiting leases cannot block each other.
+    /// Gives all bytes of this lease back to the budget, then waits up to `patience` until `bytes` are free, and takes
+    /// them. Returns whether that succeeded. The lease holds nothing while it waits, so two waiting leases cannot block
+    /// each other.
     pub async fn renew(&mut self, bytes: usize, patience: Duration) -> bool {
         self.permits = None;
         let taken = tokio::time::timeout(patience, self.take(chunks(bytes))).await.ok().flatten();
@@ -143,8 +144,8 @@ impl Lease {
         self.permits.is_some()
     }
 
-    /// Returns all bytes, then waits without a limit until `bytes` are free. A size above the client's share is reduced
-    /// to that share.
+    /// Gives all bytes of this lease back to the budget, then waits without a time limit until `bytes` are free. A size
+    /// above the client's share is reduced to that share.
     pub async fn wait_for(&mut self, bytes: usize) {
         self.permits = None;
         self.permits = self.take(chunks(bytes.min(self.memory.share))).await;

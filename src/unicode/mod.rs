@@ -10,4 +10,4 @@ mod passwords;
 pub use folding::{Likeness, fold, is_same, isolated, look, nfc, skeleton};
 pub use mentions::{Mention, mentions};
 pub use names::{label, username};
-pub use passwords::{password, prepared};
+pub use passwords::{normalized_password, password};

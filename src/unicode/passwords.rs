@@ -16,7 +16,7 @@ const COMMON: &str = include_str!("common_passwords.txt");
 /// The form of a password that is hashed: the profile `OpaqueString` of RFC 8265. All kinds of blanks become an ASCII
 /// space, and accents are composed (NFC). So the same keys give the same password on every machine.
 #[must_use]
-pub fn prepared(password: &str) -> String {
+pub fn normalized_password(password: &str) -> String {
     let is_space = |c: char| c.general_category() == GeneralCategory::SpaceSeparator;
     password.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc().collect()
 }
@@ -26,15 +26,15 @@ pub fn prepared(password: &str) -> String {
 /// # Errors
 /// A sentence that says why the password is refused.
 pub fn password(password: &str, username: &str) -> Result<(), String> {
-    let prepared = prepared(password);
-    let length = prepared.chars().count();
+    let normalized = normalized_password(password);
+    let length = normalized.chars().count();
     if !(MIN..=MAX).contains(&length) {
         return Err(format!("a password has {MIN} to {MAX} characters"));
     }
-    if prepared.contains('\0') {
+    if normalized.contains('\0') {
         return Err("a password must not contain a NUL character".into());
     }
-    let folded = fold(&prepared);
+    let folded = fold(&normalized);
     let first = folded.chars().next();
     if folded.trim().is_empty() || folded.chars().all(|c| Some(c) == first) {
         return Err("a password must not be one character over and over".into());
@@ -79,8 +79,12 @@ mod tests {
 
     #[test]
     fn spellings_of_the_same_password_are_normalized() {
-        assert_eq!(prepared("Gru\u{308}ße\u{A0}1"), prepared("Grüße 1"));
-        assert_ne!(prepared("Grüße"), prepared("grüße"));
-        assert_ne!(prepared("Ｇｒ"), prepared("Gr"), "compatibility characters are not normalized");
+        assert_eq!(normalized_password("Gru\u{308}ße\u{A0}1"), normalized_password("Grüße 1"));
+        assert_ne!(normalized_password("Grüße"), normalized_password("grüße"));
+        assert_ne!(
+            normalized_password("Ｇｒ"),
+            normalized_password("Gr"),
+            "compatibility characters are not normalized"
+        );
     }
 }
