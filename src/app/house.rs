@@ -28,7 +28,7 @@ impl House {
     /// One line for the operator if the clock, the database or the signing secret is not usable.
     pub async fn open(config: &Config) -> Result<Self, String> {
         if Timestamp::now() < Timestamp::from_seconds(0) {
-            // HTTP responses have a `Date` header, which cannot express times before 1970.
+            // hyper panics when it writes the `Date` header of a response at a time before 1970.
             return Err("the system clock is set before 1970: set the correct time".into());
         }
         let had_database = secret::has_database(config);

@@ -18,9 +18,9 @@ use crate::model::{Role, Timestamp, UserId};
 /// Signs and verifies the tokens of one installation. All its instances share the secret.
 #[derive(Clone)]
 pub struct Tokens {
-    sign: EncodingKey,
-    check: DecodingKey,
-    rules: Validation,
+    signing_key: EncodingKey,
+    verification_key: DecodingKey,
+    validation: Validation,
     lifetime: Duration,
     /// The maximum time after signing in until which a session can be extended.
     session_lifetime: Duration,
@@ -77,13 +77,13 @@ impl Tokens {
     /// Signs with `secret`. A token is valid for `lifetime`. A session ends `session` after signing in.
     #[must_use]
     pub fn new(secret: &[u8], lifetime: Duration, session: Duration) -> Self {
-        let mut rules = Validation::new(Algorithm::HS256);
+        let mut validation = Validation::new(Algorithm::HS256);
         // `verify` compares times itself, with the caller's clock and without leeway. A token with an audience (`aud`)
         // is for another service; the default `validate_aud` refuses it.
-        rules.required_spec_claims = HashSet::new();
-        rules.validate_exp = false;
-        let (sign, check) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
-        Self { sign, check, rules, lifetime, session_lifetime: session }
+        validation.required_spec_claims = HashSet::new();
+        validation.validate_exp = false;
+        let (signing_key, verification_key) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
+        Self { signing_key, verification_key, validation, lifetime, session_lifetime: session }
     }
 
     /// Issues a token for a user who signs in now. `version` is the user's current token version.
@@ -137,8 +137,8 @@ impl Tokens {
         let auth_time = Some(signed_in_at.seconds());
         let claims =
             ClaimsJson { sub: user.to_string(), role, ver: version, iat: now.seconds(), exp, auth_time, nbf: None };
-        let token =
-            jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign).map_err(Error::internal)?;
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
+            .map_err(Error::internal)?;
         Ok(IssuedToken { token, expires_at: Timestamp::from_seconds(exp) })
     }
 
@@ -148,7 +148,7 @@ impl Tokens {
     /// `UNAUTHENTICATED` for any other token. The message does not say which check failed, except that a token has
     /// expired.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims> {
-        let decoded = jsonwebtoken::decode::<ClaimsJson>(token, &self.check, &self.rules)
+        let decoded = jsonwebtoken::decode::<ClaimsJson>(token, &self.verification_key, &self.validation)
             .map_err(|error| not_valid(failed_check(error.kind())))?;
         // `crit` lists extensions that the receiver must understand (RFC 7515 section 4.1.11). None is supported.
         if decoded.header.crit.is_some() {

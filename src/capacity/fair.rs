@@ -35,7 +35,7 @@ pub struct Fair<T> {
     slots: Share,
     room: Share,
     taken: Taken,
-    members: Class<T>,
+    users: Class<T>,
     anonymous: Class<T>,
     /// Whether anonymous callers are served next when both classes wait.
     is_anonymous_next: bool,
@@ -60,8 +60,8 @@ impl<T> Fair<T> {
     /// An empty queue in front of `slots`, with room for `room` waiting items.
     #[must_use]
     pub fn new(slots: Share, room: Share) -> Self {
-        let (members, anonymous) = (Class::default(), Class::default());
-        Self { slots, room, taken: Taken::default(), members, anonymous, is_anonymous_next: false }
+        let (users, anonymous) = (Class::default(), Class::default());
+        Self { slots, room, taken: Taken::default(), users, anonymous, is_anonymous_next: false }
     }
 
     /// Changes the limits of the queue. Items that wait already stay.
@@ -72,7 +72,7 @@ impl<T> Fair<T> {
     /// The number of waiting items.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.len + self.anonymous.len
+        self.users.len + self.anonymous.len
     }
 
     /// Whether no item waits.
@@ -105,8 +105,8 @@ impl<T> Fair<T> {
     pub fn push(&mut self, party: Party, item: T) -> Result<Option<T>, Full> {
         let is_crowded =
             self.len() >= self.room.total || party.is_anonymous() && self.anonymous.len >= self.room.anonymous;
-        let others = self.members.len;
-        let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.members };
+        let others = self.users.len;
+        let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.users };
         let queued = class.waiting.get(&party).map_or(0, VecDeque::len);
         if queued >= self.room.each {
             return Err(Full);
@@ -122,7 +122,7 @@ impl<T> Fair<T> {
                 return Err(Full);
             }
         }
-        let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.members };
+        let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.users };
         class.push(party, item);
         Ok(evicted)
     }
@@ -134,8 +134,8 @@ impl<T> Fair<T> {
         }
         let may = |party: Party| is_free(&self.slots, &self.taken, party);
         let (first, second) = match self.is_anonymous_next {
-            true => (&mut self.anonymous, &mut self.members),
-            false => (&mut self.members, &mut self.anonymous),
+            true => (&mut self.anonymous, &mut self.users),
+            false => (&mut self.users, &mut self.anonymous),
         };
         let (party, item) = first.pop(may).or_else(|| second.pop(may))?;
         self.is_anonymous_next = !party.is_anonymous();

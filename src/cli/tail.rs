@@ -12,7 +12,7 @@ use crate::board::Board;
 use crate::model::{Cursor, Event};
 
 /// The interval at which `--follow` reads the log.
-const POLL: std::time::Duration = std::time::Duration::from_millis(200);
+const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Prints the log after a cursor, or from the oldest event. With `follow` it continues until the reader of the output
 /// has left. It also notices that while there are no new events, when no write would fail.
@@ -32,7 +32,7 @@ pub async fn run(board: Arc<Board>, after: Option<Cursor>, follow: bool) -> Resu
         match (at_end, follow) {
             (false, _) => {}
             (true, true) if reader_has_left() => return Ok(()),
-            (true, true) => tokio::time::sleep(POLL).await,
+            (true, true) => tokio::time::sleep(POLL_INTERVAL).await,
             (true, false) => return Ok(()),
         }
     }

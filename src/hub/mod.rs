@@ -24,7 +24,7 @@ use ring::TopicBuffer;
 
 /// The maximum number of events in memory. Subscribers whose position is among them resume without the database.
 pub const WINDOW: usize = 8192;
-/// The maximum memory of those events, in bytes.
+/// The maximum memory of the events that the hub holds, in bytes.
 const WINDOW_BYTES: usize = 16 << 20;
 /// The maximum number of requests that wait for the hub's task.
 const REQUEST_QUEUE: usize = 1024;

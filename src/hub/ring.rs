@@ -22,8 +22,10 @@ struct State {
     /// topic is dropped, so a subscriber of a quiet topic does not lag because other topics are busy.
     floor: Seq,
     events: VecDeque<(Seq, Arc<LiveEvent>)>,
-    waiting: Vec<Slot>,
-    free: Vec<usize>,
+    /// One entry per subscriber. A receiver keeps the index of its entry until it is dropped.
+    slots: Vec<Slot>,
+    /// Indexes of entries without a receiver, for reuse.
+    free_slots: Vec<usize>,
 }
 
 /// The entry of one subscriber in a topic buffer: the event kinds that wake it, and its waker while it waits.
@@ -36,7 +38,7 @@ struct Slot {
 impl TopicBuffer {
     pub(super) fn new(floor: Seq, events: Vec<Arc<LiveEvent>>) -> Self {
         let events = events.into_iter().map(|event| (event.cursor.seq, event)).collect();
-        let state = State { floor, events, waiting: Vec::new(), free: Vec::new() };
+        let state = State { floor, events, slots: Vec::new(), free_slots: Vec::new() };
         Self { state: Mutex::new(state), wake_epoch: AtomicU64::new(0) }
     }
 
@@ -59,8 +61,8 @@ impl TopicBuffer {
         at.is_ok_and(|at| state.events[at].1.cursor == cursor)
     }
 
-    pub(super) fn for_each(&self, see: impl Fn(&LiveEvent)) {
-        self.state().events.iter().for_each(|(_, event)| see(event));
+    pub(super) fn for_each(&self, visit: impl Fn(&LiveEvent)) {
+        self.state().events.iter().for_each(|(_, event)| visit(event));
     }
 
     pub(super) fn push(&self, event: Arc<LiveEvent>) {
@@ -106,7 +108,7 @@ impl TopicBuffer {
         let mut state = self.state();
         self.wake_epoch.fetch_add(1, Ordering::Release);
         wakers.extend(
-            state.waiting.iter_mut().filter(|slot| slot.kinds.overlaps(kinds)).filter_map(|slot| slot.waker.take()),
+            state.slots.iter_mut().filter(|slot| slot.kinds.overlaps(kinds)).filter_map(|slot| slot.waker.take()),
         );
     }
 }
@@ -138,14 +140,14 @@ impl Receiver {
         let slot = {
             let mut state = buffer.state();
             let fresh = Slot { kinds, waker: None };
-            match state.free.pop() {
+            match state.free_slots.pop() {
                 Some(free) => {
-                    state.waiting[free] = fresh;
+                    state.slots[free] = fresh;
                     free
                 }
                 None => {
-                    state.waiting.push(fresh);
-                    state.waiting.len() - 1
+                    state.slots.push(fresh);
+                    state.slots.len() - 1
                 }
             }
         };
@@ -168,7 +170,7 @@ impl Receiver {
             let is_kept = self.shared.is_in_window(*seq);
             return Poll::Ready(if is_kept { Next::Event(Arc::clone(event)) } else { Next::Lagged });
         }
-        let slot = &mut state.waiting[self.slot];
+        let slot = &mut state.slots[self.slot];
         match &mut slot.waker {
             Some(waker) => waker.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
@@ -192,8 +194,8 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         let mut state = self.buffer.state();
-        state.waiting[self.slot].waker = None;
-        state.waiting[self.slot].kinds = KindSet::default();
-        state.free.push(self.slot);
+        state.slots[self.slot].waker = None;
+        state.slots[self.slot].kinds = KindSet::default();
+        state.free_slots.push(self.slot);
     }
 }

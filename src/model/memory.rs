@@ -30,7 +30,9 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Parties {
-    known: HashMap<Party, Weak<Semaphore>>,
+    /// One semaphore per client, alive while the client holds or waits for bytes.
+    semaphores: HashMap<Party, Weak<Semaphore>>,
+    /// The number of entries at which dead ones are removed.
     sweep_at: usize,
 }
 
@@ -63,15 +65,15 @@ impl Memory {
 
     fn semaphore_of(&self, party: Party) -> Arc<Semaphore> {
         let mut parties = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = parties.known.get(&party).and_then(Weak::upgrade) {
+        if let Some(known) = parties.semaphores.get(&party).and_then(Weak::upgrade) {
             return known;
         }
-        if parties.known.len() >= parties.sweep_at {
-            parties.known.retain(|_, known| known.strong_count() > 0);
-            parties.sweep_at = MIN_SWEEP.max(2 * parties.known.len());
+        if parties.semaphores.len() >= parties.sweep_at {
+            parties.semaphores.retain(|_, known| known.strong_count() > 0);
+            parties.sweep_at = MIN_SWEEP.max(2 * parties.semaphores.len());
         }
         let fresh = semaphore(self.share);
-        parties.known.insert(party, Arc::downgrade(&fresh));
+        parties.semaphores.insert(party, Arc::downgrade(&fresh));
         fresh
     }
 }
@@ -152,8 +154,8 @@ impl Lease {
     }
 
     fn try_take(&self, chunks: u32) -> Result<Permits, TryAcquireError> {
-        let own = self.own().try_acquire_many_owned(chunks)?;
-        let anonymous = self.of_anonymous().map(|all| all.try_acquire_many_owned(chunks)).transpose()?;
+        let own = self.client_semaphore().try_acquire_many_owned(chunks)?;
+        let anonymous = self.anonymous_semaphore().map(|all| all.try_acquire_many_owned(chunks)).transpose()?;
         let total = Arc::clone(&self.memory.total).try_acquire_many_owned(chunks)?;
         Ok(Permits { own, anonymous, total })
     }
@@ -161,8 +163,8 @@ impl Lease {
     /// Waits for the client's own semaphore first. So a client that has used up its share does not hold permits or a
     /// queue position that other clients need.
     async fn take(&self, chunks: u32) -> Option<Permits> {
-        let own = self.own().acquire_many_owned(chunks).await.ok()?;
-        let anonymous = match self.of_anonymous() {
+        let own = self.client_semaphore().acquire_many_owned(chunks).await.ok()?;
+        let anonymous = match self.anonymous_semaphore() {
             Some(all) => Some(all.acquire_many_owned(chunks).await.ok()?),
             None => None,
         };
@@ -170,11 +172,11 @@ impl Lease {
         Some(Permits { own, anonymous, total })
     }
 
-    fn own(&self) -> Arc<Semaphore> {
+    fn client_semaphore(&self) -> Arc<Semaphore> {
         self.memory.semaphore_of(self.party)
     }
 
-    fn of_anonymous(&self) -> Option<Arc<Semaphore>> {
+    fn anonymous_semaphore(&self) -> Option<Arc<Semaphore>> {
         self.party.is_anonymous().then(|| Arc::clone(&self.memory.anonymous))
     }
 }
@@ -276,6 +278,6 @@ mod tests {
         for user in 0..10_000 {
             assert!(taken(&memory, Party::User(UserId(user)), CHUNK).is_some());
         }
-        assert!(memory.parties.lock().expect("no panic").known.len() <= 2 * MIN_SWEEP);
+        assert!(memory.parties.lock().expect("no panic").semaphores.len() <= 2 * MIN_SWEEP);
     }
 }

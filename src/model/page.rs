@@ -1,4 +1,4 @@
-//! Requests for pages of lists, and the pages.
+//! Pagination: the request for a page of a list, and the page that a query returns.
 
 use super::ChannelId;
 
