@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod architecture;
 mod board;
 mod capacity;
 mod command_line;
@@ -10,7 +11,6 @@ mod compression;
 mod conformance;
 mod crowd;
 mod edge;
-mod floors;
 mod fuzz;
 mod graphql;
 mod hostile;
