@@ -1,5 +1,5 @@
-//! Several instances on one PostgreSQL, all on this machine: how long an event takes from one to another, and how many
-//! changes they acknowledge together. Prints a table; judges nothing.
+//! Several instances on one PostgreSQL on this machine: the delay of an event from one instance to another, and the
+//! total rate of acknowledged mutations. Prints a table and asserts no limits.
 
 #[path = "../tests/integration/support/mod.rs"]
 #[allow(dead_code, unused_imports)] // the tests use the rest
@@ -18,14 +18,14 @@ use support::{Line, Process, Program};
 const POST: &str =
     "mutation ($channel: ID!) { createMessage(input: { channelId: $channel, content: \"hello\" }) { id } }";
 const ADDED: &str = "subscription { messageAdded { id } }";
-/// So many changes one after the other, the first tenth of which does not count.
+/// Number of sequential mutations; the first tenth is not counted.
 const LONE: usize = 1_100;
-/// So many clients change something at the same time.
+/// Number of concurrent clients.
 const CLIENTS: usize = 64;
 const SPAN: Duration = Duration::from_secs(8);
 
 fn main() {
-    // Nobody is interested in the arguments that cargo adds.
+    // The arguments that cargo passes are ignored.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(measure());
 }
@@ -50,7 +50,7 @@ async fn measure() {
     }
 }
 
-/// Instances on a fresh database, and a user in it.
+/// Instances on a new database, with a user and a channel.
 struct Fleet {
     programs: Vec<Program>,
     _processes: Vec<Process>,
@@ -85,14 +85,14 @@ impl Fleet {
         Instant::now()
     }
 
-    /// In microseconds, below zero if the event was there before the answer: to a subscriber of the same
-    /// instance, and to one of another.
+    /// Delays in microseconds from the acknowledgement to the delivery, on the same instance and on another one.
+    /// Negative if the event arrived before the acknowledgement.
     async fn latency(&self) -> (Vec<i64>, Vec<i64>) {
         let mut lines = Vec::new();
         for program in &self.programs {
             lines.push(Line::open(program.address(), Some(&self.token), ADDED, &Value::Null).await.expect("a line"));
         }
-        // Until both follow.
+        // Wait until both subscriptions are live.
         tokio::time::sleep(Duration::from_millis(300)).await;
         let hear = async |mut line: Line| {
             let mut times = Vec::new();
@@ -124,7 +124,7 @@ impl Fleet {
         (delays(here), delays(there))
     }
 
-    /// How many changes were acknowledged, and how many shared a commit.
+    /// The number of acknowledged mutations, and the average number of mutations per commit.
     async fn throughput(&self) -> (usize, f64) {
         let count = AtomicUsize::new(0);
         let until = Instant::now() + SPAN;

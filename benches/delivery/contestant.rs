@@ -1,4 +1,4 @@
-//! The servers that are compared: how each is started and made ready for the same load.
+//! The compared servers: how each is started and prepared for the same load.
 
 use std::{
     net::SocketAddr,
@@ -10,20 +10,20 @@ use tempfile::TempDir;
 
 use crate::{Outcome, child::Child, http::Connection};
 
-/// Who takes part.
+/// A compared server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contestant {
-    /// The `tidings` binary: SQLite file, access rules, log and all.
+    /// The `tidings` binary with its default, durable settings on an SQLite file.
     Ours,
-    /// juniper and juniper_warp as their documentation says, in memory.
+    /// juniper and juniper_warp as documented, in memory.
     Stock,
-    /// The kernel's price: one prepared frame, one write per delivery.
+    /// Reference without a server's work: one prepared frame, one write per delivery.
     KernelLone,
-    /// The same, with the frames in flight written together.
+    /// The same reference, with the pending frames written together.
     KernelCoalesced,
 }
 
-/// Ours, when cargo has built it: always, except where these files are worked on in a crate of their own.
+/// The path of the tidings binary. `None` only if these files are compiled in another crate.
 const OURS: Option<&str> = option_env!("CARGO_BIN_EXE_tidings");
 
 impl Contestant {
@@ -32,7 +32,7 @@ impl Contestant {
         ours.into_iter().chain([Self::Stock, Self::KernelLone, Self::KernelCoalesced]).collect()
     }
 
-    /// Its name on the command line; for all but ours also the role that runs it.
+    /// The name on the command line. For all but `Ours` it is also the role of this executable that runs the server.
     pub fn role(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -42,7 +42,7 @@ impl Contestant {
         }
     }
 
-    /// Its name in the table.
+    /// The name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "tidings (durable, access-checked)",
@@ -52,12 +52,12 @@ impl Contestant {
         }
     }
 
-    /// Starts it with nothing in it but a channel.
+    /// Starts the server with an empty channel.
     pub async fn start(self) -> Outcome<Server> {
         self.start_with(&[]).await
     }
 
-    /// The same with this in its environment, if it is ours.
+    /// The same with additional environment variables, which only tidings gets.
     pub async fn start_with(self, environment: &[(&'static str, String)]) -> Outcome<Server> {
         let home = tempfile::tempdir().map_err(|error| error.to_string())?;
         let log = home.path().join("server.log");
@@ -75,8 +75,9 @@ fn ours(home: &Path, environment: &[(&'static str, String)]) -> Outcome<Child> {
     Child::start(&[program], &[&settings(home), environment].concat(), &home.join("server.log"))
 }
 
-/// Ours on its default settings, but for the limit on mutations per user, as there is only one user here, and for that on
-/// connections, as publishers come on top of 10,000 subscribers, and on new rooms.
+/// The settings of tidings: the defaults, except for three limits. All requests come from one user, so the limits on
+/// mutations and on new rooms are off. Publishers come in addition to 10,000 subscribers, so more connections are
+/// allowed.
 fn settings(home: &Path) -> [(&'static str, String); 6] {
     [
         ("TIDINGS_LISTEN", "127.0.0.1:0".to_owned()),
@@ -88,7 +89,7 @@ fn settings(home: &Path) -> [(&'static str, String); 6] {
     ]
 }
 
-/// A user and a public channel in it.
+/// Creates a user and a public channel.
 async fn prepared(child: Child, home: TempDir) -> Outcome<Server> {
     const REGISTER: &str = r#"{"query":"mutation { register(input: { username: \"bench\", password: \"a long bench password\", displayName: \"Bench\" }) { token } }"}"#;
     const CREATE: &str =
@@ -109,12 +110,12 @@ fn text(value: &Value) -> Outcome<String> {
     value.as_str().map(str::to_owned).ok_or_else(|| format!("expected a string, got {value}"))
 }
 
-/// A server that is ready for subscribers and publishers. Dropping it ends it and removes its files.
+/// A server that is ready for subscribers and publishers. Dropping it kills the process and removes its files.
 pub struct Server {
     child: Child,
     token: Option<String>,
     channel: String,
-    /// Dropped after `child`, so the files outlive the process.
+    /// Declared after `child`, so that it is dropped later: the files outlive the process.
     home: TempDir,
 }
 
@@ -135,35 +136,35 @@ impl Server {
         &self.channel
     }
 
-    /// Kills it and starts it again with what is on its disk. Ours only: the others keep nothing.
+    /// Kills the server and starts it again on the same database. Only for tidings: the others store nothing.
     pub fn restart(&mut self) -> Outcome<()> {
         self.stop();
         self.child = ours(self.home.path(), &[])?;
         Ok(())
     }
 
-    /// Kills it.
+    /// Kills the server.
     pub fn stop(&mut self) {
         self.child.kill();
     }
 
-    /// Its database.
+    /// The path of the database.
     pub fn database(&self) -> PathBuf {
         self.home.path().join("bench.db")
     }
 
-    /// What it has counted, as it says itself.
+    /// The page of `/metrics`.
     pub async fn metrics(&self) -> Outcome<String> {
         Connection::open(self.address(), None).await?.get("/metrics").await.map(str::to_owned)
     }
 
-    /// Where its log stands.
+    /// The cursor of the log's head.
     pub async fn cursor(&self) -> Outcome<String> {
         let mut connection = Connection::open(self.address(), self.token()).await?;
         text(&answer(&mut connection, r#"{"query":"{ cursor }"}"#).await?["cursor"])
     }
 
-    /// `count` HTTP connections, signed in.
+    /// Opens `count` HTTP connections with the token of the user.
     pub async fn connections(&self, count: u64) -> Outcome<Vec<Connection>> {
         let mut connections = Vec::new();
         for _ in 0..count {

@@ -1,7 +1,8 @@
-//! The proof that what was paid for was delivered: every message, to every subscriber, once, in one order.
+//! Checks that every message reaches every subscriber, once, in one order.
 //!
-//! Owns what each subscriber has received. The first arrival at a position is parsed in full; the others must be
-//! the same bytes, or else say the same when parsed. So the check is complete and still cheaper than the `recv`.
+//! It records the deliveries of each subscriber. The first delivery at a position is parsed completely. The others must
+//! have the same bytes, or the same content when parsed. So the check is complete, and still cheaper than the `recv`
+//! call.
 
 use std::{cell::RefCell, time::Instant};
 
@@ -12,7 +13,7 @@ use crate::{
     documents::{FIELDS, number_in},
 };
 
-/// Shared by all subscribers and publishers of one server; everything happens on one thread.
+/// Shared by all subscribers and publishers of one server; everything runs on one thread.
 #[derive(Default)]
 pub struct Ledger {
     stage: RefCell<Stage>,
@@ -21,11 +22,11 @@ pub struct Ledger {
 
 #[derive(Default)]
 struct Stage {
-    /// The message that shows whether everybody is subscribed yet; older ones are let pass.
+    /// The number of the message that shows whether all subscriptions are live; older ones are ignored.
     warming: Option<u64>,
-    /// Message n was published on connection `n % lanes`, after `n - lanes` was answered.
+    /// Message n is published on connection `n % lanes`, after `n - lanes` was answered.
     lanes: u64,
-    /// The next number of each lane.
+    /// The next expected number of each lane.
     next: Vec<u64>,
     events: Vec<Event>,
     /// How many events each subscriber has received.
@@ -37,7 +38,7 @@ struct Stage {
 
 struct Event {
     number: u64,
-    /// The frame as first received; emptied when all have it.
+    /// The first received frame; emptied when all subscribers have it.
     payload: Vec<u8>,
     reached: usize,
     completed: Instant,
@@ -50,7 +51,7 @@ impl Ledger {
             Stage { lanes, next: (0..lanes).collect(), positions: vec![0; subscribers], ..Stage::default() };
     }
 
-    /// Starts over for a message that may miss those who are still subscribing.
+    /// Starts over for a message that subscribers may miss because their subscription is not live yet.
     pub fn expect_warming(&self, subscribers: usize, number: u64) {
         self.expect(subscribers, 1);
         let mut stage = self.stage.borrow_mut();
@@ -58,10 +59,10 @@ impl Ledger {
         stage.next = vec![number];
     }
 
-    /// Takes down that `subscriber` received `payload`.
+    /// Records that `subscriber` received `payload`.
     ///
     /// # Errors
-    /// One line on what is wrong with it: not the shape asked for, lost, repeated, out of order.
+    /// If the frame is malformed, or a message is lost, repeated or out of order.
     pub fn received(&self, subscriber: usize, payload: &[u8]) -> Outcome<()> {
         let mut stage = self.stage.borrow_mut();
         stage.receive(subscriber, payload)?;
@@ -80,7 +81,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Ends the run: whoever waits gets `why`.
+    /// Ends the run: every waiting caller gets `why` as its error.
     pub fn fail(&self, why: String) {
         self.stage.borrow_mut().failure.get_or_insert(why);
         self.changed.notify_waiters();
@@ -114,7 +115,7 @@ impl Ledger {
             .map_or_else(Instant::now, |event| event.completed)
     }
 
-    /// Who lacks what, for the line that is printed when a wait takes too long.
+    /// A summary of the missing deliveries, for the error of a timeout.
     pub fn missing(&self) -> String {
         let stage = self.stage.borrow();
         let known = stage.events.len();
@@ -156,7 +157,7 @@ impl Stage {
         Ok(())
     }
 
-    /// A message nobody had before: it must be the next one of the connection that published it.
+    /// Accepts a message that no subscriber had before: it must be the next one of the connection that published it.
     fn admit(&mut self, number: u64) -> Outcome<()> {
         let lane = usize::try_from(number % self.lanes).map_err(|error| error.to_string())?;
         if self.next[lane] != number {
@@ -167,7 +168,7 @@ impl Stage {
     }
 }
 
-/// Parses a delivery in full.
+/// Parses a delivery completely; returns the number of its message.
 fn number_of(payload: &[u8]) -> Outcome<u64> {
     let wrong = || format!("not a delivery: {}", String::from_utf8_lossy(payload));
     let frame: serde_json::Value = serde_json::from_slice(payload).map_err(|_| wrong())?;

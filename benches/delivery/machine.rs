@@ -1,13 +1,13 @@
-//! The machine a run was made on, in the words that a reader of the numbers needs.
+//! A description of the machine on which a run was made, for readers of the results.
 
 use std::{fmt, fs, io::Write as _, process::Command, time::Instant};
 
 use crate::{Outcome, measure};
 
-/// Syncs of which the median is taken.
+/// The number of syncs of which the median is taken.
 const SYNCS: usize = 51;
 
-/// What is known about the machine.
+/// Properties of the machine.
 pub struct Machine {
     date: String,
     processor: String,
@@ -15,13 +15,13 @@ pub struct Machine {
     kernel: String,
     memory: u64,
     rust: String,
-    /// Milliseconds that a small write takes to be on disk: the price of durability here.
+    /// Milliseconds that a small write with `fdatasync` takes.
     sync: f64,
 }
 
 impl Machine {
     /// # Errors
-    /// When the temporary directory cannot be written to.
+    /// If the temporary directory cannot be written to.
     pub fn describe() -> Outcome<Self> {
         Ok(Self {
             date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
@@ -60,13 +60,13 @@ impl fmt::Display for Machine {
     }
 }
 
-/// What a command prints, or `unknown`.
+/// The output of a command, or `unknown` if it fails.
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success());
     output.map_or("unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The first `name: value` of a file in `/proc`.
+/// The value of the first `name: value` line in a file of `/proc`.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;

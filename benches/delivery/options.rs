@@ -1,4 +1,4 @@
-//! How large a run is. Owns the command line and the two sizes a run comes in.
+//! The command line of the benchmark, and the two sizes of a run.
 
 use crate::{Outcome, contestant::Contestant};
 
@@ -8,44 +8,44 @@ const USAGE: &str = "usage: cargo bench --bench delivery -- [--quick] [--rounds 
 /// The size of a run. Everything is a count, so a run ends by itself.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The small form, done in two minutes.
+    /// The small size, which takes two minutes.
     pub quick: bool,
-    /// Rounds of which the median is taken; in each, every server has one turn.
+    /// The number of rounds, of which the median is taken. Each server has one turn per round.
     pub rounds: usize,
-    /// Subscribers of the fan-out part.
+    /// Subscribers of the fan-out measurement.
     pub subscribers: usize,
-    /// Subscribers of the memory part.
+    /// Subscribers of the memory measurement.
     pub idle: usize,
-    /// Subscribers that come back after a restart; also the most that deliveries are measured with.
+    /// Subscribers that reconnect after a restart; also the maximum for the measurement of deliveries.
     pub returning: usize,
-    /// Messages each of them missed.
+    /// Messages that each of them missed.
     pub missed: u64,
     /// Messages published with several mutations in flight.
     pub streamed: u64,
     /// Messages published one at a time.
     pub lone: u64,
-    /// Mutations, and queries, of the parts without subscribers.
+    /// Mutations, and queries, of the measurements without subscribers.
     pub requests: u64,
-    /// Other channels, each followed by somebody, beside which is published.
+    /// Other channels, each with a subscriber, in the measurement with many channels.
     pub channels: u64,
     /// Events of the long log.
     pub events: i64,
-    /// Who takes part.
+    /// The compared servers.
     pub contestants: Vec<Contestant>,
 }
 
 impl Options {
-    /// Reads the command line.
+    /// Parses the command line.
     ///
     /// # Errors
-    /// The usage line, when an argument is unknown or not a number.
+    /// The usage line, if an argument is unknown or not a positive number; the name, if a server is unknown.
     pub fn parse(arguments: &[String]) -> Outcome<Self> {
         let mut options = Self::sized(arguments.iter().any(|argument| argument == "--quick"));
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let mut value = || rest.next().ok_or_else(|| USAGE.to_owned());
             match argument.as_str() {
-                // `cargo bench` says `--bench` to every bench target.
+                // `cargo bench` passes `--bench` to every bench target.
                 "--quick" | "--bench" => {}
                 "--rounds" => options.rounds = number(value()?)?,
                 "--subscribers" => options.subscribers = number(value()?)?,

@@ -1,7 +1,7 @@
-//! The run: who has a turn when, and what is taken down at each point.
+//! The sequence of a run: when each server has its turn, and what is measured.
 //!
-//! Every turn is a fresh process, so that no server lives off, or suffers from, an earlier turn; the turns go
-//! round and round, so that whatever else the machine does hits all alike.
+//! Every turn uses a new process, so that no server is affected by an earlier turn. The servers take turns in every
+//! round, so that other load on the machine affects all of them equally.
 
 use std::{rc::Rc, time::Duration};
 
@@ -26,15 +26,15 @@ use crate::{
     subscribers::Subscribers,
 };
 
-/// Keep-alive connections of the query and mutation columns.
+/// Keep-alive connections for the query and mutation columns.
 const CONNECTIONS: u64 = 16;
-/// Both ends come to rest before a counter is read: the kernel brings a running thread's counter up to date
+/// How long client and server are idle before a counter is read: the kernel updates the counter of a running thread
 /// only every few milliseconds.
 const REST: Duration = Duration::from_millis(30);
-/// Messages of the burst after which idle memory is looked at again.
+/// Messages in the burst after which idle memory is measured again.
 const BURST: u64 = 40;
 
-/// Runs everything, prints the table and writes it beside these sources.
+/// Runs everything, prints the tables, and writes `benches/RESULTS.md`.
 pub fn run(options: &Options) -> Outcome<()> {
     measure::settle(options.idle.max(options.subscribers).max(options.returning))?;
     let machine = Machine::describe()?;
@@ -49,8 +49,8 @@ pub fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// Keeps the generator's core from ever going to sleep. Waking it would be the sender's work: 10 to 30 % of a
-/// delivery on a virtual machine, and noise that has to do with the generator, not with the server.
+/// Keeps the generator's core from going to sleep. Otherwise the server would pay for waking it: 10 to 30 % of a
+/// delivery on a virtual machine, and noise that is unrelated to the server.
 async fn stay_awake() {
     loop {
         yield_now().await;
@@ -83,12 +83,12 @@ async fn turn(contestant: Contestant, options: &Options) -> Outcome<Turn> {
     let server = contestant.start().await?;
     let count = options.requests;
     let publish = |number| documents::publish(server.channel(), number);
-    // The first requests pay for code and caches being cold.
+    // The first requests are slower, because code and caches are cold.
     publish::requests(&server, CONNECTIONS, count / 10, publish).await?;
     let mutation = cost(&server, count, publish::requests(&server, CONNECTIONS, count, publish)).await?.0;
     let query = cost(&server, count, publish::requests(&server, CONNECTIONS, count, |_| documents::read())).await?.0;
     let streamed_mutation = cost(&server, count, publish::requests(&server, LANES, count, publish)).await?.0;
-    // One at a time waits for a disk sync each, so fewer of them.
+    // Each sequential mutation waits for a disk sync, so there are fewer of them.
     let count = count / 4;
     let lone_mutation = cost(&server, count, publish::requests(&server, 1, count, publish)).await?.0;
 
@@ -114,7 +114,7 @@ async fn turn(contestant: Contestant, options: &Options) -> Outcome<Turn> {
     })
 }
 
-/// Microseconds of the server's CPU for each of the `count` things that `part` does.
+/// Microseconds of server CPU per operation, for the `count` operations that `part` executes.
 async fn cost<T>(server: &Server, count: u64, part: impl Future<Output = Outcome<T>>) -> Outcome<(f64, T)> {
     sleep(REST).await;
     let before = Cpu::of(server.process())?;
@@ -124,17 +124,17 @@ async fn cost<T>(server: &Server, count: u64, part: impl Future<Output = Outcome
     Ok((used / 1_000.0 / count as f64, outcome))
 }
 
-/// Bytes that a server holds after it had nothing to do for a while: ours gives back within fifteen seconds what was used once,
-/// such as the memory that a password was hashed in.
+/// Resident bytes of a server after it was idle. tidings returns memory that was used once, for example for hashing a
+/// password, within fifteen seconds.
 async fn at_rest(contestant: Contestant, server: &Server) -> Outcome<f64> {
     sleep(Duration::from_secs(if contestant == Contestant::Ours { 20 } else { 1 })).await;
     measure::resident(server.process())
 }
 
-/// What many idle subscribers hold, before anything was ever delivered to them and after a burst.
+/// The memory of many idle subscribers, before any delivery and after a burst.
 async fn memory(contestant: Contestant, options: &Options) -> Outcome<Memory> {
     let server = contestant.start().await?;
-    // Whatever is made on the first request belongs to the server, not to the subscribers.
+    // Allocations of the first requests belong to the server and not to the subscribers.
     publish::requests(&server, LANES, 100, |number| documents::publish(server.channel(), number)).await?;
     let empty = at_rest(contestant, &server).await?;
     let ledger = Rc::new(Ledger::default());

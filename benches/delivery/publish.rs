@@ -1,4 +1,4 @@
-//! The load: messages published over HTTP in the ways the table has columns for.
+//! The load: messages published over HTTP, in the ways that the table has columns for.
 
 use std::{
     cell::Cell,
@@ -12,17 +12,17 @@ use tokio::time::timeout;
 
 use crate::{Outcome, contestant::Server, documents, ledger::Ledger, subscribers::Subscribers};
 
-/// Mutations in flight in the streamed part.
+/// Mutations in flight in the streamed measurement.
 pub const LANES: u64 = 8;
-/// Messages the slowest subscriber may be behind before publishers wait. It keeps stock juniper's broadcast
-/// channel from overflowing, which would lose messages, and bounds what anybody has to buffer.
+/// How many messages the slowest subscriber may be behind before publishers wait. It keeps the broadcast channel of
+/// stock juniper from overflowing, which would lose messages, and bounds the buffers of all servers.
 pub const BACKLOG: u64 = 64;
-/// No part of a run takes longer than this on a working server.
+/// The longest time that a measurement takes on a working server.
 const LIMIT: Duration = Duration::from_secs(180);
-/// How long everybody may take to have a warming message before another is sent.
+/// How long all subscribers may take to receive a warm-up message before the next one is sent.
 const WARMING: Duration = Duration::from_secs(5);
 
-/// Publishes until every subscriber gets what is published: from then on nothing may be missed.
+/// Publishes until every subscriber receives a message. From then on no message may be missed.
 pub async fn warm(server: &Server, subscribers: &Subscribers, ledger: &Ledger) -> Outcome<()> {
     let mut connections = server.connections(1).await?;
     for number in 0..10 {
@@ -32,10 +32,11 @@ pub async fn warm(server: &Server, subscribers: &Subscribers, ledger: &Ledger) -
             return outcome;
         }
     }
-    Err(format!("not everybody gets what is published: {}", ledger.missing()))
+    Err(format!("not every subscriber receives messages: {}", ledger.missing()))
 }
 
-/// Publishes `count` messages on [`LANES`] connections; returns how long it took until everybody had everything.
+/// Publishes `count` messages on [`LANES`] connections; returns the time until all subscribers have received all of
+/// them.
 pub async fn streamed(server: &Server, subscribers: &Subscribers, ledger: &Ledger, count: u64) -> Outcome<Duration> {
     let connections = server.connections(LANES).await?;
     ledger.expect(subscribers.count(), LANES);
@@ -60,7 +61,7 @@ pub async fn streamed(server: &Server, subscribers: &Subscribers, ledger: &Ledge
     Ok(started.elapsed())
 }
 
-/// Publishes `count` messages, each when everybody has the one before; returns how long each took to reach the
+/// Publishes `count` messages, each after all subscribers have the one before; returns how long each took to reach the
 /// last subscriber.
 pub async fn lone(server: &Server, subscribers: &Subscribers, ledger: &Ledger, count: u64) -> Outcome<Vec<Duration>> {
     let mut connection = server.connections(1).await?.remove(0);
@@ -84,7 +85,7 @@ pub async fn requests(server: &Server, lanes: u64, count: u64, body: impl Fn(u64
     answers(server, lanes, count, body).await.map(drop)
 }
 
-/// The same, and what each was answered.
+/// The same; returns the responses.
 pub async fn answers(server: &Server, lanes: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<Vec<String>> {
     let body = &body;
     let connections = server.connections(lanes).await?;
@@ -100,7 +101,7 @@ pub async fn answers(server: &Server, lanes: u64, count: u64, body: impl Fn(u64)
     Ok(answers.concat())
 }
 
-/// Ends a part that takes too long, and says what is missing.
+/// Limits the time of a measurement; the error says what is missing.
 pub async fn limited(ledger: &Ledger, part: impl Future<Output = Outcome<()>>) -> Outcome<()> {
     timeout(LIMIT, part).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}: {}", ledger.missing())))
 }

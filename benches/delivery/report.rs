@@ -1,4 +1,4 @@
-//! The numbers in words: medians over the rounds, the table, and the page `benches/RESULTS.md`.
+//! The report of a run: medians over the rounds, the tables, and the page `benches/RESULTS.md`.
 
 use std::fmt::Write as _;
 
@@ -13,15 +13,15 @@ use crate::{
     table::markdown,
 };
 
-/// Everything a run found out.
+/// All results of a run.
 pub struct Report {
     options: Options,
     machine: Machine,
     pub turns: Vec<(Contestant, Turn)>,
     pub memory: Vec<(Contestant, Memory)>,
-    /// What grows with what, if ours took part.
+    /// Costs by size, if tidings took part.
     pub scale: Option<Scale>,
-    /// What a large house costs, in words.
+    /// Costs in a large installation, as Markdown.
     pub growth: String,
 }
 
@@ -30,13 +30,13 @@ impl Report {
         Self { options, machine, turns: Vec::new(), memory: Vec::new(), scale: None, growth: String::new() }
     }
 
-    /// The tables, as Markdown that can be read on a terminal.
+    /// The tables, as Markdown that is readable on a terminal.
     pub fn table(&self) -> String {
         let scale = self.scale.as_ref().map(Scale::text).unwrap_or_default();
         [self.costs(), self.circumstances(), self.comparison() + &scale + &self.growth].join("\n")
     }
 
-    /// What the servers are compared by.
+    /// The costs by which the servers are compared.
     fn costs(&self) -> String {
         let head = [
             "server",
@@ -69,7 +69,7 @@ impl Report {
         )
     }
 
-    /// What helps to understand the costs.
+    /// Figures that help to interpret the costs.
     fn circumstances(&self) -> String {
         let head = [
             "server",
@@ -96,13 +96,13 @@ impl Report {
         )
     }
 
-    /// A row for every server: its name, then its cells.
+    /// A row for each server: its name, then its cells.
     fn rows(&self, cells: impl Fn(Contestant) -> Vec<String>) -> Vec<Vec<String>> {
         let row = |one: Contestant| [vec![one.name().to_owned()], cells(one)].concat();
         self.options.contestants.iter().copied().map(row).collect()
     }
 
-    /// `benches/RESULTS.md`.
+    /// The page `benches/RESULTS.md`.
     pub fn page(&self) -> String {
         let Options { quick, rounds, subscribers, idle, streamed, lone, requests, .. } = &self.options;
         let form = if *quick { "quick" } else { "full" };
@@ -140,7 +140,7 @@ impl Report {
         )
     }
 
-    /// Ours as a multiple of the others, when it took part.
+    /// The costs of tidings as a multiple of the others', if tidings took part.
     fn comparison(&self) -> String {
         if !self.options.contestants.contains(&Contestant::Ours) {
             return String::new();
@@ -185,7 +185,7 @@ impl Report {
     }
 }
 
-/// The value below which a share `at` of all lie; 0 when there are none.
+/// The `at` quantile of the values; 0 if there are none.
 fn quantile(mut all: Vec<f64>, at: f64) -> f64 {
     all.sort_by(f64::total_cmp);
     let last = all.len().saturating_sub(1);

@@ -1,5 +1,5 @@
-//! What grows with what, of ours alone: all subscribers coming back after a restart with much to catch up on, and
-//! deliveries to few and to many.
+//! How the costs of tidings grow: all subscribers reconnecting after a restart with much to catch up, and deliveries to
+//! few and to many subscribers.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -17,31 +17,31 @@ use crate::{
     subscribers::Subscribers,
 };
 
-/// Both ends come to rest before a counter is read.
+/// How long client and server are idle before a counter is read.
 const REST: Duration = Duration::from_millis(100);
-/// How many deliveries each size of the audience is measured by.
+/// Number of deliveries by which each audience size is measured.
 const DELIVERIES: u64 = 200_000;
 
-/// What is found out.
+/// The results.
 pub struct Scale {
     back: Return,
     audiences: Vec<(usize, f64)>,
 }
 
-/// All come back at once.
+/// The result of all subscribers reconnecting at once.
 struct Return {
     subscribers: usize,
     missed: u64,
-    /// Until everybody has everything and is live.
+    /// The time until all subscribers have every event and are live.
     took: Duration,
-    /// Seconds of the server's CPU, connecting included.
+    /// Seconds of server CPU, connecting included.
     cpu: f64,
-    /// Resident, in MiB: before anybody came, at its highest, and when all are live.
+    /// Resident memory in MiB: before the subscribers connect, at its peak, and when all are live.
     memory: [f64; 3],
 }
 
 impl Scale {
-    /// Runs both parts.
+    /// Runs both measurements.
     pub async fn measure(options: &Options) -> Outcome<Self> {
         let back = come_back(options).await?;
         eprintln!("{}", back.line());
@@ -54,7 +54,7 @@ impl Scale {
         Ok(Self { back, audiences })
     }
 
-    /// In words.
+    /// The results as Markdown.
     pub fn text(&self) -> String {
         let audiences: Vec<String> =
             self.audiences.iter().map(|(count, cost)| format!("{cost:.2} µs at {count}")).collect();
@@ -102,7 +102,7 @@ async fn come_back(options: &Options) -> Outcome<Return> {
     Ok(Return { subscribers, missed, took, cpu, memory: memory.map(|bytes| bytes / 1_048_576.0) })
 }
 
-/// Microseconds per delivery to so many.
+/// Microseconds of server CPU per delivery to `count` subscribers.
 async fn audience(count: usize) -> Outcome<f64> {
     let server = Contestant::Ours.start().await?;
     let messages = (DELIVERIES / count as u64).clamp(100, 4_000);

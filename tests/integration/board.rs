@@ -1,4 +1,4 @@
-//! What users do with the board: queries and mutations.
+//! Queries and mutations on channels, messages and comments.
 
 use serde_json::json;
 
@@ -23,8 +23,8 @@ async fn a_user_posts_edits_comments_and_deletes() {
         title content ticket { status assigneeId } cursor } }";
     let input = json!({"id": message["id"], "title": null, "ticket": {"status": "RESOLVED", "assigneeId": null}});
     let updated = &server.data(Some(&ann), update, json!({"input": input})).await["updateMessage"];
-    assert_eq!(updated["title"], json!(null), "an explicit null removes");
-    assert_eq!(updated["content"], "It burns", "what is left out stays");
+    assert_eq!(updated["title"], json!(null), "an explicit null removes the title");
+    assert_eq!(updated["content"], "It burns", "an omitted field stays unchanged");
     assert_eq!(updated["ticket"], json!({"status": "RESOLVED", "assigneeId": null}));
     assert_ne!(updated["cursor"], message["cursor"]);
 
@@ -63,7 +63,10 @@ async fn the_same_key_returns_the_first_result() {
     assert_eq!(server.refusal(Some(&ann), create, json!({"input": other})).await, "CONFLICT");
     let ben = server.register("ben").await;
     let theirs = server.data(Some(&ben), create, json!({"input": other})).await;
-    assert_ne!(theirs["createMessage"]["id"], first["createMessage"]["id"], "keys are each author's own");
+    assert_ne!(
+        theirs["createMessage"]["id"], first["createMessage"]["id"],
+        "idempotency keys are separate for each author"
+    );
     let all = server.data(None, "{ messages { nodes { content } } }", json!({})).await;
     assert_eq!(all["messages"]["nodes"], json!([{"content": "twice"}, {"content": "once"}]));
 }
@@ -100,7 +103,7 @@ async fn lists_are_paged_both_ways() {
     assert_eq!(contents(before), ["4", "3"]);
 }
 
-/// Each is on disk and shown before the next is done, whatever it takes to show it.
+/// Each field is committed and rendered before the next one begins, even if rendering needs the database.
 #[tokio::test]
 async fn the_fields_of_a_mutation_are_done_in_their_order() {
     let server = Server::start().await;
@@ -113,8 +116,7 @@ async fn the_fields_of_a_mutation_are_done_in_their_order() {
         second: createMessage(input: { channelId: $c, content: \"two\" }) { content channel { name } author { username } }
         nothing: createMessage(input: { channelId: $c, content: \"three\" }) @skip(if: true) { id } }";
     let answer = server.ask(Some(&ann), mutation, json!({"c": channel})).await;
-    // A field that must not be null takes all of the answer along; what was done before it stays done, and nothing after
-    // it is.
+    // An error in a non-null field makes `data` null. Earlier fields stay committed, later ones are not executed.
     assert_eq!(answer["errors"][0]["path"], json!(["refused"]));
     let list = "{ messages(first: 9) { nodes { content channel { name } } } }";
     let shown = server.data(None, list, json!({})).await;

@@ -1,4 +1,4 @@
-//! Capacity that is shared: neither one caller nor many anonymous ones take what others need.
+//! Fair sharing of capacity: neither one caller nor many anonymous ones can starve other users.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,10 +14,11 @@ use crate::support::database::{fill, is_postgres, sql};
 use crate::support::plain::CONNECT;
 use crate::support::{Plain, Server, Session, Socket, soon, text};
 
-/// What an answer may take while others are attacked; before, the same took many times as long, or was refused.
+/// The longest accepted response time during an attack. Without fair queues the same requests took many times as long
+/// or were rejected.
 const ENOUGH: Duration = Duration::from_secs(8);
 
-/// Clients that send the same body again and again, until this is dropped.
+/// Clients that send a body repeatedly until [`Flood::end`].
 struct Flood {
     is_over: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
@@ -43,7 +44,7 @@ impl Flood {
         Self { clients: clients.collect(), is_over, answers }
     }
 
-    /// It is under way.
+    /// Waits until the first response, so that the flood is under way.
     async fn has_begun(&self) {
         soon("an answer to the flood", async {
             while self.answers.load(Ordering::Relaxed) == 0 {
@@ -85,7 +86,7 @@ async fn posts_meanwhile(server: &Server, ann: &Session, channel: &str) {
             server.post(ann, channel, "meanwhile").await;
         }
     };
-    tokio::time::timeout(ENOUGH, posting).await.expect("members write as usual");
+    tokio::time::timeout(ENOUGH, posting).await.expect("members can write during the flood");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +100,7 @@ async fn a_flood_of_sign_ins_keeps_nobody_from_writing() {
         posts_meanwhile(&server, &ann, &channel).await;
         let mut plain = Plain::open(server.address(), CONNECT, Some(&ann)).await;
         let joining = plain.ask(json!({"type": "join_room", "room": "garden"}), "joined");
-        tokio::time::timeout(ENOUGH, joining).await.expect("rooms can be entered as usual");
+        tokio::time::timeout(ENOUGH, joining).await.expect("members can join rooms during the flood");
         flood.end().await;
     }
 }
@@ -123,7 +124,7 @@ async fn one_address_has_so_many_sign_ins_whatever_the_username() {
     let refused = ask("192.0.2.1").await;
     assert_eq!(refused["code"], "RATE_LIMITED");
     assert!(refused["retryAfterMs"].as_u64().is_some_and(|wait| wait <= 20_000), "{refused}");
-    assert_eq!(ask("192.0.2.2").await["code"], "UNAUTHENTICATED", "another address has its own");
+    assert_eq!(ask("192.0.2.2").await["code"], "UNAUTHENTICATED", "another address has its own limit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,7 +155,9 @@ async fn lists_do_not_look_at_what_the_viewer_may_not_see() {
         let query = format!("{{ {} }}", fields.join(" "));
         for reader in [None, Some(&ben)] {
             let asking = server.data(reader, &query, json!({}));
-            let data = tokio::time::timeout(ENOUGH, asking).await.unwrap_or_else(|_| panic!("{list} takes for ever"));
+            let data = tokio::time::timeout(ENOUGH, asking)
+                .await
+                .unwrap_or_else(|_| panic!("{list} took longer than {ENOUGH:?}"));
             for at in 0..20 {
                 let nodes = data[format!("a{at}")]["nodes"].as_array().expect("a list");
                 assert_eq!(nodes.len(), found, "{list}");
@@ -180,7 +183,7 @@ async fn unread_messages_are_counted_up_to_a_thousand() {
     let last = server.post(&ann, &channel, "three").await;
     let delete = "mutation ($id: ID!) { deleteMessage(id: $id) }";
     server.data(Some(&ann), delete, json!({"id": last})).await;
-    assert_eq!((unread(&ben).await, unread(&ann).await), (json!(1), json!(1)), "what is deleted does not count");
+    assert_eq!((unread(&ben).await, unread(&ann).await), (json!(1), json!(1)), "deleted messages are not counted");
     fill(&server.database_url(), &channel, &ann.id, 5_000, ("", ""));
     assert_eq!((unread(&ben).await, unread(&ann).await), (json!(1_000), json!(0)));
 }
@@ -196,7 +199,7 @@ async fn a_query_that_takes_too_long_is_interrupted() {
     let code = server.refusal(Some(&ann), "{ users(search: \"nobody at all\") { nodes { id } } }", json!({})).await;
     assert_eq!(code, "QUERY_TOO_COMPLEX");
     let data = server.data(Some(&ann), "{ users(first: 1, search: \"user\") { nodes { username } } }", json!({})).await;
-    assert_eq!(data["users"]["nodes"][0]["username"], "user1", "the connection goes on");
+    assert_eq!(data["users"]["nodes"][0]["username"], "user1", "the connection is usable after the interruption");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +210,7 @@ async fn health_and_events_do_not_wait_for_clients_that_read() {
     let mut socket = server.socket(Some(&ann)).await;
     socket.subscribe("1", "subscription { messageAdded { content } }", json!({})).await;
     socket.settled().await;
-    // The only thread that reads for clients is kept, and many wait for it.
+    // The only reader thread for clients is blocked, and more jobs wait for it.
     let (release, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
     let stranger = Party::Address(household([192, 0, 2, 1].into()));
     let store = Arc::clone(server.board().store());
@@ -225,7 +228,7 @@ async fn health_and_events_do_not_wait_for_clients_that_read() {
             })
         })
         .collect();
-    soon("a thread that is kept", kept.notified()).await;
+    soon("a blocked reader thread", kept.notified()).await;
     let ready = soon("readiness", server.http().get(server.url("/readyz")).send()).await.expect("an answer");
     assert_eq!(ready.status(), 200);
     server.post(&ann, &channel, "heard").await;
@@ -242,7 +245,7 @@ async fn many_that_ask_for_health_ask_the_database_few_times() {
     let asking = (0..500).map(|_| server.board().reach_database());
     assert!(soon("answers", join_all(asking)).await.iter().all(Result::is_ok));
     let statements = server.board().store().statements() - before;
-    assert!(statements < 100, "{statements} statements for 500 questions");
+    assert!(statements < 100, "{statements} statements for 500 health checks");
 }
 
 #[tokio::test]
@@ -269,18 +272,21 @@ async fn one_author_has_so_many_users_notified() {
     let (events, many) = statements(&names(60)).await;
     let notes = server.board().events_after(None).expect("the log").0;
     let notes: Vec<_> = notes.iter().filter_map(|event| event.user).collect();
-    assert_eq!(events, 1 + 20, "20 names of one message count: {notes:?}");
-    // SQLite writes each event of a batch with a statement of its own.
+    assert_eq!(events, 1 + 20, "at most 20 users are notified of one message: {notes:?}");
+    // SQLite needs one statement for each event of a batch.
     let apart = if is_postgres() { 0 } else { 18 };
     assert!(many <= few + apart + 6, "{many} statements for 20 names, {few} for 2");
     let mut noted = 0;
     for _ in 0..10 {
         noted += statements(&names(60)).await.0 - 1;
     }
-    assert!((98..=110).contains(&noted), "{noted}: 120 in a minute, of which 22 were spent");
+    assert!(
+        (98..=110).contains(&noted),
+        "{noted} notifications; the limit is 120 a minute, of which 22 were used before"
+    );
 }
 
-/// Sockets with many operations each are one caller, too.
+/// Several sockets with many operations each count as one caller.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_full_of_sign_ins_keep_nobody_from_writing() {
     let server = Server::start_with(|config| config.sessions.password_threads = 1).await;

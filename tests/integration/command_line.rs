@@ -1,4 +1,4 @@
-//! The command line beside a running server, and the real Diesel command line on the migrations.
+//! The tidings command line beside a running server, and the Diesel command line on the migrations.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -38,7 +38,7 @@ async fn an_operator_works_beside_a_running_server_which_notices_at_once() {
     assert_eq!(listed, format!("{}\troot\tadmin\tenabled\troot", root.id));
     let mut socket = server.socket(Some(&root)).await;
     said(&tidings(&server, &["user", "disable", "root"]));
-    assert_eq!(socket.closed().await, 4403, "disabling by the command line ends sockets");
+    assert_eq!(socket.closed().await, 4403, "disabling a user on the command line closes the user's sockets");
     assert_eq!(server.refusal(Some(&root), "{ me { id } }", json!({})).await, "UNAUTHENTICATED");
     said(&tidings(&server, &["user", "enable", "root"]));
     root.token = said(&tidings(&server, &["token", "root"]));
@@ -60,12 +60,12 @@ async fn the_demo_reaches_subscribers_of_a_running_server_and_the_log_can_be_rea
     let first = socket.item("e").await;
     assert_eq!(first["events"]["channel"]["name"], "general");
     let again = tidings(&server, &["demo"]);
-    assert!(!again.status.success(), "a demo moves into a fresh database only");
+    assert!(!again.status.success(), "the demo requires an empty database");
 
     let log = said(&tidings(&server, &["tail"]));
     let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let positions: Vec<i64> = events.iter().map(|event| event["seq"].as_i64().unwrap()).collect();
-    assert_eq!(positions, (1..=positions.len() as i64).collect::<Vec<_>>(), "gapless");
+    assert_eq!(positions, (1..=positions.len() as i64).collect::<Vec<_>>(), "the log has no gaps");
     let middle = &events[3]["cursor"];
     let rest = said(&tidings(&server, &["tail", "--after", middle.as_str().unwrap()]));
     assert_eq!(rest.lines().count(), events.len() - 4);
@@ -99,7 +99,7 @@ fn a_bad_setting_stops_the_start_with_one_line() {
     run("TIDINGS_LOG_RETENTION", "-1");
 }
 
-/// The real one, as a developer uses it: on `diesel.toml` and `migrations/`.
+/// Runs the Diesel command line on `diesel.toml` and `migrations/`, as a developer does.
 #[test]
 fn the_diesel_command_line_runs_redoes_and_prints() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -123,6 +123,10 @@ fn the_diesel_command_line_runs_redoes_and_prints() {
     run(&["migration", "redo", "--all"]);
     assert!(run(&["migration", "list"]).contains("[X]"));
     let printed = run(&["print-schema"]);
-    assert_eq!(std::fs::read_to_string(&schema).expect("schema.rs"), before, "the migrations make this very schema");
+    assert_eq!(
+        std::fs::read_to_string(&schema).expect("schema.rs"),
+        before,
+        "src/store/schema.rs matches the migrations"
+    );
     assert!(before.contains("diesel::table!") && printed.contains("diesel::table!"));
 }

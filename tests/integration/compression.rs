@@ -1,4 +1,4 @@
-//! Answers in fewer bytes, for clients that like that.
+//! Compression of long responses for clients that accept it.
 
 use std::io::Read as _;
 
@@ -29,7 +29,7 @@ async fn long_answers_are_compressed_for_those_who_like_it() {
     server.post(&ann, &channel, &"tidings ".repeat(500)).await;
     server.post(&ann, &channel, &"far and wide ".repeat(3_000)).await;
     let url = server.url("/graphql");
-    // One that is compressed on the spot, and one that is not.
+    // The first response is short enough to be compressed inline, the second one is compressed on a blocking thread.
     for query in ["{ message(id: 1) { content } }", "{ message(id: 2) { content } }"] {
         let get = || server.http().get(&url).query(&[("query", query)]);
         let (encoding, plain, varies) = ask(get(), "identity").await;
@@ -53,5 +53,9 @@ async fn long_answers_are_compressed_for_those_who_like_it() {
     assert_eq!(encoding.as_deref(), Some("gzip"));
     assert!(unpacked(&page).contains("<html"));
     let events = server.http().get(&url).query(&[("query", "{ message(id: 2) { content } }")]);
-    assert_eq!(ask(events.header("accept", "text/event-stream"), "gzip").await.0, None, "streams come as they are");
+    assert_eq!(
+        ask(events.header("accept", "text/event-stream"), "gzip").await.0,
+        None,
+        "event streams are not compressed"
+    );
 }

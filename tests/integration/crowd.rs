@@ -1,7 +1,7 @@
-//! As many as there is room for, each in a room: how fast they come in, what each of them costs, how long
-//! one broadcast takes to all, and that one too many disturbs nobody.
+//! As many connections as the limit allows, each in a room of the JSON socket. Prints the connection rate, the memory
+//! per connection and the duration of a broadcast, and checks that one more connection gets 503.
 //!
-//! A small crowd by default; `make crowd` has 10,000 (`TIDINGS_CROWD`), with the release build.
+//! 300 connections by default; `TIDINGS_CROWD` sets another number (`make crowd`: 10,000, with the release build).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use crate::support::{Program, Session, Socket, soon};
 
 const SMALL: usize = 300;
-/// So many come at once.
+/// How many connections are opened concurrently.
 const AT_ONCE: usize = 128;
-/// One source address has no more ports than this to spare.
+/// Connections per source address, which has a limited number of ports.
 const PER_ADDRESS: usize = 4_000;
 
 type Line = WebSocketStream<TcpStream>;
@@ -41,7 +41,7 @@ async fn a_full_house_is_served_and_one_too_many_is_turned_away() {
     admin.frame().await;
     let empty = process.resident();
 
-    // With the admin's own line the house is full.
+    // The admin's own connection is the last one that the limit allows.
     let since = Instant::now();
     let lines: Vec<Line> = stream::iter(0..crowd - 1)
         .map(|number| enter(program.address(), number, &root.token))
@@ -61,7 +61,7 @@ async fn a_full_house_is_served_and_one_too_many_is_turned_away() {
     println!("after two broadcasts {after} bytes each; number {} got 503", crowd + 1);
 }
 
-/// Comes in and joins the room; every other one with a token.
+/// Connects and joins the room; every other connection has a token.
 async fn enter(address: SocketAddr, number: usize, token: &str) -> Line {
     let socket = TcpSocket::new_v4().expect("a socket");
     if cfg!(target_os = "linux") {
@@ -80,7 +80,7 @@ async fn enter(address: SocketAddr, number: usize, token: &str) -> Line {
     line
 }
 
-/// Sends something to all, and says when it was there.
+/// Sends a broadcast, waits until every connection has received it, and prints the first and the last delay.
 async fn broadcast(admin: &mut Socket, lines: Vec<Line>, number: usize) -> Vec<Line> {
     let hearing = lines.into_iter().map(|mut line| {
         tokio::spawn(async move {

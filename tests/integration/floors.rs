@@ -1,8 +1,8 @@
-//! The floors of the house: imports point down only, and each library has its rooms.
+//! The layers of the crate: imports point down, and each external library is used only in its layers.
 
 use std::path::{Path, PathBuf};
 
-/// Each floor with those it may use.
+/// Each layer with the layers that it may use.
 const FLOORS: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("vitals", &[]),
@@ -20,7 +20,7 @@ const FLOORS: [(&str, &[&str]); 14] = [
     ("cli", &["app", "auth", "board", "config", "error", "graphql", "model"]),
 ];
 
-/// Libraries, and the floors they stay on.
+/// External libraries, and the modules that may use them.
 const ROOMS: [(&str, &[&str]); 15] = [
     ("diesel", &["store"]),
     ("r2d2", &["store"]),
@@ -60,22 +60,22 @@ fn imports_point_down_and_libraries_stay_in_their_rooms() {
             }
         }
         if code.contains("std::env") && !["config", "cli"].contains(&floor) {
-            wrong.push(format!("{path} looks at the environment"));
+            wrong.push(format!("{path} reads the environment"));
         }
         if code.contains("\nstatic ")
             || code.contains("\npub static ")
             || code.contains("OnceLock<") && code.contains("static ")
         {
-            wrong.push(format!("{path} has a global"));
+            wrong.push(format!("{path} has a global variable"));
         }
         if ["utils", "helpers", "common", "misc"].iter().any(|room| path.contains(room)) {
-            wrong.push(format!("{path} is a room for anything"));
+            wrong.push(format!("{path} is a module without a topic"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The sources with their paths below `src`, but for the two roots.
+/// The source files except `lib.rs` and `main.rs`, by path below `src`.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut found, mut todo) = (Vec::new(), vec![root.clone()]);
@@ -92,6 +92,6 @@ fn sources() -> Vec<(String, String)> {
             }
         }
     }
-    assert!(found.len() > 50, "the sources are where they are looked for");
+    assert!(found.len() > 50, "only few source files were found");
     found
 }

@@ -1,4 +1,4 @@
-//! The plain JSON socket: every row of its table, and that it is a door to the same house.
+//! The JSON socket: every row of its documentation, and its interoperation with GraphQL.
 
 mod noise;
 
@@ -62,12 +62,12 @@ async fn a_room_is_a_channel_and_the_other_way_round() {
         assert_eq!((&heard["id"], &heard["cursor"]), (&sent["id"], &sent["cursor"]));
         sent
     };
-    assert_eq!(anns.ask(message, "sent").await, sent, "the same key is the same message");
+    assert_eq!(anns.ask(message, "sent").await, sent, "the same key returns the same message");
     let heard = bobs.expect("message").await;
     assert_eq!(heard["user"], json!({"id": ann.id, "username": "ann"}));
     assert_eq!(strangers.expect("message").await["user"], json!({"id": ann.id, "username": null}));
 
-    // What is done in GraphQL is heard here.
+    // Changes made with GraphQL are delivered on the JSON socket.
     let channel =
         server.data(None, "{ channel(name: \"project_123\") { id messages { nodes { content } } } }", json!({})).await;
     assert_eq!(channel["channel"]["messages"]["nodes"], json!([{"content": "Hello team!"}]));
@@ -79,7 +79,7 @@ async fn a_room_is_a_channel_and_the_other_way_round() {
         assert_eq!(edited["text"], "edited");
         assert_eq!(bobs.expect("message_deleted").await["id"], sent["id"]);
     } else {
-        assert_eq!(edited["type"], "message_deleted", "an edit of what is gone may be skipped");
+        assert_eq!(edited["type"], "message_deleted", "the edit of a deleted message may be omitted");
     }
     let root = server.admin("root").await;
     let broadcast = "mutation ($d: JSON!) { broadcast(input: { room: \"project_123\", data: $d }) }";
@@ -104,7 +104,7 @@ async fn private_rooms_are_private_here_too() {
     let channel = text(&server.data(Some(&ann), make, json!({})).await["createChannel"]["id"]);
     let mut bobs = open(&server, Some(&bob)).await;
     let join = json!({"type": "join_room", "room": "secret"});
-    // What happens if Bob joins before he is a member is in `accounts/private_names.rs`.
+    // `accounts/private_names.rs` tests what happens if Bob joins before he is a member.
     let who = json!({"c": channel, "u": bob.id});
     server
         .data(Some(&ann), "mutation ($c: ID!, $u: ID!) { addMember(channelId: $c, userId: $u) { id } }", who.clone())
@@ -160,7 +160,7 @@ async fn tickets_come_once_however_often_they_are_subscribed_to() {
     assert_eq!(socket.expect("unsubscribed").await["ticket_id"], json!(id));
     assert_eq!(socket.ask(json!({"type": "subscribe", "ticket_id": id}), "error").await["code"], "NOT_FOUND");
 
-    // `?after=` is where everything begins that does not say otherwise.
+    // `?after=` is the start cursor of every subscription that has no `after` of its own.
     let path = format!("{TICKETS}?token={}&after={start}", bob.token);
     let mut again = Plain::open_as(server.address(), &path).await;
     again.expect("subscribed").await;
@@ -168,11 +168,15 @@ async fn tickets_come_once_however_often_they_are_subscribed_to() {
     while kinds.len() < 2 {
         kinds.push(text(&again.frame().await["type"]));
     }
-    assert_eq!(kinds, ["ticket_created", "ticket_deleted"], "what is gone is skipped, its deletion is not");
+    assert_eq!(
+        kinds,
+        ["ticket_created", "ticket_deleted"],
+        "events of a deleted ticket are omitted, its deletion is not"
+    );
     again.settled().await;
 }
 
-/// Whoever follows all tickets and lags behind, and follows single ones for a while in between, gets each event once.
+/// A client that lags on `tickets`, and meanwhile subscribes to single tickets and unsubscribes, gets each event once.
 #[tokio::test]
 async fn tickets_come_once_when_a_single_one_is_left_while_the_rest_lags() {
     let server = Server::start().await;
@@ -185,7 +189,7 @@ async fn tickets_come_once_when_a_single_one_is_left_while_the_rest_lags() {
         tickets.push(text(&server.data(Some(&ann), TICKET, json!({"input": input})).await["createMessage"]["id"]));
     }
     let change = "mutation ($id: ID!, $text: String!) { updateMessage(input: { id: $id, content: $text }) { cursor } }";
-    // More than the buffers between the two ends hold: the server is far behind when the client begins to read.
+    // More than the buffers between server and client hold: the server is far behind when the client begins to read.
     let long = "x".repeat(39_000);
     let mut expected = 2;
     for i in 0..150 {
@@ -227,7 +231,7 @@ async fn tickets_come_once_when_a_single_one_is_left_while_the_rest_lags() {
             seen.insert(text(&frame["cursor"]));
         }
     }
-    assert_eq!((frames, seen.len()), (expected, expected), "frames, different ones");
+    assert_eq!((frames, seen.len()), (expected, expected), "number of frames, and of distinct cursors");
 }
 
 #[tokio::test]
@@ -260,7 +264,7 @@ async fn notifications_wait_until_they_are_read() {
     notify("live".into(), Some(&ann.id)).await;
     assert_eq!(socket.expect("notification").await["title"], "live");
 
-    // With a cursor: what came after it, whether it was read or not.
+    // With a cursor, the subscription delivers what came after it, read or not.
     let mut socket = open(&server, Some(&ann)).await;
     socket
         .ask(json!({"type": "subscribe", "channel": "notifications", "after": made[247]["cursor"]}), "subscribed")
@@ -405,20 +409,21 @@ async fn who_was_away_gets_everything_once_in_order_on_another_instance_too() {
                 _ => {}
             }
         }
-        assert!(ones == messages && noted == notes, "in order and once");
+        assert!(ones == messages && noted == notes, "every message and notification comes once and in order");
         assert_eq!(twos, EACH - EACH / 2 - 1);
         let position = socket.settled().await;
         let last = text(&server.data(Some(&ann), "{ cursor }", json!({})).await["cursor"]);
-        assert_eq!(position, last, "up to there everything was served");
+        assert_eq!(position, last, "the pong's cursor is the head of the log");
     }
 }
 
-/// Nothing is refused, and nothing is lost: the client waits. (How long: `web/socket/pace.rs`.)
+/// The server slows the client down; it rejects nothing and loses nothing. (Unit tests in `web/socket/pace.rs` check
+/// the rate.)
 #[tokio::test]
 async fn who_speaks_too_fast_is_heard_all_the_same() {
     let server = Server::start_with(|config| config.sockets.frames_per_second = 100).await;
     let mut socket = open(&server, None).await;
-    // Two seconds' worth comes at once, the rest when it is heard.
+    // The burst limit covers the first frames; the rest is read at the configured rate.
     for _ in 0..400 {
         socket.send(json!({"type": "ping"})).await;
     }

@@ -1,4 +1,4 @@
-//! Metrics and presence: live values that are no events, also across instances.
+//! Metrics and presence, which are not events of the log, on one and on several instances.
 
 use std::time::Instant;
 
@@ -8,13 +8,13 @@ use tidings::store::presence;
 use crate::support::database::{SECRET, is_postgres};
 use crate::support::{Program, Server, Socket, soon};
 
-/// Another instance on the same database.
+/// Starts another instance on the same database.
 async fn twin(server: &Server) -> Server {
     let database = server.database_url().parse().expect("a database");
     Server::start_with(|config| config.database = database).await
 }
 
-/// Waits until a metric has this value on a subscription to it.
+/// Waits until a subscription to a metric delivers this value.
 async fn becomes(socket: &mut Socket, id: &str, value: f64) {
     let wait = async { while socket.item(id).await["metricUpdated"]["value"] != json!(value) {} };
     soon("the value", wait).await;
@@ -99,7 +99,7 @@ async fn who_is_present_is_known_on_all_instances_without_flicker() {
 
     let listen = "subscription ($c: ID) { messageAdded(channelId: $c) { id } }";
     for _ in 0..3 {
-        // Lost and back: nobody notices.
+        // A short disconnection does not change the presence.
         let mut socket = other.socket(Some(&ann)).await;
         socket.subscribe("m", listen, json!({"c": channel})).await;
         socket.settled().await;
@@ -112,7 +112,7 @@ async fn who_is_present_is_known_on_all_instances_without_flicker() {
     let shown = server.data(Some(&bob), present, json!({"c": channel})).await;
     assert_eq!(shown["presence"], json!([{"username": "ann"}, {"username": "bob"}]));
 
-    // An instance that others took for gone, as after a long pause, says again who is there.
+    // An instance whose rows expired, as after a long pause, publishes its users again.
     server
         .board()
         .store()
@@ -123,16 +123,16 @@ async fn who_is_present_is_known_on_all_instances_without_flicker() {
             Ok(())
         })
         .await
-        .expect("they are forgotten");
+        .expect("the presence rows are deleted");
     assert_eq!(watcher.item("p").await, change("ann", false));
     assert_eq!(watcher.item("p").await, change("ann", true));
 
     drop(socket);
     assert_eq!(watcher.item("p").await, change("ann", false));
-    assert_eq!(server.cursor(None).await, before, "nothing of it is in the log");
+    assert_eq!(server.cursor(None).await, before, "presence is not written to the log");
 }
 
-/// Nobody says goodbye for a process that was killed.
+/// A killed process cannot report that its users have left.
 #[tokio::test]
 async fn who_was_on_a_crashed_instance_is_gone_within_half_a_minute() {
     let server = Server::start().await;
@@ -140,7 +140,7 @@ async fn who_was_on_a_crashed_instance_is_gone_within_half_a_minute() {
     let channel = server.channel(&ann, "general").await;
     let database = server.database_url();
     let mut settings = vec![("DATABASE_URL", database.as_str())];
-    // With SQLite it lies beside the file.
+    // With SQLite, the instances share the secret file beside the database.
     if is_postgres() {
         settings.push(("TIDINGS_JWT_SECRET", SECRET));
     }
@@ -157,7 +157,7 @@ async fn who_was_on_a_crashed_instance_is_gone_within_half_a_minute() {
     assert_eq!(watcher.item("p").await, change("ann", true));
     let killed = Instant::now();
     process.kill().await.expect("it runs");
-    // Nobody waits for an item for more than the 30 s that were promised.
+    // `item` waits for at most 30 s, which is the documented limit.
     assert_eq!(watcher.item("p").await, change("ann", false));
     println!("gone after {:.1?}", killed.elapsed());
 }

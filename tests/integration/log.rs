@@ -1,4 +1,4 @@
-//! The writer and the log, by themselves and below a server.
+//! The writer and the log, alone and below a server.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,7 +39,11 @@ async fn a_failing_command_harms_none_of_its_neighbours() {
     let (events, head) =
         tidings::store::log::read(store.snapshot(Lane::Own).expect("a snapshot").db(), genesis).expect("the log");
     let positions: Vec<i64> = events.iter().map(|event| event.cursor.seq.0).collect();
-    assert_eq!(positions, (1..=COMMANDS / 4).collect::<Vec<_>>(), "gapless, and nothing of those that failed");
+    assert_eq!(
+        positions,
+        (1..=COMMANDS / 4).collect::<Vec<_>>(),
+        "the log has no gaps and no events of failed commands"
+    );
     let mut objects: Vec<i64> = events.iter().map(|event| event.object).collect();
     objects.sort_unstable();
     assert_eq!(objects, (0..COMMANDS).filter(|number| number % 4 == 3).collect::<Vec<_>>());
@@ -56,11 +60,15 @@ async fn a_failing_command_harms_none_of_its_neighbours() {
         .flat_map(|batch: &Batch| &batch.events)
         .map(|logged| logged.event.cursor)
         .collect();
-    assert_eq!(told, events.iter().map(|event| event.cursor).collect::<Vec<_>>(), "told in order, once");
+    assert_eq!(
+        told,
+        events.iter().map(|event| event.cursor).collect::<Vec<_>>(),
+        "the listener gets every event once and in order"
+    );
     assert_eq!(head, events.last().expect("events").cursor);
 }
 
-/// Hears of every batch; there are no rights to wait for.
+/// Receives every batch; its instance has no rights to bring up to date.
 struct Listener<F>(F);
 
 impl<F: FnMut(Batch) + Send + 'static> Tail for Listener<F> {
@@ -77,7 +85,7 @@ fn command(tx: &mut tidings::store::Tx<'_>, number: i64) -> Result<Cursor, Error
     tx.record(Change::new(EventKind::TemplateDeleted, number, None), Body::None);
     match number % 4 {
         1 => Err(Error::NotFound("thing, after a write")),
-        // As a panic does, without its noise.
+        // Unwinds like a panic, without printing a message.
         2 => std::panic::resume_unwind(Box::new("after a write")),
         _ => Ok(cursor),
     }
@@ -111,10 +119,10 @@ async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
     }
     let board = Arc::clone(server.board());
     let prune = async |age, events| board.prune(Retention { age, events }).await.expect("pruned");
-    assert_eq!(prune(Duration::from_secs(3_600), 0).await, 0, "young events are kept");
-    assert_eq!(prune(Duration::ZERO, 1_000).await, 0, "so are the newest ones");
+    assert_eq!(prune(Duration::from_secs(3_600), 0).await, 0, "events younger than the age are kept");
+    assert_eq!(prune(Duration::ZERO, 1_000).await, 0, "the newest events are kept whatever their age");
     assert!(prune(Duration::ZERO, 5).await > 0);
-    // Up to here readers are served from memory, where nothing is missing.
+    // Until the restart, the hub could serve the pruned events from its window.
     server.restart().await;
     let mut socket = server.socket(None).await;
     socket.subscribe("old", EVENTS, json!({"after": cursors[0]})).await;
@@ -125,14 +133,14 @@ async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
     assert_eq!(until_live(&mut socket, "oldest").await.len(), 5, "the newest five events were kept");
     socket.subscribe("young", EVENTS, json!({"after": cursors[19]})).await;
     assert_eq!(until_live(&mut socket, "young").await.len(), 1);
-    // Objects stay, whatever the log forgets; and the next event has the next position.
+    // Pruning removes no objects, and the next event gets the next `seq`.
     let all = server.data(None, "{ messages(first: 100) { nodes { id } } }", json!({})).await;
     assert_eq!(all["messages"]["nodes"].as_array().unwrap().len(), 20);
     server.post(&ann, &channel, "after pruning").await;
     assert_eq!(socket.frame().await["payload"]["data"]["events"]["message"]["content"], "after pruning");
 }
 
-/// During an update, newer instances write what this one has never heard of.
+/// During a rolling update, newer instances write event kinds and formats that this version does not know.
 #[tokio::test]
 async fn what_a_newer_version_writes_is_passed_over_and_nothing_around_it_is_lost() {
     let server = Server::start().await;
@@ -152,7 +160,7 @@ async fn what_a_newer_version_writes_is_passed_over_and_nothing_around_it_is_los
             assert_eq!(item["message"]["content"], format!("{when} {round}"));
         }
     }
-    // The same from the log; and the position of what is not known is as good as any.
+    // The same in a replay. The cursor of an unknown event is a valid start, too.
     for after in [start, server.cursor(None).await] {
         let mut socket = server.socket(Some(&ben)).await;
         socket.subscribe("e", EVENTS, json!({"after": after})).await;
@@ -161,7 +169,7 @@ async fn what_a_newer_version_writes_is_passed_over_and_nothing_around_it_is_los
     }
 }
 
-/// Writes an event as another version would.
+/// Writes an event with this kind and format, as another version would.
 fn foreign(tx: &mut tidings::store::Tx<'_>, kind: i16, format: i16) -> Result<(), Error> {
     let insert = format!(
         "INSERT INTO events (seq, tag, format, kind, object_id, ticket, audience, at) \

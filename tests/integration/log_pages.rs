@@ -1,4 +1,4 @@
-//! Pages of the log are bounded in bytes, and so is the memory for those that readers have not taken yet.
+//! Pages of the log are bounded in bytes, and so is the memory of pages that subscribers have not consumed.
 
 use serde_json::json;
 use tidings::model::{KindSet, Seq, Topic};
@@ -7,12 +7,12 @@ use tidings::store::{Lane, log};
 use crate::support::plain::{CONNECT, Plain};
 use crate::support::{Server, text};
 
-/// The longest text on the default settings: 160 KB.
+/// The longest text that the default settings allow: 160,000 bytes.
 fn long() -> String {
     "\u{1F600}".repeat(40_000)
 }
 
-/// The weights and lengths of all pages, and the messages in them.
+/// The weight in bytes and the number of events of each page of the log, and the number of `MessageAdded` events.
 fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
     let mut snapshot = server.board().store().snapshot(Lane::Own).expect("a snapshot");
     let db = snapshot.db();
@@ -20,7 +20,7 @@ fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
     let (mut seen, mut messages) = (Vec::new(), 0);
     while after != head {
         let page = log::page(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX)).expect("a page");
-        assert!(page.end.seq > after.seq, "each page goes on");
+        assert!(page.end.seq > after.seq, "each page advances the cursor");
         messages += page.events.iter().filter(|event| event.event.kind.name() == "MessageAdded").count();
         seen.push((page.weight(), page.events.len()));
         after = page.end;
@@ -37,7 +37,7 @@ async fn a_page_ends_where_a_megabyte_does() {
         server.post(&eva, &room, &long()).await;
     }
     let (pages, messages) = pages(&server);
-    assert_eq!(messages, 30, "nothing is left out");
+    assert_eq!(messages, 30, "the pages contain every message");
     assert!(pages.len() >= 5, "{pages:?}");
     for (weight, _) in pages {
         assert!(weight <= log::PAGE_BYTES + (16 << 10), "{weight} bytes");
@@ -93,7 +93,8 @@ async fn broadcasts_count_with_what_they_carry() {
 async fn readers_of_many_pages_get_all_of_them_and_nothing_stays_borrowed() {
     const READERS: usize = 20;
     let server = Server::start_with(|config| {
-        // Pages have a quarter of it, one client a sixteenth: less than a page for each.
+        // Pages may use a quarter of the memory, and one client a sixteenth. That is less than one page for each
+        // reader.
         config.limits.max_response_bytes = 1 << 20;
         config.limits.response_memory_bytes = 16 << 20;
     })
@@ -101,7 +102,7 @@ async fn readers_of_many_pages_get_all_of_them_and_nothing_stays_borrowed() {
     let eva = server.register("eva").await;
     let room = server.channel(&eva, "general").await;
     let after = server.cursor(None).await;
-    // More than the hub keeps in memory.
+    // More than the hub's window holds.
     for _ in 0..120 {
         server.post(&eva, &room, &long()).await;
     }
@@ -115,7 +116,11 @@ async fn readers_of_many_pages_get_all_of_them_and_nothing_stays_borrowed() {
         let frame = socket.frame().await;
         let reader: usize = text(&frame["id"]).parse().expect("a number");
         seen[reader] += 1;
-        assert_eq!(frame["payload"]["data"]["messageAdded"]["id"], seen[reader].to_string(), "in order, once");
+        assert_eq!(
+            frame["payload"]["data"]["messageAdded"]["id"],
+            seen[reader].to_string(),
+            "each message comes once and in order"
+        );
         let lent = server.board().page_memory().lent();
         assert!(lent <= 1 << 20, "{lent} bytes of pages for one client");
     }

@@ -1,5 +1,5 @@
-//! The integration tests: one binary; each test starts its own server on a port of its own with a
-//! database of its own, in this process, and talks to it as clients do.
+//! The integration tests, in one binary. Each test starts its own server in this process, on its own port and database,
+//! and connects to it as clients do.
 
 mod access;
 mod accounts;

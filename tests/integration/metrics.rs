@@ -1,4 +1,4 @@
-//! `/metrics`: what Prometheus would read, and that it says what happened.
+//! `/metrics`: the text format of Prometheus, and the values after known operations.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{Events, Plain, Server, Socket, soon};
 
-/// The samples of a page, which must be in the text format.
+/// The samples of a page. Parsing it checks the text format.
 struct Page(HashMap<String, f64>);
 
 impl Page {
@@ -29,7 +29,7 @@ impl Page {
                 family = (name.into(), String::new());
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = kind.split_once(' ').expect("a type");
-                assert_eq!(name, family.0, "HELP and TYPE are of one family");
+                assert_eq!(name, family.0, "HELP and TYPE name the same family");
                 assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
                 assert!(kind != "counter" || name.ends_with("_total"), "{line}");
                 family.1 = kind.into();
@@ -49,7 +49,7 @@ impl Page {
     }
 
     fn get(&self, sample: &str) -> f64 {
-        *self.0.get(sample).unwrap_or_else(|| panic!("there is no {sample}"))
+        *self.0.get(sample).unwrap_or_else(|| panic!("the page has no sample {sample}"))
     }
 }
 
@@ -92,7 +92,7 @@ async fn the_page_says_what_happened() {
         ("tidings_deliveries_total{kind=\"graphql_ws\"}", 2),
         ("tidings_deliveries_total{kind=\"sse\"}", 1),
         ("tidings_deliveries_total{kind=\"plain_ws\"}", 1),
-        // Two of the three are signed in, and the third is not: that is a rendering of its own.
+        // Items are rendered once for the two signed-in readers, and once for the anonymous one.
         ("tidings_items_total{made=\"rendered\"}", 2),
         ("tidings_items_total{made=\"shared\"}", 1),
         ("tidings_operations_total{kind=\"subscription\"}", 3),
@@ -105,7 +105,7 @@ async fn the_page_says_what_happened() {
     ] {
         assert_eq!(grown(sample), by, "{sample}");
     }
-    // The server writes for itself, too: who is present, the live metrics.
+    // These grow by more, because the server writes presence and live metrics itself.
     for sample in ["tidings_commit_commands_sum", "tidings_commit_seconds_bucket{le=\"+Inf\"}"] {
         assert!(grown(sample) >= 1, "{sample}");
     }
@@ -130,7 +130,7 @@ async fn the_page_says_what_happened() {
             .any(|kind| page.get(&format!("tidings_lines{{kind=\"{kind}\"}}")) > 0.0)
             || page.get("tidings_subscriptions") > 0.0
     };
-    soon("nobody", async { while gone().await {} }).await;
+    soon("zero open streams and subscriptions", async { while gone().await {} }).await;
 }
 
 #[tokio::test]
@@ -149,7 +149,11 @@ async fn a_token_keeps_the_page_to_those_who_have_it() {
         assert!(!answer.text().await.expect("a body").contains("tidings_"));
     }
     let in_query = server.http().get(server.url("/metrics")).query(&[("token", token)]).send().await;
-    assert_eq!(in_query.expect("an answer").status(), 401, "not in an address, which ends up in logs");
+    assert_eq!(
+        in_query.expect("an answer").status(),
+        401,
+        "a token in the URL is not accepted, because URLs are logged"
+    );
     let answer = ask(Some(format!("Bearer {token}"))).await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert!(answer.text().await.expect("a page").contains("tidings_connections "));

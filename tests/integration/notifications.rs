@@ -1,4 +1,4 @@
-//! Notifications: who is told what, when, and that it is kept until it is read.
+//! Notifications: which changes notify which users, and reading them.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ async fn comment(server: &Server, by: &Session, message: &str, content: &str) {
     server.data(Some(by), query, json!({"input": {"messageId": message, "content": content}})).await;
 }
 
-/// The titles and messages of what somebody was notified of, oldest first.
+/// The title and message id of each notification of a user, oldest first.
 async fn told(server: &Server, who: &Session) -> Vec<(String, Option<String>)> {
     let data = server.data(Some(who), "{ notifications(last: 50) { nodes { title messageId } } }", json!({})).await;
     let nodes = data["notifications"]["nodes"].as_array().expect("nodes");
@@ -43,14 +43,14 @@ async fn what_concerns_somebody_is_told_to_them_and_their_own_doing_is_not() {
     assert_eq!(told(&server, &bob).await, bobs);
     assert_eq!(told(&server, &cleo).await, [about("You were mentioned")]);
 
-    // Only who is named anew, and who becomes responsible anew.
+    // An edit notifies only newly mentioned users and a new assignee.
     let update = "mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }";
     let edit = json!({"id": ticket, "content": "for @bob and @cleo", "ticket": {"assigneeId": bob.id}});
     server.data(Some(&ann), update, json!({"input": edit})).await;
     assert_eq!(told(&server, &bob).await.len(), 3);
     assert_eq!(told(&server, &cleo).await.len(), 2);
 
-    // Who was away gets what they missed, in order.
+    // A subscription with a cursor replays missed notifications in order.
     let mut socket = server.socket(Some(&bob)).await;
     socket.subscribe("n", ADDED, json!({"after": start})).await;
     for (title, _) in bobs {
@@ -110,7 +110,7 @@ async fn announcements_reach_everybody_and_are_read_by_each() {
     let first = server.data(Some(&ann), read, json!({"id": id})).await;
     assert!(first["markNotificationRead"]["readAt"].is_string(), "{first}");
     let again = server.data(Some(&ann), read, json!({"id": id})).await;
-    assert_eq!(first, again, "the first time counts");
+    assert_eq!(first, again, "marking a notification again keeps the first time");
     let count =
         async |who| server.data(Some(who), unread, json!({})).await["notifications"]["nodes"].as_array().unwrap().len();
     assert_eq!((count(&ann).await, count(&bob).await), (1, 1));
@@ -135,7 +135,7 @@ async fn what_was_not_read_in_a_channel_is_counted() {
     let mark = "mutation ($c: ID!, $u: Cursor!) { markChannelRead(channelId: $c, upTo: $u) { unreadCount } }";
     let marked = server.data(Some(&bob), mark, json!({"c": one, "u": read_up_to})).await;
     assert_eq!(marked["markChannelRead"]["unreadCount"], 1);
-    // An edit makes nothing unread, and nobody unreads.
+    // An edit does not make a message unread, and an earlier cursor does not move the mark back.
     let edit = "mutation ($id: ID!) { updateMessage(input: { id: $id, content: \"edited\" }) { cursor } }";
     let edited = server.data(Some(&ann), edit, json!({"id": second})).await;
     let up_to = &edited["updateMessage"]["cursor"];
@@ -167,7 +167,7 @@ async fn a_broadcast_reaches_a_room_and_is_replayed() {
     let shown = &item["events"]["data"];
     assert_eq!((&shown["a"], &shown["b"]), (&data["a"], &data["b"]));
     assert_eq!(shown["big"].as_f64(), Some(5e9));
-    // Like a message it goes with its channel.
+    // The broadcast is removed from the log together with its channel.
     server.data(Some(&ann), "mutation ($c: ID!) { deleteChannel(id: $c) }", json!({"c": channel})).await;
     server.restart().await;
     let typed = "subscription ($after: Cursor) { events(after: $after) { __typename } }";

@@ -1,4 +1,5 @@
-//! Every recipe of `docs/clients.md`, with the real client libraries from npm and PyPI, and the audits of `graphql-http`.
+//! Runs every recipe of `docs/clients.md` with the real client libraries from npm and PyPI, and the audits of
+//! `graphql-http`.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! Bad input: each a GraphQL error with its code, never a 5xx, and the server goes on.
+//! Invalid input gets a GraphQL error with a code, never a 5xx status, and the server keeps working.
 
 use serde_json::{Value, json};
 
@@ -116,11 +116,11 @@ async fn bad_input_is_refused_with_a_code_and_harms_nobody() {
         let shown: String = variables.to_string().chars().take(120).collect();
         assert_eq!(got, code, "{query} with {shown}");
     }
-    // Not signed in, and not the author.
+    // Without a session, and as a user who is not the author.
     assert_eq!(server.refusal(None, create, made(json!("text"))).await, "UNAUTHENTICATED");
     let edit = json!({"input": {"id": message, "content": "mine now"}});
     assert_eq!(server.refusal(Some(&ben), update, edit).await, "FORBIDDEN");
-    // Unharmed: what was there is there, and nothing else came.
+    // The rejected operations changed nothing.
     let all = server.data(None, "{ messages { nodes { content } } channels { nodes { name } } }", json!({})).await;
     assert_eq!(
         all,
@@ -159,11 +159,11 @@ async fn large_operations_are_refused() {
     assert_eq!(server.refusal(None, costly, json!({"n": 100})).await, "QUERY_TOO_COMPLEX");
     server.data(None, costly, json!({"n": 10})).await;
     let costly = "query ($n: Int = 100) { channels(first: $n) { nodes { messages(first: $n) { nodes { id } } } } }";
-    assert_eq!(server.refusal(None, costly, json!({})).await, "QUERY_TOO_COMPLEX", "a default is what is asked for");
+    assert_eq!(server.refusal(None, costly, json!({})).await, "QUERY_TOO_COMPLEX", "the default value counts");
     server.data(None, costly, json!({"n": 10})).await;
     let tokens = format!("{{ {} }}", "__typename ".repeat(2_001));
     assert_eq!(server.refusal(None, &tokens, json!({})).await, "QUERY_TOO_COMPLEX");
-    // What tools ask of every server must pass.
+    // The introspection query that tools send must be within the limits.
     let introspection = include_str!("introspection.graphql");
     let schema = server.data(None, introspection, json!({})).await;
     assert_eq!(schema["__schema"]["queryType"]["name"], "Query");

@@ -1,4 +1,4 @@
-//! Responses have a limit in bytes, whatever they are made of, and all of them together have one budget of memory.
+//! Responses have a limit in bytes, whatever they contain, and all responses share one memory budget.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use crate::support::{Server, Session, Socket, soon, text};
 
 const KIB: usize = 1 << 10;
-/// What a response may have in these tests.
+/// The limit of a response in these tests, in bytes.
 const LIMIT: usize = 256 * KIB;
-/// A text of which ten are within the limit, and twenty are not.
+/// The length of a text: ten of them fit into a response, twenty do not.
 const LONG: usize = 20_000;
 
 async fn server() -> Server {
@@ -22,7 +22,7 @@ async fn server() -> Server {
     .await
 }
 
-/// A room with ten long messages.
+/// Creates a channel with ten long messages.
 async fn room(server: &Server, author: &Session) -> String {
     let room = server.channel(author, "general").await;
     for _ in 0..10 {
@@ -31,10 +31,10 @@ async fn room(server: &Server, author: &Session) -> String {
     room
 }
 
-/// Both must be answered: what is within the limit with data, what is not with the code.
+/// Asserts that the query `within` returns data, and that the query `beyond` is rejected as too large.
 async fn holds(server: &Server, reader: Option<&Session>, within: &str, beyond: &str) {
     let data = server.data(reader, within, json!({})).await;
-    assert!(data.to_string().len() > 9 * LONG, "{within} shows less than it should");
+    assert!(data.to_string().len() > 9 * LONG, "the response to {within} is too short");
     assert_eq!(server.refusal(reader, beyond, json!({})).await, "QUERY_TOO_COMPLEX", "{beyond}");
 }
 
@@ -52,10 +52,10 @@ async fn lists_of_messages_and_of_what_belongs_to_them_have_a_limit() {
     holds(&server, None, once, "{ messages { nodes { a: content b: content } } }").await;
     let comments = "{ message(id: 1) { comments { nodes { content } } } }";
     holds(&server, None, comments, "{ message(id: 1) { comments { nodes { a: content b: content } } } }").await;
-    // The text of the message itself, once for each comment.
+    // The text of the message counts once for each comment.
     let nested = "{ message(id: 1) { comments { nodes { message { content } } } } }";
     holds(&server, None, nested, "{ message(id: 1) { comments { nodes { content message { content } } } } }").await;
-    // What is read counts, too, whether it is shown or not.
+    // Texts that are loaded count as well, even if the response does not show them.
     let unseen = "{ a: messages { nodes { id } } b: messages { nodes { id } } }";
     assert_eq!(server.refusal(None, unseen, json!({})).await, "QUERY_TOO_COMPLEX");
     let pages = format!(
@@ -63,7 +63,7 @@ async fn lists_of_messages_and_of_what_belongs_to_them_have_a_limit() {
     );
     let data = server.data(None, &pages, json!({})).await;
     assert_eq!(data["a"]["nodes"].as_array().map(Vec::len), Some(5));
-    assert_eq!(data["a"]["nodes"][4]["id"], "1", "in the order of the list");
+    assert_eq!(data["a"]["nodes"][4]["id"], "1", "the order of the list is kept");
 }
 
 #[tokio::test]
@@ -101,7 +101,11 @@ async fn what_json_writes_counts_and_not_what_was_sent() {
     let data = server.data(None, "{ messages(first: 2) { nodes { content } } }", json!({})).await;
     assert_eq!(data["messages"]["nodes"][0]["content"].as_str().map(str::len), Some(LONG + 1));
     let three = "{ messages(first: 3) { nodes { content } } }";
-    assert_eq!(server.refusal(None, three, json!({})).await, "QUERY_TOO_COMPLEX", "360,000 bytes as JSON");
+    assert_eq!(
+        server.refusal(None, three, json!({})).await,
+        "QUERY_TOO_COMPLEX",
+        "the JSON escapes make it 360,000 bytes"
+    );
 }
 
 #[tokio::test]
@@ -117,7 +121,7 @@ async fn a_batch_has_the_limit_of_one_response() {
     let answers: Vec<Value> = serde_json::from_str(&answer).expect("a list");
     let refused = answers.iter().filter(|one| one["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX").count();
     assert!(answers.len() == 10 && refused >= 9, "{refused} of {}", answers.len());
-    assert_eq!(server.board().memory().lent(), 0, "nothing is held any more");
+    assert_eq!(server.board().memory().lent(), 0, "all response memory was returned");
 }
 
 #[tokio::test]
@@ -169,14 +173,14 @@ async fn what_a_subscription_keeps_is_bounded() {
     let metric = "subscription ($name: String) { metricUpdated(metric: $name) { value } }";
     socket.subscribe("3", metric, json!({"name": "x".repeat(10_000)})).await;
     assert_eq!(socket.refusal("3").await, "BAD_USER_INPUT");
-    // What the document does not name is not kept.
+    // Variables that the document does not declare are not stored.
     socket.subscribe("4", query, json!({"other": "x".repeat(20_000)})).await;
     socket.settled().await;
     socket.subscribe(&"x".repeat(2_000), query, json!({})).await;
     assert_eq!(socket.closed().await, 4400);
 }
 
-/// A request whose answer nobody reads.
+/// Sends a request and does not read the response.
 async fn asks_and_does_not_read(server: &Server) -> TcpStream {
     let body = json!({"query": "{ messages { nodes { content } } }"}).to_string();
     let mut stream = TcpStream::connect(server.address()).await.expect("a line");
@@ -204,7 +208,7 @@ async fn answers_that_nobody_reads_take_the_share_of_their_client_and_no_more() 
     for _ in 0..24 {
         held.push(asks_and_does_not_read(&server).await);
     }
-    // Those that find no memory are told so after a while.
+    // Requests that get no response memory are answered with 503 after a while.
     let mut refused = None;
     let waiting = async {
         while refused.is_none() {
@@ -219,12 +223,12 @@ async fn answers_that_nobody_reads_take_the_share_of_their_client_and_no_more() 
             }
         }
     };
-    soon("a refusal", waiting).await;
+    soon("a 503 response", waiting).await;
     let lent = server.board().memory().lent();
     assert!(lent <= 6 << 20, "{lent} bytes are lent to one address");
     let mut answer = vec![0; 4 << 10];
     let data = server.data(Some(&eva), "{ messages { nodes { content } } }", json!({})).await;
-    assert_eq!(data["messages"]["nodes"].as_array().map(Vec::len), Some(12), "users are served");
+    assert_eq!(data["messages"]["nodes"].as_array().map(Vec::len), Some(12), "signed-in users have their own share");
     assert!(soon("an answer", held[0].read(&mut answer)).await.expect("it is open") > 0);
     drop(held);
     let freed = async {
@@ -232,7 +236,7 @@ async fn answers_that_nobody_reads_take_the_share_of_their_client_and_no_more() 
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    soon("the memory of those who are gone", freed).await;
+    soon("the return of the memory of closed connections", freed).await;
 }
 
 #[tokio::test]
@@ -255,7 +259,7 @@ async fn lists_in_inputs_are_bounded_before_they_are_looked_up() {
             assert!(text(&error["message"]).contains("at most 1000"), "{error}");
         }
     }
-    // As many as there may be are looked up.
+    // The allowed maximum is looked up in the database.
     let ids: Vec<String> = (1..=1_000).map(|id| id.to_string()).collect();
     let input = json!({"channelId": room, "content": "x", "shareLocationIds": ids});
     let response = server.ask(Some(&eva), message, json!({"input": input})).await;
@@ -266,12 +270,12 @@ async fn lists_in_inputs_are_bounded_before_they_are_looked_up() {
     assert_eq!(server.refusal(None, &cursor, json!({})).await, "BAD_USER_INPUT");
 }
 
-/// A subscription whose document no other has, of about 15 KiB.
+/// A subscription of about 15 KiB with a unique document.
 fn own_document(number: usize) -> String {
     format!("subscription {{ events {{ cursor # {number} {} \n }} }}", "x".repeat(15 * KIB))
 }
 
-/// Whether a subscription is open: its first item is a checkpoint. Else it was refused for lack of memory.
+/// Opens a subscription. Returns `true` if its first item, a checkpoint, arrives; `false` if memory for it is missing.
 async fn opens(socket: &mut Socket, id: &str, document: &str) -> bool {
     opens_with(socket, id, document, json!({})).await
 }
@@ -296,19 +300,25 @@ async fn documents_of_open_subscriptions_have_a_budget_of_memory() {
     let server = server().await;
     let eva = server.register("eva").await;
     let mut anonymous = server.socket(None).await;
-    // Each may take 1.5 MB, and a client has 2 MiB of the 8 MiB.
+    // Each document may use 1.5 MB. A client has 2 MiB of the 8 MiB.
     assert!(opens(&mut anonymous, "first", &own_document(1)).await);
-    assert!(opens(&mut anonymous, "same", &own_document(1)).await, "the same document twice is one");
+    assert!(opens(&mut anonymous, "same", &own_document(1)).await, "the same document is counted once");
     assert!(!opens(&mut anonymous, "second", &own_document(2)).await);
     let mut other = server.socket(None).await;
-    assert!(!opens(&mut other, "second", &own_document(2)).await, "the same address on another connection");
+    assert!(
+        !opens(&mut other, "second", &own_document(2)).await,
+        "another connection from the same address has the same share"
+    );
     let mut member = server.socket(Some(&eva)).await;
     assert!(opens(&mut member, "second", &own_document(2)).await);
-    assert!(opens(&mut other, "second", &own_document(2)).await, "a member has it open");
+    assert!(opens(&mut other, "second", &own_document(2)).await, "the document is already held for a member");
 
     anonymous.send(json!({"type": "complete", "id": "first"})).await;
     anonymous.settled().await;
-    assert!(!opens(&mut anonymous, "third", &own_document(3)).await, "one of two has the document still");
+    assert!(
+        !opens(&mut anonymous, "third", &own_document(3)).await,
+        "one of two subscriptions still holds the document"
+    );
     anonymous.send(json!({"type": "complete", "id": "same"})).await;
     let reopened = async {
         let mut attempt = 0;
@@ -316,7 +326,7 @@ async fn documents_of_open_subscriptions_have_a_budget_of_memory() {
             attempt += 1;
         }
     };
-    soon("room for another document", reopened).await;
+    soon("memory for another document", reopened).await;
 }
 
 #[tokio::test]
@@ -337,5 +347,5 @@ async fn each_form_of_a_document_that_has_conditions_counts() {
         }
         opened += 1;
     }
-    assert!((3..16).contains(&opened), "each takes over 200 KB of 2 MiB, and {opened} were opened");
+    assert!((3..16).contains(&opened), "each form takes over 200 KB of the 2 MiB, but {opened} were opened");
 }

@@ -1,10 +1,9 @@
-//! A property: who may see what is decided in one way. Whatever is granted, revoked, assigned,
-//! made private and deleted, for everybody who reads these agree: what a query shows, what is left
-//! of the log when it is replayed from its beginning, what came live at the moment it happened,
-//! the rule in memory (`board::access`), the rule in SQL (`store::visible`), and the rule as the
-//! users know it, written down once more in `model.rs`.
+//! A property: all places that decide visibility agree. Random scripts grant and revoke rights, assign users, make
+//! channels private and delete objects. After each step, for every reader, these must agree: a query, a replay of the
+//! log from its beginning, the live events, the rule in memory (`board::access`), the rule in SQL (`store::visible`),
+//! and an independent model of the rule in `model.rs`.
 //!
-//! 100 random scripts; see `scripts.rs` for how to have more, and where the seeds are.
+//! 100 random scripts; `scripts.rs` says how to run more, and where the seeds are kept.
 
 mod audit;
 mod model;
@@ -18,17 +17,17 @@ use crate::scripts::prove;
 use model::USERS;
 use stage::Stage;
 
-/// What happens in one case: where the users belong at first, and the steps.
+/// One case: the organization and location of each user at the start, and the steps.
 #[derive(Clone)]
 struct Script {
     users: Vec<Belonging>,
     steps: Vec<Step>,
 }
 
-/// The number of an organization and of a location, if any.
+/// The index of an organization and of a location, if any.
 type Belonging = (Option<usize>, Option<usize>);
 
-/// A step a line, as a failing case is to be read.
+/// Prints one step per line, so that a failing case can be read.
 impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.users)?;
@@ -36,8 +35,8 @@ impl std::fmt::Debug for Script {
     }
 }
 
-/// One step. A user and a reader are named by number, an object by how new it is, some locations
-/// by the bits of a number.
+/// One step. Users and readers are given by index, objects by index from the newest, and sets of locations by the bits
+/// of a number.
 #[derive(Debug, Clone, Copy)]
 pub enum Step {
     MakeChannel {
@@ -87,14 +86,14 @@ pub enum Step {
         admin: bool,
     },
     MakeLocation(usize),
-    /// A reader follows a channel, too.
+    /// A reader also subscribes to one channel.
     Follow {
         reader: usize,
         channel: u8,
     },
-    /// A reader's line is cut.
+    /// A reader's connection is dropped.
     Cut(usize),
-    /// A reader comes back with its last cursor.
+    /// A reader reconnects with its last cursor.
     Back(usize),
     Restart,
     Audit,
@@ -104,7 +103,7 @@ fn belonging() -> impl Strategy<Value = Belonging> {
     (proptest::option::weighted(0.6, 0..2_usize), proptest::option::weighted(0.4, 0..3_usize))
 }
 
-/// Most are for everybody.
+/// The locations that an object is shared with. For half of the objects: none, so they are not restricted.
 fn locations() -> impl Strategy<Value = u8> {
     prop_oneof![Just(0), 1..16_u8]
 }
@@ -112,7 +111,7 @@ fn locations() -> impl Strategy<Value = u8> {
 fn step() -> impl Strategy<Value = Step> {
     let user = || 0..USERS;
     let member = || 1..USERS;
-    // The last one is not signed in.
+    // The last reader is anonymous.
     let reader = || 0..=USERS;
     let newest = any::<u8>;
     prop_oneof![
@@ -149,7 +148,7 @@ fn a_query_a_replay_a_live_stream_and_the_rule_agree_on_who_may_see_what() {
     prove(100, concat!(env!("CARGO_TARGET_TMPDIR"), "/rights.seeds"), scripts, play);
 }
 
-/// Runs one script; answers what is wrong.
+/// Runs one script; an error describes the first violation.
 async fn play(script: Script) -> Result<(), String> {
     let mut stage = Stage::set(&script.users).await?;
     for step in script.steps {
@@ -158,7 +157,7 @@ async fn play(script: Script) -> Result<(), String> {
     for reader in 0..=USERS {
         stage.play(Step::Back(reader)).await?;
     }
-    // Everybody sees this, and so that nothing else came before it.
+    // All readers see this channel. So its event also proves that no other event came before it.
     stage.play(Step::MakeChannel { user: 0, private: false }).await?;
     stage.play(Step::Audit).await?;
     stage.close().await;

@@ -1,4 +1,4 @@
-//! The schema is a public surface: every change of it is seen in review.
+//! The GraphQL schema is a public interface, so every change to it must be visible in review.
 
 use crate::support::Server;
 
@@ -13,7 +13,7 @@ async fn the_schema_is_the_golden_one_wherever_it_is_asked_for() {
     let golden = std::fs::read_to_string(GOLDEN).expect("schema.graphql");
     assert!(
         golden == printed,
-        "the schema changed: look at it with UPDATE_GOLDEN=1 cargo test --test integration schema"
+        "the schema changed; update the file with UPDATE_GOLDEN=1 cargo test --test integration schema"
     );
     let server = Server::start().await;
     let served = server.http().get(server.url("/schema.graphql")).send().await.unwrap().text().await.unwrap();
@@ -30,7 +30,7 @@ fn every_type_field_and_argument_is_described() {
     let mut described = false;
     for line in schema.lines().map(str::trim) {
         let is_description = line.starts_with('"');
-        // Values and arguments stand behind their description on the same line.
+        // Enum values and arguments follow their description on the same line.
         let declares = line.contains(':') || line.ends_with('{') && !line.starts_with("schema");
         if declares && !is_description && !described && !line.starts_with(')') && !is_root(line) {
             missing.push(line.to_owned());

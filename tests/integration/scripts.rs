@@ -1,9 +1,8 @@
-//! A property: whatever is written, and however often a subscriber is cut off, stops reading or
-//! meets a restart, what it saw over all its connections is the log, and the state it folded from
-//! that is what a fresh query shows.
+//! A property over random scripts of writes, disconnects, pauses and restarts: what a subscriber receives over all its
+//! connections equals the log, and the state that it folds from the events equals a fresh query.
 //!
-//! 200 random scripts; `PROPTEST_CASES` says how many instead. A failing script is printed, and its
-//! seed kept in the target directory and tried first the next time.
+//! 200 scripts; `PROPTEST_CASES` sets another number. A failing script is printed, and its seed is kept in the target
+//! directory and tried first in the next run.
 
 mod fold;
 mod subscriber;
@@ -19,10 +18,10 @@ use subscriber::{Document, Subscriber};
 use world::World;
 pub use world::own_address;
 
-/// So many cases are tried at once: a case waits for the disk most of its time.
+/// Number of cases that run concurrently: a case waits for the disk most of the time.
 const LANES: u32 = 2;
 
-/// What happens in one case.
+/// The steps of one case.
 #[derive(Clone)]
 struct Script {
     settings: Settings,
@@ -30,7 +29,7 @@ struct Script {
     steps: Vec<Step>,
 }
 
-/// A step a line, as a failing case is to be read.
+/// Prints one step per line, so that a failing case can be read.
 impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}, {:?}", self.settings, self.documents)?;
@@ -38,40 +37,40 @@ impl std::fmt::Debug for Script {
     }
 }
 
-/// What the server of one case is like.
+/// The server settings of one case.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// So many characters follow each text: with many of them a subscriber that does not read
-    /// soon holds up the server.
+    /// This many characters are appended to each text. With many, a subscriber that does not read soon fills the send
+    /// buffer of the server.
     padding: usize,
-    /// The server pings all the time, and the clients take its word on how far they were served.
+    /// The server pings every 15 ms, and clients advance to the cursors in the pings.
     pings: bool,
 }
 
-/// One step; a number names a subscriber, or an object by how new it is.
+/// One step. A number is the index of a subscriber, or of an object counted from the newest.
 #[derive(Debug, Clone)]
 enum Step {
     Write(Op),
-    /// Several writers at once, each with these.
+    /// Several concurrent writers, each with these operations.
     Burst(Vec<Vec<Op>>),
-    /// One message is edited so often that it takes several pages of the log.
+    /// One message is edited 300 times, which takes several pages of the log.
     Rush(u8),
-    /// The server's memory of the newest events is flushed by one heavy edit.
+    /// One heavy edit evicts everything from the server's window of recent events.
     Flush(u8),
-    /// A subscriber connects with its last cursor, and does not read yet.
+    /// A subscriber connects with its last cursor, but does not read yet.
     Come(usize),
     /// A subscriber reads from now on.
     Read(usize),
-    /// A subscriber that does not read reads so many frames.
+    /// A subscriber that does not read reads this many frames.
     Peek(usize, u8),
     /// A subscriber stops reading.
     Pause(usize),
-    /// A subscriber's line is cut.
+    /// A subscriber's connection is dropped.
     Cut(usize),
     Restart,
 }
 
-/// What a writer does.
+/// One write operation. A number selects an object, counted from the newest.
 #[derive(Debug, Clone, Copy)]
 pub enum Op {
     MakeChannel,
@@ -82,7 +81,7 @@ pub enum Op {
         ticket: bool,
     },
     Edit(u8),
-    /// Changes the ticket of a message, or makes it one.
+    /// Changes the status of a message's ticket; adds a ticket if there is none.
     Move(u8),
     Delete(u8),
     Comment(u8),
@@ -132,8 +131,8 @@ fn scripts() -> impl Strategy<Value = Script> {
     })
 }
 
-/// Tries a property on so many random cases, or as many as `PROPTEST_CASES` says, and shows the
-/// smallest that fails. Seeds of failing cases are kept in a file and tried first the next time.
+/// Checks a property on `cases` random cases, or on as many as `PROPTEST_CASES` says, and prints the smallest failing
+/// one. Seeds of failing cases are kept in the file `seeds` and tried first in the next run.
 pub fn prove<S: Strategy>(
     cases: u32,
     seeds: &'static str,
@@ -151,7 +150,8 @@ pub fn prove<S: Strategy>(
     };
     let lane = || {
         let try_one = |case| {
-            // Its own, so that nothing is left of a case that goes wrong, and may be tried a hundred times.
+            // Each case has its own runtime, so that no task of a failed case survives. Shrinking may run a hundred
+            // cases.
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             runtime.block_on(play(case)).map_err(TestCaseError::fail)
         };
@@ -173,7 +173,7 @@ fn what_subscribers_saw_is_the_log_and_their_state_is_what_a_query_shows() {
     prove(200, concat!(env!("CARGO_TARGET_TMPDIR"), "/scripts.seeds"), scripts, play);
 }
 
-/// Runs one script; answers what is wrong.
+/// Runs one script; an error describes the first violation.
 async fn play(script: Script) -> Result<(), String> {
     let mut world = World::new(script.settings).await;
     let mut subscribers: Vec<_> = script.documents.iter().map(|document| Subscriber::new(*document, &world)).collect();
@@ -220,7 +220,7 @@ async fn act(step: Step, world: &mut World, subscribers: &mut [Subscriber]) -> R
         Step::Pause(who) => subscribers[who % count].reading = false,
         Step::Cut(who) => subscribers[who % count].cut(),
         Step::Restart => {
-            // Who does not read would not hear the goodbye, and hold up the restart.
+            // A subscriber that does not read would delay the restart, because it does not receive the close frame.
             subscribers.iter_mut().filter(|subscriber| !subscriber.reading).for_each(Subscriber::cut);
             let leaving = join_all(subscribers.iter_mut().map(Subscriber::hear_goodbye));
             let ((), heard) = tokio::join!(world.server.restart(), leaving);

@@ -1,4 +1,5 @@
-//! The GraphQL sockets: coming in, and being shown out. The rules of their protocols are in `conformance/`.
+//! GraphQL sockets: authentication, limits, and how the server closes them. `conformance/` tests the rules of the
+//! protocols.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ async fn a_token_is_taken_from_three_places() {
     for (path, payload) in [("/graphql", json!({"token": "wrong"})), ("/graphql?token=wrong", json!({}))] {
         let mut socket = Socket::connect(server.address(), path, "graphql-transport-ws").await;
         socket.send(json!({"type": "connection_init", "payload": payload})).await;
-        assert_eq!(socket.closed().await, 4403, "a bad token is refused, never ignored");
+        assert_eq!(socket.closed().await, 4403, "a bad token closes the socket and is not ignored");
     }
 }
 
@@ -68,9 +69,9 @@ async fn a_socket_lives_as_long_as_its_token_unless_it_is_refreshed() {
     kept.subscribe("r", "mutation { refreshToken { token } }", json!({})).await;
     kept.item("r").await;
     kept.frame().await;
-    assert_eq!(left.closed().await, 4403, "the token has expired");
+    assert_eq!(left.closed().await, 4403, "the token of this socket has expired");
     kept.settled().await;
-    assert_eq!(kept.closed().await, 4403, "the refreshed one, too");
+    assert_eq!(kept.closed().await, 4403, "the refreshed token has expired, too");
 }
 
 #[tokio::test]
@@ -124,11 +125,11 @@ async fn too_many_connections_are_turned_away() {
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "5");
     drop(sockets);
-    // The places are free again as soon as the server has noticed.
+    // The connections are free again once the server has noticed that they are closed.
     soon("a free place", async { while client.get(server.url("/healthz")).send().await.is_none_or_busy() {} }).await;
 }
 
-/// Whether an answer says that there is no place.
+/// Whether a request failed or was answered with 503.
 pub trait Busy {
     fn is_none_or_busy(&self) -> bool;
 }
@@ -139,7 +140,7 @@ impl Busy for Result<reqwest::Response, reqwest::Error> {
     }
 }
 
-/// As in the body of a request (RFC 8259, 8.1).
+/// RFC 8259, section 8.1: a parser may ignore a byte order mark.
 #[tokio::test]
 async fn a_byte_order_mark_before_a_frame_is_passed_over() {
     let server = Server::start().await;
@@ -150,7 +151,7 @@ async fn a_byte_order_mark_before_a_frame_is_passed_over() {
             socket.send_raw(Message::text(format!("\u{FEFF}{frame}"))).await;
         }
         while socket.frame().await["type"] != item {}
-        // One mark, and before the frame only.
+        // Only one byte order mark is ignored, and only at the beginning of the frame.
         socket.send_raw(Message::text("\u{FEFF}\u{FEFF}{}")).await;
         assert_ne!(socket.closed().await, 1006, "{protocol}");
     }

@@ -1,5 +1,4 @@
-//! Server-Sent Events: the frames as they are written, coming back by `Last-Event-ID`, and every way in which a stream
-//! ends.
+//! Server-Sent Events: the frames, resuming with `Last-Event-ID`, and every way in which a stream ends.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::support::{Events, Frame, Server, Session, soon};
 
 const ADDED: &str = "subscription ($after: Cursor) { messageAdded(after: $after) { content cursor } }";
 
-/// An operation by POST.
+/// An operation as a POST request.
 fn post(server: &Server, session: Option<&Session>, query: &str, variables: Value) -> RequestBuilder {
     let request = server.http().post(server.url("/graphql")).json(&json!({"query": query, "variables": variables}));
     match session {
@@ -20,14 +19,14 @@ fn post(server: &Server, session: Option<&Session>, query: &str, variables: Valu
     }
 }
 
-/// An operation as an EventSource asks for it.
+/// An operation as a GET request, as an EventSource sends it.
 fn get(server: &Server, query: &str) -> RequestBuilder {
     server.http().get(server.url("/graphql")).query(&[("query", query)])
 }
 
 fn content(frame: &Frame) -> String {
     let data = &frame.result()["data"]["messageAdded"];
-    assert_eq!(frame.id.as_deref(), data["cursor"].as_str(), "the id is the cursor");
+    assert_eq!(frame.id.as_deref(), data["cursor"].as_str(), "the id of the frame is the cursor");
     crate::support::text(&data["content"])
 }
 
@@ -41,7 +40,11 @@ async fn the_frames_are_those_of_graphql_sse() {
     let retry = events.frame().await.expect("a frame");
     let wait: u32 = retry.retry.as_deref().and_then(|retry| retry.parse().ok()).expect("a time to wait");
     assert!((1_000..3_000).contains(&wait), "{wait}");
-    assert_eq!(events.raw().await.expect("a frame"), Some(format!("id: {start}")), "from where it goes on");
+    assert_eq!(
+        events.raw().await.expect("a frame"),
+        Some(format!("id: {start}")),
+        "the first id is the cursor at which the subscription starts"
+    );
     server.post(&ann, &channel, "two\nlines").await;
     let cursor = server.cursor(None).await;
     let item = format!(
@@ -86,7 +89,7 @@ async fn what_is_wrong_with_an_operation_is_said_in_the_stream() {
     ] {
         let mut events = Events::open(request).await;
         assert_eq!(events.next().await.code(), code);
-        assert!(events.next().await.is_complete(), "{code}: nobody is to come back for this");
+        assert!(events.next().await.is_complete(), "{code}: the client must not reconnect");
         events.ends().await;
     }
     for (request, status) in [
@@ -118,7 +121,7 @@ async fn last_event_id_goes_before_what_the_operation_says() {
     drop(events);
     let mut events = Events::open(after().header("last-event-id", &id)).await;
     assert_eq!(content(&events.next().await), "three");
-    // What an EventSource heard itself is newer than the address it was made with.
+    // The header `Last-Event-ID`, which an EventSource sets, takes precedence over the query string.
     let resumed = after().query(&[("lastEventId", &start)]).header("last-event-id", &id);
     assert_eq!(content(&Events::open(resumed).await.next().await), "three");
     let mut events = Events::open(after().query(&[("lastEventId", &id)])).await;
@@ -144,7 +147,7 @@ async fn a_quiet_stream_keeps_a_young_cursor() {
         server.post(&ann, &busy, "not for them").await;
         let head = server.cursor(None).await;
         while events.frame().await.expect("a frame").id.as_ref() != Some(&head) {}
-        assert_eq!(values.frame().await.map(|frame| frame.id), Some(None), "values have no place in the log");
+        assert_eq!(values.frame().await.map(|frame| frame.id), Some(None), "frames of metrics have no id");
     }
     server.post(&ann, &quiet, "for them").await;
     assert_eq!(events.next().await.result()["data"]["messageAdded"]["content"], "for them");
@@ -241,7 +244,7 @@ async fn who_takes_nothing_is_closed_and_goes_on_where_they_were() {
     for n in 0..MESSAGES {
         server.post(&ann, &channel, &format!("{n} {}", "x".repeat(39_000))).await;
     }
-    // This test's posts have one of the places, and the stream has the other until it is closed.
+    // The requests that post messages use one connection. The stream uses the other until the server closes it.
     soon("a free place", async { while reqwest::get(server.url("/healthz")).await.is_none_or_busy() {} }).await;
     let (mut heard, mut id) = (Vec::new(), None);
     let number = |frame: &Frame| content(frame).split(' ').next().map(str::to_owned).expect("a number");
@@ -249,7 +252,7 @@ async fn who_takes_nothing_is_closed_and_goes_on_where_they_were() {
         id = frame.id.clone().or(id);
         heard.extend(frame.data.is_some().then(|| number(&frame)));
     }
-    assert!(heard.len() < MESSAGES, "the line was cut while there was more to come");
+    assert!(heard.len() < MESSAGES, "the connection was closed before all messages were sent");
     drop(events);
     let mut events = Events::open(follow().header("last-event-id", id.expect("an id"))).await;
     while heard.len() < MESSAGES {

@@ -1,4 +1,4 @@
-//! Long lists cost as many SQL statements as short ones.
+//! The number of SQL statements of a query does not depend on the length of its lists.
 
 use serde_json::json;
 
@@ -25,12 +25,12 @@ async fn the_number_of_statements_does_not_depend_on_the_length_of_lists() {
         (count(&server, reader.as_ref(), query, 2).await, count(&server, reader.as_ref(), query, 12).await);
     println!("statements for 2 messages: {short}, for 12: {long}");
     assert_eq!(short, long);
-    // One of them finds how far a list looks at messages one by one.
+    // One of the statements finds the limit up to which a list reads message by message.
     assert!(long <= 15, "{long} statements");
 }
 
-/// How many statements a list of this length costs: the least of some tries, as the tail looks at
-/// the log from time to time.
+/// The number of statements of a list of this length. It is the minimum of five attempts, because background tasks
+/// execute statements, too.
 async fn count(server: &Server, reader: Option<&Session>, query: &str, first: usize) -> u64 {
     let mut least = u64::MAX;
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! What subscribers get, live and after they were away.
+//! Live delivery and replay of subscriptions.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tidings::store::messages;
 
 use crate::support::{Server, Socket};
 
-/// Everything a client folds its state from.
+/// A subscription with every event from which a client folds its state.
 pub const EVENTS: &str = "subscription ($after: Cursor) { events(after: $after) { __typename cursor
     ... on MessageAdded { message { id content } } ... on MessageUpdated { message { id content } }
     ... on MessageDeleted { messageId } ... on CommentAdded { comment { id content } }
@@ -20,7 +20,7 @@ async fn the_documents_of_the_contract_run_as_they_are() {
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let channel = server.channel(&ann, "general").await;
     let message = server.post(&ann, &channel, "the first").await;
-    assert_eq!(message, "1", "the contract's document subscribes to message 1");
+    assert_eq!(message, "1", "the document subscribes to message 1");
     let mut socket = server.socket(Some(&ben)).await;
     socket.subscribe("m", "subscription { messageAdded { id title content authorId createdAt } }", json!({})).await;
     socket
@@ -77,11 +77,11 @@ async fn a_subscription_ends_with_what_it_is_bound_to() {
     server.data(Some(&ann), "mutation ($id: ID!) { deleteMessage(id: $id) }", json!({"id": message})).await;
     assert_eq!(socket.item("d").await["messageDeleted"]["id"], json!(message));
     assert_eq!(socket.frame().await, json!({"id": "d", "type": "complete"}));
-    // The same for somebody who was away when it happened.
+    // The same in a replay that includes the deletion.
     socket.subscribe("again", bound, json!({"id": message, "after": before})).await;
     assert_eq!(socket.item("again").await["messageDeleted"]["id"], json!(message));
     assert_eq!(socket.frame().await, json!({"id": "again", "type": "complete"}));
-    // And it does not exist for whoever comes later.
+    // Without a cursor before the deletion, the message does not exist.
     socket.subscribe("late", bound, json!({"id": message})).await;
     assert_eq!(socket.refusal("late").await, "NOT_FOUND");
 }
@@ -133,11 +133,11 @@ async fn cursors_of_other_histories_are_refused() {
     }
     let edge = server.data(None, "{ channels { pageInfo { endCursor } } }", json!({})).await;
     socket.subscribe("x", EVENTS, json!({"after": edge["channels"]["pageInfo"]["endCursor"]})).await;
-    assert_eq!(socket.refusal("x").await, "BAD_USER_INPUT", "an edge's cursor is none of the log");
+    assert_eq!(socket.refusal("x").await, "BAD_USER_INPUT", "the cursor of an edge is not a log cursor");
 }
 
-/// What was acknowledged before a subscription without a cursor began is not news to it, though the hub may not have
-/// heard of it yet.
+/// A subscription without a cursor must not deliver events that were acknowledged before it, even if the hub has not
+/// published them yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn from_now_on_begins_behind_what_was_acknowledged() {
     let server = Server::start().await;
@@ -197,8 +197,8 @@ async fn a_query_and_then_a_subscription_after_its_cursor_leave_no_gap() {
     }
 }
 
-/// Waits until every subscription sent before is following the log. What was sent is started in
-/// order, but opened on other threads: a subscription to nothing in particular shows the way.
+/// Waits until every subscription sent before is live. Subscriptions are started in order, but opened on other threads.
+/// So two further subscriptions are opened and awaited here.
 async fn live(socket: &mut Socket) {
     socket.settled().await;
     for _ in 0..2 {
@@ -209,7 +209,7 @@ async fn live(socket: &mut Socket) {
     }
 }
 
-/// The events up to the checkpoint that says: you are live.
+/// The events before the checkpoint that ends the replay.
 pub async fn until_live(socket: &mut Socket, id: &str) -> Vec<Value> {
     let mut events = Vec::new();
     loop {
@@ -230,7 +230,8 @@ fn subject(event: &Value) -> &str {
     id.as_str().expect("an id")
 }
 
-/// The database may be ahead of what has come by: what is gone there is not shown in pieces.
+/// The database may be ahead of the delivered events. An event whose object is already deleted must be omitted as a
+/// whole.
 #[tokio::test]
 async fn what_was_deleted_while_its_event_was_on_the_way_is_skipped() {
     let server = Server::start().await;

@@ -1,10 +1,9 @@
-//! `kill -9` under load. Writers that repeat what was not acknowledged, subscribers that come back
-//! with the last cursor they saw, and somebody who kills the server again and again, also while it
-//! starts. In the end: nothing that was acknowledged is missing, nothing was done twice, and each
-//! subscriber got each event once, in order.
+//! `kill -9` under load. Writers repeat each mutation until it is acknowledged. Subscribers reconnect with the last
+//! cursor they received. Meanwhile the server is killed repeatedly, also while it starts. At the end no acknowledged
+//! mutation is missing, none was applied twice, and each subscriber received each event once and in order.
 //!
-//! `TIDINGS_TORTURE_SECONDS` says how long (a minute if it does not), `TIDINGS_TORTURE_SEED` where
-//! the random numbers begin; when what happens is up to the machine all the same.
+//! `TIDINGS_TORTURE_SECONDS` sets the duration (default: 60 s), `TIDINGS_TORTURE_SEED` the seed of the random numbers.
+//! The timing of faults still depends on the machine.
 
 mod cluster;
 mod faults;
@@ -27,31 +26,31 @@ use crate::support::{Process, Program};
 use subscriber::{Seen, Subscriber, Wish};
 use writer::{Writer, Written};
 
-/// Around one server.
+/// The clients of the single-server test.
 const CROWD: Crowd = Crowd { writers: 8, subscribers: 8 };
 const CHANNELS: [&str; 2] = ["general", "random"];
-/// How often the server is killed at least.
+/// The server must be killed at least once per this many seconds.
 const SECONDS_PER_KILL: u64 = 12;
-/// How long it may take, after the last kill, until everybody has everything.
+/// How long, after the last fault, writers and subscribers may take to finish.
 const SETTLING: Duration = Duration::from_secs(120);
 /// The title of the last message of each channel.
 const THE_END: &str = "the end";
 
-/// How many of them there are.
+/// The number of clients.
 #[derive(Clone, Copy)]
 struct Crowd {
     writers: u64,
     subscribers: u64,
 }
 
-/// How it went.
+/// The result of a run.
 struct Story {
-    /// They still serve.
+    /// Kept so that the servers run until the checks are done.
     _servers: Vec<Process>,
-    /// What was done to them.
+    /// A summary of the injected faults.
     suffered: String,
     written: Vec<Vec<Written>>,
-    /// Where the subscribers began.
+    /// The cursor from which the subscribers began.
     start: String,
     subscribers: Vec<(Wish, Seen)>,
 }
@@ -68,14 +67,14 @@ async fn nothing_is_lost_repeated_or_done_twice_when_the_server_is_killed() {
         let (server, killed) = killer::torture(&programs[0], server, until, chance(seed, 0)).await?;
         let least = length.as_secs() / SECONDS_PER_KILL;
         if killed.running < least {
-            return Err(format!("{killed}, and should be {least}"));
+            return Err(format!("{killed}, but at least {least} kills while serving are required"));
         }
         Ok((vec![server], killed.to_string()))
     };
     judge(&programs, suffer(&programs, CROWD, until, seed, killing).await, seed).await;
 }
 
-/// Fails if anything is wrong with how it went.
+/// Fails the test if the run failed or its result is wrong.
 async fn judge(programs: &[Program], story: Result<Story, String>, seed: u64) {
     let problems = match story {
         Ok(story) => verdict::of(&programs[0], &story).await,
@@ -84,7 +83,7 @@ async fn judge(programs: &[Program], story: Result<Story, String>, seed: u64) {
     let logs: Vec<String> = programs.iter().map(Program::log).collect();
     assert!(
         problems.is_empty(),
-        "seed {seed}\n{}\nthe end of the servers' logs:\n{}",
+        "seed {seed}\n{}\nthe last log lines of the servers:\n{}",
         some_of(&problems),
         logs.join("\n--\n")
     );
@@ -109,8 +108,8 @@ async fn a_first_start_that_is_killed_leaves_nothing_that_stops_the_next() {
     }
 }
 
-/// Lets them all work until the time is over, and then until everybody has everything. Meanwhile
-/// `torture` does what it does to the servers; it answers those that serve in the end.
+/// Runs all clients until `until`, and then until writers and subscribers have finished. Meanwhile `torture` injects
+/// faults; it returns the servers that run at the end.
 async fn suffer(
     programs: &[Program],
     crowd: Crowd,
@@ -135,7 +134,7 @@ async fn suffer(
     let start = programs[0].cursor().await;
 
     let deadline = until + SETTLING;
-    // How many mutations were acknowledged; in the end more than anybody waits for.
+    // How many mutations were acknowledged. At the end it is `usize::MAX`, so that no subscriber waits for more.
     let (progress, acknowledged) = watch::channel(0);
     let writers = (0..crowd.writers).map(|number| {
         let token = tokens[number as usize].clone();
@@ -151,7 +150,7 @@ async fn suffer(
     };
     let wishes = (0..crowd.subscribers).map(|number| wish(number, &channels));
     let following = wishes.enumerate().map(|(number, wish)| {
-        // Half of them are strangers.
+        // Every other subscriber is anonymous.
         let token = (number % 2 == 0).then(|| tokens[number % tokens.len()].clone());
         let ends = if wish.channel.is_some() { 1 } else { channels.len() };
         let random = chance(seed, 300 + number as u64);
@@ -163,17 +162,17 @@ async fn suffer(
     Ok(Story { _servers: servers, suffered, written, start, subscribers })
 }
 
-/// The random numbers of one of them.
+/// A random number generator for one client, derived from the seed of the run.
 fn chance(seed: u64, of: u64) -> StdRng {
     StdRng::seed_from_u64(seed.wrapping_add(of))
 }
 
-/// One of the instances.
+/// A random instance.
 fn any<'p>(programs: &'p [Program], random: &mut StdRng) -> &'p Program {
     &programs[random.random_range(0..programs.len())]
 }
 
-/// What a subscriber follows: everything, one channel, or new messages.
+/// What a subscriber follows: all events, one channel, or new messages.
 fn wish(number: u64, channels: &[String]) -> Wish {
     let channel = |index: usize| Some(channels[index].clone());
     let all = Wish { added: false, channel: None, often_away: false };
@@ -198,15 +197,15 @@ fn some_of(problems: &[String]) -> String {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }
 
-/// A while, for somebody who was turned away and tries again.
+/// A random pause before a retry.
 async fn a_moment(random: &mut StdRng) {
     tokio::time::sleep(Duration::from_millis(random.random_range(5..60))).await;
 }
 
-/// The code of the error of a response, if it has one.
+/// The code of the first error of a response, if it has one.
 fn code(response: &serde_json::Value) -> Option<String> {
     let errors = response.get("errors")?;
     Some(errors[0]["extensions"]["code"].as_str().map_or_else(|| json!(errors).to_string(), str::to_owned))

@@ -1,4 +1,5 @@
-//! A part of the server that a fault ends: it is not ready any more, and the program ends with an error.
+//! If a background part of the server ends by a panic, the server is not ready any more, and the program ends with an
+//! error.
 
 use tidings::app::App;
 use tidings::cli;

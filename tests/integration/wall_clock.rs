@@ -1,4 +1,4 @@
-//! What ends at a time of day ends then, also when the machine slept until then, or its clock was set.
+//! Expiry follows the wall clock, also after the machine was suspended or its clock was set.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use crate::support::{Clock, Events, PASSWORD, Plain, Process, Program, Session, 
 const ADDED: &str = "subscription { messageAdded { content } }";
 const HOUR: i64 = 3_600;
 
-/// A program that goes by a clock, started.
+/// Starts a server that uses the test's clock.
 async fn start(clock: &Clock, more: &[(&'static str, &str)]) -> (Program, Process) {
     let settings = clock.settings();
     let settings: Vec<(&'static str, &str)> =
@@ -45,7 +45,7 @@ async fn a_session_ends_by_the_wall_clock_on_every_transport() {
     socket.settled().await;
     let mut plain = Plain::open(program.address(), plain::CONNECT, Some(&eva)).await;
     plain.ask(json!({"type": "join_room", "room": "garden"}), "joined").await;
-    // One that nothing wakes: it is looked at from time to time.
+    // A connection without any activity, which the server checks periodically.
     let mut quiet = Plain::open(program.address(), plain::CONNECT, Some(&eva)).await;
     quiet.settled().await;
     let url = format!("http://{}/graphql", program.address());
@@ -57,7 +57,7 @@ async fn a_session_ends_by_the_wall_clock_on_every_transport() {
     clock.set(13 * HOUR);
     let ben = login(&program, "ben").await;
     post(&program, &ben, &channel).await;
-    // Nothing of what was written since comes before the end.
+    // No event that was written after the expiry may come before the close.
     assert_eq!(socket.next().await.expect_err("a close").0, 4403);
     assert_eq!(plain.next().await.expect_err("a close"), 4403);
     assert_eq!(stream.next().await.code(), "UNAUTHENTICATED");
@@ -65,7 +65,7 @@ async fn a_session_ends_by_the_wall_clock_on_every_transport() {
     assert_eq!(quiet.next().await.expect_err("a close"), 4403);
 }
 
-/// Events written after the clock was set back are as young as they are: what is older by the log goes first.
+/// After the clock was set back, the times of new events must not be earlier than those before them in the log.
 #[tokio::test]
 async fn after_a_step_back_times_of_events_do_not_run_backwards_and_sign_ins_are_counted_as_ever() {
     let clock = Clock::new();
@@ -85,7 +85,8 @@ async fn after_a_step_back_times_of_events_do_not_run_backwards_and_sign_ins_are
         .map(|event| text(&event["at"]))
         .collect();
     assert!(times.len() > 1 && times.is_sorted(), "{times:?}");
-    // Those of before the step are in the future now. In this process the count goes by another clock, so it is a fresh one.
+    // Attempts from before the step now lie in the future. In the running process they are counted by a monotonic
+    // clock, so a new process is started for a new count.
     process.kill().await.expect("killed");
     let mut process = program.start();
     process.ready().await.expect("a server");

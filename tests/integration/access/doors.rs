@@ -1,4 +1,4 @@
-//! Signing in under attack, and tokens that are none.
+//! Sign-in rate limits, and invalid tokens.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ async fn of_a_hundred_wrong_passwords_ten_are_tried_and_others_are_served_meanwh
         codes.push(extensions["code"].as_str().expect("a code").to_owned());
     }
     let tried = codes.iter().filter(|code| *code == "UNAUTHENTICATED").count();
-    assert!(tried <= 10, "{tried} were tried");
+    assert!(tried <= 10, "{tried} passwords were checked");
     assert_eq!(codes.iter().filter(|code| *code == "RATE_LIMITED").count(), 100 - tried);
     // Another name from the same address has its own count.
     assert_eq!(server.refusal(None, LOGIN, json!({"name": "ben", "password": "wrong"})).await, "UNAUTHENTICATED");
@@ -91,7 +91,7 @@ async fn changing_the_password_ends_the_other_sessions() {
     assert_eq!(server.refusal(None, LOGIN, old).await, "UNAUTHENTICATED");
 }
 
-/// Forged in every way that was ever tried.
+/// Tokens that are expired, or forged in one of the known ways.
 #[tokio::test]
 async fn forged_tokens_are_refused_everywhere() {
     let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(1)).await;

@@ -1,4 +1,4 @@
-//! Every field of the schema, for everybody who might ask: a new field without a row fails.
+//! Every root field of the schema, for every kind of viewer. A new field without a row fails the test.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Server, Session, text};
 
-/// What somebody gets.
+/// The expected result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
-    /// What was asked for.
+    /// The requested data.
     Data,
-    /// `null`, or a list without it: it does not exist for them.
+    /// `null`, or a list without the object: it does not exist for this viewer.
     Nothing,
     /// An error with this code.
     Code(&'static str),
@@ -23,8 +23,8 @@ const SIGN_IN: Expect = Code("UNAUTHENTICATED");
 const HIDDEN: Expect = Code("NOT_FOUND");
 const NOT_YOURS: Expect = Code("FORBIDDEN");
 
-/// A field, what is asked of it, and what is expected by an anonymous reader, an outsider, a
-/// member, the author (and owner of the channel), and an admin.
+/// A field, a document, and the expected results for: an anonymous viewer, an outsider, a member, the author (who owns
+/// the channel), and an admin.
 type Row = (&'static str, &'static str, [Expect; 5]);
 
 const ANYBODY: [Expect; 5] = [Data, Data, Data, Data, Data];
@@ -170,7 +170,7 @@ const MUTATIONS: &[Row] = &[
     ),
 ];
 
-/// Each is asked for what happened since the world began, so that there is something to get.
+// Each document starts at a cursor before the events, so that there is something to receive.
 const SUBSCRIPTIONS: &[Row] = &[
     (
         "messageAdded",
@@ -265,13 +265,13 @@ async fn everybody_hears_what_is_theirs_and_nobody_else() {
 
 const VIEWERS: [&str; 5] = ["anonymous", "outsider", "member", "author", "root"];
 
-/// A server with people, on which each question gets a world of its own.
+/// A server with users; each document is executed against its own objects.
 struct Stage {
     server: Server,
     count: std::cell::Cell<usize>,
 }
 
-/// A private channel with all that can be in one.
+/// A private channel with every kind of object in it.
 struct World {
     variables: Value,
 }
@@ -289,7 +289,7 @@ impl Stage {
         Self { server, count: std::cell::Cell::new(0) }
     }
 
-    /// A fresh session: some questions end all there are.
+    /// A new session, because some documents end all sessions of the user.
     fn session(&self, name: &str) -> Option<Session> {
         if name == "anonymous" {
             return None;
@@ -331,7 +331,7 @@ impl Stage {
             json!({"m": message, "d": doomed}),
         )
         .await;
-        // A template of somebody who is none of those who ask: nobody hears their own.
+        // The template is the victim's, because subscribers do not receive their own templates.
         let add = "mutation { addTemplate(input: { name: \"t\", content: \"t\" }) { id } }";
         self.server.data(Some(&victim), add, json!({})).await;
         let notify = "mutation ($v: ID!) {
@@ -349,7 +349,7 @@ impl Stage {
 }
 
 impl World {
-    /// What an answer amounts to.
+    /// Classifies a response; `None` if its error code is not an expected one.
     fn judge(&self, field: &str, answer: &Value) -> Option<Expect> {
         if let Some(code) = answer["errors"][0]["extensions"]["code"].as_str() {
             return [SIGN_IN, HIDDEN, NOT_YOURS]

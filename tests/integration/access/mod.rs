@@ -1,4 +1,4 @@
-//! Who may see what, over real sockets.
+//! Access rules, checked over real connections.
 
 mod doors;
 mod matrix;

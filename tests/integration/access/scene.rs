@@ -1,10 +1,10 @@
-//! The story of the multi-user notifications: who gets what is shared with a location.
+//! Messages and templates that are shared with locations: who receives them, and for whom they do not exist.
 
 use serde_json::json;
 
 use crate::support::{Server, Session, Socket, text};
 
-/// Somebody of the story, with what they should get of what ZOWI shares with Harbour.
+/// A user with subscriptions, and whether it must receive what ZOWI shares with Harbour.
 struct Listener {
     name: &'static str,
     socket: Socket,
@@ -13,9 +13,9 @@ struct Listener {
 
 /// ZOWI shares with the location Harbour of the organization Coast.
 ///
-/// | user | location | organization | gets it |
+/// | user | location | organization | receives it |
 /// | --- | --- | --- | --- |
-/// | ZOWI, twice | Harbour | Coast | no: it is their own |
+/// | ZOWI, twice | Harbour | Coast | no: it is the author |
 /// | ZOLO | Harbour | none | yes: the location matches |
 /// | ZEWI | none | Coast | yes: the organization has the location |
 /// | ZELO | Harbour | Coast | yes: both |
@@ -50,11 +50,11 @@ async fn what_is_shared_with_a_location_reaches_those_who_belong_there_and_not_i
         addTemplate(input: { name: \"Hello\", content: \"Hello there\", shareLocationIds: $at }) { id }
         createMessage(input: { channelId: $channel, content: \"for Harbour\", shareLocationIds: $at }) { id } }";
     server.data(Some(&zowi), share, json!({"at": [harbour], "channel": channel})).await;
-    // Everybody gets this: what did not come before it does not come.
+    // Every listener receives this message. So an event that did not come before it does not come at all.
     server.post(&admin, &channel, "for all").await;
     for Listener { name, socket, gets } in &mut listeners {
         if *gets {
-            // The two subscriptions are readers of their own: either may be first.
+            // The two subscriptions are independent, so their items may come in either order.
             let mut seen = [(socket.frame().await), (socket.frame().await)].map(|frame| text(&frame["id"]));
             seen.sort();
             assert_eq!(seen, ["messages", "templates"], "{name}");
@@ -64,7 +64,7 @@ async fn what_is_shared_with_a_location_reaches_those_who_belong_there_and_not_i
     }
 }
 
-/// What is shared with a location is, for all others, not there: in no list, by no id, in no replay.
+/// For other users, shared content is absent from lists, lookups by id and replays.
 #[tokio::test]
 async fn what_is_not_for_somebody_does_not_exist_for_them() {
     let server = Server::start().await;
@@ -93,7 +93,11 @@ async fn what_is_not_for_somebody_does_not_exist_for_them() {
         let mut socket = server.socket(stranger).await;
         let events = "subscription ($after: Cursor) { events(after: $after) { __typename } }";
         socket.subscribe("all", events, json!({"after": before})).await;
-        assert_eq!(socket.item("all").await["events"]["__typename"], "Checkpoint", "a replay shows nothing of it");
+        assert_eq!(
+            socket.item("all").await["events"]["__typename"],
+            "Checkpoint",
+            "a replay omits the message and its changes"
+        );
         socket
             .subscribe("one", "subscription ($id: ID!) { commentAdded(messageId: $id) { id } }", json!({"id": message}))
             .await;
@@ -107,7 +111,7 @@ async fn what_is_not_for_somebody_does_not_exist_for_them() {
     ] {
         assert_eq!(server.refusal(Some(&reader), mutation, json!({"id": id})).await, "NOT_FOUND", "{mutation}");
     }
-    // Whoever moves to the coast today may replay yesterday.
+    // A user who is assigned to the location now may replay earlier content of it.
     assign(&server, &admin, &reader, None, Some(&harbour)).await;
     let mut socket = server.socket(Some(&reader)).await;
     let events = "subscription ($after: Cursor) { events(after: $after) { __typename } }";
@@ -134,7 +138,7 @@ async fn a_removed_member_hears_and_replays_nothing_more() {
         ... on AccessChanged { changedChannelId } ... on MessageAdded { message { content } } } }";
     let mut socket = server.socket(Some(&member)).await;
     socket.subscribe("early", added, json!({"c": channel})).await;
-    assert_eq!(socket.refusal("early").await, "NOT_FOUND", "a channel one may not read is not there");
+    assert_eq!(socket.refusal("early").await, "NOT_FOUND", "an unreadable channel is reported as not found");
     assert_eq!(server.refusal(Some(&member), add, who.clone()).await, "NOT_FOUND");
 
     let members = server.data(Some(&owner), add, who.clone()).await;
@@ -143,7 +147,7 @@ async fn a_removed_member_hears_and_replays_nothing_more() {
     assert_eq!(
         socket.item("room").await["messageAdded"]["content"],
         "before they came",
-        "added today, replays yesterday"
+        "a new member may replay earlier messages"
     );
     socket.subscribe("all", events, json!({})).await;
     assert_eq!(socket.item("all").await["events"]["__typename"], "Checkpoint");
@@ -159,7 +163,7 @@ async fn a_removed_member_hears_and_replays_nothing_more() {
     assert_eq!((&ended[1]["type"], &ended[1]["id"]), (&json!("error"), &json!("room")));
     assert_eq!(ended[1]["payload"][0]["extensions"]["code"], "FORBIDDEN");
     socket.settled().await;
-    // The socket stays open, and shows nothing of it: not in a replay of what was visible before.
+    // The socket stays open, but a replay from before the removal shows nothing of the channel.
     socket.send(json!({"type": "complete", "id": "all"})).await;
     socket.subscribe("again", events, json!({"after": before})).await;
     for kind in ["AccessChanged", "AccessChanged", "Checkpoint"] {

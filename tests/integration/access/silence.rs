@@ -1,4 +1,4 @@
-//! How long it takes until somebody who may no longer listen hears nothing: measured and printed.
+//! Revoked access ends subscriptions and sockets. The delays are measured and printed.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ async fn a_token_ends_its_sockets_the_moment_it_expires() {
     let waiting = sockets.iter_mut().map(|socket| async {
         assert_eq!(socket.closed().await, 4403);
         let now = Timestamp::now();
-        assert!(now >= session.expires_at, "not a moment before");
+        assert!(now >= session.expires_at, "the socket was closed before the token expired");
         session.expires_at.until(now)
     });
     report("expiry", futures_util::future::join_all(waiting).await);
@@ -68,7 +68,7 @@ async fn listeners(server: &Server, member: &Session, channel: &str) -> Vec<Sock
         socket.subscribe("m", added, json!({"c": channel, "after": after})).await;
         sockets.push(socket);
     }
-    // What everybody has heard says that everybody listens.
+    // When every subscriber has received a message, every subscription is live.
     let owner = server.login("owner").await;
     server.post(&owner, channel, "hello").await;
     for socket in &mut sockets {
@@ -77,7 +77,7 @@ async fn listeners(server: &Server, member: &Session, channel: &str) -> Vec<Sock
     sockets
 }
 
-/// When each of them has ended, measured from the moment the change was asked for.
+/// Waits until `end` holds for each socket; returns the delays since the change was requested.
 async fn ends(sockets: &mut [Socket], since: Instant, end: impl AsyncFn(&mut Socket)) -> Vec<Duration> {
     let waiting = sockets.iter_mut().map(|socket| async {
         end(socket).await;
@@ -89,5 +89,8 @@ async fn ends(sockets: &mut [Socket], since: Instant, end: impl AsyncFn(&mut Soc
 fn report(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let (first, median, worst) = (times[0], times[times.len() / 2], times[times.len() - 1]);
-    println!("{what} to silence, {} subscribers: first {first:?}, median {median:?}, worst {worst:?}", times.len());
+    println!(
+        "{what}: delay until the end of {} subscribers: first {first:?}, median {median:?}, worst {worst:?}",
+        times.len()
+    );
 }

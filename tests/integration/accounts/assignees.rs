@@ -1,4 +1,4 @@
-//! A ticket is assigned to users who can act on it.
+//! Tickets can be assigned only to enabled users who may see them.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ async fn who_may_not_see_a_ticket_or_is_disabled_is_no_assignee() {
     refused(&server, &ann, CREATE, ticket(&cleo.id)).await;
     refused(&server, &ann, UPDATE, assign(&message, &cleo.id)).await;
 
-    // Who was assigned while they could see it stays so, and the rest of the ticket can be changed.
+    // An assignee who could see the ticket at the time stays assigned, and the rest of the ticket can be changed.
     let remove = "mutation ($c: ID!, $u: ID!) { removeMember(channelId: $c, userId: $u) { id } }";
     server.data(Some(&ann), remove, json!({"c": channel, "u": bob.id})).await;
     let input = json!({"id": message, "ticket": {"assigneeId": bob.id, "status": "CLOSED"}});

@@ -1,4 +1,4 @@
-//! What is deleted is gone for everybody at once, and its rows go in small steps.
+//! Deleted objects disappear for all users at once; their rows are removed later in bounded steps.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use tidings::model::{ChannelId, MessageId};
 
 use crate::support::{Server, Session, database, text};
 
-/// How many messages a large channel has, and comments a message: `TIDINGS_TEST_ROWS=200000` for a long run.
+/// Number of messages in a large channel, and of comments on a message. `TIDINGS_TEST_ROWS=200000` sets it for a long
+/// run.
 fn rows() -> usize {
     std::env::var("TIDINGS_TEST_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(3_000)
 }
 
-/// Runs statements beside the server, or without one.
+/// Executes statements directly on the database, with or without a running server.
 pub fn sql(server: &Server, statements: &str) {
     let url = server.database_url();
     if database::is_postgres() {
@@ -35,7 +36,7 @@ struct Count {
     count: i64,
 }
 
-/// How many rows there are of this.
+/// The number of rows in a table, optionally with a WHERE clause.
 fn count(server: &Server, of: &str) -> i64 {
     let (url, query) = (server.database_url(), diesel::sql_query(format!("SELECT count(*) AS count FROM {of}")));
     if database::is_postgres() {
@@ -46,7 +47,7 @@ fn count(server: &Server, of: &str) -> i64 {
     }
 }
 
-/// Numbers from 1, as a table.
+/// SQL for a table of the numbers from 1 to `most`: a WITH clause and a FROM item.
 fn numbers(most: usize) -> (String, String) {
     if database::is_postgres() {
         (String::new(), format!("generate_series(1, {most}) AS n(i)"))
@@ -55,7 +56,7 @@ fn numbers(most: usize) -> (String, String) {
     }
 }
 
-/// Fills a channel with messages that have a comment each, and one message with as many comments.
+/// Fills a channel with messages of one comment each, and one message with comments and notifications.
 fn fill(server: &Server, author: &Session, channel: &str, message: &str) {
     let ((with, series), user) = (numbers(rows()), &author.id);
     sql(
@@ -73,7 +74,7 @@ fn fill(server: &Server, author: &Session, channel: &str, message: &str) {
     );
 }
 
-/// The same database without a server: nothing happens but what the test does.
+/// Opens the database without an HTTP server and its background tasks, so that only the test changes it.
 async fn house(server: &Server) -> House {
     let config = Config {
         database: server.database_url().parse().expect("a URL"),
@@ -103,25 +104,29 @@ async fn rows_go_in_small_steps_and_a_step_is_taken_up_where_the_last_ended() {
     first.board().delete_message(&viewer, MessageId(number(&talk))).await.expect("it is deleted");
     let all = 4 * i64::try_from(rows()).expect("a number");
     let left = || ["messages", "comments"].map(|table| count(&server, table)).iter().sum::<i64>();
-    assert!(left() > all * 2 / 3, "the deletion itself removed little: {} of {all} are left", left());
+    assert!(left() > all * 2 / 3, "the deletion itself must remove few rows, but only {} of {all} are left", left());
 
-    // It is stopped in the middle, as by a crash.
+    // The removal is interrupted, as by a crash.
     let before = left();
     while left() == before {
         drop(tokio::time::timeout(Duration::from_millis(20), first.board().remove_deleted()).await);
     }
     let is_stopped = left() > 1;
     println!("stopped in the middle: {} rows of {before} are left", left());
-    // Another instance leaves it to this one, as long as that may come back.
+    // The removal lease of the first instance is still valid, so another instance removes nothing.
     let second = house(&server).await;
     if is_stopped {
         let idle = second.board().remove_deleted().await.expect("it looks");
-        assert_eq!(idle, Removed::default(), "one at a time");
+        assert_eq!(idle, Removed::default(), "only the holder of the lease removes rows");
     }
     let removed = first.board().remove_deleted().await.expect("it is removed");
     println!("{removed:?}");
     assert!(removed.most <= 1_000, "{removed:?}");
-    assert_eq!(["messages", "comments"].map(|table| count(&server, table)), [1, 0], "what was not deleted is there");
+    assert_eq!(
+        ["messages", "comments"].map(|table| count(&server, table)),
+        [1, 0],
+        "exactly the message that was not deleted is left"
+    );
     assert_eq!(count(&server, "notifications WHERE message_id IS NOT NULL"), 0);
     assert_eq!(first.board().remove_deleted().await.expect("it looks"), Removed::default());
     for house in [first, second] {
@@ -150,7 +155,7 @@ async fn what_is_marked_is_gone_for_everybody() {
         let made = server.data(Some(&ann), comment, json!({"m": message})).await;
         comments.push(text(&made["createComment"]["id"]));
     }
-    // As a deletion leaves it that is not carried on: a channel, and a message of another one.
+    // The state of an interrupted deletion: a channel, and a message in another channel, are marked.
     server.close().await;
     sql(
         &server,
@@ -192,11 +197,11 @@ async fn what_is_marked_is_gone_for_everybody() {
             Value::Null
         );
     }
-    // The key of what is gone makes nothing, and shows nothing.
+    // The idempotency key of a deleted message neither creates a message nor shows the old one.
     let input =
         json!({"channelId": other, "content": "@bob", "ticket": {"assigneeId": ann.id}, "idempotencyKey": other});
     assert_eq!(server.refusal(Some(&ann), create, json!({"i": input})).await, "NOT_FOUND");
-    // Its name is free.
+    // The name of a deleted channel is free.
     server.channel(&bob, "doomed").await;
 }
 
@@ -212,7 +217,7 @@ async fn other_writers_go_on_while_a_large_channel_is_removed() {
     let delete = "mutation ($c: ID!, $m: ID!) { deleteChannel(id: $c) deleteMessage(id: $m) }";
     server.data(Some(&ann), delete, json!({"c": large, "m": talk})).await;
     let (mut waits, mut longest) = (0, Duration::ZERO);
-    // Polled beside the server, which removes by itself.
+    // The server removes the rows in the background meanwhile.
     while count(&server, &format!("messages WHERE channel_id = {large} OR id = {talk}")) > 0 {
         let since = std::time::Instant::now();
         server.post(&ann, &other, "meanwhile").await;
@@ -220,7 +225,7 @@ async fn other_writers_go_on_while_a_large_channel_is_removed() {
         waits += 1;
         let shown = server.data(Some(&ann), "{ messages(first: 1) { nodes { content } } }", json!({})).await;
         assert_eq!(shown["messages"]["nodes"], json!([{"content": "meanwhile"}]));
-        assert!(waits < 100_000, "it is never removed");
+        assert!(waits < 100_000, "the rows are not removed");
     }
     println!("{waits} messages were posted while {} rows went; the longest took {longest:?}", 4 * rows());
     assert_eq!(count(&server, "comments"), 0);

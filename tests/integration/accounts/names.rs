@@ -1,4 +1,4 @@
-//! Names as people type them: spellings of one name are one, and no name can be taken for another.
+//! Names as people type them: different spellings of one name are equal, and names that look alike cannot coexist.
 
 use serde_json::{Value, json};
 
@@ -111,7 +111,11 @@ async fn spellings_of_one_channel_name_are_one() {
         let found = server.data(None, find, json!({"n": name})).await;
         assert_eq!(found["channel"], json!({"id": general, "name": "General"}), "{name:?}");
     }
-    assert_eq!(server.data(None, find, json!({"n": "gеneral"})).await["channel"], Value::Null, "it only looks like it");
+    assert_eq!(
+        server.data(None, find, json!({"n": "gеneral"})).await["channel"],
+        Value::Null,
+        "a name that only looks the same is not found"
+    );
     let rename = "mutation ($c: ID!) { updateChannel(input: { id: $c, name: \"GENERAL\" }) { name } }";
     assert_eq!(server.data(Some(&ann), rename, json!({"c": general})).await["updateChannel"]["name"], "GENERAL");
 }
@@ -174,7 +178,7 @@ async fn who_is_mentioned_is_told_and_nobody_else() {
     let (zoe, with_dots, eva) =
         (server.register("zoe").await, server.register("zoë").await, server.register("eva").await);
     let channel = server.channel(&ann, "general").await;
-    for nobody in [
+    for no_mention in [
         "read https://blog.example/@zoe/post",
         "`@zoe`",
         "npm i @zoe/core",
@@ -182,8 +186,8 @@ async fn who_is_mentioned_is_told_and_nobody_else() {
         "@zoe@example.social",
         "mail zoe@zoe.example",
     ] {
-        server.post(&ann, &channel, nobody).await;
-        assert_eq!(told(&server, &zoe).await, [""; 0], "{nobody}");
+        server.post(&ann, &channel, no_mention).await;
+        assert_eq!(told(&server, &zoe).await, [""; 0], "{no_mention}");
     }
     server.post(&ann, &channel, "hi @zoe\u{308}").await;
     assert_eq!((told(&server, &zoe).await.len(), told(&server, &with_dots).await.len()), (0, 1));
@@ -207,7 +211,7 @@ async fn a_name_does_not_turn_the_sentence_that_it_stands_in() {
     assert_eq!(told(&server, &eva).await, [expected]);
 }
 
-/// Rows as version 0.1.0 wrote them: names that are spellings of one, and nothing to compare them by.
+/// Rows as version 0.1.0 wrote them: two spellings of one name, and no derived columns for comparison.
 #[tokio::test]
 async fn users_and_channels_of_earlier_versions_stay_reachable() {
     let mut server = Server::start().await;
@@ -235,11 +239,11 @@ async fn users_and_channels_of_earlier_versions_stay_reachable() {
     for (name, id) in [("General", &general), ("general", &other), ("generaI", &alike), ("GENERAI", &alike)] {
         assert_eq!(&server.data(None, find, json!({"n": name})).await["channel"]["id"], id, "{name}");
     }
-    // A channel that keeps its name can be changed, whatever it looks like.
+    // A channel that keeps its name can be changed, although another channel looks alike.
     server.post(&ann, &alike, "hello").await;
     let describe = "mutation ($c: ID!) { updateChannel(input: { id: $c, description: \"x\" }) { id } }";
     server.data(Some(&ann), describe, json!({"c": alike})).await;
-    // What looks like one of them is refused, and they are found.
+    // New names that look like an existing one are rejected, and a search finds both existing users.
     assert_eq!(server.refusal(Some(&ann), CREATE, json!({"n": "GeneraI"})).await, "CONFLICT");
     let input = json!({"username": "аdmin", "password": PASSWORD});
     assert_eq!(server.refusal(None, REGISTER, json!({"i": input})).await, "CONFLICT");

@@ -1,5 +1,5 @@
-//! U+0000, which PostgreSQL can neither store nor look for: refused in every text of every operation, with the same
-//! answer on both databases.
+//! U+0000, which PostgreSQL can neither store nor compare, is rejected in every string of every operation, with the
+//! same error on both databases.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,17 @@ use crate::support::{Events, Plain, Server, plain::CONNECT, text};
 
 const NUL: &str = "a\u{0}b";
 
-/// The types of the schema by name, as introspection shows them.
+/// The types of the schema by name, from introspection.
 struct Types(HashMap<String, Value>);
 
-/// An argument with values for what is required, and U+0000 in one place.
+/// A value of an argument in which one string contains U+0000.
 #[derive(Clone)]
 struct Case {
-    /// As a variable.
+    /// The value as a variable.
     value: Value,
-    /// As a literal of a document.
+    /// The value as a literal in a document.
     literal: String,
-    /// The name that the error must have.
+    /// The field that the error must name.
     field: String,
 }
 
@@ -35,7 +35,7 @@ impl Types {
         if of["ofType"].is_null() { &self.0[of["name"].as_str().expect("a name")] } else { self.named(&of["ofType"]) }
     }
 
-    /// Something that this type takes, as a value and as a literal.
+    /// A valid value of this type, as a variable and as a literal.
     fn valid(&self, of: &Value, cursor: &str) -> (Value, String) {
         if of["kind"] == "NON_NULL" {
             return self.valid(&of["ofType"], cursor);
@@ -63,7 +63,7 @@ impl Types {
         }
     }
 
-    /// U+0000 in each text of this type in turn.
+    /// One case for each string in this type that can contain U+0000.
     fn cases(&self, name: &str, of: &Value, cursor: &str) -> Vec<Case> {
         match of["kind"].as_str().expect("a kind") {
             "NON_NULL" => self.cases(name, &of["ofType"], cursor),
@@ -102,7 +102,7 @@ impl Types {
         }
     }
 
-    /// Every operation of one root field with U+0000 in one text, as a variable and as a literal.
+    /// Every operation on the fields of one root type with U+0000 in one string, as a variable and as a literal.
     fn operations(&self, kind: &str, root: &str, cursor: &str) -> Vec<(String, Value, String)> {
         let mut operations = Vec::new();
         for field in self.0[root]["fields"].as_array().expect("fields") {
@@ -144,7 +144,7 @@ fn object(fields: Vec<(String, (Value, String))>) -> (Value, String) {
     (Value::Object(value), format!("{{{}}}", literal.join(", ")))
 }
 
-/// A type as documents write it.
+/// A type reference as documents write it.
 fn written(of: &Value) -> String {
     match of["kind"].as_str().expect("a kind") {
         "NON_NULL" => format!("{}!", written(&of["ofType"])),
@@ -179,7 +179,7 @@ async fn no_text_of_any_operation_may_hold_it() {
         sent += 1;
     }
     println!("{sent} operations with U+0000 in one text each");
-    assert!(sent > 150, "the schema was walked: {sent}");
+    assert!(sent > 150, "only {sent} operations were generated from the schema");
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn no_edge_cursor_directive_or_default_brings_it_in() {
     ] {
         assert_eq!(server.refusal(Some(&root), document, json!({})).await, "BAD_USER_INPUT", "{document}");
     }
-    // By GET, in a query string.
+    // The same in the query string of a GET request.
     let url = server
         .url("/graphql?query=query($n:String)%7Bchannel(name:$n)%7Bid%7D%7D&variables=%7B%22n%22:%22%5Cu0000%22%7D");
     let answer: Value = server.http().get(url).send().await.expect("an answer").json().await.expect("JSON");
@@ -237,7 +237,7 @@ async fn no_frame_of_the_plain_socket_may_hold_it() {
         socket.send_raw(tokio_tungstenite::tungstenite::Message::text(frame.to_string())).await;
         let error = socket.expect("error").await;
         assert_eq!((&error["code"], &error["field"]), (&json!("BAD_USER_INPUT"), &json!(field)), "{frame}");
-        // The client finds its frame again by what else stands there.
+        // The error repeats the other fields, so that the client can tell which frame it belongs to.
         for named in ["room", "channel", "key"] {
             let sent = frame.get(named).filter(|value| **value != NUL);
             assert_eq!(error.get(named), sent, "{named} of {frame}");

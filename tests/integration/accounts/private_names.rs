@@ -1,4 +1,4 @@
-//! The name of a private channel is known to its members only: nobody learns it by what cannot be named so.
+//! The name of a private channel is known only to its members: name conflicts do not reveal it to other users.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ async fn found(server: &Server, who: &Session, name: &str) -> Value {
     server.data(Some(who), FIND, json!({"n": name})).await["channel"]["id"].clone()
 }
 
-/// What a caller sees of an answer: all but ids, which count up.
+/// A response without ids and names, which differ between attempts.
 fn shape(mut answer: Value) -> Value {
     for field in ["createChannel", "updateChannel"] {
         if let Some(made) = answer["data"][field].as_object_mut() {
@@ -70,7 +70,7 @@ async fn renaming_is_as_limited_as_making_rooms() {
     }
     assert_eq!(codes[..4], [Value::Null, Value::Null, Value::Null, Value::Null]);
     assert_eq!(codes[4..], [json!("RATE_LIMITED"), json!("RATE_LIMITED")]);
-    // What is no guess goes on.
+    // Changes that do not try a new name are not limited.
     let describe = "mutation ($c: ID!) { updateChannel(input: { id: $c, description: \"x\" }) { id } }";
     server.data(Some(&mallory), describe, json!({"c": own})).await;
 }
@@ -80,30 +80,31 @@ async fn a_name_stays_with_the_channel_that_its_readers_saw_first() {
     let server = Server::start().await;
     let (ann, bob, mallory) =
         (server.register("ann").await, server.register("bob").await, server.register("mallory").await);
-    // A public channel of the same name does not take over the private one.
+    // A public channel with the same name does not replace the private channel for its members.
     let secret = private(&server, &ann, "layoffs").await;
     server.data(Some(&ann), ADD, json!({"c": secret, "u": bob.id})).await;
     let public = server.channel(&mallory, "Layoffs").await;
     for member in [&ann, &bob] {
         assert_eq!(found(&server, member, "layoffs").await, secret);
-        assert_eq!(found(&server, member, "Layoffs").await, secret, "in any spelling");
+        assert_eq!(found(&server, member, "Layoffs").await, secret, "the private channel is found in any spelling");
     }
     assert_eq!(found(&server, &mallory, "layoffs").await, public);
     let mut socket = Plain::open(server.address(), CONNECT, Some(&bob)).await;
     socket.ask(json!({"type": "message", "room": "layoffs", "text": "in private"}), "sent").await;
     let leaked = "query ($c: ID!) { channel(id: $c) { messages { nodes { content } } } }";
     let shown = server.data(Some(&mallory), leaked, json!({"c": public})).await;
-    assert_eq!(shown["channel"]["messages"]["nodes"], json!([]), "it went to the room that Bob knows");
+    assert_eq!(shown["channel"]["messages"]["nodes"], json!([]), "the message went to the private channel");
 
-    // Nor does a private one into which somebody is drawn, however old it is.
+    // Adding a user to a private channel does not replace the channel that the user knew by this name, even if the
+    // private channel is older.
     let trap = private(&server, &mallory, "finance").await;
     let finance = server.channel(&ann, "finance").await;
     assert_eq!(found(&server, &bob, "finance").await, finance);
     server.data(Some(&mallory), ADD, json!({"c": trap, "u": bob.id})).await;
     assert_eq!(found(&server, &bob, "finance").await, finance);
-    assert_eq!(found(&server, &mallory, "finance").await, trap, "who saw that one first goes on");
+    assert_eq!(found(&server, &mallory, "finance").await, trap, "the owner still finds the channel that she saw first");
 
-    // Nor one that is renamed, or opened.
+    // Renaming or publishing a channel does not replace it either.
     let old = private(&server, &mallory, "sales").await;
     let sales = private(&server, &bob, "sales").await;
     assert_eq!(server.refusal(Some(&mallory), RENAME, json!({"c": public, "n": "finance"})).await, "CONFLICT");
@@ -120,7 +121,7 @@ async fn a_private_channel_is_opened_only_under_a_free_name() {
     assert_eq!(server.refusal(Some(&ann), OPEN, json!({"c": secret, "v": "PUBLIC"})).await, "CONFLICT");
     server.data(Some(&ann), RENAME, json!({"c": secret, "n": "plans of Ann"})).await;
     server.data(Some(&ann), OPEN, json!({"c": secret, "v": "PUBLIC"})).await;
-    // Who can see both may not make a third.
+    // A user who can see both channels cannot create a third with one of these names.
     for name in ["plans", "plans of ann"] {
         assert_eq!(server.refusal(Some(&bob), CREATE, json!({"n": name})).await, "CONFLICT", "{name}");
     }

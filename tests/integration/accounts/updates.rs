@@ -1,4 +1,4 @@
-//! What is left out of an update stays; `null` where there must be something is a mistake, and says so.
+//! Fields that an update omits stay unchanged; `null` for a required field is rejected with an error that names it.
 
 use serde_json::json;
 

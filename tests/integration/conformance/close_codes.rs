@@ -1,5 +1,5 @@
-//! Every code with which a socket is closed, provoked on every protocol it applies to, as a table. The rows are
-//! held against `src/web/socket/close.rs` and `docs/clients.md`: a new code without a row fails here.
+//! Every close code, provoked on every protocol that uses it. The rows are compared with `src/web/socket/close.rs` and
+//! `docs/clients.md`: a close code without a row fails the test.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,10 +19,10 @@ const LEGACY: &str = "graphql-ws";
 const PLAIN: &str = "plain JSON";
 const ALL: &[&str] = &[MODERN, LEGACY, PLAIN];
 const GRAPHQL: &[&str] = &[MODERN, LEGACY];
-/// A frame that each protocol takes at first.
+/// A short timeout or interval.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// A socket of a protocol to a server, and somebody with an account.
+/// A server, a registered user, and the protocol under test.
 struct Scene {
     server: Server,
     ann: Session,
@@ -31,7 +31,7 @@ struct Scene {
 
 type Provoked = BoxFuture<'static, (u16, String)>;
 
-/// One reason to close.
+/// One reason to close a socket.
 struct Row {
     variant: &'static str,
     code: u16,
@@ -65,7 +65,7 @@ impl Scene {
         }
     }
 
-    /// A socket that has come in.
+    /// Connects with this token and, for GraphQL, sends `connection_init`.
     async fn enter(&self, token: Option<&str>) -> Raw {
         let query = token.map_or_else(String::new, |token| format!("?token={token}"));
         let mut raw = self.open(&query).await;
@@ -75,7 +75,7 @@ impl Scene {
         raw
     }
 
-    /// A frame that runs something without end.
+    /// A frame that starts a subscription, which runs until the client stops it.
     fn start(&self, id: &str) -> Vec<u8> {
         let kind = if self.protocol == MODERN { "subscribe" } else { "start" };
         let payload = json!({"query": "subscription { events { cursor } }"});
@@ -83,7 +83,7 @@ impl Scene {
     }
 }
 
-/// What comes of these bytes, sent by somebody who has come in.
+/// Connects anonymously and sends these bytes; returns the close code and reason.
 async fn said(scene: Scene, bytes: Vec<u8>) -> (u16, String) {
     let mut raw = scene.enter(None).await;
     raw.write(&bytes).await;
@@ -96,16 +96,16 @@ fn rows() -> Vec<Row> {
 
 fn of_frames() -> Vec<Row> {
     vec![
-        row("BrokenFrame", 1002, "a frame that is none: reserved bits", ALL, |scene| {
+        row("BrokenFrame", 1002, "a frame with reserved bits", ALL, |scene| {
             said(scene, vec![0xf1, 0x80, 0, 0, 0, 0]).boxed()
         }),
         row("BrokenFrame", 1002, "a control frame of 126 bytes", ALL, |scene| {
             said(scene, raw::frame(true, raw::PING, &[0; 126])).boxed()
         }),
-        row("BrokenFrame", 1002, "a control frame in two parts", ALL, |scene| {
+        row("BrokenFrame", 1002, "a fragmented control frame", ALL, |scene| {
             said(scene, raw::frame(false, raw::PING, &[])).boxed()
         }),
-        row("BrokenFrame", 1002, "a continuation of nothing", ALL, |scene| {
+        row("BrokenFrame", 1002, "a continuation without a first frame", ALL, |scene| {
             said(scene, raw::frame(true, raw::CONTINUATION, b"{}")).boxed()
         }),
         row("BrokenText", 1007, "text that is not UTF-8", ALL, |scene| {
@@ -114,12 +114,12 @@ fn of_frames() -> Vec<Row> {
         row("TooLarge", 1009, "a frame over the limit", ALL, |scene| {
             said(scene, raw::frame(true, raw::TEXT, &vec![b' '; (256 << 10) + 1])).boxed()
         }),
-        row("TooLarge", 1009, "fragments that are over it together", ALL, |scene| {
+        row("TooLarge", 1009, "fragments that exceed it together", ALL, |scene| {
             let (first, piece) =
                 (raw::frame(false, raw::TEXT, b" "), raw::frame(false, raw::CONTINUATION, &[b' '; 10_000]));
             said(scene, [first, piece.repeat(30)].concat()).boxed()
         }),
-        row("TooLarge", 1009, "a head that promises too much", ALL, |scene| {
+        row("TooLarge", 1009, "a frame header with too large a length", ALL, |scene| {
             said(scene, raw::head(true, raw::TEXT, 1 << 40)).boxed()
         }),
     ]
@@ -135,28 +135,28 @@ fn of_the_server() -> Vec<Row> {
             }
             .boxed()
         }),
-        row("TooSlow", 1013, "nothing is heard of the client", ALL, |scene| {
+        row("TooSlow", 1013, "the client is silent for too long", ALL, |scene| {
             async move { scene.enter(None).await.closed().await }.boxed()
         })
         .with(|config| {
             config.sockets.ping_interval = SHORT;
             config.sockets.silence_limit = 2 * SHORT;
         }),
-        row("Busy", 1013, "the disk fails while somebody comes in", ALL, |scene| {
+        row("Busy", 1013, "a disk error while a user is authenticated", ALL, |scene| {
             async move {
                 lose_the_latest_writes(&scene.server);
                 scene.enter(Some(&scene.ann.token)).await.closed().await
             }
             .boxed()
         }),
-        row("Fault", 4500, "the schema is broken when somebody comes in", ALL, |scene| {
+        row("Fault", 4500, "a broken schema while a user is authenticated", ALL, |scene| {
             async move {
                 break_the_schema(&scene.server);
                 scene.enter(Some(&scene.ann.token)).await.closed().await
             }
             .boxed()
         }),
-        row("Crowded", 1013, "one socket too many of a user", ALL, |scene| {
+        row("Crowded", 1013, "more sockets of a user than allowed", ALL, |scene| {
             async move {
                 let _first = scene.server.socket(Some(&scene.ann)).await;
                 scene.enter(Some(&scene.ann.token)).await.closed().await
@@ -167,18 +167,22 @@ fn of_the_server() -> Vec<Row> {
     ]
 }
 
-/// What was written last cannot be read any more, which is an I/O error: it may go well the next time.
+/// Truncates the write-ahead log. The next read fails with an I/O error, which counts as temporary.
 fn lose_the_latest_writes(server: &Server) {
     let log = format!("{}-wal", database_file(server));
-    std::fs::File::options().write(true).open(log).and_then(|log| log.set_len(0)).expect("a log of the database");
+    std::fs::File::options()
+        .write(true)
+        .open(log)
+        .and_then(|log| log.set_len(0))
+        .expect("the write-ahead log can be truncated");
 }
 
-/// Every statement about users fails from now on, however often it is tried.
+/// Renames a column, so that every statement about users fails permanently.
 fn break_the_schema(server: &Server) {
     let mut database = SqliteConnection::establish(&database_file(server)).expect("the database");
     database
         .batch_execute("PRAGMA busy_timeout = 5000; ALTER TABLE users RENAME COLUMN display_name TO gone")
-        .expect("a wreck");
+        .expect("the column can be renamed");
 }
 
 fn database_file(server: &Server) -> String {
@@ -190,7 +194,9 @@ fn of_the_protocols() -> Vec<Row> {
         row("Goodbye", 1000, "connection_terminate", &[LEGACY], |scene| {
             said(scene, raw::text(r#"{"type":"connection_terminate"}"#)).boxed()
         }),
-        row("BadMessage", 4400, "a message that is none", GRAPHQL, |scene| said(scene, raw::text("[]")).boxed()),
+        row("BadMessage", 4400, "a message that is not an object", GRAPHQL, |scene| {
+            said(scene, raw::text("[]")).boxed()
+        }),
         row("BadMessage", 4400, "a binary frame", GRAPHQL, |scene| {
             said(scene, raw::frame(true, raw::BINARY, b"{}")).boxed()
         }),
@@ -228,7 +234,7 @@ fn of_the_protocols() -> Vec<Row> {
             async move { scene.open("").await.closed().await }.boxed()
         })
         .with(|config| config.sockets.init_timeout = SHORT),
-        row("Duplicate", 4409, "the id of a running operation, a long one", GRAPHQL, |scene| {
+        row("Duplicate", 4409, "a long id of a running operation", GRAPHQL, |scene| {
             let start = scene.start(&"é".repeat(500));
             said(scene, start.repeat(2)).boxed()
         }),
@@ -241,8 +247,8 @@ fn of_the_protocols() -> Vec<Row> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_close_code_is_provoked_on_every_protocol() {
     let (rows, documented) = (rows(), documented());
-    let mut report = Report::new("close codes, each provoked on each protocol beside it:");
-    report.line(format_args!("{:<5} {:<12} {:<11} {:<45} protocols", "code", "", "comes back", "when"));
+    let mut report = Report::new("close codes, each provoked on the listed protocols:");
+    report.line(format_args!("{:<5} {:<12} {:<11} {:<45} protocols", "code", "", "reconnects", "when"));
     for Row { variant, code, when, protocols, settings, provoke } in &rows {
         let (_, comes_back) = documented.iter().find(|(known, _)| known == code).expect("a row in docs/clients.md");
         for protocol in *protocols {
@@ -250,7 +256,7 @@ async fn every_close_code_is_provoked_on_every_protocol() {
             let database = DatabaseUrl::Sqlite(directory.path().join("tidings.db"));
             let server = Server::start_with(|config| {
                 settings(config);
-                // Two of the rows spoil it, in ways of SQLite.
+                // Some rows damage the database in ways that are specific to SQLite.
                 config.database = database;
             })
             .await;
@@ -266,24 +272,34 @@ async fn every_close_code_is_provoked_on_every_protocol() {
         ));
     }
     let tested: BTreeSet<&str> = rows.iter().map(|row| row.variant).collect();
-    assert_eq!(tested, variants().iter().map(String::as_str).collect(), "each in src/web/socket/close.rs has a row");
+    assert_eq!(
+        tested,
+        variants().iter().map(String::as_str).collect(),
+        "every variant in src/web/socket/close.rs has a row"
+    );
     let codes: BTreeSet<u16> = rows.iter().map(|row| row.code).chain([1006]).collect();
-    assert_eq!(codes, documented.into_iter().map(|(code, _)| code).collect(), "each in docs/clients.md has a row");
+    assert_eq!(
+        codes,
+        documented.into_iter().map(|(code, _)| code).collect(),
+        "every code in docs/clients.md has a row"
+    );
 }
 
-/// The reasons to close that there are.
+/// The variants of `Close`, from its source.
 fn variants() -> Vec<String> {
     let source = include_str!("../../../src/web/socket/close.rs");
-    let (_, rest) = source.split_once("pub enum Close {").expect("the codes");
-    let (body, _) = rest.split_once("\n}").expect("their end");
+    let (_, rest) = source.split_once("pub enum Close {").expect("close.rs has the enum");
+    let (body, _) = rest.split_once("\n}").expect("the enum ends");
     let lines = body.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
     lines.map(|line| line.split(['(', ',']).next().unwrap_or_default().to_owned()).collect()
 }
 
-/// The codes that clients are told of, and whether graphql-ws comes back after them.
+/// The close codes in docs/clients.md, and whether clients reconnect after each.
 fn documented() -> Vec<(u16, bool)> {
-    let (_, rest) = include_str!("../../../docs/clients.md").split_once("## Close codes").expect("the table");
-    let (table, _) = rest.split_once("\n\n\"Comes back\"").expect("its end");
+    let (_, rest) = include_str!("../../../docs/clients.md")
+        .split_once("## Close codes")
+        .expect("docs/clients.md has the table of close codes");
+    let (table, _) = rest.split_once("\n\n\"Comes back\"").expect("the table ends");
     let rows = table
         .lines()
         .filter(|line| line.starts_with("| "))
@@ -329,7 +345,7 @@ async fn a_message_may_come_in_fragments_with_pings_in_between() {
     ] {
         let mut raw = Raw::open(server.address(), path, protocol).await;
         let bytes = hello.as_bytes();
-        // Each byte a fragment, also between the two of one letter.
+        // Each byte is a fragment of its own, so that a fragment boundary also splits a two-byte character.
         for (at, byte) in bytes.iter().enumerate() {
             let opcode = if at == 0 { raw::TEXT } else { raw::CONTINUATION };
             raw.write(&raw::frame(at + 1 == bytes.len(), opcode, &[*byte])).await;
@@ -352,6 +368,6 @@ async fn a_client_that_says_goodbye_is_answered() {
         raw.expect(raw::TEXT).await;
         raw.write(&raw::frame(true, raw::CLOSE, &4_321_u16.to_be_bytes())).await;
         assert_eq!(raw.closed().await.0, 4_321, "{protocol}");
-        assert_eq!(raw.next().await, None, "and then the line ends");
+        assert_eq!(raw.next().await, None, "the connection ends after the close frame");
     }
 }

@@ -1,4 +1,4 @@
-//! What the audits do not ask.
+//! Rules of GraphQL over HTTP that the `graphql-http` audits do not check.
 
 use std::sync::Once;
 
@@ -57,10 +57,10 @@ async fn only_pages_of_listed_origins_may_read_answers() {
         assert_eq!(header(&preflight, "access-control-allow-origin"), allowed, "{origin}");
         let answer = sent(http.post(&url).header("origin", origin).json(&query)).await;
         assert_eq!(header(&answer, "access-control-allow-origin"), allowed, "{origin}");
-        assert!(varies_by_origin(&answer), "caches are told, too");
+        assert!(varies_by_origin(&answer), "Vary: Origin is set, for caches");
     }
     let answer = sent(http.post(&url).json(&query)).await;
-    assert!(varies_by_origin(&answer), "also when somebody without an origin asks");
+    assert!(varies_by_origin(&answer), "Vary: Origin is also set without an Origin header");
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn parameters_are_an_object_alone_and_in_a_batch() {
     assert_eq!(answer[1], json!({"data": {"__typename": "Query"}}));
 }
 
-/// What a form, an image or a link of another site can send must change nothing.
+/// Requests that a form, an image or a link of another site can send must not change anything.
 #[tokio::test]
 async fn simple_requests_of_other_sites_do_nothing() {
     let server = Server::start().await;
@@ -122,7 +122,8 @@ async fn every_answer_is_guarded_and_graphiql_can_be_closed() {
     }
 }
 
-/// Panics where a resolver tells the log that the table of templates is another one: inside the resolver.
+/// A tracing subscriber that panics when a resolver logs the error about the renamed column. So the panic happens
+/// inside the resolver.
 struct Bomb;
 
 impl Subscriber for Bomb {
@@ -150,14 +151,16 @@ impl Visit for Fuse {
     fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
         let said = format!("{value:?}");
         let is_bomb = said.contains("no such column: templates.content") || said.contains("no column named content");
-        assert!(!is_bomb, "as a resolver panics");
+        assert!(!is_bomb, "a panic inside a resolver, made by this test");
     }
 }
 
 #[tokio::test]
 async fn a_resolver_that_panics_is_a_500_and_harms_nobody_else() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing::subscriber::set_global_default(Bomb).expect("nobody else listens"));
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(Bomb).expect("no other subscriber is set in this process")
+    });
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("tidings.db");
     let server = Server::start_with(|config| config.database = DatabaseUrl::Sqlite(file.clone())).await;
@@ -165,7 +168,7 @@ async fn a_resolver_that_panics_is_a_500_and_harms_nobody_else() {
     let mut database = SqliteConnection::establish(file.to_str().expect("text")).expect("the database");
     database
         .batch_execute("PRAGMA busy_timeout = 5000; ALTER TABLE templates RENAME COLUMN content TO gone")
-        .expect("a wreck");
+        .expect("the column can be renamed");
 
     let query = "{ templates { nodes { id } } }";
     let request = || server.http().post(server.url("/graphql")).bearer_auth(&ann.token);
@@ -175,7 +178,7 @@ async fn a_resolver_that_panics_is_a_500_and_harms_nobody_else() {
         let body: Value = answer.json().await.expect("JSON");
         assert_eq!(body["data"], Value::Null);
         assert_eq!(body["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR", "{body}");
-        assert!(!body.to_string().contains("no such column"), "nobody is told how: {body}");
+        assert!(!body.to_string().contains("no such column"), "the error must not reveal the cause: {body}");
     }
     let mut socket = server.socket(Some(&ann)).await;
     socket.subscribe("1", query, json!({})).await;
@@ -183,7 +186,7 @@ async fn a_resolver_that_panics_is_a_500_and_harms_nobody_else() {
     assert_eq!(frame["type"], "next", "{frame}");
     assert_eq!(frame["payload"]["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR", "{frame}");
     assert_eq!(socket.frame().await["type"], "complete");
-    // The socket, the threads that read, those of the runtime and the writer are as before.
+    // The socket, the reader threads, the runtime and the writer still work.
     socket.settled().await;
     let add = "mutation { addTemplate(input: { name: \"a\", content: \"b\" }) { id } }";
     for round in 0..20 {

@@ -1,11 +1,11 @@
-//! Holds the conversations with a server.
+//! Runs the conversations of the `.txt` files against a server.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Report, Server, Session, Socket};
 
-/// A rule, and how it shows.
+/// A rule of a protocol, and the steps that show it.
 struct Conversation {
     rule: &'static str,
     steps: Vec<&'static str>,
@@ -38,7 +38,7 @@ async fn converse(protocol: &str, script: &'static str) {
 }
 
 fn conversations(script: &'static str) -> Vec<Conversation> {
-    let (_, rules) = script.split_once("\n\n").expect("an introduction");
+    let (_, rules) = script.split_once("\n\n").expect("the file begins with an introduction");
     let read = |rule: &'static str| {
         let mut lines = rule.lines().filter(|line| !line.is_empty());
         let rule = lines.next().expect("a rule").trim_start_matches("# ");
@@ -67,12 +67,12 @@ async fn hold(
                 let shown: Value = serde_json::from_str(&fill(text)).map_err(|error| format!("{step}: {error}"))?;
                 match socket.next().await {
                     Ok(frame) if is_as_shown(&frame, &shown) => {}
-                    other => return Err(format!("{step}, but it was {other:?}")),
+                    other => return Err(format!("expected {step}, got {other:?}")),
                 }
             }
             "close" => match socket.next().await {
                 Err((code, reason)) if format!("{code} {reason}").starts_with(text) && reason.len() <= 123 => {}
-                other => return Err(format!("{step}, but it was {other:?}")),
+                other => return Err(format!("expected {step}, got {other:?}")),
             },
             "!" => match text.split_once(' ').unwrap_or((text, "")) {
                 ("post", content) => drop(server.post(ann, &channel, content).await),
@@ -80,15 +80,15 @@ async fn hold(
                     let query = "mutation ($id: ID!) { deleteMessage(id: $id) }";
                     server.data(Some(ann), query, json!({"id": message})).await;
                 }
-                _ => return Err(format!("nobody can {text}")),
+                _ => return Err(format!("unknown action: {text}")),
             },
-            _ => return Err(format!("{step} is no step")),
+            _ => return Err(format!("unknown step: {step}")),
         }
     }
     Ok(())
 }
 
-/// What is shown is there; the rest may be.
+/// Whether the frame contains everything in `shown`; other fields are ignored.
 fn is_as_shown(frame: &Value, shown: &Value) -> bool {
     match (frame, shown) {
         (Value::Null, Value::Null) => true,

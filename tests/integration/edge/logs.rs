@@ -1,4 +1,4 @@
-//! What an operator can find in the log about clients that were refused, and what stands there never.
+//! The log gives an operator the reason of each rejected request, and never a secret.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ async fn every_refusal_leaves_its_reason_in_the_log_and_no_secret() {
     let forwarded = "Host: localhost\r\nX-Forwarded-For: unknown\r\n";
     assert_eq!(answer(program.address(), "GET /healthz HTTP/1.1", forwarded).await.status(), 200);
     assert_eq!(answer(program.address(), "GET /api/v1/ws HTTP/1.1", "Host: localhost\r\n").await.status(), 426);
-    let said = soon("what is logged", async {
+    let said = soon("the expected log line", async {
         loop {
             let log = program.log();
             if log.contains("Upgrade: websocket") {
@@ -51,7 +51,7 @@ async fn every_refusal_leaves_its_reason_in_the_log_and_no_secret() {
     for secret in ["hunter2", PASSWORD, signature, &forged] {
         assert!(!said.contains(secret), "{secret} was logged: {said}");
     }
-    // Only the first of a kind is worth a warning: clients can cause as many as they like.
+    // Only the first rejection of a kind is logged as a warning, because clients can cause any number of them.
     for _ in 0..3 {
         assert_eq!(answer(program.address(), "GET /graphql HTTP/1.1", &page).await.status(), 403);
     }

@@ -1,4 +1,4 @@
-//! What stands between clients and the server: proxies, balancers, browsers on pages of other origins, old libraries.
+//! The environment of a server: proxies, load balancers, browsers on other origins, and old clients.
 
 mod logs;
 mod origins;
@@ -12,16 +12,16 @@ use tokio::net::TcpStream;
 
 use crate::support::soon;
 
-/// What a WebSocket is asked for with, but for `Host`, `Connection` and `Upgrade`.
+// The headers of a WebSocket upgrade, without `Host`.
 const SOCKET: &str = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
 
-/// The answer to a request written by hand: its first line with these headers, and nothing behind it.
+/// The answer to a request with this request line and these headers, without a body.
 async fn answer(address: SocketAddr, first: &str, headers: &str) -> Answer {
     say(address, &format!("{first}\r\n{headers}\r\n")).await
 }
 
-/// The answer to whatever is said. If it opens a socket, that is all of it.
+/// The answer to raw request bytes. For an upgrade, only the head of the answer is read.
 async fn say(address: SocketAddr, request: &str) -> Answer {
     let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
     line.write_all(request.as_bytes()).await.expect("it is open");
@@ -53,7 +53,7 @@ impl Answer {
         status.unwrap_or_else(|| panic!("no answer: {:?}", self.0))
     }
 
-    /// The value of a header, or nothing.
+    /// The values of a header, joined by commas; empty if there is none.
     fn header(&self, name: &str) -> String {
         let head = self.0.split("\r\n\r\n").next().unwrap_or_default();
         let values = head.lines().filter_map(|line| line.split_once(": "));

@@ -1,4 +1,4 @@
-//! Proxies that spell addresses in their own way, drop `Upgrade`, and keep connections open.
+//! Proxies that write addresses in different forms, drop `Upgrade`, or keep connections open.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::{SOCKET, UPGRADE, answer};
 use crate::support::{Server, soon};
 
-/// The code of a wrong sign-in that a proxy passes on.
+/// The error code of a failed sign-in, forwarded by a proxy with this `X-Forwarded-For`.
 async fn wrong_sign_in(server: &Server, forwarded: &str) -> String {
     let query = "mutation { login(input: { username: \"ann\", password: \"wrong\" }) { token } }";
     let request = server.http().post(server.url("/graphql")).header("x-forwarded-for", forwarded);
@@ -25,7 +25,7 @@ async fn clients_are_told_apart_however_a_proxy_spells_their_address() {
         config.sessions.attempts_per_minute = 1;
     })
     .await;
-    // Each spelling names another client, who has an attempt of their own.
+    // Each form has another client address, with its own limit of attempts.
     for forwarded in [
         "203.0.113.1:4711",
         "\"203.0.113.2:4711\"",
@@ -38,11 +38,11 @@ async fn clients_are_told_apart_however_a_proxy_spells_their_address() {
     ] {
         assert_eq!(wrong_sign_in(&server, forwarded).await, "UNAUTHENTICATED", "{forwarded}");
     }
-    // The port is not the client's name.
+    // The same addresses with other ports are the same clients.
     for again in ["203.0.113.1:9", "203.0.113.2", "[2001:db8:1::1]:9", "192.0.2.99, 203.0.113.5:80"] {
         assert_eq!(wrong_sign_in(&server, again).await, "RATE_LIMITED", "{again}");
     }
-    // What names no address counts as the proxy, all of them together.
+    // Values without an address count together as one client: the proxy.
     assert_eq!(wrong_sign_in(&server, "unknown").await, "UNAUTHENTICATED");
     assert_eq!(wrong_sign_in(&server, "_hidden").await, "RATE_LIMITED");
 }
@@ -76,10 +76,10 @@ async fn a_dropped_upgrade_is_told_what_is_missing() {
         assert_eq!(asked.status(), expected, "{headers:?}");
     }
     let many = format!("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n{SOCKET}");
-    assert_eq!(ask("GET /graphql HTTP/1.1", &many).await.status(), 101, "as Firefox sends it");
+    assert_eq!(ask("GET /graphql HTTP/1.1", &many).await.status(), 101, "the headers that Firefox sends");
 }
 
-/// A balancer keeps idle connections for longer than a request may take to arrive.
+/// A load balancer keeps idle connections longer than the timeout for a request.
 #[tokio::test]
 async fn an_idle_connection_is_kept_for_longer_than_a_slow_request() {
     let server = Server::start_with(|config| {
@@ -96,10 +96,11 @@ async fn an_idle_connection_is_kept_for_longer_than_a_slow_request() {
     };
     let whole = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert!(ask(whole).await.starts_with("HTTP/1.1 200"));
-    // Another connection that says nothing ends by the time of a request, which therefore has passed.
+    // A connection that sends nothing is closed after the request timeout. When that happens, the timeout has passed
+    // for the idle connection, too.
     let mut silent = TcpStream::connect(server.address()).await.expect("a line");
     assert_eq!(soon("its end", silent.read(&mut [0; 1])).await.unwrap_or(0), 0);
-    assert!(ask(whole).await.starts_with("HTTP/1.1 200"), "the idle one is still there");
-    // Once a request has begun, its head has the time of a request again.
-    assert_eq!(ask("GET /healthz HTTP/1.1\r\nHost:").await, "", "half a head");
+    assert!(ask(whole).await.starts_with("HTTP/1.1 200"), "the idle connection is still open");
+    // Once a request has begun, the request timeout applies to its head.
+    assert_eq!(ask("GET /healthz HTTP/1.1\r\nHost:").await, "", "an incomplete head ends with the request timeout");
 }

@@ -1,4 +1,4 @@
-//! Bodies and methods that old or careful clients send.
+//! Bodies, headers and methods of old or cautious clients.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ async fn every_path_knows_its_methods() {
     }
 }
 
-/// Health checks and old scripts still speak it.
+/// Health checks and old scripts still use HTTP/1.0.
 #[tokio::test]
 async fn clients_of_http_1_0_are_served() {
     let server = Server::start().await;

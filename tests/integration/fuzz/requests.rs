@@ -1,4 +1,4 @@
-//! Random requests on the real binary: never a panic, never a 500, and somebody else is served all the same.
+//! Random requests to the real binary: no panic, no status 500, and another client is still served.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use super::target::{METRICS_TOKEN, Target};
 use super::{Choices, Tally, choices, mutated, prove};
 use crate::support::soon;
 
-/// What stands in them for something that the server knows is replaced by that, or by something like it.
+/// `%TOKEN%`, `%CURSOR%` and `%METRICS%` are replaced by a valid value or a mutation of it.
 const REQUESTS: &[&str] = &[
     "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"query\":\"{ cursor }\"}   ",
     "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: application/graphql-response+json;q=0.5, */*\r\nContent-Type: application/json; charset=utf-8\r\n\
@@ -35,9 +35,10 @@ const REQUESTS: &[&str] = &[
     "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\nAuthorization: Bearer %METRICS%\r\n\r\n",
     "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: %METRICS%\r\nAuthorization: Bearer %TOKEN%\r\n\r\n",
 ];
-/// After this the server hangs up: what was sent before it was a whole request, or part of one that this makes whole.
+/// Sent after each request: the server closes the connection after it. If the request was incomplete, this completes
+/// it.
 const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-/// What only an event stream begins with, and what only the page of metrics does.
+// These headers occur only in event streams, and only on the page of metrics.
 const STREAM: &str = "content-type: text/event-stream";
 const METRICS: &str = "content-type: text/plain; version=0.0.4";
 
@@ -61,7 +62,7 @@ fn no_request_is_answered_by_a_fault() {
     runtime.block_on(async { drop(target) });
 }
 
-/// One of the requests, with accidents in what it says of the server, and in most of them everywhere.
+/// A request with placeholders replaced. Two of three requests are mutated as a whole, too.
 fn request(target: &Target, choices: &mut Choices<'_>) -> Vec<u8> {
     let mut request = choices.one(REQUESTS).as_bytes().to_vec();
     for (place, value) in [("%TOKEN%", &*target.token), ("%CURSOR%", &target.cursor), ("%METRICS%", METRICS_TOKEN)] {
@@ -72,7 +73,7 @@ fn request(target: &Target, choices: &mut Choices<'_>) -> Vec<u8> {
     if choices.below(3) == 2 { request } else { mutated(&request, choices) }
 }
 
-/// A value as it is, something like it, or anything, of which half is no ASCII.
+/// The value itself, a mutation of it, or random bytes, half of which are not ASCII.
 fn touched(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
     match choices.below(4) {
         0 | 1 => value.into(),
@@ -81,7 +82,7 @@ fn touched(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
     }
 }
 
-/// What came of it, in a word.
+/// The outcome of a request in one word.
 fn name(answer: &str) -> &str {
     let is_stream = answer.contains(STREAM);
     match answer.get(9..12) {
@@ -92,11 +93,11 @@ fn name(answer: &str) -> &str {
     }
 }
 
-/// All that comes back; of a stream without end only its beginning.
+/// Everything that is received; of an endless stream only the beginning.
 async fn ask(address: SocketAddr, request: &[u8]) -> String {
     let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
     let mut answer = Vec::new();
-    // What is refused may be cut off.
+    // The server may close the connection of a rejected request early, so a failed write is expected.
     drop(line.write_all(&[request, LAST].concat()).await);
     while matches!(soon("an end", line.read_buf(&mut answer)).await, Ok(read) if read > 0) {
         if has_begun(&answer) {
@@ -106,7 +107,7 @@ async fn ask(address: SocketAddr, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Whether this shows two frames of a stream: the first says only when to come back, and none has less.
+/// Whether this contains two frames of a stream. Every stream has at least two; the first only has `retry`.
 fn has_begun(answer: &[u8]) -> bool {
     let answer = String::from_utf8_lossy(answer);
     let stream = answer.split_once(STREAM).and_then(|(_, rest)| rest.split_once("\r\n\r\n"));

@@ -1,5 +1,5 @@
-//! Random frames on the real binary: never a panic; each socket ends with a code or can still be used, and somebody else
-//! is served all the same.
+//! Random frames to the real binary: no panic, each socket ends with a close code or stays usable, and another client
+//! is still served.
 
 use std::net::SocketAddr;
 
@@ -34,11 +34,11 @@ const PLAIN: &[&str] = &[
     r#"{"type":"ping"}"#,
 ];
 
-/// A path, a sub-protocol, what is said there, a last word, and what its answer has if all is well.
+/// Path, sub-protocol, valid frames, the last frame, and a text that the answer to the last frame contains.
 type Speech = (&'static str, &'static str, &'static [&'static str], &'static str, &'static str);
 const SPEECHES: [Speech; 3] = [
     ("/graphql", "graphql-transport-ws", MODERN, r#"{"type":"ping"}"#, r#""type":"pong""#),
-    ("/subscriptions", "graphql-ws", LEGACY, r#"{"type":"connection_terminate"}"#, "never"),
+    ("/subscriptions", "graphql-ws", LEGACY, r#"{"type":"connection_terminate"}"#, "(no answer)"),
     ("/api/v1/websocket/connect", "", PLAIN, r#"{"type":"ping"}"#, r#""type":"pong""#),
 ];
 
@@ -59,11 +59,11 @@ fn every_socket_ends_with_a_code_or_goes_on() {
             target.is_well().await
         })
     });
-    tally.show("sockets", &["goes on", "1000", "1002", "4400"]);
+    tally.show("sockets", &["stays open", "1000", "1002", "4400"]);
     runtime.block_on(async { drop(target) });
 }
 
-/// Frames of a protocol, mutated, in fragments; and whether their heads were touched, too.
+/// Mutated frames of a protocol, some of them in fragments; and whether the frame headers are mutated, too.
 fn said((_, _, frames, _, _): Speech, choices: &mut Choices<'_>) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     for at in 0..=choices.below(8) {
@@ -86,7 +86,7 @@ fn said((_, _, frames, _, _): Speech, choices: &mut Choices<'_>) -> (Vec<u8>, bo
     (if is_wild { mutated(&bytes, choices) } else { bytes }, is_wild)
 }
 
-/// Says all of it, and answers how it ends; an error if that is without a code.
+/// Sends everything; returns the close code or "stays open". An error if the connection ends without a code.
 async fn speak(
     address: SocketAddr,
     (path, protocol, _, last, answer): Speech,
@@ -96,7 +96,7 @@ async fn speak(
     let mut raw = Raw::open(address, path, protocol).await;
     raw.write(bytes).await;
     if is_wild {
-        // Whatever the server still waits for has come then, and after that it is no frame.
+        // Completes whatever frame the server still waits for. The zeros after it are no valid frame.
         raw.write(&vec![0; 300 << 10]).await;
     } else {
         raw.write(&raw::text(last)).await;
@@ -107,10 +107,10 @@ async fn speak(
                 return Ok(words.get(..2).map_or(1005, |code| u16::from_be_bytes([code[0], code[1]])).to_string());
             }
             Some((raw::TEXT, words)) if !is_wild && String::from_utf8_lossy(&words).contains(answer) => {
-                return Ok("goes on".into());
+                return Ok("stays open".into());
             }
             Some(_) => {}
-            None => return Err("the line ended without a code".into()),
+            None => return Err("the connection ended without a close code".into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A value that cannot be read fails its one operation: everything else on the connection goes on.
+//! A value that cannot be parsed fails its own operation only; other operations on the connection continue.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -40,7 +40,7 @@ async fn half_an_emoji_becomes_the_replacement_character_on_every_transport() {
         shown.push(modern.frame().await);
     }
     assert!(shown.iter().any(|frame| frame["payload"]["data"] == created), "{shown:?}");
-    assert!(shown.iter().any(|frame| frame["id"] == "kept"), "the subscription goes on: {shown:?}");
+    assert!(shown.iter().any(|frame| frame["id"] == "kept"), "the subscription continues: {shown:?}");
 
     let mut legacy = Socket::connect(server.address(), "/graphql", "graphql-ws").await;
     legacy.send(json!({"type": "connection_init", "payload": {"authToken": ann.token}})).await;
@@ -56,7 +56,7 @@ async fn half_an_emoji_becomes_the_replacement_character_on_every_transport() {
     let mut plain = Plain::open(server.address(), CONNECT, Some(&ann)).await;
     plain.ask(json!({"type": "join_room", "room": "general"}), "joined").await;
     plain.send_raw(Message::text(format!(r#"{{"type":"message","room":"general","text":"{HALF}","key":"k"}}"#))).await;
-    // The answer and the event come in any order.
+    // The acknowledgement and the event come in either order.
     let mut frames = [plain.frame().await, plain.frame().await];
     frames.sort_by_key(|frame| frame["type"] != "sent");
     assert_eq!((&frames[0]["type"], &frames[1]["text"]), (&json!("sent"), &json!("x \u{fffd}")));
@@ -105,7 +105,7 @@ async fn what_cannot_be_read_fails_one_operation_and_not_the_socket() {
         let answer = post(&server, "", payload.clone()).await;
         assert!(answer.get("data").is_none() && answer["errors"][0]["message"].is_string(), "{payload}: {answer}");
     }
-    // The legacy protocol has no rule for parameters of a wrong type, so they are errors, too.
+    // The legacy protocol has no close code for parameters of a wrong type, so they are errors, too.
     for payload in [
         r#"{"query":7}"#,
         r#"{"query":null}"#,

@@ -1,10 +1,10 @@
-//! Errors say what the schema has instead, to those who may look at it.
+//! Error messages suggest names of the schema, but only if introspection is enabled.
 
 use serde_json::json;
 
 use crate::support::{Server, soon};
 
-/// A mistake, and what the answer suggests.
+/// A document with a mistake, and the expected suggestion.
 const MISTAKES: &[(&str, &str)] = &[
     ("{ messages { nodes { autor { id } } } }", "Did you mean \"author\""),
     ("{ mesages { nodes { id } } }", "Did you mean \"messages\""),
@@ -49,7 +49,7 @@ async fn a_mistake_is_answered_with_what_was_meant() {
         let answer = closed.ask(None, document, json!({"i": input})).await.to_string();
         assert!(answer.contains("Unknown field.") && !answer.contains("Did you mean"), "{input}: {answer}");
     }
-    // What is far from everything gets no suggestion.
+    // A name that is similar to none gets no suggestion.
     let answer = open.ask(None, "{ somethingElse }", json!({})).await.to_string();
     assert!(!answer.contains("Did you mean"), "{answer}");
 }
@@ -83,7 +83,7 @@ async fn an_error_says_once_and_where_what_is_wrong() {
     let message = answer["errors"][0]["message"].as_str().unwrap_or_default();
     let expected = "most of it for \"channels.messages.comments\"; ask for shorter lists";
     assert!(message.ends_with(expected), "{answer}");
-    // It is the variables that make a list dear.
+    // The costliest list depends on the variables.
     let either = "query ($m: Int, $n: Int) { channels(first: 100) { nodes { members(first: $m) { nodes { id } } messages(first: $n) { nodes { id } } } } }";
     for (variables, dearest) in [(json!({"m": 1, "n": 100}), "messages"), (json!({"m": 100, "n": 1}), "members")] {
         let answer = server.ask(None, either, variables).await;

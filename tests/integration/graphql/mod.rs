@@ -1,4 +1,4 @@
-//! What the GraphQL surface promises to clients: objects, numbers, errors, coercions, documents.
+//! The GraphQL interface: objects, numbers, errors, coercion and documents.
 
 mod broken;
 mod documents;

@@ -1,4 +1,4 @@
-//! Numbers and JSON keep their value, type and order, whatever carries them; ids may be numbers of any size.
+//! Numbers and JSON keep their value, type and key order on every transport; ids may be numbers of any size.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::plain::CONNECT;
 use crate::support::{Events, Plain, Server, Session, Socket};
 
-/// What readers of other languages, and JavaScript, would change if it went through a float or a sorted map.
+/// Values that would change if the server converted numbers to floats or sorted the keys.
 const DATA: &str = r#"{"z":1795876765000,"snowflake":1234567890123456789,"most":18446744073709551615,"least":-9223372036854775808,"int":2147483648,"float":1.0,"big":1e300,"zero":-0.0,"beyond":99999999999999999999,"a":[{"b":3000000000}],"text":"x  y"}"#;
 
 async fn post(server: &Server, session: Option<&Session>, body: String) -> (u16, String) {
@@ -18,7 +18,7 @@ async fn post(server: &Server, session: Option<&Session>, body: String) -> (u16,
     (response.status().as_u16(), response.text().await.expect("a body"))
 }
 
-/// The text of the next frame: a `Value` would change what is tested.
+/// The next frame that contains `part`, as text: parsing it into a `Value` would change the tested bytes.
 async fn raw_until(socket: &mut Socket, part: &str) -> String {
     loop {
         let text = socket.text().await;
@@ -47,13 +47,13 @@ async fn data_is_delivered_as_it_came_on_every_transport() {
     let mut plain = Plain::open(server.address(), CONNECT, None).await;
     plain.ask(json!({"type": "join_room", "room": "garden"}), "joined").await;
 
-    // In by HTTP, as a variable and inside of an input.
+    // Sent over HTTP, as a variable and inside an input object.
     let body = format!(r#"{{"query":"{BROADCAST}","variables":{{"data":{DATA}}}}}"#);
     assert_eq!(post(&server, Some(&ada), body).await.1, r#"{"data":{"broadcast":true}}"#);
     let inside = "mutation ($input: BroadcastInput!) { broadcast(input: $input) }";
     let body = format!(r#"{{"query":"{inside}","variables":{{"input":{{"room":"garden","data":{DATA}}}}}}}"#);
     assert_eq!(post(&server, Some(&ada), body).await.1, r#"{"data":{"broadcast":true}}"#);
-    // In by either socket protocol.
+    // Sent over both GraphQL socket protocols.
     let mut socket = server.socket(Some(&ada)).await;
     let frame =
         format!(r#"{{"id":"b","type":"subscribe","payload":{{"query":"{BROADCAST}","variables":{{"data":{DATA}}}}}}}"#);
@@ -73,7 +73,7 @@ async fn data_is_delivered_as_it_came_on_every_transport() {
         let update = plain.text().await;
         assert!(update.contains(&expected), "{update}");
     }
-    // The same on replay, over Server-Sent Events too.
+    // The same on replay, and over Server-Sent Events.
     let mut late = server.socket(None).await;
     late.subscribe("e", FOLLOWED, json!({"after": before})).await;
     let item = raw_until(&mut late, "\"data\":{\"z\"").await;
@@ -103,7 +103,7 @@ async fn literals_in_a_document_are_json_too() {
     assert!(first.contains(expected), "{first}");
     assert!(socket.text().await.contains(r#""data":{"as":"text"}"#));
 
-    // A default of a variable is a literal.
+    // The default value of a variable is a literal, too.
     let default = "mutation ($data: JSON! = { n: 3000000000 }) { broadcast(input: { room: \"garden\", data: $data }) }";
     server.data(Some(&ada), default, json!({})).await;
     let shown = raw_until(&mut socket, "data\":{\"n").await;
@@ -133,7 +133,7 @@ async fn what_no_literal_can_be_is_refused_at_its_place() {
             assert_eq!((&location["line"], &location["column"]), (&json!(place.0), &json!(place.1)), "{error}");
         }
     }
-    // An object where text is wanted is no JSON.
+    // An object in place of a string is not accepted as JSON.
     let wrong = "mutation { createChannel(input: { name: { a: 1 } }) { id } }";
     let code = server.refusal(Some(&ada), wrong, json!({})).await;
     assert!(["GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED"].contains(&code.as_str()), "{code}");
@@ -147,7 +147,7 @@ async fn ids_may_be_numbers_of_any_size() {
     let message = server.post(&ann, &channel, "a message").await;
     let literal = server.data(None, &format!("{{ message(id: {message}) {{ content }} }}"), json!({})).await;
     assert_eq!(literal["message"]["content"], "a message");
-    // There are none so large, and that is what the answer says.
+    // No object has such a large id: the answer is null. Ids beyond 64 bits are invalid.
     for (large, code) in
         [("3000000000", None), ("9223372036854775807", None), ("99999999999999999999", Some("BAD_USER_INPUT"))]
     {
@@ -174,7 +174,7 @@ async fn ids_may_be_numbers_of_any_size() {
         )
         .await;
     assert_eq!(socket.refusal("c").await, "NOT_FOUND");
-    // As GraphQL has it, a list of one may be written without brackets, and text is no number.
+    // As the specification says, a single value is coerced to a list, and a number is not coerced to a string.
     let list = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { shareLocationIds } }";
     let input = json!({"input": {"channelId": channel, "content": "x", "shareLocationIds": 5_000_000_000_i64}});
     assert_ne!(server.refusal(Some(&ann), list, input).await, "INTERNAL_SERVER_ERROR");

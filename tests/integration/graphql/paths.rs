@@ -1,11 +1,12 @@
-//! The path of an error has the index of each list it goes through, on every transport.
+//! The path of an error contains the index of each list on the way, on every transport.
 
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 
 use crate::support::{Server, Session, soon};
 
-/// The first message has no comment, the second two, so a field of a comment fails in the second item of its list.
+/// Creates a message with two comments and a newer one without. So the failing field is in the second item of
+/// `messages`.
 async fn discussed(server: &Server) -> (Session, String) {
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
@@ -18,7 +19,7 @@ async fn discussed(server: &Server) -> (Session, String) {
     (ann, channel)
 }
 
-/// A field of a comment that fails, whoever asks.
+/// A field of a comment that fails for every viewer.
 const FAILS: &str = "message { channel { members(first: 0) { nodes { id } } } }";
 
 fn path(response: &Value) -> &Value {
@@ -39,7 +40,7 @@ async fn an_error_in_nested_lists_says_at_which_items() {
     ]);
     assert_eq!(path(&server.ask(Some(&ann), &nodes, json!({})).await), &inner);
 
-    // Edges, names of the response, and a fragment.
+    // The same with edges, aliases and a fragment.
     let edges = format!(
         "{{ _0: channels(first: 2) {{ _1: edges {{ node {{ ...m }} }} }} }}
          fragment m on Channel {{ messages(first: 6) {{ edges {{ node {{ comments(last: 1) {{ edges {{ node {{ {FAILS} }} }} }} }} }} }} }}"
@@ -50,11 +51,11 @@ async fn an_error_in_nested_lists_says_at_which_items() {
     ]);
     assert_eq!(path(&server.ask(Some(&ann), &edges, json!({})).await), &expected);
 
-    // Anonymous readers see no members.
+    // `members` fails for anonymous viewers.
     let response = server.ask(None, "{ channels { nodes { id members { nodes { id } } } } }", json!({})).await;
     assert_eq!(response["errors"][0]["path"], json!(["channels", "nodes", 0, "members"]), "{response}");
 
-    // The answers of mutations, alone and with others.
+    // The same in mutations with one and with several root fields.
     let one = format!(
         "createMessage(input: {{ channelId: $c, content: \"x\" }}) {{ channel {{ messages(first: 6) {{ nodes {{ comments(first: 2) {{ nodes {{ {FAILS} }} }} }} }} }} }}"
     );

@@ -13,7 +13,7 @@ async fn contents(server: &Server, session: &Session) -> Vec<Value> {
     data["messages"]["nodes"].as_array().cloned().unwrap_or_default()
 }
 
-/// A document, its variables, and the variable that must not be `null`.
+/// A document, and the variable that must not be `null`.
 const NULLS: &[(&str, &str)] = &[
     ("query ($b: Boolean = true) { cursor @include(if: $b) }", "b"),
     ("query ($b: Boolean = false) { cursor @skip(if: $b) }", "b"),
@@ -58,7 +58,7 @@ async fn a_null_is_refused_where_the_operation_does_not_allow_it() {
     socket.subscribe("s", live, json!({"b": null})).await;
     assert_eq!(socket.refusal("s").await, "BAD_USER_INPUT");
 
-    // Where null is allowed, and where the default is used, nothing changes.
+    // Where null is allowed, or the default is used, the operation succeeds.
     let allowed = "query ($f: Int = 1, $c: ID = null) { messages(first: $f, channelId: $c) { nodes { id } } }";
     for variables in [json!({}), json!({"f": null, "c": null})] {
         let response = server.ask(Some(&ann), allowed, variables).await;
@@ -66,11 +66,11 @@ async fn a_null_is_refused_where_the_operation_does_not_allow_it() {
     }
     let response = server.ask(Some(&ann), NULLS[0].0, json!({})).await;
     assert!(response["data"]["cursor"].is_string(), "{response}");
-    // A default that is null is a fault of the document.
+    // A null default for a non-null position makes the document invalid.
     let broken = "query ($b: Boolean = null) { cursor @include(if: $b) }";
     assert_eq!(code(&server.ask(None, broken, json!({})).await), "GRAPHQL_VALIDATION_FAILED");
     assert_eq!(code(&server.ask(None, broken, json!({"b": true})).await), "GRAPHQL_VALIDATION_FAILED");
-    // Of another operation of the document it is none.
+    // The rule only applies to the executed operation of a document.
     let two = "query A($b: Boolean = true) { cursor @skip(if: $b) } query B($b: String) { users(search: $b) { nodes { id } } }";
     let body = json!({"query": two, "operationName": "B", "variables": {"b": null}});
     let answer = server.http().post(server.url("/graphql")).json(&body).send().await.expect("an answer");
@@ -78,7 +78,7 @@ async fn a_null_is_refused_where_the_operation_does_not_allow_it() {
     assert!(answer.get("errors").is_none_or(|_| code(&answer) == "UNAUTHENTICATED"), "{answer}");
 }
 
-/// A document and where its directive is repeated.
+/// A document, and the column of its repeated directive.
 const REPEATED: &[(&str, u64)] = &[
     ("{ cursor @skip(if: false) @skip(if: false) }", 27),
     ("{ ...F @include(if: true) @include(if: true) } fragment F on Query { cursor }", 27),

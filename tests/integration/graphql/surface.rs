@@ -1,5 +1,5 @@
-//! Lists carry their place in the log, objects their revision, events their time and actor; anonymous readers get
-//! `null` for a person instead of an error.
+//! Lists have their log cursor, objects their revision, and events their time and actor. Anonymous viewers get `null`
+//! for users instead of an error.
 
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ async fn every_connection_says_where_the_log_stood_in_its_snapshot() {
     ] {
         assert_eq!(data.pointer(path).expect(path)["logCursor"], *head, "{path}");
     }
-    // What follows it is exactly what the list does not have.
+    // Subscribing at that cursor delivers exactly the events that the list does not include.
     server.post(&ann, &channel, "the second").await;
     let mut socket = server.socket(Some(&ann)).await;
     socket.subscribe("e", EVENTS, json!({"after": data["messages"]["logCursor"]})).await;
@@ -97,14 +97,14 @@ async fn what_a_replay_shows_can_be_edited_with_its_revision() {
     assert_eq!((&shown["content"], &shown["cursor"]), (&json!("v2"), &added["cursor"]));
     assert_eq!(shown["revision"], edited["updateMessage"]["revision"]);
 
-    // The position of the delivered event is not the state that was shown, the revision is.
+    // `cursor` of a delivered object is the event's position. Only `revision` identifies the state that was shown.
     let stale = json!({"id": message, "content": "v3", "if": shown["cursor"]});
     assert_eq!(server.refusal(Some(&ann), edit, stale).await, "CONFLICT");
     let fresh = json!({"id": message, "content": "v3", "if": shown["revision"]});
     let third = server.data(Some(&ann), edit, fresh.clone()).await;
-    assert_eq!(server.refusal(Some(&ann), edit, fresh).await, "CONFLICT", "a revision is good for one edit");
+    assert_eq!(server.refusal(Some(&ann), edit, fresh).await, "CONFLICT", "a revision is valid for one edit only");
 
-    // A query's `cursor` is the revision, and is taken as before.
+    // In a query, `cursor` equals the revision and is accepted as before.
     let query = "query ($id: ID!) { message(id: $id) { cursor revision } }";
     let read = server.data(Some(&ann), query, json!({"id": message})).await["message"].clone();
     assert_eq!((&read["cursor"], &read["revision"]), (&third["updateMessage"]["cursor"], &read["cursor"]));
@@ -161,7 +161,7 @@ async fn events_say_when_and_by_whom_also_on_replay() {
     late.subscribe("e", EVENTS, json!({"after": before})).await;
     let replayed = next(&mut late, "e").await;
     assert_eq!((&replayed["at"], &replayed["actorId"]), (&posted["at"], &posted["actorId"]));
-    // A second checkpoint at the same cursor is sent later, and says so.
+    // A later checkpoint at the same cursor has a later time.
     let again = next(&mut late, "e").await;
     assert_eq!(again["__typename"], "Checkpoint");
     assert!(text(&again["at"]) > sent_at);
@@ -219,7 +219,7 @@ async fn an_anonymous_reader_gets_null_for_a_person_and_everything_else() {
             assert_eq!(*somebody, person(viewer.is_none()), "{data}");
         }
     }
-    // The same where the items of a subscription are rendered once for all.
+    // The same for subscription items, which are rendered once and shared.
     for viewer in [None, Some(&ann)] {
         let mut socket = server.socket(viewer).await;
         socket.subscribe("m", "subscription { messageAdded { content author { id } } }", json!({})).await;

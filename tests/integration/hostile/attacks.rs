@@ -1,4 +1,4 @@
-//! What is done to the server in [`super::siege`], each with the answer it must get.
+//! The attacks of [`super::siege`], each with the answer that it must get.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,21 +17,21 @@ use crate::support::soon;
 const MODERN: &str = "graphql-transport-ws";
 const LEGACY: &str = "graphql-ws";
 const PLAIN: &str = "/api/v1/websocket/connect";
-/// What a hostile body or frame has.
+/// Size of a hostile body, head or frame, in bytes.
 const LARGE: usize = 64 << 20;
-/// So many lines that say nothing; `TIDINGS_SIEGE` says how many instead (`make siege`: 5,000).
+/// Number of idle connections; `TIDINGS_SIEGE` overrides it (`make siege`: 5,000).
 const LINES: usize = 1_000;
-/// How long whatever is sent may be stuck until that is the answer.
+/// How long a write may make no progress before the attack counts as blocked by the server.
 const STUCK: Duration = Duration::from_secs(1);
-/// How long somebody tries what is answered at once: long enough to see what others wait meanwhile.
+/// How long an attack with an immediate answer is repeated, so that the background client can be measured meanwhile.
 const LASTS: Duration = Duration::from_millis(400);
 
-/// One of them.
+/// One attack.
 pub struct Attack {
     pub name: String,
-    /// What every answer must be.
+    /// The answer that every attempt must get.
     pub answer: &'static str,
-    /// It is tried again and again for this long; once at least.
+    /// The attack is repeated for this long, at least once.
     lasts: Duration,
     run: Box<dyn Fn(SocketAddr) -> BoxFuture<'static, String>>,
 }
@@ -49,7 +49,7 @@ impl Attack {
         Self { lasts: LASTS, ..self }
     }
 
-    /// Tries it from there; answers how often, and how long the slowest took.
+    /// Runs the attack on the runtime `from`; returns the number of attempts and the duration of the slowest.
     pub async fn run(&self, from: &Handle, address: SocketAddr) -> (usize, Duration) {
         let begun = Instant::now();
         let (mut times, mut slowest) = (0, Duration::ZERO);
@@ -64,13 +64,13 @@ impl Attack {
     }
 }
 
-/// All that can be answered without waiting for a timeout of the server, which is to be.
+/// All attacks except the ping floods of [`pings`].
 pub fn all() -> Vec<Attack> {
     let documents = documents::all().into_iter().map(|case| {
         let body = json!({"query": case.document, "variables": case.variables}).to_string();
         Attack::new(case.name, case.code, move |address| post(address, body.clone().into_bytes()))
     });
-    // Twice: the second thousands must do with what the first ones left.
+    // The idle connections come twice: the second round must fit into the memory that the first one left.
     let alone = documents.chain(bodies()).chain(frames()).map(Attack::again_and_again);
     alone.chain(lines()).chain(lines()).collect()
 }
@@ -84,10 +84,10 @@ fn bodies() -> Vec<Attack> {
     let batch = format!("[{}]", vec!["{\"query\":\"{cursor}\"}"; 1_000].join(","));
     vec![
         body("a batch of 1,000", "400", batch),
-        // A batch: its one operation is refused.
+        // The outer list is a batch whose one operation is rejected.
         body("a body of 100,000 nested lists", "no error", nested("[", "]")),
         body("a body of 100,000 nested objects", "400", nested("{\"a\":", "}")),
-        // Variables that the operation does not define are passed over.
+        // The server ignores variables that the operation does not define.
         body("variables of 100,000 nested lists", "no error", request(nested("[", "]"))),
         body("variables of 100,000 nested objects", "400", request(nested("{\"a\":", "1}").replace("11", "1"))),
         Attack::new("a body of 64 MiB", "413", |address| async move {
@@ -119,7 +119,7 @@ fn frames() -> Vec<Attack> {
             },
         ));
         attacks.push(Attack::new(format!("64 MiB in small fragments, {name}"), "1009", move |address| async move {
-            // Before there is a line: it takes a while, and the server does not wait for ever.
+            // The frames are built before the connection is opened: building takes long, and the server has a timeout.
             let first = raw::frame(false, raw::TEXT, b" ");
             let all = [first, raw::frame(false, raw::CONTINUATION, &[b' '; 1_000]).repeat(LARGE / 1_000)].concat();
             let mut raw = Raw::open(address, path, protocol).await;
@@ -149,7 +149,7 @@ fn frames() -> Vec<Attack> {
     attacks
 }
 
-/// Lines on which nothing is said, or too little; the server is told to wait a few seconds for it.
+/// Connections that send nothing, or an incomplete request, until the server's timeout ends them.
 fn lines() -> Vec<Attack> {
     let lines = std::env::var("TIDINGS_SIEGE").map_or(LINES, |number| number.parse().expect("a number"));
     vec![
@@ -188,7 +188,7 @@ fn lines() -> Vec<Attack> {
     ]
 }
 
-/// What so many of them are answered: one thing, if all is well.
+/// Opens many connections at once; returns the distinct answers, joined by " or ".
 async fn many(lines: usize, address: SocketAddr, one: fn(SocketAddr) -> BoxFuture<'static, String>) -> String {
     let mut answers: Vec<String> = stream::iter(0..lines).map(|_| one(address)).buffer_unordered(lines).collect().await;
     answers.sort();
@@ -196,12 +196,12 @@ async fn many(lines: usize, address: SocketAddr, one: fn(SocketAddr) -> BoxFutur
     answers.join(" or ")
 }
 
-/// A line; so many are asked for at once that some come late.
+/// Connects with a long timeout, because some of the many concurrent connections are accepted late.
 async fn patient(address: SocketAddr) -> TcpStream {
     soon("a line", TcpStream::connect(address)).await.expect("a line")
 }
 
-/// Pings without end, of which no answer is read.
+/// Endless pings whose answers are never read.
 pub fn pings() -> Vec<Attack> {
     const PINGS: usize = 1_500_000;
     let flood = async |address: SocketAddr, protocol: &str, hello: &str, ping: Vec<u8>| {
@@ -241,7 +241,7 @@ fn head(more: &str) -> String {
     format!("POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{more}\r\n\r\n")
 }
 
-/// The code of a GraphQL error, or the status if there is none.
+/// The code of the first GraphQL error, or the HTTP status if the status is not 200.
 async fn post(address: SocketAddr, body: Vec<u8>) -> String {
     let mut body = Some(body);
     let head = head(&format!("Content-Length: {}", body.as_ref().map_or(0, Vec::len)));
@@ -257,7 +257,7 @@ async fn ask(address: SocketAddr, head: &str, more: impl FnMut(usize) -> Option<
     ask_on(patient(address).await, head, more).await
 }
 
-/// Sends a head, and more of what is sent already known by its length, while waiting for the answer.
+/// Sends a head and then the body pieces that `more` returns for the bytes sent so far; reads the answer meanwhile.
 async fn ask_on(line: TcpStream, head: &str, mut more: impl FnMut(usize) -> Option<Vec<u8>>) -> String {
     let (mut reading, mut writing) = line.into_split();
     let sending = async move {
@@ -289,7 +289,7 @@ async fn ask_on(line: TcpStream, head: &str, mut more: impl FnMut(usize) -> Opti
     };
     let (mut sending, mut answer) = (Box::pin(sending), Box::pin(answer));
     let answer = tokio::select! {
-        // Whoever cannot send any more reads what was answered.
+        // If sending ends first, completed or failed, the answer is still read.
         _sent = &mut sending => soon("an answer", answer).await,
         answer = &mut answer => answer,
     };
@@ -300,7 +300,7 @@ async fn ask_on(line: TcpStream, head: &str, mut more: impl FnMut(usize) -> Opti
     }
 }
 
-/// The code that an error of GraphQL or plain JSON has.
+/// The code of a GraphQL error or of a JSON socket error; "no error" if there is none.
 fn code(answer: &[u8]) -> String {
     let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
     let code = answer.pointer("/errors/0/extensions/code").or_else(|| answer.get("code"));

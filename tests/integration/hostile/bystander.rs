@@ -1,5 +1,5 @@
-//! Somebody who only wants to work, beside an attack: how long they wait, at the server that is attacked and, in turns
-//! with it, at one that is left alone. What both have in common is the machine's, which the attacker keeps busy, too.
+//! A client that sends small queries during an attack. It alternates between the attacked server and an idle one, so
+//! that delays caused by the attacked server can be told from delays caused by the busy machine.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,27 +14,27 @@ use tokio::time::sleep;
 
 use crate::support::soon;
 
-/// How long they think between two questions.
+/// The pause between two queries.
 const THINKING: Duration = Duration::from_millis(1);
 
-/// What they waited, at the one and at the other.
+/// The response times of both servers.
 pub struct Waited {
     pub attacked: Waits,
     pub alone: Waits,
 }
 
-/// Each wait of somebody.
+/// A list of response times.
 #[derive(Default)]
 pub struct Waits(Vec<Duration>);
 
-/// A thread of their own, for what the attacker does is not to hold them up.
+/// A background client. It runs on its own thread, so that the attackers' tasks cannot delay it.
 pub struct Bystander {
     thread: JoinHandle<Waited>,
     is_over: Arc<AtomicBool>,
 }
 
 impl Bystander {
-    /// Begins to ask something small, again and again.
+    /// Starts sending small queries.
     pub fn begin(attacked: SocketAddr, alone: SocketAddr) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
@@ -55,7 +55,7 @@ impl Bystander {
         Self { thread, is_over }
     }
 
-    /// Ends it; what they waited.
+    /// Stops the client; returns the response times. Fails if a query was not answered.
     pub fn end(self) -> Waited {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.join().expect("the bystander was served")
@@ -71,7 +71,7 @@ async fn ask(client: &reqwest::Client, address: SocketAddr) -> Duration {
 }
 
 impl fmt::Display for Waits {
-    /// The median, and what one in a hundred takes at least, in milliseconds.
+    /// The median and the 99th percentile, in milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sorted = self.0.clone();
         sorted.sort();

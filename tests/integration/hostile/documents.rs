@@ -1,5 +1,5 @@
-//! The documents that killed other servers. Each is refused before it is executed, and before it is
-//! validated where that would take long.
+//! Documents that exhausted other GraphQL servers. Each is rejected before execution, and before validation where
+//! validation would take long.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use crate::support::{Report, Server, Socket, soon};
 
 const TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
 const INVALID: &str = "GRAPHQL_VALIDATION_FAILED";
-/// How long an answer may take on a machine that has other things to do; mostly it is milliseconds.
+/// The longest acceptable response time on a busy machine; normally it is milliseconds.
 const ENOUGH: Duration = Duration::from_secs(10);
 
-/// What is sent, and the code that it gets.
+/// A document, and the error code that it must get.
 pub struct Case {
     pub name: &'static str,
     pub document: String,
@@ -25,7 +25,7 @@ fn case(name: &'static str, document: impl Into<String>, code: &'static str) -> 
     Case { name, document: document.into(), variables: json!({}), code }
 }
 
-/// All of them.
+/// All cases.
 pub fn all() -> Vec<Case> {
     [nested(), fragments(), many(), introspection(), costly()].into_iter().flatten().collect()
 }
@@ -53,7 +53,7 @@ fn nested() -> Vec<Case> {
 }
 
 fn fragments() -> Vec<Case> {
-    /// Each spreads the next one twice; the last one has this.
+    /// A chain of fragments, each of which spreads the next one twice; the last one selects `last`.
     fn fan(count: usize, last: &str) -> String {
         let mut document = "{ ...f0 }".to_owned();
         for number in 0..count {
@@ -62,7 +62,7 @@ fn fragments() -> Vec<Case> {
         }
         format!("{document} fragment f{count} on Query {{ {last} }}")
     }
-    let everybody_spreads_everybody: String = (0..25)
+    let all_spread_all: String = (0..25)
         .map(|number| {
             let spreads: String = (0..25).map(|other| format!("...f{other} ")).collect();
             format!("fragment f{number} on Query {{ {spreads} cursor }} ")
@@ -70,12 +70,16 @@ fn fragments() -> Vec<Case> {
         .collect();
     let one_large = format!("fragment f on User {{ {} }}", "id username ".repeat(250));
     vec![
-        case("a fragment in a circle", "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }", INVALID),
-        case("fragments all in circles", format!("{{ ...f0 }} {everybody_spreads_everybody}"), TOO_COMPLEX),
+        case("a fragment cycle", "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }", INVALID),
+        case("fragments that all spread each other", format!("{{ ...f0 }} {all_spread_all}"), TOO_COMPLEX),
         case("fragments that fan out 2^30 fields", fan(30, "cursor"), TOO_COMPLEX),
-        case("fragments that fan out to nothing", fan(60, "...nobody"), TOO_COMPLEX),
+        case("fragments that fan out to an unknown fragment", fan(60, "...nobody"), TOO_COMPLEX),
         case("a chain of 200 fragments", fan(200, "cursor"), TOO_COMPLEX),
-        case("a large fragment, often", format!("{{ {} }} {one_large}", "me { ...f } ".repeat(200)), TOO_COMPLEX),
+        case(
+            "a large fragment spread 200 times",
+            format!("{{ {} }} {one_large}", "me { ...f } ".repeat(200)),
+            TOO_COMPLEX,
+        ),
     ]
 }
 
@@ -100,8 +104,8 @@ fn many() -> Vec<Case> {
             TOO_COMPLEX,
         ),
         case("a name of 100 kB", format!("{{ {long} }}"), TOO_COMPLEX),
-        case("variables of a type that is none", "query ($a: Nothing = 1) { cursor }", INVALID),
-        case("a word that is none", format!("{{ {} }}", "\u{1}".repeat(100_000)), "GRAPHQL_PARSE_FAILED"),
+        case("a variable of an unknown type", "query ($a: Nothing = 1) { cursor }", INVALID),
+        case("100,000 control characters", format!("{{ {} }}", "\u{1}".repeat(100_000)), "GRAPHQL_PARSE_FAILED"),
     ]
 }
 
@@ -110,7 +114,7 @@ fn introspection() -> Vec<Case> {
         format!("{{ __schema {{ types {{ {} name {} }} }} }}", "fields { type { ".repeat(10), "} } ".repeat(10));
     let types: String = (0..30).map(|number| format!("a{number}: types {{ fields {{ args {{ name }} }} }} ")).collect();
     vec![
-        case("introspection in a circle", circle, TOO_COMPLEX),
+        case("cyclic introspection", circle, TOO_COMPLEX),
         case("introspection 30 times", format!("{{ __schema {{ {types} }} b: __schema {{ {types} }} }}"), TOO_COMPLEX),
     ]
 }
@@ -127,7 +131,7 @@ fn costly() -> Vec<Case> {
     vec![
         given(json!(100)),
         case("a million items, by a default", format!("query ($n: Int = 100) {{ {pages} }}"), TOO_COMPLEX),
-        case("8,000 items by nobody's choice", format!("query ($n: Int) {{ {pages} }}"), TOO_COMPLEX),
+        case("8,000 items by the default page size", format!("query ($n: Int) {{ {pages} }}"), TOO_COMPLEX),
     ]
 }
 
@@ -140,7 +144,7 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
     for expected in ["connection_ack", "ka"] {
         assert_eq!(legacy.frame().await["type"], expected);
     }
-    let mut report = Report::new("documents that killed other servers, and when they were answered:");
+    let mut report = Report::new("documents that exhausted other servers, and the response times:");
     report.line(format_args!("{:>10} {:>10} {:>10}", "HTTP", "modern", "legacy"));
     for Case { name, document, variables, code } in all() {
         let since = Instant::now();
@@ -148,7 +152,7 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
         let over_http = since.elapsed();
         let mut line = format!("{over_http:>10.1?}");
         let payload = json!({"query": document, "variables": variables});
-        // What is larger than a frame may be, HTTP alone can carry.
+        // Larger documents exceed the frame limit and can only be sent over HTTP.
         if payload.to_string().len() < 250 << 10 {
             let since = Instant::now();
             modern.send(json!({"type": "subscribe", "id": "1", "payload": payload})).await;
@@ -165,7 +169,7 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
         report.line(format_args!("{line:<32}  {name}: {code}"));
         assert!(over_http < ENOUGH, "{name}");
     }
-    // Unharmed, and still able to answer what tools ask of every server.
+    // The server still answers the introspection query that tools send.
     let schema = server.data(None, include_str!("../introspection.graphql"), json!({})).await;
     assert_eq!(schema["__schema"]["queryType"]["name"], "Query");
 }
@@ -173,7 +177,7 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
 #[tokio::test]
 async fn what_applications_send_is_within_the_limits() {
     let server = Server::start().await;
-    // Thirty components of a page that each say what they need of the same objects.
+    // A page of thirty components, each with its own fragment on the same objects.
     let parts: String = (0..30).map(|n| format!("...p{n} ")).collect();
     let fragments: String = (0..30)
         .map(|n| format!("fragment p{n} on Message {{ id __typename content author {{ id displayName }} }} "))
@@ -220,6 +224,6 @@ async fn a_closed_schema_tells_nothing_and_suggests_nothing() {
     assert!(!response.contains("Did you mean"), "{response}");
     let sdl = server.http().get(server.url("/schema.graphql")).send().await.expect("an answer");
     assert_eq!(sdl.status(), 404);
-    // Clients add it to every selection.
+    // Clients add `__typename` to every selection.
     server.data(None, "{ __typename }", json!({})).await;
 }

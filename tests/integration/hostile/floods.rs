@@ -1,5 +1,5 @@
-//! Floods of anonymous clients at the real binary: what members wait meanwhile, what the server holds in memory, and
-//! whether a balancer would take it out. `make siege` asserts what is promised; the default run is small, with bounds that
+//! Floods of anonymous clients against the real binary. Each measures the response times of a member, the server's
+//! memory and its readiness. `make siege` asserts the documented bounds; the default run is small, with bounds that
 //! hold on any machine.
 #![cfg(target_os = "linux")]
 
@@ -18,27 +18,27 @@ use super::siege::elsewhere;
 use crate::support::database::fill;
 use crate::support::{Program, Report, Socket, soon, text};
 
-/// How large a message can be by default.
+/// Characters in a large message: the default limit.
 const LARGE: usize = 40_000;
-/// How many large messages there are.
+/// Number of large messages.
 const LARGE_MESSAGES: usize = 300;
-/// How many messages there are that strangers may not see, the newest of all.
+/// Number of messages that anonymous users may not see. They are newer than all visible messages.
 const INVISIBLE: u32 = 200_000;
-/// How many operations one socket has under way.
+/// Number of concurrent operations on one socket.
 const OPERATIONS: usize = 95;
-/// How often a subscriber that lags takes a frame.
+/// The pause of a lagging subscriber between two frames.
 const SLOWLY: Duration = Duration::from_secs(3);
 
-/// What is promised, or what holds on any machine.
+/// The bounds of a run.
 struct Bounds {
     connections: &'static [usize],
     lasts: Duration,
-    /// Of members' waits, the 95th percentile.
+    /// The longest accepted 95th percentile of members' response times, from the one without a flood.
     p95: fn(Duration) -> Duration,
     memory: usize,
 }
 
-/// In `make siege`, with the binary as it is released.
+/// The documented bounds, for `make siege` with the release build.
 const PROMISED: Bounds = Bounds {
     connections: &[1, 10, 100],
     lasts: Duration::from_secs(5),
@@ -46,7 +46,7 @@ const PROMISED: Bounds = Bounds {
     memory: 300 << 20,
 };
 
-/// In a debug build, on a machine that runs other tests, too.
+/// The bounds for a debug build on a machine that runs other tests as well.
 const SMALL: Bounds = Bounds {
     connections: &[10],
     lasts: Duration::from_secs(2),
@@ -57,16 +57,16 @@ const SMALL: Bounds = Bounds {
 struct Flood {
     name: &'static str,
     run: fn(Target) -> BoxFuture<'static, ()>,
-    /// It is part of the default run, too.
+    /// Whether the default run includes it.
     is_small: bool,
 }
 
-/// What one connection of a flood knows.
+/// What a connection of a flood needs to know.
 #[derive(Clone)]
 struct Target {
     url: String,
     address: std::net::SocketAddr,
-    /// The log before the large messages.
+    /// The log cursor before the large messages.
     before: String,
     is_over: Arc<AtomicBool>,
 }
@@ -115,12 +115,12 @@ fn large_batch() -> Value {
     Value::Array(vec![large(); 10])
 }
 
-/// Sends a body again and again, and reads what is answered.
+/// Sends a body repeatedly and reads the responses.
 async fn batches(target: Target, body: fn() -> Value) {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
     while target.goes_on() {
         let Ok(mut answer) = client.post(&target.url).json(&body()).send().await else { continue };
-        // Not kept: what is to be seen is the memory of the server.
+        // The response is not kept, because only the memory of the server is measured.
         while let Ok(Some(_)) = answer.chunk().await {}
     }
 }
@@ -159,7 +159,7 @@ async fn lagging(target: Target) {
     }
 }
 
-/// What members waited, and how often the server said that it is not ready.
+/// The response times of a member, how often `/readyz` failed, and the server's peak memory in bytes.
 #[derive(Default)]
 struct Seen {
     queries: Vec<Duration>,
@@ -174,7 +174,7 @@ fn percentile(waits: &[Duration], part: f64) -> Duration {
     sorted.get((sorted.len().saturating_sub(1) as f64 * part) as usize).copied().unwrap_or_default()
 }
 
-/// Has a member read and write until this is over, on a thread of its own.
+/// Reads and writes as a member, on its own thread, until `is_over` is set.
 fn member(url: String, token: String, channel: String, is_over: Arc<AtomicBool>) -> thread::JoinHandle<Seen> {
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -242,10 +242,10 @@ async fn floods_leave_members_what_they_need() {
     };
     watch(Duration::from_millis(500)).await;
     let mut report =
-        Report::new("floods of anonymous clients, and what a member notices (median / 95th percentile, ms):");
+        Report::new("floods of anonymous clients: response times of a member (median / 95th percentile, ms):");
     report.line(format_args!(
         "{:<40} {:>5} {:>18} {:>18} {:>18} {:>18} {:>9} {:>9}",
-        "", "lines", "query usually", "meanwhile", "change usually", "meanwhile", "peak MiB", "not ready"
+        "", "conns", "query before", "during", "change before", "during", "peak MiB", "not ready"
     ));
     let show = |waits: &[Duration]| {
         let ms = |part| percentile(waits, part).as_secs_f64() * 1_000.0;
@@ -286,14 +286,16 @@ async fn floods_leave_members_what_they_need() {
             {
                 let (most, waited) = ((bounds.p95)(percentile(before, 0.95)), percentile(during, 0.95));
                 if waited > most {
-                    broken.push(format!("{name}: {what} of members wait {waited:?}, {most:?} at most is promised"));
+                    broken.push(format!(
+                        "{name}: the 95th percentile of members' {what} is {waited:?}; the bound is {most:?}"
+                    ));
                 }
             }
             if meanwhile.peak > bounds.memory {
-                broken.push(format!("{name}: {} MiB", meanwhile.peak >> 20));
+                broken.push(format!("{name}: peak memory is {} MiB", meanwhile.peak >> 20));
             }
             if meanwhile.not_ready > 0 {
-                broken.push(format!("{name}: not ready {} times", meanwhile.not_ready));
+                broken.push(format!("{name}: /readyz failed {} times", meanwhile.not_ready));
             }
         }
     }

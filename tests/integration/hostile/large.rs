@@ -1,5 +1,5 @@
-//! Anonymous clients that ask for as much as they can and read slowly, against the real binary with its default limits:
-//! how much of it is in memory, and whether users are still served.
+//! Anonymous clients that request large responses and read slowly, against the real binary with default limits. The
+//! tests check its memory and that users are still served.
 #![cfg(target_os = "linux")]
 
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use tokio::time::{sleep, timeout};
 use crate::support::raw::{self, Raw};
 use crate::support::{Process, Program, soon};
 
-/// So much may be in memory at most.
+/// The largest accepted resident memory, in bytes.
 const MOST: usize = 300 << 20;
-/// Connections that ask for large answers.
+/// Number of connections that request large responses.
 const CONNECTIONS: usize = 40;
-/// For so long they ask.
+/// Duration of the flood.
 const FLOOD: Duration = Duration::from_secs(8);
-/// Subscriptions on one socket.
+/// Number of subscriptions on one socket.
 const SUBSCRIPTIONS: usize = 95;
 const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
 
-/// A server with long public messages; the token of a user, and the cursor before the messages.
+/// Starts a server with long public messages. Returns the token of a user and the cursor before the messages.
 async fn scene(messages: usize) -> (Program, Process, String, String) {
     let program = Program::new(&[]);
     let mut server = program.start();
@@ -41,7 +41,7 @@ async fn scene(messages: usize) -> (Program, Process, String, String) {
     (program, server, token, before)
 }
 
-/// Asks again and again, and reads 64 KiB every 50 ms.
+/// Sends a request repeatedly and reads 64 KiB of the response every 50 ms.
 async fn asks_and_reads_slowly(program: std::net::SocketAddr, body: String) {
     let request = format!(
         "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -71,7 +71,7 @@ async fn large_answers_take_bounded_memory_and_users_are_served_meanwhile() {
             (0..aliases).map(|at| format!("a{at}: messages(first: 100) {{ nodes {{ content }} }} ")).collect();
         json!({"query": format!("{{ {fields} }}")})
     };
-    // What took 1.4 GB, and six.
+    // Without limits, one such request took 1.4 GB of memory, and a batch of ten 6 GB.
     let response = program.send(None, &refused(24)).await.expect("an answer");
     assert_eq!(response["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX", "{}", response["errors"]);
     assert!(server.resident() < MOST, "{} MiB after one request", server.resident() >> 20);
@@ -88,13 +88,13 @@ async fn large_answers_take_bounded_memory_and_users_are_served_meanwhile() {
         let asked = Instant::now();
         let query = "{ messages(first: 2) { nodes { id content } } }";
         let answer = program.ask(Some(&token), query, &json!({})).await;
-        // A server without optimization, on a busy machine, may have no reader for it in time.
+        // An unoptimised server on a busy machine may have no free reader thread in time.
         if answer.is_ok_and(|answer| answer["data"]["messages"]["nodes"].as_array().map(Vec::len) == Some(2)) {
             served += 1;
             slowest = slowest.max(asked.elapsed());
         }
         most = most.max(server.resident());
-        assert!(since.elapsed() < 10 * FLOOD, "no user is served");
+        assert!(since.elapsed() < 10 * FLOOD, "no query of a user was answered");
     }
     flood.iter().for_each(JoinHandle::abort);
     println!(
@@ -116,7 +116,7 @@ async fn lagging_subscriptions_take_bounded_memory_and_go_on() {
         let frame = json!({"type": "subscribe", "id": id.to_string(), "payload": payload}).to_string();
         assert!(raw.write(&raw::text(&frame)).await);
     }
-    // An item of each, then slowly.
+    // One item of each subscription; then the client reads slowly.
     for _ in 0..SUBSCRIPTIONS {
         raw.expect(raw::TEXT).await;
     }

@@ -1,4 +1,4 @@
-//! Strangers who mean harm: what they send is answered at once and costs nobody anything.
+//! Hostile anonymous clients: each request gets its answer in bounded time and memory.
 
 mod attacks;
 mod bystander;

@@ -1,4 +1,4 @@
-//! How many of one address and one user there may be, and that nobody holds a place by being slow.
+//! Limits on connections per address and per user, and timeouts that free the connections of slow clients.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,21 +12,21 @@ use tokio_tungstenite::tungstenite::Error;
 use crate::support::{Events, PASSWORD, Plain, Program, Server, Socket, plain::CONNECT, soon};
 
 const MODERN: (&str, &str) = ("sec-websocket-protocol", "graphql-transport-ws");
-/// What slow clients are given in these tests.
+/// The timeout for slow clients in these tests.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A line from another address of this machine.
+/// A connection from another loopback address, 127.0.0.`last`.
 async fn line(server: &Server, last: u8) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0))).expect("an address");
     soon("a line", socket.connect(server.address())).await.expect("a line")
 }
 
-/// The whole answer to what is said on a line of its own.
+/// Sends `words`; returns everything that is received until the connection ends.
 async fn say(mut line: TcpStream, words: &str) -> String {
     line.write_all(words.as_bytes()).await.expect("it is open");
     let mut answer = Vec::new();
-    // A reset after the answer does not take it back.
+    // A reset after the answer does not discard what was already received.
     drop(soon("an end", line.read_to_end(&mut answer)).await);
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -40,7 +40,10 @@ async fn one_address_cannot_fill_the_house() {
     let held = [line(&server, 2).await, line(&server, 2).await, line(&server, 2).await];
     let refused = say(line(&server, 2).await, HEALTH).await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("Retry-After: 5"), "{refused}");
-    assert!(say(line(&server, 3).await, HEALTH).await.starts_with("HTTP/1.1 200"), "others have places");
+    assert!(
+        say(line(&server, 3).await, HEALTH).await.starts_with("HTTP/1.1 200"),
+        "another address is below its limit"
+    );
     drop(held);
     soon("a free place", async { while !say(line(&server, 2).await, HEALTH).await.starts_with("HTTP/1.1 200") {} })
         .await;
@@ -74,7 +77,7 @@ async fn behind_a_proxy_the_clients_count_and_not_the_proxy() {
     held.swap_remove(0);
     soon("a free place", Box::pin(async { while open("192.0.2.1").await.is_err() {} })).await;
 
-    // A stream of events has its place as long as it lasts.
+    // An event stream counts as a connection of its client while it is open.
     let get = server.http().get(server.url("/graphql?query=subscription{messageAdded{id}}"));
     let get = get.header("accept", "text/event-stream").header("x-forwarded-for", "192.0.2.2");
     let mut stream = soon("a stream", get.send()).await.expect("a stream");
@@ -108,7 +111,7 @@ async fn one_user_has_so_many_sockets_and_more_come_back_later() {
     let get = server.http().get(server.url("/graphql?query=subscription{messageAdded{id}}")).bearer_auth(&ann.token);
     let mut stream = Events::open(get).await;
     assert_eq!(stream.next().await.code(), "UNAVAILABLE");
-    assert!(stream.frame().await.expect("a frame").retry.is_some(), "it is to come back");
+    assert!(stream.frame().await.expect("a frame").retry.is_some(), "the client is told when to reconnect");
     server.socket(Some(&ben)).await.settled().await;
     server.socket(None).await.settled().await;
     server.data(Some(&ann), "{ me { id } }", json!({})).await;
@@ -141,14 +144,14 @@ async fn one_address_makes_so_many_accounts_in_a_minute() {
         let answer: serde_json::Value = response.json().await.expect("JSON");
         answer.pointer("/errors/0/extensions").cloned().unwrap_or_default()
     };
-    assert_eq!(register("a b", "192.0.2.1").await["code"], "BAD_USER_INPUT", "no account, and none is counted");
+    assert_eq!(register("a b", "192.0.2.1").await["code"], "BAD_USER_INPUT", "an invalid registration is not counted");
     for name in ["ann", "ben", "cat"] {
         assert_eq!(register(name, "192.0.2.1").await, serde_json::Value::Null, "{name}");
     }
     let refused = register("dan", "192.0.2.1").await;
     assert_eq!(refused["code"], "RATE_LIMITED");
     assert!(refused["retryAfterMs"].as_i64().is_some_and(|wait| (1..=20_000).contains(&wait)), "{refused}");
-    assert_eq!(register("dan", "192.0.2.2").await, serde_json::Value::Null, "others may");
+    assert_eq!(register("dan", "192.0.2.2").await, serde_json::Value::Null, "another address has its own limit");
 }
 
 #[tokio::test]
@@ -159,12 +162,16 @@ async fn whoever_is_slow_with_a_request_is_cut_off() {
     })
     .await;
     let open = || async { soon("a line", TcpStream::connect(server.address())).await.expect("a line") };
-    assert_eq!(say(open().await, "").await, "", "nothing is said");
-    assert_eq!(say(open().await, "POST /graphql HTTP/1.1\r\nHost: localhost\r\nX-Slow:").await, "", "half a head");
+    assert_eq!(say(open().await, "").await, "", "nothing is sent");
+    assert_eq!(
+        say(open().await, "POST /graphql HTTP/1.1\r\nHost: localhost\r\nX-Slow:").await,
+        "",
+        "an incomplete head gets no answer"
+    );
     let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"que";
     let answer = say(open().await, head).await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "half a body: {answer:?}");
-    // A letter now and then does not help.
+    assert!(answer.starts_with("HTTP/1.1 408"), "an incomplete body: {answer:?}");
+    // One byte at a time does not extend the timeout for the head.
     let mut line = open().await;
     let dribbling = async {
         for letter in "GET /healthz HTTP/1.1\r\nHost: localhost\r\n".bytes().chain(std::iter::repeat(b'x')) {
@@ -174,8 +181,8 @@ async fn whoever_is_slow_with_a_request_is_cut_off() {
             tokio::time::sleep(SHORT / 20).await;
         }
     };
-    soon("the end of it", dribbling).await;
-    // A line that is kept for the next request is not kept for ever.
+    soon("the end of the slow connection", dribbling).await;
+    // A keep-alive connection ends after the idle timeout.
     let kept = say(open().await, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(kept.starts_with("HTTP/1.1 200") && kept.ends_with("ok\n"), "{kept:?}");
 }
@@ -187,13 +194,13 @@ async fn whoever_takes_nothing_of_an_answer_loses_the_line() {
         config.sockets.send_timeout = SHORT;
     })
     .await;
-    // Pages until everything that the kernel holds is full; nothing of it is read.
+    // The client pipelines requests and reads nothing, until the buffers of the kernel are full.
     let mut line = soon("a line", TcpStream::connect(server.address())).await.expect("a line");
     let asking = async {
         let asked = "GET /licenses.txt HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
         while line.write_all(asked.as_bytes()).await.is_ok() {}
     };
-    soon("the end of the line", asking).await;
+    soon("the end of the connection", asking).await;
 }
 
 #[tokio::test]
@@ -214,14 +221,14 @@ async fn sockets_half_open_end_by_their_own_timeouts() {
         let mut line = soon("a line", TcpStream::connect(server.address())).await.expect("a line");
         line.write_all(upgrade(path).as_bytes()).await.expect("it is open");
         let mut all = Vec::new();
-        // Neither pings nor the close are answered.
+        // The client answers neither pings nor the close frame.
         drop(soon("an end", line.read_to_end(&mut all)).await);
         let close = code.to_be_bytes();
         assert!(all.windows(2).any(|bytes| bytes == close), "{path}: {:?}", String::from_utf8_lossy(&all));
     }
 }
 
-/// What a client said while the process stood still was said in time.
+/// A frame that the client sent while the process was stopped counts as sent in time.
 #[tokio::test]
 async fn a_server_that_stood_still_does_not_blame_whoever_was_coming_in() {
     let program = Program::new(&[("TIDINGS_INIT_TIMEOUT", "2s")]);

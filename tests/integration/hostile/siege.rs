@@ -1,5 +1,5 @@
-//! The real binary under attack, beside somebody who only wants to work: what the attacker is answered
-//! and how soon, how long the bystander waits meanwhile, and what is left in memory afterwards.
+//! Runs the attacks against the real binary, beside a background client. It checks the attackers' answers and their
+//! duration, and the memory afterwards; it prints the response times of the background client.
 #![cfg(target_os = "linux")]
 
 use std::time::{Duration, Instant};
@@ -12,16 +12,17 @@ use super::attacks::{self, Attack};
 use super::bystander::Bystander;
 use crate::support::{Process, Program, Report};
 
-/// How long any answer may take, on any machine; the table has how long it took.
+/// The longest accepted duration of an attack's answer; the report shows the measured one.
 const ENOUGH: Duration = Duration::from_secs(10);
-/// What may be left of an attack, in bytes.
+/// How much memory may remain after an attack, in bytes.
 const SLACK: usize = 8 << 20;
-/// How long the allocator is given to hand back what was freed: it waits ten seconds whether that is needed again.
+/// How long to wait until the allocator returns freed memory to the kernel. It keeps freed memory for ten seconds for
+/// reuse.
 const REST: Duration = Duration::from_secs(30);
-/// How long the bystander is watched before an attack.
+/// How long the background client is measured before an attack.
 const USUALLY: Duration = Duration::from_millis(400);
-/// How long the server waits for a client that sends nothing. The attackers have the lowest priority: on a busy machine a
-/// thousand of them need seconds to send their first bytes, and a shorter time would end them for being slow.
+/// How long the server waits for a client that sends nothing. The attackers run with the lowest priority: on a busy
+/// machine a thousand of them need seconds to send their first bytes, and a shorter timeout would close them too early.
 const TIMEOUT: &str = "5s";
 
 #[tokio::test]
@@ -34,7 +35,7 @@ async fn whatever_is_sent_is_answered_and_nobody_else_notices() {
     besiege(&settings, attacks::all()).await;
 }
 
-/// As fast as they come, and at the pace that is usual.
+/// With the limit on frames per second switched off, and with the default limit.
 #[tokio::test]
 async fn pings_that_nobody_reads_pile_up_nowhere() {
     let settings = [("TIDINGS_FRAMES_PER_SECOND", "0"), ("TIDINGS_LOG", "error,tidings::app=info")];
@@ -49,16 +50,16 @@ async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
     server.ready().await.expect("it starts");
     alone.ready().await.expect("it starts");
     let watch = || Bystander::begin(program.address(), other.address());
-    // What is made at first use is there.
+    // The first requests allocate memory that is kept. They are made before the baseline is measured.
     let bystander = watch();
     sleep(USUALLY).await;
     bystander.end();
     let start = server.resident();
     let mut report =
-        Report::new("under siege, and what the others notice of it (how long they wait: median and 99th percentile):");
+        Report::new("attacks, and the response times of a background client (median and 99th percentile):");
     report.line(format_args!(
         "{:<64} {:>25} {:>8} {:>17} {:>17} {:>17} {:>20}",
-        "", "answer", "slowest", "usually", "meanwhile", "alone, meanwhile", "MiB before/peak/after"
+        "", "answer", "slowest", "before", "during", "idle server, during", "MiB before/peak/after"
     ));
     for attack in attacks {
         let bystander = watch();
@@ -80,20 +81,20 @@ async fn besiege(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
             after >> 20
         ));
         assert!(slowest < ENOUGH, "{}: {slowest:?}", attack.name);
-        assert!(after <= start + SLACK, "{}: {} MiB are left", attack.name, (after - start) >> 20);
+        assert!(after <= start + SLACK, "{}: {} MiB more memory than before", attack.name, (after - start) >> 20);
     }
     elsewhere.shutdown_background();
 }
 
-/// Where the attackers are: threads that get what the machine has left, as if they were on another. What they do to the
-/// server is theirs, what they do to the machine is not.
+/// A runtime for attackers. Its threads have the lowest priority, as if the attackers were on another machine: they
+/// load the server but do not take the processor from it.
 pub(super) fn elsewhere() -> Runtime {
-    let give_way = || assert!(nice(19).is_ok(), "whoever gives way asks nobody");
+    let give_way = || assert!(nice(19).is_ok(), "lowering the own priority needs no permission");
     let attackers = Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(give_way).build();
     attackers.expect("a runtime")
 }
 
-/// Does something, and looks what the server holds meanwhile.
+/// Polls a future to its end; returns its output and the peak memory of the server meanwhile.
 async fn peak_of<T>(server: &Process, doing: impl Future<Output = T>) -> (T, usize) {
     let mut doing = std::pin::pin!(doing);
     let mut peak = 0;
@@ -106,7 +107,7 @@ async fn peak_of<T>(server: &Process, doing: impl Future<Output = T>) -> (T, usi
     }
 }
 
-/// What a process holds when it has come to rest: below this, or what is left after a while.
+/// The resident memory of a process once it is at most `enough`, or after [`REST`].
 async fn settled(server: &Process, enough: usize) -> usize {
     let since = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! A database that goes away, and commits whose answer does not come.
+//! Database outages, and commits whose answer is lost.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
@@ -8,7 +8,7 @@ use super::{on, outcome, postgres};
 use crate::support::database::SECRET;
 use crate::support::{Proxy, Server, Socket, Weather, soon};
 
-/// A field of the author needs the database while an item is rendered.
+/// Rendering the author's name needs the database.
 const ADDED: &str = "subscription ($after: Cursor) {
     messageAdded(after: $after) { content author { displayName } } }";
 
@@ -32,7 +32,7 @@ async fn while_the_database_is_away_all_is_refused_and_nobody_is_thrown_out() {
         }
         assert_eq!(status(&server, "/readyz").await, 503);
         assert_eq!(status(&server, "/healthz").await, 200);
-        // The socket is as it was, and says so.
+        // The socket is still open and answers pings.
         socket.settled().await;
         tokio::task::block_in_place(|| database.go_on());
         soon("a server that is ready", async {
@@ -52,7 +52,7 @@ async fn while_the_database_is_away_all_is_refused_and_nobody_is_thrown_out() {
     }
 }
 
-/// What others wrote while this instance was cut off comes to those who had stayed on it.
+/// Messages written through another instance during the disconnection arrive once this instance reconnects.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_stays_on_an_instance_that_is_cut_off_gets_what_was_missed() {
     let (url, proxy, through) = database_behind_a_proxy().await;
@@ -77,7 +77,7 @@ async fn who_stays_on_an_instance_that_is_cut_off_gets_what_was_missed() {
     }
 }
 
-/// The client said in time who it is: that it is not in yet is not its fault.
+/// The client sent `connection_init` in time, so it must not be closed with 4408.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_cannot_be_looked_up_is_asked_to_come_back() {
     let (url, proxy, through) = database_behind_a_proxy().await;
@@ -96,7 +96,7 @@ async fn whoever_cannot_be_looked_up_is_asked_to_come_back() {
     assert_eq!(come().await.closed().await, 1013);
     proxy.set(Weather::Fair);
     let coming = async { while come().await.next().await.is_err() {} };
-    soon("somebody who is in", Box::pin(coming)).await;
+    soon("an acknowledged socket", Box::pin(coming)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,9 +108,9 @@ async fn a_commit_whose_answer_is_lost_is_looked_up_and_acknowledged_once() {
     let mut posted = Vec::new();
     for (number, weather) in [Weather::LoseCommit, Weather::LoseAnswer, Weather::LoseCommit].into_iter().enumerate() {
         proxy.set(weather);
-        // No idempotency key: were it guessed, it would be there twice or not at all.
+        // Without an idempotency key, a wrong guess about the commit would lose or duplicate the message.
         posted.push(server.post(&ann, &channel, &number.to_string()).await);
-        assert_eq!(proxy.weather(), Weather::Fair, "no COMMIT was lost");
+        assert_eq!(proxy.weather(), Weather::Fair, "the proxy saw no COMMIT");
     }
     let query = "{ messages { nodes { id content } } }";
     let data = server.data(Some(&ann), query, json!({})).await;
@@ -134,7 +134,7 @@ async fn a_database_that_cannot_be_reached_stops_the_start_with_one_line() {
     assert!(said.contains("Connection refused") && !said.contains("hidden"), "{said}");
 }
 
-/// A fresh database: its URL, a proxy before it, and its URL through that.
+/// Creates a database: returns its URL, a proxy in front of it, and its URL through the proxy.
 pub async fn database_behind_a_proxy() -> (String, Proxy, String) {
     let url = crate::support::database::fresh_postgres();
     let (place, name) = url.rsplit_once('/').expect("a URL");
@@ -154,7 +154,7 @@ async fn status(server: &Server, path: &str) -> u16 {
     soon("an answer", request).await.expect("an answer").status().as_u16()
 }
 
-/// An operator's transaction that takes its locks the other way round: PostgreSQL ends one of the two.
+/// A transaction of an operator that takes the locks in the opposite order, so that PostgreSQL aborts one of the two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_was_ended_as_a_deadlock_is_made_again() {
     let url = crate::support::database::fresh_postgres();
@@ -164,11 +164,12 @@ async fn a_change_that_was_ended_as_a_deadlock_is_made_again() {
     let (locked, is_locked) = tokio::sync::oneshot::channel();
     let operator = tokio::task::spawn_blocking(move || {
         let mut psql = PgConnection::establish(&url).expect("a connection");
-        // It looks for deadlocks later than the writer does, and so is not the one to be ended.
+        // With a longer `deadlock_timeout`, this transaction checks for deadlocks later than the writer does. So
+        // PostgreSQL aborts the writer's transaction.
         psql.batch_execute("SET deadlock_timeout = '20s'; BEGIN; LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
             .expect("a lock");
-        locked.send(()).expect("somebody waits");
-        // As soon as the writer waits for the table, with the head in its hand.
+        locked.send(()).expect("the test waits for the lock");
+        // Wait until the writer, which holds the lock on the head row, waits for the table.
         let waiting = "SELECT 1 / count(*) FROM pg_locks WHERE NOT granted AND relation = 'messages'::regclass";
         while psql.batch_execute(&format!("SAVEPOINT s; {waiting}")).is_err() {
             psql.batch_execute("ROLLBACK TO s").expect("the transaction goes on");
@@ -177,7 +178,7 @@ async fn a_change_that_was_ended_as_a_deadlock_is_made_again() {
     });
     is_locked.await.expect("a lock");
     let message = server.post(&ann, &channel, "once").await;
-    operator.await.expect("a thread").expect("the writer was ended, and not the operator");
+    operator.await.expect("a thread").expect("PostgreSQL aborts the writer's transaction and not this one");
     let data = server.data(Some(&ann), "{ messages { nodes { id content } } }", json!({})).await;
     assert_eq!(data["messages"]["nodes"], json!([{"id": message, "content": "once"}]));
 }

@@ -1,5 +1,5 @@
-//! The primary is lost, and a standby takes over that had not got the last events: below two instances, writers that do
-//! not pause, and clients that follow. `TIDINGS_FAILOVER` says how often; `make failover` does it 20 times.
+//! A failover to a standby that lacks the last events, below two instances with continuous writers and subscribers.
+//! `TIDINGS_FAILOVER` sets the number of failovers; `make failover` runs 20.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,20 +21,20 @@ const PAGE: &str =
 const DISABLE: &str = "mutation ($id: ID!) { setUserDisabled(userId: $id, disabled: true) { disabled } }";
 const ME: &str = "{ me { username } }";
 const SOON: Duration = Duration::from_millis(20);
-/// So many changes each writer has acknowledged after the failover.
+/// Number of mutations that each writer must have acknowledged after the failover.
 const WRITTEN: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failover_that_loses_events_nothing_is_lost_that_survived_and_nothing_else_is_served() {
     let rounds = std::env::var("TIDINGS_FAILOVER").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
-    let mut report = Report::new(format!("failovers to a standby that misses events: {rounds}"));
+    let mut report = Report::new(format!("failovers to a standby that lacks the last events: {rounds}"));
     for number in 0..rounds {
         let line = Box::pin(failover(number)).await;
         report.line(format!("{number}: {line}"));
     }
 }
 
-/// One failover; answers what to report of it.
+/// Runs one failover; returns a line for the report.
 async fn failover(number: usize) -> String {
     let begun = Instant::now();
     let Pair { primary, standby, url } = pair(number).await;
@@ -56,7 +56,7 @@ async fn failover(number: usize) -> String {
         standby.stop_cleanly();
     });
 
-    // A few events are lost, or as many as are written in the meantime.
+    // The messages from here on are lost. In odd rounds, writers already run and their messages are lost, too.
     let taken_over = Arc::new(AtomicBool::new(false));
     let write = || [0, 1].map(|at| Writer::start(&servers[at], &ann, &channel, at, &taken_over));
     let mut writers = (number % 2 == 1).then(write);
@@ -65,7 +65,7 @@ async fn failover(number: usize) -> String {
     }
     let lost = one.cursor(Some(&ann)).await;
     for follower in &followers {
-        soon("what is about to be lost", follower.has("lost 0")).await;
+        soon("delivery of a message that is about to be lost", follower.has("lost 0")).await;
     }
     tokio::task::block_in_place(|| {
         primary.stop();
@@ -93,13 +93,16 @@ async fn failover(number: usize) -> String {
 
     let truth = contents(&standby, &url);
     let there: BTreeSet<&String> = truth.iter().collect();
-    assert!(acknowledged.iter().all(|content| there.contains(content)), "what was acknowledged is not there");
+    assert!(
+        acknowledged.iter().all(|content| there.contains(content)),
+        "an acknowledged message is not in the database"
+    );
     assert!(!truth.iter().any(|content| content.contains("lost") || content.contains("victim")), "{truth:?}");
     let mut expired = 0;
     for follower in followers {
         expired += follower.agrees_with(&truth).await;
     }
-    assert!(expired >= 2, "clients that had seen what is lost were not told: {expired}");
+    assert!(expired >= 2, "clients that had received lost events did not all get CURSOR_EXPIRED: {expired}");
     for server in [one, two] {
         let mut socket = server.socket(Some(&ann)).await;
         socket.subscribe("lost", ADDED, json!({"channel": channel, "after": lost})).await;
@@ -109,15 +112,18 @@ async fn failover(number: usize) -> String {
             assert_eq!(text(&socket.item("kept").await["messageAdded"]["content"]), *content);
         }
     }
-    // Nothing of this round takes anything from the next one.
+    // Free all resources before the next round.
     for mut server in servers.into_iter().filter_map(Arc::into_inner) {
         server.close().await;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    format!("{} acknowledged since and all there, {expired} clients told, {seconds:.1} s", acknowledged.len())
+    format!(
+        "{} acknowledged afterwards and all stored, {expired} CURSOR_EXPIRED errors, {seconds:.1} s",
+        acknowledged.len()
+    )
 }
 
-/// A primary, a standby that follows it, and the URL by which either is found that takes changes.
+/// A primary, its standby, and a URL that connects to whichever of them accepts writes.
 struct Pair {
     primary: Postgres,
     standby: Postgres,
@@ -136,14 +142,14 @@ async fn pair(number: usize) -> Pair {
     starting.await.expect("two servers")
 }
 
-/// Every message of the database, in order.
+/// The content of every message in the database, in order of the ids.
 fn contents(server: &Postgres, url: &str) -> Vec<String> {
     let name = url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name");
     let query = "SELECT content FROM messages ORDER BY id";
     server.run("psql", &["-qAt", "-d", name, "-c", query]).lines().map(str::to_owned).collect()
 }
 
-/// The answer to an operation, and its code: that of its error, or `OK`; `NONE` if there was no answer.
+/// The data of an operation, and its outcome: the code of its error, `OK`, or `NONE` if there was no answer.
 async fn attempt(server: &Server, session: &Session, query: &str, variables: &Value) -> (Value, String) {
     let request = server.http().post(server.url("/graphql")).bearer_auth(&session.token);
     let answer = request.json(&json!({"query": query, "variables": variables})).send().await;
@@ -153,7 +159,7 @@ async fn attempt(server: &Server, session: &Session, query: &str, variables: &Va
     (answer["data"].take(), code)
 }
 
-/// Asks until the answer has this code.
+/// Repeats an operation until its outcome is `code`.
 async fn until(server: &Server, session: &Session, query: &str, variables: &Value, code: &str) {
     while attempt(server, session, query, variables).await.1 != code {
         tokio::time::sleep(SOON).await;
@@ -168,7 +174,7 @@ async fn post(server: &Server, session: &Session, channel: &str, content: &str) 
 
 /// Writes one message after the other.
 struct Writer {
-    /// What was asked for after the standby had taken over, and acknowledged.
+    /// The acknowledged messages that were sent after the failover.
     survived: Arc<Mutex<Vec<String>>>,
     stopped: Arc<AtomicBool>,
     running: JoinHandle<()>,
@@ -206,7 +212,7 @@ impl Writer {
     }
 }
 
-/// A client that does what docs/clients.md says: it queries, follows, and queries again when its cursor is refused.
+/// A client that follows docs/clients.md: it queries, subscribes, and queries again when its cursor has expired.
 struct Follower {
     seen: Arc<Mutex<BTreeSet<String>>>,
     expired: Arc<AtomicUsize>,
@@ -232,7 +238,7 @@ impl Follower {
         }
     }
 
-    /// Waits until it has what the database has and nothing else; answers how often its cursor was refused.
+    /// Waits until the client has exactly the messages of the database; returns how often its cursor had expired.
     async fn agrees_with(self, truth: &[String]) -> usize {
         let truth: BTreeSet<String> = truth.iter().cloned().collect();
         let agreeing = async {
@@ -244,7 +250,7 @@ impl Follower {
         let seen = self.seen.lock().expect("a set").clone();
         let missing: Vec<_> = truth.difference(&seen).take(10).collect();
         let wrong: Vec<_> = seen.difference(&truth).take(10).collect();
-        assert!(has_agreed, "never came: {missing:?}; should not be there: {wrong:?}");
+        assert!(has_agreed, "missing in the client: {missing:?}; not in the database: {wrong:?}");
         self.running.abort();
         drop(self.running.await);
         self.expired.load(Ordering::SeqCst)
@@ -269,7 +275,7 @@ impl Client {
         }
     }
 
-    /// Follows as long as a subscription goes; whether the socket is still open.
+    /// Runs one subscription to its end; returns whether the socket is still open.
     async fn follow(&self, socket: &mut Socket, after: &mut String) -> bool {
         socket.subscribe("m", ADDED, json!({"channel": self.channel, "after": after})).await;
         loop {
@@ -290,7 +296,7 @@ impl Client {
         }
     }
 
-    /// Reads all that is there; answers from where to follow.
+    /// Queries all messages; returns the cursor at which to subscribe.
     async fn query(&self) -> String {
         'again: loop {
             let (mut all, mut first, mut page) = (BTreeSet::new(), None, Value::Null);

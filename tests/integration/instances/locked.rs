@@ -1,4 +1,4 @@
-//! A table that another program has locked: statements on it fail after a while, although the database is there.
+//! A table locked by another program: statements on it time out although the database is available.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
@@ -59,7 +59,7 @@ async fn an_item_waits_for_a_locked_table_longer_than_an_operation_may_read() {
     for number in 0..3 {
         scene.server.post(&scene.ada, &scene.channel, &format!("message {number}")).await;
     }
-    // Each waits for the lock as long as it may: together for longer than one operation may.
+    // Each query waits for the lock until its own timeout. Together they take longer than one operation may.
     for _ in 0..3 {
         let query = "{ messages { nodes { comments { nodes { id } } } } }";
         assert_eq!(scene.server.refusal(Some(&scene.ada), query, json!({})).await, "UNAVAILABLE");
@@ -79,10 +79,10 @@ async fn items_are_not_rendered_for_readers_that_have_left() {
     let mut sockets = vec![scene.follow(Some(&scene.ada)).await, scene.follow(None).await];
     scene.lock("comments");
     scene.server.post(&scene.ada, &scene.channel, "a message").await;
-    // One for all who are signed in, one for all others.
+    // One rendering is shared by all signed-in readers, another one by all anonymous readers.
     let rendering = async { while scene.metric("tidings_items_total{made=\"rendered\"}").await != "2" {} };
     soon("a rendering", rendering).await;
-    // One of the two leaves the other, who shares nothing with it, then that one leaves, too.
+    // The two subscriptions share no rendering. They end one after the other.
     while let Some(socket) = sockets.pop() {
         drop(socket);
         let left = sockets.len().to_string();

@@ -1,4 +1,4 @@
-//! A log line that cannot be written is dropped, and nothing else: not the thread that had something to say.
+//! A log line that cannot be written is dropped; the thread that logged it continues.
 
 use std::fs::File;
 use std::process::{ExitStatus, Stdio};
@@ -10,14 +10,14 @@ use super::away::database_behind_a_proxy;
 use crate::support::database::SECRET;
 use crate::support::{PASSWORD, Program, Weather, soon};
 
-/// Standard error to a pipe that nobody reads any more.
+/// A standard error whose read end is closed.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
 
-/// A file on a disk that is full.
+/// A standard error on a full disk.
 fn full_disk() -> Stdio {
     File::options().write(true).open("/dev/full").expect("a full device").into()
 }
@@ -45,11 +45,12 @@ async fn writes_go_on_with(log: Stdio) {
     let variables = json!({"id": channel});
     for _ in 0..2 {
         proxy.set(Weather::Cut);
-        soon("a refusal", async { while program.ask(Some(&token), post, &variables).await.is_ok_and(is_ok) {} }).await;
+        soon("a rejected write", async { while program.ask(Some(&token), post, &variables).await.is_ok_and(is_ok) {} })
+            .await;
         proxy.set(Weather::Fair);
         soon("a write", async { while !program.ask(Some(&token), post, &variables).await.is_ok_and(is_ok) {} }).await;
     }
-    // A sign-in counts its attempt, so it writes, too.
+    // A sign-in writes as well: it counts the attempt.
     let login = format!("mutation {{ login(input: {{ username: \"ann\", password: \"{PASSWORD}\" }}) {{ token }} }}");
     program.data(None, &login, &json!({})).await;
     assert!(ends(&mut child).await.success());
@@ -59,11 +60,11 @@ fn is_ok(answer: serde_json::Value) -> bool {
     answer.get("errors").is_none()
 }
 
-/// Stops a server as an operator does.
+/// Stops a server with SIGTERM, as an operator does.
 async fn ends(child: &mut Child) -> ExitStatus {
     let id = child.id().expect("it runs").to_string();
     let sent = std::process::Command::new("kill").args(["-s", "TERM", &id]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "it has ended by itself");
+    assert!(sent.is_ok_and(|status| status.success()), "the server had ended before");
     soon("the end", child.wait()).await.expect("an end")
 }
 
@@ -76,7 +77,7 @@ async fn commands_whose_output_nobody_reads_end_without_a_panic() {
         let status = soon("its end", child.wait()).await.expect("an end");
         assert_eq!(status.code(), Some(code), "{words:?}");
     }
-    // A full disk is an error, and that can be said nowhere.
+    // Writing to a full disk fails, and the error message cannot be written either.
     let mut command = program.command(&["schema"]);
     let mut child = command.stdout(full_disk()).stderr(full_disk()).spawn().expect("tidings runs");
     assert_eq!(soon("its end", child.wait()).await.expect("an end").code(), Some(1));

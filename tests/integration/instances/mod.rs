@@ -1,4 +1,4 @@
-//! Several instances on one PostgreSQL, whatever database the rest of the run is on.
+//! Several instances on one PostgreSQL, whichever database the other tests use.
 
 mod away;
 mod failover;
@@ -16,7 +16,7 @@ use tidings::config::Config;
 use crate::support::database::{Postgres, SECRET};
 use crate::support::{Server, text};
 
-/// Settings of an instance on this database.
+/// The settings of an instance on this database.
 fn on(url: &str) -> impl FnOnce(&mut Config) {
     let (database, secret) = (url.parse().expect("a URL"), SECRET.parse().expect("a secret"));
     move |config: &mut Config| {
@@ -25,19 +25,19 @@ fn on(url: &str) -> impl FnOnce(&mut Config) {
     }
 }
 
-/// So many instances on one fresh database.
+/// Starts instances on a new database.
 async fn instances(count: usize) -> Vec<Server> {
     let url = crate::support::database::fresh_postgres();
     let starting = (0..count).map(|_| Server::start_with(on(&url)));
     futures_util::future::join_all(starting).await
 }
 
-/// A PostgreSQL server of one test, off the async threads: starting one takes a while.
+/// Starts a PostgreSQL server for one test, outside the async threads because it takes a while.
 async fn postgres(name: &'static str, settings: &'static [&'static str]) -> Postgres {
     tokio::task::spawn_blocking(move || Postgres::start(name, settings)).await.expect("a server")
 }
 
-/// The status and the code of the answer to an operation.
+/// The HTTP status of an operation, and the code of its error or `OK`.
 async fn outcome(server: &Server, token: &str, query: &str) -> (u16, String) {
     let request = server.http().post(server.url("/graphql")).bearer_auth(token).json(&json!({"query": query}));
     let answer = crate::support::soon("an answer", request.send()).await.expect("an answer");

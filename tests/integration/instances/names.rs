@@ -1,4 +1,4 @@
-//! What cannot be looked up because the database is away is waited for or refused. It is never taken for what is not there.
+//! Lookups during a database outage are retried or rejected. They never count as "not found".
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::away::database_behind_a_proxy;
 use super::{on, outcome};
 use crate::support::{Plain, Server, Session, Weather, plain, soon, text};
 
-/// More than the buffers of a connection hold, each by an author whose name is not known yet.
+/// Number of authors whose names are not cached. Their messages exceed what the buffers of a connection hold.
 const AUTHORS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +27,7 @@ async fn a_name_that_cannot_be_looked_up_is_waited_for_and_nobody_is_shown_witho
         server.post(author, &channel, &content).await;
     }
     proxy.set(Weather::Cut);
-    // It reads on, while nothing can be looked up.
+    // The client reads on while the server cannot look up names.
     let mut names = Vec::new();
     for _ in 0..3 {
         assert_eq!(outcome(&server, &reader.token, "{ channels { nodes { id } } }").await.1, "UNAVAILABLE");
@@ -47,8 +47,8 @@ async fn a_name_that_cannot_be_looked_up_is_waited_for_and_nobody_is_shown_witho
     }
     let expected: Vec<String> = (0..AUTHORS).map(|number| format!("author{number}")).collect();
     assert_eq!(json!(names), json!(expected));
-    assert!(known < AUTHORS, "all was sent before the database was away");
-    // Nor is anything kept for those who come later.
+    assert!(known < AUTHORS, "the outage began after all messages were sent");
+    // No missing name was cached: a later client gets all names, too.
     let mut later = Plain::open(server.address(), plain::CONNECT, Some(&reader)).await;
     later.ask(json!({"type": "join_room", "room": "room", "after": start}), "joined").await;
     for name in &expected {
@@ -60,7 +60,7 @@ async fn a_name_that_cannot_be_looked_up_is_waited_for_and_nobody_is_shown_witho
 async fn an_account_that_cannot_be_looked_up_is_not_taken_for_one_that_is_not_there() {
     let (url, proxy, through) = database_behind_a_proxy().await;
     let far = Server::start_with(on(&through)).await;
-    // The account is made elsewhere: this instance knows nothing of it.
+    // The account is created on another instance, so this one has nothing cached.
     let ann = Server::start_with(on(&url)).await.register("ann").await;
     proxy.set(Weather::Cut);
     for _ in 0..3 {

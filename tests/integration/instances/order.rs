@@ -1,4 +1,4 @@
-//! One log: everybody sees the same, in the same order, wherever they are.
+//! All readers receive the same events in the same order, on every instance.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::support::{Server, Session, Socket, soon, text};
 
 const INSTANCES: usize = 4;
 const WRITERS: usize = 12;
-/// So many mutations are in one request.
+/// Number of mutations in one request.
 const BATCH: usize = 10;
 const READERS: usize = 8;
 const EVENTS: &str = "subscription ($after: Cursor) { events(after: $after) { cursor __typename } }";
 
-/// `TIDINGS_CLUSTER_EVENTS` says how many events (5,000 if it does not).
+/// `TIDINGS_CLUSTER_EVENTS` sets the number of events (default: 5,000).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twelve_writers_on_four_instances_and_every_stream_is_the_same() {
     let events: usize = std::env::var("TIDINGS_CLUSTER_EVENTS").map_or(5_000, |count| count.parse().expect("a number"));
@@ -28,7 +28,7 @@ async fn twelve_writers_on_four_instances_and_every_stream_is_the_same() {
     let readers: Vec<_> = (0..READERS)
         .map(|number| {
             let (servers, start) = (servers.clone(), start.clone());
-            // Half of them change the instance on their way.
+            // Every other reader changes the instance four times.
             let hops = if number % 2 == 0 { 1 } else { 5 };
             tokio::spawn(async move { read(&servers, number, &start, expected, hops).await })
         })
@@ -62,9 +62,9 @@ async fn twelve_writers_on_four_instances_and_every_stream_is_the_same() {
     };
     assert_eq!(log.len(), expected);
     for (number, stream) in streams.iter().enumerate() {
-        assert!(*stream == log, "reader {number} saw something else than the log");
+        assert!(*stream == log, "the events of reader {number} differ from the log");
     }
-    println!("{READERS} readers on {INSTANCES} instances saw the same {expected} events");
+    println!("{READERS} readers on {INSTANCES} instances received the same {expected} events");
 }
 
 async fn write(server: &Server, session: &Session, channel: &str) {
@@ -76,7 +76,7 @@ async fn write(server: &Server, session: &Session, channel: &str) {
     assert!(failed.is_none() && answers.len() == BATCH, "{failed:?}");
 }
 
-/// Reads so many events, on so many connections, each to another instance.
+/// Reads `count` events over `hops` connections, each to another instance.
 async fn read(servers: &[Arc<Server>], number: usize, start: &str, count: usize, hops: usize) -> Vec<String> {
     let mut seen: Vec<String> = Vec::with_capacity(count);
     for hop in 0..hops {
@@ -99,7 +99,7 @@ async fn whoever_starts_first_migrates_and_the_others_find_it_done() {
     let servers = soon("all of them", instances(INSTANCES)).await;
     let (events, _) = servers[0].board().events_after(None).expect("the log");
     assert_eq!(events.len(), 0);
-    // The same beginning: each accepts the other's cursor.
+    // All instances have the same genesis event, so each accepts the others' cursors.
     let start = servers[0].cursor(None).await;
     for server in &servers {
         let mut socket = server.socket(None).await;

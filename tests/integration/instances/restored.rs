@@ -1,4 +1,4 @@
-//! A backup is put in place of the database, below instances that run and clients that follow.
+//! The database is replaced by a backup, below running instances and subscribers.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ async fn cursors_of_what_a_restore_undid_are_refused_and_life_goes_on() {
 
     let other = Server::start_with(on(&url)).await;
     tokio::task::block_in_place(|| restore(&postgres, &name));
-    // Whoever had seen what is undone must not go on as if nothing were.
+    // A subscriber that received undone events must not continue silently.
     assert_eq!(follower.refusal("e").await, "CURSOR_EXPIRED");
     for server in [&server, &other] {
         let content = soon("the restored state", async {
@@ -45,13 +45,13 @@ async fn cursors_of_what_a_restore_undid_are_refused_and_life_goes_on() {
         });
         assert_eq!(content.await, json!([{"content": "before the backup"}]));
     }
-    // The log goes on from the backup, over the same positions, and is another one.
+    // The log continues after the backup, with the same `seq` values but other tags.
     let redone = server.post(&ann, &channel, "after the restore").await;
-    assert_eq!(redone, undone, "the ids are given again");
+    assert_eq!(redone, undone, "ids are reused after the restore");
     for server in [&server, &other] {
         let mut socket = server.socket(Some(&ann)).await;
         socket.subscribe("old", EVENTS, json!({"after": lost})).await;
-        // The other instance may still take it for its newest; not for long.
+        // The other instance may still hold the cursor as its newest for a moment, and then answers with a checkpoint.
         let refused = loop {
             let frame = socket.frame().await;
             if frame["payload"]["data"]["events"]["__typename"] != "Checkpoint" {
@@ -61,7 +61,7 @@ async fn cursors_of_what_a_restore_undid_are_refused_and_life_goes_on() {
         assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!("old")), "{refused}");
         assert_eq!(text(&refused["payload"][0]["extensions"]["code"]), "CURSOR_EXPIRED");
         socket.subscribe("e", EVENTS, json!({"after": kept})).await;
-        // The other instance may still have to hear of it: then it comes when it is live.
+        // The other instance may not have read the new event yet. Then the event comes after the checkpoint.
         let event = loop {
             let event = socket.item("e").await["events"].take();
             if event["__typename"] != "Checkpoint" {
@@ -72,7 +72,7 @@ async fn cursors_of_what_a_restore_undid_are_refused_and_life_goes_on() {
     }
 }
 
-/// Puts the backup in the place of the database, as an operator does: nobody may hold on to it.
+/// Replaces the database by the backup, as an operator does. No connection to it may remain.
 fn restore(postgres: &Postgres, name: &str) {
     let sql = format!(
         "ALTER DATABASE {name} ALLOW_CONNECTIONS false; \

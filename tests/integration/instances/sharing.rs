@@ -1,4 +1,4 @@
-//! What instances do together: limits, cleaning up, rights.
+//! State that instances share: rate limits, leases and rights.
 
 use serde_json::json;
 use tidings::model::Timestamp;
@@ -32,7 +32,7 @@ async fn wrong_passwords_are_counted_by_all_instances_together() {
     let tried = codes.iter().filter(|code| *code == "UNAUTHENTICATED").count();
     assert_eq!(tried, 10, "{codes:?}");
     assert!(codes.iter().all(|code| code == "UNAUTHENTICATED" || code == "RATE_LIMITED"), "{codes:?}");
-    // Not even the right one, on either; and another name has its own count.
+    // Even the right password is rejected, on both instances. Another name has its own count.
     for server in &servers {
         assert_eq!(server.refusal(None, LOGIN, json!({"name": "ann", "password": PASSWORD})).await, "RATE_LIMITED");
     }
@@ -52,11 +52,11 @@ async fn one_of_the_instances_prunes() {
         assert_eq!(claim(server, now).await, position == 0);
     }
     let later = now.after(std::time::Duration::from_secs(60));
-    assert!(claim(&servers[2], later).await, "who comes a minute later does it, whoever that is");
+    assert!(claim(&servers[2], later).await, "a minute later any instance may claim the lease");
     assert!(!claim(&servers[0], later).await);
 }
 
-/// A role that is taken away on one instance counts on the other at the next moment.
+/// A role that is revoked on one instance is revoked on the other for the next request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_instance_takes_away_no_other_gives() {
     let servers = instances(2).await;
@@ -72,7 +72,7 @@ async fn what_one_instance_takes_away_no_other_gives() {
         let refused = servers[1].refusal(Some(&ann), make, json!({"name": format!("more {round}")})).await;
         assert_eq!(refused, "FORBIDDEN");
     }
-    // And a session.
+    // The same for a session.
     let disable = "mutation ($id: ID!) { setUserDisabled(userId: $id, disabled: true) { id } }";
     let mut socket = servers[1].socket(Some(&ann)).await;
     servers[0].data(Some(&boss), disable, json!({"id": ann.id})).await;

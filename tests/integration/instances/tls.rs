@@ -1,4 +1,4 @@
-//! The line to PostgreSQL is encrypted when it must be, and the server is who it says it is.
+//! TLS connections to PostgreSQL, and verification of the server's certificate.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -29,13 +29,13 @@ async fn every_connection_is_encrypted_and_the_certificate_is_looked_at() {
         }
         let mut config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
         on(&url(&format!("sslmode=verify-full&sslrootcert={}", stranger.trusted())))(&mut config);
-        let refusal = App::start(config).await.err().expect("another authority is not believed");
+        let refusal = App::start(config).await.err().expect("a certificate of an unknown authority is rejected");
         assert!(refusal.contains("certificate verify failed"), "{refusal}");
     }
 }
 
-/// How many connections to the database are encrypted, and how many are not, as soon as somebody listens: the
-/// writer's, the readers', and that one.
+/// The number of encrypted and of unencrypted connections to the database, once the listener is connected. The others
+/// belong to the writer and the readers.
 async fn connections(postgres: &Postgres, name: &str) -> (u32, u32) {
     let query = format!(
         "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl), \
@@ -52,8 +52,7 @@ async fn connections(postgres: &Postgres, name: &str) -> (u32, u32) {
     }
 }
 
-/// A server that signs for itself, and one whose certificate an authority signed: what to trust, the
-/// server's certificate, and its key.
+/// The key and certificate of a server, either self-signed or signed by a test authority, and the certificate to trust.
 struct Identity {
     directory: tempfile::TempDir,
     is_signed: bool,

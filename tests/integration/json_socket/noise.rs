@@ -1,5 +1,5 @@
-//! Random and mutated frames: whatever is sent, there is an answer or a close with a code, the server lives, and
-//! nothing of it stays in its memory.
+//! Random and mutated frames: each is answered or closes the socket with a code. The server keeps running, and its
+//! memory does not grow.
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -10,11 +10,11 @@ use crate::support::plain::CONNECT;
 use crate::support::{Plain, Program, soon};
 
 const FRAMES: usize = 100_000;
-/// So many come first: tables, caches and the arenas of the allocator take their size.
+/// Number of frames before the measurement: tables, caches and allocator arenas reach their size.
 const WARM_UP: usize = 50_000;
 const CLIENTS: usize = 4;
 const FRAMES_OF_A_SOCKET: usize = 500;
-/// 100,000 frames must not leave more than this: 40 bytes each would.
+/// The largest accepted growth of memory: 40 bytes per frame would exceed it.
 const SLACK: usize = 4 << 20;
 
 const SEEDS: [&str; 9] = [
@@ -45,7 +45,7 @@ async fn a_hundred_thousand_random_frames_do_no_harm() {
     assert!(!program.log().contains("panic"), "{}", program.log());
 }
 
-/// Sends so many frames; answers how many sockets were closed.
+/// Sends frames; returns how many sockets were closed.
 async fn send(program: &Program, path: &str, frames: usize, seed: u64) -> usize {
     let clients = (0..CLIENTS).map(|client| {
         let (address, path) = (program.address(), path.to_owned());
@@ -66,12 +66,12 @@ async fn send(program: &Program, path: &str, frames: usize, seed: u64) -> usize 
     closes
 }
 
-/// Says what makes no sense; the code, if the socket is closed for it.
+/// Sends mutated frames; an error has the close code if the socket is closed.
 async fn babble(mut socket: Plain, random: &mut StdRng) -> Result<(), u16> {
     for _ in 0..FRAMES_OF_A_SOCKET {
         socket.send_raw(mutated(SEEDS[random.random_range(0..SEEDS.len())], random)).await;
     }
-    // Errors answer them; what answers this is the last that comes.
+    // Frames are answered in order, so the answer to this one is the last.
     socket.send(json!({"type": "leave_room", "room": "the end"})).await;
     loop {
         match socket.next().await {

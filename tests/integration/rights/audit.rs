@@ -1,4 +1,4 @@
-//! Whether all who decide what somebody sees agree, now.
+//! Compares everything that decides what a reader sees, at one moment.
 
 use serde_json::{Value, json};
 use tidings::model::{ChannelId, Cursor, MessageId, TemplateId};
@@ -9,8 +9,8 @@ use super::stage::{Happened, Stage, What};
 use super::viewer::{self, Viewer, expected, fold, live, shown};
 use crate::support::{Session, text};
 
-/// Compares, for one reader, a query, a replay from the beginning, the rule in memory and the rule
-/// in SQL with the rule as the users know it.
+/// For one reader, compares a query, a replay from the beginning, the rule in memory and the rule in SQL with the
+/// model.
 pub async fn agree(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
     let agreed: Result<(), String> = async {
         queries(viewer, stage).await?;
@@ -24,7 +24,7 @@ pub async fn agree(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
 async fn queries(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
     let (shown, _) = query(stage, viewer.session.as_ref()).await;
     let visible = stage.model.visible(viewer.reader);
-    if shown == visible { Ok(()) } else { Err(format!("a query shows {shown:?}, but there is {visible:?}")) }
+    if shown == visible { Ok(()) } else { Err(format!("a query shows {shown:?}, but the model has {visible:?}")) }
 }
 
 async fn replays(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
@@ -40,10 +40,10 @@ async fn replays(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
     }
     live(socket.frame().await)?;
     let visible = stage.model.visible(viewer.reader);
-    if state == visible { Ok(()) } else { Err(format!("a replay shows {state:?}, but there is {visible:?}")) }
+    if state == visible { Ok(()) } else { Err(format!("a replay shows {state:?}, but the model has {visible:?}")) }
 }
 
-/// `Viewer::sees` of each event, and what the SQL conditions find of each object.
+/// Compares `Viewer::sees` for each event, and the SQL conditions for each object, with the model.
 async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
     let wrong = |error: tidings::error::Error| error.to_string();
     let board = stage.server.board();
@@ -53,7 +53,7 @@ async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
     };
     for Happened { event, what } in &stage.log {
         if in_memory.sees(event) != what.is_for(viewer.reader, &stage.model) {
-            return Err(format!("in memory it is wrong who sees {what:?}"));
+            return Err(format!("the rule in memory differs from the model for {what:?}"));
         }
     }
     let rights = in_memory.rights().map_err(wrong)?;
@@ -69,7 +69,7 @@ async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
     for (key, object) in &stage.model.objects {
         let sees = stage.model.sees(viewer.reader, key);
         let (found, expected) = match key.0 {
-            // What was there can be replayed.
+            // A deleted channel stays readable for replays, so the check is whether it was readable.
             Kind::Channel if object.is_gone => (channels::was_readable(db, &rights, ChannelId(number(key))), sees),
             Kind::Channel => (channels::find(db, &rights, ChannelId(number(key))).map(|found| found.is_some()), sees),
             Kind::Message => {
@@ -82,7 +82,7 @@ async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
                 let found = messages::find(db, &rights, MessageId(number(&message)));
                 (found.map(|found| found.is_some()), sees && !stage.model.objects[&message].is_gone)
             }
-            // Nobody asks for those who are not signed in.
+            // The server never queries templates for anonymous readers.
             Kind::Template if viewer.reader.is_none() => continue,
             Kind::Template => {
                 let found = templates::find(db, &rights, TemplateId(number(key)));
@@ -90,7 +90,7 @@ async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
             }
         };
         if found.map_err(wrong)? != expected {
-            return Err(format!("in SQL it is wrong who sees {key:?}"));
+            return Err(format!("the rule in SQL differs from the model for {key:?}"));
         }
     }
     Ok(())
@@ -100,7 +100,7 @@ fn number(key: &Key) -> i64 {
     key.1.parse().expect("a number")
 }
 
-/// Everything that a query shows, and where the log stood.
+/// Everything that a query shows to a reader, and the cursor of that query.
 pub async fn query(stage: &Stage, session: Option<&Session>) -> (Things, Cursor) {
     let templates = if session.is_some() { "templates(first: 100) { nodes { id text: name } }" } else { "" };
     let query = format!(

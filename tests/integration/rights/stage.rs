@@ -1,4 +1,4 @@
-//! The server of one case, what is done to it, and what must happen then.
+//! The server of one case: executes the steps, and checks that the log has the expected events.
 
 use std::collections::BTreeSet;
 
@@ -16,31 +16,31 @@ pub struct Stage {
     pub server: Server,
     pub sessions: Vec<Session>,
     pub model: Model,
-    /// Where the case began.
+    /// The cursor at the start of the case.
     pub start: Cursor,
-    /// What happened since then.
+    /// The events since `start`.
     pub log: Vec<Happened>,
     viewers: Vec<Viewer>,
     count: u64,
 }
 
-/// What happened: as it must be by what was done, and as it is in the log.
+/// An event of the log, and the change that it must describe.
 #[derive(Debug, Clone)]
 pub struct Happened {
     pub event: Event,
     pub what: What,
 }
 
-/// What happened, by what was done.
+/// A change that a step must cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// Something to an object.
+    /// A change of an object: the name of the event, and the object.
     Changed(&'static str, Key),
-    /// The rights of a user, because of a channel or not.
+    /// A change of a user's rights; in one channel, if given.
     Access(usize, Option<String>),
-    /// The rights of all who are not in a channel.
+    /// A change of visibility of a channel, for all users who are not members of it.
     Visibility(String),
-    /// A note for a user.
+    /// A notification for a user.
     Notified(usize),
 }
 
@@ -54,7 +54,7 @@ impl What {
         }
     }
 
-    /// Whether it is shown to the reader now.
+    /// Whether the reader may see the event now.
     pub fn is_for(&self, reader: Reader, model: &Model) -> bool {
         match self {
             Self::Changed(_, key) => model.sees(reader, key),
@@ -63,12 +63,12 @@ impl What {
         }
     }
 
-    /// Whether it shows an object that is gone.
+    /// Whether the event shows an object that has been deleted, so that it is omitted.
     pub fn is_void(&self, model: &Model) -> bool {
         matches!(self, Self::Changed(name, key) if !name.ends_with("Deleted") && model.objects[key].is_gone)
     }
 
-    /// The channel it happened in.
+    /// The channel that the event belongs to.
     pub fn channel(&self, model: &Model) -> Option<String> {
         match self {
             Self::Changed(_, key) => model.channel_of(key),
@@ -119,9 +119,9 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The end of a case.
+    /// Stops the server at the end of a case.
     pub async fn close(mut self) {
-        // Who does not read the goodbye would hold up the server.
+        // A reader that does not read the close frame would delay the shutdown.
         self.viewers.iter_mut().for_each(Viewer::cut);
         self.server.close().await;
     }
@@ -131,14 +131,14 @@ impl Stage {
         format!("{what} {}", self.count)
     }
 
-    /// Does something, and looks what everybody gets to see of it.
+    /// Executes a step, and checks what every reader receives.
     pub async fn play(&mut self, step: Step) -> Result<(), String> {
         let mut viewers = std::mem::take(&mut self.viewers);
         match step {
             Step::Cut(reader) => viewers[reader].cut(),
             Step::Back(reader) => viewers[reader].back(self).await?,
             Step::Follow { reader, channel } => {
-                // Whatever there was: also what is gone, and what the reader may not see.
+                // Any channel: also deleted ones, and ones that the reader may not see.
                 let all: Vec<&Key> = self.model.objects.keys().filter(|(kind, _)| *kind == Kind::Channel).collect();
                 if !all.is_empty() {
                     let (_, id) = all[usize::from(channel) % all.len()].clone();
@@ -170,13 +170,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Reads what has been added to the log, and waits until readers are served by it.
+    /// Reads the new events of the log, compares them with the expected changes, and waits until they are published.
     async fn settle(&mut self, expected: Vec<What>) -> Result<(), String> {
         let after = self.log.last().map_or(self.start, |happened| happened.event.cursor);
         let (events, _) = self.server.board().events_after(Some(after)).map_err(|error| error.to_string())?;
         let what: Vec<What> = events.iter().map(|event| self.what(event)).collect::<Result<_, _>>()?;
         if what != expected {
-            return Err(format!("{expected:?} must have happened, {what:?} has"));
+            return Err(format!("the step must cause {expected:?}, but the log has {what:?}"));
         }
         self.log.extend(events.into_iter().zip(what).map(|(event, what)| Happened { event, what }));
         let head = self.log.last().map_or(self.start, |happened| happened.event.cursor);
@@ -189,27 +189,34 @@ impl Stage {
         Ok(())
     }
 
-    /// What the log says.
+    /// The change that an event describes.
     fn what(&self, event: &Event) -> Result<What, String> {
         let name = event.kind.name();
         if name == "AccessChanged" {
             let Some(id) = event.user.map(|id| id.to_string()) else {
-                return Ok(What::Visibility(event.channel.ok_or("nobody's rights")?.to_string()));
+                return Ok(What::Visibility(
+                    event.channel.ok_or("an AccessChanged event without user and channel")?.to_string(),
+                ));
             };
-            let user = self.model.users.iter().position(|user| user.id == id).ok_or("a stranger's rights")?;
+            let user = self
+                .model
+                .users
+                .iter()
+                .position(|user| user.id == id)
+                .ok_or("an AccessChanged event for an unknown user")?;
             return Ok(What::Access(user, event.channel.map(|channel| channel.to_string())));
         }
         if name == "NotificationAdded" {
             let user =
                 self.model.users.iter().position(|user| Some(&user.id) == event.user.map(|id| id.to_string()).as_ref());
-            return Ok(What::Notified(user.ok_or("a note for a stranger")?));
+            return Ok(What::Notified(user.ok_or("a NotificationAdded event for an unknown user")?));
         }
         let kinds = [Kind::Channel, Kind::Message, Kind::Comment, Kind::Template];
         let kind = kinds.into_iter().find(|kind| name.starts_with(&format!("{kind:?}"))).ok_or(name)?;
         Ok(What::Changed(name, (kind, event.object.to_string())))
     }
 
-    /// Does something; answers what must have happened then.
+    /// Executes a mutation; returns the changes that it must have caused.
     async fn act(&mut self, step: Step) -> Result<Vec<What>, String> {
         match step {
             Step::MakeChannel { user, private } => {
@@ -245,7 +252,7 @@ impl Stage {
                 let place = (Kind::Message, message.clone());
                 let rule = Rule::Comment { message, author: user };
                 let mut made = self.make(user, "createComment", input, "content", rule).await?;
-                // Its author is told, if they may still read it.
+                // The author of the message is notified if that user may still read it.
                 let Rule::Message { author, .. } = *self.rule(&place) else { return Err("no message".into()) };
                 if !made.is_empty() && author != user && self.model.sees(Some(author), &place) {
                     made.push(What::Notified(author));
@@ -289,7 +296,7 @@ impl Stage {
     }
 
     fn rule(&mut self, key: &Key) -> &mut Rule {
-        &mut self.model.objects.get_mut(key).expect("it is there").rule
+        &mut self.model.objects.get_mut(key).expect("the model has the object").rule
     }
 
     fn locations(&self, bits: u8) -> (Vec<usize>, Vec<String>) {
@@ -298,7 +305,7 @@ impl Stage {
         among.map(|(number, location)| (number, location.id.clone())).unzip()
     }
 
-    /// A user makes something in a place, if they see the place.
+    /// Creates an object as a user. It must succeed exactly if the user may see the object that contains it.
     async fn make(
         &mut self,
         user: usize,
@@ -323,11 +330,11 @@ impl Stage {
                 Ok(vec![What::Changed(name, key)])
             }
             None if !may => Ok(Vec::new()),
-            other => Err(format!("user {user} may do {field}: {may}, but got {other:?}")),
+            other => Err(format!("{field} by user {user}: allowed is {may}, but the server answers {other:?}")),
         }
     }
 
-    /// A user changes the text of something, if they see it; who did not write it tries in vain.
+    /// Edits a text as a user. It must succeed exactly if the user may see the object and is its author or an admin.
     async fn edit(&mut self, user: usize, kind: Kind, number: u8) -> Result<Vec<What>, String> {
         let Some(key) = self.model.pick(kind, number) else { return Ok(Vec::new()) };
         let (field, name) = match kind {
@@ -335,17 +342,17 @@ impl Stage {
             _ => ("updateComment", "CommentUpdated"),
         };
         let (Rule::Message { author, .. } | Rule::Comment { author, .. }) = *self.rule(&key) else {
-            return Err("nobody's text".into());
+            return Err("the object has no author".into());
         };
         let may = self.model.sees(Some(user), &key) && (author == user || self.model.users[user].is_admin);
         let content = self.fresh("edited");
         match self.ask(Some(user), field, "id", json!({"id": key.1, "content": content})).await? {
             Some(_) if may => {
-                self.model.objects.get_mut(&key).expect("it is there").text = content;
+                self.model.objects.get_mut(&key).expect("the model has the object").text = content;
                 Ok(vec![What::Changed(name, key)])
             }
             None if !may => Ok(Vec::new()),
-            other => Err(format!("user {user} may do {field}: {may}, but got {other:?}")),
+            other => Err(format!("{field} by user {user}: allowed is {may}, but the server answers {other:?}")),
         }
     }
 
@@ -363,7 +370,7 @@ impl Stage {
         Ok(vec![What::Changed(name, key)])
     }
 
-    /// The admin changes who is a member.
+    /// Adds or removes a member of a channel, as the admin.
     async fn admit(
         &mut self,
         field: &str,
@@ -382,10 +389,10 @@ impl Stage {
     }
 
     async fn must(&self, field: &str, selection: &str, input: Value) -> Result<Value, String> {
-        self.ask(Some(0), field, selection, input).await?.ok_or_else(|| format!("{field} was refused"))
+        self.ask(Some(0), field, selection, input).await?.ok_or_else(|| format!("{field} was rejected"))
     }
 
-    /// The result of a mutation; `None` if it was refused as something that is not there or not theirs.
+    /// The result of a mutation; `None` if it was rejected with `NOT_FOUND` or `FORBIDDEN`.
     async fn ask(&self, user: Reader, field: &str, selection: &str, input: Value) -> Result<Option<Value>, String> {
         let type_name = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
         let query = format!("mutation ($input: {type_name}!) {{ {field}(input: $input) {{ {selection} }} }}");

@@ -1,4 +1,4 @@
-//! Somebody who reads, and what they must get to see.
+//! A reader with subscriptions, and the checks of what it receives.
 
 use std::collections::VecDeque;
 
@@ -19,23 +19,23 @@ const FIELDS: &str = "__typename cursor
     ... on CommentDeleted { commentId }
     ... on TemplateAdded { template { id text: name } } ... on TemplateDeleted { templateId }
     ... on AccessChanged { about: changedChannelId }";
-/// The subscription to everything, and that to one channel.
+// The ids of the subscription to all events and of the one to a single channel.
 const ALL: &str = "all";
 const ONE: &str = "one";
 
-/// Somebody who reads, at first and most of the time live.
+/// A reader, connected unless a step has disconnected it.
 pub struct Viewer {
     pub reader: Reader,
     pub session: Option<Session>,
     socket: Option<Socket>,
     last: Cursor,
-    /// What the client knows: from its query, and what it made of each event.
+    /// The client's state: from its query, and folded from each event.
     state: Things,
-    /// Up to where the state was queried.
+    /// The `seq` up to which the query covers the log.
     queried: i64,
-    /// The channel that is followed besides.
+    /// The channel of the second subscription.
     channel: Option<String>,
-    /// What has come on either subscription, and was not looked at.
+    // Frames of each subscription that were received and not yet checked.
     all: VecDeque<Value>,
     one: VecDeque<Value>,
 }
@@ -55,7 +55,7 @@ impl Viewer {
         }
     }
 
-    /// The line is cut.
+    /// Drops the connection.
     pub fn cut(&mut self) {
         self.socket = None;
         self.channel = None;
@@ -63,8 +63,8 @@ impl Viewer {
         self.one.clear();
     }
 
-    /// Comes back with the last cursor, if it was away: and gets what it missed, by the rights of
-    /// this moment.
+    /// Reconnects with the last cursor, unless connected. The replay must contain the missed events that the reader may
+    /// see now.
     pub async fn back(&mut self, stage: &Stage) -> Result<(), String> {
         if self.socket.is_some() {
             return Ok(());
@@ -82,7 +82,7 @@ impl Viewer {
         self.told(stage)
     }
 
-    /// What just happened, of which everything comes at once that may be seen after it.
+    /// Checks that new events arrive at once, as far as the reader may see them now.
     pub async fn see(&mut self, stage: &Stage, happened: &[Happened]) -> Result<(), String> {
         if self.socket.is_none() {
             return Ok(());
@@ -96,7 +96,7 @@ impl Viewer {
         self.see_channel(stage, &happened).await
     }
 
-    /// The same for the channel that is followed besides.
+    /// The same check for the subscription to one channel.
     async fn see_channel(&mut self, stage: &Stage, happened: &[&Happened]) -> Result<(), String> {
         let Some(channel) = self.channel.clone() else { return Ok(()) };
         let key = (Kind::Channel, channel.clone());
@@ -104,14 +104,14 @@ impl Viewer {
         let inside: Vec<&Happened> = happened.iter().filter(inside).copied().collect();
         let wrong = |item: &Value, what: &str| Err(format!("channel {channel}: {item}, but {what}"));
         if !stage.model.sees(self.reader, &key) {
-            // That the rights have changed may come first.
+            // An `AccessChanged` event may come before the error.
             let mut item = self.hear(ONE).await;
             if item["payload"]["data"]["it"]["__typename"] == "AccessChanged" {
                 item = self.hear(ONE).await;
             }
             self.channel = None;
             let code = &item["payload"][0]["extensions"]["code"];
-            return if code == "FORBIDDEN" { Ok(()) } else { wrong(&item, "it may no longer be read") };
+            return if code == "FORBIDDEN" { Ok(()) } else { wrong(&item, "the reader may no longer see the channel") };
         }
         for happened in expected(self.reader, &stage.model, &inside) {
             let item = self.hear(ONE).await;
@@ -120,15 +120,15 @@ impl Viewer {
         if stage.model.objects[&key].is_gone {
             let item = self.hear(ONE).await;
             self.channel = None;
-            return if item["type"] == "complete" { Ok(()) } else { wrong(&item, "it is gone") };
+            return if item["type"] == "complete" { Ok(()) } else { wrong(&item, "the channel was deleted") };
         }
         match self.one.front() {
-            Some(item) => wrong(item, "nothing more must come"),
+            Some(item) => wrong(item, "no further event is expected"),
             None => Ok(()),
         }
     }
 
-    /// Follows a channel besides; what is not there for this reader is not found.
+    /// Subscribes to a channel. If the channel does not exist for the reader, the answer must be `NOT_FOUND`.
     pub async fn follow(&mut self, stage: &Stage, channel: String) -> Result<(), String> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         if self.channel.is_some() {
@@ -141,7 +141,8 @@ impl Viewer {
         if !is_there {
             let item = self.hear(ONE).await;
             let code = &item["payload"][0]["extensions"]["code"];
-            let wrong = || format!("channel {channel} is not there for {:?}, but got {item}", self.reader);
+            let wrong =
+                || format!("channel {channel} does not exist for {:?}, but the server answers {item}", self.reader);
             return if code == "NOT_FOUND" { Ok(()) } else { Err(wrong()) };
         }
         let inside = |happened: &&Happened| {
@@ -170,7 +171,7 @@ impl Viewer {
         }
     }
 
-    /// Whether it is this that came; then the client takes it over.
+    /// Checks an item against the expected event; then folds it into the state.
     async fn check(&mut self, happened: &Happened, item: Value, stage: &Stage) -> Result<(), String> {
         let value = shown(happened, &item, &stage.model).map_err(|wrong| format!("{:?}: {wrong}", self.reader))?;
         self.last = happened.event.cursor;
@@ -190,25 +191,25 @@ impl Viewer {
         (self.state, self.queried) = (things, cursor.seq.0);
     }
 
-    /// Whether the client knows what there is for it now.
+    /// Checks that the state equals what the model shows to this reader.
     fn told(&self, stage: &Stage) -> Result<(), String> {
         let visible = stage.model.visible(self.reader);
         if self.state == visible {
             return Ok(());
         }
-        Err(format!("{:?} knows {:?}, but there is {visible:?}", self.reader, self.state))
+        Err(format!("{:?} has {:?}, but the model has {visible:?}", self.reader, self.state))
     }
 }
 
-/// What of this the reader gets to see now, in order.
+/// The events that the reader must receive now, in order.
 pub fn expected(reader: Reader, model: &Model, happened: &[&Happened]) -> Vec<Happened> {
     let seen = happened.iter().filter(|happened| happened.what.is_for(reader, model) && !happened.what.is_void(model));
     seen.map(|happened| (*happened).clone()).collect()
 }
 
-/// Whether the item says what happened; answers what it shows.
+/// Checks that the item describes the expected event; returns the text that it shows.
 pub fn shown(happened: &Happened, item: &Value, model: &Model) -> Result<Option<String>, String> {
-    let wrong = || format!("{happened:?} must be shown, but got {item}");
+    let wrong = || format!("{happened:?} is expected, but the server sends {item}");
     let data = &item["payload"]["data"]["it"];
     if position(item)? != happened.event.cursor || data["__typename"] != happened.what.name() {
         return Err(wrong());
@@ -226,7 +227,7 @@ pub fn shown(happened: &Happened, item: &Value, model: &Model) -> Result<Option<
     Ok(Some(text))
 }
 
-/// What a client makes of an event.
+/// Folds an event into a client's state.
 pub fn fold(state: &mut Things, key: &Key, value: Option<String>, model: &Model) {
     match value {
         Some(text) => drop(state.insert(key.clone(), text)),
@@ -234,10 +235,14 @@ pub fn fold(state: &mut Things, key: &Key, value: Option<String>, model: &Model)
     }
 }
 
-/// Everything that was missed has come.
+/// Checks that the item is a checkpoint: the replay is complete.
 pub fn live(item: Value) -> Result<(), String> {
     let data = &item["payload"]["data"]["it"];
-    if data["__typename"] == "Checkpoint" { Ok(()) } else { Err(format!("nothing more must come, but got {item}")) }
+    if data["__typename"] == "Checkpoint" {
+        Ok(())
+    } else {
+        Err(format!("a checkpoint is expected, but the server sends {item}"))
+    }
 }
 
 fn position(item: &Value) -> Result<Cursor, String> {

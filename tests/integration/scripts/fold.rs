@@ -1,4 +1,4 @@
-//! The state a client keeps: from a query, then from each event, as `docs/clients.md` says.
+//! The state that a client keeps, from a query and then from each event, as `docs/clients.md` describes.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use super::subscriber::{Document, Seen};
 use super::world::{CHANNEL, COMMENT, Key, Kind, MESSAGE, World};
 use crate::support::text;
 
-/// Everything a client knows.
+/// All objects that a client knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State(BTreeMap<Key, Value>);
 
 impl State {
-    /// What a query shows of what a document follows, and the cursor to follow it from.
+    /// Queries what a subscription follows; returns the state and the cursor at which to subscribe.
     pub async fn query(world: &World, document: Document) -> (Self, Cursor) {
         let comments = format!("comments(first: 100) {{ nodes {{ {COMMENT} }} pageInfo {{ hasNextPage }} }}");
         let messages =
@@ -54,14 +54,14 @@ impl State {
         self.0.insert((kind, text(&value["id"])), value);
     }
 
-    /// Takes over what an event says.
+    /// Applies an event.
     pub fn apply(&mut self, seen: &Seen) -> Result<(), String> {
         let key = (seen.object, seen.id.clone());
         match &seen.value {
             Some(value) => {
                 let before = self.0.insert(key, value.clone());
                 if before.is_some() == seen.name.ends_with("Added") {
-                    return Err(format!("{seen:?}, but before it was {before:?}"));
+                    return Err(format!("{seen:?} does not fit the state before it: {before:?}"));
                 }
             }
             None => {
@@ -81,7 +81,7 @@ impl State {
         Ok(())
     }
 
-    /// What is in one and not in the other, or differs.
+    /// The objects that are in one state and not in the other, or that differ.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let keys = self.0.keys().chain(other.0.keys());
         let differ = keys.filter(|key| self.0.get(*key) != other.0.get(*key));
@@ -90,9 +90,9 @@ impl State {
 }
 
 fn nodes(mut page: Value) -> Vec<Value> {
-    assert_eq!(page["pageInfo"]["hasNextPage"], json!(false), "a page holds all of a script");
+    assert_eq!(page["pageInfo"]["hasNextPage"], json!(false), "the first page must hold all objects of a script");
     match page["nodes"].take() {
         Value::Array(nodes) => nodes,
-        other => panic!("{other} are no nodes"),
+        other => panic!("{other} is not a list of nodes"),
     }
 }

@@ -1,4 +1,4 @@
-//! A subscriber: a client that is cut off, stops reading, and comes back with its last cursor.
+//! A subscriber that disconnects, stops reading, and reconnects with its last cursor.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use super::fold::State;
 use super::world::{CHANNEL, COMMENT, Kind, MESSAGE, Place as _, World};
 use crate::support::text;
 
-/// How long a frame that must come may take: far longer than it ever takes.
+/// How long to wait for an expected frame; normally it comes far earlier.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// What the kernel holds for a subscriber that does not read.
+/// The receive buffer of a subscriber's socket, in bytes.
 const RECEIVE_BUFFER: u32 = 32 << 10;
 
 /// What a subscriber follows.
@@ -33,34 +33,34 @@ pub enum Document {
     Channel,
 }
 
-/// An event, as a subscriber saw it.
+/// An event as a subscriber received it.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub cursor: Cursor,
-    /// What happened, as GraphQL calls it.
+    /// The GraphQL type of the event.
     pub name: String,
     pub object: Kind,
     pub id: String,
-    /// What was shown; `None` for a deletion.
+    /// The object that the event showed; `None` for a deletion.
     pub value: Option<Value>,
-    /// The text of the message that was shown with a comment.
+    /// The content of the message that was shown with a comment.
     pub beside: Option<Value>,
-    /// Up to where the server served the log when this connection was made.
+    /// The `seq` of the log's head when this connection was made.
     pub known: i64,
 }
 
 /// A subscriber, over all its connections.
 pub struct Subscriber {
     pub document: Document,
-    /// What it saw.
+    /// The events that it received.
     pub seen: Vec<Seen>,
-    /// It takes what comes. Else it is away, or leaves what comes where it is.
+    /// It reads everything that arrives. Otherwise it is disconnected or leaves frames unread.
     pub reading: bool,
-    /// Where the log stood at the ends of the steps in which it read: there it was not behind.
+    /// The head of the log at the end of each step in which it read. At these points it had received everything.
     pub up_to_date: Vec<i64>,
-    /// From where its state was queried; `None` until it comes for the first time.
+    /// The cursor of its first query; `None` before its first connection.
     pub since: Option<Cursor>,
-    /// What it followed is gone.
+    /// The channel that it followed was deleted.
     pub ended: bool,
     token: Option<String>,
     channel: String,
@@ -69,17 +69,17 @@ pub struct Subscriber {
     state: State,
 }
 
-/// A connection.
+/// An open connection.
 struct Line {
     stream: WebSocketStream<TcpStream>,
     known: i64,
-    /// The checkpoint that said: you are live.
+    /// The cursor of the checkpoint that ended the replay.
     live: Option<Cursor>,
-    /// Pings since the subscription showed something for the first time.
+    /// The number of pings since the first item of the subscription.
     pings: Option<u32>,
 }
 
-/// What a subscriber hears.
+/// A frame from the server.
 enum Heard {
     Item(Value),
     Ping(Cursor),
@@ -104,7 +104,7 @@ impl Subscriber {
         }
     }
 
-    /// Up to where it was shown the log.
+    /// The last `seq` that it received.
     pub fn position(&self) -> i64 {
         self.last.seq.0
     }
@@ -132,7 +132,7 @@ impl Subscriber {
         }
     }
 
-    /// Whether it follows what happened there.
+    /// Whether its subscription includes this event.
     pub fn follows(&self, event: &tidings::model::Event) -> bool {
         match self.document {
             Document::Added => event.kind == EventKind::MessageAdded,
@@ -141,7 +141,7 @@ impl Subscriber {
         }
     }
 
-    /// Connects and subscribes after the last cursor, unless it is there; reads nothing yet.
+    /// Connects and subscribes at its last cursor, unless it is connected; reads no items yet.
     pub async fn come(&mut self, world: &World) -> Result<(), String> {
         if self.line.is_some() || self.ended {
             return Ok(());
@@ -170,14 +170,14 @@ impl Subscriber {
         Ok(())
     }
 
-    /// The line is cut: what was not read is lost.
+    /// Drops the connection; unread frames are lost.
     pub fn cut(&mut self) {
         self.line = None;
         self.reading = false;
     }
 
-    /// If it reads: takes everything up to the end of the log. An event whose object is gone by
-    /// now may be left out, every other one is waited for.
+    /// If it reads: reads up to the end of the log. An event may be omitted if its object has been deleted; all others
+    /// must arrive.
     pub async fn keep_up(&mut self, world: &World) -> Result<(), String> {
         if !self.reading || self.line.is_none() {
             return Ok(());
@@ -186,13 +186,13 @@ impl Subscriber {
         while let Some(line) = &self.line
             && (self.position() < target || (self.document != Document::Added && line.live.is_none()))
         {
-            self.take().await.map_err(|wrong| format!("{wrong}; {:?} is to be shown {target}", self.document))?;
+            self.take().await.map_err(|wrong| format!("{wrong}; {:?} waits for seq {target}", self.document))?;
         }
         self.up_to_date.push(world.head());
         Ok(())
     }
 
-    /// If it does not read: takes some frames, if there are so many.
+    /// If it does not read: reads up to `frames` frames, unless it has received everything.
     pub async fn peek(&mut self, world: &World, frames: u8) -> Result<(), String> {
         let target = self.target(world);
         for _ in 0..frames {
@@ -204,14 +204,14 @@ impl Subscriber {
         Ok(())
     }
 
-    /// The last event that cannot be left out.
+    /// The `seq` of the last event that cannot be omitted.
     fn target(&self, world: &World) -> i64 {
         let mut wanted = world.log.iter().rev().filter(|event| self.follows(event));
         wanted.find(|event| world.deletion(event).is_none()).map_or(0, |event| event.seq())
     }
 
-    /// Reads to the end of a server that stops: it says so, and does not say that nothing more
-    /// will come.
+    /// Reads until the server closes the connection at a restart. The close code must be 1012, without a `complete`
+    /// before it.
     pub async fn hear_goodbye(&mut self) -> Result<(), String> {
         while self.line.is_some() {
             match self.hear().await? {
@@ -226,7 +226,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Comes back for the last time, until it has seen everything.
+    /// Reconnects for the last time and reads to the end of the log.
     pub async fn catch_up(&mut self, world: &World) -> Result<(), String> {
         self.cut();
         self.come(world).await?;
@@ -234,7 +234,7 @@ impl Subscriber {
         self.keep_up(world).await
     }
 
-    /// Whether its state is what a query shows.
+    /// Checks that its state equals a fresh query.
     pub async fn compare(&self, world: &World) -> Result<(), String> {
         let (fresh, cursor) = State::query(world, self.document).await;
         let live = self.line.as_ref().and_then(|line| line.live);
@@ -242,13 +242,13 @@ impl Subscriber {
             return Ok(());
         }
         if !self.ended && live != Some(cursor) {
-            return Err(format!("{:?} is live at {live:?}, but the log stands at {cursor}", self.document));
+            return Err(format!("{:?} is live at {live:?}, but the head of the log is {cursor}", self.document));
         }
         let differences = self.state.differences(&fresh);
         if differences.is_empty() {
             return Ok(());
         }
-        Err(format!("{:?} folded this, a query shows that: {differences:#?}", self.document))
+        Err(format!("{:?} folded a state that differs from a query: {differences:#?}", self.document))
     }
 
     async fn take(&mut self) -> Result<(), String> {
@@ -258,7 +258,7 @@ impl Subscriber {
             Heard::Complete => return Err("a complete".into()),
             Heard::Closed(code) => return Err(format!("closed with {code}")),
         }
-        // What it followed is gone: that is said, and then nothing more.
+        // The followed channel was deleted: `complete` must follow, without another item.
         while self.ended && self.line.is_some() {
             match self.hear().await? {
                 Heard::Complete => self.cut(),
@@ -274,7 +274,7 @@ impl Subscriber {
         let line = self.line.as_mut().ok_or("not connected")?;
         loop {
             let message = tokio::time::timeout(PATIENCE, line.stream.next()).await;
-            let frame: Value = match message.map_err(|_| "nothing came")? {
+            let frame: Value = match message.map_err(|_| "no frame came in time")? {
                 Some(Ok(Message::Text(frame))) => serde_json::from_str(&frame).map_err(|error| error.to_string())?,
                 Some(Ok(Message::Close(Some(frame)))) => return Ok(Heard::Closed(frame.code.into())),
                 Some(Ok(Message::Close(None)) | Err(_)) | None => return Ok(Heard::Closed(1006)),
@@ -294,8 +294,8 @@ impl Subscriber {
         }
     }
 
-    /// Everything up to there has been delivered, says the server: of what it follows since
-    /// before its last ping.
+    /// A ping carries the cursor up to which the server has delivered. It covers the subscription only if the previous
+    /// ping came after the subscription's first item.
     fn served(&mut self, cursor: Cursor) {
         let Some(Line { pings: Some(pings), .. }) = &mut self.line else { return };
         *pings += 1;
@@ -328,12 +328,12 @@ impl Subscriber {
     }
 }
 
-/// What an item says.
+/// Parses an item.
 fn seen(mut item: Value, cursor: Cursor, known: i64) -> Result<Seen, String> {
     let fields = item.as_object_mut().ok_or("an item that is no object")?;
     fields.remove("cursor");
     let Some(name) = fields.remove("__typename") else {
-        // A message by itself.
+        // `messageAdded` delivers the message itself, without an event type.
         let id = text(&fields["id"]);
         let name = "MessageAdded".into();
         return Ok(Seen { cursor, name, object: Kind::Message, id, value: Some(item), beside: None, known });
@@ -348,9 +348,9 @@ fn seen(mut item: Value, cursor: Cursor, known: i64) -> Result<Seen, String> {
     if value.is_string() {
         return Ok(Seen { cursor, name, object, id: text(value), value: None, beside: None, known });
     }
-    let fields = value.as_object_mut().ok_or("an object that is none")?;
+    let fields = value.as_object_mut().ok_or("the object is not a JSON object")?;
     if fields.remove("author").is_some_and(|author| author["username"] != "ann") {
-        return Err("somebody else's name".into());
+        return Err("the author is not the writer".into());
     }
     let beside = fields.remove("message").map(|mut message| message["content"].take());
     Ok(Seen { cursor, name, object, id: text(&value["id"]), value: Some(value.take()), beside, known })
@@ -372,6 +372,6 @@ async fn connect(world: &World) -> Result<WebSocketStream<TcpStream>, Box<dyn st
 }
 
 async fn send(stream: &mut WebSocketStream<TcpStream>, frame: Value) {
-    // A line that is down is noticed by whoever reads from it.
+    // A broken connection is noticed by the next read.
     drop(tokio::time::timeout(PATIENCE, stream.send(Message::text(frame.to_string()))).await);
 }

@@ -1,4 +1,4 @@
-//! What was seen against the log, and the log against what was acknowledged.
+//! Checks the received events against the log, and the log against the acknowledged writes.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use tidings::model::{Event, EventKind};
 use super::subscriber::{Seen, Subscriber};
 use super::world::{Key, Kind, Place as _, World, kind};
 
-/// The log is what the writers were told: each change once, and nothing else.
+/// The log holds exactly the acknowledged changes, each once.
 pub fn acknowledged(world: &World) -> Result<(), String> {
     let known = world.known();
     let told: usize = known.revisions.values().map(|revisions| revisions.len()).sum();
@@ -30,20 +30,18 @@ pub fn acknowledged(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// What a subscriber saw over all its connections is the log of what it followed, from the cursor
-/// of its query to the end.
+/// What a subscriber received over all its connections is the log of what it follows, from the cursor of its query to
+/// the end:
 ///
-/// - Each event it saw is in the log, as the same change of the same object, in the log's order,
-///   and none of them twice.
-/// - It saw every deletion, and every event that shows an object which is still there.
-/// - An event that shows an object may be missing only if the object was deleted later in the log,
-///   and only if it was deleted before the subscriber had the time to be shown it: at the end of
-///   each step in which it reads, a subscriber has been shown all that showed an object which was
-///   there then. So what is missing happened while it was away or did not read, or was deleted in
-///   the very step in which it happened.
-/// - What was shown is the object as it was at the event or later: so never as it was before an
-///   edit that the subscriber had passed. A replay shows the object as it is now: what came over a
-///   connection is at least as new as when it was made, and not of what had been deleted by then.
+/// - Each received event is in the log as the same change of the same object. Events come in the order of the log, none
+/// twice.
+/// - Every deletion was received, and every event whose object still exists.
+/// - An event may be missing only if its object was deleted later in the log, before the subscriber had time to receive
+/// it. At the end of each step in which it reads, a subscriber has received every event whose object existed then. So a
+/// missing event happened while it was disconnected or not reading, or its object was deleted in the same step.
+/// - An event shows its object as it was at the event or later, never older than an edit that the subscriber has
+/// passed. A replay shows the current object: items of a connection are at least as new as the connection, and never of
+/// an object that had been deleted by then.
 pub fn seen(subscriber: &Subscriber, world: &World) -> Result<(), String> {
     let Some(since) = subscriber.since else { return Ok(()) };
     let end = subscriber.seen.last().filter(|_| subscriber.ended).map_or(i64::MAX, |seen| seen.cursor.seq.0);
@@ -51,47 +49,53 @@ pub fn seen(subscriber: &Subscriber, world: &World) -> Result<(), String> {
     let wrong = |what: &str, event: &dyn std::fmt::Debug| Err(format!("{:?}: {what}: {event:?}", subscriber.document));
     for event in world.log.iter().filter(|event| event.seq() > since.seq.0 && event.seq() <= end) {
         match seen.next_if(|seen| seen.cursor.seq <= event.cursor.seq) {
-            Some(seen) if seen.cursor != event.cursor => return wrong("it saw what is not in the log", seen),
-            Some(seen) if (&*seen.name, (seen.object, seen.id.clone())) != (event.kind.name(), key(event)) => {
-                return wrong("it saw another event", &(seen, event));
+            Some(seen) if seen.cursor != event.cursor => {
+                return wrong("it received an event that is not in the log", seen);
             }
-            Some(seen) if !subscriber.follows(event) => return wrong("it saw what it does not follow", seen),
+            Some(seen) if (&*seen.name, (seen.object, seen.id.clone())) != (event.kind.name(), key(event)) => {
+                return wrong("it received an event that differs from the log", &(seen, event));
+            }
+            Some(seen) if !subscriber.follows(event) => {
+                return wrong("it received an event that it does not follow", seen);
+            }
             Some(seen) => shown(seen, event, world).or_else(|what| wrong(&what, &(seen, event)))?,
             None if subscriber.follows(event) => {
-                let Some(deletion) = world.deletion(event) else { return wrong("it did not see this", event) };
+                let Some(deletion) = world.deletion(event) else {
+                    return wrong("it did not receive this event", event);
+                };
                 if subscriber.up_to_date.iter().any(|head| (event.seq()..deletion).contains(head)) {
-                    return wrong("it did not see this, though it was there to see it", event);
+                    return wrong("it did not receive this event, although it was connected and reading", event);
                 }
             }
             None => {}
         }
     }
-    seen.next().map_or(Ok(()), |seen| wrong("it saw what is not in the log", seen))
+    seen.next().map_or(Ok(()), |seen| wrong("it received an event that is not in the log", seen))
 }
 
-/// Whether what an event showed is as new as it must be.
+/// Checks that the object in an event is as new as it must be.
 fn shown(seen: &Seen, event: &Event, world: &World) -> Result<(), String> {
     let known = world.known();
     let Some(value) = &seen.value else { return Ok(()) };
     let since = newest(&known.revisions, &key(event), seen.known).max(event.seq());
     let mut versions = known.revisions[&key(event)].range(since..);
     if !versions.any(|(_, version)| version == value) {
-        return Err("it was shown as it no longer was".into());
+        return Err("the event shows an outdated object".into());
     }
     if world.deletion(event).is_some_and(|deletion| deletion <= seen.known) {
-        return Err("it was shown after its deletion".into());
+        return Err("the event shows an object that was already deleted".into());
     }
     if let (Some(beside), Some(message)) = (&seen.beside, event.message) {
         let message = (Kind::Message, message.to_string());
         let since = newest(&known.revisions, &message, seen.known.max(event.seq()));
         if !known.revisions[&message].range(since..).any(|(_, version)| version["content"] == *beside) {
-            return Err(format!("its message was shown as it no longer was: {beside}"));
+            return Err(format!("the comment's message is shown outdated: {beside}"));
         }
     }
     Ok(())
 }
 
-/// The last change of an object up to a position.
+/// The `seq` of the last change of an object up to `up_to`; 0 if there is none.
 fn newest(revisions: &HashMap<Key, std::collections::BTreeMap<i64, Value>>, key: &Key, up_to: i64) -> i64 {
     revisions.get(key).and_then(|revisions| revisions.range(..=up_to).next_back()).map_or(0, |(seq, _)| *seq)
 }

@@ -1,4 +1,4 @@
-//! The server of one case, its writers, and what was acknowledged to them.
+//! The server of one case, its writers, and the acknowledged writes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -14,17 +14,17 @@ use tidings::model::{Cursor, Event, EventKind, MessageId, Role};
 use super::{Op, Settings};
 use crate::support::{PASSWORD, Server, Session, soon, text};
 
-/// What is read of each object, everywhere.
+// The fields that are read of each object, in queries and subscriptions.
 pub const CHANNEL: &str = "id name description";
 pub const MESSAGE: &str = "id channelId content ticket { status priority }";
 pub const COMMENT: &str = "id messageId content";
 
-/// So many edits take several pages of the log.
+/// The number of edits in a rush: they take several pages of the log.
 const RUSH: usize = 300;
-/// So many characters of four bytes are more than the server keeps of the newest events.
+/// The number of four-byte characters in a heavy edit: more than the server's window of recent events holds.
 const HEAVY: usize = 4_300_000;
 
-/// Of what kind an object is.
+/// The kind of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Channel,
@@ -32,31 +32,31 @@ pub enum Kind {
     Comment,
 }
 
-/// An object, and what is shown of it.
+/// The kind and id of an object.
 pub type Key = (Kind, String);
 
 /// The server of one case.
 pub struct World {
     pub server: Server,
     pub writer: Session,
-    /// The channel that channels' subscribers follow.
+    /// The channel that [`Document::Channel`] subscribers follow.
     pub first_channel: String,
-    /// Where the case began.
+    /// The cursor at the start of the case.
     pub start: Cursor,
-    /// The log since then.
+    /// The log since `start`.
     pub log: Vec<Event>,
     settings: Settings,
     texts: AtomicU64,
     known: Mutex<Known>,
 }
 
-/// What was acknowledged.
+/// The acknowledged writes.
 #[derive(Default)]
 pub struct Known {
-    /// What each object was like after which event.
+    /// Each object as it was after each event, by `seq`.
     pub revisions: HashMap<Key, BTreeMap<i64, Value>>,
     pub deletions: Vec<Key>,
-    /// The objects that are still there: with the one that each is in, newest last.
+    /// The objects that still exist, newest last, each with the object that contains it.
     objects: Vec<(Key, Option<Key>)>,
     gone: HashSet<Key>,
 }
@@ -136,14 +136,13 @@ impl World {
         self.known.lock().expect("no writer fails")
     }
 
-    /// A text that nothing else has.
+    /// A unique text.
     fn text(&self) -> String {
         let number = self.texts.fetch_add(1, Ordering::Relaxed);
         format!("text {number}{}", ".".repeat(self.settings.padding))
     }
 
-    /// One mutation, and what is known after its answer. `contended`: another writer may have
-    /// deleted the object meanwhile.
+    /// Executes one mutation and records its result. `contended`: another writer may have deleted the object meanwhile.
     pub async fn write(&self, op: Op, contended: bool) -> Result<(), String> {
         let pick = |kind, number| self.known().pick(kind, number);
         let (kind, field, input) = match op {
@@ -217,7 +216,7 @@ impl World {
         if gone && contended { Ok(None) } else { Err(format!("{query}: {answer}")) }
     }
 
-    /// Edits one message very often.
+    /// Edits one message [`RUSH`] times.
     pub async fn rush(&self, message: u8) -> Result<(), String> {
         if self.settings.padding == 0 {
             let edits = stream::iter((0..RUSH).map(|_| self.write(Op::Edit(message), false))).buffer_unordered(16);
@@ -226,7 +225,8 @@ impl World {
         Ok(())
     }
 
-    /// Makes one message so heavy that the server keeps no older event in memory, then light again.
+    /// Gives one message a title so long that the server drops all older events from its window; then removes the
+    /// title.
     pub async fn flush(&self, message: u8) -> Result<(), String> {
         let Some(id) = self.known().pick(Kind::Message, message) else { return Ok(()) };
         let wrong = |error: tidings::error::Error| error.to_string();
@@ -242,15 +242,15 @@ impl World {
             let made = self.server.board().update_message(&viewer, edit).await.map_err(wrong)?;
             let mut known = self.known();
             let key = (Kind::Message, id.clone());
-            // What is shown of it is as it was.
-            let revisions = known.revisions.get_mut(&key).expect("it was made");
-            let last = revisions.values().next_back().expect("it was made").clone();
+            // The title is not among the fields that subscribers read, so the shown object stays the same.
+            let revisions = known.revisions.get_mut(&key).expect("the message has revisions");
+            let last = revisions.values().next_back().expect("the message has revisions").clone();
             revisions.insert(made.cursor.seq.0, last);
         }
         Ok(())
     }
 
-    /// Reads what has been added to the log, and waits until the server serves its readers by it.
+    /// Reads the new events of the log, and waits until the server has published them to its subscribers.
     pub async fn settle(&mut self) {
         loop {
             let after = self.log.last().map_or(self.start, |event| event.cursor);
@@ -268,12 +268,13 @@ impl World {
         soon("the head", served).await;
     }
 
-    /// Where the log stands.
+    /// The `seq` of the log's head.
     pub fn head(&self) -> i64 {
         self.log.last().map_or(self.start.seq.0, |event| event.cursor.seq.0)
     }
 
-    /// Where what this event shows was deleted.
+    /// The `seq` of the later event that deleted this event's object or its container; `None` for events without an
+    /// object.
     pub fn deletion(&self, event: &Event) -> Option<i64> {
         let index = event.cursor.seq.0 - self.start.seq.0;
         let later = self.log.iter().skip(usize::try_from(index).expect("it is in the log"));
@@ -291,15 +292,15 @@ impl World {
     }
 }
 
-/// An address that no other test binds: while a server restarts, its port is anybody's.
+/// A loopback address that no other test uses: another test could take the port while a server restarts.
 pub fn own_address() -> Ipv4Addr {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     let [high, low] = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    // Elsewhere only one address leads back here.
+    // Other systems route only 127.0.0.1 to this host.
     if cfg!(target_os = "linux") { Ipv4Addr::new(127, 77, high, low) } else { Ipv4Addr::LOCALHOST }
 }
 
-/// Where an event is.
+/// The position of an event in the log.
 pub trait Place {
     fn seq(&self) -> i64;
 }
@@ -310,7 +311,7 @@ impl Place for Event {
     }
 }
 
-/// What an event is about.
+/// The kind of object that an event is about.
 pub fn kind(event: &Event) -> Kind {
     match event.kind {
         EventKind::ChannelAdded | EventKind::ChannelUpdated | EventKind::ChannelDeleted => Kind::Channel,

@@ -1,4 +1,4 @@
-//! SQLite files that cannot be used stop the start.
+//! SQLite files that cannot be used stop the start with one line.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,7 +20,7 @@ fn is_root() -> bool {
     std::process::Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
 }
 
-/// The program as a user who is not root, whom no mode holds off.
+/// A shell command that runs as a user without root's privileges, to whom file modes apply.
 fn as_user(directory: &Path, line: &str) -> Command {
     if is_root() {
         shell(directory, &format!("exec setpriv --reuid 65534 --regid 65534 --clear-groups {line}"))
@@ -41,11 +41,11 @@ async fn files_that_this_user_cannot_write_stop_the_start_with_their_name() {
     printed(&mut tidings(&inner, &["user", "add", "eva"])).await;
     set_mode(directory.path(), 0o755);
     let file = inner.join("tidings.db");
-    // The log of writes may be left, and belongs to this user, too.
+    // A write-ahead log that is left over would also belong to this user.
     database(&file, "PRAGMA wal_checkpoint(TRUNCATE)");
     let rest = ["tidings.secret"].map(|name| inner.join(name));
     rest.iter().for_each(|path| set_mode(path, 0o644));
-    // The directory and the database; who may write which.
+    // The modes of the directory and of the database, and the name in the error.
     for (of_directory, of_file, named) in [(0o777, 0o444, "tidings.db"), (0o555, 0o666, ".")] {
         set_mode(&inner, of_directory);
         set_mode(&file, of_file);
@@ -53,7 +53,7 @@ async fn files_that_this_user_cannot_write_stop_the_start_with_their_name() {
             let line = refused(&mut as_user(&inner, &format!("\"$TIDINGS\" {words}"))).await;
             let said = format!("cannot open sqlite://tidings.db: {named} cannot be read and written by this process");
             assert!(line.starts_with(&said), "{words}: {line}");
-            assert!(line.contains("chown 65534") || line.contains("chmod"), "it says what to do: {line}");
+            assert!(line.contains("chown 65534") || line.contains("chmod"), "the error says how to fix it: {line}");
         }
     }
     set_mode(&inner, 0o777);
@@ -78,7 +78,7 @@ async fn what_is_no_database_of_this_version_stops_the_start_with_its_reason() {
         printed(&mut tidings(directory.path(), &["user", "add", "eva", "--database-url", &url])).await;
     }
     database(&at("newer.db"), "INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')");
-    // What is in the log of writes would mend them.
+    // Otherwise the write-ahead log would repair the damaged files.
     for name in ["torn.db", "zeroed.db"] {
         database(&at(name), "PRAGMA wal_checkpoint(TRUNCATE)");
     }
@@ -104,11 +104,11 @@ async fn what_is_no_database_of_this_version_stops_the_start_with_its_reason() {
             let line = refused(tidings(directory.path(), words).env("DATABASE_URL", &url)).await;
             assert!(line.starts_with(&format!("cannot open {url}: ")) && line.contains(said), "{words:?}: {line}");
         }
-        assert!(fs::read(at(name)).ok() == before, "{name} is left as it was");
+        assert!(fs::read(at(name)).ok() == before, "{name} must not be changed");
     }
 }
 
-/// A mistyped path would make an empty database in which nobody is found.
+/// With a mistyped path, these commands would otherwise create an empty database.
 #[tokio::test]
 async fn what_only_looks_at_a_database_makes_none() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -119,7 +119,7 @@ async fn what_only_looks_at_a_database_makes_none() {
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
 }
 
-/// Needs a mount of its own, which not every machine grants: a file system that is read-only.
+/// Needs a mount namespace, which not every machine permits, for a read-only file system.
 #[tokio::test]
 async fn a_read_only_file_system_stops_the_start() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -129,7 +129,7 @@ async fn a_read_only_file_system_stops_the_start() {
     let probe = shell(directory.path(), &format!("{unshare} sh -c '{mounted}'")).stderr(Stdio::null()).status().await;
     if !probe.is_ok_and(|status| status.success()) {
         let mut report = crate::support::Report::new("A read-only file system");
-        return report.line("not tried: this machine lets nobody mount");
+        return report.line("skipped: mounting is not permitted on this machine");
     }
     for words in ["serve", "user list"] {
         let line = format!("{unshare} sh -c '{mounted} && exec \"$TIDINGS\" {words}'");

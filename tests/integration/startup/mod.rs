@@ -1,5 +1,5 @@
-//! The program as operators start it: with wrong settings, damaged files, readers that have left. Each refusal is one
-//! line that says what to do.
+//! The binary as operators start it: with invalid settings, damaged files, or closed outputs. Each error is one line
+//! that says how to fix it.
 
 mod files;
 mod pipes;
@@ -16,14 +16,14 @@ use tokio::process::Command;
 
 use crate::support::soon;
 
-/// The program in this directory, with none of the settings of whoever runs the tests.
+/// The binary in this directory, without the settings in the environment of the test run.
 fn tidings(directory: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
     prepared(&mut command, directory).args(words);
     command
 }
 
-/// The same, by a line of a shell in which `$TIDINGS` is the program.
+/// A shell command in this directory; `$TIDINGS` is the path of the binary.
 fn shell(directory: &Path, line: &str) -> Command {
     let mut command = Command::new("sh");
     prepared(&mut command, directory).args(["-c", line]).env("TIDINGS", env!("CARGO_BIN_EXE_tidings"));
@@ -44,9 +44,9 @@ fn prepared<'c>(command: &'c mut Command, directory: &Path) -> &'c mut Command {
         .kill_on_drop(true)
 }
 
-/// What a command prints that ends by itself.
+/// Runs a command to its end; returns its output.
 async fn output(command: &mut Command) -> Output {
-    // Not `output`, which would read from where a test has nobody read.
+    // `Command::output` would replace stdout and stderr by pipes, but tests redirect them.
     let child = command.spawn().expect("it runs");
     soon("the end of a command", child.wait_with_output()).await.expect("it ran")
 }
@@ -58,7 +58,7 @@ async fn printed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The last line of a command that must refuse to go on; what comes before it are lines of the log.
+/// The last line on standard error of a command that must fail. The lines before it must be log lines.
 async fn refused(command: &mut Command) -> String {
     let output = output(command).await;
     let said = String::from_utf8(output.stderr).expect("text");
@@ -66,6 +66,6 @@ async fn refused(command: &mut Command) -> String {
     assert!(matches!(output.status.code(), Some(1 | 2)), "{:?}: {said}", output.status);
     let lines: Vec<&str> = said.lines().collect();
     let (last, log) = lines.split_last().expect("a line");
-    assert!(log.iter().all(|line| line.starts_with('{')), "one line, and else only the log: {said}");
+    assert!(log.iter().all(|line| line.starts_with('{')), "only the last line may be no log line: {said}");
     last.strip_prefix("tidings: ").unwrap_or_else(|| panic!("{said}")).to_owned()
 }

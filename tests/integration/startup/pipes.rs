@@ -1,10 +1,10 @@
-//! Readers that leave early, as `head` does, and outputs that take nothing.
+//! Outputs whose reader has left, as with `head`, and outputs that cannot be written.
 
 use std::process::Stdio;
 
 use super::{output, printed, refused, shell, tidings};
 
-/// Where nobody reads any more.
+/// A pipe whose read end is closed.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -36,7 +36,7 @@ async fn every_command_survives_a_reader_that_has_left() {
     assert_eq!(lines.lines().count(), 1);
 }
 
-/// A log in which nothing happens leaves nothing to be written, so no write can fail.
+/// With a quiet log there is nothing to write, so no write error reports that the reader has left.
 #[tokio::test]
 async fn following_a_quiet_log_ends_when_its_reader_has_left() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -46,7 +46,7 @@ async fn following_a_quiet_log_ends_when_its_reader_has_left() {
     let events = printed(&mut tidings(directory.path(), &["tail"])).await;
     let last: serde_json::Value = serde_json::from_str(events.lines().last().expect("an event")).expect("JSON");
     let cursor = last["cursor"].as_str().expect("a cursor");
-    // Nothing was printed at all when the reader leaves.
+    // In these cases nothing has been printed when the reader leaves.
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");
     let out = [Stdio::from(writer), Stdio::from(std::os::fd::OwnedFd::from(far))];
@@ -60,7 +60,7 @@ async fn following_a_quiet_log_ends_when_its_reader_has_left() {
     }
 }
 
-/// A password that was made up and printed nowhere is lost, which must not look like success.
+/// A generated password that was not printed is lost, so the command must not report success.
 #[tokio::test]
 async fn a_password_that_nobody_read_is_said_to_be_lost() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -80,7 +80,7 @@ async fn an_output_that_takes_nothing_is_told_in_one_line() {
     }
 }
 
-/// The exit code is the same when nobody reads why.
+/// The exit code does not depend on whether the error can be written.
 #[tokio::test]
 async fn a_refusal_that_nobody_reads_is_still_a_refusal() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,4 @@
-//! PostgreSQL that cannot be used, whatever database the rest of the run is on.
+//! PostgreSQL databases that cannot be used, whichever database the other tests use.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn sql(postgres: &Postgres, database: &str, statement: &str) -> String {
     postgres.run("psql", &["-qtAc", statement, database])
 }
 
-/// What every command says of a database that cannot be used.
+/// Checks the error of several commands for a database that cannot be used.
 async fn refused_by_all(url: &str, said: &[&str]) {
     let directory = tempfile::tempdir().expect("a directory");
     for words in [&["serve"][..], &["migrate"], &["user", "add", "eva"]] {
@@ -43,18 +43,18 @@ async fn what_libpq_says_stops_the_start_without_the_password() {
         .await;
     refused_by_all(&at("tidings:hunter2%zz", &name), &["percent-encoded"]).await;
     refused_by_all("postgres://tidings:hunter2@127.0.0.1:1/x", &["Connection refused"]).await;
-    // A blank that was copied along does not matter.
+    // Surrounding white space in the URL is ignored.
     let directory = tempfile::tempdir().expect("a directory");
     printed(tidings(directory.path(), &["migrate"]).env("DATABASE_URL", at("tidings", &name) + " \n")).await;
 
     sql(&postgres, "postgres", "ALTER ROLE eva CONNECTION LIMIT 0");
     refused_by_all(&at("eva:right", &name), &["too many connections for role"]).await;
     sql(&postgres, "postgres", "ALTER ROLE eva CONNECTION LIMIT -1");
-    // The schema is there, and belongs to another user.
+    // The schema exists and belongs to another user.
     refused_by_all(&at("eva:right", &name), &["permission denied"]).await;
     sql(&postgres, &name, "GRANT CREATE ON SCHEMA public TO eva; GRANT SELECT ON ALL TABLES IN SCHEMA public TO eva");
     refused_by_all(&at("eva:right", &name), &["may not read and write", "users", "grant SELECT"]).await;
-    // It is not there, and may not be made.
+    // The schema does not exist, and the user may not create it.
     let empty = postgres.create_database();
     sql(&postgres, &empty, "REVOKE CREATE ON SCHEMA public FROM PUBLIC");
     refused_by_all(&at("eva:right", &empty), &["permission denied for schema public"]).await;
@@ -81,7 +81,7 @@ async fn a_database_of_the_wrong_kind_stops_the_start() {
     }
 }
 
-/// What a mutation and a query are answered, and `/readyz`.
+/// The outcomes of a mutation and of a query, and the status of `/readyz`.
 async fn outcomes(server: &Server, token: &str) -> [String; 3] {
     let code = async |query: &str| {
         let request = server.http().post(server.url("/graphql")).bearer_auth(token).json(&json!({"query": query}));

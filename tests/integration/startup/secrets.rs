@@ -1,4 +1,4 @@
-//! Secrets: damaged, too short, in files.
+//! Secrets that are damaged, too short, or in files.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::{output, printed, refused, tidings};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// With what is left of a secret, anybody could sign tokens.
+/// Anybody could sign tokens with a guessable remainder of a secret.
 #[tokio::test]
 async fn a_kept_secret_that_is_damaged_stops_every_command_that_opens_the_database() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -50,7 +50,7 @@ async fn secrets_that_are_too_short_or_cannot_be_sent_are_refused_wherever_they_
     assert!(line.starts_with("DATABASE_URL_FILE: ") && !line.contains("hunter2"), "{line}");
 }
 
-/// Docker, Kubernetes and systemd mount secrets as files, often with a line end.
+/// Docker, Kubernetes and systemd mount secrets as files, often with a final newline.
 #[tokio::test]
 async fn a_secret_in_a_file_is_the_same_as_in_a_variable() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -63,15 +63,17 @@ async fn a_secret_in_a_file_is_the_same_as_in_a_variable() {
         command
     };
     printed(&mut in_files(&["user", "add", "eva"])).await;
-    assert!(directory.path().join("other.db").exists(), "the URL in the file counts");
+    assert!(directory.path().join("other.db").exists(), "the URL in the file is used");
     let token = printed(&mut in_files(&["token", "eva"])).await;
     let tokens = tidings::auth::Tokens::new(
         KEY.as_bytes(),
         std::time::Duration::from_secs(1),
         std::time::Duration::from_secs(1),
     );
-    tokens.verify(token.trim(), tidings::model::Timestamp::now()).expect("signed with the key, without the line end");
-    // Which of two is meant is not guessed.
+    tokens
+        .verify(token.trim(), tidings::model::Timestamp::now())
+        .expect("the token is signed with the key without its newline");
+    // If both variables are set, the program does not guess which one is meant.
     for (variable, value) in [("TIDINGS_JWT_SECRET", KEY), ("DATABASE_URL", "sqlite://third.db")] {
         let line = refused(in_files(&["token", "eva"]).env(variable, value)).await;
         assert_eq!(line, format!("{variable} and {variable}_FILE are both set: keep one of them"));
@@ -104,7 +106,7 @@ async fn secrets_and_databases_are_made_for_their_owner_and_others_are_warned_of
             let log = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success() && log.contains(name) && log.contains(said), "{log}");
             let mode = fs::metadata(&file).expect("a file").permissions().mode() & 0o777;
-            assert_eq!(mode, 0o644, "an operator's mode is kept");
+            assert_eq!(mode, 0o644, "the mode that an operator has set is kept");
         }
     }
 }

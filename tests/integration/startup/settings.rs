@@ -1,4 +1,4 @@
-//! Settings that are mistyped or make no sense, and the signals that end a server.
+//! Mistyped and contradictory settings, and the signals that stop a server.
 
 use tokio::net::{TcpListener, TcpStream};
 
@@ -23,7 +23,7 @@ async fn a_mistyped_variable_is_named_with_the_nearest_setting() {
         assert_eq!(meant.is_some(), log.contains("did you mean"), "{log}");
         assert!(log.contains(meant.unwrap_or("tidings serve --help")), "{log}");
     }
-    // What Kubernetes tells every container of a service named tidings.
+    // Kubernetes sets these variables in every container for a service named `tidings`.
     let mut quiet = tidings(directory.path(), &["migrate"]);
     quiet.env("TIDINGS_PORT", "tcp://10.0.0.1:8000").env("TIDINGS_PORT_8000_TCP_PROTO", "tcp");
     quiet.env("TIDINGS_SERVICE_HOST", "10.0.0.1").env("TIDINGS_SERVICE_PORT", "8000");
@@ -61,14 +61,14 @@ async fn values_that_make_no_sense_stop_the_start_and_name_their_variable() {
     assert_eq!(line, "TIDINGS_LOG: is not UTF-8 text");
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    // A flag wins over its variable.
+    // A flag takes precedence over its variable.
     let mut second = tidings(directory.path(), &["serve", "--listen", &address]);
     let line = refused(second.env("TIDINGS_LISTEN", "127.0.0.1:0")).await;
     assert!(line.starts_with(&format!("cannot listen on {address}: ")), "{line}");
     printed(tidings(directory.path(), &["migrate"]).env("TIDINGS_HOSTS", "").env("TIDINGS_TRUSTED_PROXIES", "")).await;
 }
 
-/// Also where the filter leaves out everything that the program would log.
+/// The warning is logged even if the filter excludes everything that the program logs.
 #[tokio::test]
 async fn a_target_that_the_program_does_not_have_is_named_in_the_log() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -94,7 +94,7 @@ async fn a_terminal_that_closes_ends_the_server_as_sigterm_does() {
         server.ready().await.expect("it starts");
         let mut socket = Socket::enter(program.address(), None).await;
         server.signal(signal);
-        assert_eq!(socket.closed().await, 1012, "{signal}: sockets are told to come back");
+        assert_eq!(socket.closed().await, 1012, "{signal}: the close code tells clients to reconnect");
         assert_eq!(server.ended().await, Some(0), "{signal}");
     }
 }
@@ -115,11 +115,11 @@ async fn a_server_that_was_told_to_outlive_its_terminal_does() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    soon("a server that listens", listening).await;
+    soon("the server's listening log line", listening).await;
     let id = server.id().expect("it runs").to_string();
     let kill = |signal: &'static str| std::process::Command::new("kill").args(["-s", signal, &id]).status();
     assert!(kill("HUP").is_ok_and(|status| status.success()));
-    // A server that stops takes no new connections from the first moment on.
+    // A stopping server accepts no connections, so accepted connections show that the server is not stopping.
     for _ in 0..100 {
         soon("a connection", TcpStream::connect(address)).await.expect("it serves on");
         tokio::task::yield_now().await;

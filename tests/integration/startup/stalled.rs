@@ -1,5 +1,5 @@
-//! A reader of standard error that lives and does not read: a terminal after Ctrl-S, `| less`, a log driver that hangs.
-//! The pipe is full after 64 KiB; the program must go on, and end, as if nothing were wrong.
+//! Standard error whose reader exists but does not read: a terminal after Ctrl-S, `| less`, a log driver that hangs.
+//! The pipe is full after 64 KiB. The program must continue, and end, as usual.
 
 use std::io::{PipeReader, Read as _, Write as _};
 use std::sync::mpsc;
@@ -12,10 +12,10 @@ use tokio::process::Child;
 use super::tidings;
 use crate::support::{Program, soon};
 
-/// Far below the patience of the tests, and above what the end of the program may wait.
+/// Above the time that the program may wait at its end, and far below the timeout of the tests.
 const IN_TIME: Duration = Duration::from_secs(20);
 
-/// A server whose log was asked to take more than the pipe and the queue hold.
+/// A server that has logged more than the pipe and the log queue hold.
 async fn overflowing() -> (Program, Child, PipeReader) {
     let program = Program::new(&[("TIDINGS_LOG", "info,tidings=debug")]);
     let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -26,7 +26,7 @@ async fn overflowing() -> (Program, Child, PipeReader) {
         }
     })
     .await;
-    // Each of the ten leaves a line of more than 200 bytes: 2 MiB in all.
+    // Each of the ten operations logs more than 200 bytes: 2 MiB in all.
     let refused = json!({"query": "{ thereIsNoFieldOfThisNameInTheSchema }"});
     let batch = json!(vec![refused; 10]);
     for _ in 0..1_000 {
@@ -85,13 +85,16 @@ async fn a_reader_that_comes_back_is_told_how_many_lines_are_missing() {
     assert_eq!(soon("the end", server.wait()).await.expect("an end").code(), Some(0));
     reading.join().expect("the whole log");
     log.extend(arriving.try_iter());
-    assert!(log.contains("tidings listens on"), "the first lines");
-    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "whole lines of JSON");
+    assert!(log.contains("tidings listens on"), "the first lines are kept");
+    assert!(
+        log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "every line is complete JSON"
+    );
     let shown = log.lines().filter(|line| line.contains("was refused before it began")).count();
-    assert!(shown < 10_000, "some are missing");
+    assert!(shown < 10_000, "some lines must have been dropped");
 }
 
-/// A pipe that is full before the program starts: what it has to say cannot be read, but its exit code can.
+/// The pipe is full before the program starts: the error cannot be written, but the exit code can be read.
 #[tokio::test]
 async fn a_refusal_that_cannot_be_written_is_still_a_refusal_in_time() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -99,7 +102,7 @@ async fn a_refusal_that_cannot_be_written_is_still_a_refusal_in_time() {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let filler = writer.try_clone().expect("a pipe");
         let (filled, full) = mpsc::channel();
-        // The last of these writes blocks until the reader is dropped.
+        // The last write blocks until the reader is dropped.
         let filling = thread::spawn(move || {
             let mut filler = filler;
             while filler.write_all(&[b'x'; 4096]).is_ok() {

@@ -1,5 +1,5 @@
-//! What becomes of a server whose disk fills up or whose files go away while it runs: `UNAVAILABLE` and a `/readyz` that
-//! says so, and an end of it without a restart.
+//! A server whose disk fills up, or whose database files are moved, while it runs: it answers `UNAVAILABLE` and
+//! `/readyz` fails, and it recovers without a restart.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use super::{printed, shell, tidings};
 use crate::support::{Report, soon, text};
 
-/// A server on a disk of its own, and what fills and frees it.
+/// A server process with the database of one directory.
 struct Server {
     child: Child,
     url: String,
@@ -20,13 +20,13 @@ struct Server {
 }
 
 impl Server {
-    /// By this line of a shell, in a directory in which there is a database with a user.
+    /// Runs a command that starts the server, in a directory whose database has the user `eva`.
     async fn start(directory: &Path, command: &mut Command) -> Self {
         let token = printed(&mut tidings(directory, &["token", "eva"])).await.trim().to_owned();
         let log = directory.join("log");
         let file = std::fs::File::create(&log).expect("a file");
         let child = command.stderr(file).stdout(Stdio::null()).spawn().expect("it starts");
-        let address = soon("a server that listens", async {
+        let address = soon("the server's listening log line", async {
             loop {
                 let written = std::fs::read_to_string(&log).unwrap_or_default();
                 if let Some(rest) = written.split("tidings listens on http://").nth(1) {
@@ -40,7 +40,7 @@ impl Server {
         Self { child, url, client, token }
     }
 
-    /// The code of the answer, or OK.
+    /// The error code of an operation, or `OK`.
     async fn ask(&self, query: &str, variables: Value) -> String {
         let body = json!({"query": query, "variables": variables});
         let request = self.client.post(format!("{}/graphql", self.url)).bearer_auth(&self.token).json(&body);
@@ -79,7 +79,7 @@ async fn installation(directory: &Path) {
     printed(&mut tidings(directory, &["user", "add", "eva"])).await;
 }
 
-/// Fills the disk, sees what is answered, frees it.
+/// Fills the disk, checks the answers, frees the disk, and checks the recovery.
 async fn fills_up_and_is_freed(server: &Server, free: impl AsyncFnOnce()) {
     assert_eq!(server.ask("mutation { createChannel(input: { name: \"c\" }) { id } }", json!({})).await, "OK");
     let failure = soon("a full disk", async {
@@ -94,21 +94,17 @@ async fn fills_up_and_is_freed(server: &Server, free: impl AsyncFnOnce()) {
     for _ in 0..3 {
         assert_eq!(server.post().await, "UNAVAILABLE");
     }
-    // What is small may still find room.
+    // A small write may still fit on the disk.
     assert_ne!(server.login().await, "INTERNAL_SERVER_ERROR");
     assert_eq!(server.ready().await, (503, "the database takes no changes\n".into()));
-    assert_eq!(
-        server.ask("{ messages(first: 1) { nodes { id } } }", json!({})).await,
-        "OK",
-        "what is there can be read"
-    );
+    assert_eq!(server.ask("{ messages(first: 1) { nodes { id } } }", json!({})).await, "OK", "reading still works");
     free().await;
     server.becomes_ready().await;
     assert_eq!(server.post().await, "OK");
     assert_eq!(server.login().await, "UNAUTHENTICATED");
 }
 
-/// A limit on the size of its files is the disk that any user can fill.
+/// A limit on the size of its files has the effect of a full disk and needs no privileges.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_is_unavailable_and_not_ready_until_there_is_room() {
@@ -124,7 +120,7 @@ async fn a_full_disk_is_unavailable_and_not_ready_until_there_is_room() {
     .await;
 }
 
-/// A real disk, where the machine lets us mount one: SQLite says something else there.
+/// The same on a small file system, where mounting is permitted: SQLite reports another error there.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_small_disk_that_is_full_is_the_same() {
@@ -135,13 +131,13 @@ async fn a_small_disk_that_is_full_is_the_same() {
         head -c 4000000 /dev/zero > filler";
     let probe = shell(directory.path(), &format!("{unshare} sh -c '{mounted}'")).stderr(Stdio::null()).status().await;
     if !probe.is_ok_and(|status| status.success()) {
-        return Report::new("A small disk").line("not tried: this machine lets nobody mount");
+        return Report::new("A small disk").line("skipped: mounting is not permitted on this machine");
     }
     let line = format!("exec {unshare} sh -c '{mounted} && exec \"$TIDINGS\" serve'");
     let server = Server::start(directory.path(), &mut shell(directory.path(), &line)).await;
     let filler = format!("/proc/{}/cwd/filler", server.child.id().expect("it runs"));
     fills_up_and_is_freed(&server, async || std::fs::remove_file(filler).expect("the filler")).await;
-    // A start on a full disk is refused, too.
+    // A start on a full disk fails with one line.
     let full = format!("{mounted} && head -c 9000000 /dev/zero > more");
     let line = format!("{unshare} sh -c '{full}; exec \"$TIDINGS\" serve'");
     let output = super::output(&mut shell(directory.path(), &line)).await;

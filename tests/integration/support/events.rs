@@ -1,17 +1,17 @@
-//! A client of the event streams that shows every frame as it came.
+//! A client of Server-Sent Events streams that returns every frame unchanged.
 
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
 use super::soon;
 
-/// An event stream that is being read.
+/// An open event stream.
 pub struct Events {
     response: Response,
     unread: String,
 }
 
-/// What stands between two empty lines.
+/// One frame: the fields between two empty lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Frame {
     pub event: Option<String>,
@@ -21,13 +21,13 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The result in it.
+    /// The GraphQL response in the `data` field.
     pub fn result(&self) -> Value {
         let data = self.data.as_deref().unwrap_or_else(|| panic!("{self:?} has no data"));
         serde_json::from_str(data).expect("JSON")
     }
 
-    /// The code of the error in it.
+    /// The code of the first error in the `data` field.
     pub fn code(&self) -> String {
         super::text(&self.result()["errors"][0]["extensions"]["code"])
     }
@@ -38,7 +38,7 @@ impl Frame {
 }
 
 impl Events {
-    /// Sends a request that must be answered with an event stream.
+    /// Sends a request and checks that the response is an event stream.
     pub async fn open(request: RequestBuilder) -> Self {
         let response = soon("a response", request.header("accept", "text/event-stream").send()).await.expect("one");
         assert_eq!(response.status(), 200);
@@ -48,7 +48,7 @@ impl Events {
         Self { response, unread: String::new() }
     }
 
-    /// The next frame as it was written; `None` at the end of the response. An error if the line broke.
+    /// The next frame as text; `None` at the end of the response; an error if the connection broke.
     pub async fn raw(&mut self) -> Result<Option<String>, reqwest::Error> {
         loop {
             if let Some(length) = self.unread.find("\n\n") {
@@ -60,7 +60,7 @@ impl Events {
             match soon("a frame", self.response.chunk()).await? {
                 Some(chunk) => self.unread.push_str(std::str::from_utf8(&chunk).expect("text in whole characters")),
                 None => {
-                    assert_eq!(self.unread, "", "a frame that was broken off");
+                    assert_eq!(self.unread, "", "the response ended inside a frame");
                     return Ok(None);
                 }
             }
@@ -72,7 +72,7 @@ impl Events {
         self.try_frame().await.expect("the line is open")
     }
 
-    /// The same, or an error if the line broke.
+    /// The next frame; `None` at the end of the response; an error if the connection broke.
     pub async fn try_frame(&mut self) -> Result<Option<Frame>, reqwest::Error> {
         let Some(raw) = self.raw().await? else { return Ok(None) };
         let mut frame = Frame::default();
@@ -91,7 +91,7 @@ impl Events {
         Ok(Some(frame))
     }
 
-    /// The next frame with data.
+    /// The next frame that has data.
     pub async fn next(&mut self) -> Frame {
         loop {
             let frame = self.frame().await.expect("a frame and not the end");
@@ -101,10 +101,10 @@ impl Events {
         }
     }
 
-    /// Nothing but frames without data, and then the end.
+    /// Asserts that the stream ends without another frame that has data.
     pub async fn ends(&mut self) {
         while let Some(frame) = self.frame().await {
-            assert_eq!(frame.data, None, "the stream goes on");
+            assert_eq!(frame.data, None, "a frame with data came instead of the end");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A subscriber's line that may be lost at any moment.
+//! A client with one GraphQL subscription, for tests in which connections break.
 
 use std::net::SocketAddr;
 
@@ -10,10 +10,10 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// A line with one subscription on it.
+/// One `graphql-transport-ws` connection with one subscription.
 pub struct Line(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// The line is lost: the code of the close, or 1006 if there was none.
+/// The connection ended: the close code, or 1006 if there was none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost(pub u16);
 
@@ -24,7 +24,7 @@ impl From<Error> for Lost {
 }
 
 impl Line {
-    /// Comes in and subscribes.
+    /// Connects, authenticates and subscribes.
     pub async fn open(address: SocketAddr, token: Option<&str>, query: &str, variables: &Value) -> Result<Self, Lost> {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));

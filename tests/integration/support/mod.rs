@@ -1,4 +1,4 @@
-//! A server per test, and clients for it.
+//! Test servers, clients and databases.
 
 mod clock;
 pub mod database;
@@ -24,10 +24,10 @@ pub use socket::Socket;
 
 use std::time::Duration;
 
-/// How long anything may take before a test gives up: far longer than it ever takes.
+/// The longest time that a test waits for one condition. Conditions normally hold far earlier.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for something, and fails the test instead of hanging.
+/// Waits for a future; fails the test after [`PATIENCE`] instead of hanging.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
 }

@@ -1,5 +1,4 @@
-//! A client of the plain JSON socket. Every frame, in both directions, is held against the schema that
-//! clients are given.
+//! A client of the JSON socket. It checks every frame, in both directions, against the published JSON schema.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -15,7 +14,7 @@ use super::{Session, soon};
 pub const CONNECT: &str = "/api/v1/websocket/connect";
 pub const TICKETS: &str = "/api/v1/ws";
 
-/// A client of the plain JSON socket.
+/// A client of the JSON socket.
 pub struct Plain(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Plain {
@@ -24,13 +23,13 @@ impl Plain {
         Self::open_as(address, &format!("{path}{token}")).await
     }
 
-    /// With a query string of its own.
+    /// Connects to a path that has its own query string.
     pub async fn open_as(address: SocketAddr, path: &str) -> Self {
         let connecting = tokio_tungstenite::connect_async(format!("ws://{address}{path}"));
         Self(soon("an upgrade", connecting).await.expect("an upgrade").0)
     }
 
-    /// One whose kernel takes little of what it does not read.
+    /// Connects with a small receive buffer, so that unread frames soon fill the buffers of the kernel.
     pub async fn open_narrow(address: SocketAddr, path: &str, session: &Session) -> Self {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(8 << 10).expect("a small buffer");
@@ -49,7 +48,7 @@ impl Plain {
         soon("sending", self.0.send(message)).await.expect("the line is open");
     }
 
-    /// The next frame, or the code of the close (1006: the line broke).
+    /// The next frame, or the close code (1006: the connection broke).
     pub async fn next(&mut self) -> Result<Value, u16> {
         loop {
             match soon("a frame", self.0.next()).await {
@@ -65,7 +64,7 @@ impl Plain {
         }
     }
 
-    /// The next frame as it is written.
+    /// The next frame as text.
     pub async fn text(&mut self) -> String {
         loop {
             match soon("a frame", self.0.next()).await {
@@ -80,7 +79,7 @@ impl Plain {
         self.next().await.unwrap_or_else(|code| panic!("closed with {code} instead of a frame"))
     }
 
-    /// The code of the close that must come next.
+    /// The close code; fails if a frame comes first.
     pub async fn closed(&mut self) -> u16 {
         match self.next().await {
             Err(code) => code,
@@ -88,20 +87,20 @@ impl Plain {
         }
     }
 
-    /// The next frame, which must be of this type.
+    /// The next frame, which must have this type.
     pub async fn expect(&mut self, kind: &str) -> Value {
         let frame = self.frame().await;
         assert_eq!(frame["type"], kind, "{frame}");
         frame
     }
 
-    /// Says something and takes the answer, which must be of this type.
+    /// Sends a frame and returns the next one, which must have this type.
     pub async fn ask(&mut self, frame: Value, kind: &str) -> Value {
         self.send(frame).await;
         self.expect(kind).await
     }
 
-    /// Nothing else is on its way; answers up to where everything has come.
+    /// Asserts that no frame is pending; returns the cursor up to which everything has been delivered.
     pub async fn settled(&mut self) -> String {
         let pong = self.ask(json!({"type": "ping"}), "pong").await;
         super::text(&pong["cursor"])

@@ -1,4 +1,4 @@
-//! A line between an instance and its database that can be cut, slowed down, and made to swallow everything.
+//! A TCP proxy between an instance and its database that can reset, delay and stall connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,23 +10,24 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What becomes of what is sent.
+/// What the proxy does to the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
+    /// Traffic passes unchanged.
     Fair,
-    /// Every connection is reset, and none can be made.
+    /// Every connection is reset, and new ones are refused.
     Cut,
-    /// Everything takes so much longer, either way.
+    /// Every chunk is delayed by this time, in both directions.
     Slow(Duration),
-    /// What is sent is taken, and never comes; nobody is told.
+    /// The proxy reads from the sender and forwards nothing. Connections stay open.
     Silent,
-    /// The next connection that says COMMIT is reset before that arrives. Then it is fair again.
+    /// The next connection that sends COMMIT is reset before the server receives it. Then traffic passes again.
     LoseCommit,
-    /// The same, but it arrives, and its answer does not.
+    /// The next connection that sends COMMIT is reset before the client receives the answer. Then traffic passes again.
     LoseAnswer,
 }
 
-/// A proxy. When dropped it takes nothing new.
+/// A running proxy. It accepts no new connection after it is dropped.
 pub struct Proxy {
     address: SocketAddr,
     sky: Sky,
@@ -65,12 +66,12 @@ async fn serve(listener: TcpListener, target: SocketAddr, sky: Weak<watch::Sende
     }
 }
 
-/// One connection, until either side ends it or it is cut.
+/// Forwards one connection until one side ends it or the fault resets it.
 async fn carry(near: TcpStream, target: SocketAddr, sky: Sky) {
     let Ok(far) = TcpStream::connect(target).await else { return };
     for side in [&near, &far] {
         drop(side.set_nodelay(true));
-        // Dropped, it is reset.
+        // With zero linger, dropping the stream sends RST.
         drop(side.set_zero_linger());
     }
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());

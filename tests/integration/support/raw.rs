@@ -1,4 +1,4 @@
-//! A line on which everything is written by hand: frames that no library would send.
+//! A WebSocket client that writes raw bytes, for frames that no library sends.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,21 +15,21 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A WebSocket without a library.
+/// A WebSocket connection without a library.
 pub struct Raw {
     pub stream: TcpStream,
-    /// What was read and belongs to frames that are still to be looked at.
+    /// Bytes that were received and belong to frames not yet parsed.
     read: Vec<u8>,
 }
 
-/// A frame as clients send it. The mask is zero, so the payload is as it is.
+/// A client frame. The mask is zero, so the payload is not changed by it.
 pub fn frame(is_last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = head(is_last, opcode, payload.len() as u64);
     frame.extend_from_slice(payload);
     frame
 }
 
-/// The head of a frame that promises so many bytes.
+/// The header of a client frame with this payload length.
 pub fn head(is_last: bool, opcode: u8, length: u64) -> Vec<u8> {
     let mut head = vec![u8::from(is_last) << 7 | opcode];
     match length {
@@ -47,19 +47,19 @@ pub fn head(is_last: bool, opcode: u8, length: u64) -> Vec<u8> {
     head
 }
 
-/// A frame of text.
+/// A text frame.
 pub fn text(text: &str) -> Vec<u8> {
     frame(true, TEXT, text.as_bytes())
 }
 
 impl Raw {
-    /// Upgrades; no sub-protocol is named if it is empty.
+    /// Connects and upgrades. An empty `protocol` requests no sub-protocol.
     pub async fn open(address: SocketAddr, path: &str, protocol: &str) -> Self {
         let stream = soon("a line", TcpStream::connect(address)).await.expect("a line");
         Self::upgrade(stream, path, protocol).await
     }
 
-    /// The same on a line that is there.
+    /// Upgrades an open connection.
     pub async fn upgrade(mut stream: TcpStream, path: &str, protocol: &str) -> Self {
         let named = if protocol.is_empty() { String::new() } else { format!("Sec-WebSocket-Protocol: {protocol}\r\n") };
         let request = format!(
@@ -80,17 +80,17 @@ impl Raw {
         raw
     }
 
-    /// Writes what may be frames; `false` if the line is lost.
+    /// Writes raw bytes; `false` if the connection is lost.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
         soon("writing", self.stream.write_all(bytes)).await.is_ok()
     }
 
-    /// Writes while reading nothing; `None` if the line takes nothing for so long.
+    /// Writes without reading; `None` if the write does not finish within `patience`.
     pub async fn push(&mut self, bytes: &[u8], patience: Duration) -> Option<bool> {
         tokio::time::timeout(patience, self.stream.write_all(bytes)).await.ok().map(|written| written.is_ok())
     }
 
-    /// The next frame; `None` at the end of the line.
+    /// The next frame; `None` at the end of the connection.
     pub async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             if let Some((opcode, payload, end)) = parse(&self.read) {
@@ -103,19 +103,19 @@ impl Raw {
         }
     }
 
-    /// The next frame of this kind, whatever comes before it.
+    /// The payload of the next frame with this opcode; skips others, and fails on a close frame.
     pub async fn expect(&mut self, opcode: u8) -> Vec<u8> {
         loop {
             match self.next().await {
                 Some((found, payload)) if found == opcode => return payload,
                 Some((CLOSE, payload)) => panic!("closed: {payload:?}"),
                 Some(_) => {}
-                None => panic!("the line is lost"),
+                None => panic!("the connection ended before the frame came"),
             }
         }
     }
 
-    /// The code and reason of the close, whatever comes before it; 1006 if there is none.
+    /// The code and reason of the close frame; skips other frames. 1005 if it has no code, 1006 if there is none.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {
             match self.next().await {
@@ -138,7 +138,7 @@ impl Raw {
     }
 }
 
-/// The opcode, payload and end of the first frame, as servers send it.
+/// The opcode and payload of the first server frame, and where it ends in `bytes`.
 fn parse(bytes: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert_eq!(second & 0x80, 0, "servers do not mask");

@@ -1,4 +1,4 @@
-//! A client of the GraphQL sockets that shows every frame: for what the libraries hide.
+//! A client of the GraphQL sockets that returns every frame, for tests of what client libraries hide.
 
 use std::net::SocketAddr;
 
@@ -12,20 +12,20 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::{Session, soon};
 
-/// A socket of one sub-protocol.
+/// A connection of one sub-protocol.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What the server's acknowledgement said.
+    /// The `connection_ack` frame.
     pub acknowledged: Value,
 }
 
 impl Socket {
-    /// A socket with these sub-protocols, before anything is said.
+    /// Connects and requests these sub-protocols; sends nothing.
     pub async fn connect(address: SocketAddr, path: &str, protocols: &str) -> Self {
         Self::try_connect(address, path, &[("sec-websocket-protocol", protocols)]).await.expect("an upgrade")
     }
 
-    /// A socket asked for with these headers.
+    /// Connects with these request headers.
     pub async fn try_connect(address: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
         let mut request = format!("ws://{address}{path}").into_client_request()?;
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
@@ -35,7 +35,7 @@ impl Socket {
         Ok(Self { stream, acknowledged: Value::Null })
     }
 
-    /// A socket of the current protocol that has come in.
+    /// Connects with `graphql-transport-ws` and waits for the acknowledgement of `connection_init`.
     pub async fn enter(address: SocketAddr, session: Option<&Session>) -> Self {
         let mut socket = Self::connect(address, "/graphql", "graphql-transport-ws").await;
         let payload = session.map(|session| json!({"authorization": format!("Bearer {}", session.token)}));
@@ -58,7 +58,7 @@ impl Socket {
         self.send(json!({"type": "subscribe", "id": id, "payload": payload})).await;
     }
 
-    /// The next frame as it is written, pings included.
+    /// The next text frame unparsed, protocol pings included.
     pub async fn text(&mut self) -> String {
         loop {
             match soon("a frame", self.stream.next()).await {
@@ -69,7 +69,7 @@ impl Socket {
         }
     }
 
-    /// The next frame of JSON; answers pings in between.
+    /// The next JSON frame; answers pings in between.
     pub async fn frame(&mut self) -> Value {
         match self.next().await {
             Ok(frame) => frame,
@@ -77,7 +77,7 @@ impl Socket {
         }
     }
 
-    /// The next frame of JSON, or the code and reason of the close (1006: the line broke).
+    /// The next JSON frame, or the code and reason of the close (1006: the connection broke).
     pub async fn next(&mut self) -> Result<Value, (u16, String)> {
         loop {
             let message = soon("a frame", self.stream.next()).await;
@@ -97,7 +97,7 @@ impl Socket {
         }
     }
 
-    /// The close that must come next, whatever comes before it.
+    /// The close code; skips frames that come before it.
     pub async fn closed(&mut self) -> u16 {
         loop {
             if let Err((code, _)) = self.next().await {
@@ -121,8 +121,7 @@ impl Socket {
         super::server::text(&frame["payload"][0]["extensions"]["code"])
     }
 
-    /// Waits until the server has handled everything that was sent before, and that nothing
-    /// else was on its way.
+    /// Waits until the server has handled all earlier frames, and asserts that no other frame is pending.
     pub async fn settled(&mut self) {
         self.send(json!({"type": "ping"})).await;
         let frame = self.frame().await;

@@ -1,4 +1,4 @@
-//! Four instances on one PostgreSQL: everything that can go wrong with them, with it, and in between.
+//! Four instances on one PostgreSQL, with faults in the instances, the database and the network between them.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::support::{Process, Program, Proxy};
 
 const INSTANCES: usize = 4;
 const CROWD: Crowd = Crowd { writers: 16, subscribers: 64 };
-/// How long an instance may take to acknowledge something once it can.
+/// How long an instance may take to acknowledge a mutation after a fault has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Commits that take their time can be caught at it.
+// `commit_delay` slows commits down, so that a connection can be terminated during COMMIT.
 const SETTINGS: [&str; 3] = ["max_connections=300", "commit_delay=2000", "commit_siblings=0"];
 
-/// The instances, what is between them and their database, and the database.
+/// The instances, the proxies between them and the database, and the database.
 pub struct Cluster {
     pub programs: Vec<Program>,
     pub proxies: Vec<Proxy>,
     pub postgres: Postgres,
     pub database: String,
-    /// Of an admin.
+    /// The token of an admin.
     token: String,
 }
 
@@ -43,7 +43,7 @@ async fn nothing_is_lost_repeated_or_done_twice_when_parts_of_a_cluster_die() {
 }
 
 impl Cluster {
-    /// With a fresh database, and an admin in it; no instance runs yet.
+    /// Creates a database with an admin in it; starts no instance.
     pub async fn new() -> Self {
         let (postgres, database) = tokio::task::spawn_blocking(|| {
             let postgres = Postgres::start("cluster", &SETTINGS);
@@ -64,8 +64,8 @@ impl Cluster {
         Self { programs, proxies, postgres, database, token }
     }
 
-    /// How long it takes until an instance acknowledges a change again: one of the kind that nobody
-    /// follows.
+    /// How long it takes until an instance acknowledges a mutation. The mutation creates an organization, which no
+    /// subscriber follows.
     pub async fn recovery(&self, instance: usize) -> Result<Duration, String> {
         let since = Instant::now();
         let mut last = String::new();
@@ -78,6 +78,6 @@ impl Cluster {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        Err(format!("instance {instance} does not recover: {last}"))
+        Err(format!("instance {instance} did not recover: {last}"))
     }
 }

@@ -1,4 +1,4 @@
-//! What is done to a cluster, and how long it takes to get over it.
+//! Faults that are injected into a cluster, and how long recovery takes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,26 +13,26 @@ use tokio::time::{Instant, sleep, timeout};
 use super::cluster::Cluster;
 use crate::support::{Process, Weather};
 
-/// What can go wrong.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// An instance is killed, and started again.
+    /// An instance is killed and started again.
     Kill,
-    /// The same, and the next start is killed, too.
+    /// An instance is killed, started, killed during that start, and started again.
     KillTwice,
-    /// An instance stands still for a while.
+    /// An instance is stopped by SIGSTOP for a while.
     Pause,
-    /// PostgreSQL ends the connections on which instances listen.
+    /// PostgreSQL terminates the LISTEN connections of the instances.
     EndListening,
-    /// PostgreSQL ends connections in the middle of a COMMIT.
+    /// PostgreSQL terminates connections during COMMIT.
     EndCommits,
     /// PostgreSQL crashes and is started again.
     CrashDatabase,
-    /// An instance is cut off.
+    /// The connections between an instance and the database are reset.
     Cut,
-    /// An instance has a slow line to the database.
+    /// The traffic between an instance and the database is delayed.
     Slow,
-    /// An instance's line swallows everything.
+    /// The traffic between an instance and the database stalls without an error.
     Silence,
 }
 
@@ -48,22 +48,22 @@ const ALL: [Fault; 9] = [
     Fault::Silence,
 ];
 
-/// So often an attempt is made to catch somebody at a COMMIT.
+/// How many times a run of the script looks for connections during COMMIT.
 const SHOTS: usize = 150;
-/// A run that is shorter than this has shorter faults.
+/// Runs shorter than this use shorter faults.
 const LONG_RUN: Duration = Duration::from_secs(300);
 
-/// How it went, by the kind of fault.
+/// The recoveries, by kind of fault.
 #[derive(Default)]
 pub struct Suffered(BTreeMap<Fault, Vec<Recovery>>);
 
-/// How one fault went.
+/// One fault and the recovery from it.
 struct Recovery {
-    /// From its end until every instance had acknowledged something.
+    /// From the end of the fault until every instance had acknowledged a mutation.
     after: Duration,
-    /// The longest that another instance took to acknowledge something meanwhile.
+    /// The longest time that another instance took to acknowledge a mutation during the fault.
     others: Duration,
-    /// How many connections were ended.
+    /// How many connections were terminated.
     ended: usize,
 }
 
@@ -89,8 +89,7 @@ impl fmt::Display for Suffered {
     }
 }
 
-/// One fault after the other, each kind as often as the others, until the time is over; leaves
-/// instances that serve.
+/// Injects one fault after the other until `until`, each kind equally often. Returns servers that run.
 pub async fn torture(
     cluster: &Cluster,
     mut servers: Vec<Process>,
@@ -120,7 +119,8 @@ pub async fn torture(
     Ok((servers, suffered))
 }
 
-/// Lets one thing go wrong, to its end. Answers how long others waited, and how many connections it ended.
+/// Injects one fault and ends it. Returns the longest recovery of other instances, and how many connections were
+/// terminated.
 async fn commit(
     fault: Fault,
     cluster: &Cluster,
@@ -182,7 +182,7 @@ async fn weather(cluster: &Cluster, instance: usize, weather: Weather, length: D
     others
 }
 
-/// The longest that another instance takes to acknowledge something in this time.
+/// The longest time that another instance takes to acknowledge a mutation, measured for `length`.
 async fn watch_others(cluster: &Cluster, but: usize, length: Duration) -> Result<Duration, String> {
     let (since, mut longest) = (Instant::now(), Duration::ZERO);
     while since.elapsed() < length {
@@ -192,7 +192,7 @@ async fn watch_others(cluster: &Cluster, but: usize, length: Duration) -> Result
     Ok(longest)
 }
 
-/// Ends such connections, looking for them so many times; answers how many there were.
+/// Terminates the database connections that match `which`, in `times` attempts; returns how many it terminated.
 async fn end(cluster: &Cluster, which: &str, times: usize) -> Result<usize, String> {
     let shot = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND {which};\nSELECT pg_sleep(0.002);\n",

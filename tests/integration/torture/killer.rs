@@ -1,4 +1,4 @@
-//! Who kills the server.
+//! Kills a single server repeatedly.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::support::{Process, Program};
 
-/// How long the server is left alone, in milliseconds.
+/// How long the server runs between kills, in milliseconds.
 const LIFE: std::ops::Range<u64> = 300..2_500;
-/// How many starts are not survived.
+/// The probability that a start is killed as well.
 const STILLBORN: f64 = 0.3;
 
 /// How often the server was killed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Killed {
-    /// While it served.
+    /// Kills while it served.
     pub running: u64,
-    /// While it started.
+    /// Kills while it started.
     pub starting: u64,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Killed {
     }
 }
 
-/// Kills and starts the server until the time is over; leaves one that serves.
+/// Kills and restarts the server until `until`; returns a server that runs.
 pub async fn torture(
     program: &Program,
     mut server: Process,
@@ -49,7 +49,7 @@ pub async fn torture(
         server = loop {
             let mut server = program.start();
             if random.random_bool(STILLBORN) {
-                // Somewhere in its start, or when it has just begun to serve.
+                // The kill falls anywhere in the start, or just after it.
                 match timeout(start_takes.mul_f64(random.random_range(0.0..1.3)), server.ready()).await {
                     Err(_) => killed.starting += 1,
                     Ok(ready) => {

@@ -1,4 +1,4 @@
-//! Who follows, and comes back with the last cursor seen whenever the line is lost.
+//! A subscriber that reconnects with its last cursor whenever its connection is lost.
 
 use chrono::{DateTime, Utc};
 use rand::Rng as _;
@@ -16,28 +16,28 @@ const EVENTS: &str = "subscription ($channelId: ID, $after: Cursor) {
         ... on MessageDeleted { messageId } ... on CommentAdded { comment { id } } } }";
 const ADDED: &str = "subscription ($channelId: ID, $after: Cursor) {
     item: messageAdded(channelId: $channelId, after: $after) { cursor id title } }";
-/// The close codes after which clients come back.
+/// The close codes after which clients reconnect.
 const COME_BACK: [u16; 3] = [1006, 1012, 1013];
-/// How often a subscriber leaves of its own accord, per event.
+/// The probability, per event, that a subscriber disconnects by itself.
 const WHIM: f64 = 0.002;
-/// The same for those who then stay away for long.
+/// The same probability for subscribers that then stay disconnected for long.
 const RARE_WHIM: f64 = 0.000_2;
-/// So many events they miss first, long ones among them, and so many later: more than the server
-/// keeps in memory, so that the log must serve them.
+// How many mutations such a subscriber misses before its first connection, and after each later one. Both exceed what
+// the server keeps in memory (the first messages are long), so the log must serve them.
 const AWAY_FIRST: usize = 1_500;
 const AWAY: usize = tidings::hub::WINDOW + 1_000;
 
-/// What a subscriber follows.
+/// What a subscriber follows, and how it disconnects.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// `messageAdded` and not `events`.
+    /// Follows `messageAdded` instead of `events`.
     pub added: bool,
     pub channel: Option<String>,
-    /// Away until the server has forgotten what comes next.
+    /// Stays disconnected until the server no longer holds the next event in memory.
     pub often_away: bool,
 }
 
-/// What a subscriber saw, over all its connections.
+/// Everything that a subscriber received, over all its connections.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub items: Vec<Item>,
@@ -49,15 +49,15 @@ pub struct Seen {
 pub struct Item {
     pub cursor: String,
     pub kind: String,
-    /// The id of its object; a checkpoint has none.
+    /// The id of the event's object; empty for a checkpoint.
     pub object: String,
     pub at: DateTime<Utc>,
 }
 
-/// Why a connection came to its end.
+/// Why a connection ended.
 enum End {
     Lost(Lost),
-    /// As it must not.
+    /// The server sent something that it must not send.
     Wrong(String),
 }
 
@@ -67,7 +67,7 @@ impl From<Lost> for End {
     }
 }
 
-/// Who follows.
+/// A subscriber of the torture test.
 pub struct Subscriber<'p> {
     programs: &'p [Program],
     wish: Wish,
@@ -91,13 +91,13 @@ impl<'p> Subscriber<'p> {
         Self { programs, wish, token, after, ends: 0, seen: Seen::default(), random, acknowledged }
     }
 
-    /// Follows until so many last messages were seen.
+    /// Follows until the last message of `ends` channels was received.
     pub async fn follow(mut self, ends: usize, deadline: Instant) -> Result<(Wish, Seen), String> {
         match timeout_at(deadline, self.come_back_for_ever(ends)).await {
             Ok(Ok(())) => Ok((self.wish, self.seen)),
             Ok(Err(wrong)) => Err(format!("({:?}) after {}: {wrong}", self.wish, self.after)),
             Err(_) => Err(format!(
-                "({:?}) has not caught up: it is at {} after {} items and {} connections",
+                "({:?}) did not catch up; it is at {} after {} items and {} connections",
                 self.wish,
                 self.after,
                 self.seen.items.len(),
@@ -124,11 +124,11 @@ impl<'p> Subscriber<'p> {
 
     async fn stay_away(&mut self, missing: usize) {
         let until = self.acknowledged.borrow().saturating_add(missing);
-        // There is an error when nobody writes any more, which is as good.
+        // The channel is closed when all writers have finished. Then there is nothing more to wait for.
         drop(self.acknowledged.wait_for(|acknowledged| *acknowledged >= until).await);
     }
 
-    /// One connection, until it is lost or left.
+    /// Runs one connection until it is lost or the subscriber disconnects.
     async fn connection(&mut self, ends: usize) -> Result<(), End> {
         let query = if self.wish.added { ADDED } else { EVENTS };
         let variables = json!({"channelId": self.wish.channel, "after": self.after});
@@ -145,7 +145,7 @@ impl<'p> Subscriber<'p> {
                         return Ok(());
                     }
                 }
-                // The server is not up to it: as if the line were lost.
+                // The server reports a temporary failure: reconnect as after a lost connection.
                 Some("error") if frame["payload"][0]["extensions"]["code"] == "UNAVAILABLE" => {
                     return Err(Lost(1013).into());
                 }

@@ -1,5 +1,5 @@
-//! What is missing, what is there twice: the log and the database against what was acknowledged,
-//! and what each subscriber saw against the log.
+//! Checks the result of a run: the log and the database against the acknowledged mutations, and the items of each
+//! subscriber against the log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::support::Program;
 const PAGE: &str = "query ($after: String) { messages(first: 100, after: $after) {
     nodes { id title content comments(first: 3) { nodes { id content } } } pageInfo { hasNextPage endCursor } } }";
 
-/// A line of the log.
+/// An event of the log.
 struct Line {
     seq: u64,
     kind: String,
@@ -25,16 +25,16 @@ struct Line {
 
 /// The log, as `tidings tail` prints it.
 struct Log {
-    /// From where the subscribers began.
+    /// The events after the cursor from which the subscribers began.
     lines: Vec<Line>,
-    /// The places of all cursors.
+    /// The `seq` of every cursor in the log.
     places: HashMap<String, u64>,
     start: u64,
-    /// When messages were deleted.
+    /// When each deleted message was deleted.
     deleted: HashMap<String, DateTime<Utc>>,
 }
 
-/// Prints how it went; answers what is wrong.
+/// Prints a summary of the run; returns every problem found.
 pub async fn of(program: &Program, story: &Story) -> Vec<String> {
     let mut problems = Vec::new();
     let log = match read_log(program, &story.start).await {
@@ -43,7 +43,7 @@ pub async fn of(program: &Program, story: &Story) -> Vec<String> {
     };
     let acknowledged: usize = story.written.iter().flatten().map(|written| written.events().len()).sum();
     let repetitions: u64 = story.written.iter().flatten().map(|written| written.repetitions).sum();
-    println!("torture: {}; mutations acknowledged {acknowledged}, sent again {repetitions} times", story.suffered);
+    println!("torture: {}; mutations acknowledged {acknowledged}, repeated {repetitions} times", story.suffered);
 
     let (missing, twice) = mutations(story, &log, &everything(program).await);
     println!("torture: missing {}, applied twice {}", missing.len(), twice.len());
@@ -56,7 +56,7 @@ pub async fn of(program: &Program, story: &Story) -> Vec<String> {
         let count = |what: &str| faults.iter().filter(|(kind, _)| *kind == what).count();
         println!(
             "torture: subscriber {number}, {}: {} items on {} connections; lost {}, repeated {}, out of order {}; \
-             {skipped} were deleted before",
+             {skipped} omitted because the object was deleted before",
             described(wish),
             seen.items.len(),
             seen.connections,
@@ -82,12 +82,12 @@ async fn read_log(program: &Program, start: &str) -> Result<Log, String> {
     let printed = program.run(&["tail"]).await;
     let mut log = Log { lines: Vec::new(), places: HashMap::new(), start: 0, deleted: HashMap::new() };
     for (index, line) in printed.lines().enumerate() {
-        let line: Value = serde_json::from_str(line).map_err(|error| format!("{error} in the log's {line}"))?;
+        let line: Value = serde_json::from_str(line).map_err(|error| format!("{error} in the log entry {line}"))?;
         let text = |name: &str| line[name].as_str().map(str::to_owned);
         let (Some(cursor), Some(kind), Some(object), Some(at)) =
             (text("cursor"), text("kind"), text("object"), text("at").and_then(|at| at.parse().ok()))
         else {
-            return Err(format!("the log's {line}"));
+            return Err(format!("a field is missing in the log entry {line}"));
         };
         let seq = line["seq"].as_u64().unwrap_or_default();
         if seq != index as u64 + 1 {
@@ -104,7 +104,7 @@ async fn read_log(program: &Program, start: &str) -> Result<Log, String> {
     Ok(log)
 }
 
-/// All messages, page by page.
+/// All messages in the database, read page by page.
 async fn everything(program: &Program) -> Vec<Value> {
     let (mut messages, mut after) = (Vec::new(), Value::Null);
     loop {
@@ -118,11 +118,11 @@ async fn everything(program: &Program) -> Vec<Value> {
     }
 }
 
-/// What was acknowledged and is missing, and what is there more than once.
+/// Compares the acknowledged mutations with the log and the database: returns what is missing and what is duplicated.
 fn mutations(story: &Story, log: &Log, stored: &[Value]) -> (Vec<String>, Vec<String>) {
     let (mut missing, mut twice) = (Vec::new(), Vec::new());
 
-    // Everything that was begun was acknowledged in the end, so the log holds just that.
+    // Every mutation that was begun was also acknowledged. So the log must hold exactly these events.
     let mut logged: HashMap<(&str, &str), usize> = HashMap::new();
     for line in &log.lines {
         *logged.entry((&line.kind, &line.object)).or_default() += 1;
@@ -131,7 +131,7 @@ fn mutations(story: &Story, log: &Log, stored: &[Value]) -> (Vec<String>, Vec<St
         for event in written.events() {
             match logged.get_mut(&event).filter(|count| **count > 0) {
                 Some(count) => *count -= 1,
-                None => missing.push(format!("{event:?} of {written:?}, in the log")),
+                None => missing.push(format!("{event:?} of {written:?} is not in the log")),
             }
         }
     }
@@ -148,7 +148,7 @@ fn mutations(story: &Story, log: &Log, stored: &[Value]) -> (Vec<String>, Vec<St
         logged
             .iter()
             .filter(|(_, count)| **count > 0)
-            .map(|(event, count)| format!("{event:?} is in the log {count} times more than was acknowledged")),
+            .map(|(event, count)| format!("{event:?} is in the log {count} times more often than acknowledged")),
     );
 
     for written in story.written.iter().flatten() {
@@ -161,15 +161,15 @@ fn mutations(story: &Story, log: &Log, stored: &[Value]) -> (Vec<String>, Vec<St
         let expected = json!({"id": written.id, "title": written.title, "content": written.content,
             "comments": {"nodes": comments}});
         if !written.deleted && !found.contains(&&expected) {
-            missing.push(format!("{expected}, in the database there is {found:?}"));
+            missing.push(format!("{expected}, but the database has {found:?}"));
         }
     }
-    twice.extend(by_title.into_values().flatten().map(|message| format!("nobody knows {message}")));
+    twice.extend(by_title.into_values().flatten().map(|message| format!("no writer created {message}")));
     (missing, twice)
 }
 
-/// What is wrong with what somebody saw, and how many events they did not see because what these
-/// showed was deleted before.
+/// Compares the items of a subscriber with the log. Returns the faults, and how many events were omitted because the
+/// object had been deleted.
 fn deliveries(wish: &Wish, seen: &Seen, log: &Log) -> (Vec<(&'static str, String)>, usize) {
     let mut faults = Vec::new();
     let wanted = |line: &&Line| {
@@ -178,7 +178,7 @@ fn deliveries(wish: &Wish, seen: &Seen, log: &Log) -> (Vec<(&'static str, String
     };
     let wanted: BTreeMap<u64, &Line> = log.lines.iter().filter(wanted).map(|line| (line.seq, line)).collect();
     let mut delivered = HashSet::new();
-    // When the subscriber was known to be past a place.
+    // For each `seq`: when the subscriber was first known to have passed it.
     let mut passed = BTreeMap::new();
     let mut last = log.start;
     for item in &seen.items {
@@ -199,7 +199,8 @@ fn deliveries(wish: &Wish, seen: &Seen, log: &Log) -> (Vec<(&'static str, String
     }
     let mut skipped = 0;
     for (seq, line) in wanted.iter().filter(|(seq, _)| !delivered.contains(*seq)) {
-        // What was deleted before the subscriber came that far. Its deletion is not left out.
+        // An event may be omitted if its message was deleted before the subscriber passed it. A deletion may not be
+        // omitted.
         let next = passed.range(seq..).next().map(|(_, at)| at);
         let deleted = line.message.as_ref().and_then(|message| log.deleted.get(message));
         let is_skipped =
@@ -208,7 +209,7 @@ fn deliveries(wish: &Wish, seen: &Seen, log: &Log) -> (Vec<(&'static str, String
             skipped += 1;
         } else {
             let Line { kind, object, at, .. } = line;
-            faults.push(("lost", format!("{seq} {kind} {object} of {at}; it was past that at {next:?}")));
+            faults.push(("lost", format!("{seq} {kind} {object} of {at}; the subscriber passed it at {next:?}")));
         }
     }
     (faults, skipped)

@@ -1,5 +1,4 @@
-//! Fields with one response key are one field, as the specification merges them: executed once, with all that was
-//! selected of it.
+//! Fields with the same response key are merged as the specification requires: executed once, with all selected fields.
 
 mod random;
 mod reference;
@@ -14,7 +13,7 @@ async fn contents(server: &Server, session: &Session) -> Vec<String> {
     nodes.map(|node| node["content"].as_str().expect("a text").to_owned()).collect()
 }
 
-/// Ways to write one creation twice.
+/// Documents that contain one creation twice.
 const TWICE: &[&str] = &[
     "mutation { POST { id } POST { content } }",
     "mutation { ...A ...B } fragment A on Mutation { POST { id } } fragment B on Mutation { POST { content } }",
@@ -33,7 +32,7 @@ async fn a_mutation_that_is_written_twice_is_done_once() {
         let post = format!("createMessage(input: {{ channelId: 1, content: \"{number}\" }})");
         let mut document = document.replace("POST", &post);
         if number == TWICE.len() - 1 {
-            // Arguments of one field are the same everywhere, or the document is refused.
+            // Fields with the same key must have the same arguments; otherwise the document is rejected.
             assert_eq!(server.refusal(Some(&ann), &document, json!({})).await, "GRAPHQL_VALIDATION_FAILED");
             document =
                 document.replace("content: $c", &format!("content: \"{number}\"")).replace("($c: String = \"x\") ", "");
@@ -44,17 +43,17 @@ async fn a_mutation_that_is_written_twice_is_done_once() {
         let expected: Vec<String> = (0..=number).rev().map(|number| number.to_string()).collect();
         assert_eq!(contents(&server, &ann).await, expected, "{document}");
     }
-    // The whole of several fields is still in order, and each is done once.
+    // With several fields, each is executed once, in the order of the first occurrences.
     let several = "mutation { a: createMessage(input: { channelId: 1, content: \"a\" }) { id } b: createMessage(input: { channelId: 1, content: \"b\" }) { id } a: createMessage(input: { channelId: 1, content: \"a\" }) { content } }";
     let data = server.data(Some(&ann), several, json!({})).await;
     assert_eq!(data["a"]["content"], "a");
     assert_eq!(contents(&server, &ann).await[..2], ["b", "a"]);
-    // What directives leave out is not done, whatever else has its key.
+    // Fields that directives exclude are not executed, whatever other fields have the same key.
     let none = "mutation ($n: Boolean!) { createChannel(input: { name: \"no\" }) @include(if: $n) { id } ... @include(if: $n) { createChannel(input: { name: \"no\" }) { name } } }";
     assert_eq!(server.data(Some(&ann), none, json!({"n": false})).await, json!({}));
     let names = server.data(None, "{ channels { nodes { name } } }", json!({})).await;
     assert_eq!(names["channels"]["nodes"], json!([{"name": "general"}]));
-    // A variable that is left out is checked all the same.
+    // A variable of an excluded field is still validated.
     let refused = "mutation ($n: Boolean!, $c: ID) { createChannel(input: { name: \"no\" }) { id } createChannel(input: { name: \"no\" }) { id messages(after: $c) @include(if: $n) { nodes { id } } } }";
     let refused = refused.replace("$c: ID", "$c: String").replace("true", "$n");
     assert_eq!(server.refusal(Some(&ann), &refused, json!({"n": false, "c": 7})).await, "BAD_USER_INPUT");
@@ -77,14 +76,14 @@ async fn a_field_that_fails_is_one_error_at_its_first_place() {
         assert_eq!(errors[0]["locations"], json!([{"line": 3, "column": 2}]), "{document}: {response}");
         assert_eq!(errors[0]["path"], json!(["channel", "members"]), "{document}: {response}");
     }
-    // Where objects in literals were written in another way, and in other letters.
+    // The error location is that of the original document, although the rewritten document has other offsets.
     let literal = "mutation { broadcast(input: { room: \"é\", data: { a: 1 } }) broadcast(input: { room: \"é\", data: { a: 1 } }) }";
     let response = server.ask(Some(&ann), literal, json!({})).await;
     assert_eq!(response["errors"].as_array().map(Vec::len), Some(1), "{response}");
     assert_eq!(response["errors"][0]["locations"], json!([{"line": 1, "column": 12}]), "{response}");
 }
 
-/// Ways to write a subscription of one field more than once.
+/// Documents that contain the one field of a subscription more than once.
 const FOLLOWED: &[&str] = &[
     "subscription { messageAdded { id } messageAdded { content } }",
     "subscription { ...A ...B ...A } fragment A on Subscription { messageAdded { id } } fragment B on Subscription { messageAdded { content } }",
@@ -160,7 +159,7 @@ async fn an_item_has_the_order_of_its_selection_and_the_places_of_its_document()
         assert_eq!(error["path"], json!(["messageAdded", "channel", "members"]), "{payload}");
         assert_eq!(error["locations"], json!([{"line": 3, "column": 2}]), "{payload}");
     }
-    // The value of a variable inside the selection is the subscriber's own.
+    // Each subscriber has its own values of the variables in the selection.
     socket.subscribe("g", failing, json!({"n": 1})).await;
     socket.settled().await;
     server.post(&ann, &channel, "three").await;
@@ -180,7 +179,7 @@ async fn what_merging_takes_is_bounded() {
     let document =
         format!("{{ {spreads} }} fragment F on Channel {{ messages(after: \"{long}\") {{ nodes {{ id }} }} }}");
     assert_eq!(server.refusal(None, &document, json!({})).await, "QUERY_TOO_COMPLEX");
-    // Fragments that double from one to the next, of one key: as often as the limit of repetitions allows.
+    // A chain of fragments, each of which spreads the next one twice, up to the limit of repetitions.
     let chain: String = (0..6)
         .map(|number| format!("fragment F{number} on Query {{ ...F{next} ...F{next} }} ", next = number + 1))
         .collect();
@@ -191,7 +190,7 @@ async fn what_merging_takes_is_bounded() {
         .ask(None, &document.replace("F6 on Query { cursor", "F6 on Query { cursor cursor cursor"), json!({}))
         .await;
     assert_eq!(response["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX", "{response}");
-    // As deep as a document may be, with nothing left in its innermost selection.
+    // The deepest document allowed; its innermost selection is empty after `@skip`.
     let depth = 59;
     let types = "ofType { ".repeat(depth);
     let ends = " }".repeat(depth);

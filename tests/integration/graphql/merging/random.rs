@@ -1,4 +1,5 @@
-//! Random documents, answered as the specification's algorithms do it. `PROPTEST_CASES` says how many.
+//! Random documents, compared with a reference implementation of the specification's algorithms. `PROPTEST_CASES` sets
+//! the number of cases.
 
 use std::cell::Cell;
 
@@ -21,7 +22,7 @@ const EVENTS: &str = "subscription ($after: Cursor) { events(after: $after) { __
     ... on MessageUpdated { message { MESSAGE } }
     ... on CommentAdded { comment { id content author { id username } } } } }";
 
-/// A server, a reader, a cursor and the events behind it.
+/// A server with data, a reader, a cursor, and the events after it.
 struct World {
     runtime: Runtime,
     server: Server,
@@ -63,19 +64,19 @@ impl World {
                 events.push(item);
             }
         });
-        // The creator of a channel is one of its members, and is told so.
+        // The creator of a channel becomes a member, which is an event, too.
         assert!(world.events.len() >= 6, "{:?}", world.events);
         world
     }
 
-    /// The response to a query, as it is written.
+    /// The response to a query, as text.
     async fn response(&self, document: &str, variables: &Value) -> String {
         let body = json!({"query": document, "variables": variables});
         let request = self.server.http().post(self.server.url("/graphql")).bearer_auth(&self.ann.token).json(&body);
         soon("an answer", request.send()).await.expect("an answer").text().await.expect("text")
     }
 
-    /// The first items of a subscription, as they are written, or what it was refused with.
+    /// The payloads of the first items of a subscription, as text, or of the error that ends it.
     async fn items(&self, document: &str, variables: &Value) -> Vec<String> {
         #[derive(Deserialize)]
         struct Frame<'f> {
@@ -103,7 +104,7 @@ fn variables(document: &str, truths: Truths, after: &str) -> Value {
     if document.contains("$a)") {
         variables["a"] = json!(truths.a);
     }
-    // The default is true.
+    // The default value is true.
     if document.contains("$b)") && !truths.b {
         variables["b"] = json!(false);
     }

@@ -1,5 +1,5 @@
-//! Random selections, their text, and the specification's algorithms for them over data that is known: CollectFields and
-//! ExecuteSelectionSet, written to be read beside the specification.
+//! Random selections, their text, and a reference implementation of CollectFields and ExecuteSelectionSet over known
+//! data. It is written to be compared with the specification.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fuzz::choices::Choices;
 
-/// The part of the schema that is tried: type, and name, arguments and type of each field.
+/// The tested part of the schema: types, and the name, arguments and type of their fields.
 type Fields = &'static [(&'static str, &'static str, &'static str)];
 const TYPES: &[(&str, Fields)] = &[
     (
@@ -55,7 +55,7 @@ enum Condition {
     Variable(&'static str),
 }
 
-/// The values of the variables `a` and `b`.
+/// The values of the variables `$a` and `$b`.
 #[derive(Clone, Copy)]
 pub struct Truths {
     pub a: bool,
@@ -73,7 +73,7 @@ fn fields(of: &str) -> Fields {
     TYPES.iter().find(|(name, _)| *name == of).expect("a type").1
 }
 
-/// The types that a fragment may name where values are of this type.
+/// The types that a fragment may have in its type condition at a place of this type.
 fn conditions(of: &'static str) -> Vec<&'static str> {
     match of {
         "Event" => ["Event"].into_iter().chain(EVENTS).collect(),
@@ -82,13 +82,13 @@ fn conditions(of: &'static str) -> Vec<&'static str> {
     }
 }
 
-/// DoesFragmentTypeApply.
+/// DoesFragmentTypeApply of the specification.
 fn applies(condition: &str, object: &str) -> bool {
     condition == object || condition == "Event" && EVENTS.contains(&object)
 }
 
 impl Document {
-    /// A random one.
+    /// Generates a random document.
     pub fn new(root: &'static str, choices: &mut Choices<'_>) -> Self {
         let types: Vec<&str> = match root {
             "Query" => vec!["Query", "Channel", "Message", "User", "ChannelConnection"],
@@ -102,7 +102,7 @@ impl Document {
         Self { root, selections: selections(root, &ons, 0, 7, choices), fragments }
     }
 
-    /// As a client sends it.
+    /// The document as a client sends it.
     pub fn text(&self) -> String {
         let mut body = String::new();
         write_selections(&mut body, &self.selections);
@@ -134,7 +134,7 @@ impl Document {
         }
     }
 
-    /// The data of the response, as JSON in the order of the specification.
+    /// The data of the response, as JSON in the key order that the specification requires.
     pub fn execute(&self, truths: Truths, data: &Value) -> String {
         let mut out = String::new();
         self.execute_selections(&mut out, truths, self.root, &[&self.selections], data);
@@ -265,7 +265,7 @@ fn field(
     selections: Vec<Selection>,
     choices: &mut Choices<'_>,
 ) -> Kind {
-    // One key stands for one field everywhere, or the document would not be valid.
+    // A response key has one meaning everywhere. Otherwise the document would be invalid.
     let has_alias = of != "Subscription" && choices.below(12) == 1;
     let key = if has_alias { format!("_{name}") } else { name.to_owned() };
     Kind::Field { key, name, arguments, of: inner, selections }
