@@ -38,7 +38,7 @@ test-pages: setup
 	cd static && npm test
 
 # What starts the real binary by itself does so on SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd fuzz hostile close_codes slow_reader noise diesel_command_line secrets floors wall_clock)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture max_connections fuzz hostile close_codes slow_reader random_frames diesel_command_line secrets layers wall_clock)
 
 screenshots: setup ## Take pictures of every page into target/screenshots, and those of the README
 	cargo build
@@ -51,7 +51,7 @@ failover: setup ## Lose a primary 20 times to a standby that misses events, belo
 	TIDINGS_FAILOVER=20 cargo test --release --test integration failover -- --nocapture
 
 crowd: build-setup ## Fill a server with 10,000 connections, each in a room, and measure
-	TIDINGS_CROWD=10000 cargo test --release --test integration crowd -- --nocapture
+	TIDINGS_CROWD=10000 cargo test --release --test integration max_connections -- --nocapture
 
 siege: build-setup ## Send the server what killed others, and show what it answers, who waits meanwhile, and what is left in memory
 	TIDINGS_SIEGE=5000 cargo test --release --test integration -- hostile close_codes --nocapture --test-threads 1

@@ -77,7 +77,7 @@ impl Reference {
             stream.set_nodelay(true)?;
             let reference = self.clone();
             spawn_local(async move {
-                if let Err(error) = reference.converse(stream).await {
+                if let Err(error) = reference.serve_connection(stream).await {
                     eprintln!("connection: {error}");
                 }
             });
@@ -85,12 +85,12 @@ impl Reference {
     }
 
     /// Serves a connection: publishing requests, until it ends or becomes a subscriber.
-    async fn converse(&self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+    async fn serve_connection(&self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
         let mut received = Vec::new();
         while stream.read_buf(&mut received).await? > 0 {
             if received.starts_with(b"GET") {
                 if received.ends_with(b"\r\n\r\n") {
-                    return self.welcome(stream).await;
+                    return self.upgrade(stream).await;
                 }
                 continue;
             }
@@ -148,7 +148,7 @@ impl Reference {
     }
 
     /// Upgrades `stream`, and makes it a subscriber when it sends the ping that ends a subscriber's handshake.
-    async fn welcome(&self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+    async fn upgrade(&self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
         let upgraded = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n",

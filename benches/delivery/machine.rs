@@ -24,14 +24,14 @@ impl Machine {
     /// If the temporary directory cannot be written to.
     pub fn describe() -> Outcome<Self> {
         Ok(Self {
-            date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+            date: output_of("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
             cores: fs::read_to_string("/proc/cpuinfo").map_or(0, |text| text.matches("model name").count()),
-            kernel: said("uname", &["-srm"]),
+            kernel: output_of("uname", &["-srm"]),
             memory: field("/proc/meminfo", "MemTotal")
                 .and_then(|total| total.trim_end_matches(" kB").parse::<u64>().ok())
                 .map_or(0, |kilobytes| kilobytes / 1_048_576),
-            rust: said("rustc", &["--version"]),
+            rust: output_of("rustc", &["--version"]),
             sync: sync_time().map_err(|error| format!("the temporary directory: {error}"))?,
         })
     }
@@ -61,7 +61,7 @@ impl fmt::Display for Machine {
 }
 
 /// The output of a command, or `unknown` if it fails.
-fn said(program: &str, arguments: &[&str]) -> String {
+fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success());
     output.map_or("unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -6,11 +6,11 @@
 //! needs nothing but cargo. There are no limits on time in the benchmark, so it does not fail for being slow.
 
 mod child;
-mod contestant;
 mod documents;
 mod frames;
 mod growth;
 mod http;
+mod implementation;
 mod kernel;
 mod ledger;
 mod machine;

@@ -1,6 +1,6 @@
 //! The command line of the benchmark, and the two sizes of a run.
 
-use crate::{Outcome, contestant::Contestant};
+use crate::{Outcome, implementation::Implementation};
 
 const USAGE: &str = "usage: cargo bench --bench delivery -- [--quick] [--rounds N] [--subscribers N] [--idle N] [--returning N] \
                      [--only ours,stock,kernel-lone,kernel-coalesced]";
@@ -23,7 +23,7 @@ pub struct Options {
     /// Messages published with several mutations in flight.
     pub streamed: u64,
     /// Messages published one at a time.
-    pub lone: u64,
+    pub sequential: u64,
     /// Mutations, and queries, of the measurements without subscribers.
     pub requests: u64,
     /// Other channels, each with a subscriber, in the measurement with many channels.
@@ -31,7 +31,7 @@ pub struct Options {
     /// Events of the long log.
     pub events: i64,
     /// The compared servers.
-    pub contestants: Vec<Contestant>,
+    pub implementations: Vec<Implementation>,
 }
 
 impl Options {
@@ -51,7 +51,7 @@ impl Options {
                 "--subscribers" => options.subscribers = number(value()?)?,
                 "--returning" => options.returning = number(value()?)?,
                 "--idle" => options.idle = number(value()?)?,
-                "--only" => options.contestants = named(value()?)?,
+                "--only" => options.implementations = named(value()?)?,
                 _ => return Err(USAGE.to_owned()),
             }
         }
@@ -59,7 +59,8 @@ impl Options {
     }
 
     fn sized(quick: bool) -> Self {
-        let (rounds, streamed, lone, requests) = if quick { (3, 400, 100, 2_000) } else { (5, 1_600, 400, 8_000) };
+        let (rounds, streamed, sequential, requests) =
+            if quick { (3, 400, 100, 2_000) } else { (5, 1_600, 400, 8_000) };
         Self {
             quick,
             rounds,
@@ -68,11 +69,11 @@ impl Options {
             returning: 10_000,
             missed: 1_000,
             streamed,
-            lone,
+            sequential,
             requests,
             channels: if quick { 1_000 } else { 10_000 },
             events: if quick { 100_000 } else { 10_000_000 },
-            contestants: Contestant::all(),
+            implementations: Implementation::all(),
         }
     }
 }
@@ -81,12 +82,12 @@ fn number(text: &str) -> Outcome<usize> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| USAGE.to_owned())
 }
 
-fn named(list: &str) -> Outcome<Vec<Contestant>> {
+fn named(list: &str) -> Outcome<Vec<Implementation>> {
     list.split(',')
         .map(|name| {
-            Contestant::all()
+            Implementation::all()
                 .into_iter()
-                .find(|contestant| contestant.role() == name)
+                .find(|implementation| implementation.role() == name)
                 .ok_or_else(|| format!("no server named {name:?} in this build; {USAGE}"))
         })
         .collect()

@@ -12,14 +12,13 @@ use tokio::{
 };
 
 use crate::{
-    Outcome,
-    contestant::{Contestant, Server},
-    documents, growth,
+    Outcome, documents, growth,
+    implementation::{Implementation, Server},
     ledger::Ledger,
     machine::Machine,
     measure::{self, Cpu},
     options::Options,
-    publish::{self, LANES},
+    publish::{self, PUBLISHERS},
     record::{Memory, Turn},
     report::Report,
     scale::Scale,
@@ -60,18 +59,20 @@ async fn stay_awake() {
 async fn all(options: &Options, machine: Machine) -> Outcome<Report> {
     let mut report = Report::new(options.clone(), machine);
     for round in 1..=options.rounds {
-        for &contestant in &options.contestants {
-            let turn = turn(contestant, options).await.map_err(|why| format!("{}: {why}", contestant.name()))?;
-            eprintln!("round {round} of {}, {}: {}", options.rounds, contestant.role(), turn.line());
-            report.turns.push((contestant, turn));
+        for &implementation in &options.implementations {
+            let turn =
+                turn(implementation, options).await.map_err(|why| format!("{}: {why}", implementation.name()))?;
+            eprintln!("round {round} of {}, {}: {}", options.rounds, implementation.role(), turn.line());
+            report.turns.push((implementation, turn));
         }
     }
-    for &contestant in &options.contestants {
-        let memory = memory(contestant, options).await.map_err(|why| format!("{}: {why}", contestant.name()))?;
-        eprintln!("memory, {}: {}", contestant.role(), memory.line());
-        report.memory.push((contestant, memory));
+    for &implementation in &options.implementations {
+        let memory =
+            memory(implementation, options).await.map_err(|why| format!("{}: {why}", implementation.name()))?;
+        eprintln!("memory, {}: {}", implementation.role(), memory.line());
+        report.memory.push((implementation, memory));
     }
-    if options.contestants.contains(&Contestant::Ours) {
+    if options.implementations.contains(&Implementation::Tidings) {
         report.scale = Some(Scale::measure(options).await?);
         report.growth = growth::measure(options).await?;
     }
@@ -79,18 +80,18 @@ async fn all(options: &Options, machine: Machine) -> Outcome<Report> {
 }
 
 /// One turn: the requests without subscribers, then the fan-out.
-async fn turn(contestant: Contestant, options: &Options) -> Outcome<Turn> {
-    let server = contestant.start().await?;
+async fn turn(implementation: Implementation, options: &Options) -> Outcome<Turn> {
+    let server = implementation.start().await?;
     let count = options.requests;
     let publish = |number| documents::publish(server.channel(), number);
     // The first requests are slower, because code and caches are cold.
     publish::requests(&server, CONNECTIONS, count / 10, publish).await?;
     let mutation = cost(&server, count, publish::requests(&server, CONNECTIONS, count, publish)).await?.0;
     let query = cost(&server, count, publish::requests(&server, CONNECTIONS, count, |_| documents::read())).await?.0;
-    let streamed_mutation = cost(&server, count, publish::requests(&server, LANES, count, publish)).await?.0;
+    let streamed_mutation = cost(&server, count, publish::requests(&server, PUBLISHERS, count, publish)).await?.0;
     // Each sequential mutation waits for a disk sync, so there are fewer of them.
     let count = count / 4;
-    let lone_mutation = cost(&server, count, publish::requests(&server, 1, count, publish)).await?.0;
+    let sequential_mutation = cost(&server, count, publish::requests(&server, 1, count, publish)).await?.0;
 
     let ledger = Rc::new(Ledger::default());
     let subscribers = Subscribers::connect(&server, options.subscribers, &ledger).await?;
@@ -98,19 +99,19 @@ async fn turn(contestant: Contestant, options: &Options) -> Outcome<Turn> {
     let readers = options.subscribers as u64;
     let part = publish::streamed(&server, &subscribers, &ledger, options.streamed);
     let (streamed, took) = cost(&server, options.streamed * readers, part).await?;
-    let part = publish::lone(&server, &subscribers, &ledger, options.lone);
-    let (lone, delays) = cost(&server, options.lone * readers, part).await?;
+    let part = publish::sequential(&server, &subscribers, &ledger, options.sequential);
+    let (sequential, delays) = cost(&server, options.sequential * readers, part).await?;
     Ok(Turn {
         streamed,
         streamed_net: streamed - streamed_mutation / readers as f64,
         rate: (options.streamed * readers) as f64 / took.as_secs_f64(),
-        lone,
-        lone_net: lone - lone_mutation / readers as f64,
+        sequential,
+        sequential_net: sequential - sequential_mutation / readers as f64,
         delays,
         query,
         mutation,
         streamed_mutation,
-        lone_mutation,
+        sequential_mutation,
     })
 }
 
@@ -126,17 +127,17 @@ async fn cost<T>(server: &Server, count: u64, part: impl Future<Output = Outcome
 
 /// Resident bytes of a server after it was idle. tidings returns memory that was used once, for example for hashing a
 /// password, within fifteen seconds.
-async fn at_rest(contestant: Contestant, server: &Server) -> Outcome<f64> {
-    sleep(Duration::from_secs(if contestant == Contestant::Ours { 20 } else { 1 })).await;
+async fn at_rest(implementation: Implementation, server: &Server) -> Outcome<f64> {
+    sleep(Duration::from_secs(if implementation == Implementation::Tidings { 20 } else { 1 })).await;
     measure::resident(server.process())
 }
 
 /// The memory of many idle subscribers, before any delivery and after a burst.
-async fn memory(contestant: Contestant, options: &Options) -> Outcome<Memory> {
-    let server = contestant.start().await?;
+async fn memory(implementation: Implementation, options: &Options) -> Outcome<Memory> {
+    let server = implementation.start().await?;
     // Allocations of the first requests belong to the server and not to the subscribers.
-    publish::requests(&server, LANES, 100, |number| documents::publish(server.channel(), number)).await?;
-    let empty = at_rest(contestant, &server).await?;
+    publish::requests(&server, PUBLISHERS, 100, |number| documents::publish(server.channel(), number)).await?;
+    let empty = at_rest(implementation, &server).await?;
     let ledger = Rc::new(Ledger::default());
     ledger.expect(options.idle, 1);
     let subscribers = Subscribers::connect(&server, options.idle, &ledger).await?;
@@ -144,7 +145,7 @@ async fn memory(contestant: Contestant, options: &Options) -> Outcome<Memory> {
     let idle = measure::resident(server.process())?;
     publish::warm(&server, &subscribers, &ledger).await?;
     publish::streamed(&server, &subscribers, &ledger, BURST).await?;
-    let burst = at_rest(contestant, &server).await?;
+    let burst = at_rest(implementation, &server).await?;
     let each = |total: f64| (total - empty) / options.idle as f64 / 1024.0;
     Ok(Memory { empty: empty / 1_048_576.0, idle: each(idle), burst: each(burst) })
 }

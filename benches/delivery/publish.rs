@@ -10,10 +10,10 @@ use std::{
 use futures_util::future::try_join_all;
 use tokio::time::timeout;
 
-use crate::{Outcome, contestant::Server, documents, ledger::Ledger, subscribers::Subscribers};
+use crate::{Outcome, documents, implementation::Server, ledger::Ledger, subscribers::Subscribers};
 
 /// Mutations in flight in the streamed measurement.
-pub const LANES: u64 = 8;
+pub const PUBLISHERS: u64 = 8;
 /// How many messages the slowest subscriber may be behind before publishers wait. It keeps the broadcast channel of
 /// stock juniper from overflowing, which would lose messages, and bounds the buffers of all servers.
 pub const BACKLOG: u64 = 64;
@@ -35,17 +35,16 @@ pub async fn warm(server: &Server, subscribers: &Subscribers, ledger: &Ledger) -
     Err(format!("not every subscriber receives messages: {}", ledger.missing()))
 }
 
-/// Publishes `count` messages on [`LANES`] connections; returns the time until all subscribers have received all of
-/// them.
+/// Publishes `count` messages on [`PUBLISHERS`] connections; returns the time until every subscriber has every message.
 pub async fn streamed(server: &Server, subscribers: &Subscribers, ledger: &Ledger, count: u64) -> Outcome<Duration> {
-    let connections = server.connections(LANES).await?;
-    ledger.expect(subscribers.count(), LANES);
+    let connections = server.connections(PUBLISHERS).await?;
+    ledger.expect(subscribers.count(), PUBLISHERS);
     let sent = Rc::new(Cell::new(0));
     let started = Instant::now();
-    let lanes = connections.into_iter().zip(0..).map(|(mut connection, lane)| {
+    let publishers = connections.into_iter().zip(0..).map(|(mut connection, publisher)| {
         let sent = sent.clone();
         async move {
-            for number in (lane..count).step_by(LANES as usize) {
+            for number in (publisher..count).step_by(PUBLISHERS as usize) {
                 ledger.all_have((sent.get() + 1_u64).saturating_sub(BACKLOG)).await?;
                 sent.set(sent.get() + 1);
                 connection.post(&documents::publish(server.channel(), number)).await?;
@@ -54,7 +53,7 @@ pub async fn streamed(server: &Server, subscribers: &Subscribers, ledger: &Ledge
         }
     });
     limited(ledger, async {
-        try_join_all(lanes).await?;
+        try_join_all(publishers).await?;
         ledger.all_have(count).await
     })
     .await?;
@@ -63,7 +62,12 @@ pub async fn streamed(server: &Server, subscribers: &Subscribers, ledger: &Ledge
 
 /// Publishes `count` messages, each after all subscribers have the one before; returns how long each took to reach the
 /// last subscriber.
-pub async fn lone(server: &Server, subscribers: &Subscribers, ledger: &Ledger, count: u64) -> Outcome<Vec<Duration>> {
+pub async fn sequential(
+    server: &Server,
+    subscribers: &Subscribers,
+    ledger: &Ledger,
+    count: u64,
+) -> Outcome<Vec<Duration>> {
     let mut connection = server.connections(1).await?.remove(0);
     ledger.expect(subscribers.count(), 1);
     let mut delays = Vec::new();
@@ -80,24 +84,30 @@ pub async fn lone(server: &Server, subscribers: &Subscribers, ledger: &Ledger, c
     Ok(delays)
 }
 
-/// Sends `count` requests over `lanes` connections to a server without subscribers.
-pub async fn requests(server: &Server, lanes: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<()> {
-    answers(server, lanes, count, body).await.map(drop)
+/// Sends `count` requests over `publishers` connections to a server without subscribers.
+pub async fn requests(server: &Server, publishers: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<()> {
+    answers(server, publishers, count, body).await.map(drop)
 }
 
 /// The same; returns the responses.
-pub async fn answers(server: &Server, lanes: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<Vec<String>> {
+pub async fn answers(
+    server: &Server,
+    publishers: u64,
+    count: u64,
+    body: impl Fn(u64) -> String,
+) -> Outcome<Vec<String>> {
     let body = &body;
-    let connections = server.connections(lanes).await?;
-    let lanes = connections.into_iter().zip(0..).map(|(mut connection, lane)| async move {
+    let connections = server.connections(publishers).await?;
+    let publishers = connections.into_iter().zip(0..).map(|(mut connection, publisher)| async move {
         let mut answers = Vec::new();
-        for number in (lane..count).step_by(lanes as usize) {
+        for number in (publisher..count).step_by(publishers as usize) {
             answers.push(connection.post(&body(number)).await?.to_owned());
         }
         Outcome::Ok(answers)
     });
-    let answers =
-        timeout(LIMIT, try_join_all(lanes)).await.map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
+    let answers = timeout(LIMIT, try_join_all(publishers))
+        .await
+        .map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
     Ok(answers.concat())
 }
 

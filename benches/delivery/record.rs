@@ -11,8 +11,8 @@ pub struct Turn {
     /// Deliveries per second in this measurement, by the wall clock.
     pub rate: f64,
     /// Per delivery, one message at a time.
-    pub lone: f64,
-    pub lone_net: f64,
+    pub sequential: f64,
+    pub sequential_net: f64,
     /// From sending a single mutation until the last subscriber has the message.
     pub delays: Vec<Duration>,
     /// Per `messages(first: 20)`.
@@ -20,14 +20,14 @@ pub struct Turn {
     /// Per `createMessage` without subscribers: over 16 connections, then as in the two measurements above.
     pub mutation: f64,
     pub streamed_mutation: f64,
-    pub lone_mutation: f64,
+    pub sequential_mutation: f64,
 }
 
 impl Turn {
     pub fn line(&self) -> String {
         format!(
             "{:.2} µs per delivery in flight, {:.2} one at a time, query {:.1}, mutation {:.1}",
-            self.streamed, self.lone, self.query, self.mutation
+            self.streamed, self.sequential, self.query, self.mutation
         )
     }
 }

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::{
-    Outcome,
-    contestant::Contestant,
-    documents,
+    Outcome, documents,
+    implementation::Implementation,
     ledger::Ledger,
     measure::{self, Cpu},
     options::Options,
@@ -43,7 +42,7 @@ struct Return {
 impl Scale {
     /// Runs both measurements.
     pub async fn measure(options: &Options) -> Outcome<Self> {
-        let back = come_back(options).await?;
+        let back = measure_return(options).await?;
         eprintln!("{}", back.line());
         let mut audiences = Vec::new();
         for count in [10, 100, 1_000, 10_000].into_iter().filter(|count| *count <= options.returning) {
@@ -82,9 +81,9 @@ impl Return {
     }
 }
 
-async fn come_back(options: &Options) -> Outcome<Return> {
+async fn measure_return(options: &Options) -> Outcome<Return> {
     let (subscribers, missed) = (options.returning, options.missed);
-    let mut server = Contestant::Ours.start().await?;
+    let mut server = Implementation::Tidings.start().await?;
     let cursor = server.cursor().await?;
     publish::requests(&server, 1, missed, |number| documents::publish(server.channel(), number)).await?;
     server.restart()?;
@@ -93,7 +92,7 @@ async fn come_back(options: &Options) -> Outcome<Return> {
     sleep(REST).await;
     let (before, empty) = (Cpu::of(server.process())?, measure::resident(server.process())?);
     let started = Instant::now();
-    let _subscribers = Subscribers::come_back(&server, subscribers, &ledger, &cursor).await?;
+    let _subscribers = Subscribers::resume(&server, subscribers, &ledger, &cursor).await?;
     publish::limited(&ledger, ledger.all_have(missed)).await?;
     let took = started.elapsed();
     sleep(REST).await;
@@ -104,12 +103,12 @@ async fn come_back(options: &Options) -> Outcome<Return> {
 
 /// Microseconds of server CPU per delivery to `count` subscribers.
 async fn audience(count: usize) -> Outcome<f64> {
-    let server = Contestant::Ours.start().await?;
+    let server = Implementation::Tidings.start().await?;
     let messages = (DELIVERIES / count as u64).clamp(100, 4_000);
-    publish::requests(&server, publish::LANES, messages / 4, |n| documents::publish(server.channel(), n)).await?;
+    publish::requests(&server, publish::PUBLISHERS, messages / 4, |n| documents::publish(server.channel(), n)).await?;
     sleep(REST).await;
     let before = Cpu::of(server.process())?;
-    publish::requests(&server, publish::LANES, messages, |n| documents::publish(server.channel(), n)).await?;
+    publish::requests(&server, publish::PUBLISHERS, messages, |n| documents::publish(server.channel(), n)).await?;
     sleep(REST).await;
     let alone = Cpu::of(server.process())?.since(&before);
     let ledger = Rc::new(Ledger::default());

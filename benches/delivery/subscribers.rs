@@ -16,10 +16,9 @@ use tokio::{
 };
 
 use crate::{
-    Outcome,
-    contestant::Server,
-    documents,
+    Outcome, documents,
     frames::{self, CLOSE, PING, PONG, TEXT},
+    implementation::Server,
     ledger::Ledger,
 };
 
@@ -48,7 +47,7 @@ impl Subscribers {
     }
 
     /// The same for subscribers that resume at `cursor`. Missed messages arrive while others still connect.
-    pub async fn come_back(server: &Server, count: usize, ledger: &Rc<Ledger>, cursor: &str) -> Outcome<Self> {
+    pub async fn resume(server: &Server, count: usize, ledger: &Rc<Ledger>, cursor: &str) -> Outcome<Self> {
         Self::open(server, count, ledger, Some(cursor)).await
     }
 
@@ -112,13 +111,13 @@ impl Subscriber {
         let stream = connect(server.address(), index).await.map_err(|error| error.to_string())?;
         let mut subscriber = Self { index, stream, rest: Vec::new() };
         subscriber.upgrade(server.address()).await?;
-        subscriber.say(&documents::connection_init(server.token())).await?;
-        subscriber.hear(r#""connection_ack""#).await?;
+        subscriber.send_text(&documents::connection_init(server.token())).await?;
+        subscriber.expect_frame(r#""connection_ack""#).await?;
         for (id, channel) in channels.iter().enumerate() {
-            subscriber.say(&documents::follow_channel(id, channel)).await?;
+            subscriber.send_text(&documents::follow_channel(id, channel)).await?;
         }
-        subscriber.say(r#"{"type":"ping"}"#).await?;
-        subscriber.hear(r#""pong""#).await?;
+        subscriber.send_text(r#"{"type":"ping"}"#).await?;
+        subscriber.expect_frame(r#""pong""#).await?;
         Ok(subscriber)
     }
 
@@ -145,17 +144,17 @@ impl Subscriber {
     }
 
     async fn subscribe(&mut self, token: Option<&str>, cursor: Option<&str>) -> Outcome<()> {
-        self.say(&documents::connection_init(token)).await?;
-        self.hear(r#""connection_ack""#).await?;
+        self.send_text(&documents::connection_init(token)).await?;
+        self.expect_frame(r#""connection_ack""#).await?;
         if let Some(cursor) = cursor {
-            return self.say(&documents::resume(cursor)).await;
+            return self.send_text(&documents::resume(cursor)).await;
         }
-        self.say(&documents::subscribe()).await?;
-        self.say(r#"{"type":"ping"}"#).await?;
-        self.hear(r#""pong""#).await
+        self.send_text(&documents::subscribe()).await?;
+        self.send_text(r#"{"type":"ping"}"#).await?;
+        self.expect_frame(r#""pong""#).await
     }
 
-    async fn say(&mut self, text: &str) -> Outcome<()> {
+    async fn send_text(&mut self, text: &str) -> Outcome<()> {
         self.send(&frames::from_client(TEXT, text.as_bytes())).await
     }
 
@@ -169,7 +168,7 @@ impl Subscriber {
     }
 
     /// Waits for a frame that contains `word`; answers the server's pings.
-    async fn hear(&mut self, word: &str) -> Outcome<()> {
+    async fn expect_frame(&mut self, word: &str) -> Outcome<()> {
         loop {
             let Some(frame) = frames::first(&self.rest)? else {
                 self.receive().await?;
@@ -179,7 +178,7 @@ impl Subscriber {
             self.rest.drain(..length);
             match text {
                 text if text.contains(word) => return Ok(()),
-                text if text.contains(r#""ping""#) => self.say(r#"{"type":"pong"}"#).await?,
+                text if text.contains(r#""ping""#) => self.send_text(r#"{"type":"pong"}"#).await?,
                 text => return Err(format!("expected {word}, got {text}")),
             }
         }

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::support::database::{fill, is_postgres, sql};
-use crate::support::plain::CONNECT;
-use crate::support::{Plain, Server, Session, Socket, soon, text};
+use crate::support::json_socket::CONNECT;
+use crate::support::{JsonSocket, Server, Session, Socket, text, with_timeout};
 
 /// The longest accepted response time during an attack. Without fair queues the same requests took many times as long
 /// or were rejected.
@@ -45,8 +45,8 @@ impl Flood {
     }
 
     /// Waits until the first response, so that the flood is under way.
-    async fn has_begun(&self) {
-        soon("an answer to the flood", async {
+    async fn wait_for_first_response(&self) {
+        with_timeout("an answer to the flood", async {
             while self.answers.load(Ordering::Relaxed) == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -57,7 +57,7 @@ impl Flood {
     async fn end(self) {
         self.is_over.store(true, Ordering::Relaxed);
         for client in self.clients {
-            soon("the end of the flood", client).await.expect("a client");
+            with_timeout("the end of the flood", client).await.expect("a client");
         }
     }
 }
@@ -80,7 +80,7 @@ fn sign_ins_in_order() -> Value {
     json!({"query": format!("mutation {{ {} }}", fields.join(" "))})
 }
 
-async fn posts_meanwhile(server: &Server, ann: &Session, channel: &str) {
+async fn assert_member_can_post(server: &Server, ann: &Session, channel: &str) {
     let posting = async {
         for _ in 0..5 {
             server.post(ann, channel, "meanwhile").await;
@@ -90,23 +90,23 @@ async fn posts_meanwhile(server: &Server, ann: &Session, channel: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_sign_ins_keeps_nobody_from_writing() {
+async fn members_can_write_during_a_flood_of_sign_ins() {
     let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "garden").await;
     for body in [batch_of_sign_ins as fn() -> Value, sign_ins_in_order] {
         let flood = Flood::begin(&server, 60, body);
-        flood.has_begun().await;
-        posts_meanwhile(&server, &ann, &channel).await;
-        let mut plain = Plain::open(server.address(), CONNECT, Some(&ann)).await;
-        let joining = plain.ask(json!({"type": "join_room", "room": "garden"}), "joined");
+        flood.wait_for_first_response().await;
+        assert_member_can_post(&server, &ann, &channel).await;
+        let mut json_socket = JsonSocket::open(server.address(), CONNECT, Some(&ann)).await;
+        let joining = json_socket.request(json!({"type": "join_room", "room": "garden"}), "joined");
         tokio::time::timeout(ENOUGH, joining).await.expect("members can join rooms during the flood");
         flood.end().await;
     }
 }
 
 #[tokio::test]
-async fn one_address_has_so_many_sign_ins_whatever_the_username() {
+async fn sign_ins_are_limited_per_address_for_all_usernames() {
     let server = Server::start_with(|config| {
         config.sessions.sign_ins_per_minute = 3;
         config.trusted_proxies = "127.0.0.1".parse().expect("a network");
@@ -115,7 +115,8 @@ async fn one_address_has_so_many_sign_ins_whatever_the_username() {
     let ask = async |client: &str| {
         let body = json!({"query": format!("mutation {{ {} }}", sign_in(&random_name()))});
         let request = server.http().post(server.url("/graphql")).header("x-forwarded-for", client).json(&body);
-        let answer: Value = soon("an answer", request.send()).await.expect("an answer").json().await.expect("JSON");
+        let answer: Value =
+            with_timeout("a response", request.send()).await.expect("a response").json().await.expect("JSON");
         answer["errors"][0]["extensions"].clone()
     };
     for _ in 0..3 {
@@ -128,7 +129,7 @@ async fn one_address_has_so_many_sign_ins_whatever_the_username() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_do_not_look_at_what_the_viewer_may_not_see() {
+async fn lists_stay_fast_beside_many_invisible_messages() {
     let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let open = server.channel(&ann, "open").await;
@@ -170,7 +171,7 @@ async fn lists_do_not_look_at_what_the_viewer_may_not_see() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unread_messages_are_counted_up_to_a_thousand() {
+async fn unread_counts_are_capped_at_a_thousand() {
     let server = Server::start().await;
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let channel = server.channel(&ann, "garden").await;
@@ -189,30 +190,30 @@ async fn unread_messages_are_counted_up_to_a_thousand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_query_that_takes_too_long_is_interrupted() {
+async fn a_query_beyond_the_query_time_is_interrupted() {
     let server = Server::start_with(|config| config.limits.query_time = Duration::from_millis(30)).await;
     let ann = server.register("ann").await;
     let insert = "INSERT INTO users (username, display_name, password_hash, role, disabled, token_version, created_at, \
                   skeleton, search) SELECT 'user' || i, 'User ' || i, '', 0, FALSE, 0, 0, 'user ' || i, 'user' || i FROM ";
     let sqlite = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000) {insert} n");
     sql(&server.database_url(), &sqlite, &format!("{insert} generate_series(1, 400000) AS n(i)"));
-    let code = server.refusal(Some(&ann), "{ users(search: \"nobody at all\") { nodes { id } } }", json!({})).await;
+    let code = server.error_code(Some(&ann), "{ users(search: \"nobody at all\") { nodes { id } } }", json!({})).await;
     assert_eq!(code, "QUERY_TOO_COMPLEX");
     let data = server.data(Some(&ann), "{ users(first: 1, search: \"user\") { nodes { username } } }", json!({})).await;
     assert_eq!(data["users"]["nodes"][0]["username"], "user1", "the connection is usable after the interruption");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn health_and_events_do_not_wait_for_clients_that_read() {
+async fn health_checks_and_events_do_not_wait_for_client_reads() {
     let server = Server::start_with(|config| config.readers = 1).await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "garden").await;
     let mut socket = server.socket(Some(&ann)).await;
     socket.subscribe("1", "subscription { messageAdded { content } }", json!({})).await;
-    socket.settled().await;
+    socket.assert_idle().await;
     // The only reader thread for clients is blocked, and more jobs wait for it.
     let (release, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
-    let stranger = Party::Address(household([192, 0, 2, 1].into()));
+    let anonymous = Party::Address(household([192, 0, 2, 1].into()));
     let store = Arc::clone(server.board().store());
     let jobs: Vec<_> = (0..50)
         .map(|_| {
@@ -224,32 +225,32 @@ async fn health_and_events_do_not_wait_for_clients_that_read() {
                         std::thread::sleep(Duration::from_millis(1));
                     }
                 };
-                drop(store.on_reader(stranger, job).await);
+                drop(store.on_reader(anonymous, job).await);
             })
         })
         .collect();
-    soon("a blocked reader thread", kept.notified()).await;
-    let ready = soon("readiness", server.http().get(server.url("/readyz")).send()).await.expect("an answer");
+    with_timeout("a blocked reader thread", kept.notified()).await;
+    let ready = with_timeout("readiness", server.http().get(server.url("/readyz")).send()).await.expect("a response");
     assert_eq!(ready.status(), 200);
     server.post(&ann, &channel, "heard").await;
-    let heard = socket.item("1").await;
-    assert!(heard.to_string().contains("heard"), "{heard}");
+    let received = socket.item("1").await;
+    assert!(received.to_string().contains("heard"), "{received}");
     release.store(true, Ordering::Relaxed);
-    soon("the end", join_all(jobs)).await;
+    with_timeout("the end of the jobs", join_all(jobs)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_that_ask_for_health_ask_the_database_few_times() {
+async fn concurrent_health_checks_share_database_statements() {
     let server = Server::start().await;
     let before = server.board().store().statements();
     let asking = (0..500).map(|_| server.board().reach_database());
-    assert!(soon("answers", join_all(asking)).await.iter().all(Result::is_ok));
+    assert!(with_timeout("answers", join_all(asking)).await.iter().all(Result::is_ok));
     let statements = server.board().store().statements() - before;
     assert!(statements < 100, "{statements} statements for 500 health checks");
 }
 
 #[tokio::test]
-async fn one_author_has_so_many_users_notified() {
+async fn mentions_are_limited_per_message_and_per_author() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "garden").await;
@@ -288,7 +289,7 @@ async fn one_author_has_so_many_users_notified() {
 
 /// Several sockets with many operations each count as one caller.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_full_of_sign_ins_keep_nobody_from_writing() {
+async fn members_can_write_while_sockets_are_full_of_sign_ins() {
     let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "garden").await;
@@ -301,5 +302,5 @@ async fn sockets_full_of_sign_ins_keep_nobody_from_writing() {
         }
         sockets.push(socket);
     }
-    posts_meanwhile(&server, &ann, &channel).await;
+    assert_member_can_post(&server, &ann, &channel).await;
 }

@@ -11,17 +11,17 @@ use tidings::error::Error;
 use tidings::model::{Body, Cursor, EventKind};
 use tidings::store::{Batch, Change, Lane, Options, Store, Tail};
 
-use crate::subscriptions::{EVENTS, until_live};
+use crate::subscriptions::{EVENTS, events_until_checkpoint};
 use crate::support::Server;
 
 #[tokio::test]
-async fn a_failing_command_harms_none_of_its_neighbours() {
+async fn a_failing_command_does_not_affect_others_in_its_batch() {
     const COMMANDS: i64 = 400;
     let directory = tempfile::tempdir().expect("a directory");
     let batches = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&batches);
+    let delivered = Arc::clone(&batches);
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
-    let tail = Listener(move |batch| told.lock().unwrap().push(batch));
+    let tail = Listener(move |batch| delivered.lock().unwrap().push(batch));
     let store = Arc::new(Store::open(&options, tail).expect("a store"));
     let writing =
         (0..COMMANDS).map(|number| store.write(move |tx| command(tx, number)).map(move |made| (number, made)));
@@ -53,7 +53,7 @@ async fn a_failing_command_harms_none_of_its_neighbours() {
             assert_eq!(event.object, number);
         }
     }
-    let told: Vec<Cursor> = batches
+    let delivered: Vec<Cursor> = batches
         .lock()
         .unwrap()
         .iter()
@@ -61,7 +61,7 @@ async fn a_failing_command_harms_none_of_its_neighbours() {
         .map(|logged| logged.event.cursor)
         .collect();
     assert_eq!(
-        told,
+        delivered,
         events.iter().map(|event| event.cursor).collect::<Vec<_>>(),
         "the listener gets every event once and in order"
     );
@@ -92,23 +92,23 @@ fn command(tx: &mut tidings::store::Tx<'_>, number: i64) -> Result<Cursor, Error
 }
 
 #[tokio::test]
-async fn commands_that_wait_are_committed_together() {
+async fn waiting_commands_share_commits() {
     const COMMANDS: i64 = 200;
     let directory = tempfile::tempdir().expect("a directory");
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, delivered) = std::sync::mpsc::channel();
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
-    let tail = Listener(move |batch: Batch| tell.send(batch.events.len()).expect("told"));
+    let tail = Listener(move |batch: Batch| tell.send(batch.events.len()).expect("the receiver exists"));
     let store = Store::open(&options, tail).expect("a store");
     let made = join_all((0..COMMANDS).map(|number| store.write(move |tx| command(tx, 4 * number + 3)))).await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");
     drop(store);
-    let batches: Vec<usize> = told.iter().collect();
+    let batches: Vec<usize> = delivered.iter().collect();
     assert_eq!(batches.iter().sum::<usize>(), 200);
     assert!(batches.len() < 100, "{} transactions for {COMMANDS} commands", batches.len());
 }
 
 #[tokio::test]
-async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
+async fn a_pruned_log_rejects_old_cursors_and_names_the_oldest_valid_one() {
     let mut server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
@@ -130,9 +130,9 @@ async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
     let extensions = &error["payload"][0]["extensions"];
     assert_eq!(extensions["code"], "CURSOR_EXPIRED");
     socket.subscribe("oldest", EVENTS, json!({"after": extensions["oldest"]})).await;
-    assert_eq!(until_live(&mut socket, "oldest").await.len(), 5, "the newest five events were kept");
+    assert_eq!(events_until_checkpoint(&mut socket, "oldest").await.len(), 5, "the newest five events were kept");
     socket.subscribe("young", EVENTS, json!({"after": cursors[19]})).await;
-    assert_eq!(until_live(&mut socket, "young").await.len(), 1);
+    assert_eq!(events_until_checkpoint(&mut socket, "young").await.len(), 1);
     // Pruning removes no objects, and the next event gets the next `seq`.
     let all = server.data(None, "{ messages(first: 100) { nodes { id } } }", json!({})).await;
     assert_eq!(all["messages"]["nodes"].as_array().unwrap().len(), 20);
@@ -142,18 +142,23 @@ async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
 
 /// During a rolling update, newer instances write event kinds and formats that this version does not know.
 #[tokio::test]
-async fn what_a_newer_version_writes_is_passed_over_and_nothing_around_it_is_lost() {
+async fn unknown_events_are_skipped_and_the_events_around_them_are_delivered() {
     let server = Server::start().await;
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let channel = server.channel(&ann, "general").await;
     let start = server.cursor(None).await;
     let mut socket = server.socket(Some(&ben)).await;
     socket.subscribe("live", EVENTS, json!({})).await;
-    assert!(until_live(&mut socket, "live").await.is_empty());
+    assert!(events_until_checkpoint(&mut socket, "live").await.is_empty());
     for round in 0..3 {
         server.post(&ann, &channel, &format!("before {round}")).await;
         let (kind, format) = if round == 1 { (EventKind::MessageAdded.code(), 99) } else { (31_000, 1) };
-        server.board().store().write(move |tx| foreign(tx, kind, format)).await.expect("written");
+        server
+            .board()
+            .store()
+            .write(move |tx| insert_unknown_event(tx, kind, format))
+            .await
+            .expect("the event is written");
         server.post(&ann, &channel, &format!("after {round}")).await;
         for when in ["before", "after"] {
             let item = socket.item("live").await["events"].take();
@@ -164,13 +169,13 @@ async fn what_a_newer_version_writes_is_passed_over_and_nothing_around_it_is_los
     for after in [start, server.cursor(None).await] {
         let mut socket = server.socket(Some(&ben)).await;
         socket.subscribe("e", EVENTS, json!({"after": after})).await;
-        let events = until_live(&mut socket, "e").await;
+        let events = events_until_checkpoint(&mut socket, "e").await;
         assert!(events.is_empty() || events.len() == 6, "{events:?}");
     }
 }
 
 /// Writes an event with this kind and format, as another version would.
-fn foreign(tx: &mut tidings::store::Tx<'_>, kind: i16, format: i16) -> Result<(), Error> {
+fn insert_unknown_event(tx: &mut tidings::store::Tx<'_>, kind: i16, format: i16) -> Result<(), Error> {
     let insert = format!(
         "INSERT INTO events (seq, tag, format, kind, object_id, ticket, audience, at) \
          SELECT head + 1, {}, {format}, {kind}, 7, (1 = 0), '', 0 FROM log_head",

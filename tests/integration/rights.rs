@@ -6,26 +6,26 @@
 //! 100 random scripts; `scripts.rs` says how to run more, and where the seeds are kept.
 
 mod audit;
+mod fixture;
 mod model;
-mod stage;
-mod viewer;
+mod reader;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::scripts::prove;
+use crate::scripts::check_property;
+use fixture::Fixture;
 use model::USERS;
-use stage::Stage;
 
 /// One case: the organization and location of each user at the start, and the steps.
 #[derive(Clone)]
 struct Script {
-    users: Vec<Belonging>,
+    users: Vec<Assignment>,
     steps: Vec<Step>,
 }
 
 /// The index of an organization and of a location, if any.
-type Belonging = (Option<usize>, Option<usize>);
+type Assignment = (Option<usize>, Option<usize>);
 
 /// Prints one step per line, so that a failing case can be read.
 impl std::fmt::Debug for Script {
@@ -43,7 +43,7 @@ pub enum Step {
         user: usize,
         private: bool,
     },
-    Publish {
+    SetVisibility {
         channel: u8,
         private: bool,
     },
@@ -82,7 +82,7 @@ pub enum Step {
     DeleteTemplate(u8),
     Assign {
         user: usize,
-        belonging: Belonging,
+        assignment: Assignment,
         admin: bool,
     },
     MakeLocation(usize),
@@ -92,14 +92,14 @@ pub enum Step {
         channel: u8,
     },
     /// A reader's connection is dropped.
-    Cut(usize),
+    Disconnect(usize),
     /// A reader reconnects with its last cursor.
-    Back(usize),
+    Reconnect(usize),
     Restart,
     Audit,
 }
 
-fn belonging() -> impl Strategy<Value = Belonging> {
+fn assignment() -> impl Strategy<Value = Assignment> {
     (proptest::option::weighted(0.6, 0..2_usize), proptest::option::weighted(0.4, 0..3_usize))
 }
 
@@ -116,7 +116,7 @@ fn step() -> impl Strategy<Value = Step> {
     let newest = any::<u8>;
     prop_oneof![
         4 => (user(), any::<bool>()).prop_map(|(user, private)| Step::MakeChannel { user, private }),
-        4 => (newest(), any::<bool>()).prop_map(|(channel, private)| Step::Publish { channel, private }),
+        4 => (newest(), any::<bool>()).prop_map(|(channel, private)| Step::SetVisibility { channel, private }),
         1 => newest().prop_map(Step::DeleteChannel),
         7 => (newest(), user()).prop_map(|(channel, user)| Step::Join { channel, user }),
         5 => (newest(), user()).prop_map(|(channel, user)| Step::Leave { channel, user }),
@@ -128,38 +128,38 @@ fn step() -> impl Strategy<Value = Step> {
         2 => newest().prop_map(Step::DeleteComment),
         5 => (user(), locations()).prop_map(|(user, locations)| Step::AddTemplate { user, locations }),
         2 => newest().prop_map(Step::DeleteTemplate),
-        7 => (member(), belonging(), proptest::bool::weighted(0.15))
-            .prop_map(|(user, belonging, admin)| Step::Assign { user, belonging, admin }),
+        7 => (member(), assignment(), proptest::bool::weighted(0.15))
+            .prop_map(|(user, assignment, admin)| Step::Assign { user, assignment, admin }),
         2 => (0..2_usize).prop_map(Step::MakeLocation),
         6 => (reader(), newest()).prop_map(|(reader, channel)| Step::Follow { reader, channel }),
-        5 => reader().prop_map(Step::Cut),
-        5 => reader().prop_map(Step::Back),
+        5 => reader().prop_map(Step::Disconnect),
+        5 => reader().prop_map(Step::Reconnect),
         1 => Just(Step::Restart),
         2 => Just(Step::Audit),
     ]
 }
 
 fn scripts() -> impl Strategy<Value = Script> {
-    (vec(belonging(), USERS - 1), vec(step(), 10..40)).prop_map(|(users, steps)| Script { users, steps })
+    (vec(assignment(), USERS - 1), vec(step(), 10..40)).prop_map(|(users, steps)| Script { users, steps })
 }
 
 #[test]
-fn a_query_a_replay_a_live_stream_and_the_rule_agree_on_who_may_see_what() {
-    prove(100, concat!(env!("CARGO_TARGET_TMPDIR"), "/rights.seeds"), scripts, play);
+fn queries_replays_live_events_and_both_rules_agree_on_visibility() {
+    check_property(100, concat!(env!("CARGO_TARGET_TMPDIR"), "/rights.seeds"), scripts, run_script);
 }
 
 /// Runs one script; an error describes the first violation.
-async fn play(script: Script) -> Result<(), String> {
-    let mut stage = Stage::set(&script.users).await?;
+async fn run_script(script: Script) -> Result<(), String> {
+    let mut fixture = Fixture::new(&script.users).await?;
     for step in script.steps {
-        stage.play(step).await?;
+        fixture.run_step(step).await?;
     }
     for reader in 0..=USERS {
-        stage.play(Step::Back(reader)).await?;
+        fixture.run_step(Step::Reconnect(reader)).await?;
     }
     // All readers see this channel. So its event also proves that no other event came before it.
-    stage.play(Step::MakeChannel { user: 0, private: false }).await?;
-    stage.play(Step::Audit).await?;
-    stage.close().await;
+    fixture.run_step(Step::MakeChannel { user: 0, private: false }).await?;
+    fixture.run_step(Step::Audit).await?;
+    fixture.close().await;
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::support::Server;
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.graphql");
 
 #[tokio::test]
-async fn the_schema_is_the_golden_one_wherever_it_is_asked_for() {
+async fn the_schema_equals_the_golden_file_wherever_it_is_served() {
     let printed = tidings::graphql::sdl();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(GOLDEN, &printed).expect("the golden file is written");
@@ -45,11 +45,11 @@ fn is_root(line: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_server_that_hides_its_schema_hides_it_everywhere() {
+async fn without_introspection_the_schema_is_not_served() {
     let server = Server::start_with(|config| config.introspection = false).await;
     let served = server.http().get(server.url("/schema.graphql")).send().await.unwrap();
     assert_eq!(served.status(), 404);
-    let asked = server.refusal(None, "{ __schema { queryType { name } } }", serde_json::json!({})).await;
+    let asked = server.error_code(None, "{ __schema { queryType { name } } }", serde_json::json!({})).await;
     assert_eq!(asked, "GRAPHQL_VALIDATION_FAILED");
     server.data(None, "{ __typename }", serde_json::json!({})).await;
 }

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, interval};
 
-use crate::support::{Line, Lost, Process, Program, soon, text};
+use crate::support::{Disconnected, Process, Program, TestSubscription, text, with_timeout};
 
 const READERS: usize = 20;
 /// How long the slow subscribers do not read.
@@ -32,7 +32,7 @@ const EVENTS: &str = "subscription ($after: Cursor) {
 const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_that_stops_reading_costs_little_and_misses_nothing() {
+async fn a_subscriber_that_stops_reading_costs_less_than_a_megabyte_and_misses_nothing() {
     let patience = [("TIDINGS_SEND_TIMEOUT", "10m"), ("TIDINGS_SILENCE_LIMIT", "10m")];
     let (control, closing, waiting) =
         tokio::join!(a_server(&[], 0), a_server(&[], READERS), a_server(&patience, READERS));
@@ -75,18 +75,18 @@ impl std::fmt::Display for Figures {
 async fn a_server(settings: &[(&'static str, &str)], readers: usize) -> Figures {
     let program = Program::new(settings);
     let mut server = program.start();
-    server.ready().await.expect("it starts");
+    server.ready().await.expect("the server starts");
     let token = program.register("ann").await;
-    let posts = Posts { program: &program, channel: program.channel(&token, "general").await, token };
+    let posts = Poster { program: &program, channel: program.channel(&token, "general").await, token };
     let mut quick = Reader::new(&program, program.cursor().await, 0);
-    quick.come_in().await;
-    let scene = async {
+    quick.subscribe_until_live().await;
+    let measuring = async {
         posts.post(BEFORE).await;
         let before = Memory::of(&server, &program);
         let cursor = program.cursor().await;
         let mut slow: Vec<_> = (0..readers).map(|_| Reader::new(&program, cursor.clone(), BEFORE)).collect();
         for reader in &mut slow {
-            reader.come_in().await;
+            reader.subscribe_until_live().await;
         }
         let (mut stopped, mut catching_up) = (Memory::default(), Memory::default());
         let since = Instant::now();
@@ -98,19 +98,19 @@ async fn a_server(settings: &[(&'static str, &str)], readers: usize) -> Figures 
         let closes = slow.into_iter().map(|reader| reader.closes).collect();
         Figures { stopped: stopped.above(before), catching_up: catching_up.above(before), closes }
     };
-    let (figures, ()) = tokio::join!(scene, quick.read_to(BEFORE + MEANWHILE));
+    let (figures, ()) = tokio::join!(measuring, quick.read_to(BEFORE + MEANWHILE));
     assert!(quick.closes.is_empty(), "the fast subscriber must not be disconnected: {:?}", quick.closes);
     figures
 }
 
 /// A client that posts messages.
-struct Posts<'p> {
+struct Poster<'p> {
     program: &'p Program,
     channel: String,
     token: String,
 }
 
-impl Posts<'_> {
+impl Poster<'_> {
     async fn post_for_a_minute(&self) {
         let ticks = PER_SECOND * STOP.as_secs() as usize / BATCH;
         let mut clock = interval(STOP / ticks as u32);
@@ -127,7 +127,7 @@ impl Posts<'_> {
         while count > 0 {
             let batch = count.min(BATCH);
             let answers =
-                self.program.send(Some(&self.token), &vec![one.clone(); batch].into()).await.expect("answers");
+                self.program.send(Some(&self.token), &vec![one.clone(); batch].into()).await.expect("responses");
             for answer in answers.as_array().expect("a batch") {
                 assert!(answer.get("errors").is_none(), "{answer}");
             }
@@ -142,41 +142,44 @@ struct Reader<'p> {
     after: String,
     /// The id of the last message it received. The ids are consecutive, because the test creates nothing else.
     last: usize,
-    line: Option<Line>,
+    subscription: Option<TestSubscription>,
     closes: Vec<u16>,
 }
 
 impl<'p> Reader<'p> {
     fn new(program: &'p Program, after: String, last: usize) -> Self {
-        Self { program, after, last, line: None, closes: Vec::new() }
+        Self { program, after, last, subscription: None, closes: Vec::new() }
     }
 
     /// Subscribes, and reads up to the checkpoint.
-    async fn come_in(&mut self) {
-        self.subscribe().await.expect("a line");
+    async fn subscribe_until_live(&mut self) {
+        self.subscribe().await.expect("a connection");
         while self.read().await.expect("an event") != "Checkpoint" {}
     }
 
     /// Reads up to this message; reconnects whenever the connection is closed.
     async fn read_to(&mut self, last: usize) {
         while self.last < last {
-            if let Err(Lost(code)) = self.read().await {
+            if let Err(Disconnected(code)) = self.read().await {
                 self.closes.push(code);
-                self.subscribe().await.expect("a line");
+                self.subscribe().await.expect("a connection");
             }
         }
     }
 
-    async fn subscribe(&mut self) -> Result<(), Lost> {
+    async fn subscribe(&mut self) -> Result<(), Disconnected> {
         let variables = json!({"after": self.after});
-        self.line = Some(soon("a line", Line::open(self.program.address(), None, EVENTS, &variables)).await?);
+        self.subscription = Some(
+            with_timeout("a connection", TestSubscription::open(self.program.address(), None, EVENTS, &variables))
+                .await?,
+        );
         Ok(())
     }
 
     /// Reads the next event; returns its type.
-    async fn read(&mut self) -> Result<String, Lost> {
-        let line = self.line.as_mut().expect("it has come in");
-        let frame = soon("an event", line.hear()).await?;
+    async fn read(&mut self) -> Result<String, Disconnected> {
+        let subscription = self.subscription.as_mut().expect("the subscription is open");
+        let frame = with_timeout("an event", subscription.next_frame()).await?;
         let event = &frame["payload"]["data"]["events"];
         if event["__typename"] == "MessageAdded" {
             self.last += 1;

@@ -1,8 +1,8 @@
 //! Access rules, checked over real connections.
 
-mod doors;
 mod matrix;
+mod sign_in;
 
-mod scene;
+mod location_sharing;
+mod revocation;
 mod secrets;
-mod silence;

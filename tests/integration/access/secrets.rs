@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, Socket, soon, text};
+use crate::support::{PASSWORD, Socket, text, with_timeout};
 
 /// A server whose log goes to a file; killed when dropped.
 struct Logging(Child);
@@ -32,7 +32,7 @@ async fn no_level_of_the_log_shows_tokens_or_passwords() {
         .spawn()
         .expect("tidings starts");
     let _server = Logging(server);
-    let address = soon("the address", listening(&log)).await;
+    let address = with_timeout("the address in the log", listening(&log)).await;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = format!("http://{address}/graphql");
     let register = "mutation ($p: String!) { register(input: { username: \"ann\", password: $p }) { token } }";

@@ -12,7 +12,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SECRET: &str = "only for this test: 0123456789abcdef0123456789ab";
 
 #[tokio::test]
-async fn a_session_ends_however_often_it_is_extended() {
+async fn a_session_ends_at_its_maximum_lifetime_despite_refreshes() {
     let server = Server::start_with(|config| {
         config.sessions.secret = Some(SECRET.parse().expect("a secret"));
         config.sessions.session_lifetime = 10 * HOUR;
@@ -43,8 +43,8 @@ async fn a_session_ends_however_often_it_is_extended() {
         let left = expires(answer);
         assert!((1_790..=1_801).contains(&left), "{left}");
     }
-    assert_eq!(server.refusal(Some(&since(10 * HOUR)), refresh, json!({})).await, "UNAUTHENTICATED");
-    assert_eq!(server.refusal(Some(&since(99 * HOUR)), refresh, json!({})).await, "UNAUTHENTICATED");
+    assert_eq!(server.error_code(Some(&since(10 * HOUR)), refresh, json!({})).await, "UNAUTHENTICATED");
+    assert_eq!(server.error_code(Some(&since(99 * HOUR)), refresh, json!({})).await, "UNAUTHENTICATED");
     // The token itself stays valid until it expires.
     server.data(Some(&since(99 * HOUR)), "{ me { id } }", json!({})).await;
 }

@@ -1,8 +1,8 @@
 //! The environment of a server: proxies, load balancers, browsers on other origins, and old clients.
 
-mod logs;
 mod origins;
 mod proxies;
+mod rejection_logs;
 mod requests;
 
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::soon;
+use crate::support::with_timeout;
 
 // The headers of a WebSocket upgrade, without `Host`.
 const SOCKET: &str = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -18,17 +18,17 @@ const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
 
 /// The answer to a request with this request line and these headers, without a body.
 async fn answer(address: SocketAddr, first: &str, headers: &str) -> Answer {
-    say(address, &format!("{first}\r\n{headers}\r\n")).await
+    send_raw_request(address, &format!("{first}\r\n{headers}\r\n")).await
 }
 
 /// The answer to raw request bytes. For an upgrade, only the head of the answer is read.
-async fn say(address: SocketAddr, request: &str) -> Answer {
-    let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
-    line.write_all(request.as_bytes()).await.expect("it is open");
+async fn send_raw_request(address: SocketAddr, request: &str) -> Answer {
+    let mut connection = with_timeout("a connection", TcpStream::connect(address)).await.expect("a connection");
+    connection.write_all(request.as_bytes()).await.expect("the connection is open");
     let mut read = Vec::new();
     loop {
         let mut piece = [0; 4096];
-        let count = soon("an answer", line.read(&mut piece)).await.unwrap_or(0);
+        let count = with_timeout("a response", connection.read(&mut piece)).await.unwrap_or(0);
         read.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(&read).into_owned();
         let is_whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {

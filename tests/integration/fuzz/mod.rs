@@ -5,8 +5,8 @@
 pub mod choices;
 mod documents;
 mod requests;
+mod socket_frames;
 mod target;
-mod wire;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ impl Tally {
 }
 
 /// Checks a property on `cases` random cases, or on as many as `PROPTEST_CASES` says.
-fn prove<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), String>) {
+fn check_property<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), String>) {
     let default = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
     let failure_persistence = Some(Box::new(FileFailurePersistence::Direct(SEEDS)) as _);
@@ -58,9 +58,9 @@ fn prove<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> R
 }
 
 #[test]
-fn a_cursor_has_one_spelling() {
+fn a_cursor_has_one_text_form() {
     let strategy = (any::<i64>(), any::<i64>(), choices(20));
-    prove(2_000, &strategy, |(seq, tag, choices)| {
+    check_property(2_000, &strategy, |(seq, tag, choices)| {
         let cursor = Cursor { seq: Seq(seq & i64::MAX), tag: Tag(tag) };
         let spelled = cursor.to_string();
         if spelled.parse() != Ok(cursor) {
@@ -75,15 +75,16 @@ fn a_cursor_has_one_spelling() {
 }
 
 #[test]
-fn a_token_that_was_touched_is_none() {
+fn a_modified_token_is_rejected() {
     let tokens = Tokens::new(b"a secret of thirty-two characters", Duration::from_secs(60), Duration::from_secs(60));
     let now = Timestamp::from_seconds(1_800_000_000);
     let real = tokens.issue(UserId(7), Role::Admin, 3, now).expect("a token").token;
-    prove(2_000, &choices(40), |choices| {
-        let touched = String::from_utf8_lossy(&mutated(real.as_bytes(), &mut Choices::new(&choices))).into_owned();
-        match tokens.verify(&touched, now) {
-            Ok(_) if touched != real => Err(format!("the modified token {touched} is accepted")),
-            Err(_) if touched == real => Err("the unmodified token is rejected".into()),
+    check_property(2_000, &choices(40), |choices| {
+        let mutated_value =
+            String::from_utf8_lossy(&mutated(real.as_bytes(), &mut Choices::new(&choices))).into_owned();
+        match tokens.verify(&mutated_value, now) {
+            Ok(_) if mutated_value != real => Err(format!("the modified token {mutated_value} is accepted")),
+            Err(_) if mutated_value == real => Err("the unmodified token is rejected".into()),
             _ => Ok(()),
         }
     });

@@ -7,8 +7,8 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use super::target::{METRICS_TOKEN, Target};
-use super::{Choices, Tally, choices, mutated, prove};
-use crate::support::soon;
+use super::{Choices, Tally, check_property, choices, mutated};
+use crate::support::with_timeout;
 
 /// `%TOKEN%`, `%CURSOR%` and `%METRICS%` are replaced by a valid value or a mutation of it.
 const REQUESTS: &[&str] = &[
@@ -39,15 +39,15 @@ const REQUESTS: &[&str] = &[
 /// it.
 const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 // These headers occur only in event streams, and only on the page of metrics.
-const STREAM: &str = "content-type: text/event-stream";
-const METRICS: &str = "content-type: text/plain; version=0.0.4";
+const STREAM_HEADER: &str = "content-type: text/event-stream";
+const METRICS_HEADER: &str = "content-type: text/plain; version=0.0.4";
 
 #[test]
-fn no_request_is_answered_by_a_fault() {
+fn no_random_request_causes_a_500_or_a_panic() {
     let runtime = Runtime::new().expect("a runtime");
     let target = runtime.block_on(Target::start());
     let tally = Tally::default();
-    prove(800, &choices(60), |choices| {
+    check_property(800, &choices(60), |choices| {
         let request = request(&target, &mut Choices::new(&choices));
         runtime.block_on(async {
             let answer = ask(target.address(), &request).await;
@@ -55,7 +55,7 @@ fn no_request_is_answered_by_a_fault() {
             if answer.contains("HTTP/1.1 500") || !(answer.is_empty() || answer.starts_with("HTTP/1.")) {
                 return Err(format!("{answer:?} to {:?}", String::from_utf8_lossy(&request)));
             }
-            target.is_well().await
+            target.check_health().await
         })
     });
     tally.show("requests", &["200", "400", "401", "events", "events, refused", "metrics"]);
@@ -67,14 +67,14 @@ fn request(target: &Target, choices: &mut Choices<'_>) -> Vec<u8> {
     let mut request = choices.one(REQUESTS).as_bytes().to_vec();
     for (place, value) in [("%TOKEN%", &*target.token), ("%CURSOR%", &target.cursor), ("%METRICS%", METRICS_TOKEN)] {
         if let Some(at) = request.windows(place.len()).position(|window| window == place.as_bytes()) {
-            request.splice(at..at + place.len(), touched(value, choices));
+            request.splice(at..at + place.len(), mutated_value(value, choices));
         }
     }
     if choices.below(3) == 2 { request } else { mutated(&request, choices) }
 }
 
 /// The value itself, a mutation of it, or random bytes, half of which are not ASCII.
-fn touched(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
+fn mutated_value(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
     match choices.below(4) {
         0 | 1 => value.into(),
         2 => mutated(value.as_bytes(), choices),
@@ -84,22 +84,23 @@ fn touched(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
 
 /// The outcome of a request in one word.
 fn name(answer: &str) -> &str {
-    let is_stream = answer.contains(STREAM);
+    let is_stream = answer.contains(STREAM_HEADER);
     match answer.get(9..12) {
         Some("200") if is_stream && answer.contains("\"errors\"") => "events, refused",
         Some("200") if is_stream => "events",
-        Some("200") if answer.contains(METRICS) => "metrics",
+        Some("200") if answer.contains(METRICS_HEADER) => "metrics",
         status => status.unwrap_or("none"),
     }
 }
 
 /// Everything that is received; of an endless stream only the beginning.
 async fn ask(address: SocketAddr, request: &[u8]) -> String {
-    let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
+    let mut connection = with_timeout("a connection", TcpStream::connect(address)).await.expect("a connection");
     let mut answer = Vec::new();
     // The server may close the connection of a rejected request early, so a failed write is expected.
-    drop(line.write_all(&[request, LAST].concat()).await);
-    while matches!(soon("an end", line.read_buf(&mut answer)).await, Ok(read) if read > 0) {
+    drop(connection.write_all(&[request, LAST].concat()).await);
+    while matches!(with_timeout("the end of the connection", connection.read_buf(&mut answer)).await, Ok(read) if read > 0)
+    {
         if has_begun(&answer) {
             break;
         }
@@ -110,6 +111,6 @@ async fn ask(address: SocketAddr, request: &[u8]) -> String {
 /// Whether this contains two frames of a stream. Every stream has at least two; the first only has `retry`.
 fn has_begun(answer: &[u8]) -> bool {
     let answer = String::from_utf8_lossy(answer);
-    let stream = answer.split_once(STREAM).and_then(|(_, rest)| rest.split_once("\r\n\r\n"));
+    let stream = answer.split_once(STREAM_HEADER).and_then(|(_, rest)| rest.split_once("\r\n\r\n"));
     stream.is_some_and(|(_, frames)| frames.matches("\n\n").count() > 1)
 }

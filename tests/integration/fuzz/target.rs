@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use crate::support::{Process, Program, soon};
+use crate::support::{Process, Program, with_timeout};
 
 /// The token that grants access to `/metrics`.
 pub const METRICS_TOKEN: &str = "only for Prometheus";
@@ -28,7 +28,7 @@ impl Target {
             ("TIDINGS_METRICS_TOKEN", METRICS_TOKEN),
         ]);
         let mut server = program.start();
-        server.ready().await.expect("it starts");
+        server.ready().await.expect("the server starts");
         let token = program.register("ann").await;
         program.channel(&token, "general").await;
         let cursor = program.cursor().await;
@@ -41,8 +41,8 @@ impl Target {
     }
 
     /// Checks that another client is served and that the server has not panicked.
-    pub async fn is_well(&self) -> Result<(), String> {
-        let ask = async || soon("an answer", self.program.ask(None, "{ cursor }", &json!({}))).await;
+    pub async fn check_health(&self) -> Result<(), String> {
+        let ask = async || with_timeout("a response", self.program.execute(None, "{ cursor }", &json!({}))).await;
         let answer = match ask().await {
             Ok(answer) => answer,
             // The kept-alive connection was closed at the idle timeout, just as the request was sent. Try once more.

@@ -69,7 +69,7 @@ async fn run(server: &Server, ada: &Session, session: Option<&Session>, document
             let payload = json!({"query": document, "operationName": name, "variables": variables});
             socket.send(json!({"id": "s", "type": "subscribe", "payload": payload})).await;
             if !document.contains("after:") {
-                socket.settled().await;
+                socket.assert_idle().await;
                 server.post(ada, variables["channelId"].as_str().expect("a channel"), "once more").await;
             }
             let frame = socket.frame().await;
@@ -87,7 +87,7 @@ async fn run(server: &Server, ada: &Session, session: Option<&Session>, document
 }
 
 /// A server with an admin, a channel and a message, and values for the variables of the documents.
-async fn furnished() -> (Server, Session, Value) {
+async fn server_with_content() -> (Server, Session, Value) {
     let server = Server::start().await;
     let ada = server.admin("admin").await;
     let before = server.cursor(None).await;
@@ -101,8 +101,8 @@ async fn furnished() -> (Server, Session, Value) {
 }
 
 #[tokio::test]
-async fn every_tab_of_graphiql_runs_and_those_that_read_run_without_an_account() {
-    let (server, ada, variables) = furnished().await;
+async fn graphiql_examples_run_and_the_reading_ones_run_anonymously() {
+    let (server, ada, variables) = server_with_content().await;
     let examples = examples();
     let names: Vec<&str> = examples.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["read", "messageAdded", "events", "write", "account"]);
@@ -119,7 +119,7 @@ async fn every_tab_of_graphiql_runs_and_those_that_read_run_without_an_account()
 
 #[tokio::test]
 async fn every_document_of_the_docs_runs() {
-    let (server, ada, variables) = furnished().await;
+    let (server, ada, variables) = server_with_content().await;
     let mut count = 0;
     for (page, text) in PAGES {
         for document in fenced(text) {

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Report, Server, Socket, soon};
+use crate::support::{Report, Server, Socket, with_timeout};
 
 const TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
 const INVALID: &str = "GRAPHQL_VALIDATION_FAILED";
 /// The longest acceptable response time on a busy machine; normally it is milliseconds.
-const ENOUGH: Duration = Duration::from_secs(10);
+const MAX_RESPONSE_TIME: Duration = Duration::from_secs(10);
 
 /// A document, and the error code that it must get.
 pub struct Case {
@@ -136,9 +136,9 @@ fn costly() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
+async fn documents_that_exhausted_other_servers_are_rejected_over_http_and_sockets() {
     let server = Server::start_with(|config| config.sockets.frames_per_second = 0).await;
-    let mut modern = Socket::enter(server.address(), None).await;
+    let mut modern = Socket::connect_and_init(server.address(), None).await;
     let mut legacy = Socket::connect(server.address(), "/graphql", "graphql-ws").await;
     legacy.send(json!({"type": "connection_init"})).await;
     for expected in ["connection_ack", "ka"] {
@@ -148,7 +148,7 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
     report.line(format_args!("{:>10} {:>10} {:>10}", "HTTP", "modern", "legacy"));
     for Case { name, document, variables, code } in all() {
         let since = Instant::now();
-        assert_eq!(server.refusal(None, &document, variables.clone()).await, code, "{name}");
+        assert_eq!(server.error_code(None, &document, variables.clone()).await, code, "{name}");
         let over_http = since.elapsed();
         let mut line = format!("{over_http:>10.1?}");
         let payload = json!({"query": document, "variables": variables});
@@ -156,18 +156,18 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
         if payload.to_string().len() < 250 << 10 {
             let since = Instant::now();
             modern.send(json!({"type": "subscribe", "id": "1", "payload": payload})).await;
-            assert_eq!(modern.refusal("1").await, code, "{name}");
+            assert_eq!(modern.error_code("1").await, code, "{name}");
             let over_modern = since.elapsed();
             legacy.send(json!({"type": "start", "id": "1", "payload": payload})).await;
             let error = legacy.frame().await;
             let kind = (&error["type"], &error["payload"]["extensions"]["code"]);
             assert_eq!(kind, (&json!("error"), &json!(code)), "{name}");
             let over_legacy = since.elapsed().saturating_sub(over_modern);
-            assert!(over_modern.max(over_legacy) < ENOUGH, "{name}");
+            assert!(over_modern.max(over_legacy) < MAX_RESPONSE_TIME, "{name}");
             line = format!("{line} {over_modern:>10.1?} {over_legacy:>10.1?}");
         }
         report.line(format_args!("{line:<32}  {name}: {code}"));
-        assert!(over_http < ENOUGH, "{name}");
+        assert!(over_http < MAX_RESPONSE_TIME, "{name}");
     }
     // The server still answers the introspection query that tools send.
     let schema = server.data(None, include_str!("../introspection.graphql"), json!({})).await;
@@ -175,7 +175,7 @@ async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
 }
 
 #[tokio::test]
-async fn what_applications_send_is_within_the_limits() {
+async fn typical_application_documents_are_within_the_limits() {
     let server = Server::start().await;
     // A page of thirty components, each with its own fragment on the same objects.
     let parts: String = (0..30).map(|n| format!("...p{n} ")).collect();
@@ -186,43 +186,46 @@ async fn what_applications_send_is_within_the_limits() {
     server.data(None, &page, json!({})).await;
     let operations: String = (0..30).map(|n| format!("query q{n} {{ cursor }} ")).collect();
     let body = json!({"query": operations, "operationName": "q7"});
-    let answer = soon("an answer", server.http().post(server.url("/graphql")).json(&body).send()).await.expect("one");
+    let answer = with_timeout("a response", server.http().post(server.url("/graphql")).json(&body).send())
+        .await
+        .expect("a response");
     assert_eq!(answer.json::<Value>().await.expect("JSON")["errors"], Value::Null);
 }
 
 #[tokio::test]
-async fn a_mistake_in_a_fragment_is_not_told_a_thousand_times() {
+async fn validation_reports_at_most_50_errors() {
     let server = Server::start().await;
     let operations: String = (0..40).map(|number| format!("query q{number} {{ ...f }} ")).collect();
     let document = format!("{operations} fragment f on Query {{ {} }}", "me { id @include(if: $x) } ".repeat(14));
-    let response = server.ask(None, &document, json!({})).await;
+    let response = server.execute(None, &document, json!({})).await;
     assert_eq!(response["errors"].as_array().map(Vec::len), Some(50), "{response}");
 }
 
 #[tokio::test]
-async fn a_subscription_has_one_root_field() {
+async fn a_subscription_with_two_root_fields_is_rejected() {
     let server = Server::start().await;
-    let mut socket = Socket::enter(server.address(), None).await;
+    let mut socket = Socket::connect_and_init(server.address(), None).await;
     for document in [
         "subscription { events { cursor } messageAdded { id } }",
         "subscription { a: events { cursor } b: events { cursor } }",
         "subscription { ...f } fragment f on Subscription { events { cursor } metricUpdated { value } }",
     ] {
         socket.subscribe("1", document, json!({})).await;
-        assert_eq!(socket.refusal("1").await, INVALID, "{document}");
+        assert_eq!(socket.error_code("1").await, INVALID, "{document}");
     }
-    socket.settled().await;
+    socket.assert_idle().await;
 }
 
 #[tokio::test]
-async fn a_closed_schema_tells_nothing_and_suggests_nothing() {
+async fn without_introspection_neither_the_schema_nor_suggestions_are_returned() {
     let server = Server::start_with(|config| config.introspection = false).await;
     for document in [include_str!("../introspection.graphql"), "{ __type(name: \"User\") { name } }"] {
-        assert_eq!(server.refusal(None, document, json!({})).await, INVALID);
+        assert_eq!(server.error_code(None, document, json!({})).await, INVALID);
     }
-    let response = server.ask(None, "{ messagez { id } mee { idd } channels { nodes } }", json!({})).await.to_string();
+    let response =
+        server.execute(None, "{ messagez { id } mee { idd } channels { nodes } }", json!({})).await.to_string();
     assert!(!response.contains("Did you mean"), "{response}");
-    let sdl = server.http().get(server.url("/schema.graphql")).send().await.expect("an answer");
+    let sdl = server.http().get(server.url("/schema.graphql")).send().await.expect("a response");
     assert_eq!(sdl.status(), 404);
     // Clients add `__typename` to every selection.
     server.data(None, "{ __typename }", json!({})).await;

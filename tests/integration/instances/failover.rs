@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::on;
+use super::on_database;
 use crate::support::database::Postgres;
-use crate::support::{Report, Server, Session, Socket, soon, text};
+use crate::support::{Report, Server, Session, Socket, text, with_timeout};
 
 const ADDED: &str = "subscription ($channel: ID, $after: Cursor) {
     messageAdded(channelId: $channel, after: $after) { content cursor } }";
@@ -20,12 +20,12 @@ const PAGE: &str =
     nodes { content } pageInfo { hasNextPage endCursor } } }";
 const DISABLE: &str = "mutation ($id: ID!) { setUserDisabled(userId: $id, disabled: true) { disabled } }";
 const ME: &str = "{ me { username } }";
-const SOON: Duration = Duration::from_millis(20);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 /// Number of mutations that each writer must have acknowledged after the failover.
-const WRITTEN: usize = 40;
+const WRITES_AFTER_FAILOVER: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_failover_that_loses_events_nothing_is_lost_that_survived_and_nothing_else_is_served() {
+async fn after_a_failover_that_loses_events_clients_converge_on_the_surviving_messages() {
     let rounds = std::env::var("TIDINGS_FAILOVER").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
     let mut report = Report::new(format!("failovers to a standby that lacks the last events: {rounds}"));
     for number in 0..rounds {
@@ -38,7 +38,8 @@ async fn after_a_failover_that_loses_events_nothing_is_lost_that_survived_and_no
 async fn failover(number: usize) -> String {
     let begun = Instant::now();
     let Pair { primary, standby, url } = pair(number).await;
-    let servers = [Arc::new(Server::start_with(on(&url)).await), Arc::new(Server::start_with(on(&url)).await)];
+    let servers =
+        [Arc::new(Server::start_with(on_database(&url)).await), Arc::new(Server::start_with(on_database(&url)).await)];
     let [one, two] = &servers;
     let boss = one.admin("boss").await;
     let (ann, victim) = (one.register("ann").await, one.register("victim").await);
@@ -65,50 +66,51 @@ async fn failover(number: usize) -> String {
     }
     let lost = one.cursor(Some(&ann)).await;
     for follower in &followers {
-        soon("delivery of a message that is about to be lost", follower.has("lost 0")).await;
+        with_timeout("delivery of a message that is about to be lost", follower.has("lost 0")).await;
     }
     tokio::task::block_in_place(|| {
         primary.stop();
-        standby.go_on();
+        standby.start_again();
         standby.promote();
     });
     taken_over.store(true, Ordering::SeqCst);
     let writers = writers.take().unwrap_or_else(write);
 
-    let judge = &servers[number % 2];
-    soon("a user who is disabled", until(judge, &boss, DISABLE, &json!({"id": victim.id}), "OK")).await;
-    let told = attempt(judge, &victim, ME, &json!({})).await.1;
-    assert_eq!(told, "UNAUTHENTICATED", "the instance that disabled the user serves it");
-    while writers.iter().any(|writer| writer.survived().len() < WRITTEN) {
+    let checked_server = &servers[number % 2];
+    with_timeout("a user who is disabled", until(checked_server, &boss, DISABLE, &json!({"id": victim.id}), "OK"))
+        .await;
+    let victim_outcome = attempt(checked_server, &victim, ME, &json!({})).await.1;
+    assert_eq!(victim_outcome, "UNAUTHENTICATED", "the instance that disabled the user serves it");
+    while writers.iter().any(|writer| writer.survived().len() < WRITES_AFTER_FAILOVER) {
         for server in &servers {
-            let said = post(server, &victim, &channel, "by the victim").await;
-            assert_ne!(said, "OK", "a disabled user has written");
+            let outcome = post(server, &victim, &channel, "by the victim").await;
+            assert_ne!(outcome, "OK", "a disabled user has written");
         }
-        tokio::time::sleep(SOON).await;
+        tokio::time::sleep(RETRY_DELAY).await;
     }
     for server in &servers {
-        soon("the end of a session", until(server, &victim, ME, &json!({}), "UNAUTHENTICATED")).await;
+        with_timeout("the end of a session", until(server, &victim, ME, &json!({}), "UNAUTHENTICATED")).await;
     }
     let acknowledged: Vec<String> = futures_util::future::join_all(writers.map(Writer::stop)).await.concat();
 
-    let truth = contents(&standby, &url);
-    let there: BTreeSet<&String> = truth.iter().collect();
+    let stored = contents(&standby, &url);
+    let stored_set: BTreeSet<&String> = stored.iter().collect();
     assert!(
-        acknowledged.iter().all(|content| there.contains(content)),
+        acknowledged.iter().all(|content| stored_set.contains(content)),
         "an acknowledged message is not in the database"
     );
-    assert!(!truth.iter().any(|content| content.contains("lost") || content.contains("victim")), "{truth:?}");
+    assert!(!stored.iter().any(|content| content.contains("lost") || content.contains("victim")), "{stored:?}");
     let mut expired = 0;
     for follower in followers {
-        expired += follower.agrees_with(&truth).await;
+        expired += follower.converges_to(&stored).await;
     }
     assert!(expired >= 2, "clients that had received lost events did not all get CURSOR_EXPIRED: {expired}");
     for server in [one, two] {
         let mut socket = server.socket(Some(&ann)).await;
         socket.subscribe("lost", ADDED, json!({"channel": channel, "after": lost})).await;
-        assert_eq!(socket.refusal("lost").await, "CURSOR_EXPIRED");
+        assert_eq!(socket.error_code("lost").await, "CURSOR_EXPIRED");
         socket.subscribe("kept", ADDED, json!({"channel": channel, "after": kept})).await;
-        for content in &truth[3..] {
+        for content in &stored[3..] {
             assert_eq!(text(&socket.item("kept").await["messageAdded"]["content"]), *content);
         }
     }
@@ -162,7 +164,7 @@ async fn attempt(server: &Server, session: &Session, query: &str, variables: &Va
 /// Repeats an operation until its outcome is `code`.
 async fn until(server: &Server, session: &Session, query: &str, variables: &Value, code: &str) {
     while attempt(server, session, query, variables).await.1 != code {
-        tokio::time::sleep(SOON).await;
+        tokio::time::sleep(RETRY_DELAY).await;
     }
 }
 
@@ -206,7 +208,7 @@ impl Writer {
 
     async fn stop(self) -> Vec<String> {
         self.stopped.store(true, Ordering::SeqCst);
-        soon("the end of a writer", self.running).await.expect("a writer");
+        with_timeout("the end of a writer", self.running).await.expect("a writer");
         let survived = self.survived.lock().expect("a list");
         survived.clone()
     }
@@ -234,22 +236,22 @@ impl Follower {
 
     async fn has(&self, content: &str) {
         while !self.seen.lock().expect("a set").contains(content) {
-            tokio::time::sleep(SOON).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
     /// Waits until the client has exactly the messages of the database; returns how often its cursor had expired.
-    async fn agrees_with(self, truth: &[String]) -> usize {
-        let truth: BTreeSet<String> = truth.iter().cloned().collect();
+    async fn converges_to(self, stored: &[String]) -> usize {
+        let stored: BTreeSet<String> = stored.iter().cloned().collect();
         let agreeing = async {
-            while *self.seen.lock().expect("a set") != truth {
-                tokio::time::sleep(SOON).await;
+            while *self.seen.lock().expect("a set") != stored {
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         };
-        let has_agreed = tokio::time::timeout(crate::support::PATIENCE, agreeing).await.is_ok();
+        let has_agreed = tokio::time::timeout(crate::support::TIMEOUT, agreeing).await.is_ok();
         let seen = self.seen.lock().expect("a set").clone();
-        let missing: Vec<_> = truth.difference(&seen).take(10).collect();
-        let wrong: Vec<_> = seen.difference(&truth).take(10).collect();
+        let missing: Vec<_> = stored.difference(&seen).take(10).collect();
+        let wrong: Vec<_> = seen.difference(&stored).take(10).collect();
         assert!(has_agreed, "missing in the client: {missing:?}; not in the database: {wrong:?}");
         self.running.abort();
         drop(self.running.await);
@@ -269,9 +271,9 @@ impl Client {
     async fn run(self) {
         let mut after = self.query().await;
         loop {
-            let mut socket = Socket::enter(self.server.address(), Some(&self.session)).await;
+            let mut socket = Socket::connect_and_init(self.server.address(), Some(&self.session)).await;
             while self.follow(&mut socket, &mut after).await {}
-            tokio::time::sleep(SOON).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
@@ -290,7 +292,7 @@ impl Client {
                 return true;
             } else {
                 assert_eq!(frame["payload"][0]["extensions"]["code"], "UNAVAILABLE", "{frame}");
-                tokio::time::sleep(SOON).await;
+                tokio::time::sleep(RETRY_DELAY).await;
                 return true;
             }
         }
@@ -304,7 +306,7 @@ impl Client {
                 let variables = json!({"channel": self.channel, "page": page});
                 let (data, code) = attempt(&self.server, &self.session, PAGE, &variables).await;
                 if code != "OK" {
-                    tokio::time::sleep(SOON).await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                     continue 'again;
                 }
                 let cursor = first.get_or_insert(text(&data["cursor"])).clone();

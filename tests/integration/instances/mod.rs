@@ -1,14 +1,14 @@
 //! Several instances on one PostgreSQL, whichever database the other tests use.
 
-mod away;
+mod database_outage;
+mod event_order;
 mod failover;
-mod locked;
-mod lost_log;
-mod names;
-mod order;
-mod restored;
-mod sharing;
+mod locked_table;
+mod lookups;
+mod restored_backup;
+mod shared_state;
 mod tls;
+mod unwritable_log;
 
 use serde_json::json;
 use tidings::config::Config;
@@ -17,7 +17,7 @@ use crate::support::database::{Postgres, SECRET};
 use crate::support::{Server, text};
 
 /// The settings of an instance on this database.
-fn on(url: &str) -> impl FnOnce(&mut Config) {
+fn on_database(url: &str) -> impl FnOnce(&mut Config) {
     let (database, secret) = (url.parse().expect("a URL"), SECRET.parse().expect("a secret"));
     move |config: &mut Config| {
         config.database = database;
@@ -28,7 +28,7 @@ fn on(url: &str) -> impl FnOnce(&mut Config) {
 /// Starts instances on a new database.
 async fn instances(count: usize) -> Vec<Server> {
     let url = crate::support::database::fresh_postgres();
-    let starting = (0..count).map(|_| Server::start_with(on(&url)));
+    let starting = (0..count).map(|_| Server::start_with(on_database(&url)));
     futures_util::future::join_all(starting).await
 }
 
@@ -40,7 +40,7 @@ async fn postgres(name: &'static str, settings: &'static [&'static str]) -> Post
 /// The HTTP status of an operation, and the code of its error or `OK`.
 async fn outcome(server: &Server, token: &str, query: &str) -> (u16, String) {
     let request = server.http().post(server.url("/graphql")).bearer_auth(token).json(&json!({"query": query}));
-    let answer = crate::support::soon("an answer", request.send()).await.expect("an answer");
+    let answer = crate::support::with_timeout("a response", request.send()).await.expect("a response");
     let status = answer.status().as_u16();
     let body: serde_json::Value = answer.json().await.expect("JSON");
     let code = &body["errors"][0]["extensions"]["code"];

@@ -21,7 +21,7 @@ pub enum Kind {
 pub type Key = (Kind, String);
 
 /// The visible objects, with one text of each.
-pub type Things = BTreeMap<Key, String>;
+pub type VisibleObjects = BTreeMap<Key, String>;
 
 /// A user with an organization and a location.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +42,7 @@ pub struct Location {
 #[derive(Debug)]
 pub struct Object {
     pub text: String,
-    pub is_gone: bool,
+    pub is_deleted: bool,
     pub rule: Rule,
 }
 
@@ -99,9 +99,9 @@ impl Model {
     }
 
     /// The objects that exist and that the reader may see.
-    pub fn visible(&self, reader: Reader) -> Things {
-        let there = self.objects.iter().filter(|(key, object)| !object.is_gone && self.sees(reader, key));
-        there.map(|(key, object)| (key.clone(), object.text.clone())).collect()
+    pub fn visible(&self, reader: Reader) -> VisibleObjects {
+        let existing = self.objects.iter().filter(|(key, object)| !object.is_deleted && self.sees(reader, key));
+        existing.map(|(key, object)| (key.clone(), object.text.clone())).collect()
     }
 
     /// The channel to which an event of this object belongs.
@@ -116,8 +116,8 @@ impl Model {
 
     /// An existing object, by its index from the newest.
     pub fn pick(&self, kind: Kind, number: u8) -> Option<Key> {
-        let there = self.objects.iter().filter(|((of, _), object)| *of == kind && !object.is_gone);
-        let mut keys: Vec<&Key> = there.map(|(key, _)| key).collect();
+        let existing = self.objects.iter().filter(|((of, _), object)| *of == kind && !object.is_deleted);
+        let mut keys: Vec<&Key> = existing.map(|(key, _)| key).collect();
         keys.sort_by_key(|(_, id)| std::cmp::Reverse(id.parse::<u64>().ok()));
         (!keys.is_empty()).then(|| keys[usize::from(number) % keys.len()].clone())
     }
@@ -136,7 +136,7 @@ impl Model {
     pub fn delete(&mut self, key: &Key) {
         let inside: Vec<Key> = self.objects.keys().filter(|other| self.is_in(other, key)).cloned().collect();
         for key in inside {
-            self.objects.get_mut(&key).expect("it is known").is_gone = true;
+            self.objects.get_mut(&key).expect("the model has the object").is_deleted = true;
         }
     }
 }

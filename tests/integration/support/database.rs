@@ -90,14 +90,14 @@ fn postgres() -> &'static Postgres {
 impl Postgres {
     /// Starts a server with these settings. `name` must be unique in this process.
     pub fn start(name: &str, settings: &[&str]) -> Self {
-        forget_earlier_runs();
+        remove_earlier_runs();
         let server = Self::new(name);
         let port = server.port;
         run(server.unprivileged("initdb").args(["--no-sync", "-A", "trust", "-U", "tidings", "-D", "data"]));
         let settings: String = settings.iter().map(|setting| format!("{setting}\n")).collect();
-        let own = format!("port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\n");
+        let listen_settings = format!("port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\n");
         let file = server.root.join("data/postgresql.auto.conf");
-        std::fs::write(file, own + &settings).expect("settings");
+        std::fs::write(file, listen_settings + &settings).expect("settings");
         server.launch();
         server
     }
@@ -165,7 +165,7 @@ impl Postgres {
         let (started, starting) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut child = server.spawn().expect("postgres starts");
-            started.send(child.id()).expect("somebody waits");
+            started.send(child.id()).expect("the receiver exists");
             drop(child.wait());
         });
         let id = starting.recv().expect("postgres starts");
@@ -204,7 +204,7 @@ impl Postgres {
     }
 
     /// Starts the server again after [`Self::stop`].
-    pub fn go_on(&self) {
+    pub fn start_again(&self) {
         self.launch();
     }
 
@@ -224,7 +224,7 @@ impl Postgres {
         let settings = std::fs::read_to_string(&file).expect("settings");
         std::fs::write(file, settings + "ssl=on\n").expect("settings");
         std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").expect("settings");
-        self.go_on();
+        self.start_again();
     }
 
     /// Creates a user that must authenticate with a password and owns nothing.
@@ -276,7 +276,7 @@ fn is_root() -> bool {
 }
 
 /// Removes the directories of earlier test runs: statics are not dropped when a test binary ends.
-fn forget_earlier_runs() {
+fn remove_earlier_runs() {
     for entry in std::fs::read_dir(std::env::temp_dir()).expect("a directory").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let run = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());

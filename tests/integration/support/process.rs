@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
 
-use super::{PASSWORD, soon, text};
+use super::{PASSWORD, text, with_timeout};
 
 /// How many of the last log lines are kept, to be shown when a test fails.
 const LOG_LINES: usize = 60;
@@ -72,9 +72,9 @@ impl Program {
     }
 
     /// Runs another command of the binary; returns its standard output.
-    pub async fn run(&self, words: &[&str]) -> String {
-        let output = self.command(words).output().await.expect("tidings runs");
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().await.expect("tidings runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
 
@@ -85,7 +85,7 @@ impl Program {
     }
 
     /// The whole response to an operation; an error if there is none or it is not JSON.
-    pub async fn ask(&self, token: Option<&str>, query: &str, variables: &Value) -> Result<Value, reqwest::Error> {
+    pub async fn execute(&self, token: Option<&str>, query: &str, variables: &Value) -> Result<Value, reqwest::Error> {
         self.send(token, &json!({"query": query, "variables": variables})).await
     }
 
@@ -100,7 +100,7 @@ impl Program {
 
     /// The data of an operation that must succeed.
     pub async fn data(&self, token: Option<&str>, query: &str, variables: &Value) -> Value {
-        let mut response = self.ask(token, query, variables).await.expect("an answer");
+        let mut response = self.execute(token, query, variables).await.expect("a response");
         assert!(response.get("errors").is_none(), "{query}: {response}");
         response["data"].take()
     }
@@ -131,10 +131,10 @@ impl Program {
     }
 
     /// A command of the binary, not started yet.
-    pub fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command
-            .args(words)
+            .args(arguments)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
@@ -148,7 +148,7 @@ impl Program {
 impl Process {
     /// Waits until the server logs that it listens; an error if the process ended instead.
     pub async fn ready(&mut self) -> Result<(), String> {
-        match soon("the server's listening log line", &mut self.listening).await {
+        match with_timeout("the server's listening log line", &mut self.listening).await {
             Ok(()) => Ok(()),
             Err(_) => Err(format!("the server ended by itself: {:?}", self.child.wait().await)),
         }
@@ -170,17 +170,17 @@ impl Process {
 
     /// Waits for the end of the process; returns the exit code.
     pub async fn ended(&mut self) -> Option<i32> {
-        soon("the end of the server", self.child.wait()).await.expect("an end").code()
+        with_timeout("the end of the server", self.child.wait()).await.expect("the exit status").code()
     }
 
     /// Resident memory in bytes.
     pub fn resident(&self) -> usize {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).expect("it runs");
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).expect("the process runs");
         statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number of pages") * 4096
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id().expect("it runs")
+        self.child.id().expect("the process runs")
     }
 }
 

@@ -9,7 +9,7 @@ use tidings::app::App;
 use tidings::board::Board;
 use tidings::config::Config;
 
-use super::{Socket, soon};
+use super::{Socket, with_timeout};
 
 /// A tidings server in this process, with its own database.
 pub struct Server {
@@ -67,7 +67,7 @@ impl Server {
     /// Stops the server as SIGTERM does.
     pub async fn close(&mut self) {
         if let Some(app) = self.app.take() {
-            soon("the end of the server", app.stop()).await;
+            with_timeout("the end of the server", app.stop()).await;
         }
     }
 
@@ -81,11 +81,11 @@ impl Server {
     }
 
     pub fn board(&self) -> &Arc<Board> {
-        self.app.as_ref().expect("it runs").board()
+        self.app.as_ref().expect("the process runs").board()
     }
 
     pub fn vitals(&self) -> &tidings::vitals::Vitals {
-        self.app.as_ref().expect("it runs").vitals()
+        self.app.as_ref().expect("the process runs").vitals()
     }
 
     /// The URL of the database, in the form that the command line takes.
@@ -106,26 +106,26 @@ impl Server {
     }
 
     /// The whole response to an operation.
-    pub async fn ask(&self, session: Option<&Session>, query: &str, variables: Value) -> Value {
+    pub async fn execute(&self, session: Option<&Session>, query: &str, variables: Value) -> Value {
         let mut request = self.client.post(self.url("/graphql")).json(&json!({"query": query, "variables": variables}));
         if let Some(session) = session {
             request = request.bearer_auth(&session.token);
         }
-        let response = soon("an answer", request.send()).await.expect("an answer");
+        let response = with_timeout("a response", request.send()).await.expect("a response");
         assert!(!response.status().is_server_error(), "{} for {query}", response.status());
         response.json().await.expect("a response in JSON")
     }
 
     /// The data of an operation that must succeed.
     pub async fn data(&self, session: Option<&Session>, query: &str, variables: Value) -> Value {
-        let mut response = self.ask(session, query, variables).await;
+        let mut response = self.execute(session, query, variables).await;
         assert!(response.get("errors").is_none(), "{query}: {response}");
         response["data"].take()
     }
 
     /// The error code of an operation that must fail.
-    pub async fn refusal(&self, session: Option<&Session>, query: &str, variables: Value) -> String {
-        let response = self.ask(session, query, variables).await;
+    pub async fn error_code(&self, session: Option<&Session>, query: &str, variables: Value) -> String {
+        let response = self.execute(session, query, variables).await;
         let code = response["errors"][0]["extensions"]["code"].as_str();
         code.unwrap_or_else(|| panic!("{query} was not rejected: {response}")).to_owned()
     }
@@ -184,7 +184,7 @@ impl Server {
 
     /// An initialised `graphql-transport-ws` connection.
     pub async fn socket(&self, session: Option<&Session>) -> Socket {
-        Socket::enter(self.address(), session).await
+        Socket::connect_and_init(self.address(), session).await
     }
 }
 

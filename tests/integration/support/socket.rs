@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::{Session, soon};
+use super::{Session, with_timeout};
 
 /// A connection of one sub-protocol.
 pub struct Socket {
@@ -31,12 +31,12 @@ impl Socket {
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
             request.headers_mut().insert(*name, HeaderValue::from_str(value).expect("a header"));
         }
-        let (stream, _) = soon("an upgrade", tokio_tungstenite::connect_async(request)).await?;
+        let (stream, _) = with_timeout("an upgrade", tokio_tungstenite::connect_async(request)).await?;
         Ok(Self { stream, acknowledged: Value::Null })
     }
 
     /// Connects with `graphql-transport-ws` and waits for the acknowledgement of `connection_init`.
-    pub async fn enter(address: SocketAddr, session: Option<&Session>) -> Self {
+    pub async fn connect_and_init(address: SocketAddr, session: Option<&Session>) -> Self {
         let mut socket = Self::connect(address, "/graphql", "graphql-transport-ws").await;
         let payload = session.map(|session| json!({"authorization": format!("Bearer {}", session.token)}));
         socket.send(json!({"type": "connection_init", "payload": payload})).await;
@@ -50,7 +50,7 @@ impl Socket {
     }
 
     pub async fn send_raw(&mut self, message: Message) {
-        soon("sending", self.stream.send(message)).await.expect("the line is open");
+        with_timeout("sending", self.stream.send(message)).await.expect("the connection is open");
     }
 
     pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
@@ -61,7 +61,7 @@ impl Socket {
     /// The next text frame unparsed, protocol pings included.
     pub async fn text(&mut self) -> String {
         loop {
-            match soon("a frame", self.stream.next()).await {
+            match with_timeout("a frame", self.stream.next()).await {
                 Some(Ok(Message::Text(text))) => return text.to_string(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("{other:?} instead of a frame"),
@@ -80,7 +80,7 @@ impl Socket {
     /// The next JSON frame, or the code and reason of the close (1006: the connection broke).
     pub async fn next(&mut self) -> Result<Value, (u16, String)> {
         loop {
-            let message = soon("a frame", self.stream.next()).await;
+            let message = with_timeout("a frame", self.stream.next()).await;
             match message {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).expect("JSON");
@@ -98,7 +98,7 @@ impl Socket {
     }
 
     /// The close code; skips frames that come before it.
-    pub async fn closed(&mut self) -> u16 {
+    pub async fn close_code(&mut self) -> u16 {
         loop {
             if let Err((code, _)) = self.next().await {
                 return code;
@@ -115,14 +115,14 @@ impl Socket {
     }
 
     /// The code of the error that ends an operation.
-    pub async fn refusal(&mut self, id: &str) -> String {
+    pub async fn error_code(&mut self, id: &str) -> String {
         let frame = self.frame().await;
         assert_eq!((&frame["type"], &frame["id"]), (&json!("error"), &json!(id)), "{frame}");
         super::server::text(&frame["payload"][0]["extensions"]["code"])
     }
 
     /// Waits until the server has handled all earlier frames, and asserts that no other frame is pending.
-    pub async fn settled(&mut self) {
+    pub async fn assert_idle(&mut self) {
         self.send(json!({"type": "ping"})).await;
         let frame = self.frame().await;
         assert_eq!(frame["type"], "pong", "{frame}");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{THE_END, a_moment, any, code};
+use super::{LAST_TITLE, code, random_program, retry_delay};
 use crate::support::Program;
 
 const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id cursor } }";
@@ -15,12 +15,12 @@ const UPDATE: &str = "mutation ($input: UpdateMessageInput!) { updateMessage(inp
 const DELETE: &str = "mutation ($id: ID!) { deleteMessage(id: $id) }";
 
 // The first messages of each writer are long, so that the log soon exceeds what the server keeps in memory.
-const LONG_ONES: usize = 200;
-const LONG: usize = 20_000;
+const LONG_MESSAGES: usize = 200;
+const LONG_CONTENT: usize = 20_000;
 
 /// A message and the acknowledged changes of it.
 #[derive(Debug, Clone)]
-pub struct Written {
+pub struct WrittenMessage {
     pub id: String,
     /// Unique; never changed.
     pub title: String,
@@ -33,7 +33,7 @@ pub struct Written {
     pub repetitions: u64,
 }
 
-impl Written {
+impl WrittenMessage {
     /// The events that the log must hold for this message.
     pub fn events(&self) -> Vec<(&'static str, &str)> {
         let mut events = vec![("MessageAdded", self.id.as_str())];
@@ -67,13 +67,14 @@ impl<'p> Writer<'p> {
         until: Instant,
         deadline: Instant,
         progress: &watch::Sender<usize>,
-    ) -> Result<Vec<Written>, String> {
+    ) -> Result<Vec<WrittenMessage>, String> {
         let mut written = Vec::new();
         while Instant::now() < until {
             let title = format!("{}-{}", self.number, written.len());
-            let content = if written.len() < LONG_ONES { format!("{title:.<LONG$}") } else { title.clone() };
+            let content =
+                if written.len() < LONG_MESSAGES { format!("{title:.<LONG_CONTENT$}") } else { title.clone() };
             let message = timeout_at(deadline, self.message(title, content)).await;
-            let message = message.map_err(|_| self.given_up())??;
+            let message = message.map_err(|_| self.timeout_error())??;
             progress.send_modify(|acknowledged| *acknowledged += message.events().len());
             written.push(message);
         }
@@ -84,19 +85,20 @@ impl<'p> Writer<'p> {
     pub async fn end(mut self, channels: &[String], deadline: Instant) -> Result<(), String> {
         for channel in channels {
             self.channel.clone_from(channel);
-            timeout_at(deadline, self.create(THE_END, THE_END)).await.map_err(|_| self.given_up())??;
+            timeout_at(deadline, self.create(LAST_TITLE, LAST_TITLE)).await.map_err(|_| self.timeout_error())??;
         }
         Ok(())
     }
 
     /// Creates a message and, at random, comments on it, updates it and deletes it.
-    async fn message(&mut self, title: String, content: String) -> Result<Written, String> {
+    async fn message(&mut self, title: String, content: String) -> Result<WrittenMessage, String> {
         let (id, cursor, mut repetitions) = self.create(&title, &content).await?;
-        let mut message = Written { id, title, content, comment: None, updated: false, deleted: false, repetitions: 0 };
+        let mut message =
+            WrittenMessage { id, title, content, comment: None, updated: false, deleted: false, repetitions: 0 };
         if self.random.random_bool(0.25) {
             let key = format!("{} comment", message.title);
             let input = json!({"messageId": message.id, "content": message.title, "idempotencyKey": key});
-            let data = self.insist(COMMENT, json!({"input": input}), None).await?;
+            let data = self.retry_until_acknowledged(COMMENT, json!({"input": input}), None).await?;
             message.comment = Some(text(&data["createComment"]["id"])?);
             repetitions += self.current.1;
         }
@@ -106,7 +108,7 @@ impl<'p> Writer<'p> {
             let input = json!({"id": message.id, "content": message.content, "ifCursor": cursor});
             // This writer is the only one that changes the message. So a conflict means that an earlier attempt was
             // applied.
-            self.insist(UPDATE, json!({"input": input}), Some("CONFLICT")).await?;
+            self.retry_until_acknowledged(UPDATE, json!({"input": input}), Some("CONFLICT")).await?;
             repetitions += self.current.1;
         }
         // An idempotency key is removed together with the message. A message whose mutations were repeated is therefore
@@ -114,28 +116,33 @@ impl<'p> Writer<'p> {
         // again.
         if self.random.random_bool(0.15) && repetitions == 0 {
             message.deleted = true;
-            self.insist(DELETE, json!({"id": message.id}), Some("NOT_FOUND")).await?;
+            self.retry_until_acknowledged(DELETE, json!({"id": message.id}), Some("NOT_FOUND")).await?;
             repetitions += self.current.1;
         }
-        Ok(Written { repetitions, ..message })
+        Ok(WrittenMessage { repetitions, ..message })
     }
 
     /// Posts a message; returns its id, its cursor and how many times the mutation was repeated.
     async fn create(&mut self, title: &str, content: &str) -> Result<(String, String, u64), String> {
         let key = format!("{title} in {}", self.channel);
         let input = json!({"channelId": self.channel, "title": title, "content": content, "idempotencyKey": key});
-        let data = self.insist(CREATE, json!({"input": input}), None).await?;
+        let data = self.retry_until_acknowledged(CREATE, json!({"input": input}), None).await?;
         let message = &data["createMessage"];
         Ok((text(&message["id"])?, text(&message["cursor"])?, self.current.1))
     }
 
     /// Sends a mutation until it is acknowledged. `done` is the error code that means an earlier attempt was applied.
-    async fn insist(&mut self, query: &str, variables: Value, done: Option<&str>) -> Result<Value, String> {
+    async fn retry_until_acknowledged(
+        &mut self,
+        query: &str,
+        variables: Value,
+        done: Option<&str>,
+    ) -> Result<Value, String> {
         self.current = (format!("{query} with {variables}"), 0);
         loop {
             // Without a complete answer in time the mutation may or may not have been applied.
-            let program = any(self.programs, &mut self.random);
-            if let Ok(mut response) = program.ask(Some(&self.token), query, &variables).await {
+            let program = random_program(self.programs, &mut self.random);
+            if let Ok(mut response) = program.execute(Some(&self.token), query, &variables).await {
                 match code(&response) {
                     None => return Ok(response["data"].take()),
                     Some(code) if code == "UNAVAILABLE" => {}
@@ -144,11 +151,11 @@ impl<'p> Writer<'p> {
                 }
             }
             self.current.1 += 1;
-            a_moment(&mut self.random).await;
+            retry_delay(&mut self.random).await;
         }
     }
 
-    fn given_up(&self) -> String {
+    fn timeout_error(&self) -> String {
         let (what, times) = &self.current;
         format!("writer {} got no acknowledgement in time: {what}, repeated {times} times", self.number)
     }

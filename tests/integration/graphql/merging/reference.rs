@@ -57,7 +57,7 @@ enum Condition {
 
 /// The values of the variables `$a` and `$b`.
 #[derive(Clone, Copy)]
-pub struct Truths {
+pub struct VariableValues {
     pub a: bool,
     pub b: bool,
 }
@@ -135,17 +135,24 @@ impl Document {
     }
 
     /// The data of the response, as JSON in the key order that the specification requires.
-    pub fn execute(&self, truths: Truths, data: &Value) -> String {
+    pub fn execute(&self, values: VariableValues, data: &Value) -> String {
         let mut out = String::new();
-        self.execute_selections(&mut out, truths, self.root, &[&self.selections], data);
+        self.execute_selections(&mut out, values, self.root, &[&self.selections], data);
         out
     }
 
-    fn execute_selections(&self, out: &mut String, truths: Truths, of: &str, sets: &[&[Selection]], data: &Value) {
+    fn execute_selections(
+        &self,
+        out: &mut String,
+        values: VariableValues,
+        of: &str,
+        sets: &[&[Selection]],
+        data: &Value,
+    ) {
         let object = data["__typename"].as_str().unwrap_or(of);
         let (mut groups, mut visited) = (Vec::new(), BTreeSet::new());
         for selections in sets {
-            self.collect(&mut groups, &mut visited, truths, object, selections);
+            self.collect(&mut groups, &mut visited, values, object, selections);
         }
         out.push('{');
         for (number, (key, occurrences)) in groups.iter().enumerate() {
@@ -164,11 +171,11 @@ impl Document {
                     out.push('[');
                     for (number, item) in items.iter().enumerate() {
                         out.push_str(if number > 0 { "," } else { "" });
-                        self.execute_selections(out, truths, of, &sets, item);
+                        self.execute_selections(out, values, of, &sets, item);
                     }
                     out.push(']');
                 }
-                (_, value) => self.execute_selections(out, truths, of, &sets, value),
+                (_, value) => self.execute_selections(out, values, of, &sets, value),
             }
         }
         out.push('}');
@@ -178,11 +185,11 @@ impl Document {
         &'d self,
         groups: &mut Vec<(&'d str, Vec<&'d Selection>)>,
         visited: &mut BTreeSet<usize>,
-        truths: Truths,
+        values: VariableValues,
         object: &str,
         selections: &'d [Selection],
     ) {
-        for selection in selections.iter().filter(|selection| selection.is_there(truths)) {
+        for selection in selections.iter().filter(|selection| selection.is_there(values)) {
             match &selection.kind {
                 Kind::Field { key, .. } => match groups.iter_mut().find(|(known, _)| known == key) {
                     Some((_, group)) => group.push(selection),
@@ -190,13 +197,13 @@ impl Document {
                 },
                 Kind::Inline { on, selections } => {
                     if on.is_none_or(|on| applies(on, object)) {
-                        self.collect(groups, visited, truths, object, selections);
+                        self.collect(groups, visited, values, object, selections);
                     }
                 }
                 Kind::Spread(number) => {
                     let (on, selections) = &self.fragments[*number];
                     if visited.insert(*number) && applies(on, object) {
-                        self.collect(groups, visited, truths, object, selections);
+                        self.collect(groups, visited, values, object, selections);
                     }
                 }
             }
@@ -205,12 +212,12 @@ impl Document {
 }
 
 impl Selection {
-    fn is_there(&self, truths: Truths) -> bool {
+    fn is_there(&self, values: VariableValues) -> bool {
         self.directives.iter().all(|(name, condition)| {
             let is_true = match condition {
                 Condition::Literal(is_true) => *is_true,
-                Condition::Variable("$a") => truths.a,
-                Condition::Variable(_) => truths.b,
+                Condition::Variable("$a") => values.a,
+                Condition::Variable(_) => values.b,
             };
             (*name == "include") == is_true
         })
