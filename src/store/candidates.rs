@@ -10,20 +10,20 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, map_error};
 use super::messages::Filter;
 use super::schema::{channels, locations, message_locations, messages};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::Result;
 use crate::model::{Rights, Window};
 
 /// How many ids of a stream are read at once.
-const CHUNK: usize = 32;
+const READ_AHEAD: usize = 32;
 
 /// The ids between two others, and the order in which they are wanted.
 #[derive(Debug, Clone, Copy)]
-pub struct Range {
+pub struct IdRange {
     /// Only greater ones.
     pub above: i64,
     /// Only smaller ones.
@@ -34,21 +34,21 @@ pub struct Range {
 
 /// Ids of messages that a viewer may see, or perhaps may, in order.
 pub struct Candidates {
-    range: Range,
+    range: IdRange,
     filter: Filter,
-    streams: Vec<Stream>,
+    streams: Vec<IdStream>,
     /// The next id of each stream, and which stream that is; in descending order ids are negative.
     next: BinaryHeap<Reverse<(i64, usize)>>,
     last: Option<i64>,
 }
 
-struct Stream {
-    source: Source,
+struct IdStream {
+    source: StreamSource,
     read: VecDeque<i64>,
 }
 
 #[derive(Clone, Copy)]
-enum Source {
+enum StreamSource {
     /// Messages of this channel that are for everybody there.
     Channel(i64),
     /// Restricted messages of this author.
@@ -58,16 +58,16 @@ enum Source {
 }
 
 /// Adds the bounds, the order and the limit of a range to a boxed query.
-macro_rules! ranged {
+macro_rules! in_range {
     ($query:expr, $column:expr, $range:expr, $limit:expr) => {{
         let query = $query.filter($column.gt($range.above)).filter($column.lt($range.below));
         let query = if $range.is_descending { query.order($column.desc()) } else { query.order($column.asc()) };
         query.limit(i64::try_from($limit).unwrap_or(i64::MAX))
     }};
 }
-pub(super) use ranged;
+pub(super) use in_range;
 
-impl Range {
+impl IdRange {
     /// That of a list that shows the newest first.
     pub fn of(part: &Window<i64>) -> Self {
         let (above, below) = (part.before.unwrap_or(i64::MIN), part.after.unwrap_or(i64::MAX));
@@ -76,7 +76,7 @@ impl Range {
 
     /// What of it comes behind this id.
     #[must_use]
-    pub fn behind(self, id: i64) -> Self {
+    pub fn after(self, id: i64) -> Self {
         if self.is_descending { Self { below: id, ..self } } else { Self { above: id, ..self } }
     }
 
@@ -101,28 +101,28 @@ impl Candidates {
     /// comes first.
     ///
     /// # Errors
-    /// Those of the database.
-    pub fn new(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Self> {
+    /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+    pub fn new(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, wanted: usize) -> Result<Self> {
         let mut streams = Vec::new();
         let mut firsts = channels_with_first(db, rights, filter, range)?;
         firsts.sort_unstable_by_key(|(_, first)| range.key(*first));
         firsts.truncate(wanted);
-        streams.extend(firsts.into_iter().map(|(channel, first)| (Source::Channel(channel), first)));
+        streams.extend(firsts.into_iter().map(|(channel, first)| (StreamSource::Channel(channel), first)));
         if let Some(user) = rights.user {
-            let own = Source::Author(user.0).read(db, filter, range, 1)?;
-            streams.extend(own.into_iter().map(|first| (Source::Author(user.0), first)));
+            let own = StreamSource::Author(user.0).read(db, filter, range, 1)?;
+            streams.extend(own.into_iter().map(|first| (StreamSource::Author(user.0), first)));
             let firsts = locations_with_first(db, rights, range)?;
-            streams.extend(firsts.into_iter().map(|(location, first)| (Source::Location(location), first)));
+            streams.extend(firsts.into_iter().map(|(location, first)| (StreamSource::Location(location), first)));
         }
         let next = streams.iter().enumerate().map(|(at, (_, first))| Reverse((range.key(*first), at))).collect();
-        let streams = streams.into_iter().map(|(source, _)| Stream { source, read: VecDeque::new() }).collect();
+        let streams = streams.into_iter().map(|(source, _)| IdStream { source, read: VecDeque::new() }).collect();
         Ok(Self { range, filter: filter.clone(), streams, next, last: None })
     }
 
     /// The next ids, at most so many; none at the end.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
     pub fn next(&mut self, db: &mut Db, most: usize) -> Result<Vec<i64>> {
         let mut ids = Vec::new();
         while ids.len() < most {
@@ -130,7 +130,7 @@ impl Candidates {
             let id = self.range.id(key);
             let stream = &mut self.streams[at];
             if stream.read.is_empty() {
-                stream.read = stream.source.read(db, &self.filter, self.range.behind(id), CHUNK)?.into();
+                stream.read = stream.source.read(db, &self.filter, self.range.after(id), READ_AHEAD)?.into();
             }
             if let Some(following) = stream.read.pop_front() {
                 self.next.push(Reverse((self.range.key(following), at)));
@@ -144,7 +144,7 @@ impl Candidates {
     }
 }
 
-impl Range {
+impl IdRange {
     fn key(self, id: i64) -> i64 {
         if self.is_descending { -id } else { id }
     }
@@ -154,35 +154,36 @@ impl Range {
     }
 }
 
-impl Source {
-    fn read(self, db: &mut Db, filter: &Filter, range: Range, limit: usize) -> Result<Vec<i64>> {
+impl StreamSource {
+    fn read(self, db: &mut Db, filter: &Filter, range: IdRange, limit: usize) -> Result<Vec<i64>> {
         let ids = match self {
             Self::Channel(channel) => {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
-                let query =
-                    filter.on(query.filter(messages::channel_id.eq(channel)).filter(messages::restricted.eq(false)));
+                let query = filter.with_ticket_conditions(
+                    query.filter(messages::channel_id.eq(channel)).filter(messages::restricted.eq(false)),
+                );
                 let query = query.filter(messages::deleted_at.is_null());
-                let query = timed!(db, query, messages::id);
-                ranged!(query, messages::id, range, limit).load(db)
+                let query = with_time_limit!(db, query, messages::id);
+                in_range!(query, messages::id, range, limit).load(db)
             }
             Self::Author(author) => {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
                 // As it is said in the index: a value that is bound would not be known to be the same.
                 let query = query.filter(messages::author_id.eq(author)).filter(sql::<Bool>("restricted"));
-                ranged!(query, messages::id, range, limit).load(db)
+                in_range!(query, messages::id, range, limit).load(db)
             }
             Self::Location(location) => {
                 let query = message_locations::table.select(message_locations::message_id).into_boxed::<MultiBackend>();
                 let query = query.filter(message_locations::location_id.eq(location));
-                ranged!(query, message_locations::message_id, range, limit).load(db)
+                in_range!(query, message_locations::message_id, range, limit).load(db)
             }
         };
-        ids.map_err(fault)
+        ids.map_err(map_error)
     }
 }
 
 /// Each channel that the viewer may read, with the first of its messages for everybody in this range.
-fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: Range) -> Result<Vec<(i64, i64)>> {
+fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange) -> Result<Vec<(i64, i64)>> {
     let first = format!(
         "(SELECT m.id FROM messages m WHERE m.channel_id = channels.id AND m.restricted = FALSE AND m.deleted_at IS NULL{} AND {})",
         filter.as_sql("m"),
@@ -197,12 +198,12 @@ fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: Ran
         Some(channel) => query.filter(channels::id.eq(channel.0)),
         None => query,
     };
-    let rows: Vec<(i64, Option<i64>)> = timed!(db, query, channels::id).load(db).map_err(fault)?;
+    let rows: Vec<(i64, Option<i64>)> = with_time_limit!(db, query, channels::id).load(db).map_err(map_error)?;
     Ok(rows.into_iter().filter_map(|(channel, first)| Some((channel, first?))).collect())
 }
 
 /// Each location of the viewer, with the first of the messages for it in this range.
-fn locations_with_first(db: &mut Db, rights: &Rights, range: Range) -> Result<Vec<(i64, i64)>> {
+fn locations_with_first(db: &mut Db, rights: &Rights, range: IdRange) -> Result<Vec<(i64, i64)>> {
     if rights.locations.is_empty() {
         return Ok(Vec::new());
     }
@@ -215,6 +216,6 @@ fn locations_with_first(db: &mut Db, rights: &Rights, range: Range) -> Result<Ve
         .select((locations::id, sql::<Nullable<BigInt>>(&first)))
         .filter(locations::id.eq_any(ids))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(rows.into_iter().filter_map(|(location, first)| Some((location, first?))).collect())
 }

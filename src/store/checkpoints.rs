@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 
-use super::connection::{Connector, Db, Place, Purpose, fault};
-use super::files::beside;
+use super::connection::{ConnectionUse, Connector, Db, Place, map_error};
+use super::files::sidecar;
 use crate::error::{Error, Result};
 use crate::vitals::Vitals;
 
 /// How often it is looked whether there is something to do.
-const INTERVAL: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// A log of writes this large, in bytes, is worth it.
-const WORTH: u64 = 4 << 20;
+const MIN_WAL_BYTES: u64 = 4 << 20;
 
 /// The thread that does it; ends when this is dropped.
 pub struct Checkpoints {
@@ -27,37 +27,37 @@ impl Checkpoints {
     /// Starts it, if the database is SQLite.
     pub fn start(connector: &Connector, vitals: &Vitals) -> Result<Self> {
         let Place::Sqlite(path) = connector.place() else { return Ok(Self { running: None }) };
-        let log = beside(path, "-wal");
-        let db = connector.apart().open(Purpose::Reading)?;
-        let (running, ends) = channel();
+        let wal = sidecar(path, "-wal");
+        let db = connector.with_own_counts().open(ConnectionUse::Reading)?;
+        let (stop_sender, stop) = channel();
         let thread = std::thread::Builder::new().name("checkpoints".into());
-        let work = vitals.thread("the thread of checkpoints", move || work(db, &log, &ends), || {});
+        let work = vitals.thread("the thread of checkpoints", move || run_checkpoints(db, &wal, &stop), || {});
         let thread = thread.spawn(work).map_err(Error::internal)?;
-        Ok(Self { running: Some((running, thread)) })
+        Ok(Self { running: Some((stop_sender, thread)) })
     }
 }
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        if let Some((running, thread)) = self.running.take() {
-            drop(running);
+        if let Some((stop_sender, thread)) = self.running.take() {
+            drop(stop_sender);
             drop(thread.join());
         }
     }
 }
 
-fn work(mut db: Db, log: &Path, ends: &Receiver<()>) {
-    let mut done = None;
-    while ends.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        let Ok(log) = std::fs::metadata(log) else { continue };
-        let state = log.modified().ok();
+fn run_checkpoints(mut db: Db, wal: &Path, stop: &Receiver<()>) {
+    let mut checkpointed = None;
+    while stop.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let Ok(wal) = std::fs::metadata(wal) else { continue };
+        let state = wal.modified().ok();
         // A log that was emptied keeps its size.
-        if log.len() < WORTH || state == done {
+        if wal.len() < MIN_WAL_BYTES || state == checkpointed {
             continue;
         }
         match db.batch_execute("PRAGMA wal_checkpoint(PASSIVE)") {
-            Ok(()) => done = state,
-            Err(error) => tracing::debug!(error = %fault(error), "a checkpoint has to wait"),
+            Ok(()) => checkpointed = state,
+            Err(error) => tracing::debug!(error = %map_error(error), "a checkpoint has to wait"),
         }
     }
 }
@@ -72,13 +72,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("t.db");
         let connector = Connector::new(Place::Sqlite(path.as_path().into()));
-        let mut writer = connector.open(Purpose::Writing).expect("a database");
+        let mut writer = connector.open(ConnectionUse::Writing).expect("a database");
         let _checkpoints = Checkpoints::start(&connector, &Vitals::default()).expect("a thread");
         writer.batch_execute("CREATE TABLE t (b BLOB); INSERT INTO t VALUES (zeroblob(6000000))").expect("written");
         let since = std::time::Instant::now();
         while std::fs::metadata(&path).expect("a file").len() < 6_000_000 {
-            assert!(since.elapsed() < Duration::from_secs(30), "it stays in the log of writes");
-            std::thread::sleep(INTERVAL);
+            assert!(since.elapsed() < Duration::from_secs(30), "the data is still only in the write-ahead log");
+            std::thread::sleep(CHECK_INTERVAL);
         }
     }
 }

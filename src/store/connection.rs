@@ -10,9 +10,9 @@ use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::r2d2::{ManageConnection, R2D2Connection};
 use diesel::{Connection, PgConnection, SqliteConnection};
 
-use super::condition::{Condition, is_trouble};
-use super::files::{Identity, beside, prepare};
-use super::start::{advice, check_file, one_line};
+use super::condition::{WriteHealth, needs_operator};
+use super::files::{FileId, prepare_file, sidecar};
+use super::start::{check_file, one_line, with_advice};
 use super::time_limit::{self, TimeLimit};
 use crate::error::{Error, Result};
 
@@ -27,7 +27,7 @@ pub enum Db {
 
 /// Runs a statement on whichever connection there is. Diesel's own way of doing so, which takes a [`Db`] for a connection,
 /// writes a statement's text anew, three times, each time that it is run; this looks it up by its type.
-macro_rules! on {
+macro_rules! with_backend {
     ($db:expr, $connection:ident => $run:expr) => {
         match $db {
             $crate::store::Db::Sqlite($connection) => $run,
@@ -35,7 +35,7 @@ macro_rules! on {
         }
     };
 }
-pub(super) use on;
+pub(super) use with_backend;
 
 /// Where the data is.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ pub enum Place {
 
 /// What a connection will be used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum ConnectionUse {
     /// Snapshots only.
     Reading,
     /// The writer.
@@ -72,7 +72,7 @@ pub(super) const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIM
 
 /// The oldest PostgreSQL that is served, as `server_version_num` counts: the oldest that its makers
 /// still mended when this was written.
-const POSTGRES_FLOOR: i32 = 14_00_00;
+const MIN_POSTGRES_VERSION: i32 = 14_00_00;
 
 /// What libpq is told unless the URL says otherwise: seconds until a server that does not answer is
 /// given up, and how a silent break of the network is noticed.
@@ -86,10 +86,10 @@ const POSTGRES_PARAMETERS: [(&str, &str); 6] = [
 ];
 
 /// For so long after a connection could not be made none is tried: those who wait are told at once.
-const BREATH: Duration = Duration::from_millis(250);
+const RECONNECT_BACKOFF: Duration = Duration::from_millis(250);
 
 /// How long readers rely on the files still being where they were.
-const LOOK: Duration = Duration::from_millis(100);
+const FILE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Opens connections to one place and counts their statements.
 #[derive(Clone)]
@@ -97,12 +97,12 @@ pub struct Connector {
     place: Place,
     statements: Arc<AtomicU64>,
     /// When it last could not be reached, if that was after it last could.
-    away: Arc<Mutex<Option<Instant>>>,
-    condition: Arc<Condition>,
+    unreachable_at: Arc<Mutex<Option<Instant>>>,
+    write_health: Arc<WriteHealth>,
     /// Which files SQLite works on: the database, and its log of writes once it is there.
-    files: Arc<Mutex<(Option<Identity>, Option<Identity>)>>,
+    files: Arc<Mutex<(Option<FileId>, Option<FileId>)>>,
     /// When a reader last looked and the files were in their place.
-    seen_in_place: Arc<Mutex<Option<Instant>>>,
+    files_checked_at: Arc<Mutex<Option<Instant>>>,
     /// How long a statement of a pooled connection may take, if that is less than for others.
     read_limit: Option<Duration>,
 }
@@ -113,21 +113,21 @@ impl Connector {
         Self {
             place,
             statements: Arc::default(),
-            away: Arc::default(),
-            condition: Arc::default(),
+            unreachable_at: Arc::default(),
+            write_health: Arc::default(),
             files: Arc::default(),
-            seen_in_place: Arc::default(),
+            files_checked_at: Arc::default(),
             read_limit: None,
         }
     }
 
     /// Whether the database takes changes.
-    pub fn condition(&self) -> &Condition {
-        &self.condition
+    pub fn write_health(&self) -> &WriteHealth {
+        &self.write_health
     }
 
     /// The same, whose pooled connections read for so long at most.
-    pub fn reading_within(&self, limit: Duration) -> Self {
+    pub fn with_read_limit(&self, limit: Duration) -> Self {
         Self { read_limit: Some(limit), ..self.clone() }
     }
 
@@ -137,16 +137,16 @@ impl Connector {
     }
 
     /// Whether the database could not be reached when that was last tried.
-    pub fn is_away(&self) -> bool {
-        self.away_since().is_some()
+    pub fn is_unreachable(&self) -> bool {
+        self.unreachable_since().is_some()
     }
 
-    fn away_since(&self) -> Option<Instant> {
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unreachable_since(&self) -> Option<Instant> {
+        *self.unreachable_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For the same place, with a count of its own.
-    pub fn apart(&self) -> Self {
+    pub fn with_own_counts(&self) -> Self {
         Self::new(self.place.clone())
     }
 
@@ -159,18 +159,21 @@ impl Connector {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached.
-    pub fn open(&self, purpose: Purpose) -> Result<Db> {
-        self.open_or_reason(purpose).map_err(|_| away())
+    pub fn open(&self, usage: ConnectionUse) -> Result<Db> {
+        self.open_with_reason(usage).map_err(|_| unavailable())
     }
 
-    fn open_or_reason(&self, purpose: Purpose) -> Result<Db, String> {
-        if self.away_since().is_some_and(|since| since.elapsed() < BREATH) {
+    fn open_with_reason(&self, usage: ConnectionUse) -> Result<Db, String> {
+        if self.unreachable_since().is_some_and(|since| since.elapsed() < RECONNECT_BACKOFF) {
             return Err("it could not be reached a moment ago".into());
         }
-        let opened = if self.is_in_place() { self.try_open(purpose) } else { Err(MOVED.to_owned()) };
-        let now_away = opened.as_ref().err().map(|_| Instant::now());
-        let was_away = std::mem::replace(&mut *self.away.lock().unwrap_or_else(PoisonError::into_inner), now_away);
-        match (&opened, was_away) {
+        let opened = if self.has_original_files() { self.try_open(usage) } else { Err(FILES_MOVED.to_owned()) };
+        let now_unreachable = opened.as_ref().err().map(|_| Instant::now());
+        let was_unreachable = std::mem::replace(
+            &mut *self.unreachable_at.lock().unwrap_or_else(PoisonError::into_inner),
+            now_unreachable,
+        );
+        match (&opened, was_unreachable) {
             (Err(reason), None) => tracing::warn!(%reason, "the database cannot be reached"),
             (Ok(_), Some(_)) => tracing::info!("the database can be reached again"),
             _ => {}
@@ -184,53 +187,53 @@ impl Connector {
     /// One line for the operator: what the database says, without its password, and what to do.
     pub fn open_first(&self) -> Result<Db> {
         if let Place::Sqlite(path) = &self.place {
-            prepare(path).and_then(|()| check_file(path)).map_err(Error::Internal)?;
+            prepare_file(path).and_then(|()| check_file(path)).map_err(Error::Internal)?;
         }
-        let opened = self.try_open(Purpose::Writing).map_err(Error::Internal)?;
+        let opened = self.try_open(ConnectionUse::Writing).map_err(Error::Internal)?;
         // From here on it must stay this file.
-        self.is_in_place();
+        self.has_original_files();
         Ok(opened)
     }
 
     /// Whether the files are still those that were opened first. SQLite would go on with files that were moved away or
     /// deleted, and what it acknowledges would be lost with them.
-    pub fn is_in_place(&self) -> bool {
+    pub fn has_original_files(&self) -> bool {
         let Place::Sqlite(path) = &self.place else { return true };
-        let now = (Identity::of(path), Identity::of(&beside(path, "-wal")));
+        let now = (FileId::of(path), FileId::of(&sidecar(path, "-wal")));
         let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         known.0 = known.0.or(now.0);
         known.1 = known.1.or(now.1);
         let is_same = *known == now;
         drop(known);
         if !is_same {
-            self.condition.failed(&format!("{}: {MOVED}", path.display()));
+            self.write_health.record_failure(&format!("{}: {FILES_MOVED}", path.display()));
         }
         is_same
     }
 
     /// The same for a reader: looks at the files again at most once in [`LOOK`], as that costs two system calls.
-    pub fn was_in_place(&self) -> bool {
-        let mut seen = self.seen_in_place.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.is_none_or(|seen| seen.elapsed() >= LOOK) {
-            *seen = self.is_in_place().then(Instant::now);
+    pub fn had_original_files(&self) -> bool {
+        let mut seen = self.files_checked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_none_or(|seen| seen.elapsed() >= FILE_CHECK_INTERVAL) {
+            *seen = self.has_original_files().then(Instant::now);
         }
         seen.is_some()
     }
 
-    fn try_open(&self, purpose: Purpose) -> Result<Db, String> {
+    fn try_open(&self, usage: ConnectionUse) -> Result<Db, String> {
         let mut db = match &self.place {
-            Place::Sqlite(path) => Db::Sqlite(open_sqlite(path, purpose)?),
+            Place::Sqlite(path) => Db::Sqlite(open_sqlite(path, usage)?),
             Place::Postgres(url) => Db::Postgres(open_postgres(url)?),
         };
-        let (statements, condition) = (Arc::clone(&self.statements), Arc::clone(&self.condition));
+        let (statements, write_health) = (Arc::clone(&self.statements), Arc::clone(&self.write_health));
         db.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
             InstrumentationEvent::StartQuery { .. } => {
                 statements.fetch_add(1, Ordering::Relaxed);
             }
-            InstrumentationEvent::FinishQuery { error: Some(error), .. } if purpose == Purpose::Writing => {
-                let words = one_line(&error.to_string());
-                if is_trouble(&words) {
-                    condition.failed(&advice(&words));
+            InstrumentationEvent::FinishQuery { error: Some(error), .. } if usage == ConnectionUse::Writing => {
+                let message = one_line(&error.to_string());
+                if needs_operator(&message) {
+                    write_health.record_failure(&with_advice(&message));
                 }
             }
             _ => {}
@@ -240,39 +243,39 @@ impl Connector {
 }
 
 /// What is wrong when a path leads to another file than at the start.
-const MOVED: &str = "the database, or the file -wal beside it, was moved, deleted or replaced while the server runs: stop \
+const FILES_MOVED: &str = "the database, or the file -wal beside it, was moved, deleted or replaced while the server runs: stop \
     the server, put the files back, and start it";
 
 fn open_postgres(url: &str) -> Result<PgConnection, String> {
-    let words = |error: &dyn std::fmt::Display| advice(&without_secrets(&error.to_string(), url));
-    let mut connection = PgConnection::establish(&with_parameters(url)).map_err(|error| words(&error))?;
-    connection.batch_execute(POSTGRES_SETTINGS).map_err(|error| words(&error))?;
+    let message = |error: &dyn std::fmt::Display| with_advice(&without_secrets(&error.to_string(), url));
+    let mut connection = PgConnection::establish(&with_parameters(url)).map_err(|error| message(&error))?;
+    connection.batch_execute(POSTGRES_SETTINGS).map_err(|error| message(&error))?;
     Ok(connection)
 }
 
 /// What libpq says, without the URL and the password that it may quote. A password with unescaped `/`, `?` or `@` is
 /// taken apart by libpq, so its parts are left out, too.
-fn without_secrets(words: &str, url: &str) -> String {
-    let mut words = words.replace(&with_parameters(url), "postgres://…").replace(url, "postgres://…");
+fn without_secrets(message: &str, url: &str) -> String {
+    let mut message = message.replace(&with_parameters(url), "postgres://…").replace(url, "postgres://…");
     let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
-    let person = place.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    let userinfo = place.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
     // Without an `@` that ends it, all that follows the first colon may be part of a password.
-    let person = person.map_or_else(|| parameters.rsplit_once('@').map_or("", |_| url), |(person, _)| person);
-    let of_person = person.split_once(':').map(|(_, password)| password);
+    let userinfo = userinfo.map_or_else(|| parameters.rsplit_once('@').map_or("", |_| url), |(userinfo, _)| userinfo);
+    let userinfo_password = userinfo.split_once(':').map(|(_, password)| password);
     let named = |pair: &'_ str| pair.split_once('=').is_some_and(|(name, _)| name.to_lowercase().contains("password"));
-    let of_parameters =
+    let parameter_passwords =
         parameters.split('&').filter(|pair| named(pair)).filter_map(|pair| Some(pair.split_once('=')?.1));
-    for password in of_person.into_iter().chain(of_parameters) {
+    for password in userinfo_password.into_iter().chain(parameter_passwords) {
         let decoded = percent_decoded(password);
         let parts = password.split(['/', '?', '#', '@', ':', '[', ']', '=', '&']).filter(|part| part.len() > 2);
         let mut hidden: Vec<&str> =
             [password, &decoded].into_iter().chain(parts).filter(|part| !part.is_empty()).collect();
         hidden.sort_by_key(|part| std::cmp::Reverse(part.len()));
         for part in hidden {
-            words = words.replace(part, "…");
+            message = message.replace(part, "…");
         }
     }
-    words
+    message
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -286,12 +289,12 @@ fn percent_decoded(text: &str) -> String {
 
 /// The URL with those parameters that it does not have.
 fn with_parameters(url: &str) -> String {
-    let given = url.split_once('?').map_or("", |(_, given)| given);
-    let is_given = |name: &str| given.split('&').any(|pair| pair.split('=').next() == Some(name));
-    let missing = POSTGRES_PARAMETERS.iter().filter(|(name, _)| !is_given(name));
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    let is_set = |name: &str| parameters.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let missing = POSTGRES_PARAMETERS.iter().filter(|(name, _)| !is_set(name));
     missing.fold(url.to_owned(), |url, (name, value)| {
-        let joint = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{joint}{name}={value}")
+        let separator = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{separator}{name}={value}")
     })
 }
 
@@ -300,20 +303,20 @@ fn with_parameters(url: &str) -> String {
 /// # Errors
 /// Says which version is there, and which is needed.
 pub fn is_new_enough(version: i32) -> Result<()> {
-    if version >= POSTGRES_FLOOR {
+    if version >= MIN_POSTGRES_VERSION {
         return Ok(());
     }
-    let (found, needed) = (version / 10_000, POSTGRES_FLOOR / 10_000);
+    let (found, needed) = (version / 10_000, MIN_POSTGRES_VERSION / 10_000);
     Err(Error::Internal(format!("this is PostgreSQL {found}; tidings needs {needed} or newer")))
 }
 
-fn open_sqlite(path: &Path, purpose: Purpose) -> Result<SqliteConnection, String> {
-    let words = |error: &dyn std::fmt::Display| format!("{}: {}", path.display(), advice(&error.to_string()));
+fn open_sqlite(path: &Path, usage: ConnectionUse) -> Result<SqliteConnection, String> {
+    let message = |error: &dyn std::fmt::Display| format!("{}: {}", path.display(), with_advice(&error.to_string()));
     let name = path.to_str().ok_or("the path is not UTF-8")?;
-    let mut connection = SqliteConnection::establish(name).map_err(|error| words(&error))?;
-    connection.batch_execute(SQLITE_SETTINGS).map_err(|error| words(&error))?;
-    if purpose == Purpose::Reading {
-        connection.batch_execute("PRAGMA query_only = ON;").map_err(|error| words(&error))?;
+    let mut connection = SqliteConnection::establish(name).map_err(|error| message(&error))?;
+    connection.batch_execute(SQLITE_SETTINGS).map_err(|error| message(&error))?;
+    if usage == ConnectionUse::Reading {
+        connection.batch_execute("PRAGMA query_only = ON;").map_err(|error| message(&error))?;
     }
     Ok(connection)
 }
@@ -336,7 +339,7 @@ impl ManageConnection for Connector {
 
     fn connect(&self) -> Result<Pooled, Self::Error> {
         let failed = |reason| diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(reason));
-        let mut db = self.open_or_reason(Purpose::Reading).map_err(failed)?;
+        let mut db = self.open_with_reason(ConnectionUse::Reading).map_err(failed)?;
         let (read_limit, time) = (self.read_limit, TimeLimit::default());
         match &mut db {
             Db::Sqlite(connection) => time.register(connection).map_err(|error| failed(error.to_string()))?,
@@ -364,16 +367,16 @@ impl ManageConnection for Connector {
 /// The database could not be reached.
 pub fn unreachable(error: impl std::fmt::Display) -> Error {
     tracing::debug!(%error, "the database cannot be reached");
-    away()
+    unavailable()
 }
 
 /// What is said while the database cannot be reached.
-pub fn away() -> Error {
+pub fn unavailable() -> Error {
     Error::Unavailable("the database cannot be reached; try again".into())
 }
 
 /// What databases say of what may go well the next time. (Diesel does not show PostgreSQL's codes.)
-const PASSING: [&str; 7] = [
+const TRANSIENT_ERRORS: [&str; 7] = [
     "database is locked",
     "database or disk is full",
     "disk I/O error",
@@ -384,12 +387,12 @@ const PASSING: [&str; 7] = [
 ];
 
 /// What databases say of a statement that took too long, and what callers read then.
-const OVER_TIME: [&str; 2] = ["statement timeout", time_limit::OVER];
-const TOOK_TOO_LONG: &str = "this takes too long; try again, or ask for less";
+const TIMEOUT_ERRORS: [&str; 2] = ["statement timeout", time_limit::TIME_LIMIT_ERROR];
+const STATEMENT_TIMED_OUT: &str = "this takes too long; try again, or ask for less";
 
 /// What libpq, or the server's last words, say of a connection that is gone. Mostly diesel knows by itself that it is, but not where
 /// the words came before the end of the line was seen.
-const GONE: [&str; 8] = [
+const CONNECTION_LOST_ERRORS: [&str; 8] = [
     "server closed the connection",
     "terminating connection",
     "connection not open",
@@ -403,11 +406,11 @@ const GONE: [&str; 8] = [
 /// Whether a statement failed because it took too long.
 #[must_use]
 pub fn is_over_time(error: &Error) -> bool {
-    matches!(error, Error::Unavailable(message) if message == TOOK_TOO_LONG)
+    matches!(error, Error::Unavailable(message) if message == STATEMENT_TIMED_OUT)
 }
 
 /// What a failed statement means for the caller.
-pub fn fault(error: diesel::result::Error) -> Error {
+pub fn map_error(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as Fault};
     match &error {
         // A server that is read-only is the wrong one of two: somebody is about to change that.
@@ -415,20 +418,26 @@ pub fn fault(error: diesel::result::Error) -> Error {
             Kind::ClosedConnection | Kind::SerializationFailure | Kind::UnableToSendCommand | Kind::ReadOnlyTransaction,
             _,
         ) => unreachable(error),
-        Fault::DatabaseError(_, information) if GONE.iter().any(|known| information.message().contains(known)) => {
+        Fault::DatabaseError(_, information)
+            if CONNECTION_LOST_ERRORS.iter().any(|known| information.message().contains(known)) =>
+        {
             unreachable(error)
         }
-        Fault::DatabaseError(_, information) if OVER_TIME.iter().any(|known| information.message().contains(known)) => {
+        Fault::DatabaseError(_, information)
+            if TIMEOUT_ERRORS.iter().any(|known| information.message().contains(known)) =>
+        {
             tracing::warn!(%error, "a statement took too long");
-            Error::Unavailable(TOOK_TOO_LONG.into())
+            Error::Unavailable(STATEMENT_TIMED_OUT.into())
         }
-        Fault::DatabaseError(_, information) if PASSING.iter().any(|known| information.message().contains(known)) => {
+        Fault::DatabaseError(_, information)
+            if TRANSIENT_ERRORS.iter().any(|known| information.message().contains(known)) =>
+        {
             tracing::warn!(%error, "a statement failed for now");
-            away()
+            unavailable()
         }
-        Fault::DatabaseError(_, information) if is_trouble(information.message()) => {
+        Fault::DatabaseError(_, information) if needs_operator(information.message()) => {
             tracing::debug!(%error, "a statement failed until an operator does something");
-            away()
+            unavailable()
         }
         _ => Error::internal(error),
     }
@@ -450,21 +459,21 @@ mod tests {
     fn whoever_lost_the_line_may_try_again_whatever_diesel_calls_it() {
         use diesel::result::{DatabaseErrorKind, Error as Fault};
         let said =
-            |message: &str| fault(Fault::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned())));
+            |message: &str| map_error(Fault::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned())));
         for message in [
             "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n",
             "terminating connection due to administrator command",
             "the database system is shutting down",
         ] {
-            assert_eq!(said(message), away(), "{message}");
+            assert_eq!(said(message), unavailable(), "{message}");
         }
-        assert_eq!(said("relation \"gone\" does not exist"), away(), "the schema was dropped below the server");
+        assert_eq!(said("relation \"gone\" does not exist"), unavailable(), "the schema was dropped below the server");
         assert!(matches!(said("column \"gone\" does not exist"), Error::Internal(_)));
     }
 
     #[test]
     fn no_word_of_libpq_shows_a_password() {
-        for (url, words, shown) in [
+        for (url, message, shown) in [
             ("postgres://u:hunter2@h/x", "invalid URI: \"postgres://u:hunter2@h/x\"", "invalid URI: \"postgres://…\""),
             ("postgres://u:hunter2@h/x", "password \"hunter2\" is wrong", "password \"…\" is wrong"),
             ("postgres://u:s%26cret@h/x", "with s&cret and s%26cret", "with … and …"),
@@ -472,7 +481,7 @@ mod tests {
             ("postgres://u:hunt/er2@h/x", "invalid port \"hunt\", host er2", "invalid port \"…\", host …"),
             ("postgres://u@h/x", "FATAL: database \"x\" does not exist", "FATAL: database \"x\" does not exist"),
         ] {
-            assert_eq!(without_secrets(words, url), shown, "{url}");
+            assert_eq!(without_secrets(message, url), shown, "{url}");
         }
     }
 

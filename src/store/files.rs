@@ -9,9 +9,9 @@ use rustix::fs::Access;
 
 /// Which file a path leads to, whatever its name: the device and the number of the file on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity(u64, u64);
+pub struct FileId(u64, u64);
 
-impl Identity {
+impl FileId {
     /// Of the file at this path; `None` if there is none.
     #[cfg(unix)]
     pub fn of(path: &Path) -> Option<Self> {
@@ -26,7 +26,7 @@ impl Identity {
 }
 
 /// The file that SQLite keeps beside a database: `-wal` or `-shm`.
-pub fn beside(database: &Path, suffix: &str) -> PathBuf {
+pub fn sidecar(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(OsStr::new(suffix));
     name.into()
@@ -37,7 +37,7 @@ pub fn beside(database: &Path, suffix: &str) -> PathBuf {
 ///
 /// # Errors
 /// One line that names the file and says what to do. SQLite itself opens what it cannot write for reading only.
-pub fn prepare(database: &Path) -> Result<(), String> {
+pub fn prepare_file(database: &Path) -> Result<(), String> {
     let directory = match database.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -45,22 +45,22 @@ pub fn prepare(database: &Path) -> Result<(), String> {
     match std::fs::metadata(database) {
         Ok(file) if !file.is_file() => Err(format!("{} is no regular file: name a file", database.display())),
         Ok(file) => {
-            may_use(database, Access::READ_OK | Access::WRITE_OK)?;
-            for beside in ["-wal", "-shm"].map(|suffix| beside(database, suffix)) {
-                if beside.exists() {
-                    may_use(&beside, Access::READ_OK | Access::WRITE_OK)?;
+            check_access(database, Access::READ_OK | Access::WRITE_OK)?;
+            for sidecar in ["-wal", "-shm"].map(|suffix| sidecar(database, suffix)) {
+                if sidecar.exists() {
+                    check_access(&sidecar, Access::READ_OK | Access::WRITE_OK)?;
                 }
             }
-            may_use(directory, Access::WRITE_OK | Access::EXEC_OK)?;
-            warn_if_open(database, &file);
+            check_access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+            warn_if_world_readable(database, &file);
             Ok(())
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if !directory.is_dir() {
                 return Err(format!("the directory {} does not exist: make it, or name another", directory.display()));
             }
-            may_use(directory, Access::WRITE_OK | Access::EXEC_OK)?;
-            match make_private(database) {
+            check_access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+            match create_private(database) {
                 // Another process was quicker.
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     Err(format!("{} cannot be made: {error}", database.display()))
@@ -72,7 +72,7 @@ pub fn prepare(database: &Path) -> Result<(), String> {
     }
 }
 
-fn may_use(path: &Path, access: Access) -> Result<(), String> {
+fn check_access(path: &Path, access: Access) -> Result<(), String> {
     let Err(error) = rustix::fs::access(path, access) else { return Ok(()) };
     let shown = path.display();
     Err(match std::io::Error::from(error).kind() {
@@ -81,44 +81,49 @@ fn may_use(path: &Path, access: Access) -> Result<(), String> {
                 "{shown} cannot be written: its file system is read-only. Mount it writable, or name a file elsewhere"
             )
         }
-        ErrorKind::PermissionDenied => format!("{shown} cannot be read and written by this process{}", owners(path)),
+        ErrorKind::PermissionDenied => {
+            format!("{shown} cannot be read and written by this process{}", owner_advice(path))
+        }
         _ => format!("{shown} cannot be used: {error}"),
     })
 }
 
 #[cfg(unix)]
-fn owners(path: &Path) -> String {
+fn owner_advice(path: &Path) -> String {
     use std::os::unix::fs::MetadataExt as _;
-    let us = rustix::process::getuid().as_raw();
+    let process_user = rustix::process::getuid().as_raw();
     match std::fs::metadata(path).map(|file| file.uid()) {
-        Ok(owner) if owner == us => format!(": `chmod u+rw {}`", path.display()),
+        Ok(owner) if owner == process_user => format!(": `chmod u+rw {}`", path.display()),
         Ok(owner) => {
             let path = path.display();
-            format!(", which runs as user {us}: it belongs to user {owner}. `chown {us} {path}`, or run as that user")
+            format!(
+                ", which runs as user {process_user}: the file belongs to user {owner}. \
+                 Run `chown {process_user} {path}`, or run the server as that user"
+            )
         }
         Err(_) => String::new(),
     }
 }
 
 #[cfg(not(unix))]
-fn owners(_: &Path) -> String {
+fn owner_advice(_: &Path) -> String {
     String::new()
 }
 
 #[cfg(unix)]
-fn make_private(path: &Path) -> std::io::Result<File> {
+fn create_private(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(not(unix))]
-fn make_private(path: &Path) -> std::io::Result<File> {
+fn create_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 /// Existing files keep their mode, which an operator may have chosen for a group.
 #[cfg(unix)]
-fn warn_if_open(database: &Path, file: &Metadata) {
+fn warn_if_world_readable(database: &Path, file: &Metadata) {
     use std::os::unix::fs::PermissionsExt as _;
     if file.permissions().mode() & 0o004 != 0 {
         let path = database.display();
@@ -130,7 +135,7 @@ fn warn_if_open(database: &Path, file: &Metadata) {
 }
 
 #[cfg(not(unix))]
-fn warn_if_open(_: &Path, _: &Metadata) {}
+fn warn_if_world_readable(_: &Path, _: &Metadata) {}
 
 #[cfg(test)]
 mod tests {
@@ -140,29 +145,29 @@ mod tests {
     fn a_database_is_made_for_its_owner_and_what_is_none_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("t.db");
-        prepare(&path).unwrap();
-        prepare(&path).unwrap();
+        prepare_file(&path).unwrap();
+        prepare_file(&path).unwrap();
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert!(prepare(directory.path()).unwrap_err().contains("no regular file"));
-        assert!(prepare(&directory.path().join("none/t.db")).unwrap_err().contains("does not exist"));
-        assert!(prepare(&path.join("t.db")).is_err(), "below a file");
+        assert!(prepare_file(directory.path()).unwrap_err().contains("no regular file"));
+        assert!(prepare_file(&directory.path().join("none/t.db")).unwrap_err().contains("does not exist"));
+        assert!(prepare_file(&path.join("t.db")).is_err(), "below a file");
     }
 
     #[test]
     fn another_file_of_the_same_name_is_another() {
         let directory = tempfile::tempdir().unwrap();
         let (path, moved) = (directory.path().join("t.db"), directory.path().join("moved"));
-        prepare(&path).unwrap();
-        let first = Identity::of(&path);
+        prepare_file(&path).unwrap();
+        let first = FileId::of(&path);
         std::fs::rename(&path, &moved).unwrap();
-        assert_eq!(Identity::of(&path), None);
+        assert_eq!(FileId::of(&path), None);
         std::fs::copy(&moved, &path).unwrap();
-        assert_ne!(Identity::of(&path), first);
+        assert_ne!(FileId::of(&path), first);
         std::fs::rename(&moved, &path).unwrap();
-        assert_eq!(Identity::of(&path), first);
+        assert_eq!(FileId::of(&path), first);
     }
 }

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::connection::{Db, fault, on};
+use super::connection::{Db, map_error, with_backend};
 use super::schema::idempotency_keys as keys;
 use crate::error::Result;
 use crate::model::{CommentId, MessageId, UserId};
@@ -20,15 +20,15 @@ pub enum Made {
 /// What the author's key has made, and the digest of the input it was made from.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, String)>> {
     let found = keys::table.filter(keys::author_id.eq(author.0)).filter(keys::key.eq(key)).select((
         keys::message_id,
         keys::comment_id,
         keys::digest,
     ));
-    let row: QueryResult<(Option<i64>, Option<i64>, String)> = on!(db, connection => found.first(connection));
-    Ok(row.optional().map_err(fault)?.and_then(|(message, comment, digest)| {
+    let row: QueryResult<(Option<i64>, Option<i64>, String)> = with_backend!(db, connection => found.first(connection));
+    Ok(row.optional().map_err(map_error)?.and_then(|(message, comment, digest)| {
         let made = message.map(|id| Made::Message(MessageId(id))).or(comment.map(|id| Made::Comment(CommentId(id))));
         made.map(|made| (made, digest))
     }))
@@ -37,7 +37,7 @@ pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, Stri
 /// Keeps what a key has made.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: Made) -> Result<()> {
     let (message, comment) = match made {
         Made::Message(id) => (Some(id.0), None),
@@ -50,5 +50,5 @@ pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: Made) ->
         keys::message_id.eq(message),
         keys::comment_id.eq(comment),
     ));
-    on!(db, connection => kept.execute(connection)).map(drop).map_err(fault)
+    with_backend!(db, connection => kept.execute(connection)).map(drop).map_err(map_error)
 }

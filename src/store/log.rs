@@ -3,9 +3,9 @@
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault, on};
+use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::schema::{events, log_head};
-use super::sizes::{self, Sizes, octets, octets_if_any};
+use super::sizes::{self, ObjectSizes, nullable_octets, octets};
 use super::{channels, comments, messages, notifications, templates};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -18,13 +18,13 @@ use std::sync::Arc;
 /// The version of the meaning of a row.
 const FORMAT: i16 = 1;
 /// How many events one statement writes at most: PostgreSQL counts the values of their columns with 16 bits.
-const ROWS_AT_ONCE: usize = 1_000;
+const MAX_INSERT_ROWS: usize = 1_000;
 /// How many events a page holds at most.
-const ROWS: i64 = 256;
+const MAX_PAGE_ROWS: i64 = 256;
 /// How many bytes a page takes at most; a single event may take more.
 pub const PAGE_BYTES: usize = 1 << 20;
 /// How far one page looks for events of its topic: bounds the time of a snapshot.
-const REACH: i64 = 8192;
+const MAX_PAGE_SPAN: i64 = 8192;
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable, Insertable)]
@@ -114,8 +114,8 @@ impl LogPage {
 /// Writes the row before the first event, if there is none.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn begin(db: &mut Db) -> Result<()> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn insert_genesis(db: &mut Db) -> Result<()> {
     let now = Timestamp::now().0;
     let genesis = Row {
         seq: 0,
@@ -133,7 +133,7 @@ pub(super) fn begin(db: &mut Db) -> Result<()> {
         payload: None,
         at: now,
     };
-    let lowest: Option<i64> = events::table.select(diesel::dsl::min(events::seq)).first(db).map_err(fault)?;
+    let lowest: Option<i64> = events::table.select(diesel::dsl::min(events::seq)).first(db).map_err(map_error)?;
     if lowest.is_some() {
         return Ok(());
     }
@@ -142,7 +142,7 @@ pub(super) fn begin(db: &mut Db) -> Result<()> {
         Ok(_) | Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => {
             Ok(())
         }
-        Err(error) => Err(fault(error)),
+        Err(error) => Err(map_error(error)),
     }
 }
 
@@ -156,99 +156,99 @@ pub(super) struct Head {
     /// Where rights last changed.
     pub access: Seq,
     /// The tag of the event at the position that was asked about; `None` if the log has no such event.
-    pub tag_asked: Option<Tag>,
+    pub requested_tag: Option<Tag>,
 }
 
 /// Locks the head of the log in the writer's transaction. One statement: all instances wait meanwhile.
 ///
 /// # Errors
 /// Those of the database; `NotFound` if the log has no row at its head.
-pub(super) fn lock_head(db: &mut Db, asked: Seq) -> QueryResult<Head> {
+pub(super) fn lock_head(db: &mut Db, requested: Seq) -> QueryResult<Head> {
     let at_head = || events::table.filter(events::seq.eq(log_head::head));
-    let tag_asked = events::table.filter(events::seq.eq(asked.0)).select(events::tag).single_value();
+    let requested_tag = events::table.filter(events::seq.eq(requested.0)).select(events::tag).single_value();
     let heads = log_head::table.select((
         log_head::head,
         log_head::access_head,
         at_head().select(events::tag).single_value(),
         at_head().select(events::at).single_value(),
-        tag_asked,
+        requested_tag,
     ));
     let locked: (i64, i64, Option<i64>, Option<i64>, Option<i64>) = match db {
         // BEGIN IMMEDIATE holds the lock already.
         Db::Sqlite(connection) => heads.first(connection)?,
         Db::Postgres(connection) => heads.for_update().first(connection)?,
     };
-    let (head, access, tag, at, tag_asked) = locked;
+    let (head, access, tag, at, requested_tag) = locked;
     let (tag, at) = match tag.zip(at) {
         Some(found) => found,
         // PostgreSQL waited for the lock: the head is the latest one, and its event is newer than the statement's snapshot.
         None => {
             let row = events::table.filter(events::seq.eq(head)).select((events::tag, events::at));
-            on!(db, connection => row.first(connection))?
+            with_backend!(db, connection => row.first(connection))?
         }
     };
     let cursor = Cursor { seq: Seq(head), tag: Tag(tag) };
-    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), tag_asked: tag_asked.map(Tag) })
+    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), requested_tag: requested_tag.map(Tag) })
 }
 
 /// Writes the head as it is: the least that reaches the disk, or fails as any change would.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn touch(db: &mut Db) -> Result<()> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn rewrite_head(db: &mut Db) -> Result<()> {
     let same = log_head::head.eq(log_head::head);
-    diesel::update(log_head::table).set(same).execute(db).map_err(fault).map(drop)
+    diesel::update(log_head::table).set(same).execute(db).map_err(map_error).map(drop)
 }
 
 /// Appends the events of a batch, which end at `head`.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEvent]) -> Result<()> {
     let rows: Vec<Row> = batch.iter().map(|logged| Row::new(&logged.event)).collect();
-    for rows in rows.chunks(ROWS_AT_ONCE) {
+    for rows in rows.chunks(MAX_INSERT_ROWS) {
         match db {
             // Diesel would begin a transaction of its own around them.
             Db::Sqlite(connection) => rows.iter().try_for_each(|row| {
-                diesel::insert_into(events::table).values(row).execute(connection).map_err(fault).map(drop)
+                diesel::insert_into(events::table).values(row).execute(connection).map_err(map_error).map(drop)
             })?,
             // All instances wait for this one meanwhile: one round trip, and not one for each event.
             Db::Postgres(connection) => {
-                diesel::insert_into(events::table).values(rows).execute(connection).map_err(fault).map(drop)?;
+                diesel::insert_into(events::table).values(rows).execute(connection).map_err(map_error).map(drop)?;
             }
         }
     }
     let heads = diesel::update(log_head::table);
     let heads = heads.set((log_head::head.eq(head.0), log_head::access_head.eq(access_head.0)));
-    on!(db, connection => heads.execute(connection)).map(drop).map_err(fault)
+    with_backend!(db, connection => heads.execute(connection)).map(drop).map_err(map_error)
 }
 
 /// Where the log stands in this snapshot.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn head(db: &mut Db) -> Result<Cursor> {
-    let head: i64 = log_head::table.select(log_head::head).first(db).map_err(fault)?;
+    let head: i64 = log_head::table.select(log_head::head).first(db).map_err(map_error)?;
     at(db, Seq(head))?.ok_or_else(|| Error::internal("the log has no row at its head"))
 }
 
 /// The cursor of a position; `None` if the log does not hold it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn at(db: &mut Db, seq: Seq) -> Result<Option<Cursor>> {
     let tag: Option<i64> =
-        events::table.filter(events::seq.eq(seq.0)).select(events::tag).first(db).optional().map_err(fault)?;
+        events::table.filter(events::seq.eq(seq.0)).select(events::tag).first(db).optional().map_err(map_error)?;
     Ok(tag.map(|tag| Cursor { seq, tag: Tag(tag) }))
 }
 
 /// The oldest position that the log can continue from.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn oldest(db: &mut Db) -> Result<Cursor> {
     let (seq, tag): (i64, i64) =
-        events::table.order(events::seq.asc()).select((events::seq, events::tag)).first(db).map_err(fault)?;
+        events::table.order(events::seq.asc()).select((events::seq, events::tag)).first(db).map_err(map_error)?;
     Ok(Cursor { seq: Seq(seq), tag: Tag(tag) })
 }
 
@@ -266,7 +266,7 @@ pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
 /// Whether the log holds this position, with its tag: whether it is the history that the position belongs to.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn holds(db: &mut Db, cursor: Cursor) -> Result<bool> {
     Ok(at(db, cursor.seq)? == Some(cursor))
 }
@@ -277,12 +277,12 @@ pub fn holds(db: &mut Db, cursor: Cursor) -> Result<bool> {
 /// # Errors
 /// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
 pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
-    let mut part = part(db, topic, kinds, after, up_to)?;
-    let sizes = sizes::of_objects(db, &part.rows)?;
-    part.cut(sizes);
-    let events = part.events(db)?;
-    let has_unknown = events.len() < part.rows.len();
-    Ok(LogPage { events: with_bodies(db, events)?, end: part.end, head: part.head, has_unknown })
+    let mut page = page_rows(db, topic, kinds, after, up_to)?;
+    let sizes = sizes::of_objects(db, &page.rows)?;
+    page.truncate_to_page_size(sizes);
+    let events = page.events(db)?;
+    let has_unknown = events.len() < page.rows.len();
+    Ok(LogPage { events: with_bodies(db, events)?, end: page.end, head: page.head, has_unknown })
 }
 
 /// Reads the log itself from behind a cursor: the events and where they end.
@@ -290,30 +290,30 @@ pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq
 /// # Errors
 /// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
 pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
-    let mut part = part(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
-    part.cut(Sizes::default());
-    Ok((part.events(db)?, part.end))
+    let mut page = page_rows(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
+    page.truncate_to_page_size(ObjectSizes::default());
+    Ok((page.events(db)?, page.end))
 }
 
 /// The rows of a page, without their texts.
-struct Part {
-    rows: Vec<Brief>,
+struct PageRows {
+    rows: Vec<RowSummary>,
     end: Cursor,
     head: Cursor,
 }
 
-impl Part {
+impl PageRows {
     /// Ends before what takes more than a page may, but not before the first event.
-    fn cut(&mut self, mut sizes: Sizes) {
+    fn truncate_to_page_size(&mut self, mut sizes: ObjectSizes) {
         let mut bytes = 0;
-        let fitting = self.rows.iter().take_while(|row| {
+        let kept = self.rows.iter().take_while(|row| {
             bytes += row.weight() + sizes.remove(&(row.kind, row.object_id)).unwrap_or(0);
             bytes <= PAGE_BYTES
         });
-        let many = fitting.count().max(1);
+        let many = kept.count().max(1);
         if many < self.rows.len() {
             self.rows.truncate(many);
-            self.end = self.rows.last().map_or(self.end, Brief::cursor);
+            self.end = self.rows.last().map_or(self.end, RowSummary::cursor);
         }
     }
 
@@ -326,17 +326,17 @@ impl Part {
                 .filter(events::seq.eq_any(with_texts))
                 .select((events::seq, events::audience, events::payload))
                 .load(db)
-                .map_err(fault)?;
+                .map_err(map_error)?;
             texts.extend(found.into_iter().map(|(seq, audience, payload)| (seq, (audience, payload))));
         }
-        let row = |row: &Brief| row.with(texts.remove(&row.seq).unwrap_or_default());
+        let row = |row: &RowSummary| row.with(texts.remove(&row.seq).unwrap_or_default());
         Ok(self.rows.iter().map(row).filter_map(Row::event).collect())
     }
 }
 
 /// A row with the lengths of its texts instead of those.
 #[derive(Queryable)]
-pub(super) struct Brief {
+pub(super) struct RowSummary {
     seq: i64,
     tag: i64,
     format: i16,
@@ -353,7 +353,7 @@ pub(super) struct Brief {
     at: i64,
 }
 
-impl Brief {
+impl RowSummary {
     fn cursor(&self) -> Cursor {
         Cursor { seq: Seq(self.seq), tag: Tag(self.tag) }
     }
@@ -387,22 +387,22 @@ impl Brief {
     }
 }
 
-fn part(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<Part> {
+fn page_rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<PageRows> {
     check(db, after)?;
     let head = head(db)?;
-    let reach = head.seq.min(up_to).min(Seq(after.seq.0 + REACH));
-    if reach <= after.seq {
-        return Ok(Part { rows: Vec::new(), end: after, head });
+    let limit = head.seq.min(up_to).min(Seq(after.seq.0 + MAX_PAGE_SPAN));
+    if limit <= after.seq {
+        return Ok(PageRows { rows: Vec::new(), end: after, head });
     }
-    let rows = rows(db, topic, kinds, after.seq, reach)?;
+    let rows = rows(db, topic, kinds, after.seq, limit)?;
     let end = match rows.last() {
-        Some(last) if i64::try_from(rows.len()) == Ok(ROWS) => last.cursor(),
-        _ => at(db, reach)?.ok_or_else(|| Error::internal("the log has a gap"))?,
+        Some(last) if i64::try_from(rows.len()) == Ok(MAX_PAGE_ROWS) => last.cursor(),
+        _ => at(db, limit)?.ok_or_else(|| Error::internal("the log has a gap"))?,
     };
-    Ok(Part { rows, end, head })
+    Ok(PageRows { rows, end, head })
 }
 
-fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Result<Vec<Brief>> {
+fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, limit: Seq) -> Result<Vec<RowSummary>> {
     let mut query = events::table
         .select((
             events::seq,
@@ -417,11 +417,11 @@ fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Re
             events::actor_id,
             events::ticket,
             octets(events::audience),
-            octets_if_any(events::payload),
+            nullable_octets(events::payload),
             events::at,
         ))
         .filter(events::seq.gt(after.0))
-        .filter(events::seq.le(reach.0))
+        .filter(events::seq.le(limit.0))
         .into_boxed::<MultiBackend>();
     if kinds != KindSet::all() {
         query = query.filter(events::kind.eq_any(kinds.iter().map(EventKind::code).collect::<Vec<_>>()));
@@ -450,7 +450,7 @@ fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Re
             }
         }
     };
-    query.order(events::seq.asc()).limit(ROWS).load(db).map_err(fault)
+    query.order(events::seq.asc()).limit(MAX_PAGE_ROWS).load(db).map_err(map_error)
 }
 
 /// Joins each event with its object as it is now.
@@ -465,8 +465,8 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     };
     let messages = load(ids(&[Kind::MessageAdded, Kind::MessageUpdated]), MessageId, |ids| messages::by_ids(db, ids))?;
     let comments = load(ids(&[Kind::CommentAdded, Kind::CommentUpdated]), CommentId, |ids| comments::by_ids(db, ids))?;
-    let of_channels = [Kind::ChannelAdded, Kind::ChannelUpdated, Kind::RoomBroadcast];
-    let channels = load(ids(&of_channels), ChannelId, |ids| channels::by_ids(db, ids))?;
+    let channel_kinds = [Kind::ChannelAdded, Kind::ChannelUpdated, Kind::RoomBroadcast];
+    let channels = load(ids(&channel_kinds), ChannelId, |ids| channels::by_ids(db, ids))?;
     let templates = load(ids(&[Kind::TemplateAdded]), TemplateId, |ids| templates::by_ids(db, ids))?;
     let notifications = load(ids(&[Kind::NotificationAdded]), NotificationId, |ids| notifications::by_ids(db, ids))?;
     let body = |event: &Event| match event.kind {
@@ -497,7 +497,7 @@ fn load<I: Copy + Eq + std::hash::Hash, T>(
 /// Whether the log holds an event of this kind and object above the cursor, and which.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Option<Event>> {
     let mut query = events::table
         .select(Row::as_select())
@@ -508,7 +508,7 @@ pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Opt
     if kind == EventKind::MessageDeleted {
         query = query.filter(events::message_id.eq(object));
     }
-    let row: Option<Row> = query.first(db).optional().map_err(fault)?;
+    let row: Option<Row> = query.first(db).optional().map_err(map_error)?;
     Ok(row.and_then(Row::event))
 }
 
@@ -516,7 +516,7 @@ pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Opt
 /// with an earlier time behind a younger one is younger, whatever the clock said that wrote it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Result<Option<Seq>> {
     let youngest: Option<i64> = events::table
         .filter(events::seq.gt(above.0))
@@ -524,7 +524,7 @@ pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Resu
         .filter(events::at.ge(time.0))
         .select(diesel::dsl::min(events::seq))
         .first(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     let last = youngest.map_or(up_to, |youngest| Seq(youngest - 1));
     Ok((last > above).then_some(last))
 }
@@ -533,12 +533,12 @@ pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Resu
 /// future is of a clock that was set back, or that is ahead of this one: it counts for nothing.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn claim_pruning(db: &mut Db, now: Timestamp, unless_since: Timestamp) -> Result<bool> {
     let ahead = now.after(unless_since.until(now));
     let is_due = log_head::pruned_at.le(unless_since.0).or(log_head::pruned_at.gt(ahead.0));
     let old = log_head::table.filter(is_due);
-    let claimed = diesel::update(old).set(log_head::pruned_at.eq(now.0)).execute(db).map_err(fault)?;
+    let claimed = diesel::update(old).set(log_head::pruned_at.eq(now.0)).execute(db).map_err(map_error)?;
     Ok(claimed == 1)
 }
 
@@ -546,9 +546,9 @@ pub fn claim_pruning(db: &mut Db, now: Timestamp, unless_since: Timestamp) -> Re
 /// is removed afterwards (`removal`).
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn prune(db: &mut Db, floor: Seq) -> Result<()> {
-    diesel::delete(events::table.filter(events::seq.lt(floor.0))).execute(db).map_err(fault)?;
+    diesel::delete(events::table.filter(events::seq.lt(floor.0))).execute(db).map_err(map_error)?;
     Ok(())
 }
 

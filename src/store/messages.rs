@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use diesel::internal::table_macro::{BoxedSelectStatement, FromClause};
 use diesel::prelude::*;
 
-use super::candidates::{Candidates, Range, ranged};
-use super::connection::{Db, MultiBackend, fault, on};
+use super::candidates::{Candidates, IdRange, in_range};
+use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::paging::page;
 use super::schema::{comments, message_locations, messages};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::{removal, visible};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -19,7 +19,7 @@ use crate::model::{
 
 /// How many of the nearest messages a list looks at one by one, whether or not the viewer may see them: so many for each
 /// that is wanted. Finding the last of them costs each list as many steps in an index.
-const NEAR: i64 = 3;
+const NEAREST_FACTOR: i64 = 3;
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable)]
@@ -85,7 +85,7 @@ pub struct Filter {
 
 impl Filter {
     /// A boxed query of messages with these conditions, but for the channel.
-    pub(super) fn on<'a, S>(&self, query: Boxed<'a, S>) -> Boxed<'a, S> {
+    pub(super) fn with_ticket_conditions<'a, S>(&self, query: BoxedQuery<'a, S>) -> BoxedQuery<'a, S> {
         let mut query = query;
         if self.tickets_only {
             query = query.filter(messages::ticket_status.is_not_null());
@@ -108,12 +108,12 @@ impl Filter {
     }
 
     /// The visible messages with these conditions.
-    fn among_visible<'a>(&self, rights: &Rights) -> visible::Messages<'a> {
-        self.in_channel(self.on(visible::messages(rights)))
+    fn among_visible<'a>(&self, rights: &Rights) -> visible::MessageQuery<'a> {
+        self.in_channel(self.with_ticket_conditions(visible::messages(rights)))
     }
 
     /// A query of messages with the condition on the channel only.
-    fn in_channel<'a, S>(&self, query: Boxed<'a, S>) -> Boxed<'a, S> {
+    fn in_channel<'a, S>(&self, query: BoxedQuery<'a, S>) -> BoxedQuery<'a, S> {
         match self.channel {
             Some(channel) => query.filter(messages::channel_id.eq(channel.0)),
             None => query,
@@ -126,18 +126,18 @@ impl Filter {
 }
 
 /// A boxed query of messages.
-type Boxed<'a, S> = BoxedSelectStatement<'a, S, FromClause<messages::table>, MultiBackend>;
+type BoxedQuery<'a, S> = BoxedSelectStatement<'a, S, FromClause<messages::table>, MultiBackend>;
 
 /// Part of the messages the viewer may see, newest first.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, part: &Window<MessageId>) -> Result<Page<Message>> {
     let part = part.map(|id| id.0);
-    let (range, wanted) = (Range::of(&part), part.limit.saturating_add(1));
+    let (range, wanted) = (IdRange::of(&part), part.limit.saturating_add(1));
     let rows = if rights.admin {
-        let query = timed!(db, filter.among_visible(rights), messages::id);
-        ranged!(query, messages::id, range, wanted).load::<Row>(db).map_err(fault)?
+        let query = with_time_limit!(db, filter.among_visible(rights), messages::id);
+        in_range!(query, messages::id, range, wanted).load::<Row>(db).map_err(map_error)?
     } else {
         find_visible(db, rights, filter, range, wanted)?
     };
@@ -148,29 +148,29 @@ pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, part: &Window<Message
 /// The first messages of a range that the viewer may see. Usually the nearest ones are visible, so as many as are wanted
 /// are read first, in one statement. If that is not enough, a few more are looked at one by one, and what is beyond those
 /// is found by index.
-fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Vec<Row>> {
+fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, wanted: usize) -> Result<Vec<Row>> {
     let (mut rows, range) = if filter.is_for_tickets() {
         (Vec::new(), range)
     } else {
-        let nearest = nearest(db, rights, filter, range, wanted)?;
+        let nearest = load_nearest(db, rights, filter, range, wanted)?;
         let end = nearest.last().map(|(row, _)| row.id);
         let is_whole = nearest.len() < wanted;
         let visible: Vec<Row> = nearest.into_iter().filter_map(|(row, is_visible)| is_visible.then_some(row)).collect();
         match end {
-            Some(end) if !is_whole && visible.len() < wanted => (visible, range.behind(end)),
+            Some(end) if !is_whole && visible.len() < wanted => (visible, range.after(end)),
             _ => return Ok(visible),
         }
     };
     let near = filter.in_channel(messages::table.select(messages::id).into_boxed::<MultiBackend>());
-    let last = NEAR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAR) - 1;
+    let last = NEAREST_FACTOR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAREST_FACTOR) - 1;
     let edge: Option<i64> =
-        ranged!(near, messages::id, range, 1_usize).offset(last).first(db).optional().map_err(fault)?;
+        in_range!(near, messages::id, range, 1_usize).offset(last).first(db).optional().map_err(map_error)?;
     let within = edge.map_or(range, |edge| range.up_to(edge));
     let missing = wanted - rows.len();
-    let found = ranged!(filter.among_visible(rights), messages::id, within, missing);
-    rows.extend(found.load::<Row>(db).map_err(fault)?);
+    let found = in_range!(filter.among_visible(rights), messages::id, within, missing);
+    rows.extend(found.load::<Row>(db).map_err(map_error)?);
     let Some(edge) = edge.filter(|_| rows.len() < wanted) else { return Ok(rows) };
-    let beyond = range.behind(edge);
+    let beyond = range.after(edge);
     let mut candidates = Candidates::new(db, rights, filter, beyond, wanted)?;
     while rows.len() < wanted {
         let ids = candidates.next(db, wanted - rows.len())?;
@@ -178,43 +178,49 @@ fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wan
             break;
         }
         let query = filter.among_visible(rights).filter(messages::id.eq_any(ids));
-        let query = timed!(db, query, messages::id);
-        rows.extend(ranged!(query, messages::id, beyond, wanted).load::<Row>(db).map_err(fault)?);
+        let query = with_time_limit!(db, query, messages::id);
+        rows.extend(in_range!(query, messages::id, beyond, wanted).load::<Row>(db).map_err(map_error)?);
     }
     Ok(rows)
 }
 
 /// The nearest messages of a range, and whether the viewer may see each.
-fn nearest(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Vec<(Row, bool)>> {
+fn load_nearest(
+    db: &mut Db,
+    rights: &Rights,
+    filter: &Filter,
+    range: IdRange,
+    wanted: usize,
+) -> Result<Vec<(Row, bool)>> {
     let all = messages::table.select((Row::as_select(), visible::message(rights.into())));
     let near = filter.in_channel(all.into_boxed::<MultiBackend>());
-    ranged!(near, messages::id, range, wanted).load(db).map_err(fault)
+    in_range!(near, messages::id, range, wanted).load(db).map_err(map_error)
 }
 
 /// One message, if the viewer may see it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Message>> {
-    let row = visible::messages(rights).filter(messages::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    let row = visible::messages(rights).filter(messages::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
 /// Messages by their ids, whoever may see them; the missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let kept = messages::table.filter(messages::id.eq_any(ids)).filter(visible::is_kept());
-    let rows = kept.select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    let kept = messages::table.filter(messages::id.eq_any(ids)).filter(visible::is_not_deleted());
+    let rows = kept.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
 }
 
 /// How many comments each message has; those without any are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, i64>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let counts: Vec<(i64, i64)> = comments::table
@@ -222,7 +228,7 @@ pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageI
         .group_by(comments::message_id)
         .select((comments::message_id, diesel::dsl::count_star()))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(counts.into_iter().map(|(id, count)| (MessageId(id), count)).collect())
 }
 
@@ -245,7 +251,7 @@ pub struct NewMessage {
 /// Writes a message.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> Result<Message> {
     let inserting = diesel::insert_into(messages::table)
         .values((
@@ -263,12 +269,12 @@ pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> R
             messages::tag.eq(cursor.tag.0),
         ))
         .returning(messages::id);
-    let id: i64 = on!(db, connection => inserting.get_result(connection)).map_err(fault)?;
+    let id: i64 = with_backend!(db, connection => inserting.get_result(connection)).map_err(map_error)?;
     for location in new.audience.0.iter() {
         diesel::insert_into(message_locations::table)
             .values((message_locations::message_id.eq(id), message_locations::location_id.eq(location.0)))
             .execute(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
     }
     Ok(Message {
         id: MessageId(id),
@@ -287,7 +293,7 @@ pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> R
 /// Writes back what may change in a message.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn update(db: &mut Db, message: &Message) -> Result<()> {
     diesel::update(messages::table.filter(messages::id.eq(message.id.0)))
         .set((
@@ -301,19 +307,19 @@ pub fn update(db: &mut Db, message: &Message) -> Result<()> {
             messages::tag.eq(message.cursor.tag.0),
         ))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
 /// Deletes a message and its comments: at once if they are few. Else it is marked, and all of it removed afterwards.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn delete(db: &mut Db, id: MessageId, now: Timestamp) -> Result<()> {
     diesel::update(messages::table.filter(messages::id.eq(id.0)))
         .set(messages::deleted_at.eq(now.0))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     removal::remove_message(db, id)
 }
 
@@ -326,7 +332,7 @@ fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Message>> {
             .filter(message_locations::message_id.eq_any(restricted))
             .select((message_locations::message_id, message_locations::location_id))
             .load(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
         for (message, location) in pairs {
             audiences.entry(message).or_default().push(LocationId(location));
         }

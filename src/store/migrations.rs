@@ -6,7 +6,7 @@ use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::connection::{Db, POSTGRES_SETTINGS};
-use super::start::{advice, unusable};
+use super::start::{unusable, with_advice};
 use crate::error::{Error, Result};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -43,7 +43,7 @@ where
     EmbeddedMigrations: MigrationSource<DB>,
 {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::Internal(format!("it cannot be migrated: {}", advice(&error.to_string())))
+        Error::Internal(format!("it cannot be migrated: {}", with_advice(&error.to_string())))
     };
     let known = MigrationSource::<DB>::migrations(&migrations).map_err(failed)?;
     let known: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();

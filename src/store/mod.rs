@@ -60,30 +60,30 @@ use crate::model::Party;
 use crate::vitals::Vitals;
 use checkpoints::Checkpoints;
 use connection::Connector;
-use readers::{Readers, busy};
+use readers::{ReadPool, busy};
 use writer::Writer;
 
 /// How long a read waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a read waits for a connection while the database cannot be reached.
-const AWAY: Duration = Duration::from_millis(100);
+const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How many threads and connections read for the server itself: the tail, rights, health checks. Clients have none of them.
-const OWN: usize = 2;
+const INTERNAL_READERS: usize = 2;
 
 /// How many connections read for mutations of several root fields, which have threads of their own.
 pub const IN_ORDER: usize = 4;
 
 /// For how long a read goes on to the next connection when one turns out to be dead.
-const RENEWAL: Duration = Duration::from_secs(1);
+const RECONNECT_TIME: Duration = Duration::from_secs(1);
 
 /// The open database of one instance.
 pub struct Store {
     connector: Connector,
     pools: Pools,
-    readers: Readers,
-    own: Readers,
+    client_readers: ReadPool,
+    internal_readers: ReadPool,
     read_limit: Duration,
     writer: Writer,
     counts: Arc<Counts>,
@@ -105,7 +105,7 @@ pub enum Lane {
 struct Pools {
     clients: Pool<Connector>,
     in_order: Pool<Connector>,
-    own: Pool<Connector>,
+    internal: Pool<Connector>,
 }
 
 /// Where the database is and how much of it may be used at once.
@@ -142,27 +142,41 @@ impl Store {
     ///
     /// # Errors
     /// One line for the operator, if the database cannot be reached, used or migrated.
-    pub fn open(options: &Options, tail: impl Tail) -> Result<Self> {
+    pub fn open(options: &Options, sink: impl Tail) -> Result<Self> {
         let connector = Connector::new(options.place.clone());
-        let mut first = connector.open_first()?;
-        start::check(&mut first)?;
-        migrations::run(&mut first)?;
-        start::check_rights(&mut first)?;
-        log::begin(&mut first)?;
-        spelling::fill_all(&mut first)?;
-        let limited = connector.reading_within(options.read_limit);
+        let mut db = connector.open_first()?;
+        start::check(&mut db)?;
+        migrations::run(&mut db)?;
+        start::check_rights(&mut db)?;
+        log::insert_genesis(&mut db)?;
+        spelling::fill_all(&mut db)?;
+        let limited_connector = connector.with_read_limit(options.read_limit);
         let pools = Pools {
-            clients: pool(&limited, options.readers)?,
-            in_order: pool(&limited, u32::try_from(IN_ORDER).unwrap_or(u32::MAX))?,
-            own: pool(&connector, u32::try_from(OWN).unwrap_or(u32::MAX))?,
+            clients: pool(&limited_connector, options.readers)?,
+            in_order: pool(&limited_connector, u32::try_from(IN_ORDER).unwrap_or(u32::MAX))?,
+            internal: pool(&connector, u32::try_from(INTERNAL_READERS).unwrap_or(u32::MAX))?,
         };
         let counts = Arc::new(Counts::default());
         let (vitals, read_limit) = (options.vitals.clone(), options.read_limit);
-        let writer = Writer::start(connector.clone(), first, tail, options.batch, &counts, &vitals)?;
-        let readers = Readers::start("reader", Share::halves(options.readers as usize), &vitals)?;
-        let own = Readers::start("own reader", Share { total: OWN, anonymous: OWN, each: OWN }, &vitals)?;
+        let writer = Writer::start(connector.clone(), db, sink, options.batch, &counts, &vitals)?;
+        let client_readers = ReadPool::start("reader", Share::halves(options.readers as usize), &vitals)?;
+        let internal_readers = ReadPool::start(
+            "internal reader",
+            Share { total: INTERNAL_READERS, anonymous: INTERNAL_READERS, each: INTERNAL_READERS },
+            &vitals,
+        )?;
         let checkpoints = Checkpoints::start(&connector, &vitals)?;
-        Ok(Self { connector, pools, readers, own, read_limit, writer, counts, vitals, _checkpoints: checkpoints })
+        Ok(Self {
+            connector,
+            pools,
+            client_readers,
+            internal_readers,
+            read_limit,
+            writer,
+            counts,
+            vitals,
+            _checkpoints: checkpoints,
+        })
     }
 
     /// Reads from one consistent snapshot for the server itself, on a thread that clients cannot keep busy. What a client
@@ -175,7 +189,7 @@ impl Store {
         read: impl FnOnce(&mut Snapshot) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let store = Arc::clone(self);
-        self.own.run(Party::Server, move || read(&mut store.snapshot(Lane::Own)?)).await?
+        self.internal_readers.run(Party::Server, move || read(&mut store.snapshot(Lane::Own)?)).await?
     }
 
     /// Reads from one consistent snapshot for this caller, on a thread that may block.
@@ -200,7 +214,7 @@ impl Store {
         party: Party,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        self.readers.run(party, job).await
+        self.client_readers.run(party, job).await
     }
 
     /// How long a snapshot that is opened for a client may read.
@@ -217,19 +231,20 @@ impl Store {
         let pool = match lane {
             Lane::Clients => &self.pools.clients,
             Lane::InOrder => &self.pools.in_order,
-            Lane::Own => &self.pools.own,
+            Lane::Own => &self.pools.internal,
         };
         // A connection may have died in the pool; so may all of them.
         let since = Instant::now();
-        if !self.connector.was_in_place() {
-            return Err(connection::away());
+        if !self.connector.had_original_files() {
+            return Err(connection::unavailable());
         }
         loop {
-            let patience = if self.connector.is_away() { AWAY } else { PATIENCE };
-            let connection = pool.get_timeout(patience);
-            let connection = connection.map_err(|_| if self.connector.is_away() { connection::away() } else { busy() });
+            let timeout = if self.connector.is_unreachable() { UNREACHABLE_TIMEOUT } else { CONNECTION_TIMEOUT };
+            let connection = pool.get_timeout(timeout);
+            let connection = connection
+                .map_err(|_| if self.connector.is_unreachable() { connection::unavailable() } else { busy() });
             match Snapshot::open(connection?) {
-                Err(_) if since.elapsed() < RENEWAL => {}
+                Err(_) if since.elapsed() < RECONNECT_TIME => {}
                 opened => return opened,
             }
         }
@@ -249,14 +264,14 @@ impl Store {
     /// Why the database takes no changes, if that is so: its disk is full, its file was moved, and the like. Looks again
     /// if it was so the last time, once a second at most.
     pub async fn trouble(&self) -> Option<String> {
-        let condition = self.connector.condition();
-        if self.connector.is_in_place() && condition.reason().is_none() {
+        let write_health = self.connector.write_health();
+        if self.connector.has_original_files() && write_health.reason().is_none() {
             return None;
         }
-        if condition.is_probe_due() {
+        if write_health.is_probe_due() {
             drop(self.probe().await);
         }
-        condition.reason()
+        write_health.reason()
     }
 
     /// Changes something that nobody sees, to know whether the database takes changes.
@@ -264,7 +279,7 @@ impl Store {
     /// # Errors
     /// `UNAVAILABLE` if it takes none, or is busy.
     pub async fn probe(&self) -> Result<()> {
-        self.write(|tx| log::touch(tx.write())).await
+        self.write(|tx| log::rewrite_head(tx.write())).await
     }
 
     /// What the writer has counted.
@@ -299,7 +314,7 @@ fn pool(connector: &Connector, size: u32) -> Result<Pool<Connector>> {
         .max_size(size)
         .min_idle(Some(1))
         .test_on_check_out(false)
-        .connection_timeout(PATIENCE)
+        .connection_timeout(CONNECTION_TIMEOUT)
         .build(connector.clone())
         .map_err(connection::unreachable)
 }

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault, on};
+use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::paging::{page, window};
 use super::schema::{announcement_reads as reads, messages, notifications};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -61,7 +61,7 @@ pub enum Order {
 /// Part of what a user was notified of, the announcements too.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(
     db: &mut Db,
     user: UserId,
@@ -74,7 +74,7 @@ pub fn list(
     // Two queries: with one, the notes of others would be walked, too.
     let mut rows = Vec::new();
     for query in [all().filter(notifications::user_id.eq(user.0)), all().filter(notifications::user_id.is_null())] {
-        let mut query = timed!(db, query, notifications::id);
+        let mut query = with_time_limit!(db, query, notifications::id);
         if unread_only {
             let read = reads::table
                 .filter(reads::notification_id.eq(notifications::id))
@@ -86,7 +86,7 @@ pub fn list(
             Order::NewestFirst => window!(query, notifications::id, desc, part).load::<Row>(db),
             Order::OldestFirst => window!(query, notifications::id, asc, part).load::<Row>(db),
         };
-        rows.extend(found.map_err(fault)?);
+        rows.extend(found.map_err(map_error)?);
     }
     if (order == Order::NewestFirst) == part.from_end {
         rows.sort_unstable_by_key(|row| row.id);
@@ -102,7 +102,7 @@ pub fn list(
 /// One notification, if it is for this user.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, user: UserId, id: NotificationId) -> Result<Option<Notification>> {
     let found = by_ids(db, &[id])?.remove(&id);
     Ok(found.filter(|notification| notification.user_id.is_none_or(|owner| owner == user)))
@@ -111,11 +111,11 @@ pub fn find(db: &mut Db, user: UserId, id: NotificationId) -> Result<Option<Noti
 /// Notifications by their ids, whoever they are for; the missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[NotificationId]) -> Result<HashMap<NotificationId, Notification>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows = notifications::table.filter(notifications::id.eq_any(ids)).select(Row::as_select());
-    let rows: Vec<Row> = rows.load(db).map_err(fault)?;
+    let rows: Vec<Row> = rows.load(db).map_err(map_error)?;
     let rows = without_deleted(db, rows)?;
     rows.into_iter().map(|row| Ok((NotificationId(row.id), Notification::try_from(row)?))).collect()
 }
@@ -126,8 +126,9 @@ fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
     if about.is_empty() {
         return Ok(rows);
     }
-    let kept = messages::table.filter(messages::id.eq_any(about)).filter(visible::is_kept()).select(messages::id);
-    let kept: HashSet<i64> = kept.load(db).map_err(fault)?.into_iter().collect();
+    let kept =
+        messages::table.filter(messages::id.eq_any(about)).filter(visible::is_not_deleted()).select(messages::id);
+    let kept: HashSet<i64> = kept.load(db).map_err(map_error)?.into_iter().collect();
     for row in &mut rows {
         row.message_id = row.message_id.filter(|id| kept.contains(id));
     }
@@ -137,7 +138,7 @@ fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
 /// When a user read these announcements; those that were not read are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn announcements_read(
     db: &mut Db,
     user: UserId,
@@ -149,7 +150,7 @@ pub fn announcements_read(
         .filter(reads::notification_id.eq_any(ids))
         .select((reads::notification_id, reads::read_at))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(rows.into_iter().map(|(id, at)| (NotificationId(id), Timestamp(at))).collect())
 }
 
@@ -171,7 +172,7 @@ pub struct NewNotification {
 /// Writes a notification.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor) -> Result<Notification> {
     let id: i64 = diesel::insert_into(notifications::table)
         .values((
@@ -186,7 +187,7 @@ pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor)
         ))
         .returning(notifications::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(Notification {
         id: NotificationId(id),
         user_id: new.user,
@@ -203,7 +204,7 @@ pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor)
 /// Writes notifications, each of which is an event: the first at this cursor, the others behind it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first: Cursor) -> Result<Vec<Notification>> {
     let seqs = first.seq.0..;
     let rows: Vec<_> = new
@@ -224,21 +225,22 @@ pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first:
         .collect();
     // Other instances wait for the head of the log: what is above this id is what is written here.
     let before: Option<i64> =
-        notifications::table.select(diesel::dsl::max(notifications::id)).first(db).map_err(fault)?;
-    on!(db, connection => diesel::insert_into(notifications::table).values(rows).execute(connection)).map_err(fault)?;
+        notifications::table.select(diesel::dsl::max(notifications::id)).first(db).map_err(map_error)?;
+    with_backend!(db, connection => diesel::insert_into(notifications::table).values(rows).execute(connection))
+        .map_err(map_error)?;
     let written = notifications::table
         .filter(notifications::id.gt(before.unwrap_or(0)))
         .filter(notifications::seq.ge(first.seq.0))
         .order(notifications::seq.asc())
         .select(Row::as_select());
-    let written: Vec<Row> = written.load(db).map_err(fault)?;
+    let written: Vec<Row> = written.load(db).map_err(map_error)?;
     written.into_iter().map(Notification::try_from).collect()
 }
 
 /// Keeps that a user has read something, which had not been read.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn mark_read(db: &mut Db, user: UserId, notification: &Notification, now: Timestamp) -> Result<()> {
     let marked = match notification.user_id {
         Some(_) => diesel::update(notifications::table.filter(notifications::id.eq(notification.id.0)))
@@ -248,5 +250,5 @@ pub fn mark_read(db: &mut Db, user: UserId, notification: &Notification, now: Ti
             .values((reads::notification_id.eq(notification.id.0), reads::user_id.eq(user.0), reads::read_at.eq(now.0)))
             .execute(db),
     };
-    marked.map(drop).map_err(fault)
+    marked.map(drop).map_err(map_error)
 }

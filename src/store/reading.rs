@@ -6,7 +6,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::connection::{Db, fault};
+use super::connection::{Db, map_error};
 use super::log;
 use super::schema::{channel_reads as reads, channels, events, messages};
 use super::visible;
@@ -32,7 +32,7 @@ pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<O
         .select(events::object_id)
         .first(db)
         .optional()
-        .map_err(fault)?;
+        .map_err(map_error)?;
     if let Some(next) = next {
         return Ok(Some(MessageId(next - 1)));
     }
@@ -40,17 +40,17 @@ pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<O
         .filter(messages::channel_id.eq(channel.0))
         .select(diesel::dsl::max(messages::id))
         .first(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(newest.map(MessageId))
 }
 
 /// Keeps how far somebody has read a channel; never less far than before.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn mark(db: &mut Db, user: UserId, channel: ChannelId, up_to: MessageId) -> Result<()> {
     let own = reads::table.filter(reads::user_id.eq(user.0)).filter(reads::channel_id.eq(channel.0));
-    let before: Option<i64> = own.select(reads::message_id).first(db).optional().map_err(fault)?;
+    let before: Option<i64> = own.select(reads::message_id).first(db).optional().map_err(map_error)?;
     let marked = match before {
         Some(before) if before >= up_to.0 => return Ok(()),
         Some(_) => diesel::update(own).set(reads::message_id.eq(up_to.0)).execute(db),
@@ -58,14 +58,14 @@ pub fn mark(db: &mut Db, user: UserId, channel: ChannelId, up_to: MessageId) -> 
             .values((reads::user_id.eq(user.0), reads::channel_id.eq(channel.0), reads::message_id.eq(up_to.0)))
             .execute(db),
     };
-    marked.map(drop).map_err(fault)
+    marked.map(drop).map_err(map_error)
 }
 
 /// How many messages of these channels a user may see and has not read, others' messages only; channels without any are
 /// left out. Only the newest [`MOST_UNREAD`] of each channel are looked at.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn unread(db: &mut Db, rights: &Rights, user: UserId, among: &[ChannelId]) -> Result<HashMap<ChannelId, i64>> {
     let ids: Vec<i64> = among.iter().map(|id| id.0).collect();
     let user = user.0;
@@ -82,6 +82,6 @@ pub fn unread(db: &mut Db, rights: &Rights, user: UserId, among: &[ChannelId]) -
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(counts.into_iter().filter(|(_, count)| *count > 0).map(|(channel, count)| (ChannelId(channel), count)).collect())
 }

@@ -14,11 +14,11 @@ const TABLES: &str = "announcement_reads,channel_members,channel_reads,channels,
     locations,log_head,message_locations,messages,metrics,notifications,organizations,presence,sign_in_attempts,\
     template_locations,templates,users";
 
-const POSTGRES: &str = "SELECT current_setting('server_version_num')::bigint AS version, \
+const SERVER_QUERY: &str = "SELECT current_setting('server_version_num')::bigint AS version, \
     current_setting('server_encoding') AS encoding, current_setting('lc_messages') AS messages, \
     (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean) AS is_read_only";
 
-const FORBIDDEN: &str = "SELECT string_agg(c.relname, ', ' ORDER BY c.relname) AS tables FROM pg_class c \
+const PRIVILEGES_QUERY: &str = "SELECT string_agg(c.relname, ', ' ORDER BY c.relname) AS tables FROM pg_class c \
     WHERE c.relname = ANY(string_to_array($1, ',')) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) \
     AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
     AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))";
@@ -36,7 +36,7 @@ struct Server {
 }
 
 #[derive(QueryableByName)]
-struct Forbidden {
+struct MissingPrivileges {
     #[diesel(sql_type = Nullable<Text>)]
     tables: Option<String>,
 }
@@ -48,7 +48,7 @@ struct Encoding {
 }
 
 #[derive(QueryableByName)]
-struct Tables {
+struct TableCounts {
     #[diesel(sql_type = BigInt)]
     all: i64,
     #[diesel(sql_type = BigInt)]
@@ -64,17 +64,17 @@ pub fn check(db: &mut Db) -> Result<()> {
         // Its file was looked at before it was opened.
         Db::Sqlite(_) => Ok(()),
         Db::Postgres(connection) => {
-            let server: Server = diesel::sql_query(POSTGRES).get_result(connection).map_err(unusable)?;
+            let server: Server = diesel::sql_query(SERVER_QUERY).get_result(connection).map_err(unusable)?;
             is_new_enough(i32::try_from(server.version).unwrap_or(0))?;
             if server.encoding != "UTF8" {
                 let Server { encoding, .. } = server;
-                return Err(wrong(format!(
+                return Err(unusable_because(format!(
                     "its encoding is {encoding}, which cannot hold all text: make it by \
                      `createdb -E UTF8 -T template0 NAME`"
                 )));
             }
             if server.is_read_only {
-                return Err(wrong(
+                return Err(unusable_because(
                     "it is read-only, as a standby is: name the primary, or all hosts and target_session_attrs=read-write",
                 ));
             }
@@ -101,17 +101,17 @@ fn is_english(locale: &str) -> bool {
 /// # Errors
 /// One line: it is damaged, is no database, or is one of another program.
 pub fn check_file(path: &Path) -> std::result::Result<(), String> {
-    let words = |error: &dyn std::fmt::Display| format!("{}: {}", path.display(), advice(&error.to_string()));
+    let message = |error: &dyn std::fmt::Display| format!("{}: {}", path.display(), with_advice(&error.to_string()));
     let name = path.to_str().ok_or("the path is not UTF-8")?;
-    let mut connection = SqliteConnection::establish(name).map_err(|error| words(&error))?;
+    let mut connection = SqliteConnection::establish(name).map_err(|error| message(&error))?;
     let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
-    connection.batch_execute(settings).map_err(|error| words(&error))?;
+    connection.batch_execute(settings).map_err(|error| message(&error))?;
     let tables = "SELECT count(*) AS \"all\", \
         coalesce(sum(name = '__diesel_schema_migrations'), 0) AS ours FROM sqlite_master WHERE type = 'table'";
-    let found = diesel::sql_query(tables).get_result(&mut connection);
-    let Tables { all, ours } = found.map_err(|error| words(&error))?;
+    let counts = diesel::sql_query(tables).get_result(&mut connection);
+    let TableCounts { all, ours } = counts.map_err(|error| message(&error))?;
     let encoding = diesel::sql_query("PRAGMA encoding").get_result(&mut connection);
-    let Encoding { encoding } = encoding.map_err(|error| words(&error))?;
+    let Encoding { encoding } = encoding.map_err(|error| message(&error))?;
     if encoding != "UTF-8" {
         return Err(format!("its encoding is {encoding}: tidings needs UTF-8"));
     }
@@ -127,9 +127,9 @@ pub fn check_file(path: &Path) -> std::result::Result<(), String> {
 /// One line that names the tables.
 pub fn check_rights(db: &mut Db) -> Result<()> {
     let Db::Postgres(connection) = db else { return Ok(()) };
-    let asked = diesel::sql_query(FORBIDDEN).bind::<Text, _>(TABLES);
-    match asked.get_result::<Forbidden>(connection).map_err(unusable)?.tables {
-        Some(tables) => Err(wrong(format!(
+    let query = diesel::sql_query(PRIVILEGES_QUERY).bind::<Text, _>(TABLES);
+    match query.get_result::<MissingPrivileges>(connection).map_err(unusable)?.tables {
+        Some(tables) => Err(unusable_because(format!(
             "its user may not read and write {tables}: make the user their owner, or grant SELECT, INSERT, UPDATE, DELETE"
         ))),
         None => Ok(()),
@@ -138,15 +138,15 @@ pub fn check_rights(db: &mut Db) -> Result<()> {
 
 /// A statement of the start that failed.
 pub fn unusable(error: diesel::result::Error) -> Error {
-    wrong(advice(&error.to_string()))
+    unusable_because(with_advice(&error.to_string()))
 }
 
-fn wrong(line: impl Into<String>) -> Error {
+fn unusable_because(line: impl Into<String>) -> Error {
     Error::Internal(line.into())
 }
 
 /// What an operator can do about what a database says.
-pub fn advice(words: &str) -> String {
+pub fn with_advice(message: &str) -> String {
     let known = [
         ("file is not a database", "it is no SQLite database, or its first page is damaged: restore a backup"),
         ("database disk image is malformed", "it is damaged: restore a backup"),
@@ -159,16 +159,16 @@ pub fn advice(words: &str) -> String {
         ("too many clients", "raise max_connections, or lower --readers"),
         ("remaining connection slots", "raise max_connections, or lower --readers"),
     ];
-    let words = one_line(words);
-    match known.iter().find(|(said, _)| words.contains(said)) {
-        Some((_, advice)) => format!("{words} ({advice})"),
-        None => words,
+    let message = one_line(message);
+    match known.iter().find(|(part, _)| message.contains(part)) {
+        Some((_, advice)) => format!("{message} ({advice})"),
+        None => message,
     }
 }
 
 /// Several lines as one: what a log and a terminal show of an error.
-pub fn one_line(words: &str) -> String {
-    let lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
+pub fn one_line(message: &str) -> String {
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("; ")
 }
 
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_with_advice() {
-        let said = advice("FATAL:  sorry, too many clients already\n\tHint\n");
-        assert_eq!(said, "FATAL:  sorry, too many clients already; Hint (raise max_connections, or lower --readers)");
+        let line = with_advice("FATAL:  sorry, too many clients already\n\tHint\n");
+        assert_eq!(line, "FATAL:  sorry, too many clients already; Hint (raise max_connections, or lower --readers)");
     }
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, map_error};
 use super::paging::{page, window};
 use super::schema::{template_locations, templates};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::Result;
 use crate::model::{
@@ -45,25 +45,25 @@ impl Row {
 /// Part of the templates the viewer may see, in the order they were made.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<Page<Template>> {
     let part = part.map(|id| id.0);
     let mut query = visible::templates(rights);
     if !rights.admin {
         // What is listed is one of the first that are for everybody, or for the viewer's locations, or their own: what is
         // for others is not looked at.
-        let open = templates::table.select(templates::id).filter(templates::restricted.eq(false));
-        let open: Vec<i64> =
-            window!(open.into_boxed::<MultiBackend>(), templates::id, asc, part).load(db).map_err(fault)?;
-        let here = template_locations::table
-            .filter(template_locations::location_id.eq_any(visible::places(rights.into())))
+        let unrestricted = templates::table.select(templates::id).filter(templates::restricted.eq(false));
+        let unrestricted: Vec<i64> =
+            window!(unrestricted.into_boxed::<MultiBackend>(), templates::id, asc, part).load(db).map_err(map_error)?;
+        let for_viewer = template_locations::table
+            .filter(template_locations::location_id.eq_any(visible::viewer_locations(rights.into())))
             .select(template_locations::template_id);
         let author = rights.user.map_or(-1, |user| user.0);
         let own = templates::author_id.eq(author);
-        query = query.filter(templates::id.eq_any(open).or(own).or(templates::id.eq_any(here)));
+        query = query.filter(templates::id.eq_any(unrestricted).or(own).or(templates::id.eq_any(for_viewer)));
     }
-    let query = timed!(db, query, templates::id);
-    let rows = window!(query, templates::id, asc, part).load::<Row>(db).map_err(fault)?;
+    let query = with_time_limit!(db, query, templates::id);
+    let rows = window!(query, templates::id, asc, part).load::<Row>(db).map_err(map_error)?;
     let page = page(rows, &part);
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
@@ -71,27 +71,31 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<P
 /// One template, if the viewer may see it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: TemplateId) -> Result<Option<Template>> {
-    let row = visible::templates(rights).filter(templates::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    let row =
+        visible::templates(rights).filter(templates::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
 /// Templates by their ids, whoever may see them; the missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[TemplateId]) -> Result<HashMap<TemplateId, Template>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows =
-        templates::table.filter(templates::id.eq_any(ids)).select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    let rows = templates::table
+        .filter(templates::id.eq_any(ids))
+        .select(Row::as_select())
+        .load::<Row>(db)
+        .map_err(map_error)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|template| (template.id, template)).collect())
 }
 
 /// Writes a template.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(
     db: &mut Db,
     name: &str,
@@ -113,12 +117,12 @@ pub fn insert(
         ))
         .returning(templates::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     for location in audience.0.iter() {
         diesel::insert_into(template_locations::table)
             .values((template_locations::template_id.eq(id), template_locations::location_id.eq(location.0)))
             .execute(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
     }
     Ok(Template {
         id: TemplateId(id),
@@ -134,9 +138,9 @@ pub fn insert(
 /// Deletes a template.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn delete(db: &mut Db, id: TemplateId) -> Result<()> {
-    diesel::delete(templates::table.filter(templates::id.eq(id.0))).execute(db).map_err(fault)?;
+    diesel::delete(templates::table.filter(templates::id.eq(id.0))).execute(db).map_err(map_error)?;
     Ok(())
 }
 
@@ -148,7 +152,7 @@ fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
             .filter(template_locations::template_id.eq_any(restricted))
             .select((template_locations::template_id, template_locations::location_id))
             .load(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
         for (template, location) in pairs {
             audiences.entry(template).or_default().push(LocationId(location));
         }

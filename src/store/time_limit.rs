@@ -12,7 +12,7 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use crate::error::{Error, Result};
 
 /// What SQLite says of a statement that was ended by this.
-pub(super) const OVER: &str = "the time limit of the query is over";
+pub(super) const TIME_LIMIT_ERROR: &str = "the time limit of the query is over";
 
 diesel::define_sql_function! {
     /// `true`, and fails when the time of the snapshot is over. The argument makes it depend on the row.
@@ -21,7 +21,7 @@ diesel::define_sql_function! {
 
 /// Has a boxed query that may look at many rows end when the time of its snapshot is over; the column is one of the table
 /// that is walked. PostgreSQL does so by itself.
-macro_rules! timed {
+macro_rules! with_time_limit {
     ($db:expr, $query:expr, $column:expr) => {{
         let query = $query;
         match $db {
@@ -30,7 +30,7 @@ macro_rules! timed {
         }
     }};
 }
-pub(super) use timed;
+pub(super) use with_time_limit;
 
 /// Until when the snapshot of one connection may read; `None` is for as long as it takes.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +64,7 @@ impl TimeLimit {
 impl ToSql<Bool, Sqlite> for IsWithin {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
         if !self.0 {
-            return Err(OVER.into());
+            return Err(TIME_LIMIT_ERROR.into());
         }
         out.set_value(1_i32);
         Ok(IsNull::No)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 
-use super::connection::{Db, fault, unreachable};
+use super::connection::{Db, map_error, unreachable};
 use super::log;
 use super::writer::Tail;
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ use crate::model::{
 };
 
 /// How long a batch waits for rights that are new enough, and how often.
-const RIGHTS_PATIENCE: Duration = Duration::from_secs(1);
-const RIGHTS_TRIES: usize = 5;
+const ACCESS_WAIT: Duration = Duration::from_secs(1);
+const ACCESS_TRIES: usize = 5;
 
 /// The events of one committed transaction.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ pub struct Tx<'c> {
     after: Cursor,
     head: Seq,
     /// Where rights had last changed when the batch began.
-    began_at: Seq,
+    access_head_at_begin: Seq,
     access_head: Seq,
     now: Timestamp,
     /// The time of the events: never before that of the event before them.
@@ -170,8 +170,8 @@ impl Tx<'_> {
     }
 
     /// Whether a command that comes now would decide by rights that this batch has changed.
-    pub(super) fn changed_rights(&self) -> bool {
-        self.access_head > self.began_at
+    pub(super) fn changes_access(&self) -> bool {
+        self.access_head > self.access_head_at_begin
     }
 
     /// Gives up: nothing was done.
@@ -180,15 +180,15 @@ impl Tx<'_> {
     }
 
     /// Ends the batch: the events, the head, COMMIT.
-    pub(super) fn commit(self) -> Result<Batch, Failure> {
+    pub(super) fn commit(self) -> Result<Batch, BatchError> {
         let Self { db, after, head, access_head, events, wrote, .. } = self;
         if !events.is_empty() {
-            log::append(db, head, access_head, &events).inspect_err(|_| roll_back(db)).map_err(Failure::before)?;
+            log::append(db, head, access_head, &events).inspect_err(|_| roll_back(db)).map_err(BatchError::before)?;
         }
         let batch = Batch { after, events };
         match db.batch_execute("COMMIT") {
             Ok(()) => Ok(batch),
-            Err(error) if wrote => Err(Failure::Unknown(fault(error), batch)),
+            Err(error) if wrote => Err(BatchError::Unknown(map_error(error), batch)),
             Err(_) => {
                 // There was nothing that could get lost.
                 roll_back(db);
@@ -202,29 +202,30 @@ impl Tx<'_> {
     /// newest change of rights. The writer waits for that outside of the transaction, so that no other instance waits.
     ///
     /// While a batch runs, and for what it committed, numbers can therefore be compared with the tailer's.
-    pub(super) fn begin<'c>(db: &'c mut Db, tail: &mut impl Tail) -> Result<Tx<'c>, Failure> {
-        for _ in 0..RIGHTS_TRIES {
-            let position = tail.position();
-            let head = lock(db, position.map_or(Seq(0), |position| position.seq)).map_err(Failure::Lost)?;
-            let behind = position.filter(|at| head.tag_asked != Some(at.tag) || at.seq < head.access);
-            let Some(behind) = behind else { return Ok(Tx::on(db, head)) };
+    pub(super) fn begin<'c>(db: &'c mut Db, sink: &mut impl Tail) -> Result<Tx<'c>, BatchError> {
+        for _ in 0..ACCESS_TRIES {
+            let position = sink.position();
+            let head = begin_and_lock_head(db, position.map_or(Seq(0), |position| position.seq))
+                .map_err(BatchError::Retryable)?;
+            let behind = position.filter(|at| head.requested_tag != Some(at.tag) || at.seq < head.access);
+            let Some(behind) = behind else { return Ok(Tx::new(db, head)) };
             roll_back(db);
-            tail.wait(behind, head.access, RIGHTS_PATIENCE);
+            sink.wait(behind, head.access, ACCESS_WAIT);
         }
-        Err(Failure::Undone(Error::Unavailable("this instance is behind; try again".into())))
+        Err(BatchError::Failed(Error::Unavailable("this instance is behind; try again".into())))
     }
 }
 
 impl<'c> Tx<'c> {
     /// A batch that stands on this head.
-    fn on(db: &'c mut Db, head: log::Head) -> Self {
+    fn new(db: &'c mut Db, head: log::Head) -> Self {
         let now = Timestamp::now();
         Self {
             db,
             tag: Tag(rand::random()),
             after: head.cursor,
             head: head.cursor.seq,
-            began_at: head.access,
+            access_head_at_begin: head.access,
             access_head: head.access,
             now,
             at: now.max(head.at),
@@ -235,19 +236,19 @@ impl<'c> Tx<'c> {
 }
 
 /// Why a batch did not come to its end.
-pub(super) enum Failure {
+pub(super) enum BatchError {
     /// Nothing of it was done, and it would fail again.
-    Undone(Error),
+    Failed(Error),
     /// Nothing of it was done: the connection or a lock was lost before COMMIT was sent.
-    Lost(Error),
+    Retryable(Error),
     /// It failed while it was committed, these events with it: what was done is not known.
     Unknown(Error, Batch),
 }
 
-impl Failure {
+impl BatchError {
     /// An error before COMMIT was sent.
     pub(super) fn before(error: Error) -> Self {
-        if matches!(error, Error::Unavailable(_)) { Self::Lost(error) } else { Self::Undone(error) }
+        if matches!(error, Error::Unavailable(_)) { Self::Retryable(error) } else { Self::Failed(error) }
     }
 }
 
@@ -257,7 +258,7 @@ impl Failure {
 /// # Errors
 /// If the head cannot be locked: then it is not known.
 pub(super) fn is_committed(db: &mut Db, last: Cursor) -> Result<bool> {
-    lock(db, last.seq)?;
+    begin_and_lock_head(db, last.seq)?;
     // A statement of its own: the one that locked may have a snapshot from before that COMMIT.
     let found = log::holds(db, last);
     roll_back(db);
@@ -266,13 +267,13 @@ pub(super) fn is_committed(db: &mut Db, last: Cursor) -> Result<bool> {
 
 /// Begins a transaction that holds the head of the log, and asks for the tag of a position. It fails only if the
 /// database cannot be reached or another process holds the head.
-fn lock(db: &mut Db, asked: Seq) -> Result<log::Head> {
+fn begin_and_lock_head(db: &mut Db, requested: Seq) -> Result<log::Head> {
     let begin = match db {
         Db::Sqlite(_) => "BEGIN IMMEDIATE",
         Db::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
     };
     db.batch_execute(begin).map_err(unreachable)?;
-    log::lock_head(db, asked).map_err(unreachable).inspect_err(|_| roll_back(db))
+    log::lock_head(db, requested).map_err(unreachable).inspect_err(|_| roll_back(db))
 }
 
 fn roll_back(db: &mut Db) {

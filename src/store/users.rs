@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, map_error};
 use super::paging::{page, window};
 use super::schema::users;
-use super::spelling::{kept_look, kept_skeleton};
-use super::time_limit::timed;
+use super::spelling::{stored_look, stored_skeleton};
+use super::time_limit::with_time_limit;
 use super::{channels, organizations};
 use crate::error::{Error, Result};
 use crate::model::{ChannelId, LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
 use crate::unicode;
 
 /// The longest text that is looked for as a username, in bytes: no username has ever had more than 50 characters.
-const LONGEST: usize = 1_000;
+const MAX_NAME_BYTES: usize = 1_000;
 
 /// A row, as the database has it.
 #[derive(Queryable, Selectable)]
@@ -52,17 +52,17 @@ impl TryFrom<Row> for User {
 }
 
 /// Rows of users.
-pub(super) type Users<'a> = IntoBoxed<'a, Select<users::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+pub(super) type UserQuery<'a> = IntoBoxed<'a, Select<users::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
 
 /// All users.
-pub(super) fn all<'a>() -> Users<'a> {
+pub(super) fn all<'a>() -> UserQuery<'a> {
     users::table.select(Row::as_select()).into_boxed::<MultiBackend>()
 }
 
 /// Part of some users, by username.
-pub(super) fn list_among(db: &mut Db, among: Users<'_>, part: &Window<String>) -> Result<Page<User>> {
-    let among = timed!(db, among, users::id);
-    let rows = window!(among, users::username, asc, part).load::<Row>(db).map_err(fault)?;
+pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, part: &Window<String>) -> Result<Page<User>> {
+    let among = with_time_limit!(db, among, users::id);
+    let rows = window!(among, users::username, asc, part).load::<Row>(db).map_err(map_error)?;
     let page = page(rows, part);
     let items = page.items.into_iter().map(User::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
@@ -71,7 +71,7 @@ pub(super) fn list_among(db: &mut Db, among: Users<'_>, part: &Window<String>) -
 /// Part of the users, by username; `search` finds it in the username or the display name, however it is spelled.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db, search: Option<&str>, part: &Window<String>) -> Result<Page<User>> {
     let mut query = all();
     if let Some(search) = search {
@@ -84,9 +84,9 @@ pub fn list(db: &mut Db, search: Option<&str>, part: &Window<String>) -> Result<
 /// One user.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
-    let row = all().filter(users::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    let row = all().filter(users::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
     row.map(User::try_from).transpose()
 }
 
@@ -94,10 +94,10 @@ pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
 /// one (as version 0.1.0 allowed) each is found by the own spelling.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>> {
     let typed = username.trim();
-    if typed.len() > LONGEST {
+    if typed.len() > MAX_NAME_BYTES {
         return Ok(None);
     }
     let (kept, skeleton) = (typed.to_lowercase(), unicode::skeleton(typed));
@@ -107,7 +107,7 @@ pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>
         .select((Row::as_select(), users::password_hash))
         .order(users::id.asc())
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     let exact = rows.iter().position(|(row, _)| row.username == kept);
     let same = || rows.iter().position(|(row, _)| unicode::is_same(&row.username, typed));
     let found = exact.or_else(same).and_then(|at| rows.into_iter().nth(at));
@@ -118,39 +118,39 @@ pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>
 /// skeleton.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
-    let alike = users::skeleton.eq_any([kept_skeleton(name), kept_look(name)]);
+    let alike = users::skeleton.eq_any([stored_skeleton(name), stored_look(name)]);
     let found = users::table.filter(users::username.eq(name).or(alike)).select(users::username).order(users::id.asc());
-    found.first(db).optional().map_err(fault)
+    found.first(db).optional().map_err(map_error)
 }
 
 /// Whether there are users without what names are compared by.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn is_unfilled(db: &mut Db) -> Result<bool> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn has_missing_name_keys(db: &mut Db) -> Result<bool> {
     let found = users::table.filter(users::skeleton.eq("")).select(users::id).first::<i64>(db);
-    Ok(found.optional().map_err(fault)?.is_some())
+    Ok(found.optional().map_err(map_error)?.is_some())
 }
 
 /// Computes what names are compared by for some of the users that have none; answers how many those were.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn fill(db: &mut Db, most: i64) -> Result<usize> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn fill_name_keys(db: &mut Db, limit: i64) -> Result<usize> {
     let rows: Vec<(i64, String, String)> = users::table
         .filter(users::skeleton.eq(""))
         .select((users::id, users::username, users::display_name))
         .order(users::id.asc())
-        .limit(most)
+        .limit(limit)
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     for (id, username, display_name) in &rows {
         diesel::update(users::table.filter(users::id.eq(id)))
-            .set((users::skeleton.eq(kept_skeleton(username)), users::search.eq(search_text(username, display_name))))
+            .set((users::skeleton.eq(stored_skeleton(username)), users::search.eq(search_text(username, display_name))))
             .execute(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
     }
     Ok(rows.len())
 }
@@ -164,9 +164,9 @@ fn search_text(username: &str, display_name: &str) -> String {
 /// one statement.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, UserId>> {
-    let typed = || names.iter().filter(|name| name.len() <= LONGEST);
+    let typed = || names.iter().filter(|name| name.len() <= MAX_NAME_BYTES);
     let kept: Vec<String> = typed().map(|name| name.to_lowercase()).collect();
     let skeletons: Vec<String> = typed().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
     let rows: Vec<(i64, String)> = users::table
@@ -174,7 +174,7 @@ pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, U
         .select((users::id, users::username))
         .order(users::id.asc())
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     let user_of = |name: &&'n str| {
         let exact = rows.iter().find(|(_, username)| *username == name.to_lowercase());
         let found = exact.or_else(|| rows.iter().find(|(_, username)| unicode::is_same(username, name)))?;
@@ -187,7 +187,7 @@ pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, U
 /// Of the channels they are members of, only this one is there.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<HashMap<UserId, Rights>> {
     let users = by_ids(db, ids)?;
     let organizations: Vec<OrganizationId> = users.values().filter_map(|user| user.organization_id).collect();
@@ -207,17 +207,17 @@ pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<Hash
 /// Users by their ids; the missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[UserId]) -> Result<HashMap<UserId, User>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = all().filter(users::id.eq_any(ids)).load::<Row>(db).map_err(fault)?;
+    let rows = all().filter(users::id.eq_any(ids)).load::<Row>(db).map_err(map_error)?;
     rows.into_iter().map(|row| Ok((UserId(row.id), User::try_from(row)?))).collect()
 }
 
 /// What a user may see now.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
     let mut locations = match user.organization_id {
         Some(organization) => organizations::location_ids(db, organization)?,
@@ -230,14 +230,14 @@ pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
         user: Some(user.id),
         admin: user.role == Role::Admin,
         locations,
-        channels: channels::of_member(db, user.id)?,
+        channels: channels::ids_by_member(db, user.id)?,
     })
 }
 
 /// Writes a user, who belongs nowhere yet. Tokens start at version 0.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(
     db: &mut Db,
     username: &str,
@@ -251,7 +251,7 @@ pub fn insert(
             users::username.eq(username),
             users::display_name.eq(display_name),
             users::password_hash.eq(password_hash),
-            users::skeleton.eq(kept_skeleton(username)),
+            users::skeleton.eq(stored_skeleton(username)),
             users::search.eq(search_text(username, display_name)),
             users::role.eq(role.code()),
             users::disabled.eq(false),
@@ -260,14 +260,14 @@ pub fn insert(
         ))
         .returning(users::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     find(db, UserId(id))?.ok_or_else(|| Error::internal("a new user is not there"))
 }
 
 /// Writes back what may change in a user, but for the password.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn update(db: &mut Db, user: &User) -> Result<()> {
     diesel::update(users::table.filter(users::id.eq(user.id.0)))
         .set((
@@ -280,18 +280,18 @@ pub fn update(db: &mut Db, user: &User) -> Result<()> {
             users::location_id.eq(user.location_id.map(|id| id.0)),
         ))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
 /// Writes the hash of a new password.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn set_password_hash(db: &mut Db, id: UserId, hash: &str) -> Result<()> {
     diesel::update(users::table.filter(users::id.eq(id.0)))
         .set(users::password_hash.eq(hash))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }

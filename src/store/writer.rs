@@ -17,39 +17,39 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::connection::{Connector, Db, Purpose};
+use super::connection::{ConnectionUse, Connector, Db};
 use super::counts::Counts;
-use super::queue::{Crowd, Queue, Refused};
-use super::tx::{Batch, Failure, Tx, is_committed};
+use super::queue::{BatchWindow, CommitQueue, PushError};
+use super::tx::{Batch, BatchError, Tx, is_committed};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, Seq};
 use crate::vitals::Vitals;
 
 /// How many commands may wait; more are refused at once.
-const QUEUE: usize = 4096;
+const QUEUE_CAPACITY: usize = 4096;
 /// After so long a batch takes no further command: other instances wait for the head of the log, and this one
 /// may have a slow line to the database.
-const SPAN: Duration = Duration::from_millis(100);
+const MAX_BATCH_TIME: Duration = Duration::from_millis(100);
 /// How long a caller waits for its answer before it hears that the outcome is unknown.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often a batch is run again that lost its connection or waited in vain for a lock.
-const TRIES: usize = 3;
+const MAX_RETRIES: usize = 3;
 /// How long the outcome of a failed COMMIT is looked for, and how often.
-const LOOK_UP: Duration = Duration::from_secs(6);
-const PAUSE: Duration = Duration::from_millis(100);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);
+const LOOKUP_INTERVAL: Duration = Duration::from_millis(100);
 
 type Command = Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>;
 
 /// A queued command: `run` may be called more than once, it is answered once.
-struct Job {
+struct QueuedCommand {
     run: Command,
     answer: oneshot::Sender<Result<()>>,
 }
 
 /// The handle to the writer's thread.
 pub struct Writer {
-    queue: Arc<Queue<Job>>,
+    queue: Arc<CommitQueue<QueuedCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -58,25 +58,25 @@ impl Writer {
     pub fn start(
         connector: Connector,
         db: Db,
-        tail: impl Tail,
-        batch: usize,
+        sink: impl Tail,
+        max_batch: usize,
         counts: &Arc<Counts>,
         vitals: &Vitals,
     ) -> Result<Self> {
-        let queue = Arc::new(Queue::new(QUEUE));
-        let jobs = Arc::clone(&queue);
+        let queue = Arc::new(CommitQueue::new(QUEUE_CAPACITY));
+        let commands = Arc::clone(&queue);
         let counts = Arc::clone(counts);
-        let (crowd, runtime) = (Crowd::default(), Handle::current());
-        let desk = Desk { connector, db: Some(db), tail, batch, counts, crowd, runtime };
-        let waiting = Arc::clone(&jobs);
+        let (window, runtime) = (BatchWindow::default(), Handle::current());
+        let writer_thread = WriterThread { connector, db: Some(db), sink, max_batch, counts, window, runtime };
+        let abandoned = Arc::clone(&queue);
         // Those who wait hear at once that the outcome is unknown, and nobody else waits in vain.
-        let give_up = move || {
-            waiting.close();
-            drop(waiting.take_more(usize::MAX));
+        let on_panic = move || {
+            abandoned.close();
+            drop(abandoned.take_ready(usize::MAX));
         };
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(vitals.thread("the writer", move || desk.work(&jobs), give_up))
+            .spawn(vitals.thread("the writer", move || writer_thread.run(&commands), on_panic))
             .map_err(Error::internal)?;
         Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
@@ -87,27 +87,27 @@ impl Writer {
         mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        let value = Arc::new(Mutex::new(None));
-        let result = Arc::clone(&value);
-        self.queue(Job {
+        let output_slot = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&output_slot);
+        self.push(QueuedCommand {
             run: Box::new(move |tx| {
-                let made = command(tx)?;
-                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+                let output = command(tx)?;
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
                 Ok(())
             }),
             answer,
         })?;
         let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
-        let outcome = timeout(PATIENCE, answered).await.map_err(|_| unknown())?;
+        let outcome = timeout(ANSWER_TIMEOUT, answered).await.map_err(|_| unknown())?;
         outcome.map_err(|_| unknown())??;
-        let made = value.lock().unwrap_or_else(PoisonError::into_inner).take();
-        made.ok_or_else(|| Error::internal("a command was answered without a result"))
+        let output = output_slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        output.ok_or_else(|| Error::internal("a command was answered without a result"))
     }
 
-    fn queue(&self, job: Job) -> Result<()> {
-        self.queue.push(job).map_err(|refused| match refused {
-            Refused::Full => Error::Unavailable("too many changes are waiting; try again".into()),
-            Refused::Closed => stopping(),
+    fn push(&self, command: QueuedCommand) -> Result<()> {
+        self.queue.push(command).map_err(|error| match error {
+            PushError::Full => Error::Unavailable("too many changes are waiting; try again".into()),
+            PushError::Closed => stopping(),
         })
     }
 
@@ -149,32 +149,32 @@ pub trait Tail: Send + 'static {
 }
 
 /// The writer's side of the desk.
-struct Desk<T> {
+struct WriterThread<T> {
     connector: Connector,
     /// `None` after the connection broke, or may have.
     db: Option<Db>,
-    tail: T,
+    sink: T,
     /// How many commands are committed together at most.
-    batch: usize,
+    max_batch: usize,
     counts: Arc<Counts>,
-    crowd: Crowd,
+    window: BatchWindow,
     /// Where those are who wait for answers.
     runtime: Handle,
 }
 
-impl<T: Tail> Desk<T> {
-    fn work(mut self, jobs: &Queue<Job>) {
-        while let Some(batch) = jobs.take(&mut self.crowd, self.batch) {
-            self.serve(batch, Some(jobs));
+impl<T: Tail> WriterThread<T> {
+    fn run(mut self, queue: &CommitQueue<QueuedCommand>) {
+        while let Some(batch) = queue.take(&mut self.window, self.max_batch) {
+            self.commit_all(batch, Some(queue));
         }
     }
 
     /// Commits the batch, and what else has queued, in as few transactions as can be; if one fails,
     /// each of its commands alone.
-    fn serve(&mut self, mut batch: Vec<Job>, queue: Option<&Queue<Job>>) {
+    fn commit_all(&mut self, mut batch: Vec<QueuedCommand>, queue: Option<&CommitQueue<QueuedCommand>>) {
         let mut tries = 0;
         while !batch.is_empty() {
-            let attempt = self.attempt(&mut batch, queue);
+            let attempt = self.try_commit(&mut batch, queue);
             if attempt.is_err() {
                 self.counts.failures.count();
             }
@@ -184,15 +184,15 @@ impl<T: Tail> Desk<T> {
                     self.answer(batch, outcomes);
                     batch = rest;
                 }
-                Err(Failure::Lost(error)) if tries < TRIES && self.reconnect() => {
+                Err(BatchError::Retryable(error)) if tries < MAX_RETRIES && self.reconnect() => {
                     tries += 1;
                     tracing::debug!(%error, commands = batch.len(), "a batch is run again");
                 }
-                Err(Failure::Undone(error)) if batch.len() > 1 => {
+                Err(BatchError::Failed(error)) if batch.len() > 1 => {
                     tracing::debug!(%error, commands = batch.len(), "a batch is run again, command by command");
-                    return batch.into_iter().for_each(|job| self.serve(vec![job], None));
+                    return batch.into_iter().for_each(|command| self.commit_all(vec![command], None));
                 }
-                Err(Failure::Undone(error) | Failure::Lost(error) | Failure::Unknown(error, _)) => {
+                Err(BatchError::Failed(error) | BatchError::Retryable(error) | BatchError::Unknown(error, _)) => {
                     let outcomes = batch.iter().map(|_| Err(error.clone())).collect();
                     return self.answer(batch, outcomes);
                 }
@@ -202,104 +202,108 @@ impl<T: Tail> Desk<T> {
 
     /// Answers the commands of a batch, all of them from one task: told from here one by one, the first to hear would
     /// take the processor from this thread, and the second again.
-    fn answer(&self, batch: Vec<Job>, outcomes: Vec<Result<()>>) {
+    fn answer(&self, batch: Vec<QueuedCommand>, outcomes: Vec<Result<()>>) {
         self.runtime.spawn(async move {
-            for (job, outcome) in batch.into_iter().zip(outcomes) {
+            for (command, outcome) in batch.into_iter().zip(outcomes) {
                 // Whoever asked may have gone.
-                drop(job.answer.send(outcome));
+                drop(command.answer.send(outcome));
             }
         });
     }
 
     /// Runs the first commands, up to one that changes rights, in one transaction.
-    fn attempt(&mut self, batch: &mut Vec<Job>, queue: Option<&Queue<Job>>) -> Result<Vec<Result<()>>, Failure> {
-        if !self.connector.is_in_place() {
+    fn try_commit(
+        &mut self,
+        batch: &mut Vec<QueuedCommand>,
+        queue: Option<&CommitQueue<QueuedCommand>>,
+    ) -> Result<Vec<Result<()>>, BatchError> {
+        if !self.connector.has_original_files() {
             self.db = None;
         }
         let db = match &mut self.db {
             Some(db) => db,
-            none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Lost)?),
+            none => none.insert(self.connector.open(ConnectionUse::Writing).map_err(BatchError::Retryable)?),
         };
-        let mut tx = Tx::begin(db, &mut self.tail)?;
+        let mut tx = Tx::begin(db, &mut self.sink)?;
         // Only now: while this instance waited for the others, more has queued.
-        let room = self.batch.saturating_sub(batch.len());
-        batch.extend(queue.into_iter().flat_map(|queue| queue.take_more(room)));
-        let begun = Instant::now();
-        let asked = batch.len();
-        let mut outcomes = Vec::with_capacity(asked);
-        for job in batch {
-            match run(job, &mut tx) {
+        let room = self.max_batch.saturating_sub(batch.len());
+        batch.extend(queue.into_iter().flat_map(|queue| queue.take_ready(room)));
+        let started = Instant::now();
+        let queued = batch.len();
+        let mut outcomes = Vec::with_capacity(queued);
+        for command in batch {
+            match run_command(command, &mut tx) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
                     tx.roll_back();
-                    return Err(Failure::before(error));
+                    return Err(BatchError::before(error));
                 }
             }
-            if tx.changed_rights() || begun.elapsed() > SPAN {
+            if tx.changes_access() || started.elapsed() > MAX_BATCH_TIME {
                 break;
             }
         }
-        let since = Instant::now();
+        let commit_started = Instant::now();
         let wrote = tx.wrote;
         let batch = match tx.commit() {
-            Err(Failure::Unknown(error, batch)) => self.look_up(error, batch)?,
+            Err(BatchError::Unknown(error, batch)) => self.resolve_commit(error, batch)?,
             committed => committed?,
         };
         if wrote {
-            self.connector.condition().works();
+            self.connector.write_health().record_success();
         }
-        self.crowd.seen(asked + queue.map_or(0, Queue::len), begun.elapsed());
-        self.counts.commits.observe(since.elapsed().as_secs_f64());
+        self.window.record_batch(queued + queue.map_or(0, CommitQueue::len), started.elapsed());
+        self.counts.commits.observe(commit_started.elapsed().as_secs_f64());
         self.counts.commands.observe(outcomes.len() as f64);
         self.counts.events.add(batch.events.len() as u64);
         if !batch.events.is_empty() {
-            self.tail.committed(batch);
+            self.sink.committed(batch);
         }
         Ok(outcomes)
     }
 
     /// Whether a batch was committed whose COMMIT failed: its events if it was.
-    fn look_up(&mut self, error: Error, batch: Batch) -> Result<Batch, Failure> {
+    fn resolve_commit(&mut self, error: Error, batch: Batch) -> Result<Batch, BatchError> {
         tracing::warn!(%error, events = batch.events.len(), "a commit failed: looking up what became of it");
         let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
         // What recorded no event left no trace to look for.
         if batch.events.is_empty() {
             self.db = None;
-            return Err(Failure::Unknown(unknown(), batch));
+            return Err(BatchError::Unknown(unknown(), batch));
         }
-        let since = Instant::now();
-        while since.elapsed() < LOOK_UP {
+        let started = Instant::now();
+        while started.elapsed() < LOOKUP_TIMEOUT {
             let found = if self.reconnect() { self.db.as_mut().map(|db| is_committed(db, batch.end())) } else { None };
             match found {
                 Some(Ok(true)) => return Ok(batch),
-                Some(Ok(false)) => return Err(Failure::Lost(error)),
-                Some(Err(_)) | None => std::thread::sleep(PAUSE),
+                Some(Ok(false)) => return Err(BatchError::Retryable(error)),
+                Some(Err(_)) | None => std::thread::sleep(LOOKUP_INTERVAL),
             }
         }
-        Err(Failure::Unknown(unknown(), batch))
+        Err(BatchError::Unknown(unknown(), batch))
     }
 
     /// Makes the connection anew; whether that worked.
     fn reconnect(&mut self) -> bool {
         self.db = None;
-        self.db = self.connector.open(Purpose::Writing).ok();
+        self.db = self.connector.open(ConnectionUse::Writing).ok();
         self.db.is_some()
     }
 }
 
 /// The inner result is the command's answer; the outer error spoils the transaction.
-fn run(job: &mut Job, tx: &mut Tx<'_>) -> Result<Result<()>> {
+fn run_command(command: &mut QueuedCommand, tx: &mut Tx<'_>) -> Result<Result<()>> {
     let wrote_before = std::mem::take(&mut tx.wrote);
-    let outcome =
-        catch_unwind(AssertUnwindSafe(|| (job.run)(tx))).unwrap_or_else(|_| Err(Error::internal("a command panicked")));
-    let spoiled = match &outcome {
+    let outcome = catch_unwind(AssertUnwindSafe(|| (command.run)(tx)))
+        .unwrap_or_else(|_| Err(Error::internal("a command panicked")));
+    let must_roll_back = match &outcome {
         Ok(()) => false,
         Err(Error::Internal(_) | Error::Unavailable(_)) => true,
         Err(_) => tx.wrote,
     };
     tx.wrote |= wrote_before;
     match outcome {
-        Err(error) if spoiled => Err(error),
+        Err(error) if must_roll_back => Err(error),
         outcome => Ok(outcome),
     }
 }
@@ -332,8 +336,8 @@ mod tests {
         assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
         let fault = options.vitals.faulted().await;
         assert_eq!((fault.part, &*fault.message), ("the writer", "on purpose"));
-        let refused = store.write(change).await;
-        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        let error = store.write(change).await;
+        assert!(matches!(error, Err(Error::Unavailable(_))), "{error:?}");
         store.close();
     }
 }
