@@ -1,5 +1,5 @@
-//! The log: every event in one gapless order. Appended by the writer as the last thing of a
-//! batch; read in pages, each of which checks its cursor in the snapshot that reads it.
+//! The event log: all events in one order without gaps. The writer appends to it at the end of each batch.
+//! Readers read it in pages; each page checks its cursor in the snapshot that it reads.
 
 use diesel::prelude::*;
 
@@ -15,20 +15,21 @@ use crate::model::{
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The version of the meaning of a row.
+/// Format version of a row. Rows with another version were written by a newer release.
 const FORMAT: i16 = 1;
-/// How many events one statement writes at most: PostgreSQL counts the values of their columns with 16 bits.
+/// Maximum number of events in one INSERT. PostgreSQL's protocol limits a statement to 65,535 bound values.
 const MAX_INSERT_ROWS: usize = 1_000;
-/// How many events a page holds at most.
+/// Maximum number of events in a page.
 const MAX_PAGE_ROWS: i64 = 256;
-/// How many bytes a page takes at most; a single event may take more.
+/// Maximum number of bytes in a page, unless its first event alone is larger.
 pub const PAGE_BYTES: usize = 1 << 20;
-/// How far one page looks for events of its topic: bounds the time of a snapshot.
+/// Maximum number of log positions that one page covers. It bounds the duration of the snapshot.
 const MAX_PAGE_SPAN: i64 = 8192;
 
-/// A row, as the database has it.
+/// A row of `events`.
 #[derive(Queryable, Selectable, Insertable)]
-// NULL is said: a statement that leaves columns out is another each time, and compiled anew.
+// Write NULL explicitly. Leaving out empty columns would give many different statements, each to be prepared
+// anew.
 #[diesel(table_name = events, treat_none_as_default_value = false)]
 struct Row {
     seq: i64,
@@ -68,7 +69,7 @@ impl Row {
         }
     }
 
-    /// `None` if a newer version wrote it: the reader goes on behind it.
+    /// `None` if a newer release wrote the row. Readers skip it.
     fn event(self) -> Option<Event> {
         let kind = EventKind::from_code(self.kind).filter(|_| self.format == FORMAT)?;
         let locations = self.audience.split(',').filter(|id| !id.is_empty()).filter_map(|id| id.parse().ok());
@@ -89,29 +90,29 @@ impl Row {
     }
 }
 
-/// Part of the log.
+/// A page of the log.
 #[derive(Debug, Clone)]
 pub struct LogPage {
-    /// The events of the topic, each with its object as it is now; those whose object is gone
-    /// are left out.
+    /// The events of the topic, each with its object as it is now. Events whose object no longer exists are left
+    /// out.
     pub events: Vec<LoggedEvent>,
-    /// Everything of the topic up to here has been read.
+    /// The page covers all events of the topic up to this position.
     pub end: Cursor,
-    /// Where the log stood when the page was read.
+    /// The log head in the snapshot of the page.
     pub head: Cursor,
-    /// There were events that this version does not know.
+    /// Whether the page skipped events of kinds that this version does not know.
     pub has_unknown: bool,
 }
 
 impl LogPage {
-    /// About how many bytes its events take in memory.
+    /// Approximate memory of the events, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.events.iter().map(LoggedEvent::weight).sum()
     }
 }
 
-/// Writes the row before the first event, if there is none.
+/// Inserts event 0 (`Genesis`) if the log is empty.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -138,7 +139,7 @@ pub(super) fn insert_genesis(db: &mut Db) -> Result<()> {
         return Ok(());
     }
     match diesel::insert_into(events::table).values(genesis).execute(db) {
-        // Another process was quicker.
+        // A unique violation means that another process inserted the row at the same time.
         Ok(_) | Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => {
             Ok(())
         }
@@ -146,23 +147,24 @@ pub(super) fn insert_genesis(db: &mut Db) -> Result<()> {
     }
 }
 
-/// The head of the log, which the writer's transaction holds.
+/// The log head, locked by the writer's transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
-    /// The last event.
+    /// Cursor of the last event.
     pub cursor: Cursor,
-    /// When it was written.
+    /// Time of the last event.
     pub at: Timestamp,
-    /// Where rights last changed.
+    /// Position of the last permission change.
     pub access: Seq,
-    /// The tag of the event at the position that was asked about; `None` if the log has no such event.
+    /// The tag at the requested position; `None` if the log has no such row.
     pub requested_tag: Option<Tag>,
 }
 
-/// Locks the head of the log in the writer's transaction. One statement: all instances wait meanwhile.
+/// Locks the log head in the writer's transaction, and reads the tag at position `requested`. It is one
+/// statement, because all instances wait for this lock.
 ///
 /// # Errors
-/// Those of the database; `NotFound` if the log has no row at its head.
+/// The error of the database; `NotFound` if the log has no row at its head.
 pub(super) fn lock_head(db: &mut Db, requested: Seq) -> QueryResult<Head> {
     let at_head = || events::table.filter(events::seq.eq(log_head::head));
     let requested_tag = events::table.filter(events::seq.eq(requested.0)).select(events::tag).single_value();
@@ -174,14 +176,15 @@ pub(super) fn lock_head(db: &mut Db, requested: Seq) -> QueryResult<Head> {
         requested_tag,
     ));
     let locked: (i64, i64, Option<i64>, Option<i64>, Option<i64>) = match db {
-        // BEGIN IMMEDIATE holds the lock already.
+        // BEGIN IMMEDIATE already holds the lock.
         Db::Sqlite(connection) => heads.first(connection)?,
         Db::Postgres(connection) => heads.for_update().first(connection)?,
     };
     let (head, access, tag, at, requested_tag) = locked;
     let (tag, at) = match tag.zip(at) {
         Some(found) => found,
-        // PostgreSQL waited for the lock: the head is the latest one, and its event is newer than the statement's snapshot.
+        // PostgreSQL waited for the lock and then read the new head. Its event is newer than the statement's
+        // snapshot.
         None => {
             let row = events::table.filter(events::seq.eq(head)).select((events::tag, events::at));
             with_backend!(db, connection => row.first(connection))?
@@ -191,7 +194,8 @@ pub(super) fn lock_head(db: &mut Db, requested: Seq) -> QueryResult<Head> {
     Ok(Head { cursor, at: Timestamp(at), access: Seq(access), requested_tag: requested_tag.map(Tag) })
 }
 
-/// Writes the head as it is: the least that reaches the disk, or fails as any change would.
+/// Writes the log head without changing it. It tests whether the database accepts writes: it fails as any write
+/// would.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -200,7 +204,7 @@ pub(super) fn rewrite_head(db: &mut Db) -> Result<()> {
     diesel::update(log_head::table).set(same).execute(db).map_err(map_error).map(drop)
 }
 
-/// Appends the events of a batch, which end at `head`.
+/// Appends the events of a batch, the last of which is at `head`, and updates the log head.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -208,11 +212,11 @@ pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEv
     let rows: Vec<Row> = batch.iter().map(|logged| Row::new(&logged.event)).collect();
     for rows in rows.chunks(MAX_INSERT_ROWS) {
         match db {
-            // Diesel would begin a transaction of its own around them.
+            // One by one: for several rows, diesel would begin a transaction of its own.
             Db::Sqlite(connection) => rows.iter().try_for_each(|row| {
                 diesel::insert_into(events::table).values(row).execute(connection).map_err(map_error).map(drop)
             })?,
-            // All instances wait for this one meanwhile: one round trip, and not one for each event.
+            // One round trip for all rows, because the other instances wait for the head lock.
             Db::Postgres(connection) => {
                 diesel::insert_into(events::table).values(rows).execute(connection).map_err(map_error).map(drop)?;
             }
@@ -223,7 +227,7 @@ pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEv
     with_backend!(db, connection => heads.execute(connection)).map(drop).map_err(map_error)
 }
 
-/// Where the log stands in this snapshot.
+/// The log head in this snapshot.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -232,7 +236,7 @@ pub fn head(db: &mut Db) -> Result<Cursor> {
     at(db, Seq(head))?.ok_or_else(|| Error::internal("the log has no row at its head"))
 }
 
-/// The cursor of a position; `None` if the log does not hold it.
+/// The cursor at a position; `None` if the log has no row there.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -242,7 +246,7 @@ pub fn at(db: &mut Db, seq: Seq) -> Result<Option<Cursor>> {
     Ok(tag.map(|tag| Cursor { seq, tag: Tag(tag) }))
 }
 
-/// The oldest position that the log can continue from.
+/// The oldest cursor from which the log can be read.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -252,10 +256,11 @@ pub fn oldest(db: &mut Db) -> Result<Cursor> {
     Ok(Cursor { seq: Seq(seq), tag: Tag(tag) })
 }
 
-/// Whether the log can continue from the cursor: its row is there, with its tag.
+/// Checks that the log can be read from this cursor: its row exists and has the same tag.
 ///
 /// # Errors
-/// `CURSOR_EXPIRED` if not; those of the database.
+/// `CURSOR_EXPIRED` if the log cannot be read from there; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
 pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
     if holds(db, cursor)? {
         return Ok(());
@@ -263,7 +268,8 @@ pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
     Err(Error::CursorExpired { oldest: oldest(db)? })
 }
 
-/// Whether the log holds this position, with its tag: whether it is the history that the position belongs to.
+/// Whether the log contains this cursor: the row exists and has the same tag. If not, the row was pruned, or the
+/// cursor belongs to another history of the log.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -271,11 +277,12 @@ pub fn holds(db: &mut Db, cursor: Cursor) -> Result<bool> {
     Ok(at(db, cursor.seq)? == Some(cursor))
 }
 
-/// Reads the next page of a topic behind a cursor, up to a position: what a reader may be shown.
-/// Events whose object is gone are left out.
+/// Reads the next page of a topic, after `after` and up to `up_to`. Each event has its object as it is now;
+/// events whose object no longer exists are left out.
 ///
 /// # Errors
-/// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
+/// `CURSOR_EXPIRED` if the log cannot be read from `after`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
 pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
     let mut page = page_rows(db, topic, kinds, after, up_to)?;
     let sizes = sizes::of_objects(db, &page.rows)?;
@@ -285,17 +292,19 @@ pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq
     Ok(LogPage { events: with_bodies(db, events)?, end: page.end, head: page.head, has_unknown })
 }
 
-/// Reads the log itself from behind a cursor: the events and where they end.
+/// Reads the next events of all topics after `after`, without their objects. Also returns the cursor at the end
+/// of the page.
 ///
 /// # Errors
-/// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
+/// `CURSOR_EXPIRED` if the log cannot be read from `after`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
 pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
     let mut page = page_rows(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
     page.truncate_to_page_size(ObjectSizes::default());
     Ok((page.events(db)?, page.end))
 }
 
-/// The rows of a page, without their texts.
+/// The rows of a page, without the texts of the events.
 struct PageRows {
     rows: Vec<RowSummary>,
     end: Cursor,
@@ -303,7 +312,8 @@ struct PageRows {
 }
 
 impl PageRows {
-    /// Ends before what takes more than a page may, but not before the first event.
+    /// Shortens the page to [`PAGE_BYTES`], but keeps at least one event. `sizes` are the sizes of the objects
+    /// shown.
     fn truncate_to_page_size(&mut self, mut sizes: ObjectSizes) {
         let mut bytes = 0;
         let kept = self.rows.iter().take_while(|row| {
@@ -317,7 +327,7 @@ impl PageRows {
         }
     }
 
-    /// The events that this version knows, with their texts.
+    /// Loads the texts and converts the rows. Events that this version does not know are left out.
     fn events(&self, db: &mut Db) -> Result<Vec<Event>> {
         let mut texts = HashMap::new();
         let with_texts: Vec<i64> = self.rows.iter().filter(|row| row.text_bytes() > 0).map(|row| row.seq).collect();
@@ -334,7 +344,7 @@ impl PageRows {
     }
 }
 
-/// A row with the lengths of its texts instead of those.
+/// A row of `events` that has the lengths of `audience` and `payload`, in bytes, instead of the texts.
 #[derive(Queryable)]
 pub(super) struct RowSummary {
     seq: i64,
@@ -362,7 +372,7 @@ impl RowSummary {
         usize::try_from(self.audience + self.payload.unwrap_or(0)).unwrap_or(0)
     }
 
-    /// An id of an audience takes more in memory than as text.
+    /// Estimated memory of the event, in bytes. The ids of an audience take more memory than their text.
     fn weight(&self) -> usize {
         size_of::<Event>() + 4 * self.text_bytes()
     }
@@ -387,6 +397,7 @@ impl RowSummary {
     }
 }
 
+/// Selects the rows of the next page, and checks the cursor.
 fn page_rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<PageRows> {
     check(db, after)?;
     let head = head(db)?;
@@ -402,6 +413,7 @@ fn page_rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Se
     Ok(PageRows { rows, end, head })
 }
 
+/// Selects the rows of a topic with positions above `after` and up to `limit`, at most [`MAX_PAGE_ROWS`].
 fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, limit: Seq) -> Result<Vec<RowSummary>> {
     let mut query = events::table
         .select((
@@ -453,7 +465,7 @@ fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, limit: Seq) -> Re
     query.order(events::seq.asc()).limit(MAX_PAGE_ROWS).load(db).map_err(map_error)
 }
 
-/// Joins each event with its object as it is now.
+/// Adds to each event its object as it is now. Events whose object no longer exists are left out.
 fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     use EventKind as Kind;
     let ids = |kinds: &[Kind]| -> Vec<i64> {
@@ -481,7 +493,7 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     Ok(events.into_iter().filter_map(|event| body(&event).map(|body| LoggedEvent { event, body })).collect())
 }
 
-/// Loads the objects with these ids, if there are any, to be shared.
+/// Loads the objects with these ids, each in an `Arc`. Runs no query if `ids` is empty.
 fn load<I: Copy + Eq + std::hash::Hash, T>(
     ids: Vec<i64>,
     id: impl Fn(i64) -> I,
@@ -494,7 +506,7 @@ fn load<I: Copy + Eq + std::hash::Hash, T>(
     Ok(by_ids(&ids)?.into_iter().map(|(id, object)| (id, Arc::new(object))).collect())
 }
 
-/// Whether the log holds an event of this kind and object above the cursor, and which.
+/// Finds an event of this kind about this object, at a position above `after`.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -512,8 +524,9 @@ pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Opt
     Ok(row.and_then(Row::event))
 }
 
-/// The last position up to which everything was written before `time`, if there is one: by the order of the log. An event
-/// with an earlier time behind a younger one is younger, whatever the clock said that wrote it.
+/// The last position for which all events up to it are older than `time`, in log order. `None` if there is none
+/// above `above`. An event that follows a newer event counts as newer, even if a wrong clock gave it an earlier
+/// time.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -529,8 +542,9 @@ pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Resu
     Ok((last > above).then_some(last))
 }
 
-/// Notes that the log is being pruned, unless that has been noted since some time; whether it was done. A note from the
-/// future is of a clock that was set back, or that is ahead of this one: it counts for nothing.
+/// Records `now` as the time of the last pruning, unless a pruning was recorded after `unless_since`. Returns
+/// whether it was recorded, so that one instance prunes at a time. A recorded time too far in the future comes
+/// from a wrong clock and is ignored.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -542,8 +556,8 @@ pub fn claim_pruning(db: &mut Db, now: Timestamp, unless_since: Timestamp) -> Re
     Ok(claimed == 1)
 }
 
-/// Forgets the events below the floor; the row at the floor stays, as the oldest usable cursor. What only they referred to
-/// is removed afterwards (`removal`).
+/// Deletes the events below `floor`. The row at `floor` stays, as the oldest usable cursor. Objects that only
+/// deleted events referred to are removed later, by `removal`.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -552,7 +566,7 @@ pub fn prune(db: &mut Db, floor: Seq) -> Result<()> {
     Ok(())
 }
 
-/// Undoes in a SQLite file what was written after a position, as a failover to a standby does that had not got it.
+/// Removes the events after a position from a SQLite file, as a failover to a standby that lags behind would.
 #[cfg(test)]
 pub(crate) fn undo(file: &std::path::Path, after: Seq) {
     use diesel::connection::SimpleConnection as _;

@@ -1,16 +1,16 @@
-//! The queue before the writer: bounded, and patient with those who are on their way. Who was just answered often asks
-//! again at once, while the others who had waited are already being committed: two halves of a crowd take turns for
-//! ever, with two COMMITs. A batch that waits a moment for the other half needs one.
+//! The writer's queue: bounded, with an adaptive batching delay. Clients often submit their next command as soon
+//! as the previous one is answered. Without a delay, two groups of clients would alternate, with one COMMIT
+//! each. Waiting for up to the duration of one commit merges both groups into one batch.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// After a wait in vain so many batches do without: where changes come by chance, and not as answers to answers, the next
-/// would be in vain, too.
+/// Number of batches without a delay after a delay that timed out. A timeout shows that commands arrive
+/// independently of the answers, so the next delay would probably time out as well.
 const SKIPPED_BATCHES: u32 = 16;
 
-/// A bounded queue that one thread takes from.
+/// A bounded queue with a single consumer.
 pub struct CommitQueue<T> {
     state: Mutex<State<T>>,
     item_arrived: Condvar,
@@ -19,39 +19,40 @@ pub struct CommitQueue<T> {
 
 struct State<T> {
     items: VecDeque<T>,
-    /// Who takes is woken when there are so many.
+    /// The consumer is woken when the queue has this many items.
     wake_at: usize,
     is_closed: bool,
 }
 
-/// Why something was not queued.
+/// Why an item was not queued.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PushError {
-    /// There is no room.
+    /// The queue is full.
     Full,
-    /// Nobody takes anything more.
+    /// The queue is closed.
     Closed,
 }
 
-/// Those who ask again and again, as far as is known of them.
+/// The batching delay, adapted to the last batch.
 #[derive(Debug, Default)]
 pub struct BatchWindow {
-    /// So many were answered or waiting when the last batch was done.
+    /// Number of commands that were in the last batch or queued at its end. The next batch waits for as many.
     size: usize,
-    /// They are waited for as long as a batch takes: so long they would wait for the next one.
+    /// Maximum delay: the duration of the last batch. A command that misses this batch would wait that long
+    /// anyway.
     max_wait: Duration,
-    /// So many batches do not wait for anybody.
+    /// Number of batches that still skip the delay.
     skipped_batches: u32,
 }
 
 impl BatchWindow {
-    /// A batch is done: so many were in it, or wait, and it took so long.
+    /// Records a finished batch: `size` commands were in it or are queued now, and it took `duration`.
     pub fn record_batch(&mut self, size: usize, duration: Duration) {
         self.size = size;
         self.max_wait = duration;
     }
 
-    /// How long the next batch waits for how many.
+    /// Returns the number of items that the next batch waits for, and the maximum delay.
     fn next_wait(&mut self) -> (usize, Duration) {
         if self.skipped_batches > 0 {
             self.skipped_batches -= 1;
@@ -62,16 +63,16 @@ impl BatchWindow {
 }
 
 impl<T> CommitQueue<T> {
-    /// An empty one with so much room.
+    /// Creates an empty queue for at most `capacity` items.
     pub fn new(capacity: usize) -> Self {
         let state = State { items: VecDeque::new(), wake_at: 1, is_closed: false };
         Self { state: Mutex::new(state), item_arrived: Condvar::new(), capacity }
     }
 
-    /// Queues an item.
+    /// Appends an item, without blocking.
     ///
     /// # Errors
-    /// If there is no room or it is closed.
+    /// [`PushError::Full`] or [`PushError::Closed`].
     pub fn push(&self, item: T) -> Result<(), PushError> {
         let mut state = self.lock();
         if state.is_closed {
@@ -81,15 +82,15 @@ impl<T> CommitQueue<T> {
             return Err(PushError::Full);
         }
         state.items.push_back(item);
-        // Whoever waits for a crowd is not woken for each of it.
+        // Not `>=`: a consumer that waits for several items is woken once, not for each item.
         if state.items.len() == state.wake_at {
             self.item_arrived.notify_one();
         }
         Ok(())
     }
 
-    /// Waits for an item, then a moment for the rest of the crowd, and takes what is there, `most` at most. `None` if it
-    /// is closed and empty.
+    /// Blocks until an item is queued, then waits for more items as `window` says, and removes up to `limit`
+    /// items. Returns `None` if the queue is closed and empty.
     pub fn take(&self, window: &mut BatchWindow, limit: usize) -> Option<Vec<T>> {
         let mut state = self.lock();
         state.wake_at = 1;
@@ -107,17 +108,17 @@ impl<T> CommitQueue<T> {
         Some(state.take(limit)).filter(|taken| !taken.is_empty())
     }
 
-    /// Takes what is there, `most` at most.
+    /// Removes up to `limit` items without waiting.
     pub fn take_ready(&self, limit: usize) -> Vec<T> {
         self.lock().take(limit)
     }
 
-    /// How many wait.
+    /// Number of queued items.
     pub fn len(&self) -> usize {
         self.lock().items.len()
     }
 
-    /// Takes nothing more in. What is there can still be taken.
+    /// Rejects further items. Items that are already queued can still be taken.
     pub fn close(&self) {
         self.lock().is_closed = true;
         self.item_arrived.notify_one();
@@ -146,26 +147,26 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_batch_waits_for_the_rest_of_the_crowd() {
+    fn a_batch_waits_for_as_many_commands_as_the_last_one() {
         let queue = CommitQueue::new(8);
         let mut window = BatchWindow::default();
         window.record_batch(3, LONG);
         queue.push(1).expect("the queue has room");
         std::thread::scope(|scope| {
             let taken = scope.spawn(|| queue.take(&mut window, 8));
-            // It has seen the first, and waits for two more.
+            // Once `wake_at` is 3, the consumer has seen the first item and waits for two more.
             while queue.lock().wake_at != 3 && !taken.is_finished() {
                 std::thread::yield_now();
             }
-            assert_eq!(queue.len(), 1, "it did not wait");
+            assert_eq!(queue.len(), 1, "the consumer must wait for more items");
             queue.push(2).expect("the queue has room");
             queue.push(3).expect("the queue has room");
-            assert_eq!(taken.join().expect("taken"), Some(vec![1, 2, 3]));
+            assert_eq!(taken.join().expect("the consumer does not panic"), Some(vec![1, 2, 3]));
         });
     }
 
     #[test]
-    fn a_crowd_that_does_not_come_is_not_waited_for_again_and_again() {
+    fn batches_after_a_timed_out_delay_skip_the_delay() {
         let queue = CommitQueue::new(8);
         let mut window = BatchWindow::default();
         window.record_batch(3, Duration::from_millis(1));
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_alone_does_not_wait() {
+    fn a_single_client_is_not_delayed() {
         let queue = CommitQueue::new(8);
         let mut window = BatchWindow::default();
         for item in 1..=2 {
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_refused_and_what_is_in_comes_out() {
+    fn a_full_or_closed_queue_rejects_items_and_keeps_queued_ones() {
         let queue = CommitQueue::new(2);
         let mut window = BatchWindow::default();
         assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (Ok(()), Ok(()), Err(PushError::Full)));
