@@ -1,4 +1,4 @@
-//! How often somebody tried to sign in, counted by all instances together.
+//! Sign-in attempts, counted across all instances.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use super::schema::sign_in_attempts::{at, dsl, key};
 use crate::error::Result;
 use crate::model::Timestamp;
 
-/// How many attempts there were in a span before now, and when the first of them was. As long after now is counted, too:
-/// the clocks of the instances differ a little. What is later still is of a clock that was set back meanwhile.
+/// Counts the attempts for a key within `span` before and after `now`, and returns the time of the first one.
+/// Times after `now` come from instances whose clocks are slightly ahead. Attempts still later come from a clock
+/// that has been set back since, and do not count.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -22,7 +23,7 @@ pub fn within(db: &mut Db, attempt_key: &str, span: Duration, now: Timestamp) ->
     Ok((count, first.map(Timestamp)))
 }
 
-/// Counts one.
+/// Records an attempt.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -32,11 +33,11 @@ pub fn add(db: &mut Db, attempt_key: &str, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// How many attempts one step forgets.
+/// Maximum number of attempts that one step deletes.
 const MAX_STEP_ROWS: i64 = 1_000;
 
-/// Forgets some of those that no longer count: older than `span`, or from a time that the clock has been set back from.
-/// Answers whether there may be more.
+/// Deletes attempts that no longer count: older than `span`, or more than `span` in the future because a clock
+/// was set back. Returns whether more may be left.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

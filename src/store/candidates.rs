@@ -1,7 +1,7 @@
-//! Where a list of messages looks, so that it never walks what the viewer may not see: each channel that the viewer may
-//! read has its messages for everybody in order, each location of the viewer those that are for it, and the viewer what
-//! they wrote themselves. These streams are merged. What comes out of them is a message that may be visible; whether it
-//! is, `visible` says.
+//! Finds candidates for a list of messages by index, so that a query never scans messages that the viewer may
+//! not see. It merges sorted streams of message ids: one for each readable channel (its unrestricted messages),
+//! one for each location of the viewer, and one for the viewer's own restricted messages. A candidate may still
+//! be hidden from the viewer; the conditions in `visible` decide.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -18,26 +18,26 @@ use super::visible;
 use crate::error::Result;
 use crate::model::{Rights, Window};
 
-/// How many ids of a stream are read at once.
+/// Number of ids read from a stream at once.
 const READ_AHEAD: usize = 32;
 
-/// The ids between two others, and the order in which they are wanted.
+/// An open interval of message ids, and the order in which they are wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct IdRange {
-    /// Only greater ones.
+    /// Exclusive lower bound.
     pub above: i64,
-    /// Only smaller ones.
+    /// Exclusive upper bound.
     pub below: i64,
-    /// From the greatest on.
+    /// Whether the greatest ids come first.
     pub is_descending: bool,
 }
 
-/// Ids of messages that a viewer may see, or perhaps may, in order.
+/// Sorted ids of messages that the viewer can possibly see.
 pub struct Candidates {
     range: IdRange,
     filter: Filter,
     streams: Vec<IdStream>,
-    /// The next id of each stream, and which stream that is; in descending order ids are negative.
+    /// The next id of each stream and the index of that stream. In descending order, ids are negated.
     next: BinaryHeap<Reverse<(i64, usize)>>,
     last: Option<i64>,
 }
@@ -49,7 +49,7 @@ struct IdStream {
 
 #[derive(Clone, Copy)]
 enum StreamSource {
-    /// Messages of this channel that are for everybody there.
+    /// Unrestricted messages of this channel.
     Channel(i64),
     /// Restricted messages of this author.
     Author(i64),
@@ -68,37 +68,37 @@ macro_rules! in_range {
 pub(super) use in_range;
 
 impl IdRange {
-    /// That of a list that shows the newest first.
+    /// The range of a window of a list that shows the newest messages first.
     pub fn of(part: &Window<i64>) -> Self {
         let (above, below) = (part.before.unwrap_or(i64::MIN), part.after.unwrap_or(i64::MAX));
         Self { above, below, is_descending: !part.from_end }
     }
 
-    /// What of it comes behind this id.
+    /// The part of the range that follows this id, in the range's order.
     #[must_use]
     pub fn after(self, id: i64) -> Self {
         if self.is_descending { Self { below: id, ..self } } else { Self { above: id, ..self } }
     }
 
-    /// What of it comes up to this id.
+    /// The part of the range up to and including this id, in the range's order.
     #[must_use]
     pub fn up_to(self, id: i64) -> Self {
         if self.is_descending { Self { above: id - 1, ..self } } else { Self { below: id + 1, ..self } }
     }
 
-    /// The first id of a table's column in it, as SQL after `WHERE`.
+    /// SQL that follows `WHERE` and selects the first value of `column` in the range.
     fn first_as_sql(self, column: &str) -> String {
         let Self { above, below, is_descending } = self;
         let order = if is_descending { "DESC" } else { "ASC" };
-        // `MIN` of SQLite's integers cannot be written.
+        // SQLite cannot parse `i64::MIN` as an integer literal.
         let above = above.max(-1);
         format!("{column} > {above} AND {column} < {below} ORDER BY {column} {order} LIMIT 1")
     }
 }
 
 impl Candidates {
-    /// Those of this range. Of all channels, only as many are needed as messages are wanted: those whose first message
-    /// comes first.
+    /// Starts the merge. `wanted` is the number of messages that the list needs. No more channels than that can
+    /// contribute, so only the channels whose first messages come first are merged.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -119,7 +119,7 @@ impl Candidates {
         Ok(Self { range, filter: filter.clone(), streams, next, last: None })
     }
 
-    /// The next ids, at most so many; none at the end.
+    /// Returns the next ids, at most `most`; an empty list at the end.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -135,7 +135,7 @@ impl Candidates {
             if let Some(following) = stream.read.pop_front() {
                 self.next.push(Reverse((self.range.key(following), at)));
             }
-            // It may be for several locations.
+            // A message for several locations comes from several streams, but is returned once.
             if self.last.replace(id) != Some(id) {
                 ids.push(id);
             }
@@ -168,7 +168,8 @@ impl StreamSource {
             }
             Self::Author(author) => {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
-                // As it is said in the index: a value that is bound would not be known to be the same.
+                // Literal `restricted`, as in the definition of the partial index. With a bound value, the index
+                // would not be used.
                 let query = query.filter(messages::author_id.eq(author)).filter(sql::<Bool>("restricted"));
                 in_range!(query, messages::id, range, limit).load(db)
             }
@@ -182,7 +183,8 @@ impl StreamSource {
     }
 }
 
-/// Each channel that the viewer may read, with the first of its messages for everybody in this range.
+/// Each channel that the viewer may read, with its first unrestricted message in the range. Channels without one
+/// are left out.
 fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange) -> Result<Vec<(i64, i64)>> {
     let first = format!(
         "(SELECT m.id FROM messages m WHERE m.channel_id = channels.id AND m.restricted = FALSE AND m.deleted_at IS NULL{} AND {})",
@@ -202,7 +204,7 @@ fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: IdR
     Ok(rows.into_iter().filter_map(|(channel, first)| Some((channel, first?))).collect())
 }
 
-/// Each location of the viewer, with the first of the messages for it in this range.
+/// Each location of the viewer, with the first message for it in the range. Locations without one are left out.
 fn locations_with_first(db: &mut Db, rights: &Rights, range: IdRange) -> Result<Vec<(i64, i64)>> {
     if rights.locations.is_empty() {
         return Ok(Vec::new());

@@ -16,10 +16,11 @@ use crate::model::{
 };
 use crate::unicode;
 
-/// A longer text is not compared with names by what it looks like, in bytes.
+/// A name longer than this, in bytes, is looked up by its exact spelling only.
 const MAX_NAME_BYTES: usize = 4_000;
 
-/// The part of a query of channels that a window shows, by name and id, and one row more.
+/// Adds the bounds, the order (by name and id) and the limit of a window to a query of channels. Reads one row
+/// more than the limit, to know whether more rows follow.
 macro_rules! in_window_by_name {
     ($query:expr, $part:expr) => {{
         let mut query = $query;
@@ -40,14 +41,14 @@ macro_rules! in_window_by_name {
     }};
 }
 
-/// The condition that something a channel's name is compared by is still to be computed.
+/// Condition: one of the columns by which channel names are compared (`skeleton`, `look`) is not computed yet.
 macro_rules! missing_name_keys {
     () => {
         channels::skeleton.eq("").or(channels::look.eq(""))
     };
 }
 
-/// A row, as the database has it.
+/// A row of `channels`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = channels)]
 struct Row {
@@ -77,7 +78,7 @@ impl TryFrom<Row> for Channel {
     }
 }
 
-/// Part of the channels the viewer may read, by name; those of the same name in the order in which they were made.
+/// A page of the channels that the viewer may read, ordered by name, then by id.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -88,8 +89,8 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<ChannelKey>) -> Result<P
         .filter(visible::channel(rights.into()))
         .into_boxed::<MultiBackend>();
     if !rights.admin {
-        // What is listed is one of the first public channels, or one of the viewer's: private ones of others are not
-        // looked at.
+        // Only the first public channels and the viewer's own channels can be on this page. Naming them keeps
+        // the query from scanning other private channels.
         let public = channels::table
             .select(channels::id)
             .filter(channels::deleted_at.is_null())
@@ -107,7 +108,7 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<ChannelKey>) -> Result<P
     Ok(Page { items, more: page.more })
 }
 
-/// A channel that the viewer may read.
+/// The channel with this id, if the viewer may read it.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -120,8 +121,9 @@ pub fn find(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<Option<Channe
     row.optional().map_err(map_error)?.map(Channel::try_from).transpose()
 }
 
-/// A channel that the viewer may read, by its name, however it is spelled. If there are several, the one that the viewer
-/// could see first under this name: no channel takes over a name from one that its readers use already.
+/// The channel with this name that the viewer may read; equivalent spellings match. If several channels match,
+/// it is the one that the viewer could see first under this name. So a new channel cannot take over a name that
+/// is in use.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -140,7 +142,8 @@ pub fn find_by_name(db: &mut Db, rights: &Rights, name: &str) -> Result<Option<C
     if rows.len() > 1 {
         let ids: Vec<i64> = rows.iter().map(|(row, _)| row.id).collect();
         let since = member_since(db, rights.user, &ids)?;
-        // Of names that were spellings of one before this was refused, each is found by its own spelling.
+        // Earlier versions allowed names that are spellings of each other. Each such channel is found by its
+        // exact spelling.
         rows.sort_by_key(|(row, named_at)| {
             let seen_at = since.get(&row.id).map_or(*named_at, |since| *named_at.max(since));
             (seen_at, row.name != typed && row.name != name, row.id)
@@ -149,7 +152,7 @@ pub fn find_by_name(db: &mut Db, rights: &Rights, name: &str) -> Result<Option<C
     rows.into_iter().next().map(|(row, _)| Channel::try_from(row)).transpose()
 }
 
-/// Since when a user is a member of these private channels. (Public ones can be seen without being a member.)
+/// The log position at which the user joined each of these private channels. (Public ones need no membership.)
 fn member_since(db: &mut Db, user: Option<UserId>, ids: &[i64]) -> Result<HashMap<i64, i64>> {
     let Some(user) = user else { return Ok(HashMap::new()) };
     let rows: Vec<(i64, i64)> = channel_members::table
@@ -163,7 +166,7 @@ fn member_since(db: &mut Db, user: Option<UserId>, ids: &[i64]) -> Result<HashMa
     Ok(rows.into_iter().collect())
 }
 
-/// Whether the channel may be read, or could be until it was deleted.
+/// Whether the viewer may read the channel, or could read it before its deletion.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -178,8 +181,9 @@ pub fn was_readable(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<bool>
     Ok(found.is_some())
 }
 
-/// The name of another channel that looks like this one, among those that the viewer may read: what others keep
-/// private must not show by a name that cannot be taken.
+/// The name of another channel that looks like `name`, among the channels that the viewer may read. Other
+/// channels are ignored, because an error about them would reveal private names. `but` is the channel to leave
+/// out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -194,7 +198,7 @@ pub fn looks_like(db: &mut Db, rights: &Rights, name: &str, but: Option<ChannelI
     found.first(db).optional().map_err(map_error)
 }
 
-/// Whether there are channels without what names are compared by.
+/// Whether a channel lacks one of the columns by which names are compared.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -204,7 +208,8 @@ pub(super) fn has_missing_name_keys(db: &mut Db) -> Result<bool> {
     Ok(found.optional().map_err(map_error)?.is_some())
 }
 
-/// Computes what names are compared by for some of the channels that have none; answers how many those were.
+/// Computes the columns by which names are compared, for up to `limit` channels that lack them. Returns how many
+/// channels were updated.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -226,7 +231,7 @@ pub(super) fn fill_name_keys(db: &mut Db, limit: i64) -> Result<usize> {
     Ok(rows.len())
 }
 
-/// Channels by their ids, whoever may read them; missing and deleted ones are left out.
+/// Channels by id, without a permission check. Missing and deleted ones are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -241,7 +246,7 @@ pub fn by_ids(db: &mut Db, ids: &[ChannelId]) -> Result<HashMap<ChannelId, Chann
     rows.into_iter().map(|row| Ok((ChannelId(row.id), Channel::try_from(row)?))).collect()
 }
 
-/// Every private channel, the deleted ones too.
+/// The ids of all private channels, including deleted ones.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -254,7 +259,7 @@ pub fn private_ids(db: &mut Db) -> Result<HashSet<ChannelId>> {
     Ok(ids.into_iter().map(ChannelId).collect())
 }
 
-/// Who may read each of these channels, the deleted ones too.
+/// The visibility of each of these channels, including deleted ones.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -271,7 +276,7 @@ pub fn visibilities(db: &mut Db, ids: &[ChannelId]) -> Result<Vec<(ChannelId, Vi
     Ok(rows.into_iter().filter_map(|(id, code)| Some((ChannelId(id), Visibility::from_code(code)?))).collect())
 }
 
-/// The channels of which somebody is a member.
+/// The ids of the channels that a user is a member of.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -284,7 +289,7 @@ pub fn ids_by_member(db: &mut Db, user: UserId) -> Result<HashSet<ChannelId>> {
     Ok(ids.into_iter().map(ChannelId).collect())
 }
 
-/// Part of a channel's members, by username.
+/// A page of a channel's members, ordered by username.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -293,7 +298,7 @@ pub fn members(db: &mut Db, channel: ChannelId, part: &Window<String>) -> Result
     users::list_among(db, users::all().filter(super::schema::users::id.eq_any(ids)), part)
 }
 
-/// Writes a channel; its owner becomes its first member.
+/// Inserts a channel. Its owner, if any, becomes its first member.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -336,7 +341,7 @@ pub fn insert(
     })
 }
 
-/// Writes back what may change in a channel.
+/// Updates the fields of a channel that can change: name, description, visibility and cursor.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -356,7 +361,8 @@ pub fn update(db: &mut Db, channel: &Channel) -> Result<()> {
     Ok(())
 }
 
-/// Notes from where on a channel can be seen under its name by some who could not before.
+/// Records the log position since which the channel's current name is visible to its readers. To be called when
+/// the name changes or the channel becomes public.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -368,8 +374,9 @@ pub fn name_since(db: &mut Db, id: ChannelId, seq: Seq) -> Result<()> {
     Ok(())
 }
 
-/// Marks a channel as deleted, and so all in it, which is removed afterwards (`removal`). Its row and members stay until
-/// its deletion leaves the log, so that those who could read it may replay that.
+/// Marks a channel, and thereby everything in it, as deleted; `removal` removes the rows later. The channel's
+/// row and its members stay until the deletion is pruned from the log, so that former readers can still replay
+/// the events.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -381,7 +388,7 @@ pub fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Res
     Ok(())
 }
 
-/// Which of these users are members.
+/// The users among these who are members of the channel.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -396,7 +403,7 @@ pub fn members_among(db: &mut Db, channel: ChannelId, among: &[UserId]) -> Resul
     Ok(ids.into_iter().map(UserId).collect())
 }
 
-/// Whether somebody is a member.
+/// Whether the user is a member of the channel.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -411,7 +418,7 @@ pub fn is_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<bool> 
     Ok(row.is_some())
 }
 
-/// Makes somebody a member, who is none yet, from this position on.
+/// Adds a member. The user must not be a member yet. `since` is the log position of the change.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -427,7 +434,7 @@ pub fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: Seq) -> 
     Ok(())
 }
 
-/// Ends a membership.
+/// Removes a member.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

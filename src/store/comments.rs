@@ -1,4 +1,4 @@
-//! Comments. Who may see one is decided by its message.
+//! Comments. A viewer may see a comment if they may see its message.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::visible;
 use crate::error::Result;
 use crate::model::{Comment, CommentId, Cursor, MessageId, Page, Seq, Tag, Timestamp, UserId, Window};
 
-/// A row, as the database has it.
+/// A row of `comments`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = comments)]
 struct Row {
@@ -39,7 +39,7 @@ impl From<Row> for Comment {
     }
 }
 
-/// Part of the comments of one message, oldest first.
+/// A page of the comments of a message, oldest first.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -54,7 +54,7 @@ pub fn list(db: &mut Db, message: MessageId, part: &Window<CommentId>) -> Result
     Ok(Page { items: page.items.into_iter().map(Comment::from).collect(), more: page.more })
 }
 
-/// Comments by their ids; those that are missing or whose message is deleted are left out.
+/// Comments by id. Missing ones and those of deleted messages are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -69,7 +69,7 @@ pub fn by_ids(db: &mut Db, ids: &[CommentId]) -> Result<HashMap<CommentId, Comme
     Ok(rows.into_iter().map(|row| (CommentId(row.id), Comment::from(row))).collect())
 }
 
-/// Writes a comment.
+/// Inserts a comment.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -105,7 +105,7 @@ pub fn insert(
     })
 }
 
-/// Writes back what may change in a comment.
+/// Updates the fields of a comment that can change: text, time and cursor.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -1,19 +1,19 @@
-//! Whether the database takes changes, as the writer found it: `/readyz` says so, and the log once.
+//! Whether the database accepts writes, as seen by the writer's statements. `/readyz` and the log report it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a database that took no change is tried again for those who ask whether it does: strangers may ask.
+/// Minimum time between test writes of `/readyz`, which anonymous clients can request.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// For so long after a failure the database counts as bad, whatever else it takes: on a full disk, what is small may go
-/// well between changes that fail.
+/// Minimum time for which the database is reported as failing. On a full disk, small writes may succeed between
+/// larger ones that fail.
 const MIN_FAILURE_TIME: Duration = Duration::from_secs(5);
-/// How often the same trouble is told again.
+/// How often a continuing failure is logged again.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What databases say when it is not the statement that is wrong, and not the connection, but what they stand on. It stays
-/// so until an operator does something.
+/// Parts of error messages that point to the storage or the setup, not to the statement or the connection. Such
+/// an error remains until an operator repairs it.
 const OPERATOR_ERRORS: [&str; 11] = [
     // SQLite.
     "attempt to write a readonly database",
@@ -30,24 +30,25 @@ const OPERATOR_ERRORS: [&str; 11] = [
     "invalid page in block",
 ];
 
-/// What PostgreSQL could not use, whatever it wanted to do with it: on a full disk, for instance, it says "could not
-/// extend file", and by chance either "No space left on device" or "wrote only 4096 of 8192 bytes".
+/// Words that mark PostgreSQL's "could not …" messages as storage errors. Matching whole messages would be
+/// unreliable: on a full disk, "could not extend file" ends with either "No space left on device" or "wrote only
+/// 4096 of 8192 bytes".
 const STORAGE_TERMS: [&str; 5] = ["file", "directory", "block", "segment", "tablespace"];
 
-/// Whether a database says with these words that it cannot be used until an operator does something.
+/// Whether a database error remains until an operator repairs the database.
 pub fn needs_operator(message: &str) -> bool {
     let is_gone = message.starts_with("relation \"") && message.ends_with("does not exist");
     is_gone || OPERATOR_ERRORS.iter().any(|known| message.contains(known)) || is_about_storage(message)
 }
 
-/// Whether PostgreSQL says that it could not do something with its files: "could not extend file "base/5/1": …".
+/// Whether this is a PostgreSQL error about its files, for example `could not extend file "base/5/1": …`.
 fn is_about_storage(message: &str) -> bool {
     let Some(rest) = message.strip_prefix("could not ") else { return false };
     let what = rest.split([':', '"']).next().unwrap_or(rest);
     what.split(' ').any(|word| STORAGE_TERMS.contains(&word))
 }
 
-/// Whether the database takes changes.
+/// Whether the database accepts writes.
 #[derive(Debug, Default)]
 pub struct WriteHealth {
     is_bad: AtomicBool,
@@ -63,7 +64,7 @@ struct Failure {
 }
 
 impl WriteHealth {
-    /// A change failed for this reason.
+    /// Records that a write failed with this message, and logs it, at most once per [`LOG_INTERVAL`].
     pub fn record_failure(&self, message: &str) {
         let mut failure = self.failure();
         let now = Instant::now();
@@ -82,10 +83,10 @@ impl WriteHealth {
             }
         }
         self.is_bad.store(true, Ordering::Release);
-        tracing::error!(reason = message, "the database cannot be written");
+        tracing::error!(reason = message, "database writes fail");
     }
 
-    /// A change was committed.
+    /// Records a committed write. It ends a failure that is older than [`MIN_FAILURE_TIME`].
     pub fn record_success(&self) {
         self.record_success_after(MIN_FAILURE_TIME);
     }
@@ -96,11 +97,11 @@ impl WriteHealth {
         }
         if self.failure().take_if(|failure| failure.failed_at.elapsed() >= hold).is_some() {
             self.is_bad.store(false, Ordering::Release);
-            tracing::info!("the database can be written again");
+            tracing::info!("database writes succeed again");
         }
     }
 
-    /// Why a change failed, if none was committed since, or it was a moment ago.
+    /// The message of the last failed write, or `None` if the database accepts writes.
     pub fn reason(&self) -> Option<String> {
         if !self.is_bad.load(Ordering::Acquire) {
             return None;
@@ -108,7 +109,7 @@ impl WriteHealth {
         self.failure().as_ref().map(|failure| failure.message.clone())
     }
 
-    /// Whether it is time to try again.
+    /// Whether a test write is due. If so, the next one is due after [`PROBE_INTERVAL`].
     pub fn is_probe_due(&self) -> bool {
         let mut failure = self.failure();
         let Some(failure) = &mut *failure else { return false };
@@ -129,22 +130,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_bad_from_a_failure_to_the_next_commit() {
+    fn a_failure_lasts_until_a_later_commit() {
         let health = WriteHealth::default();
         assert_eq!((health.reason(), health.is_probe_due()), (None, false));
         health.record_failure("database or disk is full");
         health.record_failure("database or disk is full");
         assert_eq!(health.reason().as_deref(), Some("database or disk is full"));
         assert!(health.is_probe_due());
-        assert!(!health.is_probe_due(), "strangers may ask as often as they like");
+        assert!(!health.is_probe_due(), "a second probe must wait for the interval");
         health.record_success();
-        assert!(health.reason().is_some(), "a small change went well");
+        assert!(health.reason().is_some(), "a commit right after a failure does not end it");
         health.record_success_after(Duration::ZERO);
         assert_eq!(health.reason(), None);
     }
 
     #[test]
-    fn troubles_are_told_from_faults_of_statements() {
+    fn storage_errors_are_distinguished_from_statement_errors() {
         for message in [
             "database or disk is full",
             "relation \"log_head\" does not exist",

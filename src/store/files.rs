@@ -1,4 +1,5 @@
-//! The SQLite file and those beside it: whether this process may use them, and whether they are still the same ones.
+//! The SQLite database file and its `-wal` and `-shm` files: access checks at start, and detection of replaced
+//! files.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
@@ -7,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-/// Which file a path leads to, whatever its name: the device and the number of the file on it.
+/// Identity of a file, independent of its path: device number and inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId(u64, u64);
 
 impl FileId {
-    /// Of the file at this path; `None` if there is none.
+    /// The identity of the file at this path; `None` if there is none.
     #[cfg(unix)]
     pub fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
@@ -25,25 +26,27 @@ impl FileId {
     }
 }
 
-/// The file that SQLite keeps beside a database: `-wal` or `-shm`.
+/// The path of a file that SQLite keeps beside the database. `suffix` is `-wal` or `-shm`.
 pub fn sidecar(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(OsStr::new(suffix));
     name.into()
 }
 
-/// Checks that SQLite will be able to read and write the database, and makes an empty file for its owner alone if there
-/// is none: SQLite would let everybody read it, and gives the files beside it the same mode.
+/// Checks that this process can read and write the database and its directory. If there is no database, creates
+/// an empty file that only its owner can read. SQLite would create it readable for everybody, and gives the
+/// `-wal` and `-shm` files the same mode.
 ///
 /// # Errors
-/// One line that names the file and says what to do. SQLite itself opens what it cannot write for reading only.
+/// One line for the operator that names the file and what to do. Without this check, SQLite would silently open
+/// a write-protected file as read-only.
 pub fn prepare_file(database: &Path) -> Result<(), String> {
     let directory = match database.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     match std::fs::metadata(database) {
-        Ok(file) if !file.is_file() => Err(format!("{} is no regular file: name a file", database.display())),
+        Ok(file) if !file.is_file() => Err(format!("{} is no regular file: name a regular file", database.display())),
         Ok(file) => {
             check_access(database, Access::READ_OK | Access::WRITE_OK)?;
             for sidecar in ["-wal", "-shm"].map(|suffix| sidecar(database, suffix)) {
@@ -57,13 +60,16 @@ pub fn prepare_file(database: &Path) -> Result<(), String> {
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if !directory.is_dir() {
-                return Err(format!("the directory {} does not exist: make it, or name another", directory.display()));
+                return Err(format!(
+                    "the directory {} does not exist: create it, or name another one",
+                    directory.display()
+                ));
             }
             check_access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
             match create_private(database) {
-                // Another process was quicker.
+                // `AlreadyExists` means that another process created the file at the same time.
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    Err(format!("{} cannot be made: {error}", database.display()))
+                    Err(format!("{} cannot be created: {error}", database.display()))
                 }
                 _ => Ok(()),
             }
@@ -121,15 +127,16 @@ fn create_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Existing files keep their mode, which an operator may have chosen for a group.
+/// Warns if every user of the machine can read the database. Does not change its mode: the operator may have
+/// chosen it.
 #[cfg(unix)]
 fn warn_if_world_readable(database: &Path, file: &Metadata) {
     use std::os::unix::fs::PermissionsExt as _;
     if file.permissions().mode() & 0o004 != 0 {
         let path = database.display();
         tracing::warn!(
-            "every user of this machine may read {path}, with private texts and hashes of passwords: \
-             `chmod o-rwx {path} {path}-wal {path}-shm`"
+            "every user of this machine can read {path}, including private texts and password hashes; \
+             run `chmod o-rwx {path} {path}-wal {path}-shm`"
         );
     }
 }
@@ -142,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_is_made_for_its_owner_and_what_is_none_is_refused() {
+    fn a_new_database_is_private_and_unusable_paths_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("t.db");
         prepare_file(&path).unwrap();
@@ -158,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_of_the_same_name_is_another() {
+    fn a_replaced_file_has_another_identity() {
         let directory = tempfile::tempdir().unwrap();
         let (path, moved) = (directory.path().join("t.db"), directory.path().join("moved"));
         prepare_file(&path).unwrap();

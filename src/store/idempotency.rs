@@ -1,5 +1,5 @@
-//! What an author's idempotency keys have made. A key is unique per author, whatever it made,
-//! and lives as long as that.
+//! Idempotency keys and the objects that were created with them. A key is unique for each author, and is removed
+//! with the object.
 
 use diesel::prelude::*;
 
@@ -8,7 +8,7 @@ use super::schema::idempotency_keys as keys;
 use crate::error::Result;
 use crate::model::{CommentId, MessageId, UserId};
 
-/// What a key has made.
+/// The object that was created with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
     /// A message.
@@ -17,7 +17,7 @@ pub enum Made {
     Comment(CommentId),
 }
 
-/// What the author's key has made, and the digest of the input it was made from.
+/// The object that an author created with this key, and the digest of the input.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -34,7 +34,7 @@ pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, Stri
     }))
 }
 
-/// Keeps what a key has made.
+/// Records the object that was created with a key, and the digest of the input.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

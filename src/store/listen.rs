@@ -1,6 +1,7 @@
-//! How instances on one PostgreSQL wake each other: each listens on a connection of its own and says
-//! there how far it has brought the log. A lost word costs nothing but time, for the tail looks by
-//! itself, too; a lost connection is made anew, and then the log is looked at.
+//! Notifications between the instances that share a PostgreSQL database. Each instance has one connection for
+//! LISTEN and NOTIFY, on which it announces its log head. A lost notification only delays readers, because the
+//! log tailer also polls the log. After a lost connection, the listener reconnects and has the tailer read the
+//! log.
 
 use std::future::poll_fn;
 use std::sync::Weak;
@@ -16,17 +17,19 @@ use super::watch::Inbox;
 use crate::error::Error;
 use crate::model::Cursor;
 
-/// The channel of the database on which positions are said.
+/// The PostgreSQL notification channel for log heads.
 const CHANNEL: &str = "tidings";
-/// How long is waited before the connection is made anew, at first and at most; half of it at random.
+/// Delay before reconnecting: it starts at the first value and doubles up to the second. The actual delay is
+/// random, between half of it and all of it.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(3);
-/// What libpq is told for the other connections (`connection.rs`).
+/// Connection settings, the same as those that `connection.rs` gives to libpq.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::from_secs(2), 3);
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which parameters of a libpq URL mean the same here; the others are about what is set above.
+/// Parameters of a libpq URL that mean the same for `tokio_postgres`. TLS and keepalive parameters are handled
+/// separately.
 const FORWARDED_PARAMETERS: [&str; 12] = [
     "user",
     "password",
@@ -42,21 +45,22 @@ const FORWARDED_PARAMETERS: [&str; 12] = [
     "sslnegotiation",
 ];
 
-/// Which parameters of libpq decide how a connection is made and are not known here.
+/// libpq parameters that affect how a connection is made, and that `tokio_postgres` does not support.
 const UNSUPPORTED_PARAMETERS: [&str; 9] =
     ["sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile", "service", "gssencmode", "krbsrvname", "require_auth"];
 
-/// Where and how to listen.
+/// Configuration of the listening connection.
 pub struct PgListener {
     config: Config,
     tls: MakeRustlsConnect,
 }
 
 impl PgListener {
-    /// For the database of a libpq URL.
+    /// Parses a libpq URL.
     ///
     /// # Errors
-    /// If the URL cannot be understood.
+    /// `INTERNAL_SERVER_ERROR` with one line for the operator if the URL is invalid or its TLS settings cannot
+    /// be honoured.
     pub fn new(url: &str) -> Result<Self, Error> {
         let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
         let pairs = || parameters.split('&').filter_map(|pair| pair.split_once('='));
@@ -68,9 +72,12 @@ impl PgListener {
             forwarded.push(format!("{name}={value}"));
         }
         for (name, _) in pairs().filter(|(name, _)| UNSUPPORTED_PARAMETERS.contains(name)) {
-            tracing::warn!("the connection that listens to other instances does not know {name}, and goes without");
+            tracing::warn!(
+                parameter = name,
+                "the listening connection does not support this libpq parameter and ignores it"
+            );
         }
-        // What it says on errors does not repeat the URL.
+        // Its error messages do not contain the URL, so they cannot reveal the password.
         let config = format!("{place}?{}", forwarded.join("&")).parse::<Config>();
         let mut config = config.map_err(|error| invalid(error.to_string()))?;
         let decoded = form_urlencoded::parse(parameters.as_bytes());
@@ -87,18 +94,18 @@ impl PgListener {
         Ok(Self { config, tls: MakeRustlsConnect::new(tls) })
     }
 
-    /// Listens until aborted, or until nobody has anything to say any more: what others say goes to
-    /// `heard`, what is put into `own` is said.
+    /// Listens until the sender of `own_head` is dropped. Notifications of other instances go to `inbox`; each
+    /// new value of `own_head` is announced to them. Reconnects whenever the connection is lost.
     pub async fn listen(self, inbox: Weak<Inbox>, mut own_head: watch::Receiver<Option<Cursor>>) {
         let mut delay = MIN_RECONNECT_DELAY;
         while let Err(error) = self.run_connection(&inbox, &mut own_head, &mut delay).await {
-            tracing::warn!(%error, "not listening: what other instances change is seen within a second");
+            tracing::warn!(%error, "listening connection lost; changes of other instances are seen with up to 1 s of delay");
             tokio::time::sleep(delay.mul_f64(rand::random_range(0.5..1.0))).await;
             delay = (delay * 2).min(MAX_RECONNECT_DELAY);
         }
     }
 
-    /// One connection's life.
+    /// Runs one connection until it breaks or the sender of `own_head` is dropped.
     async fn run_connection(
         &self,
         inbox: &Weak<Inbox>,
@@ -110,17 +117,19 @@ impl PgListener {
         let receiving = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(notification) = message? {
-                    // Another version may say it in other words: then the log is looked at.
+                    // A payload that cannot be parsed may come from a newer version: the tailer then reads the
+                    // log.
                     notify(notification.payload().parse().ok());
                 }
             }
             Ok(())
         };
         let announcing = async {
-            // A word need not survive a crash, so nothing waits for the disk.
+            // Notifications need not survive a crash, so do not wait for the disk.
             client.batch_execute(&format!("SET synchronous_commit = off; LISTEN {CHANNEL}")).await?;
             *delay = MIN_RECONNECT_DELAY;
-            // Only now nothing is missed: what happened before is in the log.
+            // From here on no notification is missed. Earlier changes are in the log, which the tailer now
+            // reads.
             notify(None);
             while own_head.changed().await.is_ok() {
                 let Some(head) = own_head.borrow_and_update().map(|head| head.to_string()) else { continue };
@@ -135,21 +144,20 @@ impl PgListener {
     }
 }
 
-/// What `target_session_attrs` of libpq 14 means for a connection that says something: it needs a server that writes.
+/// Translates `target_session_attrs` of libpq 14 for a connection that sends NOTIFY and therefore needs a
+/// primary.
 fn target_session_attrs(value: &str) -> Result<&str, String> {
     match value {
         "any" | "read-write" => Ok(value),
         "primary" => Ok("read-write"),
-        // libpq takes a standby only if there is one; a standby is refused at the start.
+        // libpq uses a standby only if there is one. A standby is rejected at start.
         "prefer-standby" => Ok("any"),
-        other => Err(format!(
-            "target_session_attrs={other} leads to a server that takes no changes: use read-write or primary"
-        )),
+        other => Err(format!("target_session_attrs={other} leads to a read-only server: use read-write or primary")),
     }
 }
 
-/// What `sslmode` means: whether to encrypt, and how much to look at the certificate. As libpq has it, a file
-/// of authorities makes `require` look at it.
+/// Translates `sslmode` into whether to encrypt, and how to check the server's certificate. As in libpq,
+/// `require` checks the certificate if a file of root certificates is given.
 fn parse_ssl_mode(mode: &str, has_root_file: bool) -> Result<(SslMode, CertificateCheck), String> {
     match mode {
         "disable" => Ok((SslMode::Disable, CertificateCheck::Unchecked)),
@@ -158,7 +166,9 @@ fn parse_ssl_mode(mode: &str, has_root_file: bool) -> Result<(SslMode, Certifica
         "require" => Ok((SslMode::Require, CertificateCheck::Unchecked)),
         "verify-ca" => Ok((SslMode::Require, CertificateCheck::Authority)),
         "verify-full" => Ok((SslMode::Require, CertificateCheck::Host)),
-        other => Err(format!("sslmode {other:?} is none of disable, allow, prefer, require, verify-ca, verify-full")),
+        other => {
+            Err(format!("sslmode={other} is invalid: use disable, allow, prefer, require, verify-ca or verify-full"))
+        }
     }
 }
 
@@ -169,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_of_libpq_is_understood() {
+    fn a_libpq_url_is_translated() {
         let url = "postgres://me:s%26cret@db:5433/tidings?sslmode=require&keepalives_count=9&connect_timeout=7";
         let listener = PgListener::new(url).unwrap();
         assert_eq!(listener.config.get_ssl_mode(), SslMode::Require);
@@ -180,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_of_libpq_for_a_server_that_writes_is_understood() {
+    fn session_attributes_that_allow_a_primary_are_accepted() {
         for (value, expected) in [
             ("primary", TargetSessionAttrs::ReadWrite),
             ("read-write", TargetSessionAttrs::ReadWrite),
@@ -197,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_refused() {
+    fn tls_settings_that_cannot_be_honoured_are_rejected() {
         let refusal = |url: &str| match PgListener::new(url) {
             Err(Error::Internal(detail)) => detail,
             other => panic!("{url}: {:?}", other.err()),

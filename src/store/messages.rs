@@ -17,11 +17,11 @@ use crate::model::{
     TicketStatus, Timestamp, UserId, Window,
 };
 
-/// How many of the nearest messages a list looks at one by one, whether or not the viewer may see them: so many for each
-/// that is wanted. Finding the last of them costs each list as many steps in an index.
+/// A list checks up to this many nearby messages one by one for each message that it needs, before it searches
+/// by index. Finding the end of that stretch costs one index step for each message in it.
 const NEAREST_FACTOR: i64 = 3;
 
-/// A row, as the database has it.
+/// A row of `messages`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = messages)]
 pub struct Row {
@@ -70,12 +70,12 @@ impl Row {
     }
 }
 
-/// Which messages are wanted.
+/// Conditions on the messages of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only in this channel.
+    /// Only messages of this channel.
     pub channel: Option<ChannelId>,
-    /// Only tickets.
+    /// Only messages that are tickets.
     pub tickets_only: bool,
     /// Only tickets with this status.
     pub status: Option<TicketStatus>,
@@ -84,7 +84,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A boxed query of messages with these conditions, but for the channel.
+    /// Adds the ticket conditions (all but the channel) to a query.
     pub(super) fn with_ticket_conditions<'a, S>(&self, query: BoxedQuery<'a, S>) -> BoxedQuery<'a, S> {
         let mut query = query;
         if self.tickets_only {
@@ -99,7 +99,7 @@ impl Filter {
         query
     }
 
-    /// The same as SQL that goes on with `AND`.
+    /// The ticket conditions as SQL text, each preceded by `AND`.
     pub(super) fn as_sql(&self, table: &str) -> String {
         let tickets = if self.tickets_only { format!(" AND {table}.ticket_status IS NOT NULL") } else { String::new() };
         let status = self.status.map(|status| format!(" AND {table}.ticket_status = {}", status.code()));
@@ -107,12 +107,12 @@ impl Filter {
         [Some(tickets), status, assignee].into_iter().flatten().collect()
     }
 
-    /// The visible messages with these conditions.
+    /// The messages that the viewer may see and that match all conditions.
     fn among_visible<'a>(&self, rights: &Rights) -> visible::MessageQuery<'a> {
         self.in_channel(self.with_ticket_conditions(visible::messages(rights)))
     }
 
-    /// A query of messages with the condition on the channel only.
+    /// Adds only the condition on the channel to a query.
     fn in_channel<'a, S>(&self, query: BoxedQuery<'a, S>) -> BoxedQuery<'a, S> {
         match self.channel {
             Some(channel) => query.filter(messages::channel_id.eq(channel.0)),
@@ -125,10 +125,10 @@ impl Filter {
     }
 }
 
-/// A boxed query of messages.
+/// A boxed query on `messages`.
 type BoxedQuery<'a, S> = BoxedSelectStatement<'a, S, FromClause<messages::table>, MultiBackend>;
 
-/// Part of the messages the viewer may see, newest first.
+/// A page of the messages that the viewer may see, newest first.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -145,9 +145,9 @@ pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, part: &Window<Message
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
 
-/// The first messages of a range that the viewer may see. Usually the nearest ones are visible, so as many as are wanted
-/// are read first, in one statement. If that is not enough, a few more are looked at one by one, and what is beyond those
-/// is found by index.
+/// The first messages of a range that the viewer may see. Usually the viewer may see the nearest ones, so one
+/// statement reads as many of those as are wanted. If that is not enough, some more messages are checked one by
+/// one, and the rest are found by index (`candidates`).
 fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, wanted: usize) -> Result<Vec<Row>> {
     let (mut rows, range) = if filter.is_for_tickets() {
         (Vec::new(), range)
@@ -184,7 +184,7 @@ fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, w
     Ok(rows)
 }
 
-/// The nearest messages of a range, and whether the viewer may see each.
+/// The nearest messages of a range, each with whether the viewer may see it.
 fn load_nearest(
     db: &mut Db,
     rights: &Rights,
@@ -197,7 +197,7 @@ fn load_nearest(
     in_range!(near, messages::id, range, wanted).load(db).map_err(map_error)
 }
 
-/// One message, if the viewer may see it.
+/// The message with this id, if the viewer may see it.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -206,7 +206,7 @@ pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Messag
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
-/// Messages by their ids, whoever may see them; the missing ones are left out.
+/// Messages by id, without a permission check. Missing and deleted ones are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -217,7 +217,7 @@ pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Messa
     Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
 }
 
-/// How many comments each message has; those without any are left out.
+/// The number of comments of each message. Messages without comments are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -232,23 +232,23 @@ pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageI
     Ok(counts.into_iter().map(|(id, count)| (MessageId(id), count)).collect())
 }
 
-/// A message to be written.
+/// A message to insert.
 pub struct NewMessage {
-    /// Where.
+    /// The channel of the message.
     pub channel: ChannelId,
-    /// Its title.
+    /// The title, if the message has one.
     pub title: Option<String>,
-    /// Its text.
+    /// The text.
     pub content: String,
-    /// Who writes it.
+    /// The author.
     pub author: UserId,
-    /// For whom.
+    /// The locations whose users may read the message; empty means all readers of the channel.
     pub audience: Audience,
-    /// If it is a ticket.
+    /// The ticket fields, if the message is a ticket.
     pub ticket: Option<Ticket>,
 }
 
-/// Writes a message.
+/// Inserts a message and its audience.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -290,7 +290,7 @@ pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> R
     })
 }
 
-/// Writes back what may change in a message.
+/// Updates the fields of a message that can change: title, text, ticket, time and cursor.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -311,7 +311,8 @@ pub fn update(db: &mut Db, message: &Message) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a message and its comments: at once if they are few. Else it is marked, and all of it removed afterwards.
+/// Marks a message as deleted, and removes it with its comments at once if these are few. Otherwise `removal`
+/// removes the rows later.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -323,7 +324,8 @@ pub fn delete(db: &mut Db, id: MessageId, now: Timestamp) -> Result<()> {
     removal::remove_message(db, id)
 }
 
-/// Most messages are for everybody: only the others cost a second statement.
+/// Adds the audiences to the rows. Most messages are unrestricted, and only restricted ones need a second
+/// statement.
 fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Message>> {
     let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
     let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();

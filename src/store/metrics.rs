@@ -1,4 +1,4 @@
-//! Metrics: a number by name, the newest only.
+//! Metrics: the latest value of each named number.
 
 use diesel::prelude::*;
 
@@ -7,7 +7,7 @@ use super::schema::{channels, messages, metrics};
 use crate::error::Result;
 use crate::model::{Metric, TicketStatus, Timestamp, Visibility};
 
-/// Every published metric, by name.
+/// All published metrics, ordered by name.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -20,7 +20,7 @@ pub fn all(db: &mut Db) -> Result<Vec<Metric>> {
     Ok(rows.into_iter().map(|(name, value, at)| Metric { name, value, updated_at: Timestamp(at) }).collect())
 }
 
-/// Whether there is a metric of this name.
+/// Whether there is a metric with this name.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -29,7 +29,7 @@ pub fn is_known(db: &mut Db, name: &str) -> Result<bool> {
     Ok(found.first::<String>(db).optional().map_err(map_error)?.is_some())
 }
 
-/// How many metrics there are.
+/// Number of metrics.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -37,7 +37,7 @@ pub fn count(db: &mut Db) -> Result<i64> {
     metrics::table.count().get_result(db).map_err(map_error)
 }
 
-/// Writes a metric's new value.
+/// Stores the new value of a metric.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -53,7 +53,7 @@ pub fn put(db: &mut Db, metric: &Metric) -> Result<()> {
     Ok(())
 }
 
-/// How many tickets are open in public channels, for everybody to see.
+/// Number of open tickets that every user can see: unrestricted tickets in public channels.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -1,5 +1,5 @@
-//! Notifications: notes for one user, and announcements to all. Whether an announcement has been
-//! read is a matter of each reader, kept in a table of its own.
+//! Notifications: personal ones for one user, and announcements to all users. Whether a user has read an
+//! announcement is stored in `announcement_reads`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::model::{
     Cursor, MessageId, Notification, NotificationId, Page, Priority, Seq, Tag, Timestamp, UserId, Window,
 };
 
-/// A row, as the database has it.
+/// A row of `notifications`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = notifications)]
 struct Row {
@@ -49,16 +49,16 @@ impl TryFrom<Row> for Notification {
     }
 }
 
-/// In which order a list is wanted.
+/// The order of a list of notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// As one looks at them.
+    /// Newest first, for display.
     NewestFirst,
-    /// As they happened.
+    /// Oldest first, in the order of the events.
     OldestFirst,
 }
 
-/// Part of what a user was notified of, the announcements too.
+/// A page of a user's notifications, announcements included.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -71,7 +71,7 @@ pub fn list(
 ) -> Result<Page<Notification>> {
     let part = part.map(|id| id.0);
     let all = || notifications::table.select(Row::as_select()).into_boxed::<MultiBackend>();
-    // Two queries: with one, the notes of others would be walked, too.
+    // Two queries, each served by an index. A single query would also scan the notifications of other users.
     let mut rows = Vec::new();
     for query in [all().filter(notifications::user_id.eq(user.0)), all().filter(notifications::user_id.is_null())] {
         let mut query = with_time_limit!(db, query, notifications::id);
@@ -99,7 +99,7 @@ pub fn list(
     Ok(Page { items: rows.into_iter().map(Notification::try_from).collect::<Result<_>>()?, more: page.more })
 }
 
-/// One notification, if it is for this user.
+/// The notification with this id, if it is for this user or an announcement.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -108,7 +108,7 @@ pub fn find(db: &mut Db, user: UserId, id: NotificationId) -> Result<Option<Noti
     Ok(found.filter(|notification| notification.user_id.is_none_or(|owner| owner == user)))
 }
 
-/// Notifications by their ids, whoever they are for; the missing ones are left out.
+/// Notifications by id, without a permission check. Missing ones are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -120,7 +120,7 @@ pub fn by_ids(db: &mut Db, ids: &[NotificationId]) -> Result<HashMap<Notificatio
     rows.into_iter().map(|row| Ok((NotificationId(row.id), Notification::try_from(row)?))).collect()
 }
 
-/// Leaves out which message a notification is about where that is deleted and not yet removed.
+/// Clears `message_id` where the message is marked as deleted but not removed yet.
 fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
     let about: Vec<i64> = rows.iter().filter_map(|row| row.message_id).collect();
     if about.is_empty() {
@@ -135,7 +135,7 @@ fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// When a user read these announcements; those that were not read are left out.
+/// When a user read each of these announcements. Unread ones are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -154,22 +154,22 @@ pub fn announcements_read(
     Ok(rows.into_iter().map(|(id, at)| (NotificationId(id), Timestamp(at))).collect())
 }
 
-/// A notification to be written.
+/// A notification to insert.
 #[derive(Debug, Clone)]
 pub struct NewNotification {
-    /// Whom it is for; `None` is an announcement.
+    /// The recipient; `None` for an announcement to all users.
     pub user: Option<UserId>,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// Its text.
+    /// The text.
     pub message: String,
-    /// How urgent it is.
+    /// The priority.
     pub priority: Priority,
-    /// The message it is about.
+    /// The message that the notification is about.
     pub about: Option<MessageId>,
 }
 
-/// Writes a notification.
+/// Inserts a notification.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -201,7 +201,8 @@ pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor)
     })
 }
 
-/// Writes notifications, each of which is an event: the first at this cursor, the others behind it.
+/// Inserts notifications, each of which is also an event. The first one gets the cursor `first`, the others the
+/// positions after it.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -223,7 +224,8 @@ pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first:
             )
         })
         .collect();
-    // Other instances wait for the head of the log: what is above this id is what is written here.
+    // No other instance inserts meanwhile, because this transaction holds the head lock. So exactly the rows
+    // with higher ids are the new ones.
     let before: Option<i64> =
         notifications::table.select(diesel::dsl::max(notifications::id)).first(db).map_err(map_error)?;
     with_backend!(db, connection => diesel::insert_into(notifications::table).values(rows).execute(connection))
@@ -237,7 +239,7 @@ pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first:
     written.into_iter().map(Notification::try_from).collect()
 }
 
-/// Keeps that a user has read something, which had not been read.
+/// Marks a notification as read. The user must not have read it before.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -16,7 +16,7 @@ fn location((id, organization, name): LocationRow) -> Location {
     Location { id: LocationId(id), organization_id: OrganizationId(organization), name }
 }
 
-/// Every organization, by name.
+/// All organizations, ordered by name.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -25,7 +25,7 @@ pub fn list(db: &mut Db) -> Result<Vec<Organization>> {
     Ok(rows.into_iter().map(|(id, name)| Organization { id: OrganizationId(id), name }).collect())
 }
 
-/// Organizations by their ids; the missing ones are left out.
+/// Organizations by id. Missing ones are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -36,7 +36,7 @@ pub fn by_ids(db: &mut Db, ids: &[OrganizationId]) -> Result<HashMap<Organizatio
     Ok(rows.into_iter().map(|(id, name)| (OrganizationId(id), Organization { id: OrganizationId(id), name })).collect())
 }
 
-/// Locations by their ids; the missing ones are left out.
+/// Locations by id. Missing ones are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -46,7 +46,7 @@ pub fn locations_by_ids(db: &mut Db, ids: &[LocationId]) -> Result<HashMap<Locat
     Ok(rows.into_iter().map(|row| (LocationId(row.0), location(row))).collect())
 }
 
-/// The locations of each organization, by name.
+/// The locations of each organization, ordered by name.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -64,7 +64,7 @@ pub fn locations_of(db: &mut Db, ids: &[OrganizationId]) -> Result<HashMap<Organ
     Ok(found)
 }
 
-/// The ids of the locations of one organization.
+/// The ids of an organization's locations.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -77,8 +77,8 @@ pub fn location_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<Loc
     Ok(ids.into_iter().map(LocationId).collect())
 }
 
-/// Everybody who belongs to the organization, in one order everywhere: what is recorded for each
-/// of them is, too.
+/// The ids of the users that belong to an organization, in ascending order. The caller records an event for each
+/// of them, and the order of the events must not depend on the database.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -88,7 +88,7 @@ pub fn user_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<UserId>
     Ok(ids.into_iter().map(UserId).collect())
 }
 
-/// How many organizations there are.
+/// Number of organizations.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -96,8 +96,8 @@ pub fn count(db: &mut Db) -> Result<i64> {
     organizations::table.count().get_result(db).map_err(map_error)
 }
 
-/// The name of an organization that looks like this one. There are at most some thousands, and an admin makes one now and
-/// then, so all of them are compared.
+/// The name of an existing organization that looks like this one. It compares all names: there are a few
+/// thousand at most, and only admins create organizations.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -108,7 +108,7 @@ pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
     Ok(names.into_iter().find(|other| likeness.is_like(other)))
 }
 
-/// Writes an organization.
+/// Inserts an organization.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -121,7 +121,7 @@ pub fn insert(db: &mut Db, name: &str) -> Result<Organization> {
     Ok(Organization { id: OrganizationId(id), name: name.into() })
 }
 
-/// Writes a location.
+/// Inserts a location.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -1,4 +1,4 @@
-//! Who is present, as the instances tell each other.
+//! Presence of users, as the instances report it to each other through the database.
 
 use diesel::prelude::*;
 
@@ -7,21 +7,21 @@ use super::schema::{instances, presence};
 use crate::error::Result;
 use crate::model::{ChannelId, UserId};
 
-/// Somebody connected (no channel), or present in a channel.
+/// A user who is connected (no channel), or present in a channel.
 pub type Presence = (Option<ChannelId>, UserId);
 
-/// An instance that has something to say.
+/// The row of an instance that reports presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instance {
-    /// Which.
+    /// Random id of the instance.
     pub id: i64,
-    /// Moves as long as it lives.
+    /// Heartbeat counter. It increases as long as the instance runs.
     pub beat: i64,
-    /// Moves when what it says does.
+    /// Increases whenever the instance's presence entries change.
     pub version: i64,
 }
 
-/// Every instance.
+/// The rows of all instances.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -31,7 +31,7 @@ pub fn instances(db: &mut Db) -> Result<Vec<Instance>> {
     Ok(rows.into_iter().map(|(id, beat, version)| Instance { id, beat, version }).collect())
 }
 
-/// Who is present by one instance.
+/// The presence entries of one instance.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -45,18 +45,20 @@ pub fn of_instance(db: &mut Db, instance: i64) -> Result<Vec<Presence>> {
     Ok(rows.map(|(channel, user)| ((channel != 0).then_some(ChannelId(channel)), UserId(user))).collect())
 }
 
-/// What an instance finds of the row that it wrote last.
+/// The state in which an instance found its own row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Row {
-    /// As it left it.
+    /// The row is as this instance left it, and was updated.
     AsLeft,
-    /// There was none, and there is one now. Its entries are gone, too.
+    /// The row did not exist, so its presence entries are gone as well. The row was inserted.
     Missing,
-    /// It is of an earlier beat: what was written since is lost. Nothing was changed.
+    /// The row does not continue from the last heartbeat of this instance: later writes were lost, for example
+    /// in a failover. Nothing was changed.
     Another,
 }
 
-/// An instance lives: its next beat, which is one more than its last, or the same within one beat. Answers what it found.
+/// Writes a heartbeat of an instance. `instance.beat` must be one more than the last heartbeat, or equal to it
+/// when one heartbeat is written in several steps. Returns the state in which the row was found.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -78,7 +80,8 @@ pub fn beat(db: &mut Db, instance: Instance) -> Result<Row> {
     }
 }
 
-/// Some came and some went, by an instance that has been heard of.
+/// Adds the entries `joined` to an instance's presence and removes the entries `left`. The instance must have a
+/// row.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -104,7 +107,7 @@ pub fn change(db: &mut Db, instance: i64, joined: &[Presence], left: &[Presence]
     Ok(())
 }
 
-/// Removes an instance, and all that it said.
+/// Removes an instance and its presence entries.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -1,5 +1,5 @@
-//! The threads that read. What is to be read waits in one queue, which is divided fairly between callers, and a thread that
-//! has finished takes the next at once: under load no thread is put to sleep and woken for each.
+//! The pool of reader threads. Jobs wait in one queue, which callers share fairly. A thread that finishes a job
+//! takes the next one at once, so under load threads are not put to sleep and woken for each job.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +13,15 @@ use crate::error::{Error, Result};
 use crate::model::Party;
 use crate::vitals::Vitals;
 
-/// How long a job may wait for its turn before it is refused.
+/// How long a job may wait in the queue before it is rejected.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many jobs may wait; more are refused at once.
+/// Maximum number of queued jobs: in total, of all anonymous callers, and of each caller. Further jobs are
+/// rejected at once.
 const QUEUE_LIMITS: Share = Share { total: 16_384, anonymous: 4_096, each: 1_024 };
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The handle to the threads; they end when it is dropped and nothing waits any more.
+/// Handle to the threads. After it is dropped, the threads run the jobs that are still queued, then end.
 pub struct ReadPool(Arc<ReadQueue>);
 
 struct ReadQueue {
@@ -35,7 +36,8 @@ struct QueueState {
 }
 
 impl ReadPool {
-    /// Starts a thread for each slot.
+    /// Starts `slots.total` threads. `slots` also limits how many threads anonymous callers, and each caller,
+    /// can occupy.
     pub fn start(name: &'static str, slots: Share, vitals: &Vitals) -> Result<Self> {
         let state = QueueState { jobs: Fair::new(slots, QUEUE_LIMITS), idle: 0, is_closed: false };
         let queue = Arc::new(ReadQueue { state: Mutex::new(state), job_arrived: Condvar::new() });
@@ -47,7 +49,12 @@ impl ReadPool {
         Ok(Self(queue))
     }
 
-    /// Runs a job of this caller when it is its turn. A caller that stops waiting before that takes the job along.
+    /// Runs a job for `party` when it is that caller's turn. If the caller stops waiting before the job starts,
+    /// the job is discarded.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the queue is full or the job does not start within 5 s; `INTERNAL_SERVER_ERROR` if the
+    /// job panics.
     pub async fn run<T: Send + 'static>(&self, party: Party, job: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let (answer, mut answered) = oneshot::channel();
         let is_started = Arc::new(AtomicBool::new(false));
@@ -65,8 +72,8 @@ impl ReadPool {
         };
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            // The hook of the process has said where.
-            Ok(Err(_)) => Err(Error::internal("reading panicked")),
+            // The process's panic hook has already logged the location.
+            Ok(Err(_)) => Err(Error::internal("a read job panicked")),
             Err(_) => Err(busy()),
         }
     }
@@ -89,7 +96,7 @@ impl ReadQueue {
         let evicted = state.jobs.push(party, job).map_err(|_| busy())?;
         let may_begin = state.idle > 0 && state.jobs.is_free_for(party);
         drop(state);
-        // Its caller waits for an answer that this ends.
+        // Dropping the evicted job closes its channel, so its caller gets an error.
         drop(evicted);
         if may_begin {
             self.job_arrived.notify_one();
@@ -97,7 +104,8 @@ impl ReadQueue {
         Ok(())
     }
 
-    /// Runs jobs until the end. Only the thread that gives a slot back can make room for what waited for that slot.
+    /// Runs jobs until the pool is closed and the queue is empty. A job that had no free slot needs no wake-up:
+    /// the thread that frees the slot takes the next job itself.
     fn work(&self) {
         let mut state = self.lock();
         loop {
@@ -118,7 +126,7 @@ impl ReadQueue {
     }
 }
 
-/// What a caller reads whose turn does not come.
+/// The error for callers that do not get a thread in time.
 pub(super) fn busy() -> Error {
     Error::Unavailable("the server is busy; try again".into())
 }
@@ -148,20 +156,21 @@ mod tests {
                 )
             })
             .collect();
-        // Whether or not the others have begun by now: two threads are not theirs.
+        // Two of the four threads stay free for signed-in callers, even if the anonymous jobs occupy the other
+        // two.
         for user in 0..20 {
             assert_eq!(readers.run(Party::User(UserId(user)), move || user).await, Ok(user));
         }
         drop(release);
         for slow in slow {
-            slow.await.expect("a task").expect("its turn");
+            slow.await.expect("the task does not panic").expect("the job runs");
         }
     }
 
     #[tokio::test]
-    async fn a_caller_fills_its_own_part_of_the_queue_only() {
+    async fn a_caller_fills_only_its_own_part_of_the_queue() {
         let readers = ReadPool::start("reader", Share { total: 0, anonymous: 0, each: 0 }, &Vitals::default())
-            .expect("no threads");
+            .expect("starting no threads succeeds");
         let full = |party| readers.0.push(party, Box::new(|| {}));
         assert!((0..QUEUE_LIMITS.each).all(|_| full(address(1)).is_ok()));
         assert_eq!(full(address(1)), Err(busy()));

@@ -1,4 +1,4 @@
-//! How far users have read the channels.
+//! Read markers: the newest message that each user has read in each channel.
 
 use std::collections::HashMap;
 
@@ -13,21 +13,23 @@ use super::visible;
 use crate::error::Result;
 use crate::model::{ChannelId, Cursor, EventKind, MessageId, Rights, UserId};
 
-/// How many unread messages of a channel are counted at most: a count must not cost more the longer a user is away.
+/// Maximum number of unread messages that are counted for a channel, so that a long absence does not make the
+/// count slow.
 pub const MOST_UNREAD: i64 = 1_000;
 
-/// The newest message of a channel that was posted up to a position. Of what the log has forgotten
-/// everything was.
+/// The id up to which the messages of a channel had been posted at `cursor`; `None` if there were none. All
+/// pruned events are older than a valid cursor.
 ///
 /// # Errors
-/// `CURSOR_EXPIRED` if the log does not know the position; those of the database.
+/// `CURSOR_EXPIRED` if the log does not contain `cursor`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
 pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<Option<MessageId>> {
     log::check(db, cursor)?;
     let next: Option<i64> = events::table
         .filter(events::channel_id.eq(channel.0))
         .filter(events::kind.eq(EventKind::MessageAdded.code()))
         .filter(events::seq.gt(cursor.seq.0))
-        // Ids are given in the order of the log.
+        // Message ids grow in log order, so the message before the next one is the last one posted.
         .order(events::seq.asc())
         .select(events::object_id)
         .first(db)
@@ -44,7 +46,7 @@ pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<O
     Ok(newest.map(MessageId))
 }
 
-/// Keeps how far somebody has read a channel; never less far than before.
+/// Moves a user's read marker of a channel forward to `up_to`. A marker never moves back.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -61,8 +63,8 @@ pub fn mark(db: &mut Db, user: UserId, channel: ChannelId, up_to: MessageId) -> 
     marked.map(drop).map_err(map_error)
 }
 
-/// How many messages of these channels a user may see and has not read, others' messages only; channels without any are
-/// left out. Only the newest [`MOST_UNREAD`] of each channel are looked at.
+/// The number of unread messages by other authors in each of these channels that the user may see. Channels
+/// without any are left out. Only the newest [`MOST_UNREAD`] messages after the read marker are considered.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -1,6 +1,6 @@
-//! Removes what was deleted, in small steps: a deletion only marks a message or a channel, so that it is gone for
-//! everybody at once and no other writer waits while thousands of rows go. Each step is one command of the writer; what
-//! is marked stays so until it is gone, so a step that failed, or a server that was stopped, leaves nothing behind.
+//! Removes deleted rows in small steps. A deletion only marks a message or a channel, which hides it at once;
+//! removing thousands of rows in the same transaction would delay other writers. Each step is one command of the
+//! writer. A mark stays until all rows are gone, so a failed step or a restart leaves no rows behind.
 
 use diesel::prelude::*;
 
@@ -12,11 +12,11 @@ use super::schema::{
 use crate::error::Result;
 use crate::model::{MessageId, Seq, Timestamp};
 
-/// How many rows of one table a step removes at most.
+/// Maximum number of rows that a step removes from one table.
 pub const MAX_STEP_ROWS: i64 = 500;
 
-/// Lets one instance remove: the one that holds the lease, or the first that asks when it has ended. Answers whether it
-/// is this one.
+/// Acquires or renews the lease that lets a single instance remove rows, until the time `until`. Returns whether
+/// this instance holds the lease. Another instance can acquire it only after it has expired.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -26,7 +26,7 @@ pub fn claim(db: &mut Db, instance: i64, now: Timestamp, until: Timestamp) -> Re
     Ok(diesel::update(free).set(lease).execute(db).map_err(map_error)? == 1)
 }
 
-/// Whether something is to be removed. `oldest` is the oldest position of the log.
+/// Whether there are rows to remove. `oldest` is the oldest position in the log.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -37,7 +37,8 @@ pub fn is_pending(db: &mut Db, oldest: Seq) -> Result<bool> {
         || !expired_notifications(db, oldest, 1)?.is_empty())
 }
 
-/// Removes a bounded number of rows; answers how many at least, 0 if there is nothing to be removed.
+/// Removes a bounded number of rows. Returns at least how many were removed or updated; 0 if there is nothing
+/// left to do. `oldest` is the oldest position in the log.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -59,7 +60,8 @@ pub fn step(db: &mut Db, now: Timestamp, oldest: Seq) -> Result<i64> {
     removed_rows(diesel::delete(notifications::table.filter(notifications::id.eq_any(notification_ids))).execute(db))
 }
 
-/// Removes a marked message with what depends on it, if that is little; else it stays marked.
+/// Removes a message that is marked as deleted, with the rows that depend on it, if these are few. Otherwise the
+/// message stays marked.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -67,8 +69,8 @@ pub(super) fn remove_message(db: &mut Db, id: MessageId) -> Result<()> {
     remove_messages(db, &[id.0]).map(drop)
 }
 
-/// Removes what depends on these messages, and the messages themselves once nothing does: at most [`ROWS`] rows of each
-/// table. Answers how many rows that were, and whether the messages are gone.
+/// Removes the rows that depend on these messages, at most [`MAX_STEP_ROWS`] of each table. Removes the messages
+/// as well once no such rows are left. Returns the number of rows, and whether the messages were removed.
 fn remove_messages(db: &mut Db, ids: &[i64]) -> Result<(i64, bool)> {
     let comment_ids: Vec<i64> = comments::table
         .filter(comments::message_id.eq_any(ids))
@@ -98,6 +100,7 @@ fn remove_messages(db: &mut Db, ids: &[i64]) -> Result<(i64, bool)> {
     Ok((rows + removed_messages, true))
 }
 
+/// Removes up to [`MAX_STEP_ROWS`] audience rows of these messages. Returns how many.
 fn remove_audiences(db: &mut Db, ids: &[i64]) -> Result<i64> {
     let pairs: Vec<(i64, i64)> = message_locations::table
         .filter(message_locations::message_id.eq_any(ids))
@@ -116,7 +119,7 @@ fn remove_audiences(db: &mut Db, ids: &[i64]) -> Result<i64> {
     Ok(count(pairs.len()))
 }
 
-/// Messages that were deleted one by one.
+/// Messages that are marked as deleted themselves, not only by their channel.
 fn marked_messages(db: &mut Db, limit: i64) -> Result<Vec<i64>> {
     messages::table
         .filter(messages::deleted_at.is_not_null())
@@ -127,7 +130,7 @@ fn marked_messages(db: &mut Db, limit: i64) -> Result<Vec<i64>> {
         .map_err(map_error)
 }
 
-/// A deleted channel that still has messages, as far as is known.
+/// A deleted channel that may still have messages.
 fn channel_to_empty(db: &mut Db) -> Result<Option<i64>> {
     channels::table
         .filter(channels::deleted_at.is_not_null())
@@ -139,6 +142,7 @@ fn channel_to_empty(db: &mut Db) -> Result<Option<i64>> {
         .map_err(map_error)
 }
 
+/// Removes messages of a deleted channel. Marks the channel as emptied once there are none.
 fn empty_channel(db: &mut Db, channel: i64, now: Timestamp) -> Result<i64> {
     let ids: Vec<i64> = messages::table
         .filter(messages::channel_id.eq(channel))
@@ -154,7 +158,7 @@ fn empty_channel(db: &mut Db, channel: i64, now: Timestamp) -> Result<i64> {
     removed_rows(emptied.set(channels::emptied_at.eq(now.0)).execute(db))
 }
 
-/// A deleted channel whose deletion is no longer in the log.
+/// A deleted channel without messages whose deletion is no longer in the log.
 fn expired_channel(db: &mut Db, oldest: Seq) -> Result<Option<i64>> {
     channels::table
         .filter(channels::deleted_at.is_not_null())
@@ -167,7 +171,7 @@ fn expired_channel(db: &mut Db, oldest: Seq) -> Result<Option<i64>> {
         .map_err(map_error)
 }
 
-/// Removes members of a channel and what they have read there, and the channel itself once there are none.
+/// Removes members and read markers of a channel, then the channel itself once there are none.
 fn remove_channel(db: &mut Db, channel: i64) -> Result<i64> {
     let in_channel = members::table.filter(members::channel_id.eq(channel));
     let users: Vec<i64> = in_channel.select(members::user_id).limit(MAX_STEP_ROWS).load(db).map_err(map_error)?;
@@ -183,7 +187,7 @@ fn remove_channel(db: &mut Db, channel: i64) -> Result<i64> {
     Ok(rows)
 }
 
-/// Notes that were read and are no longer in the log.
+/// Personal notifications that were read and whose event is no longer in the log.
 fn expired_notifications(db: &mut Db, oldest: Seq, limit: i64) -> Result<Vec<i64>> {
     notifications::table
         .filter(notifications::user_id.is_not_null())

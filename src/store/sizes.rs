@@ -1,4 +1,4 @@
-//! How long texts are, without reading them: both databases know it from the head of a row.
+//! Sizes of texts, computed by the database without loading the texts.
 
 use std::collections::HashMap;
 
@@ -12,28 +12,29 @@ use crate::error::Result;
 use crate::model::EventKind;
 
 diesel::define_sql_function! {
-    /// How many bytes a text has.
+    /// Length of a text in bytes.
     #[sql_name = "octet_length"]
     fn octets(text: Text) -> Integer;
 }
 
 diesel::define_sql_function! {
-    /// How many bytes a text has that may be missing.
+    /// Length of a nullable text in bytes.
     #[sql_name = "octet_length"]
     fn nullable_octets(text: Nullable<Text>) -> Nullable<Integer>;
 }
 
-/// The bytes of objects, by the kind of an event and the object's id. Each is there once.
+/// Sizes of objects in bytes, by event kind and object id. An object that several events show is counted once,
+/// for the first of them.
 pub(super) type ObjectSizes = HashMap<(i16, i64), usize>;
 
-/// The kinds of events that show a message, and so on.
+/// The kinds of events that show an object of each table.
 const MESSAGES: [EventKind; 2] = [EventKind::MessageAdded, EventKind::MessageUpdated];
 const COMMENTS: [EventKind; 2] = [EventKind::CommentAdded, EventKind::CommentUpdated];
 const CHANNELS: [EventKind; 3] = [EventKind::ChannelAdded, EventKind::ChannelUpdated, EventKind::RoomBroadcast];
 const TEMPLATES: [EventKind; 1] = [EventKind::TemplateAdded];
 const NOTIFICATIONS: [EventKind; 1] = [EventKind::NotificationAdded];
 
-/// Reads the sizes of the objects with some ids of one table.
+/// Adds the sizes of the objects of one table that the events in `$rows` show.
 macro_rules! sizes {
     ($db:expr, $rows:expr, $sizes:expr, $kinds:expr, $table:ident, $long:ident, $short:expr) => {{
         let is_shown = |row: &&RowSummary| $kinds.iter().any(|kind| kind.code() == row.kind);
@@ -46,7 +47,7 @@ macro_rules! sizes {
                 .map_err(map_error)?;
             for (id, long, short) in found {
                 let bytes = usize::try_from(long + short.unwrap_or(0)).unwrap_or(0);
-                // The first event that shows it brings it.
+                // Count the object for the first event that shows it.
                 let first = $rows.iter().filter(is_shown).find(|row| row.object_id == id);
                 $sizes.extend(first.map(|row| ((row.kind, id), bytes)));
             }
@@ -54,7 +55,7 @@ macro_rules! sizes {
     }};
 }
 
-/// The sizes of the objects that these events show; of a single one it is not asked.
+/// The sizes of the objects that these events show. Empty for a single event, which a page always includes.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -1,4 +1,4 @@
-//! What a database must be before anything runs on it. Whatever is wrong is one line that says what to do.
+//! Checks of the database at start. Each failure is one line that tells the operator what to do.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use super::connection::{Db, is_new_enough};
 use crate::error::{Error, Result};
 
-/// All tables of the schema, each of which the user of PostgreSQL needs to read and write.
+/// All tables of the schema. The PostgreSQL user needs to read and write each of them.
 const TABLES: &str = "announcement_reads,channel_members,channel_reads,channels,comments,events,idempotency_keys,instances,\
     locations,log_head,message_locations,messages,metrics,notifications,organizations,presence,sign_in_attempts,\
     template_locations,templates,users";
@@ -55,13 +55,14 @@ struct TableCounts {
     ours: i64,
 }
 
-/// Checks a database before its schema is looked at.
+/// Checks the database server before the schema is looked at.
 ///
 /// # Errors
-/// One line: the version, the encoding, a standby, or a file of another program.
+/// `INTERNAL_SERVER_ERROR` with one line for the operator: unsupported version or encoding, or a read-only
+/// server.
 pub fn check(db: &mut Db) -> Result<()> {
     match db {
-        // Its file was looked at before it was opened.
+        // `check_file` has checked the file before it was opened.
         Db::Sqlite(_) => Ok(()),
         Db::Postgres(connection) => {
             let server: Server = diesel::sql_query(SERVER_QUERY).get_result(connection).map_err(unusable)?;
@@ -69,20 +70,20 @@ pub fn check(db: &mut Db) -> Result<()> {
             if server.encoding != "UTF8" {
                 let Server { encoding, .. } = server;
                 return Err(unusable_because(format!(
-                    "its encoding is {encoding}, which cannot hold all text: make it by \
+                    "its encoding is {encoding}, but tidings needs UTF8: create it with \
                      `createdb -E UTF8 -T template0 NAME`"
                 )));
             }
             if server.is_read_only {
                 return Err(unusable_because(
-                    "it is read-only, as a standby is: name the primary, or all hosts and target_session_attrs=read-write",
+                    "it is read-only, perhaps a standby: name the primary, or all hosts and target_session_attrs=read-write",
                 ));
             }
             if !is_english(&server.messages) {
                 tracing::warn!(
                     lc_messages = server.messages,
-                    "PostgreSQL reports errors in another language than English, by which the server does not recognise a \
-                     full disk or a lost connection: set lc_messages to C, for example by ALTER DATABASE"
+                    "PostgreSQL does not report errors in English, so the server cannot recognise a full disk or a lost \
+                     connection; set lc_messages to C, for example with ALTER DATABASE"
                 );
             }
             Ok(())
@@ -90,16 +91,16 @@ pub fn check(db: &mut Db) -> Result<()> {
     }
 }
 
-/// Whether PostgreSQL writes its errors in English in this locale.
+/// Whether PostgreSQL reports errors in English under this locale.
 fn is_english(locale: &str) -> bool {
     let language = locale.split(['.', '@']).next().unwrap_or_default();
     ["", "C", "POSIX", "en"].contains(&language) || language.starts_with("en_") || language.starts_with("English")
 }
 
-/// Looks at a SQLite file before anything is changed in it, as its journal mode would be.
+/// Checks a SQLite file before the server changes anything in it, for example its journal mode.
 ///
 /// # Errors
-/// One line: it is damaged, is no database, or is one of another program.
+/// One line for the operator: the file is damaged, not a database, not UTF-8, or belongs to another program.
 pub fn check_file(path: &Path) -> std::result::Result<(), String> {
     let message = |error: &dyn std::fmt::Display| format!("{}: {}", path.display(), with_advice(&error.to_string()));
     let name = path.to_str().ok_or("the path is not UTF-8")?;
@@ -121,10 +122,11 @@ pub fn check_file(path: &Path) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Checks what the user may do, once the schema is there. A database made by another user may let this one only read.
+/// Checks the privileges of the PostgreSQL user once the schema exists. If another user created the database,
+/// this one may have read access only.
 ///
 /// # Errors
-/// One line that names the tables.
+/// `INTERNAL_SERVER_ERROR` with one line that names the tables without privileges.
 pub fn check_rights(db: &mut Db) -> Result<()> {
     let Db::Postgres(connection) = db else { return Ok(()) };
     let query = diesel::sql_query(PRIVILEGES_QUERY).bind::<Text, _>(TABLES);
@@ -136,7 +138,7 @@ pub fn check_rights(db: &mut Db) -> Result<()> {
     }
 }
 
-/// A statement of the start that failed.
+/// The error for a statement that failed during the start, with advice for the operator.
 pub fn unusable(error: diesel::result::Error) -> Error {
     unusable_because(with_advice(&error.to_string()))
 }
@@ -145,16 +147,17 @@ fn unusable_because(line: impl Into<String>) -> Error {
     Error::Internal(line.into())
 }
 
-/// What an operator can do about what a database says.
+/// Appends advice for the operator to an error message of the database, if the message is a known one. The
+/// result is one line.
 pub fn with_advice(message: &str) -> String {
     let known = [
-        ("file is not a database", "it is no SQLite database, or its first page is damaged: restore a backup"),
-        ("database disk image is malformed", "it is damaged: restore a backup"),
+        ("file is not a database", "the file is not a SQLite database, or its first page is damaged: restore a backup"),
+        ("database disk image is malformed", "the database is damaged: restore a backup"),
         ("database or disk is full", "the disk is full: make room"),
         ("No space left on device", "the disk is full: make room"),
         ("could not extend file", "the disk is full: make room"),
-        ("disk I/O error", "the disk is full or broken: make room, and look into the log of the system"),
-        ("database is locked", "another program holds it: end that one"),
+        ("disk I/O error", "the disk is full or broken: make room, and check the system log"),
+        ("database is locked", "another program has locked the database: stop that program"),
         ("permission denied", "make the user the owner of the database or of its schema"),
         ("too many clients", "raise max_connections, or lower --readers"),
         ("remaining connection slots", "raise max_connections, or lower --readers"),
@@ -166,7 +169,7 @@ pub fn with_advice(message: &str) -> String {
     }
 }
 
-/// Several lines as one: what a log and a terminal show of an error.
+/// Joins the lines of a message with `; `, for logs and terminals.
 pub fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("; ")
@@ -177,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_tables_is_that_of_the_schema() {
+    fn the_list_of_tables_matches_the_schema() {
         let schema = include_str!("schema.rs");
         let tables: Vec<&str> = schema
             .lines()
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_locales_in_which_postgresql_speaks_english() {
+    fn english_locales_of_postgresql_are_recognised() {
         for locale in ["", "C", "C.UTF-8", "POSIX", "en_US.UTF-8", "en_GB", "English_United States.1252"] {
             assert!(is_english(locale), "{locale}");
         }
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_line_with_advice() {
+    fn a_known_error_becomes_one_line_with_advice() {
         let line = with_advice("FATAL:  sorry, too many clients already\n\tHint\n");
         assert_eq!(line, "FATAL:  sorry, too many clients already; Hint (raise max_connections, or lower --readers)");
     }

@@ -14,7 +14,7 @@ use crate::model::{
     Audience, Cursor, LocationId, Page, Rights, Seq, Tag, Template, TemplateId, Timestamp, UserId, Window,
 };
 
-/// A row, as the database has it.
+/// A row of `templates`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = templates)]
 pub struct Row {
@@ -42,7 +42,7 @@ impl Row {
     }
 }
 
-/// Part of the templates the viewer may see, in the order they were made.
+/// A page of the templates that the viewer may see, ordered by id.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -50,8 +50,8 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<P
     let part = part.map(|id| id.0);
     let mut query = visible::templates(rights);
     if !rights.admin {
-        // What is listed is one of the first that are for everybody, or for the viewer's locations, or their own: what is
-        // for others is not looked at.
+        // Only the first unrestricted templates, templates for the viewer's locations and the viewer's own can
+        // be on this page. Naming them keeps the query from scanning other restricted templates.
         let unrestricted = templates::table.select(templates::id).filter(templates::restricted.eq(false));
         let unrestricted: Vec<i64> =
             window!(unrestricted.into_boxed::<MultiBackend>(), templates::id, asc, part).load(db).map_err(map_error)?;
@@ -68,7 +68,7 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<P
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
 
-/// One template, if the viewer may see it.
+/// The template with this id, if the viewer may see it.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -78,7 +78,7 @@ pub fn find(db: &mut Db, rights: &Rights, id: TemplateId) -> Result<Option<Templ
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
-/// Templates by their ids, whoever may see them; the missing ones are left out.
+/// Templates by id, without a permission check. Missing ones are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -92,7 +92,7 @@ pub fn by_ids(db: &mut Db, ids: &[TemplateId]) -> Result<HashMap<TemplateId, Tem
     Ok(with_audiences(db, rows)?.into_iter().map(|template| (template.id, template)).collect())
 }
 
-/// Writes a template.
+/// Inserts a template and its audience.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -135,7 +135,7 @@ pub fn insert(
     })
 }
 
-/// Deletes a template.
+/// Deletes a template and its audience.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -144,6 +144,7 @@ pub fn delete(db: &mut Db, id: TemplateId) -> Result<()> {
     Ok(())
 }
 
+/// Adds the audiences to the rows.
 fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
     let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
     let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();

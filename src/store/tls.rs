@@ -1,5 +1,5 @@
-//! TLS for the connection that listens. It means by `sslmode` and `sslrootcert` what libpq means,
-//! which makes all other connections: one URL, one meaning.
+//! TLS for the connection that listens for notifications. `sslmode` and `sslrootcert` mean the same as for
+//! libpq, which makes all other connections, because both read the same URL.
 
 use std::sync::Arc;
 
@@ -11,21 +11,22 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// How much of the server's certificate is looked at.
+/// How the server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateCheck {
-    /// Nothing (`prefer`, `require`): nobody can listen in, but anybody could be the server.
+    /// No check (`prefer`, `require`). The connection is encrypted, but the server may be an impostor.
     Unchecked,
-    /// Who signed it (`verify-ca`).
+    /// The issuer is checked (`verify-ca`).
     Authority,
-    /// That, and the name of the host (`verify-full`).
+    /// The issuer and the host name are checked (`verify-full`).
     Host,
 }
 
-/// The settings of a client that trusts so much.
+/// Builds the TLS configuration of a client with this check. `root_file` is the PEM file of trusted root
+/// certificates.
 ///
 /// # Errors
-/// One line if the file of authorities cannot be used.
+/// One line for the operator if the file is missing or cannot be used.
 pub fn client(check: CertificateCheck, root_file: Option<&str>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let trusted = match (check, root_file) {
@@ -39,7 +40,7 @@ pub fn client(check: CertificateCheck, root_file: Option<&str>) -> Result<Client
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Who is believed.
+/// The trusted root certificates.
 #[derive(Debug)]
 struct TrustedRoots {
     certificates: Vec<CertificateDer<'static>>,
@@ -79,7 +80,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(trusted) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
-        // A server that signed its certificate itself: libpq takes it from the file, webpki never does.
+        // A self-signed server certificate that is listed in the file. libpq accepts it, webpki never does.
         if trusted.certificates.iter().any(|certificate| certificate == end_entity) {
             if self.check == CertificateCheck::Host {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
@@ -87,7 +88,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         match trusted.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last: all the rest was right.
+            // webpki checks the host name last, so the rest of the certificate is valid.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.check == CertificateCheck::Authority => Ok(ServerCertVerified::assertion()),

@@ -1,4 +1,4 @@
-//! Users, their passwords' hashes and what they may see.
+//! Users, the hashes of their passwords, and their permissions.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 use crate::model::{ChannelId, LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
 use crate::unicode;
 
-/// The longest text that is looked for as a username, in bytes: no username has ever had more than 50 characters.
+/// A name longer than this, in bytes, matches no user: usernames have at most 50 characters.
 const MAX_NAME_BYTES: usize = 1_000;
 
-/// A row, as the database has it.
+/// A row of `users`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct Row {
@@ -51,15 +51,15 @@ impl TryFrom<Row> for User {
     }
 }
 
-/// Rows of users.
+/// A query of user rows.
 pub(super) type UserQuery<'a> = IntoBoxed<'a, Select<users::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
 
-/// All users.
+/// Selects all users.
 pub(super) fn all<'a>() -> UserQuery<'a> {
     users::table.select(Row::as_select()).into_boxed::<MultiBackend>()
 }
 
-/// Part of some users, by username.
+/// A page of the users that `among` selects, ordered by username.
 pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, part: &Window<String>) -> Result<Page<User>> {
     let among = with_time_limit!(db, among, users::id);
     let rows = window!(among, users::username, asc, part).load::<Row>(db).map_err(map_error)?;
@@ -68,7 +68,8 @@ pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, part: &Window<String
     Ok(Page { items, more: page.more })
 }
 
-/// Part of the users, by username; `search` finds it in the username or the display name, however it is spelled.
+/// A page of the users, ordered by username. `search` matches any part of the username or the display name, in
+/// any equivalent spelling.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -81,7 +82,7 @@ pub fn list(db: &mut Db, search: Option<&str>, part: &Window<String>) -> Result<
     list_among(db, query, part)
 }
 
-/// One user.
+/// The user with this id.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -90,8 +91,8 @@ pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
     row.map(User::try_from).transpose()
 }
 
-/// One user by username, however it is spelled, together with the password's hash. Of users whose names are spellings of
-/// one (as version 0.1.0 allowed) each is found by the own spelling.
+/// The user with this username (equivalent spellings match) and the hash of the password. If several usernames
+/// are spellings of each other, as version 0.1.0 allowed, only the exact spelling finds each of them.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -114,8 +115,8 @@ pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>
     found.map(|(row, hash)| Ok((User::try_from(row)?, hash))).transpose()
 }
 
-/// The username that looks like this name, if there is one. Usernames have no capitals, so what they look like is their
-/// skeleton.
+/// The username that looks like this name, if there is one. Usernames are lower-case, so the `skeleton` column
+/// serves both comparisons.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -125,7 +126,7 @@ pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
     found.first(db).optional().map_err(map_error)
 }
 
-/// Whether there are users without what names are compared by.
+/// Whether a user lacks the columns by which names are compared.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -134,7 +135,8 @@ pub(super) fn has_missing_name_keys(db: &mut Db) -> Result<bool> {
     Ok(found.optional().map_err(map_error)?.is_some())
 }
 
-/// Computes what names are compared by for some of the users that have none; answers how many those were.
+/// Computes the columns by which names are compared, for up to `limit` users that lack them. Returns how many
+/// users were updated.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -155,13 +157,13 @@ pub(super) fn fill_name_keys(db: &mut Db, limit: i64) -> Result<usize> {
     Ok(rows.len())
 }
 
-/// What [`list`] searches.
+/// The text that [`list`] searches: the folded username and the folded display name.
 fn search_text(username: &str, display_name: &str) -> String {
     format!("{}\n{}", unicode::fold(username), unicode::fold(display_name))
 }
 
-/// The users whose usernames these are, as typed; the missing ones are left out. The same rule as [`credentials`], with
-/// one statement.
+/// Finds users by username, in one statement and by the rule of [`credentials`]. The keys are the names as
+/// typed; unknown names are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -183,8 +185,8 @@ pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, U
     Ok(typed().filter_map(user_of).collect())
 }
 
-/// What these users may see in one channel, with a constant number of statements; those that are disabled are left out.
-/// Of the channels they are members of, only this one is there.
+/// The permissions of these users within one channel, in a constant number of statements. Disabled users are
+/// left out. Of each user's memberships, only that in `channel` is included.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -204,7 +206,7 @@ pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<Hash
     Ok(rights.collect())
 }
 
-/// Users by their ids; the missing ones are left out.
+/// Users by id. Missing ones are left out.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -214,7 +216,7 @@ pub fn by_ids(db: &mut Db, ids: &[UserId]) -> Result<HashMap<UserId, User>> {
     rows.into_iter().map(|row| Ok((UserId(row.id), User::try_from(row)?))).collect()
 }
 
-/// What a user may see now.
+/// Loads the current permissions of a user.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -234,7 +236,7 @@ pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
     })
 }
 
-/// Writes a user, who belongs nowhere yet. Tokens start at version 0.
+/// Inserts a user without an organization or a location. The user's token version starts at 0.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -261,10 +263,10 @@ pub fn insert(
         .returning(users::id)
         .get_result(db)
         .map_err(map_error)?;
-    find(db, UserId(id))?.ok_or_else(|| Error::internal("a new user is not there"))
+    find(db, UserId(id))?.ok_or_else(|| Error::internal("an inserted user cannot be read back"))
 }
 
-/// Writes back what may change in a user, but for the password.
+/// Updates the fields of a user that can change, except the password.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -284,7 +286,7 @@ pub fn update(db: &mut Db, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// Writes the hash of a new password.
+/// Stores the hash of a new password.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

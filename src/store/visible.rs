@@ -1,5 +1,5 @@
-//! What a viewer may see, as SQL conditions: the same rule as `board::access` has for live
-//! events (a property test holds the two together).
+//! SQL conditions for what a viewer may see. `board::access` implements the same rules for live events; a
+//! property test compares the two.
 
 use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
@@ -11,17 +11,17 @@ use super::schema::{
 };
 use crate::model::{Rights, UserId, Visibility};
 
-/// Nobody has this id: an anonymous reader wrote nothing and is nowhere a member.
+/// An id that no user has. It stands for an anonymous viewer, who owns nothing and is a member of no channel.
 const NO_USER: UserId = UserId(-1);
 
-/// Rows of messages.
+/// A query of message rows.
 pub type MessageQuery<'a> =
     IntoBoxed<'a, Select<messages::table, AsSelect<super::messages::Row, MultiBackend>>, MultiBackend>;
-/// Rows of templates.
+/// A query of template rows.
 pub type TemplateQuery<'a> =
     IntoBoxed<'a, Select<templates::table, AsSelect<super::templates::Row, MultiBackend>>, MultiBackend>;
 
-/// Who reads, in the terms of the conditions.
+/// The viewer, as parameters of the SQL conditions.
 #[derive(Clone, Copy)]
 pub struct ViewerParams {
     admin: bool,
@@ -34,8 +34,8 @@ impl From<&Rights> for ViewerParams {
     }
 }
 
-/// That a row of `channels` may be read, or could be until it was deleted: whoever wants only
-/// those that still are there says so besides.
+/// Condition on `channels`: the viewer may read the channel, or could read it before its deletion. It includes
+/// channels marked as deleted; a query that must leave them out needs its own condition.
 #[diesel::dsl::auto_type]
 pub fn channel(viewer: ViewerParams) -> _ {
     let admin: bool = viewer.admin;
@@ -48,7 +48,7 @@ pub fn channel(viewer: ViewerParams) -> _ {
     channels::visibility.eq(public).or(diesel::dsl::exists(own)).or(admin.into_sql::<Bool>())
 }
 
-/// That a message is in a channel which is not deleted.
+/// Condition on `messages`: the message's channel is not marked as deleted.
 #[diesel::dsl::auto_type]
 fn is_in_existing_channel() -> _ {
     let channel_of_message = channels::table
@@ -58,14 +58,16 @@ fn is_in_existing_channel() -> _ {
     diesel::dsl::exists(channel_of_message)
 }
 
-/// That a message is not deleted, nor its channel: what is marked so is gone for everybody, admins included.
+/// Condition on `messages`: neither the message nor its channel is marked as deleted. Not even admins see marked
+/// ones.
 #[diesel::dsl::auto_type]
 pub fn is_not_deleted() -> _ {
     messages::deleted_at.is_null().and(is_in_existing_channel())
 }
 
-/// Where the reader is: their location, and those of their organization. (Not the list in their rights: a statement with
-/// a list of values is compiled anew each time.)
+/// Selects the ids of the viewer's locations: their own and those of their organization. It does not use the
+/// list in [`Rights`]: SQL with a list of values differs by the length of the list, so it would be prepared
+/// again and again.
 #[diesel::dsl::auto_type]
 pub fn viewer_locations(viewer: ViewerParams) -> _ {
     let user: i64 = viewer.user;
@@ -77,7 +79,7 @@ pub fn viewer_locations(viewer: ViewerParams) -> _ {
         .select(locations::id)
 }
 
-/// That a message may be read by someone who is not an admin.
+/// Condition on `messages`: a viewer who is not an admin may read the message.
 #[diesel::dsl::auto_type]
 pub fn message(viewer: ViewerParams) -> _ {
     let user: i64 = viewer.user;
@@ -96,14 +98,14 @@ pub fn message(viewer: ViewerParams) -> _ {
     messages::deleted_at.is_null().and(diesel::dsl::exists(channel_of_message)).and(audience)
 }
 
-/// The messages that may be read.
+/// Selects the messages that the viewer may read.
 pub fn messages<'a>(rights: &Rights) -> MessageQuery<'a> {
     let all = messages::table.select(super::messages::Row::as_select()).into_boxed::<MultiBackend>();
     if rights.admin { all.filter(is_not_deleted()) } else { all.filter(message(rights.into())) }
 }
 
-/// That the viewer is in the audience of a message that others wrote, as SQL: for where a query has no table that diesel
-/// knows.
+/// SQL text of the condition that a viewer, who is not the author, is in the audience of a message. `table` is
+/// the alias of a subquery that diesel's query builder cannot express.
 pub fn audience_as_sql(rights: &Rights, table: &str) -> String {
     if rights.admin {
         return "TRUE".into();
@@ -116,7 +118,7 @@ pub fn audience_as_sql(rights: &Rights, table: &str) -> String {
     )
 }
 
-/// The templates that a signed-in user may read.
+/// Selects the templates that a signed-in viewer may read.
 pub fn templates<'a>(rights: &Rights) -> TemplateQuery<'a> {
     let query = templates::table.select(super::templates::Row::as_select()).into_boxed::<MultiBackend>();
     if rights.admin {
