@@ -39,11 +39,13 @@ pub struct Candidates {
     streams: Vec<IdStream>,
     /// The next id of each stream and the index of that stream. In descending order, ids are negated.
     next: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The id that was returned last; used to skip duplicates.
     last: Option<i64>,
 }
 
 struct IdStream {
     source: StreamSource,
+    /// Ids that were read ahead.
     read: VecDeque<i64>,
 }
 
@@ -69,9 +71,9 @@ pub(super) use in_range;
 
 impl IdRange {
     /// The range of a window of a list that shows the newest messages first.
-    pub fn of(part: &Window<i64>) -> Self {
-        let (above, below) = (part.before.unwrap_or(i64::MIN), part.after.unwrap_or(i64::MAX));
-        Self { above, below, is_descending: !part.from_end }
+    pub fn of(window: &Window<i64>) -> Self {
+        let (above, below) = (window.before.unwrap_or(i64::MIN), window.after.unwrap_or(i64::MAX));
+        Self { above, below, is_descending: !window.from_end }
     }
 
     /// The part of the range that follows this id, in the range's order.
@@ -119,13 +121,13 @@ impl Candidates {
         Ok(Self { range, filter: filter.clone(), streams, next, last: None })
     }
 
-    /// Returns the next ids, at most `most`; an empty list at the end.
+    /// Returns the next ids, at most `limit` of them; an empty list at the end.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-    pub fn next(&mut self, db: &mut Db, most: usize) -> Result<Vec<i64>> {
+    pub fn next(&mut self, db: &mut Db, limit: usize) -> Result<Vec<i64>> {
         let mut ids = Vec::new();
-        while ids.len() < most {
+        while ids.len() < limit {
             let Some(Reverse((key, at))) = self.next.pop() else { break };
             let id = self.range.id(key);
             let stream = &mut self.streams[at];
@@ -145,10 +147,12 @@ impl Candidates {
 }
 
 impl IdRange {
+    /// Sort key of an id: smaller keys come first.
     fn key(self, id: i64) -> i64 {
         if self.is_descending { -id } else { id }
     }
 
+    /// Inverse of `key`.
     fn id(self, key: i64) -> i64 {
         self.key(key)
     }
@@ -168,8 +172,8 @@ impl StreamSource {
             }
             Self::Author(author) => {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
-                // Literal `restricted`, as in the definition of the partial index. With a bound value, the index
-                // would not be used.
+                // The SQL text `restricted` is the condition of the partial index. With a bound parameter, the
+                // database would not use that index.
                 let query = query.filter(messages::author_id.eq(author)).filter(sql::<Bool>("restricted"));
                 in_range!(query, messages::id, range, limit).load(db)
             }

@@ -22,22 +22,22 @@ const MAX_NAME_BYTES: usize = 4_000;
 /// Adds the bounds, the order (by name and id) and the limit of a window to a query of channels. Reads one row
 /// more than the limit, to know whether more rows follow.
 macro_rules! in_window_by_name {
-    ($query:expr, $part:expr) => {{
+    ($query:expr, $window:expr) => {{
         let mut query = $query;
-        if let Some(ChannelKey { name, id }) = $part.after.clone() {
+        if let Some(ChannelKey { name, id }) = $window.after.clone() {
             let same = channels::name.eq(name.clone()).and(channels::id.gt(id.0));
             query = query.filter(channels::name.gt(name).or(same));
         }
-        if let Some(ChannelKey { name, id }) = $part.before.clone() {
+        if let Some(ChannelKey { name, id }) = $window.before.clone() {
             let same = channels::name.eq(name.clone()).and(channels::id.lt(id.0));
             query = query.filter(channels::name.lt(name).or(same));
         }
-        query = if $part.from_end {
+        query = if $window.from_end {
             query.order((channels::name.desc(), channels::id.desc()))
         } else {
             query.order((channels::name.asc(), channels::id.asc()))
         };
-        query.limit(i64::try_from($part.limit).unwrap_or(i64::MAX - 1) + 1)
+        query.limit(i64::try_from($window.limit).unwrap_or(i64::MAX - 1) + 1)
     }};
 }
 
@@ -82,7 +82,7 @@ impl TryFrom<Row> for Channel {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, rights: &Rights, part: &Window<ChannelKey>) -> Result<Page<Channel>> {
+pub fn list(db: &mut Db, rights: &Rights, window: &Window<ChannelKey>) -> Result<Page<Channel>> {
     let mut query = channels::table
         .select(Row::as_select())
         .filter(channels::deleted_at.is_null())
@@ -96,14 +96,14 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<ChannelKey>) -> Result<P
             .filter(channels::deleted_at.is_null())
             .filter(channels::visibility.eq(Visibility::Public.code()))
             .into_boxed::<MultiBackend>();
-        let public: Vec<i64> = in_window_by_name!(public, part).load(db).map_err(map_error)?;
+        let public: Vec<i64> = in_window_by_name!(public, window).load(db).map_err(map_error)?;
         let user = rights.user.map_or(-1, |user| user.0);
         let own = channel_members::table.filter(channel_members::user_id.eq(user)).select(channel_members::channel_id);
         query = query.filter(channels::id.eq_any(public).or(channels::id.eq_any(own)));
     }
     let query = with_time_limit!(db, query, channels::id);
-    let rows = in_window_by_name!(query, part).load::<Row>(db).map_err(map_error)?;
-    let page = page(rows, part);
+    let rows = in_window_by_name!(query, window).load::<Row>(db).map_err(map_error)?;
+    let page = page(rows, window);
     let items = page.items.into_iter().map(Channel::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
 }
@@ -293,9 +293,9 @@ pub fn ids_by_member(db: &mut Db, user: UserId) -> Result<HashSet<ChannelId>> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn members(db: &mut Db, channel: ChannelId, part: &Window<String>) -> Result<Page<User>> {
+pub fn members(db: &mut Db, channel: ChannelId, window: &Window<String>) -> Result<Page<User>> {
     let ids = channel_members::table.filter(channel_members::channel_id.eq(channel.0)).select(channel_members::user_id);
-    users::list_among(db, users::all().filter(super::schema::users::id.eq_any(ids)), part)
+    users::list_among(db, users::all().filter(super::schema::users::id.eq_any(ids)), window)
 }
 
 /// Inserts a channel. Its owner, if any, becomes its first member.

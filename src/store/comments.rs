@@ -43,14 +43,14 @@ impl From<Row> for Comment {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, message: MessageId, part: &Window<CommentId>) -> Result<Page<Comment>> {
+pub fn list(db: &mut Db, message: MessageId, window: &Window<CommentId>) -> Result<Page<Comment>> {
     let query = comments::table
         .select(Row::as_select())
         .filter(comments::message_id.eq(message.0))
         .into_boxed::<MultiBackend>();
-    let part = part.map(|id| id.0);
-    let rows = window!(query, comments::id, asc, part).load::<Row>(db).map_err(map_error)?;
-    let page = page(rows, &part);
+    let window = window.map(|id| id.0);
+    let rows = window!(query, comments::id, asc, window).load::<Row>(db).map_err(map_error)?;
+    let page = page(rows, &window);
     Ok(Page { items: page.items.into_iter().map(Comment::from).collect(), more: page.more })
 }
 

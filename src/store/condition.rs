@@ -44,22 +44,26 @@ pub fn needs_operator(message: &str) -> bool {
 /// Whether this is a PostgreSQL error about its files, for example `could not extend file "base/5/1": …`.
 fn is_about_storage(message: &str) -> bool {
     let Some(rest) = message.strip_prefix("could not ") else { return false };
-    let what = rest.split([':', '"']).next().unwrap_or(rest);
-    what.split(' ').any(|word| STORAGE_TERMS.contains(&word))
+    let subject = rest.split([':', '"']).next().unwrap_or(rest);
+    subject.split(' ').any(|word| STORAGE_TERMS.contains(&word))
 }
 
-/// Whether the database accepts writes.
+/// Tracks whether the database accepts writes. Threads share it.
 #[derive(Debug, Default)]
 pub struct WriteHealth {
-    is_bad: AtomicBool,
+    is_failing: AtomicBool,
     failure: Mutex<Option<Failure>>,
 }
 
 #[derive(Debug)]
 struct Failure {
+    /// The database's message, with advice for the operator.
     message: String,
+    /// Time of the last failed write.
     failed_at: Instant,
+    /// Time of the last log line about the failure.
     logged_at: Instant,
+    /// Time of the last test write.
     probed_at: Option<Instant>,
 }
 
@@ -82,7 +86,7 @@ impl WriteHealth {
                     Some(Failure { message: message.to_owned(), failed_at: now, logged_at: now, probed_at: None })
             }
         }
-        self.is_bad.store(true, Ordering::Release);
+        self.is_failing.store(true, Ordering::Release);
         tracing::error!(reason = message, "database writes fail");
     }
 
@@ -92,18 +96,18 @@ impl WriteHealth {
     }
 
     fn record_success_after(&self, hold: Duration) {
-        if !self.is_bad.load(Ordering::Acquire) {
+        if !self.is_failing.load(Ordering::Acquire) {
             return;
         }
         if self.failure().take_if(|failure| failure.failed_at.elapsed() >= hold).is_some() {
-            self.is_bad.store(false, Ordering::Release);
+            self.is_failing.store(false, Ordering::Release);
             tracing::info!("database writes succeed again");
         }
     }
 
     /// The message of the last failed write, or `None` if the database accepts writes.
     pub fn reason(&self) -> Option<String> {
-        if !self.is_bad.load(Ordering::Acquire) {
+        if !self.is_failing.load(Ordering::Acquire) {
             return None;
         }
         self.failure().as_ref().map(|failure| failure.message.clone())

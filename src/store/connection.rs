@@ -90,10 +90,11 @@ const POSTGRES_PARAMETERS: [(&str, &str); 6] = [
 /// Minimum delay after a failed connection attempt. Callers fail at once meanwhile.
 const RECONNECT_BACKOFF: Duration = Duration::from_millis(250);
 
-/// How long a reader relies on the last check that the SQLite files are still in place.
+/// How long a reader relies on the last check that the SQLite files were not replaced.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Opens connections to one database and counts their statements. Clones share all state except `read_limit`.
+/// Opens connections to one database and counts their statements. Clones share the
+/// counters and what is known about the database.
 #[derive(Clone)]
 pub struct Connector {
     place: Place,
@@ -103,7 +104,7 @@ pub struct Connector {
     write_health: Arc<WriteHealth>,
     /// Identity of the SQLite database file, and of its write-ahead log once it exists.
     files: Arc<Mutex<(Option<FileId>, Option<FileId>)>>,
-    /// Time of the last check by a reader, if the SQLite files were in place.
+    /// Time of the last check by a reader, if it found the original SQLite files.
     files_checked_at: Arc<Mutex<Option<Instant>>>,
     /// Time limit for the statements of pooled connections; `None` keeps the general limit.
     read_limit: Option<Duration>,
@@ -262,14 +263,15 @@ fn open_postgres(url: &str) -> Result<PgConnection, String> {
 /// `/`, `?` or `@` and may quote the parts, so the parts are removed as well.
 fn without_secrets(message: &str, url: &str) -> String {
     let mut message = message.replace(&with_parameters(url), "postgres://…").replace(url, "postgres://…");
-    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
-    let userinfo = place.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    let (base_url, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let userinfo = base_url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
     // Without an `@` at the end of the credentials, everything after the first colon may be part of a password.
     let userinfo = userinfo.map_or_else(|| parameters.rsplit_once('@').map_or("", |_| url), |(userinfo, _)| userinfo);
     let userinfo_password = userinfo.split_once(':').map(|(_, password)| password);
-    let named = |pair: &'_ str| pair.split_once('=').is_some_and(|(name, _)| name.to_lowercase().contains("password"));
+    let is_password =
+        |pair: &'_ str| pair.split_once('=').is_some_and(|(name, _)| name.to_lowercase().contains("password"));
     let parameter_passwords =
-        parameters.split('&').filter(|pair| named(pair)).filter_map(|pair| Some(pair.split_once('=')?.1));
+        parameters.split('&').filter(|pair| is_password(pair)).filter_map(|pair| Some(pair.split_once('=')?.1));
     for password in userinfo_password.into_iter().chain(parameter_passwords) {
         let decoded = percent_decoded(password);
         let parts = password.split(['/', '?', '#', '@', ':', '[', ']', '=', '&']).filter(|part| part.len() > 2);
@@ -330,6 +332,7 @@ fn open_sqlite(path: &Path, usage: ConnectionUse) -> Result<SqliteConnection, St
 /// the connection. Code that sees a failure must therefore set `is_broken`.
 pub struct Pooled {
     pub db: Db,
+    /// Whether the pool must discard the connection.
     pub is_broken: bool,
     /// Maximum time that a snapshot may read; `None` means no limit.
     pub read_limit: Option<Duration>,
@@ -351,8 +354,7 @@ impl ManageConnection for Connector {
             Db::Postgres(connection) => {
                 if let Some(limit) = read_limit {
                     let limit = limit.as_millis().max(2);
-                    // The lock timeout must expire first: an error about a lock may be retried, one about a slow
-                    // statement may not.
+                    // The lock timeout must expire first: a lock timeout is worth a retry, a slow statement is not.
                     let limits = format!("SET statement_timeout = {limit}; SET lock_timeout = {}", limit / 2);
                     connection.batch_execute(&limits).map_err(|error| failed(unreachable(error).to_string()))?;
                 }
@@ -419,31 +421,31 @@ pub fn is_over_time(error: &Error) -> bool {
 /// Translates a diesel error for callers: `UNAVAILABLE` for failures of the connection, lock and statement
 /// timeouts and storage problems, else `INTERNAL_SERVER_ERROR`.
 pub fn map_error(error: diesel::result::Error) -> Error {
-    use diesel::result::{DatabaseErrorKind as Kind, Error as Fault};
+    use diesel::result::{DatabaseErrorKind as Kind, Error as DieselError};
     match &error {
         // A read-only server is a standby: during a failover the connection may still lead to the wrong server.
-        Fault::DatabaseError(
+        DieselError::DatabaseError(
             Kind::ClosedConnection | Kind::SerializationFailure | Kind::UnableToSendCommand | Kind::ReadOnlyTransaction,
             _,
         ) => unreachable(error),
-        Fault::DatabaseError(_, information)
+        DieselError::DatabaseError(_, information)
             if CONNECTION_LOST_ERRORS.iter().any(|known| information.message().contains(known)) =>
         {
             unreachable(error)
         }
-        Fault::DatabaseError(_, information)
+        DieselError::DatabaseError(_, information)
             if TIMEOUT_ERRORS.iter().any(|known| information.message().contains(known)) =>
         {
             tracing::warn!(%error, "statement timed out");
             Error::Unavailable(STATEMENT_TIMED_OUT.into())
         }
-        Fault::DatabaseError(_, information)
+        DieselError::DatabaseError(_, information)
             if TRANSIENT_ERRORS.iter().any(|known| information.message().contains(known)) =>
         {
             tracing::warn!(%error, "statement failed temporarily");
             unavailable()
         }
-        Fault::DatabaseError(_, information) if needs_operator(information.message()) => {
+        DieselError::DatabaseError(_, information) if needs_operator(information.message()) => {
             tracing::debug!(%error, "statement failed; an operator must repair the database");
             unavailable()
         }
@@ -465,9 +467,10 @@ mod tests {
 
     #[test]
     fn a_lost_connection_is_reported_as_unavailable() {
-        use diesel::result::{DatabaseErrorKind, Error as Fault};
-        let mapped =
-            |message: &str| map_error(Fault::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned())));
+        use diesel::result::{DatabaseErrorKind, Error as DieselError};
+        let mapped = |message: &str| {
+            map_error(DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned())))
+        };
         for message in [
             "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n",
             "terminating connection due to administrator command",

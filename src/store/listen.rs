@@ -17,7 +17,7 @@ use super::watch::Inbox;
 use crate::error::Error;
 use crate::model::Cursor;
 
-/// The PostgreSQL notification channel for log heads.
+/// Name of the PostgreSQL notification channel on which instances announce their log heads.
 const CHANNEL: &str = "tidings";
 /// Delay before reconnecting: it starts at the first value and doubles up to the second. The actual delay is
 /// random, between half of it and all of it.
@@ -62,7 +62,7 @@ impl PgListener {
     /// `INTERNAL_SERVER_ERROR` with one line for the operator if the URL is invalid or its TLS settings cannot
     /// be honoured.
     pub fn new(url: &str) -> Result<Self, Error> {
-        let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let (base_url, parameters) = url.split_once('?').unwrap_or((url, ""));
         let pairs = || parameters.split('&').filter_map(|pair| pair.split_once('='));
         let invalid = Error::Internal;
         let mut forwarded = Vec::new();
@@ -77,8 +77,8 @@ impl PgListener {
                 "the listening connection does not support this libpq parameter and ignores it"
             );
         }
-        // Its error messages do not contain the URL, so they cannot reveal the password.
-        let config = format!("{place}?{}", forwarded.join("&")).parse::<Config>();
+        // The error messages of this parser do not contain the URL, so they cannot reveal the password.
+        let config = format!("{base_url}?{}", forwarded.join("&")).parse::<Config>();
         let mut config = config.map_err(|error| invalid(error.to_string()))?;
         let decoded = form_urlencoded::parse(parameters.as_bytes());
         let root_file = decoded.filter(|(name, _)| name == "sslrootcert").map(|(_, file)| file.into_owned()).last();
@@ -99,7 +99,7 @@ impl PgListener {
     pub async fn listen(self, inbox: Weak<Inbox>, mut own_head: watch::Receiver<Option<Cursor>>) {
         let mut delay = MIN_RECONNECT_DELAY;
         while let Err(error) = self.run_connection(&inbox, &mut own_head, &mut delay).await {
-            tracing::warn!(%error, "listening connection lost; changes of other instances are seen with up to 1 s of delay");
+            tracing::warn!(%error, "listening connection lost; changes of other instances may appear up to 1 s late");
             tokio::time::sleep(delay.mul_f64(rand::random_range(0.5..1.0))).await;
             delay = (delay * 2).min(MAX_RECONNECT_DELAY);
         }

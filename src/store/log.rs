@@ -28,8 +28,8 @@ const MAX_PAGE_SPAN: i64 = 8192;
 
 /// A row of `events`.
 #[derive(Queryable, Selectable, Insertable)]
-// Write NULL explicitly. Leaving out empty columns would give many different statements, each to be prepared
-// anew.
+// `treat_none_as_default_value = false` writes NULL explicitly. Without it, each combination of empty columns would
+// be a different statement that has to be prepared.
 #[diesel(table_name = events, treat_none_as_default_value = false)]
 struct Row {
     seq: i64,
@@ -307,7 +307,9 @@ pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
 /// The rows of a page, without the texts of the events.
 struct PageRows {
     rows: Vec<RowSummary>,
+    /// The position up to which the page covers the log.
     end: Cursor,
+    /// The log head in the snapshot of the page.
     head: Cursor,
 }
 
@@ -320,9 +322,9 @@ impl PageRows {
             bytes += row.weight() + sizes.remove(&(row.kind, row.object_id)).unwrap_or(0);
             bytes <= PAGE_BYTES
         });
-        let many = kept.count().max(1);
-        if many < self.rows.len() {
-            self.rows.truncate(many);
+        let count = kept.count().max(1);
+        if count < self.rows.len() {
+            self.rows.truncate(count);
             self.end = self.rows.last().map_or(self.end, RowSummary::cursor);
         }
     }

@@ -132,16 +132,16 @@ type BoxedQuery<'a, S> = BoxedSelectStatement<'a, S, FromClause<messages::table>
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, part: &Window<MessageId>) -> Result<Page<Message>> {
-    let part = part.map(|id| id.0);
-    let (range, wanted) = (IdRange::of(&part), part.limit.saturating_add(1));
+pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, window: &Window<MessageId>) -> Result<Page<Message>> {
+    let window = window.map(|id| id.0);
+    let (range, wanted) = (IdRange::of(&window), window.limit.saturating_add(1));
     let rows = if rights.admin {
         let query = with_time_limit!(db, filter.among_visible(rights), messages::id);
         in_range!(query, messages::id, range, wanted).load::<Row>(db).map_err(map_error)?
     } else {
         find_visible(db, rights, filter, range, wanted)?
     };
-    let page = page(rows, &part);
+    let page = page(rows, &window);
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
 
@@ -154,17 +154,17 @@ fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, w
     } else {
         let nearest = load_nearest(db, rights, filter, range, wanted)?;
         let end = nearest.last().map(|(row, _)| row.id);
-        let is_whole = nearest.len() < wanted;
+        let is_exhausted = nearest.len() < wanted;
         let visible: Vec<Row> = nearest.into_iter().filter_map(|(row, is_visible)| is_visible.then_some(row)).collect();
         match end {
-            Some(end) if !is_whole && visible.len() < wanted => (visible, range.after(end)),
+            Some(end) if !is_exhausted && visible.len() < wanted => (visible, range.after(end)),
             _ => return Ok(visible),
         }
     };
     let near = filter.in_channel(messages::table.select(messages::id).into_boxed::<MultiBackend>());
-    let last = NEAREST_FACTOR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAREST_FACTOR) - 1;
+    let edge_offset = NEAREST_FACTOR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAREST_FACTOR) - 1;
     let edge: Option<i64> =
-        in_range!(near, messages::id, range, 1_usize).offset(last).first(db).optional().map_err(map_error)?;
+        in_range!(near, messages::id, range, 1_usize).offset(edge_offset).first(db).optional().map_err(map_error)?;
     let within = edge.map_or(range, |edge| range.up_to(edge));
     let missing = wanted - rows.len();
     let found = in_range!(filter.among_visible(rights), messages::id, within, missing);
@@ -236,11 +236,11 @@ pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageI
 pub struct NewMessage {
     /// The channel of the message.
     pub channel: ChannelId,
-    /// The title, if the message has one.
+    /// The title of the message, if it has one.
     pub title: Option<String>,
-    /// The text.
+    /// The text of the message.
     pub content: String,
-    /// The author.
+    /// The author of the message.
     pub author: UserId,
     /// The locations whose users may read the message; empty means all readers of the channel.
     pub audience: Audience,

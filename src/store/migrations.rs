@@ -55,8 +55,8 @@ where
     // Applied migrations are listed newest first. A newer schema may use the same names with other meanings.
     if let Some(newer) = applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {
         return Err(Error::Internal(format!(
-            "it was made by a newer tidings: this version does not know its migration {newer}. Run the newer version, or \
-             restore a backup from before the update"
+            "it was made by a newer tidings: this version does not know its migration {newer}. \
+             Run the newer version, or restore a backup from before the update"
         )));
     }
     let ran = connection.run_pending_migrations(migrations).map_err(failed)?;

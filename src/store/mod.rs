@@ -187,7 +187,7 @@ impl Store {
     /// [`Self::read_for`] for reads on behalf of a client.
     ///
     /// # Errors
-    /// The error of `read`; `UNAVAILABLE` if the read has to queue for more than 5 s, or if no connection is
+    /// The error of `read`. `UNAVAILABLE` if the read queues for more than 5 s, or if no connection is
     /// available.
     pub async fn read<T: Send + 'static>(
         self: &Arc<Self>,
@@ -200,8 +200,8 @@ impl Store {
     /// Runs `read` on one consistent snapshot, on a reader thread that callers share fairly.
     ///
     /// # Errors
-    /// The error of `read`; `UNAVAILABLE` if the queue is full, if the read has to queue for more than 5 s or
-    /// takes too long, or if no connection is available.
+    /// The error of `read`; `UNAVAILABLE` if the queue is full, if the read queues for more than 5 s or takes too
+    /// long, or if no connection is available.
     pub async fn read_for<T: Send + 'static>(
         self: &Arc<Self>,
         party: Party,
@@ -214,7 +214,7 @@ impl Store {
     /// Runs `job` on a reader thread when it is this caller's turn. The job may open a snapshot itself.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if the queue is full or the job has to queue for more than 5 s; `INTERNAL_SERVER_ERROR` if
+    /// `UNAVAILABLE` if the queue is full or the job queues for more than 5 s; `INTERNAL_SERVER_ERROR` if
     /// the job panics.
     pub async fn on_reader<T: Send + 'static>(
         &self,
@@ -233,7 +233,7 @@ impl Store {
     /// Opens a snapshot on the current thread. It may block, so do not call it on an async task.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if the database is unreachable or no connection of this lane becomes free in time.
+    /// `UNAVAILABLE` if the database is unreachable or no connection becomes free in time.
     pub fn snapshot(&self, lane: Lane) -> Result<Snapshot> {
         let pool = match lane {
             Lane::Clients => &self.pools.clients,

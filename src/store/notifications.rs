@@ -52,9 +52,9 @@ impl TryFrom<Row> for Notification {
 /// The order of a list of notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Newest first, for display.
+    /// Newest notifications first, for display.
     NewestFirst,
-    /// Oldest first, in the order of the events.
+    /// Oldest notifications first, in the order of their events.
     OldestFirst,
 }
 
@@ -67,9 +67,9 @@ pub fn list(
     user: UserId,
     unread_only: bool,
     order: Order,
-    part: &Window<NotificationId>,
+    window: &Window<NotificationId>,
 ) -> Result<Page<Notification>> {
-    let part = part.map(|id| id.0);
+    let window = window.map(|id| id.0);
     let all = || notifications::table.select(Row::as_select()).into_boxed::<MultiBackend>();
     // Two queries, each served by an index. A single query would also scan the notifications of other users.
     let mut rows = Vec::new();
@@ -83,18 +83,18 @@ pub fn list(
             query = query.filter(notifications::read_at.is_null()).filter(diesel::dsl::not(diesel::dsl::exists(read)));
         }
         let found = match order {
-            Order::NewestFirst => window!(query, notifications::id, desc, part).load::<Row>(db),
-            Order::OldestFirst => window!(query, notifications::id, asc, part).load::<Row>(db),
+            Order::NewestFirst => window!(query, notifications::id, desc, window).load::<Row>(db),
+            Order::OldestFirst => window!(query, notifications::id, asc, window).load::<Row>(db),
         };
         rows.extend(found.map_err(map_error)?);
     }
-    if (order == Order::NewestFirst) == part.from_end {
+    if (order == Order::NewestFirst) == window.from_end {
         rows.sort_unstable_by_key(|row| row.id);
     } else {
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
     }
-    rows.truncate(part.limit.saturating_add(1));
-    let page = page(rows, &part);
+    rows.truncate(window.limit.saturating_add(1));
+    let page = page(rows, &window);
     let rows = without_deleted(db, page.items)?;
     Ok(Page { items: rows.into_iter().map(Notification::try_from).collect::<Result<_>>()?, more: page.more })
 }
@@ -157,13 +157,13 @@ pub fn announcements_read(
 /// A notification to insert.
 #[derive(Debug, Clone)]
 pub struct NewNotification {
-    /// The recipient; `None` for an announcement to all users.
+    /// The user who receives the notification; `None` for an announcement to all users.
     pub user: Option<UserId>,
-    /// The title.
+    /// The title of the notification.
     pub title: String,
-    /// The text.
+    /// The text of the notification.
     pub message: String,
-    /// The priority.
+    /// The priority of the notification.
     pub priority: Priority,
     /// The message that the notification is about.
     pub about: Option<MessageId>,

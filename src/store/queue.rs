@@ -82,7 +82,7 @@ impl<T> CommitQueue<T> {
             return Err(PushError::Full);
         }
         state.items.push_back(item);
-        // Not `>=`: a consumer that waits for several items is woken once, not for each item.
+        // The condition is not `>=`, so that a consumer that waits for several items is woken only once.
         if state.items.len() == state.wake_at {
             self.item_arrived.notify_one();
         }

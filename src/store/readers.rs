@@ -31,6 +31,7 @@ struct ReadQueue {
 
 struct QueueState {
     jobs: Fair<Job>,
+    /// Number of threads that wait for a job.
     idle: usize,
     is_closed: bool,
 }

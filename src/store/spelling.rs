@@ -24,7 +24,8 @@ pub(super) fn stored_look(name: &str) -> String {
     if look.is_empty() { "\u{FFFD}".into() } else { look }
 }
 
-/// Computes the columns for some rows. Returns whether more rows may lack them.
+/// Computes the columns by which names are compared, for up to [`MAX_STEP_ROWS`] users and as many channels that
+/// lack them. Returns whether more rows may lack them.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -33,7 +34,8 @@ pub fn fill_some(db: &mut Db) -> Result<bool> {
     Ok(i64::try_from(filled) == Ok(MAX_STEP_ROWS))
 }
 
-/// Computes the columns for all rows, in short transactions, so that other processes can write in between.
+/// Computes the columns by which names are compared for all rows that lack them. Uses short transactions, so that
+/// other processes can write in between.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

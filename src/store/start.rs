@@ -76,14 +76,15 @@ pub fn check(db: &mut Db) -> Result<()> {
             }
             if server.is_read_only {
                 return Err(unusable_because(
-                    "it is read-only, perhaps a standby: name the primary, or all hosts and target_session_attrs=read-write",
+                    "it is read-only, perhaps a standby: name the primary, or \
+                     all hosts and target_session_attrs=read-write",
                 ));
             }
             if !is_english(&server.messages) {
                 tracing::warn!(
                     lc_messages = server.messages,
-                    "PostgreSQL does not report errors in English, so the server cannot recognise a full disk or a lost \
-                     connection; set lc_messages to C, for example with ALTER DATABASE"
+                    "PostgreSQL does not report errors in English, so the server cannot recognise a full disk \
+                     or a lost connection; set lc_messages to C, for example with ALTER DATABASE"
                 );
             }
             Ok(())
@@ -132,7 +133,8 @@ pub fn check_rights(db: &mut Db) -> Result<()> {
     let query = diesel::sql_query(PRIVILEGES_QUERY).bind::<Text, _>(TABLES);
     match query.get_result::<MissingPrivileges>(connection).map_err(unusable)?.tables {
         Some(tables) => Err(unusable_because(format!(
-            "its user may not read and write {tables}: make the user their owner, or grant SELECT, INSERT, UPDATE, DELETE"
+            "its user may not read and write {tables}: make the user their owner, or \
+             grant SELECT, INSERT, UPDATE, DELETE"
         ))),
         None => Ok(()),
     }

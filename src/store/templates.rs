@@ -46,15 +46,16 @@ impl Row {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<Page<Template>> {
-    let part = part.map(|id| id.0);
+pub fn list(db: &mut Db, rights: &Rights, window: &Window<TemplateId>) -> Result<Page<Template>> {
+    let window = window.map(|id| id.0);
     let mut query = visible::templates(rights);
     if !rights.admin {
         // Only the first unrestricted templates, templates for the viewer's locations and the viewer's own can
         // be on this page. Naming them keeps the query from scanning other restricted templates.
         let unrestricted = templates::table.select(templates::id).filter(templates::restricted.eq(false));
-        let unrestricted: Vec<i64> =
-            window!(unrestricted.into_boxed::<MultiBackend>(), templates::id, asc, part).load(db).map_err(map_error)?;
+        let unrestricted: Vec<i64> = window!(unrestricted.into_boxed::<MultiBackend>(), templates::id, asc, window)
+            .load(db)
+            .map_err(map_error)?;
         let for_viewer = template_locations::table
             .filter(template_locations::location_id.eq_any(visible::viewer_locations(rights.into())))
             .select(template_locations::template_id);
@@ -63,8 +64,8 @@ pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<P
         query = query.filter(templates::id.eq_any(unrestricted).or(own).or(templates::id.eq_any(for_viewer)));
     }
     let query = with_time_limit!(db, query, templates::id);
-    let rows = window!(query, templates::id, asc, part).load::<Row>(db).map_err(map_error)?;
-    let page = page(rows, &part);
+    let rows = window!(query, templates::id, asc, window).load::<Row>(db).map_err(map_error)?;
+    let page = page(rows, &window);
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
 

@@ -60,10 +60,10 @@ pub(super) fn all<'a>() -> UserQuery<'a> {
 }
 
 /// A page of the users that `among` selects, ordered by username.
-pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, part: &Window<String>) -> Result<Page<User>> {
+pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, window: &Window<String>) -> Result<Page<User>> {
     let among = with_time_limit!(db, among, users::id);
-    let rows = window!(among, users::username, asc, part).load::<Row>(db).map_err(map_error)?;
-    let page = page(rows, part);
+    let rows = window!(among, users::username, asc, window).load::<Row>(db).map_err(map_error)?;
+    let page = page(rows, window);
     let items = page.items.into_iter().map(User::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
 }
@@ -73,13 +73,13 @@ pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, part: &Window<String
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, search: Option<&str>, part: &Window<String>) -> Result<Page<User>> {
+pub fn list(db: &mut Db, search: Option<&str>, window: &Window<String>) -> Result<Page<User>> {
     let mut query = all();
     if let Some(search) = search {
         let escaped = unicode::fold(search).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         query = query.filter(users::search.like(format!("%{escaped}%")).escape('\\'));
     }
-    list_among(db, query, part)
+    list_among(db, query, window)
 }
 
 /// The user with this id.
