@@ -43,8 +43,9 @@ const MAX_STEP_ROWS: i64 = 1_000;
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn forget_some(db: &mut Db, span: Duration, now: Timestamp) -> Result<bool> {
     let is_outside_span = at.lt(now.before(span).0).or(at.gt(now.after(span).0));
-    let old = dsl::sign_in_attempts.filter(is_outside_span).order(at.asc()).select(dsl::id).limit(MAX_STEP_ROWS);
-    let old: Vec<i64> = old.load(db).map_err(map_error)?;
-    let forgotten = diesel::delete(dsl::sign_in_attempts.filter(dsl::id.eq_any(old))).execute(db).map_err(map_error)?;
-    Ok(i64::try_from(forgotten) == Ok(MAX_STEP_ROWS))
+    let expired = dsl::sign_in_attempts.filter(is_outside_span).order(at.asc()).select(dsl::id).limit(MAX_STEP_ROWS);
+    let expired: Vec<i64> = expired.load(db).map_err(map_error)?;
+    let deleted =
+        diesel::delete(dsl::sign_in_attempts.filter(dsl::id.eq_any(expired))).execute(db).map_err(map_error)?;
+    Ok(i64::try_from(deleted) == Ok(MAX_STEP_ROWS))
 }

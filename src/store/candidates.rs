@@ -111,8 +111,8 @@ impl Candidates {
         firsts.truncate(wanted);
         streams.extend(firsts.into_iter().map(|(channel, first)| (StreamSource::Channel(channel), first)));
         if let Some(user) = rights.user {
-            let own = StreamSource::Author(user.0).read(db, filter, range, 1)?;
-            streams.extend(own.into_iter().map(|first| (StreamSource::Author(user.0), first)));
+            let own_restricted = StreamSource::Author(user.0).read(db, filter, range, 1)?;
+            streams.extend(own_restricted.into_iter().map(|first| (StreamSource::Author(user.0), first)));
             let firsts = locations_with_first(db, rights, range)?;
             streams.extend(firsts.into_iter().map(|(location, first)| (StreamSource::Location(location), first)));
         }

@@ -98,8 +98,9 @@ pub fn list(db: &mut Db, rights: &Rights, window: &Window<ChannelKey>) -> Result
             .into_boxed::<MultiBackend>();
         let public: Vec<i64> = in_window_by_name!(public, window).load(db).map_err(map_error)?;
         let user = rights.user.map_or(-1, |user| user.0);
-        let own = channel_members::table.filter(channel_members::user_id.eq(user)).select(channel_members::channel_id);
-        query = query.filter(channels::id.eq_any(public).or(channels::id.eq_any(own)));
+        let own_channels =
+            channel_members::table.filter(channel_members::user_id.eq(user)).select(channel_members::channel_id);
+        query = query.filter(channels::id.eq_any(public).or(channels::id.eq_any(own_channels)));
     }
     let query = with_time_limit!(db, query, channels::id);
     let rows = in_window_by_name!(query, window).load::<Row>(db).map_err(map_error)?;
@@ -128,17 +129,17 @@ pub fn find(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<Option<Channe
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find_by_name(db: &mut Db, rights: &Rights, name: &str) -> Result<Option<Channel>> {
-    let typed = unicode::nfc(name.trim());
-    let skeleton = if typed.len() > MAX_NAME_BYTES { String::new() } else { unicode::skeleton(&typed) };
-    let alike = channels::skeleton.eq(skeleton).and(channels::skeleton.ne(""));
+    let trimmed = unicode::nfc(name.trim());
+    let skeleton = if trimmed.len() > MAX_NAME_BYTES { String::new() } else { unicode::skeleton(&trimmed) };
+    let is_similar = channels::skeleton.eq(skeleton).and(channels::skeleton.ne(""));
     let found: Vec<(Row, i64)> = channels::table
-        .filter(channels::name.eq(&typed).or(channels::name.eq(name)).or(alike))
+        .filter(channels::name.eq(&trimmed).or(channels::name.eq(name)).or(is_similar))
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
         .select((Row::as_select(), channels::named_at))
         .load(db)
         .map_err(map_error)?;
-    let mut rows: Vec<_> = found.into_iter().filter(|(row, _)| unicode::is_same(&row.name, &typed)).collect();
+    let mut rows: Vec<_> = found.into_iter().filter(|(row, _)| unicode::is_same(&row.name, &trimmed)).collect();
     if rows.len() > 1 {
         let ids: Vec<i64> = rows.iter().map(|(row, _)| row.id).collect();
         let since = member_since(db, rights.user, &ids)?;
@@ -146,7 +147,7 @@ pub fn find_by_name(db: &mut Db, rights: &Rights, name: &str) -> Result<Option<C
         // exact spelling.
         rows.sort_by_key(|(row, named_at)| {
             let seen_at = since.get(&row.id).map_or(*named_at, |since| *named_at.max(since));
-            (seen_at, row.name != typed && row.name != name, row.id)
+            (seen_at, row.name != trimmed && row.name != name, row.id)
         });
     }
     rows.into_iter().next().map(|(row, _)| Channel::try_from(row)).transpose()
@@ -188,9 +189,9 @@ pub fn was_readable(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<bool>
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn looks_like(db: &mut Db, rights: &Rights, name: &str, but: Option<ChannelId>) -> Result<Option<String>> {
-    let alike = channels::skeleton.eq(stored_skeleton(name)).or(channels::look.eq(stored_look(name)));
+    let is_similar = channels::skeleton.eq(stored_skeleton(name)).or(channels::look.eq(stored_look(name)));
     let found = channels::table
-        .filter(channels::name.eq(name).or(alike))
+        .filter(channels::name.eq(name).or(is_similar))
         .filter(channels::id.ne(but.map_or(0, |id| id.0)))
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))

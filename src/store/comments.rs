@@ -60,12 +60,12 @@ pub fn list(db: &mut Db, message: MessageId, window: &Window<CommentId>) -> Resu
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[CommentId]) -> Result<HashMap<CommentId, Comment>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let of_kept = messages::table
+    let existing_message = messages::table
         .filter(messages::id.eq(comments::message_id))
         .filter(visible::is_not_deleted())
         .select(messages::id);
-    let kept = comments::table.filter(comments::id.eq_any(ids)).filter(diesel::dsl::exists(of_kept));
-    let rows = kept.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
+    let existing = comments::table.filter(comments::id.eq_any(ids)).filter(diesel::dsl::exists(existing_message));
+    let rows = existing.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
     Ok(rows.into_iter().map(|row| (CommentId(row.id), Comment::from(row))).collect())
 }
 

@@ -73,13 +73,13 @@ impl WriteHealth {
         let mut failure = self.failure();
         let now = Instant::now();
         match &mut *failure {
-            Some(known) => {
-                message.clone_into(&mut known.message);
-                known.failed_at = now;
-                if known.logged_at.elapsed() < LOG_INTERVAL {
+            Some(current) => {
+                message.clone_into(&mut current.message);
+                current.failed_at = now;
+                if current.logged_at.elapsed() < LOG_INTERVAL {
                     return;
                 }
-                known.logged_at = now;
+                current.logged_at = now;
             }
             None => {
                 *failure =

@@ -249,8 +249,8 @@ impl Connector {
 }
 
 /// Message when a SQLite file is not the one that was opened at start.
-const FILES_MOVED: &str = "the database file or its -wal file was moved, deleted or replaced while the server runs: stop the \
-    server, put the files back, and start it again";
+const FILES_MOVED: &str = "the database file or its -wal file was moved, deleted or replaced while the server runs: \
+    stop the server, put the files back, and start it again";
 
 fn open_postgres(url: &str) -> Result<PgConnection, String> {
     let message = |error: &dyn std::fmt::Display| with_advice(&without_secrets(&error.to_string(), url));

@@ -43,12 +43,12 @@ pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: Made) ->
         Made::Message(id) => (Some(id.0), None),
         Made::Comment(id) => (None, Some(id.0)),
     };
-    let kept = diesel::insert_into(keys::table).values((
+    let insert = diesel::insert_into(keys::table).values((
         keys::author_id.eq(author.0),
         keys::key.eq(key),
         keys::digest.eq(digest),
         keys::message_id.eq(message),
         keys::comment_id.eq(comment),
     ));
-    with_backend!(db, connection => kept.execute(connection)).map(drop).map_err(map_error)
+    with_backend!(db, connection => insert.execute(connection)).map(drop).map_err(map_error)
 }

@@ -318,11 +318,11 @@ impl PageRows {
     /// shown.
     fn truncate_to_page_size(&mut self, mut sizes: ObjectSizes) {
         let mut bytes = 0;
-        let kept = self.rows.iter().take_while(|row| {
+        let fitting = self.rows.iter().take_while(|row| {
             bytes += row.weight() + sizes.remove(&(row.kind, row.object_id)).unwrap_or(0);
             bytes <= PAGE_BYTES
         });
-        let count = kept.count().max(1);
+        let count = fitting.count().max(1);
         if count < self.rows.len() {
             self.rows.truncate(count);
             self.end = self.rows.last().map_or(self.end, RowSummary::cursor);
@@ -553,9 +553,9 @@ pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Resu
 pub fn claim_pruning(db: &mut Db, now: Timestamp, unless_since: Timestamp) -> Result<bool> {
     let ahead = now.after(unless_since.until(now));
     let is_due = log_head::pruned_at.le(unless_since.0).or(log_head::pruned_at.gt(ahead.0));
-    let old = log_head::table.filter(is_due);
-    let claimed = diesel::update(old).set(log_head::pruned_at.eq(now.0)).execute(db).map_err(map_error)?;
-    Ok(claimed == 1)
+    let due = log_head::table.filter(is_due);
+    let updated = diesel::update(due).set(log_head::pruned_at.eq(now.0)).execute(db).map_err(map_error)?;
+    Ok(updated == 1)
 }
 
 /// Deletes the events below `floor`. The row at `floor` stays, as the oldest usable cursor. Objects that only

@@ -212,8 +212,8 @@ pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Messag
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let kept = messages::table.filter(messages::id.eq_any(ids)).filter(visible::is_not_deleted());
-    let rows = kept.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
+    let existing = messages::table.filter(messages::id.eq_any(ids)).filter(visible::is_not_deleted());
+    let rows = existing.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
 }
 

@@ -126,11 +126,11 @@ fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
     if about.is_empty() {
         return Ok(rows);
     }
-    let kept =
+    let existing =
         messages::table.filter(messages::id.eq_any(about)).filter(visible::is_not_deleted()).select(messages::id);
-    let kept: HashSet<i64> = kept.load(db).map_err(map_error)?.into_iter().collect();
+    let existing: HashSet<i64> = existing.load(db).map_err(map_error)?.into_iter().collect();
     for row in &mut rows {
-        row.message_id = row.message_id.filter(|id| kept.contains(id));
+        row.message_id = row.message_id.filter(|id| existing.contains(id));
     }
     Ok(rows)
 }

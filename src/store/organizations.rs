@@ -83,8 +83,8 @@ pub fn location_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<Loc
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn user_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<UserId>> {
-    let there = users::table.filter(users::organization_id.eq(organization.0));
-    let ids: Vec<i64> = there.order(users::id).select(users::id).load(db).map_err(map_error)?;
+    let members = users::table.filter(users::organization_id.eq(organization.0));
+    let ids: Vec<i64> = members.order(users::id).select(users::id).load(db).map_err(map_error)?;
     Ok(ids.into_iter().map(UserId).collect())
 }
 

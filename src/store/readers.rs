@@ -147,14 +147,14 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn slow_reads_of_anonymous_callers_leave_threads_to_members() {
         let readers = Arc::new(ReadPool::start("reader", Share::halves(4), &Vitals::default()).expect("threads"));
-        let (release, kept) = mpsc::channel::<()>();
-        let kept = Arc::new(Mutex::new(kept));
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Arc::new(Mutex::new(blocked));
         let slow: Vec<_> = (0..100)
             .map(|n| {
-                let (readers, kept) = (Arc::clone(&readers), Arc::clone(&kept));
-                tokio::spawn(
-                    async move { readers.run(address(n), move || drop(kept.lock().map(|kept| kept.recv()))).await },
-                )
+                let (readers, blocked) = (Arc::clone(&readers), Arc::clone(&blocked));
+                tokio::spawn(async move {
+                    readers.run(address(n), move || drop(blocked.lock().map(|blocked| blocked.recv()))).await
+                })
             })
             .collect();
         // Two of the four threads stay free for signed-in callers, even if the anonymous jobs occupy the other

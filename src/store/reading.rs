@@ -51,11 +51,11 @@ pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<O
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn mark(db: &mut Db, user: UserId, channel: ChannelId, up_to: MessageId) -> Result<()> {
-    let own = reads::table.filter(reads::user_id.eq(user.0)).filter(reads::channel_id.eq(channel.0));
-    let before: Option<i64> = own.select(reads::message_id).first(db).optional().map_err(map_error)?;
-    let marked = match before {
-        Some(before) if before >= up_to.0 => return Ok(()),
-        Some(_) => diesel::update(own).set(reads::message_id.eq(up_to.0)).execute(db),
+    let marker = reads::table.filter(reads::user_id.eq(user.0)).filter(reads::channel_id.eq(channel.0));
+    let current: Option<i64> = marker.select(reads::message_id).first(db).optional().map_err(map_error)?;
+    let marked = match current {
+        Some(current) if current >= up_to.0 => return Ok(()),
+        Some(_) => diesel::update(marker).set(reads::message_id.eq(up_to.0)).execute(db),
         None => diesel::insert_into(reads::table)
             .values((reads::user_id.eq(user.0), reads::channel_id.eq(channel.0), reads::message_id.eq(up_to.0)))
             .execute(db),

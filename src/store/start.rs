@@ -52,7 +52,7 @@ struct TableCounts {
     #[diesel(sql_type = BigInt)]
     all: i64,
     #[diesel(sql_type = BigInt)]
-    ours: i64,
+    migrations: i64,
 }
 
 /// Checks the database server before the schema is looked at.
@@ -109,15 +109,15 @@ pub fn check_file(path: &Path) -> std::result::Result<(), String> {
     let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
     connection.batch_execute(settings).map_err(|error| message(&error))?;
     let tables = "SELECT count(*) AS \"all\", \
-        coalesce(sum(name = '__diesel_schema_migrations'), 0) AS ours FROM sqlite_master WHERE type = 'table'";
+        coalesce(sum(name = '__diesel_schema_migrations'), 0) AS migrations FROM sqlite_master WHERE type = 'table'";
     let counts = diesel::sql_query(tables).get_result(&mut connection);
-    let TableCounts { all, ours } = counts.map_err(|error| message(&error))?;
+    let TableCounts { all, migrations } = counts.map_err(|error| message(&error))?;
     let encoding = diesel::sql_query("PRAGMA encoding").get_result(&mut connection);
     let Encoding { encoding } = encoding.map_err(|error| message(&error))?;
     if encoding != "UTF-8" {
         return Err(format!("its encoding is {encoding}: tidings needs UTF-8"));
     }
-    if all > 0 && ours == 0 {
+    if all > 0 && migrations == 0 {
         return Err("it is the database of another program: name another file".into());
     }
     Ok(())
@@ -152,7 +152,7 @@ fn unusable_because(line: impl Into<String>) -> Error {
 /// Appends advice for the operator to an error message of the database, if the message is a known one. The
 /// result is one line.
 pub fn with_advice(message: &str) -> String {
-    let known = [
+    let advice_by_message = [
         ("file is not a database", "the file is not a SQLite database, or its first page is damaged: restore a backup"),
         ("database disk image is malformed", "the database is damaged: restore a backup"),
         ("database or disk is full", "the disk is full: make room"),
@@ -165,7 +165,7 @@ pub fn with_advice(message: &str) -> String {
         ("remaining connection slots", "raise max_connections, or lower --readers"),
     ];
     let message = one_line(message);
-    match known.iter().find(|(part, _)| message.contains(part)) {
+    match advice_by_message.iter().find(|(part, _)| message.contains(part)) {
         Some((_, advice)) => format!("{message} ({advice})"),
         None => message,
     }
@@ -189,11 +189,11 @@ mod tests {
             .filter_map(|line| line.trim().strip_suffix(") {"))
             .filter_map(|line| line.split_once(" (").map(|(name, _)| name))
             .collect();
-        let mut ours: Vec<&str> = TABLES.split(',').collect();
-        ours.sort_unstable();
-        let mut theirs = tables;
-        theirs.sort_unstable();
-        assert_eq!(ours, theirs);
+        let mut listed: Vec<&str> = TABLES.split(',').collect();
+        listed.sort_unstable();
+        let mut in_schema = tables;
+        in_schema.sort_unstable();
+        assert_eq!(listed, in_schema);
     }
 
     #[test]

@@ -97,21 +97,21 @@ pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>> {
-    let typed = username.trim();
-    if typed.len() > MAX_NAME_BYTES {
+    let trimmed = username.trim();
+    if trimmed.len() > MAX_NAME_BYTES {
         return Ok(None);
     }
-    let (kept, skeleton) = (typed.to_lowercase(), unicode::skeleton(typed));
-    let alike = users::skeleton.eq(&skeleton).and(users::skeleton.ne(""));
+    let (lowercased, skeleton) = (trimmed.to_lowercase(), unicode::skeleton(trimmed));
+    let is_similar = users::skeleton.eq(&skeleton).and(users::skeleton.ne(""));
     let rows: Vec<(Row, String)> = users::table
-        .filter(users::username.eq(&kept).or(alike))
+        .filter(users::username.eq(&lowercased).or(is_similar))
         .select((Row::as_select(), users::password_hash))
         .order(users::id.asc())
         .load(db)
         .map_err(map_error)?;
-    let exact = rows.iter().position(|(row, _)| row.username == kept);
-    let same = || rows.iter().position(|(row, _)| unicode::is_same(&row.username, typed));
-    let found = exact.or_else(same).and_then(|at| rows.into_iter().nth(at));
+    let exact = rows.iter().position(|(row, _)| row.username == lowercased);
+    let equivalent = || rows.iter().position(|(row, _)| unicode::is_same(&row.username, trimmed));
+    let found = exact.or_else(equivalent).and_then(|at| rows.into_iter().nth(at));
     found.map(|(row, hash)| Ok((User::try_from(row)?, hash))).transpose()
 }
 
@@ -121,8 +121,9 @@ pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
-    let alike = users::skeleton.eq_any([stored_skeleton(name), stored_look(name)]);
-    let found = users::table.filter(users::username.eq(name).or(alike)).select(users::username).order(users::id.asc());
+    let is_similar = users::skeleton.eq_any([stored_skeleton(name), stored_look(name)]);
+    let found =
+        users::table.filter(users::username.eq(name).or(is_similar)).select(users::username).order(users::id.asc());
     found.first(db).optional().map_err(map_error)
 }
 
@@ -168,11 +169,12 @@ fn search_text(username: &str, display_name: &str) -> String {
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, UserId>> {
-    let typed = || names.iter().filter(|name| name.len() <= MAX_NAME_BYTES);
-    let kept: Vec<String> = typed().map(|name| name.to_lowercase()).collect();
-    let skeletons: Vec<String> = typed().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
+    let searchable = || names.iter().filter(|name| name.len() <= MAX_NAME_BYTES);
+    let lowercased: Vec<String> = searchable().map(|name| name.to_lowercase()).collect();
+    let skeletons: Vec<String> =
+        searchable().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
     let rows: Vec<(i64, String)> = users::table
-        .filter(users::username.eq_any(kept).or(users::skeleton.eq_any(skeletons)))
+        .filter(users::username.eq_any(lowercased).or(users::skeleton.eq_any(skeletons)))
         .select((users::id, users::username))
         .order(users::id.asc())
         .load(db)
@@ -182,7 +184,7 @@ pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, U
         let found = exact.or_else(|| rows.iter().find(|(_, username)| unicode::is_same(username, name)))?;
         Some((*name, UserId(found.0)))
     };
-    Ok(typed().filter_map(user_of).collect())
+    Ok(searchable().filter_map(user_of).collect())
 }
 
 /// The permissions of these users within one channel, in a constant number of statements. Disabled users are
