@@ -23,7 +23,7 @@ pub fn within(db: &mut Db, attempt_key: &str, span: Duration, now: Timestamp) ->
     Ok((count, first.map(Timestamp)))
 }
 
-/// Records an attempt.
+/// Records a sign-in attempt for a key, which stands for a username or an address.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -24,11 +24,11 @@ const READ_AHEAD: usize = 32;
 /// An open interval of message ids, and the order in which they are wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct IdRange {
-    /// Exclusive lower bound.
+    /// Only ids greater than this one belong to the range.
     pub above: i64,
-    /// Exclusive upper bound.
+    /// Only ids smaller than this one belong to the range.
     pub below: i64,
-    /// Whether the greatest ids come first.
+    /// Whether the range is read from its greatest id to its smallest.
     pub is_descending: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct Candidates {
 
 struct IdStream {
     source: StreamSource,
-    /// Ids that were read ahead.
+    /// Ids that were read from the database and not yet returned.
     read: VecDeque<i64>,
 }
 
@@ -152,7 +152,7 @@ impl IdRange {
         if self.is_descending { -id } else { id }
     }
 
-    /// Inverse of `key`.
+    /// The id that belongs to a sort key: the inverse of `key`.
     fn id(self, key: i64) -> i64 {
         self.key(key)
     }

@@ -435,7 +435,7 @@ pub fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: Seq) -> 
     Ok(())
 }
 
-/// Removes a member.
+/// Removes a user from the members of a channel.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.

@@ -15,7 +15,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Parts of error messages that point to the storage or the setup, not to the statement or the connection. Such
 /// an error remains until an operator repairs it.
 const OPERATOR_ERRORS: [&str; 11] = [
-    // SQLite.
+    // Messages of SQLite.
     "attempt to write a readonly database",
     "database or disk is full",
     "disk I/O error",
@@ -23,7 +23,7 @@ const OPERATOR_ERRORS: [&str; 11] = [
     "database disk image is malformed",
     "file is not a database",
     "no such table",
-    // PostgreSQL.
+    // Messages of PostgreSQL.
     "No space left on device",
     "in a read-only transaction",
     "permission denied for",
@@ -82,8 +82,8 @@ impl WriteHealth {
                 current.logged_at = now;
             }
             None => {
-                *failure =
-                    Some(Failure { message: message.to_owned(), failed_at: now, logged_at: now, probed_at: None })
+                let message = message.to_owned();
+                *failure = Some(Failure { message, failed_at: now, logged_at: now, probed_at: None });
             }
         }
         self.is_failing.store(true, Ordering::Release);

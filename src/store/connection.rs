@@ -50,7 +50,7 @@ pub enum Place {
 /// What a connection is used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionUse {
-    /// Read only.
+    /// Only reads. On SQLite, the connection rejects writes (`query_only`).
     Reading,
     /// Reads and writes; used by the writer and for the checks at start.
     Writing,
@@ -124,7 +124,7 @@ impl Connector {
         }
     }
 
-    /// Whether the database accepts writes.
+    /// The state of writes on this database, which all connections of the connector share.
     pub fn write_health(&self) -> &WriteHealth {
         &self.write_health
     }
@@ -139,7 +139,7 @@ impl Connector {
         &self.place
     }
 
-    /// Whether the last connection attempt failed.
+    /// Whether the last attempt to connect to the database failed.
     pub fn is_unreachable(&self) -> bool {
         self.unreachable_since().is_some()
     }
@@ -336,7 +336,7 @@ pub struct Pooled {
     pub is_broken: bool,
     /// Maximum time that a snapshot may read; `None` means no limit.
     pub read_limit: Option<Duration>,
-    /// Deadline of the open snapshot.
+    /// The time until which the open snapshot may read.
     pub time: TimeLimit,
 }
 

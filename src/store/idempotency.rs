@@ -11,9 +11,9 @@ use crate::model::{CommentId, MessageId, UserId};
 /// The object that was created with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
-    /// A message.
+    /// The key created a message.
     Message(MessageId),
-    /// A comment.
+    /// The key created a comment.
     Comment(CommentId),
 }
 

@@ -73,13 +73,13 @@ impl Row {
 /// Conditions on the messages of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only messages of this channel.
+    /// If set, only messages of this channel match.
     pub channel: Option<ChannelId>,
-    /// Only messages that are tickets.
+    /// Whether only messages that are tickets match.
     pub tickets_only: bool,
-    /// Only tickets with this status.
+    /// If set, only tickets with this status match.
     pub status: Option<TicketStatus>,
-    /// Only tickets of this assignee.
+    /// If set, only tickets with this assignee match.
     pub assignee: Option<UserId>,
 }
 

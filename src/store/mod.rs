@@ -291,7 +291,7 @@ impl Store {
         self.write(|tx| log::rewrite_head(tx.write())).await
     }
 
-    /// The writer's metrics.
+    /// Counters and histograms of the writer.
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts

@@ -24,7 +24,7 @@ struct State<T> {
     is_closed: bool,
 }
 
-/// Why an item was not queued.
+/// Why the queue rejected an item.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PushError {
     /// The queue is full.

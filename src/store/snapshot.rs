@@ -12,7 +12,7 @@ use crate::error::Result;
 pub struct Snapshot(PooledConnection<Connector>);
 
 impl Snapshot {
-    /// Begins the transaction.
+    /// Begins a read transaction on a pooled connection.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the connection is dead. The pool then replaces the connection.

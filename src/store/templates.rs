@@ -145,7 +145,7 @@ pub fn delete(db: &mut Db, id: TemplateId) -> Result<()> {
     Ok(())
 }
 
-/// Adds the audiences to the rows.
+/// Converts rows to templates and loads the audiences of the restricted ones.
 fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
     let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
     let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();

@@ -37,7 +37,7 @@ pub(super) use with_time_limit;
 #[derive(Debug, Clone, Default)]
 pub struct TimeLimit(Arc<Mutex<Option<Instant>>>);
 
-/// Return value of `within_time`.
+/// The value that the SQL function `within_time` returns.
 #[derive(Debug)]
 struct IsWithin(bool);
 
@@ -51,7 +51,7 @@ impl TimeLimit {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() > until)
     }
 
-    /// Registers `within_time` on a connection.
+    /// Registers the SQL function `within_time` on a SQLite connection.
     ///
     /// # Errors
     /// `INTERNAL_SERVER_ERROR` if SQLite rejects the function.

@@ -40,7 +40,7 @@ pub fn client(check: CertificateCheck, root_file: Option<&str>) -> Result<Client
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// The trusted root certificates.
+/// The root certificates that the operator named in `sslrootcert`.
 #[derive(Debug)]
 struct TrustedRoots {
     certificates: Vec<CertificateDer<'static>>,

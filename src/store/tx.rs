@@ -91,7 +91,7 @@ impl Change {
         self
     }
 
-    /// Restricts the event to this user.
+    /// Restricts the event to this user. Other users cannot see it.
     #[must_use]
     pub fn for_user(mut self, user: UserId) -> Self {
         self.user = Some(user);
@@ -131,7 +131,7 @@ pub struct Tx<'c> {
 }
 
 impl Tx<'_> {
-    /// The connection, for reading.
+    /// The connection to the database, for reading only.
     pub fn read(&mut self) -> &mut Db {
         self.db
     }
@@ -176,7 +176,7 @@ impl Tx<'_> {
         self.access_head > self.access_head_at_begin
     }
 
-    /// Rolls the transaction back.
+    /// Rolls back the transaction of the batch.
     pub(super) fn roll_back(self) {
         roll_back(self.db);
     }

@@ -82,7 +82,7 @@ pub fn list(db: &mut Db, search: Option<&str>, window: &Window<String>) -> Resul
     list_among(db, query, window)
 }
 
-/// The user with this id.
+/// The user with this id, if there is one.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
