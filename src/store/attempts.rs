@@ -9,7 +9,7 @@ use super::schema::sign_in_attempts::{at, dsl, key};
 use crate::error::Result;
 use crate::model::Timestamp;
 
-/// Counts the attempts for a key within `span` before and after `now`, and returns the time of the first one.
+/// Counts the sign-in attempts for a key within `span` before and after `now`, and returns the time of the first one.
 /// Times after `now` come from instances whose clocks are slightly ahead. Attempts still later come from a clock
 /// that has been set back since, and do not count.
 ///
@@ -23,7 +23,7 @@ pub fn within(db: &mut Db, attempt_key: &str, span: Duration, now: Timestamp) ->
     Ok((count, first.map(Timestamp)))
 }
 
-/// Records a sign-in attempt for a key, which stands for a username or an address.
+/// Records a sign-in attempt. The key is a hash of the client address and the username.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
