@@ -144,16 +144,16 @@ impl Allowance {
         has_grown
     }
 
-    /// How many rows of at most `largest` bytes may be loaded at once, of `rows` that are wanted. Whether they are within
-    /// the limit is known before they are loaded, but for a few.
+    /// How many rows of at most `largest` bytes may be loaded at once, of `rows` that are wanted. Whether they are
+    /// within the limit is known before they are loaded, but for a few.
     fn rows(&self, rows: usize, largest: usize) -> usize {
         let left = self.batch.limit.saturating_sub(self.batch.loaded.load(Ordering::Relaxed));
         let fit = (left / largest.max(1)).max(FEW).min(rows);
         if fit <= FEW || self.borrow_memory(self.needed() + fit * largest) { fit } else { FEW }
     }
 
-    /// Reads a page in as many parts as it takes to refuse it before it is too large in memory. A row has `largest` bytes
-    /// at most, and those that are loaded `weight`.
+    /// Reads a page in as many parts as it takes to refuse it before it is too large in memory. A row has `largest`
+    /// bytes at most, and those that are loaded `weight`.
     ///
     /// # Errors
     /// Those of `load`, and of [`Self::check`].

@@ -72,8 +72,8 @@ mod tests {
                 "Variable \"$n\" must be of type Int, found \"ten\"",
             ),
             (
-                "Variable \"$n\" got invalid value. Expected input scalar `DateTime`. Got: `\"ten\"`. Details: not a time in RFC 3339.",
-                "Variable \"$n\" must be of type DateTime, found \"ten\": not a time in RFC 3339",
+                "Variable \"$n\" got invalid value. Expected input scalar `DateTime`. Got: `\"ten\"`. Details: not a time in the format of RFC 3339.",
+                "Variable \"$n\" must be of type DateTime, found \"ten\": not a time in the format of RFC 3339",
             ),
             (
                 "Variable \"$s\" got invalid value. Invalid value for enum \"TicketStatus\".",

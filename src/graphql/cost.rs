@@ -17,7 +17,8 @@ const PAGE: u64 = 20;
 /// memory, and the standard introspection query must fit.
 const LOOKED_AT: [(&str, u64); 3] = [("types", 5), ("fields", 3), ("inputFields", 3)];
 
-/// What lists cost besides their items: what the database has to look at for them does not depend on how many are asked for.
+/// What lists cost besides their items: what the database has to look at for them does not depend on how many are asked
+/// for.
 const SEARCHED: [(&str, u64); 3] = [("users", 100), ("messages", 50), ("members", 20)];
 
 /// What a field costs: what it costs itself, and its fields as often as it has items.
@@ -71,8 +72,8 @@ impl Cost {
         Self { list: None, itself: 1, times, fields }
     }
 
-    /// The same for a list that has to be searched for: users by a part of their names, the messages of all channels, the
-    /// members of a channel by name. `is_root` says that it is a field of the query itself.
+    /// The same for a list that has to be searched for: users by a part of their names, the messages of all channels,
+    /// the members of a channel by name. `is_root` says that it is a field of the query itself.
     #[must_use]
     pub fn of_list(self, field: &str, is_root: bool, has_argument: impl Fn(&str) -> bool) -> Self {
         let is_searched = match field {

@@ -99,7 +99,8 @@ impl Executable {
         let document = document.map_err(|error| Error::internal(error.item))?;
         let written = |form: Form| written((text, &document), name, schemas, truths, form);
         let mut executable = Self::default();
-        // A subscription is opened with its root field alone: juniper panics if a field fails in a fragment at the root.
+        // A subscription is opened with its root field alone: juniper panics if a field fails in a fragment at the
+        // root.
         if is_repetitive || kind == OperationType::Subscription {
             let form = if kind == OperationType::Subscription { Form::Open } else { Form::Answer };
             let Merged { text, places } = written(form)?;

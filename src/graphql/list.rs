@@ -1,8 +1,8 @@
 //! Lists of objects whose errors say at which item they happened.
 //!
-//! The path of an error has the index of each list that it goes through. juniper names the fields alone, so each item is
-//! resolved below a field whose alias is the index. No alias of a document begins with a digit: `errors` makes a number
-//! of what is one.
+//! The path of an error has the index of each list that it goes through. juniper names the fields alone, so each item
+//! is resolved below a field whose alias is the index. No alias of a document begins with a digit: `errors` makes a
+//! number of what is one.
 
 use juniper::macros::reflect::{BaseSubTypes, BaseType, Type, Types, WrappedType};
 use juniper::marker::IsOutputType;

@@ -9,7 +9,7 @@ use juniper::{
 };
 use serde_json::{Value, json};
 
-use super::json::MARK;
+use super::json::LITERAL_MARK;
 use super::scalar::Scalar;
 use super::source::Source;
 use super::variables::lists;
@@ -201,7 +201,7 @@ impl Walk<'_> {
             (InputValue::List(items), 1..) => items.iter().try_for_each(|item| self.value(item, of, lists - 1)),
             (InputValue::List(_) | InputValue::Object(_), _) if of == "JSON" => {
                 let json = self.json(value)?;
-                self.edits.push((value.span, quoted(&format!("{MARK}{json}"))));
+                self.edits.push((value.span, quoted(&format!("{LITERAL_MARK}{json}"))));
                 Ok(())
             }
             (InputValue::Object(fields), _) => match self.schema.schema.concrete_type_by_name(of) {

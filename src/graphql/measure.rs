@@ -32,7 +32,8 @@ pub struct Limits {
     pub directives: usize,
     /// How many fields may be resolved, lists counted at the size they are asked for.
     pub cost: u64,
-    /// How many bytes the response to an operation may have, to those of a batch together, and an item of a subscription.
+    /// How many bytes the response to an operation may have, to those of a batch together, and an item of a
+    /// subscription.
     pub response: usize,
     /// Whether errors may suggest what the schema has.
     pub hints: bool,

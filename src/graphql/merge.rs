@@ -1,8 +1,9 @@
-//! Writes an operation so that no selection set has two fields of one response key: CollectFields and MergeSelectionSets
-//! of the specification, done to the document. juniper executes a field as often as it is written, a mutation included.
+//! Writes an operation so that no selection set has two fields of one response key: CollectFields and
+//! MergeSelectionSets of the specification, done to the document. juniper executes a field as often as it is written, a
+//! mutation included.
 //!
-//! Fragments become part of the selections that spread them, and `@skip` and `@include` are decided by the variables. So
-//! the result is for one set of values of the variables that directives use.
+//! Fragments become part of the selections that spread them, and `@skip` and `@include` are decided by the variables.
+//! So the result is for one set of values of the variables that directives use.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;

@@ -1,6 +1,6 @@
-//! Variables that may be `null` by their own type, but not where the document uses them. A default makes such a variable
-//! valid, and an explicit `null` replaces the default. juniper does not check for this: an argument gets a misleading
-//! error, and a directive panics, after a mutation has written.
+//! Variables that may be `null` by their own type, but not where the document uses them. A default makes such a
+//! variable valid, and an explicit `null` replaces the default. juniper does not check for this: an argument gets a
+//! misleading error, and a directive panics, after a mutation has written.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

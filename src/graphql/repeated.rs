@@ -1,4 +1,5 @@
-//! The rule of the specification that juniper does not check: a directive that is not repeatable is there once at a place.
+//! The rule of the specification that juniper does not check: a directive that is not repeatable is there once at a
+//! place.
 
 use std::collections::HashSet;
 

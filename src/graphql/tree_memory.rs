@@ -9,8 +9,8 @@ use crate::model::{Lease, Memory, Party};
 /// A syntax tree takes so many times the memory of its text.
 const TREE: usize = 100;
 
-/// The lease of one tree, while it has users. All its subscriptions share the tree, so the client that opened the first one
-/// pays for all.
+/// The lease of one tree, while it has users. All its subscriptions share the tree, so the client that opened the first
+/// one pays for all.
 #[derive(Default)]
 pub struct TreeMemory(Mutex<Weak<Lease>>);
 

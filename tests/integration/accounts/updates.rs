@@ -43,5 +43,5 @@ async fn null_for_what_must_be_there_is_refused() {
 async fn what_is_no_id_is_told_what_an_id_is() {
     let server = Server::start().await;
     let response = server.ask(None, "{ message(id: \"abc\") { id } }", json!({})).await;
-    assert_eq!(response["errors"][0]["message"], "id must be a whole number, as ids are given out", "{response}");
+    assert_eq!(response["errors"][0]["message"], "id must be an id: a whole decimal number", "{response}");
 }
