@@ -74,7 +74,7 @@ impl FromInputValue<Scalar> for Json {
     fn from_input_value(value: &InputValue<Scalar>) -> Result<Self, String> {
         match value {
             InputValue::Scalar(Scalar::Json(json)) => Ok(Self(json.clone())),
-            value => JsonText::parse(&text_of(value)?).map(Self),
+            value => JsonText::parse(&json_text(value)?).map(Self),
         }
     }
 }
@@ -118,7 +118,7 @@ impl reflect::BaseSubTypes<Scalar> for Json {
 }
 
 /// Writes an input value as JSON text.
-fn text_of(value: &InputValue<Scalar>) -> Result<String, String> {
+fn json_text(value: &InputValue<Scalar>) -> Result<String, String> {
     let joined = |items: Vec<String>| items.join(",");
     Ok(match value {
         InputValue::Null => "null".into(),
@@ -126,11 +126,11 @@ fn text_of(value: &InputValue<Scalar>) -> Result<String, String> {
         InputValue::Enum(name) => return Err(format!("{name} is not a JSON value")),
         InputValue::Variable(name) => return Err(format!("${name} cannot be inside of a JSON value")),
         InputValue::List(items) => {
-            format!("[{}]", joined(items.iter().map(|item| text_of(&item.item)).collect::<Result<_, _>>()?))
+            format!("[{}]", joined(items.iter().map(|item| json_text(&item.item)).collect::<Result<_, _>>()?))
         }
         InputValue::Object(fields) => {
             let field = |name: &str, value: &InputValue<Scalar>| {
-                Ok(format!("{}:{}", serde_json::Value::from(name), text_of(value)?))
+                Ok(format!("{}:{}", serde_json::Value::from(name), json_text(value)?))
             };
             let fields = fields.iter().map(|(name, value)| field(&name.item, &value.item));
             format!("{{{}}}", joined(fields.collect::<Result<_, String>>()?))

@@ -46,7 +46,7 @@ pub struct PresenceChange(model::PresenceChange);
 impl PresenceChange {
     /// Wraps a change of presence and registers the user that its fields may load.
     pub fn new(ctx: &Ctx, change: model::PresenceChange) -> Self {
-        ctx.users.want(change.user);
+        ctx.users.prefetch(change.user);
         Self(change)
     }
 }

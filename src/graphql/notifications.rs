@@ -21,7 +21,7 @@ impl Notification {
     /// Wraps a notification and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, notification: Arc<model::Notification>) -> Self {
         if notification.user_id.is_none() {
-            ctx.announcements_read.want(notification.id);
+            ctx.announcements_read.prefetch(notification.id);
         }
         Self(notification)
     }

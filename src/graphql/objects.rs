@@ -24,8 +24,8 @@ pub struct Channel {
 impl Channel {
     /// Wraps a channel and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, channel: Arc<model::Channel>) -> Self {
-        channel.owner_id.iter().for_each(|id| ctx.users.want(*id));
-        ctx.unread.want(channel.id);
+        channel.owner_id.iter().for_each(|id| ctx.users.prefetch(*id));
+        ctx.unread.prefetch(channel.id);
         Self { channel, delivered: None }
     }
 
@@ -142,11 +142,11 @@ pub struct Message {
 impl Message {
     /// Wraps a message and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, message: Arc<model::Message>) -> Self {
-        ctx.users.want(message.author_id);
-        message.ticket.and_then(|ticket| ticket.assignee_id).iter().for_each(|id| ctx.users.want(*id));
-        ctx.channels.want(message.channel_id);
-        ctx.comment_counts.want(message.id);
-        ctx.unread.want(message.channel_id);
+        ctx.users.prefetch(message.author_id);
+        message.ticket.and_then(|ticket| ticket.assignee_id).iter().for_each(|id| ctx.users.prefetch(*id));
+        ctx.channels.prefetch(message.channel_id);
+        ctx.comment_counts.prefetch(message.id);
+        ctx.unread.prefetch(message.channel_id);
         Self { message, delivered: None }
     }
 
@@ -312,8 +312,8 @@ pub struct Comment {
 impl Comment {
     /// Wraps a comment and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, comment: Arc<model::Comment>) -> Self {
-        ctx.users.want(comment.author_id);
-        ctx.messages.want(comment.message_id);
+        ctx.users.prefetch(comment.author_id);
+        ctx.messages.prefetch(comment.message_id);
         Self { comment, delivered: None }
     }
 

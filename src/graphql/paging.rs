@@ -57,7 +57,7 @@ impl PageArgs {
 pub trait EdgeKey: Sized {
     /// The text form of the key.
     fn encode(&self) -> String;
-    /// The key of a text form; `None` if the text is no such form.
+    /// Reads the key from its text form; `None` if the text is not a key.
     fn decode(text: &str) -> Option<Self>;
 }
 

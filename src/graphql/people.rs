@@ -20,8 +20,8 @@ pub struct User(pub Arc<model::User>);
 impl User {
     /// Wraps a user and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, user: Arc<model::User>) -> Self {
-        user.organization_id.iter().for_each(|id| ctx.organizations.want(*id));
-        user.location_id.iter().for_each(|id| ctx.locations.want(*id));
+        user.organization_id.iter().for_each(|id| ctx.organizations.prefetch(*id));
+        user.location_id.iter().for_each(|id| ctx.locations.prefetch(*id));
         Self(user)
     }
 
@@ -142,7 +142,7 @@ pub struct Organization(Arc<model::Organization>);
 impl Organization {
     /// Wraps an organization and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, organization: Arc<model::Organization>) -> Self {
-        ctx.locations_of.want(organization.id);
+        ctx.locations_of.prefetch(organization.id);
         Self(organization)
     }
 }
@@ -175,7 +175,7 @@ pub struct Location(Arc<model::Location>);
 impl Location {
     /// Wraps a location and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, location: Arc<model::Location>) -> Self {
-        ctx.organizations.want(location.organization_id);
+        ctx.organizations.prefetch(location.organization_id);
         Self(location)
     }
 }

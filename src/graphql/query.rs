@@ -171,7 +171,7 @@ impl Query {
         ctx.read(|db| channels::find(db, &rights, channel))?.ok_or(Error::NotFound("channel"))?;
         let present = ctx.board().present(channel);
         ctx.show_items(present.len(), executor)?;
-        present.iter().for_each(|user| ctx.users.want(*user));
+        present.iter().for_each(|user| ctx.users.prefetch(*user));
         present.iter().filter_map(|user| User::load(ctx, *user).transpose()).collect()
     }
 
