@@ -318,8 +318,7 @@ impl Text {
         Self(Arc::new(LeasedText { text: array, leases }))
     }
 
-    /// Returns the leases, so that a copy of the text in another form can keep them. Empty if a clone of the text
-    /// exists.
+    /// Returns the leases, so that another form of the text can keep them. Empty if a clone of the text exists.
     #[must_use]
     pub fn into_leases(self) -> Vec<Lease> {
         Arc::try_unwrap(self.0).map(|leased| leased.leases).unwrap_or_default()

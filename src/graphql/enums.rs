@@ -27,7 +27,7 @@ macro_rules! enums {
 enums! {
     /// The role of a user.
     Role {
-        /// An ordinary user.
+        /// A user without special permissions.
         Member,
         /// A user who may read everything, and change and delete the content of all users.
         Admin

@@ -77,8 +77,7 @@ pub fn rule_error(message: &str) -> Json {
     json!([{ "message": message, "extensions": { "code": "GRAPHQL_VALIDATION_FAILED" } }])
 }
 
-/// The `errors` of a response to a document that breaks a validation rule at a location. `line` and `column` count from
-/// 1.
+/// The `errors` of a response to a document that breaks a validation rule at a location, which is counted from 1.
 #[must_use]
 pub fn rule_error_at(message: &str, line: usize, column: usize) -> Json {
     let location = json!({ "line": line, "column": column });

@@ -118,7 +118,7 @@ events! {
         /// The new notification.
         notification: Notification
     }
-    /// An admin sent data to the subscribers of a channel with `broadcast`. The data is not stored in an object.
+    /// An admin sent data to the subscribers of a channel with the mutation `broadcast`.
     RoomBroadcast {
         /// The id of the channel.
         channel_id: ID,
@@ -199,8 +199,7 @@ pub fn deleted_message(event: &LiveEvent) -> Option<DeletedMessage> {
 #[must_use]
 pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
     let (cursor, at): (Cursor, _) = (event.cursor.into(), DateTime(event.at));
-    // All signed-in readers share one rendering, and all anonymous readers another. So only the sign-in may matter
-    // here.
+    // All signed-in readers share one rendered item, and all anonymous readers another one.
     let actor_id = if ctx.is_anonymous() { None } else { event.actor.map(out) };
     let id = out(event.object);
     Some(match event.kind {

@@ -102,8 +102,7 @@ impl Executable {
         let document = document.map_err(|error| Error::internal(error.item))?;
         let merge = |kind: MergedKind| merge_document((text, &document), name, schemas, conditions, kind);
         let mut executable = Self::default();
-        // A subscription is opened with its root field alone: juniper panics if a field fails in a fragment at the
-        // root.
+        // A subscription is opened with its root field only. juniper panics if a field in a root fragment fails.
         if is_repetitive || kind == OperationType::Subscription {
             let is_subscription = kind == OperationType::Subscription;
             let kind = if is_subscription { MergedKind::SubscriptionStart } else { MergedKind::Response };

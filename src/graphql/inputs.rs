@@ -72,8 +72,7 @@ inputs! {
         title: Option<String>,
         /// The text of the message.
         content: String,
-        /// The ids of the locations whose users may read the message. If empty or left out, all readers of the channel
-        /// may.
+        /// The ids of the locations whose users may read the message. Default: all readers of the channel may read it.
         share_location_ids: Option<Vec<ID>>,
         /// Makes the message a ticket.
         ticket: Option<CreateTicketInput>,
@@ -135,7 +134,7 @@ inputs! {
         name: String,
         /// The text of the template.
         content: String,
-        /// The ids of the locations whose users may read the template. If empty or left out, all signed-in users may.
+        /// The ids of the locations whose users may read the template. Default: all signed-in users may read it.
         share_location_ids: Option<Vec<ID>>,
     }
     /// The data of a new notification.

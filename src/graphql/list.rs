@@ -1,8 +1,7 @@
 //! A list type that puts list indices into the paths of errors, as the GraphQL specification requires.
 //!
 //! juniper's own paths contain only fields. So each item is resolved as a field whose alias is the index. `errors.rs`
-//! converts these aliases to numbers. Aliases of a document cannot be confused with indices: no name begins with a
-//! digit.
+//! converts these aliases to numbers. An alias of a document is never taken for an index: no name begins with a digit.
 
 use juniper::macros::reflect::{BaseSubTypes, BaseType, Type, Types, WrappedType};
 use juniper::marker::IsOutputType;

@@ -47,7 +47,7 @@ impl UntypedSchema {
 pub struct RewrittenDocument {
     /// The text of the document.
     pub text: String,
-    /// The columns that changed.
+    /// The changes of columns, to relocate errors.
     pub shifts: ColumnShifts,
 }
 
@@ -57,7 +57,7 @@ pub struct ColumnShifts(Vec<ColumnShift>);
 
 #[derive(Debug)]
 struct ColumnShift {
-    /// Counted from 0.
+    /// The line of the rewritten literal, counted from 0.
     line: usize,
     /// The first column behind the rewritten literal, in the rewritten document. Counted from 0.
     column: usize,
@@ -199,8 +199,7 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    /// Visits the value of an argument or an input field. Validation refuses an argument that `definitions` does not
-    /// have.
+    /// Visits the value of an argument or an input field. Validation refuses an argument without a definition.
     fn argument(&mut self, definitions: &[Argument<Scalar>], name: &str, value: &Literal) -> Result<(), Value> {
         let Some(argument) = definitions.iter().find(|argument| argument.name == *name) else { return Ok(()) };
         let argument_type: &Type = &argument.arg_type;

@@ -13,7 +13,7 @@ use crate::model;
 pub struct Metric(model::Metric);
 
 impl Metric {
-    /// Wraps a metric.
+    /// Wraps a metric. Its fields load no other objects.
     #[must_use]
     pub fn new(metric: model::Metric) -> Self {
         Self(metric)

@@ -33,8 +33,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
         }
     }
 
-    /// The value of a key; `None` if it does not exist. Loads the values of all registered keys if this one is not
-    /// loaded.
+    /// The value of a key; `None` if there is no value. If it is not loaded, loads the values of all registered keys.
     ///
     /// # Errors
     /// Returns errors of `load`.

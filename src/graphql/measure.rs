@@ -33,8 +33,7 @@ pub struct Limits {
     pub directives: usize,
     /// Maximum cost of an operation, see [`Cost`].
     pub cost: u64,
-    /// Maximum size in bytes of a response, of the responses of a batch together, and of one subscription
-    /// item.
+    /// Maximum size in bytes of a response, of all responses of a batch, and of one subscription item.
     pub response: usize,
     /// Whether errors may suggest names of the schema.
     pub hints: bool,
@@ -100,7 +99,7 @@ impl Analysis {
 /// The position of a selection set in an operation.
 #[derive(Clone, Copy)]
 struct Scope {
-    /// The number of the parent field. All fields that are merged into one have one number. 0 is the operation itself.
+    /// The number of the parent field. All occurrences of a field share one number. 0 stands for the operation.
     parent: usize,
     /// The nesting depth of the fields. Root fields have depth 1.
     depth: usize,
@@ -120,7 +119,7 @@ struct Analyzer<'d, 'a> {
     fragments: HashMap<&'a str, Fragment<'d, 'a>>,
     /// The default values of the current operation's variables, as page sizes.
     defaults: DefaultPageSizes<'a>,
-    /// The result for the current operation.
+    /// The analysis of the current operation.
     analysis: Analysis,
     /// The fields by parent and response key: the number of the merged field, and the number of its occurrences.
     fields: HashMap<(usize, &'a str), (usize, usize)>,

@@ -1,6 +1,5 @@
 //! Merges the fields of an operation that have one response key, as `CollectFields` and `MergeSelectionSets` of the
-//! GraphQL specification do. juniper does not merge them: it executes a field as often as the document contains it,
-//! also a mutation.
+//! GraphQL specification do. juniper does not merge them: it executes each occurrence of a field, also of a mutation.
 //!
 //! The result is a new document. It contains no fragment definitions, because their selections replace their spreads.
 //! It contains only the fields that `@skip` and `@include` leave, so it holds for one set of values of their variables.
@@ -58,11 +57,11 @@ pub struct SourceMap(Vec<LineMapping>);
 /// The original location of the field that a line of the merged document contains.
 #[derive(Debug)]
 struct LineMapping {
-    /// Counted from 1.
+    /// The line in the merged document, counted from 1.
     merged_line: usize,
-    /// Counted from 0.
+    /// The line in the original document, counted from 0.
     line: usize,
-    /// Counted from 0, in characters.
+    /// The column in the original document, in characters, counted from 0.
     column: usize,
 }
 
@@ -175,8 +174,8 @@ struct Writer<'w, 'd, 'a> {
     max_bytes: usize,
 }
 
-/// Whether `@skip` and `@include` leave a selection in the document. A macro, because juniper does not export the type
-/// of a directive.
+/// Whether `@skip` and `@include` leave a selection in the document.
+/// A macro, because juniper does not export the type of a directive.
 macro_rules! is_included {
     ($conditions:expr, $selection:expr) => {
         $selection.directives.iter().flatten().all(|directive| {
@@ -336,8 +335,7 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
         Ok(())
     }
 
-    /// Writes the selection set with these fields. `of` is the type of the object, and `is_root` is true for root
-    /// fields.
+    /// Writes a selection set with these fields of an object of type `of`. `is_root` is true for root fields.
     fn fields(
         &mut self,
         collected: &CollectedFields<'d, 'a>,

@@ -1,6 +1,5 @@
 //! Refuses the character U+0000 in every text that a client sends, because PostgreSQL cannot store it or search for it.
-//! The check runs before any resolver and for every operation, so a new argument or input field needs no check of its
-//! own.
+//! The check runs before any resolver and for every operation, so new arguments and input fields are checked, too.
 
 use juniper::{Definition, InputValue, Spanning};
 

@@ -31,8 +31,8 @@ impl PageArgs {
     /// Converts the arguments into a window of the list `list`, whose items are ordered by `K`.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` naming the argument that is out of range, contradicts another one, or is no edge cursor of the
-    /// list.
+    /// `BAD_USER_INPUT` naming the argument, if it is out of range, contradicts another argument, or is not an edge
+    /// cursor of this list.
     pub fn window<K: EdgeKey>(&self, list: &'static str) -> Result<Window<K>> {
         if self.first.is_some() && self.last.is_some() {
             return Err(Error::input("last", "use either first or last"));
@@ -218,7 +218,7 @@ macro_rules! connection {
                 &self.cursor
             }
 
-            /// The item.
+            /// The item at this place of the list.
             fn node(&self) -> &$node {
                 &self.node
             }

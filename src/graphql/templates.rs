@@ -20,7 +20,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Wraps a template.
+    /// Wraps a template. Its fields load no other objects.
     #[must_use]
     pub fn new(template: Arc<model::Template>) -> Self {
         Self { template, delivered: None }

@@ -9,8 +9,8 @@ use crate::model::{Lease, Memory, Party};
 /// Estimated memory of a syntax tree, as a multiple of the length of its text.
 const TREE_FACTOR: usize = 100;
 
-/// The lease of one syntax tree, while subscriptions use it. They share the tree, so the client that opened the first
-/// one pays for all.
+/// The lease of one syntax tree while subscriptions use it. All subscriptions with one document share the tree. The
+/// lease counts against the client that opened the first of them.
 #[derive(Default)]
 pub struct TreeMemory(Mutex<Weak<Lease>>);
 
