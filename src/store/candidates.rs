@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 
 use super::connection::{Db, MultiBackend, map_error};
-use super::messages::Filter;
+use super::message_filter::Filter;
 use super::schema::{channels, locations, message_locations, messages};
 use super::time_limit::with_time_limit;
 use super::visible;

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, map_error, with_backend};
+use super::name_keys::{stored_look, stored_skeleton};
 use super::paging::page;
 use super::schema::{channel_members, channels};
-use super::spelling::{stored_look, stored_skeleton};
 use super::time_limit::with_time_limit;
 use super::{users, visible};
 use crate::error::{Error, Result};
@@ -277,19 +277,6 @@ pub fn visibilities(db: &mut Db, ids: &[ChannelId]) -> Result<Vec<(ChannelId, Vi
     Ok(rows.into_iter().filter_map(|(id, code)| Some((ChannelId(id), Visibility::from_code(code)?))).collect())
 }
 
-/// The ids of the channels that a user is a member of.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn ids_by_member(db: &mut Db, user: UserId) -> Result<HashSet<ChannelId>> {
-    let ids: Vec<i64> = channel_members::table
-        .filter(channel_members::user_id.eq(user.0))
-        .select(channel_members::channel_id)
-        .load(db)
-        .map_err(map_error)?;
-    Ok(ids.into_iter().map(ChannelId).collect())
-}
-
 /// A page of a channel's members, ordered by username.
 ///
 /// # Errors
@@ -387,21 +374,6 @@ pub fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Res
         .execute(db)
         .map_err(map_error)?;
     Ok(())
-}
-
-/// The users among these who are members of the channel.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn members_among(db: &mut Db, channel: ChannelId, among: &[UserId]) -> Result<HashSet<UserId>> {
-    let among: Vec<i64> = among.iter().map(|id| id.0).collect();
-    let ids: Vec<i64> = channel_members::table
-        .filter(channel_members::channel_id.eq(channel.0))
-        .filter(channel_members::user_id.eq_any(among))
-        .select(channel_members::user_id)
-        .load(db)
-        .map_err(map_error)?;
-    Ok(ids.into_iter().map(UserId).collect())
 }
 
 /// Whether the user is a member of the channel.

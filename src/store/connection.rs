@@ -10,9 +10,10 @@ use diesel::connection::{InstrumentationEvent, SimpleConnection};
 use diesel::r2d2::{ManageConnection, R2D2Connection};
 use diesel::{Connection, PgConnection, SqliteConnection};
 
+use super::advice::{one_line, with_advice};
 use super::condition::{WriteHealth, needs_operator};
+use super::file_check::check_file;
 use super::files::{FileId, prepare_file, sidecar};
-use super::start::{check_file, one_line, with_advice};
 use super::time_limit::{self, TimeLimit};
 use crate::error::{Error, Result};
 

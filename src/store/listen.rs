@@ -12,8 +12,8 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::inbox::Inbox;
 use super::tls::{self, CertificateCheck};
-use super::watch::Inbox;
 use crate::error::Error;
 use crate::model::Cursor;
 

@@ -4,6 +4,7 @@
 use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, map_error, with_backend};
+use super::row_summary::RowSummary;
 use super::schema::{events, log_head};
 use super::sizes::{self, ObjectSizes, nullable_octets, octets};
 use super::{channels, comments, messages, notifications, templates};
@@ -332,70 +333,37 @@ impl PageRows {
     /// Loads the texts and converts the rows. Events that this version does not know are left out.
     fn events(&self, db: &mut Db) -> Result<Vec<Event>> {
         let mut texts = HashMap::new();
-        let with_texts: Vec<i64> = self.rows.iter().filter(|row| row.text_bytes() > 0).map(|row| row.seq).collect();
-        if !with_texts.is_empty() {
+        let seqs: Vec<i64> = self.rows.iter().filter(|row| row.text_bytes() > 0).map(|row| row.seq).collect();
+        if !seqs.is_empty() {
             let found: Vec<(i64, String, Option<String>)> = events::table
-                .filter(events::seq.eq_any(with_texts))
+                .filter(events::seq.eq_any(seqs))
                 .select((events::seq, events::audience, events::payload))
                 .load(db)
                 .map_err(map_error)?;
             texts.extend(found.into_iter().map(|(seq, audience, payload)| (seq, (audience, payload))));
         }
-        let row = |row: &RowSummary| row.with(texts.remove(&row.seq).unwrap_or_default());
+        let row = |row: &RowSummary| with_texts(row, texts.remove(&row.seq).unwrap_or_default());
         Ok(self.rows.iter().map(row).filter_map(Row::event).collect())
     }
 }
 
-/// A row of `events` that has the lengths of `audience` and `payload`, in bytes, instead of the texts.
-#[derive(Queryable)]
-pub(super) struct RowSummary {
-    seq: i64,
-    tag: i64,
-    format: i16,
-    pub kind: i16,
-    pub object_id: i64,
-    channel_id: Option<i64>,
-    message_id: Option<i64>,
-    user_id: Option<i64>,
-    owner_id: Option<i64>,
-    actor_id: Option<i64>,
-    ticket: bool,
-    audience: i32,
-    payload: Option<i32>,
-    at: i64,
-}
-
-impl RowSummary {
-    fn cursor(&self) -> Cursor {
-        Cursor { seq: Seq(self.seq), tag: Tag(self.tag) }
-    }
-
-    fn text_bytes(&self) -> usize {
-        usize::try_from(self.audience + self.payload.unwrap_or(0)).unwrap_or(0)
-    }
-
-    /// Estimated memory of the event, in bytes. The ids of an audience take more memory than their text.
-    fn weight(&self) -> usize {
-        size_of::<Event>() + 4 * self.text_bytes()
-    }
-
-    fn with(&self, (audience, payload): (String, Option<String>)) -> Row {
-        Row {
-            seq: self.seq,
-            tag: self.tag,
-            format: self.format,
-            kind: self.kind,
-            object_id: self.object_id,
-            channel_id: self.channel_id,
-            message_id: self.message_id,
-            user_id: self.user_id,
-            owner_id: self.owner_id,
-            actor_id: self.actor_id,
-            ticket: self.ticket,
-            audience,
-            payload,
-            at: self.at,
-        }
+/// The row of `events` with its texts.
+fn with_texts(summary: &RowSummary, (audience, payload): (String, Option<String>)) -> Row {
+    Row {
+        seq: summary.seq,
+        tag: summary.tag,
+        format: summary.format,
+        kind: summary.kind,
+        object_id: summary.object_id,
+        channel_id: summary.channel_id,
+        message_id: summary.message_id,
+        user_id: summary.user_id,
+        owner_id: summary.owner_id,
+        actor_id: summary.actor_id,
+        ticket: summary.ticket,
+        audience,
+        payload,
+        at: summary.at,
     }
 }
 

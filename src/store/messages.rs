@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use diesel::internal::table_macro::{BoxedSelectStatement, FromClause};
+use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 
 use super::candidates::{Candidates, IdRange, in_range};
 use super::connection::{Db, MultiBackend, map_error, with_backend};
+pub use super::message_filter::Filter;
 use super::paging::page;
 use super::schema::{comments, message_locations, messages};
 use super::time_limit::with_time_limit;
@@ -70,63 +71,19 @@ impl Row {
     }
 }
 
-/// Conditions on the messages of a list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// If set, only messages of this channel match.
-    pub channel: Option<ChannelId>,
-    /// Whether only messages that are tickets match.
-    pub tickets_only: bool,
-    /// If set, only tickets with this status match.
-    pub status: Option<TicketStatus>,
-    /// If set, only tickets with this assignee match.
-    pub assignee: Option<UserId>,
+/// A query of message rows.
+type MessageQuery<'a> = IntoBoxed<'a, Select<messages::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+
+/// Selects the messages that the viewer may read.
+fn visible_messages<'a>(rights: &Rights) -> MessageQuery<'a> {
+    let all = messages::table.select(Row::as_select()).into_boxed::<MultiBackend>();
+    if rights.admin { all.filter(visible::is_not_deleted()) } else { all.filter(visible::message(rights.into())) }
 }
 
-impl Filter {
-    /// Adds the ticket conditions (all but the channel) to a query.
-    pub(super) fn with_ticket_conditions<'a, S>(&self, query: BoxedQuery<'a, S>) -> BoxedQuery<'a, S> {
-        let mut query = query;
-        if self.tickets_only {
-            query = query.filter(messages::ticket_status.is_not_null());
-        }
-        if let Some(status) = self.status {
-            query = query.filter(messages::ticket_status.eq(status.code()));
-        }
-        if let Some(assignee) = self.assignee {
-            query = query.filter(messages::assignee_id.eq(assignee.0));
-        }
-        query
-    }
-
-    /// The ticket conditions as SQL text, each preceded by `AND`.
-    pub(super) fn as_sql(&self, table: &str) -> String {
-        let tickets = if self.tickets_only { format!(" AND {table}.ticket_status IS NOT NULL") } else { String::new() };
-        let status = self.status.map(|status| format!(" AND {table}.ticket_status = {}", status.code()));
-        let assignee = self.assignee.map(|user| format!(" AND {table}.assignee_id = {}", user.0));
-        [Some(tickets), status, assignee].into_iter().flatten().collect()
-    }
-
-    /// The messages that the viewer may see and that match all conditions.
-    fn among_visible<'a>(&self, rights: &Rights) -> visible::MessageQuery<'a> {
-        self.in_channel(self.with_ticket_conditions(visible::messages(rights)))
-    }
-
-    /// Adds only the condition on the channel to a query.
-    fn in_channel<'a, S>(&self, query: BoxedQuery<'a, S>) -> BoxedQuery<'a, S> {
-        match self.channel {
-            Some(channel) => query.filter(messages::channel_id.eq(channel.0)),
-            None => query,
-        }
-    }
-
-    fn is_for_tickets(&self) -> bool {
-        self.tickets_only || self.status.is_some() || self.assignee.is_some()
-    }
+/// The messages that the viewer may see and that match all conditions of a filter.
+fn among_visible<'a>(filter: &Filter, rights: &Rights) -> MessageQuery<'a> {
+    filter.in_channel(filter.with_ticket_conditions(visible_messages(rights)))
 }
-
-/// A boxed query on `messages`.
-type BoxedQuery<'a, S> = BoxedSelectStatement<'a, S, FromClause<messages::table>, MultiBackend>;
 
 /// A page of the messages that the viewer may see, newest first.
 ///
@@ -136,7 +93,7 @@ pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, window: &Window<Messa
     let window = window.map(|id| id.0);
     let (range, wanted) = (IdRange::of(&window), window.limit.saturating_add(1));
     let rows = if rights.admin {
-        let query = with_time_limit!(db, filter.among_visible(rights), messages::id);
+        let query = with_time_limit!(db, among_visible(filter, rights), messages::id);
         in_range!(query, messages::id, range, wanted).load::<Row>(db).map_err(map_error)?
     } else {
         find_visible(db, rights, filter, range, wanted)?
@@ -167,7 +124,7 @@ fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, w
         in_range!(near, messages::id, range, 1_usize).offset(edge_offset).first(db).optional().map_err(map_error)?;
     let within = edge.map_or(range, |edge| range.up_to(edge));
     let missing = wanted - rows.len();
-    let found = in_range!(filter.among_visible(rights), messages::id, within, missing);
+    let found = in_range!(among_visible(filter, rights), messages::id, within, missing);
     rows.extend(found.load::<Row>(db).map_err(map_error)?);
     let Some(edge) = edge.filter(|_| rows.len() < wanted) else { return Ok(rows) };
     let beyond = range.after(edge);
@@ -177,7 +134,7 @@ fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, w
         if ids.is_empty() {
             break;
         }
-        let query = filter.among_visible(rights).filter(messages::id.eq_any(ids));
+        let query = among_visible(filter, rights).filter(messages::id.eq_any(ids));
         let query = with_time_limit!(db, query, messages::id);
         rows.extend(in_range!(query, messages::id, beyond, wanted).load::<Row>(db).map_err(map_error)?);
     }
@@ -202,7 +159,7 @@ fn load_nearest(
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Message>> {
-    let row = visible::messages(rights).filter(messages::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
+    let row = visible_messages(rights).filter(messages::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 

@@ -5,8 +5,9 @@ use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::advice::with_advice;
 use super::connection::{Db, POSTGRES_SETTINGS};
-use super::start::{unusable, with_advice};
+use super::start::unusable;
 use crate::error::{Error, Result};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Integer, Nullable, Text};
 
 use super::connection::{Db, map_error};
-use super::log::RowSummary;
+use super::row_summary::RowSummary;
 use super::schema::{channels, comments, messages, notifications, templates};
 use crate::error::Result;
 use crate::model::EventKind;

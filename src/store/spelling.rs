@@ -7,22 +7,9 @@ use diesel::connection::SimpleConnection as _;
 use super::connection::{Db, map_error};
 use super::{channels, users};
 use crate::error::Result;
-use crate::unicode;
 
 /// Maximum number of rows of each table that are updated in one transaction.
 const MAX_STEP_ROWS: i64 = 500;
-
-/// The skeleton of a name, as it is stored. Never empty: an empty column means "not computed yet".
-pub(super) fn stored_skeleton(name: &str) -> String {
-    let skeleton = unicode::skeleton(name);
-    if skeleton.is_empty() { "\u{FFFD}".into() } else { skeleton }
-}
-
-/// The result of [`unicode::look`], as it is stored. Never empty: an empty column means "not computed yet".
-pub(super) fn stored_look(name: &str) -> String {
-    let look = unicode::look(name);
-    if look.is_empty() { "\u{FFFD}".into() } else { look }
-}
 
 /// Computes the columns by which names are compared, for up to [`MAX_STEP_ROWS`] users and as many channels that
 /// lack them. Returns whether more rows may lack them.

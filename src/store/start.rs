@@ -1,11 +1,9 @@
 //! Checks of the database at start. Each failure is one line that tells the operator what to do.
 
-use std::path::Path;
-
-use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
+use super::advice::with_advice;
 use super::connection::{Db, is_new_enough};
 use crate::error::{Error, Result};
 
@@ -39,20 +37,6 @@ struct Server {
 struct MissingPrivileges {
     #[diesel(sql_type = Nullable<Text>)]
     tables: Option<String>,
-}
-
-#[derive(QueryableByName)]
-struct Encoding {
-    #[diesel(sql_type = Text)]
-    encoding: String,
-}
-
-#[derive(QueryableByName)]
-struct TableCounts {
-    #[diesel(sql_type = BigInt)]
-    all: i64,
-    #[diesel(sql_type = BigInt)]
-    migrations: i64,
 }
 
 /// Checks the database server before the schema is looked at.
@@ -98,31 +82,6 @@ fn is_english(locale: &str) -> bool {
     ["", "C", "POSIX", "en"].contains(&language) || language.starts_with("en_") || language.starts_with("English")
 }
 
-/// Checks a SQLite file before the server changes anything in it, for example its journal mode.
-///
-/// # Errors
-/// One line for the operator: the file is damaged, not a database, not UTF-8, or belongs to another program.
-pub fn check_file(path: &Path) -> std::result::Result<(), String> {
-    let message = |error: &dyn std::fmt::Display| format!("{}: {}", path.display(), with_advice(&error.to_string()));
-    let name = path.to_str().ok_or("the path is not UTF-8")?;
-    let mut connection = SqliteConnection::establish(name).map_err(|error| message(&error))?;
-    let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
-    connection.batch_execute(settings).map_err(|error| message(&error))?;
-    let tables = "SELECT count(*) AS \"all\", \
-        coalesce(sum(name = '__diesel_schema_migrations'), 0) AS migrations FROM sqlite_master WHERE type = 'table'";
-    let counts = diesel::sql_query(tables).get_result(&mut connection);
-    let TableCounts { all, migrations } = counts.map_err(|error| message(&error))?;
-    let encoding = diesel::sql_query("PRAGMA encoding").get_result(&mut connection);
-    let Encoding { encoding } = encoding.map_err(|error| message(&error))?;
-    if encoding != "UTF-8" {
-        return Err(format!("its encoding is {encoding}: tidings needs UTF-8"));
-    }
-    if all > 0 && migrations == 0 {
-        return Err("it is the database of another program: name another file".into());
-    }
-    Ok(())
-}
-
 /// Checks the privileges of the PostgreSQL user once the schema exists. If another user created the database,
 /// this one may have read access only.
 ///
@@ -147,34 +106,6 @@ pub fn unusable(error: diesel::result::Error) -> Error {
 
 fn unusable_because(line: impl Into<String>) -> Error {
     Error::Internal(line.into())
-}
-
-/// Appends advice for the operator to an error message of the database, if the message is a known one. The
-/// result is one line.
-pub fn with_advice(message: &str) -> String {
-    let advice_by_message = [
-        ("file is not a database", "the file is not a SQLite database, or its first page is damaged: restore a backup"),
-        ("database disk image is malformed", "the database is damaged: restore a backup"),
-        ("database or disk is full", "the disk is full: make room"),
-        ("No space left on device", "the disk is full: make room"),
-        ("could not extend file", "the disk is full: make room"),
-        ("disk I/O error", "the disk is full or broken: make room, and check the system log"),
-        ("database is locked", "another program has locked the database: stop that program"),
-        ("permission denied", "make the user the owner of the database or of its schema"),
-        ("too many clients", "raise max_connections, or lower --readers"),
-        ("remaining connection slots", "raise max_connections, or lower --readers"),
-    ];
-    let message = one_line(message);
-    match advice_by_message.iter().find(|(part, _)| message.contains(part)) {
-        Some((_, advice)) => format!("{message} ({advice})"),
-        None => message,
-    }
-}
-
-/// Joins the lines of a message with `; `, for logs and terminals.
-pub fn one_line(message: &str) -> String {
-    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -204,11 +135,5 @@ mod tests {
         for locale in ["de_DE.UTF-8", "fr_FR@euro", "enm", "Cornish"] {
             assert!(!is_english(locale), "{locale}");
         }
-    }
-
-    #[test]
-    fn a_known_error_becomes_one_line_with_advice() {
-        let line = with_advice("FATAL:  sorry, too many clients already\n\tHint\n");
-        assert_eq!(line, "FATAL:  sorry, too many clients already; Hint (raise max_connections, or lower --readers)");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, map_error};
@@ -48,7 +49,7 @@ impl Row {
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db, rights: &Rights, window: &Window<TemplateId>) -> Result<Page<Template>> {
     let window = window.map(|id| id.0);
-    let mut query = visible::templates(rights);
+    let mut query = visible_templates(rights);
     if !rights.admin {
         // Only the first unrestricted templates, templates for the viewer's locations and the viewer's own can
         // be on this page. Naming them keeps the query from scanning other restricted templates.
@@ -75,7 +76,7 @@ pub fn list(db: &mut Db, rights: &Rights, window: &Window<TemplateId>) -> Result
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: TemplateId) -> Result<Option<Template>> {
     let row =
-        visible::templates(rights).filter(templates::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
+        visible_templates(rights).filter(templates::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
@@ -166,4 +167,25 @@ fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
             row.template(audience)
         })
         .collect())
+}
+
+/// A query of template rows.
+type TemplateQuery<'a> = IntoBoxed<'a, Select<templates::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+
+/// Selects the templates that a signed-in viewer may read.
+fn visible_templates<'a>(rights: &Rights) -> TemplateQuery<'a> {
+    let query = templates::table.select(Row::as_select()).into_boxed::<MultiBackend>();
+    if rights.admin {
+        return query;
+    }
+    let for_viewer = template_locations::table
+        .filter(template_locations::template_id.eq(templates::id))
+        .filter(template_locations::location_id.eq_any(visible::viewer_locations(rights.into())))
+        .select(template_locations::template_id);
+    query.filter(
+        templates::restricted
+            .eq(false)
+            .or(templates::author_id.eq(visible::ViewerParams::from(rights).user))
+            .or(diesel::dsl::exists(for_viewer)),
+    )
 }

@@ -8,7 +8,6 @@ use diesel::connection::SimpleConnection;
 
 use super::connection::{Db, map_error, unreachable};
 use super::log;
-use super::writer::Tail;
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, Body, ChannelId, Cursor, Event, EventKind, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
@@ -287,5 +286,24 @@ fn begin_and_lock_head(db: &mut Db, requested: Seq) -> Result<log::Head> {
 fn roll_back(db: &mut Db) {
     if let Err(error) = db.batch_execute("ROLLBACK") {
         tracing::debug!(%error, "ROLLBACK failed");
+    }
+}
+
+/// Receives committed batches, and tells the writer how far this instance has applied the log. The log tailer
+/// implements it.
+pub trait Tail: Send + 'static {
+    /// Called after each COMMIT, in commit order, on the writer thread.
+    fn committed(&mut self, batch: Batch);
+
+    /// The position up to which this instance has applied the log, permissions included. `None` if the commands
+    /// of this store check no permissions.
+    fn position(&mut self) -> Option<Cursor> {
+        None
+    }
+
+    /// Blocks until the applied position is no longer `position` and is at least `seq`, or until `patience` has
+    /// passed.
+    fn wait(&mut self, position: Cursor, seq: Seq, patience: Duration) {
+        let _ = (position, seq, patience);
     }
 }

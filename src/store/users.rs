@@ -6,11 +6,11 @@ use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, map_error};
+use super::name_keys::{stored_look, stored_skeleton};
 use super::paging::{page, window};
 use super::schema::users;
-use super::spelling::{stored_look, stored_skeleton};
 use super::time_limit::with_time_limit;
-use super::{channels, organizations};
+use super::{members, organizations};
 use crate::error::{Error, Result};
 use crate::model::{ChannelId, LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
 use crate::unicode;
@@ -196,7 +196,7 @@ pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<Hash
     let users = by_ids(db, ids)?;
     let organizations: Vec<OrganizationId> = users.values().filter_map(|user| user.organization_id).collect();
     let locations = organizations::locations_of(db, &organizations)?;
-    let members = channels::members_among(db, channel, ids)?;
+    let members = members::members_among(db, channel, ids)?;
     let rights = users.into_values().filter(|user| !user.disabled).map(|user| {
         let of_organization = user.organization_id.and_then(|id| locations.get(&id)).into_iter().flatten();
         let mut here: Vec<LocationId> = of_organization.map(|location| location.id).chain(user.location_id).collect();
@@ -234,7 +234,7 @@ pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
         user: Some(user.id),
         admin: user.role == Role::Admin,
         locations,
-        channels: channels::ids_by_member(db, user.id)?,
+        channels: members::ids_by_member(db, user.id)?,
     })
 }
 

@@ -1,31 +1,20 @@
 //! SQL conditions for what a viewer may see. `board::access` implements the same rules for live events; a
 //! property test compares the two.
 
-use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use super::connection::MultiBackend;
-use super::schema::{
-    channel_members, channels, locations, message_locations, messages, template_locations, templates, users,
-};
+use super::schema::{channel_members, channels, locations, message_locations, messages, users};
 use crate::model::{Rights, UserId, Visibility};
 
 /// An id that no user has. It stands for an anonymous viewer, who owns nothing and is a member of no channel.
 const NO_USER: UserId = UserId(-1);
 
-/// A query of message rows.
-pub type MessageQuery<'a> =
-    IntoBoxed<'a, Select<messages::table, AsSelect<super::messages::Row, MultiBackend>>, MultiBackend>;
-/// A query of template rows.
-pub type TemplateQuery<'a> =
-    IntoBoxed<'a, Select<templates::table, AsSelect<super::templates::Row, MultiBackend>>, MultiBackend>;
-
 /// The viewer, as parameters of the SQL conditions.
 #[derive(Clone, Copy)]
 pub struct ViewerParams {
     admin: bool,
-    user: i64,
+    pub(super) user: i64,
 }
 
 impl From<&Rights> for ViewerParams {
@@ -98,12 +87,6 @@ pub fn message(viewer: ViewerParams) -> _ {
     messages::deleted_at.is_null().and(diesel::dsl::exists(channel_of_message)).and(audience)
 }
 
-/// Selects the messages that the viewer may read.
-pub fn messages<'a>(rights: &Rights) -> MessageQuery<'a> {
-    let all = messages::table.select(super::messages::Row::as_select()).into_boxed::<MultiBackend>();
-    if rights.admin { all.filter(is_not_deleted()) } else { all.filter(message(rights.into())) }
-}
-
 /// SQL text of the condition that a viewer, who is not the author, is in the audience of a message. `table` is
 /// the alias of a subquery that diesel's query builder cannot express.
 pub fn audience_as_sql(rights: &Rights, table: &str) -> String {
@@ -115,23 +98,5 @@ pub fn audience_as_sql(rights: &Rights, table: &str) -> String {
     format!(
         "({table}.restricted = FALSE OR EXISTS (SELECT 1 FROM message_locations ml WHERE ml.message_id = {table}.id \
          AND ml.location_id IN ({for_viewer})))"
-    )
-}
-
-/// Selects the templates that a signed-in viewer may read.
-pub fn templates<'a>(rights: &Rights) -> TemplateQuery<'a> {
-    let query = templates::table.select(super::templates::Row::as_select()).into_boxed::<MultiBackend>();
-    if rights.admin {
-        return query;
-    }
-    let for_viewer = template_locations::table
-        .filter(template_locations::template_id.eq(templates::id))
-        .filter(template_locations::location_id.eq_any(viewer_locations(rights.into())))
-        .select(template_locations::template_id);
-    query.filter(
-        templates::restricted
-            .eq(false)
-            .or(templates::author_id.eq(ViewerParams::from(rights).user))
-            .or(diesel::dsl::exists(for_viewer)),
     )
 }

@@ -1,14 +1,15 @@
 //! Detects commits of other processes. On SQLite these come from the command line; on PostgreSQL they come from
 //! other instances.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::connection::{ConnectionUse, Connector, Db, Place, map_error};
+use super::inbox::{Heard, Inbox};
 use super::listen::PgListener;
 use crate::error::{Error, Result};
 use crate::model::Cursor;
@@ -17,51 +18,6 @@ use crate::vitals::Vitals;
 /// How often SQLite is asked for commits of other processes. `PRAGMA data_version` reads one word of shared
 /// memory, so polling takes less than 0.1 % of a core.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// Maximum number of announced heads that are kept for the log tailer. If there are more, the tailer reads the
-/// log anyway.
-const MAX_HEADS: usize = 64;
-
-/// What is known about commits of other processes since the tailer last asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    /// Other processes announced these log heads, in no particular order. Tags are needed to compare them: a
-    /// lower number may be the head of another history of the log.
-    Heads(Vec<Cursor>),
-    /// The log may have changed; the tailer must read it.
-    Something,
-}
-
-/// Collects announcements until the log tailer asks for them.
-#[derive(Debug)]
-pub struct Inbox {
-    pending: Mutex<Heard>,
-    arrived: Notify,
-}
-
-impl Default for Inbox {
-    fn default() -> Self {
-        Self { pending: Mutex::new(Heard::Heads(Vec::new())), arrived: Notify::new() }
-    }
-}
-
-impl Inbox {
-    /// Adds a head that another process announced; `None` means that the log may have changed by an unknown
-    /// amount.
-    pub fn notify(&self, head: Option<Cursor>) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&mut *pending, head) {
-            (Heard::Heads(heads), Some(head)) if heads.len() < MAX_HEADS => heads.push(head),
-            (pending, _) => *pending = Heard::Something,
-        }
-        self.arrived.notify_one();
-    }
-
-    async fn take(&self) -> Heard {
-        self.arrived.notified().await;
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *pending, Heard::Heads(Vec::new()))
-    }
-}
 
 /// Announces this instance's log head to other instances and receives theirs. Announcements are hints and may be
 /// lost: the tailer also reads the log at regular intervals.

@@ -21,9 +21,8 @@ use tokio::time::timeout;
 use super::connection::{ConnectionUse, Connector, Db};
 use super::counts::Counts;
 use super::queue::{BatchWindow, CommitQueue, PushError};
-use super::tx::{Batch, BatchError, Tx, is_committed};
+use super::tx::{Batch, BatchError, Tail, Tx, is_committed};
 use crate::error::{Error, Result};
-use crate::model::{Cursor, Seq};
 use crate::vitals::Vitals;
 
 /// Maximum number of queued commands. Further commands are rejected at once.
@@ -140,25 +139,6 @@ impl Drop for Writer {
 /// panicked, which also ends the process.
 fn stopping() -> Error {
     Error::Unavailable("the server is stopping; try again".into())
-}
-
-/// Receives committed batches, and tells the writer how far this instance has applied the log. The log tailer
-/// implements it.
-pub trait Tail: Send + 'static {
-    /// Called after each COMMIT, in commit order, on the writer thread.
-    fn committed(&mut self, batch: Batch);
-
-    /// The position up to which this instance has applied the log, permissions included. `None` if the commands
-    /// of this store check no permissions.
-    fn position(&mut self) -> Option<Cursor> {
-        None
-    }
-
-    /// Blocks until the applied position is no longer `position` and is at least `seq`, or until `patience` has
-    /// passed.
-    fn wait(&mut self, position: Cursor, seq: Seq, patience: Duration) {
-        let _ = (position, seq, patience);
-    }
 }
 
 /// State of the writer thread.
