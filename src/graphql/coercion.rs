@@ -1,7 +1,7 @@
 //! Rewords juniper's messages about values of variables that do not fit their type. The new message names the place,
 //! the expected type and the value. juniper's own messages repeat the value or leave it out.
 
-use super::{InputValue, Variables};
+use super::values::{InputValue, Variables};
 
 /// The new message; `None` if the message is not about a value that does not fit its type.
 pub fn reworded(message: &str, variables: &Variables) -> Option<String> {

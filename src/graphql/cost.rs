@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use juniper::ScalarValue as _;
 
-use super::{InputValue, Variables};
+use super::values::{InputValue, Variables};
 
 /// The list fields with page arguments.
 const PAGINATED_FIELDS: [&str; 7] =

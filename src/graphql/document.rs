@@ -1,35 +1,31 @@
 //! The documents that clients send: parsing, limits, validation, and a cache of the result.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use juniper::parser::{Lexer, Token};
-use juniper::{Definition, GraphQLError, InputValue, OperationType, ParseError, ValidatedOperation};
+use juniper::{Definition, GraphQLError, InputValue, OperationType, ParseError};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::cost::Cost;
-use super::executable::{DocumentSource, Executable, ParsedDocument, Schemas};
+use super::executable::{DocumentSource, Executable, ParsedDocument, Schemas, Validated};
 use super::literals::{self, ColumnShifts};
 use super::measure::{Analysis, Limits};
 use super::merge::ConditionValues;
+use super::refusal::Refusal;
 use super::scalar::Scalar;
+use super::schema::Schema;
 use super::tree_memory::TreeMemory;
+use super::values::Variables;
 use super::variables::{self, Shape};
-use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul, nulls, repeated, result_fields};
+use super::{errors, hints, nul, nulls, repeated, result_fields};
 use crate::error::Error;
 use crate::model::{Lease, Memory, Party};
 
-/// Maximum number of documents in the cache.
-const MAX_CACHED_DOCUMENTS: usize = 1_000;
-/// Longer documents are not cached.
-const MAX_CACHED_DOCUMENT_BYTES: usize = 16 << 10;
-/// Maximum weight of all cached documents, in bytes of text. An attacker can make the cache use some 50 MB of memory.
-/// The documents of applications do not reach this limit.
-const MAX_CACHE_WEIGHT: usize = 512 << 10;
 /// The weight of a field after the expansion of fragments, in bytes of text.
 const FIELD_WEIGHT: usize = 4;
 /// Maximum size of a subscription's document, and of its variables, in bytes. Both stay in memory while it is open.
@@ -40,9 +36,6 @@ const VALUE_WEIGHT: usize = 64;
 const MAX_EXECUTABLES: usize = 4;
 /// Maximum length of a name, in bytes. Validation errors quote a name many times.
 const MAX_NAME_BYTES: usize = 200;
-
-/// An operation of the schema in the form that juniper executes.
-pub type Validated<'a> = ValidatedOperation<'a, Query, Mutation, Subscription, Scalar>;
 
 /// One operation of a document that passed validation.
 pub struct Operation {
@@ -134,7 +127,7 @@ impl Operation {
 
     /// Parses, analyzes and validates a document. The time of the checks before validation is bounded for any document.
     /// The time of validation is not, so validation comes last.
-    fn parse(schemas: &Schemas, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {
+    pub(super) fn parse(schemas: &Schemas, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {
         check_tokens(text, limits)?;
         let digest = first_half(&Sha256::digest(format!("{name:?}{text}")));
         let schema = &schemas.client;
@@ -299,7 +292,7 @@ impl Operation {
     }
 
     /// The weight of the operation in the cache, in bytes of text.
-    fn weight(&self) -> usize {
+    pub(super) fn weight(&self) -> usize {
         self.own_weight() + self.executables_weight
     }
 
@@ -349,54 +342,6 @@ impl Operation {
             lists => format!("most of it for \"{}\"; ask for shorter lists", lists.join(".")),
         };
         Err(too_complex(format!("the operation costs {cost}, more than {}: {advice}", limits.cost)))
-    }
-}
-
-/// The reason why an operation is not executed.
-#[derive(Debug, Clone)]
-pub enum Refusal {
-    /// The document does not parse or is not valid. Contains the `errors` of the response.
-    Invalid(serde_json::Value),
-    /// The document is valid, but the operation may not be executed.
-    Refused(Error),
-    /// The request names a persisted query and has no document. The server stores no persisted queries.
-    PersistedQuery,
-}
-
-impl Refusal {
-    /// The error of a valid document; `None` if the document is not valid or missing.
-    #[must_use]
-    pub fn error(&self) -> Option<&Error> {
-        match self {
-            Self::Invalid(_) | Self::PersistedQuery => None,
-            Self::Refused(error) => Some(error),
-        }
-    }
-
-    /// The `extensions.code` of the first error.
-    #[must_use]
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Invalid(errors) => errors[0]["extensions"]["code"].as_str().unwrap_or_default(),
-            Self::PersistedQuery => "PERSISTED_QUERY_NOT_SUPPORTED",
-            Self::Refused(error) => error.code(),
-        }
-    }
-
-    /// The `errors` of the response.
-    #[must_use]
-    pub fn errors(&self) -> serde_json::Value {
-        match self {
-            Self::Invalid(errors) => errors.clone(),
-            Self::PersistedQuery => errors::persisted_query_error(),
-            Self::Refused(error) => serde_json::json!([errors::to_json(error)]),
-        }
-    }
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self::Refused(error)
     }
 }
 
@@ -482,60 +427,4 @@ fn first_half(digest: &[u8]) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);
     half
-}
-
-/// The text of a document and the name of an operation.
-type CacheKey = (String, Option<String>);
-
-/// A cache of parsed operations. The oldest entries are removed first.
-#[derive(Default)]
-pub struct Documents(Mutex<Cache>);
-
-#[derive(Default)]
-struct Cache {
-    operations: HashMap<CacheKey, Arc<Operation>>,
-    /// The keys, from the oldest to the newest entry.
-    order: VecDeque<CacheKey>,
-    /// The weight of all operations, in bytes of text.
-    weight: usize,
-}
-
-impl Documents {
-    /// The operation with this name in this document, from the cache or newly parsed.
-    ///
-    /// # Errors
-    /// `GRAPHQL_PARSE_FAILED` or `GRAPHQL_VALIDATION_FAILED` if the document is not valid, `QUERY_TOO_COMPLEX` if the
-    /// document exceeds a limit, `BAD_USER_INPUT` if a text in it contains U+0000.
-    pub fn operation(
-        &self,
-        schemas: &Schemas,
-        limits: &Limits,
-        text: &str,
-        name: Option<&str>,
-    ) -> Result<Arc<Operation>, Refusal> {
-        let key = (text.to_owned(), name.map(str::to_owned));
-        if let Some(cached) = self.0.lock().unwrap_or_else(PoisonError::into_inner).operations.get(&key) {
-            return Ok(Arc::clone(cached));
-        }
-        let operation = Arc::new(Operation::parse(schemas, limits, text, name)?);
-        if text.len() <= MAX_CACHED_DOCUMENT_BYTES {
-            self.insert(key, Arc::clone(&operation));
-        }
-        Ok(operation)
-    }
-
-    fn insert(&self, key: CacheKey, operation: Arc<Operation>) {
-        let weight = operation.weight();
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.operations.insert(key.clone(), operation).is_none() {
-            cache.order.push_back(key);
-            cache.weight += weight;
-        }
-        while (cache.order.len() > MAX_CACHED_DOCUMENTS || cache.weight > MAX_CACHE_WEIGHT)
-            && let Some(oldest) = cache.order.pop_front()
-        {
-            let removed = cache.operations.remove(&oldest).map_or(0, |operation| operation.weight());
-            cache.weight -= removed;
-        }
-    }
 }

@@ -3,7 +3,8 @@
 use juniper::{ExecutionError, FieldError, GraphQLError, IntoFieldError, Object, ScalarValue, Value};
 use serde_json::{Value as Json, json};
 
-use super::{Variables, coercion};
+use super::coercion;
+use super::values::Variables;
 use crate::error::Error;
 
 /// Maximum number of validation errors in a response.

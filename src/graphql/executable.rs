@@ -7,13 +7,17 @@ use std::sync::Arc;
 use juniper::{Definition, EmptyMutation, EmptySubscription, ExecutionError, OperationType, ValidatedOperation};
 
 use super::context::Ctx;
-use super::document::{Refusal, Validated};
+use super::errors;
 use super::items::{ItemSchema, Items};
 use super::literals::UntypedSchema;
 use super::merge::{self, ConditionValues, MergedDocument, MergedKind, SourceMap};
+use super::mutation::Mutation;
+use super::query::Query;
+use super::refusal::Refusal;
 use super::scalar::Scalar;
+use super::schema::Schema;
+use super::subscription::Subscription;
 use super::tree_memory::TreeMemory;
-use super::{Mutation, Query, Schema, Subscription, errors};
 use crate::error::Error;
 use crate::model::{Lease, Memory, Party};
 
@@ -52,6 +56,8 @@ pub struct DocumentSource<S> {
     pub text: String,
 }
 
+/// An operation of the schema in the form that juniper executes.
+pub type Validated<'a> = ValidatedOperation<'a, Query, Mutation, Subscription, Scalar>;
 type ClientSource = DocumentSource<Schema>;
 type ItemSource = DocumentSource<ItemSchema>;
 /// The query for a subscription item in the form that juniper executes.

@@ -8,11 +8,12 @@ use juniper::{ExecutionError, GraphQLError, OperationType};
 
 use super::allowance::{Allowance, Batch, Text};
 use super::context::{Caller, Ctx, Purpose};
-use super::document::Refusal;
-use super::engine::Prepared;
+use super::errors;
+use super::prepared::Prepared;
 use super::reader_gate::ReaderGate;
+use super::refusal::Refusal;
 use super::scalar::Scalar;
-use super::{Value, errors};
+use super::values::Value;
 use crate::board::Board;
 use crate::error::{Error, Result};
 use crate::live::Update;

@@ -4,8 +4,8 @@
 use juniper::meta::MetaType;
 use serde_json::Value;
 
-use super::Schema;
 use super::scalar::Scalar;
+use super::schema::Schema;
 
 /// Maximum number of suggested names.
 const MAX_SUGGESTIONS: usize = 3;

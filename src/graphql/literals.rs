@@ -10,11 +10,12 @@ use juniper::{
 };
 use serde_json::{Value, json};
 
+use super::errors;
 use super::json::LITERAL_MARK;
 use super::scalar::Scalar;
+use super::schema::Schema;
 use super::source::SourceText;
 use super::variables::list_depth;
-use super::{Schema, errors};
 
 /// A schema without the fields and types of the real one. juniper parses every literal with it, because it knows no
 /// type for any literal.

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use juniper::Definition;
 
-use super::InputValue;
 use super::cost::{Cost, DefaultPageSizes, ItemCount, page_size};
 use super::scalar::Scalar;
+use super::values::InputValue;
 use super::variables::list_depth;
 
 /// Maximum number of operations in a document. Validation checks each operation against all fragments that it uses.

@@ -7,6 +7,7 @@ mod context;
 mod cost;
 mod counts;
 mod document;
+mod document_cache;
 mod engine;
 mod enums;
 mod errors;
@@ -28,44 +29,38 @@ mod notifications;
 mod nul;
 mod nulls;
 mod objects;
+mod open;
 mod paging;
 mod people;
+mod prepared;
 mod query;
 mod reader_gate;
+mod refusal;
 mod render;
+mod rendering_cache;
 mod repeated;
 mod request;
 mod result_fields;
 mod scalar;
 mod scalars;
+mod schema;
 mod source;
 mod subscription;
 mod templates;
 mod tree_memory;
+mod values;
 mod variables;
 
 pub use allowance::{Batch, SMALL, Text};
 pub use context::Caller;
 pub use counts::Counts;
-pub use document::Refusal;
-pub use engine::{Engine, Prepared, sdl};
+pub use engine::Engine;
 pub use errors::{response as errors_response, to_json};
 pub use execute::Answer;
 pub use juniper::OperationType;
 pub use measure::Limits;
+pub use prepared::Prepared;
+pub use refusal::Refusal;
 pub use render::ItemRenderer;
 pub use request::{Request, Unreadable};
-
-use mutation::Mutation;
-use query::Query;
-use scalar::Scalar;
-use subscription::Subscription;
-
-/// The GraphQL schema of tidings.
-type Schema = juniper::RootNode<Query, Mutation, Subscription, Scalar>;
-/// The values of the variables of an operation, by name.
-type Variables = juniper::Variables<Scalar>;
-/// A value in a response.
-type Value = juniper::Value<Scalar>;
-/// A value in a document or in a variable.
-type InputValue = juniper::InputValue<Scalar>;
+pub use schema::sdl;

@@ -3,8 +3,9 @@
 
 use juniper::{Definition, InputValue, Spanning};
 
-use super::document::Refusal;
+use super::refusal::Refusal;
 use super::scalar::Scalar;
+use super::values::Variables;
 use crate::error::Error;
 
 type Value = InputValue<Scalar>;
@@ -29,7 +30,7 @@ macro_rules! in_directives {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` naming the variable with U+0000 in its value, or the input field inside it.
-pub fn check_variables(variables: &super::Variables) -> Result<(), Refusal> {
+pub fn check_variables(variables: &Variables) -> Result<(), Refusal> {
     let found = variables.iter().find_map(|(name, value)| field_with_nul(name, value));
     found.map_or(Ok(()), |field| Err(nul_error(field)))
 }

@@ -10,8 +10,9 @@ use juniper::meta::{Argument, MetaType};
 use juniper::{Definition, InputValue, OperationType, Spanning};
 use serde_json::Value as Json;
 
+use super::errors;
 use super::scalar::Scalar;
-use super::{Schema, errors};
+use super::schema::Schema;
 
 type Selection<'a> = juniper::Selection<'a, Scalar>;
 type Operation<'a> = juniper::Operation<'a, Scalar>;

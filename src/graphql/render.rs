@@ -1,109 +1,32 @@
-//! Items are rendered once for all who read them: who may see an event was decided from its
-//! metadata, and what it looks like depends on the event and the selection alone.
+//! Renders subscription items. An item is rendered once for all subscriptions with the same selection: the permission was
+//! decided from the event, and the response depends on the event and the selection only.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 
 use super::allowance::Text;
-use super::engine::{Engine, Live};
+use super::engine::Engine;
 use super::execute::{Rendered, render};
+use super::prepared::Live;
 use super::reader_gate::ReaderGate;
+use super::rendering_cache::{Entry, Key, Loaded, Loading, Task, shown};
 use crate::board::{Board, Viewer};
-use crate::capacity::ByteCache;
 use crate::error::{Error, Result};
 use crate::hub::ReadAt;
 use crate::live::{Renderer, Rendering, Update};
-use crate::model::{Cursor, PresenceChange};
 
-/// How many bytes of renderings are kept.
-const KEPT_BYTES: usize = 8 << 20;
-/// How long what was read from the database is good: until then an edit would be noticed, but
-/// not, say, a new display name.
+/// How long a rendering that was read from the database is shared. An edit of the object ends that at once, but the cache
+/// does not notice, for example, a new display name of its author.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long an item waits before it is rendered again because the database was away.
+/// Delay before an item is rendered again after the database did not answer.
 const PAUSE: Duration = Duration::from_millis(300);
-/// How often an item is rendered that takes longer than an operation may, in case only the database is slow now.
+/// How often an item is rendered that exceeds the time limit. The database may be slow only for a moment.
 const SLOW_TRIES: usize = 3;
-
-/// What a rendering shows: the event and the state of its object, in a selection.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    shown: Shown,
-    selection: [u8; 16],
-    signed_in: bool,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Shown {
-    /// An event, and the event that last touched its object; deletions have none. With their tags: after a
-    /// restore the same place in the log is another event.
-    Event(Cursor, Option<Cursor>),
-    /// A metric's name, value and time.
-    Metric(String, u64, i64),
-    Presence(PresenceChange),
-}
-
-#[derive(Clone)]
-pub(super) enum Entry {
-    /// Rendered from the event alone.
-    Plain(Option<Text>),
-    /// Being rendered with the database since then.
-    Loading(Loading, Instant, ReadAt),
-    /// Rendered with the database as it was then.
-    Loaded(Loaded, Instant, ReadAt),
-}
-
-/// A rendering that several readers share. It ends when the last of them leaves.
-#[derive(Clone)]
-pub(super) struct Loading {
-    result: Shared<BoxFuture<'static, Loaded>>,
-    task: Weak<Task>,
-}
-
-/// The task that renders.
-struct Task(AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Loading {
-    /// The result; `None` if it is not there and the last reader that waited for it has left.
-    fn join(&self) -> Option<impl Future<Output = Loaded> + Send + use<>> {
-        let task = self.task.upgrade();
-        let result = self.result.clone();
-        if task.is_none() && result.peek().is_none() {
-            return None;
-        }
-        Some(async move {
-            let loaded = result.await;
-            drop(task);
-            loaded
-        })
-    }
-}
-
-#[derive(Clone)]
-pub(super) struct Loaded {
-    body: Option<Text>,
-    is_personal: bool,
-}
-
-/// The items that were rendered last.
-pub type Renderings = ByteCache<Key, Entry>;
-
-/// An empty cache of rendered items.
-pub fn renderings() -> Renderings {
-    ByteCache::new(KEPT_BYTES)
-}
 
 /// Renders the items of one subscription.
 pub struct ItemRenderer {
@@ -288,16 +211,4 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, update: Update, l
         rendered
     };
     board.store().on_reader(party, render).await
-}
-
-fn shown(update: &Update) -> Option<Shown> {
-    Some(match update {
-        Update::Event(event) => {
-            let revision = event.body().and_then(|body| body.revision());
-            Shown::Event(event.cursor, revision)
-        }
-        Update::Metric(metric) => Shown::Metric(metric.name.clone(), metric.value.to_bits(), metric.updated_at.0),
-        Update::Presence(change) => Shown::Presence(*change),
-        Update::CaughtUp(_) => return None,
-    })
 }

@@ -6,8 +6,9 @@ use std::collections::HashSet;
 use juniper::Definition;
 use serde_json::Value as Json;
 
+use super::errors;
 use super::scalar::Scalar;
-use super::{Schema, errors};
+use super::schema::Schema;
 
 type Selection<'a> = juniper::Selection<'a, Scalar>;
 

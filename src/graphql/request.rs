@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::document::Refusal;
+use super::refusal::Refusal;
 use crate::error::Error;
 
 /// A request to execute an operation.

@@ -2,8 +2,8 @@
 
 use juniper::{Definition, Selection};
 
-use super::Schema;
 use super::scalar::Scalar;
+use super::schema::Schema;
 
 /// Fields whose resolvers never read the database, on whatever object of the schema they are. Every other field sends the
 /// rest of the execution to a reader thread, so a field that is missing here costs time and nothing else.

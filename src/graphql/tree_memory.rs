@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::document::Refusal;
+use super::refusal::Refusal;
 use crate::error::Error;
 use crate::model::{Lease, Memory, Party};
 

@@ -8,7 +8,8 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 use serde_json::value::RawValue;
 
 use super::scalar::Scalar;
-use super::{Schema, Variables};
+use super::schema::Schema;
+use super::values::Variables;
 use crate::model::JsonText;
 
 /// Maximum depth of nested input types that are considered. Deeper values are read without their types.

@@ -1,0 +1,68 @@
+//! Opens subscriptions.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+
+use super::context::{Caller, Opened, Purpose};
+use super::engine::Engine;
+use super::prepared::{Live, Prepared};
+use super::reader_gate::ReaderGate;
+use super::refusal::Refusal;
+use super::render::ItemRenderer;
+use crate::error::{Error, Result};
+use crate::live::{Deliveries, LogRequest, Subscription, SubscriptionRequest};
+
+impl Engine {
+    /// Opens a subscription.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub async fn open(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        caller: Caller,
+    ) -> Result<Deliveries<ItemRenderer>, Refusal> {
+        let (request, has_checkpoints) = self.subscription_request(&prepared, &caller)?;
+        let party = caller.viewer.party();
+        let document = prepared.operation.borrow(&self.document_memory, party)?;
+        let executable = prepared.executable.as_ref();
+        let executable = executable.map(|it| it.borrow(&self.document_memory, party)).transpose()?;
+        let updates = Subscription::open(&self.board, &caller.viewer, request).await?;
+        let selection = prepared.operation.selection(&prepared.variables);
+        let counted = self.counts.following.enter();
+        let trees = (document, executable);
+        let live = Live { prepared, selection, caller, has_checkpoints, _counted: counted, _trees: trees };
+        Ok(Deliveries::new(updates, ItemRenderer::new(Arc::clone(self), live)))
+    }
+
+    /// Runs the resolver of a subscription. Returns its request, and whether the subscription has checkpoints.
+    fn subscription_request(
+        &self,
+        prepared: &Prepared,
+        caller: &Caller,
+    ) -> Result<(SubscriptionRequest, bool), Refusal> {
+        let ctx = self.ctx(prepared, caller.clone(), Purpose::Open(Opened::default()), ReaderGate::closed());
+        prepared.check_variables(&ctx)?;
+        let resolving = prepared.validated().resolve_into_stream(&prepared.variables, &ctx);
+        let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
+            Some(Ok(Ok((_, errors)))) => errors,
+            Some(Ok(Err(error))) => return Err(prepared.operation.refusal(&error, &prepared.variables)),
+            Some(Err(_)) | None => return Err(Error::internal("a subscription could not be opened").into()),
+        };
+        if !errors.is_empty() {
+            return Err(Refusal::Invalid(prepared.errors(&errors, false)));
+        }
+        let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
+        let request = opened.request().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
+        let request = match request {
+            SubscriptionRequest::Log(request) => {
+                let after = prepared.resumed.or(request.after).or(Some(prepared.came_at));
+                SubscriptionRequest::Log(LogRequest { after, ..request })
+            }
+            request => request,
+        };
+        Ok((request, opened.has_checkpoints()))
+    }
+}

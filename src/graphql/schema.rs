@@ -1,0 +1,15 @@
+//! The GraphQL schema of tidings.
+
+use super::mutation::Mutation;
+use super::query::Query;
+use super::scalar::Scalar;
+use super::subscription::Subscription;
+
+/// The GraphQL schema of tidings.
+pub type Schema = juniper::RootNode<Query, Mutation, Subscription, Scalar>;
+
+/// The schema in the language of schemas.
+#[must_use]
+pub fn sdl() -> String {
+    Schema::new_with_scalar_value(Query, Mutation, Subscription).as_sdl()
+}

@@ -1,0 +1,10 @@
+//! The value types of juniper, with the scalars of tidings.
+
+use super::scalar::Scalar;
+
+/// The values of the variables of an operation, by name.
+pub type Variables = juniper::Variables<Scalar>;
+/// A value in a response.
+pub type Value = juniper::Value<Scalar>;
+/// A value in a document or in a variable.
+pub type InputValue = juniper::InputValue<Scalar>;
