@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Board, Viewer, access_changed, text, visibility_changed};
+use super::{Board, Viewer, record_access_changed, record_visibility_changed, text};
 use crate::error::{Error, Result};
 use crate::model::{Body, Channel, ChannelId, EventKind, Rights, UserId, Visibility};
 use crate::store::{Change, Tx, channels, users};
@@ -42,7 +42,7 @@ impl Board {
     /// `BAD_USER_INPUT`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
     pub async fn create_channel(&self, viewer: &Viewer, new: NewChannel) -> Result<Channel> {
         let owner = self.actor(viewer)?.user.id;
-        self.keepers.rooms.check(owner)?;
+        self.auth.rooms.check(owner)?;
         let name = text::name("name", &new.name, self.rules.max_title)?;
         let description = text::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
         let visibility = new.visibility.unwrap_or(Visibility::Public);
@@ -102,7 +102,7 @@ impl Board {
         let actor = self.actor(viewer)?.user.id;
         if edit.name.is_some() {
             // A new name is like a new room: else names could be tried out at the speed of mutations.
-            self.keepers.rooms.check(actor)?;
+            self.auth.rooms.check(actor)?;
         }
         let name = edit.name.as_ref().map(|name| text::name("name", name, self.rules.max_title)).transpose()?;
         let description = edit
@@ -134,7 +134,7 @@ impl Board {
             }
             record(tx, EventKind::ChannelUpdated, &channel, actor);
             if channel.visibility != before {
-                visibility_changed(tx, channel.id, actor);
+                record_visibility_changed(tx, channel.id, actor);
             }
             Ok(channel)
         })
@@ -174,7 +174,7 @@ impl Board {
             if !channels::is_member(tx.read(), id, user)? {
                 let since = tx.next_cursor().seq;
                 channels::add_member(tx.write(), id, user, since)?;
-                access_changed(tx, user, Some(id), Some(actor));
+                record_access_changed(tx, user, Some(id), Some(actor));
             }
             Ok(channel)
         })
@@ -193,7 +193,7 @@ impl Board {
             let channel = if user == actor { readable(tx, &rights, id)? } else { governed(tx, &rights, actor, id)? };
             if channels::is_member(tx.read(), id, user)? {
                 channels::remove_member(tx.write(), id, user)?;
-                access_changed(tx, user, Some(id), Some(actor));
+                record_access_changed(tx, user, Some(id), Some(actor));
             }
             Ok(channel)
         })

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::attention::Attention;
+use super::attention::NotificationFanout;
 use super::key::Key;
-use super::{Board, Viewer, text, unchanged};
+use super::{Board, Viewer, check_if_cursor, text};
 use crate::error::{Error, Result};
 use crate::model::{Body, Comment, CommentId, Cursor, EventKind, Message, MessageId, Rights, UserId};
 use crate::store::idempotency::Made;
@@ -58,10 +58,10 @@ impl Board {
                     key.keep(tx, Made::Comment(comment.id))?;
                 }
                 record(tx, EventKind::CommentAdded, &comment, &message, author);
-                let mut attention = Attention::new(&message, author);
-                attention.commented();
-                attention.mentioned(tx, &[], &mentions)?;
-                attention.tell(tx)?;
+                let mut fanout = NotificationFanout::new(&message, author);
+                fanout.add_commented();
+                fanout.add_mentioned(tx, &[], &mentions)?;
+                fanout.dispatch(tx)?;
                 Ok(comment)
             })
             .await
@@ -81,15 +81,15 @@ impl Board {
                 let rights = viewer.rights()?;
                 let (mut comment, message) = find(tx, &rights, edit.id)?;
                 own(&rights, actor, &comment)?;
-                unchanged(comment.cursor, edit.if_cursor)?;
+                check_if_cursor(comment.cursor, edit.if_cursor)?;
                 let before = std::mem::replace(&mut comment.content, content.clone());
                 comment.updated_at = tx.now();
                 comment.cursor = tx.next_cursor();
                 comments::update(tx.write(), &comment)?;
                 record(tx, EventKind::CommentUpdated, &comment, &message, actor);
-                let mut attention = Attention::new(&message, actor);
-                attention.mentioned(tx, &[&before], &mentions)?;
-                attention.tell(tx)?;
+                let mut fanout = NotificationFanout::new(&message, actor);
+                fanout.add_mentioned(tx, &[&before], &mentions)?;
+                fanout.dispatch(tx)?;
                 Ok(comment)
             })
             .await

@@ -1,9 +1,9 @@
 //! Posting, changing and deleting messages and tickets.
 
-use super::attention::Attention;
+use super::attention::NotificationFanout;
 use super::key::Key;
 use super::organizations::MAX_LOCATIONS;
-use super::{Board, Viewer, text, unchanged};
+use super::{Board, Viewer, check_if_cursor, text};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, Body, ChannelId, Cursor, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,
@@ -111,10 +111,10 @@ impl Board {
                     key.keep(tx, Made::Message(message.id))?;
                 }
                 record(tx, EventKind::MessageAdded, &message, author);
-                let mut attention = Attention::new(&message, author);
-                attention.assigned(None);
-                attention.mentioned(tx, &[], &mentions)?;
-                attention.tell(tx)?;
+                let mut fanout = NotificationFanout::new(&message, author);
+                fanout.add_assignee(None);
+                fanout.add_mentioned(tx, &[], &mentions)?;
+                fanout.dispatch(tx)?;
                 Ok(message)
             })
             .await
@@ -142,7 +142,7 @@ impl Board {
                 if !own && (title.is_some() || content.is_some() || makes_ticket) {
                     return Err(Error::Forbidden("only the author or an admin may change a message".into()));
                 }
-                unchanged(message.cursor, edit.if_cursor)?;
+                check_if_cursor(message.cursor, edit.if_cursor)?;
                 let before = message.clone();
                 if let Some(change) = edit.ticket {
                     let assigned = message.ticket.and_then(|ticket| ticket.assignee_id);
@@ -160,10 +160,10 @@ impl Board {
                 message.cursor = tx.next_cursor();
                 messages::update(tx.write(), &message)?;
                 record(tx, EventKind::MessageUpdated, &message, actor);
-                let mut attention = Attention::new(&message, actor);
-                attention.assigned(before.ticket.and_then(|ticket| ticket.assignee_id));
-                attention.mentioned(tx, &texts(&before), &mentions)?;
-                attention.tell(tx)?;
+                let mut fanout = NotificationFanout::new(&message, actor);
+                fanout.add_assignee(before.ticket.and_then(|ticket| ticket.assignee_id));
+                fanout.add_mentioned(tx, &texts(&before), &mentions)?;
+                fanout.dispatch(tx)?;
                 Ok(message)
             })
             .await

@@ -1,6 +1,6 @@
 //! Organizations, their locations, and who belongs where.
 
-use super::{Board, Viewer, access_changed, text};
+use super::{Board, Viewer, record_access_changed, text};
 use crate::error::{Error, Result};
 use crate::model::{Location, LocationId, Organization, OrganizationId, Role, User, UserId};
 use crate::store::{organizations, users};
@@ -73,7 +73,7 @@ impl Board {
             let users = organizations::user_ids(tx.read(), organization)?;
             let location = organizations::insert_location(tx.write(), organization, &name)?;
             for user in users {
-                access_changed(tx, user, None, Some(actor));
+                record_access_changed(tx, user, None, Some(actor));
             }
             Ok(location)
         })
@@ -104,7 +104,7 @@ impl Board {
             user.location_id = assignment.location.unwrap_or(user.location_id);
             user.role = assignment.role.unwrap_or(user.role);
             users::update(tx.write(), &user)?;
-            access_changed(tx, user.id, None, Some(actor));
+            record_access_changed(tx, user.id, None, Some(actor));
             Ok(user)
         })
         .await
