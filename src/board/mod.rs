@@ -160,7 +160,7 @@ pub struct Board {
     rules: Rules,
     presence: Arc<Presence>,
     metrics: Metrics,
-    names: names::Names,
+    names: names::UsernameCache,
     remover: removal::Remover,
     mutations: Turns,
     /// The last health check of the database: when it started, and its result.
@@ -184,7 +184,8 @@ impl Board {
         rules: Rules,
     ) -> Self {
         let (presence, metrics) = (Arc::new(Presence::default()), Metrics::default());
-        let (names, remover, counts) = (names::Names::default(), removal::Remover::default(), Counts::default());
+        let (names, remover, counts) =
+            (names::UsernameCache::default(), removal::Remover::default(), Counts::default());
         let mutations = Turns::new(MUTATIONS, WAITING_MUTATIONS, MUTATION_WAIT, "the server is busy; try again");
         let health = tokio::sync::Mutex::default();
         let size = rules.response_memory;
