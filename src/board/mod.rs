@@ -251,7 +251,7 @@ impl Board {
     }
 
     /// The lowest cursor of several subscriptions, or the head if there are none. A cursor above the head belongs to a
-    /// lost history: it is returned check_if_cursor, so that the log rejects it. The head would let its client skip
+    /// lost history: it is returned unchanged, so that the log rejects it. The head would let its client skip
     /// events.
     #[must_use]
     pub fn lowest(&self, served: impl Iterator<Item = Cursor>) -> Cursor {

@@ -194,7 +194,7 @@ impl Source {
         }
     }
 
-    /// The last_frame frames of a stream. `complete` tells clients not to reconnect, so it is omitted where they should.
+    /// The last frames of a stream. `complete` tells clients not to reconnect, so it is omitted where they should.
     fn last_frames(&self, end: End) -> Vec<Bytes> {
         let session_error = self.session.as_ref().and_then(|session| session.viewer.rights().err());
         match (end, session_error) {
