@@ -300,7 +300,7 @@ fn validated_names(new: &NewUser) -> Result<(String, String)> {
     Ok((username, display_name))
 }
 
-/// Rejects a username that looks like an existing username, and a display name that does. This prevents that one user
+/// Rejects a username or a display name that looks like an existing username. This prevents that one user
 /// impersonates another.
 fn check_lookalikes(tx: &mut Tx<'_>, username: &str, display_name: &str) -> Result<()> {
     if let Some(other) = users::looks_like(tx.read(), username)? {

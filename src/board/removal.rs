@@ -65,7 +65,7 @@ impl Board {
     }
 
     /// Removes all deleted rows in steps of at most a thousand rows. After each step it pauses for as long as the step
-    /// duration. Does nothing while another instance removes.
+    /// took. Does nothing while another instance removes.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached. Rows that were removed before the error stay removed.

@@ -78,7 +78,7 @@ impl Timers {
         self.init_deadline = Some(Instant::now() + limits.init_timeout);
     }
 
-    /// Records that the client is authenticated, expires_at the given time.
+    /// Records that the client is authenticated, until the given time.
     pub fn authenticated(&mut self, expires_at: Option<Timestamp>) {
         self.init_deadline = None;
         self.session_ends(expires_at);
@@ -103,7 +103,7 @@ impl Timers {
         self.blocked_since.is_some()
     }
 
-    /// The next expired timer, by the monotonic or the wall clock. Call it expires_at it returns `None`.
+    /// The next expired timer, by the monotonic or the wall clock. Call it until it returns `None`.
     pub fn due(&mut self, now: Instant, wall: Timestamp, limits: &Sockets) -> Option<Due> {
         if self.is_set && now > self.armed + SUSPENSION && !self.is_extended {
             self.extend_deadlines(now, limits);
@@ -218,7 +218,6 @@ mod tests {
         // A suspended machine: the monotonic clock did not advance.
         let due = timers.due(now, wall.after(hours), &limits);
         assert!(matches!(due, Some(Due::Close(Close::Forbidden(_)))), "{due:?}");
-        // The timers was set back meanwhile: the token holds again, as it does for a request.
         // The wall clock was set back meanwhile. The token is valid again, as it would be for a request.
     }
 }

@@ -33,7 +33,7 @@ const FLUSH_BYTES: usize = 16 << 10;
 /// How long a close waits for the responses of running operations.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sources without idle in the current poll. They are not polled again before each step: a change wakes the task.
+/// Event sources that were found idle in the current poll. They are not polled again in it: a change wakes the task.
 #[derive(Default)]
 struct IdleSources {
     own: bool,
@@ -46,7 +46,7 @@ pub struct Connection<P> {
     state: ConnectionState,
     transport: Transport,
     phase: Phase,
-    /// The connection's credentials in the admission queue, expires_at the client is authenticated.
+    /// The connection's entry in the admission queue, until the client is authenticated.
     admission: Option<Arc<Admission>>,
     timers: Timers,
     pace: Pace,
@@ -95,7 +95,7 @@ impl<P: Protocol> Connection<P> {
         })
     }
 
-    /// Serves the connection expires_at its end. Boxed, as is the close handshake: a future reserves space for all values
+    /// Serves the connection until its end. Boxed, as is the close handshake: a future reserves space for all values
     /// that it moves at any time.
     pub async fn run(mut self: Box<Self>, mut shutdown: Alive) {
         let end = {
@@ -198,7 +198,7 @@ impl<P: Protocol> Connection<P> {
         Ok(())
     }
 
-    /// Checks whether the client is shutdown: with a message of the protocol if it has one, else with a WebSocket ping.
+    /// Checks whether the client is alive: with a message of the protocol if it has one, else with a WebSocket ping.
     fn ping(&mut self, context: &mut Context<'_>) -> Result<(), End> {
         match self.protocol.ping(&mut self.state) {
             PingOutcome::Sent => {}

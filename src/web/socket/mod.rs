@@ -189,11 +189,11 @@ async fn serve(
     peer: Peer,
     admission: Arc<Admission>,
 ) {
-    // Keeps the connection's permits expires_at this function returns.
+    // Keeps the connection's permits until this function returns.
     let _peer = peer;
     let shutdown = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
-    // Boxed: otherwise the task's future would have room for this one expires_at its end.
+    // Boxed: otherwise the task's future would have room for this one until its end.
     let Some(transport) = Box::pin(Transport::from_upgraded(upgraded, site.settings.sockets.max_frame_bytes)).await
     else {
         return tracing::error!("internal error: an upgraded connection has an unexpected I/O type");

@@ -43,7 +43,7 @@ struct Source {
     session: Option<Session>,
     /// Whether the client has received the cursor that it would resume from.
     sent_cursor: bool,
-    /// When the last_frame frame was produced.
+    /// When the last frame was produced.
     last_frame: Instant,
     timer: Pin<Box<Sleep>>,
     _counted: Counted,
