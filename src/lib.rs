@@ -12,6 +12,7 @@ pub mod config;
 pub mod error;
 pub mod graphql;
 pub mod hub;
+pub mod live;
 pub mod model;
 pub mod store;
 pub mod unicode;

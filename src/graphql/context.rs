@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::allowance::{Allowance, json_len};
-use super::change::Change;
 use super::loaders::Loader;
-use crate::board::{Board, Largest, MAX_LOCATIONS, Viewer, Wanted};
+use super::reader_gate::ReaderGate;
+use crate::board::{Board, Largest, MAX_LOCATIONS, Viewer};
 use crate::error::{Error, Result};
-use crate::hub::LiveEvent;
+use crate::live::{SubscriptionRequest, Update};
 use crate::model::{
-    Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, Metric, NotificationId,
-    Organization, OrganizationId, Page, Party, PresenceChange, Rights, Timestamp, User, UserId, Weight, Window,
+    Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, NotificationId,
+    Organization, OrganizationId, Page, Party, Rights, Timestamp, User, UserId, Weight, Window,
 };
 use crate::store::{
     Db, Lane, Snapshot, channels, comments, is_over_time, log, messages, notifications, organizations, reading, users,
@@ -40,28 +40,26 @@ pub struct Caller {
 
 /// What an operation is executed for.
 pub enum Purpose {
-    /// A query, or a mutation of several root fields, which are run one after the other: on a thread that may block.
+    /// A query or a mutation.
     Answer,
-    /// A mutation of one root field.
-    Change(Change),
-    /// A subscription is being opened: its resolver says what is wished for.
+    /// A subscription is being opened. Its resolver leaves the request here.
     Open(Opened),
     /// One item of a subscription is rendered.
-    Render(Delivery),
+    Render(Update),
 }
 
-/// What the resolver of a subscription that is being opened says.
+/// What the resolver of a subscription that is being opened asks for.
 #[derive(Default)]
 pub struct Opened {
-    wanted: OnceLock<Wanted>,
+    request: OnceLock<SubscriptionRequest>,
     checkpoints: AtomicBool,
 }
 
 impl Opened {
-    /// This is wanted.
-    pub fn set(&self, wanted: Wanted) {
+    /// Keeps the request.
+    pub fn set(&self, request: SubscriptionRequest) {
         // juniper refuses subscriptions with a second root field before any resolver runs.
-        let _: std::result::Result<(), Wanted> = self.wanted.set(wanted);
+        let _: std::result::Result<(), SubscriptionRequest> = self.request.set(request);
     }
 
     /// Checkpoints are items of it, too.
@@ -69,10 +67,10 @@ impl Opened {
         self.checkpoints.store(true, Ordering::Relaxed);
     }
 
-    /// What is wanted, if a resolver got so far.
+    /// The request. `None` if the resolver did not run.
     #[must_use]
-    pub fn wanted(&self) -> Option<Wanted> {
-        self.wanted.get().cloned()
+    pub fn request(&self) -> Option<SubscriptionRequest> {
+        self.request.get().cloned()
     }
 
     /// Whether checkpoints are items of it.
@@ -80,19 +78,6 @@ impl Opened {
     pub fn has_checkpoints(&self) -> bool {
         self.checkpoints.load(Ordering::Relaxed)
     }
-}
-
-/// One item of a subscription.
-#[derive(Clone)]
-pub enum Delivery {
-    /// An event.
-    Event(Arc<LiveEvent>),
-    /// Everything up to here has been delivered.
-    Checkpoint(Cursor),
-    /// A metric's value.
-    Metric(Metric),
-    /// Somebody came or left.
-    Presence(PresenceChange),
 }
 
 /// After so long an operation is answered that its outcome is unknown: longer than the writer takes to say so, and than a
@@ -104,11 +89,12 @@ pub struct Ctx {
     board: Arc<Board>,
     caller: Caller,
     purpose: Purpose,
-    may_block: bool,
+    gate: ReaderGate,
+    /// Whether the results of a mutation are shown on a reader thread.
+    shows_on_reader: bool,
     allowance: Arc<Allowance>,
     /// Where the log stands in the snapshot, once a resolver asked.
     log_head: Mutex<Option<Cursor>>,
-    lane: Lane,
     began: Instant,
     /// The snapshot, and when it was opened: it may be read for a limited time.
     reading: Mutex<Option<(Snapshot, Instant)>>,
@@ -139,23 +125,23 @@ pub struct Ctx {
 impl juniper::Context for Ctx {}
 
 impl Ctx {
-    /// For one operation; `may_block` says whether this thread may wait for the database.
+    /// For one operation. The gate says whether the current thread may wait for the database.
     #[must_use]
     pub fn new(
         board: Arc<Board>,
         caller: Caller,
         purpose: Purpose,
-        may_block: bool,
+        gate: ReaderGate,
         allowance: Arc<Allowance>,
     ) -> Self {
         Self {
             board,
             caller,
             purpose,
-            may_block,
+            gate,
+            shows_on_reader: false,
             allowance,
             log_head: Mutex::new(None),
-            lane: Lane::Clients,
             began: Instant::now(),
             reading: Mutex::default(),
             used_database: AtomicBool::new(false),
@@ -174,10 +160,16 @@ impl Ctx {
         }
     }
 
-    /// The same on a thread that may wait for the database.
+    /// The same for a mutation whose results are read from the database.
     #[must_use]
-    pub fn may_block(self) -> Self {
-        Self { may_block: true, ..self }
+    pub fn showing_on_reader(self, shows_on_reader: bool) -> Self {
+        Self { shows_on_reader, ..self }
+    }
+
+    /// Whether the current thread may wait for the database, and how to get to one that may.
+    #[must_use]
+    pub fn gate(&self) -> &ReaderGate {
+        &self.gate
     }
 
     /// What the response may still take.
@@ -282,12 +274,6 @@ impl Ctx {
         Ok(all)
     }
 
-    /// The same for an operation that has a thread of its own.
-    #[must_use]
-    pub fn in_order(self) -> Self {
-        Self { lane: Lane::InOrder, ..self }
-    }
-
     /// Whose share of the server's capacity the operation takes. Does not make a rendering personal.
     #[must_use]
     pub fn party(&self) -> Party {
@@ -304,12 +290,6 @@ impl Ctx {
     #[must_use]
     pub fn purpose(&self) -> &Purpose {
         &self.purpose
-    }
-
-    /// Whether a change was asked for that is still to be made.
-    #[must_use]
-    pub fn is_asking(&self) -> bool {
-        matches!(&self.purpose, Purpose::Change(change) if change.is_asked())
     }
 
     /// Who reads. Whoever asks makes the rendering one of this viewer alone.
@@ -373,9 +353,12 @@ impl Ctx {
     pub fn read<T>(&self, read: impl FnOnce(&mut Db) -> Result<T>) -> Result<T> {
         self.used_database.store(true, Ordering::Relaxed);
         self.allowance.check()?;
-        if !self.may_block {
-            // Nobody is shown this: it is run again where it may read.
-            return Err(Error::Unavailable("this needs the database".into()));
+        if !self.gate.is_open() {
+            if matches!(self.purpose, Purpose::Render(_)) {
+                // The item is discarded and rendered again on a reader thread, because `used_database` is set.
+                return Err(Error::Unavailable("this needs the database".into()));
+            }
+            debug_assert!(false, "a field of `result_fields::IN_MEMORY` reads the database");
         }
         if self.is_unavailable() {
             // The next statement would wait as long as the one that failed, and its transaction is over.
@@ -390,7 +373,7 @@ impl Ctx {
                 return Err(took_too_long(limit));
             }
             Some((snapshot, _)) => read(snapshot.db()),
-            none => self.board.store().snapshot(self.lane).and_then(|snapshot| {
+            none => self.board.store().snapshot(Lane::Clients).and_then(|snapshot| {
                 let (snapshot, _) = none.insert((snapshot, Instant::now()));
                 read(snapshot.db())
             }),
@@ -433,7 +416,7 @@ impl Ctx {
     /// belongs to it may be missing.
     #[must_use]
     pub fn has_lost_object(&self) -> bool {
-        let Purpose::Render(Delivery::Event(event)) = &self.purpose else { return false };
+        let Purpose::Render(Update::Event(event)) = &self.purpose else { return false };
         let id = event.object;
         let found = match event.kind {
             EventKind::MessageAdded | EventKind::MessageUpdated => {
@@ -466,56 +449,40 @@ impl Ctx {
         self.announcements_read.clear();
     }
 
-    /// Runs a use case of the viewer. Where this thread may not wait for it, this says only what is to be run, and is
-    /// called again when that is done.
+    /// Runs a use case that writes for the viewer, when it is the turn of this caller. Then the result can be shown.
     ///
     /// # Errors
-    /// Those of the case.
-    pub fn run<T, F>(&self, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
+    /// Those of the use case. `UNAVAILABLE` if the turn does not come in time.
+    pub async fn run<T, F>(&self, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
     where
-        T: Clone + Send + Sync + 'static,
-        F: Future<Output = Result<T>> + Send + 'static,
+        F: Future<Output = Result<T>>,
     {
-        self.run_case(false, case)
+        self.run_with_own_turns(async |board: Arc<Board>, caller: Caller| {
+            let _turn = board.turn(caller.viewer.party()).await?;
+            case(board.clone(), caller).await
+        })
+        .await
     }
 
-    /// The same for a use case that waits for passwords, and takes the turns of what it writes itself.
+    /// The same for a use case that takes turns itself: one that waits for a password must not keep a turn meanwhile.
     ///
     /// # Errors
-    /// Those of the case.
-    pub fn run_with_password<T, F>(&self, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
+    /// Those of the use case.
+    pub async fn run_with_own_turns<T, F>(&self, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
     where
-        T: Clone + Send + Sync + 'static,
-        F: Future<Output = Result<T>> + Send + 'static,
+        F: Future<Output = Result<T>>,
     {
-        self.run_case(true, case)
-    }
-
-    fn run_case<T, F>(&self, takes_turns: bool, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
-    where
-        T: Clone + Send + Sync + 'static,
-        F: Future<Output = Result<T>> + Send + 'static,
-    {
-        let case = || case(Arc::clone(&self.board), self.caller.clone());
-        match &self.purpose {
-            Purpose::Change(change) => change.made_or_asked(takes_turns, case),
-            _ if self.began.elapsed() > DEADLINE => {
-                Err(Error::Unavailable("this takes too long; it was not done".into()))
-            }
-            _ => {
-                // No connection is held while this waits.
-                self.forget();
-                let made = tokio::runtime::Handle::current().block_on(async {
-                    let _turn = match takes_turns {
-                        true => None,
-                        false => Some(self.board.turn(self.caller.viewer.party()).await?),
-                    };
-                    case().await
-                });
-                self.forget();
-                made
-            }
+        // The root field before may have been shown on a reader thread. What was read for it is older than this change.
+        self.gate.left().await;
+        self.forget();
+        if self.began.elapsed() > DEADLINE {
+            return Err(Error::Unavailable("this takes too long; it was not done".into()));
         }
+        let done = case(Arc::clone(&self.board), self.caller.clone()).await;
+        if self.shows_on_reader {
+            self.gate.passed().await;
+        }
+        done
     }
 
     /// A user by id.

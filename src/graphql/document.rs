@@ -20,7 +20,7 @@ use super::merge::Truths;
 use super::scalar::Scalar;
 use super::tree_memory::TreeMemory;
 use super::variables::{self, Shape};
-use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul, nulls, repeated};
+use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul, nulls, repeated, result_fields};
 use crate::error::Error;
 use crate::model::{Lease, Memory, Party};
 
@@ -64,7 +64,9 @@ pub struct Operation {
     shifts: Shifts,
     /// Whether errors may suggest what the schema has.
     hints: bool,
-    /// Whether rendering an item of it, or showing what it made, needs the database, as seen so far.
+    /// Whether showing what a mutation made may need the database.
+    results_need_database: bool,
+    /// Whether rendering an item of it needs the database, as seen so far.
     pub needs_database: AtomicBool,
     /// Whether what is rendered differs from viewer to viewer, as seen so far.
     pub is_personal: AtomicBool,
@@ -84,10 +86,10 @@ impl Operation {
         self.validated().operation_type()
     }
 
-    /// Whether it has one root field.
+    /// Whether showing what a mutation made may need the database.
     #[must_use]
-    pub fn is_single(&self) -> bool {
-        self.measure.root_keys == 1
+    pub fn results_need_database(&self) -> bool {
+        self.results_need_database
     }
 
     /// Whether strangers may run it even if the installation is closed to anonymous readers: it
@@ -139,7 +141,7 @@ impl Operation {
             None => (Cow::Borrowed(text), Shifts::default()),
         };
         let parsed = Self::parse_rewritten(schema, limits, &text, name);
-        let (parsed, measure, not_null) = parsed.map_err(|mut refusal| {
+        let (parsed, measure, not_null, results_need_database) = parsed.map_err(|mut refusal| {
             if let Refusal::Invalid(errors) = &mut refusal {
                 shifts.relocate(errors);
                 if limits.hints {
@@ -164,6 +166,7 @@ impl Operation {
             not_null,
             shifts,
             hints,
+            results_need_database,
             needs_database,
             is_personal,
             memory,
@@ -237,14 +240,16 @@ impl Operation {
         limits: &Limits,
         text: &str,
         name: Option<&str>,
-    ) -> Result<(Parsed, Measure, BTreeSet<String>), Refusal> {
-        let (measure, not_null, repeated) = {
+    ) -> Result<(Parsed, Measure, BTreeSet<String>, bool), Refusal> {
+        let (measure, not_null, repeated, results_need_database) = {
             let document = juniper::parser::parse_document_source(text, &schema.schema);
             let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
             check_types(&document, schema)?;
             nul::check_document(text, &document)?;
             let measure = Measure::of(&document, name, limits).map_err(too_complex)?;
-            (measure, nulls::forbidden(&document, name, schema), repeated::directives(&document, schema))
+            let results_need_database = result_fields::need_database(&document, schema);
+            let not_null = nulls::forbidden(&document, name, schema);
+            (measure, not_null, repeated::directives(&document, schema), results_need_database)
         };
         let source = Source { schema: Arc::clone(schema), text: text.to_owned() };
         let parsed = catch_unwind(AssertUnwindSafe(|| {
@@ -268,7 +273,7 @@ impl Operation {
             let message = "A subscription must not select an introspection field as its root field.";
             return Err(Refusal::Invalid(errors::of_rule(message)));
         }
-        Ok((parsed, measure, not_null))
+        Ok((parsed, measure, not_null, results_need_database))
     }
 
     /// What juniper finds wrong only when it has the variables.

@@ -1,36 +1,29 @@
 //! Runs operations: decides who may run which, and where; answers queries and mutations, opens subscriptions.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt as _;
 use juniper::{ExecutionError, GraphQLError, OperationType};
 
 use super::allowance::{Allowance, Batch};
-use super::change::Change;
 use super::context::{Caller, Ctx, DEADLINE, Opened, Purpose};
 use super::counts::Counts;
 use super::document::{Documents, Operation, Refusal, Validated};
 use super::executable::{Executable, Schemas, ValidatedItem};
 use super::execute::{self, Answer};
 use super::measure::Limits;
-use super::render::Renderings;
+use super::reader_gate::ReaderGate;
+use super::render::{self, ItemRenderer, Renderings};
 use super::request::Request;
 use super::scalar::Scalar;
 use super::{Mutation, Query, Schema, Subscription, Variables, errors, nul};
-use crate::board::{Board, Stream, Wanted, Wish};
-use crate::capacity::{Share, Turns};
+use crate::board::Board;
 use crate::error::{Error, Result};
+use crate::live::{Deliveries, LogRequest, Subscription as Updates, SubscriptionRequest};
 use crate::model::{Counted, Cursor, Lease, Memory, Party};
-
-/// How many mutations of several root fields may be under way: each has a thread of its own.
-const IN_ORDER: Share = Share { total: 16, anonymous: 4, each: 4 };
-/// How many of them may wait.
-const WAITING_IN_ORDER: Share = Share { total: 1_024, anonymous: 128, each: 128 };
-/// How long one of them waits for its thread.
-const TURN: Duration = Duration::from_secs(5);
 
 /// An operation that may be executed, with its variables.
 pub struct Prepared {
@@ -138,7 +131,6 @@ pub struct Engine {
     documents: Documents,
     /// For the documents of subscriptions that are open.
     document_memory: Arc<Memory>,
-    in_order: Turns,
     pub(super) renderings: Renderings,
     pub(super) counts: Counts,
 }
@@ -162,8 +154,7 @@ impl Engine {
             limits,
             documents: Documents::default(),
             document_memory: Memory::new(size, size / 4),
-            in_order: Turns::new(IN_ORDER, WAITING_IN_ORDER, TURN, "the server is busy; try again"),
-            renderings: Renderings::default(),
+            renderings: render::renderings(),
             counts: Counts::default(),
         }
     }
@@ -198,10 +189,10 @@ impl Engine {
         Batch::new(self.limits.response)
     }
 
-    fn ctx(&self, prepared: &Prepared, caller: Caller, purpose: Purpose, may_block: bool) -> Ctx {
+    fn ctx(&self, prepared: &Prepared, caller: Caller, purpose: Purpose, gate: ReaderGate) -> Ctx {
         let lease = self.board.memory().lease(caller.viewer.party());
         let allowance = Arc::new(Allowance::new(Arc::clone(&prepared.batch), lease));
-        Ctx::new(Arc::clone(&self.board), caller, purpose, may_block, allowance)
+        Ctx::new(Arc::clone(&self.board), caller, purpose, gate, allowance)
     }
 
     fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
@@ -228,10 +219,9 @@ impl Engine {
     pub async fn answer(&self, prepared: Prepared, caller: Caller) -> Result<Answer, Refusal> {
         let executing = async {
             match prepared.kind() {
-                OperationType::Mutation if prepared.operation.is_single() => self.change(prepared, caller).await,
-                OperationType::Mutation => self.change_in_order(prepared, caller).await,
+                OperationType::Mutation => self.change(prepared, caller).await,
                 OperationType::Query | OperationType::Subscription => {
-                    let ctx = self.ctx(&prepared, caller, Purpose::Answer, true);
+                    let ctx = self.ctx(&prepared, caller, Purpose::Answer, ReaderGate::open());
                     self.read(prepared, ctx).await
                 }
             }
@@ -251,7 +241,7 @@ impl Engine {
         let party = ctx.party();
         loop {
             let reading = move || {
-                let answer = execute::answer(&prepared, &ctx);
+                let answer = execute::query(&prepared, &ctx);
                 // Its snapshot ends on this thread.
                 ctx.forget();
                 (answer, prepared, ctx)
@@ -264,40 +254,33 @@ impl Engine {
         }
     }
 
-    /// Executes a mutation of one root field: here, but for what is read from the database to show what was made.
+    /// Executes a mutation on this thread, and what it reads to show its results on a reader thread.
     async fn change(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
-        let ctx = self.ctx(&prepared, caller, Purpose::Change(Change::default()), false);
-        let refused = execute::here(&prepared, &ctx)?;
-        let Purpose::Change(change) = ctx.purpose() else { return Ok(refused) };
-        let Some((asked, takes_turns)) = change.take() else { return Ok(refused) };
-        // Only for what is written: what waits for a password must not keep a turn.
-        let turn = if takes_turns { None } else { Some(self.board.turn(ctx.party()).await?) };
-        // A task of its own would cost a twentieth of all. A client that leaves takes along what is here, but nothing that the
-        // writer was given.
-        let made = AssertUnwindSafe(asked).catch_unwind().await.map_err(|_| Error::internal("a change panicked"))?;
-        drop(turn);
-        change.keep(made);
-        if !prepared.operation.needs_database.load(Ordering::Relaxed) {
-            let answer = execute::here(&prepared, &ctx)?;
-            if !ctx.used_database() && !ctx.allowance().is_short() {
-                return Ok(answer);
+        let shows_on_reader = prepared.operation.results_need_database();
+        let ctx = self.ctx(&prepared, caller, Purpose::Answer, ReaderGate::closed()).showing_on_reader(shows_on_reader);
+        let ctx = Arc::new(ctx);
+        let mut execution = AssertUnwindSafe(execute::mutation(prepared, Arc::clone(&ctx))).catch_unwind().boxed();
+        loop {
+            let step = poll_fn(|context| match execution.as_mut().poll(context) {
+                Poll::Pending if !ctx.gate().is_waited_for() => Poll::Pending,
+                step => Poll::Ready(step),
+            });
+            let mut step = step.await;
+            if step.is_pending() {
+                let reading = Arc::clone(&ctx);
+                let on_reader = move || {
+                    let mut context = Context::from_waker(Waker::noop());
+                    let step = reading.gate().run(|| execution.as_mut().poll(&mut context));
+                    // The snapshot ends on this thread.
+                    reading.forget();
+                    (step, execution)
+                };
+                (step, execution) = self.board.store().on_reader(ctx.party(), on_reader).await?;
             }
-            prepared.operation.needs_database.fetch_or(ctx.used_database(), Ordering::Relaxed);
-            ctx.allowance().start_over();
+            if let Poll::Ready(answer) = step {
+                return answer.map_err(|_| Error::internal("a mutation panicked"));
+            }
         }
-        self.read(prepared, ctx.may_block()).await
-    }
-
-    /// Executes a mutation of several root fields, each when the one before is on disk and shown.
-    async fn change_in_order(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
-        let ctx = self.ctx(&prepared, caller, Purpose::Answer, true).in_order();
-        let turn = self.in_order.take(ctx.party()).await?;
-        let executing = tokio::task::spawn_blocking(move || {
-            // Its thread is taken whether or not somebody still waits for the answer.
-            let _turn = turn;
-            execute::answer(&prepared, &ctx)
-        });
-        executing.await.map_err(Error::internal)
     }
 
     /// Runs a use case that may write, when it is its turn: all of it, also when the client leaves meanwhile.
@@ -322,22 +305,31 @@ impl Engine {
     ///
     /// # Errors
     /// If it cannot be opened.
-    pub async fn open(&self, prepared: Prepared, caller: Caller) -> Result<(Live, Stream), Refusal> {
-        let (wanted, has_checkpoints) = self.wanted(&prepared, &caller)?;
+    pub async fn open(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        caller: Caller,
+    ) -> Result<Deliveries<ItemRenderer>, Refusal> {
+        let (request, has_checkpoints) = self.subscription_request(&prepared, &caller)?;
         let party = caller.viewer.party();
         let document = prepared.operation.borrow(&self.document_memory, party)?;
         let executable = prepared.executable.as_ref();
         let executable = executable.map(|it| it.borrow(&self.document_memory, party)).transpose()?;
-        let stream = self.board.open_stream(&caller.viewer, wanted).await?;
+        let updates = Updates::open(&self.board, &caller.viewer, request).await?;
         let selection = prepared.operation.selection(&prepared.variables);
         let counted = self.counts.following.enter();
         let trees = (document, executable);
-        Ok((Live { prepared, selection, caller, has_checkpoints, _counted: counted, _trees: trees }, stream))
+        let live = Live { prepared, selection, caller, has_checkpoints, _counted: counted, _trees: trees };
+        Ok(Deliveries::new(updates, ItemRenderer::new(Arc::clone(self), live)))
     }
 
-    /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.
-    fn wanted(&self, prepared: &Prepared, caller: &Caller) -> Result<(Wanted, bool), Refusal> {
-        let ctx = self.ctx(prepared, caller.clone(), Purpose::Open(Opened::default()), false);
+    /// Runs the resolver of a subscription. Returns its request, and whether the subscription has checkpoints.
+    fn subscription_request(
+        &self,
+        prepared: &Prepared,
+        caller: &Caller,
+    ) -> Result<(SubscriptionRequest, bool), Refusal> {
+        let ctx = self.ctx(prepared, caller.clone(), Purpose::Open(Opened::default()), ReaderGate::closed());
         prepared.check_variables(&ctx)?;
         let resolving = prepared.validated().resolve_into_stream(&prepared.variables, &ctx);
         let errors = match AssertUnwindSafe(resolving).catch_unwind().now_or_never() {
@@ -349,14 +341,14 @@ impl Engine {
             return Err(Refusal::Invalid(prepared.errors(&errors, false)));
         }
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
-        let wanted = opened.wanted().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
-        let wanted = match wanted {
-            Wanted::Events(wish) => {
-                let after = prepared.resumed.or(wish.after).or(Some(prepared.came_at));
-                Wanted::Events(Wish { after, ..wish })
+        let request = opened.request().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
+        let request = match request {
+            SubscriptionRequest::Log(request) => {
+                let after = prepared.resumed.or(request.after).or(Some(prepared.came_at));
+                SubscriptionRequest::Log(LogRequest { after, ..request })
             }
-            wanted => wanted,
+            request => request,
         };
-        Ok((wanted, opened.has_checkpoints()))
+        Ok((request, opened.has_checkpoints()))
     }
 }

@@ -4,15 +4,18 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use juniper::OperationType;
+use juniper::{ExecutionError, GraphQLError, OperationType};
 
 use super::allowance::{Allowance, Batch, Text};
-use super::context::{Caller, Ctx, Delivery, Purpose};
+use super::context::{Caller, Ctx, Purpose};
 use super::document::Refusal;
 use super::engine::Prepared;
+use super::reader_gate::ReaderGate;
+use super::scalar::Scalar;
 use super::{Value, errors};
 use crate::board::Board;
 use crate::error::{Error, Result};
+use crate::live::Update;
 
 /// The response to an operation.
 #[derive(Debug)]
@@ -23,15 +26,25 @@ pub struct Answer {
     pub is_fault: bool,
 }
 
-/// Executes a query or a mutation.
-pub(super) fn answer(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Refusal> {
+/// What juniper makes of an operation: the value of `data`, and the errors of fields.
+type Executed = Result<(Value, Vec<ExecutionError<Scalar>>), GraphQLError>;
+
+/// Executes a query on a reader thread.
+pub(super) fn query(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Refusal> {
     prepared.check_variables(ctx)?;
-    let executed = prepared.validated().execute_sync(&prepared.variables, ctx);
+    answer(prepared, ctx, prepared.validated().execute_sync(&prepared.variables, ctx))
+}
+
+/// Executes a mutation: each root field when the one before is on disk and shown. See [`super::reader_gate`] for the
+/// threads on which it must be polled.
+pub(super) async fn mutation(prepared: Prepared, ctx: Arc<Ctx>) -> Result<Answer, Refusal> {
+    prepared.check_variables(&ctx)?;
+    let executed = prepared.validated().execute(&prepared.variables, &ctx).await;
+    answer(&prepared, &ctx, executed)
+}
+
+fn answer(prepared: &Prepared, ctx: &Ctx, executed: Executed) -> Result<Answer, Refusal> {
     let (value, errors) = executed.map_err(|error| prepared.operation.refusal(&error, &prepared.variables))?;
-    // Nobody is shown this.
-    if ctx.is_asking() {
-        return Ok(Answer { body: String::new().into(), is_fault: false });
-    }
     let errors = (!errors.is_empty()).then(|| prepared.errors(&errors, false));
     let made = ctx.allowance().check().and_then(|()| body(&value, errors, ctx.allowance()));
     match made {
@@ -39,13 +52,11 @@ pub(super) fn answer(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Refusal> 
         Err(Error::TooComplex(why)) if prepared.kind() == OperationType::Mutation => {
             Err(Error::TooComplex(format!("the change was made, but its response cannot be sent: {why}")).into())
         }
+        Err(Error::Unavailable(why)) if prepared.kind() == OperationType::Mutation => {
+            Err(Error::Unavailable(format!("the change was made, but its response cannot be sent: {why}")).into())
+        }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The same on a thread that others need, too.
-pub(super) fn here(prepared: &Prepared, ctx: &Ctx) -> Result<Result<Answer, Refusal>> {
-    catch_unwind(AssertUnwindSafe(|| answer(prepared, ctx))).map_err(|_| Error::internal("an operation panicked"))
 }
 
 /// The response of a resolver that failed in a way that must not happen.
@@ -74,12 +85,12 @@ pub(super) struct Rendered {
 pub(super) fn render(
     board: &Arc<Board>,
     (prepared, caller): (&Prepared, &Caller),
-    delivery: Delivery,
-    (may_block, limit): (bool, usize),
+    update: Update,
+    (gate, limit): (ReaderGate, usize),
 ) -> Rendered {
     let lease = board.memory().lease(caller.viewer.party());
     let allowance = Arc::new(Allowance::new(Batch::new(limit), lease));
-    let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), may_block, allowance);
+    let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(update), gate, allowance);
     let item = catch_unwind(AssertUnwindSafe(|| item(prepared, &ctx)));
     let body = item.unwrap_or_else(|_| Some(fault(&"rendering an item failed").into()));
     Rendered {

@@ -2,7 +2,6 @@
 //! knows no sockets and no SQL; what things mean is decided below, in `board`.
 
 mod allowance;
-mod change;
 mod coercion;
 mod context;
 mod cost;
@@ -32,9 +31,11 @@ mod objects;
 mod paging;
 mod people;
 mod query;
+mod reader_gate;
 mod render;
 mod repeated;
 mod request;
+mod result_fields;
 mod scalar;
 mod scalars;
 mod source;
@@ -44,15 +45,15 @@ mod tree_memory;
 mod variables;
 
 pub use allowance::{Batch, SMALL, Text};
-pub use context::{Caller, Delivery};
+pub use context::Caller;
 pub use counts::Counts;
 pub use document::Refusal;
-pub use engine::{Engine, Live, Prepared, sdl};
+pub use engine::{Engine, Prepared, sdl};
 pub use errors::{response as errors_response, to_json};
 pub use execute::Answer;
 pub use juniper::OperationType;
 pub use measure::Limits;
-pub use render::Rendering;
+pub use render::ItemRenderer;
 pub use request::{Request, Unreadable};
 
 use mutation::Mutation;

@@ -1,5 +1,4 @@
-//! The mutations: thin. Each takes its input apart, has a use case of the board run and answers with what was made. A
-//! resolver may be called twice, the second time when that is done: see `change.rs`.
+//! The mutations. Each resolver parses its input, awaits a use case of the board and returns the object that was made.
 
 use std::sync::Arc;
 
@@ -41,97 +40,103 @@ pub struct Mutation;
 #[graphql_object(context = Ctx, scalar = Scalar)]
 impl Mutation {
     /// Registers a user and signs them in.
-    fn register(ctx: &Ctx, input: RegisterInput) -> Result<Session> {
+    async fn register(ctx: &Ctx, input: RegisterInput) -> Result<Session> {
         let display_name = input.display_name.unwrap_or_else(|| input.username.clone());
         let new = board::NewUser { username: input.username, display_name, role: Role::Member };
         opened(
             ctx,
-            ctx.run_with_password(|board, from| async move { board.register(from.address, new, input.password).await }),
+            ctx.run_with_own_turns(
+                |board, from| async move { board.register(from.address, new, input.password).await },
+            )
+            .await,
         )
     }
 
     /// Signs somebody in.
-    fn login(ctx: &Ctx, input: LoginInput) -> Result<Session> {
+    async fn login(ctx: &Ctx, input: LoginInput) -> Result<Session> {
         let LoginInput { username, password } = input;
         opened(
             ctx,
-            ctx.run_with_password(|board, from| async move { board.login(from.address, &username, password).await }),
+            ctx.run_with_own_turns(|board, from| async move { board.login(from.address, &username, password).await })
+                .await,
         )
     }
 
     /// A new token for the session, until `--session-lifetime` after signing in; over a socket it extends the session of that socket, too.
-    fn refresh_token(ctx: &Ctx) -> Result<Session> {
-        let session = opened(ctx, ctx.board().refresh(ctx.viewer()))?;
+    async fn refresh_token(ctx: &Ctx) -> Result<Session> {
+        let refreshed = ctx.run_with_own_turns(|board, by| async move { board.refresh(&by.viewer) }).await;
+        let session = opened(ctx, refreshed)?;
         ctx.extend_session(session.expires_at.0);
         Ok(session)
     }
 
     /// Changes the password, ends all sessions of the user and answers with a new one.
-    fn change_password(ctx: &Ctx, input: ChangePasswordInput) -> Result<Session> {
+    async fn change_password(ctx: &Ctx, input: ChangePasswordInput) -> Result<Session> {
         let ChangePasswordInput { current, new } = input;
         opened(
             ctx,
-            ctx.run_with_password(|board, by| async move {
+            ctx.run_with_own_turns(|board, by| async move {
                 board.change_password(by.address, &by.viewer, current, new).await
-            }),
+            })
+            .await,
         )
     }
 
     /// Ends all sessions of the user, this one too.
-    fn logout_everywhere(ctx: &Ctx) -> Result<bool> {
-        ctx.run(|board, by| async move { board.logout_everywhere(&by.viewer).await })?;
+    async fn logout_everywhere(ctx: &Ctx) -> Result<bool> {
+        ctx.run(|board, by| async move { board.logout_everywhere(&by.viewer).await }).await?;
         Ok(true)
     }
 
     /// Makes a channel; whoever makes it is its owner and first member.
-    fn create_channel(ctx: &Ctx, input: CreateChannelInput) -> Result<Channel> {
+    async fn create_channel(ctx: &Ctx, input: CreateChannelInput) -> Result<Channel> {
         let new = board::NewChannel {
             name: input.name,
             description: input.description,
             visibility: input.visibility.map(Into::into),
         };
-        channel(ctx, ctx.run(|board, by| async move { board.create_channel(&by.viewer, new).await }))
+        channel(ctx, ctx.run(|board, by| async move { board.create_channel(&by.viewer, new).await }).await)
     }
 
     /// Changes a channel; its owner or an admin may.
-    fn update_channel(ctx: &Ctx, input: UpdateChannelInput) -> Result<Channel> {
+    async fn update_channel(ctx: &Ctx, input: UpdateChannelInput) -> Result<Channel> {
         let edit = board::ChannelEdit {
             id: id("id", &input.id)?,
             name: change_to("name", input.name)?,
             description: change(input.description),
             visibility: change_to("visibility", input.visibility)?.map(Into::into),
         };
-        channel(ctx, ctx.run(|board, by| async move { board.update_channel(&by.viewer, edit).await }))
+        channel(ctx, ctx.run(|board, by| async move { board.update_channel(&by.viewer, edit).await }).await)
     }
 
     /// Deletes a channel and all in it; its owner or an admin may.
-    fn delete_channel(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] channel: ID) -> Result<ID> {
+    async fn delete_channel(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] channel: ID) -> Result<ID> {
         let id = id("id", &channel)?;
-        Ok(out(ctx.run(|board, by| async move { board.delete_channel(&by.viewer, id).await })?))
+        Ok(out(ctx.run(|board, by| async move { board.delete_channel(&by.viewer, id).await }).await?))
     }
 
     /// Makes somebody a member of a channel; its owner or an admin may.
-    fn add_member(
+    async fn add_member(
         ctx: &Ctx,
         #[graphql(description = "Of which channel.")] channel_id: ID,
         #[graphql(description = "Who.")] user_id: ID,
     ) -> Result<Channel> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
-        channel(ctx, ctx.run(|board, by| async move { board.add_member(&by.viewer, place, user).await }))
+        channel(ctx, ctx.run(|board, by| async move { board.add_member(&by.viewer, place, user).await }).await)
     }
 
     /// Ends somebody's membership of a channel; its owner, an admin or that member may.
-    fn remove_member(
+    async fn remove_member(
         ctx: &Ctx,
         #[graphql(description = "Of which channel.")] channel_id: ID,
         #[graphql(description = "Who.")] user_id: ID,
     ) -> Result<Channel> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
-        channel(ctx, ctx.run(|board, by| async move { board.remove_member(&by.viewer, place, user).await }))
+        channel(ctx, ctx.run(|board, by| async move { board.remove_member(&by.viewer, place, user).await }).await)
     }
 
     /// Posts a message.
-    fn create_message(ctx: &Ctx, input: CreateMessageInput) -> Result<Message> {
+    async fn create_message(ctx: &Ctx, input: CreateMessageInput) -> Result<Message> {
         let ticket = |ticket: super::inputs::CreateTicketInput| {
             let assignee = ticket.assignee_id.map(|user| id("assigneeId", &user)).transpose()?;
             Ok(board::NewTicket { priority: ticket.priority.map(Into::into), assignee })
@@ -144,11 +149,11 @@ impl Mutation {
             ticket: input.ticket.map(ticket).transpose()?,
             key: input.idempotency_key,
         };
-        message(ctx, ctx.run(|board, by| async move { board.create_message(&by.viewer, new).await }))
+        message(ctx, ctx.run(|board, by| async move { board.create_message(&by.viewer, new).await }).await)
     }
 
     /// Changes a message: its author or an admin may. Its ticket: whoever may write in the channel may.
-    fn update_message(ctx: &Ctx, input: UpdateMessageInput) -> Result<Message> {
+    async fn update_message(ctx: &Ctx, input: UpdateMessageInput) -> Result<Message> {
         let ticket = |ticket: super::inputs::UpdateTicketInput| {
             Ok(board::TicketEdit {
                 status: change_to("status", ticket.status)?.map(Into::into),
@@ -163,138 +168,140 @@ impl Mutation {
             ticket: change_to("ticket", input.ticket)?.map(ticket).transpose()?,
             if_cursor: position(input.if_cursor)?,
         };
-        message(ctx, ctx.run(|board, by| async move { board.update_message(&by.viewer, edit).await }))
+        message(ctx, ctx.run(|board, by| async move { board.update_message(&by.viewer, edit).await }).await)
     }
 
     /// Deletes a message and its comments; its author or an admin may.
-    fn delete_message(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] message: ID) -> Result<ID> {
+    async fn delete_message(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] message: ID) -> Result<ID> {
         let id = id("id", &message)?;
-        Ok(out(ctx.run(|board, by| async move { board.delete_message(&by.viewer, id).await })?))
+        Ok(out(ctx.run(|board, by| async move { board.delete_message(&by.viewer, id).await }).await?))
     }
 
     /// Writes a comment.
-    fn create_comment(ctx: &Ctx, input: CreateCommentInput) -> Result<Comment> {
+    async fn create_comment(ctx: &Ctx, input: CreateCommentInput) -> Result<Comment> {
         let new = board::NewComment {
             message: id("messageId", &input.message_id)?,
             content: input.content,
             key: input.idempotency_key,
         };
-        comment(ctx, ctx.run(|board, by| async move { board.create_comment(&by.viewer, new).await }))
+        comment(ctx, ctx.run(|board, by| async move { board.create_comment(&by.viewer, new).await }).await)
     }
 
     /// Changes a comment; its author or an admin may.
-    fn update_comment(ctx: &Ctx, input: UpdateCommentInput) -> Result<Comment> {
+    async fn update_comment(ctx: &Ctx, input: UpdateCommentInput) -> Result<Comment> {
         let edit = board::CommentEdit {
             id: id("id", &input.id)?,
             content: input.content,
             if_cursor: position(input.if_cursor)?,
         };
-        comment(ctx, ctx.run(|board, by| async move { board.update_comment(&by.viewer, edit).await }))
+        comment(ctx, ctx.run(|board, by| async move { board.update_comment(&by.viewer, edit).await }).await)
     }
 
     /// Deletes a comment; its author or an admin may.
-    fn delete_comment(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] comment: ID) -> Result<ID> {
+    async fn delete_comment(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] comment: ID) -> Result<ID> {
         let id = id("id", &comment)?;
-        Ok(out(ctx.run(|board, by| async move { board.delete_comment(&by.viewer, id).await })?))
+        Ok(out(ctx.run(|board, by| async move { board.delete_comment(&by.viewer, id).await }).await?))
     }
 
     /// Shares a template.
-    fn add_template(ctx: &Ctx, input: AddTemplateInput) -> Result<Template> {
+    async fn add_template(ctx: &Ctx, input: AddTemplateInput) -> Result<Template> {
         let new = board::NewTemplate {
             name: input.name,
             content: input.content,
             locations: ids("shareLocationIds", input.share_location_ids.as_deref())?,
         };
-        let template = ctx.run(|board, by| async move { board.add_template(&by.viewer, new).await })?;
+        let template = ctx.run(|board, by| async move { board.add_template(&by.viewer, new).await }).await?;
         Ok(Template::new(Arc::new(template)))
     }
 
     /// Deletes a template; its author or an admin may.
-    fn delete_template(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] template: ID) -> Result<ID> {
+    async fn delete_template(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] template: ID) -> Result<ID> {
         let id = id("id", &template)?;
-        Ok(out(ctx.run(|board, by| async move { board.delete_template(&by.viewer, id).await })?))
+        Ok(out(ctx.run(|board, by| async move { board.delete_template(&by.viewer, id).await }).await?))
     }
 
     /// Keeps that the viewer has read a channel up to a position, and never less far than before.
-    fn mark_channel_read(
+    async fn mark_channel_read(
         ctx: &Ctx,
         #[graphql(description = "Which channel.")] channel_id: ID,
         #[graphql(description = "The last position that was read.")] up_to: Cursor,
     ) -> Result<Channel> {
         let (place, up_to) = (id("channelId", &channel_id)?, up_to.position("upTo")?);
-        channel(ctx, ctx.run(|board, by| async move { board.mark_channel_read(&by.viewer, place, up_to).await }))
+        channel(ctx, ctx.run(|board, by| async move { board.mark_channel_read(&by.viewer, place, up_to).await }).await)
     }
 
     /// Notifies a user, or everybody; an admin may.
-    fn notify_user(ctx: &Ctx, input: NotifyUserInput) -> Result<Notification> {
+    async fn notify_user(ctx: &Ctx, input: NotifyUserInput) -> Result<Notification> {
         let new = board::NewNotification {
             user: input.user_id.map(|user| id("userId", &user)).transpose()?,
             title: input.title,
             message: input.message,
             priority: input.priority.map(Into::into),
         };
-        let made = ctx.run(|board, by| async move { board.notify_user(&by.viewer, new).await })?;
+        let made = ctx.run(|board, by| async move { board.notify_user(&by.viewer, new).await }).await?;
         Ok(Notification::new(ctx, Arc::new(made)))
     }
 
     /// Keeps that the viewer has read a notification.
-    fn mark_notification_read(
+    async fn mark_notification_read(
         ctx: &Ctx,
         #[graphql(name = "id", description = "Which.")] notification: ID,
     ) -> Result<Notification> {
         let id = id("id", &notification)?;
-        let read = ctx.run(|board, by| async move { board.mark_notification_read(&by.viewer, id).await })?;
+        let read = ctx.run(|board, by| async move { board.mark_notification_read(&by.viewer, id).await }).await?;
         Ok(Notification::new(ctx, Arc::new(read)))
     }
 
     /// Sends something to everybody in a room; an admin may.
-    fn broadcast(ctx: &Ctx, input: BroadcastInput) -> Result<bool> {
+    async fn broadcast(ctx: &Ctx, input: BroadcastInput) -> Result<bool> {
         let broadcast = board::Broadcast { room: input.room, data: input.data.0.unquoted() };
-        ctx.run(|board, by| async move { board.broadcast(&by.viewer, broadcast).await })?;
+        ctx.run(|board, by| async move { board.broadcast(&by.viewer, broadcast).await }).await?;
         Ok(true)
     }
 
     /// Publishes a metric's new value; an admin may.
-    fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<Metric> {
+    async fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<Metric> {
         Ok(Metric::new(
-            ctx.run(|board, by| async move { board.publish_metric(&by.viewer, &input.metric, input.value).await })?,
+            ctx.run(|board, by| async move { board.publish_metric(&by.viewer, &input.metric, input.value).await })
+                .await?,
         ))
     }
 
     /// Makes an organization; an admin may.
-    fn create_organization(ctx: &Ctx, input: CreateOrganizationInput) -> Result<Organization> {
+    async fn create_organization(ctx: &Ctx, input: CreateOrganizationInput) -> Result<Organization> {
         let organization =
-            ctx.run(|board, by| async move { board.create_organization(&by.viewer, &input.name).await })?;
+            ctx.run(|board, by| async move { board.create_organization(&by.viewer, &input.name).await }).await?;
         Ok(Organization::new(ctx, Arc::new(organization)))
     }
 
     /// Makes a location of an organization; an admin may.
-    fn create_location(ctx: &Ctx, input: CreateLocationInput) -> Result<Location> {
+    async fn create_location(ctx: &Ctx, input: CreateLocationInput) -> Result<Location> {
         let organization = id("organizationId", &input.organization_id)?;
-        let location =
-            ctx.run(|board, by| async move { board.create_location(&by.viewer, organization, &input.name).await })?;
+        let location = ctx
+            .run(|board, by| async move { board.create_location(&by.viewer, organization, &input.name).await })
+            .await?;
         Ok(Location::new(ctx, Arc::new(location)))
     }
 
     /// Says where a user belongs and what they may do; an admin may.
-    fn assign_user(ctx: &Ctx, input: AssignUserInput) -> Result<User> {
+    async fn assign_user(ctx: &Ctx, input: AssignUserInput) -> Result<User> {
         let assignment = board::Assignment {
             user: id("userId", &input.user_id)?,
             organization: id_change("organizationId", input.organization_id)?,
             location: id_change("locationId", input.location_id)?,
             role: change_to("role", input.role)?.map(Into::into),
         };
-        user(ctx, ctx.run(|board, by| async move { board.assign_user(&by.viewer, assignment).await }))
+        user(ctx, ctx.run(|board, by| async move { board.assign_user(&by.viewer, assignment).await }).await)
     }
 
     /// Disables or enables a user; disabling ends all their sessions. An admin may.
-    fn set_user_disabled(
+    async fn set_user_disabled(
         ctx: &Ctx,
         #[graphql(description = "Who.")] user_id: ID,
         #[graphql(description = "Whether they may no longer sign in.")] disabled: bool,
     ) -> Result<User> {
         let who = id("userId", &user_id)?;
-        user(ctx, ctx.run(|board, by| async move { board.set_disabled(Some(&by.viewer), who, disabled).await }))
+        user(ctx, ctx.run(|board, by| async move { board.set_disabled(Some(&by.viewer), who, disabled).await }).await)
     }
 }
 

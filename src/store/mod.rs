@@ -72,9 +72,6 @@ const AWAY: Duration = Duration::from_millis(100);
 /// How many threads and connections read for the server itself: the tail, rights, health checks. Clients have none of them.
 const OWN: usize = 2;
 
-/// How many connections read for mutations of several root fields, which have threads of their own.
-pub const IN_ORDER: usize = 4;
-
 /// For how long a read goes on to the next connection when one turns out to be dead.
 const RENEWAL: Duration = Duration::from_secs(1);
 
@@ -96,15 +93,12 @@ pub struct Store {
 pub enum Lane {
     /// What clients ask for, on a thread that reads.
     Clients,
-    /// What a mutation of several root fields shows, on the thread that executes it.
-    InOrder,
     /// The server itself, and the command line.
     Own,
 }
 
 struct Pools {
     clients: Pool<Connector>,
-    in_order: Pool<Connector>,
     own: Pool<Connector>,
 }
 
@@ -153,7 +147,6 @@ impl Store {
         let limited = connector.reading_within(options.read_limit);
         let pools = Pools {
             clients: pool(&limited, options.readers)?,
-            in_order: pool(&limited, u32::try_from(IN_ORDER).unwrap_or(u32::MAX))?,
             own: pool(&connector, u32::try_from(OWN).unwrap_or(u32::MAX))?,
         };
         let counts = Arc::new(Counts::default());
@@ -216,7 +209,6 @@ impl Store {
     pub fn snapshot(&self, lane: Lane) -> Result<Snapshot> {
         let pool = match lane {
             Lane::Clients => &self.pools.clients,
-            Lane::InOrder => &self.pools.in_order,
             Lane::Own => &self.pools.own,
         };
         // A connection may have died in the pool; so may all of them.

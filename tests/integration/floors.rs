@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each floor with those it may use.
-const FLOORS: [(&str, &[&str]); 14] = [
+const FLOORS: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("vitals", &[]),
     ("error", &["model"]),
@@ -14,8 +14,9 @@ const FLOORS: [(&str, &[&str]); 14] = [
     ("store", &["capacity", "error", "model", "unicode", "vitals"]),
     ("hub", &["error", "model", "vitals"]),
     ("board", &["auth", "capacity", "error", "hub", "model", "store", "unicode", "vitals"]),
-    ("graphql", &["board", "capacity", "error", "hub", "model", "store", "unicode"]),
-    ("web", &["board", "config", "error", "graphql", "hub", "model", "vitals"]),
+    ("live", &["board", "error", "hub", "model", "store"]),
+    ("graphql", &["board", "capacity", "error", "hub", "live", "model", "store", "unicode"]),
+    ("web", &["board", "capacity", "config", "error", "graphql", "hub", "live", "model", "vitals"]),
     ("app", &["auth", "board", "config", "error", "graphql", "model", "store", "vitals", "web"]),
     ("cli", &["app", "auth", "board", "config", "error", "graphql", "model"]),
 ];

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -22,8 +23,9 @@ use super::outbox::WriteBuffer;
 use super::pace::Pace;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use super::wire::Transport;
-use crate::board::{Own, Seated};
+use crate::board::Seated;
 use crate::graphql::Caller;
+use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
 /// How many steps one poll does at most, so that other tasks are not delayed.
@@ -36,7 +38,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Event sources that were found idle in the current poll. They are not polled again in it: a change wakes the task.
 #[derive(Default)]
 struct IdleSources {
-    own: bool,
+    session: bool,
     frames: bool,
 }
 
@@ -51,7 +53,7 @@ pub struct Connection<P> {
     timers: Timers,
     pace: Pace,
     /// Reports the end of the session and changes of the user's permissions.
-    own: Option<Own>,
+    watch: Option<SessionWatch>,
     /// Counts the user as active while it is held.
     connected: Option<Seated>,
     /// The permit of the limit on sockets per user.
@@ -88,7 +90,7 @@ impl<P: Protocol> Connection<P> {
             admission: Some(admission),
             timers,
             pace,
-            own: None,
+            watch: None,
             connected: None,
             permit: None,
             ending: None,
@@ -215,14 +217,14 @@ impl<P: Protocol> Connection<P> {
         {
             return Err(End::Close(close.clone()));
         }
-        let own_changed = !idle.own && self.poll_own(context);
-        idle.own = !own_changed;
+        let has_changed = !idle.session && self.poll_session(context);
+        idle.session = !has_changed;
         let read = match self.phase {
             _ if self.ending.is_some() => false,
             Phase::Authenticating(_) => {
                 let authenticated = self.poll_authentication(context)?;
-                // After the authentication, permissions must be checked for the first time.
-                idle.own &= !authenticated;
+                // After the authentication, the session is polled for the first time.
+                idle.session &= !authenticated;
                 authenticated
             }
             _ if self.pace.tired_until().is_some() => false,
@@ -238,7 +240,7 @@ impl<P: Protocol> Connection<P> {
         if was_answering {
             self.extend_session();
         }
-        Ok(own_changed || read || sent)
+        Ok(has_changed || read || sent)
     }
 
     /// Updates the end of the session if the mutation `refreshToken` has run on this connection.
@@ -250,23 +252,20 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Checks whether the session has ended or the permissions have changed. Returns `true` if so.
-    fn poll_own(&mut self, context: &mut Context<'_>) -> bool {
-        let has_changed = self.own.as_mut().is_some_and(|own| own.poll_change(context).is_ready());
-        if has_changed {
-            self.recheck();
+    /// Checks whether the session has ended or its permissions have changed. Returns `true` if so.
+    fn poll_session(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        match watch.poll_next_unpin(context) {
+            Poll::Pending => return false,
+            Poll::Ready(Some(Ok(()))) => self.protocol.recheck(&mut self.state),
+            Poll::Ready(Some(Err(error))) => {
+                self.watch = None;
+                self.connected = None;
+                self.end(Close::Forbidden(error.to_string()));
+            }
+            Poll::Ready(None) => self.watch = None,
         }
-        has_changed
-    }
-
-    fn recheck(&mut self) {
-        let Some(caller) = &self.state.caller else { return };
-        if let Err(error) = caller.viewer.rights() {
-            self.own = None;
-            self.connected = None;
-            return self.end(Close::Forbidden(error.to_string()));
-        }
-        self.protocol.recheck(&mut self.state);
+        true
     }
 
     /// Starts the end of the connection. Subscriptions stop at once, without a `complete` message, because that would
@@ -281,12 +280,12 @@ impl<P: Protocol> Connection<P> {
         let Phase::Authenticating(future) = &mut self.phase else { return Ok(false) };
         match future.as_mut().poll(context) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(Authenticated { mut caller, expires_at, own, permit, connected })) => {
+            Poll::Ready(Ok(Authenticated { mut caller, expires_at, watch, permit, connected })) => {
                 caller.extends = Some(Arc::new(Mutex::new(None)));
                 self.phase = Phase::Open;
                 self.admission.take().inspect(|admission| admission.set_established());
                 self.state.caller = Some(caller);
-                self.own = own;
+                self.watch = watch;
                 self.connected = connected;
                 self.permit = permit;
                 self.timers.authenticated(expires_at);

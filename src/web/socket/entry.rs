@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 use super::super::quota::Permit;
 use super::super::{Site, callers};
 use super::close::Close;
-use crate::board::{Own, Seated};
+use crate::board::Seated;
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
+use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
 /// The token and the address from the upgrade request.
@@ -28,7 +29,7 @@ pub struct Authenticated {
     /// When the token expires; `None` for anonymous clients.
     pub expires_at: Option<Timestamp>,
     /// Reports the end of the user's sessions and changes of the user's permissions; `None` for anonymous clients.
-    pub own: Option<Own>,
+    pub watch: Option<SessionWatch>,
     /// The permit of the limit on sockets per user; `None` for anonymous clients.
     pub permit: Option<Permit<UserId>>,
     /// Counts the user as active; `None` for anonymous clients.
@@ -58,13 +59,13 @@ impl Credentials {
             return Err(Close::Unauthorized);
         }
         let (caller, expires_at) = callers::caller(site, token.as_deref(), self.address).await.map_err(close_for)?;
-        let own = Own::follow(&site.board, &caller.viewer).await.map_err(close_for)?;
+        let watch = SessionWatch::start(&site.board, &caller.viewer).await.map_err(close_for)?;
         let permit = match caller.viewer.user_id() {
             Some(user) => Some(site.users.try_acquire(user).ok_or(Close::Crowded)?),
             None => None,
         };
         let connected = site.board.connect(&caller.viewer);
-        Ok(Authenticated { caller, expires_at, own, permit, connected })
+        Ok(Authenticated { caller, expires_at, watch, permit, connected })
     }
 }
 

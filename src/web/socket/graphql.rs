@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::super::operation::{Operation, Said, Served};
+use super::super::operation::{Operation, Output, Served};
 use super::close::Close;
 use super::dialect::{self, Subprotocol};
 use super::outbox::WriteBuffer;
@@ -31,19 +31,19 @@ struct Running {
 
 impl Running {
     /// Writes the operation's output to the write buffer. Returns whether the operation is over.
-    fn write(&self, said: Said, subprotocol: Subprotocol, write_buffer: &mut WriteBuffer) -> bool {
-        match said {
-            Said::Nothing => return false,
-            Said::Item(body, _) => {
+    fn write(&self, output: Output, subprotocol: Subprotocol, write_buffer: &mut WriteBuffer) -> bool {
+        match output {
+            Output::Opened => return false,
+            Output::Item(body, _) => {
                 subprotocol.next(&self.json_id, &body, write_buffer);
                 return false;
             }
-            Said::Answer(body) => {
+            Output::Answer(body) => {
                 subprotocol.next(&self.json_id, &body, write_buffer);
                 write_buffer.push(&[&subprotocol.complete(&self.json_id)]);
             }
-            Said::End => write_buffer.push(&[&subprotocol.complete(&self.json_id)]),
-            Said::Failed(refusal) => write_buffer.push(&[&subprotocol.error(&self.json_id, &refusal.errors())]),
+            Output::Completed => write_buffer.push(&[&subprotocol.complete(&self.json_id)]),
+            Output::Failed(refusal) => write_buffer.push(&[&subprotocol.error(&self.json_id, &refusal.errors())]),
         }
         true
     }
@@ -97,7 +97,7 @@ impl GraphQl {
         for running in &mut self.operations {
             match running.operation.served() {
                 Served::UpTo(cursor) => served.push(cursor),
-                Served::Whatever => {}
+                Served::NotOfLog => {}
                 Served::Unknown => return None,
             }
         }
@@ -149,11 +149,11 @@ impl Protocol for GraphQl {
         let count = self.operations.len();
         for i in 0..count {
             let at = (self.turn + i) % count;
-            let Poll::Ready(said) = self.operations[at].operation.poll(context, &state.site.engine) else { continue };
-            if matches!(said, Said::Item(..)) {
+            let Poll::Ready(output) = self.operations[at].operation.poll(context) else { continue };
+            if matches!(output, Output::Item(..)) {
                 state.site.counts.graphql.deliveries.count();
             }
-            if self.operations[at].write(said, self.subprotocol, &mut state.write_buffer) {
+            if self.operations[at].write(output, self.subprotocol, &mut state.write_buffer) {
                 self.operations.swap_remove(at);
             } else {
                 self.turn = at + 1;
@@ -180,7 +180,7 @@ impl Protocol for GraphQl {
         let subprotocol = self.subprotocol;
         self.operations.retain_mut(|running| match running.operation.recheck() {
             Ok(()) => true,
-            Err(error) => !running.write(Said::Failed(Refusal::from(error)), subprotocol, &mut state.write_buffer),
+            Err(error) => !running.write(Output::Failed(Refusal::from(error)), subprotocol, &mut state.write_buffer),
         });
     }
 

@@ -2,16 +2,18 @@
 //! session ends, or the viewer loses the permission.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 
 use super::super::Site;
 use super::super::operation::Operation;
 use super::super::quota::Permit;
 use super::End;
-use crate::board::{Own, Seated, Viewer};
+use crate::board::{Seated, Viewer};
 use crate::error::{Error, Result};
+use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
 /// The viewer of a subscription, and the permits that the subscription holds.
@@ -20,7 +22,7 @@ pub struct Session {
     pub viewer: Viewer,
     /// When the token expires; `None` for anonymous clients.
     pub expires_at: Option<Timestamp>,
-    own: Option<Own>,
+    watch: Option<SessionWatch>,
     stopped: BoxFuture<'static, ()>,
     /// The permit of the limit on sockets and streams per user.
     _permit: Option<Permit<UserId>>,
@@ -34,13 +36,13 @@ impl Session {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended; `UNAVAILABLE` if the user has too many sockets and streams.
     pub async fn start(site: &Arc<Site>, viewer: &Viewer, expires_at: Option<Timestamp>) -> Result<Self> {
-        let own = Own::follow(&site.board, viewer).await?;
+        let watch = SessionWatch::start(&site.board, viewer).await?;
         let too_many = || Error::Unavailable("too many sockets and streams of this user; try again".into());
         let permit = viewer.user_id().map(|user| site.users.try_acquire(user).ok_or_else(too_many)).transpose()?;
         let mut shutdown = site.alive();
         let stopped = Box::pin(async move { shutdown.stopped().await });
         let connected = site.board.connect(viewer);
-        Ok(Self { viewer: viewer.clone(), expires_at, own, stopped, _permit: permit, _connected: connected })
+        Ok(Self { viewer: viewer.clone(), expires_at, watch, stopped, _permit: permit, _connected: connected })
     }
 
     /// Ready when the operation must end. Also rechecks the operation's permissions when they change.
@@ -52,12 +54,15 @@ impl Session {
             let expired = Error::Unauthenticated("the session has ended: sign in again".into());
             return Poll::Ready(End::SessionEnded(expired));
         }
-        while self.own.as_mut().is_some_and(|own| own.poll_change(context).is_ready()) {
-            if let Err(error) = self.viewer.rights() {
-                return Poll::Ready(End::SessionEnded(error));
-            }
-            if let Err(error) = operation.recheck() {
-                return Poll::Ready(End::Failed(error.into()));
+        while let Some(watch) = &mut self.watch {
+            match ready!(watch.poll_next_unpin(context)) {
+                Some(Ok(())) => {
+                    if let Err(error) = operation.recheck() {
+                        return Poll::Ready(End::Failed(error.into()));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(End::SessionEnded(error)),
+                None => self.watch = None,
             }
         }
         Poll::Pending
