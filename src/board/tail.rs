@@ -262,7 +262,10 @@ impl Tail {
     /// history (a restored backup, a failover), or this instance was suspended for longer than the log is kept. The
     /// hub's reset makes every subscription check its cursor against the log.
     async fn restart_from_head(&mut self) -> Result<()> {
-        tracing::warn!(position = %self.position, "the event log no longer contains this position; restarting from its head");
+        tracing::warn!(
+            position = %self.position,
+            "the event log no longer contains this position; restarting from its head"
+        );
         // Read the head first. Then the permissions may be newer than the head, but never older.
         let head = self.store.read(|snapshot| log::head(snapshot.db())).await?;
         self.access.reload(&self.store).await?;

@@ -14,8 +14,8 @@ use super::encoding::{Encoding, list, weight};
 
 /// The content security policy of pages: they may load files from this server and connect to it. `connect-src 'self'`
 /// includes WebSockets.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The policy of the GraphiQL page. Its editor sets style elements and attributes, and its icons are `data:` URLs.
 const GRAPHIQL_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \

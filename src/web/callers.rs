@@ -27,7 +27,8 @@ pub fn address(site: &Site, peer: &Peer, headers: &HeaderMap) -> IpAddr {
         let Some(reported) = entry_address(entry) else {
             let entry = escaped(entry.as_bytes());
             site.hints.forwarded.warn(format_args!(
-                "X-Forwarded-For of the trusted proxy {address} names no address: {entry:?}; the proxy's own address counts"
+                "X-Forwarded-For of the trusted proxy {address} names no address: {entry:?}; \
+                 the proxy's own address counts"
             ));
             break;
         };

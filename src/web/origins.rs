@@ -21,8 +21,8 @@ pub fn may_subscribe(site: &Site, headers: &HeaderMap) -> bool {
     if !is_allowed {
         let (origin, host) = (escaped(origin.as_bytes()), escaped(host.as_bytes()));
         site.hints.origin.warn(format_args!(
-            "a page of the origin {origin} was refused a socket or stream of {host}: name it in TIDINGS_ALLOWED_ORIGINS, \
-             or let the proxy pass on Host as it came"
+            "a page of the origin {origin} was refused a socket or stream of {host}: add the origin to \
+             TIDINGS_ALLOWED_ORIGINS, or let the proxy pass on the header Host unchanged"
         ));
     }
     is_allowed
@@ -50,8 +50,8 @@ pub fn preflight(site: &Site, request: &HeaderMap) -> Response<Bytes> {
     if is_listed(site, request) {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-        for wanted in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
-            headers.append(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+        for name in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.append(ACCESS_CONTROL_ALLOW_HEADERS, name.clone());
         }
     }
     response

@@ -71,10 +71,10 @@ fn write_operations(page: &mut Page, site: &Site) {
     let help = "GraphQL operations that were refused before they began.";
     page.counter("tidings_operations_refused_total", help, counts.refused.get());
     page.gauge("tidings_subscriptions", "Open GraphQL subscriptions.", counts.following.get());
-    let made = [("rendered", counts.rendered.get()), ("shared", counts.shared.get())];
+    let sources = [("rendered", counts.rendered.get()), ("shared", counts.shared.get())];
     let help =
         "Items of GraphQL subscriptions: rendered, or shared with another subscription that rendered the same item.";
-    page.each(("tidings_items_total", "counter"), help, "made", made);
+    page.each(("tidings_items_total", "counter"), help, "made", sources);
 }
 
 async fn write_database(page: &mut Page, site: &Site) {

@@ -17,7 +17,7 @@ pub struct GraphQl {
     subprotocol: Subprotocol,
     operations: Vec<Running>,
     /// The index of the operation that is polled first, so that all operations get their turn to send.
-    turn: usize,
+    next_index: usize,
 }
 
 /// A running operation.
@@ -52,7 +52,7 @@ impl Running {
 impl GraphQl {
     /// No operations yet, in this sub-protocol.
     pub fn new(subprotocol: Subprotocol) -> Self {
-        Self { subprotocol, operations: Vec::new(), turn: 0 }
+        Self { subprotocol, operations: Vec::new(), next_index: 0 }
     }
 
     fn start(
@@ -148,7 +148,7 @@ impl Protocol for GraphQl {
     fn poll(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool {
         let count = self.operations.len();
         for i in 0..count {
-            let at = (self.turn + i) % count;
+            let at = (self.next_index + i) % count;
             let Poll::Ready(output) = self.operations[at].operation.poll(context) else { continue };
             if matches!(output, Output::Item(..)) {
                 state.site.counts.graphql.deliveries.count();
@@ -156,7 +156,7 @@ impl Protocol for GraphQl {
             if self.operations[at].write(output, self.subprotocol, &mut state.write_buffer) {
                 self.operations.swap_remove(at);
             } else {
-                self.turn = at + 1;
+                self.next_index = at + 1;
             }
             return true;
         }
@@ -189,7 +189,7 @@ impl Protocol for GraphQl {
             true => operation.is_answering(),
             false => operation.is_writing(),
         });
-        self.turn = 0;
+        self.next_index = 0;
     }
 
     fn is_answering(&self) -> bool {

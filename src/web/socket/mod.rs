@@ -126,11 +126,11 @@ fn get_only() -> Response<Bytes> {
 /// Responds to a request that lacks a header of the upgrade. The usual cause is a proxy that drops it.
 pub fn upgrade_required(site: &Site) -> Response<Bytes> {
     site.hints.upgrade.warn(
-        "a request for a WebSocket came without the headers Upgrade: websocket and Connection: upgrade: a proxy in between \
-         must pass them on",
+        "a request for a WebSocket lacks the headers Upgrade: websocket and Connection: upgrade; \
+         a proxy in between must pass them on",
     );
-    let message = "this path serves WebSocket connections only: send the headers Upgrade: websocket and Connection: upgrade. A proxy in \
-        between must pass both on";
+    let message = "this path serves WebSocket connections only: send the headers Upgrade: websocket and \
+        Connection: upgrade. A proxy in between must pass both on";
     let mut response = body::text(StatusCode::UPGRADE_REQUIRED, message);
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));

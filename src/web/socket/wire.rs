@@ -1,6 +1,7 @@
-//! The transport of a WebSocket: reads frames, and orders the writes of tungstenite and the [`WriteBuffer`]. One event can
-//! wake thousands of connections whose memory is not in the CPU cache. So tungstenite is called only when the stream
-//! has data for it, or it has something to send.
+//! The transport of a WebSocket: reads frames, and orders the writes of tungstenite and the [`WriteBuffer`].
+//!
+//! One event can wake thousands of connections whose memory is not in the CPU cache. So tungstenite is called only when
+//! the stream has data for it, or it has something to send.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

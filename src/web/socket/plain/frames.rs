@@ -74,8 +74,8 @@ impl Context {
     /// The context of an error about a subscription.
     pub fn subject(subject: Subject) -> Self {
         let about = about("error", subject);
-        let named = ["channel", "ticket_id"].into_iter();
-        Self(named.filter_map(|name| Some((name, about.get(name)?.as_str()?.to_owned()))).collect())
+        let fields = ["channel", "ticket_id"].into_iter();
+        Self(fields.filter_map(|name| Some((name, about.get(name)?.as_str()?.to_owned()))).collect())
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Plain {
     after: Option<Result<Cursor>>,
     followed: Vec<Followed>,
     /// The index of the subscription that is polled first, so that all subscriptions get their turn to send.
-    turn: usize,
+    next_index: usize,
     /// The running request, and whether it writes. No frame is read meanwhile, so a client's requests are executed in
     /// the order in which the client sends them.
     request: Option<(BoxFuture<'static, Outcome>, bool)>,
@@ -54,11 +54,11 @@ impl Plain {
     /// No subscriptions yet. `after` is the default cursor of the client's subscriptions.
     pub fn new(starts_with_tickets: bool, after: Option<String>) -> Self {
         let after = after.map(|text| said::cursor(&text));
-        Self { starts_with_tickets, after, followed: Vec::new(), turn: 0, request: None }
+        Self { starts_with_tickets, after, followed: Vec::new(), next_index: 0, request: None }
     }
 
-    fn after(&self, named: Option<Cursor>) -> Result<Option<Cursor>> {
-        named.map(Ok).or_else(|| self.after.clone()).transpose()
+    fn resume_cursor(&self, cursor: Option<Cursor>) -> Result<Option<Cursor>> {
+        cursor.map(Ok).or_else(|| self.after.clone()).transpose()
     }
 
     fn handle(&mut self, state: &mut ConnectionState, message: ClientMessage) {
@@ -93,7 +93,7 @@ impl Plain {
                     state.write_buffer.push(&[&frames::subscribed(subject)]);
                     return Ok(());
                 }
-                let after = self.after(cursor).map_err(|error| (error, context()))?;
+                let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
                 self.request = Some((acts::subscribe(&state.site, caller.clone(), subject, after), false));
             }
             ClientMessage::Join(room, cursor) => {
@@ -104,7 +104,7 @@ impl Plain {
                     state.write_buffer.push(&[&frames::joined(&room)]);
                     return Ok(());
                 }
-                let after = self.after(cursor).map_err(|error| (error, context()))?;
+                let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
                 self.request = Some((acts::join(&state.site, caller.clone(), room, after), true));
             }
             ClientMessage::Message(new) => {
@@ -208,10 +208,10 @@ impl Protocol for Plain {
         }
         let count = self.followed.len();
         for i in 0..count {
-            let at = (self.turn + i) % count;
+            let at = (self.next_index + i) % count;
             let step = self.followed[at].poll_step(&state.site.board, context);
             let Poll::Ready(step) = step else { continue };
-            self.turn = at + 1;
+            self.next_index = at + 1;
             match step {
                 Step::More => {}
                 Step::Frame(frame) => deliver(state, frame),
@@ -249,7 +249,7 @@ impl Protocol for Plain {
 
     fn stop_operations(&mut self, finish_running: bool) {
         self.followed.clear();
-        self.turn = 0;
+        self.next_index = 0;
         if !finish_running {
             self.request = self.request.take().filter(|(_, is_writing)| *is_writing);
         }
