@@ -146,9 +146,9 @@ impl Board {
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 let mut message = messages::find(tx.read(), &rights, edit.id)?.ok_or(Error::NotFound("message"))?;
-                let is_author = rights.admin || message.author_id == actor;
+                let may_edit = rights.admin || message.author_id == actor;
                 let makes_ticket = edit.ticket.is_some() && message.ticket.is_none();
-                if !is_author && (title.is_some() || content.is_some() || makes_ticket) {
+                if !may_edit && (title.is_some() || content.is_some() || makes_ticket) {
                     return Err(Error::Forbidden("only the author or an admin may change a message".into()));
                 }
                 check_if_cursor(message.cursor, edit.if_cursor)?;
@@ -253,6 +253,7 @@ pub(super) fn audience(locations: Vec<LocationId>) -> Result<Audience> {
     Ok(Audience::new(locations))
 }
 
+/// Rejects an audience with a location that does not exist.
 pub(super) fn check_locations(tx: &mut Tx<'_>, audience: &Audience) -> Result<()> {
     if audience.is_everybody() {
         return Ok(());

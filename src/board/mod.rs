@@ -293,7 +293,7 @@ impl Board {
     /// Waits for a slot in which this caller may run one mutation. Dropping the result frees the slot.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if no slot becomes free within [`MUTATION_WAIT`], or too many mutations wait for one.
+    /// `UNAVAILABLE` if no slot becomes free within 5 s, or too many mutations wait for one.
     pub async fn turn(&self, party: Party) -> Result<Turn> {
         self.mutations.take(party).await
     }
@@ -302,7 +302,7 @@ impl Board {
     /// of a check that started after their call.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if the database does not answer within [`HEALTH_TIMEOUT`], or cannot be reached.
+    /// `UNAVAILABLE` if the database does not answer within 2 s, or cannot be reached.
     pub async fn reach_database(&self) -> Result<Cursor> {
         let called = Instant::now();
         let mut last = self.health.lock().await;
@@ -355,7 +355,7 @@ impl Board {
     }
 
     /// Runs a command that changes permissions. Returns once this instance delivers events by the new permissions, or
-    /// after [`PERMISSIONS_TIMEOUT`] at the latest.
+    /// after 1 s at the latest.
     async fn write_access<T: Send + 'static>(
         &self,
         mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,

@@ -190,7 +190,7 @@ impl Protocol for Plain {
         match ClientMessage::parse(text) {
             Ok(message) => self.handle(state, message),
             Err(Unreadable { error, fields }) => {
-                state.write_buffer.push(&[&frames::error(&error, &frames::Context(fields))])
+                state.write_buffer.push(&[&frames::error(&error, &frames::Context(fields))]);
             }
         }
         Ok(Received::Handled)
