@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
 
-/// A limit on the number of permits per key.
+/// A limit on the number of permits that each key may hold at a time.
 pub struct Quota<K> {
     /// The limit per key; 0 means no limit.
     limit: usize,

@@ -32,9 +32,9 @@ pub enum ClientMessage {
     Start(String, Result<Box<Request>, Refusal>),
     /// `complete` or `stop`: ends the operation with this id.
     Stop(String),
-    /// `ping`.
+    /// `ping`: checks that the server is alive.
     Ping,
-    /// `pong`.
+    /// `pong`: the response to a ping of the server.
     Pong,
     /// `connection_terminate`: the client ends the connection.
     Terminate,

@@ -47,7 +47,7 @@ pub enum PingOutcome {
     ByFrame,
 }
 
-/// A protocol on a WebSocket.
+/// The application protocol of a WebSocket: GraphQL or plain JSON.
 pub trait Protocol: Send {
     /// Whether the protocol's clients expect a message at regular intervals.
     fn has_keep_alive(&self) -> bool;

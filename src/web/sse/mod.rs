@@ -202,8 +202,8 @@ impl Source {
                 answer.iter().flat_map(|body| frames::next(None, body)).chain([frames::complete()]).collect()
             }
             (End::Stopped, _) => Vec::new(),
-            // The subscription may have noticed the end of the session first. Its error does not tell the client to
-            // sign in.
+            // The subscription may have noticed the end of the session first. Its own error does not tell the client
+            // to sign in, so the session's error is sent instead.
             (End::SessionEnded(error), _) | (End::Failed(_), Some(error)) => error_frames(&error.into()),
             (End::Failed(refusal), None) if self.session.is_some() && is_transient(&refusal) => error_frames(&refusal),
             (End::Failed(refusal), None) => error_frames(&refusal).into_iter().chain([frames::complete()]).collect(),

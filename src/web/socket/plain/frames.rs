@@ -34,7 +34,7 @@ pub fn subscribed(subject: Subject) -> Utf8Bytes {
     text(about("subscribed", subject))
 }
 
-/// The end of a subscription.
+/// The confirmation that a subscription has ended.
 pub fn unsubscribed(subject: Subject) -> Utf8Bytes {
     text(about("unsubscribed", subject))
 }
@@ -44,7 +44,7 @@ pub fn joined(room: &str) -> Utf8Bytes {
     text(json!({ "type": "joined", "room": room }))
 }
 
-/// The end of the subscription to a room.
+/// The confirmation that the subscription to a room has ended.
 pub fn left(room: &str) -> Utf8Bytes {
     text(json!({ "type": "left", "room": room }))
 }

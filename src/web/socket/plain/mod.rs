@@ -121,7 +121,8 @@ impl Plain {
     fn check_limit(&self, state: &ConnectionState, what: &What) -> Result<bool> {
         let max = state.site.settings.sockets.max_subscriptions;
         let exists = self.followed.iter().any(|followed| followed.what == *what);
-        // Delivered ranges inherited from ended subscriptions count too, until the others have caught up with them.
+        // A remaining subscription keeps records of what ended subscriptions have sent, until it has passed those events.
+        // The records count towards the limit.
         let inherited = self.followed.iter().map(Followed::inheritance).max().unwrap_or(0);
         if self.followed.len() + inherited >= max + usize::from(exists) {
             return Err(Error::TooComplex(format!("a connection has at most {max} subscriptions")));
