@@ -1,7 +1,7 @@
 //! Checks that a request is meant for this server by its `Host` header (RFC 9112, section 3.2).
 //!
-//! This prevents DNS rebinding: the owner of a page can make the page's domain name resolve to this server, and the
-//! browser then treats the server as part of that site. But the browser still sends the page's domain name.
+//! This prevents DNS rebinding. An attacker makes the domain name of a page resolve to this server, and the browser
+//! then treats the server as part of the page's site. But the browser still sends the page's domain name in `Host`.
 
 use bytes::Bytes;
 use http::header::HOST;

@@ -1,6 +1,6 @@
 //! A client's TCP stream with two timeouts that hyper lacks. A write fails when the client accepts no bytes for too
-//! long. A read fails when the head of a request takes too long. hyper has one timeout for the head and for the idle
-//! time before it, and the idle time must be longer, because proxies keep connections open for later requests.
+//! long. A read fails when the head of a request takes too long. hyper has a single timeout for the head and the idle
+//! time before it. That timeout must be long, because proxies keep idle connections open for later requests.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
