@@ -1,5 +1,5 @@
-//! Shared capacity, divided fairly: however much one caller asks for, or all anonymous clients together, others get
-//! their turn. The threads that read, the turns of mutations and those of passwords are all divided by this.
+//! Fair sharing of bounded capacity between callers. One busy caller, or all anonymous clients together, cannot keep
+//! other callers from being served. Read threads, mutations and password hashing are shared through this module.
 
 mod cache;
 mod fair;

@@ -1,6 +1,6 @@
-//! The words of the house: ids, objects, events, topics, cursors. Plain values without I/O;
-//! every floor may use them, and they use nothing but `std`, `serde`, `serde_json` and `chrono`, and `tokio`'s semaphores to
-//! lend memory.
+//! The shared types of all layers: ids, objects, events, topics, cursors, rights, and shared budgets and counters. They
+//! do no I/O. They depend on `std`, `serde`, `serde_json` and `chrono` only, and on the semaphores of `tokio` for
+//! [`Memory`].
 
 mod address;
 mod board;

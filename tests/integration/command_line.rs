@@ -60,7 +60,7 @@ async fn the_demo_reaches_subscribers_of_a_running_server_and_the_log_can_be_rea
     let first = socket.item("e").await;
     assert_eq!(first["events"]["channel"]["name"], "general");
     let again = tidings(&server, &["demo"]);
-    assert!(!again.status.success(), "a demo moves into a fresh database only");
+    assert!(!again.status.success(), "the demo needs an empty database");
 
     let log = said(&tidings(&server, &["tail"]));
     let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

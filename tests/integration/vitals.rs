@@ -28,5 +28,5 @@ async fn the_program_ends_with_a_line_that_names_the_part() {
     let app = App::start(config).await.expect("a server");
     app.vitals().spawn("the part", async { panic!("on purpose") }).await.expect("caught");
     let ended = soon("the end", cli::serve(app, std::future::pending())).await;
-    assert_eq!(ended, Err("a fault ended the part: on purpose".into()));
+    assert_eq!(ended, Err("the part panicked: on purpose".into()));
 }

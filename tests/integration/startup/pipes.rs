@@ -62,10 +62,10 @@ async fn following_a_quiet_log_ends_when_its_reader_has_left() {
 
 /// A password that was made up and printed nowhere is lost, which must not look like success.
 #[tokio::test]
-async fn a_password_that_nobody_read_is_said_to_be_lost() {
+async fn a_generated_password_that_cannot_be_printed_is_an_error() {
     let directory = tempfile::tempdir().expect("a directory");
     let line = refused(tidings(directory.path(), &["user", "add", "eva"]).stdout(closed())).await;
-    assert!(line.contains("its password is lost"), "{line}");
+    assert!(line.contains("its password could not be shown"), "{line}");
     assert!(printed(&mut tidings(directory.path(), &["user", "list"])).await.contains("eva"));
 }
 

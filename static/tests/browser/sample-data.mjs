@@ -1,10 +1,10 @@
-// A furnished board, and every page of it: what the tests look at and the screenshots show.
+// Sample data, and the list of all pages that show it. Used by the tests and the screenshots.
 
-export async function furnish(ada, ben, root) {
+export async function createSampleData(ada, ben, root) {
   const general = await ada.channel('general', 'What everybody should know');
   const support = await ada.channel('support', 'What customers report');
   await ada.channel('bakery', 'Orders and ovens');
-  const people = { ada: ada.id, ben: ben.id };
+  const users = { ada: ada.id, ben: ben.id };
   await ada.post({ channelId: general, title: 'Welcome', content: 'This board is live: open it twice and write.\nWhat you write here is there for everybody at once, also for those who come back later.' });
   await ben.post({ channelId: general, content: 'It is, @ada! I saw this without a reload.' });
   await ben.post({ channelId: general, content: 'The plan for the autumn is at https://example.org/autumn' });
@@ -12,14 +12,14 @@ export async function furnish(ada, ben, root) {
   await ada.post({ channelId: general, content: 'Thank you @ben. Let us talk about it tomorrow at nine.' });
   const tickets = {};
   for (const [who, title, priority, assignee, status] of TICKETS) {
-    const person = who === 'ada' ? ada : ben;
-    const ticket = { priority, assigneeId: people[assignee] ?? null };
-    tickets[title] = await person.post({ channelId: support, title, content: TEXTS[title] ?? 'Please have a look at it this week.', ticket });
-    if (status) await person.ask('mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }', { input: { id: tickets[title], ticket: { status } } });
+    const user = who === 'ada' ? ada : ben;
+    const ticket = { priority, assigneeId: users[assignee] ?? null };
+    tickets[title] = await user.post({ channelId: support, title, content: TEXTS[title] ?? 'Please have a look at it this week.', ticket });
+    if (status) await user.ask('mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }', { input: { id: tickets[title], ticket: { status } } });
   }
   const printer = tickets['Printer on fire'];
-  const comment = (person, content) =>
-    person.ask('mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }', { input: { messageId: printer, content } });
+  const comment = (user, content) =>
+    user.ask('mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }', { input: { messageId: printer, content } });
   await comment(ben, 'On my way, with a bucket.');
   await comment(ada, 'It is out. The paper tray is gone, the rest can be saved.');
   await comment(ben, 'I have ordered a new tray. It comes on Thursday.');
@@ -53,7 +53,8 @@ const TEXTS = {
   'Printer on fire': 'The one on the second floor. There was smoke first, then more of it, and by the time I had found the plug it was burning.\n\nI have pulled the plug and opened the windows. Nobody is hurt.',
 };
 
-// Name, address, and what must be there before one looks.
+// The pages: name, route, a selector that must match before the page is complete, and a step that opens a dialog or
+// menu.
 export function pages({ general, support, printer }) {
   return [
     { name: 'channel', hash: `#/channel/${general}`, ready: '.message' },
@@ -62,7 +63,7 @@ export function pages({ general, support, printer }) {
     { name: 'board-new', hash: '#/tickets', ready: '.card', open: (page) => page.getByRole('button', { name: 'New ticket' }).click() },
     { name: 'channel-board', hash: `#/channel/${support}/tickets`, ready: '.card' },
     { name: 'ticket', hash: `#/message/${printer}`, ready: '.comment' },
-    { name: 'notifications', hash: '#/notifications', ready: '.note' },
+    { name: 'notifications', hash: '#/notifications', ready: '.notification' },
     { name: 'dashboard', hash: '#/dashboard', ready: '.metric' },
     { name: 'jump', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.keyboard.press('Control+k') },
     { name: 'details', hash: `#/channel/${general}`, ready: '.message', open: (page) => page.getByRole('button', { name: 'Channel details' }).click() },
@@ -76,7 +77,8 @@ export function pages({ general, support, printer }) {
   ];
 }
 
-// What could not be sent: here, in a channel that is gone, and in a stored form that cannot be read. A reload forgets it.
+// Opens the dialog with three failed entries: one of this channel, one of a deleted channel, one that is damaged. The
+// entries are removed from the storage at once, so a reload forgets them.
 async function showUnsent(page) {
   await page.evaluate(() => {
     const { id } = JSON.parse(localStorage.getItem('tidings.session')).user;
@@ -94,11 +96,11 @@ async function showUnsent(page) {
   await page.getByRole('button', { name: 'Show', exact: true }).click();
 }
 
-export async function show(person, { hash, ready, open }) {
-  const { page } = person;
-  await person.goto(hash);
+export async function openPage(user, { hash, ready, open }) {
+  const { page } = user;
+  await user.goto(hash);
   await page.reload();
-  await person.isLive();
+  await user.waitUntilLive();
   await page.locator(ready).first().waitFor();
   if (open) await open(page);
 }

@@ -1,20 +1,20 @@
-// What the scripts about the plain JSON socket share.
+// Functions of the scripts that do not use the harness: requests to the server and its control endpoint, and waiting.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
-const [origin, control] = process.argv.slice(2);
-assert(control, 'usage: node SCRIPT HTTP_ORIGIN CONTROL_URL; run.mjs does it');
+const [origin, controlUrl] = process.argv.slice(2);
+assert(controlUrl, 'usage: node SCRIPT HTTP_ORIGIN CONTROL_URL (run.mjs starts this script)');
 export const host = new URL(origin).host;
 
-/** Asks for trouble, or an admin: see runner/control.mjs. */
-export async function ask(action) {
-  const response = await fetch(`${control}${action}`, { method: 'POST' });
+/** Calls an action of the control endpoint: see runner/control.mjs. */
+export async function control(action) {
+  const response = await fetch(`${controlUrl}${action}`, { method: 'POST' });
   const answer = await response.json();
   if (answer.error) throw new Error(`${action}: ${answer.error}`);
   return answer;
 }
 
-/** The data of an operation. */
+/** Runs an operation over HTTP and resolves with its data. */
 export async function graphql(token, query, variables = {}) {
   const response = await fetch(`${origin}/graphql`, {
     method: 'POST',
@@ -26,7 +26,7 @@ export async function graphql(token, query, variables = {}) {
   return data;
 }
 
-/** A new user. */
+/** Registers a new user. */
 export async function register() {
   const input = { username: `user-${randomUUID()}`, password: 'a long enough one', displayName: 'Somebody' };
   const query = 'mutation ($input: RegisterInput!) { register(input: $input) { token user { id username } } }';
@@ -34,11 +34,11 @@ export async function register() {
   return { token: session.token, ...session.user };
 }
 
-/** Waits for a condition, and fails instead of hanging. */
+/** Resolves when the condition is true; rejects after `patience` milliseconds. */
 export async function until(what, condition, patience = 60_000) {
   const deadline = Date.now() + patience;
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`${what} did not come within ${patience} ms`);
+    if (Date.now() > deadline) throw new Error(`${what}: the condition was not true within ${patience} ms`);
     await pause(10);
   }
 }

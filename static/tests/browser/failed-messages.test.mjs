@@ -1,17 +1,17 @@
-// Nothing that somebody writes stops what is written after it: what the server will never take fails by itself.
+// A message that the server never accepts fails alone: it does not block the messages behind it.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 const CODES = ['BAD_USER_INPUT', 'FORBIDDEN', 'NOT_FOUND', 'CONFLICT', 'QUERY_TOO_COMPLEX', 'INTERNAL_SERVER_ERROR'];
 const CLOSES = [1009, 4400, 4500];
 
-// Ada in a channel of her own. `closes()` are the codes with which the server closed her page's connections.
-async function enter(t, settings) {
-  const stage = await openStage({ settings });
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+// Sets up the user ada, who creates a channel in `begin`. `closes()` resolves with the close codes of her sockets.
+async function setUp(t, settings) {
+  const fixture = await openFixture({ settings });
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   await ada.page.addInitScript(() => {
     window.closes = [];
     const { WebSocket } = window;
@@ -23,7 +23,7 @@ async function enter(t, settings) {
     };
   });
   return {
-    stage,
+    fixture,
     ada,
     closes: async () => (await ada.page.evaluate(() => window.closes)).filter((code) => CLOSES.includes(code)),
     async begin(intercept) {
@@ -42,16 +42,16 @@ async function enter(t, settings) {
   };
 }
 
-test('a text longer than a frame may be fails before it is sent, and can be edited', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, closes, begin } = await enter(t);
+test('a text that is longer than a frame fails before it is sent, and can be edited', { timeout: 120_000 }, async (t) => {
+  const { fixture, ada, closes, begin } = await setUp(t);
   const id = await begin();
   for (const text of ['x'.repeat(300_000), `€${'€'.repeat(90_000)}`]) {
     await ada.paste(text);
     await ada.write(`after ${text[0]}`);
-    await ada.arrives(`after ${text[0]}`);
-    const failed = ada.failed(text.slice(0, 40));
+    await ada.waitForMessage(`after ${text[0]}`);
+    const failed = ada.failedMessage(text.slice(0, 40));
     await failed.getByText('This is too long to be sent.').waitFor();
-    // In a list it is folded like every long text.
+    // The list folds the failed message like any long text.
     await failed.getByRole('button', { name: 'Show all' }).waitFor();
     await failed.getByRole('button', { name: 'Edit' }).click();
     assert.equal(await ada.page.locator('.composer textarea').inputValue(), text);
@@ -59,7 +59,7 @@ test('a text longer than a frame may be fails before it is sent, and can be edit
     await ada.write('short enough');
     await ada.page.locator('.composer textarea', { hasText: /^$/ }).waitFor();
   }
-  // Too long a change of a message that is there is refused in its editor.
+  // The editor of a stored message rejects a text that is too long.
   const message = await ada.post({ channelId: id, content: 'To be changed' });
   await ada.goto(`#/message/${message}`);
   await ada.page.getByRole('button', { name: 'Edit' }).click();
@@ -67,40 +67,40 @@ test('a text longer than a frame may be fails before it is sent, and can be edit
   await ada.page.getByRole('button', { name: 'Save' }).click();
   await ada.page.locator('.editor .problem', { hasText: 'too long' }).waitFor();
   assert.deepEqual(await closes(), []);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
-test('where the server takes shorter frames than usual, a text over its limit fails, too, after a few tries', { timeout: 120_000 }, async (t) => {
-  const { ada, closes, begin } = await enter(t, { TIDINGS_MAX_FRAME: '32KiB' });
+test('a text over a lowered frame limit of the server fails after three attempts', { timeout: 120_000 }, async (t) => {
+  const { ada, closes, begin } = await setUp(t, { TIDINGS_MAX_FRAME: '32KiB' });
   await begin();
   await ada.paste('€'.repeat(15_000));
   await ada.write('later');
-  await ada.failed('€').getByText('closed the connection').waitFor({ timeout: 60_000 });
-  await ada.arrives('later');
-  await ada.isLive();
+  await ada.failedMessage('€').getByText('closed the connection').waitFor({ timeout: 60_000 });
+  await ada.waitForMessage('later');
+  await ada.waitUntilLive();
   assert.deepEqual(await closes(), [1009, 1009, 1009]);
-  await ada.failed('€').getByRole('button', { name: 'Discard' }).click();
+  await ada.failedMessage('€').getByRole('button', { name: 'Discard' }).click();
   await ada.page.reload();
-  await ada.arrives('later');
+  await ada.waitForMessage('later');
   assert.equal(await ada.page.locator('.message').count(), 1);
 });
 
-test('half a character arrives as U+FFFD, however it came into the outbox', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, closes, begin } = await enter(t);
+test('an unpaired surrogate arrives as U+FFFD, also from a stored entry', { timeout: 120_000 }, async (t) => {
+  const { fixture, ada, closes, begin } = await setUp(t);
   const channelId = await begin();
   await ada.paste('pasted \ud83d');
   await ada.write('later');
-  await ada.arrives('pasted \ufffd');
-  await ada.arrives('later');
+  await ada.waitForMessage('pasted \ufffd');
+  await ada.waitForMessage('later');
   assert.deepEqual(await closes(), []);
-  // As an older version of this page kept it.
+  // An entry as an older version of the client stored it.
   await ada.page.evaluate(({ id, channelId }) => {
     const entry = { key: 'k1', kind: 'message', input: { channelId, content: 'kept \ude00' }, at: 1 };
     localStorage.setItem(`tidings.outbox.${id}.k1`, JSON.stringify(entry));
   }, { id: ada.id, channelId });
   await ada.page.reload();
-  await ada.arrives('kept \ufffd');
-  // The same in what does not go through the outbox.
+  await ada.waitForMessage('kept \ufffd');
+  // The same for a mutation that does not go through the outbox.
   await ada.page.locator('summary[aria-label="Templates"]').click();
   await ada.page.keyboard.press('Escape');
   await ada.page.locator('.composer textarea').evaluate((area) => {
@@ -113,11 +113,11 @@ test('half a character arrives as U+FFFD, however it came into the outbox', { ti
   await ada.page.getByRole('button', { name: 'Save' }).click();
   await ada.page.getByRole('dialog').waitFor({ state: 'detached' });
   assert.deepEqual(await closes(), []);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
-test('a refusal of any kind, and a connection that is closed at a message, fail that message only', { timeout: 180_000 }, async (t) => {
-  const { ada, begin } = await enter(t);
+test('an error or a close of the connection fails only the message that caused it', { timeout: 180_000 }, async (t) => {
+  const { ada, begin } = await setUp(t);
   const tried = new Map();
   await begin((frame, socket, server) => {
     const { id, type, payload } = JSON.parse(frame);
@@ -126,7 +126,7 @@ test('a refusal of any kind, and a connection that is closed at a message, fail 
     tried.set(code, (tried.get(code) ?? 0) + 1);
     if (what === 'answer') socket.send(JSON.stringify({ id, type: 'error', payload: [{ message: `refused with ${code}`, extensions: { code } }] }));
     else {
-      socket.close({ code: Number(code), reason: 'as asked' });
+      socket.close({ code: Number(code), reason: 'injected fault' });
       server.close();
     }
     return true;
@@ -135,20 +135,20 @@ test('a refusal of any kind, and a connection that is closed at a message, fail 
   for (const text of texts) await ada.write(text);
   await ada.write('the last one');
   await ada.page.locator('.message:not(.pending)', { hasText: 'the last one' }).waitFor({ timeout: 120_000 });
-  for (const text of texts) await ada.failed(text).waitFor();
+  for (const text of texts) await ada.failedMessage(text).waitFor();
   assert.equal(await ada.page.locator('.pending').count(), texts.length);
   for (const code of CODES) assert.equal(tried.get(code), code === 'INTERNAL_SERVER_ERROR' ? 3 : 1, code);
   for (const code of CLOSES) assert.equal(tried.get(String(code)), 3, `${code}`);
-  await ada.isLive();
-  // They survive a reload as what they are, and go one by one.
+  await ada.waitUntilLive();
+  // Failed messages survive a reload, and can be discarded one by one.
   await ada.page.reload();
-  // From the end, where nothing floats above the list.
-  for (const text of texts.reverse()) await ada.failed(text).getByRole('button', { name: 'Discard' }).click();
+  // Start at the end of the list, where the button "To the newest message" does not cover it.
+  for (const text of texts.reverse()) await ada.failedMessage(text).getByRole('button', { name: 'Discard' }).click();
   await ada.page.locator('.pending').first().waitFor({ state: 'detached' });
 });
 
-test('what was not sent can be found and discarded when its place is gone, or its stored form is damaged', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, begin } = await enter(t);
+test('a failed entry of a deleted channel and a damaged entry can be found and discarded', { timeout: 120_000 }, async (t) => {
+  const { fixture, ada, begin } = await setUp(t);
   const gone = await begin();
   const other = await ada.channel('orchard');
   await ada.page.evaluate(({ id, gone, other }) => {
@@ -163,18 +163,18 @@ test('what was not sent can be found and discarded when its place is gone, or it
   await ada.ask(`mutation { deleteChannel(id: ${gone}) }`);
   await ada.goto(`#/channel/${other}`);
   await ada.page.reload();
-  await ada.arrives('the sound one');
+  await ada.waitForMessage('the sound one');
   await ada.page.getByText('5 things you wrote were not sent.').waitFor();
   await ada.page.getByRole('button', { name: 'Show', exact: true }).click();
   const dialog = ada.page.getByRole('dialog', { name: 'Not sent' });
   await dialog.getByText('to a gone channel').waitFor();
   await dialog.getByText('to nobody').waitFor();
-  // There is no composer to edit them in.
+  // The entries have no composer in which they could be edited.
   assert.equal(await dialog.getByRole('button', { name: 'Edit' }).count(), 0);
   assert.equal(await dialog.getByText('the stored form is damaged').count(), 3);
   for (let left = 5; left > 0; left -= 1) await dialog.getByRole('button', { name: 'Discard' }).first().click();
   await dialog.getByText('Everything has been sent or discarded.').waitFor();
   const kept = await ada.page.evaluate(() => Object.keys(localStorage).filter((name) => name.startsWith('tidings.outbox.')));
   assert.deepEqual(kept, []);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });

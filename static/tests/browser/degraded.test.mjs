@@ -1,17 +1,17 @@
-// A page shows something useful when its storage, its address or what it asks for is broken.
+// Pages with a blocked or full storage, an invalid URL, or a failing query show an error and stay usable.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 const FULL = 'This was not sent: the storage that this browser has for this page is full.';
 
-test('with cookies and site data blocked everything works for one visit, and the page says so', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+test('with blocked site data the client works until a reload and shows a banner', { timeout: 120_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const channelId = await ada.channel('garden');
-  const ben = await stage.enterBlocked('ben', { signIn: false });
+  const ben = await fixture.openBlockedUser('ben', { signIn: false });
   await ben.register();
   await ben.goto('');
   assert.equal(await ben.page.evaluate(() => {
@@ -22,15 +22,15 @@ test('with cookies and site data blocked everything works for one visit, and the
     }
   }), 'SecurityError');
   await ben.page.getByText('blocks cookies and site data').waitFor();
-  await ben.fillIn();
-  await ben.isLive();
+  await ben.submitSignIn();
+  await ben.waitUntilLive();
   await ben.page.locator('.banner', { hasText: 'blocks cookies and site data' }).waitFor();
   await ben.goto(`#/channel/${channelId}`);
   await ben.write('Written without a storage');
-  await ben.arrives('Written without a storage');
+  await ben.waitForMessage('Written without a storage');
   await ada.goto(`#/channel/${channelId}`);
-  await ada.arrives('Written without a storage');
-  // A draft lasts as long as the visit does.
+  await ada.waitForMessage('Written without a storage');
+  // A draft survives navigation, but not a reload.
   await ben.page.locator('.composer textarea').fill('half a thought');
   await ben.goto('#/tickets');
   await ben.goto(`#/channel/${channelId}`);
@@ -44,24 +44,24 @@ test('with cookies and site data blocked everything works for one visit, and the
   await ben.page.locator('#token-form textarea').fill(ben.token);
   await ben.page.getByRole('button', { name: 'Use token' }).click();
   await ben.page.locator('#who', { hasText: 'ben' }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
-test('in a full storage nothing is lost: the text stays, and the page says why', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+test('with a full storage an action is not sent, its text stays, and the page shows why', { timeout: 120_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const { page } = ada;
   const channelId = await ada.channel('garden');
   const ticket = await ada.post({ channelId, title: 'Printer on fire', content: 'Help', ticket: {} });
   await ada.goto(`#/channel/${channelId}`);
-  await ada.arrives('Printer on fire');
+  await ada.waitForMessage('Printer on fire');
   const fill = () => page.evaluate(() => {
     for (let size = 1 << 20; size >= 1; size = size > 1 ? size >> 1 : 0) {
       try {
         for (;;) localStorage.setItem(`fill.${Math.random()}`, 'x'.repeat(size));
       } catch {
-        // Less, then.
+        // This size does not fit: try half of it.
       }
     }
   });
@@ -75,7 +75,7 @@ test('in a full storage nothing is lost: the text stays, and the page says why',
   await page.getByText('not kept over a reload').waitFor();
   await empty();
   await page.keyboard.press('Enter');
-  await ada.arrives('It does not fit!');
+  await ada.waitForMessage('It does not fit!');
 
   await fill();
   await ada.goto('#/tickets');
@@ -94,13 +94,13 @@ test('in a full storage nothing is lost: the text stays, and the page says why',
   await empty();
   await page.getByRole('button', { name: 'Create ticket' }).click();
   await page.locator('.card', { hasText: 'Another' }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
-test('whoever signs in while the storage is full is signed in for the visit', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+test('a sign-in with a full storage lasts until a reload', { timeout: 120_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   await ada.register();
   await ada.goto('');
   await ada.page.evaluate(() => {
@@ -108,20 +108,20 @@ test('whoever signs in while the storage is full is signed in for the visit', { 
       try {
         for (;;) localStorage.setItem(`fill.${Math.random()}`, 'x'.repeat(size));
       } catch {
-        // Less, then.
+        // This size does not fit: try half of it.
       }
     }
   });
-  await ada.fillIn();
-  await ada.isLive();
+  await ada.submitSignIn();
+  await ada.waitUntilLive();
   await ada.page.locator('.banner', { hasText: 'when you reload, you are signed out' }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
-test('an address that leads nowhere shows a way back', { timeout: 180_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+test('an invalid URL shows a link to the channels', { timeout: 180_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const channelId = await ada.channel('garden');
   const { page } = ada;
   const nowhere = ['#/%', '#/channel/%E0%A4%A', '#/channel/100%', '#/message/abc', '#/message/99999999999999999999', '#/channel', '#/nothing/here', '#/__proto__'];
@@ -139,13 +139,13 @@ test('an address that leads nowhere shows a way back', { timeout: 180_000 }, asy
   }
   await ada.goto(`#/channel/${channelId}/`);
   await page.getByRole('heading', { name: 'garden' }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
-test('a query that the server cannot answer now is asked again; one that it refuses is said', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+test('a query is retried after a temporary error; a final error is shown', { timeout: 120_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   const { page } = ada;
   const once = [];
   let always;
@@ -164,7 +164,7 @@ test('a query that the server cannot answer now is asked again; one that it refu
   const id = await ada.post({ channelId, title: 'Printer on fire', content: 'Help', ticket: {} });
   once.push('UNAVAILABLE', 'RATE_LIMITED');
   await ada.goto(`#/channel/${channelId}`);
-  await ada.arrives('Printer on fire');
+  await ada.waitForMessage('Printer on fire');
   for (const hash of [`#/channel/${channelId}`, `#/message/${id}`, '#/tickets']) {
     always = 'QUERY_TOO_COMPLEX';
     await ada.goto(hash);
@@ -175,26 +175,26 @@ test('a query that the server cannot answer now is asked again; one that it refu
 });
 
 const DAMAGED = ['{"token":', '7', '{"token":"a.b.c","user":7}', '{"token":{},"user":{"id":"1"}}'];
-test('a damaged session leads to the sign-in page, damaged tabs to those of a first visit', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+test('a damaged session leads to the sign-in page, and damaged GraphiQL tabs are replaced by the examples', { timeout: 120_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const { page } = ada;
   for (const stored of DAMAGED) {
     await page.evaluate((stored) => localStorage.setItem('tidings.session', stored), stored);
     await page.reload();
     await page.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
   }
-  await ada.fillIn();
-  await ada.isLive();
-  // A token that nobody can read is the server's to refuse.
+  await ada.submitSignIn();
+  await ada.waitUntilLive();
+  // The client does not judge an unreadable token: the server rejects it.
   await page.evaluate(() => localStorage.setItem('tidings.session', JSON.stringify({ token: 'opaque', user: { id: '1', username: 'ada' } })));
   await page.reload();
   await page.getByText('Your session has ended.').waitFor();
   await page.evaluate(() => {
     for (const name of ['tabState', 'queries', 'favorites']) localStorage.setItem(`graphiql:${name}`, '{"tabs":[null],"que');
   });
-  await page.goto(`${ada.line.origin}/graphiql`);
+  await page.goto(`${ada.proxy.origin}/graphiql`);
   await page.locator('.graphiql-tab', { hasText: 'Messages' }).first().waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });

@@ -1,10 +1,10 @@
-// The state of the client: what queries answered, and the events folded over it. Pure: a state goes in, a new one comes
-// out, and what did not change is the same object, so that pages can tell by looking.
+// The reducer of the web client: it merges answers of queries into the state and applies events to it. Pure functions:
+// they take a state and return a new one. Unchanged parts are the same objects, so components compare by identity.
 //
-// Applying an event again, or one that a page already knows, changes nothing for good: events carry whole objects. So
-// a page may be merged at any time, if the events that came while it was on its way are applied once more after it.
+// Events contain whole objects, so applying an event twice has no further effect. The answer of a query may therefore
+// be merged at any time. The events that arrived since the query began must then be applied again.
 
-/** @import { Base, Channel, Collection, Comment, Connection, Event, EventFields, Id, Listed, Message, Notification, State, Thread } from './types.d.ts' */
+/** @import { Base, Channel, Collection, Comment, Connection, Event, EventFields, Id, LoadedList, Message, Notification, State, Thread } from './types.d.ts' */
 
 /** @type {State} */
 export const emptyState = {
@@ -27,34 +27,34 @@ export const emptyState = {
   requery: null,
 };
 
-// A timeline that nobody looks at is kept up to this length, for whoever comes back. A window that is open for days must
-// not fill the memory.
-const LONGEST_UNSEEN = 400;
+// Maximum length of a timeline that is not on the screen, in messages. A longer one is dropped, and loaded again when
+// the user opens the channel. This bounds the memory of a page that stays open for days.
+const MAX_HIDDEN_TIMELINE = 400;
 
-// So many ids of unread messages are kept, so that an event that comes again is not counted again.
-const RECENT = 200;
+// Maximum number of ids of unread messages per channel. The ids keep a repeated event from being counted twice.
+const MAX_UNREAD_IDS = 200;
 
 /**
- * Whether `one` is newer than `other`: ids are decimal numbers of any length, and grow.
+ * Whether the id `one` is newer than `other`. Ids are decimal numbers of any length, and newer ids are larger.
  *
  * @param {Id} one
  * @param {Id} other
  */
-export function newer(one, other) {
+export function isNewer(one, other) {
   return one.length === other.length ? one > other : one.length > other.length;
 }
 
 /** @param {Id} one @param {Id} other */
 export function compareIds(one, other) {
-  return one === other ? 0 : newer(one, other) ? 1 : -1;
+  return one === other ? 0 : isNewer(one, other) ? 1 : -1;
 }
 
 /**
  * @param {State} state
- * @param {readonly Event[]} events In the order of the log. Kinds that this version does not know are passed over.
+ * @param {readonly Event[]} events In the order of the log. Unknown kinds of events are skipped.
  * @returns {State}
  */
-export function fold(state, events) {
+export function applyEvents(state, events) {
   const draft = new Draft(state);
   for (const event of events) {
     const apply = /** @type {((draft: Draft, event: Event) => void) | undefined} */ (appliers[event.__typename]);
@@ -63,7 +63,7 @@ export function fold(state, events) {
   return draft.state;
 }
 
-// Copies a collection when it is first written to, once per fold.
+// A state under construction. It copies a collection before the first change to it, once per draft.
 class Draft {
   /** @type {Set<Collection>} */
   #own = new Set();
@@ -76,7 +76,7 @@ class Draft {
   /**
    * @template {Collection} Name
    * @param {Name} name
-   * @returns {State[Name]} The collection, which may be changed.
+   * @returns {State[Name]} The copy of the collection; it may be changed.
    */
   write(name) {
     if (!this.#own.has(name)) {
@@ -91,12 +91,12 @@ class Draft {
 /** @type {{ [Name in keyof EventFields]: (draft: Draft, event: EventFields[Name]) => void }} */
 const appliers = {
   MessageAdded(draft, { message }) {
-    keepMessage(draft, message);
+    upsertMessage(draft, message);
     countUnread(draft, message);
   },
-  MessageUpdated: (draft, { message }) => keepMessage(draft, message),
+  MessageUpdated: (draft, { message }) => upsertMessage(draft, message),
   MessageDeleted(draft, { messageId, channelId }) {
-    dropMessage(draft, messageId);
+    removeMessage(draft, messageId);
     const unread = draft.state.unread.get(channelId);
     if (unread?.ids.has(messageId)) {
       const ids = new Set(unread.ids);
@@ -105,24 +105,24 @@ const appliers = {
     }
   },
   CommentAdded(draft, { comment }) {
-    keepComment(draft, comment);
+    upsertComment(draft, comment);
     const message = draft.state.messages.get(comment.messageId);
-    // Only if it differs: an unchanged object need not be drawn again.
+    // Only if the number differs: a new object would render the message again.
     if (message && comment.message && message.commentCount !== comment.message.commentCount) {
       draft.write('messages').set(message.id, { ...message, commentCount: comment.message.commentCount });
     }
   },
-  CommentUpdated: (draft, { comment }) => keepComment(draft, comment),
+  CommentUpdated: (draft, { comment }) => upsertComment(draft, comment),
   CommentDeleted(draft, { commentId, messageId }) {
     const thread = draft.state.threads.get(messageId);
     if (thread) draft.write('threads').set(messageId, without(thread, commentId));
     if (draft.state.comments.has(commentId)) draft.write('comments').delete(commentId);
-    // To subtract one would be wrong for a message that was loaded after the deletion.
+    // Subtracting one would be wrong for a message that was loaded after the deletion.
     if (draft.state.messages.has(messageId)) draft.write('recount').add(messageId);
   },
-  ChannelAdded: (draft, { channel }) => keepChannel(draft, channel),
-  ChannelUpdated: (draft, { channel }) => keepChannel(draft, channel),
-  ChannelDeleted: (draft, { channelId }) => dropChannel(draft, channelId),
+  ChannelAdded: (draft, { channel }) => upsertChannel(draft, channel),
+  ChannelUpdated: (draft, { channel }) => upsertChannel(draft, channel),
+  ChannelDeleted: (draft, { channelId }) => removeChannel(draft, channelId),
   TemplateAdded: (draft, { template }) => draft.write('templates').set(template.id, template),
   TemplateDeleted: (draft, { templateId }) => draft.write('templates').delete(templateId),
   NotificationAdded: (draft, { notification }) => draft.write('notifications').set(notification.id, notification),
@@ -133,10 +133,10 @@ const appliers = {
   },
 };
 
-// ---- What queries answer ----
+// ---- Answers of queries ----
 
 /**
- * The lists that everything else hangs on. Channels that are not among them are gone, with all that was in them.
+ * Merges the lists that are always in memory. A channel that is not in the answer is removed with all its content.
  *
  * @param {State} state
  * @param {Omit<Base, 'cursor'>} base
@@ -144,7 +144,7 @@ const appliers = {
 export function mergeBase(state, { me, channels, templates, notifications }) {
   const draft = new Draft({ ...state, me, isLoaded: true, requery: null });
   const known = new Set(channels.map(({ id }) => id));
-  for (const id of state.channels.keys()) if (!known.has(id)) dropChannel(draft, id);
+  for (const id of state.channels.keys()) if (!known.has(id)) removeChannel(draft, id);
   for (const channel of channels) {
     draft.write('channels').set(channel.id, channel);
     draft.write('unread').set(channel.id, { count: channel.unreadCount ?? 0, ids: new Set() });
@@ -155,20 +155,22 @@ export function mergeBase(state, { me, channels, templates, notifications }) {
 }
 
 /**
- * What somebody may no longer see, or see more of, is forgotten and loaded anew by the page that shows it.
+ * Drops the content of channels whose permissions have changed. The components that show it load it again, because
+ * `epoch` grows.
  *
  * @param {State} state
  * @param {Id[] | 'everything'} channelIds
  */
-export function forget(state, channelIds) {
+export function invalidateChannels(state, channelIds) {
   const draft = new Draft({ ...state, epoch: state.epoch + 1 });
-  const concerned = (id) => channelIds === 'everything' || channelIds.includes(id);
-  for (const id of state.channels.keys()) if (concerned(id)) dropContent(draft, id);
+  const isAffected = (id) => channelIds === 'everything' || channelIds.includes(id);
+  for (const id of state.channels.keys()) if (isAffected(id)) removeContent(draft, id);
   return draft.state;
 }
 
 /**
- * A page of a channel, newest first. The first page begins the timeline anew; a later one continues it into the past.
+ * Merges a page of a channel's messages, newest first. The first page replaces the timeline; a later page adds older
+ * messages to it.
  *
  * @param {State} state
  * @param {Id} channelId
@@ -177,7 +179,7 @@ export function forget(state, channelIds) {
  */
 export function mergeMessages(state, channelId, { edges, pageInfo }, isFirst) {
   const draft = new Draft(state);
-  if (isFirst) forgetBefore(draft, channelId, edges.at(-1)?.node.id);
+  if (isFirst) removeMessagesBefore(draft, channelId, edges.at(-1)?.node.id);
   for (const { node } of edges) setMessage(draft, node);
   const before = isFirst ? [] : (draft.state.timelines.get(channelId)?.ids ?? []);
   const ids = [...edges.map(({ node }) => node.id).reverse(), ...before];
@@ -186,7 +188,7 @@ export function mergeMessages(state, channelId, { edges, pageInfo }, isFirst) {
 }
 
 /**
- * Tickets for a board, wherever they are.
+ * Merges tickets of any channel.
  *
  * @param {State} state
  * @param {Message[]} messages
@@ -198,7 +200,8 @@ export function mergeTickets(state, messages) {
 }
 
 /**
- * A message with a page of its comments: the newest ones, or those before.
+ * Merges a message with a page of its comments. The first page has the newest comments and replaces the thread; a later
+ * page adds older comments.
  *
  * @param {State} state
  * @param {Thread} message
@@ -209,8 +212,8 @@ export function mergeThread(state, message, isFirst) {
   setMessage(draft, message);
   const { edges, pageInfo } = message.comments;
   for (const { node } of edges) draft.write('comments').set(node.id, node);
-  const behind = isFirst ? [] : (draft.state.threads.get(message.id)?.ids ?? []);
-  const ids = [...edges.map(({ node }) => node.id), ...behind];
+  const newer = isFirst ? [] : (draft.state.threads.get(message.id)?.ids ?? []);
+  const ids = [...edges.map(({ node }) => node.id), ...newer];
   draft.write('threads').set(message.id, { ids, hasMore: pageInfo.hasPreviousPage, edge: edges[0]?.cursor ?? null });
   return draft.state;
 }
@@ -232,15 +235,15 @@ export function mergeNotification(state, notification) {
   return draft.state;
 }
 
-// ---- Reading ----
+// ---- Read markers ----
 
 /** @param {State} state @param {Id | null} channelId @returns {State} */
-export function open(state, channelId) {
+export function openChannel(state, channelId) {
   return { ...state, opened: channelId };
 }
 
 /** @param {State} state @param {Id | null} channelId @returns {State} */
-export function view(state, channelId) {
+export function viewChannel(state, channelId) {
   const seen = channelId && state.unread.get(channelId);
   if (state.viewing === channelId && !(seen && seen.count + seen.ids.size)) return state;
   const draft = new Draft({ ...state, viewing: channelId });
@@ -249,13 +252,14 @@ export function view(state, channelId) {
 }
 
 /**
- * What has been read elsewhere. The channel that somebody looks at is read, whatever the server knows of it yet.
+ * Merges the read markers of the server. The channel that the user looks at stays read: its read marker may still be on
+ * the way to the server.
  *
  * @param {State} state
  * @param {{ id: Id, unreadCount: number }[]} channels
  * @param {Notification[]} notifications
  */
-export function mergeGlance(state, channels, notifications) {
+export function mergeReadMarkers(state, channels, notifications) {
   const draft = new Draft({ ...state, notifications: byId(notifications) });
   for (const { id, unreadCount } of channels) {
     if (id !== state.viewing && draft.state.unread.has(id)) draft.write('unread').set(id, { count: unreadCount, ids: new Set() });
@@ -269,38 +273,39 @@ export function unreadIn(state, channelId) {
   return unread ? unread.count + unread.ids.size : 0;
 }
 
-// ---- Steps of the above ----
+// ---- Internal steps ----
 
 /**
- * Whether something that is shown, or was asked for, needs this message.
+ * Whether the state must hold this message: it is a ticket, is loaded already, or lies in a loaded timeline.
  *
  * @param {State} state
  * @param {Message} message
  */
-function isWanted(state, { id, channelId, ticket }) {
+function isNeeded(state, { id, channelId, ticket }) {
   if (ticket || state.messages.has(id)) return true;
   const timeline = state.timelines.get(channelId);
-  return timeline !== undefined && belongsTo(timeline, id);
+  return timeline !== undefined && isInLoadedRange(timeline, id);
 }
 
 /**
- * Not what is older than the oldest one shown: the page that brings it will bring what is between them, too.
+ * Whether an id lies in the loaded part of a list. An older item would leave a gap: the page that contains the item
+ * also brings the items in between.
  *
- * @param {Listed} list
+ * @param {LoadedList} list
  * @param {Id} id
  */
-function belongsTo({ ids, hasMore }, id) {
-  return !hasMore || ids.length === 0 || newer(id, ids[0]);
+function isInLoadedRange({ ids, hasMore }, id) {
+  return !hasMore || ids.length === 0 || isNewer(id, ids[0]);
 }
 
 /** @param {Draft} draft @param {Message} message */
-function keepMessage(draft, message) {
-  if (!isWanted(draft.state, message)) return;
+function upsertMessage(draft, message) {
+  if (!isNeeded(draft.state, message)) return;
   setMessage(draft, message);
   const timeline = draft.state.timelines.get(message.channelId);
   if (!timeline) return;
-  if (timeline.ids.length > LONGEST_UNSEEN && message.channelId !== draft.state.opened) letGo(draft, message.channelId);
-  else if (belongsTo(timeline, message.id)) insert(draft.write('timelines'), message.channelId, message.id);
+  if (timeline.ids.length > MAX_HIDDEN_TIMELINE && message.channelId !== draft.state.opened) dropTimeline(draft, message.channelId);
+  else if (isInLoadedRange(timeline, message.id)) insert(draft.write('timelines'), message.channelId, message.id);
 }
 
 /** @param {Draft} draft @param {Message & { comments?: unknown }} message */
@@ -311,26 +316,26 @@ function setMessage(draft, { comments, ...message }) {
 }
 
 /** @param {Draft} draft @param {Id} id */
-function dropMessage(draft, id) {
+function removeMessage(draft, id) {
   const message = draft.state.messages.get(id);
   if (!message) return;
   draft.write('messages').delete(id);
   if (draft.state.tickets.has(id)) draft.write('tickets').delete(id);
   const timeline = draft.state.timelines.get(message.channelId);
   if (timeline) draft.write('timelines').set(message.channelId, without(timeline, id));
-  dropThread(draft, id);
+  removeThread(draft, id);
 }
 
 /** @param {Draft} draft @param {Comment & { message?: unknown }} comment */
-function keepComment(draft, { message, ...comment }) {
+function upsertComment(draft, { message, ...comment }) {
   const thread = draft.state.threads.get(comment.messageId);
-  if (!thread || !(draft.state.comments.has(comment.id) || belongsTo(thread, comment.id))) return;
+  if (!thread || !(draft.state.comments.has(comment.id) || isInLoadedRange(thread, comment.id))) return;
   draft.write('comments').set(comment.id, comment);
   insert(draft.write('threads'), comment.messageId, comment.id);
 }
 
 /** @param {Draft} draft @param {Id} messageId */
-function dropThread(draft, messageId) {
+function removeThread(draft, messageId) {
   const thread = draft.state.threads.get(messageId);
   if (!thread) return;
   for (const id of thread.ids) draft.write('comments').delete(id);
@@ -338,44 +343,45 @@ function dropThread(draft, messageId) {
 }
 
 /** @param {Draft} draft @param {Channel} channel */
-function keepChannel(draft, channel) {
+function upsertChannel(draft, channel) {
   draft.write('channels').set(channel.id, { ...draft.state.channels.get(channel.id), ...channel });
   if (!draft.state.unread.has(channel.id)) draft.write('unread').set(channel.id, { count: 0, ids: new Set() });
 }
 
 /** @param {Draft} draft @param {Id} id */
-function dropChannel(draft, id) {
-  dropContent(draft, id);
+function removeChannel(draft, id) {
+  removeContent(draft, id);
   draft.write('channels').delete(id);
   draft.write('unread').delete(id);
   draft.write('broadcasts').delete(id);
 }
 
 /** @param {Draft} draft @param {Id} channelId */
-function dropContent(draft, channelId) {
-  // First, or each message would look for itself in it.
+function removeContent(draft, channelId) {
+  // The timeline goes first, so that removeMessage does not search it for each message.
   draft.write('timelines').delete(channelId);
-  for (const message of draft.state.messages.values()) if (message.channelId === channelId) dropMessage(draft, message.id);
+  for (const message of draft.state.messages.values()) if (message.channelId === channelId) removeMessage(draft, message.id);
 }
 
 /**
- * The timeline begins anew: what lies before it would only fill the memory. Tickets stay, a board may show them.
+ * Drops the messages before a reloaded timeline, to free memory. Tickets stay because a board may show them, and
+ * messages with a loaded thread stay.
  *
  * @param {Draft} draft
  * @param {Id} channelId
  * @param {Id | null | undefined} oldest
  */
-function forgetBefore(draft, channelId, oldest) {
+function removeMessagesBefore(draft, channelId, oldest) {
   for (const message of draft.state.messages.values()) {
     if (message.channelId !== channelId || message.ticket || draft.state.threads.has(message.id)) continue;
-    if (!oldest || newer(oldest, message.id)) draft.write('messages').delete(message.id);
+    if (!oldest || isNewer(oldest, message.id)) draft.write('messages').delete(message.id);
   }
 }
 
 /** @param {Draft} draft @param {Id} channelId */
-function letGo(draft, channelId) {
+function dropTimeline(draft, channelId) {
   draft.write('timelines').delete(channelId);
-  forgetBefore(draft, channelId, null);
+  removeMessagesBefore(draft, channelId, null);
 }
 
 /** @param {Draft} draft @param {Message} message */
@@ -383,15 +389,15 @@ function countUnread(draft, { id, channelId, authorId }) {
   const { unread, viewing, me } = draft.state;
   const seen = unread.get(channelId);
   if (!seen || viewing === channelId || authorId === me?.id || seen.ids.has(id)) return;
-  const next = seen.ids.size < RECENT ? { ...seen, ids: new Set(seen.ids).add(id) }
+  const next = seen.ids.size < MAX_UNREAD_IDS ? { ...seen, ids: new Set(seen.ids).add(id) }
     : { count: seen.count + seen.ids.size, ids: new Set([id]) };
   draft.write('unread').set(channelId, next);
 }
 
 /**
- * Nearly always at the end.
+ * Inserts an id in order. The search starts at the end, where most new ids belong.
  *
- * @param {Map<Id, Listed>} lists
+ * @param {Map<Id, LoadedList>} lists
  * @param {Id} key
  * @param {Id} id
  */
@@ -399,13 +405,13 @@ function insert(lists, key, id) {
   const list = lists.get(key);
   if (!list) return;
   const { ids } = list;
-  let place = ids.length;
-  while (place > 0 && newer(ids[place - 1], id)) place -= 1;
-  if (ids[place - 1] === id) return;
-  lists.set(key, { ...list, ids: [...ids.slice(0, place), id, ...ids.slice(place)] });
+  let index = ids.length;
+  while (index > 0 && isNewer(ids[index - 1], id)) index -= 1;
+  if (ids[index - 1] === id) return;
+  lists.set(key, { ...list, ids: [...ids.slice(0, index), id, ...ids.slice(index)] });
 }
 
-/** @param {Listed} list @param {Id} id */
+/** @param {LoadedList} list @param {Id} id */
 function without(list, id) {
   return list.ids.includes(id) ? { ...list, ids: list.ids.filter((each) => each !== id) } : list;
 }

@@ -1,4 +1,5 @@
-// How components look at the client: they name a part of it, and are drawn again when that part is another object.
+// Hooks that connect components to the client. A component selects a part of the client's data, and renders again when
+// that part is a different object.
 
 /** @import { Context } from 'preact' */
 /** @import { Client } from '../data/client.js' */
@@ -7,7 +8,7 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
 
-// Every component that asks for the client is below a provider.
+// The default value is never used: every component that calls `useClient` is below a provider.
 export const ClientContext = /** @type {Context<Client>} */ (createContext(/** @type {any} */ (null)));
 
 export function useClient() {
@@ -19,17 +20,17 @@ export function useClient() {
  * @param {(client: Client) => Value} select
  * @returns {Value}
  */
-export function useLive(select) {
+export function useClientData(select) {
   const client = useClient();
   const [, redraw] = useReducer(/** @type {(times: number, action: void) => number} */ ((times) => times + 1), 0);
   const value = select(client);
   const shown = useRef({ select, value });
   shown.current = { select, value };
   useEffect(() => {
-    const look = () => shown.current.select(client) === shown.current.value || redraw();
-    // Something may have changed between drawing and now.
-    look();
-    return client.onChange(look);
+    const check = () => shown.current.select(client) === shown.current.value || redraw();
+    // The data may have changed between the rendering and this effect.
+    check();
+    return client.onChange(check);
   }, [client]);
   return value;
 }
@@ -37,7 +38,8 @@ export function useLive(select) {
 const RETRY_MS = 2_000;
 
 /**
- * Runs `load` when `isWanted`, and again after a problem that passes. Answers with the problem that does not, or null.
+ * Runs `load` if `isWanted`, whenever one of `inputs` changes. It runs again after a temporary problem. Returns the
+ * last problem that is not temporary, or null.
  *
  * @param {boolean} isWanted
  * @param {() => Promise<unknown>} load
@@ -51,7 +53,7 @@ export function useLoading(isWanted, load, inputs) {
     let isOver = false;
     const begin = () => load().catch((problem) => {
       if (isOver) return;
-      if (problem.isPassing) timer = setTimeout(begin, problem.retryAfterMs ?? RETRY_MS);
+      if (problem.isTemporary) timer = setTimeout(begin, problem.retryAfterMs ?? RETRY_MS);
       else setProblem(problem);
     });
     setProblem(null);
@@ -64,16 +66,19 @@ export function useLoading(isWanted, load, inputs) {
   return problem;
 }
 
-// A reference that tells whether the component is mounted. A late answer must not call onClose or navigate after the unmount.
+// A ref that holds whether the component is mounted. A late answer must not call onClose or navigate after the unmount.
 export function useIsMounted() {
   const isMounted = useRef(true);
   useLayoutEffect(() => () => (isMounted.current = false), []);
   return isMounted;
 }
 
-// What waits in the outbox.
-/** @returns {OutboxEntry[]} */
-export function useEntries() {
+/**
+ * The entries of the outbox.
+ *
+ * @returns {OutboxEntry[]}
+ */
+export function useOutboxEntries() {
   const client = useClient();
   const [entries, setEntries] = useState(/** @type {any} */ (client.outbox.entries));
   useEffect(() => client.outbox.onChange(() => setEntries(client.outbox.entries)), [client]);

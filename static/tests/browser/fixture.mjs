@@ -1,5 +1,5 @@
-// Owns one server, one Chromium, and the people in front of it: each has a browser of their own, with a line to the server
-// that can be cut. Everything that a page asks for elsewhere is stopped and counted.
+// The fixture of the browser tests: a server, a Chromium, and test users. Each user has a browser context and a
+// proxy to the server, which can cut connections. Requests of a page to other hosts are aborted and recorded.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -12,7 +12,8 @@ import { Server } from '../../../tests/clients/runner/server.mjs';
 
 const BINARY = process.env.TIDINGS_BIN ?? new URL('../../../target/debug/tidings', import.meta.url).pathname;
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-// With TIDINGS_PAGES=dist the pages come from static/dist rather than from the binary: work on them needs no compiler.
+// With TIDINGS_PAGES=dist the pages come from static/dist instead of the binary, so a change of them needs no cargo
+// build.
 const PAGES = process.env.TIDINGS_PAGES ? pagesIn(process.env.TIDINGS_PAGES) : undefined;
 
 const LAUNCH = {
@@ -20,22 +21,22 @@ const LAUNCH = {
   // As root, as in most containers, Chromium refuses to start with its sandbox.
   args: [
     ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
-    // Pages that do not come from the network would not be let to servers on this machine.
+    // Chromium blocks requests to this machine from pages that were not loaded over the network.
     ...(PAGES ? ['--disable-features=LocalNetworkAccessChecks'] : []),
   ],
 };
 const PASSWORD = 'correct horse battery';
 
-// What Chromium itself writes when a server is not there; the page cannot help it.
-const NO_LINE = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK|SOCKET)/;
+// Console errors that Chromium itself writes when it cannot connect. A page cannot prevent them.
+const CONNECTION_ERROR = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|EMPTY|NETWORK|SOCKET)/;
 
 // `settings` are environment variables of the server.
-export async function openStage({ settings } = {}) {
+export async function openFixture({ settings } = {}) {
   const server = new Server(BINARY, settings);
-  const people = [];
+  const users = [];
   let browser;
   const close = () => closeAll([
-    () => closeAll(people.map((person) => () => person.close())),
+    () => closeAll(users.map((user) => () => user.close())),
     () => browser?.close(),
     () => server.remove(),
   ]);
@@ -43,33 +44,33 @@ export async function openStage({ settings } = {}) {
     await server.start();
     browser = await chromium.launch(LAUNCH);
   } catch (error) {
-    // The test reports why the start failed. A failure of the cleanup is only printed.
+    // The test must report the error of the start, so an error of the cleanup is only printed.
     await close().catch((failure) => console.error(failure));
     throw error;
   }
   // Registers the user before any resource is opened, so that close() releases a partly opened user.
-  const enter = (from, username, options) => {
-    const person = new Person({ server, username });
-    people.push(person);
-    return person.enter(from, options);
+  const openUser = (from, username, options) => {
+    const user = new TestUser({ server, username });
+    users.push(user);
+    return user.open(from, options);
   };
   return {
     server,
     browser,
-    enter: (username, options) => enter(browser, username, options),
-    // Somebody whose browser keeps nothing for any page: all cookies and site data are blocked in its settings.
-    enterBlocked: (username, options) => enter(blockedBrowser(), username, options),
-    // Somebody who may do everything, without a browser.
+    openUser: (username, options) => openUser(browser, username, options),
+    // A user whose browser settings block all cookies and site data.
+    openBlockedUser: (username, options) => openUser(blockedBrowser(), username, options),
+    // An admin without a browser.
     async admin(username) {
       const env = { ...process.env, DATABASE_URL: server.database };
       const { status, stderr } = spawnSync(BINARY, ['user', 'add', username, '--admin', '--password-stdin'], { env, input: PASSWORD, encoding: 'utf8' });
       assert.equal(status, 0, stderr);
-      const admin = new Person({ server, username });
+      const admin = new TestUser({ server, username });
       await admin.logIn();
       return admin;
     },
-    strangers: () => people.flatMap(({ strangers }) => strangers),
-    errors: () => people.flatMap(({ errors }) => errors),
+    foreignRequests: () => users.flatMap(({ foreignRequests }) => foreignRequests),
+    errors: () => users.flatMap(({ errors }) => errors),
     close,
   };
 }
@@ -93,7 +94,7 @@ function pagesIn(dist) {
   return new Map(lines.map(([url, contentType, , , file]) => [url, { contentType, path: path.join(dist, file) }]));
 }
 
-// A browser's own setting, as people have it. It makes every use of localStorage throw.
+// A browser whose profile blocks cookies. This real setting makes every use of localStorage throw.
 function blockedBrowser() {
   const profile = mkdtempSync(path.join(os.tmpdir(), 'tidings-blocked-'));
   profiles.push(profile);
@@ -102,21 +103,21 @@ function blockedBrowser() {
   return { newContext: (options) => chromium.launchPersistentContext(profile, { ...LAUNCH, ...options }) };
 }
 
-// Profiles of browsers, deleted as the process ends: a browser that was closed still writes into its own for a while.
+// Browser profiles, deleted when the process ends: a closed browser still writes to its profile for a while.
 const profiles = [];
 process.on('exit', () => {
   for (const profile of profiles) {
     try {
       rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
     } catch (error) {
-      // The other profiles are removed nevertheless.
+      // Continue with the other profiles.
       console.error(`${profile} was not removed:`, error);
     }
   }
 });
 
-export class Person {
-  strangers = [];
+export class TestUser {
+  foreignRequests = [];
   errors = [];
 
   constructor({ server, username }) {
@@ -124,25 +125,25 @@ export class Person {
     this.username = username;
   }
 
-  async enter(browser, { signIn = true, ...context } = {}) {
-    this.line = await new Proxy().listen(this.server.port);
+  async open(browser, { signIn = true, ...context } = {}) {
+    this.proxy = await new Proxy().listen(this.server.port);
     this.context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...context });
     this.context.setDefaultTimeout(15_000);
-    await this.context.route('**', (route) => this.#judge(route));
+    await this.context.route('**', (route) => this.#route(route));
     this.page = await this.context.newPage();
-    this.page.on('console', (message) => this.#hear(message));
+    this.page.on('console', (message) => this.#recordError(message));
     this.page.on('pageerror', (error) => this.errors.push(`${this.username}: ${error.message} ${error.stack}`));
-    this.page.on('websocket', (socket) => this.#isOwn(socket.url()) || this.strangers.push(socket.url()));
+    this.page.on('websocket', (socket) => this.#isOwn(socket.url()) || this.foreignRequests.push(socket.url()));
     if (signIn) await this.signIn();
     return this;
   }
 
   // Closing a persistent context also ends its browser.
   close() {
-    return closeAll([() => this.line?.close(), () => this.context?.close()]);
+    return closeAll([() => this.proxy?.close(), () => this.context?.close()]);
   }
 
-  // Registers over HTTP; the page shows how to sign in.
+  // Creates the account over HTTP, without a page.
   async register() {
     const input = { username: this.username, password: PASSWORD, displayName: nameOf(this.username) };
     const { register } = await this.ask('mutation ($input: RegisterInput!) { register(input: $input) { token user { id } } }', { input });
@@ -160,17 +161,17 @@ export class Person {
   async signIn() {
     await this.register();
     await this.goto('');
-    await this.fillIn();
-    await this.isLive();
+    await this.submitSignIn();
+    await this.waitUntilLive();
   }
 
-  async fillIn(button = 'Sign in') {
+  async submitSignIn(button = 'Sign in') {
     await this.page.getByLabel('Username').fill(this.username);
     await this.page.getByLabel('Password').fill(PASSWORD);
     await this.page.getByRole('button', { name: button, exact: true }).click();
   }
 
-  // As `write`, for any text: what a keyboard or the clipboard may bring.
+  // Like `write`, for texts that Playwright cannot type, such as unpaired surrogates.
   async paste(text) {
     await this.page.locator('.composer textarea').evaluate((area, text) => {
       area.value = text;
@@ -179,28 +180,28 @@ export class Person {
     await this.page.locator('.composer textarea').press('Enter');
   }
 
-  // The message with this text, once the server has it.
-  async arrives(text) {
+  // Resolves when the page shows the stored message with this text.
+  async waitForMessage(text) {
     await this.page.locator('.message:not(.pending)', { hasText: text }).waitFor();
   }
 
-  failed(text) {
+  failedMessage(text) {
     return this.page.locator('.pending[data-state="failed"]', { hasText: text });
   }
 
   async goto(hash) {
-    await this.page.goto(`${this.line.origin}/${hash}`);
+    await this.page.goto(`${this.proxy.origin}/${hash}`);
   }
 
-  isLive() {
-    return this.page.waitForSelector('.light[data-name="live"]', { state: 'attached' });
+  waitUntilLive() {
+    return this.page.waitForSelector('.connection-indicator[data-name="live"]', { state: 'attached' });
   }
 
   write(text) {
     return this.page.locator('.composer textarea').fill(text).then(() => this.page.keyboard.press('Enter'));
   }
 
-  // What a program of this person would do.
+  // Runs an operation over HTTP with the token of this user.
   async ask(query, variables) {
     const headers = { 'content-type': 'application/json', ...(this.token && { authorization: `Bearer ${this.token}` }) };
     const body = JSON.stringify({ query, variables });
@@ -218,33 +219,33 @@ export class Person {
     return (await this.ask('mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }', { input })).createMessage.id;
   }
 
-  // As when the Wi-Fi is gone: connections break, new ones are refused, the browser knows.
-  async cutOff() {
-    this.line.shut();
-    this.line.cut();
+  // Simulates a lost network: connections break, new ones are rejected, and the browser reports `offline`.
+  async goOffline() {
+    this.proxy.rejectConnections();
+    this.proxy.cut();
     await this.context.setOffline(true);
   }
 
-  async restore() {
-    this.line.open();
+  async goOnline() {
+    this.proxy.acceptConnections();
     await this.context.setOffline(false);
   }
 
   #isOwn(url) {
-    return new URL(url).host === new URL(this.line.origin).host;
+    return new URL(url).host === new URL(this.proxy.origin).host;
   }
 
-  #judge(route) {
+  #route(route) {
     const url = route.request().url();
     const page = this.#isOwn(url) && PAGES?.get(new URL(url).pathname);
     if (page) return route.fulfill(page);
     if (this.#isOwn(url)) return route.continue();
-    this.strangers.push(url);
+    this.foreignRequests.push(url);
     return route.abort();
   }
 
-  #hear(message) {
-    if (message.type() !== 'error' || NO_LINE.test(message.text())) return;
+  #recordError(message) {
+    if (message.type() !== 'error' || CONNECTION_ERROR.test(message.text())) return;
     this.errors.push(`${this.username}: ${message.text()} at ${message.location().url}`);
   }
 }

@@ -1,24 +1,24 @@
-// Two people, two browsers, one server that is killed on the way.
+// Two users in two browsers, and a server that is killed and restarted.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 async function eventually(isSo) {
   while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const [ada, ben] = [await stage.enter('ada'), await stage.enter('ben')];
-  const { server } = stage;
-  const inSupport = (person) => person.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: 'support' });
-  const card = (person, status, title) => person.page.locator(`.column[data-status="${status}"] .card`, { hasText: title });
-  // A reload would lose this mark.
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const [ada, ben] = [await fixture.openUser('ada'), await fixture.openUser('ben')];
+  const { server } = fixture;
+  const inSupport = (user) => user.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: 'support' });
+  const card = (user, status, title) => user.page.locator(`.column[data-status="${status}"] .card`, { hasText: title });
+  // A reload would remove this property, so it proves that there was none.
   for (const { page } of [ada, ben]) await page.evaluate(() => (window.isTheSamePage = true));
 
-  await t.test('a channel made in one browser appears in the other', async () => {
+  await t.test('a channel that one user creates appears in the other browser', async () => {
     await ada.page.getByRole('button', { name: 'New channel or room' }).click();
     await ada.page.getByLabel('Name', { exact: false }).first().fill('support');
     await ada.page.getByRole('button', { name: 'Create' }).click();
@@ -26,7 +26,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ben.page.getByRole('heading', { name: 'support' }).waitFor();
   });
 
-  await t.test('a ticket made in one appears on the board of the other', async () => {
+  await t.test('a ticket that one user creates appears on the board of the other', async () => {
     await ben.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).click();
     await ada.page.getByRole('button', { name: 'Make it a ticket' }).click();
     await ada.page.getByLabel('Title').fill('Printer on fire');
@@ -35,7 +35,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ada.page.locator('.message .message-title', { hasText: 'Printer on fire' }).waitFor();
   });
 
-  await t.test('a comment appears in both', async () => {
+  await t.test('a comment appears in both browsers', async () => {
     await card(ben, 'OPEN', 'Printer on fire').getByRole('link').click();
     await ada.page.locator('.message-title a', { hasText: 'Printer on fire' }).click();
     await ben.write('On my way, with a bucket.');
@@ -43,28 +43,28 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     assert.equal(await ben.page.locator('.comment').count(), 1);
   });
 
-  await t.test('a change of status moves the card in both, by keyboard', async () => {
-    for (const person of [ada, ben]) await person.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).click();
+  await t.test('moving a card by keyboard moves it in both browsers', async () => {
+    for (const user of [ada, ben]) await user.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).click();
     await card(ada, 'OPEN', 'Printer on fire').getByRole('link').focus();
     await ada.page.keyboard.press('Shift+ArrowRight');
-    for (const person of [ada, ben]) await card(person, 'IN_PROGRESS', 'Printer on fire').waitFor();
+    for (const user of [ada, ben]) await card(user, 'IN_PROGRESS', 'Printer on fire').waitFor();
     assert.equal(await ada.page.evaluate(() => document.activeElement.closest('.card')?.dataset.title), 'Printer on fire');
   });
 
-  await t.test('a card is dragged, too', async () => {
+  await t.test('dragging a card moves it in both browsers', async () => {
     await card(ben, 'IN_PROGRESS', 'Printer on fire').dragTo(ben.page.locator('.column[data-status="RESOLVED"]'));
-    for (const person of [ada, ben]) await card(person, 'RESOLVED', 'Printer on fire').waitFor();
+    for (const user of [ada, ben]) await card(user, 'RESOLVED', 'Printer on fire').waitFor();
   });
 
-  await t.test('killed and restarted, both catch up without a reload', async () => {
+  await t.test('after the server was killed and restarted, both browsers catch up without a reload', async () => {
     await inSupport(ada).click();
     await server.kill();
-    await ada.page.locator('.light', { hasText: /reconnecting/ }).first().waitFor();
+    await ada.page.locator('.connection-indicator', { hasText: /reconnecting/ }).first().waitFor();
     await ada.write('Written while the server was dead');
     await ada.page.locator('.message.pending', { hasText: 'was dead' }).waitFor();
-    await ada.page.locator('.light', { hasText: /1 message waiting/ }).first().waitFor();
+    await ada.page.locator('.connection-indicator', { hasText: /1 message waiting/ }).first().waitFor();
     await server.start();
-    // Before the browsers are back, a program writes and moves the ticket.
+    // A program writes a message and moves the ticket before the browsers reconnect.
     const { messages } = await ada.ask('{ messages(ticketsOnly: true) { nodes { id channelId } } }');
     const [{ id, channelId }] = messages.nodes;
     await ada.post({ channelId, content: 'Written while nobody listened' });
@@ -76,30 +76,30 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
       assert.equal(await page.locator('.message', { hasText: 'was dead' }).count(), 1);
       assert.equal(await page.evaluate(() => window.isTheSamePage), true);
     }
-    await Promise.all([ada.isLive(), ben.isLive()]);
+    await Promise.all([ada.waitUntilLive(), ben.waitUntilLive()]);
   });
 
-  await t.test('cut off, two messages wait; restored, both arrive once, in order', async () => {
-    await ben.cutOff();
-    await ben.page.locator('.light[data-name="offline"]').first().waitFor();
+  await t.test('messages written offline arrive once and in order after the reconnect', async () => {
+    await ben.goOffline();
+    await ben.page.locator('.connection-indicator[data-name="offline"]').first().waitFor();
     await ben.write('First from the train');
     await ben.write('Second from the train');
-    await ben.page.locator('.light', { hasText: 'offline: 2 messages waiting' }).first().waitFor();
+    await ben.page.locator('.connection-indicator', { hasText: 'offline: 2 messages waiting' }).first().waitFor();
     assert.equal(await ada.page.locator('.message', { hasText: 'from the train' }).count(), 0);
-    await ben.restore();
+    await ben.goOnline();
     for (const { page } of [ada, ben]) {
       await page.locator('.message:not(.pending)', { hasText: 'Second from the train' }).waitFor();
       const texts = await page.locator('.message .message-text', { hasText: 'from the train' }).allTextContents();
       assert.deepEqual(texts, ['First from the train', 'Second from the train']);
     }
-    await ben.isLive();
+    await ben.waitUntilLive();
   });
 
-  await t.test('what waits survives a reload, and is sent once', async () => {
-    await ben.cutOff();
+  await t.test('an unsent message survives a reload and is sent once', async () => {
+    await ben.goOffline();
     await ben.write('Written, then reloaded');
     await ben.page.locator('.message.pending', { hasText: 'then reloaded' }).waitFor();
-    await ben.restore();
+    await ben.goOnline();
     await ben.page.reload();
     for (const { page } of [ada, ben]) {
       await page.locator('.message:not(.pending)', { hasText: 'then reloaded' }).waitFor();
@@ -107,17 +107,17 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     }
   });
 
-  await t.test('each sees who is there, until they go', async () => {
+  await t.test('the presence list shows who has the channel open', async () => {
     const here = (number) => ada.page.locator(`.presence summary[aria-label="${number} here now"]`);
     await here(2).click();
     await ada.page.locator('.presence .people', { hasText: 'Ben Baker' }).waitFor();
     await ada.page.keyboard.press('Escape');
     await ben.page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' }).click();
-    // The server that was killed above said that Ben is here, and is believed until its time is over (board/pulse.rs).
+    // The server that was killed above has left a presence entry for Ben. It is valid until it expires.
     await here(1).waitFor({ timeout: 30_000 });
   });
 
-  await t.test('the dashboard shows the values as they are now', async () => {
+  await t.test('the dashboard shows live values', async () => {
     const metric = (name, value) => ben.page.locator('.metric', { hasText: name }).locator('.metric-value', { hasText: value });
     await metric('Active users', '2').waitFor();
     await metric('Open tickets', '0').waitFor();
@@ -127,7 +127,7 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await inSupport(ben).click();
   });
 
-  await t.test('what comes to another channel is unread, on the server, too, until somebody looks', async () => {
+  await t.test('a message in another channel is unread, also on the server, until the user opens the channel', async () => {
     const channelId = await ada.channel('garden');
     const link = ben.page.getByRole('navigation', { name: 'Channels' }).getByRole('link', { name: /^garden/ });
     const unread = async () => (await ben.ask(`{ channel(id: ${channelId}) { unreadCount } }`)).channel.unreadCount;
@@ -147,8 +147,8 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await inSupport(ben).click();
   });
 
-  await t.test('a notification rings the bell, and is kept until it is read', async () => {
-    const root = await stage.admin('root');
+  await t.test('a notification is counted as unread until the user marks it as read', async () => {
+    const root = await fixture.admin('root');
     const notify = (input) => root.ask('mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id } }', { input });
     await notify({ userId: ben.id, title: 'Your oven is hot', message: '220 degrees', priority: 'HIGH' });
     await notify({ title: 'Holiday', message: 'Closed on Friday' });
@@ -160,14 +160,14 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await bell.filter({ hasText: '1 unread' }).waitFor();
     await ben.page.getByRole('button', { name: 'Mark all as read' }).click();
     await bell.filter({ hasNotText: 'unread' }).waitFor();
-    // The other one's bell rings for what is for everybody.
+    // The announcement to all users also reaches the other user.
     await ada.page.getByRole('link', { name: /Notifications.*unread/ }).waitFor();
     await root.ask('mutation ($input: BroadcastInput!) { broadcast(input: $input) }', { input: { room: 'support', data: { oven: 220 } } });
     await inSupport(ben).click();
     await ben.page.locator('.broadcast', { hasText: 'oven 220' }).waitFor();
   });
 
-  await t.test('a private channel comes and goes with the membership', async () => {
+  await t.test('a private channel appears and disappears with the membership', async () => {
     const input = { name: 'leads', visibility: 'PRIVATE' };
     const { createChannel } = await ada.ask('mutation ($input: CreateChannelInput!) { createChannel(input: $input) { id } }', { input });
     const member = { channelId: createChannel.id, userId: ben.id };
@@ -176,18 +176,18 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await ben.page.getByRole('link', { name: /^leads/ }).click();
     await ben.page.locator('.message', { hasText: 'Nobody else may know' }).waitFor();
     await ada.ask('mutation ($channelId: ID!, $userId: ID!) { removeMember(channelId: $channelId, userId: $userId) { id } }', member);
-    await ben.page.getByText('This channel is not there, or not for you.').waitFor();
+    await ben.page.getByText('This channel does not exist, or you cannot read it.').waitFor();
     assert.equal(await ben.page.getByRole('link', { name: /^leads/ }).count(), 0);
     await inSupport(ben).click();
   });
 
-  await t.test('what the server refuses is marked as failed, and can be tried again', async () => {
+  await t.test('a message that the server rejects is marked as failed and can be retried', async () => {
     const channelId = await ada.channel('short-lived');
     await ben.page.getByRole('link', { name: 'short-lived' }).click();
     await ben.page.getByText('Nothing has been written here yet.').waitFor();
     await ben.page.evaluate(() => {
       const { send } = WebSocket.prototype;
-      // On the way to the server the text is lost, and it does not take empty ones.
+      // Empties the text of the mutation, because the server rejects an empty message.
       WebSocket.prototype.send = function (text) {
         return send.call(this, text.replace('"content":"Refuse me"', '"content":""'));
       };
@@ -201,23 +201,23 @@ test('the board is live in every browser', { timeout: 180_000 }, async (t) => {
     await failed.getByRole('button', { name: 'Discard' }).click();
     await failed.waitFor({ state: 'detached' });
     await ada.ask(`mutation { deleteChannel(id: ${channelId}) }`);
-    await ben.page.getByText('This channel is not there, or not for you.').waitFor();
+    await ben.page.getByText('This channel does not exist, or you cannot read it.').waitFor();
     await inSupport(ben).click();
   });
 
-  await t.test('an ended session leads to the sign-in page, and the draft is kept', async () => {
-    await ben.isLive();
+  await t.test('the end of the session leads to the sign-in page, and the draft is kept', async () => {
+    await ben.waitUntilLive();
     await ben.page.locator('.composer textarea').fill('Half a thought');
     await ben.ask('mutation { logoutEverywhere }');
     await ben.page.getByText('what you wrote is kept').waitFor();
     assert.equal(await ben.page.getByLabel('Username').inputValue(), 'ben');
-    await ben.fillIn();
-    await ben.isLive();
+    await ben.submitSignIn();
+    await ben.waitUntilLive();
     assert.equal(await ben.page.locator('.composer textarea').inputValue(), 'Half a thought');
     await ben.page.getByRole('heading', { name: 'support' }).waitFor();
   });
 
-  t.diagnostic(`requests that left the machine: ${stage.strangers().length}; console errors: ${stage.errors().length}`);
-  assert.deepEqual(stage.strangers(), []);
-  assert.deepEqual(stage.errors(), []);
+  t.diagnostic(`requests that left the machine: ${fixture.foreignRequests().length}; console errors: ${fixture.errors().length}`);
+  assert.deepEqual(fixture.foreignRequests(), []);
+  assert.deepEqual(fixture.errors(), []);
 });

@@ -1,28 +1,28 @@
-// Owns everybody but the client under test: signs in, writes past the proxy, asks the control endpoint for trouble, and
-// knows what a faithful subscriber must have seen. Used by harness.mjs only.
+// The fixture of the scenario. It acts for all users but the client under test, calls the control endpoint, and
+// computes the events that a correct subscriber must get. Its requests do not use the proxy. Used by harness.mjs only.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { ADDED, CREATE, CREATE_CHANNEL, DELETE, DELETED, EVENTS, LOGIN, REGISTER, UPDATE } from './documents.mjs';
 
-const SEEN_WITHIN_MS = 30_000;
+const TIME_LIMIT_MS = 30_000;
 
-/** The other users, what they wrote, and what a faithful subscriber must have seen of it. */
-export class Stage {
+/** The other users, the messages they recordChange, and the events that a correct subscriber must get. */
+export class Fixture {
   #controlUrl;
   #server;
   #session;
-  #held;
-  #revoked;
+  #clientToken;
+  #revokedToken;
   #password = randomUUID();
   #texts = 0;
-  #unsettled = [];
-  #due = [];
-  #watched = [];
+  #changes = [];
+  #expected = [];
+  #subscriptions = [];
   #check = () => {};
-  #broken;
-  asked = 0;
-  renewed = 0;
+  #failure;
+  tokenRequests = 0;
+  renewals = 0;
   checkpoints = 0;
   messages = new Map();
   user = { username: `user-${randomUUID().slice(0, 8)}` };
@@ -43,40 +43,41 @@ export class Stage {
   }
 
   /**
-   * The client's token, as an application keeps it: until it is refused. Libraries that cannot say so get one of which
-   * the application knows by itself that it is good.
+   * The token function of an application: it keeps a token until the server rejects it. `refused` is true if the token
+   * was rejected, and undefined for a library that cannot report this. Such a library gets a new token if the current
+   * one has expired or was revoked.
    */
   async clientToken(refused) {
-    if (refused) this.renewed += 1;
-    if (refused || !this.#held || (refused === undefined && !this.#isGood(this.#held))) this.#held = await this.token();
-    return this.#held;
+    if (refused) this.renewals += 1;
+    if (refused || !this.#clientToken || (refused === undefined && !this.#isGood(this.#clientToken))) this.#clientToken = await this.token();
+    return this.#clientToken;
   }
 
-  /** Counts how often a library asked: it must do so at every connect, or it comes back with a dead token. */
+  /** The token function for sockets. It counts its calls: a library must call it at every connect. */
   socketToken(refused) {
-    this.asked += 1;
+    this.tokenRequests += 1;
     return this.clientToken(refused);
   }
 
   #isGood(token) {
     const { exp } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
-    return token !== this.#revoked && exp * 1000 > Date.now();
+    return token !== this.#revokedToken && exp * 1000 > Date.now();
   }
 
-  /** What the client gets next is good for two seconds. */
-  async holdBrief() {
-    this.#held = (await this.control(`/brief?username=${this.user.username}`)).token;
+  /** Makes the next token of the client expire after two seconds. */
+  async useShortLivedToken() {
+    this.#clientToken = (await this.control(`/short-lived-token?username=${this.user.username}`)).token;
   }
 
-  /** What the client gets next is of the session that was ended last. */
-  holdRevoked() {
-    this.#held = this.#revoked;
+  /** Makes the next token of the client a revoked one. */
+  useRevokedToken() {
+    this.#clientToken = this.#revokedToken;
   }
 
-  /** Every session ends now; the next token comes from a new sign-in. */
+  /** Ends all sessions of the user, and signs in again for the next token. */
   async signOutEverywhere() {
     const old = await this.token();
-    this.#revoked = this.#held;
+    this.#revokedToken = this.#clientToken;
     const input = { username: this.user.username, password: this.#password };
     this.#session = this.#graphql('mutation { logoutEverywhere }', {}, old)
       .then(() => this.#graphql(LOGIN, { input }, null))
@@ -84,7 +85,7 @@ export class Stage {
     await this.#session;
   }
 
-  async offers(mutation) {
+  async hasMutation(mutation) {
     const { __type: type } = await this.#graphql('{ __type(name: "Mutation") { fields { name } } }');
     return type.fields.some(({ name }) => name === mutation);
   }
@@ -101,34 +102,37 @@ export class Stage {
   async post() {
     const input = { channelId: this.channelId, content: this.text(), idempotencyKey: randomUUID() };
     const { createMessage } = await this.#graphql(CREATE, { input });
-    this.wrote('MessageAdded', createMessage.id, input.content);
+    this.recordChange('MessageAdded', createMessage.id, input.content);
     return createMessage.id;
   }
 
   async edit(id) {
     const content = this.text();
     await this.#graphql(UPDATE, { input: { id, content } });
-    this.wrote('MessageUpdated', id, content);
+    this.recordChange('MessageUpdated', id, content);
   }
 
   async remove(id) {
     await this.#graphql(DELETE, { id });
-    this.wrote('MessageDeleted', id);
+    this.recordChange('MessageDeleted', id);
   }
 
-  /** A further public channel. */
+  /** Creates another public channel. */
   async channel() {
     const { createChannel } = await this.#graphql(CREATE_CHANNEL, { input: { name: `room-${randomUUID()}` } });
     return createChannel.id;
   }
 
-  /** A message in a channel that is not the one of the scenario. */
+  /** Writes a message to a channel other than the one of the scenario. */
   async write(channelId, content) {
     const { createMessage } = await this.#graphql(CREATE, { input: { channelId, content, idempotencyKey: randomUUID() } });
     return createMessage.id;
   }
 
-  /** Messages with comments. Their ids are those of other messages, channels and users, too. Newest first. */
+  /**
+   * Creates three messages with a comment each, and returns their texts, newest first. Objects of different types can
+   * have equal ids.
+   */
   async threads(channelId) {
     const threads = [];
     const comment = 'mutation ($input: CreateCommentInput!) { createComment(input: $input) { id } }';
@@ -138,16 +142,15 @@ export class Stage {
       await this.#graphql(comment, { input: { messageId, content: reply } });
       threads.unshift([content, [reply]]);
     }
-    // Comments of an early message take the ids that late messages have.
     return threads;
   }
 
   /**
-   * Runs `open` while the first answer to a query with a `logCursor` has, in its place, a cursor that the server does not
-   * know. Answers with how often such a query was answered.
+   * Runs `open` while the `logCursor` in the first answer is replaced by a cursor that the server does not know.
+   * Returns the number of answers with a `logCursor`.
    */
-  async withDeadCursor(open) {
-    const { cursor } = await this.control('/stranger');
+  async withExpiredCursor(open) {
+    const { cursor } = await this.control('/foreign-cursor');
     const { fetch } = globalThis;
     const read = { count: 0 };
     globalThis.fetch = async (...request) => {
@@ -162,47 +165,50 @@ export class Stage {
     try {
       await open();
     } finally {
-      // The list is there, whose cursor has been refused, or the new one: wait for that before the next caller's answers.
+      // `open` may resolve with the first list. Wait for the second one before `fetch` is restored.
       await this.until(() => read.count >= 2, 'the list is read again').finally(() => (globalThis.fetch = fetch));
     }
     return read;
   }
 
-  /** Resolves when a condition holds that no event announces. */
+  /** Polls until a condition is true; for conditions that no event announces. */
   async until(condition, what) {
-    for (const deadline = Date.now() + SEEN_WITHIN_MS; !condition(); ) {
-      assert(Date.now() < deadline, `${what}: not within ${SEEN_WITHIN_MS} ms`);
+    for (const deadline = Date.now() + TIME_LIMIT_MS; !condition(); ) {
+      assert(Date.now() < deadline, `${what}: the condition was not true within ${TIME_LIMIT_MS} ms`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
 
-  wrote(kind, id, content) {
-    this.#unsettled.push({ kind, id });
+  recordChange(kind, id, content) {
+    this.#changes.push({ kind, id });
     if (content === undefined) this.messages.delete(id);
     else this.messages.set(id, content);
   }
 
-  /** A replay shows objects as they are now and skips those that are gone; a live event is settled before the next write. */
-  settle() {
-    for (const { kind, id } of this.#unsettled.splice(0)) {
-      if (kind === 'MessageDeleted') this.#due.push([kind, id]);
-      else if (this.messages.has(id)) this.#due.push([kind, id, this.messages.get(id)]);
+  /**
+   * Adds the events of the changes since the last call to the expected events. A replay shows objects in their current
+   * state and skips deleted ones. For live events it is therefore called before the next change.
+   */
+  expectChanges() {
+    for (const { kind, id } of this.#changes.splice(0)) {
+      if (kind === 'MessageDeleted') this.#expected.push([kind, id]);
+      else if (this.messages.has(id)) this.#expected.push([kind, id, this.messages.get(id)]);
     }
   }
 
-  forget() {
-    this.#due = [];
+  resetExpected() {
+    this.#expected = [];
   }
 
-  watch(client, cursor) {
+  startSubscriptions(client, cursor) {
     const variables = { channelId: this.channelId, after: cursor };
-    const start = (document, concerns, shape) => {
-      const watched = { concerns, events: [], stop: () => {} };
-      this.#watched.push(watched);
-      watched.stop = client.subscribe(document, variables, {
-        next: (event) => this.#arrived(watched, shape(event)),
-        error: (code) => this.#broke(`${document}\nended with the error ${code}`),
-        complete: () => this.#broke(`${document}\nended`),
+    const start = (document, kinds, toTuple) => {
+      const subscription = { kinds, events: [], stop: () => {} };
+      this.#subscriptions.push(subscription);
+      subscription.stop = client.subscribe(document, variables, {
+        next: (event) => this.#onEvent(subscription, toTuple(event)),
+        error: (code) => this.#fail(`${document}\nended with the error ${code}`),
+        complete: () => this.#fail(`${document}\nended`),
       });
     };
     start(ADDED, ['MessageAdded'], ({ id, content }) => ['MessageAdded', id, content]);
@@ -213,60 +219,62 @@ export class Stage {
   }
 
   stop() {
-    for (const watched of this.#watched.splice(0)) watched.stop();
+    for (const subscription of this.#subscriptions.splice(0)) subscription.stop();
   }
 
-  /** Resolves when each subscription has seen exactly what is due, in order; rejects if it saw anything else. */
-  async caughtUp(when) {
-    this.settle();
-    for (const watched of this.#watched) {
-      const due = this.#due.filter(([kind]) => watched.concerns.includes(kind));
-      await this.#until(() => watched.events.length >= due.length, when).catch(() => {}); // the comparison says more
-      if (this.#broken) throw this.#broken;
-      assert.deepEqual(watched.events, due, `${when}: ${watched.concerns} (left: seen, right: due)`);
+  /** Resolves when each subscription has got exactly the expected events in order; rejects if it got anything else. */
+  async verifyEvents(when) {
+    this.expectChanges();
+    for (const subscription of this.#subscriptions) {
+      const expected = this.#expected.filter(([kind]) => subscription.kinds.includes(kind));
+      // A timeout is ignored: the comparison below fails with a better message.
+      await this.#until(() => subscription.events.length >= expected.length, when).catch(() => {});
+      if (this.#failure) throw this.#failure;
+      assert.deepEqual(subscription.events, expected, `${when}: ${subscription.kinds} (left: received, right: expected)`);
     }
   }
 
-  /** How many events all subscriptions together have seen. */
-  get seen() {
-    return this.#watched.reduce((sum, { events }) => sum + events.length, 0);
+  /** The number of events that all subscriptions have got. */
+  get receivedCount() {
+    return this.#subscriptions.reduce((sum, { events }) => sum + events.length, 0);
   }
 
-  /** Resolves when any subscription has seen an event since `seen`. */
-  seesMoreThan(seen) {
-    return this.#until(() => this.seen > seen, 'storm');
+  /** Resolves when the subscriptions have got more than `receivedCount` events. */
+  waitForEvents(receivedCount) {
+    return this.#until(() => this.receivedCount > receivedCount, 'storm');
   }
 
-  /** Resolves when `events` has said once more that the client is live. */
-  seesCheckpoint(before) {
+  /** Resolves when the subscription `events` has delivered more than `before` checkpoints. */
+  waitForCheckpoint(before) {
     return this.#until(() => this.checkpoints > before, 'checkpoint');
   }
 
-  /** Writes until the library has asked for so many tokens. */
-  async writesUntilAsked(count) {
-    for (const deadline = Date.now() + SEEN_WITHIN_MS; this.asked < count; ) {
-      assert(Date.now() < deadline, `the library asked for ${this.asked} tokens instead of ${count}`);
+  /** Writes messages until the library has called the token function `count` times. */
+  async writeUntilTokenRequests(count) {
+    for (const deadline = Date.now() + TIME_LIMIT_MS; this.tokenRequests < count; ) {
+      assert(Date.now() < deadline, `the library called the token function ${this.tokenRequests} times instead of ${count}`);
       await this.post();
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
 
   #until(condition, when) {
-    return within(`${when}: the events due`, (resolve, reject) => {
-      this.#check = () => (this.#broken ? reject(this.#broken) : condition() && resolve());
+    return within(`${when}: the expected events`, (resolve, reject) => {
+      this.#check = () => (this.#failure ? reject(this.#failure) : condition() && resolve());
       this.#check();
     });
   }
 
-  #arrived(watched, event) {
+  #onEvent(subscription, event) {
     if (event[0] === 'Checkpoint') this.checkpoints += 1;
-    if (watched.concerns.includes(event[0])) watched.events.push(event); // ignores kinds newer than this client
+    // Skips kinds that this client does not know.
+    if (subscription.kinds.includes(event[0])) subscription.events.push(event);
     this.#check();
   }
 
-  #broke(message) {
-    if (!this.#watched.length) return;
-    this.#broken = new Error(message);
+  #fail(message) {
+    if (!this.#subscriptions.length) return;
+    this.#failure = new Error(message);
     this.#check();
   }
 
@@ -279,11 +287,11 @@ export class Stage {
   }
 }
 
-/** A promise that cannot hang. What `start` returns is called when it is settled. */
+/** A promise with a time limit. `start` may return a cleanup function, which is called when the promise is settled. */
 export function within(what, start) {
   let timer, clean;
   return new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} did not come within ${SEEN_WITHIN_MS} ms`)), SEEN_WITHIN_MS);
+    timer = setTimeout(() => reject(new Error(`${what} did not arrive within ${TIME_LIMIT_MS} ms`)), TIME_LIMIT_MS);
     clean = start(resolve, reject);
   }).finally(() => {
     clearTimeout(timer);
@@ -291,7 +299,7 @@ export function within(what, start) {
   });
 }
 
-/** Not `fetch`: its pooled connections would die with the server that the scenario kills. */
+/** Does not use `fetch`, because its pooled connections break when the scenario kills the server. */
 function request(method, url, headers = {}, body = undefined) {
   return new Promise((resolve, reject) => {
     const options = { method, agent: false, headers: { 'content-type': 'application/json', ...headers }, timeout: 60_000 };
