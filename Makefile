@@ -13,17 +13,17 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: build-setup ## Build and run the server; settings come from ARGS or the environment
-	cargo run --release -- serve $(ARGS)
+	cargo run --profile fast -- serve $(ARGS)
 
 demo: build-setup ## Run the server with example data, if the database is empty
-	cargo build --release
-	@if cargo run --release --quiet -- demo; then \
+	cargo build --profile fast
+	@if cargo run --profile fast --quiet -- demo; then \
 		echo 'Open the address below and create an account. These are the tokens of the example users:'; \
 		echo 'In /graphiql press "Sign in" and paste one. A program sends it as "Authorization: Bearer TOKEN".'; \
 	else \
 		echo 'No example data was added: the server uses the existing database.'; \
 	fi
-	cargo run --release --quiet -- serve $(ARGS)
+	cargo run --profile fast --quiet -- serve $(ARGS)
 
 test: test-sqlite test-postgres test-pages ## Run all tests; those that need a database run on SQLite and on PostgreSQL
 
@@ -38,7 +38,7 @@ test-pages: setup
 	cd static && npm test
 
 # These tests start the real binary, which they configure for SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd fuzz hostile close_codes slow_reader noise diesel_command_line secrets floors wall_clock)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture max_connections fuzz hostile close_codes slow_reader random_frames diesel_command_line secrets architecture wall_clock)
 
 screenshots: setup ## Take screenshots of every page into target/screenshots, and those of the README
 	cargo build
@@ -51,7 +51,7 @@ failover: setup ## Fail over 20 times to a standby that lacks events while clien
 	TIDINGS_FAILOVER=20 cargo test --release --test integration failover -- --nocapture
 
 crowd: build-setup ## Open 10,000 connections to a server, each in a channel, and measure
-	TIDINGS_CROWD=10000 cargo test --release --test integration crowd -- --nocapture
+	TIDINGS_CROWD=10000 cargo test --release --test integration max_connections -- --nocapture
 
 siege: build-setup ## Send known attacks; print the answers, other clients' waiting times and the memory in use
 	TIDINGS_SIEGE=5000 cargo test --release --test integration -- hostile close_codes --nocapture --test-threads 1

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{blocking, output};
+use super::blocking::blocking;
+use super::output;
 use crate::auth::generate_password;
 use crate::board::{
     Assignment, Board, NewChannel, NewComment, NewMessage, NewTemplate, NewTicket, NewUser, TicketEdit, Viewer,

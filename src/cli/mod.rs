@@ -2,6 +2,7 @@
 //! output. The program's log goes to standard error.
 
 pub mod args;
+mod blocking;
 mod demo;
 mod log;
 mod output;
@@ -97,14 +98,4 @@ async fn with_board<F: Future<Output = Result<(), String>>>(
     let done = work(Arc::clone(services.board())).await;
     services.close(config.shutdown_grace).await;
     done
-}
-
-/// Runs a blocking use case on a thread where it does not block async tasks.
-async fn blocking<T: Send + 'static>(
-    use_case: impl FnOnce() -> crate::error::Result<T> + Send + 'static,
-) -> Result<T, String> {
-    match tokio::task::spawn_blocking(use_case).await {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
 }

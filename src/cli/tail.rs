@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::blocking;
+use super::blocking::blocking;
 use crate::board::Board;
 use crate::model::{Cursor, Event};
 

@@ -5,7 +5,8 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use super::args::{NewAccount, UserCommand};
-use super::{blocking, output};
+use super::blocking::blocking;
+use super::output;
 use crate::auth::generate_password;
 use crate::board::{Board, NewUser};
 use crate::model::Role;

@@ -6,6 +6,7 @@
 
 mod live;
 mod ring;
+mod shared;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::model::{Cursor, Event, KindSet, LoggedEvent, Seq, Topic};
 use crate::vitals::Vitals;
 use ring::TopicBuffer;
+use shared::Shared;
 
 /// The maximum number of events in memory. Subscribers whose position is among them resume without the database.
 pub const WINDOW: usize = 8192;
@@ -33,18 +35,6 @@ const SWEEP_INTERVAL: usize = 1024;
 /// The number of subscribers that are woken before other tasks get to run.
 const WAKE_BATCH: usize = 64;
 
-/// State that the hub's task shares with all subscribers.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    head: Mutex<Cursor>,
-    last_rewrite: AtomicI64,
-    /// The window is the buffer of all topics. Events at or below this position are out of it: they no longer get later
-    /// edits and deletions, so they must not be delivered.
-    window_floor: AtomicI64,
-    /// How often the log was replaced by another history. Positions of different eras cannot be compared.
-    era: AtomicU64,
-}
-
 /// The state of the log at the moment of a database read.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadAt {
@@ -52,16 +42,6 @@ pub struct ReadAt {
     pub era: u64,
     /// The number of the newest event at the time of the read.
     pub seq: Seq,
-}
-
-impl Shared {
-    fn is_in_window(&self, seq: Seq) -> bool {
-        seq.0 > self.window_floor.load(Ordering::Acquire)
-    }
-
-    fn head(&self) -> Cursor {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A handle to the hub's task. The task ends when the last handle is dropped.

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::{LiveEvent, Shared};
+use super::live::LiveEvent;
+use super::shared::Shared;
 use crate::model::{Cursor, Event, KindSet, Seq};
 
 /// A buffer with the newest events of one topic. It holds every event of the topic above its floor.

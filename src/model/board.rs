@@ -5,9 +5,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Audience, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, TemplateId,
-    Timestamp, UserId,
+    ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, Timestamp, UserId,
 };
+
+/// The locations whose users may see an object, sorted. Empty means every viewer who may read the channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audience(pub Arc<[LocationId]>);
+
+impl Audience {
+    /// Whether the audience is not restricted to locations.
+    #[must_use]
+    pub fn is_everybody(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// Declares an enum whose variants the database stores as small numbers.
 macro_rules! codes {

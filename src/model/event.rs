@@ -3,21 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Channel, ChannelId, Comment, Cursor, LocationId, Message, MessageId, Notification, Template, Timestamp, UserId,
+    Audience, Channel, ChannelId, Comment, Cursor, Message, MessageId, Notification, Template, Timestamp, UserId,
     Weight as _,
 };
-
-/// The locations whose users may see an object, sorted. Empty means every viewer who may read the channel.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Audience(pub Arc<[LocationId]>);
-
-impl Audience {
-    /// Whether the audience is not restricted to locations.
-    #[must_use]
-    pub fn is_everybody(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal),+ $(,)?) => {

@@ -18,12 +18,12 @@ mod time;
 
 pub use address::household;
 pub use board::{
-    Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket, TicketStatus,
-    User, Visibility, Weight,
+    Audience, Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket,
+    TicketStatus, User, Visibility, Weight,
 };
 pub use count::{Counted, Counter, Gauge, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
-pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
+pub use event::{Body, Event, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
 pub use json::{JsonText, repaired};
 pub use live::{Metric, PresenceChange};
