@@ -1,5 +1,5 @@
-//! The language: the schema, its resolvers, and the engine that executes operations of it. It
-//! knows no sockets and no SQL; what things mean is decided below, in `board`.
+//! The GraphQL schema, its resolvers, and the engine that executes operations. This module knows neither sockets nor
+//! SQL. Rules about objects and permissions belong to `board`.
 
 mod allowance;
 mod coercion;
@@ -61,11 +61,11 @@ use query::Query;
 use scalar::Scalar;
 use subscription::Subscription;
 
-/// The schema of tidings.
+/// The GraphQL schema of tidings.
 type Schema = juniper::RootNode<Query, Mutation, Subscription, Scalar>;
-/// The values of the variables of an operation.
+/// The values of the variables of an operation, by name.
 type Variables = juniper::Variables<Scalar>;
 /// A value in a response.
 type Value = juniper::Value<Scalar>;
-/// A value in a document or a variable.
+/// A value in a document or in a variable.
 type InputValue = juniper::InputValue<Scalar>;

@@ -43,5 +43,5 @@ async fn null_for_a_required_field_is_rejected_with_the_name_of_the_field() {
 async fn an_invalid_id_is_rejected_with_an_explanation() {
     let server = Server::start().await;
     let response = server.execute(None, "{ message(id: \"abc\") { id } }", json!({})).await;
-    assert_eq!(response["errors"][0]["message"], "id must be a whole number, as ids are given out", "{response}");
+    assert_eq!(response["errors"][0]["message"], "id must be an id: a whole decimal number", "{response}");
 }
