@@ -1,9 +1,9 @@
-//! Who may see what, decided from an event's fields alone and by the rights of this moment. The
-//! same rule as SQL conditions is `store::visible`; a property test holds the two together.
+//! Permission checks on events, decided from the fields of the event and the current permissions of the viewer.
+//! `store::visible` has the same rules as SQL conditions for queries; a property test compares the two.
 //!
-//! Rights live here once per signed-in user and instance. An account is registered before it is
-//! loaded, and the tail reloads it before any reader moves past a change: nobody is ever served
-//! by rights older than the event.
+//! This module caches the permissions of each signed-in user of this instance. An account is registered before it is
+//! loaded, and the log tailer reloads it before any subscriber passes a change. So no event is delivered by
+//! permissions that are older than the event.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -14,35 +14,35 @@ use crate::error::{Error, Result};
 use crate::model::{ChannelId, Event, EventKind, Party, Rights, Timestamp, User, UserId, Visibility, household};
 use crate::store::{Store, channels, users};
 
-/// How many accounts are kept for users who are not connected.
-const KEPT: usize = 10_000;
+/// Half of the number of cached accounts above which accounts without connections are dropped from the cache.
+const IDLE_ACCOUNTS: usize = 10_000;
 
-/// How many accounts are reloaded from one snapshot.
-const RELOADED: usize = 256;
+/// How many accounts one snapshot reloads.
+const RELOAD_BATCH: usize = 256;
 
-/// How often an account is looked up that somebody knows to be newer.
-const CATCH_UP_TRIES: usize = 20;
+/// How often an account is reloaded when a token has a newer version than the cached account.
+const CATCH_UP_ATTEMPTS: usize = 20;
 
-/// The rights of everybody this instance serves.
+/// The permissions of all users of this instance, kept current by the log tailer.
 pub struct Access {
     private: RwLock<HashSet<ChannelId>>,
     accounts: Mutex<HashMap<UserId, Arc<Account>>>,
 }
 
-/// A signed-in user, kept up to date.
+/// A signed-in user's cached state.
 pub struct Account {
     id: UserId,
     state: RwLock<Option<Arc<Standing>>>,
-    /// Counts the changes that passed, so that a load which one overtook is done again.
+    /// Counts changes of the user's permissions. A load that overlaps with a change is discarded and repeated.
     generation: AtomicU64,
 }
 
-/// What is known of a user at one moment.
+/// A user and their permissions at one moment.
 #[derive(Debug, Clone)]
 pub struct Standing {
     /// The user.
     pub user: User,
-    /// What they may see.
+    /// What the user may see.
     pub rights: Arc<Rights>,
 }
 
@@ -57,26 +57,26 @@ impl Account {
 }
 
 impl Access {
-    /// Loads what everybody's rights depend on.
+    /// Loads the set of private channels. Accounts are loaded on demand.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn load(store: &Arc<Store>) -> Result<Self> {
         let private = store.read(|snapshot| channels::private_ids(snapshot.db())).await?;
         Ok(Self { private: RwLock::new(private), accounts: Mutex::default() })
     }
 
-    /// A user's account; `None` if there is no such user.
+    /// A user's account, loaded if it is not cached; `None` if the user does not exist.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn account(&self, store: &Arc<Store>, id: UserId) -> Result<Option<Arc<Account>>> {
         let account = self.register(id);
         while account.standing().is_none() {
             let generation = account.generation.load(Ordering::Acquire);
-            let reading = store.read_for(Party::User(id), move |snapshot| standing(snapshot.db(), id));
+            let reading = store.read_for(Party::User(id), move |snapshot| load_state(snapshot.db(), id));
             let Some(standing) = reading.await? else {
-                self.forget(&account);
+                self.remove_missing(&account);
                 return Ok(None);
             };
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -87,22 +87,24 @@ impl Access {
         Ok(Some(account))
     }
 
-    /// Brings an account up to a token version that is newer than what is known here.
+    /// Reloads a cached account whose token version is below `version`, the version of a token that was presented.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the account kept changing, or if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a
+    /// statement fails.
     pub async fn catch_up(&self, store: &Arc<Store>, account: &Account, version: i64) -> Result<()> {
         let id = account.id;
-        // A load that the tail overtakes is not kept, and what the tail has loaded may not be there yet.
-        for _ in 0..CATCH_UP_TRIES {
+        // A load is discarded if the tailer changes the account meanwhile. The tailer's own load can be older than
+        // `version`.
+        for _ in 0..CATCH_UP_ATTEMPTS {
             if !account.is_behind(version) {
                 return Ok(());
             }
             let generation = account.generation.load(Ordering::Acquire);
-            let standing = store.read_for(Party::User(id), move |snapshot| standing(snapshot.db(), id)).await?;
+            let standing = store.read_for(Party::User(id), move |snapshot| load_state(snapshot.db(), id)).await?;
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             if account.generation.load(Ordering::Acquire) == generation {
-                // Still behind, it is a version of a history that was lost.
+                // If the state is still behind, the token belongs to a history of the log that was lost.
                 *state = standing.map(Arc::new);
                 return Ok(());
             }
@@ -110,12 +112,12 @@ impl Access {
         Err(Error::Unavailable("the account is changing; try again".into()))
     }
 
-    /// Forgets an account that turned out not to exist, unless another caller waits for the same one: that one must stay
-    /// where the tail finds it.
-    fn forget(&self, account: &Arc<Account>) {
+    /// Removes an account from the cache because the user does not exist. The account stays if another caller is
+    /// loading it: the tailer must be able to find it there.
+    fn remove_missing(&self, account: &Arc<Account>) {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let is_kept = accounts.get(&account.id).is_some_and(|kept| Arc::ptr_eq(kept, account));
-        // One is in the map, the other is the caller's.
+        // One reference is in the map, the other is the caller's.
         if is_kept && Arc::strong_count(account) <= 2 {
             accounts.remove(&account.id);
         }
@@ -123,17 +125,17 @@ impl Access {
 
     fn register(&self, id: UserId) -> Arc<Account> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if accounts.len() > 2 * KEPT {
+        if accounts.len() > 2 * IDLE_ACCOUNTS {
             accounts.retain(|_, account| Arc::strong_count(account) > 1);
         }
         let fresh = || Arc::new(Account { id, state: RwLock::new(None), generation: AtomicU64::new(0) });
         Arc::clone(accounts.entry(id).or_insert_with(fresh))
     }
 
-    /// Brings the rights up to these events, before anybody is served them.
+    /// Updates the permissions for these events. Must finish before the events are published to subscribers.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn apply<'e>(&self, store: &Arc<Store>, events: impl Iterator<Item = &'e Event>) -> Result<()> {
         let (mut touched, mut affected) = (Vec::new(), Vec::new());
         for event in events.filter(|event| event.kind.changes_access()) {
@@ -149,7 +151,7 @@ impl Access {
         if touched.is_empty() && affected.is_empty() {
             return Ok(());
         }
-        let accounts = self.known(&affected);
+        let accounts = self.registered(&affected);
         for account in &accounts {
             account.generation.fetch_add(1, Ordering::AcqRel);
         }
@@ -157,7 +159,7 @@ impl Access {
         let (visibilities, standings) = store
             .read(move |snapshot| {
                 let visibilities = channels::visibilities(snapshot.db(), &touched)?;
-                let standings = ids.iter().map(|id| standing(snapshot.db(), *id)).collect::<Result<Vec<_>>>()?;
+                let standings = ids.iter().map(|id| load_state(snapshot.db(), *id)).collect::<Result<Vec<_>>>()?;
                 Ok((visibilities, standings))
             })
             .await?;
@@ -170,33 +172,33 @@ impl Access {
         Ok(())
     }
 
-    /// Reloads everything: the log is another one than it was.
+    /// Reloads all permissions, because the log has another history than before.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn reload(&self, store: &Arc<Store>) -> Result<()> {
         let private = store.read(|snapshot| channels::private_ids(snapshot.db())).await?;
         *self.private.write().unwrap_or_else(PoisonError::into_inner) = private;
         let accounts: Vec<_> = {
             let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those without a connection are loaded when they come.
+            // Accounts without connections are loaded again when their users return.
             accounts.retain(|_, account| Arc::strong_count(account) > 1);
             accounts.values().cloned().collect()
         };
-        for some in accounts.chunks(RELOADED) {
-            self.load_again(store, some).await?;
+        for batch in accounts.chunks(RELOAD_BATCH) {
+            self.load_accounts(store, batch).await?;
         }
         Ok(())
     }
 
-    /// Loads these accounts from one snapshot.
-    async fn load_again(&self, store: &Arc<Store>, accounts: &[Arc<Account>]) -> Result<()> {
+    /// Loads the state of these accounts from one snapshot.
+    async fn load_accounts(&self, store: &Arc<Store>, accounts: &[Arc<Account>]) -> Result<()> {
         for account in accounts {
             account.generation.fetch_add(1, Ordering::AcqRel);
         }
         let ids: Vec<UserId> = accounts.iter().map(|account| account.id).collect();
         let reading =
-            store.read(move |snapshot| ids.iter().map(|id| standing(snapshot.db(), *id)).collect::<Result<Vec<_>>>());
+            store.read(move |snapshot| ids.iter().map(|id| load_state(snapshot.db(), *id)).collect::<Result<Vec<_>>>());
         for (account, standing) in accounts.iter().zip(reading.await?) {
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             account.generation.fetch_add(1, Ordering::AcqRel);
@@ -205,7 +207,7 @@ impl Access {
         Ok(())
     }
 
-    fn known(&self, ids: &[UserId]) -> Vec<Arc<Account>> {
+    fn registered(&self, ids: &[UserId]) -> Vec<Arc<Account>> {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found: Vec<_> = ids.iter().filter_map(|id| accounts.get(id).cloned()).collect();
         found.sort_by_key(|account| account.id);
@@ -228,13 +230,13 @@ impl Access {
     }
 }
 
-fn standing(db: &mut crate::store::Db, id: UserId) -> Result<Option<Standing>> {
+fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<Standing>> {
     let Some(user) = users::find(db, id)? else { return Ok(None) };
     let rights = Arc::new(users::rights(db, &user)?);
     Ok(Some(Standing { user, rights }))
 }
 
-/// Somebody who reads, and the session in which they do.
+/// The identity behind a request or a subscription: an anonymous client, or a user with a session.
 #[derive(Clone)]
 pub struct Viewer {
     access: Arc<Access>,
@@ -245,66 +247,66 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// An anonymous reader at this address.
+    /// An anonymous client at this address.
     #[must_use]
     pub fn anonymous(access: Arc<Access>, address: IpAddr) -> Self {
         let party = Party::Address(household(address));
         Self { access, account: None, version: 0, signed_in_at: Timestamp(0), party }
     }
 
-    /// A signed-in user with a token of this version, in a session that began then.
+    /// A signed-in user with a token of version `version`, in a session that began at `signed_in_at`.
     #[must_use]
     pub fn signed_in(access: Arc<Access>, account: Arc<Account>, version: i64, signed_in_at: Timestamp) -> Self {
         let party = Party::User(account.id);
         Self { access, account: Some(account), version, signed_in_at, party }
     }
 
-    /// When the session began.
+    /// When the session began; time 0 for an anonymous client.
     #[must_use]
     pub fn signed_in_at(&self) -> Timestamp {
         self.signed_in_at
     }
 
-    /// Whose share of the server's capacity and memory is taken by what this viewer asks for.
+    /// The party whose share of the server's capacity and memory this viewer's requests take.
     #[must_use]
     pub fn party(&self) -> Party {
         self.party
     }
 
-    /// Who it is; `None` is an anonymous reader.
+    /// The user's id; `None` for an anonymous client.
     #[must_use]
     pub fn user_id(&self) -> Option<UserId> {
         self.account.as_ref().map(|account| account.id)
     }
 
-    /// What is known of the user now.
+    /// The current state of the signed-in user.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if nobody is signed in, or the session has ended.
+    /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended.
     pub fn standing(&self) -> Result<Arc<Standing>> {
         let account = self.account.as_ref().ok_or_else(|| Error::Unauthenticated("sign in first".into()))?;
-        let standing = account.standing().ok_or_else(ended)?;
+        let standing = account.standing().ok_or_else(session_ended)?;
         let valid = !standing.user.disabled && standing.user.token_version == self.version;
-        if valid { Ok(standing) } else { Err(ended()) }
+        if valid { Ok(standing) } else { Err(session_ended()) }
     }
 
-    /// What is known of an admin now. Who decides by it asks again in the transaction: only there it
-    /// is as new as the log.
+    /// The current state of the user, who must be an admin. A use case that decides by this must repeat the check in
+    /// its transaction: only there are the permissions as new as the log.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`; `FORBIDDEN` for everybody else.
+    /// `UNAUTHENTICATED` without a valid session; `FORBIDDEN` if the user is not an admin.
     pub fn admin(&self) -> Result<Arc<Standing>> {
         let standing = self.standing()?;
         if standing.rights.admin { Ok(standing) } else { Err(Error::Forbidden("only an admin may do this".into())) }
     }
 
-    /// Whether the session still holds; an anonymous reader's always does.
+    /// Whether the session is still valid. Always true for an anonymous client.
     #[must_use]
     pub fn is_welcome(&self) -> bool {
         self.account.is_none() || self.standing().is_ok()
     }
 
-    /// The rights of this moment.
+    /// The current permissions. An anonymous client has the default permissions, which are empty.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended.
@@ -312,18 +314,18 @@ impl Viewer {
         if self.account.is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.standing()?.rights)) }
     }
 
-    /// Whether the channel may be read.
+    /// Whether the viewer may read the channel now.
     #[must_use]
     pub fn reads(&self, channel: ChannelId) -> bool {
-        if self.access.is_private(channel) { self.belongs_to(channel) } else { self.is_welcome() }
+        if self.access.is_private(channel) { self.can_read_private(channel) } else { self.is_welcome() }
     }
 
-    /// Whether the channel may be read even when it is private.
-    fn belongs_to(&self, channel: ChannelId) -> bool {
+    /// Whether the viewer could read the channel if it were private: the user is an admin or a member.
+    fn can_read_private(&self, channel: ChannelId) -> bool {
         self.standing().is_ok_and(|standing| standing.rights.admin || standing.rights.channels.contains(&channel))
     }
 
-    /// Whether this event exists for the viewer now.
+    /// Whether the viewer may receive this event now.
     #[must_use]
     pub fn sees(&self, event: &Event) -> bool {
         use EventKind as Kind;
@@ -331,13 +333,14 @@ impl Viewer {
             Kind::Genesis | Kind::SessionsEnded => false,
             Kind::AccessChanged => match event.user {
                 Some(user) => self.user_id() == Some(user) && self.is_welcome(),
-                // A channel became public or private: nothing changed for those who belong to it.
-                None => self.is_welcome() && !event.channel.is_some_and(|channel| self.belongs_to(channel)),
+                // A channel became public or private. Members and admins can read it before and after, so they need no
+                // event.
+                None => self.is_welcome() && !event.channel.is_some_and(|channel| self.can_read_private(channel)),
             },
             Kind::TemplateAdded | Kind::TemplateDeleted => {
                 self.standing().is_ok_and(|standing| standing.rights.in_audience(&event.audience, event.owner))
             }
-            // Whoever may read at all hears what is announced to all; a note is its user's alone.
+            // A notification without a user is for every valid viewer. One with a user is for that user alone.
             Kind::NotificationAdded => self.is_welcome() && event.user.is_none_or(|user| self.user_id() == Some(user)),
             Kind::MessageAdded
             | Kind::MessageUpdated
@@ -348,16 +351,18 @@ impl Viewer {
             | Kind::ChannelAdded
             | Kind::ChannelUpdated
             | Kind::ChannelDeleted
-            | Kind::RoomBroadcast => event.channel.is_some_and(|channel| self.reads(channel)) && self.hears(event),
+            | Kind::RoomBroadcast => {
+                event.channel.is_some_and(|channel| self.reads(channel)) && self.in_audience_of(event)
+            }
         }
     }
 
-    fn hears(&self, event: &Event) -> bool {
+    fn in_audience_of(&self, event: &Event) -> bool {
         event.audience.is_everybody()
             || self.standing().is_ok_and(|standing| standing.rights.in_audience(&event.audience, event.owner))
     }
 }
 
-fn ended() -> Error {
+fn session_ended() -> Error {
     Error::Unauthenticated("the session has ended: sign in again".into())
 }

@@ -10,119 +10,123 @@ use crate::model::{Body, EventKind, Party, Role, Timestamp, User, UserId, Window
 use crate::store::{Change, Lane, Snapshot, Tx, attempts, users};
 use crate::unicode;
 
-/// The longest password, in bytes. Longer ones are refused before they are read: Argon2 reads all of it, so a client must not send a megabyte.
+/// The longest password, in bytes. Longer passwords are rejected before hashing, because Argon2 reads all of the input
+/// and a client could send megabytes.
 const MAX_PASSWORD_BYTES: usize = 4_000;
-/// How many users are read at once.
+/// How many users one query of [`Board::all_users`] reads.
 const PAGE: usize = 500;
-/// The longest username, in characters.
+/// The longest username, in characters. A display name may have twice as many.
 pub(super) const MAX_USERNAME: usize = 50;
 
-/// Somebody who wants to be a user.
+/// The input for a new account.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// What they will sign in with.
+    /// The name for signing in; unique.
     pub username: String,
-    /// What others will read.
+    /// The name that other users see.
     pub display_name: String,
-    /// What they may do.
+    /// The permissions of the account.
     pub role: Role,
 }
 
-/// A session that was opened or extended.
+/// A session that was started or extended.
 #[derive(Clone)]
 pub struct Session {
-    /// The token to send.
+    /// The token that authenticates the client's requests.
     pub token: String,
-    /// When it ends.
+    /// When the token expires.
     pub expires_at: Timestamp,
-    /// Whose it is.
+    /// The user whom the token belongs to.
     pub user: User,
 }
 
 impl Board {
-    /// Registers a user and signs them in.
+    /// Creates an account and signs the user in. `from` is the client's address.
     ///
     /// # Errors
-    /// `FORBIDDEN` if registration is closed, `BAD_USER_INPUT`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
+    /// `FORBIDDEN` if registration is closed. `BAD_USER_INPUT` if a name or the password is not acceptable. `CONFLICT`
+    /// if the username is taken, or a name looks like another username. `RATE_LIMITED` after too many attempts or
+    /// accounts from this address. `UNAVAILABLE` if the server is busy or the database cannot be reached.
     pub async fn register(&self, from: IpAddr, new: NewUser, password: String) -> Result<Session> {
         if !self.rules.registration_open {
             return Err(Error::Forbidden("registration is closed: ask an operator for an account".into()));
         }
         let party = Party::Address(household(from));
-        self.keepers.attempts.check(from, &new.username)?;
-        let (username, display_name) = names(&new)?;
+        self.auth.attempts.check(from, &new.username)?;
+        let (username, display_name) = validated_names(&new)?;
         checked_password("password", &password, &username)?;
-        // After what is cheap to refuse: a slip is no account, and costs none.
-        self.keepers.registrations.check(household(from))?;
-        let turn = self.keepers.passwords.turn(party).await?;
-        let (hash, turn) = self.keepers.passwords.hash(turn, password).await?;
+        // Check this limit after the checks above: rejected input must not use up the address's budget of accounts.
+        self.auth.registrations.check(household(from))?;
+        let turn = self.auth.passwords.turn(party).await?;
+        let (hash, turn) = self.auth.passwords.hash(turn, password).await?;
         drop(turn);
         let _turn = self.turn(party).await?;
-        let user = self.add(username, display_name, hash, Role::Member).await?;
-        self.open(user)
+        let user = self.insert_user(username, display_name, hash, Role::Member).await?;
+        self.start_session(user)
     }
 
-    /// Adds a user as an operator does.
+    /// Creates an account for an operator: without rate limits, and also while registration is closed.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `CONFLICT` if the name is taken.
+    /// `BAD_USER_INPUT` if a name or the password is not acceptable. `CONFLICT` if the username is taken, or a name
+    /// looks like another username. `UNAVAILABLE` if the database cannot be reached.
     pub async fn add_user(&self, new: NewUser, password: String) -> Result<User> {
-        let (username, display_name) = names(&new)?;
+        let (username, display_name) = validated_names(&new)?;
         checked_password("password", &password, &username)?;
-        let turn = self.keepers.passwords.turn(Party::Server).await?;
-        let (hash, _turn) = self.keepers.passwords.hash(turn, password).await?;
-        self.add(username, display_name, hash, new.role).await
+        let turn = self.auth.passwords.turn(Party::Server).await?;
+        let (hash, _turn) = self.auth.passwords.hash(turn, password).await?;
+        self.insert_user(username, display_name, hash, new.role).await
     }
 
-    async fn add(&self, username: String, display_name: String, hash: String, role: Role) -> Result<User> {
+    async fn insert_user(&self, username: String, display_name: String, hash: String, role: Role) -> Result<User> {
         self.write_access(move |tx| {
-            free(tx, &username, &display_name)?;
+            check_lookalikes(tx, &username, &display_name)?;
             let now = tx.now();
             users::insert(tx.write(), &username, &display_name, &hash, role, now)
         })
         .await
     }
 
-    /// Signs somebody in. A wrong name and a wrong password get the same answer, after the same time.
+    /// Signs a user in. The response and its time are the same for an unknown username and a wrong password.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` if the username or the password is wrong, or the account is disabled. `RATE_LIMITED` after too
+    /// many attempts. `UNAVAILABLE` if the server is busy or the database cannot be reached.
     pub async fn login(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
-        let outcome = self.sign_in(from, username, password).await;
-        self.counts.sign_in(&outcome);
-        outcome
+        let result = self.sign_in(from, username, password).await;
+        self.counts.sign_in(&result);
+        result
     }
 
     async fn sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
-        let turn = self.attempt(Party::Address(household(from)), from, username).await?;
-        let wanted = username.to_owned();
-        let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &wanted);
+        let turn = self.begin_attempt(Party::Address(household(from)), from, username).await?;
+        let name = username.to_owned();
+        let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
         let found = self.store.read_for(Party::Address(household(from)), reading).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-        let valid =
-            password.len() <= MAX_PASSWORD_BYTES && self.keepers.passwords.verify(turn, password, hash).await?.0;
+        let valid = password.len() <= MAX_PASSWORD_BYTES && self.auth.passwords.verify(turn, password, hash).await?.0;
         match user.filter(|user| valid && !user.disabled) {
             Some(user) => {
-                self.keepers.attempts.succeeded(from, username);
-                self.open(user)
+                self.auth.attempts.succeeded(from, username);
+                self.start_session(user)
             }
             None => Err(Error::Unauthenticated("the username or the password is wrong".into())),
         }
     }
 
-    /// Counts an attempt to sign in, before the password is looked at, and waits for the turn to do so: here first, so
-    /// that a flood does not reach the database, then with all instances together. The turn of the password comes before
-    /// that of the write, which is short: attempts that wait for passwords keep nobody from writing.
-    async fn attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<PasswordTurn> {
-        self.keepers.sign_ins.check(household(from))?;
-        self.keepers.attempts.check(from, username)?;
-        let turn = self.keepers.passwords.turn(party).await?;
+    /// Counts a sign-in attempt before the password is verified, then waits for a password thread. The limits in memory
+    /// come first, so that a flood of attempts does not reach the database; then the limit that all instances share.
+    /// The password slot is taken before the write slot: attempts that wait for a password thread hold no write slot.
+    async fn begin_attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<PasswordTurn> {
+        self.auth.sign_ins.check(household(from))?;
+        self.auth.attempts.check(from, username)?;
+        let turn = self.auth.passwords.turn(party).await?;
         self.count_attempt(party, from, username).await?;
         Ok(turn)
     }
 
     async fn count_attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<()> {
-        let Some(limit) = self.keepers.attempts.limit() else { return Ok(()) };
+        let Some(limit) = self.auth.attempts.limit() else { return Ok(()) };
         let key = Attempts::shared_key(from, username);
         let _turn = self.turn(party).await?;
         self.write_access(move |tx| {
@@ -137,15 +141,17 @@ impl Board {
         .await
     }
 
-    /// Whose token this is, and when the session ends.
+    /// Verifies a token. Returns the viewer and the time at which the token expires.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` for a bad, expired or revoked one.
+    /// `UNAUTHENTICATED` if the token is malformed, expired or revoked. `UNAVAILABLE` if the database cannot be
+    /// reached.
     pub async fn authenticate(&self, token: &str) -> Result<(Viewer, Timestamp)> {
-        let claims = self.keepers.tokens.verify(token, Timestamp::now())?;
+        let claims = self.auth.tokens.verify(token, Timestamp::now())?;
         let account = self.access.account(&self.store, claims.user).await?;
         let account = account.ok_or_else(|| Error::Unauthenticated("the session has ended: sign in again".into()))?;
-        // It may be signed by another instance, or by the command line, after something we have not heard of.
+        // Another instance or the command line may have issued the token after a change that this instance has not read
+        // yet.
         self.access.catch_up(&self.store, &account, claims.version).await?;
         let access = std::sync::Arc::clone(&self.access);
         let viewer = Viewer::signed_in(access, account, claims.version, claims.signed_in_at);
@@ -153,42 +159,43 @@ impl Board {
         Ok((viewer, claims.expires_at))
     }
 
-    /// A reader at this address who is not signed in.
+    /// The viewer of an anonymous client at this address.
     #[must_use]
     pub fn stranger(&self, address: IpAddr) -> Viewer {
         Viewer::anonymous(std::sync::Arc::clone(&self.access), address)
     }
 
-    /// A new token for the session of this viewer, which ends when it has lasted for `--session-lifetime`.
+    /// Issues a new token for the viewer's session. The session still ends `--session-lifetime` after its start.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if it has, or if the viewer is not signed in.
+    /// `UNAUTHENTICATED` if the session has ended, or the viewer is anonymous.
     pub fn refresh(&self, viewer: &Viewer) -> Result<Session> {
         let user = viewer.standing()?.user.clone();
-        let (tokens, began) = (&self.keepers.tokens, viewer.signed_in_at());
+        let (tokens, began) = (&self.auth.tokens, viewer.signed_in_at());
         let issued = tokens.renew(user.id, user.role, user.token_version, began, Timestamp::now())?;
         Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
     }
 
-    /// A token for a user, as an operator makes one. Blocks.
+    /// Issues a token for a user on behalf of an operator. Blocks the thread on the database.
     ///
     /// # Errors
-    /// `NOT_FOUND`.
+    /// `NOT_FOUND` if there is no such user. `UNAVAILABLE` if the database cannot be reached.
     pub fn token_for(&self, username: &str) -> Result<Session> {
         let user = self.user_named(username)?;
-        let issued = self.keepers.tokens.issue_unbounded(user.id, user.role, user.token_version, Timestamp::now())?;
+        let issued = self.auth.tokens.issue_unbounded(user.id, user.role, user.token_version, Timestamp::now())?;
         Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
     }
 
-    fn open(&self, user: User) -> Result<Session> {
-        let issued = self.keepers.tokens.issue(user.id, user.role, user.token_version, Timestamp::now())?;
+    fn start_session(&self, user: User) -> Result<Session> {
+        let issued = self.auth.tokens.issue(user.id, user.role, user.token_version, Timestamp::now())?;
         Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
     }
 
-    /// Changes the viewer's password; every other session of theirs ends.
+    /// Changes the viewer's password, ends all sessions of the user and starts a new one.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `BAD_USER_INPUT`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if `current` is wrong or `new` is not acceptable.
+    /// `RATE_LIMITED` after too many attempts. `UNAVAILABLE` if the server is busy or the database cannot be reached.
     pub async fn change_password(
         &self,
         from: IpAddr,
@@ -201,16 +208,16 @@ impl Board {
         if current.len() > MAX_PASSWORD_BYTES {
             return Err(Error::input("current", "the current password is wrong"));
         }
-        let turn = self.attempt(party, from, &user.username).await?;
+        let turn = self.begin_attempt(party, from, &user.username).await?;
         checked_password("new", &new, &user.username)?;
         let name = user.username.clone();
         let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
         let found = self.store.read_for(party, reading).await?;
-        let (is_right, turn) = self.keepers.passwords.verify(turn, current, found.map(|(_, hash)| hash)).await?;
-        if !is_right {
+        let (is_correct, turn) = self.auth.passwords.verify(turn, current, found.map(|(_, hash)| hash)).await?;
+        if !is_correct {
             return Err(Error::input("current", "the current password is wrong"));
         }
-        let (hash, turn) = self.keepers.passwords.hash(turn, new).await?;
+        let (hash, turn) = self.auth.passwords.hash(turn, new).await?;
         drop(turn);
         let id = user.id;
         let _turn = self.turn(party).await?;
@@ -219,22 +226,24 @@ impl Board {
             end_sessions(tx, id, Some(id), |_| {})
         });
         let user = changing.await?;
-        self.open(user)
+        self.start_session(user)
     }
 
-    /// Ends every session of the viewer.
+    /// Ends every session of the viewer, including the current one.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`.
+    /// `UNAUTHENTICATED` without a valid session. `UNAVAILABLE` if the database cannot be reached.
     pub async fn logout_everywhere(&self, viewer: &Viewer) -> Result<()> {
         let id = viewer.standing()?.user.id;
         self.write_access(move |tx| end_sessions(tx, id, Some(id), |_| {})).await.map(drop)
     }
 
-    /// Disables or enables a user; disabling ends all their sessions. `None` is the operator.
+    /// Disables or enables an account. Disabling ends all sessions of the user, and so does enabling. A `viewer` of
+    /// `None` is the operator.
     ///
     /// # Errors
-    /// `FORBIDDEN`, `NOT_FOUND`.
+    /// `UNAUTHENTICATED` without a valid session. `FORBIDDEN` if the viewer is not an admin. `NOT_FOUND` if there is no
+    /// such user. `RATE_LIMITED` if the viewer's budget of mutations is used up.
     pub async fn set_disabled(&self, viewer: Option<&Viewer>, user: UserId, disabled: bool) -> Result<User> {
         let actor = viewer.map(|viewer| self.actor(viewer)).transpose()?.map(|standing| standing.user.id);
         let viewer = viewer.cloned();
@@ -249,19 +258,19 @@ impl Board {
         .await
     }
 
-    /// A user by name. Blocks.
+    /// Finds a user by username. Blocks the thread on the database.
     ///
     /// # Errors
-    /// `NOT_FOUND`.
+    /// `NOT_FOUND` if there is no such user. `UNAVAILABLE` if the database cannot be reached.
     pub fn user_named(&self, username: &str) -> Result<User> {
         let found = users::credentials(self.store.snapshot(Lane::Own)?.db(), username)?;
         found.map(|(user, _)| user).ok_or(Error::NotFound("user"))
     }
 
-    /// Every user, by username, as an operator lists them. Blocks.
+    /// All users, sorted by username, for the command line. Blocks the thread on the database.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub fn all_users(&self) -> Result<Vec<User>> {
         let mut snapshot = self.store.snapshot(Lane::Own)?;
         let (mut all, mut window) = (Vec::new(), Window::first(PAGE));
@@ -285,15 +294,15 @@ fn end_sessions(tx: &mut Tx<'_>, id: UserId, actor: Option<UserId>, change: impl
     Ok(user)
 }
 
-fn names(new: &NewUser) -> Result<(String, String)> {
+fn validated_names(new: &NewUser) -> Result<(String, String)> {
     let username = text::username("username", &new.username, MAX_USERNAME)?;
     let display_name = text::name("displayName", &new.display_name, MAX_USERNAME * 2)?;
     Ok((username, display_name))
 }
 
-/// Refuses a username that looks like another user's, and a display name that looks like another user's username:
-/// no user shall be taken for another one.
-fn free(tx: &mut Tx<'_>, username: &str, display_name: &str) -> Result<()> {
+/// Rejects a username or a display name that looks like an existing username. This prevents that one user
+/// impersonates another.
+fn check_lookalikes(tx: &mut Tx<'_>, username: &str, display_name: &str) -> Result<()> {
     if let Some(other) = users::looks_like(tx.read(), username)? {
         let taken = if unicode::is_same(&other, username) {
             format!("the username {username:?} is taken")

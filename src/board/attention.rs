@@ -1,7 +1,7 @@
-//! What everybody expects to be told without asking: a ticket became theirs, somebody commented on
-//! what is theirs, somebody named them. Recorded together with its cause. Never for one's own doing,
-//! never about what one may not see, once per cause, and without a word of the text: that may be
-//! edited or deleted later, and the note stays.
+//! Automatic notifications: a ticket was assigned to the user, a comment was added to the user's message or ticket, or
+//! a text mentions the user. They are recorded in the transaction of the change. Users get none for their own changes,
+//! none about messages they may not see, and one per change. A notification contains none of the text, because the
+//! text can be edited or deleted later while the notification remains.
 
 use std::collections::BTreeSet;
 
@@ -12,132 +12,133 @@ use crate::store::notifications::NewNotification;
 use crate::store::{Tx, channels, users};
 use crate::unicode::{Mention, isolated, mentions};
 
-/// How many names of one text are looked at.
+/// How many mentions of one change can notify a user.
 const MAX_MENTIONS: usize = 20;
 
-/// Why somebody's attention is asked for, the weightiest first.
+/// Why a user is notified. [`NotificationFanout`]'s callers add reasons in this order; a user's first reason is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
+enum Reason {
     Assigned,
     Commented,
     Mentioned,
 }
 
-/// What has been done to a message or on it, while it is told to those whom it concerns.
-pub(super) struct Attention<'m> {
+/// Collects the users to notify about one change of a message.
+pub(super) struct NotificationFanout<'m> {
     message: &'m Message,
     actor: UserId,
-    calls: Vec<(UserId, Cause)>,
+    recipients: Vec<(UserId, Reason)>,
 }
 
-impl<'m> Attention<'m> {
-    /// `actor` did something to `message`.
+impl<'m> NotificationFanout<'m> {
+    /// Starts an empty collection for a change that `actor` made to `message`.
     pub fn new(message: &'m Message, actor: UserId) -> Self {
-        Self { message, actor, calls: Vec::new() }
+        Self { message, actor, recipients: Vec::new() }
     }
 
-    /// The ticket is this user's now.
-    pub fn assigned(&mut self, before: Option<UserId>) {
+    /// Adds the ticket's assignee, unless the assignee was already `before`.
+    pub fn add_assignee(&mut self, before: Option<UserId>) {
         let assignee = self.message.ticket.and_then(|ticket| ticket.assignee_id);
         if let Some(user) = assignee.filter(|_| assignee != before) {
-            self.call(user, Cause::Assigned);
+            self.add(user, Reason::Assigned);
         }
     }
 
-    /// It was commented on: for its author, and whoever is to act.
-    pub fn commented(&mut self) {
-        self.call(self.message.author_id, Cause::Commented);
+    /// Adds the message's author and the ticket's assignee, because the message has a new comment.
+    pub fn add_commented(&mut self) {
+        self.add(self.message.author_id, Reason::Commented);
         if let Some(user) = self.message.ticket.and_then(|ticket| ticket.assignee_id) {
-            self.call(user, Cause::Commented);
+            self.add(user, Reason::Commented);
         }
     }
 
-    /// The users whom the new texts mention and these older ones did not.
+    /// Adds the users that the new texts mention and the texts `before` the change did not.
     ///
     /// # Errors
-    /// Those of the database.
-    pub fn mentioned(&mut self, tx: &mut Tx<'_>, before: &[&str], now: &Mentioned) -> Result<()> {
-        if now.most == 0 {
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
+    pub fn add_mentioned(&mut self, tx: &mut Tx<'_>, before: &[&str], now: &Mentions) -> Result<()> {
+        if now.limit == 0 {
             return Ok(());
         }
         let known = all_mentions(before);
-        let fresh: Vec<&Mention> = now.names.difference(&known).take(now.most).collect();
-        if fresh.is_empty() {
+        let added: Vec<&Mention> = now.names.difference(&known).take(now.limit).collect();
+        if added.is_empty() {
             return Ok(());
         }
-        let readings: Vec<&str> = fresh.iter().flat_map(|mention| &mention.0).map(String::as_str).collect();
-        let users = users::by_names(tx.read(), &readings)?;
-        for mention in fresh {
-            // The longest reading that is a username.
-            if let Some(user) = mention.0.iter().find_map(|reading| users.get(reading.as_str())) {
-                self.call(*user, Cause::Mentioned);
+        let candidates: Vec<&str> = added.iter().flat_map(|mention| &mention.0).map(String::as_str).collect();
+        let users = users::by_names(tx.read(), &candidates)?;
+        for mention in added {
+            // A mention has several candidate names, the longest first. The first one that is a username counts.
+            if let Some(user) = mention.0.iter().find_map(|candidate| users.get(candidate.as_str())) {
+                self.add(*user, Reason::Mentioned);
             }
         }
         Ok(())
     }
 
-    fn call(&mut self, user: UserId, cause: Cause) {
-        if user != self.actor && !self.calls.iter().any(|(known, _)| *known == user) {
-            self.calls.push((user, cause));
+    fn add(&mut self, user: UserId, reason: Reason) {
+        if user != self.actor && !self.recipients.iter().any(|(other, _)| *other == user) {
+            self.recipients.push((user, reason));
         }
     }
 
-    /// Tells them.
+    /// Records a notification for each collected user who may read the message.
     ///
     /// # Errors
-    /// Those of the database.
-    pub fn tell(self, tx: &mut Tx<'_>) -> Result<()> {
-        let Self { message, actor, calls } = self;
-        if calls.is_empty() {
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
+    pub fn dispatch(self, tx: &mut Tx<'_>) -> Result<()> {
+        let Self { message, actor, recipients } = self;
+        if recipients.is_empty() {
             return Ok(());
         }
         let by = users::find(tx.read(), actor)?.map_or_else(String::new, |user| user.display_name);
-        let place = channels::by_ids(tx.read(), &[message.channel_id])?.remove(&message.channel_id);
-        let Some(place) = place else { return Ok(()) };
-        let ids: Vec<UserId> = calls.iter().map(|(user, _)| *user).collect();
-        let rights = users::rights_in(tx.read(), &ids, place.id)?;
+        let channel = channels::by_ids(tx.read(), &[message.channel_id])?.remove(&message.channel_id);
+        let Some(channel) = channel else { return Ok(()) };
+        let ids: Vec<UserId> = recipients.iter().map(|(user, _)| *user).collect();
+        let rights = users::rights_in(tx.read(), &ids, channel.id)?;
         let may_read = |user: &UserId| {
             rights.get(user).is_some_and(|rights| {
-                let is_open =
-                    place.visibility == Visibility::Public || rights.admin || rights.channels.contains(&place.id);
-                is_open && rights.in_audience(&message.audience, Some(message.author_id))
+                let can_read_channel =
+                    channel.visibility == Visibility::Public || rights.admin || rights.channels.contains(&channel.id);
+                can_read_channel && rights.in_audience(&message.audience, Some(message.author_id))
             })
         };
-        let readers = calls.into_iter().filter(|(user, _)| may_read(user));
-        let notes = readers.map(|(user, cause)| note(user, cause, message, &by, &place.name)).collect();
-        notify_all(tx, notes, actor)
+        let readers = recipients.into_iter().filter(|(user, _)| may_read(user));
+        let notifications =
+            readers.map(|(user, reason)| notification(user, reason, message, &by, &channel.name)).collect();
+        notify_all(tx, notifications, actor)
     }
 }
 
-/// Whom new texts mention. The texts are read before the writer has its turn: that takes time in proportion to their
-/// length.
-pub(super) struct Mentioned {
+/// The mentions in new texts. They are parsed before the command enters the writer's queue, because parsing takes time
+/// in proportion to the length of the texts.
+pub(super) struct Mentions {
     names: BTreeSet<Mention>,
-    /// How many of these users are notified at most.
-    most: usize,
+    /// How many of the mentioned users may be notified.
+    limit: usize,
 }
 
-impl Mentioned {
-    /// The names in these texts, of which as many count as `is_allowed` answers `true` for.
+impl Mentions {
+    /// Parses the texts. Each call of `is_allowed` that returns true permits one notification.
     pub fn new(texts: &[&str], is_allowed: impl Fn() -> bool) -> Self {
         let names = all_mentions(texts);
-        let most = (0..names.len().min(MAX_MENTIONS)).take_while(|_| is_allowed()).count();
-        Self { names, most }
+        let limit = (0..names.len().min(MAX_MENTIONS)).take_while(|_| is_allowed()).count();
+        Self { names, limit }
     }
 }
 
-fn note(user: UserId, cause: Cause, message: &Message, by: &str, place: &str) -> NewNotification {
+fn notification(user: UserId, reason: Reason, message: &Message, by: &str, channel: &str) -> NewNotification {
     let what = if message.ticket.is_some() { "ticket" } else { "message" };
     let whose = if message.author_id == user { "your" } else { "the" };
     let id = message.id;
-    let (by, place) = (isolated(by), isolated(place));
-    let (title, text) = match cause {
-        Cause::Assigned => ("A ticket is yours now", format!("{by} assigned ticket {id} in {place} to you")),
-        Cause::Commented => ("A new comment", format!("{by} commented on {whose} {what} {id} in {place}")),
-        Cause::Mentioned => ("You were mentioned", format!("{by} mentioned you at {what} {id} in {place}")),
+    let (by, channel) = (isolated(by), isolated(channel));
+    let (title, text) = match reason {
+        Reason::Assigned => ("A ticket is yours now", format!("{by} assigned ticket {id} in {channel} to you")),
+        Reason::Commented => ("A new comment", format!("{by} commented on {whose} {what} {id} in {channel}")),
+        Reason::Mentioned => ("You were mentioned", format!("{by} mentioned you at {what} {id} in {channel}")),
     };
-    let priority = match (cause, message.ticket) {
-        (Cause::Assigned, Some(ticket)) => ticket.priority,
+    let priority = match (reason, message.ticket) {
+        (Reason::Assigned, Some(ticket)) => ticket.priority,
         _ => Priority::Medium,
     };
     NewNotification { user: Some(user), title: title.into(), message: text, priority, about: Some(id) }

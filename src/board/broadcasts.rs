@@ -1,28 +1,30 @@
-//! Broadcasts: what other programs send to a room. It is kept nowhere but in the log, for as long as
-//! that keeps it.
+//! Broadcasts: messages that other programs send to a room. They are stored only in the log, and only until it is
+//! pruned.
 
 use super::{Board, Viewer};
 use crate::error::{Error, Result};
 use crate::model::{Body, EventKind, JsonText};
 use crate::store::{Change, channels};
 
-/// The longest, in bytes of JSON.
+/// The largest payload, in bytes of JSON.
 const MAX_BYTES: usize = 64 << 10;
 
-/// What is sent to a room.
+/// The input for a broadcast.
 #[derive(Debug, Clone)]
 pub struct Broadcast {
-    /// The room's name.
+    /// The name of the room.
     pub room: String,
-    /// An object.
+    /// The payload; must be a JSON object.
     pub data: JsonText,
 }
 
 impl Board {
-    /// Sends something to everybody in a room.
+    /// Sends a payload to all subscribers of a room. Only admins may do this.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND` for the room, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if the payload is not acceptable. `FORBIDDEN` if the
+    /// viewer is not an admin. `NOT_FOUND` if the room does not exist. `RATE_LIMITED` if the viewer's budget of
+    /// mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn broadcast(&self, viewer: &Viewer, broadcast: Broadcast) -> Result<()> {
         let actor = self.actor(viewer)?.user.id;
         if !broadcast.data.is_object() {
@@ -38,7 +40,7 @@ impl Board {
         if payload.contains("\\u0000") {
             return Err(Error::input("data", "data must not contain a NUL character"));
         }
-        // No channel has a longer name.
+        // Names of channels are limited to this length, so no room can match.
         if broadcast.room.chars().count() > self.rules.max_title {
             return Err(Error::NotFound("room"));
         }

@@ -1,8 +1,8 @@
-//! Making, changing and deleting channels; who is a member.
+//! Use cases of channels and their members: create, update, delete, add and remove members.
 
 use std::sync::Arc;
 
-use super::{Board, Viewer, access_changed, text, visibility_changed};
+use super::{Board, Viewer, record_access_changed, record_visibility_changed, text};
 use crate::error::{Error, Result};
 use crate::model::{Body, Channel, ChannelId, EventKind, Rights, UserId, Visibility};
 use crate::store::{Change, Tx, channels, users};
@@ -11,44 +11,46 @@ use crate::unicode;
 /// The longest description of a channel, in characters.
 pub(super) const MAX_DESCRIPTION: usize = 2_000;
 
-/// A channel to be made.
+/// The input for a new channel.
 #[derive(Debug, Clone)]
 pub struct NewChannel {
-    /// Its name.
+    /// The name; unique among the channels that a user can read.
     pub name: String,
-    /// What it is for.
+    /// The description; an empty one counts as none.
     pub description: Option<String>,
-    /// Who may read it; everybody if not said.
+    /// Who may read the channel; the default is public.
     pub visibility: Option<Visibility>,
 }
 
-/// What to change in a channel; what is `None` stays.
+/// Changes of a channel. Fields that are `None` stay as they are.
 #[derive(Debug, Clone)]
 pub struct ChannelEdit {
-    /// Which.
+    /// The channel to change.
     pub id: ChannelId,
-    /// The name.
+    /// The new name.
     pub name: Option<String>,
-    /// What it is for; `Some(None)` removes it.
+    /// The new description; `Some(None)` removes it.
     pub description: Option<Option<String>>,
-    /// Who may read it.
+    /// The new visibility.
     pub visibility: Option<Visibility>,
 }
 
 impl Board {
-    /// Makes a channel; its maker is its owner and first member.
+    /// Creates a channel. The viewer becomes its owner and first member.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `CONFLICT` if the name is
+    /// taken or looks like another channel's. `RATE_LIMITED` if the user's budget of mutations or of new rooms is used
+    /// up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create_channel(&self, viewer: &Viewer, new: NewChannel) -> Result<Channel> {
         let owner = self.actor(viewer)?.user.id;
-        self.keepers.rooms.check(owner)?;
+        self.auth.rooms.check(owner)?;
         let name = text::name("name", &new.name, self.rules.max_title)?;
         let description = text::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
         let visibility = new.visibility.unwrap_or(Visibility::Public);
         let viewer = viewer.clone();
         self.write_access(move |tx| {
-            free(tx, &*viewer.rights()?, &name, None)?;
+            check_name(tx, &*viewer.rights()?, &name, None)?;
             let (now, cursor) = (tx.now(), tx.next_cursor());
             let channel =
                 channels::insert(tx.write(), &name, description.as_deref(), visibility, Some(owner), now, cursor)?;
@@ -58,30 +60,33 @@ impl Board {
         .await
     }
 
-    /// The room of this name; made, for everybody to read, if it is not there and the viewer is signed in.
+    /// The room with this name. If it does not exist and the viewer is signed in, it is created as a public channel.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `NOT_FOUND`, `RATE_LIMITED`.
+    /// `BAD_USER_INPUT` if the name is not acceptable. `NOT_FOUND` if the room does not exist and the viewer is
+    /// anonymous. `CONFLICT` if the name looks like another room's. `RATE_LIMITED` if the user's budget of mutations or
+    /// of new rooms is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
         match self.known_room(viewer, name).await {
             Err(Error::NotFound(_)) if viewer.user_id().is_some() => {}
-            known => return known,
+            result => return result,
         }
         let new = NewChannel { name: name.to_owned(), description: None, visibility: None };
         match self.create_channel(viewer, new).await {
-            // Another caller was quicker, or a room looks like this one.
+            // Another caller has created the room meanwhile, or the name looks like another room's.
             Err(Error::Conflict(why)) => match self.known_room(viewer, name).await {
                 Err(Error::NotFound(_)) => Err(Error::Conflict(why)),
-                known => known,
+                result => result,
             },
-            made => made,
+            result => result,
         }
     }
 
-    /// The room of this name.
+    /// The room with this name, if the viewer may read it.
     ///
     /// # Errors
-    /// `NOT_FOUND`.
+    /// `NOT_FOUND` if there is no such room for the viewer. `UNAUTHENTICATED` if the session has ended. `UNAVAILABLE`
+    /// if the database cannot be reached.
     pub async fn known_room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
         let (rights, name) = (viewer.rights()?, name.to_owned());
         if name.chars().count() > self.rules.max_title {
@@ -97,12 +102,15 @@ impl Board {
     /// Changes a channel.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT` if the name is taken, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `NOT_FOUND` if the channel
+    /// does not exist for the viewer. `FORBIDDEN` if the viewer is neither its owner nor an admin. `CONFLICT` if the
+    /// name is taken or looks like another channel's. `RATE_LIMITED` if the user's budget of mutations or of new rooms
+    /// is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn update_channel(&self, viewer: &Viewer, edit: ChannelEdit) -> Result<Channel> {
         let actor = self.actor(viewer)?.user.id;
         if edit.name.is_some() {
-            // A new name is like a new room: else names could be tried out at the speed of mutations.
-            self.keepers.rooms.check(actor)?;
+            // Limit renames like new rooms: otherwise a user could probe for existing names at the rate of mutations.
+            self.auth.rooms.check(actor)?;
         }
         let name = edit.name.as_ref().map(|name| text::name("name", name, self.rules.max_title)).transpose()?;
         let description = edit
@@ -113,13 +121,13 @@ impl Board {
         let viewer = viewer.clone();
         self.write_access(move |tx| {
             let rights = viewer.rights()?;
-            let mut channel = governed(tx, &rights, actor, edit.id)?;
+            let mut channel = manageable(tx, &rights, actor, edit.id)?;
             let before = channel.visibility;
             channel.visibility = edit.visibility.unwrap_or(before);
             let is_opened = before != channel.visibility && channel.visibility == Visibility::Public;
             let name = name.as_ref().filter(|name| **name != channel.name);
             if name.is_some() || is_opened {
-                free(tx, &rights, name.unwrap_or(&channel.name), Some(channel.id))?;
+                check_name(tx, &rights, name.unwrap_or(&channel.name), Some(channel.id))?;
             }
             if let Some(name) = name {
                 channel.name.clone_from(name);
@@ -134,66 +142,72 @@ impl Board {
             }
             record(tx, EventKind::ChannelUpdated, &channel, actor);
             if channel.visibility != before {
-                visibility_changed(tx, channel.id, actor);
+                record_visibility_changed(tx, channel.id, actor);
             }
             Ok(channel)
         })
         .await
     }
 
-    /// Deletes a channel and all in it: it is gone for everybody at once, and its rows are removed afterwards.
+    /// Deletes a channel with all its content. It is invisible to all users at once; its rows are removed later.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the channel does not exist for the viewer. `FORBIDDEN`
+    /// if the viewer is neither its owner nor an admin. `RATE_LIMITED` if the user's budget of mutations is used up.
+    /// `UNAVAILABLE` if the database cannot be reached.
     pub async fn delete_channel(&self, viewer: &Viewer, id: ChannelId) -> Result<ChannelId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        let deleting = self.write_access(move |tx| {
-            governed(tx, &*viewer.rights()?, actor, id)?;
+        let write = self.write_access(move |tx| {
+            manageable(tx, &*viewer.rights()?, actor, id)?;
             let (now, cursor) = (tx.now(), tx.next_cursor());
             channels::delete(tx.write(), id, now, cursor)?;
             tx.record(Change::new(EventKind::ChannelDeleted, id.0, Some(actor)).in_channel(id), Body::None);
             Ok(id)
         });
-        let deleted = deleting.await;
-        // Also when the outcome is unknown.
-        self.remover.want();
-        deleted
+        let result = write.await;
+        // Also after an error: the commit may have succeeded without an answer.
+        self.remover.wake();
+        result
     }
 
-    /// Makes somebody a member of a channel.
+    /// Adds a user to the members of a channel. Does nothing if the user is a member already.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the channel does not exist for the viewer, or the user
+    /// does not exist. `FORBIDDEN` if the viewer is neither the channel's owner nor an admin. `RATE_LIMITED` if the
+    /// user's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn add_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
-            let channel = governed(tx, &*viewer.rights()?, actor, id)?;
+            let channel = manageable(tx, &*viewer.rights()?, actor, id)?;
             users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
             if !channels::is_member(tx.read(), id, user)? {
                 let since = tx.next_cursor().seq;
                 channels::add_member(tx.write(), id, user, since)?;
-                access_changed(tx, user, Some(id), Some(actor));
+                record_access_changed(tx, user, Some(id), Some(actor));
             }
             Ok(channel)
         })
         .await
     }
 
-    /// Ends somebody's membership; everybody may end their own.
+    /// Removes a user from the members of a channel. Users may remove themselves.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the channel does not exist for the viewer. `FORBIDDEN`
+    /// if the viewer removes another user and is neither the channel's owner nor an admin. `RATE_LIMITED` if the user's
+    /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn remove_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
             let rights = viewer.rights()?;
-            let channel = if user == actor { readable(tx, &rights, id)? } else { governed(tx, &rights, actor, id)? };
+            let channel = if user == actor { readable(tx, &rights, id)? } else { manageable(tx, &rights, actor, id)? };
             if channels::is_member(tx.read(), id, user)? {
                 channels::remove_member(tx.write(), id, user)?;
-                access_changed(tx, user, Some(id), Some(actor));
+                record_access_changed(tx, user, Some(id), Some(actor));
             }
             Ok(channel)
         })
@@ -205,8 +219,8 @@ fn readable(tx: &mut Tx<'_>, rights: &Rights, id: ChannelId) -> Result<Channel> 
     channels::find(tx.read(), rights, id)?.ok_or(Error::NotFound("channel"))
 }
 
-/// The channel, if the actor may change it.
-fn governed(tx: &mut Tx<'_>, rights: &Rights, actor: UserId, id: ChannelId) -> Result<Channel> {
+/// The channel, if the actor is its owner or an admin.
+fn manageable(tx: &mut Tx<'_>, rights: &Rights, actor: UserId, id: ChannelId) -> Result<Channel> {
     let channel = readable(tx, rights, id)?;
     if rights.admin || channel.owner_id == Some(actor) {
         return Ok(channel);
@@ -214,10 +228,10 @@ fn governed(tx: &mut Tx<'_>, rights: &Rights, actor: UserId, id: ChannelId) -> R
     Err(Error::Forbidden("only the channel's owner or an admin may do this".into()))
 }
 
-/// Refuses a name that looks like that of another channel which the viewer may read. Channels that the viewer may not
-/// read make no difference: their names must not show.
-fn free(tx: &mut Tx<'_>, rights: &Rights, name: &str, but: Option<ChannelId>) -> Result<()> {
-    match channels::looks_like(tx.read(), rights, name, but)? {
+/// Rejects a name that looks like the name of another channel that the viewer may read. Channels that the viewer may
+/// not read are ignored, because a conflict would reveal their names.
+fn check_name(tx: &mut Tx<'_>, rights: &Rights, name: &str, except: Option<ChannelId>) -> Result<()> {
+    match channels::looks_like(tx.read(), rights, name, except)? {
         Some(other) if unicode::is_same(&other, name) => {
             Err(Error::Conflict(format!("there is a channel named {other:?} already")))
         }

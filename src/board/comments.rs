@@ -1,76 +1,83 @@
-//! Writing, changing and deleting comments.
+//! Use cases of comments: create, update, delete.
 
 use std::sync::Arc;
 
-use super::attention::Attention;
-use super::key::Key;
-use super::{Board, Viewer, text, unchanged};
+use super::attention::NotificationFanout;
+use super::key::IdempotencyKey;
+use super::{Board, Viewer, check_if_cursor, text};
 use crate::error::{Error, Result};
 use crate::model::{Body, Comment, CommentId, Cursor, EventKind, Message, MessageId, Rights, UserId};
 use crate::store::idempotency::Made;
 use crate::store::{Change, Tx, comments, messages};
 
-/// A comment to be written.
+/// The input for a new comment.
 #[derive(Debug, Clone)]
 pub struct NewComment {
-    /// What it replies to.
+    /// The message that is commented on.
     pub message: MessageId,
-    /// Its text.
+    /// The text; must not be empty.
     pub content: String,
-    /// The same key again returns the first result.
+    /// The idempotency key: a second call with the same key returns the first result.
     pub key: Option<String>,
 }
 
-/// A comment's new text.
+/// A new text for a comment.
 #[derive(Debug, Clone)]
 pub struct CommentEdit {
-    /// Which.
+    /// The comment to change.
     pub id: CommentId,
-    /// The text.
+    /// The new text; must not be empty.
     pub content: String,
-    /// Only if the comment is still at this position.
+    /// If set, the change is made only if the comment still has this cursor.
     pub if_cursor: Option<Cursor>,
 }
 
 impl Board {
-    /// Writes a comment.
+    /// Creates a comment and notifies the users whom it concerns.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `NOT_FOUND` for the message, `CONFLICT` for the key, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `NOT_FOUND` if the message
+    /// does not exist for the viewer. `CONFLICT` if the key was used with another input. `RATE_LIMITED` if the user's
+    /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create_comment(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
         let author = self.actor(viewer)?.user.id;
         let content = text::required("content", &new.content, self.rules.max_content)?;
         let parts = || vec!["comment".into(), new.message.to_string(), content.clone()];
-        let key = Key::of(author, new.key.as_deref(), parts)?;
+        let key = IdempotencyKey::new(author, new.key.as_deref(), parts)?;
         let mentions = self.mentions(author, &[&content]);
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
                 let rights = viewer.rights()?;
-                if let Some(made) = key.as_ref().map_or(Ok(None), |key| key.made(tx))? {
-                    let Made::Comment(id) = made else { return Err(Error::internal("a digest of another kind")) };
+                if let Some(first) = key.as_ref().map_or(Ok(None), |key| key.find_result(tx))? {
+                    let Made::Comment(id) = first else {
+                        return Err(Error::internal("the idempotency key refers to another type of object"));
+                    };
                     return find(tx, &rights, id).map(|(comment, _)| comment);
                 }
                 let message = messages::find(tx.read(), &rights, new.message)?.ok_or(Error::NotFound("message"))?;
                 let (now, cursor) = (tx.now(), tx.next_cursor());
                 let comment = comments::insert(tx.write(), message.id, &content, author, now, cursor)?;
                 if let Some(key) = &key {
-                    key.keep(tx, Made::Comment(comment.id))?;
+                    key.store(tx, Made::Comment(comment.id))?;
                 }
                 record(tx, EventKind::CommentAdded, &comment, &message, author);
-                let mut attention = Attention::new(&message, author);
-                attention.commented();
-                attention.mentioned(tx, &[], &mentions)?;
-                attention.tell(tx)?;
+                let mut fanout = NotificationFanout::new(&message, author);
+                fanout.add_commented();
+                fanout.add_mentioned(tx, &[], &mentions)?;
+                fanout.dispatch(tx)?;
                 Ok(comment)
             })
             .await
     }
 
-    /// Changes a comment.
+    /// Changes the text of a comment and notifies users whom only the new text mentions.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if the text is not acceptable. `NOT_FOUND` if the
+    /// comment does not exist for the viewer. `FORBIDDEN` if the viewer is neither its author nor an admin. `CONFLICT`
+    /// if the comment no longer has the cursor `if_cursor`. `RATE_LIMITED` if the user's budget of mutations is used
+    /// up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn update_comment(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
         let actor = self.actor(viewer)?.user.id;
         let content = text::required("content", &edit.content, self.rules.max_content)?;
@@ -80,16 +87,16 @@ impl Board {
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 let (mut comment, message) = find(tx, &rights, edit.id)?;
-                own(&rights, actor, &comment)?;
-                unchanged(comment.cursor, edit.if_cursor)?;
+                check_author(&rights, actor, &comment)?;
+                check_if_cursor(comment.cursor, edit.if_cursor)?;
                 let before = std::mem::replace(&mut comment.content, content.clone());
                 comment.updated_at = tx.now();
                 comment.cursor = tx.next_cursor();
                 comments::update(tx.write(), &comment)?;
                 record(tx, EventKind::CommentUpdated, &comment, &message, actor);
-                let mut attention = Attention::new(&message, actor);
-                attention.mentioned(tx, &[&before], &mentions)?;
-                attention.tell(tx)?;
+                let mut fanout = NotificationFanout::new(&message, actor);
+                fanout.add_mentioned(tx, &[&before], &mentions)?;
+                fanout.dispatch(tx)?;
                 Ok(comment)
             })
             .await
@@ -98,7 +105,9 @@ impl Board {
     /// Deletes a comment.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the comment does not exist for the viewer. `FORBIDDEN`
+    /// if the viewer is neither its author nor an admin. `RATE_LIMITED` if the user's budget of mutations is used up.
+    /// `UNAVAILABLE` if the database cannot be reached.
     pub async fn delete_comment(&self, viewer: &Viewer, id: CommentId) -> Result<CommentId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
@@ -106,7 +115,7 @@ impl Board {
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 let (comment, message) = find(tx, &rights, id)?;
-                own(&rights, actor, &comment)?;
+                check_author(&rights, actor, &comment)?;
                 comments::delete(tx.write(), id)?;
                 tx.record(Change::new(EventKind::CommentDeleted, id.0, Some(actor)).of_message(&message), Body::None);
                 Ok(id)
@@ -115,7 +124,7 @@ impl Board {
     }
 }
 
-/// A comment is there for those who may see its message.
+/// A comment and its message. A comment exists for a viewer if its message does.
 fn find(tx: &mut Tx<'_>, rights: &Rights, id: CommentId) -> Result<(Comment, Message)> {
     let missing = || Error::NotFound("comment");
     let comment = comments::by_ids(tx.read(), &[id])?.remove(&id).ok_or_else(missing)?;
@@ -123,7 +132,7 @@ fn find(tx: &mut Tx<'_>, rights: &Rights, id: CommentId) -> Result<(Comment, Mes
     Ok((comment, message))
 }
 
-fn own(rights: &Rights, actor: UserId, comment: &Comment) -> Result<()> {
+fn check_author(rights: &Rights, actor: UserId, comment: &Comment) -> Result<()> {
     if rights.admin || comment.author_id == actor {
         return Ok(());
     }

@@ -1,26 +1,26 @@
-//! What the board counts, for operators.
+//! Counters of sign-in attempts, for the metrics page.
 
 use crate::error::{Error, Result};
 use crate::model::Counter;
 
-/// How attempts to sign in ended.
+/// Sign-in attempts by their result.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// In a session.
+    /// Attempts that started a session.
     pub signed_in: Counter,
-    /// The username or the password was wrong, or the user is disabled.
+    /// Attempts with a wrong username or password, or for a disabled account.
     pub wrong: Counter,
-    /// There were too many of them.
+    /// Attempts that a rate limit rejected.
     pub limited: Counter,
 }
 
 impl Counts {
-    /// One attempt that ended so.
-    pub(super) fn sign_in<T>(&self, outcome: &Result<T>) {
-        if let Err(error) = outcome {
+    /// Counts an attempt by its result.
+    pub(super) fn sign_in<T>(&self, result: &Result<T>) {
+        if let Err(error) = result {
             tracing::debug!(code = error.code(), reason = %error, "a sign-in was refused");
         }
-        match outcome {
+        match result {
             Ok(_) => self.signed_in.count(),
             Err(Error::Unauthenticated(_)) => self.wrong.count(),
             Err(Error::RateLimited { .. }) => self.limited.count(),

@@ -1,4 +1,4 @@
-//! The key that a client gives what it creates: sent again, it creates nothing more, and the first result is the answer.
+//! Idempotency keys: a repeated creation with the same key creates nothing and returns the first result.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -13,48 +13,48 @@ use crate::store::idempotency::{self, Made};
 /// The longest key, in characters.
 const MAX_KEY: usize = 200;
 
-/// An author's key, and what came with it.
-pub struct Key {
+/// A client's idempotency key for one creation. Keys are unique per author.
+pub struct IdempotencyKey {
     author: UserId,
     name: String,
-    /// Tells a retry from another input under the same key.
+    /// A hash of the input. It distinguishes a retry from another input with the same key.
     digest: String,
 }
 
-impl Key {
-    /// The key that came with an input of these parts, if one came.
+impl IdempotencyKey {
+    /// The key of a creation, or `None` if the client sent none. `parts` returns the input for the hash.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` if it is none.
-    pub fn of(author: UserId, key: Option<&str>, parts: impl FnOnce() -> Vec<String>) -> Result<Option<Self>> {
+    /// `BAD_USER_INPUT` if the key is empty, too long, or contains control characters.
+    pub fn new(author: UserId, key: Option<&str>, parts: impl FnOnce() -> Vec<String>) -> Result<Option<Self>> {
         let Some(key) = key else { return Ok(None) };
         let name = text::identifier("idempotencyKey", key, MAX_KEY)?;
         Ok(Some(Self { author, name, digest: digest(&parts()) }))
     }
 
-    /// What it has made before.
+    /// The object that was created with this key before, if any.
     ///
     /// # Errors
-    /// `CONFLICT` if that was of another input, those of the database.
-    pub fn made(&self, tx: &mut Tx<'_>) -> Result<Option<Made>> {
+    /// `CONFLICT` if the key was used with another input. `UNAVAILABLE` if the database cannot be reached.
+    pub fn find_result(&self, tx: &mut Tx<'_>) -> Result<Option<Made>> {
         match idempotency::find(tx.read(), self.author, &self.name)? {
             Some((_, digest)) if digest != self.digest => {
                 Err(Error::Conflict("this idempotencyKey was used with another input".into()))
             }
-            found => Ok(found.map(|(made, _)| made)),
+            found => Ok(found.map(|(object, _)| object)),
         }
     }
 
-    /// It has made this.
+    /// Stores the object that was created with this key.
     ///
     /// # Errors
-    /// Those of the database.
-    pub fn keep(&self, tx: &mut Tx<'_>, made: Made) -> Result<()> {
-        idempotency::keep(tx.write(), self.author, &self.name, &self.digest, made)
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
+    pub fn store(&self, tx: &mut Tx<'_>, object: Made) -> Result<()> {
+        idempotency::keep(tx.write(), self.author, &self.name, &self.digest, object)
     }
 }
 
-/// The length of each part keeps neighbours apart.
+/// Hashes the parts of an input. The length of each part is hashed too, so that moved boundaries change the hash.
 fn digest(parts: &[String]) -> String {
     let mut hash = Sha256::new();
     for part in parts {

@@ -1,9 +1,9 @@
-//! Posting, changing and deleting messages and tickets.
+//! Use cases of messages and tickets: create, update, delete.
 
-use super::attention::Attention;
-use super::key::Key;
+use super::attention::NotificationFanout;
+use super::key::IdempotencyKey;
 use super::organizations::MAX_LOCATIONS;
-use super::{Board, Viewer, text, unchanged};
+use super::{Board, Viewer, check_if_cursor, text};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, Body, ChannelId, Cursor, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,
@@ -13,69 +13,71 @@ use crate::store::idempotency::Made;
 use crate::store::{Change, Tx, channels, messages, organizations, users};
 use std::sync::Arc;
 
-/// A message to be posted.
+/// The input for a new message.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
-    /// Where.
+    /// The channel of the message.
     pub channel: ChannelId,
-    /// Its title.
+    /// The title; an empty one counts as none.
     pub title: Option<String>,
-    /// Its text.
+    /// The text; must not be empty.
     pub content: String,
-    /// For which locations; empty means everybody.
+    /// The locations whose users may see the message; empty means all users.
     pub locations: Vec<LocationId>,
-    /// If somebody must act on it.
+    /// Makes the message a ticket.
     pub ticket: Option<NewTicket>,
-    /// The same key again returns the first result.
+    /// The idempotency key: a second call with the same key returns the first result.
     pub key: Option<String>,
 }
 
-/// What makes a new message a ticket.
+/// The ticket fields of a new message.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NewTicket {
-    /// How urgent; medium if not said.
+    /// The priority; the default is medium.
     pub priority: Option<Priority>,
-    /// Who is to act.
+    /// The user who works on the ticket.
     pub assignee: Option<UserId>,
 }
 
-/// What to change in a message; what is `None` stays.
+/// Changes of a message. Fields that are `None` stay as they are.
 #[derive(Debug, Clone)]
 pub struct MessageEdit {
-    /// Which.
+    /// The message to change.
     pub id: MessageId,
-    /// The title; `Some(None)` removes it.
+    /// The new title; `Some(None)` removes the title.
     pub title: Option<Option<String>>,
-    /// The text.
+    /// The new text.
     pub content: Option<String>,
-    /// The ticket.
+    /// Changes of the ticket. They turn a message without a ticket into a ticket.
     pub ticket: Option<TicketEdit>,
-    /// Only if the message is still at this position.
+    /// If set, the change is made only if the message still has this cursor.
     pub if_cursor: Option<Cursor>,
 }
 
-/// What to change in a ticket; what is `None` stays.
+/// Changes of a ticket. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TicketEdit {
-    /// How far it is.
+    /// The new status.
     pub status: Option<TicketStatus>,
-    /// How urgent it is.
+    /// The new priority.
     pub priority: Option<Priority>,
-    /// Who is to act; `Some(None)` is nobody.
+    /// The new assignee; `Some(None)` removes the assignee.
     pub assignee: Option<Option<UserId>>,
 }
 
 impl Board {
-    /// Posts a message.
+    /// Creates a message and notifies the users whom it concerns.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `NOT_FOUND` for the channel, `CONFLICT` for the key, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `NOT_FOUND` if the channel
+    /// does not exist for the viewer. `CONFLICT` if the key was used with another input. `RATE_LIMITED` if the user's
+    /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create_message(&self, viewer: &Viewer, new: NewMessage) -> Result<Message> {
         let author = self.actor(viewer)?.user.id;
         let title = text::optional("title", new.title.as_deref(), self.rules.max_title)?;
         let content = text::required("content", &new.content, self.rules.max_content)?;
         let audience = audience(new.locations.clone())?;
-        let key = Key::of(author, new.key.as_deref(), || {
+        let key = IdempotencyKey::new(author, new.key.as_deref(), || {
             let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
             vec!["message".into(), new.channel.to_string(), format!("{title:?}"), content.clone(), audience, ticket]
         })?;
@@ -84,14 +86,16 @@ impl Board {
         self.store
             .write(move |tx| {
                 let rights = viewer.rights()?;
-                if let Some(made) = key.as_ref().map_or(Ok(None), |key| key.made(tx))? {
-                    let Made::Message(id) = made else { return Err(Error::internal("a digest of another kind")) };
+                if let Some(first) = key.as_ref().map_or(Ok(None), |key| key.find_result(tx))? {
+                    let Made::Message(id) = first else {
+                        return Err(Error::internal("the idempotency key refers to another type of object"));
+                    };
                     return messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"));
                 }
                 channels::find(tx.read(), &rights, new.channel)?.ok_or(Error::NotFound("channel"))?;
-                known_locations(tx, &audience)?;
+                check_locations(tx, &audience)?;
                 let assignee = new.ticket.and_then(|ticket| ticket.assignee);
-                fit_assignee(tx, assignee, new.channel, &audience, author)?;
+                check_assignee(tx, assignee, new.channel, &audience, author)?;
                 let ticket = new.ticket.map(|ticket| Ticket {
                     status: TicketStatus::Open,
                     priority: ticket.priority.unwrap_or(Priority::Medium),
@@ -108,47 +112,52 @@ impl Board {
                 };
                 let message = messages::insert(tx.write(), row, now, cursor)?;
                 if let Some(key) = &key {
-                    key.keep(tx, Made::Message(message.id))?;
+                    key.store(tx, Made::Message(message.id))?;
                 }
                 record(tx, EventKind::MessageAdded, &message, author);
-                let mut attention = Attention::new(&message, author);
-                attention.assigned(None);
-                attention.mentioned(tx, &[], &mentions)?;
-                attention.tell(tx)?;
+                let mut fanout = NotificationFanout::new(&message, author);
+                fanout.add_assignee(None);
+                fanout.add_mentioned(tx, &[], &mentions)?;
+                fanout.dispatch(tx)?;
                 Ok(message)
             })
             .await
     }
 
-    /// Changes a message or its ticket. What somebody may not change stays as it is for all.
+    /// Changes a message or its ticket. The author or an admin may change everything; other users who can see the
+    /// message may change only an existing ticket.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `NOT_FOUND`, `FORBIDDEN`, `CONFLICT`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `NOT_FOUND` if the message
+    /// does not exist for the viewer. `FORBIDDEN` if the viewer may not make this change. `CONFLICT` if the message no
+    /// longer has the cursor `if_cursor`. `RATE_LIMITED` if the user's budget of mutations is used up. `UNAVAILABLE` if
+    /// the database cannot be reached.
     pub async fn update_message(&self, viewer: &Viewer, edit: MessageEdit) -> Result<Message> {
         let actor = self.actor(viewer)?.user.id;
         let max = self.rules.max_title;
         let title = edit.title.as_ref().map(|title| text::optional("title", title.as_deref(), max)).transpose()?;
         let max = self.rules.max_content;
         let content = edit.content.as_ref().map(|content| text::required("content", content, max)).transpose()?;
-        let named = [title.iter().flatten().next().map_or("", String::as_str), content.as_deref().unwrap_or_default()];
-        let mentions = self.mentions(actor, &named);
+        let mentioning =
+            [title.iter().flatten().next().map_or("", String::as_str), content.as_deref().unwrap_or_default()];
+        let mentions = self.mentions(actor, &mentioning);
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 let mut message = messages::find(tx.read(), &rights, edit.id)?.ok_or(Error::NotFound("message"))?;
-                let own = rights.admin || message.author_id == actor;
+                let may_edit = rights.admin || message.author_id == actor;
                 let makes_ticket = edit.ticket.is_some() && message.ticket.is_none();
-                if !own && (title.is_some() || content.is_some() || makes_ticket) {
+                if !may_edit && (title.is_some() || content.is_some() || makes_ticket) {
                     return Err(Error::Forbidden("only the author or an admin may change a message".into()));
                 }
-                unchanged(message.cursor, edit.if_cursor)?;
+                check_if_cursor(message.cursor, edit.if_cursor)?;
                 let before = message.clone();
                 if let Some(change) = edit.ticket {
-                    let assigned = message.ticket.and_then(|ticket| ticket.assignee_id);
-                    let assignee = change.assignee.flatten().filter(|assignee| Some(*assignee) != assigned);
-                    fit_assignee(tx, assignee, message.channel_id, &message.audience, message.author_id)?;
-                    message.ticket = Some(changed(message.ticket, change));
+                    let current = message.ticket.and_then(|ticket| ticket.assignee_id);
+                    let assignee = change.assignee.flatten().filter(|assignee| Some(*assignee) != current);
+                    check_assignee(tx, assignee, message.channel_id, &message.audience, message.author_id)?;
+                    message.ticket = Some(apply_edit(message.ticket, change));
                 }
                 if let Some(title) = &title {
                     message.title.clone_from(title);
@@ -160,23 +169,25 @@ impl Board {
                 message.cursor = tx.next_cursor();
                 messages::update(tx.write(), &message)?;
                 record(tx, EventKind::MessageUpdated, &message, actor);
-                let mut attention = Attention::new(&message, actor);
-                attention.assigned(before.ticket.and_then(|ticket| ticket.assignee_id));
-                attention.mentioned(tx, &texts(&before), &mentions)?;
-                attention.tell(tx)?;
+                let mut fanout = NotificationFanout::new(&message, actor);
+                fanout.add_assignee(before.ticket.and_then(|ticket| ticket.assignee_id));
+                fanout.add_mentioned(tx, &texts(&before), &mentions)?;
+                fanout.dispatch(tx)?;
                 Ok(message)
             })
             .await
     }
 
-    /// Deletes a message and its comments.
+    /// Deletes a message and its comments. Its rows are removed later.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the message does not exist for the viewer. `FORBIDDEN`
+    /// if the viewer is neither the author nor an admin. `RATE_LIMITED` if the user's budget of mutations is used up.
+    /// `UNAVAILABLE` if the database cannot be reached.
     pub async fn delete_message(&self, viewer: &Viewer, id: MessageId) -> Result<MessageId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        let deleting = self.store.write(move |tx| {
+        let write = self.store.write(move |tx| {
             let rights = viewer.rights()?;
             let message = messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"))?;
             if !rights.admin && message.author_id != actor {
@@ -187,10 +198,10 @@ impl Board {
             tx.record(Change::new(EventKind::MessageDeleted, id.0, Some(actor)).of_message(&message), Body::None);
             Ok(id)
         });
-        let deleted = deleting.await;
-        // Also when the outcome is unknown.
-        self.remover.want();
-        deleted
+        let result = write.await;
+        // Also after an error: the commit may have succeeded without an answer.
+        self.remover.wake();
+        result
     }
 }
 
@@ -199,12 +210,12 @@ fn record(tx: &mut Tx<'_>, kind: EventKind, message: &Message, actor: UserId) {
     tx.record(change, Body::Message(Arc::new(message.clone())));
 }
 
-/// Where somebody may be named.
+/// The texts of a message that can contain mentions.
 fn texts(message: &Message) -> [&str; 2] {
     [message.title.as_deref().unwrap_or_default(), &message.content]
 }
 
-fn changed(ticket: Option<Ticket>, change: TicketEdit) -> Ticket {
+fn apply_edit(ticket: Option<Ticket>, change: TicketEdit) -> Ticket {
     let before = ticket.unwrap_or(Ticket { status: TicketStatus::Open, priority: Priority::Medium, assignee_id: None });
     Ticket {
         status: change.status.unwrap_or(before.status),
@@ -213,8 +224,8 @@ fn changed(ticket: Option<Ticket>, change: TicketEdit) -> Ticket {
     }
 }
 
-/// Refuses an assignee who could not act: one that is not there, is disabled, or may not see the ticket.
-fn fit_assignee(
+/// Rejects an assignee who does not exist, is disabled, or may not see the ticket.
+fn check_assignee(
     tx: &mut Tx<'_>,
     assignee: Option<UserId>,
     channel: ChannelId,
@@ -222,27 +233,28 @@ fn fit_assignee(
     author: UserId,
 ) -> Result<()> {
     let Some(id) = assignee else { return Ok(()) };
-    let refused = |why: &str| Err(Error::input("assigneeId", why));
-    let Some(user) = users::find(tx.read(), id)? else { return refused("no such user") };
+    let reject = |why: &str| Err(Error::input("assigneeId", why));
+    let Some(user) = users::find(tx.read(), id)? else { return reject("no such user") };
     if user.disabled {
-        return refused("this user is disabled: assign the ticket to another one");
+        return reject("this user is disabled: assign the ticket to another one");
     }
     let rights = users::rights(tx.read(), &user)?;
     let may_see = channels::find(tx.read(), &rights, channel)?.is_some() && rights.in_audience(audience, Some(author));
-    if may_see { Ok(()) } else { refused("this user may not see the ticket: assign it to another one") }
+    if may_see { Ok(()) } else { reject("this user may not see the ticket: assign it to another one") }
 }
 
-/// For whom a text is, if that is not too long a list: each of it is a row of its own.
+/// The audience of a text. The number of locations is limited, because each one is a row in the database.
 pub(super) fn audience(locations: Vec<LocationId>) -> Result<Audience> {
     if locations.len() > MAX_LOCATIONS {
-        let many = locations.len();
-        let why = format!("shareLocationIds has {many} ids; at most {MAX_LOCATIONS} are allowed");
+        let count = locations.len();
+        let why = format!("shareLocationIds has {count} ids; at most {MAX_LOCATIONS} are allowed");
         return Err(Error::input("shareLocationIds", why));
     }
     Ok(Audience::new(locations))
 }
 
-pub(super) fn known_locations(tx: &mut Tx<'_>, audience: &Audience) -> Result<()> {
+/// Rejects an audience with a location that does not exist.
+pub(super) fn check_locations(tx: &mut Tx<'_>, audience: &Audience) -> Result<()> {
     if audience.is_everybody() {
         return Ok(());
     }

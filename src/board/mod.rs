@@ -1,5 +1,5 @@
-//! What the board means: the use cases, who may see what, and how changes reach their readers.
-//! It knows no SQL, no GraphQL and no sockets. A use case that changes something is done when the change is on disk.
+//! The application's use cases, its permission checks, and the delivery of changes to subscribers.
+//! This module knows no SQL, no GraphQL and no sockets. A use case that writes returns after the commit.
 
 mod access;
 mod accounts;
@@ -48,66 +48,66 @@ use crate::error::{Error, Result};
 use crate::hub::{Hub, ReadAt};
 use crate::model::{Body, ChannelId, Cursor, EventKind, Memory, Party, UserId};
 use crate::store::{Change, Store, Tx};
-use attention::Mentioned;
+use attention::Mentions;
 
-/// How long the answer to a change of rights waits until this instance serves its readers by them.
-const SERVED: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long the response to a permission change waits until this instance delivers by the new permissions.
+const PERMISSIONS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How long the database may take to say that it is there.
-const REACH: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long the database may take to answer a health check.
+const HEALTH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// How many mutations may be under way at once, each of which waits for the disk: they commit in groups. All anonymous
-/// callers together have a quarter of them, and so has each caller.
+/// Limits on mutations that run at the same time. Each mutation waits for the disk, and the writer commits many of
+/// them in one batch. One caller may have a quarter of the slots, and so may all anonymous callers together.
 const MUTATIONS: Share = Share { total: 256, anonymous: 64, each: 64 };
 
-/// How many users one author may have notified by mentioning them, in a minute.
+/// How many users may be notified per minute because one author mentioned them.
 pub const MENTIONS_PER_MINUTE: u32 = 120;
 
-/// How many may wait for that.
+/// Limits on mutations that wait for a slot of [`MUTATIONS`].
 const WAITING_MUTATIONS: Share = Share { total: 16_384, anonymous: 2_048, each: 1_024 };
 
-/// How long a mutation waits for its turn.
-const TURN: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long a mutation waits for a slot before it fails with `UNAVAILABLE`.
+const MUTATION_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The rules of one installation.
+/// The policy of one installation: settings that decide what users may do and how large objects may be.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Whether strangers may register.
+    /// Whether clients may create accounts themselves.
     pub registration_open: bool,
-    /// Whether readers who are not signed in see public channels.
+    /// Whether anonymous clients may read public channels.
     pub anonymous_read: bool,
     /// The longest title, in characters.
     pub max_title: usize,
-    /// The longest text, in characters.
+    /// The longest text of a message, a comment or a notification, in characters.
     pub max_content: usize,
-    /// Memory for responses that are being made or sent, in bytes. Pages of the log have a quarter as much besides.
+    /// Memory for responses that are being built or sent, in bytes. Pages of the log may take another quarter of it.
     pub response_memory: usize,
 }
 
-/// The largest objects that the rules of an installation allow, in bytes of memory.
+/// The size in memory of the largest object of each type that the policy allows, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Largest {
-    /// A message.
+    /// Bytes of a message.
     pub message: usize,
-    /// A comment.
+    /// Bytes of a comment.
     pub comment: usize,
-    /// A channel.
+    /// Bytes of a channel.
     pub channel: usize,
-    /// A template.
+    /// Bytes of a template.
     pub template: usize,
-    /// A notification.
+    /// Bytes of a notification.
     pub notification: usize,
-    /// A user.
+    /// Bytes of a user.
     pub user: usize,
-    /// An organization or a location.
+    /// Bytes of an organization, or of a location.
     pub place: usize,
 }
 
 impl Rules {
-    /// The largest objects that they allow.
+    /// The largest objects that these limits allow.
     #[must_use]
     pub fn largest(&self) -> Largest {
-        // A character has four bytes at most.
+        // UTF-8 takes at most four bytes for a character.
         let (title, content) = (4 * self.max_title, 4 * self.max_content);
         let (fixed, audience) = (256, 24 * MAX_LOCATIONS);
         Largest {
@@ -122,62 +122,63 @@ impl Rules {
     }
 }
 
-/// What the board needs of the sign-in floor.
+/// Authentication services and rate limiters that the use cases need.
 pub struct Doorkeepers {
-    /// Hashes and checks passwords.
+    /// Hashes and verifies passwords.
     pub passwords: Passwords,
-    /// Issues and checks tokens.
+    /// Issues and verifies tokens.
     pub tokens: Tokens,
-    /// Counts sign-in attempts.
+    /// Limits sign-in attempts per username and address.
     pub attempts: Attempts,
-    /// Counts mutations.
+    /// Limits mutations per user.
     pub mutations: Budget<UserId>,
-    /// Counts users that are mentioned.
+    /// Limits the users that one author notifies by mentions.
     pub mentions: Budget<UserId>,
-    /// Counts new rooms.
+    /// Limits new rooms per user.
     pub rooms: Budget<UserId>,
-    /// Counts sign-in attempts by where they come from, whatever the username.
+    /// Limits sign-in attempts per address, for all usernames together.
     pub sign_ins: Budget<IpAddr>,
-    /// Counts new accounts by where they are made.
+    /// Limits new accounts per address.
     pub registrations: Budget<IpAddr>,
 }
 
-/// The board of one instance.
+/// The use cases of one instance, and what they share: the store, the hub, permissions, limits and caches.
 pub struct Board {
     store: Arc<Store>,
     hub: Hub,
     access: Arc<Access>,
     progress: Arc<Progress>,
-    keepers: Doorkeepers,
+    auth: Doorkeepers,
     rules: Rules,
     presence: Arc<Presence>,
     metrics: Metrics,
-    names: names::Names,
+    names: names::UsernameCache,
     remover: removal::Remover,
     mutations: Turns,
-    /// When the database was last asked whether it is there, and what it answered.
+    /// The last health check of the database: when it started, and its result.
     health: tokio::sync::Mutex<Option<(Instant, Result<Cursor>)>>,
     counts: Counts,
-    /// For responses that are being made or sent.
+    /// The memory budget of responses that are being built or sent.
     memory: Arc<Memory>,
-    /// For pages of the log that readers have not taken yet.
+    /// The memory budget of pages of the log that subscriptions have not consumed yet.
     pages: Arc<Memory>,
 }
 
 impl Board {
-    /// Over an open store whose tail feeds the hub.
+    /// Creates the service over an open store. A running [`Tail`] must publish the store's commits to `hub`.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
         hub: Hub,
         access: Arc<Access>,
         progress: Arc<Progress>,
-        keepers: Doorkeepers,
+        auth: Doorkeepers,
         rules: Rules,
     ) -> Self {
         let (presence, metrics) = (Arc::new(Presence::default()), Metrics::default());
-        let (names, remover, counts) = (names::Names::default(), removal::Remover::default(), Counts::default());
-        let mutations = Turns::new(MUTATIONS, WAITING_MUTATIONS, TURN, "the server is busy; try again");
+        let (names, remover, counts) =
+            (names::UsernameCache::default(), removal::Remover::default(), Counts::default());
+        let mutations = Turns::new(MUTATIONS, WAITING_MUTATIONS, MUTATION_WAIT, "the server is busy; try again");
         let health = tokio::sync::Mutex::default();
         let size = rules.response_memory;
         let (memory, pages) = (Memory::new(size, 3 * (size / 8)), Memory::new(size / 4, size / 16));
@@ -186,7 +187,7 @@ impl Board {
             hub,
             access,
             progress,
-            keepers,
+            auth,
             rules,
             presence,
             metrics,
@@ -200,186 +201,193 @@ impl Board {
         }
     }
 
-    /// The store, for reading.
+    /// The store, for queries.
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
-    /// The hub, for reading.
+    /// The hub, for queries of its state.
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.hub
     }
 
-    /// Up to where readers of this instance have been served at most.
+    /// The cursor of the newest event that was published to the subscribers of this instance.
     #[must_use]
     pub fn head(&self) -> Cursor {
         self.hub.head()
     }
 
-    /// Behind everything that this instance has acknowledged, of which readers may not have been told yet.
+    /// The cursor of the newest event that this instance committed or published. It can be ahead of [`Self::head`]:
+    /// then subscribers have not received that event yet.
     #[must_use]
     pub fn now(&self) -> Cursor {
         let head = self.hub.head();
         self.progress.committed().filter(|committed| committed.seq > head.seq).unwrap_or(head)
     }
 
-    /// Counts the histories of the log that this instance has seen: more than one after a restore or a failover that lost
-    /// events. Numbers and ids of two of them cannot be compared.
+    /// How many histories of the log this instance has seen, counted from 0. The number grows after a restore, or after
+    /// a failover that lost events. Positions and ids of different eras must not be compared.
     #[must_use]
     pub fn era(&self) -> u64 {
         self.hub.era()
     }
 
-    /// For what is read from the database from now on: in which history of the log, and where it stands.
+    /// The era and the head of the log, to be recorded before a read. [`Self::rewritten_since`] takes the result.
     #[must_use]
     pub fn read_at(&self) -> ReadAt {
-        // The era first: what is read may be newer than that, and never older.
+        // Read the era first. Then the data that is read later may be newer than the recorded era, but never older.
         let era = self.hub.era();
         ReadAt { era, seq: self.hub.head().seq }
     }
 
-    /// Whether an object was edited or deleted since something was read, or the log is another one.
+    /// Whether an object was edited or deleted since `read`, or the log has another history than at that time.
     #[must_use]
     pub fn rewritten_since(&self, read: ReadAt) -> bool {
         self.hub.rewritten_since(read)
     }
 
-    /// Up to where all of some readers have been served, by where each is. A position above the head is of a history that
-    /// was lost: it is answered as it is, and the log refuses it. With the head instead, its reader would skip events.
+    /// The lowest cursor of several subscriptions, or the head if there are none. A cursor above the head belongs to a
+    /// lost history: it is returned unchanged, so that the log rejects it. The head would let its client skip
+    /// events.
     #[must_use]
     pub fn lowest(&self, served: impl Iterator<Item = Cursor>) -> Cursor {
         let served: Vec<Cursor> = served.collect();
-        // Asked for after the readers, which may move meanwhile.
+        // Read the head after the cursors, because they may move in the meantime.
         let head = self.hub.head();
         let lost = served.iter().find(|cursor| cursor.seq > head.seq);
         *lost.or_else(|| served.iter().min_by_key(|cursor| cursor.seq)).unwrap_or(&head)
     }
 
-    /// Whether readers who are not signed in see public channels.
+    /// Whether anonymous clients may read public channels.
     #[must_use]
     pub fn serves_strangers(&self) -> bool {
         self.rules.anonymous_read
     }
 
-    /// The rules of the installation.
+    /// The policy of the installation.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Memory for responses that are being made or sent.
+    /// The memory budget of responses that are being built or sent.
     #[must_use]
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
     }
 
-    /// Memory for pages of the log that readers have not taken yet.
+    /// The memory budget of pages of the log that subscriptions have not consumed yet.
     #[must_use]
     pub fn page_memory(&self) -> &Arc<Memory> {
         &self.pages
     }
 
-    /// What was counted for operators.
+    /// Counters for operators.
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// The turn of something that this caller may write.
+    /// Waits for a slot in which this caller may run one mutation. Dropping the result frees the slot.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if the turn does not come in time.
+    /// `UNAVAILABLE` if no slot becomes free within 5 s, or too many mutations wait for one.
     pub async fn turn(&self, party: Party) -> Result<Turn> {
         self.mutations.take(party).await
     }
 
-    /// Where the log stands in the database. However many ask, one of them asks the database at a time, and the others
-    /// share the answer to a question that came after theirs.
+    /// The head of the log, read from the database. Only one check runs at a time. Concurrent callers share the result
+    /// of a check that started after their call.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if it does not answer.
+    /// `UNAVAILABLE` if the database does not answer within 2 s, or cannot be reached.
     pub async fn reach_database(&self) -> Result<Cursor> {
-        let asked = Instant::now();
+        let called = Instant::now();
         let mut last = self.health.lock().await;
-        if let Some((at, answer)) = &*last
-            && *at >= asked
+        if let Some((at, result)) = &*last
+            && *at >= called
         {
-            return answer.clone();
+            return result.clone();
         }
         let at = Instant::now();
-        let answer = self.ask_database().await;
-        *last = Some((at, answer.clone()));
-        answer
+        let result = self.check_database().await;
+        *last = Some((at, result.clone()));
+        result
     }
 
-    async fn ask_database(&self) -> Result<Cursor> {
-        let asking = self.store.read(|snapshot| crate::store::log::head(snapshot.db()));
-        let answer = tokio::time::timeout(REACH, asking).await;
-        answer.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())))
+    async fn check_database(&self) -> Result<Cursor> {
+        let check = self.store.read(|snapshot| crate::store::log::head(snapshot.db()));
+        let result = tokio::time::timeout(HEALTH_TIMEOUT, check).await;
+        result.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())))
     }
 
-    /// Why the database takes no changes, as far as is known: a full disk, a file that was moved, and the like.
+    /// Why the database accepts no writes, if that is known: for example a full disk, or a file that was moved.
     pub async fn database_trouble(&self) -> Option<String> {
-        tokio::time::timeout(REACH, self.store.trouble()).await.unwrap_or_else(|_| Some("it does not answer".into()))
+        tokio::time::timeout(HEALTH_TIMEOUT, self.store.trouble())
+            .await
+            .unwrap_or_else(|_| Some("the database does not answer".into()))
     }
 
-    /// Has the database take a change. One that is merely busy is no reason not to start.
+    /// Tries one write to the database. A database that is only busy counts as writable.
     ///
     /// # Errors
-    /// One line for the operator.
+    /// One line for the operator that names the problem.
     pub async fn check_writable(&self) -> std::result::Result<(), String> {
         drop(self.store.probe().await);
         self.store.trouble().await.map_or(Ok(()), Err)
     }
 
-    /// Who may do something at all now: a signed-in user within the limit of mutations.
+    /// The user who may run one more mutation now.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` without a valid session; `RATE_LIMITED` if the user's budget of mutations is used up.
     fn actor(&self, viewer: &Viewer) -> Result<Arc<Standing>> {
         let standing = viewer.standing()?;
-        self.keepers.mutations.check(standing.user.id)?;
+        self.auth.mutations.check(standing.user.id)?;
         Ok(standing)
     }
 
-    /// Whom these texts mention. Each author has a budget of notifications: users beyond it are mentioned without one.
-    fn mentions(&self, author: UserId, texts: &[&str]) -> Mentioned {
-        Mentioned::new(texts, || self.keepers.mentions.check(author).is_ok())
+    /// The users that `texts` mention. Mentions beyond the author's budget of notifications notify no user.
+    fn mentions(&self, author: UserId, texts: &[&str]) -> Mentions {
+        Mentions::new(texts, || self.auth.mentions.check(author).is_ok())
     }
 
-    /// Runs a command that changes what somebody may see, and answers when this instance serves
-    /// its readers by the new rights.
+    /// Runs a command that changes permissions. Returns once this instance delivers events by the new permissions, or
+    /// after 1 s at the latest.
     async fn write_access<T: Send + 'static>(
         &self,
         mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let writing = self.store.write(move |tx| {
-            let made = command(tx)?;
-            Ok((made, tx.head()))
+            let result = command(tx)?;
+            Ok((result, tx.head()))
         });
-        let (made, head) = writing.await?;
-        self.progress.passes(head, SERVED).await;
-        Ok(made)
+        let (result, head) = writing.await?;
+        self.progress.wait_until(head, PERMISSIONS_TIMEOUT).await;
+        Ok(result)
     }
 }
 
-/// Refuses a change that was decided upon an older state of the object.
-fn unchanged(now: Cursor, expected: Option<Cursor>) -> Result<()> {
+/// Rejects a change with `CONFLICT` if the client made it for another version of the object than the current one.
+fn check_if_cursor(now: Cursor, expected: Option<Cursor>) -> Result<()> {
     match expected {
         Some(expected) if expected != now => {
-            Err(Error::Conflict("it was changed meanwhile: read it again, then decide".into()))
+            Err(Error::Conflict("the object was changed meanwhile: read its current state and decide again".into()))
         }
         _ => Ok(()),
     }
 }
 
-/// Tells one user's readers that what they may see has changed.
-fn access_changed(tx: &mut Tx<'_>, user: UserId, channel: Option<ChannelId>, actor: Option<UserId>) {
+/// Records an event that informs one user's subscriptions that the user's permissions have changed.
+fn record_access_changed(tx: &mut Tx<'_>, user: UserId, channel: Option<ChannelId>, actor: Option<UserId>) {
     let change = Change::new(EventKind::AccessChanged, user.0, actor).for_user(user);
     let change = channel.into_iter().fold(change, Change::in_channel);
     tx.record(change, Body::None);
 }
 
-/// Tells everybody to whom it makes a difference that a channel became public or private.
-fn visibility_changed(tx: &mut Tx<'_>, channel: ChannelId, actor: UserId) {
+/// Records an event that a channel became public or private, for all users who gain or lose access by that.
+fn record_visibility_changed(tx: &mut Tx<'_>, channel: ChannelId, actor: UserId) {
     tx.record(Change::new(EventKind::AccessChanged, channel.0, Some(actor)).in_channel(channel), Body::None);
 }

@@ -1,4 +1,4 @@
-//! The names of users, for those who show many texts: a username never changes, within one history of the log.
+//! A cache of usernames for protocols that show many texts. A username never changes within one history of the log.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,42 +12,43 @@ use crate::error::{Error, Result};
 use crate::model::{Party, UserId};
 use crate::store::users;
 
-/// So many are kept.
-const KEPT: usize = 100_000;
+/// How many usernames the cache holds before it is cleared.
+const CAPACITY: usize = 100_000;
 
-/// How long a lookup waits before it is tried again because the database was away.
-const PAUSE: Duration = Duration::from_millis(300);
+/// Delay before a lookup is repeated while the database cannot be reached.
+const RETRY_DELAY: Duration = Duration::from_millis(300);
 
-/// A name that is being looked up, or is known; `None` if there is no such user.
+/// A pending or finished lookup of a username; `None` if the user does not exist.
 pub type Name = Shared<BoxFuture<'static, Result<Option<Arc<str>>>>>;
 
-/// The names of late.
+/// The cache of usernames.
 #[derive(Default)]
-pub struct Names(Mutex<Kept>);
+pub struct UsernameCache(Mutex<Entries>);
 
 #[derive(Default)]
-struct Kept {
+struct Entries {
     names: HashMap<UserId, Name>,
-    /// The history of the log that they are of: another one may give the same ids to other users.
+    /// The era of the log that the names belong to. Another history may give the same ids to other users.
     era: u64,
 }
 
 impl Board {
-    /// A user's name. The lookup waits while the database is away. Only the name of a user that was found is kept.
+    /// A user's name, from the cache or the database. The lookup waits while the database cannot be reached. Only names
+    /// of existing users are cached.
     ///
     /// # Errors
-    /// Those of the database that do not pass.
+    /// `INTERNAL_SERVER_ERROR` if a statement fails.
     pub fn username(&self, id: UserId) -> Name {
         let era = self.hub.era();
-        let mut kept = self.names.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.names.len() > KEPT || kept.era != era {
-            *kept = Kept { names: HashMap::new(), era };
+        let mut cache = self.names.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.names.len() > CAPACITY || cache.era != era {
+            *cache = Entries { names: HashMap::new(), era };
         }
-        match kept.names.get(&id) {
-            Some(name) if name.peek().is_none_or(|known| matches!(known, Ok(Some(_)))) => name.clone(),
+        match cache.names.get(&id) {
+            Some(name) if name.peek().is_none_or(|result| matches!(result, Ok(Some(_)))) => name.clone(),
             _ => {
                 let name = self.look_up(id);
-                kept.names.insert(id, name.clone());
+                cache.names.insert(id, name.clone());
                 name
             }
         }
@@ -55,14 +56,14 @@ impl Board {
 
     fn look_up(&self, id: UserId) -> Name {
         let store = Arc::clone(&self.store);
-        let looking = async move {
+        let lookup = async move {
             loop {
                 match store.read_for(Party::User(id), move |snapshot| users::find(snapshot.db(), id)).await {
-                    Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
-                    found => return found.map(|user| user.map(|user| Arc::from(user.username))),
+                    Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY_DELAY).await,
+                    result => return result.map(|user| user.map(|user| Arc::from(user.username))),
                 }
             }
         };
-        looking.boxed().shared()
+        lookup.boxed().shared()
     }
 }

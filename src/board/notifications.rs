@@ -1,4 +1,4 @@
-//! Notifications: an admin's notes and announcements, and what readers have read.
+//! Use cases of notifications and read markers: notify users, list unread notifications, mark as read.
 
 use std::sync::Arc;
 
@@ -11,31 +11,33 @@ use crate::model::{
 use crate::store::notifications::{Order, list};
 use crate::store::{Change, Tx, channels, notifications, reading, users};
 
-/// How many are held at once, at most.
-const PAGE: usize = 100;
-/// How many bytes of them, but for the last few that were read together.
+/// How many notifications a page of [`Board::unread_after`] holds before no more are read.
+const PAGE_ROWS: usize = 100;
+/// How many bytes of notifications such a page holds before no more are read.
 const PAGE_BYTES: usize = 256 << 10;
-/// How many are read together.
-const FEW: usize = 10;
+/// How many notifications one query of such a page reads. A page can exceed its limits by the last query's results.
+const ROWS_PER_QUERY: usize = 10;
 
-/// A notification to be sent.
+/// The input for a new notification.
 #[derive(Debug, Clone)]
 pub struct NewNotification {
-    /// Whom it is for; `None` is an announcement to all.
+    /// The recipient; `None` makes it an announcement to all users.
     pub user: Option<UserId>,
-    /// Its title.
+    /// The title; must not be empty.
     pub title: String,
-    /// Its text.
+    /// The text; must not be empty.
     pub message: String,
-    /// How urgent; medium if not said.
+    /// The priority; the default is medium.
     pub priority: Option<Priority>,
 }
 
 impl Board {
-    /// Notifies a user, or everybody.
+    /// Notifies one user, or all users. Only admins may do this.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND` for the user, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `FORBIDDEN` if the viewer is
+    /// not an admin. `NOT_FOUND` if the recipient does not exist. `RATE_LIMITED` if the viewer's budget of mutations is
+    /// used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn notify_user(&self, viewer: &Viewer, new: NewNotification) -> Result<Notification> {
         let actor = self.actor(viewer)?.user.id;
         let title = text::required("title", &new.title, self.rules.max_title)?;
@@ -47,23 +49,23 @@ impl Board {
                 if let Some(user) = new.user {
                     users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
                 }
-                let note = notifications::NewNotification {
+                let row = notifications::NewNotification {
                     user: new.user,
                     title: title.clone(),
                     message: message.clone(),
                     priority: new.priority.unwrap_or(Priority::Medium),
                     about: None,
                 };
-                notify(tx, note, actor)
+                notify(tx, row, actor)
             })
             .await
     }
 
-    /// A page of what the viewer has not read, oldest first, behind a notification; whether there is more; and the memory
-    /// for it, which is waited for.
+    /// A page of the viewer's unread notifications with ids above `after`, oldest first; whether there are more; and
+    /// the memory reserved for the page. Waits until that memory is available.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`; those of the database.
+    /// `UNAUTHENTICATED` without a valid session. `UNAVAILABLE` if the database cannot be reached.
     pub async fn unread_after(
         &self,
         viewer: &Viewer,
@@ -74,11 +76,11 @@ impl Board {
         lease.wait_for(PAGE_BYTES).await;
         let reading = self.store.read_for(viewer.party(), move |snapshot| {
             let mut items: Vec<Notification> = Vec::new();
-            let mut window = Window { after, ..Window::first(FEW) };
+            let mut window = Window { after, ..Window::first(ROWS_PER_QUERY) };
             loop {
                 let page = list(snapshot.db(), user, true, Order::OldestFirst, &window)?;
                 items.extend(page.items);
-                if !page.more || items.len() >= PAGE || items.weight() >= PAGE_BYTES {
+                if !page.more || items.len() >= PAGE_ROWS || items.weight() >= PAGE_BYTES {
                     return Ok((items, page.more));
                 }
                 window.after = items.last().map(|last| last.id);
@@ -89,10 +91,11 @@ impl Board {
         Ok((items, more, lease))
     }
 
-    /// Keeps that the viewer has read a notification.
+    /// Marks a notification as read by the viewer.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the viewer has no such notification. `RATE_LIMITED` if
+    /// the user's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn mark_notification_read(&self, viewer: &Viewer, id: NotificationId) -> Result<Notification> {
         let reader = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
@@ -108,7 +111,7 @@ impl Board {
                 if before.is_none() {
                     let now = tx.now();
                     notifications::mark_read(tx.write(), reader, &notification, now)?;
-                    // That of an announcement is not the announcement's.
+                    // An announcement has no read time of its own: each user has one.
                     notification.read_at = notification.user_id.map(|_| now);
                 }
                 Ok(notification)
@@ -116,10 +119,12 @@ impl Board {
             .await
     }
 
-    /// Keeps that the viewer has read a channel up to a position.
+    /// Marks the messages of a channel up to a cursor as read by the viewer.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `CURSOR_EXPIRED`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the channel does not exist for the viewer.
+    /// `CURSOR_EXPIRED` if the log no longer contains the cursor. `RATE_LIMITED` if the user's budget of mutations is
+    /// used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn mark_channel_read(&self, viewer: &Viewer, id: ChannelId, up_to: Cursor) -> Result<Channel> {
         let reader = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
@@ -135,7 +140,7 @@ impl Board {
     }
 }
 
-/// Writes a notification and records it.
+/// Inserts a notification and records its event.
 pub(super) fn notify(tx: &mut Tx<'_>, new: notifications::NewNotification, actor: UserId) -> Result<Notification> {
     let (now, cursor) = (tx.now(), tx.next_cursor());
     let notification = notifications::insert(tx.write(), new, now, cursor)?;
@@ -145,7 +150,7 @@ pub(super) fn notify(tx: &mut Tx<'_>, new: notifications::NewNotification, actor
     Ok(notification)
 }
 
-/// Writes several notifications with a constant number of statements, and records each.
+/// Inserts several notifications with a constant number of statements, and records an event for each.
 pub(super) fn notify_all(tx: &mut Tx<'_>, new: Vec<notifications::NewNotification>, actor: UserId) -> Result<()> {
     if new.is_empty() {
         return Ok(());

@@ -1,34 +1,37 @@
-//! Organizations, their locations, and who belongs where.
+//! Use cases of organizations and locations: create them, and assign users to them.
 
-use super::{Board, Viewer, access_changed, text};
+use super::{Board, Viewer, record_access_changed, text};
 use crate::error::{Error, Result};
 use crate::model::{Location, LocationId, Organization, OrganizationId, Role, User, UserId};
 use crate::store::{organizations, users};
 use crate::unicode::{self, Likeness};
 
-/// How many organizations there may be.
+/// The largest number of organizations of an installation.
 const MAX_ORGANIZATIONS: i64 = 10_000;
-/// How many locations an organization may have, and how many a text may be shared with.
+/// The largest number of locations of an organization, and of locations that one text is shared with.
 pub const MAX_LOCATIONS: usize = 1_000;
 
-/// Where a user belongs and what they may do; what is `None` stays.
+/// A user's organization, location and role. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, Copy)]
 pub struct Assignment {
-    /// Who.
+    /// The user to change.
     pub user: UserId,
-    /// The organization; `Some(None)` is none.
+    /// The new organization; `Some(None)` removes the user from the organization.
     pub organization: Option<Option<OrganizationId>>,
-    /// The location; `Some(None)` is none.
+    /// The new location; `Some(None)` removes the user from the location.
     pub location: Option<Option<LocationId>>,
-    /// What they may do.
+    /// The new role.
     pub role: Option<Role>,
 }
 
 impl Board {
-    /// Makes an organization.
+    /// Creates an organization. Only admins may do this.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `FORBIDDEN`, `CONFLICT` if the name is, or looks like, that of another organization.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if the name is not acceptable, or there are too many
+    /// organizations. `FORBIDDEN` if the viewer is not an admin. `CONFLICT` if the name equals or looks like another
+    /// organization's. `RATE_LIMITED` if the viewer's budget of mutations is used up. `UNAVAILABLE` if the database
+    /// cannot be reached.
     pub async fn create_organization(&self, viewer: &Viewer, name: &str) -> Result<Organization> {
         self.actor(viewer)?;
         let name = text::name("name", name, self.rules.max_title)?;
@@ -40,17 +43,21 @@ impl Board {
                     return Err(Error::input("name", format!("there are {MAX_ORGANIZATIONS} organizations already")));
                 }
                 if let Some(other) = organizations::looks_like(tx.read(), &name)? {
-                    return Err(taken("organization", &name, &other));
+                    return Err(name_conflict("organization", &name, &other));
                 }
                 organizations::insert(tx.write(), &name)
             })
             .await
     }
 
-    /// Makes a location of an organization, whose users hear what is for it from now on.
+    /// Creates a location of an organization. The organization's users may see texts for this location from now on.
+    /// Only admins may do this.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`, `CONFLICT` if the name is, or looks like, that of another of its locations.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if the name is not acceptable, or the organization
+    /// has too many locations. `FORBIDDEN` if the viewer is not an admin. `NOT_FOUND` if the organization does not
+    /// exist. `CONFLICT` if the name equals or looks like another location's of the organization. `RATE_LIMITED` if the
+    /// viewer's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create_location(&self, viewer: &Viewer, organization: OrganizationId, name: &str) -> Result<Location> {
         let actor = self.actor(viewer)?.user.id;
         let name = text::name("name", name, self.rules.max_title)?;
@@ -68,22 +75,24 @@ impl Board {
             }
             let likeness = Likeness::of(&name);
             if let Some(other) = locations.iter().find(|location| likeness.is_like(&location.name)) {
-                return Err(taken("location of this organization", &name, &other.name));
+                return Err(name_conflict("location of this organization", &name, &other.name));
             }
             let users = organizations::user_ids(tx.read(), organization)?;
             let location = organizations::insert_location(tx.write(), organization, &name)?;
             for user in users {
-                access_changed(tx, user, None, Some(actor));
+                record_access_changed(tx, user, None, Some(actor));
             }
             Ok(location)
         })
         .await
     }
 
-    /// Says where a user belongs and what they may do.
+    /// Sets a user's organization, location and role. Only admins may do this.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `FORBIDDEN`, `NOT_FOUND`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if the organization or the location does not exist.
+    /// `FORBIDDEN` if the viewer is not an admin. `NOT_FOUND` if the user does not exist. `RATE_LIMITED` if the
+    /// viewer's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn assign_user(&self, viewer: &Viewer, assignment: Assignment) -> Result<User> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();
@@ -104,14 +113,14 @@ impl Board {
             user.location_id = assignment.location.unwrap_or(user.location_id);
             user.role = assignment.role.unwrap_or(user.role);
             users::update(tx.write(), &user)?;
-            access_changed(tx, user.id, None, Some(actor));
+            record_access_changed(tx, user.id, None, Some(actor));
             Ok(user)
         })
         .await
     }
 }
 
-fn taken(what: &str, name: &str, other: &str) -> Error {
+fn name_conflict(what: &str, name: &str, other: &str) -> Error {
     Error::Conflict(if unicode::is_same(name, other) {
         format!("there is the {what} {other:?} already")
     } else {

@@ -1,5 +1,5 @@
-//! The pulse of an instance: once a second it tells the others who is present here, looks who is
-//! present there, and takes the metrics.
+//! Work that each instance repeats every second: it exchanges presence with the other instances through the
+//! database, and refreshes the metrics.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
@@ -13,20 +13,20 @@ use crate::error::Result;
 use crate::hub::{Next, Receiver};
 use crate::model::{Cursor, EventKind, KindSet, Seq, Timestamp, Topic};
 use crate::store::metrics;
-use crate::store::presence::{self, Instance, Presence as Seat, Row};
+use crate::store::presence::{self, Instance, Presence as Entry, Row};
 
-/// How often it beats.
-const BEAT: Duration = Duration::from_secs(1);
-/// Who comes is shown sooner, together with those who come at the same time.
-const SOON: Duration = Duration::from_millis(50);
-/// How often an instance tells that it lives.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
-/// An instance that has told nothing for so long is gone.
-const GONE: Duration = Duration::from_secs(15);
-/// So many rows are written in one turn of the writer.
-const ROWS: usize = 500;
-/// What happens to tickets and to the channels they are in.
-const COUNTED: KindSet = KindSet::of(&[
+/// How often a round runs.
+const TICK: Duration = Duration::from_secs(1);
+/// Delay after a local change of presence before the next round, so that changes at the same time share a round.
+const CHANGE_DELAY: Duration = Duration::from_millis(50);
+/// How often an instance writes to the database that it is alive.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// An instance without a new heartbeat for this time counts as stopped.
+const EXPIRY: Duration = Duration::from_secs(15);
+/// How many presence entries one command of the writer changes at most.
+const ROWS_PER_WRITE: usize = 500;
+/// Events that can change the number of open tickets or the message rate.
+const COUNTED_KINDS: KindSet = KindSet::of(&[
     EventKind::MessageAdded,
     EventKind::MessageUpdated,
     EventKind::MessageDeleted,
@@ -36,172 +36,176 @@ const COUNTED: KindSet = KindSet::of(&[
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Board {
-    /// Beats until aborted.
+    /// Runs a round every second, or sooner after a change of presence, until the task is aborted.
     pub async fn keep_pulse(self: Arc<Self>) {
-        let mut pulse = Pulse::new(Arc::clone(&self));
+        let mut work = PeriodicWork::new(Arc::clone(&self));
         loop {
-            if let Err(error) = pulse.beat().await {
-                tracing::debug!(%error, "the pulse missed a beat");
+            if let Err(error) = work.run_round().await {
+                tracing::debug!(%error, "cannot exchange presence or refresh metrics; retrying");
             }
-            let next = tokio::time::sleep(BEAT);
+            let next = tokio::time::sleep(TICK);
             tokio::pin!(next);
             tokio::select! {
                 () = &mut next => {}
-                () = self.presence.moved() => tokio::time::sleep(SOON).await,
+                () = self.presence.moved() => tokio::time::sleep(CHANGE_DELAY).await,
             }
         }
     }
 }
 
-/// Another instance, as it is seen from here.
-struct Other {
-    seen: Instance,
-    /// When it last gave a sign of life.
-    since: Instant,
-    seats: Vec<Seat>,
+/// Another instance, as its rows in the database show it.
+struct RemoteInstance {
+    row: Instance,
+    /// When this instance saw the heartbeat change last.
+    last_heartbeat: Instant,
+    entries: Vec<Entry>,
 }
 
-/// The other instances, by their ids.
+/// The other instances, by id.
 #[derive(Default)]
-struct Others {
-    known: HashMap<i64, Other>,
-    looked_at: Option<Instant>,
+struct RemoteInstances {
+    known: HashMap<i64, RemoteInstance>,
+    read_at: Option<Instant>,
 }
 
-impl Others {
-    /// What an instance says is read only when it is another than before.
+impl RemoteInstances {
+    /// The version of each instance's entries as last read. Entries are read again only when the version has changed.
     fn versions(&self) -> HashMap<i64, i64> {
-        self.known.iter().map(|(id, other)| (*id, other.seen.version)).collect()
+        self.known.iter().map(|(id, other)| (*id, other.row.version)).collect()
     }
 
-    /// Takes over what was found at `now`; answers those that have given no sign of life for too long. While the
-    /// database could not be read, no sign could be seen: that time does not count.
-    fn found(&mut self, found: Vec<(Instance, Option<Vec<Seat>>)>, now: Instant) -> Vec<i64> {
-        let blind = self.looked_at.replace(now).map_or(Duration::ZERO, |at| now.duration_since(at));
-        if blind > SIGN_OF_LIFE {
-            self.known.values_mut().for_each(|other| other.since += blind);
+    /// Replaces the known state by the rows found at `now`. Returns the ids of instances without a new heartbeat for
+    /// [`EXPIRY`]. Time in which the database could not be read does not count, because no heartbeat could be seen
+    /// then.
+    fn update(&mut self, rows: Vec<(Instance, Option<Vec<Entry>>)>, now: Instant) -> Vec<i64> {
+        let unreadable = self.read_at.replace(now).map_or(Duration::ZERO, |at| now.duration_since(at));
+        if unreadable > HEARTBEAT_INTERVAL {
+            self.known.values_mut().for_each(|other| other.last_heartbeat += unreadable);
         }
-        self.known.retain(|id, _| found.iter().any(|(instance, _)| instance.id == *id));
-        for (seen, seats) in found {
-            let other = self.known.entry(seen.id).or_insert(Other { seen, since: now, seats: Vec::new() });
-            if other.seen.beat != seen.beat {
-                other.since = now;
+        self.known.retain(|id, _| rows.iter().any(|(instance, _)| instance.id == *id));
+        for (row, entries) in rows {
+            let other =
+                self.known.entry(row.id).or_insert(RemoteInstance { row, last_heartbeat: now, entries: Vec::new() });
+            if other.row.beat != row.beat {
+                other.last_heartbeat = now;
             }
-            other.seen = seen;
-            other.seats = seats.unwrap_or(std::mem::take(&mut other.seats));
+            other.row = row;
+            other.entries = entries.unwrap_or(std::mem::take(&mut other.entries));
         }
-        let is_gone = |other: &Other| now.duration_since(other.since.min(now)) >= GONE;
-        let gone: Vec<i64> = self.known.iter().filter(|(_, other)| is_gone(other)).map(|(id, _)| *id).collect();
-        gone.iter().for_each(|id| drop(self.known.remove(id)));
-        gone
+        let is_expired = |other: &RemoteInstance| now.duration_since(other.last_heartbeat.min(now)) >= EXPIRY;
+        let expired: Vec<i64> = self.known.iter().filter(|(_, other)| is_expired(other)).map(|(id, _)| *id).collect();
+        expired.iter().for_each(|id| drop(self.known.remove(id)));
+        expired
     }
 
-    fn seats(&self) -> impl Iterator<Item = Seat> {
-        self.known.values().flat_map(|other| other.seats.iter().copied())
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.known.values().flat_map(|other| other.entries.iter().copied())
     }
 }
 
-struct Pulse {
+struct PeriodicWork {
     board: Arc<Board>,
     own: Instance,
-    /// What the others were told.
-    told: HashSet<Seat>,
-    told_at: Option<Instant>,
-    others: Others,
-    counter: Counter,
-    measured: Option<Instant>,
+    /// The entries of this instance in the database, as far as this instance knows.
+    written: HashSet<Entry>,
+    written_at: Option<Instant>,
+    others: RemoteInstances,
+    counter: EventCounter,
+    measured_at: Option<Instant>,
 }
 
-impl Pulse {
+impl PeriodicWork {
     fn new(board: Arc<Board>) -> Self {
         let own = Instance { id: rand::random_range(1..i64::MAX), beat: 0, version: 0 };
-        let (told, others) = (HashSet::new(), Others::default());
-        let counter = Counter {
-            following: None,
+        let (written, others) = (HashSet::new(), RemoteInstances::default());
+        let counter = EventCounter {
+            subscription: None,
             era: 0,
             counted: Seq(0),
             messages: VecDeque::new(),
             open_tickets: 0,
             is_stale: true,
         };
-        Self { board, own, told, told_at: None, others, counter, measured: None }
+        Self { board, own, written, written_at: None, others, counter, measured_at: None }
     }
 
-    async fn beat(&mut self) -> Result<()> {
+    async fn run_round(&mut self) -> Result<()> {
         let own = self.board.presence.own();
-        let told = self.tell(&own).await;
-        self.look().await?;
-        self.board.presence.show(own.into_iter().chain(self.others.seats()).collect());
-        // Readers are told of a metric once a second at most.
-        if self.measured.is_none_or(|at| at.elapsed() >= BEAT) {
-            self.measured = Some(Instant::now());
-            self.measure().await?;
+        let published = self.publish_local(&own).await;
+        self.pull_remote().await?;
+        self.board.presence.show(own.into_iter().chain(self.others.entries()).collect());
+        // Subscriptions to metrics receive at most one value per second.
+        if self.measured_at.is_none_or(|at| at.elapsed() >= TICK) {
+            self.measured_at = Some(Instant::now());
+            self.refresh_metrics().await?;
         }
-        told
+        published
     }
 
-    /// Tells the others who is present here, if that changed, and from time to time that we live.
-    async fn tell(&mut self, own: &HashSet<Seat>) -> Result<()> {
-        let came: Vec<Seat> = own.difference(&self.told).copied().collect();
-        let went: Vec<Seat> = self.told.difference(own).copied().collect();
-        let has_changed = !came.is_empty() || !went.is_empty();
-        let is_due = self.told_at.is_some_and(|at| at.elapsed() >= SIGN_OF_LIFE) && !self.told.is_empty();
+    /// Writes this instance's presence entries if they changed, and while it has entries a heartbeat every
+    /// [`HEARTBEAT_INTERVAL`].
+    async fn publish_local(&mut self, own: &HashSet<Entry>) -> Result<()> {
+        let added: Vec<Entry> = own.difference(&self.written).copied().collect();
+        let removed: Vec<Entry> = self.written.difference(own).copied().collect();
+        let has_changed = !added.is_empty() || !removed.is_empty();
+        let is_due = self.written_at.is_some_and(|at| at.elapsed() >= HEARTBEAT_INTERVAL) && !self.written.is_empty();
         if !has_changed && !is_due {
             return Ok(());
         }
         self.own.beat += 1;
         self.own.version += i64::from(has_changed);
-        let (mut came, mut went) = (came, went);
+        let (mut added, mut removed) = (added, removed);
         loop {
-            let some_came: Vec<Seat> = came.split_off(came.len().saturating_sub(ROWS));
-            let some_went: Vec<Seat> = went.split_off(went.len().saturating_sub(ROWS));
-            self.write(some_came, some_went).await?;
-            if came.is_empty() && went.is_empty() {
-                self.told_at = Some(Instant::now());
+            let some_added: Vec<Entry> = added.split_off(added.len().saturating_sub(ROWS_PER_WRITE));
+            let some_removed: Vec<Entry> = removed.split_off(removed.len().saturating_sub(ROWS_PER_WRITE));
+            self.write(some_added, some_removed).await?;
+            if added.is_empty() && removed.is_empty() {
+                self.written_at = Some(Instant::now());
                 return Ok(());
             }
         }
     }
 
-    async fn write(&mut self, came: Vec<Seat>, went: Vec<Seat>) -> Result<()> {
+    async fn write(&mut self, added: Vec<Entry>, removed: Vec<Entry>) -> Result<()> {
         let own = self.own;
-        let (came, went) = (Arc::new(came), Arc::new(went));
-        let (some_came, some_went) = (Arc::clone(&came), Arc::clone(&went));
+        let (added, removed) = (Arc::new(added), Arc::new(removed));
+        let (some_added, some_removed) = (Arc::clone(&added), Arc::clone(&removed));
         let writing = self.board.store.write(move |tx| {
             let row = presence::beat(tx.write(), own)?;
             if row != Row::Another {
-                presence::change(tx.write(), own.id, &some_came, &some_went)?;
+                presence::change(tx.write(), own.id, &some_added, &some_removed)?;
             }
             Ok(row)
         });
         match writing.await {
             Ok(Row::AsLeft) => {}
-            // The other instances took this one for gone, and removed its entries: all are written again at the next beat.
-            Ok(Row::Missing) => self.told.clear(),
-            // What this instance wrote last was lost, with a primary that had not passed it on.
+            // The other instances took this instance for stopped and removed its entries. The next round writes all
+            // again.
+            Ok(Row::Missing) => self.written.clear(),
+            // A failover lost this instance's last writes: the old primary had not replicated them.
             Ok(Row::Another) => {
-                self.begin_anew();
+                self.restart_with_new_id();
                 return Ok(());
             }
             Err(error) => {
-                // Perhaps it was done, perhaps not.
-                self.begin_anew();
+                // The commit may or may not have succeeded.
+                self.restart_with_new_id();
                 return Err(error);
             }
         }
-        self.told.extend(came.iter().copied());
-        self.told.retain(|seat| !went.contains(seat));
+        self.written.extend(added.iter().copied());
+        self.written.retain(|entry| !removed.contains(entry));
         Ok(())
     }
 
-    /// Under another name: the entries under the old one are not what they should be, and expire.
-    fn begin_anew(&mut self) {
+    /// Continues under a new instance id. The entries under the old id may be wrong; they expire.
+    fn restart_with_new_id(&mut self) {
         self.own = Instance { id: rand::random_range(1..i64::MAX), beat: 0, version: 0 };
-        self.told.clear();
+        self.written.clear();
     }
 
-    /// Looks who is present elsewhere.
-    async fn look(&mut self) -> Result<()> {
+    /// Reads the presence entries of the other instances, and removes stopped instances from the database.
+    async fn pull_remote(&mut self) -> Result<()> {
         let known = self.others.versions();
         let own = self.own.id;
         let found = self
@@ -211,20 +215,20 @@ impl Pulse {
                 let mut found = Vec::new();
                 for instance in presence::instances(snapshot.db())?.into_iter().filter(|other| other.id != own) {
                     let is_known = known.get(&instance.id) == Some(&instance.version);
-                    let seats = (!is_known).then(|| presence::of_instance(snapshot.db(), instance.id)).transpose()?;
-                    found.push((instance, seats));
+                    let entries = (!is_known).then(|| presence::of_instance(snapshot.db(), instance.id)).transpose()?;
+                    found.push((instance, entries));
                 }
                 Ok(found)
             })
             .await?;
-        for id in self.others.found(found, Instant::now()) {
+        for id in self.others.update(found, Instant::now()) {
             self.board.store.write(move |tx| presence::forget(tx.write(), id)).await?;
         }
         Ok(())
     }
 
-    async fn measure(&mut self) -> Result<()> {
-        self.counter.count(&self.board).await?;
+    async fn refresh_metrics(&mut self) -> Result<()> {
+        self.counter.count_events(&self.board).await?;
         let is_stale = self.counter.is_stale;
         let (published, open) = self
             .board
@@ -247,36 +251,36 @@ impl Pulse {
     }
 }
 
-/// What is counted as it passes, without a look at the database.
-struct Counter {
-    following: Option<(Receiver, Cursor)>,
-    /// The history of the log that `counted` is of.
+/// Counts messages and detects changes of tickets from the event stream, without queries.
+struct EventCounter {
+    subscription: Option<(Receiver, Cursor)>,
+    /// The era of the log that `counted` belongs to.
     era: u64,
-    /// Up to here nothing is counted again.
+    /// The last event that was counted; events up to here are not counted again.
     counted: Seq,
-    /// When the messages of the last minute were posted.
+    /// The times at which the messages of the last minute were posted.
     messages: VecDeque<Timestamp>,
     open_tickets: i64,
-    /// The number of open tickets may be another. Until it has been read again, whatever fails meanwhile.
+    /// Whether `open_tickets` may be wrong. Stays set until the number was read again, even if a read fails.
     is_stale: bool,
 }
 
-impl Counter {
-    /// Counts what has passed.
-    async fn count(&mut self, board: &Board) -> Result<()> {
+impl EventCounter {
+    /// Counts the events since the last call, and drops messages that are older than a minute.
+    async fn count_events(&mut self, board: &Board) -> Result<()> {
         let minute_ago = Timestamp::now().before(MINUTE);
         loop {
-            let (receiver, position) = match &mut self.following {
-                Some(following) => following,
+            let (receiver, position) = match &mut self.subscription {
+                Some(subscription) => subscription,
                 none => {
                     self.is_stale = true;
                     let era = board.hub.era();
-                    let (receiver, head) = board.hub.subscribe(Topic::Everything, COUNTED).await?;
+                    let (receiver, head) = board.hub.subscribe(Topic::Everything, COUNTED_KINDS).await?;
                     if std::mem::replace(&mut self.era, era) != era {
-                        // Another history uses the same numbers again.
+                        // Another history gives the same numbers to other events.
                         self.counted = Seq(0);
                     }
-                    // What the window holds is counted, too: a restart is no silence.
+                    // Start at the bottom of the window, so that messages from before a restart are counted too.
                     let from = board.hub.floor().max(self.counted);
                     none.insert((receiver, Cursor { seq: from, ..head }))
                 }
@@ -284,11 +288,11 @@ impl Counter {
             let next = poll_fn(|context| Poll::Ready(receiver.poll_next(position.seq, context))).await;
             match next {
                 Poll::Pending => break,
-                Poll::Ready(Next::Lagged) => self.following = None,
+                Poll::Ready(Next::Lagged) => self.subscription = None,
                 Poll::Ready(Next::Event(event)) => {
                     *position = event.cursor;
                     self.counted = event.cursor.seq;
-                    self.is_stale |= COUNTED.contains(event.kind)
+                    self.is_stale |= COUNTED_KINDS.contains(event.kind)
                         && (event.ticket
                             || matches!(event.kind, EventKind::ChannelUpdated | EventKind::ChannelDeleted));
                     if event.kind == EventKind::MessageAdded && event.at > minute_ago {
@@ -309,23 +313,23 @@ mod tests {
     use super::*;
     use crate::model::UserId;
 
-    /// While the database cannot be read, no sign of life can be seen.
+    /// While the database cannot be read, this instance cannot see the heartbeats of others.
     #[test]
-    fn others_are_not_gone_because_the_database_was_away() {
-        let mut others = Others::default();
+    fn an_outage_of_the_database_does_not_expire_other_instances() {
+        let mut others = RemoteInstances::default();
         let start = Instant::now();
         let found = |beat| vec![(Instance { id: 7, beat, version: 1 }, Some(vec![(None, UserId(1))]))];
-        assert!(others.found(found(1), start).is_empty());
-        let back = start + 4 * GONE;
-        assert!(others.found(found(1), back).is_empty(), "it could not say anything either");
-        assert_eq!(others.seats().count(), 1);
+        assert!(others.update(found(1), start).is_empty());
+        let back = start + 4 * EXPIRY;
+        assert!(others.update(found(1), back).is_empty(), "no heartbeat can be seen during an outage");
+        assert_eq!(others.entries().count(), 1);
         let mut now = back;
-        while now < back + GONE {
-            assert_eq!(others.seats().count(), 1);
-            now += BEAT;
-            let gone = others.found(found(1), now);
-            assert_eq!(gone.is_empty(), now < back + GONE, "{gone:?}");
+        while now < back + EXPIRY {
+            assert_eq!(others.entries().count(), 1);
+            now += TICK;
+            let expired = others.update(found(1), now);
+            assert_eq!(expired.is_empty(), now < back + EXPIRY, "{expired:?}");
         }
-        assert_eq!(others.seats().count(), 0, "an instance that says nothing for so long is gone");
+        assert_eq!(others.entries().count(), 0, "an instance without a heartbeat must expire");
     }
 }

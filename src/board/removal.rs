@@ -1,4 +1,5 @@
-//! Removes what was deleted, in small steps between other writes. On several instances one does it at a time.
+//! Removes the rows of deleted objects in small steps between other writes. Of several instances, one does it at a
+//! time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,74 +10,74 @@ use super::Board;
 use crate::error::Result;
 use crate::store::{log, removal};
 
-/// How often is looked for what another instance, or an earlier run, has left to be removed.
+/// How often an instance checks for rows that another instance, or an earlier run, left behind.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// How long an instance may be silent before another one goes on.
+/// How long an instance's claim on the removal lasts after its last step. Then another instance may continue.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// The removal as one instance does it.
+/// This instance's part in the removal.
 pub struct Remover {
-    /// Which instance this is.
+    /// A random id of this instance, for the claim.
     instance: i64,
-    wanted: Notify,
+    pending: Notify,
 }
 
 impl Default for Remover {
     fn default() -> Self {
-        Self { instance: rand::random(), wanted: Notify::new() }
+        Self { instance: rand::random(), pending: Notify::new() }
     }
 }
 
 impl Remover {
-    /// There is something to be removed.
-    pub fn want(&self) {
-        self.wanted.notify_one();
+    /// Wakes the task, because rows may have to be removed.
+    pub fn wake(&self) {
+        self.pending.notify_one();
     }
 }
 
-/// What was removed.
+/// Statistics of a removal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// In how many steps, each a command of the writer.
+    /// The number of steps. Each one is a command of the writer.
     pub steps: u64,
-    /// How many rows, at least: what is removed together with another row is not counted.
+    /// The least number of removed rows: rows that the database removes along with others are not counted.
     pub rows: i64,
-    /// The most rows that one step removed.
+    /// The largest number of rows that one step removed.
     pub most: i64,
-    /// The longest that one step took, waiting for the writer included.
+    /// The duration of the longest step, including its wait for the writer.
     pub longest: Duration,
 }
 
 impl Board {
-    /// Removes what is deleted, until aborted.
+    /// Removes deleted rows until the task is aborted.
     pub async fn keep_removing(self: Arc<Self>) {
         loop {
             match self.remove_deleted().await {
                 Ok(Removed { steps: 0, .. }) => {}
                 Ok(removed) => tracing::info!(steps = removed.steps, rows = removed.rows, "removed deleted rows"),
-                Err(error) => tracing::warn!(%error, "deleted rows could not be removed; trying again later"),
+                Err(error) => tracing::warn!(%error, "cannot remove deleted rows; retrying later"),
             }
             tokio::select! {
-                () = self.remover.wanted.notified() => {}
+                () = self.remover.pending.notified() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
     }
 
-    /// Removes all that is deleted, in steps of at most a thousand rows, with a pause as long as the step after each.
-    /// Does nothing while another instance removes.
+    /// Removes all deleted rows in steps of at most a thousand rows. After each step it pauses for as long as the step
+    /// took. Does nothing while another instance removes.
     ///
     /// # Errors
-    /// `UNAVAILABLE` and other errors of the database; what was removed by then stays so.
+    /// `UNAVAILABLE` if the database cannot be reached. Rows that were removed before the error stay removed.
     pub async fn remove_deleted(&self) -> Result<Removed> {
         let mut removed = Removed::default();
         loop {
-            let looking = self.store.read(|snapshot| {
+            let check = self.store.read(|snapshot| {
                 let oldest = log::oldest(snapshot.db())?.seq;
                 Ok(removal::is_pending(snapshot.db(), oldest)?.then_some(oldest))
             });
-            let Some(oldest) = looking.await? else { return Ok(removed) };
-            let (instance, since) = (self.remover.instance, Instant::now());
+            let Some(oldest) = check.await? else { return Ok(removed) };
+            let (instance, started) = (self.remover.instance, Instant::now());
             let step = self.store.write(move |tx| {
                 let now = tx.now();
                 if !removal::claim(tx.write(), instance, now, now.after(LEASE))? {
@@ -88,12 +89,12 @@ impl Board {
             if rows == 0 {
                 return Ok(removed);
             }
-            let took = since.elapsed();
+            let duration = started.elapsed();
             removed.steps += 1;
             removed.rows += rows;
             removed.most = removed.most.max(rows);
-            removed.longest = removed.longest.max(took);
-            tokio::time::sleep(took).await;
+            removed.longest = removed.longest.max(duration);
+            tokio::time::sleep(duration).await;
         }
     }
 }

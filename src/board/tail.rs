@@ -1,6 +1,6 @@
-//! The tail of the log, one per instance: turns what was committed, here or elsewhere, into one
-//! contiguous stream for the hub. Lost wake-ups, other processes and interleavings are healed
-//! here, once per instance, and never once per reader.
+//! The log tailer, one task per instance: turns commits of all instances into one gapless sequence of events and
+//! publishes it to the hub. Lost wake-ups and commits of other processes are handled here, so that no subscription
+//! has to handle them.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,40 +15,40 @@ use crate::model::{Cursor, KindSet, LoggedEvent, Seq, Topic};
 use crate::store::{Batch, Heard, LogPage, Store, Watch, log};
 use crate::vitals::Vitals;
 
-/// The safety net: how often the log is looked at even if nobody said that it moved.
-const POLL: Duration = Duration::from_secs(1);
-/// How long the tail waits before it reads again what it could not read.
-const PAUSE: Duration = Duration::from_millis(100);
-/// How many of the writer's batches may wait for the tail.
-const BATCHES: usize = 64;
-/// How many KiB of memory these batches may take together.
-const BATCHES_KIB: u32 = 16 << 10;
+/// How often the tailer reads the log even without a notification, because notifications can be lost.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Delay before the tailer reads the log again after an error.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How many committed batches of this instance's writer may wait for the tailer.
+const QUEUED_BATCHES: usize = 64;
+/// How much memory these batches may take together, in KiB.
+const QUEUED_KIB: u32 = 16 << 10;
 
-/// How far the hub has been told, and readers are served by the rights of.
+/// How far this instance has processed the log. The tailer, the writer and the use cases share it.
 #[derive(Default)]
 pub struct Progress {
-    /// Where the tailer stands; `None` before it has started.
+    /// The tailer's position: events up to here are published and their permissions applied. `None` before the start.
     position: Mutex<Option<Cursor>>,
     moved: Condvar,
-    told: Notify,
-    /// The writer found the log on another history than the tailer's, or far ahead of it.
-    doubted: Notify,
-    /// What this instance committed last, if the log still is that one.
+    advanced: Notify,
+    /// Wakes the tailer because the writer found another history of the log, or a head far above the tailer's position.
+    read_requested: Notify,
+    /// The end of this instance's last commit. `None` after the log turned out to have another history.
     committed: Mutex<Option<Cursor>>,
 }
 
 impl Progress {
-    /// What this instance committed last; the hub may not have heard of it yet.
+    /// The end of this instance's last commit. It can be ahead of what the hub has published.
     pub fn committed(&self) -> Option<Cursor> {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn commits(&self, batch: &Batch) {
+    fn set_committed(&self, batch: &Batch) {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(batch.end());
     }
 
-    /// The log is another one than it was, and the hub has been told of it up to here.
-    fn starts_over(&self, position: Cursor) {
+    /// Records that the log has another history, and that the hub was reset to `position`.
+    fn restart_at(&self, position: Cursor) {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.reached(position);
     }
@@ -56,70 +56,71 @@ impl Progress {
     fn reached(&self, position: Cursor) {
         *self.position() = Some(position);
         self.moved.notify_all();
-        self.told.notify_waiters();
+        self.advanced.notify_waiters();
     }
 
     fn position(&self) -> MutexGuard<'_, Option<Cursor>> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the tail has passed `seq`, for so long at most. It must be of a batch of this instance: a batch begins
-    /// only when the tail stands on the same history, so the numbers can be compared.
-    pub async fn passes(&self, seq: Seq, patience: Duration) {
-        let passing = async {
+    /// Waits until the tailer has reached `seq`, for `timeout` at most. `seq` must be from a batch of this instance:
+    /// such a batch starts only when the tailer is on the same history, so the two numbers are comparable.
+    pub async fn wait_until(&self, seq: Seq, timeout: Duration) {
+        let reaching = async {
             loop {
-                // Asked for before looking: it may move in between.
-                let told = self.told.notified();
+                // Create the future before the check: otherwise a notification between the check and the wait would be
+                // lost.
+                let advanced = self.advanced.notified();
                 if self.position().is_some_and(|position| position.seq >= seq) {
                     return;
                 }
-                told.await;
+                advanced.await;
             }
         };
-        drop(tokio::time::timeout(patience, passing).await);
+        drop(tokio::time::timeout(timeout, reaching).await);
     }
 
-    /// Has the tail look at the log, and blocks this thread until it has left `position` and reached `seq`, for so long
+    /// Wakes the tailer, and blocks this thread until the tailer has left `position` and reached `seq`, for `timeout`
     /// at most.
-    fn wait(&self, position: Cursor, seq: Seq, patience: Duration) {
-        self.doubted.notify_one();
+    fn wait(&self, position: Cursor, seq: Seq, timeout: Duration) {
+        self.read_requested.notify_one();
         let is_behind = |now: &mut Option<Cursor>| now.is_some_and(|now| now == position || now.seq < seq);
-        drop(self.moved.wait_timeout_while(self.position(), patience, is_behind));
+        drop(self.moved.wait_timeout_while(self.position(), timeout, is_behind));
     }
 }
 
-/// The tail as the writer's thread sees it.
+/// The writer's side of the tailer: passes committed batches on.
 pub struct Notice {
-    batches: mpsc::Sender<Waiting>,
-    room: Arc<Semaphore>,
+    batches: mpsc::Sender<QueuedBatch>,
+    memory: Arc<Semaphore>,
     progress: Arc<Progress>,
 }
 
-/// A batch that waits for the tail, with the memory that it may take.
-pub struct Waiting {
+/// A batch that waits for the tailer, with its share of the memory budget.
+pub struct QueuedBatch {
     batch: Batch,
-    _room: OwnedSemaphorePermit,
+    _memory: OwnedSemaphorePermit,
 }
 
 impl Notice {
-    /// What to give the store, and what to start the tail with.
+    /// Returns the listener for the store, and the receiver for [`Tail::start`].
     #[must_use]
-    pub fn new(progress: &Arc<Progress>) -> (Self, mpsc::Receiver<Waiting>) {
-        let (batches, receiver) = mpsc::channel(BATCHES);
-        let room = Arc::new(Semaphore::new(BATCHES_KIB as usize));
-        (Self { batches, room, progress: Arc::clone(progress) }, receiver)
+    pub fn new(progress: &Arc<Progress>) -> (Self, mpsc::Receiver<QueuedBatch>) {
+        let (batches, receiver) = mpsc::channel(QUEUED_BATCHES);
+        let memory = Arc::new(Semaphore::new(QUEUED_KIB as usize));
+        (Self { batches, memory, progress: Arc::clone(progress) }, receiver)
     }
 }
 
 impl crate::store::Tail for Notice {
     fn committed(&mut self, batch: Batch) {
-        self.progress.commits(&batch);
+        self.progress.set_committed(&batch);
         let bytes: usize = batch.events.iter().map(LoggedEvent::weight).sum();
-        // A batch that is larger than all the room may wait when no other does.
-        let kib = u32::try_from(bytes >> 10).map_or(BATCHES_KIB, |kib| kib.clamp(1, BATCHES_KIB));
-        // A batch that finds no room is read from the log: the tail sees that it is missing.
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(kib) {
-            drop(self.batches.try_send(Waiting { batch, _room: room }));
+        // A batch larger than the whole budget is accepted when no other batch waits.
+        let kib = u32::try_from(bytes >> 10).map_or(QUEUED_KIB, |kib| kib.clamp(1, QUEUED_KIB));
+        // A batch without room is dropped here. The tailer notices the gap and reads the events from the log.
+        if let Ok(memory) = Arc::clone(&self.memory).try_acquire_many_owned(kib) {
+            drop(self.batches.try_send(QueuedBatch { batch, _memory: memory }));
         }
     }
 
@@ -127,36 +128,36 @@ impl crate::store::Tail for Notice {
         *self.progress.position()
     }
 
-    fn wait(&mut self, position: Cursor, seq: Seq, patience: Duration) {
-        self.progress.wait(position, seq, patience);
+    fn wait(&mut self, position: Cursor, seq: Seq, timeout: Duration) {
+        self.progress.wait(position, seq, timeout);
     }
 }
 
-/// The task's state.
+/// The state of the tailer's task.
 pub struct Tail {
     store: Arc<Store>,
     hub: Hub,
     access: Arc<Access>,
     progress: Arc<Progress>,
     position: Cursor,
-    batches: mpsc::Receiver<Waiting>,
+    batches: mpsc::Receiver<QueuedBatch>,
     watch: Watch,
 }
 
 impl Tail {
-    /// Starts the hub a window before the head and reads up to the head, so that clients that come
-    /// back after a restart are served from memory. Then follows the log until aborted.
+    /// Starts the hub one window of events below the head and publishes the log up to the head. So clients that return
+    /// after a restart are served from memory. The task follows the log until it is aborted.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn start(
         store: Arc<Store>,
         access: Arc<Access>,
         progress: Arc<Progress>,
-        batches: mpsc::Receiver<Waiting>,
+        batches: mpsc::Receiver<QueuedBatch>,
         vitals: &Vitals,
     ) -> Result<(Hub, tokio::task::JoinHandle<()>)> {
-        let position = store.read(|snapshot| start(snapshot.db())).await?;
+        let position = store.read(|snapshot| start_position(snapshot.db())).await?;
         let hub = Hub::start(position, vitals);
         let watch = store.watch()?;
         let mut tail = Self { store, hub: hub.clone(), access, progress, position, batches, watch };
@@ -166,47 +167,52 @@ impl Tail {
     }
 
     async fn follow(mut self) {
-        // Not a sleep in each turn: traffic must not put it off.
-        let mut poll = tokio::time::interval(POLL);
+        // An interval, not a sleep per iteration: steady notifications must not postpone the periodic read.
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let progress = Arc::clone(&self.progress);
         let mut is_behind = false;
         loop {
-            let moved = if is_behind {
-                tokio::time::sleep(PAUSE).await;
+            let result = if is_behind {
+                tokio::time::sleep(RETRY_DELAY).await;
                 self.catch_up().await
             } else {
                 tokio::select! {
                     batch = self.batches.recv() => match batch {
-                        Some(Waiting { batch, _room }) => self.take(batch).await,
+                        Some(QueuedBatch { batch, _memory }) => self.publish_own(batch).await,
                         None => return,
                     },
-                    heard = self.watch.changed() => self.hear(heard).await,
-                    () = progress.doubted.notified() => self.catch_up().await,
+                    hint = self.watch.changed() => self.notified(hint).await,
+                    () = progress.read_requested.notified() => self.catch_up().await,
                     _ = poll.tick() => self.catch_up().await,
                 }
             };
-            if let (Err(error), false) = (&moved, is_behind) {
-                tracing::warn!(%error, "the log cannot be read; trying again until it can");
+            if let (Err(error), false) = (&result, is_behind) {
+                tracing::warn!(%error, "cannot read the event log; retrying");
             }
-            is_behind = moved.is_err();
+            is_behind = result.is_err();
         }
     }
 
-    /// An own batch needs no look at the log if it stands exactly where the tail does, by number and tag, or if the hub
-    /// has its events already. Everything else is decided by the log: the batch may be of another history than the tail.
-    async fn take(&mut self, batch: Batch) -> Result<()> {
+    /// Publishes a batch of this instance from memory if it starts exactly at the tailer's position, by number and tag.
+    /// A batch whose last event the hub has already is skipped. In all other cases the tailer reads the log, because
+    /// the batch can be of another history than the tailer's.
+    async fn publish_own(&mut self, batch: Batch) -> Result<()> {
         let end = batch.end();
         self.watch.say(end);
-        if batch.after == self.position { self.advance(batch.events, end).await } else { self.reach(end).await }
+        if batch.after == self.position {
+            self.advance(batch.events, end).await
+        } else {
+            self.read_unless_passed(end).await
+        }
     }
 
-    /// Other processes said where the log stands, or that it moved.
-    async fn hear(&mut self, heard: Heard) -> Result<()> {
-        match heard {
+    /// Handles a notification from another process: new heads of the log, or only that the log changed.
+    async fn notified(&mut self, hint: Heard) -> Result<()> {
+        match hint {
             Heard::Heads(heads) => {
                 for head in heads {
-                    self.reach(head).await?;
+                    self.read_unless_passed(head).await?;
                 }
                 Ok(())
             }
@@ -214,8 +220,8 @@ impl Tail {
         }
     }
 
-    /// Looks at the log, unless this position of it has been passed.
-    async fn reach(&mut self, head: Cursor) -> Result<()> {
+    /// Reads the log, unless the tailer has already passed `head`.
+    async fn read_unless_passed(&mut self, head: Cursor) -> Result<()> {
         if head == self.position || self.hub.knows(head).await? { Ok(()) } else { self.catch_up().await }
     }
 
@@ -232,12 +238,13 @@ impl Tail {
                 Ok(LogPage { end, .. }) if end == position => return Ok(()),
                 Ok(LogPage { events, end, has_unknown, .. }) => {
                     if has_unknown {
-                        // A newer version wrote them during an update: rights may be part of it.
+                        // A newer version of the server wrote events of unknown kinds. They may have changed
+                        // permissions.
                         self.access.reload(&self.store).await?;
                     }
                     self.advance(events, end).await?;
                 }
-                Err(Error::CursorExpired { .. }) => return self.start_over().await,
+                Err(Error::CursorExpired { .. }) => return self.restart_from_head().await,
                 Err(error) => return Err(error),
             }
         }
@@ -251,21 +258,25 @@ impl Tail {
         Ok(())
     }
 
-    /// The log does not hold this position any more: a backup was restored, or this instance slept
-    /// for longer than the log is kept. Every reader's cursor is to be checked anew.
-    async fn start_over(&mut self) -> Result<()> {
-        tracing::warn!(position = %self.position, "the log cannot be continued: reading it anew");
-        // The head first: rights may be newer than it, and never older.
+    /// Restarts from the head, because the log no longer contains the tailer's position. Either the log has another
+    /// history (a restored backup, a failover), or this instance was suspended for longer than the log is kept. The
+    /// hub's reset makes every subscription check its cursor against the log.
+    async fn restart_from_head(&mut self) -> Result<()> {
+        tracing::warn!(
+            position = %self.position,
+            "the event log no longer contains this position; restarting from its head"
+        );
+        // Read the head first. Then the permissions may be newer than the head, but never older.
         let head = self.store.read(|snapshot| log::head(snapshot.db())).await?;
         self.access.reload(&self.store).await?;
         self.position = head;
         self.hub.reset(head).await;
-        self.progress.starts_over(head);
+        self.progress.restart_at(head);
         Ok(())
     }
 }
 
-fn start(db: &mut crate::store::Db) -> Result<Cursor> {
+fn start_position(db: &mut crate::store::Db) -> Result<Cursor> {
     let head = log::head(db)?;
     let back = Seq(head.seq.0 - i64::try_from(WINDOW).unwrap_or(0));
     match log::at(db, back)? {
@@ -283,52 +294,52 @@ mod tests {
     use crate::model::{Body, ChannelId, EventKind, Tag};
     use crate::store::{Change, Options};
 
-    /// A tailer that moves only when a test says so, over a SQLite file, and the batches that its writer committed.
-    struct Scene {
+    /// A tailer over a SQLite file that runs only when the test calls it, and the batches that its writer committed.
+    struct Fixture {
         directory: tempfile::TempDir,
         tail: Tail,
-        told: mpsc::Receiver<Waiting>,
+        committed: mpsc::Receiver<QueuedBatch>,
     }
 
-    impl Scene {
+    impl Fixture {
         async fn new() -> Self {
-            let directory = tempfile::tempdir().expect("a directory");
+            let directory = tempfile::tempdir().expect("create a directory");
             let progress = Arc::<Progress>::default();
-            let (notice, told) = Notice::new(&progress);
+            let (notice, committed) = Notice::new(&progress);
             let options = Options::sqlite(&directory.path().join("t.db"), 1);
-            let store = Arc::new(Store::open(&options, notice).expect("a store"));
-            let access = Arc::new(Access::load(&store).await.expect("rights"));
-            let position = store.read(|snapshot| start(snapshot.db())).await.expect("a position");
+            let store = Arc::new(Store::open(&options, notice).expect("open the store"));
+            let access = Arc::new(Access::load(&store).await.expect("load permissions"));
+            let position = store.read(|snapshot| start_position(snapshot.db())).await.expect("read the position");
             let hub = Hub::start(position, &options.vitals);
-            // The one that the tailer would be woken by is the tests' own.
+            // The tailer's own channel is unused: the test takes the batches and passes them on.
             let (_, batches) = mpsc::channel(1);
             let watch = Watch::deaf();
             let tail = Tail { store, hub, access, progress, position, batches, watch };
             tail.progress.reached(position);
-            Self { directory, tail, told }
+            Self { directory, tail, committed }
         }
 
-        /// Commits one event in a batch of its own; answers the batch.
+        /// Commits one event in a batch of its own, and returns the batch.
         async fn commit(&mut self) -> Batch {
             let change = |tx: &mut crate::store::Tx<'_>| {
                 tx.record(Change::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), Body::None);
                 Ok(())
             };
-            self.tail.store.write(change).await.expect("committed");
-            self.told.recv().await.expect("the tailer is told").batch
+            self.tail.store.write(change).await.expect("commit");
+            self.committed.recv().await.expect("a committed batch").batch
         }
 
-        /// Commits an event as another process does, so that no rights are waited for.
+        /// Commits an event as another process does. Such a commit does not wait for the tailer.
         fn commit_elsewhere(&self) -> Batch {
-            let (tell, told) = std::sync::mpsc::channel();
-            let store = Store::open(&Options::sqlite(&self.file(), 1), Listener(tell)).expect("a store");
+            let (sender, committed) = std::sync::mpsc::channel();
+            let store = Store::open(&Options::sqlite(&self.file(), 1), Listener(sender)).expect("open the store");
             let runtime = tokio::runtime::Handle::current();
             let change = |tx: &mut crate::store::Tx<'_>| {
                 tx.record(Change::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), Body::None);
                 Ok(())
             };
-            tokio::task::block_in_place(|| runtime.block_on(store.write(change))).expect("committed");
-            told.recv().expect("told")
+            tokio::task::block_in_place(|| runtime.block_on(store.write(change))).expect("commit");
+            committed.recv().expect("commit")
         }
 
         fn file(&self) -> std::path::PathBuf {
@@ -336,7 +347,7 @@ mod tests {
         }
 
         async fn follow(&self) -> (Receiver, Cursor) {
-            self.tail.hub.subscribe(Topic::Everything, KindSet::all()).await.expect("a receiver")
+            self.tail.hub.subscribe(Topic::Everything, KindSet::all()).await.expect("subscribe")
         }
     }
 
@@ -344,68 +355,72 @@ mod tests {
 
     impl crate::store::Tail for Listener {
         fn committed(&mut self, batch: Batch) {
-            self.0.send(batch).expect("a test waits");
+            self.0.send(batch).expect("the test receives");
         }
     }
 
-    async fn lags(receiver: &mut Receiver, position: Cursor) -> bool {
+    async fn is_lagging(receiver: &mut Receiver, position: Cursor) -> bool {
         matches!(poll_fn(|context| receiver.poll_next(position.seq, context)).await, Next::Lagged)
     }
 
-    /// A kept event, then so many that are lost; answers the receiver of a reader that has seen all of them.
-    async fn with_lost(lost: usize) -> (Scene, Receiver, Cursor, Cursor) {
-        let mut scene = Scene::new().await;
-        let kept = scene.commit().await;
-        scene.tail.take(kept.clone()).await.expect("taken");
+    /// Publishes one event that stays and `lost` events that a restore then removes from the log. Returns the fixture,
+    /// the receiver and the position of a subscriber that has seen all of them, and the end of the kept event.
+    async fn with_lost_events(lost: usize) -> (Fixture, Receiver, Cursor, Cursor) {
+        let mut fixture = Fixture::new().await;
+        let kept = fixture.commit().await;
+        fixture.tail.publish_own(kept.clone()).await.expect("publish");
         for _ in 0..lost {
-            let batch = scene.commit().await;
-            scene.tail.take(batch).await.expect("taken");
+            let batch = fixture.commit().await;
+            fixture.tail.publish_own(batch).await.expect("publish");
         }
-        let seen = scene.tail.position;
-        assert_eq!(seen.seq.0, 1 + i64::try_from(lost).expect("few"));
-        let (receiver, _) = scene.follow().await;
-        log::undo(&scene.file(), kept.end().seq);
-        (scene, receiver, kept.end(), seen)
+        let seen = fixture.tail.position;
+        assert_eq!(seen.seq.0, 1 + i64::try_from(lost).expect("a small number"));
+        let (receiver, _) = fixture.follow().await;
+        log::undo(&fixture.file(), kept.end().seq);
+        (fixture, receiver, kept.end(), seen)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_batch_below_the_position_that_is_of_another_history_is_noticed() {
-        let (mut scene, mut receiver, _, seen) = with_lost(3).await;
-        let batch = scene.commit_elsewhere();
+    async fn a_batch_of_another_history_below_the_position_resets_the_hub() {
+        let (mut fixture, mut receiver, _, seen) = with_lost_events(3).await;
+        let batch = fixture.commit_elsewhere();
         assert!(batch.end().seq <= seen.seq);
-        scene.tail.take(batch.clone()).await.expect("noticed");
-        assert_eq!(scene.tail.position, batch.end());
-        assert!(lags(&mut receiver, seen).await);
-        assert!(!scene.tail.hub.knows(seen).await.expect("an answer"), "a lost cursor is known");
-        assert_eq!((scene.tail.hub.era(), *scene.tail.progress.position()), (1, Some(batch.end())));
+        fixture.tail.publish_own(batch.clone()).await.expect("detect the other history");
+        assert_eq!(fixture.tail.position, batch.end());
+        assert!(is_lagging(&mut receiver, seen).await);
+        assert!(
+            !fixture.tail.hub.knows(seen).await.expect("ask the hub"),
+            "the hub accepts a cursor of a lost history"
+        );
+        assert_eq!((fixture.tail.hub.era(), *fixture.tail.progress.position()), (1, Some(batch.end())));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_batch_that_is_next_by_its_number_alone_is_not_taken() {
-        let (mut scene, mut receiver, kept, seen) = with_lost(2).await;
-        // Single commands: the last of them has the number that follows the position.
-        let batches: Vec<Batch> = (0..3).map(|_| scene.commit_elsewhere()).collect();
+    async fn a_batch_with_the_next_number_but_another_tag_is_not_published() {
+        let (mut fixture, mut receiver, kept, seen) = with_lost_events(2).await;
+        // One event per batch: the last batch has the number that follows the tailer's position.
+        let batches: Vec<Batch> = (0..3).map(|_| fixture.commit_elsewhere()).collect();
         assert_eq!((batches[0].after, batches[2].after.seq), (kept, seen.seq));
-        scene.tail.take(batches[2].clone()).await.expect("noticed");
-        assert_eq!(scene.tail.position, batches[2].end());
-        assert!(lags(&mut receiver, seen).await, "a reader went on from a lost position");
+        fixture.tail.publish_own(batches[2].clone()).await.expect("detect the other history");
+        assert_eq!(fixture.tail.position, batches[2].end());
+        assert!(is_lagging(&mut receiver, seen).await, "a subscriber continued from a position of a lost history");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_head_that_others_say_is_noticed_also_when_it_is_shorter() {
-        let (mut scene, mut receiver, _, seen) = with_lost(2).await;
-        let head = scene.commit_elsewhere().end();
-        scene.tail.hear(Heard::Heads(vec![head])).await.expect("noticed");
-        assert_eq!(scene.tail.position, head);
-        assert!(lags(&mut receiver, seen).await);
-        let before = scene.tail.store.statements();
-        scene.tail.hear(Heard::Heads(vec![head])).await.expect("known");
-        assert_eq!(scene.tail.store.statements(), before, "what is known needs no look at the log");
+    async fn a_head_of_another_history_below_the_position_resets_the_hub() {
+        let (mut fixture, mut receiver, _, seen) = with_lost_events(2).await;
+        let head = fixture.commit_elsewhere().end();
+        fixture.tail.notified(Heard::Heads(vec![head])).await.expect("detect the other history");
+        assert_eq!(fixture.tail.position, head);
+        assert!(is_lagging(&mut receiver, seen).await);
+        let before = fixture.tail.store.statements();
+        fixture.tail.notified(Heard::Heads(vec![head])).await.expect("skip a known head");
+        assert_eq!(fixture.tail.store.statements(), before, "a known head must not cause a read of the log");
     }
 
     #[test]
-    fn batches_that_wait_for_the_tailer_are_bounded_in_bytes() {
-        let (mut notice, mut told) = Notice::new(&Arc::default());
+    fn batches_that_wait_for_the_tailer_are_limited_in_bytes() {
+        let (mut notice, mut committed) = Notice::new(&Arc::default());
         let batch = |bytes: usize| {
             let change = Change::new(EventKind::RoomBroadcast, 1, None).carrying("x".repeat(bytes).into());
             let event = change.at(Cursor { seq: Seq(1), tag: Tag(1) }, crate::model::Timestamp(0));
@@ -413,21 +428,21 @@ mod tests {
         };
         let mut send = |bytes| crate::store::Tail::committed(&mut notice, batch(bytes));
         (0..5).for_each(|_| send(5 << 20));
-        let mut taken = || std::iter::from_fn(|| told.try_recv().ok()).count();
-        assert_eq!(taken(), 3, "five batches of 5 MiB are more than 16 MiB");
+        let mut count = || std::iter::from_fn(|| committed.try_recv().ok()).count();
+        assert_eq!(count(), 3, "only three batches of 5 MiB fit into 16 MiB");
         send(64 << 20);
         send(1);
-        assert_eq!(taken(), 1, "a large batch waits alone");
+        assert_eq!(count(), 1, "a batch above the limit must wait alone");
         send(1);
-        assert_eq!(taken(), 1, "room that was given back is not free again");
+        assert_eq!(count(), 1, "memory that was given back is not free again");
     }
 
-    /// What an instance decides, it decides by the rights of the history that it writes to.
+    /// A batch decides by permissions in memory, which must be of the history that the batch is written to.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn no_batch_begins_until_the_tailer_stands_on_the_same_history() {
-        let (mut scene, _, _, seen) = with_lost(2).await;
-        let elsewhere = scene.commit_elsewhere().end();
-        let store = Arc::clone(&scene.tail.store);
+    async fn no_batch_starts_until_the_tailer_is_on_the_same_history() {
+        let (mut fixture, _, _, seen) = with_lost_events(2).await;
+        let elsewhere = fixture.commit_elsewhere().end();
+        let store = Arc::clone(&fixture.tail.store);
         let writing = tokio::spawn(async move {
             let head = |tx: &mut crate::store::Tx<'_>| {
                 tx.record(Change::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), Body::None);
@@ -435,48 +450,51 @@ mod tests {
             };
             store.write(head).await
         });
-        // The writer asks for a look; until the tailer has looked, nothing is committed.
-        scene.tail.progress.doubted.notified().await;
-        let head = scene.tail.store.read(|snapshot| log::head(snapshot.db())).await.expect("a head");
-        assert_eq!((head, scene.tail.position), (elsewhere, seen));
-        scene.tail.catch_up().await.expect("noticed");
-        assert_eq!(writing.await.expect("a task").expect("committed"), elsewhere.seq.next());
+        // The writer asks the tailer to read the log. Until the tailer has read it, the writer commits nothing.
+        fixture.tail.progress.read_requested.notified().await;
+        let head = fixture.tail.store.read(|snapshot| log::head(snapshot.db())).await.expect("read the head");
+        assert_eq!((head, fixture.tail.position), (elsewhere, seen));
+        fixture.tail.catch_up().await.expect("detect the other history");
+        assert_eq!(writing.await.expect("join the task").expect("commit"), elsewhere.seq.next());
     }
 
-    /// Traffic of batches that are known already must not keep the tailer from looking by itself.
+    /// Batches that the tailer already knows must not postpone its periodic read of the log.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_lost_history_is_noticed_under_traffic_that_says_nothing_of_it() {
-        let mut scene = Scene::new().await;
-        let known = scene.commit().await;
-        scene.tail.take(known.clone()).await.expect("taken");
-        let later = scene.commit().await;
-        scene.tail.take(later).await.expect("taken");
-        let (mut receiver, position) = scene.follow().await;
-        let Scene { directory, mut tail, told: _told } = scene;
+    async fn a_lost_history_is_detected_while_known_batches_keep_arriving() {
+        let mut fixture = Fixture::new().await;
+        let known = fixture.commit().await;
+        fixture.tail.publish_own(known.clone()).await.expect("publish");
+        let later = fixture.commit().await;
+        fixture.tail.publish_own(later).await.expect("publish");
+        let (mut receiver, position) = fixture.follow().await;
+        let Fixture { directory, mut tail, committed: _committed } = fixture;
         let (batches, traffic) = mpsc::channel(1);
         tail.batches = traffic;
         let following = tokio::spawn(tail.follow());
         log::undo(&directory.path().join("t.db"), known.end().seq);
-        let room = Arc::new(Semaphore::new(1));
-        let talking = tokio::spawn(async move {
-            while let Ok(room) = Arc::clone(&room).acquire_owned().await
-                && batches.send(Waiting { batch: known.clone(), _room: room }).await.is_ok()
+        let memory = Arc::new(Semaphore::new(1));
+        let sending = tokio::spawn(async move {
+            while let Ok(memory) = Arc::clone(&memory).acquire_owned().await
+                && batches.send(QueuedBatch { batch: known.clone(), _memory: memory }).await.is_ok()
             {}
         });
-        assert!(lags(&mut receiver, position).await);
+        assert!(is_lagging(&mut receiver, position).await);
         following.abort();
-        talking.abort();
+        sending.abort();
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_was_read_of_a_lost_history_counts_as_rewritten_and_what_was_read_since_does_not() {
-        let (mut scene, _, _, seen) = with_lost(3).await;
-        let hub = scene.tail.hub.clone();
+    async fn reads_of_a_lost_history_count_as_rewritten_and_later_reads_do_not() {
+        let (mut fixture, _, _, seen) = with_lost_events(3).await;
+        let hub = fixture.tail.hub.clone();
         let before = crate::hub::ReadAt { era: hub.era(), seq: seen.seq };
         assert!(!hub.rewritten_since(before));
-        scene.tail.catch_up().await.expect("noticed");
+        fixture.tail.catch_up().await.expect("detect the other history");
         let now = crate::hub::ReadAt { era: hub.era(), seq: hub.head().seq };
-        assert!(hub.rewritten_since(before) && !hub.rewritten_since(now), "a reader would read again for ever");
+        assert!(
+            hub.rewritten_since(before) && !hub.rewritten_since(now),
+            "reads of the current history must not count as rewritten"
+        );
         assert!(now.seq < seen.seq);
     }
 }

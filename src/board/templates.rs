@@ -1,29 +1,30 @@
-//! Sharing and deleting templates.
+//! Use cases of templates: create and delete.
 
 use std::sync::Arc;
 
-use super::messages::{audience, known_locations};
+use super::messages::{audience, check_locations};
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{Body, EventKind, LocationId, Template, TemplateId};
 use crate::store::{Change, templates};
 
-/// A template to be shared.
+/// The input for a new template.
 #[derive(Debug, Clone)]
 pub struct NewTemplate {
-    /// Its name.
+    /// The name of the template.
     pub name: String,
-    /// Its text.
+    /// The text; must not be empty.
     pub content: String,
-    /// With which locations; empty means everybody.
+    /// The locations whose users may see the template; empty means all users.
     pub locations: Vec<LocationId>,
 }
 
 impl Board {
-    /// Shares a template.
+    /// Creates a template and shares it with its audience.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `RATE_LIMITED` if the user's
+    /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn add_template(&self, viewer: &Viewer, new: NewTemplate) -> Result<Template> {
         let author = self.actor(viewer)?.user.id;
         let name = text::name("name", &new.name, self.rules.max_title)?;
@@ -33,7 +34,7 @@ impl Board {
         self.store
             .write(move |tx| {
                 viewer.standing()?;
-                known_locations(tx, &audience)?;
+                check_locations(tx, &audience)?;
                 let (now, cursor) = (tx.now(), tx.next_cursor());
                 let template = templates::insert(tx.write(), &name, &content, author, audience.clone(), now, cursor)?;
                 let change = Change::new(EventKind::TemplateAdded, template.id.0, Some(author));
@@ -46,7 +47,9 @@ impl Board {
     /// Deletes a template.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FORBIDDEN`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the template does not exist for the viewer.
+    /// `FORBIDDEN` if the viewer is neither its author nor an admin. `RATE_LIMITED` if the user's budget of mutations
+    /// is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn delete_template(&self, viewer: &Viewer, id: TemplateId) -> Result<TemplateId> {
         let actor = self.actor(viewer)?.user.id;
         let viewer = viewer.clone();

@@ -1,12 +1,16 @@
-//! What a text may be.
+//! Validation of texts, names and keys from clients.
 
 use crate::error::{Error, Result};
 use crate::unicode;
 
-/// The longest name, in characters, whatever the settings say of titles: PostgreSQL indexes at most some 2,700 bytes.
+/// The longest name, in characters, whatever the configured limit of titles. PostgreSQL cannot index more than about
+/// 2,700 bytes.
 const MAX_NAME: usize = 200;
 
-/// A text that must say something: trimmed at its ends, not empty, not over `max` characters.
+/// A text that must not be blank, with at most `max` characters. It is returned unchanged.
+///
+/// # Errors
+/// `BAD_USER_INPUT` for `field`.
 pub fn required(field: &'static str, text: &str, max: usize) -> Result<String> {
     let text = checked(field, text, max)?;
     if text.trim().is_empty() {
@@ -15,14 +19,20 @@ pub fn required(field: &'static str, text: &str, max: usize) -> Result<String> {
     Ok(text)
 }
 
-/// A text that may be missing; an empty one counts as missing.
+/// An optional text with at most `max` characters. A blank text counts as absent.
+///
+/// # Errors
+/// `BAD_USER_INPUT` for `field`.
 pub fn optional(field: &'static str, text: Option<&str>, max: usize) -> Result<Option<String>> {
     let text = text.map(|text| checked(field, text, max)).transpose()?;
     Ok(text.filter(|text| !text.trim().is_empty()))
 }
 
-/// A name that people read: one line, trimmed, NFC, without characters that cannot be seen; at most `max` characters,
-/// and never more than the databases can index.
+/// A display name: one line, trimmed, in Unicode form NFC, without invisible characters, at most `max` characters and
+/// [`MAX_NAME`].
+///
+/// # Errors
+/// `BAD_USER_INPUT` for `field`.
 pub fn name(field: &'static str, text: &str, max: usize) -> Result<String> {
     let max = max.min(MAX_NAME);
     let text = required(field, text.trim(), max)?;
@@ -30,14 +40,20 @@ pub fn name(field: &'static str, text: &str, max: usize) -> Result<String> {
     checked(field, &name, max)
 }
 
-/// A username, as it is kept.
+/// A username in the form in which it is stored, with at most `max` characters.
+///
+/// # Errors
+/// `BAD_USER_INPUT` for `field`.
 pub fn username(field: &'static str, text: &str, max: usize) -> Result<String> {
     let text = required(field, text.trim(), max)?;
     let name = unicode::username(&text).map_err(|problem| Error::input(field, format!("a username {problem}")))?;
     checked(field, &name, max)
 }
 
-/// A name that programs choose: one line, trimmed.
+/// An identifier that programs choose: trimmed, without control characters, at most `max` characters.
+///
+/// # Errors
+/// `BAD_USER_INPUT` for `field`.
 pub fn identifier(field: &'static str, text: &str, max: usize) -> Result<String> {
     let text = required(field, text.trim(), max)?;
     if text.chars().any(char::is_control) {
@@ -47,7 +63,7 @@ pub fn identifier(field: &'static str, text: &str, max: usize) -> Result<String>
 }
 
 fn checked(field: &'static str, text: &str, max: usize) -> Result<String> {
-    // PostgreSQL cannot keep it, and nobody means it.
+    // PostgreSQL cannot store NUL characters in texts.
     if text.contains('\0') {
         return Err(Error::input(field, format!("{field} must not contain a NUL character")));
     }

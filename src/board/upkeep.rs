@@ -1,5 +1,5 @@
-//! What an operator does with the log: reads it, and has it forget what is older than it must be
-//! kept, in small steps between other work.
+//! Maintenance of the log: pages of events for the command line, and pruning of events, sign-in attempts and the like
+//! in small steps.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use crate::error::Result;
 use crate::model::{Cursor, Event, Seq, Timestamp};
 use crate::store::{Lane, Tx, attempts, log, spelling};
 
-/// How many events one step forgets: a writer's batch must stay short.
+/// How many events one command of the writer prunes, so that its batch stays short.
 const STEP: i64 = 1_000;
-/// How often the log is looked at.
+/// How often the log is pruned.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long events are kept: those younger than `age`, and at least the newest `events`.
+/// Which events are kept: those younger than `age`, and at least the newest `events`.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// Younger events are kept.
+    /// Events younger than this are kept.
     pub age: Duration,
-    /// So many of the newest are kept whatever their age.
+    /// At least this many of the newest events are kept, whatever their age.
     pub events: i64,
 }
 
 impl Board {
-    /// A page of the log behind a position (from the oldest event kept on, if not said), as an
-    /// operator reads it, and where it ends. Blocks.
+    /// A page of the log after a cursor, and the cursor at its end, for the command line. Without a cursor it starts
+    /// after the oldest one that is usable. Blocks the thread on the database.
     ///
     /// # Errors
-    /// `CURSOR_EXPIRED`; those of the database.
+    /// `CURSOR_EXPIRED` if the log no longer contains the cursor. `UNAVAILABLE` if the database cannot be reached.
     pub fn events_after(&self, after: Option<Cursor>) -> Result<(Vec<Event>, Cursor)> {
         let mut snapshot = self.store().snapshot(Lane::Own)?;
         let after = match after {
@@ -38,31 +38,31 @@ impl Board {
         log::read(snapshot.db(), after)
     }
 
-    /// Prunes from time to time, until aborted. Of several instances one does it each time.
+    /// Prunes every minute, until the task is aborted. Of several instances, one does it each time.
     pub async fn keep_pruning(self: std::sync::Arc<Self>, retention: Retention) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let pruning = async {
-                if !self.is_my_turn().await? {
+                if !self.claim_round().await? {
                     return Ok(0);
                 }
-                self.forget_attempts().await?;
+                self.prune_attempts().await?;
                 self.fill_names().await?;
                 self.prune(retention).await
             };
             match pruning.await {
                 Ok(0) => {}
                 Ok(events) => {
-                    tracing::info!(events, "pruned the log");
-                    self.remover.want();
+                    tracing::info!(events, "pruned the event log");
+                    self.remover.wake();
                 }
-                Err(error) => tracing::warn!(%error, "the log could not be pruned"),
+                Err(error) => tracing::warn!(%error, "cannot prune the event log; retrying"),
             }
         }
     }
 
-    /// Whether nobody has pruned of late; then it is for this instance to do.
-    async fn is_my_turn(&self) -> Result<bool> {
+    /// Claims this round of pruning; `false` if another instance has claimed it already.
+    async fn claim_round(&self) -> Result<bool> {
         self.store
             .write(|tx| {
                 let now = tx.now();
@@ -71,8 +71,8 @@ impl Board {
             .await
     }
 
-    /// Forgets old attempts to sign in, step by step: a flood leaves many.
-    async fn forget_attempts(&self) -> Result<()> {
+    /// Removes expired sign-in attempts in steps, because a flood can leave many.
+    async fn prune_attempts(&self) -> Result<()> {
         let step = |tx: &mut Tx<'_>| {
             let now = tx.now();
             attempts::forget_some(tx.write(), WINDOW, now)
@@ -81,28 +81,28 @@ impl Board {
         Ok(())
     }
 
-    /// Computes what names are compared by where an instance of version 0.1.0 has written some.
+    /// Fills in the comparison forms of names that instances of version 0.1.0 have written without them.
     async fn fill_names(&self) -> Result<()> {
         while self.store.write(|tx| spelling::fill_some(tx.write())).await? {}
         Ok(())
     }
 
-    /// Forgets all that need not be kept; answers how many events that were.
+    /// Removes all events that need not be kept, in steps. Returns how many events were removed.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn prune(&self, retention: Retention) -> Result<i64> {
         let mut pruned = 0;
         loop {
-            let looking = self.store.read(move |snapshot| {
+            let bounds = self.store.read(move |snapshot| {
                 let oldest = log::oldest(snapshot.db())?.seq;
                 let newest = Seq(log::head(snapshot.db())?.seq.0 - retention.events);
                 let step = newest.min(Seq(oldest.0 + STEP));
-                let old = Timestamp::now().before(retention.age);
-                let floor = if step <= oldest { None } else { log::last_before(snapshot.db(), old, oldest, step)? };
+                let cutoff = Timestamp::now().before(retention.age);
+                let floor = if step <= oldest { None } else { log::last_before(snapshot.db(), cutoff, oldest, step)? };
                 Ok((oldest, floor))
             });
-            let (oldest, Some(floor)) = looking.await? else { return Ok(pruned) };
+            let (oldest, Some(floor)) = bounds.await? else { return Ok(pruned) };
             self.store.write(move |tx| log::prune(tx.write(), floor)).await?;
             pruned += floor.0 - oldest.0;
         }

@@ -1,4 +1,4 @@
-//! What a route answers with: a response in one piece, or one that comes as it is taken.
+//! The responses of routes: with a complete body, or with a stream of events.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,16 +11,16 @@ use http::{HeaderMap, Response};
 
 use super::sse::Events;
 
-/// What a route answers with.
+/// The response of a route.
 pub enum Answer {
-    /// A response in one piece.
+    /// A response with a complete body.
     Whole(Response<Bytes>),
-    /// A stream of events.
+    /// A response whose body is a stream of events.
     Events(Response<Events>),
 }
 
 impl Answer {
-    /// Its headers.
+    /// The response's headers.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         match self {
             Self::Whole(response) => response.headers_mut(),
@@ -41,17 +41,17 @@ impl warp::Reply for Answer {
             Self::Whole(response) => response.into_response(),
             Self::Events(response) => {
                 let (parts, events) = response.into_parts();
-                let body = warp::reply::stream(Pulled(Mutex::new(events))).into_response().into_body();
+                let body = warp::reply::stream(SyncStream(Mutex::new(events))).into_response().into_body();
                 Response::from_parts(parts, body)
             }
         }
     }
 }
 
-/// warp wants bodies that are `Sync`, though nobody ever shares one: the lock is never taken, it only says so.
-struct Pulled(Mutex<Events>);
+/// warp requires bodies to be `Sync`. The mutex only provides that marker: it is never locked.
+struct SyncStream(Mutex<Events>);
 
-impl Stream for Pulled {
+impl Stream for SyncStream {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -1,7 +1,7 @@
-//! The files that the binary carries, and the HTTP response for each: caching, compression, security headers.
+//! The static files in the binary, and the HTTP response for each: caching, compression and security headers.
 //!
-//! `build.rs` makes the table out of `static/`. Nothing here knows about routes, and nothing is read from disk or
-//! compressed at run time. Called by `pages`.
+//! `build.rs` generates the table of files from `static/`. Nothing is read from disk or compressed at run time. The
+//! routes are in `pages`.
 
 use bytes::Bytes;
 use http::header::{
@@ -12,39 +12,40 @@ use http::{Response, StatusCode, response};
 
 use super::encoding::{Encoding, list, weight};
 
-/// What a page may do: load what this server carries and talk to it. `connect-src 'self'` includes the WebSocket.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The content security policy of pages: they may load files from this server and connect to it. `connect-src 'self'`
+/// includes WebSockets.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// GraphiQL's editor sets style elements and attributes, and its icons are `data:` addresses.
+/// The policy of the GraphiQL page. Its editor sets style elements and attributes, and its icons are `data:` URLs.
 const GRAPHIQL_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-/// One file, in the encodings in which it can be sent.
+/// A static file in all encodings that it can be sent in.
 #[derive(Debug)]
 pub struct Asset {
     path: &'static str,
     content_type: &'static str,
-    /// Hash of the content; each encoding's entity tag is made from it.
+    /// A hash of the content. The entity tags of all encodings are derived from it.
     etag: &'static str,
-    /// Whether the path changes with the content, so that a copy is good for ever.
+    /// Whether the path contains a hash of the content, so that clients may cache the file for ever.
     immutable: bool,
     identity: &'static [u8],
     gzip: Option<&'static [u8]>,
     brotli: Option<&'static [u8]>,
 }
 
-// `ASSETS`, sorted by path.
+// `ASSETS` is sorted by path; `find` relies on that.
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// The asset at a URL path, leading slash included.
+/// The file with this URL path, leading slash included.
 pub fn find(path: &str) -> Option<&'static Asset> {
     let index = ASSETS.binary_search_by(|asset| asset.path.cmp(path)).ok()?;
     Some(&ASSETS[index])
 }
 
-/// Answers a GET or HEAD with these request headers. For HEAD the server leaves the body out when it sends.
+/// The response to a GET or HEAD request with these headers. For HEAD, hyper omits the body.
 pub fn respond(asset: &'static Asset, headers: &HeaderMap) -> Response<Bytes> {
     let (encoding, content) = negotiate(asset, headers);
     let etag = format!("\"{}{}\"", asset.etag, encoding.tag_suffix());
@@ -54,10 +55,10 @@ pub fn respond(asset: &'static Asset, headers: &HeaderMap) -> Response<Bytes> {
     } else {
         with_content_headers(asset, encoding, response).body(Bytes::from_static(content))
     };
-    response.expect("header values of the table are valid")
+    response.expect("header values in the table are valid")
 }
 
-/// The headers that a 304 carries too.
+/// Adds the headers that a 200 and a 304 response have in common.
 fn with_common_headers(asset: &Asset, response: response::Builder) -> response::Builder {
     let caching = match asset.immutable {
         true => "public, max-age=31536000, immutable",
@@ -91,7 +92,8 @@ fn with_content_headers(asset: &Asset, encoding: Encoding, response: response::B
     }
 }
 
-/// `If-None-Match`: a list of tags compared weakly (RFC 9110, 13.1.2), since a proxy may have weakened ours.
+/// Whether `If-None-Match` contains the tag. Tags are compared weakly (RFC 9110, section 13.1.2), because a proxy may
+/// have weakened ours.
 fn is_cached(headers: &HeaderMap, etag: &str) -> bool {
     list(headers, &IF_NONE_MATCH).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
@@ -104,8 +106,8 @@ fn content(asset: &Asset, encoding: Encoding) -> Option<&'static [u8]> {
     }
 }
 
-/// The encoding that the client likes best among those there are. One that refuses all of them gets the file as it is
-/// rather than a 406: it is the only answer that it might understand.
+/// The client's preferred encoding among those of the file. If the client refuses all of them, it gets the uncompressed
+/// file instead of a 406 response, because it may understand that.
 fn negotiate(asset: &Asset, headers: &HeaderMap) -> (Encoding, &'static [u8]) {
     let mut best = (0.0, Encoding::Identity, asset.identity);
     for encoding in Encoding::ALL {
@@ -133,18 +135,18 @@ mod tests {
         brotli: Some(b"br"),
     };
 
-    fn ask(headers: &[(HeaderName, &'static str)]) -> Response<Bytes> {
+    fn get(headers: &[(HeaderName, &'static str)]) -> Response<Bytes> {
         let headers =
-            headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header value"))).collect();
+            headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a valid header value"))).collect();
         respond(&ASSET, &headers)
     }
 
     fn body(accept: &'static str) -> Bytes {
-        ask(&[(ACCEPT_ENCODING, accept)]).into_body()
+        get(&[(ACCEPT_ENCODING, accept)]).into_body()
     }
 
     #[test]
-    fn the_client_decides_the_encoding_and_we_break_the_tie() {
+    fn the_preferred_encoding_is_chosen_and_brotli_wins_a_tie() {
         assert_eq!(body("gzip, deflate, br, zstd"), "br");
         assert_eq!(body("gzip"), "gzip");
         assert_eq!(body("GZIP;q=1.0, br;q=0.5"), "gzip");
@@ -156,40 +158,40 @@ mod tests {
         assert_eq!(body("br;q=nonsense"), "plain");
         assert_eq!(body(""), "plain");
         assert_eq!(body("*;q=0"), "plain");
-        assert_eq!(ask(&[]).into_body(), "plain");
+        assert_eq!(get(&[]).into_body(), "plain");
     }
 
     #[test]
     fn several_header_lines_are_one_list() {
-        let response = ask(&[(ACCEPT_ENCODING, "br;q=0.1"), (ACCEPT_ENCODING, "gzip")]);
+        let response = get(&[(ACCEPT_ENCODING, "br;q=0.1"), (ACCEPT_ENCODING, "gzip")]);
         assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
         assert_eq!(response.headers()[VARY], "accept-encoding");
     }
 
     #[test]
     fn each_encoding_has_its_own_tag() {
-        assert_eq!(ask(&[]).headers()[ETAG], "\"abc\"");
-        let compressed = ask(&[(ACCEPT_ENCODING, "br")]);
+        assert_eq!(get(&[]).headers()[ETAG], "\"abc\"");
+        let compressed = get(&[(ACCEPT_ENCODING, "br")]);
         assert_eq!(compressed.headers()[ETAG], "\"abc-br\"");
     }
 
     #[test]
-    fn a_known_tag_is_not_sent_again() {
+    fn a_matching_tag_gets_304_without_a_body() {
         for known in ["\"abc\"", "W/\"abc\"", "\"old\", \"abc\"", "*"] {
-            let response = ask(&[(IF_NONE_MATCH, known)]);
+            let response = get(&[(IF_NONE_MATCH, known)]);
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{known}");
             assert_eq!(response.headers()[ETAG], "\"abc\"");
             assert!(response.body().is_empty());
         }
         for unknown in ["\"abc-br\"", "abc", "\"old\""] {
-            assert_eq!(ask(&[(IF_NONE_MATCH, unknown)]).status(), StatusCode::OK, "{unknown}");
+            assert_eq!(get(&[(IF_NONE_MATCH, unknown)]).status(), StatusCode::OK, "{unknown}");
         }
     }
 
     #[test]
-    fn the_table_is_searchable_and_its_pages_are_guarded() {
+    fn the_table_is_sorted_and_pages_have_security_headers() {
         assert!(ASSETS.is_sorted_by_key(|asset| asset.path));
-        let page = find("/graphiql").expect("the page is carried");
+        let page = find("/graphiql").expect("the page is in the table");
         let response = respond(page, &HeaderMap::new());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-cache");
         assert_eq!(response.headers()[X_FRAME_OPTIONS], "DENY");
@@ -198,23 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn pages_load_nothing_from_elsewhere_and_all_that_they_load_is_carried() {
+    fn pages_load_only_files_of_the_table() {
         for (path, files) in [("/", 2), ("/graphiql", 4)] {
-            let page = find(path).expect("the page is carried");
+            let page = find(path).expect("the page is in the table");
             let html = std::str::from_utf8(page.identity).expect("UTF-8");
-            assert!(!html.contains("://"), "an absolute address in the page");
+            assert!(!html.contains("://"), "an absolute URL in the page");
             let loaded: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
             assert!(loaded.len() >= files, "{loaded:?}");
             for path in loaded {
-                assert!(find(path).is_some(), "{path} is not carried");
+                assert!(find(path).is_some(), "{path} is not in the table");
             }
         }
     }
 
     #[test]
-    fn only_graphiql_may_have_styles_inline() {
+    fn only_graphiql_allows_inline_styles() {
         let policy = |path| {
-            let page = find(path).expect("the page is carried");
+            let page = find(path).expect("the page is in the table");
             respond(page, &HeaderMap::new()).headers()[CONTENT_SECURITY_POLICY].clone()
         };
         assert!(!policy("/").to_str().expect("ASCII").contains("unsafe"));

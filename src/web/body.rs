@@ -1,4 +1,4 @@
-//! Bodies: small responses, and requests read up to a limit.
+//! Builds small responses, and reads request bodies up to a limit.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt as _};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 
-/// A response with a content type, not to be kept by caches.
+/// A response with a content type that caches must not store.
 pub fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -18,47 +18,50 @@ pub fn response(status: StatusCode, content_type: &'static str, body: impl Into<
     response
 }
 
-/// A line of text.
+/// A response with one line of plain text.
 pub fn text(status: StatusCode, line: &str) -> Response<Bytes> {
     response(status, "text/plain; charset=utf-8", format!("{line}\n"))
 }
 
-/// Why a body could not be read.
-pub enum Unread {
-    /// It is longer than allowed.
+/// Why a request body could not be read.
+pub enum ReadError {
+    /// The body is longer than allowed.
     TooLarge,
-    /// It took too long.
+    /// The body took longer than allowed.
     TooSlow,
-    /// The line broke.
+    /// The connection ended before the end of the body.
     Broken,
 }
 
-/// What a request's body may take.
+/// Limits on a request body.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Its size.
+    /// The size, in bytes.
     pub bytes: usize,
-    /// How long all of it may be on its way.
-    pub patience: Duration,
+    /// The time from the head of the request to the end of the body.
+    pub timeout: Duration,
 }
 
-/// Reads a request's body.
+/// Reads a request body.
+///
+/// # Errors
+/// If the body exceeds a limit, or the connection breaks.
 pub async fn read<B: Buf, E>(
     headers: &HeaderMap,
     stream: impl Stream<Item = Result<B, E>>,
     limits: Limits,
-) -> Result<Vec<u8>, Unread> {
-    let promised = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if promised.is_some_and(|promised| promised > limits.bytes) {
-        return Err(Unread::TooLarge);
+) -> Result<Vec<u8>, ReadError> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|declared| declared > limits.bytes) {
+        return Err(ReadError::TooLarge);
     }
     let reading = async {
         let mut stream = std::pin::pin!(stream);
         let mut body = Vec::new();
         while let Some(chunk) = stream.next().await {
-            let mut chunk = chunk.map_err(|_| Unread::Broken)?;
+            let mut chunk = chunk.map_err(|_| ReadError::Broken)?;
             if body.len() + chunk.remaining() > limits.bytes {
-                return Err(Unread::TooLarge);
+                return Err(ReadError::TooLarge);
             }
             while chunk.has_remaining() {
                 let part = chunk.chunk();
@@ -69,5 +72,5 @@ pub async fn read<B: Buf, E>(
         }
         Ok(body)
     };
-    tokio::time::timeout(limits.patience, reading).await.unwrap_or(Err(Unread::TooSlow))
+    tokio::time::timeout(limits.timeout, reading).await.unwrap_or(Err(ReadError::TooSlow))
 }

@@ -1,8 +1,8 @@
-//! Makes an answer smaller that was made for one request. Pages and their files are compressed when they are built, and
-//! streams of events are not: what is short and must be there at once gains nothing.
+//! Compresses responses at request time. Static files are compressed at build time. Streams of events are not
+//! compressed: their parts are short and must be sent at once.
 //!
-//! Secrets beside text that an attacker chose could be guessed from the length of what is sent (BREACH), if the attacker's
-//! page could have a browser ask in its user's name. It cannot: nobody is known here by a cookie.
+//! BREACH attacks do not apply. They need a secret beside text that the attacker chose, and a browser that sends
+//! requests in the user's name. Such requests are anonymous here, because authentication uses no cookies.
 
 use std::io::Write as _;
 
@@ -18,59 +18,59 @@ use super::encoding::{Encoding, weight};
 use crate::graphql::Text;
 use crate::model::Lease;
 
-/// Below, what is gained fits into the same packet.
-const LEAST: usize = 1 << 10;
-/// Above, it takes long enough to hold up others: it is done on a thread that may block.
-const AT_ONCE: usize = 32 << 10;
+/// Smaller bodies are not compressed: they fit into one packet anyway. In bytes.
+const MIN_BYTES: usize = 1 << 10;
+/// Larger bodies are compressed on a blocking thread, because they would delay other tasks. In bytes.
+const MAX_INLINE: usize = 32 << 10;
 
-/// The same response, compressed if that is worth it and the client likes it. For answers that are the same for all.
+/// Compresses a response that is the same for all clients, if that helps and the client accepts gzip.
 pub async fn compressed_file(request: &HeaderMap, response: Response<Bytes>) -> Response<Bytes> {
     let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned().into();
     compressed(&Semaphore::new(1), request, response.map(text)).await
 }
 
-/// The same response, compressed if that is worth it, the client likes it, and not too many others are being compressed.
-/// The memory that was borrowed for the response is held until all of it is with the kernel.
-pub async fn compressed(turns: &Semaphore, request: &HeaderMap, mut response: Response<Text>) -> Response<Bytes> {
-    if response.body().len() < LEAST || response.headers().contains_key(CONTENT_ENCODING) {
+/// Compresses a response if that helps, the client accepts gzip, and a slot of `slots` is free for a large body. The
+/// memory reserved for the body is held until the kernel has all of the response.
+pub async fn compressed(slots: &Semaphore, request: &HeaderMap, mut response: Response<Text>) -> Response<Bytes> {
+    if response.body().len() < MIN_BYTES || response.headers().contains_key(CONTENT_ENCODING) {
         return response.map(Bytes::from_owner);
     }
     response.headers_mut().append(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
     if weight(request, Encoding::Gzip) <= weight(request, Encoding::Identity) {
         return response.map(Bytes::from_owner);
     }
-    let made = if response.body().len() <= AT_ONCE {
+    let result = if response.body().len() <= MAX_INLINE {
         gzip(response.body().as_bytes())
     } else {
-        // Whoever has to wait for a turn is served sooner with what is there.
-        let Ok(_turn) = turns.try_acquire() else { return response.map(Bytes::from_owner) };
+        // Do not wait for a slot: sending the uncompressed body takes less time.
+        let Ok(_slot) = slots.try_acquire() else { return response.map(Bytes::from_owner) };
         let body = response.body().clone();
         let compressing = tokio::task::spawn_blocking(move || gzip(body.as_bytes()));
         compressing.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
     };
-    match made {
+    match result {
         Ok(bytes) => {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(Encoding::Gzip.name()));
             response.map(|body| {
                 let mut leases = body.into_leases();
                 leases.iter_mut().for_each(|lease| lease.shrink_to(bytes.len()));
-                Bytes::from_owner(Smaller { bytes, _leases: leases })
+                Bytes::from_owner(Compressed { bytes, _leases: leases })
             })
         }
         Err(error) => {
-            tracing::warn!(%error, "an answer could not be compressed");
+            tracing::warn!(%error, "cannot compress a response; sending it uncompressed");
             response.map(Bytes::from_owner)
         }
     }
 }
 
-/// What takes the place of a text.
-struct Smaller {
+/// The compressed body, with what remains of the memory reserved for the original.
+struct Compressed {
     bytes: Vec<u8>,
     _leases: Vec<Lease>,
 }
 
-impl AsRef<[u8]> for Smaller {
+impl AsRef<[u8]> for Compressed {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

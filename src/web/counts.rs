@@ -1,45 +1,45 @@
-//! What the door counts, for operators.
+//! Counters of connections and sockets, for the metrics page.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::{Counter, Gauge};
 
-/// What came through the door of this instance.
+/// Counters of this instance's connections.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Connections that are open.
+    /// Open connections.
     pub connections: Gauge,
-    /// Connections that were let in.
+    /// Connections that were accepted.
     pub accepted: Counter,
-    /// Connections that were turned away because the house was full.
+    /// Connections that were rejected because a limit was reached.
     pub refused: Counter,
-    /// GraphQL sockets.
-    pub graphql: Road,
-    /// Plain JSON sockets.
-    pub plain: Road,
-    /// Streams of events.
-    pub sse: Road,
-    /// Sockets that were closed by the server, by code: too rare for a lock to matter.
+    /// GraphQL WebSockets.
+    pub graphql: TransportCounts,
+    /// JSON WebSockets.
+    pub plain: TransportCounts,
+    /// Streams of server-sent events.
+    pub sse: TransportCounts,
+    /// WebSockets that the server closed, by close code. They are rare, so contention on the lock does not matter.
     closes: Mutex<BTreeMap<u16, u64>>,
 }
 
-/// One of the roads on which events reach their readers.
+/// Counters of one transport that delivers events to clients.
 #[derive(Debug, Default)]
-pub struct Road {
-    /// Lines that are open.
+pub struct TransportCounts {
+    /// Open connections.
     pub open: Gauge,
-    /// What was handed over on them: events, checkpoints, live values.
+    /// Items that were delivered: events, checkpoints and live values.
     pub deliveries: Counter,
 }
 
 impl Counts {
-    /// A socket was closed with this code.
+    /// Counts a socket that the server closed with this code.
     pub fn close(&self, code: u16) {
         *self.closes.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
     }
 
-    /// How many were closed, by code.
+    /// The number of closed sockets by close code.
     pub fn closes(&self) -> BTreeMap<u16, u64> {
         self.closes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP, as its specification has it: what media types, methods and status codes mean.
+//! GraphQL over HTTP according to the GraphQL-over-HTTP specification: media types, methods, status codes and batches.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use super::answer::Answer;
 use super::compress::compressed;
 use super::encoding::preferences;
 use super::media::Media;
-use super::parameters::{self, Asked};
+use super::parameters::{self, Parsed};
 use super::sse::Events;
 use super::{Peer, Site, body, callers, origins, pages, socket};
 use crate::error::Error;
 use crate::graphql::{self, Batch, Caller, OperationType, Refusal, Request, Text, Unreadable};
 use crate::model::Timestamp;
 
-/// A response of operations, before it has a media type.
+/// A GraphQL response whose media type is not chosen yet.
 struct Reply {
     status: StatusCode,
     body: Text,
@@ -33,19 +33,19 @@ impl Reply {
         Self { status, body: body.into(), header: None }
     }
 
-    /// Nothing was executed, because of the request.
-    fn bad(status: StatusCode, message: &str) -> Self {
+    /// A response to a malformed request: nothing was executed.
+    fn malformed(status: StatusCode, message: &str) -> Self {
         let error = serde_json::json!([{ "message": message, "extensions": { "code": "BAD_USER_INPUT" } }]);
         Self::new(status, graphql::errors_response(&error))
     }
 
-    /// Nothing was executed, for this reason.
-    fn refused(refusal: &Refusal, media: Media) -> Self {
+    /// A response to a rejected operation: nothing was executed.
+    fn rejected(refusal: &Refusal, media: Media) -> Self {
         let (status, header) = match refusal.error() {
             Some(Error::Unauthenticated(_)) => (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, "Bearer"))),
             Some(Error::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, Some((RETRY_AFTER, "1"))),
             Some(Error::Internal(_)) => (StatusCode::INTERNAL_SERVER_ERROR, None),
-            // Apollo Server answers so, in every media type.
+            // Apollo Server responds with 200 in every media type, and Apollo's clients expect it.
             _ if matches!(refusal, Refusal::PersistedQuery) => (StatusCode::OK, None),
             _ if media == Media::Response => (StatusCode::BAD_REQUEST, None),
             _ => (StatusCode::OK, None),
@@ -61,7 +61,7 @@ impl Reply {
     }
 }
 
-/// Answers a request to `/graphql`.
+/// Handles a request to `/graphql`.
 pub async fn handle<B: Buf, E>(
     site: Arc<Site>,
     method: Method,
@@ -71,22 +71,30 @@ pub async fn handle<B: Buf, E>(
     stream: impl Stream<Item = Result<B, E>>,
 ) -> Answer {
     let mut answer: Answer = match method {
-        Method::GET | Method::HEAD if wants_page(&site, &headers) => return pages::graphiql_response(&headers).into(),
+        Method::GET | Method::HEAD if accepts_html(&site, &headers) => {
+            return pages::graphiql_response(&headers).into();
+        }
         Method::OPTIONS => origins::preflight(&site, &headers).into(),
-        // A proxy has dropped the header Upgrade of a client that asked for a socket.
-        Method::GET if headers.contains_key(SEC_WEBSOCKET_KEY) => socket::dropped(&site).into(),
+        // A WebSocket handshake without `Upgrade`: a proxy has dropped that header.
+        Method::GET if headers.contains_key(SEC_WEBSOCKET_KEY) => socket::upgrade_required(&site).into(),
         Method::GET | Method::HEAD | Method::POST => {
-            let called = match Media::of(&headers) {
+            let outcome = match Media::of(&headers) {
                 Some(media) => {
-                    let call =
-                        Call { site: &site, method: &method, peer: &peer, headers: &headers, query: &query, media };
-                    call.answer(stream).await.unwrap_or_else(|reply| Called::Reply(reply.into_response(media)))
+                    let request = HttpRequest {
+                        site: &site,
+                        method: &method,
+                        peer: &peer,
+                        headers: &headers,
+                        query: &query,
+                        media,
+                    };
+                    request.execute(stream).await.unwrap_or_else(|reply| Outcome::Reply(reply.into_response(media)))
                 }
-                None => Called::Reply(not_acceptable().into_response(Media::Json)),
+                None => Outcome::Reply(not_acceptable().into_response(Media::Json)),
             };
-            match called {
-                Called::Reply(response) => compressed(&site.compressing, &headers, response).await.into(),
-                Called::Events(events) => Answer::Events(events),
+            match outcome {
+                Outcome::Reply(response) => compressed(&site.compressing, &headers, response).await.into(),
+                Outcome::Events(events) => Answer::Events(events),
             }
         }
         _ => {
@@ -95,31 +103,31 @@ pub async fn handle<B: Buf, E>(
             response.into()
         }
     };
-    origins::allow(&site, &headers, answer.headers_mut());
+    origins::add_headers(&site, &headers, answer.headers_mut());
     answer
 }
 
 fn not_acceptable() -> Reply {
-    Reply::bad(
+    Reply::malformed(
         StatusCode::NOT_ACCEPTABLE,
-        "this answers with application/graphql-response+json, application/json or text/event-stream",
+        "acceptable media types are application/graphql-response+json, application/json and text/event-stream",
     )
 }
 
-fn wants_page(site: &Site, headers: &HeaderMap) -> bool {
+fn accepts_html(site: &Site, headers: &HeaderMap) -> bool {
     site.settings.graphiql && preferences(headers, &ACCEPT).any(|(name, weight)| name == "text/html" && weight > 0.0)
 }
 
-/// What comes of a request.
-enum Called {
-    /// A response in one piece, with the memory that is borrowed for it.
+/// The result of a request.
+enum Outcome {
+    /// A response in one piece, with the memory that is reserved for it.
     Reply(Response<Text>),
-    /// A stream of events.
+    /// A stream of server-sent events.
     Events(Response<Events>),
 }
 
-/// A request whose client wants an answer of this kind.
-struct Call<'a> {
+/// A request and the media type of its response.
+struct HttpRequest<'a> {
     site: &'a Arc<Site>,
     method: &'a Method,
     peer: &'a Peer,
@@ -128,36 +136,36 @@ struct Call<'a> {
     media: Media,
 }
 
-impl Call<'_> {
-    async fn answer<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Called, Reply> {
+impl HttpRequest<'_> {
+    async fn execute<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Outcome, Reply> {
         let Self { site, media, .. } = *self;
-        if media == Media::Events && !origins::may_follow(site, self.headers) {
-            return Err(Reply::bad(
+        if media == Media::Events && !origins::may_subscribe(site, self.headers) {
+            return Err(Reply::malformed(
                 StatusCode::FORBIDDEN,
-                "pages of this origin may not follow: the operator names it in TIDINGS_ALLOWED_ORIGINS",
+                "pages of this origin may not subscribe: the operator can allow the origin in TIDINGS_ALLOWED_ORIGINS",
             ));
         }
-        let (caller, until) = match self.caller().await {
-            Ok(called) => called,
-            Err(error) => return self.refuse(error.into()),
+        let (caller, expires_at) = match self.caller().await {
+            Ok(outcome) => outcome,
+            Err(error) => return self.reject(error.into()),
         };
         let may_write = *self.method == Method::POST;
-        let asked = match self.asked(stream).await? {
-            Ok(asked) => asked,
-            Err(Unreadable::Form(message)) => return Err(Reply::bad(StatusCode::BAD_REQUEST, &message)),
-            Err(Unreadable::Refused(refusal)) => return self.refuse(refusal),
+        let parsed = match self.parse(stream).await? {
+            Ok(parsed) => parsed,
+            Err(Unreadable::Form(message)) => return Err(Reply::malformed(StatusCode::BAD_REQUEST, &message)),
+            Err(Unreadable::Refused(refusal)) => return self.reject(refusal),
         };
-        match asked {
-            Asked::One(request) if media == Media::Events => self.stream(request, caller, until).await,
-            Asked::One(request) => {
+        match parsed {
+            Parsed::One(request) if media == Media::Events => self.stream(request, caller, expires_at).await,
+            Parsed::One(request) => {
                 let reply = answer(site, request, caller, media, may_write, &site.engine.batch()).await;
-                Ok(Called::Reply(reply.into_response(media)))
+                Ok(Outcome::Reply(reply.into_response(media)))
             }
-            Asked::Batch(_) if media == Media::Events => {
-                Err(Reply::bad(StatusCode::BAD_REQUEST, "a stream of events is of one operation, and this is a batch"))
+            Parsed::Batch(_) if media == Media::Events => {
+                Err(Reply::malformed(StatusCode::BAD_REQUEST, "a stream of events takes one operation, not a batch"))
             }
-            Asked::Batch(batch) => {
-                Ok(Called::Reply(answer_batch(site, batch, &caller, media).await.into_response(media)))
+            Parsed::Batch(batch) => {
+                Ok(Outcome::Reply(answer_batch(site, batch, &caller, media).await.into_response(media)))
             }
         }
     }
@@ -168,64 +176,67 @@ impl Call<'_> {
         callers::caller(self.site, token.as_deref(), address).await
     }
 
-    async fn asked<B: Buf, E>(
+    async fn parse<B: Buf, E>(
         &self,
         stream: impl Stream<Item = Result<B, E>>,
-    ) -> Result<Result<Asked, Unreadable>, Reply> {
-        let bad = |message: &str| Reply::bad(StatusCode::BAD_REQUEST, message);
+    ) -> Result<Result<Parsed, Unreadable>, Reply> {
+        let bad = |message: &str| Reply::malformed(StatusCode::BAD_REQUEST, message);
         if *self.method != Method::POST {
-            return Ok(parameters::from_query(self.query).map(Asked::One));
+            return Ok(parameters::from_query(self.query).map(Parsed::One));
         }
         if !parameters::is_json(self.headers) {
-            return Err(Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+            return Err(Reply::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
         }
         if let Some(encoding) = parameters::encoding(self.headers) {
-            let message = format!("the body is encoded with {encoding}: send it as it is, without Content-Encoding");
-            return Err(Reply::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message));
+            let message = format!("the body is encoded with {encoding}: send it unencoded, without Content-Encoding");
+            return Err(Reply::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message));
         }
         let settings = &self.site.settings;
-        let limits = body::Limits { bytes: settings.max_body_bytes, patience: settings.sockets.request_timeout };
-        let read = body::read(self.headers, stream, limits).await.map_err(|unread| match unread {
-            body::Unread::TooLarge => Reply::bad(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-            body::Unread::TooSlow => Reply::bad(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
-            body::Unread::Broken => bad("the body broke off"),
+        let limits = body::Limits { bytes: settings.max_body_bytes, timeout: settings.sockets.request_timeout };
+        let read = body::read(self.headers, stream, limits).await.map_err(|error| match error {
+            body::ReadError::TooLarge => Reply::malformed(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            body::ReadError::TooSlow => {
+                Reply::malformed(StatusCode::REQUEST_TIMEOUT, "the body was not received in time")
+            }
+            body::ReadError::Broken => bad("the body is incomplete"),
         })?;
         Ok(parameters::from_body(&read))
     }
 
-    /// What is wrong with an operation is said in the stream: a browser's EventSource shows its page nothing of any
-    /// other answer.
-    async fn stream(&self, request: Request, caller: Caller, until: Option<Timestamp>) -> Result<Called, Reply> {
+    /// Starts a stream of events. Errors of the operation are sent in the stream: a browser's EventSource gives a page
+    /// no access to the body of an error response.
+    async fn stream(&self, request: Request, caller: Caller, expires_at: Option<Timestamp>) -> Result<Outcome, Reply> {
         let prepared = match self.site.engine.prepare(request, &caller) {
             Ok(prepared) => prepared,
-            Err(refusal) => return self.refuse(refusal),
+            Err(refusal) => return self.reject(refusal),
         };
         if prepared.kind() == OperationType::Mutation && *self.method != Method::POST {
-            return Err(mutations_go_by_post());
+            return Err(mutation_needs_post());
         }
         let prepared = match callers::last_event_id(self.headers, self.query) {
             Ok(Some(cursor)) => prepared.after(cursor),
             Ok(None) => prepared,
-            Err(error) => return self.refuse(error.into()),
+            Err(error) => return self.reject(error.into()),
         };
-        match Events::of(self.site, self.peer, prepared, caller, until).await {
-            Ok(events) => Ok(Called::Events(events.into_response())),
-            Err(error) => self.refuse(error.into()),
+        match Events::open(self.site, self.peer, prepared, caller, expires_at).await {
+            Ok(events) => Ok(Outcome::Events(events.into_response())),
+            Err(error) => self.reject(error.into()),
         }
     }
 
-    /// Who is not let in is told by the status, on every road; anything else is said in the media type that is wanted.
-    fn refuse(&self, refusal: Refusal) -> Result<Called, Reply> {
-        let is_unknown = matches!(refusal.error(), Some(Error::Unauthenticated(_)));
+    /// Rejects an operation. A missing or invalid session is reported by status 401 in every media type. Other reasons
+    /// are reported in the media type of the response; in a stream of events that is an event.
+    fn reject(&self, refusal: Refusal) -> Result<Outcome, Reply> {
+        let is_unauthenticated = matches!(refusal.error(), Some(Error::Unauthenticated(_)));
         match self.media {
-            Media::Events if !is_unknown => Ok(Called::Events(Events::refused(&refusal).into_response())),
-            media => Err(Reply::refused(&refusal, media)),
+            Media::Events if !is_unauthenticated => Ok(Outcome::Events(Events::rejected(&refusal).into_response())),
+            media => Err(Reply::rejected(&refusal, media)),
         }
     }
 }
 
-fn mutations_go_by_post() -> Reply {
-    Reply { header: Some((ALLOW, "POST")), ..Reply::bad(StatusCode::METHOD_NOT_ALLOWED, "mutations go by POST") }
+fn mutation_needs_post() -> Reply {
+    Reply { header: Some((ALLOW, "POST")), ..Reply::malformed(StatusCode::METHOD_NOT_ALLOWED, "mutations need POST") }
 }
 
 async fn answer(
@@ -238,37 +249,37 @@ async fn answer(
 ) -> Reply {
     let prepared = match site.engine.prepare(request, &caller) {
         Ok(prepared) => prepared.in_batch(batch),
-        Err(refusal) => return Reply::refused(&refusal, media),
+        Err(refusal) => return Reply::rejected(&refusal, media),
     };
     match prepared.kind() {
-        OperationType::Mutation if !may_write => return mutations_go_by_post(),
+        OperationType::Mutation if !may_write => return mutation_needs_post(),
         OperationType::Subscription => {
             let hint = "subscriptions go over a WebSocket (graphql-transport-ws) or as text/event-stream";
-            return Reply::bad(StatusCode::BAD_REQUEST, hint);
+            return Reply::malformed(StatusCode::BAD_REQUEST, hint);
         }
         OperationType::Query | OperationType::Mutation => {}
     }
     match site.engine.answer(prepared, caller).await {
         Ok(answer) if answer.is_fault => Reply::new(StatusCode::INTERNAL_SERVER_ERROR, answer.body),
         Ok(answer) => Reply::new(StatusCode::OK, answer.body),
-        Err(refusal) => Reply::refused(&refusal, media),
+        Err(refusal) => Reply::rejected(&refusal, media),
     }
 }
 
-/// Queries of a batch run at once, and so do its mutations: who needs an order sends one operation
-/// with several fields.
+/// Executes the operations of a batch concurrently, mutations included. A client that needs an order sends one
+/// operation with several root fields.
 async fn answer_batch(site: &Arc<Site>, batch: Vec<Box<RawValue>>, caller: &Caller, media: Media) -> Reply {
     let max = site.settings.max_batch;
     if batch.is_empty() || batch.len() > max {
-        return Reply::bad(StatusCode::BAD_REQUEST, &format!("a batch has 1 to {max} operations"));
+        return Reply::malformed(StatusCode::BAD_REQUEST, &format!("a batch has 1 to {max} operations"));
     }
-    // What one operation may take, all of them together may.
-    let together = site.engine.batch();
+    // The limit on the size of a response holds for the batch as a whole.
+    let shared = site.engine.batch();
     let answers = batch.iter().map(|one| async {
         match parameters::from_batch(one) {
-            Ok(request) => answer(site, request, caller.clone(), media, true, &together).await,
-            Err(Unreadable::Form(message)) => Reply::bad(StatusCode::BAD_REQUEST, &message),
-            Err(Unreadable::Refused(refusal)) => Reply::refused(&refusal, media),
+            Ok(request) => answer(site, request, caller.clone(), media, true, &shared).await,
+            Err(Unreadable::Form(message)) => Reply::malformed(StatusCode::BAD_REQUEST, &message),
+            Err(Unreadable::Refused(refusal)) => Reply::rejected(&refusal, media),
         }
     });
     let bodies = join_all(answers).await.into_iter().map(|reply| reply.body).collect();

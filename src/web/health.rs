@@ -1,4 +1,4 @@
-//! What operators ask: alive, ready, and the schema.
+//! Routes for operators: `/healthz`, `/readyz` and `/schema.graphql`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use warp::{Filter, Rejection};
 use super::compress::compressed_file;
 use super::{Site, body, with};
 
-/// `/healthz`, `/readyz`, `/schema.graphql`.
+/// The routes `/healthz`, `/readyz` and `/schema.graphql`.
 pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
     let alive = warp::path!("healthz").and(get()).map(|| body::text(StatusCode::OK, "ok"));
     let ready = warp::path!("readyz").and(get()).and(with(site)).then(ready);
@@ -18,7 +18,7 @@ pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Err
         warp::path!("schema.graphql").and(get()).and(warp::header::headers_cloned()).then(move |headers: HeaderMap| {
             let response = match &sdl {
                 Some(sdl) => body::response(StatusCode::OK, "text/plain; charset=utf-8", sdl.clone()),
-                None => body::text(StatusCode::NOT_FOUND, "the schema is not shown here"),
+                None => body::text(StatusCode::NOT_FOUND, "schema introspection is disabled"),
             };
             async move { compressed_file(&headers, response).await }
         });
@@ -29,7 +29,7 @@ fn get() -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::get().or(warp::head()).unify()
 }
 
-/// Ready to serve: not stopping, no fault has ended a part of the server, and the database answers and takes changes.
+/// Responds with 200 if the server is not stopping, no part of it has panicked, and the database accepts writes.
 async fn ready(site: Arc<Site>) -> Response<Bytes> {
     if site.is_stopping() {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
@@ -38,13 +38,13 @@ async fn ready(site: Arc<Site>) -> Response<Bytes> {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, &format!("a fault ended {}", fault.part));
     }
     match site.board.reach_database().await {
-        // The reason is for the log: anybody may ask this.
+        // Anyone may request this path, so the reason is only logged.
         Ok(_) if site.board.database_trouble().await.is_some() => {
             body::text(StatusCode::SERVICE_UNAVAILABLE, "the database takes no changes")
         }
         Ok(_) => body::text(StatusCode::OK, "ready"),
         Err(error) => {
-            tracing::warn!(%error, "not ready");
+            tracing::warn!(%error, "the server is not ready: the database does not answer");
             body::text(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached")
         }
     }

@@ -1,26 +1,25 @@
-//! What an operator should hear of once: clients can cause it as often as they like, so that only the first time is worth
-//! a warning.
+//! Warnings about the configuration that clients can trigger at will. Only the first occurrence is logged as a warning.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One kind of thing to hear of.
+/// One warning, and whether it was logged already.
 #[derive(Debug, Default)]
 pub struct Hint(AtomicBool);
 
 impl Hint {
-    /// Tells of it: at level `warn` the first time, at `debug` from then on.
-    pub fn tell(&self, what: impl Display) {
+    /// Logs the warning: at level `warn` the first time, and at `debug` later.
+    pub fn warn(&self, what: impl Display) {
         if self.0.swap(true, Ordering::Relaxed) {
             tracing::debug!("{what}");
         } else {
-            tracing::warn!("{what} (from now on told at level debug)");
+            tracing::warn!("{what} (further occurrences are logged at level debug)");
         }
     }
 }
 
-/// Text of a client for the log: short, and on one line.
-pub fn shown(text: &[u8]) -> String {
-    const LONGEST: usize = 100;
-    text[..text.len().min(LONGEST)].escape_ascii().to_string()
+/// Text from a client for the log: at most 100 bytes, with special characters escaped.
+pub fn escaped(text: &[u8]) -> String {
+    const MAX_BYTES: usize = 100;
+    text[..text.len().min(MAX_BYTES)].escape_ascii().to_string()
 }

@@ -1,5 +1,5 @@
-//! The door: HTTP, sockets, pages. It translates between the wire and the floors below, and
-//! decides nothing about the board.
+//! HTTP: the listener, the routes, GraphQL over HTTP, WebSockets, server-sent events, static pages, health and metrics.
+//! This module translates between the wire and the modules below, and contains no application logic.
 
 mod answer;
 mod assets;
@@ -37,13 +37,13 @@ use hyper::upgrade::OnUpgrade;
 use warp::{Filter, Rejection};
 
 use answer::Answer;
-use socket::Door;
+use socket::Endpoint;
 
 pub use peer::Peer;
 pub use server::{Listener, serve};
 pub use site::{Settings, Site, Stop};
 
-/// Everything that is served.
+/// The filter that answers all requests.
 fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + use<> {
     socket_routes(site)
         .or(dropped_upgrades(site))
@@ -53,15 +53,15 @@ fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Infallib
         .unify()
         .or(health::routes(site).or(metrics::routes(site)).unify().or(page_routes(site)).unify().map(Answer::from))
         .unify()
-        .recover(refuse)
+        .recover(reject)
         .unify()
 }
 
 fn page_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
     let graphiql = site.settings.graphiql;
     let allowed = warp::path::full().and_then(move |path: warp::path::FullPath| async move {
-        let hidden = !graphiql && path.as_str().starts_with("/graphiql");
-        if hidden { Err(warp::reject::not_found()) } else { Ok(()) }
+        let is_hidden = !graphiql && path.as_str().starts_with("/graphiql");
+        if is_hidden { Err(warp::reject::not_found()) } else { Ok(()) }
     });
     allowed.untuple_one().and(pages::routes())
 }
@@ -77,7 +77,9 @@ fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
 
 fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
     warp::path::full()
-        .and_then(|path: warp::path::FullPath| async move { door(path.as_str()).ok_or_else(warp::reject::not_found) })
+        .and_then(
+            |path: warp::path::FullPath| async move { endpoint(path.as_str()).ok_or_else(warp::reject::not_found) },
+        )
         .and(warp::header::exact_ignore_case("upgrade", "websocket"))
         .and(with(site))
         .and(warp::method())
@@ -88,9 +90,9 @@ fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), 
         .map(socket::upgrade)
 }
 
-/// Requests to the addresses of sockets that do not ask for one.
+/// Rejects requests to the paths of WebSockets that lack the header `Upgrade`.
 fn dropped_upgrades(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
-    let is_for_sockets = |path: &str| door(path).is_some() && path.trim_end_matches('/') != "/graphql";
+    let is_for_sockets = |path: &str| endpoint(path).is_some() && path.trim_end_matches('/') != "/graphql";
     warp::path::full()
         .and_then(move |path: warp::path::FullPath| {
             std::future::ready(if is_for_sockets(path.as_str()) { Ok(()) } else { Err(warp::reject::not_found()) })
@@ -101,12 +103,12 @@ fn dropped_upgrades(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,
         .map(|method: Method, site: Arc<Site>| socket::without_upgrade(&site, &method))
 }
 
-/// By which door a socket of this path comes.
-fn door(path: &str) -> Option<Door> {
+/// The kind of WebSocket that this path serves.
+fn endpoint(path: &str) -> Option<Endpoint> {
     match path.strip_suffix('/').unwrap_or(path) {
-        "/graphql" | "/subscriptions" => Some(Door::GraphQl),
-        "/api/v1/websocket/connect" => Some(Door::Plain),
-        "/api/v1/ws" => Some(Door::Tickets),
+        "/graphql" | "/subscriptions" => Some(Endpoint::GraphQl),
+        "/api/v1/websocket/connect" => Some(Endpoint::Plain),
+        "/api/v1/ws" => Some(Endpoint::Tickets),
         _ => None,
     }
 }
@@ -120,22 +122,22 @@ fn graphql_routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = 
         .and(warp::header::headers_cloned())
         .and(query())
         .and(warp::body::stream())
-        // In a box: warp moves a future as often as there are filters around it.
+        // Boxed: each filter around a future moves it, and this future is large.
         .then(|site, method: Method, peer, headers, query: String, body| {
             Box::pin(graphql_http::handle(site, method, peer, headers, query, body))
         })
 }
 
-/// What no route takes.
-async fn refuse(rejection: Rejection) -> Result<Answer, Infallible> {
+/// The response to a request that no route accepts.
+async fn reject(rejection: Rejection) -> Result<Answer, Infallible> {
     let (status, message) = if rejection.is_not_found() {
-        (StatusCode::NOT_FOUND, "there is nothing here")
+        (StatusCode::NOT_FOUND, "no such path")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "use GET");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         return Ok(response.into());
     } else {
-        (StatusCode::BAD_REQUEST, "this request makes no sense here")
+        (StatusCode::BAD_REQUEST, "bad request")
     };
     Ok(body::text(status, message).into())
 }

@@ -1,6 +1,6 @@
-//! Newcomers: connections of which nothing is known yet. They move in turns, a few of them in each round of the
-//! scheduler, which by itself lets everybody move who can, in one row: thousands who come at once, or whose time is over at
-//! once, would stand before all who are here.
+//! Fair scheduling for connections that have not completed a request or a handshake: at most 16 of them are polled per
+//! round of the scheduler. Otherwise thousands of connections that arrive, or time out, at once would delay the
+//! established ones.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,119 +12,119 @@ use futures_util::task::AtomicWaker;
 use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 
-/// So many newcomers move in one round.
-const PORTION: usize = 16;
+/// How many connections are admitted to one poll per round.
+const BATCH: usize = 16;
 
-/// Those whose turn is still to come.
+/// The queue of connections that wait to be polled.
 #[derive(Default)]
 pub struct Newcomers {
-    row: Mutex<VecDeque<Arc<Newcomer>>>,
-    came: Notify,
+    queue: Mutex<VecDeque<Arc<Admission>>>,
+    pushed: Notify,
 }
 
-/// A connection, until something is known of it.
+/// The state of one connection in the admission queue, until the connection is established.
 #[derive(Default)]
-pub struct Newcomer {
+pub struct Admission {
     state: AtomicU8,
     waker: AtomicWaker,
 }
 
 pin_project! {
-    /// What a newcomer does.
-    pub struct InTurn<F> {
-        // `None` once it is known: the newcomer is forgotten.
-        turns: Option<(Arc<Newcomers>, Arc<Newcomer>)>,
+    /// A future that is polled only when the admission queue lets its connection run.
+    pub struct Throttled<F> {
+        // `None` once the connection is established: then the future is polled without the queue.
+        gate: Option<(Arc<Newcomers>, Arc<Admission>)>,
         #[pin]
-        doing: F,
+        future: F,
     }
 }
 
-impl<F: Future> Future for InTurn<F> {
+impl<F: Future> Future for Throttled<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if let Some((newcomers, newcomer)) = this.turns {
-            ready!(newcomers.poll_turn(newcomer, context));
-            if newcomer.state.load(Ordering::Acquire) == KNOWN {
-                *this.turns = None;
+        if let Some((newcomers, admission)) = this.gate {
+            ready!(newcomers.poll_admission(admission, context));
+            if admission.state.load(Ordering::Acquire) == ESTABLISHED {
+                *this.gate = None;
             }
         }
-        this.doing.poll(context)
+        this.future.poll(context)
     }
 }
 
-/// Not in the row: it moves when something happens to it, for which it has to stand in the row first.
-const RESTING: u8 = 0;
-const IN_THE_ROW: u8 = 1;
-/// It may move once.
-const CALLED: u8 = 2;
-/// It is no newcomer any more.
-const KNOWN: u8 = 3;
+/// Not queued. The next wake-up puts the connection into the queue.
+const IDLE: u8 = 0;
+const QUEUED: u8 = 1;
+/// Admitted to one poll.
+const ADMITTED: u8 = 2;
+/// Established: never queued again.
+const ESTABLISHED: u8 = 3;
 
-impl Newcomer {
-    /// Something is known of it: it need not stand in the row again.
-    pub fn set_known(&self) {
-        self.state.store(KNOWN, Ordering::Release);
+impl Admission {
+    /// Marks the connection as established: it is polled without the queue from now on.
+    pub fn set_established(&self) {
+        self.state.store(ESTABLISHED, Ordering::Release);
     }
 
-    fn call(&self) {
-        let called = self.state.compare_exchange(IN_THE_ROW, CALLED, Ordering::AcqRel, Ordering::Relaxed);
-        if called.is_ok() {
+    fn admit(&self) {
+        let result = self.state.compare_exchange(QUEUED, ADMITTED, Ordering::AcqRel, Ordering::Relaxed);
+        if result.is_ok() {
             self.waker.wake();
         }
     }
 }
 
 impl Newcomers {
-    /// Calls them, some at a time, until aborted.
+    /// Admits queued connections in batches, with a scheduler round between two batches, until the task is aborted.
     pub async fn call(self: Arc<Self>) {
         loop {
-            self.came.notified().await;
-            while self.call_some() {
+            self.pushed.notified().await;
+            while self.admit_batch() {
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    fn call_some(&self) -> bool {
-        let some: Vec<Arc<Newcomer>> = {
-            let mut row = self.row();
-            let some = row.len().min(PORTION);
-            row.drain(..some).collect()
+    fn admit_batch(&self) -> bool {
+        let batch: Vec<Arc<Admission>> = {
+            let mut queue = self.queue();
+            let batch = queue.len().min(BATCH);
+            queue.drain(..batch).collect()
         };
-        some.iter().for_each(|newcomer| newcomer.call());
-        !some.is_empty()
+        batch.iter().for_each(|admission| admission.admit());
+        !batch.is_empty()
     }
 
-    /// Does something as this newcomer: when it is its turn, for as long as it is one.
-    pub fn in_turn<F>(self: &Arc<Self>, newcomer: Arc<Newcomer>, doing: F) -> InTurn<F> {
-        InTurn { turns: Some((Arc::clone(self), newcomer)), doing }
+    /// Wraps a connection's future so that it is polled through the queue until the connection is established.
+    pub fn throttle<F>(self: &Arc<Self>, admission: Arc<Admission>, future: F) -> Throttled<F> {
+        Throttled { gate: Some((Arc::clone(self), admission)), future }
     }
 
-    fn poll_turn(&self, newcomer: &Arc<Newcomer>, context: &mut Context<'_>) -> Poll<()> {
-        if newcomer.state.load(Ordering::Acquire) == KNOWN {
+    fn poll_admission(&self, admission: &Arc<Admission>, context: &mut Context<'_>) -> Poll<()> {
+        if admission.state.load(Ordering::Acquire) == ESTABLISHED {
             return Poll::Ready(());
         }
-        newcomer.waker.register(context.waker());
-        match newcomer.state.load(Ordering::Acquire) {
-            KNOWN => Poll::Ready(()),
-            CALLED => {
-                newcomer.state.store(RESTING, Ordering::Release);
+        admission.waker.register(context.waker());
+        match admission.state.load(Ordering::Acquire) {
+            ESTABLISHED => Poll::Ready(()),
+            ADMITTED => {
+                admission.state.store(IDLE, Ordering::Release);
                 Poll::Ready(())
             }
-            RESTING => {
-                newcomer.state.store(IN_THE_ROW, Ordering::Release);
-                self.row().push_back(Arc::clone(newcomer));
-                self.came.notify_one();
+            IDLE => {
+                admission.state.store(QUEUED, Ordering::Release);
+                self.queue().push_back(Arc::clone(admission));
+                self.pushed.notify_one();
                 Poll::Pending
             }
             _ => Poll::Pending,
         }
     }
 
-    fn row(&self) -> MutexGuard<'_, VecDeque<Arc<Newcomer>>> {
-        self.row.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Arc<Admission>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,45 +134,45 @@ mod tests {
 
     use super::*;
 
-    /// On one thread: each round of it is seen.
+    /// A single-threaded runtime, so that the test observes every round of the scheduler.
     #[tokio::test]
-    async fn whoever_is_known_does_not_wait_for_all_who_come() {
+    async fn established_connections_do_not_wait_for_a_burst_of_new_ones() {
         const MANY: usize = 1_000;
-        let (newcomers, moved) = (Arc::new(Newcomers::default()), Arc::new(AtomicUsize::new(0)));
-        let calling = tokio::spawn(Arc::clone(&newcomers).call());
-        let come = || {
-            let (newcomers, moved) = (Arc::clone(&newcomers), Arc::clone(&moved));
+        let (newcomers, polls) = (Arc::new(Newcomers::default()), Arc::new(AtomicUsize::new(0)));
+        let queue = tokio::spawn(Arc::clone(&newcomers).call());
+        let connect = || {
+            let (newcomers, polls) = (Arc::clone(&newcomers), Arc::clone(&polls));
             tokio::spawn(async move {
-                let doing = async {
+                let future = async {
                     for _ in 0..3 {
-                        moved.fetch_add(1, Ordering::Relaxed);
+                        polls.fetch_add(1, Ordering::Relaxed);
                         tokio::task::yield_now().await;
                     }
                 };
-                newcomers.in_turn(Arc::default(), doing).await;
+                newcomers.throttle(Arc::default(), future).await;
             })
         };
-        let all: Vec<_> = (0..MANY).map(|_| come()).collect();
-        // This test is somebody who is here, and is asked for something again and again.
+        let connections: Vec<_> = (0..MANY).map(|_| connect()).collect();
+        // This task stands for an established connection that has work in every round.
         let (mut before, mut most) = (0, 0);
-        while moved.load(Ordering::Relaxed) < 3 * MANY {
+        while polls.load(Ordering::Relaxed) < 3 * MANY {
             tokio::task::yield_now().await;
-            let now = moved.load(Ordering::Relaxed);
+            let now = polls.load(Ordering::Relaxed);
             most = most.max(now - before);
             before = now;
         }
-        for one in all {
-            one.await.expect("it moved");
+        for connection in connections {
+            connection.await.expect("the connection must finish");
         }
-        calling.abort();
-        assert!(0 < most && most <= PORTION, "{most} newcomers moved in one round");
+        queue.abort();
+        assert!(0 < most && most <= BATCH, "{most} polls in one round");
     }
 
     #[tokio::test]
-    async fn whoever_has_become_known_moves_without_being_called() {
-        let (newcomers, newcomer) = (Arc::new(Newcomers::default()), Arc::new(Newcomer::default()));
-        newcomer.set_known();
-        // Nobody calls.
-        assert_eq!(newcomers.in_turn(newcomer, async { 7 }).await, 7);
+    async fn an_established_connection_is_polled_without_the_queue() {
+        let (newcomers, admission) = (Arc::new(Newcomers::default()), Arc::new(Admission::default()));
+        admission.set_established();
+        // No task runs the queue.
+        assert_eq!(newcomers.throttle(admission, async { 7 }).await, 7);
     }
 }

@@ -1,4 +1,4 @@
-//! Which web pages may use the server from a browser: its own, and those of the allowed origins.
+//! CORS and origin checks: which web pages may use the server from a browser.
 
 use bytes::Bytes;
 use http::header::{
@@ -8,37 +8,38 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
-use super::hint::shown;
+use super::hint::escaped;
 use super::{Site, body};
 
-/// Whether whoever asks may hold a line open. Browsers send the page's origin: it must be our own or an allowed one.
-/// Other clients send none.
-pub fn may_follow(site: &Site, headers: &HeaderMap) -> bool {
+/// Whether the client may open a WebSocket or a stream of events. A browser sends the page's origin, which must be the
+/// server's own or an allowed one. Other clients send no origin and may.
+pub fn may_subscribe(site: &Site, headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let may = origin.to_str().is_ok_and(|origin| is_own(origin, host) || site.settings.allowed_origins.allow(origin));
-    if !may {
-        let (origin, host) = (shown(origin.as_bytes()), shown(host.as_bytes()));
-        site.hints.origin.tell(format_args!(
-            "a page of the origin {origin} was refused a socket or stream of {host}: name it in TIDINGS_ALLOWED_ORIGINS, \
-             or let the proxy pass on Host as it came"
+    let is_allowed =
+        origin.to_str().is_ok_and(|origin| is_same_origin(origin, host) || site.settings.allowed_origins.allow(origin));
+    if !is_allowed {
+        let (origin, host) = (escaped(origin.as_bytes()), escaped(host.as_bytes()));
+        site.hints.origin.warn(format_args!(
+            "a page of the origin {origin} was refused a socket or stream of {host}: add the origin to \
+             TIDINGS_ALLOWED_ORIGINS, or let the proxy pass on the header Host unchanged"
         ));
     }
-    may
+    is_allowed
 }
 
-/// Whether a page's origin is the host that it asks. Proxies may add the usual port to a host, or change its case.
-fn is_own(origin: &str, host: &str) -> bool {
-    let Some((_, place)) = origin.split_once("://") else { return false };
-    !place.is_empty() && without_usual_port(place).eq_ignore_ascii_case(without_usual_port(host))
+/// Whether a page's origin is the requested host. A proxy may add the default port to the host, or change its case.
+fn is_same_origin(origin: &str, host: &str) -> bool {
+    let Some((_, host_part)) = origin.split_once("://") else { return false };
+    !host_part.is_empty() && without_default_port(host_part).eq_ignore_ascii_case(without_default_port(host))
 }
 
-fn without_usual_port(host: &str) -> &str {
+fn without_default_port(host: &str) -> &str {
     host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(host)
 }
 
-/// What a browser asks on behalf of a page of another origin, before it sends the page's request. The origin decides: a page
-/// that may read answers may send whatever headers its libraries add.
+/// The response to a CORS preflight request. Only the origin is checked. A page that may read responses may also send
+/// any request headers.
 pub fn preflight(site: &Site, request: &HeaderMap) -> Response<Bytes> {
     let mut response = body::text(StatusCode::NO_CONTENT, "");
     *response.body_mut() = Bytes::new();
@@ -49,16 +50,16 @@ pub fn preflight(site: &Site, request: &HeaderMap) -> Response<Bytes> {
     if is_listed(site, request) {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-        for wanted in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
-            headers.append(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+        for name in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.append(ACCESS_CONTROL_ALLOW_HEADERS, name.clone());
         }
     }
     response
 }
 
-/// Lets pages of the allowed origins read the response. Caches are told whoever asks: what they keep of one who sends no
-/// origin would keep the page from reading it.
-pub fn allow(site: &Site, request: &HeaderMap, response: &mut HeaderMap) {
+/// Adds CORS headers that let pages of the allowed origins read the response. `Vary: Origin` is always added: a cached
+/// response to a request without an origin lacks the headers that a page needs.
+pub fn add_headers(site: &Site, request: &HeaderMap, response: &mut HeaderMap) {
     if let Some(origin) = request.get(ORIGIN)
         && is_listed(site, request)
     {
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_of_the_host_is_our_own_whatever_a_proxy_made_of_the_host() {
+    fn default_ports_and_case_do_not_change_the_origin() {
         for (origin, host) in [
             ("https://board.example", "board.example"),
             ("https://board.example", "board.example:443"),
@@ -88,7 +89,7 @@ mod tests {
             ("http://[::1]:8000", "[::1]:8000"),
             ("https://[2001:db8::1]", "[2001:db8::1]:443"),
         ] {
-            assert!(is_own(origin, host), "{origin} at {host}");
+            assert!(is_same_origin(origin, host), "{origin} at {host}");
         }
         for (origin, host) in [
             ("https://evil.example", "board.example"),
@@ -99,7 +100,7 @@ mod tests {
             ("https://", ""),
             ("", ""),
         ] {
-            assert!(!is_own(origin, host), "{origin} at {host}");
+            assert!(!is_same_origin(origin, host), "{origin} at {host}");
         }
     }
 }

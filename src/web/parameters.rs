@@ -1,4 +1,4 @@
-//! The parameters of a GraphQL request, as its body or its query string has them.
+//! Parses GraphQL requests from bodies and query strings.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use serde::de::IgnoredAny;
@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 
 use super::callers;
 use super::encoding::list;
-use super::hint::shown;
+use super::hint::escaped;
 use crate::graphql::{Request, Unreadable};
 use crate::model::repaired;
 
-/// Whether the body says that it is JSON: the charset, if named, must be the one of JSON.
+/// Whether the content type is JSON. A charset, if present, must be UTF-8, the only one of JSON.
 pub fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
@@ -19,28 +19,28 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     is_json && parts.all(|part| part.strip_prefix("charset=").is_none_or(is_utf8))
 }
 
-/// In what the body is encoded, if not sent as it is.
+/// The body's content encoding, escaped for a message; `None` if the body is not encoded.
 pub fn encoding(headers: &HeaderMap) -> Option<String> {
     list(headers, &CONTENT_ENCODING)
         .find(|encoding| !encoding.eq_ignore_ascii_case("identity"))
-        .map(|encoding| shown(encoding.as_bytes()))
+        .map(|encoding| escaped(encoding.as_bytes()))
 }
 
-/// What a body asks for.
-pub enum Asked {
+/// A parsed request.
+pub enum Parsed {
     /// One operation.
     One(Request),
-    /// Several, each to be answered by itself.
+    /// Several operations. Each is parsed later, so that an error in one leaves the others alone.
     Batch(Vec<Box<RawValue>>),
 }
 
-/// What a body asks for.
+/// Parses a request body.
 ///
 /// # Errors
-/// What is wrong with it.
-pub fn from_body(body: &[u8]) -> Result<Asked, Unreadable> {
+/// If the body is not UTF-8, not JSON, or not a GraphQL request.
+pub fn from_body(body: &[u8]) -> Result<Parsed, Unreadable> {
     let form = |message: &str| Unreadable::Form(message.to_owned());
-    // RFC 8259, 8.1: it should not be there, and may be passed over.
+    // A byte order mark is not allowed in JSON, but a parser may ignore it (RFC 8259, section 8.1).
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.starts_with(&[0xFF, 0xFE]) || body.starts_with(&[0xFE, 0xFF]) {
         return Err(form("the body is UTF-16, as its byte order mark says: send UTF-8"));
@@ -48,13 +48,13 @@ pub fn from_body(body: &[u8]) -> Result<Asked, Unreadable> {
     let text = std::str::from_utf8(body).map_err(|_| form("the body is not JSON"))?;
     let text = repaired(text);
     match text.trim_start().bytes().next() {
-        Some(b'{') => one(&text).map(Asked::One),
-        Some(b'[') => serde_json::from_str(&text).map(Asked::Batch).map_err(|_| form("the body is not JSON")),
+        Some(b'{') => one(&text).map(Parsed::One),
+        Some(b'[') => serde_json::from_str(&text).map(Parsed::Batch).map_err(|_| form("the body is not JSON")),
         _ => Err(form("the body is neither a JSON object, with a query, nor a list of such")),
     }
 }
 
-/// An object that is no JSON at all says so, whatever is in it.
+/// Parses one operation. Invalid JSON is reported as such, before the members of the object are looked at.
 fn one(text: &str) -> Result<Request, Unreadable> {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Request::from_json(text),
@@ -62,22 +62,22 @@ fn one(text: &str) -> Result<Request, Unreadable> {
     }
 }
 
-/// The request that one of a batch is.
+/// Parses one operation of a batch.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If it is not a JSON object, or not a GraphQL request.
 pub fn from_batch(one: &RawValue) -> Result<Request, Unreadable> {
-    // serde would take a list with the parameters in their order, too.
+    // serde would also accept an array that has the members in order.
     if !one.get().starts_with('{') {
         return Err(Unreadable::Form("an operation of a batch is a JSON object, with a query".into()));
     }
     Request::from_json(one.get())
 }
 
-/// The request that a query string asks for.
+/// Parses the operation of a GET request.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If the query is missing, or a parameter is not a JSON object.
 pub fn from_query(query: &str) -> Result<Request, Unreadable> {
     let object = |name: &str| {
         let Some(text) = callers::parameter(query, name).filter(|text| !text.is_empty() && text != "null") else {

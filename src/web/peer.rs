@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and the places it takes.
+//! The remote end of a connection, and the limits on connections that it counts against.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -6,49 +6,51 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::quota::Share;
+use super::quota::Permit;
 use super::{Site, callers};
 use crate::model::{Counted, household};
 
-/// Who is at the other end of a connection, and its place among those that are allowed: an open
-/// socket holds it as long as it lives.
+/// The remote end of a connection, with its permits. A WebSocket holds them for as long as it is open.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The address.
+    /// The remote address of the TCP connection; behind a proxy, the proxy's.
     pub address: SocketAddr,
-    _place: Arc<Place>,
-    /// Its place among those of its address; a proxy's connection has none, its requests have.
-    of_address: Option<Arc<Share<IpAddr>>>,
+    _slot: Arc<Slot>,
+    /// The permit of the address. A trusted proxy's connection has none, because it carries many clients: each request
+    /// has.
+    address_permit: Option<Arc<Permit<IpAddr>>>,
 }
 
-/// One of the places that there are, and the count of those that are taken.
+/// A permit of the total limit on connections, and the gauge of open connections.
 #[derive(Debug)]
-struct Place {
+struct Slot {
     _permit: OwnedSemaphorePermit,
     _counted: Counted,
 }
 
 impl Peer {
-    /// A connection's, if its address may have one more. What a trusted proxy sends is of many clients.
+    /// The peer of a new connection, unless its address has reached the limit. Connections of trusted proxies do not
+    /// count.
     pub fn connected(site: &Site, address: SocketAddr, permit: OwnedSemaphorePermit) -> Option<Self> {
-        let is_proxy = site.settings.trusted_proxies.contain(address.ip());
-        let of_address = if is_proxy { None } else { Some(Arc::new(counted(site, address.ip())?)) };
-        let place = Place { _permit: permit, _counted: site.counts.connections.enter() };
-        Some(Self { address, _place: Arc::new(place), of_address })
+        let is_trusted_proxy = site.settings.trusted_proxies.contain(address.ip());
+        let address_permit = if is_trusted_proxy { None } else { Some(Arc::new(acquire(site, address.ip())?)) };
+        let slot = Slot { _permit: permit, _counted: site.counts.connections.enter() };
+        Some(Self { address, _slot: Arc::new(slot), address_permit })
     }
 
-    /// A request's: behind a proxy that is one of the client's, as long as it lasts.
-    pub fn asking(&self, site: &Site, headers: &HeaderMap) -> Option<Self> {
-        if self.of_address.is_some() {
+    /// The peer of a request. Behind a trusted proxy, the request takes a permit of the client's address while it
+    /// lasts; `None` if the client has reached the limit.
+    pub fn for_request(&self, site: &Site, headers: &HeaderMap) -> Option<Self> {
+        if self.address_permit.is_some() {
             return Some(self.clone());
         }
         let client = callers::address(site, self, headers);
-        Some(Self { of_address: Some(Arc::new(counted(site, client)?)), ..self.clone() })
+        Some(Self { address_permit: Some(Arc::new(acquire(site, client)?)), ..self.clone() })
     }
 }
 
-fn counted(site: &Site, address: IpAddr) -> Option<Share<IpAddr>> {
+fn acquire(site: &Site, address: IpAddr) -> Option<Permit<IpAddr>> {
     let address = household(address);
-    let spared = address.is_loopback() && !site.settings.sockets.per_address.counts_loopback;
-    if spared { Some(Share::nothing()) } else { site.addresses.one_more(address) }
+    let is_exempt = address.is_loopback() && !site.settings.sockets.per_address.counts_loopback;
+    if is_exempt { Some(Permit::uncounted()) } else { site.addresses.try_acquire(address) }
 }

@@ -1,64 +1,64 @@
-//! How many connections there are of one address or user.
+//! Counts open connections per address, or sockets per user, and enforces a limit for each.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-type There<K> = Arc<Mutex<HashMap<K, usize>>>;
+type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
 
-/// Quota what is there, up to a limit for each.
+/// A limit on the number of permits that each key may hold at a time.
 pub struct Quota<K> {
-    /// 0: no limit.
-    most: usize,
-    there: There<K>,
+    /// The limit per key; 0 means no limit.
+    limit: usize,
+    counts: Counts<K>,
 }
 
-/// One that is there as long as this is held.
+/// A permit for one connection. Dropping it frees its place.
 #[derive(Debug)]
-pub struct Share<K: Eq + Hash> {
-    /// `None` if it does not count.
-    of: Option<(K, There<K>)>,
+pub struct Permit<K: Eq + Hash> {
+    /// The key and the counter; `None` if the permit is not counted.
+    counted: Option<(K, Counts<K>)>,
 }
 
 impl<K: Eq + Hash + Copy> Quota<K> {
-    /// At most so many for each; 0 means no limit.
-    pub fn new(most: usize) -> Self {
-        Self { most, there: Arc::default() }
+    /// A limit of `limit` permits for each key; 0 means no limit.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, counts: Arc::default() }
     }
 
-    /// One more; `None` if that is one too many.
-    pub fn one_more(&self, whose: K) -> Option<Share<K>> {
-        if self.most == 0 {
-            return Some(Share::nothing());
+    /// Takes a permit for this key; `None` if the limit is reached.
+    pub fn try_acquire(&self, key: K) -> Option<Permit<K>> {
+        if self.limit == 0 {
+            return Some(Permit::uncounted());
         }
-        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = there.entry(whose).or_insert(0);
-        if *count >= self.most {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(key).or_insert(0);
+        if *count >= self.limit {
             return None;
         }
         *count += 1;
-        Some(Share { of: Some((whose, Arc::clone(&self.there))) })
+        Some(Permit { counted: Some((key, Arc::clone(&self.counts))) })
     }
 }
 
-impl<K: Eq + Hash> Share<K> {
-    /// One that does not count.
-    pub fn nothing() -> Self {
-        Self { of: None }
+impl<K: Eq + Hash> Permit<K> {
+    /// A permit that counts against no limit.
+    pub fn uncounted() -> Self {
+        Self { counted: None }
     }
 }
 
-impl<K: Eq + Hash> Drop for Share<K> {
+impl<K: Eq + Hash> Drop for Permit<K> {
     fn drop(&mut self) {
-        let Some((whose, there)) = self.of.take() else { return };
-        let mut there = there.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = there.get_mut(&whose).map_or(0, |count| {
+        let Some((key, counts)) = self.counted.take() else { return };
+        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let remaining = counts.get_mut(&key).map_or(0, |count| {
             *count -= 1;
             *count
         });
-        // Nobody is remembered who is not there: strangers choose their addresses.
-        if left == 0 {
-            there.remove(&whose);
+        // Remove keys without connections: clients choose their addresses, so the map could grow without bound.
+        if remaining == 0 {
+            counts.remove(&key);
         }
     }
 }
@@ -68,21 +68,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_a_limit_of_its_own_and_who_is_gone_is_forgotten() {
+    fn each_key_has_its_own_limit_and_unused_keys_are_removed() {
         let quota = Quota::new(2);
-        let here = [quota.one_more('a'), quota.one_more('a'), quota.one_more('b')];
-        assert!(here.iter().all(Option::is_some));
-        assert!(quota.one_more('a').is_none());
-        assert!(quota.one_more('b').is_some());
-        drop(here);
-        assert!(quota.there.lock().unwrap().is_empty());
-        assert!(quota.one_more('a').is_some());
+        let held = [quota.try_acquire('a'), quota.try_acquire('a'), quota.try_acquire('b')];
+        assert!(held.iter().all(Option::is_some));
+        assert!(quota.try_acquire('a').is_none());
+        assert!(quota.try_acquire('b').is_some());
+        drop(held);
+        assert!(quota.counts.lock().unwrap().is_empty());
+        assert!(quota.try_acquire('a').is_some());
     }
 
     #[test]
     fn zero_means_no_limit() {
         let quota = Quota::new(0);
-        let all: Vec<_> = (0..1_000).map(|_| quota.one_more('a')).collect();
+        let all: Vec<_> = (0..1_000).map(|_| quota.try_acquire('a')).collect();
         assert!(all.iter().all(Option::is_some));
     }
 }

@@ -1,4 +1,5 @@
-//! Accepts connections, as many as are allowed, and speaks HTTP/1.1 on each.
+//! Accepts TCP connections up to the configured limit, and serves HTTP/1.1 on each. `warp::serve` is not used: it
+//! cannot set the header timeout, the buffer size or a limit of connections.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -22,118 +23,117 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::answer::Answer;
-use super::line::{Line, Requests};
-use super::newcomers::Newcomer;
+use super::line::{Requests, TimeoutStream};
+use super::newcomers::Admission;
 use super::peer::Peer;
 use super::{Site, body, hosts, routes};
 
-/// How many connections the kernel holds until they are accepted.
+/// How many connections the kernel queues until the server accepts them.
 const BACKLOG: u32 = 1_024;
-/// What the kernel may hold of what was sent to one slow reader: by default it would grow to
-/// megabytes, for each of them.
+/// The kernel's send buffer of one connection, in bytes. By default it can grow to megabytes for each slow client.
 const SEND_BUFFER: u32 = 256 << 10;
-/// What hyper gathers of a response at most until the client has taken it, by default 400 KiB; also the largest head of
-/// a request.
+/// The size of hyper's buffers per connection, in bytes; hyper's default is 400 KiB. The head of a request must fit in.
 const BUFFER: usize = 64 << 10;
-/// How many clients are told at once that there is no place; the others are not told why.
-const TOLD: usize = 64;
+/// How many connections above the limit may wait for a 503 response at once. Further ones are closed without a
+/// response.
+const PENDING_REJECTIONS: usize = 64;
 
-/// A bound address.
+/// A socket that is bound to the server's address and listens.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
 
 impl Listener {
-    /// Binds an address; port 0 takes a free one.
+    /// Binds an address and listens. Port 0 selects a free port.
     ///
     /// # Errors
-    /// If it cannot be bound.
+    /// If the address is in use or not available.
     pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
-        // Accepted connections inherit both. Lone events must not wait for Nagle's algorithm.
+        // Accepted connections inherit both options. With Nagle's algorithm, small events would be delayed.
         socket.set_nodelay(true)?;
         socket.set_send_buffer_size(SEND_BUFFER)?;
         socket.bind(address)?;
         Ok(Self(socket.listen(BACKLOG)?))
     }
 
-    /// The address it is bound to.
+    /// The bound address, with the actual port.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// If the operating system cannot report it.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.0.local_addr()
     }
 }
 
-/// Serves until the site is stopped.
+/// Accepts connections until the server shuts down.
 pub async fn serve(listener: Listener, site: Arc<Site>) {
     let routes = routes(&site);
-    let told = Arc::new(Semaphore::new(TOLD));
-    let places = Arc::new(Semaphore::new(site.settings.sockets.max_connections));
-    let mut alive = site.alive();
+    let rejections = Arc::new(Semaphore::new(PENDING_REJECTIONS));
+    let slots = Arc::new(Semaphore::new(site.settings.sockets.max_connections));
+    let mut shutdown = site.alive();
     loop {
         let (stream, address) = tokio::select! {
             accepted = listener.0.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Mostly: out of file descriptors. Others will be given back.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // The usual cause is that file descriptors are exhausted. Closing connections free some soon.
+                    tracing::warn!(%error, "cannot accept a connection; retrying");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             },
-            () = alive.stopped() => return,
+            () = shutdown.stopped() => return,
         };
-        let place = Arc::clone(&places).try_acquire_owned().ok();
-        let Some(peer) = place.and_then(|place| Peer::connected(&site, address, place)) else {
+        let slot = Arc::clone(&slots).try_acquire_owned().ok();
+        let Some(peer) = slot.and_then(|slot| Peer::connected(&site, address, slot)) else {
             site.counts.refused.count();
-            if let Ok(turn) = Arc::clone(&told).try_acquire_owned() {
-                tokio::spawn(turn_away(stream, turn));
+            if let Ok(slot) = Arc::clone(&rejections).try_acquire_owned() {
+                tokio::spawn(reject(stream, slot));
             }
             continue;
         };
         site.counts.accepted.count();
-        let newcomer = Arc::new(Newcomer::default());
-        let speaking = speak(Arc::clone(&site), stream, peer, routes.clone(), Arc::clone(&newcomer));
-        tokio::spawn(site.newcomers.in_turn(newcomer, speaking));
+        let admission = Arc::new(Admission::default());
+        let serving = serve_connection(Arc::clone(&site), stream, peer, routes.clone(), Arc::clone(&admission));
+        tokio::spawn(site.newcomers.throttle(admission, serving));
     }
 }
 
-/// Speaks HTTP on a connection until it ends.
-async fn speak<R>(site: Arc<Site>, stream: TcpStream, peer: Peer, routes: R, newcomer: Arc<Newcomer>)
+/// Serves HTTP on one connection until it ends.
+async fn serve_connection<R>(site: Arc<Site>, stream: TcpStream, peer: Peer, routes: R, admission: Arc<Admission>)
 where
     R: Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
-    let (mut alive, limits) = (site.alive(), site.settings.sockets.clone());
+    let (mut shutdown, limits) = (site.alive(), site.settings.sockets.clone());
     let service = TowerToHyperService::new(warp::service(routes));
     let requests = Arc::new(Requests::default());
-    let line = Line::new(stream, &limits, Arc::clone(&requests));
+    let stream = TimeoutStream::new(stream, &limits, Arc::clone(&requests));
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         requests.begin();
-        let ended = Arc::clone(&requests);
-        // warp takes a path for granted.
+        let phase = Arc::clone(&requests);
+        // warp expects a path in every request URI. A `CONNECT` request has none.
         if request.uri().path_and_query().is_none() {
-            ended.end();
-            let refusal = body::text(StatusCode::BAD_REQUEST, "a request names a path");
-            return Either::Left(ready(Ok(refusal.into_response())));
+            phase.end();
+            let rejection = body::text(StatusCode::BAD_REQUEST, "the request must name a path");
+            return Either::Left(ready(Ok(rejection.into_response())));
         }
-        if let Some(refusal) = hosts::refusal(&site, &request) {
-            ended.end();
-            return Either::Left(ready(Ok(refusal.into_response())));
+        if let Some(rejection) = hosts::check(&site, &request) {
+            phase.end();
+            return Either::Left(ready(Ok(rejection.into_response())));
         }
-        let Some(peer) = peer.asking(&site, request.headers()) else {
-            ended.end();
-            return Either::Left(ready(Ok(crowded().into_response())));
+        let Some(peer) = peer.for_request(&site, request.headers()) else {
+            phase.end();
+            return Either::Left(ready(Ok(too_many_requests().into_response())));
         };
         request.extensions_mut().insert(peer);
-        let newcomer = Arc::clone(&newcomer);
+        let admission = Arc::clone(&admission);
         let is_options = request.method() == Method::OPTIONS;
         Either::Right(service.call(request).map_ok(move |response| {
-            newcomer.set_known();
-            // What comes on a line that has become a socket are no requests.
+            admission.set_established();
+            // After an upgrade, bytes on the connection are WebSocket frames, not the head of a request.
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                ended.end();
+                phase.end();
             }
             if is_options { options(response) } else { response }
         }))
@@ -142,22 +142,23 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(line), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = alive.stopped() => {
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = shutdown.stopped() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 
-/// What may be asked of an address is told by the refusal of another method.
+/// Turns the 405 response to an `OPTIONS` request into a 204 with the same `Allow` header. So each route lists its
+/// methods only once.
 fn options(mut response: Response) -> Response {
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         let allow = response.headers_mut().remove(ALLOW);
@@ -169,27 +170,28 @@ fn options(mut response: Response) -> Response {
     response
 }
 
-/// Says that there are too many of this client already.
-fn crowded() -> impl Reply {
+/// The response to a request of a client that has too many connections or requests.
+fn too_many_requests() -> impl Reply {
     let mut response = body::text(StatusCode::SERVICE_UNAVAILABLE, "there are too many clients");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }
 
-/// Says that the house is full, as far as the client listens.
-async fn turn_away(mut stream: TcpStream, _turn: OwnedSemaphorePermit) {
-    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n\
+/// Sends a 503 response on a connection above the limit, for one second at most.
+async fn reject(mut stream: TcpStream, _slot: OwnedSemaphorePermit) {
+    const RESPONSE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n\
         Content-Length: 27\r\nConnection: close\r\n\r\nthere are too many clients\n";
-    let answering = async {
-        // The answer must not come before the question, and what is unread at the end would reset the line.
-        let mut head = [0; 4 << 10];
-        if stream.read(&mut head).await? == 0 {
+    let responding = async {
+        // Read the request first: some clients ignore a response that comes before. Closing a socket with unread data
+        // would send a reset, and the client might lose the response.
+        let mut buffer = [0; 4 << 10];
+        if stream.read(&mut buffer).await? == 0 {
             return Ok(());
         }
-        stream.write_all(FULL).await?;
+        stream.write_all(RESPONSE).await?;
         stream.shutdown().await?;
-        while stream.read(&mut head).await? > 0 {}
+        while stream.read(&mut buffer).await? > 0 {}
         Ok::<_, std::io::Error>(())
     };
-    drop(tokio::time::timeout(Duration::from_secs(1), answering).await);
+    drop(tokio::time::timeout(Duration::from_secs(1), responding).await);
 }

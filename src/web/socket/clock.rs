@@ -1,4 +1,4 @@
-//! The clock of a connection: one timer for all that is due at some time.
+//! The timers of a connection. One tokio timer serves all deadlines.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -11,45 +11,46 @@ use super::close::Close;
 use crate::config::Sockets;
 use crate::model::Timestamp;
 
-/// The legacy protocol's keep-alive: its clients expect one at least every 20 s or so.
+/// The interval of the legacy protocol's keep-alive. Its clients expect one at least every 20 s or so.
 const KEEP_ALIVE: Duration = Duration::from_secs(12);
 
-const SOON: Duration = Duration::from_millis(100);
+/// A short delay: before another attempt, or for catching up after a pause of the process.
+const SHORT_DELAY: Duration = Duration::from_millis(100);
 
-/// A timer does not fire so late, unless this process stood still.
-const LATE: Duration = Duration::from_millis(500);
+/// A timer that fires later than this after its deadline shows that the process was suspended.
+const SUSPENSION: Duration = Duration::from_millis(500);
 
-/// When what is due.
-pub struct Clock {
+/// All deadlines of a connection.
+pub struct Timers {
     timer: Pin<Box<Sleep>>,
     armed: Instant,
-    /// The timer knows whom to wake.
+    /// Whether the timer has the task's waker.
     is_set: bool,
     init_deadline: Option<Instant>,
-    /// By the wall clock, as the token says it.
+    /// When the token expires, in wall-clock time, as the token states it.
     session_end: Option<Timestamp>,
     next_ping: Instant,
     next_keep_alive: Option<Instant>,
-    heard: Instant,
+    last_received: Instant,
     blocked_since: Option<Instant>,
-    /// This process stood still since something was heard.
-    is_pardoned: bool,
+    /// Whether deadlines were extended after a suspension, and no frame was received since.
+    is_extended: bool,
 }
 
-/// What is due now.
+/// An expired timer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Due {
-    /// The socket is to be closed.
+    /// The connection must be closed.
     Close(Close),
-    /// A ping.
+    /// A ping must be sent.
     Ping,
-    /// A legacy keep-alive.
+    /// A keep-alive of the legacy protocol must be sent.
     KeepAlive,
 }
 
-impl Clock {
-    /// For a connection that begins now.
-    pub fn start(limits: &Sockets, keeps_alive: bool) -> Self {
+impl Timers {
+    /// Starts the timers of a new connection.
+    pub fn start(limits: &Sockets, has_keep_alive: bool) -> Self {
         let now = Instant::now();
         let init_deadline = now + limits.init_timeout;
         Self {
@@ -59,36 +60,36 @@ impl Clock {
             init_deadline: Some(init_deadline),
             session_end: None,
             next_ping: now + limits.ping_interval,
-            next_keep_alive: keeps_alive.then(|| now + KEEP_ALIVE),
-            heard: now,
+            next_keep_alive: has_keep_alive.then(|| now + KEEP_ALIVE),
+            last_received: now,
             blocked_since: None,
-            is_pardoned: false,
+            is_extended: false,
         }
     }
 
-    /// Something was heard of the client.
-    pub fn heard(&mut self) {
-        self.heard = Instant::now();
-        self.is_pardoned = false;
+    /// Records that a frame was received.
+    pub fn received(&mut self) {
+        self.last_received = Instant::now();
+        self.is_extended = false;
     }
 
-    /// The client has said who it is: from now on it waits for us.
-    pub fn asked_in(&mut self, limits: &Sockets) {
+    /// Records that the client sent its credentials. From now on the init deadline limits the authentication.
+    pub fn authenticating(&mut self, limits: &Sockets) {
         self.init_deadline = Some(Instant::now() + limits.init_timeout);
     }
 
-    /// The client has come in; its session ends then.
-    pub fn entered(&mut self, until: Option<Timestamp>) {
+    /// Records that the client is authenticated, until the given time.
+    pub fn authenticated(&mut self, expires_at: Option<Timestamp>) {
         self.init_deadline = None;
-        self.session_ends(until);
+        self.session_ends(expires_at);
     }
 
-    /// The session ends then.
-    pub fn session_ends(&mut self, until: Option<Timestamp>) {
-        self.session_end = until;
+    /// Sets the end of the session.
+    pub fn session_ends(&mut self, expires_at: Option<Timestamp>) {
+        self.session_end = expires_at;
     }
 
-    /// Whether the client takes what is sent.
+    /// Records whether the client did not accept all bytes at the last write.
     pub fn blocked(&mut self, is_blocked: bool) {
         match (is_blocked, self.blocked_since) {
             (true, None) => self.blocked_since = Some(Instant::now()),
@@ -97,15 +98,15 @@ impl Clock {
         }
     }
 
-    /// Whether the client took nothing when it was last tried.
+    /// Whether the client did not accept all bytes at the last write.
     pub fn is_blocked(&self) -> bool {
         self.blocked_since.is_some()
     }
 
-    /// What is due now, by both clocks, if anything; call until there is nothing more.
+    /// The next expired timer, by the monotonic or the wall clock. Call it until it returns `None`.
     pub fn due(&mut self, now: Instant, wall: Timestamp, limits: &Sockets) -> Option<Due> {
-        if self.is_set && now > self.armed + LATE && !self.is_pardoned {
-            self.stood_still(now, limits);
+        if self.is_set && now > self.armed + SUSPENSION && !self.is_extended {
+            self.extend_deadlines(now, limits);
         }
         let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if self.session_end.is_some_and(|end| end <= wall) {
@@ -115,7 +116,7 @@ impl Clock {
             return Some(Due::Close(Close::InitTimeout));
         }
         if past(self.blocked_since.map(|since| since + limits.send_timeout))
-            || past(Some(self.heard + limits.silence_limit))
+            || past(Some(self.last_received + limits.silence_limit))
         {
             return Some(Due::Close(Close::TooSlow));
         }
@@ -130,27 +131,29 @@ impl Clock {
         None
     }
 
-    /// What the client said and took meanwhile is still to be seen: there is a moment left for that, once.
-    fn stood_still(&mut self, now: Instant, limits: &Sockets) {
-        self.is_pardoned = true;
-        let soon = now + SOON;
-        let last = |since: Instant, limit: Duration| since.max(soon.checked_sub(limit).unwrap_or(since));
-        self.init_deadline = self.init_deadline.map(|deadline| deadline.max(soon));
-        self.heard = last(self.heard, limits.silence_limit);
+    /// Extends the deadlines once after a suspension of the process. Frames that the client sent, and bytes that it
+    /// accepted meanwhile, are then processed first.
+    fn extend_deadlines(&mut self, now: Instant, limits: &Sockets) {
+        self.is_extended = true;
+        let extended = now + SHORT_DELAY;
+        let last = |since: Instant, limit: Duration| since.max(extended.checked_sub(limit).unwrap_or(since));
+        self.init_deadline = self.init_deadline.map(|deadline| deadline.max(extended));
+        self.last_received = last(self.last_received, limits.silence_limit);
         self.blocked_since = self.blocked_since.map(|since| last(since, limits.send_timeout));
     }
 
-    /// A ping must wait a little: a subscription is being opened, and where it stands is not known.
+    /// Postpones a ping for a moment, because a subscription is being opened and its cursor is not known yet.
     pub fn ping_soon(&mut self) {
-        self.next_ping = Instant::now() + SOON;
+        self.next_ping = Instant::now() + SHORT_DELAY;
     }
 
-    /// The same for a keep-alive.
+    /// Postpones a keep-alive for a moment, for the same reason as a ping.
     pub fn keep_alive_soon(&mut self) {
-        self.next_keep_alive = Some(Instant::now() + SOON);
+        self.next_keep_alive = Some(Instant::now() + SHORT_DELAY);
     }
 
-    /// Wakes the task, always the same one, when the next thing is due, `other` included. Ready: look again.
+    /// Wakes the task at the next deadline, `other` included. Ready if a deadline has passed and [`Self::due`] must be
+    /// called. Must always be polled by the same task.
     pub fn poll(
         &mut self,
         now: Instant,
@@ -166,9 +169,10 @@ impl Clock {
             self.blocked_since.map(|since| since + limits.send_timeout),
             other,
         ];
-        let always = self.next_ping.min(self.heard + limits.silence_limit);
+        let always = self.next_ping.min(self.last_received + limits.silence_limit);
         let next = deadlines.into_iter().flatten().fold(always, Instant::min);
-        // What moved to later is noticed when the timer fires; so most polls do not even look at the timer.
+        // A deadline that moved back does not touch the timer: when the timer fires, the new deadline is set. So most
+        // polls do not access the timer.
         let is_past = self.armed <= now;
         if next < self.armed || is_past {
             self.armed = next;
@@ -186,35 +190,34 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn there_is_a_moment_left_when_the_process_stood_still_and_no_second_one() {
+    async fn a_suspension_extends_deadlines_once() {
         let limits = Sockets::default();
-        let mut clock = Clock::start(&limits, false);
+        let mut timers = Timers::start(&limits, false);
         let mut context = Context::from_waker(std::task::Waker::noop());
         let wall = Timestamp::now();
-        assert!(clock.poll(Instant::now(), wall, &mut context, &limits, None).is_pending());
-        let late = Instant::now() + limits.init_timeout + 2 * LATE;
-        assert_eq!(clock.due(late, wall, &limits), None);
-        assert!(clock.poll(late, wall, &mut context, &limits, None).is_pending());
-        let later = late + SOON + 2 * LATE;
-        assert_eq!(clock.due(later, wall, &limits), Some(Due::Close(Close::InitTimeout)));
+        assert!(timers.poll(Instant::now(), wall, &mut context, &limits, None).is_pending());
+        let late = Instant::now() + limits.init_timeout + 2 * SUSPENSION;
+        assert_eq!(timers.due(late, wall, &limits), None);
+        assert!(timers.poll(late, wall, &mut context, &limits, None).is_pending());
+        let later = late + SHORT_DELAY + 2 * SUSPENSION;
+        assert_eq!(timers.due(later, wall, &limits), Some(Due::Close(Close::InitTimeout)));
     }
 
     #[tokio::test]
-    async fn a_session_ends_by_the_wall_clock_and_is_looked_at_before_its_timer() {
+    async fn a_session_ends_by_the_wall_clock_even_if_timers_did_not_advance() {
         let limits = Sockets { ping_interval: Duration::from_secs(3600), ..Sockets::default() };
-        let mut clock = Clock::start(&limits, false);
+        let mut timers = Timers::start(&limits, false);
         let mut context = Context::from_waker(std::task::Waker::noop());
         let (now, wall) = (Instant::now(), Timestamp::now());
         let hours = Duration::from_secs(12 * 3600);
-        clock.entered(Some(wall.after(hours)));
-        clock.heard();
-        assert_eq!(clock.due(now, wall, &limits), None);
-        assert!(clock.poll(now, wall, &mut context, &limits, None).is_pending());
-        assert!(clock.armed <= now + Duration::from_secs(5), "the wall clock is not looked at in between");
-        // The machine slept: the timers did not move.
-        let due = clock.due(now, wall.after(hours), &limits);
+        timers.authenticated(Some(wall.after(hours)));
+        timers.received();
+        assert_eq!(timers.due(now, wall, &limits), None);
+        assert!(timers.poll(now, wall, &mut context, &limits, None).is_pending());
+        assert!(timers.armed <= now + Duration::from_secs(5), "the wall clock must be checked at least every 5 s");
+        // A suspended machine: the monotonic clock did not advance.
+        let due = timers.due(now, wall.after(hours), &limits);
         assert!(matches!(due, Some(Due::Close(Close::Forbidden(_)))), "{due:?}");
-        // The clock was set back meanwhile: the token holds again, as it does for a request.
-        assert_eq!(clock.due(now, wall, &limits), None);
+        // The wall clock was set back meanwhile. The token is valid again, as it would be for a request.
     }
 }

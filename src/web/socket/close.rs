@@ -1,57 +1,57 @@
-//! Why a GraphQL socket is closed: each code, when it is sent, and whether the client should come
-//! back. The public list of them is in `docs/clients.md`.
+//! Close codes of WebSockets: each code, when it is sent, and whether the client should reconnect. `docs/clients.md`
+//! has the public list.
 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-/// A close frame's reason must fit into a control frame.
+/// The longest reason of a close frame, in bytes: a control frame holds 125 bytes, and the code takes two.
 const MAX_REASON: usize = 123;
 
-/// Why a socket is closed.
+/// Why the server closes a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Close {
-    /// 1000: the client said goodbye (legacy `connection_terminate`). It is not coming back.
+    /// 1000: the client ended the connection (legacy `connection_terminate`). It does not reconnect.
     Goodbye,
-    /// 1002: a frame that is none. A bug in the client.
+    /// 1002: a malformed frame. A bug in the client.
     BrokenFrame,
-    /// 1007: text that is not UTF-8. A bug in the client.
+    /// 1007: a text frame that is not UTF-8. A bug in the client.
     BrokenText,
-    /// 1009: a frame over the limit. Sending it again would not help: do not come back.
+    /// 1009: a frame over the size limit. The client must not reconnect and send it again.
     TooLarge,
-    /// 1012: the server stops or restarts. Come back, to any instance.
+    /// 1012: the server stops or restarts. The client should reconnect, to any instance.
     Restarting,
-    /// 1013: the client takes nothing, or is not heard any more. Come back and catch up.
+    /// 1013: the client does not read, or is silent for too long. It should reconnect and resume.
     TooSlow,
-    /// 1013: the server cannot take the client in now, but may in a moment. Come back.
+    /// 1013: the server cannot authenticate the client now, but may soon. The client should reconnect later.
     Busy,
-    /// 1013: this user has too many sockets here. Come back.
+    /// 1013: the user has too many sockets on this instance. The client should reconnect later.
     Crowded,
-    /// 4400: a message that breaks the protocol. A bug in the client: do not come back.
+    /// 4400: a message that violates the protocol. A bug in the client, which must not reconnect.
     BadMessage(String),
-    /// 4401: an operation before the acknowledgement, or no token where one is needed. Do not
-    /// come back without one.
+    /// 4401: an operation before `connection_ack`, or no token where one is required. The client must not reconnect
+    /// without a token.
     Unauthorized,
-    /// 4403: the token is bad, has expired, or the session was ended. Come back with a fresh one.
+    /// 4403: the token is invalid or expired, or the session was ended. The client should reconnect with a new token.
     Forbidden(String),
-    /// 4406: no sub-protocol in common. Do not come back.
+    /// 4406: no common sub-protocol. The client must not reconnect.
     NoProtocol,
-    /// 4408: no `connection_init` in time. Come back.
+    /// 4408: no `connection_init` in time. The client should reconnect.
     InitTimeout,
-    /// 4409: an operation with the id of a running one. A bug in the client: do not come back.
+    /// 4409: an operation with the id of a running one. A bug in the client, which must not reconnect.
     Duplicate(String),
-    /// 4429: `connection_init` for the second time. A bug in the client: do not come back.
+    /// 4429: a second `connection_init`. A bug in the client, which must not reconnect.
     SecondInit,
-    /// 4500: a fault of ours, while somebody comes in or later. Do not come back: it would happen again.
+    /// 4500: an internal error, during authentication or later. The client must not reconnect: it would fail again.
     Fault,
 }
 
 impl Close {
-    /// Whether the client's frames cannot be read any further.
+    /// Whether the connection is closed because a frame of the client could not be read.
     pub fn is_of_frames(&self) -> bool {
         matches!(self, Self::BrokenFrame | Self::BrokenText | Self::TooLarge)
     }
 
-    /// The frame that says so.
+    /// The close frame, with its reason cut to the maximum length.
     pub fn frame(&self) -> CloseFrame {
         let (code, reason): (u16, &str) = match self {
             Self::Goodbye => (1000, ""),

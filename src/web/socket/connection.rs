@@ -1,6 +1,6 @@
-//! A socket's connection, whatever is spoken on it: one task, one state machine. Nothing is read and
-//! nothing is taken from the log while the client does not take what is sent, so a slow reader costs
-//! a cursor, not a queue.
+//! The state machine of a WebSocket connection, for every protocol; one task per connection. While the client does not
+//! read what is sent, the task reads no frames and takes no events from the log. So a slow client costs a cursor, and
+//! no queue.
 
 use std::future::{Future as _, poll_fn};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,116 +12,123 @@ use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::super::Site;
-use super::super::newcomers::Newcomer;
-use super::super::quota::Share;
+use super::super::newcomers::Admission;
+use super::super::quota::Permit;
 use super::super::site::Alive;
-use super::clock::{Clock, Due};
+use super::clock::{Due, Timers};
 use super::close::Close;
-use super::entry::{Entered, Entry};
-use super::goodbye::{End, or_fault, say_goodbye};
-use super::outbox::Outbox;
+use super::entry::{Authenticated, Credentials};
+use super::goodbye::{End, catch_panic, close_handshake};
+use super::outbox::WriteBuffer;
 use super::pace::Pace;
-use super::protocol::{Asked, Desk, Heard, Protocol};
-use super::wire::Wire;
+use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
+use super::wire::Transport;
 use crate::board::Seated;
 use crate::graphql::Caller;
 use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
-/// So many steps at most are taken until other tasks have their turn.
-const TURN: usize = 128;
-/// So many bytes of frames are gathered until they are handed to the kernel at the latest.
-const GATHERED: usize = 16 << 10;
-/// How long answers that are still to come hold up a close.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How many steps one poll does at most, so that other tasks are not delayed.
+const MAX_STEPS: usize = 128;
+/// How many bytes of frames are buffered before they are written to the kernel.
+const FLUSH_BYTES: usize = 16 << 10;
+/// How long a close waits for the responses of running operations.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where there was nothing new in this turn. It is not looked for again before each event: whatever comes, wakes.
+/// Event sources that were found idle in the current poll. They are not polled again in it: a change wakes the task.
 #[derive(Default)]
-struct News {
-    no_change: bool,
-    no_frame: bool,
+struct IdleSources {
+    session: bool,
+    frames: bool,
 }
 
-/// A socket's connection, on which `P` is spoken.
+/// A WebSocket connection with the protocol `P`.
 pub struct Connection<P> {
     protocol: P,
-    desk: Desk,
-    wire: Wire,
+    state: ConnectionState,
+    transport: Transport,
     phase: Phase,
-    /// Until somebody is in.
-    newcomer: Option<Arc<Newcomer>>,
-    clock: Clock,
+    /// The connection's entry in the admission queue, until the client is authenticated.
+    admission: Option<Arc<Admission>>,
+    timers: Timers,
     pace: Pace,
-    /// What concerns the viewer alone.
+    /// Reports the end of the session and changes of the user's permissions.
     watch: Option<SessionWatch>,
-    /// The user is active as long as this is held.
+    /// Counts the user as active while it is held.
     connected: Option<Seated>,
-    /// The place among the user's sockets.
-    place: Option<Share<UserId>>,
-    /// The end has come, as soon as the last answers are sent.
+    /// The permit of the limit on sockets per user.
+    permit: Option<Permit<UserId>>,
+    /// The close to send when all responses are sent, and the deadline for them.
     ending: Option<(Close, Instant)>,
 }
 
 enum Phase {
     /// Before `connection_init`.
-    Waiting(Arc<Entry>),
-    /// Its token is being looked at; nothing is read meanwhile.
-    Entering(BoxFuture<'static, Result<Entered, Close>>),
-    /// Somebody is in.
+    AwaitingInit(Arc<Credentials>),
+    /// The client is being authenticated. No frame is read meanwhile.
+    Authenticating(BoxFuture<'static, Result<Authenticated, Close>>),
+    /// The client is authenticated.
     Open,
 }
 
 impl<P: Protocol> Connection<P> {
-    /// A connection before anybody came in.
-    pub fn new(site: Arc<Site>, wire: Wire, protocol: P, entry: Entry, newcomer: Arc<Newcomer>) -> Box<Self> {
-        let clock = Clock::start(&site.settings.sockets, protocol.keeps_alive());
+    /// Creates the connection of a client that is not authenticated yet.
+    pub fn new(
+        site: Arc<Site>,
+        transport: Transport,
+        protocol: P,
+        credentials: Credentials,
+        admission: Arc<Admission>,
+    ) -> Box<Self> {
+        let timers = Timers::start(&site.settings.sockets, protocol.has_keep_alive());
         let pace = Pace::new(site.settings.sockets.frames_per_second);
         Box::new(Self {
             protocol,
-            desk: Desk { site, caller: None, outbox: Outbox::default() },
-            wire,
-            phase: Phase::Waiting(Arc::new(entry)),
-            newcomer: Some(newcomer),
-            clock,
+            state: ConnectionState { site, caller: None, write_buffer: WriteBuffer::default() },
+            transport,
+            phase: Phase::AwaitingInit(Arc::new(credentials)),
+            admission: Some(admission),
+            timers,
             pace,
             watch: None,
             connected: None,
-            place: None,
+            permit: None,
             ending: None,
         })
     }
 
-    /// Serves it to its end. In a box, as the last words are: a future has room for all that it ever moves, at once.
-    pub async fn run(mut self: Box<Self>, mut alive: Alive) {
+    /// Serves the connection until its end. Boxed, as is the close handshake: a future reserves space for all values
+    /// that it moves at any time.
+    pub async fn run(mut self: Box<Self>, mut shutdown: Alive) {
         let end = {
-            let mut stopped = Box::pin(alive.stopped());
-            let (mut is_told, mut is_stopping) = (false, false);
+            let mut stopped = Box::pin(shutdown.stopped());
+            let (mut is_registered, mut is_stopping) = (false, false);
             poll_fn(|context| {
-                // It wakes this task; until then there is no need to ask it again.
-                if !is_told || (!is_stopping && self.desk.site.is_stopping()) {
-                    is_told = true;
+                // Poll once to register the waker. Before the shutdown there is no reason to poll again.
+                if !is_registered || (!is_stopping && self.state.site.is_stopping()) {
+                    is_registered = true;
                     is_stopping = stopped.as_mut().poll(context).is_ready();
                     if is_stopping {
                         self.end(Close::Restarting);
                     }
                 }
-                or_fault(|| self.poll(context))
+                catch_panic(|| self.poll(context))
             })
             .await
         };
         match end {
-            End::Gone => Box::pin(say_goodbye(self.wire, self.desk.outbox, None)).await,
+            End::Gone => Box::pin(close_handshake(self.transport, self.state.write_buffer, None)).await,
             End::Close(close) => {
                 tracing::debug!(?close, "closing a socket");
-                self.desk.site.counts.close(close.frame().code.into());
+                self.state.site.counts.close(close.frame().code.into());
                 drop(self.protocol);
-                Box::pin(say_goodbye(self.wire, self.desk.outbox, Some(&close))).await;
+                Box::pin(close_handshake(self.transport, self.state.write_buffer, Some(&close))).await;
             }
         }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        match self.work(context) {
+        match self.run_steps(context) {
             Ok(true) => {
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -131,59 +138,60 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Does what can be done now; `true` if there is more to do.
-    fn work(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+    /// Does the steps that are possible now. Returns `true` if more are possible.
+    fn run_steps(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
         let (now, wall) = (Instant::now(), Timestamp::now());
         self.tick(now, wall, context)?;
-        let mut done = 0;
-        let mut news = News::default();
-        // Who takes nothing is not read either: answers to WebSocket pings would pile up.
-        let mut may_work = !self.clock.is_blocked() || self.send(context)?;
-        while may_work && done < TURN {
-            if self.desk.outbox.len() >= GATHERED {
+        let mut steps = 0;
+        let mut idle = IdleSources::default();
+        // Do not read from a client that does not read: responses to its pings would accumulate.
+        let mut may_work = !self.timers.is_blocked() || self.send(context)?;
+        while may_work && steps < MAX_STEPS {
+            if self.state.write_buffer.len() >= FLUSH_BYTES {
                 may_work = self.send(context)?;
-            } else if self.step(context, &mut news)? {
-                done += 1;
+            } else if self.step(context, &mut idle)? {
+                steps += 1;
             } else {
                 break;
             }
         }
-        let blocked = !self.send(context)?;
-        self.clock.blocked(blocked);
-        // The clock comes last: what was done may have moved it.
-        let checkpoint = self.protocol.next_due().filter(|_| !blocked);
+        let is_blocked = !self.send(context)?;
+        self.timers.blocked(is_blocked);
+        // Poll the timers last, because the steps may have changed them.
+        let checkpoint = self.protocol.next_due().filter(|_| !is_blocked);
         let ending = self.ending.as_ref().map(|(_, deadline)| *deadline);
         let other = checkpoint.into_iter().chain(ending).chain(self.pace.tired_until()).min();
-        let is_due = self.clock.poll(now, wall, context, &self.desk.site.settings.sockets, other).is_ready();
-        Ok(is_due || (done == TURN && !blocked))
+        let is_due = self.timers.poll(now, wall, context, &self.state.site.settings.sockets, other).is_ready();
+        Ok(is_due || (steps == MAX_STEPS && !is_blocked))
     }
 
-    /// Hands what is to be sent to the kernel; whether it took all of it.
+    /// Writes the buffered frames to the kernel. Returns whether it accepted all of them.
     fn send(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
-        match self.wire.poll_send(&mut self.desk.outbox, context) {
+        match self.transport.poll_send(&mut self.state.write_buffer, context) {
             Poll::Ready(Ok(())) => Ok(true),
             Poll::Ready(Err(_)) => Err(End::Gone),
             Poll::Pending => Ok(false),
         }
     }
 
-    /// What is due by the clock.
+    /// Handles all timers that have expired.
     fn tick(&mut self, now: Instant, wall: Timestamp, context: &mut Context<'_>) -> Result<(), End> {
-        while let Some(due) = self.clock.due(now, wall, &self.desk.site.settings.sockets) {
+        while let Some(due) = self.timers.due(now, wall, &self.state.site.settings.sockets) {
             match due {
                 Due::Close(close @ Close::Forbidden(_)) => {
-                    self.clock.session_ends(None);
+                    self.timers.session_ends(None);
                     self.end(close);
                 }
-                // They have said who they are: it is not they who are late.
-                Due::Close(Close::InitTimeout) if matches!(self.phase, Phase::Entering(_)) => {
+                // The client sent `connection_init` in time, and authentication is slow: close with 1013 instead of
+                // 4408.
+                Due::Close(Close::InitTimeout) if matches!(self.phase, Phase::Authenticating(_)) => {
                     return Err(End::Close(Close::Busy));
                 }
                 Due::Close(close) => return Err(End::Close(close)),
                 Due::Ping if matches!(self.phase, Phase::Open) => self.ping(context)?,
                 Due::KeepAlive if matches!(self.phase, Phase::Open) => {
-                    if self.protocol.keep_alive(&mut self.desk) == Asked::Later {
-                        self.clock.keep_alive_soon();
+                    if self.protocol.keep_alive(&mut self.state) == PingOutcome::Later {
+                        self.timers.keep_alive_soon();
                     }
                 }
                 Due::Ping | Due::KeepAlive => {}
@@ -192,65 +200,64 @@ impl<P: Protocol> Connection<P> {
         Ok(())
     }
 
-    /// Asks whether the client is there: in the words of the protocol, and by a frame that the
-    /// client's WebSocket answers by itself.
+    /// Checks whether the client is alive: with a message of the protocol if it has one, else with a WebSocket ping.
     fn ping(&mut self, context: &mut Context<'_>) -> Result<(), End> {
-        match self.protocol.ping(&mut self.desk) {
-            Asked::Said => {}
-            Asked::Later => self.clock.ping_soon(),
-            Asked::ByFrame => self.wire.ping(context).map_err(|_| End::Gone)?,
+        match self.protocol.ping(&mut self.state) {
+            PingOutcome::Sent => {}
+            PingOutcome::Later => self.timers.ping_soon(),
+            PingOutcome::ByFrame => self.transport.ping(context).map_err(|_| End::Gone)?,
         }
         Ok(())
     }
 
-    /// One step; `false` if there is nothing to do.
-    fn step(&mut self, context: &mut Context<'_>, news: &mut News) -> Result<bool, End> {
+    /// Does one step. Returns `false` if there is nothing to do.
+    fn step(&mut self, context: &mut Context<'_>, idle: &mut IdleSources) -> Result<bool, End> {
         if let Some((close, deadline)) = &self.ending
             && (!self.protocol.is_answering() || Instant::now() >= *deadline)
         {
             return Err(End::Close(close.clone()));
         }
-        let has_changed = !news.no_change && self.poll_session(context);
-        news.no_change = !has_changed;
+        let has_changed = !idle.session && self.poll_session(context);
+        idle.session = !has_changed;
         let read = match self.phase {
             _ if self.ending.is_some() => false,
-            Phase::Entering(_) => {
-                let entered = self.poll_entering(context)?;
-                // What concerns them alone is looked at for the first time.
-                news.no_change &= !entered;
-                entered
+            Phase::Authenticating(_) => {
+                let authenticated = self.poll_authentication(context)?;
+                // After the authentication, the session is polled for the first time.
+                idle.session &= !authenticated;
+                authenticated
             }
             _ if self.pace.tired_until().is_some() => false,
-            _ if news.no_frame || !self.protocol.may_hear() => false,
-            Phase::Waiting(_) | Phase::Open => {
+            _ if idle.frames || !self.protocol.may_read() => false,
+            Phase::AwaitingInit(_) | Phase::Open => {
                 let read = self.poll_read(context)?;
-                news.no_frame = !read;
+                idle.frames = !read;
                 read
             }
         };
         let was_answering = self.protocol.is_answering();
-        let sent = self.protocol.poll(&mut self.desk, context);
+        let sent = self.protocol.poll(&mut self.state, context);
         if was_answering {
             self.extend_session();
         }
         Ok(has_changed || read || sent)
     }
 
-    /// `refreshToken` may have been run.
+    /// Updates the end of the session if the mutation `refreshToken` has run on this connection.
     fn extend_session(&mut self) {
-        let Some(Caller { extends: Some(extends), .. }) = &self.desk.caller else { return };
-        let until: Option<Timestamp> = extends.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if until.is_some() {
-            self.clock.session_ends(until);
+        let Some(Caller { extends: Some(extends), .. }) = &self.state.caller else { return };
+        let expires_at: Option<Timestamp> = extends.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if expires_at.is_some() {
+            self.timers.session_ends(expires_at);
         }
     }
 
-    /// Looks whether the session has ended or its permissions have changed.
+    /// Checks whether the session has ended or its permissions have changed. Returns `true` if so.
     fn poll_session(&mut self, context: &mut Context<'_>) -> bool {
         let Some(watch) = &mut self.watch else { return false };
         match watch.poll_next_unpin(context) {
             Poll::Pending => return false,
-            Poll::Ready(Some(Ok(()))) => self.protocol.recheck(&mut self.desk),
+            Poll::Ready(Some(Ok(()))) => self.protocol.recheck(&mut self.state),
             Poll::Ready(Some(Err(error))) => {
                 self.watch = None;
                 self.connected = None;
@@ -261,33 +268,33 @@ impl<P: Protocol> Connection<P> {
         true
     }
 
-    /// Nothing new from now on: streams are silent at once, without a `complete`, which would tell
-    /// clients not to come back. Answers that are still to come are waited for; after the end of a
-    /// session only those of mutations.
+    /// Starts the end of the connection. Subscriptions stop at once, without a `complete` message, because that would
+    /// tell clients not to resume. Running queries and mutations get their responses; after the end of a session only
+    /// mutations do.
     fn end(&mut self, close: Close) {
-        self.protocol.fall_silent(close == Close::Restarting);
-        self.ending.get_or_insert((close, Instant::now() + LAST_ANSWERS));
+        self.protocol.stop_operations(close == Close::Restarting);
+        self.ending.get_or_insert((close, Instant::now() + DRAIN_TIMEOUT));
     }
 
-    fn poll_entering(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
-        let Phase::Entering(entering) = &mut self.phase else { return Ok(false) };
-        match entering.as_mut().poll(context) {
+    fn poll_authentication(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        let Phase::Authenticating(future) = &mut self.phase else { return Ok(false) };
+        match future.as_mut().poll(context) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(Entered { mut caller, until, watch, place, connected })) => {
+            Poll::Ready(Ok(Authenticated { mut caller, expires_at, watch, permit, connected })) => {
                 caller.extends = Some(Arc::new(Mutex::new(None)));
                 self.phase = Phase::Open;
-                self.newcomer.take().inspect(|newcomer| newcomer.set_known());
-                self.desk.caller = Some(caller);
+                self.admission.take().inspect(|admission| admission.set_established());
+                self.state.caller = Some(caller);
                 self.watch = watch;
                 self.connected = connected;
-                self.place = place;
-                self.clock.entered(until);
-                self.protocol.welcome(&mut self.desk);
+                self.permit = permit;
+                self.timers.authenticated(expires_at);
+                self.protocol.on_authenticated(&mut self.state);
                 Ok(true)
             }
             Poll::Ready(Err(close)) => {
                 let reason = close.frame().reason.to_string();
-                self.protocol.refuse(&mut self.desk, &reason);
+                self.protocol.reject(&mut self.state, &reason);
                 self.end(close);
                 Ok(true)
             }
@@ -295,39 +302,41 @@ impl<P: Protocol> Connection<P> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
-        let message = match self.wire.poll_frame(context) {
+        let message = match self.transport.poll_frame(context) {
             Poll::Pending => return Ok(false),
             Poll::Ready(None) => return Err(End::Gone),
             Poll::Ready(Some(Ok(message))) => message,
-            Poll::Ready(Some(Err(error))) => return Err(End::of(&error)),
+            Poll::Ready(Some(Err(error))) => return Err(End::from_error(&error)),
         };
-        self.clock.heard();
+        self.timers.received();
         self.pace.heard();
-        let heard = match message {
-            // RFC 8259, 8.1: a byte order mark may be ignored, as it is in the body of a request.
-            Message::Text(text) => self.protocol.hear(&mut self.desk, text.strip_prefix('\u{FEFF}').unwrap_or(&text)),
-            Message::Binary(_) => self.protocol.hear_binary(&mut self.desk),
+        let received = match message {
+            // RFC 8259, section 8.1: a parser may ignore a byte order mark. Request bodies are treated alike.
+            Message::Text(text) => {
+                self.protocol.on_text(&mut self.state, text.strip_prefix('\u{FEFF}').unwrap_or(&text))
+            }
+            Message::Binary(_) => self.protocol.on_binary(&mut self.state),
             Message::Close(_) => return Err(End::Gone),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(Heard::Something),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(Received::Handled),
         };
-        match heard.map_err(End::Close)? {
-            Heard::Something => {}
-            Heard::Init(parameters) => self.init(parameters)?,
+        match received.map_err(End::Close)? {
+            Received::Handled => {}
+            Received::Init(parameters) => self.init(parameters)?,
         }
         Ok(true)
     }
 
-    /// Has the client come in at once, without being asked.
-    pub fn enter(mut self: Box<Self>) -> Box<Self> {
+    /// Authenticates the client at once, without `connection_init`.
+    pub fn start_authentication(mut self: Box<Self>) -> Box<Self> {
         drop(self.init(serde_json::Map::new()));
         self
     }
 
     fn init(&mut self, parameters: serde_json::Map<String, serde_json::Value>) -> Result<(), End> {
-        let Phase::Waiting(entry) = &self.phase else { return Err(End::Close(Close::SecondInit)) };
-        let (entry, site) = (Arc::clone(entry), Arc::clone(&self.desk.site));
-        self.clock.asked_in(&site.settings.sockets);
-        self.phase = Phase::Entering(Box::pin(async move { entry.enter(&site, &parameters).await }));
+        let Phase::AwaitingInit(credentials) = &self.phase else { return Err(End::Close(Close::SecondInit)) };
+        let (credentials, site) = (Arc::clone(credentials), Arc::clone(&self.state.site));
+        self.timers.authenticating(&site.settings.sockets);
+        self.phase = Phase::Authenticating(Box::pin(async move { credentials.authenticate(&site, &parameters).await }));
         Ok(())
     }
 }

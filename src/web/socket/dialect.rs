@@ -1,4 +1,4 @@
-//! The two sub-protocols: one state machine, two vocabularies.
+//! The messages of the two GraphQL sub-protocols: parsing and formatting. The state machine is the same for both.
 
 use std::collections::BTreeMap;
 
@@ -7,153 +7,155 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::outbox::Outbox;
+use super::outbox::WriteBuffer;
 use crate::graphql::{Refusal, Request, SMALL, Text, Unreadable};
 use crate::model::{Cursor, repaired};
 
-/// The longest id of an operation, in bytes: it is kept, and sent with each item.
+/// The longest id of an operation, in bytes. The id is stored, and sent with each item.
 const MAX_ID: usize = 1_000;
 
-/// Which words are spoken on a socket.
+/// The GraphQL sub-protocol of a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// `graphql-transport-ws`.
-    Modern,
-    /// `graphql-ws`, of subscriptions-transport-ws.
-    Legacy,
+pub enum Subprotocol {
+    /// `graphql-transport-ws`, of the npm package graphql-ws.
+    TransportWs,
+    /// `graphql-ws`, of the npm package subscriptions-transport-ws (legacy).
+    LegacyWs,
 }
 
-/// What a client says.
+/// A message from a client.
 #[derive(Debug)]
-pub enum Said {
-    /// Begin, with these parameters.
+pub enum ClientMessage {
+    /// `connection_init` with its payload.
     Init(Map<String, Value>),
-    /// Run an operation, or say why it cannot be read.
+    /// `subscribe` or `start`: runs an operation under this id. The error rejects that operation alone.
     Start(String, Result<Box<Request>, Refusal>),
-    /// Stop an operation.
+    /// `complete` or `stop`: ends the operation with this id.
     Stop(String),
-    /// Are you there?
+    /// `ping`: checks that the server is alive.
     Ping,
-    /// Yes, I am here.
+    /// `pong`: the response to a ping of the server.
     Pong,
-    /// Goodbye.
+    /// `connection_terminate`: the client ends the connection.
     Terminate,
 }
 
-impl Dialect {
-    /// The dialect of a sub-protocol.
-    pub fn of(protocol: &str) -> Option<Self> {
+impl Subprotocol {
+    /// The sub-protocol with this name, as in `Sec-WebSocket-Protocol`.
+    pub fn from_name(protocol: &str) -> Option<Self> {
         match protocol {
-            "graphql-transport-ws" => Some(Self::Modern),
-            "graphql-ws" => Some(Self::Legacy),
+            "graphql-transport-ws" => Some(Self::TransportWs),
+            "graphql-ws" => Some(Self::LegacyWs),
             _ => None,
         }
     }
 
-    /// The sub-protocol's name.
-    pub fn protocol(self) -> &'static str {
+    /// The name of the sub-protocol, as in `Sec-WebSocket-Protocol`.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Modern => "graphql-transport-ws",
-            Self::Legacy => "graphql-ws",
+            Self::TransportWs => "graphql-transport-ws",
+            Self::LegacyWs => "graphql-ws",
         }
     }
 
-    /// What a frame says; the error is for the client to read. A value inside an operation that cannot be read fails
-    /// that operation alone.
-    pub fn parse(self, text: &str) -> Result<Said, String> {
+    /// Parses a message. The error is a reason for the client, to be sent with close code 4400. An operation with an
+    /// unreadable value fails alone: the result contains its rejection.
+    pub fn parse(self, text: &str) -> Result<ClientMessage, String> {
         let frame = Frame::parse(&repaired(text))?;
-        let said = match (self, frame.required::<String>("type")?.as_str()) {
-            (_, "connection_init") => Said::Init(frame.parameters()?),
-            (Self::Modern, "subscribe") | (Self::Legacy, "start") => Said::Start(frame.id()?, frame.operation(self)?),
-            (Self::Modern, "complete") | (Self::Legacy, "stop") => Said::Stop(frame.required("id")?),
-            (Self::Modern, "ping") => frame.parameters().map(|_| Said::Ping)?,
-            (Self::Modern, "pong") => frame.parameters().map(|_| Said::Pong)?,
-            (Self::Legacy, "connection_terminate") => Said::Terminate,
-            (_, unknown) => return Err(format!("Invalid message: there is no type {:?}", shortened(unknown))),
+        let message = match (self, frame.required::<String>("type")?.as_str()) {
+            (_, "connection_init") => ClientMessage::Init(frame.parameters()?),
+            (Self::TransportWs, "subscribe") | (Self::LegacyWs, "start") => {
+                ClientMessage::Start(frame.id()?, frame.operation(self)?)
+            }
+            (Self::TransportWs, "complete") | (Self::LegacyWs, "stop") => ClientMessage::Stop(frame.required("id")?),
+            (Self::TransportWs, "ping") => frame.parameters().map(|_| ClientMessage::Ping)?,
+            (Self::TransportWs, "pong") => frame.parameters().map(|_| ClientMessage::Pong)?,
+            (Self::LegacyWs, "connection_terminate") => ClientMessage::Terminate,
+            (_, unknown) => return Err(format!("Invalid message: unknown type {:?}", shortened(unknown))),
         };
-        Ok(said)
+        Ok(message)
     }
 
-    /// You are in; up to here you have been served.
+    /// The acknowledgement of `connection_init`. `cursor` is where the client can resume.
     pub fn acknowledge(self, cursor: Cursor) -> String {
         format!(r#"{{"type":"connection_ack","payload":{{"cursor":"{cursor}"}}}}"#)
     }
 
-    /// Are you there? Up to here you have been served. The legacy protocol has no ping, and a
-    /// keep-alive that nobody answers.
+    /// A check that the client is alive. All subscriptions have been served up to `cursor`. The legacy protocol has no
+    /// ping; its keep-alive gets no response.
     pub fn ping(self, cursor: Cursor) -> String {
         let kind = match self {
-            Self::Modern => "ping",
-            Self::Legacy => "ka",
+            Self::TransportWs => "ping",
+            Self::LegacyWs => "ka",
         };
         format!(r#"{{"type":"{kind}","payload":{{"cursor":"{cursor}"}}}}"#)
     }
 
-    /// Yes, I am here.
+    /// The response to a ping.
     pub fn pong(self) -> String {
         r#"{"type":"pong"}"#.into()
     }
 
-    /// An item of an operation; the id comes as JSON.
-    pub fn next(self, id: &str, payload: &Text, outbox: &mut Outbox) {
+    /// Writes an item or a response of an operation. `id` is already encoded as JSON.
+    pub fn next(self, id: &str, payload: &Text, write_buffer: &mut WriteBuffer) {
         let kind = match self {
-            Self::Modern => "next",
-            Self::Legacy => "data",
+            Self::TransportWs => "next",
+            Self::LegacyWs => "data",
         };
         if payload.len() > SMALL {
             let before = [r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#];
-            return outbox.push_around(&before, Bytes::from_owner(payload.clone()), "}");
+            return write_buffer.push_around(&before, Bytes::from_owner(payload.clone()), "}");
         }
-        outbox.push(&[r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#, payload, "}"]);
+        write_buffer.push(&[r#"{"id":"#, id, r#","type":""#, kind, r#"","payload":"#, payload, "}"]);
     }
 
-    /// An operation failed, and is over.
+    /// The message that an operation failed. It ends the operation.
     pub fn error(self, id: &str, errors: &Value) -> String {
-        // The legacy protocol has one error, the other a list.
+        // The payload is one error in the legacy protocol, and a list in the other.
         let payload = match self {
-            Self::Modern => errors,
-            Self::Legacy => errors.get(0).unwrap_or(errors),
+            Self::TransportWs => errors,
+            Self::LegacyWs => errors.get(0).unwrap_or(errors),
         };
         format!(r#"{{"id":{id},"type":"error","payload":{payload}}}"#)
     }
 
-    /// An operation is over.
+    /// The message that an operation is complete.
     pub fn complete(self, id: &str) -> String {
         format!(r#"{{"id":{id},"type":"complete"}}"#)
     }
 
-    /// You may not come in; only the legacy protocol has words for it.
-    pub fn refuse(self, message: &str) -> Option<String> {
+    /// The message that rejects `connection_init`. Only the legacy protocol has one; the other only closes.
+    pub fn reject(self, message: &str) -> Option<String> {
         let payload = serde_json::json!({ "type": "connection_error", "payload": { "message": message } });
-        (self == Self::Legacy).then(|| payload.to_string())
+        (self == Self::LegacyWs).then(|| payload.to_string())
     }
 }
 
-/// The fields of a frame, not looked into yet. Of a field that is there twice, the last one counts, as for JSON.parse.
+/// The unparsed fields of a message. Of a repeated field the last value counts, as in JavaScript's `JSON.parse`.
 struct Frame(BTreeMap<String, Box<RawValue>>);
 
 impl Frame {
     fn parse(text: &str) -> Result<Self, String> {
-        // serde would take a list with the fields in their order, too.
+        // serde would also accept an array that has the fields in order.
         if !text.trim_start().starts_with('{') {
-            return Err("Invalid message: it is no JSON object".into());
+            return Err("Invalid message: not a JSON object".into());
         }
         serde_json::from_str(text).map(Self).map_err(|error| format!("Invalid message: {error}"))
     }
 
-    /// A field that is there and not null.
+    /// A field that is present and not null.
     fn field(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.get()).filter(|value| *value != "null")
     }
 
     fn required<T: DeserializeOwned>(&self, name: &str) -> Result<T, String> {
         let value = self.field(name).ok_or_else(|| format!("Invalid message: {name} is missing"))?;
-        serde_json::from_str(value).map_err(|error| format!("Invalid message: {name} is wrong: {error}"))
+        serde_json::from_str(value).map_err(|error| format!("Invalid message: {name} is invalid: {error}"))
     }
 
     fn id(&self) -> Result<String, String> {
         match self.required::<String>("id")? {
-            id if id.is_empty() => Err("Invalid message: an operation needs an id".into()),
+            id if id.is_empty() => Err("Invalid message: the id of an operation must not be empty".into()),
             id if id.len() > MAX_ID => {
                 Err(format!("Invalid message: the id of an operation has at most {MAX_ID} bytes"))
             }
@@ -161,25 +163,27 @@ impl Frame {
         }
     }
 
-    /// The payload of everything but operations.
+    /// The payload of a message that is no operation; empty if absent.
     fn parameters(&self) -> Result<Map<String, Value>, String> {
         if self.field("payload").is_none() { Ok(Map::new()) } else { self.required("payload") }
     }
 
-    /// What an operation asks for. `graphql-transport-ws` wants a close if a parameter is of another type than it
-    /// names; the legacy protocol has no rule, so there it is an error of the operation.
-    fn operation(&self, dialect: Dialect) -> Result<Result<Box<Request>, Refusal>, String> {
+    /// The request in the payload of an operation. For a parameter of a wrong type, `graphql-transport-ws` demands a
+    /// close. The legacy protocol has no such rule, so there only the operation fails.
+    fn operation(&self, subprotocol: Subprotocol) -> Result<Result<Box<Request>, Refusal>, String> {
         let payload = self.field("payload").filter(|payload| payload.starts_with('{'));
         let payload = payload.ok_or("Invalid message: payload must be an object")?;
         match Request::from_json(payload) {
             Ok(request) => Ok(Ok(Box::new(request))),
-            Err(Unreadable::Form(message)) if dialect == Dialect::Modern => Err(format!("Invalid message: {message}")),
+            Err(Unreadable::Form(message)) if subprotocol == Subprotocol::TransportWs => {
+                Err(format!("Invalid message: {message}"))
+            }
             Err(unreadable) => Ok(Err(unreadable.refusal())),
         }
     }
 }
 
-/// The beginning of what may be long.
+/// The first 40 characters of a text that may be long, for error messages.
 fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
 }

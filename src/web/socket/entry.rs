@@ -1,11 +1,11 @@
-//! Coming in: whose socket it is, decided when `connection_init` arrives; without GraphQL, at once.
+//! Authenticates the client of a WebSocket: on `connection_init`, or for plain JSON right after the upgrade.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::super::quota::Share;
+use super::super::quota::Permit;
 use super::super::{Site, callers};
 use super::close::Close;
 use crate::board::Seated;
@@ -14,51 +14,58 @@ use crate::graphql::Caller;
 use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
-/// What the upgrade said of the client.
-pub struct Entry {
+/// The token and the address from the upgrade request.
+pub struct Credentials {
     token: Result<Option<String>>,
     address: IpAddr,
-    /// Whether somebody without a token may come in here at all.
-    strangers: bool,
+    /// Whether clients without a token are allowed on this path.
+    allows_anonymous: bool,
 }
 
-/// Somebody who came in.
-pub struct Entered {
-    /// Who.
+/// The state of an authenticated WebSocket. Dropping it frees the user's permit and presence.
+pub struct Authenticated {
+    /// The caller of all operations.
     pub caller: Caller,
-    /// When the session ends.
-    pub until: Option<Timestamp>,
-    /// Watches the session of a signed-in user.
+    /// When the token expires; `None` for anonymous clients.
+    pub expires_at: Option<Timestamp>,
+    /// Reports the end of the user's sessions and changes of the user's permissions; `None` for anonymous clients.
     pub watch: Option<SessionWatch>,
-    /// Counts the socket among those of the user.
-    pub place: Option<Share<UserId>>,
-    /// Counts them among the active users.
+    /// The permit of the limit on sockets per user; `None` for anonymous clients.
+    pub permit: Option<Permit<UserId>>,
+    /// Counts the user as active; `None` for anonymous clients.
     pub connected: Option<Seated>,
 }
 
-impl Entry {
-    /// From the upgrade's token and address.
-    pub fn new(token: Result<Option<String>>, address: IpAddr, strangers: bool) -> Self {
-        Self { token, address, strangers }
+impl Credentials {
+    /// Keeps what the upgrade request contained.
+    pub fn new(token: Result<Option<String>>, address: IpAddr, allows_anonymous: bool) -> Self {
+        Self { token, address, allows_anonymous }
     }
 
-    /// Comes in with the parameters of `connection_init`: a token there goes before one of the upgrade.
-    pub async fn enter(&self, site: &Arc<Site>, parameters: &Map<String, Value>) -> Result<Entered, Close> {
-        let token = match token(parameters).map_err(close)? {
+    /// Authenticates the client. A token in the parameters of `connection_init` takes precedence over the upgrade's.
+    ///
+    /// # Errors
+    /// The close code for a missing or invalid token, too many sockets of the user, or a database failure.
+    pub async fn authenticate(
+        &self,
+        site: &Arc<Site>,
+        parameters: &Map<String, Value>,
+    ) -> Result<Authenticated, Close> {
+        let token = match token(parameters).map_err(close_for)? {
             Some(token) => Some(token),
-            None => self.token.clone().map_err(close)?,
+            None => self.token.clone().map_err(close_for)?,
         };
-        if token.is_none() && !(self.strangers && site.board.serves_strangers()) {
+        if token.is_none() && !(self.allows_anonymous && site.board.serves_strangers()) {
             return Err(Close::Unauthorized);
         }
-        let (caller, until) = callers::caller(site, token.as_deref(), self.address).await.map_err(close)?;
-        let watch = SessionWatch::start(&site.board, &caller.viewer).await.map_err(close)?;
-        let place = match caller.viewer.user_id() {
-            Some(user) => Some(site.users.one_more(user).ok_or(Close::Crowded)?),
+        let (caller, expires_at) = callers::caller(site, token.as_deref(), self.address).await.map_err(close_for)?;
+        let watch = SessionWatch::start(&site.board, &caller.viewer).await.map_err(close_for)?;
+        let permit = match caller.viewer.user_id() {
+            Some(user) => Some(site.users.try_acquire(user).ok_or(Close::Crowded)?),
             None => None,
         };
         let connected = site.board.connect(&caller.viewer);
-        Ok(Entered { caller, until, watch, place, connected })
+        Ok(Authenticated { caller, expires_at, watch, permit, connected })
     }
 }
 
@@ -70,16 +77,16 @@ fn token(parameters: &Map<String, Value>) -> Result<Option<String>> {
     Ok(text("token").or_else(|| text("authToken")).filter(|text| !text.is_empty()).map(str::to_owned))
 }
 
-fn close(error: Error) -> Close {
+fn close_for(error: Error) -> Close {
     match error {
         Error::Unauthenticated(why) => Close::Forbidden(why),
-        // Whoever came back at once would only meet it again, and the operator would have a crowd besides.
+        // Close with 4500, not 1013: a retry would fail in the same way and only add load.
         Error::Internal(detail) => {
-            tracing::error!(%detail, "a fault while somebody came in");
+            tracing::error!(%detail, "internal error while authenticating a WebSocket client");
             Close::Fault
         }
         error => {
-            tracing::warn!(%error, "somebody could not come in");
+            tracing::warn!(%error, "cannot authenticate a WebSocket client");
             Close::Busy
         }
     }

@@ -1,4 +1,4 @@
-//! How a connection ends, and the last words on it.
+//! The end of a connection: the close handshake, and panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
@@ -9,25 +9,25 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
 use super::close::Close;
-use super::outbox::Outbox;
-use super::wire::Wire;
+use super::outbox::WriteBuffer;
+use super::wire::Transport;
 
-/// How long the client may take to answer a close.
-const GOODBYE: Duration = Duration::from_secs(2);
-/// What a client still sends after it was closed is thrown away in pieces of this size.
-const THROWN_AWAY: usize = 16 << 10;
+/// How long the close handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The size of the buffer for bytes that are read and discarded after the close, in bytes.
+const DISCARD_BUFFER: usize = 16 << 10;
 
-/// How a connection ends.
+/// Why a connection ends.
 pub enum End {
-    /// The client is gone, or said that it goes.
+    /// The client closed the connection or disappeared.
     Gone,
-    /// We close it.
+    /// The server closes the connection.
     Close(Close),
 }
 
 impl End {
-    /// What an error of the socket comes to.
-    pub fn of(error: &Error) -> Self {
+    /// The end that follows from an error of the WebSocket.
+    pub fn from_error(error: &Error) -> Self {
         match error {
             Error::Capacity(_) => Self::Close(Close::TooLarge),
             Error::Utf8(_) => Self::Close(Close::BrokenText),
@@ -38,16 +38,16 @@ impl End {
     }
 }
 
-/// A fault of ours ends the connection it befell with a word to its client, and no other.
-pub fn or_fault(poll: impl FnOnce() -> Poll<End>) -> Poll<End> {
+/// Turns a panic into close code 4500. The panic ends only the connection in whose poll it happens.
+pub fn catch_panic(poll: impl FnOnce() -> Poll<End>) -> Poll<End> {
     catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Poll::Ready(End::Close(Close::Fault)))
 }
 
-/// Closes a socket, and waits a little for the client's answer. What was said before goes before.
-pub async fn say_goodbye(wire: Wire, unsent: Outbox, close: Option<&Close>) {
-    let closing = async {
-        let mut socket = wire.finish(unsent).await?;
-        // A client's own close is answered while it is read to the end.
+/// Sends the unsent frames and the close frame, then waits for the client's close frame, for [`CLOSE_TIMEOUT`] at most.
+pub async fn close_handshake(transport: Transport, unsent: WriteBuffer, close: Option<&Close>) {
+    let handshake = async {
+        let mut socket = transport.into_socket(unsent).await?;
+        // tungstenite answers a close frame of the client while the loop below reads to the end.
         if let Some(close) = close {
             socket.close(Some(close.frame())).await?;
         }
@@ -55,17 +55,17 @@ pub async fn say_goodbye(wire: Wire, unsent: Outbox, close: Option<&Close>) {
         while !is_broken && let Some(frame) = socket.next().await {
             is_broken = frame.is_err();
         }
-        // Whoever closes with something unread resets the line, and our last words may be lost with it. So the
-        // rest of what was too large, or was no frame, is read as well.
+        // Closing a TCP socket with unread data sends a reset, and the client could lose the close frame. So the rest
+        // of a frame that was too large or malformed is read and discarded.
         if is_broken {
             let stream = socket.get_mut();
             stream.shutdown().await?;
-            let mut rest = vec![0; THROWN_AWAY];
+            let mut rest = vec![0; DISCARD_BUFFER];
             while stream.read(&mut rest).await? > 0 {}
         }
         Ok::<_, Error>(())
     };
-    drop(tokio::time::timeout(GOODBYE, closing).await);
+    drop(tokio::time::timeout(CLOSE_TIMEOUT, handshake).await);
 }
 
 #[cfg(test)]
@@ -73,9 +73,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_of_ours_is_4500() {
-        let Poll::Ready(End::Close(close)) = or_fault(|| panic!("on purpose")) else { panic!("no close") };
+    fn a_panic_closes_with_4500() {
+        let Poll::Ready(End::Close(close)) = catch_panic(|| panic!("on purpose")) else { panic!("no close") };
         assert_eq!((u16::from(close.frame().code), close), (4500, Close::Fault));
-        assert!(or_fault(|| Poll::Pending).is_pending());
+        assert!(catch_panic(|| Poll::Pending).is_pending());
     }
 }

@@ -1,93 +1,98 @@
-//! GraphQL on a socket: operations by their ids, in either sub-protocol.
+//! GraphQL on a WebSocket: runs operations by their ids, in either sub-protocol.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::super::operation::{Operation, Output, Served};
 use super::close::Close;
-use super::dialect::{self, Dialect};
-use super::outbox::Outbox;
-use super::protocol::{Asked, Desk, Heard, Protocol};
+use super::dialect::{self, Subprotocol};
+use super::outbox::WriteBuffer;
+use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use crate::error::Error;
 use crate::graphql::{Refusal, Request};
 use crate::model::Cursor;
 
-/// GraphQL on a socket.
+/// The operations of one WebSocket.
 pub struct GraphQl {
-    dialect: Dialect,
+    subprotocol: Subprotocol,
     operations: Vec<Running>,
-    /// Whose turn it is to send.
-    turn: usize,
+    /// The index of the operation that is polled first, so that all operations get their turn to send.
+    next_index: usize,
 }
 
-/// An operation under its id.
+/// A running operation.
 struct Running {
-    /// As the client says it.
+    /// The id that the client chose.
     id: Box<str>,
-    /// The same as JSON.
+    /// The id encoded as JSON, quotes included.
     json_id: Box<str>,
     operation: Operation,
 }
 
 impl Running {
-    /// Puts what the operation says into the outbox; whether it is over.
-    fn tell(&self, said: Output, dialect: Dialect, outbox: &mut Outbox) -> bool {
-        match said {
+    /// Writes the operation's output to the write buffer. Returns whether the operation is over.
+    fn write(&self, output: Output, subprotocol: Subprotocol, write_buffer: &mut WriteBuffer) -> bool {
+        match output {
             Output::Opened => return false,
             Output::Item(body, _) => {
-                dialect.next(&self.json_id, &body, outbox);
+                subprotocol.next(&self.json_id, &body, write_buffer);
                 return false;
             }
             Output::Answer(body) => {
-                dialect.next(&self.json_id, &body, outbox);
-                outbox.push(&[&dialect.complete(&self.json_id)]);
+                subprotocol.next(&self.json_id, &body, write_buffer);
+                write_buffer.push(&[&subprotocol.complete(&self.json_id)]);
             }
-            Output::Completed => outbox.push(&[&dialect.complete(&self.json_id)]),
-            Output::Failed(refusal) => outbox.push(&[&dialect.error(&self.json_id, &refusal.errors())]),
+            Output::Completed => write_buffer.push(&[&subprotocol.complete(&self.json_id)]),
+            Output::Failed(refusal) => write_buffer.push(&[&subprotocol.error(&self.json_id, &refusal.errors())]),
         }
         true
     }
 }
 
 impl GraphQl {
-    /// In this sub-protocol.
-    pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, operations: Vec::new(), turn: 0 }
+    /// No operations yet, in this sub-protocol.
+    pub fn new(subprotocol: Subprotocol) -> Self {
+        Self { subprotocol, operations: Vec::new(), next_index: 0 }
     }
 
-    fn start(&mut self, desk: &mut Desk, id: String, request: Result<Box<Request>, Refusal>) -> Result<(), Close> {
-        let Some(caller) = &desk.caller else { return Err(Close::Unauthorized) };
+    fn start(
+        &mut self,
+        state: &mut ConnectionState,
+        id: String,
+        request: Result<Box<Request>, Refusal>,
+    ) -> Result<(), Close> {
+        let Some(caller) = &state.caller else { return Err(Close::Unauthorized) };
         if self.operations.iter().any(|running| *running.id == *id) {
             return Err(Close::Duplicate(id));
         }
-        let max = desk.site.settings.sockets.max_subscriptions;
+        let max = state.site.settings.sockets.max_subscriptions;
         let prepared = if self.operations.len() < max {
-            request.and_then(|request| desk.site.engine.prepare(*request, caller))
+            request.and_then(|request| state.site.engine.prepare(*request, caller))
         } else {
             Err(Error::TooComplex(format!("a connection runs at most {max} operations at once")).into())
         };
         let json_id: Box<str> = serde_json::Value::from(id.as_str()).to_string().into();
         match prepared {
             Ok(prepared) => {
-                let operation = Operation::start(&desk.site.engine, prepared, caller.clone());
+                let operation = Operation::start(&state.site.engine, prepared, caller.clone());
                 self.operations.push(Running { id: id.into(), json_id, operation });
             }
-            Err(refusal) => desk.outbox.push(&[&self.dialect.error(&json_id, &refusal.errors())]),
+            Err(refusal) => state.write_buffer.push(&[&self.subprotocol.error(&json_id, &refusal.errors())]),
         }
         Ok(())
     }
 
-    fn stop(&mut self, desk: &mut Desk, id: &str) {
+    fn stop(&mut self, state: &mut ConnectionState, id: &str) {
         let Some(at) = self.operations.iter().position(|running| *running.id == *id) else { return };
-        let stopped = self.operations.swap_remove(at);
-        if self.dialect == Dialect::Legacy {
-            // Its clients wait for it; those of the other protocol must not get one.
-            desk.outbox.push(&[&self.dialect.complete(&stopped.json_id)]);
+        let removed = self.operations.swap_remove(at);
+        if self.subprotocol == Subprotocol::LegacyWs {
+            // Legacy clients wait for this message. In the other protocol it would violate the specification.
+            state.write_buffer.push(&[&self.subprotocol.complete(&removed.json_id)]);
         }
     }
 
-    /// Up to where every subscription of this socket has been served; `None` as long as one is being opened.
-    fn served(&mut self, desk: &Desk) -> Option<Cursor> {
+    /// The cursor up to which all subscriptions have been served; `None` while one is being opened.
+    fn served(&mut self, state: &ConnectionState) -> Option<Cursor> {
         let mut served = Vec::with_capacity(self.operations.len());
         for running in &mut self.operations {
             match running.operation.served() {
@@ -96,95 +101,95 @@ impl GraphQl {
                 Served::Unknown => return None,
             }
         }
-        Some(desk.site.board.lowest(served.into_iter()))
+        Some(state.site.board.lowest(served.into_iter()))
     }
 }
 
 impl Protocol for GraphQl {
-    fn keeps_alive(&self) -> bool {
-        self.dialect == Dialect::Legacy
+    fn has_keep_alive(&self) -> bool {
+        self.subprotocol == Subprotocol::LegacyWs
     }
 
-    fn welcome(&mut self, desk: &mut Desk) {
-        let head = desk.site.board.head();
-        desk.outbox.push(&[&self.dialect.acknowledge(head)]);
-        if self.dialect == Dialect::Legacy {
-            desk.outbox.push(&[&self.dialect.ping(head)]);
+    fn on_authenticated(&mut self, state: &mut ConnectionState) {
+        let head = state.site.board.head();
+        state.write_buffer.push(&[&self.subprotocol.acknowledge(head)]);
+        if self.subprotocol == Subprotocol::LegacyWs {
+            state.write_buffer.push(&[&self.subprotocol.ping(head)]);
         }
     }
 
-    fn refuse(&mut self, desk: &mut Desk, reason: &str) {
-        if let Some(refusal) = self.dialect.refuse(reason) {
-            desk.outbox.push(&[&refusal]);
+    fn reject(&mut self, state: &mut ConnectionState, reason: &str) {
+        if let Some(refusal) = self.subprotocol.reject(reason) {
+            state.write_buffer.push(&[&refusal]);
         }
     }
 
-    fn may_hear(&self) -> bool {
+    fn may_read(&self) -> bool {
         true
     }
 
-    fn hear(&mut self, desk: &mut Desk, text: &str) -> Result<Heard, Close> {
-        match self.dialect.parse(text).map_err(Close::BadMessage)? {
-            dialect::Said::Init(parameters) => return Ok(Heard::Init(parameters)),
-            dialect::Said::Start(id, request) => self.start(desk, id, request)?,
-            dialect::Said::Stop(id) => self.stop(desk, &id),
-            dialect::Said::Ping => desk.outbox.push(&[&self.dialect.pong()]),
-            dialect::Said::Pong => {}
-            dialect::Said::Terminate => return Err(Close::Goodbye),
+    fn on_text(&mut self, state: &mut ConnectionState, text: &str) -> Result<Received, Close> {
+        match self.subprotocol.parse(text).map_err(Close::BadMessage)? {
+            dialect::ClientMessage::Init(parameters) => return Ok(Received::Init(parameters)),
+            dialect::ClientMessage::Start(id, request) => self.start(state, id, request)?,
+            dialect::ClientMessage::Stop(id) => self.stop(state, &id),
+            dialect::ClientMessage::Ping => state.write_buffer.push(&[&self.subprotocol.pong()]),
+            dialect::ClientMessage::Pong => {}
+            dialect::ClientMessage::Terminate => return Err(Close::Goodbye),
         }
-        Ok(Heard::Something)
+        Ok(Received::Handled)
     }
 
-    fn hear_binary(&mut self, _: &mut Desk) -> Result<Heard, Close> {
-        Err(Close::BadMessage("Binary frames are not spoken here".into()))
+    fn on_binary(&mut self, _: &mut ConnectionState) -> Result<Received, Close> {
+        Err(Close::BadMessage("Binary frames are not supported".into()))
     }
 
-    /// Lets the next operation that has something do a step.
-    fn poll(&mut self, desk: &mut Desk, context: &mut Context<'_>) -> bool {
+    /// Does one step of the next operation that can progress.
+    fn poll(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool {
         let count = self.operations.len();
         for i in 0..count {
-            let at = (self.turn + i) % count;
-            let Poll::Ready(said) = self.operations[at].operation.poll(context) else { continue };
-            if matches!(said, Output::Item(..)) {
-                desk.site.counts.graphql.deliveries.count();
+            let at = (self.next_index + i) % count;
+            let Poll::Ready(output) = self.operations[at].operation.poll(context) else { continue };
+            if matches!(output, Output::Item(..)) {
+                state.site.counts.graphql.deliveries.count();
             }
-            if self.operations[at].tell(said, self.dialect, &mut desk.outbox) {
+            if self.operations[at].write(output, self.subprotocol, &mut state.write_buffer) {
                 self.operations.swap_remove(at);
             } else {
-                self.turn = at + 1;
+                self.next_index = at + 1;
             }
             return true;
         }
         false
     }
 
-    fn ping(&mut self, desk: &mut Desk) -> Asked {
-        match self.dialect {
-            Dialect::Modern => self.keep_alive(desk),
-            Dialect::Legacy => Asked::ByFrame,
+    fn ping(&mut self, state: &mut ConnectionState) -> PingOutcome {
+        match self.subprotocol {
+            Subprotocol::TransportWs => self.keep_alive(state),
+            Subprotocol::LegacyWs => PingOutcome::ByFrame,
         }
     }
 
-    fn keep_alive(&mut self, desk: &mut Desk) -> Asked {
-        let Some(cursor) = self.served(desk) else { return Asked::Later };
-        desk.say(&self.dialect.ping(cursor));
-        Asked::Said
+    fn keep_alive(&mut self, state: &mut ConnectionState) -> PingOutcome {
+        let Some(cursor) = self.served(state) else { return PingOutcome::Later };
+        state.send_optional(&self.subprotocol.ping(cursor));
+        PingOutcome::Sent
     }
 
-    fn recheck(&mut self, desk: &mut Desk) {
-        let dialect = self.dialect;
+    fn recheck(&mut self, state: &mut ConnectionState) {
+        let subprotocol = self.subprotocol;
         self.operations.retain_mut(|running| match running.operation.recheck() {
             Ok(()) => true,
-            Err(error) => !running.tell(Output::Failed(Refusal::from(error)), dialect, &mut desk.outbox),
+            Err(error) => !running.write(Output::Failed(Refusal::from(error)), subprotocol, &mut state.write_buffer),
         });
     }
 
-    fn fall_silent(&mut self, patient: bool) {
-        self.operations.retain(|Running { operation, .. }| match patient {
+    fn stop_operations(&mut self, finish_running: bool) {
+        self.operations.retain(|Running { operation, .. }| match finish_running {
             true => operation.is_answering(),
             false => operation.is_writing(),
         });
-        self.turn = 0;
+        self.next_index = 0;
     }
 
     fn is_answering(&self) -> bool {

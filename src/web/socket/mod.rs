@@ -1,4 +1,4 @@
-//! WebSockets: the upgrade, and the connection behind it, whether GraphQL or plain JSON is spoken on it.
+//! WebSockets: the upgrade request, and the connection after it, with GraphQL or plain JSON as its protocol.
 
 mod clock;
 mod close;
@@ -27,40 +27,40 @@ use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::encoding::list;
-use super::newcomers::Newcomer;
+use super::newcomers::Admission;
 use super::{Peer, Site, body, callers, origins};
 use close::Close;
 use connection::Connection;
-use dialect::Dialect;
-use entry::Entry;
+use dialect::Subprotocol;
+use entry::Credentials;
 use graphql::GraphQl;
-use outbox::Outbox;
+use outbox::WriteBuffer;
 use plain::Plain;
 pub use plain::Shown;
-use wire::Wire;
+use wire::Transport;
 
-/// By which door somebody comes.
+/// The kind of WebSocket, which follows from the path of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// GraphQL, in either sub-protocol.
+pub enum Endpoint {
+    /// GraphQL, in either of its two sub-protocols.
     GraphQl,
     /// Plain JSON.
     Plain,
-    /// Plain JSON for those who are signed in, beginning with all tickets.
+    /// Plain JSON for signed-in users only, starting with a subscription to all tickets.
     Tickets,
 }
 
-/// What will be spoken.
-enum Language {
-    GraphQl(Dialect),
+/// The protocol of a connection.
+enum Handler {
+    GraphQl(Subprotocol),
     Plain(Plain),
-    /// None that is known here.
+    /// The client offered no sub-protocol that the server supports.
     Unknown,
 }
 
-/// Answers a request to upgrade, and serves the socket from then on.
+/// Responds to an upgrade request and spawns the task that serves the WebSocket.
 pub fn upgrade(
-    door: Door,
+    endpoint: Endpoint,
     site: Arc<Site>,
     method: Method,
     upgrade: OnUpgrade,
@@ -69,10 +69,10 @@ pub fn upgrade(
     query: String,
 ) -> Response<Bytes> {
     if method != Method::GET {
-        return only_get();
+        return get_only();
     }
     if !list(&headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade")) {
-        return dropped(&site);
+        return upgrade_required(&site);
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let mut response = body::text(StatusCode::UPGRADE_REQUIRED, "use version 13 of the WebSocket protocol");
@@ -85,13 +85,13 @@ pub fn upgrade(
     let (Some(key), None) = (keys.next().filter(|key| is_key(key.as_bytes())), keys.next()) else {
         return body::text(
             StatusCode::BAD_REQUEST,
-            "the header Sec-WebSocket-Key must be there once: 16 bytes as base64",
+            "the request must have one header Sec-WebSocket-Key: 16 bytes as base64",
         );
     };
-    if !origins::may_follow(&site, &headers) {
+    if !origins::may_subscribe(&site, &headers) {
         return body::text(
             StatusCode::FORBIDDEN,
-            "pages of this origin may not connect: the operator names it in TIDINGS_ALLOWED_ORIGINS",
+            "pages of this origin may not connect: the operator can allow the origin in TIDINGS_ALLOWED_ORIGINS",
         );
     }
     if site.is_stopping() {
@@ -99,68 +99,68 @@ pub fn upgrade(
     }
     let accept = derive_accept_key(key.as_bytes());
     let token = callers::token(&headers, &query);
-    let entry = Entry::new(token, callers::address(&site, &peer, &headers), door != Door::Tickets);
-    let (language, protocol) = language(door, &headers, &query);
-    let newcomer = Arc::new(Newcomer::default());
-    let serving = serve(Arc::clone(&site), upgrade, language, entry, peer, Arc::clone(&newcomer));
-    tokio::spawn(site.newcomers.in_turn(newcomer, serving));
+    let credentials = Credentials::new(token, callers::address(&site, &peer, &headers), endpoint != Endpoint::Tickets);
+    let (handler, protocol) = select_handler(endpoint, &headers, &query);
+    let admission = Arc::new(Admission::default());
+    let serving = serve(Arc::clone(&site), upgrade, handler, credentials, peer, Arc::clone(&admission));
+    tokio::spawn(site.newcomers.throttle(admission, serving));
     switching(&accept, protocol)
 }
 
-/// RFC 6455, 4.2.1: 16 bytes as base64.
+/// Whether the value is 16 bytes in base64, as RFC 6455, section 4.2.1 requires.
 fn is_key(key: &[u8]) -> bool {
     BASE64.decode(key).is_ok_and(|key| key.len() == 16)
 }
 
-/// Answers a request for the address of a socket that does not ask for one.
+/// Responds to a request for a WebSocket path without the header `Upgrade`.
 pub fn without_upgrade(site: &Site, method: &Method) -> Response<Bytes> {
-    if *method == Method::GET || *method == Method::HEAD { dropped(site) } else { only_get() }
+    if *method == Method::GET || *method == Method::HEAD { upgrade_required(site) } else { get_only() }
 }
 
-fn only_get() -> Response<Bytes> {
-    let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is asked for by GET");
+fn get_only() -> Response<Bytes> {
+    let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket handshake uses GET");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
     response
 }
 
-/// Mostly it is a proxy that has dropped what asks for a WebSocket.
-pub fn dropped(site: &Site) -> Response<Bytes> {
-    site.hints.upgrade.tell(
-        "a request for a WebSocket came without the headers Upgrade: websocket and Connection: upgrade: a proxy in between \
-         must pass them on",
+/// Responds to a request that lacks a header of the upgrade. The usual cause is a proxy that drops it.
+pub fn upgrade_required(site: &Site) -> Response<Bytes> {
+    site.hints.upgrade.warn(
+        "a request for a WebSocket lacks the headers Upgrade: websocket and Connection: upgrade; \
+         a proxy in between must pass them on",
     );
-    let line = "this address speaks WebSocket: send the headers Upgrade: websocket and Connection: upgrade. A proxy in \
-        between must pass both on";
-    let mut response = body::text(StatusCode::UPGRADE_REQUIRED, line);
+    let message = "this path serves WebSocket connections only: send the headers Upgrade: websocket and \
+        Connection: upgrade. A proxy in between must pass both on";
+    let mut response = body::text(StatusCode::UPGRADE_REQUIRED, message);
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response
 }
 
-/// What will be spoken, and the sub-protocol to name.
-fn language(door: Door, headers: &HeaderMap, query: &str) -> (Language, Option<HeaderValue>) {
-    let dialect = dialect(headers);
-    match (door, dialect) {
-        (Door::GraphQl, Some(known)) => (Language::GraphQl(known), protocol(headers, dialect)),
-        (Door::GraphQl, None) => (Language::Unknown, protocol(headers, dialect)),
-        (Door::Plain | Door::Tickets, _) => {
+/// The protocol of the connection, and the value of `Sec-WebSocket-Protocol` for the response.
+fn select_handler(endpoint: Endpoint, headers: &HeaderMap, query: &str) -> (Handler, Option<HeaderValue>) {
+    let subprotocol = subprotocol(headers);
+    match (endpoint, subprotocol) {
+        (Endpoint::GraphQl, Some(known)) => (Handler::GraphQl(known), protocol(headers, subprotocol)),
+        (Endpoint::GraphQl, None) => (Handler::Unknown, protocol(headers, subprotocol)),
+        (Endpoint::Plain | Endpoint::Tickets, _) => {
             let after = callers::parameter(query, "after").filter(|after| !after.is_empty());
-            (Language::Plain(Plain::new(door == Door::Tickets, after)), None)
+            (Handler::Plain(Plain::new(endpoint == Endpoint::Tickets, after)), None)
         }
     }
 }
 
-/// The first of the client's sub-protocols that is spoken here.
-fn dialect(headers: &HeaderMap) -> Option<Dialect> {
+/// The first of the client's sub-protocols that the server supports.
+fn subprotocol(headers: &HeaderMap) -> Option<Subprotocol> {
     let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    offered.flat_map(|line| line.split(',')).find_map(|protocol| Dialect::of(protocol.trim()))
+    offered.flat_map(|line| line.split(',')).find_map(|protocol| Subprotocol::from_name(protocol.trim()))
 }
 
-/// The sub-protocol to name. If none is spoken here it is the first that was offered: browsers
-/// would not tell their page the code of a close after an answer that names none.
-fn protocol(headers: &HeaderMap, dialect: Option<Dialect>) -> Option<HeaderValue> {
-    if let Some(dialect) = dialect {
-        return Some(HeaderValue::from_static(dialect.protocol()));
+/// The value of `Sec-WebSocket-Protocol` for the response. If the server supports none of the client's sub-protocols,
+/// the response names the first one: otherwise a browser would not give its page the close code 4406.
+fn protocol(headers: &HeaderMap, subprotocol: Option<Subprotocol>) -> Option<HeaderValue> {
+    if let Some(subprotocol) = subprotocol {
+        return Some(HeaderValue::from_static(subprotocol.name()));
     }
     let offered = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     HeaderValue::from_str(offered.split(',').next()?.trim()).ok()
@@ -184,32 +184,35 @@ fn switching(accept: &str, protocol: Option<HeaderValue>) -> Response<Bytes> {
 async fn serve(
     site: Arc<Site>,
     upgrade: OnUpgrade,
-    language: Language,
-    entry: Entry,
+    handler: Handler,
+    credentials: Credentials,
     peer: Peer,
-    newcomer: Arc<Newcomer>,
+    admission: Arc<Admission>,
 ) {
-    // Its place is taken as long as this lasts.
+    // Keeps the connection's permits until this function returns.
     let _peer = peer;
-    let alive = site.alive();
+    let shutdown = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
-    // In a box: the task that serves the socket would keep the room for it to its end.
-    let Some(wire) = Box::pin(Wire::of(upgraded, site.settings.sockets.max_frame_bytes)).await else {
-        return tracing::error!("an upgraded connection is no line of this server");
+    // Boxed: otherwise the task's future would have room for this one until its end.
+    let Some(transport) = Box::pin(Transport::from_upgraded(upgraded, site.settings.sockets.max_frame_bytes)).await
+    else {
+        return tracing::error!("internal error: an upgraded connection has an unexpected I/O type");
     };
-    let _counted = match &language {
-        Language::GraphQl(_) => Some(site.counts.graphql.open.enter()),
-        Language::Plain(_) => Some(site.counts.plain.open.enter()),
-        Language::Unknown => None,
+    let _counted = match &handler {
+        Handler::GraphQl(_) => Some(site.counts.graphql.open.enter()),
+        Handler::Plain(_) => Some(site.counts.plain.open.enter()),
+        Handler::Unknown => None,
     };
-    match language {
-        Language::GraphQl(dialect) => {
-            Connection::new(site, wire, GraphQl::new(dialect), entry, newcomer).run(alive).await;
+    match handler {
+        Handler::GraphQl(subprotocol) => {
+            Connection::new(site, transport, GraphQl::new(subprotocol), credentials, admission).run(shutdown).await;
         }
-        Language::Plain(plain) => Connection::new(site, wire, plain, entry, newcomer).enter().run(alive).await,
-        Language::Unknown => {
+        Handler::Plain(plain) => {
+            Connection::new(site, transport, plain, credentials, admission).start_authentication().run(shutdown).await
+        }
+        Handler::Unknown => {
             site.counts.close(Close::NoProtocol.frame().code.into());
-            Box::pin(goodbye::say_goodbye(wire, Outbox::default(), Some(&Close::NoProtocol))).await;
+            Box::pin(goodbye::close_handshake(transport, WriteBuffer::default(), Some(&Close::NoProtocol))).await;
         }
     }
 }

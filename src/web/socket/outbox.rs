@@ -1,8 +1,7 @@
-//! What is to be sent next, as bytes: text frames, made here once and handed to the kernel together; a long text is not
-//! copied but kept, with the memory that is borrowed for it. tungstenite would copy each frame twice and keep the room
-//! for the largest burst; this keeps nothing once all is sent. Control
-//! frames stay tungstenite's, so whoever uses both must know when a frame of this one is half sent
-//! ([`Outbox::is_amid`]).
+//! The write buffer of a WebSocket: encodes text frames and writes them to the stream together. Long texts are not
+//! copied but shared, and keep their memory reservation. tungstenite would copy each frame twice and keep the buffer of
+//! the largest burst; this buffer is freed once all is sent. Control frames stay with tungstenite. The two must not
+//! interleave: [`WriteBuffer::is_mid_frame`] tells whether a frame of this buffer is partly written.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,55 +11,55 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
-/// A whole message of text, in one frame.
+/// The first byte of a frame that is a whole text message: FIN and opcode 1 (RFC 6455, section 5.2).
 const TEXT: u8 = 0x81;
-/// Lengths that do not fit into seven bits follow in two bytes, or in eight.
+/// Values of the second byte: the length follows in two bytes, or in eight. Smaller values are the length itself.
 const TWO_BYTES: u8 = 126;
 const EIGHT_BYTES: u8 = 127;
-/// The longest head of a frame from a server.
-const HEAD: usize = 10;
+/// The longest header of an unmasked frame, in bytes.
+const MAX_HEADER: usize = 10;
 
-/// Frames that are to be sent.
+/// Frames that wait to be sent.
 #[derive(Debug, Default)]
-pub struct Outbox {
-    /// What goes before `bytes`.
-    before: VecDeque<Bytes>,
+pub struct WriteBuffer {
+    /// Buffers to be sent before `bytes`.
+    queued: VecDeque<Bytes>,
     bytes: Vec<u8>,
-    /// How much of the first of them was sent.
+    /// How many bytes of the first buffer were sent.
     sent: usize,
-    /// Something was sent.
-    is_begun: bool,
-    left: usize,
+    /// Whether any byte was sent since the buffer was empty.
+    is_started: bool,
+    unsent: usize,
     frames: usize,
 }
 
-impl Outbox {
-    /// A frame with these parts of a text.
+impl WriteBuffer {
+    /// Adds a frame whose text is the concatenation of `parts`.
     pub fn push(&mut self, parts: &[&str]) {
         let length = parts.iter().map(|part| part.len()).sum();
-        self.bytes.reserve(HEAD + length);
-        self.head(length);
+        self.bytes.reserve(MAX_HEADER + length);
+        self.header(length);
         parts.iter().for_each(|part| self.append(part));
         self.frames += 1;
     }
 
-    /// A frame with this text between those of others. A long one is shared with whoever else sends it.
+    /// Adds a frame with `text` between other parts. `text` is not copied: several connections can share it.
     pub fn push_around(&mut self, before: &[&str], text: Bytes, after: &str) {
         let length = before.iter().map(|part| part.len()).sum::<usize>() + text.len() + after.len();
-        self.head(length);
+        self.header(length);
         before.iter().for_each(|part| self.append(part));
-        self.left += text.len();
-        self.before.extend([std::mem::take(&mut self.bytes).into(), text]);
+        self.unsent += text.len();
+        self.queued.extend([std::mem::take(&mut self.bytes).into(), text]);
         self.append(after);
         self.frames += 1;
     }
 
     fn append(&mut self, part: &str) {
         self.bytes.extend_from_slice(part.as_bytes());
-        self.left += part.len();
+        self.unsent += part.len();
     }
 
-    fn head(&mut self, length: usize) {
+    fn header(&mut self, length: usize) {
         let before = self.bytes.len();
         self.bytes.push(TEXT);
         match (u8::try_from(length), u16::try_from(length)) {
@@ -74,46 +73,46 @@ impl Outbox {
                 self.bytes.extend((length as u64).to_be_bytes());
             }
         }
-        self.left += self.bytes.len() - before;
+        self.unsent += self.bytes.len() - before;
     }
 
-    /// How many frames wait.
+    /// The number of frames in the buffer.
     pub fn frames(&self) -> usize {
         self.frames
     }
 
-    /// How many bytes wait.
+    /// The number of bytes that were not sent yet.
     pub fn len(&self) -> usize {
-        self.left
+        self.unsent
     }
 
-    /// Whether part of a frame may have been sent: nobody else may write now.
-    pub fn is_amid(&self) -> bool {
-        self.is_begun
+    /// Whether a frame may be partly written. Then tungstenite must not write to the stream.
+    pub fn is_mid_frame(&self) -> bool {
+        self.is_started
     }
 
-    /// Sends what waits; ready when all of it is with the kernel.
+    /// Writes the buffer to the stream. Ready when the kernel has accepted all of it.
     ///
     /// # Errors
-    /// Those of the line.
+    /// If the connection is broken.
     pub fn poll_send(
         &mut self,
-        line: &mut (impl AsyncWrite + Unpin),
+        stream: &mut (impl AsyncWrite + Unpin),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.left > 0 {
-            let first: &[u8] = self.before.front().map_or(&self.bytes, |first| first);
+        while self.unsent > 0 {
+            let first: &[u8] = self.queued.front().map_or(&self.bytes, |first| first);
             if self.sent == first.len() {
-                self.before.pop_front();
+                self.queued.pop_front();
                 self.sent = 0;
                 continue;
             }
-            match ready!(Pin::new(&mut *line).poll_write(context, &first[self.sent..])) {
+            match ready!(Pin::new(&mut *stream).poll_write(context, &first[self.sent..])) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     self.sent += count;
-                    self.left -= count;
-                    self.is_begun = true;
+                    self.unsent -= count;
+                    self.is_started = true;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -122,9 +121,9 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// What was not sent.
-    pub fn rest(&self) -> impl Iterator<Item = &[u8]> {
-        let all = self.before.iter().map(|part| &part[..]).chain([&self.bytes[..]]);
+    /// The bytes that were not sent yet, in parts.
+    pub fn unsent_parts(&self) -> impl Iterator<Item = &[u8]> {
+        let all = self.queued.iter().map(|part| &part[..]).chain([&self.bytes[..]]);
         all.enumerate().map(|(at, part)| if at == 0 { &part[self.sent..] } else { part })
     }
 }
@@ -136,11 +135,11 @@ mod tests {
 
     use super::*;
 
-    /// Takes three bytes at a time, and every other time nothing.
+    /// A stream that accepts three bytes at every other write, and is pending otherwise.
     #[derive(Default)]
-    struct Narrow(Vec<u8>, bool);
+    struct SlowStream(Vec<u8>, bool);
 
-    impl AsyncWrite for Narrow {
+    impl AsyncWrite for SlowStream {
         fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             self.1 = !self.1;
             if self.1 {
@@ -162,33 +161,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn frames_of_every_length_arrive_however_little_the_line_takes() {
+    async fn frames_of_every_length_arrive_over_partial_writes() {
         let texts = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
             .map(|length| "é".repeat(length / 2) + &"x".repeat(length % 2));
-        let (mut outbox, mut line) = (Outbox::default(), Narrow::default());
+        let (mut write_buffer, mut stream) = (WriteBuffer::default(), SlowStream::default());
         for text in &texts {
             let middle = text.len() / 4 * 2;
-            outbox.push(&[&text[..middle], "", &text[middle..]]);
-            outbox.push_around(&[&text[..middle]], text[middle..].to_owned().into(), "");
+            write_buffer.push(&[&text[..middle], "", &text[middle..]]);
+            write_buffer.push_around(&[&text[..middle]], text[middle..].to_owned().into(), "");
         }
-        assert_eq!((outbox.frames(), outbox.is_amid()), (2 * texts.len(), false));
-        std::future::poll_fn(|context| outbox.poll_send(&mut line, context)).await.expect("it is open");
-        assert_eq!((outbox.len(), outbox.frames(), outbox.is_amid(), outbox.bytes.capacity()), (0, 0, false, 0));
-        let mut client = WebSocket::from_raw_socket(io::Cursor::new(line.0), Role::Client, None);
+        assert_eq!((write_buffer.frames(), write_buffer.is_mid_frame()), (2 * texts.len(), false));
+        std::future::poll_fn(|context| write_buffer.poll_send(&mut stream, context)).await.expect("the stream is open");
+        assert_eq!(
+            (write_buffer.len(), write_buffer.frames(), write_buffer.is_mid_frame(), write_buffer.bytes.capacity()),
+            (0, 0, false, 0)
+        );
+        let mut client = WebSocket::from_raw_socket(io::Cursor::new(stream.0), Role::Client, None);
         for text in texts.iter().flat_map(|text| [text, text]) {
-            assert_eq!(client.read().expect("a frame"), Message::text(text));
+            assert_eq!(client.read().expect("read a frame"), Message::text(text));
         }
     }
 
     #[test]
-    fn what_was_begun_can_be_finished_by_somebody_else() {
-        let mut outbox = Outbox::default();
-        outbox.push(&["hello"]);
-        let (mut line, mut context) = (Narrow::default(), Context::from_waker(std::task::Waker::noop()));
-        assert!(outbox.poll_send(&mut line, &mut context).is_pending() && !outbox.is_amid());
-        assert!(outbox.poll_send(&mut line, &mut context).is_pending() && outbox.is_amid());
-        outbox.push_around(&[""], "long".into(), "!");
-        let rest: Vec<&[u8]> = outbox.rest().collect();
-        assert_eq!([&line.0, &rest.concat()[..]].concat(), b"\x81\x05hello\x81\x05long!");
+    fn a_partly_sent_frame_can_be_finished_by_another_writer() {
+        let mut write_buffer = WriteBuffer::default();
+        write_buffer.push(&["hello"]);
+        let (mut stream, mut context) = (SlowStream::default(), Context::from_waker(std::task::Waker::noop()));
+        assert!(write_buffer.poll_send(&mut stream, &mut context).is_pending() && !write_buffer.is_mid_frame());
+        assert!(write_buffer.poll_send(&mut stream, &mut context).is_pending() && write_buffer.is_mid_frame());
+        write_buffer.push_around(&[""], "long".into(), "!");
+        let rest: Vec<&[u8]> = write_buffer.unsent_parts().collect();
+        assert_eq!([&stream.0, &rest.concat()[..]].concat(), b"\x81\x05hello\x81\x05long!");
     }
 }

@@ -1,4 +1,4 @@
-//! What a connection needs of the protocol that is spoken on it.
+//! The interface between a connection and the protocol on it, GraphQL or plain JSON.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -6,91 +6,91 @@ use std::time::Instant;
 
 use super::super::Site;
 use super::close::Close;
-use super::outbox::Outbox;
+use super::outbox::WriteBuffer;
 use crate::graphql::Caller;
 
-/// What a connection and its protocol share.
-pub struct Desk {
-    /// The server's.
+/// The state that a connection and its protocol share.
+pub struct ConnectionState {
+    /// The shared state of the server.
     pub site: Arc<Site>,
-    /// Who has come in.
+    /// The authenticated caller; `None` before the authentication.
     pub caller: Option<Caller>,
-    /// What is to be sent next.
-    pub outbox: Outbox,
+    /// The write buffer.
+    pub write_buffer: WriteBuffer,
 }
 
-impl Desk {
-    /// Says something that may be left out if the client does not take what is sent before it.
-    pub fn say(&mut self, frame: &str) {
-        if self.outbox.frames() < 2 {
-            self.outbox.push(&[frame]);
+impl ConnectionState {
+    /// Sends a frame that may be dropped. It is dropped if two or more frames already wait.
+    pub fn send_optional(&mut self, frame: &str) {
+        if self.write_buffer.frames() < 2 {
+            self.write_buffer.push(&[frame]);
         }
     }
 }
 
-/// What a frame amounts to, as far as the connection is concerned.
-pub enum Heard {
-    /// It was for the protocol alone.
-    Something,
-    /// The client wants to come in, with these parameters.
+/// What the connection must do with a message that the protocol has read.
+pub enum Received {
+    /// Nothing: the protocol has handled it.
+    Handled,
+    /// Authenticate the client with these parameters.
     Init(serde_json::Map<String, serde_json::Value>),
 }
 
-/// How a client is asked whether it is there.
+/// How a check that the client is alive was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// It was, in the words of the protocol.
-    Said,
-    /// Not now, but soon.
+pub enum PingOutcome {
+    /// As a message of the protocol, already in the write buffer.
+    Sent,
+    /// Not sent yet. The connection must try again soon.
     Later,
-    /// By a frame that the client's WebSocket answers by itself.
+    /// Not by the protocol. The connection must send a WebSocket ping, which every client answers.
     ByFrame,
 }
 
-/// What is spoken on a connection.
+/// The application protocol of a WebSocket: GraphQL or plain JSON.
 pub trait Protocol: Send {
-    /// Whether the client expects to hear something from time to time.
-    fn keeps_alive(&self) -> bool;
+    /// Whether the protocol's clients expect a message at regular intervals.
+    fn has_keep_alive(&self) -> bool;
 
-    /// Somebody has come in.
-    fn welcome(&mut self, desk: &mut Desk);
+    /// Handles the successful authentication.
+    fn on_authenticated(&mut self, state: &mut ConnectionState);
 
-    /// Somebody may not come in; the close follows.
-    fn refuse(&mut self, desk: &mut Desk, reason: &str);
+    /// Sends the protocol's message about a failed authentication, if it has one. The close frame follows.
+    fn reject(&mut self, state: &mut ConnectionState, reason: &str);
 
-    /// Whether the next frame may be read.
-    fn may_hear(&self) -> bool;
+    /// Whether the next frame may be read now.
+    fn may_read(&self) -> bool;
 
-    /// A frame of text.
+    /// Handles a text frame.
     ///
     /// # Errors
-    /// The close that it deserves.
-    fn hear(&mut self, desk: &mut Desk, text: &str) -> Result<Heard, Close>;
+    /// The close for a frame that violates the protocol.
+    fn on_text(&mut self, state: &mut ConnectionState, text: &str) -> Result<Received, Close>;
 
-    /// A binary frame.
+    /// Handles a binary frame.
     ///
     /// # Errors
-    /// The close that it deserves.
-    fn hear_binary(&mut self, desk: &mut Desk) -> Result<Heard, Close>;
+    /// The close for a frame that violates the protocol.
+    fn on_binary(&mut self, state: &mut ConnectionState) -> Result<Received, Close>;
 
-    /// Does the next thing that can be done without waiting; `false` if there is none.
-    fn poll(&mut self, desk: &mut Desk, context: &mut Context<'_>) -> bool;
+    /// Does one step of an operation or subscription that can progress. Returns `false` if none can.
+    fn poll(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool;
 
-    /// Asks whether the client is there.
-    fn ping(&mut self, desk: &mut Desk) -> Asked;
+    /// Sends a check that the client is alive.
+    fn ping(&mut self, state: &mut ConnectionState) -> PingOutcome;
 
-    /// Says that the server is there.
-    fn keep_alive(&mut self, desk: &mut Desk) -> Asked;
+    /// Sends a message that shows that the server is alive.
+    fn keep_alive(&mut self, state: &mut ConnectionState) -> PingOutcome;
 
-    /// The viewer's rights may be others.
-    fn recheck(&mut self, desk: &mut Desk);
+    /// Ends the subscriptions that the viewer's new permissions no longer allow.
+    fn recheck(&mut self, state: &mut ConnectionState);
 
-    /// Nothing new from now on; if patient, what is being answered is, else only what is being written.
-    fn fall_silent(&mut self, patient: bool);
+    /// Ends all subscriptions. If `finish_running`, running operations may finish; else only those that write.
+    fn stop_operations(&mut self, finish_running: bool);
 
-    /// Whether an answer is still to come.
+    /// Whether an operation is running whose response must still be sent.
     fn is_answering(&self) -> bool;
 
-    /// When it wants to be looked at again.
+    /// When [`Self::poll`] must be called again even without a wake-up.
     fn next_due(&self) -> Option<Instant>;
 }

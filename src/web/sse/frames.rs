@@ -1,13 +1,14 @@
-//! The words of an event stream: <https://html.spec.whatwg.org/multipage/server-sent-events.html>, in the dialect of
-//! graphql-sse (*distinct connections mode*). Each ends with the empty line that hands it over.
+//! Formats frames of an event stream (<https://html.spec.whatwg.org/multipage/server-sent-events.html>) according to
+//! the protocol of graphql-sse, in its *distinct connections mode*. Each frame ends with the empty line that dispatches
+//! it.
 
 use bytes::Bytes;
 
 use crate::graphql::{SMALL, Text};
 use crate::model::Cursor;
 
-/// A result. Its id is what an EventSource sends as `Last-Event-ID` when it comes back. A long one is not copied: it
-/// comes with the memory that is borrowed for it.
+/// A result. A browser's EventSource sends the id as `Last-Event-ID` when it reconnects. A long body is not copied, and
+/// keeps its memory reservation.
 pub fn next(cursor: Option<Cursor>, body: &Text) -> Vec<Bytes> {
     let is_long = body.len() > SMALL;
     let mut frame = String::with_capacity(60 + if is_long { 0 } else { body.len() });
@@ -23,19 +24,19 @@ pub fn next(cursor: Option<Cursor>, body: &Text) -> Vec<Bytes> {
     vec![frame.into()]
 }
 
-/// There are no more results. Without the empty data an EventSource would not tell its page.
+/// The end of the results. Without the empty `data` line, an EventSource would not dispatch the event to its page.
 pub fn complete() -> Bytes {
     Bytes::from_static(b"event: complete\ndata:\n\n")
 }
 
-/// How long to wait before coming back.
+/// Sets the client's delay before it reconnects.
 pub fn retry(milliseconds: u32) -> Bytes {
     format!("retry: {milliseconds}\n\n").into()
 }
 
-/// The stream lives, and up to here everything has come. An id without data is no event for the page, and is kept by
-/// the browser all the same.
-pub fn beat(cursor: Option<Cursor>) -> Bytes {
+/// A keep-alive with the cursor up to which the client has been served. A frame with an id and no data dispatches no
+/// event in the browser, but the browser stores the id.
+pub fn keep_alive(cursor: Option<Cursor>) -> Bytes {
     match cursor {
         Some(cursor) => format!("id: {cursor}\n\n").into(),
         None => Bytes::from_static(b":\n\n"),

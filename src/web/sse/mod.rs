@@ -1,5 +1,5 @@
-//! Server-Sent Events: one operation, and the response that brings what comes of it. The connection takes a frame when
-//! it has room for one; nothing is read from the log before, so a slow reader costs a cursor, not a queue.
+//! Server-sent events: runs one operation and streams its results as frames. The connection asks for a frame when it
+//! has room for one, and nothing is read from the log before. So a slow client costs a cursor, and no queue.
 
 mod frames;
 mod session;
@@ -23,93 +23,95 @@ use crate::error::{Error, Result};
 use crate::graphql::{self, Caller, OperationType, Prepared, Refusal, Text};
 use crate::model::{Counted, Cursor, Timestamp};
 
-/// So many steps at most are taken until other tasks have their turn.
-const TURN: usize = 128;
-/// When clients come back whose stream broke, in milliseconds: not all of them at once.
-const RETRY: std::ops::Range<u32> = 1_000..3_000;
+/// How many steps one poll does at most, so that other tasks are not delayed.
+const MAX_STEPS: usize = 128;
+/// The delay before clients reconnect after a broken stream, in milliseconds. It is random per stream, so that clients
+/// do not all reconnect at once.
+const RETRY_DELAY: std::ops::Range<u32> = 1_000..3_000;
 
-/// The frames of a response, made as they are taken.
+/// The body of an event stream. Frames are produced when the connection asks for them.
 pub struct Events {
     waiting: VecDeque<Bytes>,
     source: Option<Box<Source>>,
 }
 
-/// Where frames come from until the operation is over.
+/// Produces frames until the operation is over.
 struct Source {
     site: Arc<Site>,
     operation: Operation,
-    /// What ends a subscription from without; an answer is waited for.
+    /// Ends a subscription early. `None` for a query or a mutation, whose response is always completed.
     session: Option<Session>,
-    /// Whether the client was told from where it would go on.
-    is_placed: bool,
-    /// When the latest frame was made.
-    last: Instant,
+    /// Whether the client has received the cursor that it would resume from.
+    sent_cursor: bool,
+    /// When the last frame was produced.
+    last_frame: Instant,
     timer: Pin<Box<Sleep>>,
     _counted: Counted,
-    /// Its place among the connections of its address.
+    /// Holds the permit of the limit on connections per address.
     _peer: Peer,
 }
 
-/// Why there are no more frames.
+/// Why the stream ends.
 enum End {
-    /// All has been said, but for the answer to a query or a mutation.
+    /// The operation is over. A query or a mutation has a response to send.
     Complete(Option<Text>),
-    /// The server stops: it goes on elsewhere, or later.
+    /// The server shuts down. The client should reconnect and resume.
     Stopped,
-    /// The session has ended: it goes on with a fresh token.
-    SignedOut(Error),
-    /// For this reason.
+    /// The session has ended. The client should reconnect with a new token.
+    SessionEnded(Error),
+    /// The operation failed.
     Failed(Refusal),
 }
 
 impl Events {
-    /// What comes of an operation.
+    /// Starts an operation and its stream.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if the session has just ended; `UNAVAILABLE` if the user has too many lines.
-    pub async fn of(
+    /// `UNAUTHENTICATED` if the session has just ended; `UNAVAILABLE` if the user has too many sockets and streams.
+    pub async fn open(
         site: &Arc<Site>,
         peer: &Peer,
         prepared: Prepared,
         caller: Caller,
-        until: Option<Timestamp>,
+        expires_at: Option<Timestamp>,
     ) -> Result<Self> {
         let session = match prepared.kind() {
-            OperationType::Subscription => Some(Session::start(site, &caller.viewer, until).await?),
+            OperationType::Subscription => Some(Session::start(site, &caller.viewer, expires_at).await?),
             OperationType::Query | OperationType::Mutation => None,
         };
-        // Who comes back for an answer would have it made twice.
+        // No retry delay for queries and mutations: a client that reconnects would execute the operation again.
         let waiting = session.iter().map(|_| retry()).collect();
         let operation = Operation::start(&site.engine, prepared, caller);
-        let (is_placed, last) = (false, Instant::now());
+        let (sent_cursor, last_frame) = (false, Instant::now());
         let timer = Box::pin(tokio::time::sleep(site.settings.sockets.ping_interval));
         let counted = site.counts.sse.open.enter();
         let site = Arc::clone(site);
         let peer = peer.clone();
-        let source = Source { site, operation, session, is_placed, last, timer, _counted: counted, _peer: peer };
+        let source =
+            Source { site, operation, session, sent_cursor, last_frame, timer, _counted: counted, _peer: peer };
         let source = Box::new(source);
         Ok(Self { waiting, source: Some(source) })
     }
 
-    /// An operation that is not executed.
-    pub fn refused(refusal: &Refusal) -> Self {
-        let end = if is_passing(refusal) { retry() } else { frames::complete() };
-        let frames = failure(refusal).into_iter().chain([end]);
+    /// The stream of an operation that is rejected: the errors, and the end.
+    pub fn rejected(refusal: &Refusal) -> Self {
+        let end = if is_transient(refusal) { retry() } else { frames::complete() };
+        let frames = error_frames(refusal).into_iter().chain([end]);
         Self { waiting: frames.collect(), source: None }
     }
 
-    /// The response with these frames.
+    /// The HTTP response with this stream as its body.
     pub fn into_response(self) -> Response<Self> {
         let mut response = body::response(StatusCode::OK, "text/event-stream; charset=utf-8", Bytes::new());
-        // nginx would keep frames back until it has a block of them.
+        // By default nginx buffers the response until a block is full.
         response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
         response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         response.map(|_| self)
     }
 
-    /// The next frame; `None` at the end.
+    /// The next frame; `None` at the end of the stream.
     pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        for _ in 0..TURN {
+        for _ in 0..MAX_STEPS {
             if let Some(frame) = self.waiting.pop_front() {
                 return Poll::Ready(Some(frame));
             }
@@ -128,7 +130,7 @@ impl Events {
 }
 
 impl Source {
-    /// Does the next step, of which a frame may come.
+    /// Does the next step of the operation. Returns the frames that it produced.
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Bytes>, End>> {
         if let Some(session) = &mut self.session
             && let Poll::Ready(end) = session.poll_end(context, &mut self.operation)
@@ -136,7 +138,7 @@ impl Source {
             return Poll::Ready(Err(end));
         }
         let frames: Vec<Bytes> = match self.operation.poll(context) {
-            Poll::Ready(Output::Opened) => self.place().into_iter().collect(),
+            Poll::Ready(Output::Opened) => self.initial_cursor().into_iter().collect(),
             Poll::Ready(Output::Item(body, cursor)) => {
                 self.site.counts.sse.deliveries.count();
                 frames::next(cursor, &body)
@@ -145,23 +147,24 @@ impl Source {
             Poll::Ready(Output::Completed) => return Poll::Ready(Err(End::Complete(None))),
             Poll::Ready(Output::Failed(refusal)) => return Poll::Ready(Err(End::Failed(refusal))),
             Poll::Pending => {
-                ready!(self.poll_clock(context));
-                self.beat().into_iter().collect()
+                ready!(self.poll_timer(context));
+                self.keep_alive().into_iter().collect()
             }
         };
         if !frames.is_empty() {
-            self.last = Instant::now();
+            self.last_frame = Instant::now();
         }
         Poll::Ready(Ok(frames))
     }
 
-    /// When something may be due without news.
-    fn poll_clock(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let beat = self.last + self.site.settings.sockets.ping_interval;
-        let until = self.session.as_ref().and_then(|session| session.until);
-        let session_end = until.map(|until| Instant::now() + until.next_look(Timestamp::now()));
-        let next = session_end.into_iter().chain(self.operation.checkpoint_due()).fold(beat, Instant::min);
-        // A look at the wall clock moves on at each poll; the timer does so when it has fired.
+    /// Ready when a keep-alive, a checkpoint or the end of the session may be due.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let keep_alive = self.last_frame + self.site.settings.sockets.ping_interval;
+        let expires_at = self.session.as_ref().and_then(|session| session.expires_at);
+        let session_end = expires_at.map(|at| Instant::now() + at.next_look(Timestamp::now()));
+        let next = session_end.into_iter().chain(self.operation.checkpoint_due()).fold(keep_alive, Instant::min);
+        // The deadline of the session moves with every check of the wall clock. The timer is reset only for an earlier
+        // deadline, or after it has fired.
         let is_past = self.timer.is_elapsed();
         if is_past || self.timer.deadline() > next.into() {
             self.timer.as_mut().reset(next.into());
@@ -169,18 +172,19 @@ impl Source {
         self.timer.as_mut().poll(context)
     }
 
-    /// As soon as it is known, from where the client would go on: its line may break before the first event.
-    fn place(&mut self) -> Option<Bytes> {
-        if std::mem::replace(&mut self.is_placed, true) {
+    /// Sends the cursor once it is known, before the first event: the connection may break before that.
+    fn initial_cursor(&mut self) -> Option<Bytes> {
+        if std::mem::replace(&mut self.sent_cursor, true) {
             return None;
         }
-        self.served().map(|cursor| frames::beat(Some(cursor)))
+        self.served().map(|cursor| frames::keep_alive(Some(cursor)))
     }
 
-    /// In quiet times the client's cursor must not grow old, and whoever is gone must be noticed.
-    fn beat(&mut self) -> Option<Bytes> {
-        let is_due = self.last.elapsed() >= self.site.settings.sockets.ping_interval;
-        is_due.then(|| frames::beat(self.served()))
+    /// A keep-alive if none was sent for the ping interval. It renews the client's cursor in quiet times, and shows the
+    /// server when the connection is broken.
+    fn keep_alive(&mut self) -> Option<Bytes> {
+        let is_due = self.last_frame.elapsed() >= self.site.settings.sockets.ping_interval;
+        is_due.then(|| frames::keep_alive(self.served()))
     }
 
     fn served(&mut self) -> Option<Cursor> {
@@ -190,31 +194,32 @@ impl Source {
         }
     }
 
-    /// `complete` tells clients not to come back: it is left out where they should.
+    /// The last frames of a stream. `complete` tells clients not to reconnect, so it is omitted where they should.
     fn last_frames(&self, end: End) -> Vec<Bytes> {
-        let signed_out = self.session.as_ref().and_then(|session| session.viewer.rights().err());
-        match (end, signed_out) {
+        let session_error = self.session.as_ref().and_then(|session| session.viewer.rights().err());
+        match (end, session_error) {
             (End::Complete(answer), _) => {
                 answer.iter().flat_map(|body| frames::next(None, body)).chain([frames::complete()]).collect()
             }
             (End::Stopped, _) => Vec::new(),
-            // A feed may have noticed the end of the session first, and say only that it may not go on.
-            (End::SignedOut(error), _) | (End::Failed(_), Some(error)) => failure(&error.into()),
-            (End::Failed(refusal), None) if self.session.is_some() && is_passing(&refusal) => failure(&refusal),
-            (End::Failed(refusal), None) => failure(&refusal).into_iter().chain([frames::complete()]).collect(),
+            // The subscription may have noticed the end of the session first. Its own error does not tell the client
+            // to sign in, so the session's error is sent instead.
+            (End::SessionEnded(error), _) | (End::Failed(_), Some(error)) => error_frames(&error.into()),
+            (End::Failed(refusal), None) if self.session.is_some() && is_transient(&refusal) => error_frames(&refusal),
+            (End::Failed(refusal), None) => error_frames(&refusal).into_iter().chain([frames::complete()]).collect(),
         }
     }
 }
 
 fn retry() -> Bytes {
-    frames::retry(rand::random_range(RETRY))
+    frames::retry(rand::random_range(RETRY_DELAY))
 }
 
-/// Whether it may work in a moment.
-fn is_passing(refusal: &Refusal) -> bool {
+/// Whether the operation may succeed if it is repeated soon.
+fn is_transient(refusal: &Refusal) -> bool {
     matches!(refusal.error(), Some(Error::Unavailable(_)))
 }
 
-fn failure(refusal: &Refusal) -> Vec<Bytes> {
+fn error_frames(refusal: &Refusal) -> Vec<Bytes> {
     frames::next(None, &graphql::errors_response(&refusal.errors()).into())
 }

@@ -1,5 +1,5 @@
-//! For whom a subscription over Server-Sent Events runs, and what ends it from without: the server's stop, the end of the
-//! session, a change of rights.
+//! The session behind a subscription over server-sent events. It ends the stream when the server shuts down, the
+//! session ends, or the viewer loses the permission.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,50 +9,50 @@ use futures_util::future::BoxFuture;
 
 use super::super::Site;
 use super::super::operation::Operation;
-use super::super::quota::Share;
+use super::super::quota::Permit;
 use super::End;
 use crate::board::{Seated, Viewer};
 use crate::error::{Error, Result};
 use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
-/// For whom a subscription runs.
+/// The viewer of a subscription, and the permits that the subscription holds.
 pub struct Session {
-    /// Who reads.
+    /// The viewer of the subscription.
     pub viewer: Viewer,
-    /// When the token expires.
-    pub until: Option<Timestamp>,
+    /// When the token expires; `None` for anonymous clients.
+    pub expires_at: Option<Timestamp>,
     watch: Option<SessionWatch>,
     stopped: BoxFuture<'static, ()>,
-    /// The place among the user's sockets and streams.
-    _place: Option<Share<UserId>>,
-    /// The user is active as long as this is held.
+    /// The permit of the limit on sockets and streams per user.
+    _permit: Option<Permit<UserId>>,
+    /// Counts the user as active while it is held.
     _connected: Option<Seated>,
 }
 
 impl Session {
-    /// From now on, until the token expires.
+    /// Starts to watch the session.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if the session has ended; `UNAVAILABLE` if the user has too many of them.
-    pub async fn start(site: &Arc<Site>, viewer: &Viewer, until: Option<Timestamp>) -> Result<Self> {
+    /// `UNAUTHENTICATED` if the session has ended; `UNAVAILABLE` if the user has too many sockets and streams.
+    pub async fn start(site: &Arc<Site>, viewer: &Viewer, expires_at: Option<Timestamp>) -> Result<Self> {
         let watch = SessionWatch::start(&site.board, viewer).await?;
-        let crowded = || Error::Unavailable("too many sockets and streams of this user; try again".into());
-        let place = viewer.user_id().map(|user| site.users.one_more(user).ok_or_else(crowded)).transpose()?;
-        let mut alive = site.alive();
-        let stopped = Box::pin(async move { alive.stopped().await });
+        let too_many = || Error::Unavailable("too many sockets and streams of this user; try again".into());
+        let permit = viewer.user_id().map(|user| site.users.try_acquire(user).ok_or_else(too_many)).transpose()?;
+        let mut shutdown = site.alive();
+        let stopped = Box::pin(async move { shutdown.stopped().await });
         let connected = site.board.connect(viewer);
-        Ok(Self { viewer: viewer.clone(), until, watch, stopped, _place: place, _connected: connected })
+        Ok(Self { viewer: viewer.clone(), expires_at, watch, stopped, _permit: permit, _connected: connected })
     }
 
-    /// Ready when the operation must end.
+    /// Ready when the operation must end. Also rechecks the operation's permissions when they change.
     pub fn poll_end(&mut self, context: &mut Context<'_>, operation: &mut Operation) -> Poll<End> {
         if self.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(End::Stopped);
         }
-        if self.until.is_some_and(|until| until <= Timestamp::now()) {
+        if self.expires_at.is_some_and(|at| at <= Timestamp::now()) {
             let expired = Error::Unauthenticated("the session has ended: sign in again".into());
-            return Poll::Ready(End::SignedOut(expired));
+            return Poll::Ready(End::SessionEnded(expired));
         }
         while let Some(watch) = &mut self.watch {
             match ready!(watch.poll_next_unpin(context)) {
@@ -61,7 +61,7 @@ impl Session {
                         return Poll::Ready(End::Failed(error.into()));
                     }
                 }
-                Some(Err(error)) => return Poll::Ready(End::SignedOut(error)),
+                Some(Err(error)) => return Poll::Ready(End::SessionEnded(error)),
                 None => self.watch = None,
             }
         }

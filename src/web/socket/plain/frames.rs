@@ -1,5 +1,5 @@
-//! What is said to clients in plain JSON. The shapes are written down for them in
-//! `docs/json-socket.schema.json`; a test holds every frame against it.
+//! Formats the server's messages of the plain JSON protocol. `docs/json-socket.schema.json` specifies them, and a test
+//! validates every message against it.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,15 +10,15 @@ use crate::error::Error;
 use crate::hub::LiveEvent;
 use crate::model::{Body, Comment, Cursor, EventKind, Message, Metric, Notification};
 
-/// `high`, `in_progress`: the words of the lists in lower case.
-fn word(value: impl Serialize) -> Value {
+/// An enum value in lower case, such as `high` or `in_progress`.
+fn lower_case(value: impl Serialize) -> Value {
     match serde_json::to_value(value) {
-        Ok(Value::String(word)) => word.to_lowercase().into(),
+        Ok(Value::String(name)) => name.to_lowercase().into(),
         _ => Value::Null,
     }
 }
 
-/// A frame with what it is about.
+/// A message with the fields that name the target of a subscription.
 fn about(kind: &str, subject: Subject) -> Value {
     let channel = |name: &str| json!({ "type": kind, "channel": name });
     match subject {
@@ -29,68 +29,68 @@ fn about(kind: &str, subject: Subject) -> Value {
     }
 }
 
-/// You follow this now.
+/// The confirmation of a subscription.
 pub fn subscribed(subject: Subject) -> Utf8Bytes {
     text(about("subscribed", subject))
 }
 
-/// You follow this no longer.
+/// The confirmation that a subscription has ended.
 pub fn unsubscribed(subject: Subject) -> Utf8Bytes {
     text(about("unsubscribed", subject))
 }
 
-/// You are in the room.
+/// The confirmation that the client receives the events of a room.
 pub fn joined(room: &str) -> Utf8Bytes {
     text(json!({ "type": "joined", "room": room }))
 }
 
-/// You are no longer in the room.
+/// The confirmation that the subscription to a room has ended.
 pub fn left(room: &str) -> Utf8Bytes {
     text(json!({ "type": "left", "room": room }))
 }
 
-/// Your message is on disk.
+/// The confirmation that the client's message was committed.
 pub fn sent(key: Option<&str>, message: &Message) -> Utf8Bytes {
     text(json!({
         "type": "sent", "key": key, "id": message.id.to_string(), "cursor": message.cursor,
     }))
 }
 
-/// Up to here every subscription has been served.
+/// The response to a ping: all subscriptions have been served up to `cursor`.
 pub fn pong(cursor: Cursor) -> Utf8Bytes {
     text(json!({ "type": "pong", "cursor": cursor }))
 }
 
-/// What an error is about, for the client to find its own frame again.
+/// The fields that name what an error is about, so that the client can match the error to its own message.
 #[derive(Debug, Clone, Default)]
 pub struct Context(pub Vec<(&'static str, String)>);
 
 impl Context {
-    /// About a room.
+    /// The context of an error about a room.
     pub fn room(room: &str) -> Self {
         Self(vec![("room", room.to_owned())])
     }
 
-    /// About a subscription.
+    /// The context of an error about a subscription.
     pub fn subject(subject: Subject) -> Self {
         let about = about("error", subject);
-        let named = ["channel", "ticket_id"].into_iter();
-        Self(named.filter_map(|name| Some((name, about.get(name)?.as_str()?.to_owned()))).collect())
+        let fields = ["channel", "ticket_id"].into_iter();
+        Self(fields.filter_map(|name| Some((name, about.get(name)?.as_str()?.to_owned()))).collect())
     }
 }
 
-/// Something did not work; the socket stays open.
+/// An error message. The connection stays open.
 pub fn error(error: &Error, context: &Context) -> Utf8Bytes {
-    let shown = crate::graphql::to_json(error);
-    let mut frame = json!({ "type": "error", "code": error.code(), "message": shown["message"] });
+    let json = crate::graphql::to_json(error);
+    let mut frame = json!({ "type": "error", "code": error.code(), "message": json["message"] });
     for (name, value) in &context.0 {
         frame[*name] = value.as_str().into();
     }
-    let known = [("field", "field"), ("oldest", "oldest"), ("id", "id"), ("retryAfterMs", "retry_after_ms")];
-    for (name, as_shown) in known {
-        if let Some(value) = shown["extensions"].get(name) {
-            // The board knows these by other names.
-            frame[as_shown] = match value.as_str() {
+    let fields = [("field", "field"), ("oldest", "oldest"), ("id", "id"), ("retryAfterMs", "retry_after_ms")];
+    for (name, frame_name) in fields {
+        if let Some(value) = json["extensions"].get(name) {
+            // In this protocol these fields have other names than in GraphQL.
+            frame[frame_name] = match value.as_str() {
                 Some("content") => "text".into(),
                 Some("idempotencyKey") => "key".into(),
                 Some("name") => "room".into(),
@@ -101,28 +101,28 @@ pub fn error(error: &Error, context: &Context) -> Utf8Bytes {
     text(frame)
 }
 
-/// A metric has this value.
+/// The current value of a metric.
 pub fn metric(metric: &Metric) -> Utf8Bytes {
-    // Whole numbers are shown as such.
+    // Whole numbers are written without a fraction, as far as `f64` represents them exactly.
     let is_whole = metric.value.fract() == 0.0 && metric.value.abs() < 9e15;
     let value = if is_whole { json!(metric.value as i64) } else { json!(metric.value) };
     text(json!({ "type": "update", "metric": metric.name, "value": value }))
 }
 
-/// A notification.
+/// A notification of the viewer.
 pub fn notification(notification: &Notification) -> Utf8Bytes {
     text(json!({
         "type": "notification",
         "id": notification.id.to_string(),
         "title": notification.title,
         "message": notification.message,
-        "priority": word(notification.priority),
+        "priority": lower_case(notification.priority),
         "created_at": notification.created_at,
         "cursor": notification.cursor,
     }))
 }
 
-/// An event of a room; `None` if it has nothing to show. Who is not signed in reads no names.
+/// An event of a room; `None` if the protocol has no message for it. Anonymous clients get no usernames.
 pub fn of_room(event: &LiveEvent, room: &str, username: Option<&str>) -> Option<Utf8Bytes> {
     let frame = match (event.kind, event.body()?) {
         (kind, Body::Message(message)) => {
@@ -145,7 +145,7 @@ pub fn of_room(event: &LiveEvent, room: &str, username: Option<&str>) -> Option<
             "type": "message_deleted", "room": room, "id": event.object.to_string(), "cursor": event.cursor,
         }),
         (EventKind::RoomBroadcast, _) => {
-            // The data stays as it came: a `Value` would change large numbers and the order of keys.
+            // Copied as is: parsing into a `Value` would change large numbers and the order of keys.
             let (data, cursor) = (event.payload.as_deref()?, event.cursor);
             let room = Value::from(room);
             let frame = format!(r#"{{"type":"update","room":{room},"data":{data},"cursor":"{cursor}"}}"#);
@@ -156,7 +156,7 @@ pub fn of_room(event: &LiveEvent, room: &str, username: Option<&str>) -> Option<
     Some(text(frame))
 }
 
-/// An event of a ticket; `None` if it has nothing to show.
+/// An event of a ticket; `None` if the protocol has no message for it.
 pub fn of_ticket(event: &LiveEvent) -> Option<Utf8Bytes> {
     let cursor = event.cursor;
     let frame = match (event.kind, event.body()?) {
@@ -169,10 +169,10 @@ pub fn of_ticket(event: &LiveEvent) -> Option<Utf8Bytes> {
         (EventKind::MessageDeleted, _) => {
             json!({ "type": "ticket_deleted", "ticket_id": event.object.to_string(), "cursor": cursor })
         }
-        (EventKind::CommentAdded, Body::Comment(written)) => json!({
+        (EventKind::CommentAdded, Body::Comment(added)) => json!({
             "type": "comment_added",
-            "ticket_id": written.message_id.to_string(),
-            "comment": comment(&written),
+            "ticket_id": added.message_id.to_string(),
+            "comment": comment(&added),
             "cursor": cursor,
         }),
         _ => return None,
@@ -186,8 +186,8 @@ fn ticket(message: &Message) -> Option<Value> {
         "id": message.id.to_string(),
         "title": message.title,
         "content": message.content,
-        "status": word(ticket.status),
-        "priority": word(ticket.priority),
+        "status": lower_case(ticket.status),
+        "priority": lower_case(ticket.priority),
         "assignee_id": ticket.assignee_id.map(|id| id.to_string()),
         "author_id": message.author_id.to_string(),
         "channel_id": message.channel_id.to_string(),

@@ -1,5 +1,5 @@
-//! Plain JSON on a socket, for clients that speak no GraphQL: a second door to the same house. The
-//! use cases, the rules and the feeds are those of the board; here is only how they are said.
+//! Plain JSON on a WebSocket, for clients that do not use GraphQL. Use cases, permissions and subscriptions are those
+//! of the `board` module; this module only translates messages.
 
 mod acts;
 mod followed;
@@ -17,143 +17,151 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 pub use shown::Shown;
 
 use super::close::Close;
-use super::protocol::{Asked, Desk, Heard, Protocol};
+use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use crate::error::{Error, Result};
 use crate::graphql::{Caller, SMALL};
 use crate::model::Cursor;
 use followed::{Followed, Step, What};
-use said::{Said, Subject, Unreadable};
+use said::{ClientMessage, Subject, Unreadable};
 
-/// Plain JSON on a socket.
+/// The subscriptions and the running request of one WebSocket.
 pub struct Plain {
-    /// Begins with a subscription to all tickets.
+    /// Whether the connection starts with a subscription to all tickets.
     starts_with_tickets: bool,
-    /// Where what names no cursor begins, if the client said so when it came.
+    /// The default cursor of subscriptions that name none, from the query string of the upgrade request.
     after: Option<Result<Cursor>>,
     followed: Vec<Followed>,
-    /// Whose turn it is to send.
-    turn: usize,
-    /// What the last frame asked for, as long as it is being done: nothing is read meanwhile, so what
-    /// a client says is done in the order in which it says it.
-    act: Option<(BoxFuture<'static, Done>, bool)>,
+    /// The index of the subscription that is polled first, so that all subscriptions get their turn to send.
+    next_index: usize,
+    /// The running request, and whether it writes. No frame is read meanwhile, so a client's requests are executed in
+    /// the order in which the client sends them.
+    request: Option<(BoxFuture<'static, Outcome>, bool)>,
 }
 
-/// What came of a frame.
-pub struct Done {
+/// The result of a request: frames to send, and a new subscription.
+pub struct Outcome {
     frames: Vec<Utf8Bytes>,
     followed: Option<Followed>,
 }
 
-impl Done {
-    fn say(frame: Utf8Bytes) -> Self {
+impl Outcome {
+    fn message(frame: Utf8Bytes) -> Self {
         Self { frames: vec![frame], followed: None }
     }
 }
 
 impl Plain {
-    /// For a client that came with this default for `after`.
+    /// No subscriptions yet. `after` is the default cursor of the client's subscriptions.
     pub fn new(starts_with_tickets: bool, after: Option<String>) -> Self {
         let after = after.map(|text| said::cursor(&text));
-        Self { starts_with_tickets, after, followed: Vec::new(), turn: 0, act: None }
+        Self { starts_with_tickets, after, followed: Vec::new(), next_index: 0, request: None }
     }
 
-    fn after(&self, named: Option<Cursor>) -> Result<Option<Cursor>> {
-        named.map(Ok).or_else(|| self.after.clone()).transpose()
+    fn resume_cursor(&self, cursor: Option<Cursor>) -> Result<Option<Cursor>> {
+        cursor.map(Ok).or_else(|| self.after.clone()).transpose()
     }
 
-    fn obey(&mut self, desk: &mut Desk, said: Said) {
-        if let Err((error, context)) = self.do_as_said(desk, said) {
-            desk.outbox.push(&[&frames::error(&error, &context)]);
+    fn handle(&mut self, state: &mut ConnectionState, message: ClientMessage) {
+        if let Err((error, context)) = self.try_handle(state, message) {
+            state.write_buffer.push(&[&frames::error(&error, &context)]);
         }
     }
 
-    fn do_as_said(&mut self, desk: &mut Desk, said: Said) -> Result<(), (Error, frames::Context)> {
-        let Some(caller) = &desk.caller else { return Ok(()) };
-        match said {
-            Said::Ping => {
-                let cursor = self.served(desk);
-                desk.outbox.push(&[&frames::pong(cursor)]);
+    fn try_handle(
+        &mut self,
+        state: &mut ConnectionState,
+        message: ClientMessage,
+    ) -> Result<(), (Error, frames::Context)> {
+        let Some(caller) = &state.caller else { return Ok(()) };
+        match message {
+            ClientMessage::Ping => {
+                let cursor = self.served(state);
+                state.write_buffer.push(&[&frames::pong(cursor)]);
             }
-            Said::Unsubscribe(subject) => {
-                self.let_go(&What::Subject(subject), desk.site.board.era());
-                desk.outbox.push(&[&frames::unsubscribed(subject)]);
+            ClientMessage::Unsubscribe(subject) => {
+                self.unsubscribe(&What::Subject(subject), state.site.board.era());
+                state.write_buffer.push(&[&frames::unsubscribed(subject)]);
             }
-            Said::Leave(room) => {
-                self.let_go(&What::Room(room.as_str().into()), desk.site.board.era());
-                desk.outbox.push(&[&frames::left(&room)]);
+            ClientMessage::Leave(room) => {
+                self.unsubscribe(&What::Room(room.as_str().into()), state.site.board.era());
+                state.write_buffer.push(&[&frames::left(&room)]);
             }
-            Said::Subscribe(subject, named) => {
+            ClientMessage::Subscribe(subject, cursor) => {
                 let context = || frames::Context::subject(subject);
-                let is_new = self.makes_room(desk, &What::Subject(subject)).map_err(|error| (error, context()))?;
-                if !is_new && named.is_none() {
-                    desk.outbox.push(&[&frames::subscribed(subject)]);
+                let is_new = self.check_limit(state, &What::Subject(subject)).map_err(|error| (error, context()))?;
+                if !is_new && cursor.is_none() {
+                    state.write_buffer.push(&[&frames::subscribed(subject)]);
                     return Ok(());
                 }
-                let after = self.after(named).map_err(|error| (error, context()))?;
-                self.act = Some((acts::subscribe(&desk.site, caller.clone(), subject, after), false));
+                let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
+                self.request = Some((acts::subscribe(&state.site, caller.clone(), subject, after), false));
             }
-            Said::Join(room, named) => {
+            ClientMessage::Join(room, cursor) => {
                 let context = || frames::Context::room(&room);
                 let what = What::Room(room.as_str().into());
-                let is_new = self.makes_room(desk, &what).map_err(|error| (error, context()))?;
-                if !is_new && named.is_none() {
-                    desk.outbox.push(&[&frames::joined(&room)]);
+                let is_new = self.check_limit(state, &what).map_err(|error| (error, context()))?;
+                if !is_new && cursor.is_none() {
+                    state.write_buffer.push(&[&frames::joined(&room)]);
                     return Ok(());
                 }
-                let after = self.after(named).map_err(|error| (error, context()))?;
-                self.act = Some((acts::join(&desk.site, caller.clone(), room, after), true));
+                let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
+                self.request = Some((acts::join(&state.site, caller.clone(), room, after), true));
             }
-            Said::Message(message) => {
-                self.act = Some((acts::post(&desk.site, caller.clone(), message), true));
+            ClientMessage::Message(new) => {
+                self.request = Some((acts::post(&state.site, caller.clone(), new), true));
             }
         }
         Ok(())
     }
 
-    /// Whether this would be a new subscription; refuses one too many.
-    fn makes_room(&self, desk: &Desk, what: &What) -> Result<bool> {
-        let max = desk.site.settings.sockets.max_subscriptions;
-        let known = self.followed.iter().any(|followed| followed.what == *what);
-        // What is remembered of those that are gone takes their place until the others have caught up.
-        let remembered = self.followed.iter().map(Followed::inheritance).max().unwrap_or(0);
-        if self.followed.len() + remembered >= max + usize::from(known) {
-            return Err(Error::TooComplex(format!("a connection follows at most {max} things at once")));
+    /// Whether this would be a new subscription.
+    ///
+    /// # Errors
+    /// `QUERY_TOO_COMPLEX` if the connection has as many subscriptions as are allowed.
+    fn check_limit(&self, state: &ConnectionState, what: &What) -> Result<bool> {
+        let max = state.site.settings.sockets.max_subscriptions;
+        let exists = self.followed.iter().any(|followed| followed.what == *what);
+        // A remaining subscription keeps records of what ended subscriptions have sent, until it has passed those events.
+        // The records count towards the limit.
+        let inherited = self.followed.iter().map(Followed::inheritance).max().unwrap_or(0);
+        if self.followed.len() + inherited >= max + usize::from(exists) {
+            return Err(Error::TooComplex(format!("a connection has at most {max} subscriptions")));
         }
-        Ok(!known)
+        Ok(!exists)
     }
 
-    /// Up to where every subscription of this socket has been served.
-    fn served(&mut self, desk: &Desk) -> Cursor {
-        desk.site.board.lowest(self.followed.iter_mut().filter_map(Followed::served))
+    /// The cursor up to which all subscriptions have been served.
+    fn served(&mut self, state: &ConnectionState) -> Cursor {
+        state.site.board.lowest(self.followed.iter_mut().filter_map(Followed::served))
     }
 
-    fn poll_act(&mut self, desk: &mut Desk, context: &mut Context<'_>) -> bool {
-        let Some((act, _)) = &mut self.act else { return false };
-        let Poll::Ready(Done { frames, followed }) = act.as_mut().poll(context) else { return false };
-        self.act = None;
-        frames.iter().for_each(|frame| desk.outbox.push(&[frame]));
+    fn poll_request(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool {
+        let Some((request, _)) = &mut self.request else { return false };
+        let Poll::Ready(Outcome { frames, followed }) = request.as_mut().poll(context) else { return false };
+        self.request = None;
+        frames.iter().for_each(|frame| state.write_buffer.push(&[frame]));
         if let Some(followed) = followed {
-            self.let_go(&followed.what, desk.site.board.era());
+            self.unsubscribe(&followed.what, state.site.board.era());
             self.followed.push(followed);
         }
         true
     }
 
-    fn let_go(&mut self, what: &What, era: u64) {
+    fn unsubscribe(&mut self, what: &What, era: u64) {
         if let Some(at) = self.followed.iter().position(|followed| followed.what == *what) {
             self.remove(at, era);
         }
     }
 
-    /// Those that lag behind must not show again what this one has shown.
+    /// Removes a subscription. The others inherit which events it has sent, so that they do not send them again.
     fn remove(&mut self, at: usize, era: u64) {
-        let mut gone = self.followed.swap_remove(at);
-        for left in &mut self.followed {
-            left.inherit(&mut gone, era);
+        let mut ended = self.followed.swap_remove(at);
+        for remaining in &mut self.followed {
+            remaining.inherit(&mut ended, era);
         }
     }
 
-    /// Whether another subscription has sent this event already, as one of a ticket.
+    /// Whether another subscription has already sent this event of a ticket.
     fn is_repeated(&mut self, at: usize, event: &crate::hub::LiveEvent, era: u64) -> bool {
         let is_of_ticket = matches!(self.followed[at].what, What::Subject(Subject::Tickets | Subject::Ticket(_)));
         is_of_ticket
@@ -163,57 +171,59 @@ impl Plain {
 }
 
 impl Protocol for Plain {
-    fn keeps_alive(&self) -> bool {
+    fn has_keep_alive(&self) -> bool {
         false
     }
 
-    fn welcome(&mut self, desk: &mut Desk) {
+    fn on_authenticated(&mut self, state: &mut ConnectionState) {
         if self.starts_with_tickets {
-            self.obey(desk, Said::Subscribe(Subject::Tickets, None));
+            self.handle(state, ClientMessage::Subscribe(Subject::Tickets, None));
         }
     }
 
-    fn refuse(&mut self, _: &mut Desk, _: &str) {}
+    fn reject(&mut self, _: &mut ConnectionState, _: &str) {}
 
-    fn may_hear(&self) -> bool {
-        self.act.is_none() && !self.followed.iter().any(Followed::is_beginning)
+    fn may_read(&self) -> bool {
+        self.request.is_none() && !self.followed.iter().any(Followed::is_beginning)
     }
 
-    fn hear(&mut self, desk: &mut Desk, text: &str) -> Result<Heard, Close> {
-        match Said::parse(text) {
-            Ok(said) => self.obey(desk, said),
-            Err(Unreadable { error, fields }) => desk.outbox.push(&[&frames::error(&error, &frames::Context(fields))]),
+    fn on_text(&mut self, state: &mut ConnectionState, text: &str) -> Result<Received, Close> {
+        match ClientMessage::parse(text) {
+            Ok(message) => self.handle(state, message),
+            Err(Unreadable { error, fields }) => {
+                state.write_buffer.push(&[&frames::error(&error, &frames::Context(fields))]);
+            }
         }
-        Ok(Heard::Something)
+        Ok(Received::Handled)
     }
 
-    fn hear_binary(&mut self, desk: &mut Desk) -> Result<Heard, Close> {
-        let error = Error::input("type", "a frame is text: one JSON object");
-        desk.outbox.push(&[&frames::error(&error, &frames::Context::default())]);
-        Ok(Heard::Something)
+    fn on_binary(&mut self, state: &mut ConnectionState) -> Result<Received, Close> {
+        let error = Error::input("type", "a message is one JSON object in a text frame");
+        state.write_buffer.push(&[&frames::error(&error, &frames::Context::default())]);
+        Ok(Received::Handled)
     }
 
-    fn poll(&mut self, desk: &mut Desk, context: &mut Context<'_>) -> bool {
-        if self.poll_act(desk, context) {
+    fn poll(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool {
+        if self.poll_request(state, context) {
             return true;
         }
         let count = self.followed.len();
         for i in 0..count {
-            let at = (self.turn + i) % count;
-            let step = self.followed[at].poll_step(&desk.site.board, context);
+            let at = (self.next_index + i) % count;
+            let step = self.followed[at].poll_step(&state.site.board, context);
             let Poll::Ready(step) = step else { continue };
-            self.turn = at + 1;
+            self.next_index = at + 1;
             match step {
                 Step::More => {}
-                Step::Frame(frame) => deliver(desk, frame),
+                Step::Frame(frame) => deliver(state, frame),
                 Step::Event(event, frame) => {
-                    if !self.is_repeated(at, &event, desk.site.board.era()) {
-                        deliver(desk, frame);
+                    if !self.is_repeated(at, &event, state.site.board.era()) {
+                        deliver(state, frame);
                     }
                 }
                 Step::Over(frame) => {
-                    desk.outbox.push(&[&frame]);
-                    self.remove(at, desk.site.board.era());
+                    state.write_buffer.push(&[&frame]);
+                    self.remove(at, state.site.board.era());
                 }
             }
             return true;
@@ -221,33 +231,33 @@ impl Protocol for Plain {
         false
     }
 
-    fn ping(&mut self, _: &mut Desk) -> Asked {
-        Asked::ByFrame
+    fn ping(&mut self, _: &mut ConnectionState) -> PingOutcome {
+        PingOutcome::ByFrame
     }
 
-    fn keep_alive(&mut self, _: &mut Desk) -> Asked {
-        Asked::ByFrame
+    fn keep_alive(&mut self, _: &mut ConnectionState) -> PingOutcome {
+        PingOutcome::ByFrame
     }
 
-    fn recheck(&mut self, desk: &mut Desk) {
+    fn recheck(&mut self, state: &mut ConnectionState) {
         for at in (0..self.followed.len()).rev() {
             if let Err(error) = self.followed[at].recheck() {
-                desk.outbox.push(&[&frames::error(&error, &self.followed[at].context())]);
-                self.remove(at, desk.site.board.era());
+                state.write_buffer.push(&[&frames::error(&error, &self.followed[at].context())]);
+                self.remove(at, state.site.board.era());
             }
         }
     }
 
-    fn fall_silent(&mut self, patient: bool) {
+    fn stop_operations(&mut self, finish_running: bool) {
         self.followed.clear();
-        self.turn = 0;
-        if !patient {
-            self.act = self.act.take().filter(|(_, is_writing)| *is_writing);
+        self.next_index = 0;
+        if !finish_running {
+            self.request = self.request.take().filter(|(_, is_writing)| *is_writing);
         }
     }
 
     fn is_answering(&self) -> bool {
-        self.act.is_some()
+        self.request.is_some()
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -255,16 +265,16 @@ impl Protocol for Plain {
     }
 }
 
-/// The site, as the acts need it.
+/// The server's shared state, as the request handlers need it.
 type Site = Arc<super::super::Site>;
 
-/// Who acts.
+/// The caller on whose behalf a request runs.
 type Actor = Caller;
 
-fn deliver(desk: &mut Desk, frame: Utf8Bytes) {
-    desk.site.counts.plain.deliveries.count();
+fn deliver(state: &mut ConnectionState, frame: Utf8Bytes) {
+    state.site.counts.plain.deliveries.count();
     if frame.len() > SMALL {
-        return desk.outbox.push_around(&[], frame.into(), "");
+        return state.write_buffer.push_around(&[], frame.into(), "");
     }
-    desk.outbox.push(&[&frame]);
+    state.write_buffer.push(&[&frame]);
 }

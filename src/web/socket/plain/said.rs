@@ -1,35 +1,35 @@
-//! What clients say in plain JSON, read strictly: whatever is wrong is named by its field. Fields
-//! that are not known are left alone, as clients of later versions may send some.
+//! Parses messages of the plain JSON protocol. Parsing is strict, and errors name the field. Unknown fields are
+//! ignored, because later versions of clients may send more.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::model::{Cursor, MessageId, repaired};
 
-/// The longest name of a room, and the longest key, in bytes.
+/// The longest room name and the longest idempotency key, in bytes.
 const MAX_NAME: usize = 1_000;
 
-/// What a frame says.
+/// A message from a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
-    /// Follow something, from a cursor if one is named.
+pub enum ClientMessage {
+    /// Subscribes, from the cursor if there is one.
     Subscribe(Subject, Option<Cursor>),
-    /// No longer.
+    /// Ends a subscription.
     Unsubscribe(Subject),
-    /// Follow a room.
+    /// Subscribes to a room and creates the room if needed.
     Join(String, Option<Cursor>),
-    /// No longer.
+    /// Ends the subscription to a room.
     Leave(String),
-    /// Post a message.
-    Message(NewText),
-    /// How far have I been served?
+    /// Posts a message to a room.
+    Message(NewRoomMessage),
+    /// Asks for the cursor up to which all subscriptions have been served.
     Ping,
 }
 
-/// What can be subscribed to.
+/// The target of a subscription other than a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// What the viewer is notified of.
+    /// The viewer's notifications.
     Notifications,
     /// Metrics.
     Dashboard,
@@ -39,53 +39,53 @@ pub enum Subject {
     Ticket(MessageId),
 }
 
-/// A message for a room.
+/// A new message for a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewText {
-    /// The room's name.
+pub struct NewRoomMessage {
+    /// The name of the room.
     pub room: String,
-    /// The text.
+    /// The content of the message.
     pub text: String,
-    /// The same key again is the same message.
+    /// The idempotency key: a second message with the same key is not posted again.
     pub key: Option<String>,
 }
 
-/// Why a frame cannot be read, and by which of its fields the client finds that frame again.
+/// An invalid message, with the fields by which the client can match the error to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// `BAD_USER_INPUT` naming the field.
+    /// `BAD_USER_INPUT` with the name of the invalid field.
     pub error: Error,
-    /// Those fields of [`IDENTIFYING`] that are in the frame and can be sent back.
+    /// The fields of [`IDENTIFYING`] that the message contains and that can be returned.
     pub fields: Vec<(&'static str, String)>,
 }
 
-/// The fields that say which frame an error is about.
+/// The fields of a message that are returned with an error.
 const IDENTIFYING: [&str; 4] = ["room", "channel", "ticket_id", "key"];
 
-impl Said {
-    /// What a frame says.
+impl ClientMessage {
+    /// Parses a message.
     ///
     /// # Errors
-    /// [`Unreadable`] if the text is not one JSON object, or a field of it is missing or bad.
+    /// [`Unreadable`] if the text is not one JSON object, or a field is missing or invalid.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
         match serde_json::from_str(&repaired(text)) {
             Ok(Value::Object(frame)) => {
-                Self::of(&frame).map_err(|error| Unreadable { error, fields: identifying(&frame) })
+                Self::from_frame(&frame).map_err(|error| Unreadable { error, fields: identifying(&frame) })
             }
-            _ => Err(Unreadable { error: Error::input("type", "a frame is one JSON object"), fields: Vec::new() }),
+            _ => Err(Unreadable { error: Error::input("type", "a message is one JSON object"), fields: Vec::new() }),
         }
     }
 
-    fn of(frame: &Map<String, Value>) -> Result<Self> {
+    fn from_frame(frame: &Map<String, Value>) -> Result<Self> {
         match required(frame, "type")? {
             "subscribe" => Ok(Self::Subscribe(subject(frame)?, after(frame)?)),
             "unsubscribe" => Ok(Self::Unsubscribe(subject(frame)?)),
             "join_room" => Ok(Self::Join(room(frame)?, after(frame)?)),
             "leave_room" => Ok(Self::Leave(room(frame)?)),
-            "message" => Ok(Self::Message(NewText {
+            "message" => Ok(Self::Message(NewRoomMessage {
                 room: room(frame)?,
                 text: required(frame, "text")?.to_owned(),
-                key: optional(frame, "key")?.map(|key| short("key", key)).transpose()?,
+                key: optional(frame, "key")?.map(|key| limited("key", key)).transpose()?,
             })),
             "ping" => Ok(Self::Ping),
             unknown => Err(Error::input("type", format!("there is no type {:?}", shortened(unknown)))),
@@ -93,22 +93,22 @@ impl Said {
     }
 }
 
-/// What can be sent back of the fields that identify a frame: an id that can be one, a text that is neither long nor bad.
+/// The identifying fields that can be returned: valid ids, and texts within the length limit without NUL characters.
 fn identifying(frame: &Map<String, Value>) -> Vec<(&'static str, String)> {
-    let shown = |field: &'static str| match (field, frame.get(field)?) {
+    let value_of = |field: &'static str| match (field, frame.get(field)?) {
         ("ticket_id", id) => ticket_id(id).ok().filter(|id| id.0 >= 0).map(|id| id.0.to_string()),
         (_, Value::String(text)) => Some(text.clone()).filter(|text| text.len() <= MAX_NAME && !text.contains('\0')),
         _ => None,
     };
-    IDENTIFYING.into_iter().filter_map(|field| Some((field, shown(field)?))).collect()
+    IDENTIFYING.into_iter().filter_map(|field| Some((field, value_of(field)?))).collect()
 }
 
 fn room(frame: &Map<String, Value>) -> Result<String> {
-    short("room", required(frame, "room")?)
+    limited("room", required(frame, "room")?)
 }
 
-/// What is kept, or sent back, is no longer than this.
-fn short(field: &'static str, text: &str) -> Result<String> {
+/// A text within the length limit. The limit holds for texts that are stored or returned.
+fn limited(field: &'static str, text: &str) -> Result<String> {
     if text.len() > MAX_NAME {
         return Err(Error::input(field, format!("{field} has at most {MAX_NAME} bytes")));
     }
@@ -130,7 +130,7 @@ fn subject(frame: &Map<String, Value>) -> Result<Subject> {
     }
 }
 
-/// A number, or a string of one.
+/// Parses a ticket id, which may be a number or a string of digits.
 fn ticket_id(value: &Value) -> Result<MessageId> {
     let id = match value {
         Value::Number(number) => number.as_i64(),
@@ -144,10 +144,10 @@ fn after(frame: &Map<String, Value>) -> Result<Option<Cursor>> {
     optional(frame, "after")?.map(cursor).transpose()
 }
 
-/// A cursor as clients send it.
+/// Parses a cursor.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` naming `after`.
+/// `BAD_USER_INPUT` for the field `after`.
 pub fn cursor(text: &str) -> Result<Cursor> {
     text.parse().map_err(|_| Error::input("after", "not a cursor of the log"))
 }
@@ -167,7 +167,7 @@ fn optional<'f>(frame: &'f Map<String, Value>, field: &'static str) -> Result<Op
     }
 }
 
-/// The beginning of what may be long.
+/// The first 40 characters of a text that may be long, for error messages.
 fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
 }
@@ -177,8 +177,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_named() {
-        for (frame, wrong) in [
+    fn errors_name_the_invalid_field() {
+        for (frame, expected) in [
             ("", "type"),
             ("[]", "type"),
             ("{}", "type"),
@@ -199,14 +199,14 @@ mod tests {
             (r#"{"type":"subscribe","channel":"tickets\u0000"}"#, "channel"),
             (r#"{"type":"ping\u0000"}"#, "type"),
         ] {
-            let refusal = Said::parse(frame).map_err(|unreadable| unreadable.error);
-            let Err(Error::BadInput { field, .. }) = refusal else { panic!("{frame} was taken") };
-            assert_eq!(field, wrong, "{frame}");
+            let refusal = ClientMessage::parse(frame).map_err(|unreadable| unreadable.error);
+            let Err(Error::BadInput { field, .. }) = refusal else { panic!("{frame} was accepted") };
+            assert_eq!(field, expected, "{frame}");
         }
     }
 
     #[test]
-    fn a_frame_that_cannot_be_read_is_found_again_by_what_it_names() {
+    fn errors_return_the_identifying_fields_of_the_message() {
         let long = "n".repeat(MAX_NAME + 1);
         for (frame, fields) in [
             (r#"{"type":"message","room":"r","text":"t\u0000","key":"k"}"#, &[("room", "r"), ("key", "k")][..]),
@@ -229,17 +229,18 @@ mod tests {
             (&format!(r#"{{"type":"message","room":"{long}","text":"t","key":"k"}}"#), &[("key", "k")]),
             (&format!(r#"{{"type":"message","room":"r","text":"t","key":"{long}"}}"#), &[("room", "r")]),
         ] {
-            let unreadable = Said::parse(frame).expect_err(frame);
+            let unreadable = ClientMessage::parse(frame).expect_err(frame);
             let found: Vec<_> = unreadable.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
             assert_eq!(found, fields, "{frame}");
         }
     }
 
     #[test]
-    fn ids_are_numbers_or_strings() {
+    fn ticket_ids_may_be_numbers_or_strings() {
         for id in ["1", "\"1\""] {
-            let said = Said::parse(&format!(r#"{{"type":"subscribe","ticket_id":{id},"later":true}}"#)).unwrap();
-            assert_eq!(said, Said::Subscribe(Subject::Ticket(MessageId(1)), None));
+            let message =
+                ClientMessage::parse(&format!(r#"{{"type":"subscribe","ticket_id":{id},"later":true}}"#)).unwrap();
+            assert_eq!(message, ClientMessage::Subscribe(Subject::Ticket(MessageId(1)), None));
         }
     }
 }
