@@ -7,15 +7,15 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::hint::escaped;
-use super::{Peer, Site};
+use super::site::Site;
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
 use crate::model::{Cursor, Timestamp};
 
-/// The client's address: the address of the connection, or the one that trusted proxies report in `X-Forwarded-For`.
-pub fn address(site: &Site, peer: &Peer, headers: &HeaderMap) -> IpAddr {
+/// The client's address: the address of the connection's remote end, or the one that trusted proxies report in `X-Forwarded-For`.
+pub fn address(site: &Site, connection: IpAddr, headers: &HeaderMap) -> IpAddr {
     let proxies = &site.settings.trusted_proxies;
-    let mut address = peer.address.ip();
+    let mut address = connection;
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let entries: Vec<&str> = forwarded.flat_map(|line| line.split(',')).map(str::trim).collect();
     // Each proxy appends the address that it received the request from. Read from the end, while the reporter is

@@ -172,7 +172,7 @@ impl HttpRequest<'_> {
 
     async fn caller(&self) -> crate::error::Result<(Caller, Option<Timestamp>)> {
         let token = callers::token(self.headers, self.query)?;
-        let address = callers::address(self.site, self.peer, self.headers);
+        let address = callers::address(self.site, self.peer.address.ip(), self.headers);
         callers::caller(self.site, token.as_deref(), address).await
     }
 

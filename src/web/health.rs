@@ -6,8 +6,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use warp::{Filter, Rejection};
 
+use super::body;
 use super::compress::compressed_file;
-use super::{Site, body, with};
+use super::filters::with;
+use super::site::Site;
 
 /// The routes `/healthz`, `/readyz` and `/schema.graphql`.
 pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {

@@ -8,6 +8,7 @@ mod callers;
 mod compress;
 mod counts;
 mod encoding;
+mod filters;
 mod graphql_http;
 mod health;
 mod hint;
@@ -37,6 +38,7 @@ use hyper::upgrade::OnUpgrade;
 use warp::{Filter, Rejection};
 
 use answer::Answer;
+use filters::{query, with};
 use socket::Endpoint;
 
 pub use peer::Peer;
@@ -64,15 +66,6 @@ fn page_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Er
         if is_hidden { Err(warp::reject::not_found()) } else { Ok(()) }
     });
     allowed.untuple_one().and(pages::routes())
-}
-
-fn with(site: &Arc<Site>) -> impl Filter<Extract = (Arc<Site>,), Error = Infallible> + Clone + use<> {
-    let site = Arc::clone(site);
-    warp::any().map(move || Arc::clone(&site))
-}
-
-fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
-    warp::query::raw().or(warp::any().map(String::new)).unify()
 }
 
 fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {

@@ -12,7 +12,9 @@ use sha2::{Digest as _, Sha256};
 use warp::{Filter, Rejection};
 
 use super::compress::compressed_file;
-use super::{Site, body, callers, with};
+use super::filters::with;
+use super::site::Site;
+use super::{body, callers};
 use page::Page;
 use process::Process;
 

@@ -99,7 +99,8 @@ pub fn upgrade(
     }
     let accept = derive_accept_key(key.as_bytes());
     let token = callers::token(&headers, &query);
-    let credentials = Credentials::new(token, callers::address(&site, &peer, &headers), endpoint != Endpoint::Tickets);
+    let credentials =
+        Credentials::new(token, callers::address(&site, peer.address.ip(), &headers), endpoint != Endpoint::Tickets);
     let (handler, protocol) = select_handler(endpoint, &headers, &query);
     let admission = Arc::new(Admission::default());
     let serving = serve(Arc::clone(&site), upgrade, handler, credentials, peer, Arc::clone(&admission));

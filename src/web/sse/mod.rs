@@ -1,6 +1,7 @@
 //! Server-sent events: runs one operation and streams its results as frames. The connection asks for a frame when it
 //! has room for one, and nothing is read from the log before. So a slow client costs a cursor, and no queue.
 
+mod end;
 mod frames;
 mod session;
 
@@ -12,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use end::End;
 use http::header::VARY;
 use http::{HeaderValue, Response, StatusCode};
 use session::Session;
@@ -20,7 +22,7 @@ use tokio::time::Sleep;
 use super::operation::{Operation, Output, Served};
 use super::{Peer, Site, body};
 use crate::error::{Error, Result};
-use crate::graphql::{self, Caller, OperationType, Prepared, Refusal, Text};
+use crate::graphql::{self, Caller, OperationType, Prepared, Refusal};
 use crate::model::{Counted, Cursor, Timestamp};
 
 /// How many steps one poll does at most, so that other tasks are not delayed.
@@ -49,18 +51,6 @@ struct Source {
     _counted: Counted,
     /// Holds the permit of the limit on connections per address.
     _peer: Peer,
-}
-
-/// Why the stream ends.
-enum End {
-    /// The operation is over. A query or a mutation has a response to send.
-    Complete(Option<Text>),
-    /// The server shuts down. The client should reconnect and resume.
-    Stopped,
-    /// The session has ended. The client should reconnect with a new token.
-    SessionEnded(Error),
-    /// The operation failed.
-    Failed(Refusal),
 }
 
 impl Events {

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use super::super::Site;
 use super::super::operation::Operation;
 use super::super::quota::Permit;
-use super::End;
+use super::end::End;
 use crate::board::{Seated, Viewer};
 use crate::error::{Error, Result};
 use crate::live::SessionWatch;

@@ -1,15 +1,20 @@
 //! Executes requests of plain JSON clients. Each one ends with the frames to send.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::followed::{Followed, What};
+use super::frames;
+use super::outcome::Outcome;
 use super::said::{NewRoomMessage, Subject};
-use super::{Actor, Outcome, Site, frames};
 use crate::board::NewMessage;
 use crate::error::Result;
+use crate::graphql::Caller;
 use crate::live::{LogRequest, Subscription, SubscriptionRequest, Target};
 use crate::model::{Cursor, EventKind, KindSet};
+use crate::web::site::Site;
 
 /// The kinds of events that a subscription to a room delivers.
 const ROOM_KINDS: KindSet = KindSet::of(&[
@@ -27,8 +32,13 @@ const TICKET_KINDS: KindSet = KindSet::of(&[
 ]);
 
 /// Opens a subscription.
-pub fn subscribe(site: &Site, actor: Actor, subject: Subject, after: Option<Cursor>) -> BoxFuture<'static, Outcome> {
-    let site = site.clone();
+pub fn subscribe(
+    site: &Arc<Site>,
+    actor: Caller,
+    subject: Subject,
+    after: Option<Cursor>,
+) -> BoxFuture<'static, Outcome> {
+    let site = Arc::clone(site);
     async move {
         let (what, era) = (What::Subject(subject), site.board.era());
         match Subscription::open(&site.board, &actor.viewer, request(subject, after)).await {
@@ -56,8 +66,8 @@ fn request(subject: Subject, after: Option<Cursor>) -> SubscriptionRequest {
 }
 
 /// Opens a subscription to a room, and creates the room if it does not exist.
-pub fn join(site: &Site, actor: Actor, room: String, after: Option<Cursor>) -> BoxFuture<'static, Outcome> {
-    let site = site.clone();
+pub fn join(site: &Arc<Site>, actor: Caller, room: String, after: Option<Cursor>) -> BoxFuture<'static, Outcome> {
+    let site = Arc::clone(site);
     async move {
         let opening = async {
             let (viewer, name) = (actor.viewer.clone(), room.clone());
@@ -81,8 +91,8 @@ pub fn join(site: &Site, actor: Actor, room: String, after: Option<Cursor>) -> B
 }
 
 /// Posts a message to an existing room.
-pub fn post(site: &Site, actor: Actor, new: NewRoomMessage) -> BoxFuture<'static, Outcome> {
-    let site = site.clone();
+pub fn post(site: &Arc<Site>, actor: Caller, new: NewRoomMessage) -> BoxFuture<'static, Outcome> {
+    let site = Arc::clone(site);
     async move {
         let NewRoomMessage { room, text, key } = new;
         let (viewer, name, same_key) = (actor.viewer, room.clone(), key.clone());

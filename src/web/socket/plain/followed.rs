@@ -9,7 +9,6 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::Site;
 use super::frames;
 use super::said::Subject;
 use super::shown::Form;
@@ -19,6 +18,7 @@ use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
 use crate::live::{Deliveries, Delivery, Renderer, Rendering, Subscription, Update};
 use crate::model::{Cursor, Lease, Notification, NotificationId, Seq};
+use crate::web::site::Site;
 
 /// How long a page of notifications that could not be read is waited with before it is read again.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -98,7 +98,7 @@ struct Unread {
 impl Followed {
     /// Follows a subscription.
     pub fn new(
-        site: &Site,
+        site: &Arc<Site>,
         what: What,
         subscription: Subscription,
         viewer: Viewer,
@@ -106,7 +106,7 @@ impl Followed {
         era: u64,
     ) -> Self {
         let is_signed_in = viewer.user_id().is_some();
-        let renderer = FrameRenderer { site: Arc::clone(site), form: Form::of(&what, is_signed_in), viewer };
+        let renderer = FrameRenderer { site: Arc::clone(site), form: form_of(&what, is_signed_in), viewer };
         let mut deliveries = Deliveries::new(subscription, renderer);
         let from = deliveries.served().map(|cursor| cursor.seq);
         let unread = from.filter(|_| with_unread && is_signed_in).map(|up_to| Unread {
@@ -217,7 +217,7 @@ impl Followed {
 
 /// Renders the updates of one subscription as frames of plain JSON.
 pub struct FrameRenderer {
-    site: Site,
+    site: Arc<Site>,
     form: Form,
     viewer: Viewer,
 }
@@ -239,6 +239,15 @@ impl Renderer for FrameRenderer {
             Update::Metric(metric) => Rendering::Ready(Some(frames::metric(metric))),
             Update::CaughtUp(_) | Update::Presence(_) => Rendering::Ready(None),
         }
+    }
+}
+
+/// The form of what a subscription follows, for readers that are signed in or not.
+fn form_of(what: &What, is_signed_in: bool) -> Form {
+    match what {
+        What::Room(room) => Form::Room(Arc::clone(room), is_signed_in),
+        What::Subject(Subject::Notifications | Subject::Dashboard) => Form::Notification,
+        What::Subject(Subject::Tickets | Subject::Ticket(_)) => Form::Ticket,
     }
 }
 

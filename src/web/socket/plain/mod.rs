@@ -4,10 +4,10 @@
 mod acts;
 mod followed;
 mod frames;
+mod outcome;
 mod said;
 mod shown;
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -19,9 +19,10 @@ pub use shown::Shown;
 use super::close::Close;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use crate::error::{Error, Result};
-use crate::graphql::{Caller, SMALL};
+use crate::graphql::SMALL;
 use crate::model::Cursor;
 use followed::{Followed, Step, What};
+use outcome::Outcome;
 use said::{ClientMessage, Subject, Unreadable};
 
 /// The subscriptions and the running request of one WebSocket.
@@ -36,18 +37,6 @@ pub struct Plain {
     /// The running request, and whether it writes. No frame is read meanwhile, so a client's requests are executed in
     /// the order in which the client sends them.
     request: Option<(BoxFuture<'static, Outcome>, bool)>,
-}
-
-/// The result of a request: frames to send, and a new subscription.
-pub struct Outcome {
-    frames: Vec<Utf8Bytes>,
-    followed: Option<Followed>,
-}
-
-impl Outcome {
-    fn message(frame: Utf8Bytes) -> Self {
-        Self { frames: vec![frame], followed: None }
-    }
 }
 
 impl Plain {
@@ -264,12 +253,6 @@ impl Protocol for Plain {
         None
     }
 }
-
-/// The server's shared state, as the request handlers need it.
-type Site = Arc<super::super::Site>;
-
-/// The caller on whose behalf a request runs.
-type Actor = Caller;
 
 fn deliver(state: &mut ConnectionState, frame: Utf8Bytes) {
     state.site.counts.plain.deliveries.count();

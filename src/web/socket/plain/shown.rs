@@ -5,9 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::followed::What;
 use super::frames;
-use super::said::Subject;
 use crate::capacity::ByteCache;
 use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
@@ -28,15 +26,6 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of what a subscription follows, for readers that are signed in or not.
-    pub fn of(what: &What, is_signed_in: bool) -> Self {
-        match what {
-            What::Room(room) => Self::Room(Arc::clone(room), is_signed_in),
-            What::Subject(Subject::Notifications | Subject::Dashboard) => Self::Notification,
-            What::Subject(Subject::Tickets | Subject::Ticket(_)) => Self::Ticket,
-        }
-    }
-
     /// Whose name is needed to show this.
     pub fn author(&self, event: &LiveEvent) -> Option<UserId> {
         match (self, event.body()) {

@@ -1,0 +1,17 @@
+//! The outcome of a client message.
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::followed::Followed;
+
+/// The result of a request: frames to send, and a new subscription.
+pub struct Outcome {
+    pub frames: Vec<Utf8Bytes>,
+    pub followed: Option<Followed>,
+}
+
+impl Outcome {
+    pub fn message(frame: Utf8Bytes) -> Self {
+        Self { frames: vec![frame], followed: None }
+    }
+}
