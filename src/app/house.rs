@@ -38,9 +38,9 @@ impl House {
         // First the database: what is wrong with its directory is wrong with the secret's, too.
         let store = open_store(config, notice, &vitals).await?;
         let secret = secret::of(config, had_database)?;
-        let sessions = &config.sessions;
-        let tokens = Tokens::new(secret.reveal().as_bytes(), sessions.token_lifetime, sessions.session_lifetime);
-        let failed = |error| format!("cannot read {}: {}", config.database, detail(error));
+        let lifetimes = &config.tokens;
+        let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
+        let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));
         let access = Arc::new(Access::load(&store).await.map_err(failed)?);
         let starting = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);
         let (hub, tail) = starting.await.map_err(failed)?;
@@ -82,7 +82,7 @@ impl House {
 }
 
 async fn open_store(config: &Config, notice: Notice, vitals: &Vitals) -> Result<Arc<Store>, String> {
-    let place = match &config.database {
+    let place = match config.database.url() {
         DatabaseUrl::Sqlite(path) => Place::Sqlite(path.as_path().into()),
         DatabaseUrl::Postgres(url) => Place::Postgres(url.as_str().into()),
     };
@@ -95,7 +95,7 @@ async fn open_store(config: &Config, notice: Notice, vitals: &Vitals) -> Result<
     };
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, notice));
     let opened = opening.await.map_err(|error| error.to_string())?;
-    let store = opened.map_err(|error| format!("cannot open {}: {}", config.database, detail(error)))?;
+    let store = opened.map_err(|error| format!("cannot open {}: {}", config.database.url(), detail(error)))?;
     Ok(Arc::new(store))
 }
 

@@ -40,7 +40,7 @@ impl App {
         descriptors::prepare(config.sockets.max_connections);
         let house = House::open(&config).await?;
         let writable = house.board().check_writable().await;
-        writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database))?;
+        writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database.url()))?;
         let limits = graphql::Limits {
             depth: config.limits.max_depth,
             tokens: config.limits.max_tokens,
@@ -61,7 +61,7 @@ impl App {
             vitals.spawn("removal", Arc::clone(house.board()).keep_removing()),
             vitals.spawn("the pulse", Arc::clone(house.board()).keep_pulse()),
         ];
-        tracing::info!(database = %config.database, "tidings listens on http://{address}");
+        tracing::info!(database = %config.database.url(), "tidings listens on http://{address}");
         Ok(Self { address, house, stop, tasks, grace: config.shutdown_grace })
     }
 
@@ -107,6 +107,6 @@ fn settings(config: &Config) -> Settings {
         hosts: config.known_hosts(),
         introspection: config.introspection,
         graphiql: config.graphiql,
-        metrics_token: config.metrics_token.clone(),
+        metrics_token: config.metrics_token().cloned(),
     }
 }

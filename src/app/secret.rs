@@ -12,7 +12,7 @@ const LONGEST: u64 = 4096;
 
 /// Whether there is a SQLite file, to be asked before it is opened.
 pub fn has_database(config: &Config) -> bool {
-    matches!(&config.database, DatabaseUrl::Sqlite(path) if path.exists())
+    matches!(config.database.url(), DatabaseUrl::Sqlite(path) if path.exists())
 }
 
 /// The secret of an installation, whose database was there before or not.
@@ -20,10 +20,10 @@ pub fn has_database(config: &Config) -> bool {
 /// # Errors
 /// One line that says what is wrong.
 pub fn of(config: &Config, had_database: bool) -> Result<Secret, String> {
-    if let Some(secret) = &config.sessions.secret {
+    if let Some(secret) = config.tokens.secret() {
         return Secret::for_signing(secret.reveal()).map_err(|error| format!("TIDINGS_JWT_SECRET: {error}"));
     }
-    match &config.database {
+    match config.database.url() {
         DatabaseUrl::Sqlite(path) => kept(&path.with_extension("secret"), had_database),
         // The commands that sign or check tokens are refused without one before they get here.
         DatabaseUrl::Postgres(_) => make_secret().parse(),

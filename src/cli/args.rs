@@ -1,9 +1,7 @@
 //! The command line: which commands there are, and how words and environment become a
-//! [`Command`] and a [`Config`]. Reads nothing else but files that hold secrets: `cli` runs what was asked for.
+//! [`Command`] and a [`Config`].
 
-mod file;
 mod refusal;
-mod settings;
 mod variables;
 
 use std::ffi::OsString;
@@ -11,9 +9,8 @@ use std::process;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::settings::{Place, ServeSettings, SessionSettings};
 use super::output::{complain, patiently};
-use crate::config::Config;
+use crate::config::{Config, Database, LogSettings, TokenSettings};
 use crate::model::Cursor;
 
 /// A command and everything it was told.
@@ -147,11 +144,33 @@ struct CommandLine {
     word: Word,
 }
 
+/// The settings of every command that opens the database.
+#[derive(Debug, Args)]
+struct Place {
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+impl Place {
+    fn into_config(self) -> Config {
+        Config { database: self.database, log: self.log, ..Config::default() }
+    }
+
+    /// # Errors
+    /// One line, if the tokens cannot be signed with these settings.
+    fn into_config_with(self, tokens: TokenSettings) -> Result<Config, String> {
+        tokens.check(&self.database)?;
+        Ok(Config { tokens, ..self.into_config() })
+    }
+}
+
 /// The commands with the flags each one takes.
 #[derive(Debug, Subcommand)]
 enum Word {
     /// Run the server (this is also what tidings does without a command)
-    Serve(Box<ServeSettings>),
+    Serve(Box<Config>),
     /// Bring the database to this version; `serve` does it too when it starts
     Migrate(Place),
     /// Print the GraphQL schema
@@ -167,14 +186,14 @@ enum Word {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        sessions: SessionSettings,
+        tokens: TokenSettings,
     },
     /// Fill an empty database with a small organization to play with, and print its users' tokens
     Demo {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        sessions: SessionSettings,
+        tokens: TokenSettings,
     },
     /// Print the event log as JSON lines, as an operator sees it
     Tail {
@@ -223,16 +242,19 @@ enum UserWord {
 impl Word {
     fn into_parts(self) -> Result<(Command, Config), String> {
         Ok(match self {
-            Self::Serve(settings) => (Command::Serve, settings.into_config()?),
-            Self::Migrate(place) => (Command::Migrate, place.into_config()?),
+            Self::Serve(config) => {
+                config.check()?;
+                (Command::Serve, *config)
+            }
+            Self::Migrate(place) => (Command::Migrate, place.into_config()),
             Self::Schema => (Command::Schema, Config::default()),
             Self::User(word) => {
                 let (command, place) = word.into_parts();
-                (Command::User(command), place.into_config()?)
+                (Command::User(command), place.into_config())
             }
-            Self::Token { name, place, sessions } => (Command::Token { name }, sessions.into_config(place)?),
-            Self::Demo { place, sessions } => (Command::Demo, sessions.into_config(place)?),
-            Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()?),
+            Self::Token { name, place, tokens } => (Command::Token { name }, place.into_config_with(tokens)?),
+            Self::Demo { place, tokens } => (Command::Demo, place.into_config_with(tokens)?),
+            Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()),
         })
     }
 }

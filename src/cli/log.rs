@@ -1,6 +1,5 @@
 //! The log of the program: for people on a terminal, as JSON otherwise. Always on standard error.
 
-pub mod filter;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -13,6 +12,8 @@ use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 use tracing_subscriber::{EnvFilter, fmt};
 use writer::Lines;
+
+use crate::config::log_filter;
 
 /// These would print what clients send, tokens and passwords included, at the levels below.
 const QUIET: [&str; 3] = ["hyper=info", "tungstenite=warn", "tokio_tungstenite=warn"];
@@ -27,7 +28,7 @@ pub struct Log(Lines);
 /// # Errors
 /// One line if the filter cannot be understood, or the log cannot start.
 pub fn start(filter: &str) -> Result<Log, String> {
-    let warnings = filter::unknown_targets(filter);
+    let warnings = log_filter::unknown_targets(filter);
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("TIDINGS_LOG: {error}"))?;
     let quiet = QUIET.iter().filter_map(|directive| directive.parse().ok());
     let filter = quiet.fold(filter, EnvFilter::add_directive);

@@ -49,6 +49,6 @@ impl Peer {
 
 fn counted(site: &Site, address: IpAddr) -> Option<Share<IpAddr>> {
     let address = household(address);
-    let spared = address.is_loopback() && !site.settings.sockets.per_address.counts_loopback;
+    let spared = address.is_loopback() && !site.settings.sockets.limits_loopback();
     if spared { Some(Share::nothing()) } else { site.addresses.one_more(address) }
 }

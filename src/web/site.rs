@@ -122,7 +122,7 @@ impl Site {
     pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings, vitals: Vitals) -> (Arc<Self>, Stop) {
         let (stop, stopping) = watch::channel(false);
         let (alive, busy) = mpsc::channel(1);
-        let addresses = Quota::new(settings.sockets.per_address.most);
+        let addresses = Quota::new(settings.sockets.max_per_address());
         let users = Quota::new(settings.sockets.max_per_user);
         let (shown, counts) = (Shown::default(), Counts::default());
         let (newcomers, compressing) = (Arc::default(), Semaphore::new(COMPRESSING));

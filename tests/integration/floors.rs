@@ -30,7 +30,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("tokio_tungstenite", &["web"]),
     ("flate2", &["web"]),
     ("socket2", &["web"]),
-    ("clap", &["cli"]),
+    ("clap", &["cli", "config"]),
     ("argon2", &["auth"]),
     ("jsonwebtoken", &["auth"]),
     ("rustix", &["app", "cli/log/writer", "cli/tail", "store/files"]),

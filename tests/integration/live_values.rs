@@ -11,7 +11,7 @@ use crate::support::{Program, Server, Socket, soon};
 /// Another instance on the same database.
 async fn twin(server: &Server) -> Server {
     let database = server.database_url().parse().expect("a database");
-    Server::start_with(|config| config.database = database).await
+    Server::start_with(|config| config.database.url = database).await
 }
 
 /// Waits until a metric has this value on a subscription to it.

@@ -60,7 +60,7 @@ async fn a_session_that_ends_takes_its_sockets_along() {
 
 #[tokio::test]
 async fn a_socket_lives_as_long_as_its_token_unless_it_is_refreshed() {
-    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(3)).await;
+    let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(3)).await;
     let ann = server.register("ann").await;
     let mut left = server.socket(Some(&ann)).await;
     let mut kept = server.socket(Some(&ann)).await;

@@ -152,7 +152,7 @@ async fn a_quiet_stream_keeps_a_young_cursor() {
 
 #[tokio::test]
 async fn the_end_of_a_session_is_an_error_after_which_clients_come_back() {
-    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(3)).await;
+    let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(3)).await;
     let ann = server.register("ann").await;
     let mut expiring = Events::open(post(&server, Some(&ann), ADDED, json!({}))).await;
     assert_eq!(expiring.next().await.code(), "UNAUTHENTICATED");

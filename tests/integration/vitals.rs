@@ -24,7 +24,7 @@ async fn a_server_of_which_a_part_has_ended_is_not_ready() {
 async fn the_program_ends_with_a_line_that_names_the_part() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = DatabaseUrl::Sqlite(directory.path().join("tidings.db"));
-    let config = Config { listen: ([127, 0, 0, 1], 0).into(), database, ..Config::default() };
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), database: database.into(), ..Config::default() };
     let app = App::start(config).await.expect("a server");
     app.vitals().spawn("the part", async { panic!("on purpose") }).await.expect("caught");
     let ended = soon("the end", cli::serve(app, std::future::pending())).await;

@@ -94,7 +94,7 @@ async fn changing_the_password_ends_the_other_sessions() {
 /// Forged in every way that was ever tried.
 #[tokio::test]
 async fn forged_tokens_are_refused_everywhere() {
-    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(1)).await;
+    let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(1)).await;
     let ann = server.register("ann").await;
     let expired = ann.token.clone();
     let parts: Vec<&str> = expired.split('.').collect();

@@ -42,7 +42,7 @@ async fn the_time_to_silence_is_short() {
 
 #[tokio::test]
 async fn a_token_ends_its_sockets_the_moment_it_expires() {
-    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(20)).await;
+    let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(20)).await;
     let member = server.register("member").await;
     let session = server.board().token_for("member").expect("a token");
     let member = Session { token: session.token, ..member };

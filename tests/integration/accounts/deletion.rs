@@ -76,8 +76,8 @@ fn fill(server: &Server, author: &Session, channel: &str, message: &str) {
 /// The same database without a server: nothing happens but what the test does.
 async fn house(server: &Server) -> House {
     let config = Config {
-        database: server.database_url().parse().expect("a URL"),
-        sessions: tidings::config::Sessions { secret: database::secret(), ..Default::default() },
+        database: server.database_url().parse::<tidings::config::DatabaseUrl>().expect("a URL").into(),
+        tokens: tidings::config::TokenSettings { secret: database::secret(), ..Default::default() },
         ..Config::default()
     };
     House::open(&config).await.expect("it opens")

@@ -220,7 +220,7 @@ fn of_the_protocols() -> Vec<Row> {
             }
             .boxed()
         })
-        .with(|config| config.sessions.token_lifetime = Duration::from_secs(1)),
+        .with(|config| config.tokens.token_lifetime = Duration::from_secs(1)),
         row("NoProtocol", 4406, "no sub-protocol in common", &[MODERN], |scene| {
             async move { Raw::open(scene.server.address(), "/graphql", "soap").await.closed().await }.boxed()
         }),
@@ -251,7 +251,7 @@ async fn every_close_code_is_provoked_on_every_protocol() {
             let server = Server::start_with(|config| {
                 settings(config);
                 // Two of the rows spoil it, in ways of SQLite.
-                config.database = database;
+                config.database.url = database;
             })
             .await;
             let ann = server.register("ann").await;

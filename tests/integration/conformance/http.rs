@@ -160,7 +160,7 @@ async fn a_resolver_that_panics_is_a_500_and_harms_nobody_else() {
     ONCE.call_once(|| tracing::subscriber::set_global_default(Bomb).expect("nobody else listens"));
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("tidings.db");
-    let server = Server::start_with(|config| config.database = DatabaseUrl::Sqlite(file.clone())).await;
+    let server = Server::start_with(|config| config.database.url = DatabaseUrl::Sqlite(file.clone())).await;
     let ann = server.register("ann").await;
     let mut database = SqliteConnection::establish(file.to_str().expect("text")).expect("the database");
     database

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::json;
-use tidings::config::PerAddress;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Error;
@@ -36,7 +35,7 @@ const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: cl
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn one_address_cannot_fill_the_house() {
-    let server = Server::start_with(|config| config.sockets.per_address = PerAddress::exactly(3)).await;
+    let server = Server::start_with(|config| config.sockets.max_per_address = Some(3)).await;
     let held = [line(&server, 2).await, line(&server, 2).await, line(&server, 2).await];
     let refused = say(line(&server, 2).await, HEALTH).await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("Retry-After: 5"), "{refused}");
@@ -49,7 +48,7 @@ async fn one_address_cannot_fill_the_house() {
 #[tokio::test]
 async fn behind_a_proxy_the_clients_count_and_not_the_proxy() {
     let server = Server::start_with(|config| {
-        config.sockets.per_address = PerAddress::exactly(2);
+        config.sockets.max_per_address = Some(2);
         config.trusted_proxies = "127.0.0.1".parse().unwrap();
     })
     .await;
@@ -86,7 +85,6 @@ async fn behind_a_proxy_the_clients_count_and_not_the_proxy() {
 async fn this_machine_itself_may_have_all_places_unless_told_otherwise() {
     let server = Server::start_with(|config| {
         config.sockets.max_connections = 4;
-        config.sockets.per_address = PerAddress::half_of(4);
     })
     .await;
     let mut held = Vec::new();

@@ -111,8 +111,8 @@ async fn becomes<const N: usize>(server: &Server, token: &str, wanted: [&str; N]
 async fn what_becomes_unusable_below_a_server_is_unavailable_and_not_ready() {
     let url = fresh_postgres();
     let server = Server::start_with(|config| {
-        config.database = url.parse().expect("a URL");
-        config.sessions.secret = Some(SECRET.parse().expect("a secret"));
+        config.database.url = url.parse().expect("a URL");
+        config.tokens.secret = Some(SECRET.parse().expect("a secret"));
     })
     .await;
     let ann = server.register("ann").await;
