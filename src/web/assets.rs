@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{Response, StatusCode, response};
 
-use super::encoding::{Encoding, list, weight};
+use super::content_negotiation::{Encoding, list, weight};
 
 /// What a page may do: load what this server carries and talk to it. `connect-src 'self'` includes the WebSocket.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \

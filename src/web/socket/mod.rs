@@ -26,7 +26,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::encoding::list;
+use super::content_negotiation::list;
 use super::newcomers::Newcomer;
 use super::{Peer, Site, body, callers, origins};
 use close::Close;
