@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::secret;
-use crate::auth::{Attempts, Budget, Passwords, Tokens};
+use crate::auth::{Passwords, SignInLimiter, Tokens};
 use crate::board::{self, Access, Board, Doorkeepers, Notice, Progress, Rules, Tail};
+use crate::capacity::{Rate, RateLimiter};
 use crate::config::{Config, DatabaseUrl, Registration};
 use crate::error::Error;
 use crate::model::Timestamp;
@@ -47,12 +48,15 @@ impl House {
         let keepers = Doorkeepers {
             passwords: Passwords::new(config.sessions.password_threads),
             tokens,
-            attempts: Attempts::new(config.sessions.attempts_per_minute),
-            mutations: Budget::per_second(config.limits.mutations_per_second, config.limits.mutation_burst),
-            mentions: Budget::per_minute(board::MENTIONS_PER_MINUTE),
-            rooms: Budget::per_minute(config.limits.new_rooms_per_minute),
-            sign_ins: Budget::per_minute(config.sessions.sign_ins_per_minute),
-            registrations: Budget::per_minute(config.sessions.registrations_per_minute),
+            attempts: SignInLimiter::new(config.sessions.attempts_per_minute),
+            mutations: RateLimiter::new(Rate::per_second(
+                config.limits.mutations_per_second,
+                config.limits.mutation_burst,
+            )),
+            mentions: RateLimiter::new(Rate::per_minute(board::MENTIONS_PER_MINUTE)),
+            rooms: RateLimiter::new(Rate::per_minute(config.limits.new_rooms_per_minute)),
+            sign_ins: RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute)),
+            registrations: RateLimiter::new(Rate::per_minute(config.sessions.registrations_per_minute)),
         };
         let board = Arc::new(Board::new(store, hub, access, progress, keepers, rules(config)));
         Ok(Self { board, tail, vitals })

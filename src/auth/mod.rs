@@ -4,13 +4,10 @@
 //! keeps nothing on disk. `board` (and the command line) bring the hash, the secret and the time.
 //! No error and no log line made here contains a password, a hash, a token or a key.
 
-mod attempts;
-mod budget;
 mod passwords;
-mod recent;
+mod sign_in_limiter;
 mod tokens;
 
-pub use attempts::{Attempts, WINDOW};
-pub use budget::Budget;
 pub use passwords::{PasswordTurn, Passwords, generate_password, hash_blocking};
+pub use sign_in_limiter::{SignInLimiter, WINDOW};
 pub use tokens::{Claims, IssuedToken, Tokens, is_made_secret, make_secret};

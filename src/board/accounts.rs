@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Board, Viewer, text};
-use crate::auth::{Attempts, PasswordTurn, WINDOW};
+use crate::auth::{PasswordTurn, SignInLimiter, WINDOW};
 use crate::error::{Error, Result};
 use crate::model::{Body, EventKind, Party, Role, Timestamp, User, UserId, Window, household};
 use crate::store::{Change, Lane, Snapshot, Tx, attempts, users};
@@ -123,7 +123,7 @@ impl Board {
 
     async fn count_attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<()> {
         let Some(limit) = self.keepers.attempts.limit() else { return Ok(()) };
-        let key = Attempts::shared_key(from, username);
+        let key = SignInLimiter::shared_key(from, username);
         let _turn = self.turn(party).await?;
         self.write_access(move |tx| {
             let now = tx.now();

@@ -50,8 +50,8 @@ pub use tail::{Notice, Progress, Tail};
 pub use templates::NewTemplate;
 pub use upkeep::Retention;
 
-use crate::auth::{Attempts, Budget, Passwords, Tokens};
-use crate::capacity::{Share, Turn, Turns};
+use crate::auth::{Passwords, SignInLimiter, Tokens};
+use crate::capacity::{RateLimiter, Share, Turn, Turns};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, ReadAt};
 use crate::model::{Body, ChannelId, Cursor, EventKind, Memory, Party, UserId};
@@ -137,17 +137,17 @@ pub struct Doorkeepers {
     /// Issues and checks tokens.
     pub tokens: Tokens,
     /// Counts sign-in attempts.
-    pub attempts: Attempts,
+    pub attempts: SignInLimiter,
     /// Counts mutations.
-    pub mutations: Budget<UserId>,
+    pub mutations: RateLimiter<UserId>,
     /// Counts users that are mentioned.
-    pub mentions: Budget<UserId>,
+    pub mentions: RateLimiter<UserId>,
     /// Counts new rooms.
-    pub rooms: Budget<UserId>,
+    pub rooms: RateLimiter<UserId>,
     /// Counts sign-in attempts by where they come from, whatever the username.
-    pub sign_ins: Budget<IpAddr>,
+    pub sign_ins: RateLimiter<IpAddr>,
     /// Counts new accounts by where they are made.
-    pub registrations: Budget<IpAddr>,
+    pub registrations: RateLimiter<IpAddr>,
 }
 
 /// The board of one instance.

@@ -15,8 +15,8 @@ const FLOORS: [(&str, &[&str]); 14] = [
     ("hub", &["error", "model", "vitals"]),
     ("board", &["auth", "capacity", "error", "hub", "model", "store", "unicode", "vitals"]),
     ("graphql", &["board", "capacity", "error", "hub", "model", "store", "unicode"]),
-    ("web", &["board", "config", "error", "graphql", "hub", "model", "vitals"]),
-    ("app", &["auth", "board", "config", "error", "graphql", "model", "store", "vitals", "web"]),
+    ("web", &["board", "capacity", "config", "error", "graphql", "hub", "model", "vitals"]),
+    ("app", &["auth", "board", "capacity", "config", "error", "graphql", "model", "store", "vitals", "web"]),
     ("cli", &["app", "auth", "board", "config", "error", "graphql", "model"]),
 ];
 

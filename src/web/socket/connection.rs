@@ -19,10 +19,10 @@ use super::close::Close;
 use super::entry::{Entered, Entry};
 use super::goodbye::{End, or_fault, say_goodbye};
 use super::outbox::Outbox;
-use super::pace::Pace;
 use super::protocol::{Asked, Desk, Heard, Protocol};
 use super::wire::Wire;
 use crate::board::{Own, Seated};
+use crate::capacity::{Rate, Throttle};
 use crate::graphql::Caller;
 use crate::model::{Timestamp, UserId};
 
@@ -30,6 +30,8 @@ use crate::model::{Timestamp, UserId};
 const TURN: usize = 128;
 /// So many bytes of frames are gathered until they are handed to the kernel at the latest.
 const GATHERED: usize = 16 << 10;
+/// Number of seconds for which a client may exceed its rate of frames before the server stops reading.
+const BURST_SECONDS: u32 = 2;
 /// How long answers that are still to come hold up a close.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -49,7 +51,7 @@ pub struct Connection<P> {
     /// Until somebody is in.
     newcomer: Option<Arc<Newcomer>>,
     clock: Clock,
-    pace: Pace,
+    frame_limit: Throttle,
     /// What concerns the viewer alone.
     own: Option<Own>,
     /// The user is active as long as this is held.
@@ -73,7 +75,9 @@ impl<P: Protocol> Connection<P> {
     /// A connection before anybody came in.
     pub fn new(site: Arc<Site>, wire: Wire, protocol: P, entry: Entry, newcomer: Arc<Newcomer>) -> Box<Self> {
         let clock = Clock::start(&site.settings.sockets, protocol.keeps_alive());
-        let pace = Pace::new(site.settings.sockets.frames_per_second);
+        let frames_per_second = site.settings.sockets.frames_per_second;
+        let burst = frames_per_second.saturating_mul(BURST_SECONDS);
+        let frame_limit = Throttle::new(Rate::per_second(frames_per_second, burst));
         Box::new(Self {
             protocol,
             desk: Desk { site, caller: None, outbox: Outbox::default() },
@@ -81,7 +85,7 @@ impl<P: Protocol> Connection<P> {
             phase: Phase::Waiting(Arc::new(entry)),
             newcomer: Some(newcomer),
             clock,
-            pace,
+            frame_limit,
             own: None,
             connected: None,
             place: None,
@@ -151,7 +155,7 @@ impl<P: Protocol> Connection<P> {
         // The clock comes last: what was done may have moved it.
         let checkpoint = self.protocol.next_due().filter(|_| !blocked);
         let ending = self.ending.as_ref().map(|(_, deadline)| *deadline);
-        let other = checkpoint.into_iter().chain(ending).chain(self.pace.tired_until()).min();
+        let other = checkpoint.into_iter().chain(ending).chain(self.frame_limit.blocked_until()).min();
         let is_due = self.clock.poll(now, wall, context, &self.desk.site.settings.sockets, other).is_ready();
         Ok(is_due || (done == TURN && !blocked))
     }
@@ -218,7 +222,7 @@ impl<P: Protocol> Connection<P> {
                 news.no_own &= !entered;
                 entered
             }
-            _ if self.pace.tired_until().is_some() => false,
+            _ if self.frame_limit.blocked_until().is_some() => false,
             _ if news.no_frame || !self.protocol.may_hear() => false,
             Phase::Waiting(_) | Phase::Open => {
                 let read = self.poll_read(context)?;
@@ -303,7 +307,7 @@ impl<P: Protocol> Connection<P> {
             Poll::Ready(Some(Err(error))) => return Err(End::of(&error)),
         };
         self.clock.heard();
-        self.pace.heard();
+        self.frame_limit.record();
         let heard = match message {
             // RFC 8259, 8.1: a byte order mark may be ignored, as it is in the body of a request.
             Message::Text(text) => self.protocol.hear(&mut self.desk, text.strip_prefix('\u{FEFF}').unwrap_or(&text)),

@@ -8,7 +8,6 @@ mod entry;
 mod goodbye;
 mod graphql;
 mod outbox;
-mod pace;
 mod plain;
 mod protocol;
 mod wire;
