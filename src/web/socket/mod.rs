@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::content_negotiation::list;
 use super::newcomers::Newcomer;
+use super::site::Alive;
 use super::{Peer, Site, body, callers, origins};
 use close::Close;
 use connection::Connection;
@@ -101,7 +102,8 @@ pub fn upgrade(
     let entry = Entry::new(token, callers::address(&site, &peer, &headers), door != Door::Tickets);
     let (language, protocol) = language(door, &headers, &query);
     let newcomer = Arc::new(Newcomer::default());
-    let serving = serve(Arc::clone(&site), upgrade, language, entry, peer, Arc::clone(&newcomer));
+    let alive = site.alive();
+    let serving = serve(Arc::clone(&site), upgrade, language, entry, peer, Arc::clone(&newcomer), alive);
     tokio::spawn(site.newcomers.in_turn(newcomer, serving));
     switching(&accept, protocol)
 }
@@ -187,10 +189,10 @@ async fn serve(
     entry: Entry,
     peer: Peer,
     newcomer: Arc<Newcomer>,
+    alive: Alive,
 ) {
     // Its place is taken as long as this lasts.
     let _peer = peer;
-    let alive = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
     // In a box: the task that serves the socket would keep the room for it to its end.
     let Some(wire) = Box::pin(Wire::of(upgraded, site.settings.sockets.max_frame_bytes)).await else {
