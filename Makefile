@@ -1,6 +1,6 @@
-# What one does with this house. `make` alone lists it.
+# Common development tasks. `make` without a target lists them.
 #
-# Needed: Rust, Node.js 20 or newer with npm, a C compiler. `setup` installs the rest where it can.
+# Required: Rust, Node.js 20 or newer with npm, and a C compiler. `make setup` installs the other tools where it can.
 
 ARGS ?=
 SECONDS ?= 600
@@ -9,23 +9,23 @@ TOOLS := target/tools/bin
 
 .PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages screenshots torture failover crowd siege fuzz bench lint lint-code lint-js lint-deps clean
 
-help: ## List what can be made
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: build-setup ## Build and serve; settings in ARGS or in the environment
-	cargo run --release -- serve $(ARGS)
+run: build-setup ## Build and run the server; settings come from ARGS or the environment
+	cargo run --profile fast -- serve $(ARGS)
 
-demo: build-setup ## The same with a small organization in it, if the database is empty
-	cargo build --release
-	@if cargo run --release --quiet -- demo; then \
-		echo 'Open the address below and create an account: you are one of them. These are the tokens of the others:'; \
-		echo 'in /graphiql press "Sign in" and paste one; a program sends it as "Authorization: Bearer TOKEN".'; \
+demo: build-setup ## Run the server with example data, if the database is empty
+	cargo build --profile fast
+	@if cargo run --profile fast --quiet -- demo; then \
+		echo 'Open the address below and create an account. These are the tokens of the example users:'; \
+		echo 'In /graphiql press "Sign in" and paste one. A program sends it as "Authorization: Bearer TOKEN".'; \
 	else \
-		echo 'Nothing was filled in: serving what is there.'; \
+		echo 'No example data was added: the server uses the existing database.'; \
 	fi
-	cargo run --release --quiet -- serve $(ARGS)
+	cargo run --profile fast --quiet -- serve $(ARGS)
 
-test: test-sqlite test-postgres test-pages ## Run all tests, those that need a database on SQLite and on PostgreSQL
+test: test-sqlite test-postgres test-pages ## Run all tests; those that need a database run on SQLite and on PostgreSQL
 
 test-sqlite: setup $(TOOLS)/diesel
 	cargo test
@@ -37,38 +37,38 @@ test-pages: setup
 	cargo build
 	cd static && npm test
 
-# What starts the real binary by itself does so on SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture crowd fuzz hostile close_codes slow_reader noise diesel_command_line secrets floors wall_clock)
+# These tests start the real binary, which they configure for SQLite.
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture max_connections fuzz hostile close_codes slow_reader random_frames diesel_command_line secrets architecture wall_clock)
 
-screenshots: setup ## Take pictures of every page into target/screenshots, and those of the README
+screenshots: setup ## Take screenshots of every page into target/screenshots, and those of the README
 	cargo build
 	cd static && node tests/browser/screenshots.mjs
 
-torture: setup ## Kill servers, and a cluster's parts, under load for SECONDS (600); then look for what was lost
+torture: setup ## Kill servers and parts of a cluster under load for SECONDS (600), then check that no event was lost
 	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture
 
-failover: setup ## Lose a primary 20 times to a standby that misses events, below writers that do not pause, and print a tally
+failover: setup ## Fail over 20 times to a standby that lacks events while clients write, and print the totals
 	TIDINGS_FAILOVER=20 cargo test --release --test integration failover -- --nocapture
 
-crowd: build-setup ## Fill a server with 10,000 connections, each in a room, and measure
-	TIDINGS_CROWD=10000 cargo test --release --test integration crowd -- --nocapture
+crowd: build-setup ## Open 10,000 connections to a server, each in a channel, and measure
+	TIDINGS_CROWD=10000 cargo test --release --test integration max_connections -- --nocapture
 
-siege: build-setup ## Send the server what killed others, and show what it answers, who waits meanwhile, and what is left in memory
+siege: build-setup ## Send known attacks; print the answers, other clients' waiting times and the memory in use
 	TIDINGS_SIEGE=5000 cargo test --release --test integration -- hostile close_codes --nocapture --test-threads 1
 	TIDINGS_TEST_ROWS=200000 TIDINGS_TEST_DATABASE=postgres cargo test --release --test integration accounts::deletion -- --nocapture --test-threads 1
 
-fuzz: build-setup ## Send random documents, requests and frames, CASES (100,000) of each
+fuzz: build-setup ## Send CASES (100,000) random documents, requests and frames each
 	PROPTEST_CASES=$(CASES) cargo test --release --test integration fuzz -- --nocapture
 
-bench: setup ## Measure deliveries and idle connections, then several instances on PostgreSQL
+bench: setup ## Measure event delivery and idle connections, then several instances on PostgreSQL
 	cargo bench --bench delivery -- $(ARGS)
 	cargo bench --bench cluster
 
-cluster: setup ## Build, and serve from PostgreSQL with four instances on 127.0.0.1:3001 to 3004
+cluster: setup ## Build, and run four instances on PostgreSQL at 127.0.0.1:3001 to 3004
 	cargo build --release
 	deploy/cluster.sh
 
-lint: lint-code lint-js lint-deps ## Look for what a reviewer would mention
+lint: lint-code lint-js lint-deps ## Check formatting, lints and dependencies
 
 lint-code: build-setup
 	cargo fmt --check
@@ -77,11 +77,12 @@ lint-code: build-setup
 lint-js: static/node_modules/.package-lock.json
 	cd static && npm run lint
 
-# npm writes this file last, so its age is the age of the installation.
+# npm writes this file last, so its age is the age of the whole installation.
 static/node_modules/.package-lock.json: static/package-lock.json
 	cd static && npm ci
 
-# Known vulnerabilities are looked up in a repository on GitHub and at npm: where those cannot be reached, the rest still counts.
+# The advisories come from GitHub and npm. If those cannot be reached, the other checks still run, and a message says
+# so.
 lint-deps: $(TOOLS)/cargo-deny $(TOOLS)/cargo-machete
 	@if $(TOOLS)/cargo-deny --log-level off fetch db; then \
 		$(TOOLS)/cargo-deny --locked check; \
@@ -91,26 +92,26 @@ lint-deps: $(TOOLS)/cargo-deny $(TOOLS)/cargo-machete
 	fi
 	$(TOOLS)/cargo-machete
 	@cd static && if npm audit --omit=dev --json >../target/npm-audit.json 2>/dev/null; then \
-		echo 'npm: nothing that the pages are made of is known to be vulnerable'; \
+		echo 'npm: the dependencies of the pages have no known vulnerabilities'; \
 	elif grep -q '"vulnerabilities"' ../target/npm-audit.json; then \
 		npm audit --omit=dev; exit 1; \
 	else \
-		echo 'The advisories of npm cannot be reached: known vulnerabilities of the pages were NOT looked up.'; \
+		echo 'The npm advisories cannot be reached: known vulnerabilities of the pages were NOT looked up.'; \
 	fi
 
-clean: ## Delete everything that was built or installed here; databases stay
+clean: ## Delete everything that was built or installed here, except databases
 	cargo clean
 	rm -rf static/dist static/node_modules tests/clients/node_modules tests/clients/.venv
 
-# Silent where nothing is missing. The binary links libpq; the tests start a PostgreSQL and a Chromium of their own.
-# Python's venv is for one recipe among the tests, which is skipped without it.
+# These checks print nothing if nothing is missing. The binary links libpq. The tests start their own PostgreSQL and
+# Chromium. One recipe among the tests needs Python's venv, and is skipped without it.
 LINKS_LIBPQ = cc -shared -o /dev/null $$(pg_config --libdir 2>/dev/null | sed 's/^/-L/') -lpq 2>/dev/null
 HAS_VENV = python3 -c 'import ensurepip, venv' 2>/dev/null
 AS_ROOT = $$([ "$$(id -u)" = 0 ] || echo sudo)
 apt = { command -v apt-get >/dev/null && echo 'installing $(1)' && $(AS_ROOT) apt-get update -qq >/dev/null && \
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }
 
-setup: build-setup test-setup ## Install what is missing on this machine
+setup: build-setup test-setup ## Install missing tools and libraries on this machine
 
 build-setup:
 	@for tool in cargo cc node npm; do \
@@ -132,7 +133,8 @@ test-setup:
 	@$(HAS_VENV) || $(call apt,python3-venv) || true
 	@$(HAS_VENV) || echo 'python3 has no venv (Debian: python3-venv): the test of the gql recipe is skipped' >&2
 
-# Tools, in the versions that are named here. They depend on this file, and a version that is there is not built again.
+# Pinned versions of tools. They depend on this file, so that a new version is installed; an installed version is not
+# built again.
 INSTALL = cargo install --locked --quiet --root target/tools
 
 $(TOOLS)/diesel: Makefile

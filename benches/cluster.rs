@@ -1,5 +1,5 @@
-//! Several instances on one PostgreSQL, all on this machine: how long an event takes from one to another, and how many
-//! changes they acknowledge together. Prints a table; judges nothing.
+//! Several instances on one PostgreSQL on this machine: the delay of an event from one instance to another, and the
+//! total rate of acknowledged mutations. Prints a table and asserts no limits.
 
 #[path = "../tests/integration/support/mod.rs"]
 #[allow(dead_code, unused_imports)] // the tests use the rest
@@ -13,19 +13,19 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use support::database::{Postgres, SECRET};
-use support::{Line, Process, Program};
+use support::{Process, Program, TestSubscription};
 
 const POST: &str =
     "mutation ($channel: ID!) { createMessage(input: { channelId: $channel, content: \"hello\" }) { id } }";
 const ADDED: &str = "subscription { messageAdded { id } }";
-/// So many changes one after the other, the first tenth of which does not count.
-const LONE: usize = 1_100;
-/// So many clients change something at the same time.
+/// Number of sequential mutations; the first tenth is not counted.
+const SEQUENTIAL: usize = 1_100;
+/// Number of concurrent clients.
 const CLIENTS: usize = 64;
-const SPAN: Duration = Duration::from_secs(8);
+const DURATION: Duration = Duration::from_secs(8);
 
 fn main() {
-    // Nobody is interested in the arguments that cargo adds.
+    // The arguments that cargo passes are ignored.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(measure());
 }
@@ -33,25 +33,25 @@ fn main() {
 async fn measure() {
     let postgres = Arc::new(Postgres::start("bench", &["max_connections=300"]));
     println!("PostgreSQL with fsync on this machine; release build; every client waits for its answer\n");
-    let fleet = Fleet::start(&postgres, 2, 256).await;
-    let (here, there) = fleet.latency().await;
-    println!("from the acknowledgement on A to the delivery, {} changes:", here.len());
-    println!("  on A: {}", described(here));
-    println!("  on B: {}\n", described(there));
-    drop(fleet);
-    println!("{CLIENTS} clients, {} s each:", SPAN.as_secs());
+    let cluster = Cluster::start(&postgres, 2, 256).await;
+    let (same_instance, other_instance) = cluster.latency().await;
+    println!("from the acknowledgement on A to the delivery, {} changes:", same_instance.len());
+    println!("  on A: {}", describe(same_instance));
+    println!("  on B: {}\n", describe(other_instance));
+    drop(cluster);
+    println!("{CLIENTS} clients, {} s each:", DURATION.as_secs());
     for (instances, batch) in [(1, 256), (4, 256), (1, 1), (4, 1)] {
-        let fleet = Fleet::start(&postgres, instances, batch).await;
-        let (count, batches) = fleet.throughput().await;
-        let rate = f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / SPAN.as_secs_f64();
+        let cluster = Cluster::start(&postgres, instances, batch).await;
+        let (count, batches) = cluster.throughput().await;
+        let rate = f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / DURATION.as_secs_f64();
         println!(
             "  {instances} instances, at most {batch} changes a commit: {rate:.0} changes/s, {batches:.1} a commit"
         );
     }
 }
 
-/// Instances on a fresh database, and a user in it.
-struct Fleet {
+/// Instances on a new database, with a user and a channel.
+struct Cluster {
     programs: Vec<Program>,
     _processes: Vec<Process>,
     postgres: Arc<Postgres>,
@@ -60,7 +60,7 @@ struct Fleet {
     channel: String,
 }
 
-impl Fleet {
+impl Cluster {
     async fn start(postgres: &Arc<Postgres>, count: usize, batch: usize) -> Self {
         let database = postgres.create_database();
         let url = postgres.url(postgres.port(), &database);
@@ -85,49 +85,56 @@ impl Fleet {
         Instant::now()
     }
 
-    /// In microseconds, below zero if the event was there before the answer: to a subscriber of the same
-    /// instance, and to one of another.
+    /// Delays in microseconds from the acknowledgement to the delivery, on the same instance and on another one.
+    /// Negative if the event arrived before the acknowledgement.
     async fn latency(&self) -> (Vec<i64>, Vec<i64>) {
-        let mut lines = Vec::new();
+        let mut subscriptions = Vec::new();
         for program in &self.programs {
-            lines.push(Line::open(program.address(), Some(&self.token), ADDED, &Value::Null).await.expect("a line"));
+            subscriptions.push(
+                TestSubscription::open(program.address(), Some(&self.token), ADDED, &Value::Null)
+                    .await
+                    .expect("a connection"),
+            );
         }
-        // Until both follow.
+        // Wait until both subscriptions are live.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let hear = async |mut line: Line| {
+        let receive_times = async |mut subscription: TestSubscription| {
             let mut times = Vec::new();
-            while times.len() < LONE {
-                line.hear().await.expect("an event");
+            while times.len() < SEQUENTIAL {
+                subscription.next_frame().await.expect("an event");
                 times.push(Instant::now());
             }
             times
         };
-        let there = lines.pop().expect("two lines");
-        let here = lines.pop().expect("two lines");
+        let other_instance = subscriptions.pop().expect("two subscriptions");
+        let same_instance = subscriptions.pop().expect("two subscriptions");
         let acknowledged = async {
             let mut times = Vec::new();
-            for _ in 0..LONE {
+            for _ in 0..SEQUENTIAL {
                 times.push(self.post(0).await);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             times
         };
-        let (acknowledged, here, there) = tokio::join!(acknowledged, hear(here), hear(there));
-        let delays = |heard: Vec<Instant>| {
-            let since = |(heard, acknowledged): (Instant, &Instant)| {
-                let (after, before) =
-                    (heard.saturating_duration_since(*acknowledged), acknowledged.saturating_duration_since(heard));
+        let (acknowledged, same_instance, other_instance) =
+            tokio::join!(acknowledged, receive_times(same_instance), receive_times(other_instance));
+        let delays = |received: Vec<Instant>| {
+            let since = |(received, acknowledged): (Instant, &Instant)| {
+                let (after, before) = (
+                    received.saturating_duration_since(*acknowledged),
+                    acknowledged.saturating_duration_since(received),
+                );
                 i64::try_from(after.as_micros()).unwrap_or(0) - i64::try_from(before.as_micros()).unwrap_or(0)
             };
-            heard.into_iter().zip(&acknowledged).skip(LONE / 10).map(since).collect()
+            received.into_iter().zip(&acknowledged).skip(SEQUENTIAL / 10).map(since).collect()
         };
-        (delays(here), delays(there))
+        (delays(same_instance), delays(other_instance))
     }
 
-    /// How many changes were acknowledged, and how many shared a commit.
+    /// The number of acknowledged mutations, and the average number of mutations per commit.
     async fn throughput(&self) -> (usize, f64) {
         let count = AtomicUsize::new(0);
-        let until = Instant::now() + SPAN;
+        let until = Instant::now() + DURATION;
         let client = async |number: usize| {
             while Instant::now() < until {
                 self.post(number % self.programs.len()).await;
@@ -141,7 +148,7 @@ impl Fleet {
     }
 }
 
-fn described(mut delays: Vec<i64>) -> String {
+fn describe(mut delays: Vec<i64>) -> String {
     delays.sort_unstable();
     let at = |share: usize| delays[(delays.len() - 1) * share / 100];
     format!("median {} µs, p99 {} µs, worst {} µs", at(50), at(99), at(100))

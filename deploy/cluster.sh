@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# PostgreSQL and four instances on 127.0.0.1:3001 to 3004, in one terminal; Ctrl-C ends them all. What they store stays
-# in DIRECTORY (/tmp/tidings-cluster-USER) for the next time. `make cluster` builds the binary and runs this.
+# Runs PostgreSQL and four instances on 127.0.0.1:3001 to 3004 in one terminal; Ctrl-C stops all of them. The data stays
+# in DIRECTORY (/tmp/tidings-cluster-USER) for the next run. `make cluster` builds the binary and runs this script.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BINARY=$PWD/${BINARY:-target/release/tidings}
@@ -12,7 +12,7 @@ initdb=$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -1 
 initdb=${initdb:-$(command -v initdb || true)}
 [ -n "$initdb" ] || { echo 'PostgreSQL is missing: make setup' >&2; exit 1; }
 programs=$(dirname "$initdb")
-# PostgreSQL does not run as root: then it runs as the user that its package made.
+# PostgreSQL refuses to run as root. In that case it runs as the user that its package created.
 unprivileged=()
 [ "$(id -u)" != 0 ] || unprivileged=(setpriv --reuid postgres --regid postgres --clear-groups)
 
@@ -24,7 +24,7 @@ if [ ! -d "$DIRECTORY/data" ]; then
 fi
 [ -s "$DIRECTORY/secret" ] || (umask 077 && head -c 32 /dev/urandom | base64 >"$DIRECTORY/secret")
 
-# Whatever ends this script ends all that it started, the database last.
+# Stop everything that this script started, the database last, whatever ends the script.
 instances=() postgres=
 stop() {
     trap - EXIT
@@ -50,11 +50,11 @@ done
 export DATABASE_URL=postgres://tidings@127.0.0.1:$POSTGRES_PORT/tidings
 TIDINGS_JWT_SECRET=$(cat "$DIRECTORY/secret")
 export TIDINGS_JWT_SECRET
-"$BINARY" demo 2>/dev/null || echo "there is something in the database already: tokens come from \`tidings token NAME\`"
+"$BINARY" demo 2>/dev/null || echo "the database is not empty: \`tidings token NAME\` prints the token of a user"
 for port in $PORTS; do
     TIDINGS_LISTEN=127.0.0.1:$port "$BINARY" serve > >(sed -u "s/^/$port  /") 2>&1 &
     instances+=($!)
 done
-# As long as all of them run.
+# Wait until one of them ends.
 wait -n "${instances[@]}" "$postgres" || true
-echo 'one of them has ended: ending the others' >&2
+echo 'an instance or PostgreSQL has ended: stopping the others' >&2

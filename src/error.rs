@@ -1,57 +1,58 @@
-//! The one error type of the house. It says what went wrong in the words of the public
-//! surface (`extensions.code`); how an error is *shown* is decided at the edge (`graphql`, `web`).
+//! The error type of all layers. Each variant is one public error code (`extensions.code`). The layers `graphql` and
+//! `web` decide how an error is presented to a client.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::model::Cursor;
 
-/// The result of anything that can fail with a public code.
+/// The result of an operation that can fail with a public error code.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, one variant per public code.
+/// An error, with one variant for each public error code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// `BAD_USER_INPUT`: an argument has a wrong value.
+    /// `BAD_USER_INPUT`: an argument has a value that is not allowed.
     BadInput {
-        /// The argument's name, for `extensions.field`.
+        /// The name of the argument, for `extensions.field`.
         field: String,
-        /// What is wrong with it.
+        /// Why the value is not allowed.
         message: String,
     },
-    /// `UNAUTHENTICATED`: no session, or one that is no longer valid.
+    /// `UNAUTHENTICATED`: the request has no session, or one that is no longer valid.
     Unauthenticated(String),
-    /// `FORBIDDEN`: the viewer may know of the object but not do this to it.
+    /// `FORBIDDEN`: the viewer may see the object, but may not perform this operation on it.
     Forbidden(String),
-    /// `NOT_FOUND`: there is no such object, as far as this viewer may know.
+    /// `NOT_FOUND`: the object does not exist, or the viewer may not know that it exists. Holds the kind of object.
     NotFound(&'static str),
-    /// `CONFLICT`: the object changed meanwhile, or a unique name or key is taken.
+    /// `CONFLICT`: the object was changed by another request, or a unique name or idempotency key is in use.
     Conflict(String),
-    /// `RATE_LIMITED`: too often; try again after this time.
+    /// `RATE_LIMITED`: the caller sent too many requests of this kind.
     RateLimited {
-        /// How long to wait.
+        /// The time until the next request may succeed.
         retry_after: Duration,
     },
-    /// `QUERY_TOO_COMPLEX`: over a limit of size or cost.
+    /// `QUERY_TOO_COMPLEX`: the operation exceeds a limit of size or cost.
     TooComplex(String),
-    /// `CURSOR_EXPIRED`: the log cannot continue from that cursor.
+    /// `CURSOR_EXPIRED`: the log no longer holds the events after the cursor, or the cursor belongs to another history.
     CursorExpired {
-        /// The oldest cursor that still works.
+        /// The oldest cursor that the log can continue from.
         oldest: Cursor,
     },
-    /// `UNAVAILABLE`: unknown or not done; retry (with the same `idempotencyKey`).
+    /// `UNAVAILABLE`: the operation was not done, or its outcome is unknown. The client may retry, with the same
+    /// `idempotencyKey` if it gave one.
     Unavailable(String),
-    /// `INTERNAL_SERVER_ERROR`: the detail is for the server's log only.
+    /// `INTERNAL_SERVER_ERROR`: a fault of the server. The detail is for the server's log only.
     Internal(String),
 }
 
 impl Error {
-    /// A wrong argument.
+    /// A `BAD_USER_INPUT` error for the argument `field`.
     pub fn input(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::BadInput { field: field.into(), message: message.into() }
     }
 
-    /// A fault of ours; `detail` goes to the log, never to a client.
+    /// An `INTERNAL_SERVER_ERROR`. The detail goes to the log and never to a client.
     pub fn internal(detail: impl fmt::Display) -> Self {
         Self::Internal(detail.to_string())
     }
@@ -74,7 +75,7 @@ impl Error {
     }
 }
 
-/// The public message: never more than a client may read.
+/// The message for the client. It never contains the detail of an internal error.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

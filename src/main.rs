@@ -1,4 +1,4 @@
-//! The `tidings` program.
+//! The `tidings` program: starts the runtime, runs the command, and turns signals into a shutdown.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use tidings::cli::{self, args::Invocation};
 use tikv_jemallocator::Jemalloc;
 
-/// Answers are many small pieces that live for a moment: glibc's allocator takes a fifth more of a query's time.
-/// Its background threads hand back what was freed after a storm, when nobody asks it for anything.
+/// Responses consist of many small, short-lived allocations: with glibc's allocator, queries take a fifth more time.
+/// jemalloc's background threads return freed memory to the system after a load peak, also when no requests follow.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -17,25 +17,25 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            cli::complain(&format!("cannot start: {error}"));
+            cli::print_error(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli::run(invocation, stopped())) {
+    match runtime.block_on(cli::run(invocation, shutdown_signal())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            cli::complain(&line);
+            cli::print_error(&line);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Waits until the program is asked to stop: SIGTERM, SIGINT (Ctrl-C), or SIGHUP, which a terminal sends when it closes.
-async fn stopped() {
+/// Waits for SIGTERM, SIGINT (Ctrl-C), or SIGHUP, which a terminal sends when it closes.
+async fn shutdown_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let receive = async |kind| match signal(kind) {
         Ok(mut signal) => drop(signal.recv().await),
-        // The signal then ends the process at once, which needs no help.
+        // Without a handler, the signal ends the process, which is a shutdown as well.
         Err(_) => std::future::pending().await,
     };
     let hangup = async {
@@ -51,7 +51,8 @@ async fn stopped() {
     }
 }
 
-/// Whether the program was started with SIGHUP ignored, as `nohup` does: it is meant to outlive the terminal.
+/// Whether the program was started with SIGHUP ignored, as `nohup` does. It must then keep running when the terminal
+/// closes.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,19 +1,19 @@
-// What the type checker cannot know from the code alone.
+// Declarations that the type checker cannot derive from the code.
 
 import 'preact/hooks';
 
 declare global {
   interface Document {
-    /** Ids are those of the page's own HTML: the code knows that the element is there, and what it is. */
+    /** The ids are in the HTML of the page, so the element exists and its type is known. */
     getElementById(id: string): any;
   }
 
-  /** The pages have HTML and SVG elements only, and these can be focused. */
+  /** The pages have only HTML and SVG elements, and both can be focused. */
   interface Element {
     focus(options?: FocusOptions): void;
   }
 
-  /** What GraphiQL's scripts define. They have no types of their own here. */
+  /** Globals that the scripts of GraphiQL define. They have no type declarations. */
   interface Window {
     React: any;
     ReactDOM: any;
@@ -22,8 +22,7 @@ declare global {
   }
 }
 
-// What a component gets to know only later is `any`: `useState(null)` and `useState([])` before an answer, `useRef()` and
-// `useRef(null)` before the element or the request.
+// An initial value of null, [] or undefined does not give the type of the later value. Such states and refs are `any`.
 declare module 'preact/hooks' {
   export function useState(initial: null): [any, Dispatch<any>];
   export function useState(initial: []): [any[], Dispatch<any>];

@@ -1,22 +1,22 @@
-// Where the pages keep what they must find again (the session, drafts, unsent messages): a storage of the browser, or
-// memory where the browser forbids it (blocked cookies, some private windows). With memory everything works for one visit.
+// Storage of the pages for the session, drafts and unsent messages. It is a Web Storage of the browser, or memory if
+// the browser forbids that (blocked cookies, some private windows). Memory lasts until the page is closed or reloaded.
 
 const PROBE = 'tidings.probe';
 
 /**
- * `isKept` says whether a reload finds the storage again.
+ * `isPersistent` is whether the storage survives a reload.
  *
  * @param {() => Storage} [open]
- * @returns {{ storage: Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'>, isKept: boolean }}
+ * @returns {{ storage: Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'>, isPersistent: boolean }}
  */
 export function openStorage(open = () => globalThis.localStorage) {
   try {
     const storage = open();
-    if (isUsable(storage)) return { storage, isKept: true };
+    if (isUsable(storage)) return { storage, isPersistent: true };
   } catch {
-    // Reading the property, or any method, throws where site data is blocked.
+    // If site data is blocked, reading the property or calling a method throws.
   }
-  return { storage: new MemoryStorage(), isKept: false };
+  return { storage: new MemoryStorage(), isPersistent: false };
 }
 
 function isUsable(storage) {
@@ -26,7 +26,8 @@ function isUsable(storage) {
     storage.removeItem(PROBE);
     return true;
   } catch (error) {
-    // A full storage can still be read, and what is removed makes room. One that holds nothing and is full never keeps anything.
+    // A full storage is usable: it can be read, and removing items frees space. A storage that is empty and reports
+    // that it is full never stores anything.
     return error.name === 'QuotaExceededError' && storage.length > 0;
   }
 }

@@ -1,11 +1,12 @@
-// Turns static/ into static/dist/: what the binary carries. Run by build.rs; `npm run build` does the same by hand.
+// Builds static/dist/ from static/: the assets that are embedded in the binary. build.rs runs this script; so does
+// `npm run build`.
 //
-// The app at / is bundled by esbuild into one script and one style sheet. GraphiQL's files are concatenated or copied as
-// their packages ship them, our own beside them are published as they are. A file is named after the hash of its
-// content, so a browser may keep it for ever, and every reference to it is rewritten; only the pages themselves keep
-// their names.
+// esbuild bundles the web client at / into one script and one style sheet. The files of GraphiQL's packages are
+// concatenated; our own files of that page are published unchanged, except for their references. The name of a file
+// contains the hash of its content, so browsers may cache it without a limit. References to it are rewritten. Only the
+// files in `named` keep their names.
 //
-// dist/manifest.tsv, one asset a line, tab-separated, for build.rs:
+// dist/manifest.tsv is read by build.rs. It has one asset per line, with tab-separated fields:
 //   URL path, content type, hash, "immutable" or "revalidate", file, gzip file or "-", brotli file or "-"
 
 import { createHash } from 'node:crypto';
@@ -19,17 +20,17 @@ const here = dirname(fileURLToPath(import.meta.url));
 const modules = join(here, 'node_modules');
 const dist = join(here, 'dist');
 
-// URL path → source. These are what people and browsers ask for by name.
+// URL path → source file, for the assets with a fixed name.
 const named = {
   '/': 'app/index.html',
   '/graphiql': 'graphiql/index.html',
   '/favicon.svg': 'favicon.svg',
-  // For the pages and programs of others.
+  // Client libraries for other pages and programs.
   '/live.js': 'live.js',
   '/outbox.js': 'outbox.js',
 };
 
-// Names that pages may refer to, made of files of packages.
+// Name that pages refer to → the files of npm packages that are concatenated to it.
 const bundles = {
   'graphiql-vendor.js': [
     'react/umd/react.production.min.js',
@@ -40,10 +41,10 @@ const bundles = {
   'graphiql-vendor.css': ['graphiql/graphiql.min.css', '@graphiql/plugin-explorer/dist/style.css'],
 };
 
-// What the app begins with, and the name of what becomes of it. All that they import is in the result.
+// Entry point of a bundle → name of the bundle.
 const entries = { 'app/main.jsx': 'app.js', 'app/styles/main.css': 'app.css' };
 
-// Bare module names that our modules may import.
+// Bare module name that our unbundled modules may import → its file in node_modules.
 const packages = { 'graphql-ws': 'graphql-ws/dist/client.js' };
 
 const contentTypes = {
@@ -54,7 +55,8 @@ const contentTypes = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
-// How each kind of file refers to others: the text before, the reference, the text after.
+// File extension → pattern of a reference to another file. Its groups are the text before, the reference, the text
+// after.
 const references = {
   '.html': /(\b(?:src|href)=")(?![a-z]+:|[/#])([^"]+)(")/g,
   '.js': /(\b(?:from|import)\s*['"])(\.\.?\/[^'"]+|graphql-ws)(['"])/g,
@@ -70,11 +72,11 @@ function main() {
     write(path, (basename(path) || 'index') + (extname(path) ? '' : extname(source)), link(join(here, source)), 'revalidate');
   }
   write('/licenses.txt', 'licenses.txt', licenses(), 'revalidate');
-  // Last, because build.rs takes its presence for the sign of a finished build.
+  // The manifest is written last: build.rs treats a build without it as unfinished.
   writeFileSync(join(dist, 'manifest.tsv'), manifest.sort().join('\n') + '\n');
 }
 
-// Keeps the directories and build.rs's lock file, which is held while this runs.
+// Removes all files but .lock: build.rs holds a lock on that file while this script runs. Directories stay.
 function empty(directory) {
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
@@ -83,7 +85,7 @@ function empty(directory) {
   }
 }
 
-// Publishes a file under its hash, once, and returns its URL path.
+// Publishes a file under a name with its hash, once, and returns its URL path.
 function publish(file) {
   if (!published.has(file)) {
     const content = link(file);
@@ -96,7 +98,7 @@ function publish(file) {
   return published.get(file);
 }
 
-// The content of a file (or bundle), its references replaced by the URL paths of what they refer to.
+// The content of a file or bundle, with its references replaced by URL paths.
 function link(file) {
   if (bundles[file]) return bundle(file);
   if (entries[relative(here, file)]) return compile(file);
@@ -114,9 +116,10 @@ function resolve(from, reference) {
 
 function bundle(name) {
   const parts = bundles[name].map((file) => readFileSync(join(modules, file), 'utf8'));
-  // Without their source maps, which are not carried: a browser's inspector would ask for them in vain.
+  // The source maps are not published, so references to them would fail in the developer tools.
   if (name.endsWith('.js')) return parts.map((text) => text.replace(/^\/\/# sourceMappingURL=.*$/gm, '')).join('\n;\n');
-  // GraphiQL embeds Roboto and Fira Code, 36 times the size of all its other styles; page.css names the system's fonts.
+  // GraphiQL embeds the fonts Roboto and Fira Code. They are 36 times as large as its other styles, and page.css
+  // replaces them by system fonts.
   return parts.map((text) => text.replace(/@font-face\s*\{[^}]*\}/g, '')).join('\n');
 }
 
@@ -130,7 +133,7 @@ function compile(file) {
     target: 'es2022',
     jsx: 'automatic',
     jsxImportSource: 'preact',
-    legalComments: 'none', // they are in licenses.txt
+    legalComments: 'none', // the licences are in licenses.txt
     logLevel: 'warning',
   });
   return outputFiles[0].text;
@@ -152,7 +155,7 @@ function write(path, file, text, caching) {
   manifest.push([path, type, hash(content).slice(0, 32), caching, file, gzip, brotli].join('\t'));
 }
 
-// Small files can grow by being compressed; those go out as they are.
+// Writes a compressed variant and returns its name, or '-' if it is not smaller than the file.
 function variant(file, content, compressed) {
   if (compressed.length >= content.length) return '-';
   writeFileSync(join(dist, file), compressed);
@@ -163,12 +166,12 @@ function hash(content) {
   return createHash('sha256').update(content).digest('hex');
 }
 
-// The licences of everything carried: GraphiQL's own bundle contains its dependencies, whose licences ask for this.
+// The licences of all published packages. GraphiQL's bundle contains its dependencies, and their licences require this.
 function licenses() {
   const lock = JSON.parse(readFileSync(join(here, 'package-lock.json'), 'utf8'));
   const byText = new Map();
   for (const path of Object.keys(lock.packages).filter(Boolean).sort()) {
-    // Tools that build and test are not carried.
+    // Development dependencies are not published.
     if (lock.packages[path].dev) continue;
     const directory = join(here, path);
     if (!existsSync(directory)) continue;

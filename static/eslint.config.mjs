@@ -1,5 +1,5 @@
-// What the linter looks for: mistakes, not style. For static/ and tests/clients/; `npm run lint` runs it, then the type
-// checker of tsconfig.json.
+// ESLint rules for static/ and tests/clients/. They find mistakes, not style. `npm run lint` runs ESLint and then the
+// type checker with tsconfig.json.
 
 import js from '@eslint/js';
 import reactHooks from 'eslint-plugin-react-hooks';
@@ -14,12 +14,12 @@ export default [
       'array-callback-return': 'error',
       eqeqeq: ['error', 'always', { null: 'ignore' }],
       'no-constructor-return': 'error',
-      // mentions.js names single characters, those that combine with others included, and writes them as escapes.
+      // The character classes of mentions.js contain combining characters on purpose, as escapes.
       'no-misleading-character-class': 'off',
       'no-self-compare': 'error',
       'no-template-curly-in-string': 'error',
       'no-throw-literal': 'error',
-      // To leave a property out is what the rest is for.
+      // `const { unwanted, ...rest } = object` leaves a property out.
       'no-unused-vars': ['error', { ignoreRestSiblings: true }],
       'no-use-before-define': ['error', { functions: false, classes: false, variables: false }],
       'no-var': 'error',
@@ -35,11 +35,11 @@ export default [
     files: ['**/app/**/*.{js,jsx}'],
     languageOptions: { parserOptions: { ecmaFeatures: { jsx: true } } },
     plugins: { 'react-hooks': reactHooks },
-    // Not `exhaustive-deps`: the effects here list what they react to, not everything that they read.
+    // Without `exhaustive-deps`: the dependencies of an effect are the values it reacts to, not all that it reads.
     rules: { 'react-hooks/rules-of-hooks': 'error' },
   },
   {
-    // Tests have functions, too, that run in a page of the browser.
+    // Some functions of the tests run in a page of the browser.
     files: ['**/*.mjs'],
     languageOptions: { globals: { ...globals.node, ...globals.browser } },
   },

@@ -1,38 +1,41 @@
-// What was written and is not yet on the server. Entries wait in the browser's storage, so they survive a reload, and go
-// out one after another, in the order in which they were written. Each has a key that is its own for ever: sending it
-// twice is harmless, because the server answers the second time with the first result. Knows nothing of the network.
+// The outbox: a persistent queue of the user's actions that the server has not stored yet. Entries are in the browser's
+// storage, so they survive a reload. They are sent one after another, in the order in which they were added. Each entry
+// has an idempotency key, so sending it twice is harmless: the server answers the second time with the first result.
+// The outbox does not use the network itself; its owner passes a function that sends an entry.
 //
-// No entry can stop the ones behind it for good: an entry that the server refuses, that makes the server fail again and
-// again, or that cannot be read from the storage, becomes a failed entry. A person decides what happens to it.
+// No entry blocks the ones behind it permanently. An entry fails if the server rejects it, if the server fails several
+// times while processing it, or if its stored form is unreadable. Failed entries are skipped until the user retries or
+// discards them.
 
-// What `send` throws when asking again would bring the same answer. Anything else means: not now.
+// `send` throws this error if a retry would have the same result. After any other error but `Suspected`, the entry
+// stays in the queue and is sent again later.
 export class Refused extends Error {}
 
-// What `send` throws when the server failed, or closed the connection, while this entry was on its way. The entry may be
-// the reason, so it is tried a few times only.
+// `send` throws this error if the server failed or closed the connection while it processed the entry. The entry may be
+// the cause, so the number of attempts is limited to MAX_SUSPECTED_ATTEMPTS.
 export class Suspected extends Error {}
 
 /**
- * What is kept for one action of the user.
+ * The stored form of one action of the user.
  *
  * @typedef {object} Entry
  * @property {string} key Its idempotency key.
  * @property {string} kind
  * @property {any} input
- * @property {number} at When it was added, in milliseconds since 1970. Each entry of an outbox has another one.
- * @property {string} [error] Why it has failed.
+ * @property {number} at When the entry was added, in milliseconds since 1970. It is unique among the entries of an outbox.
+ * @property {string} [error] The reason why the entry has failed.
  */
 
 /** @typedef {Entry & { state: 'waiting' | 'sending' | 'failed' }} ShownEntry */
 
 /**
- * Where entries are kept: see `entriesIn`. `put` throws when there is no room.
+ * The storage of an outbox, for example `entriesIn`. `put` throws if the storage is full.
  *
  * @typedef {{ all(): Entry[], put(entry: Entry): void, remove(key: string): void }} EntryStorage
  */
 
-// After so many suspicions an entry fails.
-const MOST_SUSPICIONS = 3;
+// An entry fails after this many attempts that ended with `Suspected`.
+const MAX_SUSPECTED_ATTEMPTS = 3;
 
 // The kind of an entry whose stored form cannot be read. Its `input` is the stored text.
 export const UNREADABLE = 'unreadable';
@@ -40,7 +43,7 @@ export const UNREADABLE = 'unreadable';
 export class Outbox {
   #storage;
   #send;
-  #alone;
+  #withLock;
   #onSent;
   #now;
   /** @type {Set<() => void>} */
@@ -51,37 +54,37 @@ export class Outbox {
   #sending = null;
   #isFlushing = false;
   /** @type {Map<string, number>} */
-  #suspicions = new Map();
+  #suspectedAttempts = new Map();
   /**
-   * Errors for which the storage had no room, by key.
+   * Errors of entries for which the storage was too full, by key.
    *
    * @type {Map<string, string>}
    */
-  #unkept = new Map();
+  #unstoredErrors = new Map();
 
   /**
-   * `send(entry)` resolves when the server has it; `onSent(entry, result)` is called before the entry disappears. `alone`
-   * runs its argument while no other tab runs one.
+   * `send(entry)` resolves when the server has stored the entry. `onSent(entry, result)` is called before the entry is
+   * removed. `withLock(work)` runs `work` while no other tab does; the default uses the Web Locks API.
    *
    * @param {{
    *   storage: EntryStorage,
    *   send: (entry: Entry) => Promise<any>,
    *   onSent?: (entry: Entry, result: any) => void,
-   *   alone?: (work: () => Promise<void>) => Promise<void>,
+   *   withLock?: (work: () => Promise<void>) => Promise<void>,
    *   now?: () => number,
    * }} options
    */
-  constructor({ storage, send, onSent = () => {}, alone = inOneTab, now = Date.now }) {
+  constructor({ storage, send, onSent = () => {}, withLock = runInOneTab, now = Date.now }) {
     this.#storage = storage;
     this.#send = send;
     this.#onSent = onSent;
-    this.#alone = alone;
+    this.#withLock = withLock;
     this.#now = now;
-    this.#read();
+    this.#load();
   }
 
   /**
-   * In the order in which they go out.
+   * All entries, in the order in which they are sent.
    *
    * @returns {ShownEntry[]}
    */
@@ -89,34 +92,35 @@ export class Outbox {
     return this.#entries.map((entry) => ({ ...entry, state: this.#stateOf(entry) }));
   }
 
-  // How many have yet to reach the server, failed ones not counted: those wait for a person.
+  // The number of entries that are still to be sent. Failed entries do not count.
   get waiting() {
     return this.#entries.filter(({ error }) => !error).length;
   }
 
-  /** @param {() => void} listener @returns {() => void} What removes it. */
+  /** @param {() => void} listener @returns {() => void} Removes the listener. */
   onChange(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /**
-   * Throws what the storage throws, for example when it is full: then there is no entry.
+   * Adds an entry and returns it. It throws the error of the storage, for example if the storage is full; then no entry
+   * is added.
    *
    * @param {string} kind
    * @param {any} input
-   * @param {Record<string, unknown>} [more] Further fields of the entry.
+   * @param {Record<string, unknown>} [extraFields] Further fields of the entry.
    */
-  add(kind, input, more = {}) {
+  add(kind, input, extraFields = {}) {
     const at = Math.max(this.#now(), (this.#entries.at(-1)?.at ?? 0) + 1);
-    const entry = { ...more, key: newKey(), kind, input: wellFormed(input), at };
+    const entry = { ...extraFields, key: newKey(), kind, input: wellFormed(input), at };
     this.#storage.put(entry);
     this.reload();
     return entry;
   }
 
   /**
-   * A failed entry goes out again, at its old place.
+   * Makes a failed entry wait again, at its old position, and starts to send.
    *
    * @param {string} key
    */
@@ -124,7 +128,7 @@ export class Outbox {
     const entry = this.#entries.find((entry) => entry.key === key);
     if (!entry || entry.kind === UNREADABLE) return;
     const { error, ...fresh } = entry;
-    this.#forget(key);
+    this.#clearFailures(key);
     this.#storage.put(fresh);
     this.reload();
     this.flush();
@@ -133,24 +137,24 @@ export class Outbox {
   /** @param {string} key */
   discard(key) {
     if (this.#sending === key) return;
-    this.#forget(key);
+    this.#clearFailures(key);
     this.#storage.remove(key);
     this.reload();
   }
 
-  // Another tab may have changed the storage.
+  // Reads the storage again. Call it after another tab has changed the storage.
   reload() {
-    this.#read();
+    this.#load();
     for (const listener of this.#listeners) listener();
   }
 
-  // Sends what waits, until nothing is left or something cannot be sent now. Call it whenever there is hope.
+  // Sends the waiting entries until none is left or one cannot be sent now. Call it whenever a connection is available.
   async flush() {
     if (this.#isFlushing) return;
     this.#isFlushing = true;
     try {
-      await this.#alone(async () => {
-        // Read again each time: while this tab waited for its turn, another one may have sent the entry.
+      await this.#withLock(async () => {
+        // Read the storage before each entry: another tab may have sent the entry while this tab waited for the lock.
         for (;;) {
           this.reload();
           const entry = this.#entries.find(({ error }) => !error);
@@ -162,7 +166,7 @@ export class Outbox {
     }
   }
 
-  // Resolves with whether the next entry may go out.
+  // Sends one entry. Resolves with true if the next one may be sent, false if this one must be sent again first.
   async #deliver(entry) {
     const { key } = entry;
     this.#sending = key;
@@ -171,7 +175,7 @@ export class Outbox {
       const result = await this.#send(entry);
       this.#onSent(entry, result);
       this.#storage.remove(key);
-      this.#forget(key);
+      this.#clearFailures(key);
       return true;
     } catch (error) {
       if (!(error instanceof Refused) && !this.#isSuspectedTooOften(key, error)) return false;
@@ -185,28 +189,28 @@ export class Outbox {
 
   #isSuspectedTooOften(key, error) {
     if (!(error instanceof Suspected)) return false;
-    const times = (this.#suspicions.get(key) ?? 0) + 1;
-    this.#suspicions.set(key, times);
-    return times >= MOST_SUSPICIONS;
+    const attempts = (this.#suspectedAttempts.get(key) ?? 0) + 1;
+    this.#suspectedAttempts.set(key, attempts);
+    return attempts >= MAX_SUSPECTED_ATTEMPTS;
   }
 
   #fail(entry, error) {
     try {
       this.#storage.put({ ...entry, error });
     } catch {
-      // The storage is full. The entry is failed for this visit; after a reload it is tried again.
-      this.#unkept.set(entry.key, error);
+      // The storage is full. The error is in memory only, so the entry is sent again after a reload.
+      this.#unstoredErrors.set(entry.key, error);
     }
   }
 
-  #forget(key) {
-    this.#suspicions.delete(key);
-    this.#unkept.delete(key);
+  #clearFailures(key) {
+    this.#suspectedAttempts.delete(key);
+    this.#unstoredErrors.delete(key);
   }
 
-  #read() {
+  #load() {
     const entries = this.#storage.all().map((entry) => {
-      const error = this.#unkept.get(entry.key);
+      const error = this.#unstoredErrors.get(entry.key);
       return error ? { ...entry, error } : entry;
     });
     this.#entries = entries.sort(byAge);
@@ -220,8 +224,9 @@ export class Outbox {
 }
 
 /**
- * One item of a Web Storage per entry, so that two tabs do not overwrite each other's. An item that is no entry, or of
- * which `isKnown` says no, is a failed entry of the kind UNREADABLE: it can be looked at and discarded.
+ * An EntryStorage on a Web Storage. Each entry is an item of its own, so that two tabs do not overwrite each other's
+ * entries. An item that is not a valid entry, or for which `isKnown` returns false, becomes a failed entry of the kind
+ * UNREADABLE: it can be shown and discarded.
  *
  * @param {Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'>} storage
  * @param {string} prefix
@@ -235,14 +240,14 @@ export function entriesIn(storage, prefix, isKnown = () => true) {
       names().filter((name) => name.startsWith(prefix)).flatMap((name) => {
         const text = storage.getItem(name);
         // Another tab may have removed it since its name was read.
-        return text === null ? [] : [parsed(name.slice(prefix.length), text, isKnown)];
+        return text === null ? [] : [parseEntry(name.slice(prefix.length), text, isKnown)];
       }),
     put: (entry) => storage.setItem(prefix + entry.key, JSON.stringify(entry)),
     remove: (key) => storage.removeItem(prefix + key),
   };
 }
 
-function parsed(key, text, isKnown) {
+function parseEntry(key, text, isKnown) {
   try {
     const entry = JSON.parse(text);
     const { kind, input, at, error } = entry;
@@ -255,8 +260,8 @@ function parsed(key, text, isKnown) {
   return { key, kind: UNREADABLE, input: text, at: 0, error: 'the stored form of this entry cannot be read' };
 }
 
-// The same value, with U+FFFD in place of each half of a surrogate pair (half an emoji, say). JavaScript and JSON can
-// carry such a half; UTF-8 and the server cannot.
+// A copy of a JSON value in which U+FFFD replaces each unpaired surrogate (half of an emoji, for example). JavaScript
+// and JSON can represent an unpaired surrogate; UTF-8 and the server cannot.
 export function wellFormed(value) {
   if (typeof value === 'string') return value.toWellFormed();
   if (Array.isArray(value)) return value.map(wellFormed);
@@ -264,30 +269,31 @@ export function wellFormed(value) {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name.toWellFormed(), wellFormed(item)]));
 }
 
-// The size of a text in UTF-8, in bytes.
+// The length of a text in UTF-8, in bytes.
 export function bytesOf(text) {
   return new TextEncoder().encode(text).length;
 }
 
-// Two tabs that send at the same time would mix up the order. Browsers have locks on HTTPS and on localhost only, and not
-// where site data is blocked; elsewhere the keys still see to it that nothing comes twice.
-async function inOneTab(work) {
+// Runs `work` in one tab at a time, because two sending tabs would mix up the order of the entries. Browsers offer
+// locks on HTTPS and localhost only, and not if site data is blocked. Without a lock the idempotency keys still prevent
+// duplicates.
+async function runInOneTab(work) {
   const { locks } = globalThis.navigator ?? {};
   if (!locks) return work();
   let hasBegun = false;
-  const begin = () => {
+  const runOnce = () => {
     hasBegun = true;
     return work();
   };
   try {
-    return await locks.request('tidings.outbox', begin);
+    return await locks.request('tidings.outbox', runOnce);
   } catch (error) {
     if (hasBegun) throw error;
     return work();
   }
 }
 
-// Not randomUUID, which plain HTTP does not have.
+// Browsers offer `crypto.randomUUID` in secure contexts only, not on plain HTTP.
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -1,4 +1,4 @@
-//! A server under test as a process: started on its core, found by the address it prints, gone when dropped.
+//! A server under test as a child process: started on its core, found by the address it prints, killed when dropped.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{Outcome, measure};
 
-/// How long a server may take to say where it listens.
+/// How long a server may take to print its address.
 const START: Duration = Duration::from_secs(30);
 
 /// A running server.
@@ -21,9 +21,10 @@ pub struct Child {
 
 impl Child {
     /// Runs `program` on the servers' core and waits for its address. Its output goes to `log`.
+    /// Runs `program` on the servers' core and waits for its address. Its output goes to the file `log`.
     ///
-    /// `setpriv` makes the kernel end the server when this process ends, however that happens; `taskset` keeps it
-    /// on its core. Each execs the next, so the child's id is the server's.
+    /// `setpriv` makes the kernel kill the server when this process ends. `taskset` keeps it on its core. Both exec the
+    /// next program, so the child's process id is that of the server.
     pub fn start(program: &[&str], environment: &[(&str, String)], log: &Path) -> Outcome<Self> {
         let output = File::create(log).map_err(|error| error.to_string())?;
         let errors = output.try_clone().map_err(|error| error.to_string())?;
@@ -33,7 +34,7 @@ impl Child {
             command.args(["taskset", "-c", measure::SERVER_CORE]);
         }
         command.args(program);
-        // The caller's own settings would make a different server of ours.
+        // Settings in the environment of the benchmark must not change the measured server.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDINGS_")) {
             command.env_remove(name);
         }
@@ -57,9 +58,9 @@ impl Child {
         self.process.id()
     }
 
-    /// Ends it at once.
+    /// Kills the process and waits for its end.
     pub fn kill(&mut self) {
-        // Both fail only when it is gone already.
+        // Both calls fail only if the process has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -73,7 +74,7 @@ impl Child {
             }
             let ended = self.process.try_wait().map_err(|error| error.to_string())?;
             if ended.is_some() || started.elapsed() > START {
-                return Err(format!("the server did not say where it listens ({ended:?}); it said:\n{text}"));
+                return Err(format!("the server printed no address ({ended:?}); its output:\n{text}"));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -86,7 +87,7 @@ impl Drop for Child {
     }
 }
 
-/// The loopback address in a line such as `listening on http://127.0.0.1:4321`, whatever is around it.
+/// The loopback address in a line such as `listening on http://127.0.0.1:4321`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let start = line.find("127.0.0.1:")?;
     let end = line[start + 10..].find(|next: char| !next.is_ascii_digit()).map_or(line.len(), |end| start + 10 + end);

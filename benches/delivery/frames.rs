@@ -1,29 +1,29 @@
-//! WebSocket frames, as few lines as the benchmark can do with. The client is written by hand because a client
-//! library's copies and allocations would make the load generator, not the server, the slow end.
+//! WebSocket frames, with the least code that the benchmark needs. The client is handwritten because the copies and
+//! allocations of a library would make the load generator the bottleneck.
 
-/// RFC 6455's own example key: its answer is known, so neither end has to compute a SHA-1.
+/// The example key of RFC 6455. Its answer is known, so neither side computes a SHA-1.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// The answer to [`KEY`].
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// The opcodes that occur.
+// The opcodes that occur.
 pub const TEXT: u8 = 1;
 pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// One whole frame at the head of some bytes.
+/// A complete frame at the beginning of some bytes.
 pub struct Frame<'a> {
     pub opcode: u8,
     pub payload: &'a [u8],
-    /// Bytes of the frame, header included.
+    /// Length of the frame in bytes, header included.
     pub length: usize,
 }
 
-/// The frame at the head of `bytes`; `None` while it is incomplete.
+/// The frame at the beginning of `bytes`; `None` while it is incomplete.
 ///
 /// # Errors
-/// A fragmented frame: nobody here has a reason to send one.
+/// If the frame is fragmented or has 64 KiB or more: no server in this benchmark sends such frames.
 pub fn first(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
     let &[start, second, ..] = bytes else {
         return Ok(None);
@@ -46,8 +46,7 @@ pub fn first(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
     Ok(whole.map(|payload| Frame { opcode: start & 0x0f, payload, length: header + size }))
 }
 
-/// A client's frame. Its mask is all zeros, which is a mask like any other and leaves the payload readable for
-/// our own reference servers.
+/// A client frame. Its mask is zero, which is valid and leaves the payload readable for the reference servers.
 pub fn from_client(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(opcode, payload.len(), 0x80);
     frame.extend_from_slice(&[0; 4]);
@@ -55,7 +54,7 @@ pub fn from_client(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A server's frame.
+/// A server frame.
 pub fn from_server(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(opcode, payload.len(), 0);
     frame.extend_from_slice(payload);

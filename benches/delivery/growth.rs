@@ -1,5 +1,5 @@
-//! What ours costs in a large house: beside 10,000 other channels that are followed, on a log of 10 million events, and
-//! on a disk that takes a millisecond to sync.
+//! The costs of tidings in a large installation: beside 10,000 other channels with subscribers, on a log of 10 million
+//! events, and on a disk that takes a millisecond to sync.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,25 +12,25 @@ use tidings::model::{Body, ChannelId, EventKind};
 use tidings::store::{Batch, Change, Options as StoreOptions, Store, Tail};
 use tokio::time::sleep;
 
-use crate::contestant::{Contestant, Server};
+use crate::implementation::{Implementation, Server};
 use crate::ledger::Ledger;
 use crate::measure::{self, Cpu};
 use crate::options::Options;
 use crate::subscribers::Subscribers;
 use crate::{Outcome, documents, publish};
 
-/// Both ends come to rest before a counter is read.
+/// How long client and server are idle before a counter is read.
 const REST: Duration = Duration::from_millis(100);
-/// Connections that publish, where nothing else is said.
-const LANES: u64 = 16;
-/// Subscribers and lone messages by which latency is measured.
+/// Number of publishing connections, unless stated otherwise.
+const PUBLISHERS: u64 = 16;
+// Number of subscribers, and of sequential messages, for the measurement of latency.
 const READERS: usize = 100;
-const LONE: u64 = 200;
-/// Events that one command records while a log is made.
+const SEQUENTIAL: u64 = 200;
+/// Number of events that one command writes while the long log is created.
 const AT_ONCE: i64 = 5_000;
-/// Connections that publish on the slow disk.
-const CROWDS: [u64; 3] = [16, 32, 64];
-/// `fsync` and `fdatasync` that take a millisecond at least, as on a disk that takes so long.
+/// Numbers of publishing connections on the slow disk.
+const SLOW_DISK_CONNECTIONS: [u64; 3] = [16, 32, 64];
+/// A C library with `fsync` and `fdatasync` that take at least a millisecond, to be preloaded into the server.
 const SLOW_DISK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -48,10 +48,10 @@ int fsync(int file) { return slow("fsync", file); }
 int fdatasync(int file) { return slow("fdatasync", file); }
 "#;
 
-/// The three, in words.
+/// Runs the three measurements; returns their results as Markdown.
 pub async fn measure(options: &Options) -> Outcome<String> {
     let mut text = String::new();
-    // The long log comes last: what was written of it is brought to the disk for a while after.
+    // The long log comes last: writing it to disk keeps the machine busy for a while afterwards.
     for line in [others(options.channels).await?, slow_disk(options.requests).await?, log(options.events).await?] {
         eprint!("{line}");
         text.push_str(&line);
@@ -59,26 +59,26 @@ pub async fn measure(options: &Options) -> Outcome<String> {
     Ok(text)
 }
 
-/// Publishing to one channel, with no other and with many, each followed by somebody.
+/// The cost of publishing to one channel, without other channels and with many, each with a subscriber.
 async fn others(count: u64) -> Outcome<String> {
-    let server = Contestant::Ours.start().await?;
+    let server = Implementation::Tidings.start().await?;
     let alone = mutation(&server, 8_000).await?;
-    let made = publish::answers(&server, LANES, count, documents::make_channel).await?;
+    let made = publish::answers(&server, PUBLISHERS, count, documents::make_channel).await?;
     let channels: Vec<String> = made.iter().filter_map(|answer| documents::id_in(answer)).collect();
     let ledger = Rc::new(Ledger::default());
     let _followers = Subscribers::of_channels(&server, &channels, &ledger).await?;
-    let beside = mutation(&server, 8_000).await?;
+    let with_others = mutation(&server, 8_000).await?;
     Ok(format!(
-        "- `createMessage` in one channel: {alone:.1} µs of CPU when it is the only one, {beside:.1} beside {} others with a subscriber each\n",
+        "- `createMessage` in one channel: {alone:.1} µs of CPU when it is the only one, {with_others:.1} beside {} others with a subscriber each\n",
         channels.len()
     ))
 }
 
-/// A fresh log, and a long one.
+/// Latency, cost and memory on an empty log and on a long one.
 async fn log(events: i64) -> Outcome<String> {
     let mut text = String::from("- Length of the log (a lone message at the last of 100 subscribers):");
     for events in [0, events] {
-        let mut server = Contestant::Ours.start().await?;
+        let mut server = Implementation::Tidings.start().await?;
         if events > 0 {
             server.stop();
             fill(&server.database(), server.channel(), events).await?;
@@ -88,9 +88,9 @@ async fn log(events: i64) -> Outcome<String> {
         let ledger = Rc::new(Ledger::default());
         let subscribers = Subscribers::connect(&server, READERS, &ledger).await?;
         publish::warm(&server, &subscribers, &ledger).await?;
-        let mut delays = publish::lone(&server, &subscribers, &ledger, LONE).await?;
+        let mut delays = publish::sequential(&server, &subscribers, &ledger, SEQUENTIAL).await?;
         drop(subscribers);
-        let back = come_back(&server).await?;
+        let back = catch_up_seconds(&server).await?;
         let resident = measure::resident(server.process())? / 1_048_576.0;
         let _ = write!(
             text,
@@ -103,30 +103,30 @@ async fn log(events: i64) -> Outcome<String> {
     Ok(text + "\n")
 }
 
-/// Seconds until some who missed a thousand messages are live again.
-async fn come_back(server: &Server) -> Outcome<f64> {
+/// Seconds until subscribers that missed a thousand messages are live again.
+async fn catch_up_seconds(server: &Server) -> Outcome<f64> {
     let cursor = server.cursor().await?;
     publish::requests(server, 1, 1_000, |number| documents::publish(server.channel(), number)).await?;
     let ledger = Rc::new(Ledger::default());
     ledger.expect(READERS, 1);
     let started = Instant::now();
-    let _subscribers = Subscribers::come_back(server, READERS, &ledger, &cursor).await?;
+    let _subscribers = Subscribers::resume(server, READERS, &ledger, &cursor).await?;
     publish::limited(&ledger, ledger.all_have(1_000)).await?;
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Nobody follows a log while it is made.
-struct Nobody;
+/// A commit listener that ignores every batch.
+struct IgnoreCommits;
 
-impl Tail for Nobody {
+impl Tail for IgnoreCommits {
     fn committed(&mut self, _: Batch) {}
 }
 
-/// Writes events of one channel behind what is in the log.
+/// Appends events of one channel to the log of a stopped server.
 async fn fill(database: &Path, channel: &str, events: i64) -> Outcome<()> {
     let wrong = |error: tidings::error::Error| error.to_string();
     let channel = ChannelId(channel.parse().map_err(|_| "a channel's id is a number")?);
-    let store = Store::open(&StoreOptions::sqlite(database, 1), Nobody).map_err(wrong)?;
+    let store = Store::open(&StoreOptions::sqlite(database, 1), IgnoreCommits).map_err(wrong)?;
     for _ in 0..events / AT_ONCE {
         let writing = store.write(move |tx| {
             for number in 0..AT_ONCE {
@@ -140,7 +140,7 @@ async fn fill(database: &Path, channel: &str, events: i64) -> Outcome<()> {
     Ok(())
 }
 
-/// A disk that takes a millisecond: how many changes share a commit, and how long each waits.
+/// On a disk that takes a millisecond to sync: how many mutations share a commit, and how long each takes.
 async fn slow_disk(count: u64) -> Outcome<String> {
     let shim = tempfile::tempdir().map_err(|error| error.to_string())?;
     let (source, library) = (shim.path().join("slow.c"), shim.path().join("slow.so"));
@@ -151,19 +151,19 @@ async fn slow_disk(count: u64) -> Outcome<String> {
         return Err("the slow disk was not compiled".into());
     }
     let mut text = String::from("- On a disk that takes 1 ms to sync (`fsync` slowed down), `createMessage`:");
-    for lanes in CROWDS {
-        let server = Contestant::Ours.start_with(&[("LD_PRELOAD", library.display().to_string())]).await?;
-        publish::requests(&server, lanes, count / 4, |n| documents::publish(server.channel(), n)).await?;
+    for publishers in SLOW_DISK_CONNECTIONS {
+        let server = Implementation::Tidings.start_with(&[("LD_PRELOAD", library.display().to_string())]).await?;
+        publish::requests(&server, publishers, count / 4, |n| documents::publish(server.channel(), n)).await?;
         let before = Commits::of(&server).await?;
         let (started, cpu) = (Instant::now(), Cpu::of(server.process())?);
-        let mut delays = timed(&server, lanes, count).await?;
+        let mut delays = timed(&server, publishers, count).await?;
         let took = started.elapsed().as_secs_f64();
         let cpu = Cpu::of(server.process())?.since(&cpu) / 1_000.0 / count as f64;
         let after = Commits::of(&server).await?;
         let commits = after.count - before.count;
         let _ = write!(
             text,
-            " {lanes} connections: {:.0}/s, {:.1} a commit, a commit takes {:.2} ms, a change p50 {:.2} ms, p99 {:.2}, {cpu:.1} µs of CPU;",
+            " {publishers} connections: {:.0}/s, {:.1} a commit, a commit takes {:.2} ms, a change p50 {:.2} ms, p99 {:.2}, {cpu:.1} µs of CPU;",
             count as f64 / took,
             (after.commands - before.commands) / commits,
             (after.seconds - before.seconds) / commits * 1_000.0,
@@ -174,7 +174,7 @@ async fn slow_disk(count: u64) -> Outcome<String> {
     Ok(text + "\n")
 }
 
-/// What `/metrics` says of commits since the start.
+/// The commit counters of `/metrics`.
 struct Commits {
     count: f64,
     commands: f64,
@@ -186,7 +186,7 @@ impl Commits {
         let text = server.metrics().await?;
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.and_then(|value| value.parse().ok()).ok_or_else(|| format!("there is no {name}"))
+            line.and_then(|value| value.parse().ok()).ok_or_else(|| format!("/metrics has no sample {name}"))
         };
         Ok(Self {
             count: value("tidings_commit_commands_count")?,
@@ -196,24 +196,24 @@ impl Commits {
     }
 }
 
-/// How long each of so many changes took.
-async fn timed(server: &Server, lanes: u64, count: u64) -> Outcome<Vec<Duration>> {
-    let connections = server.connections(lanes).await?;
-    let lanes = connections.into_iter().zip(0..).map(|(mut connection, lane)| async move {
+/// The duration of each of `count` mutations.
+async fn timed(server: &Server, publishers: u64, count: u64) -> Outcome<Vec<Duration>> {
+    let connections = server.connections(publishers).await?;
+    let publishers = connections.into_iter().zip(0..).map(|(mut connection, publisher)| async move {
         let mut delays = Vec::new();
-        for number in (lane..count).step_by(lanes as usize) {
+        for number in (publisher..count).step_by(publishers as usize) {
             let since = Instant::now();
             connection.post(&documents::publish(server.channel(), number)).await?;
             delays.push(since.elapsed());
         }
         Outcome::Ok(delays)
     });
-    Ok(try_join_all(lanes).await?.concat())
+    Ok(try_join_all(publishers).await?.concat())
 }
 
-/// Microseconds of CPU for a message, of so many.
+/// Microseconds of server CPU per mutation, averaged over `count` mutations.
 async fn mutation(server: &Server, count: u64) -> Outcome<f64> {
-    let publishing = |count| publish::requests(server, LANES, count, |n| documents::publish(server.channel(), n));
+    let publishing = |count| publish::requests(server, PUBLISHERS, count, |n| documents::publish(server.channel(), n));
     publishing(count / 4).await?;
     sleep(REST).await;
     let before = Cpu::of(server.process())?;
@@ -222,7 +222,7 @@ async fn mutation(server: &Server, count: u64) -> Outcome<f64> {
     Ok(Cpu::of(server.process())?.since(&before) / 1_000.0 / count as f64)
 }
 
-/// Milliseconds below which so much of them lies.
+/// A quantile of the delays, in milliseconds.
 fn at(delays: &mut [Duration], part: f64) -> f64 {
     delays.sort();
     let last = delays.len().saturating_sub(1);

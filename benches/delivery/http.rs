@@ -1,7 +1,7 @@
 //! One keep-alive HTTP connection to a server under test, one request at a time.
 //!
-//! By hand for the same reason as [`crate::frames`]: at 16 connections a general client would cost more CPU per
-//! mutation than the server it measures. Knows `Content-Length` answers only, and says so when it meets another.
+//! Handwritten for the same reason as [`crate::frames`]: with 16 connections, a general client would use more CPU per
+//! mutation than the measured server. It only supports responses with `Content-Length`, and fails on others.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::Outcome;
 
-/// A connection, and what is sent with every request.
+/// A connection, and the head of every request.
 pub struct Connection {
     stream: TcpStream,
     head: String,
@@ -31,18 +31,18 @@ impl Connection {
         Ok(Self { stream, head, answer: Vec::with_capacity(16 * 1024) })
     }
 
-    /// Runs one operation.
+    /// Executes one operation; returns the body of the response.
     ///
     /// # Errors
-    /// Anything but a `200` whose body has no `errors`.
+    /// If the status is not 200 or the body has `errors`.
     pub async fn post(&mut self, body: &str) -> Outcome<&str> {
         self.ask(format!("{}{}\r\n\r\n{body}", self.head, body.len())).await
     }
 
-    /// Gets what is under a path.
+    /// Requests a path; returns the body of the response.
     ///
     /// # Errors
-    /// Anything but a `200`.
+    /// If the status is not 200.
     pub async fn get(&mut self, path: &str) -> Outcome<&str> {
         self.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await
     }
@@ -53,12 +53,12 @@ impl Connection {
         let (head, body) = self.answer.split_at(start);
         let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
         if !head.starts_with(b"HTTP/1.1 200") || body.contains(r#""errors""#) {
-            return Err(format!("refused: {} {body}", String::from_utf8_lossy(head)));
+            return Err(format!("the request failed: {} {body}", String::from_utf8_lossy(head)));
         }
         Ok(body)
     }
 
-    /// Reads one whole answer; returns where its body starts.
+    /// Reads one complete response; returns where its body starts.
     async fn receive(&mut self) -> Outcome<usize> {
         self.answer.clear();
         loop {
@@ -75,7 +75,7 @@ impl Connection {
     }
 }
 
-/// Where the body of the message at the head of `bytes` starts and how long it is, once the head is whole.
+/// Where the body of the HTTP message at the beginning of `bytes` starts, and its length, once the head is complete.
 pub fn body_in(bytes: &[u8]) -> Outcome<Option<(usize, usize)>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);

@@ -1,8 +1,8 @@
-//! The references: what delivering costs when the server does nothing else.
+//! The reference servers: the cost of delivering if a server does nothing else.
 //!
 //! One thread, plain sockets, prepared bytes. A published message becomes one frame, which is written to every
-//! subscribed socket: at once, or together with the others that arrived meanwhile. Only good for this benchmark's
-//! own client: it looks for words in bytes where a server would parse.
+//! subscribed socket: immediately, or together with the other frames that arrived meanwhile. It only works with the
+//! client of this benchmark, because it searches for substrings where a server would parse.
 
 use std::{
     cell::{Cell, RefCell},
@@ -34,7 +34,7 @@ pub enum Writes {
 struct Reference {
     writes: Writes,
     published: Cell<u64>,
-    /// Non-blocking, and past tokio: the write is the whole delivery.
+    /// Non-blocking sockets outside of tokio: the write is the whole delivery.
     sockets: RefCell<Vec<std::net::TcpStream>>,
     pending: RefCell<Vec<u8>>,
     due: Notify,
@@ -58,7 +58,7 @@ pub fn run(writes: Writes) -> Outcome<()> {
     LocalSet::new().block_on(&runtime, reference.serve()).map_err(|error| error.to_string())
 }
 
-/// Ends this process when whoever started it is gone.
+/// Ends this process when standard input closes, so that it does not outlive its parent.
 pub fn end_with_stdin() {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
@@ -77,20 +77,20 @@ impl Reference {
             stream.set_nodelay(true)?;
             let reference = self.clone();
             spawn_local(async move {
-                if let Err(error) = reference.converse(stream).await {
+                if let Err(error) = reference.serve_connection(stream).await {
                     eprintln!("connection: {error}");
                 }
             });
         }
     }
 
-    /// A connection: publishing requests, until it ends or becomes a subscriber.
-    async fn converse(&self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+    /// Serves a connection: publishing requests, until it ends or becomes a subscriber.
+    async fn serve_connection(&self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
         let mut received = Vec::new();
         while stream.read_buf(&mut received).await? > 0 {
             if received.starts_with(b"GET") {
                 if received.ends_with(b"\r\n\r\n") {
-                    return self.welcome(stream).await;
+                    return self.upgrade(stream).await;
                 }
                 continue;
             }
@@ -129,7 +129,7 @@ impl Reference {
     async fn deliver_pending(self: Rc<Self>) {
         loop {
             self.due.notified().await;
-            // Whatever else has arrived is handled first, and goes along.
+            // Handle all other input that has arrived first; its frames are written in the same call.
             yield_now().await;
             let pending = self.pending.take();
             self.write(&pending);
@@ -138,7 +138,8 @@ impl Reference {
 
     fn write(&self, bytes: &[u8]) {
         for mut socket in self.sockets.borrow().iter() {
-            // The load's backlog is far below a socket buffer; if not, there is nothing to measure.
+            // The load keeps the backlog far below the size of a socket buffer. If a buffer is full, the measurement is
+            // invalid.
             if !matches!(socket.write(bytes), Ok(count) if count == bytes.len()) {
                 eprintln!("a subscriber's socket is full or gone");
                 std::process::exit(1);
@@ -146,8 +147,8 @@ impl Reference {
         }
     }
 
-    /// Makes `stream` a subscriber once it has sent the ping that ends a subscriber's start.
-    async fn welcome(&self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+    /// Upgrades `stream`, and makes it a subscriber when it sends the ping that ends a subscriber's handshake.
+    async fn upgrade(&self, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
         let upgraded = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n",

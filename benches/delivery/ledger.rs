@@ -1,7 +1,8 @@
-//! The proof that what was paid for was delivered: every message, to every subscriber, once, in one order.
+//! Checks that every message reaches every subscriber, once, in one order.
 //!
-//! Owns what each subscriber has received. The first arrival at a position is parsed in full; the others must be
-//! the same bytes, or else say the same when parsed. So the check is complete and still cheaper than the `recv`.
+//! It records the deliveries of each subscriber. The first delivery at a position is parsed completely. The others must
+//! have the same bytes, or the same content when parsed. So the check is complete, and still cheaper than the `recv`
+//! call.
 
 use std::{cell::RefCell, time::Instant};
 
@@ -12,20 +13,20 @@ use crate::{
     documents::{FIELDS, number_in},
 };
 
-/// Shared by all subscribers and publishers of one server; everything happens on one thread.
+/// Shared by all subscribers and publishers of one server; everything runs on one thread.
 #[derive(Default)]
 pub struct Ledger {
-    stage: RefCell<Stage>,
+    state: RefCell<State>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Stage {
-    /// The message that shows whether everybody is subscribed yet; older ones are let pass.
+struct State {
+    /// The number of the message that shows whether all subscriptions are live; older ones are ignored.
     warming: Option<u64>,
-    /// Message n was published on connection `n % lanes`, after `n - lanes` was answered.
-    lanes: u64,
-    /// The next number of each lane.
+    /// Message n is published on connection `n % publishers`, after `n - publishers` was answered.
+    publishers: u64,
+    /// The next expected number of each publisher.
     next: Vec<u64>,
     events: Vec<Event>,
     /// How many events each subscriber has received.
@@ -37,52 +38,52 @@ struct Stage {
 
 struct Event {
     number: u64,
-    /// The frame as first received; emptied when all have it.
+    /// The first received frame; emptied when all subscribers have it.
     payload: Vec<u8>,
     reached: usize,
     completed: Instant,
 }
 
 impl Ledger {
-    /// Starts over for `subscribers`, with messages numbered from 0 and published on `lanes` connections.
-    pub fn expect(&self, subscribers: usize, lanes: u64) {
-        *self.stage.borrow_mut() =
-            Stage { lanes, next: (0..lanes).collect(), positions: vec![0; subscribers], ..Stage::default() };
+    /// Starts over for `subscribers`, with messages numbered from 0 and published on `publishers` connections.
+    pub fn expect(&self, subscribers: usize, publishers: u64) {
+        *self.state.borrow_mut() =
+            State { publishers, next: (0..publishers).collect(), positions: vec![0; subscribers], ..State::default() };
     }
 
-    /// Starts over for a message that may miss those who are still subscribing.
+    /// Starts over for a message that subscribers may miss because their subscription is not live yet.
     pub fn expect_warming(&self, subscribers: usize, number: u64) {
         self.expect(subscribers, 1);
-        let mut stage = self.stage.borrow_mut();
-        stage.warming = Some(number);
-        stage.next = vec![number];
+        let mut state = self.state.borrow_mut();
+        state.warming = Some(number);
+        state.next = vec![number];
     }
 
-    /// Takes down that `subscriber` received `payload`.
+    /// Records that `subscriber` received `payload`.
     ///
     /// # Errors
-    /// One line on what is wrong with it: not the shape asked for, lost, repeated, out of order.
+    /// If the frame is malformed, or a message is lost, repeated or out of order.
     pub fn received(&self, subscriber: usize, payload: &[u8]) -> Outcome<()> {
-        let mut stage = self.stage.borrow_mut();
-        stage.receive(subscriber, payload)?;
-        let count = stage.positions.len();
-        let before = stage.complete;
-        while stage.events.get(stage.complete).is_some_and(|event| event.reached == count) {
-            let complete = stage.complete;
-            let event = &mut stage.events[complete];
+        let mut state = self.state.borrow_mut();
+        state.receive(subscriber, payload)?;
+        let count = state.positions.len();
+        let before = state.complete;
+        while state.events.get(state.complete).is_some_and(|event| event.reached == count) {
+            let complete = state.complete;
+            let event = &mut state.events[complete];
             event.completed = Instant::now();
             event.payload = Vec::new();
-            stage.complete += 1;
+            state.complete += 1;
         }
-        if stage.complete > before {
+        if state.complete > before {
             self.changed.notify_waiters();
         }
         Ok(())
     }
 
-    /// Ends the run: whoever waits gets `why`.
+    /// Ends the run: every waiting caller gets `why` as its error.
     pub fn fail(&self, why: String) {
-        self.stage.borrow_mut().failure.get_or_insert(why);
+        self.state.borrow_mut().failure.get_or_insert(why);
         self.changed.notify_waiters();
     }
 
@@ -91,11 +92,11 @@ impl Ledger {
         loop {
             let changed = self.changed.notified();
             {
-                let stage = self.stage.borrow();
-                if let Some(why) = &stage.failure {
+                let state = self.state.borrow();
+                if let Some(why) = &state.failure {
                     return Err(why.clone());
                 }
-                if stage.complete as u64 >= count {
+                if state.complete as u64 >= count {
                     return Ok(());
                 }
             }
@@ -105,8 +106,8 @@ impl Ledger {
 
     /// When the last subscriber received message `number`, which must be complete.
     pub fn completed(&self, number: u64) -> Instant {
-        let stage = self.stage.borrow();
-        stage
+        let state = self.state.borrow();
+        state
             .events
             .iter()
             .rev()
@@ -114,20 +115,20 @@ impl Ledger {
             .map_or_else(Instant::now, |event| event.completed)
     }
 
-    /// Who lacks what, for the line that is printed when a wait takes too long.
+    /// A summary of the missing deliveries, for the error of a timeout.
     pub fn missing(&self) -> String {
-        let stage = self.stage.borrow();
-        let known = stage.events.len();
-        let behind = stage.positions.iter().filter(|position| **position < known).count();
+        let state = self.state.borrow();
+        let known = state.events.len();
+        let behind = state.positions.iter().filter(|position| **position < known).count();
         format!(
             "{} messages at all {} subscribers, {known} seen by some, {behind} subscribers behind",
-            stage.complete,
-            stage.positions.len()
+            state.complete,
+            state.positions.len()
         )
     }
 }
 
-impl Stage {
+impl State {
     fn receive(&mut self, subscriber: usize, payload: &[u8]) -> Outcome<()> {
         if let Some(awaited) = self.warming
             && number_of(payload)? < awaited
@@ -148,7 +149,7 @@ impl Stage {
             }
             None => {
                 let number = number_of(payload)?;
-                self.admit(number)?;
+                self.accept_next(number)?;
                 self.events.push(Event { number, payload: payload.to_vec(), reached: 1, completed: Instant::now() });
             }
         }
@@ -156,18 +157,18 @@ impl Stage {
         Ok(())
     }
 
-    /// A message nobody had before: it must be the next one of the connection that published it.
-    fn admit(&mut self, number: u64) -> Outcome<()> {
-        let lane = usize::try_from(number % self.lanes).map_err(|error| error.to_string())?;
-        if self.next[lane] != number {
-            return Err(format!("message {number} before {}: lost, repeated or out of order", self.next[lane]));
+    /// Accepts a message that no subscriber had before: it must be the next one of the connection that published it.
+    fn accept_next(&mut self, number: u64) -> Outcome<()> {
+        let publisher = usize::try_from(number % self.publishers).map_err(|error| error.to_string())?;
+        if self.next[publisher] != number {
+            return Err(format!("message {number} before {}: lost, repeated or out of order", self.next[publisher]));
         }
-        self.next[lane] += self.lanes;
+        self.next[publisher] += self.publishers;
         Ok(())
     }
 }
 
-/// Parses a delivery in full.
+/// Parses a delivery completely; returns the number of its message.
 fn number_of(payload: &[u8]) -> Outcome<u64> {
     let wrong = || format!("not a delivery: {}", String::from_utf8_lossy(payload));
     let frame: serde_json::Value = serde_json::from_slice(payload).map_err(|_| wrong())?;

@@ -1,13 +1,13 @@
-//! The machine a run was made on, in the words that a reader of the numbers needs.
+//! A description of the machine on which a run was made, for readers of the results.
 
 use std::{fmt, fs, io::Write as _, process::Command, time::Instant};
 
 use crate::{Outcome, measure};
 
-/// Syncs of which the median is taken.
+/// The number of syncs of which the median is taken.
 const SYNCS: usize = 51;
 
-/// What is known about the machine.
+/// Properties of the machine.
 pub struct Machine {
     date: String,
     processor: String,
@@ -15,23 +15,23 @@ pub struct Machine {
     kernel: String,
     memory: u64,
     rust: String,
-    /// Milliseconds that a small write takes to be on disk: the price of durability here.
+    /// Milliseconds that a small write with `fdatasync` takes.
     sync: f64,
 }
 
 impl Machine {
     /// # Errors
-    /// When the temporary directory cannot be written to.
+    /// If the temporary directory cannot be written to.
     pub fn describe() -> Outcome<Self> {
         Ok(Self {
-            date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+            date: output_of("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
             cores: fs::read_to_string("/proc/cpuinfo").map_or(0, |text| text.matches("model name").count()),
-            kernel: said("uname", &["-srm"]),
+            kernel: output_of("uname", &["-srm"]),
             memory: field("/proc/meminfo", "MemTotal")
                 .and_then(|total| total.trim_end_matches(" kB").parse::<u64>().ok())
                 .map_or(0, |kilobytes| kilobytes / 1_048_576),
-            rust: said("rustc", &["--version"]),
+            rust: output_of("rustc", &["--version"]),
             sync: sync_time().map_err(|error| format!("the temporary directory: {error}"))?,
         })
     }
@@ -60,13 +60,13 @@ impl fmt::Display for Machine {
     }
 }
 
-/// What a command prints, or `unknown`.
-fn said(program: &str, arguments: &[&str]) -> String {
+/// The output of a command, or `unknown` if it fails.
+fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success());
     output.map_or("unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The first `name: value` of a file in `/proc`.
+/// The value of the first `name: value` line in a file of `/proc`.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;

@@ -1,16 +1,16 @@
-//! The benchmark of the main job: what one delivery costs the server, and what one idle subscriber holds.
+//! The delivery benchmark: what one delivery costs the server, and what memory one idle subscriber uses.
 //!
-//! Owns the choice of role only. Without a role this executable is the orchestrator ([`plan`]): it starts each
-//! server in turn on one core, plays its 1,000 subscribers and its publishers on the other, checks every single
-//! delivery, and writes `benches/RESULTS.md`. The servers we compare with are roles of the same executable, so
-//! that one `cargo bench` needs nothing but cargo. It judges nothing: there are no limits on time in here.
+//! This module only chooses the role. Without a role, this executable is the orchestrator ([`plan`]). It starts each
+//! server in turn on one core, runs 1,000 subscribers and the publishers on the other core, checks every delivery, and
+//! writes `benches/RESULTS.md`. The servers for comparison are roles of the same executable, so that `cargo bench`
+//! needs nothing but cargo. There are no limits on time in the benchmark, so it does not fail for being slow.
 
 mod child;
-mod contestant;
 mod documents;
 mod frames;
 mod growth;
 mod http;
+mod implementation;
 mod kernel;
 mod ledger;
 mod machine;
@@ -27,7 +27,7 @@ mod table;
 
 use std::process::ExitCode;
 
-/// Everything that goes wrong here ends the run with one line, so a line is all an error has to be.
+/// An error is one line of text, because every error ends the run and is printed as one line.
 type Outcome<T> = Result<T, String>;
 
 fn main() -> ExitCode {

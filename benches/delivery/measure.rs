@@ -1,27 +1,29 @@
-//! What the operating system says a process used, and which process runs on which core.
+//! Resource usage of processes as the operating system reports it, and the assignment of processes to cores.
 
 use std::{collections::BTreeMap, fs, process::Command};
 
 use crate::Outcome;
 
-/// The servers' core, as `taskset` names it.
+/// The servers' core, as `taskset` numbers it.
 pub const SERVER_CORE: &str = "0";
 /// The load generator's core.
 const GENERATOR_CORE: &str = "1";
-/// Open files that are not subscribers.
+/// Open files besides the sockets of subscribers.
 const SPARE_FILES: u64 = 100;
-/// Nanoseconds in a tick of `/proc/<pid>/stat` (USER_HZ is 100 on every Linux).
+/// Nanoseconds per tick of `/proc/<pid>/stat` (USER_HZ is 100 on every Linux).
 const TICK: u64 = 10_000_000;
 
-/// Whether there are two cores to tell apart. With one, everything shares it and the table says so.
+/// Whether there are two cores to separate servers and generator. With one core everything shares it, and the table
+/// says so.
 pub fn pinned() -> bool {
     fs::metadata("/sys/devices/system/cpu/cpu1").is_ok()
 }
 
-/// Gives this process the generator's core and, like the servers it starts, all the open files it may have.
+/// Pins this process to the generator's core, and raises the limit on open files to the hard limit. Child processes
+/// inherit that limit.
 ///
 /// # Errors
-/// When `sockets` cannot all be open at once.
+/// If `sockets` connections exceed the hard limit.
 pub fn settle(sockets: usize) -> Outcome<()> {
     let own = std::process::id().to_string();
     if pinned() {
@@ -34,7 +36,7 @@ pub fn settle(sockets: usize) -> Outcome<()> {
     run("prlimit", &["--pid", &own, &format!("--nofile={hard}:{hard}")])
 }
 
-/// The most files this process may open.
+/// The hard limit on open files of this process.
 fn open_files() -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
@@ -50,11 +52,11 @@ fn run(program: &str, arguments: &[&str]) -> Outcome<()> {
         .ok_or_else(|| format!("{program}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// CPU time of a process so far.
+/// The CPU time of a process so far.
 pub struct Cpu {
     /// Nanoseconds by thread.
     threads: BTreeMap<String, u64>,
-    /// The whole process in ticks, with the threads that are gone.
+    /// Ticks of the whole process, including threads that have ended.
     process: u64,
 }
 
@@ -64,7 +66,7 @@ impl Cpu {
         let mut threads = BTreeMap::new();
         for entry in fs::read_dir(format!("/proc/{process}/task")).map_err(gone)? {
             let path = entry.map_err(gone)?.path();
-            // A thread may end between the listing and the reading.
+            // A thread may end between listing and reading.
             let Ok(text) = fs::read_to_string(path.join("schedstat")) else {
                 continue;
             };
@@ -77,7 +79,7 @@ impl Cpu {
         Ok(Self { threads, process })
     }
 
-    /// Nanoseconds used since `earlier`: exact, unless a thread ended meanwhile; then to a tick.
+    /// Nanoseconds used since `earlier`. Exact, unless a thread ended meanwhile: then in whole ticks.
     pub fn since(&self, earlier: &Self) -> f64 {
         let all_alive = earlier.threads.keys().all(|thread| self.threads.contains_key(thread));
         let nanoseconds = if all_alive {
@@ -89,7 +91,7 @@ impl Cpu {
     }
 }
 
-/// The most a process ever had in memory, in bytes.
+/// The peak resident memory of a process, in bytes.
 pub fn peak(process: u32) -> Outcome<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/status")).map_err(|error| error.to_string())?;
     kilobytes(&text, "VmHWM:").ok_or_else(|| "no VmHWM in status".to_owned())
@@ -101,7 +103,7 @@ fn kilobytes(text: &str, name: &str) -> Option<f64> {
     Some(kilobytes * 1024.0)
 }
 
-/// Resident memory of a process in bytes. From `smaps_rollup`, because the counters in `status` lag.
+/// The resident memory of a process, in bytes. Read from `smaps_rollup`, because the counters in `status` lag.
 pub fn resident(process: u32) -> Outcome<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).map_err(|error| error.to_string())?;
     kilobytes(&text, "Rss:").ok_or_else(|| "no Rss in smaps_rollup".to_owned())

@@ -1,6 +1,6 @@
-//! How large a run is. Owns the command line and the two sizes a run comes in.
+//! The command line of the benchmark, and the two sizes of a run.
 
-use crate::{Outcome, contestant::Contestant};
+use crate::{Outcome, implementation::Implementation};
 
 const USAGE: &str = "usage: cargo bench --bench delivery -- [--quick] [--rounds N] [--subscribers N] [--idle N] [--returning N] \
                      [--only ours,stock,kernel-lone,kernel-coalesced]";
@@ -8,50 +8,50 @@ const USAGE: &str = "usage: cargo bench --bench delivery -- [--quick] [--rounds 
 /// The size of a run. Everything is a count, so a run ends by itself.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The small form, done in two minutes.
+    /// The small size, which takes two minutes.
     pub quick: bool,
-    /// Rounds of which the median is taken; in each, every server has one turn.
+    /// The number of rounds, of which the median is taken. Each server has one turn per round.
     pub rounds: usize,
-    /// Subscribers of the fan-out part.
+    /// Subscribers of the fan-out measurement.
     pub subscribers: usize,
-    /// Subscribers of the memory part.
+    /// Subscribers of the memory measurement.
     pub idle: usize,
-    /// Subscribers that come back after a restart; also the most that deliveries are measured with.
+    /// Subscribers that reconnect after a restart; also the maximum for the measurement of deliveries.
     pub returning: usize,
-    /// Messages each of them missed.
+    /// Messages that each of them missed.
     pub missed: u64,
     /// Messages published with several mutations in flight.
     pub streamed: u64,
     /// Messages published one at a time.
-    pub lone: u64,
-    /// Mutations, and queries, of the parts without subscribers.
+    pub sequential: u64,
+    /// Mutations, and queries, of the measurements without subscribers.
     pub requests: u64,
-    /// Other channels, each followed by somebody, beside which is published.
+    /// Other channels, each with a subscriber, in the measurement with many channels.
     pub channels: u64,
     /// Events of the long log.
     pub events: i64,
-    /// Who takes part.
-    pub contestants: Vec<Contestant>,
+    /// The compared servers.
+    pub implementations: Vec<Implementation>,
 }
 
 impl Options {
-    /// Reads the command line.
+    /// Parses the command line.
     ///
     /// # Errors
-    /// The usage line, when an argument is unknown or not a number.
+    /// The usage line, if an argument is unknown or not a positive number; the name, if a server is unknown.
     pub fn parse(arguments: &[String]) -> Outcome<Self> {
         let mut options = Self::sized(arguments.iter().any(|argument| argument == "--quick"));
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let mut value = || rest.next().ok_or_else(|| USAGE.to_owned());
             match argument.as_str() {
-                // `cargo bench` says `--bench` to every bench target.
+                // `cargo bench` passes `--bench` to every bench target.
                 "--quick" | "--bench" => {}
                 "--rounds" => options.rounds = number(value()?)?,
                 "--subscribers" => options.subscribers = number(value()?)?,
                 "--returning" => options.returning = number(value()?)?,
                 "--idle" => options.idle = number(value()?)?,
-                "--only" => options.contestants = named(value()?)?,
+                "--only" => options.implementations = named(value()?)?,
                 _ => return Err(USAGE.to_owned()),
             }
         }
@@ -59,7 +59,8 @@ impl Options {
     }
 
     fn sized(quick: bool) -> Self {
-        let (rounds, streamed, lone, requests) = if quick { (3, 400, 100, 2_000) } else { (5, 1_600, 400, 8_000) };
+        let (rounds, streamed, sequential, requests) =
+            if quick { (3, 400, 100, 2_000) } else { (5, 1_600, 400, 8_000) };
         Self {
             quick,
             rounds,
@@ -68,11 +69,11 @@ impl Options {
             returning: 10_000,
             missed: 1_000,
             streamed,
-            lone,
+            sequential,
             requests,
             channels: if quick { 1_000 } else { 10_000 },
             events: if quick { 100_000 } else { 10_000_000 },
-            contestants: Contestant::all(),
+            implementations: Implementation::all(),
         }
     }
 }
@@ -81,12 +82,12 @@ fn number(text: &str) -> Outcome<usize> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| USAGE.to_owned())
 }
 
-fn named(list: &str) -> Outcome<Vec<Contestant>> {
+fn named(list: &str) -> Outcome<Vec<Implementation>> {
     list.split(',')
         .map(|name| {
-            Contestant::all()
+            Implementation::all()
                 .into_iter()
-                .find(|contestant| contestant.role() == name)
+                .find(|implementation| implementation.role() == name)
                 .ok_or_else(|| format!("no server named {name:?} in this build; {USAGE}"))
         })
         .collect()

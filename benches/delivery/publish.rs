@@ -1,4 +1,4 @@
-//! The load: messages published over HTTP in the ways the table has columns for.
+//! The load: messages published over HTTP, in the ways that the table has columns for.
 
 use std::{
     cell::Cell,
@@ -10,19 +10,19 @@ use std::{
 use futures_util::future::try_join_all;
 use tokio::time::timeout;
 
-use crate::{Outcome, contestant::Server, documents, ledger::Ledger, subscribers::Subscribers};
+use crate::{Outcome, documents, implementation::Server, ledger::Ledger, subscribers::Subscribers};
 
-/// Mutations in flight in the streamed part.
-pub const LANES: u64 = 8;
-/// Messages the slowest subscriber may be behind before publishers wait. It keeps stock juniper's broadcast
-/// channel from overflowing, which would lose messages, and bounds what anybody has to buffer.
+/// Mutations in flight in the streamed measurement.
+pub const PUBLISHERS: u64 = 8;
+/// How many messages the slowest subscriber may be behind before publishers wait. It keeps the broadcast channel of
+/// stock juniper from overflowing, which would lose messages, and bounds the buffers of all servers.
 pub const BACKLOG: u64 = 64;
-/// No part of a run takes longer than this on a working server.
+/// The longest time that a measurement takes on a working server.
 const LIMIT: Duration = Duration::from_secs(180);
-/// How long everybody may take to have a warming message before another is sent.
+/// How long all subscribers may take to receive a warm-up message before the next one is sent.
 const WARMING: Duration = Duration::from_secs(5);
 
-/// Publishes until every subscriber gets what is published: from then on nothing may be missed.
+/// Publishes until every subscriber receives a message. From then on no message may be missed.
 pub async fn warm(server: &Server, subscribers: &Subscribers, ledger: &Ledger) -> Outcome<()> {
     let mut connections = server.connections(1).await?;
     for number in 0..10 {
@@ -32,19 +32,19 @@ pub async fn warm(server: &Server, subscribers: &Subscribers, ledger: &Ledger) -
             return outcome;
         }
     }
-    Err(format!("not everybody gets what is published: {}", ledger.missing()))
+    Err(format!("not every subscriber receives messages: {}", ledger.missing()))
 }
 
-/// Publishes `count` messages on [`LANES`] connections; returns how long it took until everybody had everything.
+/// Publishes `count` messages on [`PUBLISHERS`] connections; returns the time until every subscriber has every message.
 pub async fn streamed(server: &Server, subscribers: &Subscribers, ledger: &Ledger, count: u64) -> Outcome<Duration> {
-    let connections = server.connections(LANES).await?;
-    ledger.expect(subscribers.count(), LANES);
+    let connections = server.connections(PUBLISHERS).await?;
+    ledger.expect(subscribers.count(), PUBLISHERS);
     let sent = Rc::new(Cell::new(0));
     let started = Instant::now();
-    let lanes = connections.into_iter().zip(0..).map(|(mut connection, lane)| {
+    let publishers = connections.into_iter().zip(0..).map(|(mut connection, publisher)| {
         let sent = sent.clone();
         async move {
-            for number in (lane..count).step_by(LANES as usize) {
+            for number in (publisher..count).step_by(PUBLISHERS as usize) {
                 ledger.all_have((sent.get() + 1_u64).saturating_sub(BACKLOG)).await?;
                 sent.set(sent.get() + 1);
                 connection.post(&documents::publish(server.channel(), number)).await?;
@@ -53,16 +53,21 @@ pub async fn streamed(server: &Server, subscribers: &Subscribers, ledger: &Ledge
         }
     });
     limited(ledger, async {
-        try_join_all(lanes).await?;
+        try_join_all(publishers).await?;
         ledger.all_have(count).await
     })
     .await?;
     Ok(started.elapsed())
 }
 
-/// Publishes `count` messages, each when everybody has the one before; returns how long each took to reach the
+/// Publishes `count` messages, each after all subscribers have the one before; returns how long each took to reach the
 /// last subscriber.
-pub async fn lone(server: &Server, subscribers: &Subscribers, ledger: &Ledger, count: u64) -> Outcome<Vec<Duration>> {
+pub async fn sequential(
+    server: &Server,
+    subscribers: &Subscribers,
+    ledger: &Ledger,
+    count: u64,
+) -> Outcome<Vec<Duration>> {
     let mut connection = server.connections(1).await?.remove(0);
     ledger.expect(subscribers.count(), 1);
     let mut delays = Vec::new();
@@ -79,28 +84,34 @@ pub async fn lone(server: &Server, subscribers: &Subscribers, ledger: &Ledger, c
     Ok(delays)
 }
 
-/// Sends `count` requests over `lanes` connections to a server without subscribers.
-pub async fn requests(server: &Server, lanes: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<()> {
-    answers(server, lanes, count, body).await.map(drop)
+/// Sends `count` requests over `publishers` connections to a server without subscribers.
+pub async fn requests(server: &Server, publishers: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<()> {
+    answers(server, publishers, count, body).await.map(drop)
 }
 
-/// The same, and what each was answered.
-pub async fn answers(server: &Server, lanes: u64, count: u64, body: impl Fn(u64) -> String) -> Outcome<Vec<String>> {
+/// The same; returns the responses.
+pub async fn answers(
+    server: &Server,
+    publishers: u64,
+    count: u64,
+    body: impl Fn(u64) -> String,
+) -> Outcome<Vec<String>> {
     let body = &body;
-    let connections = server.connections(lanes).await?;
-    let lanes = connections.into_iter().zip(0..).map(|(mut connection, lane)| async move {
+    let connections = server.connections(publishers).await?;
+    let publishers = connections.into_iter().zip(0..).map(|(mut connection, publisher)| async move {
         let mut answers = Vec::new();
-        for number in (lane..count).step_by(lanes as usize) {
+        for number in (publisher..count).step_by(publishers as usize) {
             answers.push(connection.post(&body(number)).await?.to_owned());
         }
         Outcome::Ok(answers)
     });
-    let answers =
-        timeout(LIMIT, try_join_all(lanes)).await.map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
+    let answers = timeout(LIMIT, try_join_all(publishers))
+        .await
+        .map_err(|_| format!("{count} requests took over {LIMIT:?}"))??;
     Ok(answers.concat())
 }
 
-/// Ends a part that takes too long, and says what is missing.
+/// Limits the time of a measurement; the error says what is missing.
 pub async fn limited(ledger: &Ledger, part: impl Future<Output = Outcome<()>>) -> Outcome<()> {
     timeout(LIMIT, part).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}: {}", ledger.missing())))
 }

@@ -1,27 +1,27 @@
-//! The numbers in words: medians over the rounds, the table, and the page `benches/RESULTS.md`.
+//! The report of a run: medians over the rounds, the tables, and the page `benches/RESULTS.md`.
 
 use std::fmt::Write as _;
 
 use crate::{
-    contestant::Contestant,
     documents,
+    implementation::Implementation,
     machine::Machine,
     options::Options,
-    publish::{BACKLOG, LANES},
+    publish::{BACKLOG, PUBLISHERS},
     record::{Memory, Turn},
     scale::Scale,
     table::markdown,
 };
 
-/// Everything a run found out.
+/// All results of a run.
 pub struct Report {
     options: Options,
     machine: Machine,
-    pub turns: Vec<(Contestant, Turn)>,
-    pub memory: Vec<(Contestant, Memory)>,
-    /// What grows with what, if ours took part.
+    pub turns: Vec<(Implementation, Turn)>,
+    pub memory: Vec<(Implementation, Memory)>,
+    /// Costs by size, if tidings took part.
     pub scale: Option<Scale>,
-    /// What a large house costs, in words.
+    /// Costs in a large installation, as Markdown.
     pub growth: String,
 }
 
@@ -30,13 +30,13 @@ impl Report {
         Self { options, machine, turns: Vec::new(), memory: Vec::new(), scale: None, growth: String::new() }
     }
 
-    /// The tables, as Markdown that can be read on a terminal.
+    /// The tables, as Markdown that is readable on a terminal.
     pub fn table(&self) -> String {
         let scale = self.scale.as_ref().map(Scale::text).unwrap_or_default();
         [self.costs(), self.circumstances(), self.comparison() + &scale + &self.growth].join("\n")
     }
 
-    /// What the servers are compared by.
+    /// The costs by which the servers are compared.
     fn costs(&self) -> String {
         let head = [
             "server",
@@ -58,8 +58,8 @@ impl Report {
                 vec![
                     self.spread(one, |turn| turn.streamed),
                     format!("{:.2}", self.median(one, |turn| turn.streamed_net)),
-                    self.spread(one, |turn| turn.lone),
-                    format!("{:.2}", self.median(one, |turn| turn.lone_net)),
+                    self.spread(one, |turn| turn.sequential),
+                    format!("{:.2}", self.median(one, |turn| turn.sequential_net)),
                     memory(|memory| memory.idle),
                     memory(|memory| memory.burst),
                     format!("{:.1}", self.median(one, |turn| turn.query)),
@@ -69,7 +69,7 @@ impl Report {
         )
     }
 
-    /// What helps to understand the costs.
+    /// Figures that help to interpret the costs.
     fn circumstances(&self) -> String {
         let head = [
             "server",
@@ -89,22 +89,22 @@ impl Report {
                     format!("{:.1}", self.delay(one, 0.50)),
                     format!("{:.1}", self.delay(one, 0.99)),
                     format!("{:.1}", self.median(one, |turn| turn.streamed_mutation)),
-                    format!("{:.1}", self.median(one, |turn| turn.lone_mutation)),
+                    format!("{:.1}", self.median(one, |turn| turn.sequential_mutation)),
                     format!("{memory:.1}"),
                 ]
             }),
         )
     }
 
-    /// A row for every server: its name, then its cells.
-    fn rows(&self, cells: impl Fn(Contestant) -> Vec<String>) -> Vec<Vec<String>> {
-        let row = |one: Contestant| [vec![one.name().to_owned()], cells(one)].concat();
-        self.options.contestants.iter().copied().map(row).collect()
+    /// A row for each server: its name, then its cells.
+    fn rows(&self, cells: impl Fn(Implementation) -> Vec<String>) -> Vec<Vec<String>> {
+        let row = |one: Implementation| [vec![one.name().to_owned()], cells(one)].concat();
+        self.options.implementations.iter().copied().map(row).collect()
     }
 
-    /// `benches/RESULTS.md`.
+    /// The page `benches/RESULTS.md`.
     pub fn page(&self) -> String {
-        let Options { quick, rounds, subscribers, idle, streamed, lone, requests, .. } = &self.options;
+        let Options { quick, rounds, subscribers, idle, streamed, sequential, requests, .. } = &self.options;
         let form = if *quick { "quick" } else { "full" };
         format!(
             "# What a delivery costs\n\n\
@@ -118,8 +118,8 @@ impl Report {
                each round. CPU is the sum of all its threads' run time as the scheduler counts it \
                (`/proc/<pid>/task/*/schedstat`), the kernel's work for its system calls and the loopback receive included.\n\
              - {subscribers} subscribers over `graphql-transport-ws` run\n  `{subscription}`;\n  content has {content} characters. \
-               {streamed} messages are published over {lanes} keep-alive HTTP connections, one mutation in flight on each (the \
-               slowest subscriber may be {backlog} messages behind before publishers wait), then {lone} messages one at a time, each sent \
+               {streamed} messages are published over {publishers} keep-alive HTTP connections, one mutation in flight on each (the \
+               slowest subscriber may be {backlog} messages behind before publishers wait), then {sequential} messages one at a time, each sent \
                when all subscribers have the one before.\n\
              - Each delivery is checked: every message reaches every subscriber once, in the same order for all, whole. A \
                loss, a repeat or a wrong order ends the run without a table.\n\
@@ -135,57 +135,57 @@ impl Report {
             table = self.table(),
             subscription = documents::SUBSCRIPTION,
             content = documents::CONTENT,
-            lanes = LANES,
+            publishers = PUBLISHERS,
             backlog = BACKLOG,
         )
     }
 
-    /// Ours as a multiple of the others, when it took part.
+    /// The costs of tidings as a multiple of the others', if tidings took part.
     fn comparison(&self) -> String {
-        if !self.options.contestants.contains(&Contestant::Ours) {
+        if !self.options.implementations.contains(&Implementation::Tidings) {
             return String::new();
         }
         let mut text = String::new();
-        for &other in self.options.contestants.iter().filter(|one| **one != Contestant::Ours) {
-            let times = |of: fn(&Turn) -> f64| self.median(Contestant::Ours, of) / self.median(other, of);
+        for &other in self.options.implementations.iter().filter(|one| **one != Implementation::Tidings) {
+            let times = |of: fn(&Turn) -> f64| self.median(Implementation::Tidings, of) / self.median(other, of);
             let _ = writeln!(
                 text,
                 "- tidings costs {:.2} times as much as \"{}\" with 8 in flight, {:.2} times one at a time",
                 times(|turn| turn.streamed),
                 other.name(),
-                times(|turn| turn.lone)
+                times(|turn| turn.sequential)
             );
         }
         text
     }
 
-    fn of(&self, contestant: Contestant) -> impl Iterator<Item = &Turn> {
-        self.turns.iter().filter(move |(one, _)| *one == contestant).map(|(_, turn)| turn)
+    fn of(&self, implementation: Implementation) -> impl Iterator<Item = &Turn> {
+        self.turns.iter().filter(move |(one, _)| *one == implementation).map(|(_, turn)| turn)
     }
 
-    fn memory_of(&self, contestant: Contestant) -> Option<&Memory> {
-        self.memory.iter().find(|(one, _)| *one == contestant).map(|(_, memory)| memory)
+    fn memory_of(&self, implementation: Implementation) -> Option<&Memory> {
+        self.memory.iter().find(|(one, _)| *one == implementation).map(|(_, memory)| memory)
     }
 
-    fn median(&self, contestant: Contestant, of: impl Fn(&Turn) -> f64) -> f64 {
-        quantile(self.of(contestant).map(of).collect(), 0.5)
+    fn median(&self, implementation: Implementation, of: impl Fn(&Turn) -> f64) -> f64 {
+        quantile(self.of(implementation).map(of).collect(), 0.5)
     }
 
-    fn spread(&self, contestant: Contestant, of: impl Fn(&Turn) -> f64) -> String {
-        let all: Vec<f64> = self.of(contestant).map(of).collect();
+    fn spread(&self, implementation: Implementation, of: impl Fn(&Turn) -> f64) -> String {
+        let all: Vec<f64> = self.of(implementation).map(of).collect();
         let (low, high) = (quantile(all.clone(), 0.0), quantile(all.clone(), 1.0));
         format!("{:.2} ({low:.2}–{high:.2})", quantile(all, 0.5))
     }
 
-    fn delay(&self, contestant: Contestant, at: f64) -> f64 {
+    fn delay(&self, implementation: Implementation, at: f64) -> f64 {
         quantile(
-            self.of(contestant).flat_map(|turn| &turn.delays).map(|delay| delay.as_secs_f64() * 1_000.0).collect(),
+            self.of(implementation).flat_map(|turn| &turn.delays).map(|delay| delay.as_secs_f64() * 1_000.0).collect(),
             at,
         )
     }
 }
 
-/// The value below which a share `at` of all lie; 0 when there are none.
+/// The `at` quantile of the values; 0 if there are none.
 fn quantile(mut all: Vec<f64>, at: f64) -> f64 {
     all.sort_by(f64::total_cmp);
     let last = all.len().saturating_sub(1);

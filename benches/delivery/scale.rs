@@ -1,5 +1,5 @@
-//! What grows with what, of ours alone: all subscribers coming back after a restart with much to catch up on, and
-//! deliveries to few and to many.
+//! How the costs of tidings grow: all subscribers reconnecting after a restart with much to catch up, and deliveries to
+//! few and to many subscribers.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::{
-    Outcome,
-    contestant::Contestant,
-    documents,
+    Outcome, documents,
+    implementation::Implementation,
     ledger::Ledger,
     measure::{self, Cpu},
     options::Options,
@@ -17,33 +16,33 @@ use crate::{
     subscribers::Subscribers,
 };
 
-/// Both ends come to rest before a counter is read.
+/// How long client and server are idle before a counter is read.
 const REST: Duration = Duration::from_millis(100);
-/// How many deliveries each size of the audience is measured by.
+/// Number of deliveries by which each audience size is measured.
 const DELIVERIES: u64 = 200_000;
 
-/// What is found out.
+/// The results.
 pub struct Scale {
     back: Return,
     audiences: Vec<(usize, f64)>,
 }
 
-/// All come back at once.
+/// The result of all subscribers reconnecting at once.
 struct Return {
     subscribers: usize,
     missed: u64,
-    /// Until everybody has everything and is live.
+    /// The time until all subscribers have every event and are live.
     took: Duration,
-    /// Seconds of the server's CPU, connecting included.
+    /// Seconds of server CPU, connecting included.
     cpu: f64,
-    /// Resident, in MiB: before anybody came, at its highest, and when all are live.
+    /// Resident memory in MiB: before the subscribers connect, at its peak, and when all are live.
     memory: [f64; 3],
 }
 
 impl Scale {
-    /// Runs both parts.
+    /// Runs both measurements.
     pub async fn measure(options: &Options) -> Outcome<Self> {
-        let back = come_back(options).await?;
+        let back = measure_return(options).await?;
         eprintln!("{}", back.line());
         let mut audiences = Vec::new();
         for count in [10, 100, 1_000, 10_000].into_iter().filter(|count| *count <= options.returning) {
@@ -54,7 +53,7 @@ impl Scale {
         Ok(Self { back, audiences })
     }
 
-    /// In words.
+    /// The results as Markdown.
     pub fn text(&self) -> String {
         let audiences: Vec<String> =
             self.audiences.iter().map(|(count, cost)| format!("{cost:.2} µs at {count}")).collect();
@@ -82,9 +81,9 @@ impl Return {
     }
 }
 
-async fn come_back(options: &Options) -> Outcome<Return> {
+async fn measure_return(options: &Options) -> Outcome<Return> {
     let (subscribers, missed) = (options.returning, options.missed);
-    let mut server = Contestant::Ours.start().await?;
+    let mut server = Implementation::Tidings.start().await?;
     let cursor = server.cursor().await?;
     publish::requests(&server, 1, missed, |number| documents::publish(server.channel(), number)).await?;
     server.restart()?;
@@ -93,7 +92,7 @@ async fn come_back(options: &Options) -> Outcome<Return> {
     sleep(REST).await;
     let (before, empty) = (Cpu::of(server.process())?, measure::resident(server.process())?);
     let started = Instant::now();
-    let _subscribers = Subscribers::come_back(&server, subscribers, &ledger, &cursor).await?;
+    let _subscribers = Subscribers::resume(&server, subscribers, &ledger, &cursor).await?;
     publish::limited(&ledger, ledger.all_have(missed)).await?;
     let took = started.elapsed();
     sleep(REST).await;
@@ -102,14 +101,14 @@ async fn come_back(options: &Options) -> Outcome<Return> {
     Ok(Return { subscribers, missed, took, cpu, memory: memory.map(|bytes| bytes / 1_048_576.0) })
 }
 
-/// Microseconds per delivery to so many.
+/// Microseconds of server CPU per delivery to `count` subscribers.
 async fn audience(count: usize) -> Outcome<f64> {
-    let server = Contestant::Ours.start().await?;
+    let server = Implementation::Tidings.start().await?;
     let messages = (DELIVERIES / count as u64).clamp(100, 4_000);
-    publish::requests(&server, publish::LANES, messages / 4, |n| documents::publish(server.channel(), n)).await?;
+    publish::requests(&server, publish::PUBLISHERS, messages / 4, |n| documents::publish(server.channel(), n)).await?;
     sleep(REST).await;
     let before = Cpu::of(server.process())?;
-    publish::requests(&server, publish::LANES, messages, |n| documents::publish(server.channel(), n)).await?;
+    publish::requests(&server, publish::PUBLISHERS, messages, |n| documents::publish(server.channel(), n)).await?;
     sleep(REST).await;
     let alone = Cpu::of(server.process())?.since(&before);
     let ledger = Rc::new(Ledger::default());

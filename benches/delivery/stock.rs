@@ -1,5 +1,5 @@
-//! The yardstick: juniper and juniper_warp put together as their documentation does, messages kept in memory and
-//! handed to subscriptions by a broadcast channel. Its one departure: clients that send no pings are not closed.
+//! The server for comparison: juniper and juniper_warp combined as their documentation does, with messages in memory
+//! and a broadcast channel for subscriptions. One difference: clients that send no pings are not closed.
 
 use std::{
     pin::Pin,
@@ -18,7 +18,7 @@ use warp::Filter as _;
 
 use crate::Outcome;
 
-/// Messages a subscription may be behind before it loses some; the load keeps well below.
+/// Messages that a subscription may be behind before it loses some; the load stays well below.
 const CAPACITY: usize = 1_024;
 
 #[derive(Clone, GraphQLObject)]
@@ -77,12 +77,12 @@ impl Mutation {
             author_id: ID::new("1"),
             created_at: "2026-01-01T00:00:00.000000Z".to_owned(),
         };
-        // In one order for the list and for all subscriptions.
+        // The lock keeps one order for the list and for all subscriptions.
         let mut messages = board.messages.write().unwrap_or_else(PoisonError::into_inner);
         messages.push(message.clone());
-        // An error only says that nobody listens.
+        // Sending fails only if there is no subscriber.
         let _ = board.added.send(message.clone());
-        // There is one channel.
+        // There is only one channel.
         drop(input.channel_id);
         message
     }
@@ -100,7 +100,7 @@ impl Subscription {
             loop {
                 match added.recv().await {
                     Ok(message) => return Some((Ok(message), added)),
-                    // The ledger will see the loss.
+                    // The ledger detects the loss.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 }

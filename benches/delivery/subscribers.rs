@@ -1,4 +1,4 @@
-//! The subscribers: graphql-transport-ws clients that read, hand each delivery to the ledger, and do nothing else.
+//! The subscribers: graphql-transport-ws clients that only read and report each delivery to the ledger.
 
 use std::{
     cell::RefCell,
@@ -16,23 +16,22 @@ use tokio::{
 };
 
 use crate::{
-    Outcome,
-    contestant::Server,
-    documents,
+    Outcome, documents,
     frames::{self, CLOSE, PING, PONG, TEXT},
+    implementation::Server,
     ledger::Ledger,
 };
 
-/// Handshakes under way at a time.
+/// Number of concurrent handshakes.
 const HANDSHAKES: usize = 32;
-/// Loopback addresses the subscribers come from, so that one address's ports are never all in use or waiting.
+/// Number of loopback source addresses of the subscribers, so that no address runs out of ports.
 const SOURCES: usize = 20;
-/// Bytes one `recv` may take; shared by all subscribers, as only one of them runs at a time.
+/// Bytes that one `recv` may return. All subscribers share the buffer, because only one of them runs at a time.
 const BUFFER: usize = 64 * 1024;
 
 type Buffer = Rc<RefCell<Vec<u8>>>;
 
-/// All subscribers of one server; dropping it closes them.
+/// All subscribers of one server; dropping it closes their connections.
 pub struct Subscribers {
     count: usize,
     _reading: JoinSet<()>,
@@ -41,18 +40,18 @@ pub struct Subscribers {
 impl Subscribers {
     /// Connects `count` subscribers, which report to `ledger`. Must run on a `LocalSet`.
     ///
-    /// Returns when each has its `connection_ack` and has sent its `subscribe`; [`crate::publish::warm`] finds out
-    /// when that has taken effect.
+    /// Returns when each has its `connection_ack` and has sent its `subscribe`. [`crate::publish::warm`] finds out when
+    /// the subscriptions are live.
     pub async fn connect(server: &Server, count: usize, ledger: &Rc<Ledger>) -> Outcome<Self> {
         Self::open(server, count, ledger, None).await
     }
 
-    /// The same for those who were here before, up to `cursor`. What they missed comes while others still connect.
-    pub async fn come_back(server: &Server, count: usize, ledger: &Rc<Ledger>, cursor: &str) -> Outcome<Self> {
+    /// The same for subscribers that resume at `cursor`. Missed messages arrive while others still connect.
+    pub async fn resume(server: &Server, count: usize, ledger: &Rc<Ledger>, cursor: &str) -> Outcome<Self> {
         Self::open(server, count, ledger, Some(cursor)).await
     }
 
-    /// Some who follow a channel each, a hundred on a connection.
+    /// Connects subscribers to one channel each, with a hundred subscriptions per connection.
     pub async fn of_channels(server: &Server, channels: &[String], ledger: &Rc<Ledger>) -> Outcome<Self> {
         let buffer: Buffer = Rc::new(RefCell::new(vec![0; BUFFER]));
         let mut reading = JoinSet::new();
@@ -95,7 +94,7 @@ impl Subscribers {
 struct Subscriber {
     index: usize,
     stream: TcpStream,
-    /// Received bytes that are not yet a whole frame.
+    /// Received bytes that are not yet a complete frame.
     rest: Vec<u8>,
 }
 
@@ -112,13 +111,13 @@ impl Subscriber {
         let stream = connect(server.address(), index).await.map_err(|error| error.to_string())?;
         let mut subscriber = Self { index, stream, rest: Vec::new() };
         subscriber.upgrade(server.address()).await?;
-        subscriber.say(&documents::connection_init(server.token())).await?;
-        subscriber.hear(r#""connection_ack""#).await?;
+        subscriber.send_text(&documents::connection_init(server.token())).await?;
+        subscriber.expect_frame(r#""connection_ack""#).await?;
         for (id, channel) in channels.iter().enumerate() {
-            subscriber.say(&documents::follow_channel(id, channel)).await?;
+            subscriber.send_text(&documents::follow_channel(id, channel)).await?;
         }
-        subscriber.say(r#"{"type":"ping"}"#).await?;
-        subscriber.hear(r#""pong""#).await?;
+        subscriber.send_text(r#"{"type":"ping"}"#).await?;
+        subscriber.expect_frame(r#""pong""#).await?;
         Ok(subscriber)
     }
 
@@ -145,17 +144,17 @@ impl Subscriber {
     }
 
     async fn subscribe(&mut self, token: Option<&str>, cursor: Option<&str>) -> Outcome<()> {
-        self.say(&documents::connection_init(token)).await?;
-        self.hear(r#""connection_ack""#).await?;
+        self.send_text(&documents::connection_init(token)).await?;
+        self.expect_frame(r#""connection_ack""#).await?;
         if let Some(cursor) = cursor {
-            return self.say(&documents::resume(cursor)).await;
+            return self.send_text(&documents::resume(cursor)).await;
         }
-        self.say(&documents::subscribe()).await?;
-        self.say(r#"{"type":"ping"}"#).await?;
-        self.hear(r#""pong""#).await
+        self.send_text(&documents::subscribe()).await?;
+        self.send_text(r#"{"type":"ping"}"#).await?;
+        self.expect_frame(r#""pong""#).await
     }
 
-    async fn say(&mut self, text: &str) -> Outcome<()> {
+    async fn send_text(&mut self, text: &str) -> Outcome<()> {
         self.send(&frames::from_client(TEXT, text.as_bytes())).await
     }
 
@@ -168,8 +167,8 @@ impl Subscriber {
         if count == 0 { Err("closed by the server".to_owned()) } else { Ok(()) }
     }
 
-    /// Waits for the frame with `word` in it; lets the server's own pings pass.
-    async fn hear(&mut self, word: &str) -> Outcome<()> {
+    /// Waits for a frame that contains `word`; answers the server's pings.
+    async fn expect_frame(&mut self, word: &str) -> Outcome<()> {
         loop {
             let Some(frame) = frames::first(&self.rest)? else {
                 self.receive().await?;
@@ -179,14 +178,14 @@ impl Subscriber {
             self.rest.drain(..length);
             match text {
                 text if text.contains(word) => return Ok(()),
-                text if text.contains(r#""ping""#) => self.say(r#"{"type":"pong"}"#).await?,
+                text if text.contains(r#""ping""#) => self.send_text(r#"{"type":"pong"}"#).await?,
                 text => return Err(format!("expected {word}, got {text}")),
             }
         }
     }
 
     async fn follow(mut self, buffer: &Buffer, ledger: &Ledger) -> Outcome<()> {
-        // What came behind the pong.
+        // Frames may have arrived together with the pong.
         let mut reply = take(&mut self.rest, &[], self.index, ledger)?;
         loop {
             if !reply.is_empty() {
@@ -208,9 +207,10 @@ impl Subscriber {
     }
 }
 
-/// Handles the frames that are whole in `rest` and `bytes`; keeps what is not in `rest`. Returns what to answer.
+/// Handles the complete frames in `rest` and `bytes`, and keeps incomplete bytes in `rest`. Returns the bytes to send
+/// in reply.
 fn take(rest: &mut Vec<u8>, bytes: &[u8], index: usize, ledger: &Ledger) -> Outcome<Vec<u8>> {
-    // Nearly always there is no rest, and nothing is copied.
+    // Usually `rest` is empty and nothing is copied.
     let joined: Option<Vec<u8>> = (!rest.is_empty()).then(|| [rest.as_slice(), bytes].concat());
     let all = joined.as_deref().unwrap_or(bytes);
     let (mut used, mut reply) = (0, Vec::new());
@@ -224,7 +224,7 @@ fn take(rest: &mut Vec<u8>, bytes: &[u8], index: usize, ledger: &Ledger) -> Outc
             TEXT if frame.payload.starts_with(br#"{"type":"ping""#) => {
                 reply.extend(frames::from_client(TEXT, br#"{"type":"pong"}"#));
             }
-            // juniper's keep-alives are pongs nobody asked for.
+            // juniper's keep-alives are unsolicited pongs.
             TEXT if frame.payload.starts_with(br#"{"type":"pong""#) => {}
             TEXT => ledger.received(index, frame.payload)?,
             other => return Err(format!("a frame with opcode {other}")),

@@ -1,8 +1,8 @@
-//! Markdown tables that can be read as they are.
+//! Markdown tables that are readable as plain text.
 
 use std::fmt::Write as _;
 
-/// A Markdown table whose columns line up; all but the first are to the right.
+/// A Markdown table with aligned columns; all but the first are right-aligned.
 pub fn markdown(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let rule = (0..head.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned());

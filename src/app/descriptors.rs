@@ -1,32 +1,33 @@
-//! File descriptors: every connection takes one, and the usual limit is 1,024.
+//! The limit of open file descriptors. Every connection takes one descriptor, and the usual limit is 1,024.
 
 use std::os::fd::RawFd;
 
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// So many are used for other things than connections.
-const OTHERS: u64 = 100;
+/// Descriptors that are reserved for other uses than connections: database files, database connections and the
+/// listener.
+const OTHER_DESCRIPTORS: u64 = 100;
 
-/// Gets ready for so many connections.
+/// Prepares the process for this many connections.
 pub fn prepare(connections: usize) {
-    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_DESCRIPTORS);
     raise_limit(needed, connections);
-    reserve(needed);
+    reserve_table(needed);
 }
 
-/// Has the kernel make its table as long as it will ever be. It doubles it whenever it is full, and each time a process of
-/// several threads waits for all processors meanwhile: whoever accepts a connection then, and everybody behind it,
-/// would wait for 5 to 20 ms.
-fn reserve(needed: u64) {
+/// Makes the kernel allocate the descriptor table in its final size, by opening the highest descriptor once. Otherwise
+/// the kernel doubles the table whenever it is full. In a process with several threads, each doubling blocks the thread
+/// that accepts connections for 5 to 20 ms.
+fn reserve_table(needed: u64) {
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(needed);
     let Ok(last) = RawFd::try_from(needed.min(allowed).saturating_sub(1)) else { return };
     if let Err(error) = fcntl_dupfd_cloexec(std::io::stderr(), last) {
-        tracing::debug!(%error, "the table of file descriptors will grow as it is needed");
+        tracing::debug!(%error, "cannot reserve the table of file descriptors; it will grow when needed");
     }
 }
 
-/// Raises the limit as far as the system lets us; says what to set if that is not enough.
+/// Raises the limit as far as the system allows. Logs the setting to change if that is not enough.
 fn raise_limit(needed: u64, connections: usize) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= needed) {
@@ -39,7 +40,7 @@ fn raise_limit(needed: u64, connections: usize) {
     };
     if allowed < needed {
         tracing::warn!(
-            "only {allowed} files may be open at once, {connections} connections need {needed}: \
+            "the process may open only {allowed} files, but {connections} connections need {needed}: \
              set `ulimit -n {needed}` (systemd: LimitNOFILE={needed}), or lower TIDINGS_MAX_CONNECTIONS"
         );
     }
@@ -50,13 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_as_long_as_it_will_be_before_anybody_comes() {
+    fn the_descriptor_table_has_its_final_size_after_preparation() {
         let connections = 3_000;
         prepare(connections);
-        let status = std::fs::read_to_string("/proc/self/status").expect("it is Linux");
-        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).expect("it is known");
+        let status = std::fs::read_to_string("/proc/self/status").expect("the file exists on Linux");
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).expect("the kernel reports FDSize");
         let size: u64 = size.trim().parse().expect("a number");
         let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        assert!(size >= allowed.min(connections as u64 + OTHERS), "{size}");
+        assert!(size >= allowed.min(connections as u64 + OTHER_DESCRIPTORS), "{size}");
     }
 }

@@ -1,4 +1,4 @@
-//! A board over its database, without a door: what the server and the command line have in common.
+//! The use cases over an open database, without a listener. The server and the commands of the command line share this.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::model::Timestamp;
 use crate::store::{Options, Place, Store};
 use crate::vitals::Vitals;
 
-/// A board over its database.
+/// The use cases over an open database, with the tasks that they need.
 pub struct House {
     board: Arc<Board>,
     tail: JoinHandle<()>,
@@ -23,22 +23,23 @@ pub struct House {
 }
 
 impl House {
-    /// Opens the database, brings it up to date, and follows its log.
+    /// Opens the database, runs its migrations, and starts to follow its log.
     ///
     /// # Errors
-    /// One line that says what is wrong.
+    /// One line for the operator if the clock, the database or the signing secret is not usable.
     pub async fn open(config: &Config) -> Result<Self, String> {
         if Timestamp::now() < Timestamp::from_seconds(0) {
-            // No answer over HTTP could say its date.
-            return Err("the clock of this machine is before 1970: set it".into());
+            // hyper panics when it writes the `Date` header of a response at a time before 1970.
+            return Err("the system clock is set before 1970: set the correct time".into());
         }
         let had_database = secret::has_database(config);
         let progress = Arc::new(Progress::default());
         let (notice, batches) = Notice::new(&progress);
         let vitals = Vitals::default();
-        // First the database: what is wrong with its directory is wrong with the secret's, too.
+        // The database is opened before the secret is read. Both are in the same directory, so a problem with that
+        // directory is reported as a problem of the database.
         let store = open_store(config, notice, &vitals).await?;
-        let secret = secret::of(config, had_database)?;
+        let secret = secret::load_or_create(config, had_database)?;
         let lifetimes = &config.tokens;
         let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
         let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));
@@ -62,24 +63,24 @@ impl House {
         Ok(Self { board, tail, vitals })
     }
 
-    /// The board.
+    /// The use cases of the installation.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board
     }
 
-    /// Whether every part of it still runs.
+    /// Reports whether all required tasks and threads still run.
     #[must_use]
     pub fn vitals(&self) -> &Vitals {
         &self.vitals
     }
 
-    /// Finishes what is being written, within this time.
+    /// Commits what is being written, then stops. Waits for at most `grace`, or one second if that is longer.
     pub async fn close(self, grace: Duration) {
         let store = Arc::clone(self.board.store());
         let closing = tokio::task::spawn_blocking(move || store.close());
         if tokio::time::timeout(grace.max(Duration::from_secs(1)), closing).await.is_err() {
-            tracing::warn!("the writer did not finish in time");
+            tracing::warn!("the writer did not finish within the shutdown grace period");
         }
         self.tail.abort();
     }
@@ -103,7 +104,7 @@ async fn open_store(config: &Config, notice: Notice, vitals: &Vitals) -> Result<
     Ok(Arc::new(store))
 }
 
-/// What is wrong, for the operator and not a client: the detail is what helps.
+/// The text of an error for the operator, who may see the detail of an internal error. Clients must not see it.
 fn detail(error: Error) -> String {
     match error {
         Error::Internal(detail) => detail,

@@ -1,4 +1,5 @@
-//! The roof: makes every part from the settings, wires them, and stops them in order. No logic.
+//! The top layer: creates all parts of a server from its settings, connects them, and stops them in order. It contains
+//! no other logic.
 
 mod descriptors;
 mod house;
@@ -18,28 +19,29 @@ use crate::graphql::{self, Engine};
 use crate::vitals::Vitals;
 use crate::web::{self, Listener, Settings, Site, Stop};
 
-/// A running server. Everything it needs it owns: many can live in one process.
+/// A running server. It owns everything it needs, so several servers can run in one process.
 pub struct App {
     address: SocketAddr,
-    house: House,
+    services: House,
     stop: Stop,
     tasks: Vec<JoinHandle<()>>,
     grace: Duration,
 }
 
 impl App {
-    /// Starts a server.
+    /// Starts a server with these settings: opens the database, runs its migrations, and accepts connections.
     ///
     /// # Errors
-    /// One line that says what is wrong with the settings or the surroundings.
+    /// One line for the operator if a setting, the address, the database or the file system does not allow the server
+    /// to run.
     pub async fn start(config: Config) -> Result<Self, String> {
-        // First the address: whoever starts a second server by mistake must not wait for a database.
+        // Bind first: starting a second server by mistake must fail at once, without waiting for the database.
         let listener =
             Listener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         descriptors::prepare(config.sockets.max_connections);
-        let house = House::open(&config).await?;
-        let writable = house.board().check_writable().await;
+        let services = House::open(&config).await?;
+        let writable = services.board().check_writable().await;
         writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database.url()))?;
         let limits = graphql::Limits {
             depth: config.limits.max_depth,
@@ -50,49 +52,50 @@ impl App {
             cost: u64::try_from(config.limits.max_cost).unwrap_or(u64::MAX),
             hints: config.introspection,
         };
-        let engine = Arc::new(Engine::new(Arc::clone(house.board()), limits, config.introspection));
-        let vitals = house.vitals().clone();
-        let (site, stop) = Site::new(engine, Arc::clone(house.board()), settings(&config), vitals.clone());
+        let engine = Arc::new(Engine::new(Arc::clone(services.board()), limits, config.introspection));
+        let vitals = services.vitals().clone();
+        let (site, stop) = Site::new(engine, Arc::clone(services.board()), settings(&config), vitals.clone());
         let retention = board::Retention { age: config.retention.age, events: config.retention.events.into() };
         let tasks = vec![
-            vitals.spawn("the turns of newcomers", Arc::clone(&site.newcomers).call()),
+            vitals.spawn("the admission of new connections", Arc::clone(&site.newcomers).call()),
             vitals.spawn("the listener for connections", web::serve(listener, site)),
-            vitals.spawn("pruning", Arc::clone(house.board()).keep_pruning(retention)),
-            vitals.spawn("removal", Arc::clone(house.board()).keep_removing()),
-            vitals.spawn("the pulse", Arc::clone(house.board()).keep_pulse()),
+            vitals.spawn("the pruning of the log", Arc::clone(services.board()).keep_pruning(retention)),
+            vitals.spawn("the removal of deleted rows", Arc::clone(services.board()).keep_removing()),
+            vitals.spawn("the exchange of presence and metrics", Arc::clone(services.board()).keep_pulse()),
         ];
         tracing::info!(database = %config.database.url(), "tidings listens on http://{address}");
-        Ok(Self { address, house, stop, tasks, grace: config.shutdown_grace })
+        Ok(Self { address, services, stop, tasks, grace: config.shutdown_grace })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on. If the settings ask for port 0, this has the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The board, for whoever looks at the server from inside the process.
+    /// The use cases of this server, for programs that embed it.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
-        self.house.board()
+        self.services.board()
     }
 
-    /// Whether every part of the server still runs.
+    /// Reports whether all required tasks and threads of the server still run.
     #[must_use]
     pub fn vitals(&self) -> &Vitals {
-        self.house.vitals()
+        self.services.vitals()
     }
 
-    /// Stops: no new connections, sockets are closed, what is being written is finished.
+    /// Stops the server: accepts no new connections, closes the open ones, and commits what is being written. This
+    /// takes at most about the configured grace period.
     pub async fn stop(self) {
         let since = Instant::now();
         self.stop.within(self.grace).await;
         for task in self.tasks {
             task.abort();
-            // What it held is free when it has ended: the port, for whoever starts next.
+            // Wait until the task has dropped its resources. The port is then free for the next server.
             drop(task.await);
         }
-        self.house.close(self.grace.saturating_sub(since.elapsed())).await;
+        self.services.close(self.grace.saturating_sub(since.elapsed())).await;
         tracing::info!("stopped");
     }
 }

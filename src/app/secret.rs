@@ -1,51 +1,57 @@
-//! The secret that tokens are signed with: given, or made once and kept beside the SQLite file.
+//! The secret that signs session tokens. It comes from the settings, or is generated once and stored beside the SQLite
+//! file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
-use crate::auth::{is_made_secret, make_secret};
+use crate::auth::{generate_secret, is_generated_secret};
 use crate::config::{Config, DatabaseUrl, Secret};
 
-/// More than any secret has; what is longer was put there by mistake.
-const LONGEST: u64 = 4096;
+/// Maximum number of bytes that are read from the file. It is above the length of any secret, so a longer file is not
+/// one.
+const MAX_FILE_BYTES: u64 = 4096;
 
-/// Whether there is a SQLite file, to be asked before it is opened.
+/// Whether the SQLite file exists. Must be called before the database is opened, because opening creates the file.
 pub fn has_database(config: &Config) -> bool {
     matches!(config.database.url(), DatabaseUrl::Sqlite(path) if path.exists())
 }
 
-/// The secret of an installation, whose database was there before or not.
+/// The secret of this installation. `had_database` says whether the database existed before this start.
 ///
 /// # Errors
-/// One line that says what is wrong.
-pub fn of(config: &Config, had_database: bool) -> Result<Secret, String> {
+/// One line for the operator if the secret is not usable, or cannot be read or stored.
+pub fn load_or_create(config: &Config, had_database: bool) -> Result<Secret, String> {
     if let Some(secret) = config.tokens.secret() {
         return Secret::for_signing(secret.reveal()).map_err(|error| format!("TIDINGS_JWT_SECRET: {error}"));
     }
     match config.database.url() {
-        DatabaseUrl::Sqlite(path) => kept(&path.with_extension("secret"), had_database),
-        // The commands that sign or check tokens are refused without one before they get here.
-        DatabaseUrl::Postgres(_) => make_secret().parse(),
+        DatabaseUrl::Sqlite(path) => read_or_create(&path.with_extension("secret"), had_database),
+        // The command line refuses commands that sign or check tokens if no secret is set. The other commands do not
+        // use the secret, so a random one is enough.
+        DatabaseUrl::Postgres(_) => generate_secret().parse(),
     }
 }
 
-/// The secret in this file, which is made if it is missing. Two processes may start at once: the
-/// file appears complete or not at all, and whoever is second takes the other's.
-fn kept(path: &Path, has_database: bool) -> Result<Secret, String> {
-    let failed = |error: std::io::Error| format!("cannot keep the secret in {}: {error}", path.display());
+/// The secret in this file. If the file is missing, it is created with a new secret. Two processes may do this at once.
+/// A hard link makes the complete file appear in one step, so the second process finds and uses the first one's secret.
+fn read_or_create(path: &Path, has_database: bool) -> Result<Secret, String> {
+    let failed = |error: std::io::Error| format!("cannot store the secret in {}: {error}", path.display());
     match File::open(path) {
         Ok(file) => return read(path, file),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
     if has_database {
-        tracing::warn!("{} is missing: a new secret is made, and all tokens are void", path.display());
+        tracing::warn!(
+            "{} is missing: a new secret is generated, and all existing tokens become invalid",
+            path.display()
+        );
     }
     let draft = path.with_extension(format!("secret-{}", std::process::id()));
     private_file(&draft)
         .and_then(|mut file| {
-            writeln!(file, "{}", make_secret())?;
+            writeln!(file, "{}", generate_secret())?;
             file.sync_all()
         })
         .map_err(failed)?;
@@ -53,36 +59,39 @@ fn kept(path: &Path, has_database: bool) -> Result<Secret, String> {
     std::fs::remove_file(&draft).map_err(failed)?;
     match linked {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
-        _ => kept(path, false),
+        _ => read_or_create(path, false),
     }
 }
 
-/// Tokens that are signed with what is left of a secret could be forged, so only a whole one is taken.
+/// Reads a generated secret. Only a complete one is accepted: tokens that are signed with a part of a secret could be
+/// forged.
 fn read(path: &Path, file: File) -> Result<Secret, String> {
     let failed = |error: std::io::Error| format!("cannot read the secret in {}: {error}", path.display());
     warn_if_open(path, &file);
     let mut bytes = Vec::new();
-    file.take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     let text = String::from_utf8(bytes).unwrap_or_default();
     let secret = text.trim_end();
-    if !is_made_secret(secret) {
+    if !is_generated_secret(secret) {
         return Err(format!(
-            "{} is damaged: it holds no secret that tidings has made. Put its copy back, or delete it: then everybody \
-             signs in again. A secret of your own goes into TIDINGS_JWT_SECRET or TIDINGS_JWT_SECRET_FILE",
+            "{} is damaged: it holds no secret that tidings has generated. Restore it from a backup, or delete it: \
+             all users must then sign in again. A secret of your own goes into TIDINGS_JWT_SECRET or \
+             TIDINGS_JWT_SECRET_FILE",
             path.display()
         ));
     }
     secret.parse()
 }
 
-/// The file is made for its owner alone; a copy or a `chmod` may have changed that.
+/// Logs a warning if all users of the machine can access the file. It is created for its owner alone, but a copy or a
+/// `chmod` may have changed that.
 #[cfg(unix)]
 fn warn_if_open(path: &Path, file: &File) {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o007 != 0 {
         let path = path.display();
-        tracing::warn!("every user of this machine may read {path} and forge tokens: `chmod 600 {path}`");
+        tracing::warn!("every user of this machine can access {path} and forge tokens: run `chmod 600 {path}`");
     }
 }
 
@@ -105,23 +114,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_made_once() {
+    fn the_secret_is_generated_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tidings.secret");
-        let made = kept(&path, false).unwrap();
-        assert_eq!(kept(&path, true).unwrap(), made);
-        assert!(Secret::for_signing(made.reveal()).is_ok());
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "the draft is gone");
+        let generated = read_or_create(&path, false).unwrap();
+        assert_eq!(read_or_create(&path, true).unwrap(), generated);
+        assert!(Secret::for_signing(generated.reveal()).is_ok());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "the temporary file is removed");
     }
 
     #[test]
-    fn what_is_left_of_one_is_refused() {
+    fn an_incomplete_or_changed_secret_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tidings.secret");
-        let whole = kept(&path, false).unwrap().reveal().to_owned();
+        let whole = read_or_create(&path, false).unwrap().reveal().to_owned();
         for fine in [whole.clone(), format!("{whole}\n"), format!("{whole}\r\n")] {
             std::fs::write(&path, fine).unwrap();
-            assert_eq!(kept(&path, true).unwrap().reveal(), whole);
+            assert_eq!(read_or_create(&path, true).unwrap().reveal(), whole);
         }
         let damaged = [
             String::new(),
@@ -136,9 +145,9 @@ mod tests {
         ];
         for damaged in damaged {
             std::fs::write(&path, &damaged).unwrap();
-            assert!(kept(&path, true).unwrap_err().contains("damaged"), "{damaged:?}");
+            assert!(read_or_create(&path, true).unwrap_err().contains("damaged"), "{damaged:?}");
         }
         std::fs::write(&path, [0xff; 43]).unwrap();
-        assert!(kept(&path, true).is_err());
+        assert!(read_or_create(&path, true).is_err());
     }
 }

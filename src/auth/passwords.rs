@@ -1,5 +1,6 @@
-//! Passwords as Argon2id hashes. Owns the cost of a hash, how many are computed at once and how many wait; must
-//! never compute one on an async thread. Which user a hash belongs to is `board`'s business.
+//! Hashing and checking of passwords with Argon2id. This module owns the cost of a hash, and the number of hashes that
+//! are computed or wait at once. It never computes a hash on an async thread. It does not know which user a hash
+//! belongs to.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,42 +16,43 @@ use crate::error::{Error, Result};
 use crate::model::Party;
 use crate::unicode;
 
-/// OWASP's Password Storage Cheat Sheet, Argon2id: 19 MiB, two passes, one lane.
+/// Memory of one hash. The values follow OWASP's Password Storage Cheat Sheet for Argon2id: 19 MiB, two passes, one
+/// lane.
 const MEMORY_KIB: u32 = 19 * 1024;
 const ITERATIONS: u32 = 2;
 
-/// How long a sign-in may wait for others before it is refused.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Maximum time that a sign-in waits for other sign-ins before it is refused.
+const MAX_WAIT: Duration = Duration::from_secs(3);
 
-/// How long a turn is taken to last before any was measured.
-const USUAL: Duration = Duration::from_millis(40);
+/// Assumed duration of a permit until durations were measured.
+const INITIAL_DURATION: Duration = Duration::from_millis(40);
 
-/// How many sign-ins may wait at most, however quick passwords are: what their bodies take of memory is bounded.
-const LONGEST_QUEUE: usize = 4_096;
+/// Maximum number of sign-ins that wait, however fast hashing is. It bounds the memory of their requests.
+const MAX_QUEUE: usize = 4_096;
 
-/// What a caller reads whose turn does not come.
-const BUSY: &str = "too many are signing in at this moment; try again";
+/// The error message for a sign-in that gets no permit.
+const BUSY: &str = "too many sign-ins are in progress; try again";
 
-/// The letters of a generated password: 32 of them, none that looks like another (l, o, 0, 1).
-const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// The characters of generated passwords: 32 letters and digits without those that look alike (l, o, 0, 1).
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// Hashes and checks passwords, a few at a time: each takes 19 MiB and a core for some 20 ms, so
-/// a flood of sign-ins must queue here instead of taking the machine from everybody else.
+/// Hashes and checks passwords, a bounded number at a time. Each takes 19 MiB and some 20 ms of a core. So a flood of
+/// sign-ins must queue here instead of slowing all other requests down.
 #[derive(Clone)]
 pub struct Passwords {
     cost: Cost,
     parallel: usize,
-    /// As many as passwords at once. The queue before them is as long as can be served within [`PATIENCE`], and callers
-    /// take turns in it: a flood from one address is its own loss.
+    /// One permit per password that is processed. The queue is as long as can be served within [`MAX_WAIT`]. Callers
+    /// are served round-robin, so a flood of sign-ins from one address delays only that address.
     turns: Turns,
-    /// How long a turn lasted of late.
-    pace: Arc<Mutex<Duration>>,
-    /// What a password is compared with where there is no user: a hash that no password has, at
-    /// the same cost, so that the time of the answer does not tell which usernames exist.
-    nobody: Arc<str>,
+    /// Moving average of the time that a permit was held.
+    average: Arc<Mutex<Duration>>,
+    /// A hash that no password matches, at the same cost as real hashes. Sign-ins with an unknown username are compared
+    /// with it, so that the response time does not reveal which usernames exist.
+    unmatchable: Arc<str>,
 }
 
-/// One caller's turn.
+/// A permit to hash and check passwords. Dropping it lets the next caller in.
 pub struct PasswordTurn {
     since: Instant,
     passwords: Passwords,
@@ -64,61 +66,68 @@ struct Cost {
 }
 
 impl Passwords {
-    /// At most `parallel` passwords at once (at least one), at the cost OWASP recommends.
+    /// Processes at most `parallel` passwords at once (at least one), at the cost that OWASP recommends.
     #[must_use]
     pub fn new(parallel: usize) -> Self {
         Self::with_cost(parallel, MEMORY_KIB, ITERATIONS)
     }
 
-    /// The same at another cost: test suites sign in a thousand times. Argon2's least cost is
-    /// 8 KiB and one pass.
+    /// Like [`Self::new`] with another cost, for test suites that sign in a thousand times. Values below Argon2's
+    /// minimum of 8 KiB and one pass are raised to it.
     #[must_use]
     pub fn with_cost(parallel: usize, memory_kib: u32, iterations: u32) -> Self {
         let cost =
             Cost { memory_kib: memory_kib.max(Params::MIN_M_COST), iterations: iterations.max(Params::MIN_T_COST) };
         let parallel = parallel.max(1);
         let slots = Share { total: parallel, anonymous: parallel, each: parallel };
-        let turns = Turns::new(slots, queue(parallel, USUAL), PATIENCE, BUSY);
-        Self { cost, parallel, turns, pace: Arc::new(Mutex::new(USUAL)), nobody: cost.unmatchable().into() }
+        let turns = Turns::new(slots, queue_limits(parallel, INITIAL_DURATION), MAX_WAIT, BUSY);
+        Self {
+            cost,
+            parallel,
+            turns,
+            average: Arc::new(Mutex::new(INITIAL_DURATION)),
+            unmatchable: cost.unmatchable().into(),
+        }
     }
 
-    /// The turn of one caller, with which passwords can be hashed and compared. To be taken before any other turn: who
-    /// waits for a password must not keep what others need.
+    /// Waits for a permit. Callers must take it before a permit for a mutation: a caller that waits for password
+    /// hashing must not hold a permit that other mutations need.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] at once when more wait than can be served in time, or when the turn does not come.
+    /// `UNAVAILABLE` at once if more callers wait than can be served in time; later if the permit does not come in
+    /// time.
     pub async fn turn(&self, party: Party) -> Result<PasswordTurn> {
         let turn = self.turns.take(party).await?;
         Ok(PasswordTurn { since: Instant::now(), passwords: self.clone(), _turn: turn })
     }
 
-    /// The hash to store for a new password, as a PHC string with a salt of its own.
+    /// Hashes a new password. Returns a PHC string with a random salt, and the permit.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the machine gives no memory or no randomness.
+    /// `INTERNAL_SERVER_ERROR` if the system provides no memory or no randomness, or if the hashing thread panics.
     pub async fn hash(&self, turn: PasswordTurn, password: String) -> Result<(String, PasswordTurn)> {
         let cost = self.cost;
-        self.in_turn(turn, move || cost.hash(&unicode::prepared(&password))).await
+        self.run_blocking(turn, move || cost.hash(&unicode::normalized_password(&password))).await
     }
 
-    /// Whether this is the password of that hash. `None` (there is no such user) takes as long and
-    /// is `false`.
+    /// Whether the password matches the hash. Without a hash, because the user does not exist, this takes the same time
+    /// and returns `false`.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the stored hash cannot be read.
+    /// `INTERNAL_SERVER_ERROR` if the stored hash is not a valid PHC string.
     pub async fn verify(
         &self,
         turn: PasswordTurn,
         password: String,
         hash: Option<String>,
     ) -> Result<(bool, PasswordTurn)> {
-        let nobody = Arc::clone(&self.nobody);
-        self.in_turn(turn, move || matches_any(&password, hash.as_deref().unwrap_or(&nobody))).await
+        let unmatchable = Arc::clone(&self.unmatchable);
+        self.run_blocking(turn, move || matches_any(&password, hash.as_deref().unwrap_or(&unmatchable))).await
     }
 
-    /// Works on a thread that may block. The turn moves with the work: a client that hangs up does not stop the thread, so
-    /// it must not free the place either.
-    async fn in_turn<T: Send + 'static>(
+    /// Runs `work` on a blocking thread, which owns the permit meanwhile. A client that disconnects does not stop the
+    /// thread, so it must not release the permit either.
+    async fn run_blocking<T: Send + 'static>(
         &self,
         turn: PasswordTurn,
         work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -129,19 +138,19 @@ impl Passwords {
 }
 
 impl Drop for PasswordTurn {
-    /// The queue is as long as can be served in time at the pace of late.
+    /// Adjusts the length of the queue to the measured duration of permits.
     fn drop(&mut self) {
-        let Passwords { parallel, turns, pace, .. } = &self.passwords;
-        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
-        *pace = (*pace * 7 + self.since.elapsed()) / 8;
-        turns.set_room(queue(*parallel, *pace));
+        let Passwords { parallel, turns, average, .. } = &self.passwords;
+        let mut average = average.lock().unwrap_or_else(PoisonError::into_inner);
+        *average = (*average * 7 + self.since.elapsed()) / 8;
+        turns.set_room(queue_limits(*parallel, *average));
     }
 }
 
-/// How many may wait for so many turns of this length.
-fn queue(parallel: usize, pace: Duration) -> Share {
-    let served = PATIENCE.as_secs_f64() / pace.as_secs_f64().max(0.000_1);
-    let total = (served as usize).saturating_mul(parallel).clamp(1, LONGEST_QUEUE);
+/// The number of callers that `parallel` permits serve within [`MAX_WAIT`], if each permit is held for `duration`.
+fn queue_limits(parallel: usize, duration: Duration) -> Share {
+    let served = MAX_WAIT.as_secs_f64() / duration.as_secs_f64().max(0.000_1);
+    let total = (served as usize).saturating_mul(parallel).clamp(1, MAX_QUEUE);
     Share { total, anonymous: total, each: total }
 }
 
@@ -158,8 +167,8 @@ impl Cost {
         Ok(argon2.hash_password(password.as_bytes()).map_err(Error::internal)?.to_string())
     }
 
-    /// A well-formed hash of this cost that no known password has: made of random bytes, so making
-    /// it takes no time.
+    /// A well-formed hash with this cost that no known password matches. It consists of random bytes, so it is computed
+    /// without hashing.
     fn unmatchable(self) -> String {
         let Self { memory_kib, iterations } = self;
         let salt = STANDARD_NO_PAD.encode(rand::random::<[u8; 16]>());
@@ -168,14 +177,15 @@ impl Cost {
     }
 }
 
-/// Whether the password matches in the form in which passwords are hashed now, or as it was typed: until version 0.1.0
-/// they were hashed so. That is two hashes at most, and none more for users that do not exist or for a right password.
+/// Whether the password matches in its normalized form, or as it was typed. Version 0.1.0 and earlier hashed passwords
+/// as they were typed. The second hash is computed only if the first does not match and the forms differ. So it never
+/// depends on whether the user exists.
 fn matches_any(password: &str, hash: &str) -> Result<bool> {
-    let prepared = unicode::prepared(password);
-    Ok(matches_hash(&prepared, hash)? || (prepared != password && matches_hash(password, hash)?))
+    let normalized = unicode::normalized_password(password);
+    Ok(matches_hash(&normalized, hash)? || (normalized != password && matches_hash(password, hash)?))
 }
 
-/// The cost is the one written in the hash, so raising it later leaves older hashes valid.
+/// Whether the password matches. The cost is read from the hash, so older hashes stay valid when the cost is raised.
 fn matches_hash(password: &str, hash: &str) -> Result<bool> {
     match Argon2::default().verify_password(password.as_bytes(), hash) {
         Ok(()) => Ok(true),
@@ -184,19 +194,11 @@ fn matches_hash(password: &str, hash: &str) -> Result<bool> {
     }
 }
 
-/// The hash to store for a password, on this very thread: for the command line, which has nobody
-/// waiting beside it.
-///
-/// # Errors
-/// [`Error::Internal`] when the machine gives no memory or no randomness.
-pub fn hash_blocking(password: &str) -> Result<String> {
-    Cost { memory_kib: MEMORY_KIB, iterations: ITERATIONS }.hash(&unicode::prepared(password))
-}
-
-/// A new password of 100 random bits, easy to read out: `k7m2p-…` in four groups of five.
+/// Generates a password with 100 random bits in four groups of five characters, such as `k7m2p-…`. It is easy to read
+/// out.
 #[must_use]
 pub fn generate_password() -> String {
-    let letters = rand::random::<[u8; 20]>().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
+    let letters = rand::random::<[u8; 20]>().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
     letters.chunks(5).map(String::from_iter).collect::<Vec<_>>().join("-")
 }
 
@@ -231,11 +233,11 @@ mod tests {
         assert!(is_match(&passwords, "correct horse", Some(hash.clone())).await.unwrap());
         assert!(!is_match(&passwords, "correct hors", Some(hash.clone())).await.unwrap());
         assert!(!is_match(&passwords, "", Some(hash.clone())).await.unwrap());
-        assert_ne!(hash, hash_of(&passwords, "correct horse").await, "each has a salt of its own");
+        assert_ne!(hash, hash_of(&passwords, "correct horse").await, "each hash has its own salt");
     }
 
     #[tokio::test]
-    async fn accents_match_however_they_were_typed() {
+    async fn a_password_matches_in_every_unicode_form() {
         let (passwords, composed, decomposed) = (cheap(), "Gr\u{fc}\u{df}e 123", "Gru\u{308}\u{df}e\u{a0}123");
         for typed in [composed, decomposed] {
             let hash = hash_of(&passwords, typed).await;
@@ -248,64 +250,64 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_checked_at_the_same_cost_and_never_matches() {
+    async fn an_unknown_user_costs_the_same_and_never_matches() {
         let passwords = cheap();
         assert!(!is_match(&passwords, "anything", None).await.unwrap());
         let real = hash_of(&passwords, "x").await;
         let cost_of = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(cost_of(&real), cost_of(&passwords.nobody));
-        assert_eq!(real.len(), passwords.nobody.len());
+        assert_eq!(cost_of(&real), cost_of(&passwords.unmatchable));
+        assert_eq!(real.len(), passwords.unmatchable.len());
     }
 
     #[tokio::test]
-    async fn a_broken_hash_is_our_fault_and_stays_out_of_the_error() {
+    async fn an_invalid_hash_is_an_internal_error_without_the_hash_in_it() {
         let error = is_match(&cheap(), "x", Some("not-a-hash".into())).await.unwrap_err();
         assert!(matches!(&error, Error::Internal(detail) if !detail.contains("not-a-hash")), "{error:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_ends() {
+    async fn a_caller_that_waits_too_long_is_refused() {
         let passwords = Passwords::with_cost(1, 64, 1);
         let _all = passwords.turn(HOME).await.unwrap();
         assert_eq!(passwords.turn(AWAY).await.err().map(|error| error.code()), Some("UNAVAILABLE"));
     }
 
     #[tokio::test]
-    async fn what_cannot_be_served_in_time_is_refused_at_once_and_a_flood_keeps_no_other_address_out() {
+    async fn a_full_queue_refuses_at_once_and_one_address_does_not_keep_others_out() {
         let passwords = Passwords::with_cost(1, 64, 1);
         let held = passwords.turn(HOME).await.unwrap();
-        let room = queue(1, USUAL).total;
+        let room = queue_limits(1, INITIAL_DURATION).total;
         let mut flood: Vec<_> = (0..room).map(|_| Box::pin(passwords.turn(HOME))).collect();
         assert!(flood.iter_mut().all(|waiting| waiting.as_mut().now_or_never().is_none()));
         assert!(passwords.turn(HOME).now_or_never().expect("at once").is_err());
         let mut other = Box::pin(passwords.turn(AWAY));
-        assert!(other.as_mut().now_or_never().is_none(), "it waits");
+        assert!(other.as_mut().now_or_never().is_none(), "the caller waits");
         drop(held);
         let first = flood[0].as_mut().now_or_never();
-        drop(first.expect("it came first").expect("a turn"));
+        drop(first.expect("the first caller in the queue is served").expect("a permit"));
         assert!(other.now_or_never().expect("the other address is next").is_ok());
     }
 
     #[test]
-    fn the_queue_is_as_long_as_can_be_served() {
-        assert_eq!(queue(1, Duration::from_millis(30)).total, 100);
-        assert_eq!(queue(4, Duration::from_millis(30)).total, 400);
-        assert_eq!(queue(1, Duration::from_secs(60)).total, 1);
-        assert_eq!(queue(64, Duration::ZERO).total, LONGEST_QUEUE);
+    fn the_queue_is_as_long_as_can_be_served_in_time() {
+        assert_eq!(queue_limits(1, Duration::from_millis(30)).total, 100);
+        assert_eq!(queue_limits(4, Duration::from_millis(30)).total, 400);
+        assert_eq!(queue_limits(1, Duration::from_secs(60)).total, 1);
+        assert_eq!(queue_limits(64, Duration::ZERO).total, MAX_QUEUE);
     }
 
     #[test]
-    fn the_command_line_hashes_at_full_cost() {
-        let hash = hash_blocking("x").unwrap();
+    fn hashes_have_the_recommended_cost() {
+        let hash = Passwords::new(1).cost.hash("x").unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(matches_hash("x", &hash).unwrap());
     }
 
     #[test]
-    fn generated_passwords_differ_and_read_well() {
+    fn generated_passwords_differ_and_are_readable() {
         let password = generate_password();
         assert_eq!(password.len(), 23);
-        assert!(password.split('-').all(|group| group.len() == 5 && group.bytes().all(|b| LETTERS.contains(&b))));
+        assert!(password.split('-').all(|group| group.len() == 5 && group.bytes().all(|b| ALPHABET.contains(&b))));
         assert_ne!(password, generate_password());
     }
 }

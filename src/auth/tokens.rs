@@ -1,6 +1,6 @@
-//! Session tokens: JWTs signed with HS256. Owns their claims and what makes one valid; must never
-//! put a token or the key into an error. Whether its user still exists, is enabled and has that
-//! token version is for `board` to look up: a valid token alone opens nothing.
+//! Session tokens: JWTs signed with HS256. This module owns their claims and the rules for a valid token. It never puts
+//! a token or the key into an error. A valid token alone grants nothing: `board` checks that its user still exists, is
+//! enabled and has the same token version.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,50 +15,51 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::error::{Error, Result};
 use crate::model::{Role, Timestamp, UserId};
 
-/// Makes and checks the tokens of one installation: all its instances share the secret.
+/// Signs and verifies the tokens of one installation. All its instances share the secret.
 #[derive(Clone)]
 pub struct Tokens {
-    sign: EncodingKey,
-    check: DecodingKey,
-    rules: Validation,
+    signing_key: EncodingKey,
+    verification_key: DecodingKey,
+    validation: Validation,
     lifetime: Duration,
-    /// How long after signing in a session can be extended at most.
-    session: Duration,
+    /// The maximum time after signing in until which a session can be extended.
+    session_lifetime: Duration,
 }
 
-/// A token as it is handed to its user.
+/// A signed token and its expiry.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IssuedToken {
     /// The JWT.
     pub token: String,
-    /// From this moment on it is refused.
+    /// The token is invalid from this time on.
     pub expires_at: Timestamp,
 }
 
-/// What a valid token says.
+/// The contents of a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claims {
-    /// Whose token it is (`sub`).
+    /// The user of the token (`sub`).
     pub user: UserId,
-    /// The user's role when it was made (`role`).
+    /// The user's role when the token was issued (`role`).
     pub role: Role,
-    /// The user's token version when it was made (`ver`): another one now means signed out.
+    /// The user's token version when the token was issued (`ver`). If the user has another version now, the session has
+    /// ended.
     pub version: i64,
-    /// When it was made (`iat`), in whole seconds.
+    /// When the token was issued (`iat`), in whole seconds.
     pub issued_at: Timestamp,
-    /// When the user signed in (`auth_time`, as OpenID Connect calls it), in whole seconds. A token without this claim
-    /// counts from when it was made.
+    /// When the user signed in (`auth_time`, the OpenID Connect claim), in whole seconds. For a token without this
+    /// claim it is the time of issue.
     pub signed_in_at: Timestamp,
-    /// From this moment on it is refused (`exp`), in whole seconds.
+    /// The token is invalid from this time on (`exp`), in whole seconds.
     pub expires_at: Timestamp,
 }
 
-/// The claims on the wire.
+/// The claims as they are serialized in a token.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct ClaimsJson {
     sub: String,
     role: Role,
-    /// Programs that sign tokens with the shared secret need not know of versions: theirs hold
+    /// Other programs may sign tokens with the shared secret without knowing token versions. Their tokens are valid
     /// until the user signs out everywhere for the first time.
     #[serde(default)]
     ver: i64,
@@ -73,39 +74,41 @@ struct Wire {
 }
 
 impl Tokens {
-    /// Tokens signed with `secret` that hold for `lifetime`, in sessions that end `session` after signing in.
+    /// Signs with `secret`. A token is valid for `lifetime`. A session ends `session` after signing in.
     #[must_use]
     pub fn new(secret: &[u8], lifetime: Duration, session: Duration) -> Self {
-        let mut rules = Validation::new(Algorithm::HS256);
-        // Times are compared below, with the caller's clock and no leeway. A token with an
-        // audience was made for somebody else and is refused (`validate_aud`, on by default).
-        rules.required_spec_claims = HashSet::new();
-        rules.validate_exp = false;
-        let (sign, check) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
-        Self { sign, check, rules, lifetime, session }
+        let mut validation = Validation::new(Algorithm::HS256);
+        // `verify` compares times itself, with the caller's clock and without leeway. A token with an audience (`aud`)
+        // is for another service; the default `validate_aud` refuses it.
+        validation.required_spec_claims = HashSet::new();
+        validation.validate_exp = false;
+        let (signing_key, verification_key) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
+        Self { signing_key, verification_key, validation, lifetime, session_lifetime: session }
     }
 
-    /// A token for a user who signs in now. `version` is the user's token version of this moment.
+    /// Issues a token for a user who signs in now. `version` is the user's current token version.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the signature cannot be made, which is a fault of ours.
+    /// `INTERNAL_SERVER_ERROR` if the token cannot be signed.
     pub fn issue(&self, user: UserId, role: Role, version: i64, now: Timestamp) -> Result<IssuedToken> {
-        self.sign(user, role, version, now, now, now.after(self.lifetime.min(self.session)))
+        self.sign(user, role, version, now, now, now.after(self.lifetime.min(self.session_lifetime)))
     }
 
-    /// A token for a program, for the whole lifetime of a token, however short sessions are. It cannot be extended
-    /// beyond the end of a session either.
+    /// Issues a token for a program. It is valid for the whole lifetime of a token, even if sessions are shorter. It
+    /// cannot be extended beyond the end of a session.
     ///
     /// # Errors
-    /// As [`Self::issue`].
+    /// `INTERNAL_SERVER_ERROR` if the token cannot be signed.
     pub fn issue_unbounded(&self, user: UserId, role: Role, version: i64, now: Timestamp) -> Result<IssuedToken> {
         self.sign(user, role, version, now, now, now.after(self.lifetime))
     }
 
-    /// A new token in the session that began at `signed_in_at`: it holds until that session ends at most.
+    /// Issues a new token for the session that began at `signed_in_at`. The token expires when the session ends, or
+    /// earlier.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the session has lasted as long as it may; as [`Self::issue`].
+    /// `UNAUTHENTICATED` if the session has reached its maximum length. `INTERNAL_SERVER_ERROR` if the token cannot be
+    /// signed.
     pub fn renew(
         &self,
         user: UserId,
@@ -114,9 +117,9 @@ impl Tokens {
         signed_in_at: Timestamp,
         now: Timestamp,
     ) -> Result<IssuedToken> {
-        let end = signed_in_at.after(self.session);
+        let end = signed_in_at.after(self.session_lifetime);
         if now >= end {
-            return Err(Error::Unauthenticated("the session has lasted as long as it may: sign in again".into()));
+            return Err(Error::Unauthenticated("the session has reached its maximum length: sign in again".into()));
         }
         self.sign(user, role, version, signed_in_at, now, now.after(self.lifetime).min(end))
     }
@@ -132,19 +135,22 @@ impl Tokens {
     ) -> Result<IssuedToken> {
         let exp = seconds_rounded_up(expires_at);
         let auth_time = Some(signed_in_at.seconds());
-        let wire = Wire { sub: user.to_string(), role, ver: version, iat: now.seconds(), exp, auth_time, nbf: None };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &wire, &self.sign).map_err(Error::internal)?;
+        let claims =
+            ClaimsJson { sub: user.to_string(), role, ver: version, iat: now.seconds(), exp, auth_time, nbf: None };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
+            .map_err(Error::internal)?;
         Ok(IssuedToken { token, expires_at: Timestamp::from_seconds(exp) })
     }
 
-    /// What this token says, if it was signed with our secret and holds at `now`.
+    /// The claims of a token that was signed with our secret and is valid at `now`.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] otherwise, in words that do not help a forger.
+    /// `UNAUTHENTICATED` for any other token. The message does not say which check failed, except that a token has
+    /// expired.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims> {
-        let decoded = jsonwebtoken::decode::<Wire>(token, &self.check, &self.rules)
+        let decoded = jsonwebtoken::decode::<ClaimsJson>(token, &self.verification_key, &self.validation)
             .map_err(|error| not_valid(failed_check(error.kind())))?;
-        // RFC 7515 section 4.1.11: extensions that must be understood are not by us.
+        // `crit` lists extensions that the receiver must understand (RFC 7515 section 4.1.11). None is supported.
         if decoded.header.crit.is_some() {
             return Err(not_valid("the header has the extension crit"));
         }
@@ -153,53 +159,55 @@ impl Tokens {
             return Err(not_valid("the claim nbf is in the future"));
         }
         if now >= claims.expires_at {
-            tracing::debug!(reason = "the claim exp is in the past", "a token was refused");
+            tracing::debug!(reason = "the claim exp is in the past", "a session token was refused");
             return Err(Error::Unauthenticated("the token has expired".into()));
         }
         Ok(claims)
     }
 }
 
-impl TryFrom<&Wire> for Claims {
+impl TryFrom<&ClaimsJson> for Claims {
     type Error = Error;
 
-    fn try_from(wire: &Wire) -> Result<Self> {
+    fn try_from(json: &ClaimsJson) -> Result<Self> {
         let no_id = || not_valid("the claim sub is not the decimal id of a user");
-        let user: UserId = wire.sub.parse().map_err(|_| no_id())?;
-        // One spelling per user: `+7` and `007` are nobody.
-        if user.to_string() != wire.sub {
+        let user: UserId = json.sub.parse().map_err(|_| no_id())?;
+        // Each user has exactly one spelling. `+7` and `007` are rejected.
+        if user.to_string() != json.sub {
             return Err(no_id());
         }
         Ok(Self {
             user,
-            role: wire.role,
-            version: wire.ver,
-            issued_at: Timestamp::from_seconds(wire.iat),
-            signed_in_at: Timestamp::from_seconds(wire.auth_time.unwrap_or(wire.iat)),
-            expires_at: Timestamp::from_seconds(wire.exp),
+            role: json.role,
+            version: json.ver,
+            issued_at: Timestamp::from_seconds(json.iat),
+            signed_in_at: Timestamp::from_seconds(json.auth_time.unwrap_or(json.iat)),
+            expires_at: Timestamp::from_seconds(json.exp),
         })
     }
 }
 
-/// A new secret for [`Tokens::new`]: 32 random bytes as base64url text.
+/// Generates a secret for [`Tokens::new`]: 32 random bytes as base64url text.
 #[must_use]
-pub fn make_secret() -> String {
+pub fn generate_secret() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
-/// Whether a text may be one that [`make_secret`] made: it is whole, and nothing else is beside it.
+/// Whether the text has the form of a secret from [`generate_secret`]: exactly 32 bytes as base64url, and nothing else.
 #[must_use]
-pub fn is_made_secret(text: &str) -> bool {
+pub fn is_generated_secret(text: &str) -> bool {
     URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
 }
 
-/// The client hears the same of every check, so that a forger learns nothing; the log says which one failed.
+/// The error for an invalid token. Clients get the same message for every failed check, so that it does not help to
+/// forge tokens. The log names the check.
 fn not_valid(reason: &str) -> Error {
-    tracing::debug!(reason, "a token was refused");
+    tracing::debug!(reason, "a session token was refused");
     Error::Unauthenticated("the token is not valid".into())
 }
 
-/// Which check of a token failed. The library's own words may quote the token.
+/// The name of the check that failed, for the log. The library's own error text is not used, because it may quote the
+/// token.
 fn failed_check(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidSignature => "it was signed with another secret, or changed",
@@ -212,12 +220,12 @@ fn failed_check(kind: &ErrorKind) -> &'static str {
     }
 }
 
-/// JWTs count whole seconds; a session must not be shorter than promised.
+/// JWTs count whole seconds. Expiry is rounded up, so that a session is never shorter than configured.
 fn seconds_rounded_up(time: Timestamp) -> i64 {
     Timestamp(time.0.saturating_add(999_999)).seconds()
 }
 
-/// RFC 7519 allows fractions (`time.time() + 3600` in Python makes them).
+/// RFC 7519 allows fractions of seconds in times; Python's `time.time() + 3600` produces them. The fraction is dropped.
 fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     #[expect(clippy::cast_possible_truncation, reason = "rounds down, and saturates far beyond any year")]
     f64::deserialize(deserializer).map(|seconds| seconds.floor() as i64)
@@ -231,7 +239,7 @@ impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens")
             .field("lifetime", &self.lifetime)
-            .field("session", &self.session)
+            .field("session_lifetime", &self.session_lifetime)
             .finish_non_exhaustive()
     }
 }
@@ -290,21 +298,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_issued_is_understood() {
+    fn an_issued_token_is_verified_with_its_claims() {
         let issued = tokens().issue(UserId(7), Role::Admin, 3, NOW).unwrap();
         let claims = tokens().verify(&issued.token, NOW).unwrap();
         assert_eq!((claims.user, claims.role, claims.version), (UserId(7), Role::Admin, 3));
         assert_eq!(claims.issued_at.seconds(), NOW.seconds());
         assert_eq!(claims.expires_at, issued.expires_at);
-        assert!(NOW.until(issued.expires_at) >= HOUR, "never shorter than promised");
+        assert!(NOW.until(issued.expires_at) >= HOUR, "a token is never shorter than its lifetime");
         let payload = issued.token.split('.').nth(1).unwrap();
-        let wire: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+        let json: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
         let (iat, exp) = (NOW.seconds(), NOW.seconds() + 3601);
-        assert_eq!(wire, json!({ "sub": "7", "role": "ADMIN", "ver": 3, "iat": iat, "exp": exp, "auth_time": iat }));
+        assert_eq!(json, json!({ "sub": "7", "role": "ADMIN", "ver": 3, "iat": iat, "exp": exp, "auth_time": iat }));
     }
 
     #[test]
-    fn it_ends_at_the_very_moment() {
+    fn a_token_expires_exactly_at_its_expiry() {
         let issued = tokens().issue(UserId(7), Role::Member, 0, NOW).unwrap();
         let just_before = Timestamp(issued.expires_at.0 - 1);
         assert!(tokens().verify(&issued.token, just_before).is_ok());
@@ -331,13 +339,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_an_earlier_version_counts_from_when_it_was_made() {
+    fn a_token_without_auth_time_counts_from_its_issue() {
         let claims = tokens().verify(&by_hand(&claims()), NOW).unwrap();
         assert_eq!(claims.signed_in_at, claims.issued_at);
     }
 
     #[test]
-    fn a_session_may_be_shorter_than_a_token_but_for_programs() {
+    fn a_short_session_shortens_tokens_of_people_but_not_of_programs() {
         let tokens = Tokens::new(b"a secret", HOUR, HOUR / 2);
         let person = tokens.issue(UserId(7), Role::Member, 0, NOW).unwrap();
         let program = tokens.issue_unbounded(UserId(7), Role::Member, 0, NOW).unwrap();
@@ -346,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn forgeries_are_refused() {
+    fn forged_tokens_are_refused() {
         let honest = tokens().issue(UserId(7), Role::Member, 0, NOW).unwrap().token;
         let [header, payload, signature] = honest.split('.').collect::<Vec<_>>().try_into().unwrap();
         let raised = base64(&with("role", json!("ADMIN")).to_string());
@@ -369,14 +377,14 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused() {
+    fn texts_that_are_no_tokens_are_refused() {
         for garbage in ["", ".", "..", "...", "Bearer x", "a.b.c", "ü.ü.ü", "\0", &"x".repeat(100_000)] {
             refused(garbage, "the token is not valid");
         }
     }
 
     #[test]
-    fn strange_claims_are_refused() {
+    fn tokens_with_invalid_claims_are_refused() {
         for claims in [
             with("sub", json!(7)),
             with("sub", json!("+7")),
@@ -399,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_other_programs_with_the_secret_hold() {
+    fn tokens_that_other_programs_sign_with_the_secret_are_valid() {
         let fraction = with("exp", json!(1_800_000_059.75));
         for claims in [claims(), without("ver"), with("nbf", json!(NOW.seconds())), fraction] {
             assert_eq!(tokens().verify(&by_hand(&claims), NOW).unwrap().user, UserId(7));
@@ -408,15 +416,15 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_secret() {
+    fn debug_output_contains_no_token_or_key() {
         let issued = tokens().issue(UserId(7), Role::Member, 0, NOW).unwrap();
         assert!(!format!("{issued:?}").contains(&issued.token));
-        assert_eq!(format!("{:?}", tokens()), "Tokens { lifetime: 3600s, session: 36000s, .. }");
+        assert_eq!(format!("{:?}", tokens()), "Tokens { lifetime: 3600s, session_lifetime: 36000s, .. }");
     }
 
     #[test]
-    fn secrets_are_long_and_new() {
-        assert_eq!(URL_SAFE_NO_PAD.decode(make_secret()).unwrap().len(), 32);
-        assert_ne!(make_secret(), make_secret());
+    fn secrets_are_32_random_bytes() {
+        assert_eq!(URL_SAFE_NO_PAD.decode(generate_secret()).unwrap().len(), 32);
+        assert_ne!(generate_secret(), generate_secret());
     }
 }

@@ -3,12 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::stream::News;
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{Metric, Timestamp};
@@ -98,58 +95,9 @@ impl Board {
         own.iter().filter_map(|name| gauges.get(*name)).cloned().collect()
     }
 
-    /// Follows one metric, or all: the current values first.
+    /// The newest values of all metrics, once a second at most.
     #[must_use]
-    pub fn follow_metrics(&self, only: Option<String>) -> MetricFeed {
-        let receiver = self.metrics.0.subscribe();
-        let to = Arc::clone(&receiver.borrow());
-        MetricFeed { only, from: Gauges::default(), to, at: None, moving: next(receiver) }
+    pub fn watch_metrics(&self) -> watch::Receiver<Gauges> {
+        self.metrics.0.subscribe()
     }
-}
-
-/// The changes of metrics. What is not taken yet is not kept: the newest value is all that counts.
-pub struct MetricFeed {
-    only: Option<String>,
-    from: Gauges,
-    to: Gauges,
-    /// Up to here the changes were shown.
-    at: Option<String>,
-    moving: BoxFuture<'static, watch::Receiver<Gauges>>,
-}
-
-impl MetricFeed {
-    /// The next change.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<News> {
-        loop {
-            if let Some(metric) = self.difference() {
-                self.at = Some(metric.name.clone());
-                return Poll::Ready(News::Metric(metric));
-            }
-            self.from = Arc::clone(&self.to);
-            self.at = None;
-            let receiver = ready!(self.moving.as_mut().poll(context));
-            self.to = Arc::clone(&receiver.borrow());
-            self.moving = next(receiver);
-        }
-    }
-
-    fn difference(&self) -> Option<Metric> {
-        let is_wanted = |metric: &Metric| self.only.as_ref().is_none_or(|only| *only == metric.name);
-        let is_shown = |metric: &Metric| self.at.as_ref().is_some_and(|at| metric.name <= *at);
-        let is_known = |metric: &Metric| {
-            self.from.get(&metric.name).is_some_and(|known| known.value.to_bits() == metric.value.to_bits())
-        };
-        let mut all = self.to.values();
-        all.find(|metric| is_wanted(metric) && !is_shown(metric) && !is_known(metric)).cloned()
-    }
-}
-
-/// Waits for the next values. If there are none any more, the server stops.
-fn next(mut receiver: watch::Receiver<Gauges>) -> BoxFuture<'static, watch::Receiver<Gauges>> {
-    Box::pin(async move {
-        match receiver.changed().await {
-            Ok(()) => receiver,
-            Err(_) => std::future::pending().await,
-        }
-    })
 }

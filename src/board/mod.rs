@@ -8,19 +8,15 @@ mod broadcasts;
 mod channels;
 mod comments;
 mod counts;
-mod feed;
-mod follow;
 mod key;
 mod messages;
 mod metrics;
 mod names;
 mod notifications;
 mod organizations;
-mod own;
 mod presence;
 mod pulse;
 mod removal;
-mod stream;
 mod tail;
 mod templates;
 mod text;
@@ -36,16 +32,12 @@ pub use broadcasts::Broadcast;
 pub use channels::{ChannelEdit, NewChannel};
 pub use comments::{CommentEdit, NewComment};
 pub use counts::Counts;
-pub use feed::{Feed, Item, Selection};
-pub use follow::{Subject, Wish};
 pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};
-pub use metrics::{MAX_METRIC_NAME, MetricFeed, Metrics};
+pub use metrics::{Gauges, MAX_METRIC_NAME, Metrics};
 pub use notifications::NewNotification;
 pub use organizations::{Assignment, MAX_LOCATIONS};
-pub use own::Own;
-pub use presence::{Presence, PresenceFeed, Seated};
+pub use presence::{Presence, Seated, Users as PresentUsers};
 pub use removal::Removed;
-pub use stream::{News, Stream, Wanted};
 pub use tail::{Notice, Progress, Tail};
 pub use templates::NewTemplate;
 pub use upkeep::Retention;
@@ -212,6 +204,12 @@ impl Board {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The hub, for reading.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// Up to where readers of this instance have been served at most.

@@ -2,20 +2,13 @@
 //! the log: ten thousand who come back must not become twenty thousand events on the disk.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 
-use super::feed::{Feed, Item};
-use super::follow::{Subject, Wish};
-use super::stream::News;
 use super::{Board, Viewer};
-use crate::error::Result;
-use crate::model::{ChannelId, KindSet, PresenceChange, UserId};
+use crate::model::{ChannelId, UserId};
 use crate::store::presence::Presence as Seat;
 
 /// Who comes back within this time has not been away.
@@ -137,7 +130,8 @@ impl Board {
     }
 
     /// The viewer is present in a channel as long as this is held.
-    pub(super) fn enter(&self, viewer: &Viewer, channel: ChannelId) -> Option<Seated> {
+    #[must_use]
+    pub fn enter(&self, viewer: &Viewer, channel: ChannelId) -> Option<Seated> {
         viewer.user_id().map(|user| self.presence.seat((Some(channel), user)))
     }
 
@@ -147,86 +141,11 @@ impl Board {
         self.presence.view().of(Some(channel))
     }
 
-    /// Follows who comes to a channel and who leaves it; those who are there come first.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED`, `NOT_FOUND`.
-    pub async fn follow_presence(&self, viewer: &Viewer, channel: ChannelId) -> Result<PresenceFeed> {
-        viewer.standing()?;
-        let kinds = KindSet::default();
-        let wish =
-            Wish { subject: Subject::Channel(channel), kinds, tickets_only: false, exclude_own: false, after: None };
-        let bond = self.follow(viewer, wish).await?;
-        let moving = next(self.presence.view.subscribe());
-        let (from, to) = (Users::default(), self.present(channel));
-        Ok(PresenceFeed { channel, bond, from, to, at: None, moving })
+    /// Who is present in each channel, on all instances together.
+    #[must_use]
+    pub fn watch_presence(&self) -> watch::Receiver<Arc<View>> {
+        self.presence.view.subscribe()
     }
-}
-
-type Moving = BoxFuture<'static, watch::Receiver<Arc<View>>>;
-
-/// Who comes to a channel and who leaves it. What is not taken yet is not kept: the reader goes from
-/// one state to the newest.
-pub struct PresenceFeed {
-    channel: ChannelId,
-    /// Ends with the channel, and with the right to read it.
-    bond: Feed,
-    from: Users,
-    to: Users,
-    /// Up to here the difference of the two was shown.
-    at: Option<UserId>,
-    moving: Moving,
-}
-
-impl PresenceFeed {
-    /// Whether the viewer may still follow this.
-    ///
-    /// # Errors
-    /// `FORBIDDEN` if not.
-    pub fn recheck(&mut self) -> Result<()> {
-        self.bond.recheck()
-    }
-
-    /// The next change.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<News> {
-        while let Poll::Ready(item) = self.bond.poll_next(context) {
-            if let Item::End(error) = item {
-                return Poll::Ready(News::End(error));
-            }
-        }
-        loop {
-            if let Some((user, present)) = self.difference() {
-                self.at = Some(user);
-                let change = PresenceChange { channel: self.channel, user, present };
-                return Poll::Ready(News::Presence(change));
-            }
-            self.from = Arc::clone(&self.to);
-            self.at = None;
-            let receiver = ready!(self.moving.as_mut().poll(context));
-            self.to = receiver.borrow().of(Some(self.channel));
-            self.moving = next(receiver);
-        }
-    }
-
-    fn difference(&self) -> Option<(UserId, bool)> {
-        if Arc::ptr_eq(&self.from, &self.to) {
-            return None;
-        }
-        let range = (self.at.map_or(Unbounded, Excluded), Unbounded);
-        let left = self.from.range(range).find(|user| !self.to.contains(user)).map(|user| (*user, false));
-        let came = self.to.range(range).find(|user| !self.from.contains(user)).map(|user| (*user, true));
-        left.into_iter().chain(came).min()
-    }
-}
-
-/// Waits for the next state. If there is none any more, the server stops.
-fn next(mut receiver: watch::Receiver<Arc<View>>) -> Moving {
-    Box::pin(async move {
-        match receiver.changed().await {
-            Ok(()) => receiver,
-            Err(_) => std::future::pending().await,
-        }
-    })
 }
 
 #[cfg(test)]

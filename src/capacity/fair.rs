@@ -1,23 +1,24 @@
-//! Slots, and a queue before them that is served in turns: signed-in and anonymous callers alternate, and within each
-//! of the two classes the callers do.
+//! Slots with a fair queue in front. Signed-in and anonymous callers are served alternately; within each of the two
+//! classes, callers are served round-robin.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::model::Party;
 
-/// A bound for everybody together, for all anonymous callers together, and for each caller.
+/// Limits for all callers together, for all anonymous callers together, and for each caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Everybody together.
+    /// The limit for all callers together.
     pub total: usize,
-    /// All anonymous callers together.
+    /// The limit for all anonymous callers together.
     pub anonymous: usize,
-    /// Each caller.
+    /// The limit for each caller.
     pub each: usize,
 }
 
 impl Share {
-    /// So many slots, of which all anonymous callers together and each single caller get half, and one at least.
+    /// Limits with `total` slots, of which all anonymous callers together get half, and each caller half. Half is at
+    /// least one.
     #[must_use]
     pub fn halves(total: usize) -> Self {
         let half = (total / 2).max(1);
@@ -25,55 +26,56 @@ impl Share {
     }
 }
 
-/// The queue has no room for this caller.
+/// The queue has no room for the caller.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Slots and the queue before them. Callers hold a lock around it.
+/// Slots and the fair queue in front of them. The owner must protect it with a lock.
 pub struct Fair<T> {
     slots: Share,
     room: Share,
     taken: Taken,
-    members: Class<T>,
+    users: Class<T>,
     anonymous: Class<T>,
-    /// Whose turn it is when both classes wait.
-    is_turn_of_anonymous: bool,
+    /// Whether anonymous callers are served next when both classes wait.
+    is_anonymous_next: bool,
 }
 
+/// The slots in use.
 #[derive(Default)]
 struct Taken {
     total: usize,
     anonymous: usize,
-    of: HashMap<Party, usize>,
+    by_caller: HashMap<Party, usize>,
 }
 
-/// Those that wait, by caller. `ring` has each caller that waits once.
+/// The queued items of one class, by caller. `order` holds each waiting caller once, in the order of service.
 struct Class<T> {
-    ring: VecDeque<Party>,
+    order: VecDeque<Party>,
     waiting: HashMap<Party, VecDeque<T>>,
     len: usize,
 }
 
 impl<T> Fair<T> {
-    /// With so many slots, and room for so many that wait.
+    /// An empty queue in front of `slots`, with room for `room` waiting items.
     #[must_use]
     pub fn new(slots: Share, room: Share) -> Self {
-        let (members, anonymous) = (Class::default(), Class::default());
-        Self { slots, room, taken: Taken::default(), members, anonymous, is_turn_of_anonymous: false }
+        let (users, anonymous) = (Class::default(), Class::default());
+        Self { slots, room, taken: Taken::default(), users, anonymous, is_anonymous_next: false }
     }
 
-    /// Changes how many may wait. Those that wait already stay.
+    /// Changes the limits of the queue. Items that wait already stay.
     pub fn set_room(&mut self, room: Share) {
         self.room = room;
     }
 
-    /// How many wait.
+    /// The number of waiting items.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.len + self.anonymous.len
+        self.users.len + self.anonymous.len
     }
 
-    /// Whether nothing waits.
+    /// Whether no item waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -85,8 +87,8 @@ impl<T> Fair<T> {
         is_free(&self.slots, &self.taken, party)
     }
 
-    /// Takes a slot if this caller may have one now. Nobody is overtaken: what waits while a slot is free is of callers
-    /// that have all theirs.
+    /// Takes a slot if this caller may have one now. This does not overtake waiting items: while a slot is free, only
+    /// callers that have used up their own limit can have items waiting.
     pub fn enter(&mut self, party: Party) -> bool {
         let is_free = self.is_free_for(party);
         if is_free {
@@ -95,24 +97,24 @@ impl<T> Fair<T> {
         is_free
     }
 
-    /// Queues something. Where there is no room left, the newest of the caller that has most in the queue goes, and is
-    /// returned, if that caller has more there than this one.
+    /// Queues an item. If the queue is full, the newest item of the caller with the most queued items is removed and
+    /// returned, provided that caller has more queued items than this one.
     ///
     /// # Errors
-    /// If there is no room for this caller.
+    /// [`Full`] if there is no room for this caller.
     pub fn push(&mut self, party: Party, item: T) -> Result<Option<T>, Full> {
         let is_crowded =
             self.len() >= self.room.total || party.is_anonymous() && self.anonymous.len >= self.room.anonymous;
-        let others = self.members.len;
-        let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.members };
-        let own = class.waiting.get(&party).map_or(0, VecDeque::len);
-        if own >= self.room.each {
+        let others = self.users.len;
+        let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.users };
+        let queued = class.waiting.get(&party).map_or(0, VecDeque::len);
+        if queued >= self.room.each {
             return Err(Full);
         }
         let mut evicted = None;
         if is_crowded {
-            evicted = class.drop_from_longest(own + 1);
-            // What anonymous callers have queued never keeps a signed-in one out.
+            evicted = class.drop_from_longest(queued + 1);
+            // Anonymous callers must not keep a signed-in caller out of the queue.
             if evicted.is_none() && !party.is_anonymous() && others < self.room.total {
                 evicted = self.anonymous.drop_from_longest(0);
             }
@@ -120,35 +122,35 @@ impl<T> Fair<T> {
                 return Err(Full);
             }
         }
-        let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.members };
+        let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.users };
         class.push(party, item);
         Ok(evicted)
     }
 
-    /// The next that may have a slot, which is taken for it.
+    /// Takes the next item whose caller may have a slot, and the slot.
     pub fn pop(&mut self) -> Option<(Party, T)> {
         if self.is_empty() || self.taken.total >= self.slots.total {
             return None;
         }
         let may = |party: Party| is_free(&self.slots, &self.taken, party);
-        let (first, second) = match self.is_turn_of_anonymous {
-            true => (&mut self.anonymous, &mut self.members),
-            false => (&mut self.members, &mut self.anonymous),
+        let (first, second) = match self.is_anonymous_next {
+            true => (&mut self.anonymous, &mut self.users),
+            false => (&mut self.users, &mut self.anonymous),
         };
         let (party, item) = first.pop(may).or_else(|| second.pop(may))?;
-        self.is_turn_of_anonymous = !party.is_anonymous();
+        self.is_anonymous_next = !party.is_anonymous();
         self.take(party);
         Some((party, item))
     }
 
-    /// Gives a slot back.
+    /// Gives a slot of this caller back.
     pub fn leave(&mut self, party: Party) {
         self.taken.total -= 1;
         self.taken.anonymous -= usize::from(party.is_anonymous());
-        if let Some(count) = self.taken.of.get_mut(&party) {
+        if let Some(count) = self.taken.by_caller.get_mut(&party) {
             *count -= 1;
             if *count == 0 {
-                self.taken.of.remove(&party);
+                self.taken.by_caller.remove(&party);
             }
         }
     }
@@ -156,19 +158,19 @@ impl<T> Fair<T> {
     fn take(&mut self, party: Party) {
         self.taken.total += 1;
         self.taken.anonymous += usize::from(party.is_anonymous());
-        *self.taken.of.entry(party).or_insert(0) += 1;
+        *self.taken.by_caller.entry(party).or_insert(0) += 1;
     }
 }
 
 fn is_free(slots: &Share, taken: &Taken, party: Party) -> bool {
     taken.total < slots.total
         && (!party.is_anonymous() || taken.anonymous < slots.anonymous)
-        && taken.of.get(&party).is_none_or(|count| *count < slots.each)
+        && taken.by_caller.get(&party).is_none_or(|count| *count < slots.each)
 }
 
 impl<T> Default for Class<T> {
     fn default() -> Self {
-        Self { ring: VecDeque::new(), waiting: HashMap::new(), len: 0 }
+        Self { order: VecDeque::new(), waiting: HashMap::new(), len: 0 }
     }
 }
 
@@ -176,18 +178,19 @@ impl<T> Class<T> {
     fn push(&mut self, party: Party, item: T) {
         let queue = self.waiting.entry(party).or_default();
         if queue.is_empty() {
-            self.ring.push_back(party);
+            self.order.push_back(party);
         }
         queue.push_back(item);
         self.len += 1;
     }
 
-    /// The oldest of the next caller that may; each slot is held by one caller, so few are passed over.
+    /// Removes the oldest item of the next caller that `may` have a slot. Callers that are passed over hold a slot
+    /// each, so there are few.
     fn pop(&mut self, may: impl Fn(Party) -> bool) -> Option<(Party, T)> {
-        for _ in 0..self.ring.len() {
-            let party = self.ring.pop_front()?;
+        for _ in 0..self.order.len() {
+            let party = self.order.pop_front()?;
             if !may(party) {
-                self.ring.push_back(party);
+                self.order.push_back(party);
                 continue;
             }
             let queue = self.waiting.get_mut(&party)?;
@@ -195,7 +198,7 @@ impl<T> Class<T> {
             if queue.is_empty() {
                 self.waiting.remove(&party);
             } else {
-                self.ring.push_back(party);
+                self.order.push_back(party);
             }
             self.len -= 1;
             return Some((party, item));
@@ -203,7 +206,7 @@ impl<T> Class<T> {
         None
     }
 
-    /// Removes the newest of the caller that has most, if that is more than this.
+    /// Removes the newest item of the caller with the most items, if that caller has more than `more_than`.
     fn drop_from_longest(&mut self, more_than: usize) -> Option<T> {
         let (party, length) =
             self.waiting.iter().map(|(party, queue)| (*party, queue.len())).max_by_key(|(_, n)| *n)?;
@@ -215,7 +218,7 @@ impl<T> Class<T> {
         self.len -= 1;
         if queue.is_empty() {
             self.waiting.remove(&party);
-            self.ring.retain(|waiting| *waiting != party);
+            self.order.retain(|waiting| *waiting != party);
         }
         dropped
     }
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_take_turns_however_much_one_of_them_has_queued() {
+    fn callers_are_served_round_robin_whatever_one_of_them_has_queued() {
         let one = Share { total: 1, anonymous: 1, each: 1 };
         let mut fair = Fair::new(one, WIDE);
         (0..100).for_each(|item| assert_eq!(fair.push(user(1), item), Ok(None)));
@@ -255,46 +258,48 @@ mod tests {
     }
 
     #[test]
-    fn no_caller_and_no_crowd_of_anonymous_ones_has_all_slots() {
+    fn neither_one_caller_nor_all_anonymous_callers_get_all_slots() {
         let mut fair = Fair::<u32>::new(Share { total: 4, anonymous: 2, each: 2 }, WIDE);
         assert!(fair.enter(address(1)) && fair.enter(address(2)) && !fair.enter(address(3)));
-        assert!(fair.enter(user(1)) && fair.enter(user(1)), "two of four for one user");
-        assert!(!fair.enter(user(2)), "all are taken");
+        assert!(fair.enter(user(1)) && fair.enter(user(1)), "a user may hold two of the four slots");
+        assert!(!fair.enter(user(2)), "all slots are taken");
         fair.leave(address(1));
         fair.push(address(3), 3).expect("room");
         fair.push(user(1), 1).expect("room");
         fair.push(user(2), 2).expect("room");
-        assert_eq!(fair.pop(), Some((user(2), 2)), "user 1 has two already");
+        assert_eq!(fair.pop(), Some((user(2), 2)), "user 1 holds two slots already");
         assert_eq!((fair.pop(), fair.len()), (None, 2));
         fair.leave(user(1));
-        assert_eq!(fair.pop(), Some((address(3), 3)), "its class has waited longer");
+        assert_eq!(fair.pop(), Some((address(3), 3)), "the anonymous class has waited longer");
     }
 
     #[test]
-    fn a_full_queue_drops_what_is_newest_of_the_caller_that_has_most() {
+    fn a_full_queue_drops_the_newest_item_of_the_caller_with_the_most() {
         let one = Share { total: 1, anonymous: 1, each: 1 };
         let mut fair = Fair::new(one, Share { total: 4, anonymous: 4, each: 4 });
         (0..4).for_each(|item| assert_eq!(fair.push(address(1), item), Ok(None)));
-        assert_eq!(fair.push(address(1), 4), Err(Full), "its own flood is its own loss");
+        assert_eq!(fair.push(address(1), 4), Err(Full), "a caller that fills the queue loses its own item");
         assert_eq!(fair.push(address(2), 5), Ok(Some(3)));
         assert_eq!(fair.push(address(3), 6), Ok(Some(2)));
         assert_eq!(fair.push(address(4), 7), Ok(Some(1)));
-        assert_eq!(fair.push(address(5), 8), Err(Full), "no caller has more in the queue than this one would have");
+        assert_eq!(fair.push(address(5), 8), Err(Full), "no caller would have more items queued than this one");
         assert!(
             matches!(fair.push(user(1), 9), Ok(Some(_))),
-            "a signed-in caller always gets in before anonymous ones"
+            "an anonymous item is dropped to make room for a signed-in caller"
         );
         assert_eq!((fair.len(), order(&mut fair, 9).len()), (4, 4));
     }
 
     #[test]
-    fn what_is_left_is_forgotten() {
+    fn callers_are_removed_once_they_hold_and_wait_for_nothing() {
         let mut fair = Fair::new(Share::halves(2), WIDE);
         for last in 0..=255 {
             fair.push(address(last), u32::from(last)).expect("room");
         }
         assert_eq!(order(&mut fair, 300).len(), 256);
-        assert!(fair.taken.of.is_empty() && fair.anonymous.waiting.is_empty() && fair.anonymous.ring.is_empty());
+        assert!(
+            fair.taken.by_caller.is_empty() && fair.anonymous.waiting.is_empty() && fair.anonymous.order.is_empty()
+        );
         assert_eq!((fair.taken.total, fair.taken.anonymous, fair.len()), (0, 0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Turns that callers wait for without a thread.
+//! A fair, bounded semaphore for async code.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,54 +9,56 @@ use super::fair::{Fair, Share};
 use crate::error::{Error, Result};
 use crate::model::Party;
 
-/// A bounded number of turns, divided fairly between callers.
+/// A bounded number of permits that callers share fairly. It works like a semaphore with a fair, bounded queue.
 #[derive(Clone)]
 pub struct Turns(Arc<Shared>);
 
 struct Shared {
     state: Mutex<Fair<oneshot::Sender<Turn>>>,
     /// How long a caller waits before it is refused.
-    patience: Duration,
-    /// What a caller reads that is refused.
+    max_wait: Duration,
+    /// The error message for a caller that is refused.
     refusal: &'static str,
 }
 
-/// A turn. It ends when it is dropped.
+/// A permit. Dropping it passes it on to the next caller in the queue.
 pub struct Turn {
-    /// `None` when it has been given back.
-    of: Option<Party>,
+    /// The caller that holds the permit; `None` once the permit was returned.
+    holder: Option<Party>,
     turns: Arc<Shared>,
 }
 
 impl Turns {
-    /// So many turns at once, with room for so many callers that wait, each of them for so long.
+    /// At most `slots` permits at once, with room in the queue for `room` callers. A caller waits for `max_wait` at
+    /// most.
     #[must_use]
-    pub fn new(slots: Share, room: Share, patience: Duration, refusal: &'static str) -> Self {
-        Self(Arc::new(Shared { state: Mutex::new(Fair::new(slots, room)), patience, refusal }))
+    pub fn new(slots: Share, room: Share, max_wait: Duration, refusal: &'static str) -> Self {
+        Self(Arc::new(Shared { state: Mutex::new(Fair::new(slots, room)), max_wait: max_wait, refusal }))
     }
 
-    /// Waits for a turn.
+    /// Waits for a permit.
     ///
     /// # Errors
-    /// `UNAVAILABLE` at once if too many wait, and later if the turn does not come in time.
+    /// `UNAVAILABLE` at once if the queue has no room for the caller. `UNAVAILABLE` later if the caller is evicted from
+    /// the queue, or gets no permit in time.
     pub async fn take(&self, party: Party) -> Result<Turn> {
-        let coming = {
+        let waiting = {
             let mut state = self.0.lock();
             if state.enter(party) {
-                return Ok(Turn { of: Some(party), turns: Arc::clone(&self.0) });
+                return Ok(Turn { holder: Some(party), turns: Arc::clone(&self.0) });
             }
-            let (sender, coming) = oneshot::channel();
-            // The sender of a caller that is evicted goes, and with it what that caller waits for.
+            let (sender, waiting) = oneshot::channel();
+            // Dropping the sender of an evicted caller ends the wait of that caller.
             let evicted = state.push(party, sender).map_err(|_| self.refused())?;
             drop(state);
             drop(evicted);
-            coming
+            waiting
         };
-        let turn = tokio::time::timeout(self.0.patience, coming).await;
+        let turn = tokio::time::timeout(self.0.max_wait, waiting).await;
         turn.ok().and_then(Result::ok).ok_or_else(|| self.refused())
     }
 
-    /// Changes how many may wait.
+    /// Changes the limits of the queue.
     pub fn set_room(&self, room: Share) {
         self.0.lock().set_room(room);
     }
@@ -74,8 +76,8 @@ impl Shared {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Some(mut party) = self.of.take() else { return };
-        // The caller that is next may have stopped waiting: then it is the turn of the one after it.
+        let Some(mut party) = self.holder.take() else { return };
+        // The next caller may have stopped waiting. The permit then goes to the caller after it.
         loop {
             let next = {
                 let mut state = self.turns.lock();
@@ -83,10 +85,10 @@ impl Drop for Turn {
                 state.pop()
             };
             let Some((next, sender)) = next else { return };
-            let turn = Self { of: Some(next), turns: Arc::clone(&self.turns) };
+            let turn = Self { holder: Some(next), turns: Arc::clone(&self.turns) };
             match sender.send(turn) {
                 Ok(()) => return,
-                Err(mut turn) => turn.of = None,
+                Err(mut turn) => turn.holder = None,
             }
             party = next;
         }
@@ -109,18 +111,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_ends() {
+    async fn a_caller_that_waits_too_long_is_refused() {
         let turns = turns(1);
         let _held = turns.take(ANN).await.expect("a turn");
         assert_eq!(turns.take(BEN).await.err(), Some(Error::Unavailable("busy".into())));
     }
 
     #[tokio::test]
-    async fn callers_that_left_are_passed_over_however_many_they_are() {
+    async fn callers_that_stopped_waiting_are_skipped() {
         let turns = turns(1);
         let held = turns.take(ANN).await.expect("a turn");
         for _ in 0..50_000 {
-            assert!(turns.take(ANN).now_or_never().is_none(), "it waits, then leaves");
+            assert!(turns.take(ANN).now_or_never().is_none(), "the caller queues, then stops waiting");
         }
         let mut last = Box::pin(turns.take(ANN));
         assert!(last.as_mut().now_or_never().is_none());
@@ -131,14 +133,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_that_arrives_too_late_is_given_on() {
+    async fn a_permit_that_arrives_after_its_caller_left_is_passed_on() {
         let turns = turns(1);
         let held = turns.take(ANN).await.expect("a turn");
         let mut first = Box::pin(turns.take(ANN));
         let mut second = Box::pin(turns.take(BEN));
         assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
         drop(held);
-        // The turn is in the channel, and is never taken out.
+        // The permit is in the channel of a caller that never receives it.
         drop(first);
         assert!(second.now_or_never().expect("it is its turn").is_ok());
     }

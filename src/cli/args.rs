@@ -1,5 +1,5 @@
-//! The command line: which commands there are, and how words and environment become a
-//! [`Command`] and a [`Config`].
+//! The commands of the program, and parsing of arguments and environment variables into a [`Command`] and a [`Config`].
+//! Parsing reads no other files than those that hold secrets.
 
 mod refusal;
 mod variables;
@@ -9,80 +9,82 @@ use std::process;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::output::{complain, patiently};
+use super::output::{print_error, run_with_timeout};
 use crate::config::{Config, Database, LogSettings, TokenSettings};
 use crate::model::Cursor;
 
-/// A command and everything it was told.
+/// A command with its arguments and settings.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// What to do.
+    /// The command to run.
     pub command: Command,
-    /// With which settings; those that a command has no flag for have their defaults.
+    /// The settings. Settings that the command has no flag for have their defaults.
     pub config: Config,
-    /// What the environment has that looks like a setting and is none, to be said once there is a log.
+    /// Warnings about environment variables that look like settings but are not. They are logged once the log has
+    /// started.
     pub warnings: Vec<String>,
 }
 
-/// What `tidings` can do.
+/// A command of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Run the server.
+    /// Runs the server.
     Serve,
-    /// Bring the database to this version.
+    /// Migrates the database to the schema of this version.
     Migrate,
-    /// Print the GraphQL schema.
+    /// Prints the GraphQL schema.
     Schema,
-    /// Manage accounts.
+    /// Manages accounts.
     User(UserCommand),
-    /// Print a token for a user.
+    /// Prints a session token for a user.
     Token {
         /// The username.
         name: String,
     },
-    /// Fill an empty database.
+    /// Fills an empty database with example data.
     Demo,
-    /// Print the event log.
+    /// Prints the event log.
     Tail {
-        /// Start after this position; `None`: from the oldest event kept.
+        /// The position to start after; `None` starts with the oldest event in the log.
         after: Option<Cursor>,
-        /// Go on with what is still to come.
+        /// Whether to continue with new events as they are committed.
         follow: bool,
     },
 }
 
-/// What can be done with accounts.
+/// A command for accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserCommand {
-    /// Make an account.
+    /// Creates an account.
     Add(NewAccount),
-    /// List all accounts.
+    /// Lists all accounts.
     List,
-    /// Keep this user out.
+    /// Disables the account with this username and ends its sessions.
     Disable(String),
-    /// Let this user in again.
+    /// Enables the account with this username.
     Enable(String),
 }
 
-/// The account to make.
+/// The account to create.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct NewAccount {
-    /// What they sign in with
+    /// The username
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// May read and moderate everything
+    /// Give the user the admin role: read and moderate everything
     #[arg(long)]
     pub admin: bool,
-    /// Read the password from standard input instead of making one up
+    /// Read the password from standard input instead of generating one
     #[arg(long)]
     pub password_stdin: bool,
-    /// What others read [default: NAME]
+    /// The name that other users see [default: NAME]
     #[arg(long, value_name = "TEXT")]
     pub display_name: Option<String>,
 }
 
 impl Invocation {
-    /// What this process was asked for. Ends the process where that is help, or makes no sense.
+    /// Parses the arguments and the environment of this process. Prints a message and ends the process if help was
+    /// requested or the input is not valid.
     #[must_use]
     pub fn from_process() -> Self {
         let words: Vec<OsString> = std::env::args_os().collect();
@@ -92,21 +94,21 @@ impl Invocation {
         invocation.unwrap_or_else(|refusal| match refusal {
             Refusal::Usage(error) if error.use_stderr() => {
                 let code = error.exit_code();
-                patiently(move || drop(error.print()));
+                run_with_timeout(move || drop(error.print()));
                 process::exit(code)
             }
             Refusal::Usage(error) => error.exit(),
             Refusal::Setting(line) => {
-                complain(&line);
+                print_error(&line);
                 process::exit(2)
             }
         })
     }
 
-    /// The same from words given (the first is the program's name) and this process's environment.
+    /// Parses the given arguments (the first is the program's name) and the environment of this process.
     ///
     /// # Errors
-    /// What to show instead of running.
+    /// The message to show instead of running a command.
     pub fn parse(words: &[OsString]) -> Result<Self, Refusal> {
         Self::parse_as(clap_command(), words)
     }
@@ -120,12 +122,13 @@ impl Invocation {
     }
 }
 
-/// Why nothing runs.
+/// The reason why no command runs.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Help was asked for, or words are missing or unknown: clap knows what to print, and where.
+    /// Help was requested, or the arguments are not valid. The error from clap has the message and knows the stream to
+    /// print it to.
     Usage(clap::Error),
-    /// A setting has a bad value: one line that names it.
+    /// A setting has an invalid value. The text is one line that names the setting.
     Setting(String),
 }
 
@@ -169,9 +172,9 @@ impl Place {
 /// The commands with the flags each one takes.
 #[derive(Debug, Subcommand)]
 enum Word {
-    /// Run the server (this is also what tidings does without a command)
+    /// Run the server (the default if no command is given)
     Serve(Box<Config>),
-    /// Bring the database to this version; `serve` does it too when it starts
+    /// Migrate the database to this version; `serve` also does this when it starts
     Migrate(Place),
     /// Print the GraphQL schema
     Schema,
@@ -180,7 +183,7 @@ enum Word {
     User(UserWord),
     /// Print a token for a user, and nothing else
     Token {
-        /// Whose token
+        /// The username
         #[arg(value_name = "NAME")]
         name: String,
         #[command(flatten)]
@@ -188,7 +191,7 @@ enum Word {
         #[command(flatten)]
         tokens: TokenSettings,
     },
-    /// Fill an empty database with a small organization to play with, and print its users' tokens
+    /// Fill an empty database with a small example organization, and print the tokens of its users
     Demo {
         #[command(flatten)]
         place: Place,
@@ -197,10 +200,10 @@ enum Word {
     },
     /// Print the event log as JSON lines, as an operator sees it
     Tail {
-        /// Start after this position [default: the oldest event kept]
+        /// Start after this position [default: the oldest event in the log]
         #[arg(long, value_name = "CURSOR", value_parser = cursor)]
         after: Option<Cursor>,
-        /// Go on with events as they come
+        /// Continue with new events as they are committed
         #[arg(long)]
         follow: bool,
         #[command(flatten)]
@@ -208,11 +211,11 @@ enum Word {
     },
 }
 
-/// The commands of `user`. Each takes the flags itself: clap would read the environment of a shared
-/// flag even where the flag was given, and stumble over a value that does not count.
+/// The commands of `user`. Each declares the flags itself. With a flag that all of them share, clap would also read the
+/// environment variable when the flag is given, and reject an invalid value that is not used.
 #[derive(Debug, Subcommand)]
 enum UserWord {
-    /// Make an account and print its password
+    /// Create an account and print its password
     Add {
         #[command(flatten)]
         account: NewAccount,
@@ -221,17 +224,17 @@ enum UserWord {
     },
     /// List all accounts
     List(Place),
-    /// Keep a user out: ends all their sessions at once
+    /// Disable a user and end all their sessions
     Disable {
-        /// Whom
+        /// The username
         #[arg(value_name = "NAME")]
         name: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Let a disabled user sign in again
+    /// Allow a disabled user to sign in again
     Enable {
-        /// Whom
+        /// The username
         #[arg(value_name = "NAME")]
         name: String,
         #[command(flatten)]
@@ -274,7 +277,7 @@ fn cursor(text: &str) -> Result<Cursor, String> {
     text.parse().map_err(|_| format!("'{text}' is not a cursor"))
 }
 
-/// The variables of all settings: `serve` has every one of them.
+/// The environment variables of all settings. The command `serve` has all settings.
 fn setting_variables() -> Vec<String> {
     let command = clap_command();
     let serve = command.find_subcommand("serve");
@@ -282,27 +285,27 @@ fn setting_variables() -> Vec<String> {
     settings.filter_map(|setting| Some(setting.get_env()?.to_string_lossy().into_owned())).collect()
 }
 
-/// The command line as clap sees it.
+/// The definition of the command line for clap.
 fn clap_command() -> clap::Command {
     readable(CommandLine::command())
 }
 
-/// Values from the environment are not shown in the help: they may be secret, and would make it
-/// another text on every machine. Flags have a line of their own, as the variables' names are long.
+/// Adjusts the help output. Values from the environment are hidden: they may be secret, and the help would differ
+/// between machines. Each flag has its own line, because the names of the variables are long.
 fn readable(command: clap::Command) -> clap::Command {
     let leaf = !command.has_subcommands();
     command.next_line_help(leaf).mut_args(|arg| arg.hide_env_values(true)).mut_subcommands(readable)
 }
 
-/// Puts the command before the flags: `tidings --listen X` is `tidings serve --listen X`, and
-/// `tidings --database-url X user list` is `tidings user list --database-url X`.
+/// Moves the command in front of the flags. `tidings --listen X` becomes `tidings serve --listen X`, and `tidings
+/// --database-url X user list` becomes `tidings user list --database-url X`.
 fn command_first(words: &[OsString]) -> Vec<OsString> {
     let (program, rest) = words.split_at(words.len().min(1));
     let Some((flags, rest)) = leading_flags(rest) else { return words.to_vec() };
     let (command, rest) = rest.split_at(rest.len().min(1));
     match command {
         [] => [program, &["serve".into()], flags].concat(),
-        // The one command that has commands of its own.
+        // `user` is the only command with subcommands.
         [user] if user == "user" => {
             let Some((more, rest)) = leading_flags(rest) else { return [program, command, rest].concat() };
             let (action, rest) = rest.split_at(rest.len().min(1));
@@ -312,9 +315,9 @@ fn command_first(words: &[OsString]) -> Vec<OsString> {
     }
 }
 
-/// The flags before the next command, and what follows. Every flag that may stand there takes a
-/// value, so the first word that is neither a flag nor a value is the command. `None`: somebody asks
-/// for help, which clap gives for the place where the question stands.
+/// Splits off the flags before the next command. Every flag that may stand there takes a value, so the first word that
+/// is neither a flag nor a value is the command. `None` if the flags ask for help or the version: clap answers that for
+/// the position of the flag.
 fn leading_flags(words: &[OsString]) -> Option<(&[OsString], &[OsString])> {
     let mut end = 0;
     while let Some(flag) = words.get(end).and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {

@@ -1,8 +1,9 @@
-//! `tidings demo`: a small organization to play with.
+//! `tidings demo`: fills an empty database with a small organization to try out.
 
 use std::sync::Arc;
 
-use super::{blocking, output};
+use super::blocking::blocking;
+use super::output;
 use crate::auth::generate_password;
 use crate::board::{
     Assignment, Board, NewChannel, NewComment, NewMessage, NewTemplate, NewTicket, NewUser, TicketEdit, Viewer,
@@ -10,57 +11,57 @@ use crate::board::{
 use crate::error::Result;
 use crate::model::{ChannelId, Location, MessageId, Priority, Role, TicketStatus, UserId, Visibility};
 
-/// The people of the demo: username, display name, role.
-const PEOPLE: [(&str, &str, Role); 4] = [
+/// The users of the demo: username, display name, role.
+const USERS: [(&str, &str, Role); 4] = [
     ("ada", "Ada Admin", Role::Admin),
     ("ben", "Ben Baker", Role::Member),
     ("cleo", "Cleo Castell", Role::Member),
     ("dan", "Dan Dahl", Role::Member),
 ];
 
-/// Somebody of the demo.
-struct Person {
+/// A user of the demo.
+struct DemoUser {
     id: UserId,
     username: &'static str,
     viewer: Viewer,
     token: String,
 }
 
-/// Fills an empty database and prints the tokens of its users.
+/// Fills an empty database and prints the tokens of its users, one line for each: username, tab, token.
 ///
 /// # Errors
-/// If somebody lives there already, or it cannot be written.
+/// One line for the operator if the database has users already, or cannot be written.
 pub async fn run(board: Arc<Board>) -> std::result::Result<(), String> {
     let reader = Arc::clone(&board);
     if !blocking(move || reader.all_users()).await?.is_empty() {
-        return Err("the database is not empty: the demo moves into a fresh one only".into());
+        return Err("the database is not empty: the demo needs an empty database".into());
     }
-    let mut people = Vec::new();
-    for (username, display_name, role) in PEOPLE {
-        people.push(person(&board, username, display_name, role).await?);
+    let mut users = Vec::new();
+    for (username, display_name, role) in USERS {
+        users.push(add_user(&board, username, display_name, role).await?);
     }
-    furnish(&board, &people).await.map_err(|error| error.to_string())?;
-    let lines: String = people.iter().map(|person| format!("{}\t{}\n", person.username, person.token)).collect();
+    add_content(&board, &users).await.map_err(|error| error.to_string())?;
+    let lines: String = users.iter().map(|user| format!("{}\t{}\n", user.username, user.token)).collect();
     output::print(&lines)
 }
 
-async fn person(
+async fn add_user(
     board: &Arc<Board>,
     username: &'static str,
     display_name: &str,
     role: Role,
-) -> std::result::Result<Person, String> {
+) -> std::result::Result<DemoUser, String> {
     let new = NewUser { username: username.into(), display_name: display_name.into(), role };
     let user = board.add_user(new, generate_password()).await.map_err(|error| error.to_string())?;
-    let opener = Arc::clone(board);
-    let session = blocking(move || opener.token_for(username)).await?;
+    let issuer = Arc::clone(board);
+    let session = blocking(move || issuer.token_for(username)).await?;
     let (viewer, _) = board.authenticate(&session.token).await.map_err(|error| error.to_string())?;
-    Ok(Person { id: user.id, username, viewer, token: session.token })
+    Ok(DemoUser { id: user.id, username, viewer, token: session.token })
 }
 
-async fn furnish(board: &Board, people: &[Person]) -> Result<()> {
-    let [ada, ben, cleo, dan] = people else { return Ok(()) };
-    let (north, south) = organization(board, ada, [ben, cleo, dan]).await?;
+async fn add_content(board: &Board, users: &[DemoUser]) -> Result<()> {
+    let [ada, ben, cleo, dan] = users else { return Ok(()) };
+    let (north, south) = add_organization(board, ada, [ben, cleo, dan]).await?;
     let general = channel(board, ben, "general", "What everybody should know", Visibility::Public).await?;
     let support = channel(board, ben, "support", "What customers report", Visibility::Public).await?;
     let team = channel(board, ada, "leads", "For the leads only", Visibility::Private).await?;
@@ -81,16 +82,20 @@ async fn furnish(board: &Board, people: &[Person]) -> Result<()> {
 
     let greeting = "Thank you for writing to us. We look into it and come back to you today.";
     board.add_template(&ada.viewer, template("Greeting", greeting, vec![])).await?;
-    let closing = "We have mended it. Please tell us if it comes back.";
+    let closing = "We have fixed it. Please write to us if it happens again.";
     board.add_template(&ben.viewer, template("Closing", closing, vec![south.id])).await?;
     Ok(())
 }
 
-async fn organization(board: &Board, ada: &Person, [ben, cleo, dan]: [&Person; 3]) -> Result<(Location, Location)> {
+async fn add_organization(
+    board: &Board,
+    ada: &DemoUser,
+    [ben, cleo, dan]: [&DemoUser; 3],
+) -> Result<(Location, Location)> {
     let bakery = board.create_organization(&ada.viewer, "The Bakery").await?;
     let north = board.create_location(&ada.viewer, bakery.id, "North Street").await?;
     let south = board.create_location(&ada.viewer, bakery.id, "South Street").await?;
-    let assign = async |user: &Person, organization, location| {
+    let assign = async |user: &DemoUser, organization, location| {
         let assignment = Assignment { user: user.id, organization, location, role: None };
         board.assign_user(&ada.viewer, assignment).await.map(drop)
     };
@@ -100,14 +105,14 @@ async fn organization(board: &Board, ada: &Person, [ben, cleo, dan]: [&Person; 3
     Ok((north, south))
 }
 
-async fn channel(board: &Board, owner: &Person, name: &str, what: &str, visibility: Visibility) -> Result<ChannelId> {
+async fn channel(board: &Board, owner: &DemoUser, name: &str, what: &str, visibility: Visibility) -> Result<ChannelId> {
     let new = NewChannel { name: name.into(), description: Some(what.into()), visibility: Some(visibility) };
     Ok(board.create_channel(&owner.viewer, new).await?.id)
 }
 
 async fn post(
     board: &Board,
-    author: &Person,
+    author: &DemoUser,
     channel: ChannelId,
     title: Option<&str>,
     content: &str,
@@ -120,7 +125,7 @@ async fn post(
 
 async fn ticket(
     board: &Board,
-    author: &Person,
+    author: &DemoUser,
     channel: ChannelId,
     title: &str,
     priority: Priority,
@@ -132,7 +137,7 @@ async fn ticket(
     Ok(board.create_message(&author.viewer, new).await?.id)
 }
 
-async fn comment(board: &Board, author: &Person, message: MessageId, content: &str) -> Result<()> {
+async fn comment(board: &Board, author: &DemoUser, message: MessageId, content: &str) -> Result<()> {
     board.create_comment(&author.viewer, NewComment { message, content: content.into(), key: None }).await.map(drop)
 }
 

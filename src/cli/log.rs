@@ -1,4 +1,4 @@
-//! The log of the program: for people on a terminal, as JSON otherwise. Always on standard error.
+//! The program's log on standard error: text if that is a terminal, JSON lines otherwise.
 
 mod writer;
 
@@ -15,77 +15,79 @@ use writer::Lines;
 
 use crate::config::log_filter;
 
-/// These would print what clients send, tokens and passwords included, at the levels below.
-const QUIET: [&str; 3] = ["hyper=info", "tungstenite=warn", "tokio_tungstenite=warn"];
-/// How long the end of the program waits for lines that are not written yet.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Targets whose level is capped. At lower levels these crates would log what clients send, including tokens and
+/// passwords.
+const LEVEL_CAPS: [&str; 3] = ["hyper=info", "tungstenite=warn", "tokio_tungstenite=warn"];
+/// Maximum time that the end of the program waits for unwritten log lines.
+const FLUSH_WAIT: Duration = Duration::from_secs(1);
 
-/// The log, once it has started.
+/// A handle to the running log.
 pub struct Log(Lines);
 
-/// Starts the log, and reports panics there.
+/// Starts the log, and installs a panic hook that reports panics to it.
 ///
 /// # Errors
-/// One line if the filter cannot be understood, or the log cannot start.
+/// One line for the operator if the filter is not valid, or the log cannot start.
 pub fn start(filter: &str) -> Result<Log, String> {
     let warnings = log_filter::unknown_targets(filter);
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("TIDINGS_LOG: {error}"))?;
-    let quiet = QUIET.iter().filter_map(|directive| directive.parse().ok());
-    let filter = quiet.fold(filter, EnvFilter::add_directive);
-    let form = if std::io::stderr().is_terminal() { Form::Text } else { Form::Json };
+    let caps = LEVEL_CAPS.iter().filter_map(|directive| directive.parse().ok());
+    let filter = caps.fold(filter, EnvFilter::add_directive);
+    let format = if std::io::stderr().is_terminal() { LineFormat::Text } else { LineFormat::Json };
     let notice =
-        move |dropped| form.line("WARN", &format!("{dropped} lines of the log were dropped: its reader was slow"));
+        move |dropped| format.line("WARN", &format!("{dropped} lines of the log were dropped: its reader was slow"));
     let lines = Lines::start(std::io::stderr(), notice).map_err(|error| format!("cannot start the log: {error}"))?;
     let make_writer = {
         let lines = lines.clone();
         move || lines.clone()
     };
     let log = fmt().log_internal_errors(false).with_env_filter(filter).with_writer(make_writer).with_target(false);
-    let started = match form {
-        Form::Text => log.compact().try_init(),
-        Form::Json => log.json().flatten_event(true).try_init(),
+    let started = match format {
+        LineFormat::Text => log.compact().try_init(),
+        LineFormat::Json => log.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| error.to_string())?;
-    report_panics(lines.clone(), form);
-    // Not by `tracing`: the filter that names nothing of the program would leave the warning out.
-    warnings.iter().for_each(|warning| lines.push(form.line("WARN", warning).into_bytes()));
+    report_panics(lines.clone(), format);
+    // These warnings are about a filter that may suppress all lines of tidings. So they bypass `tracing`.
+    warnings.iter().for_each(|warning| lines.push(format.line("WARN", warning).into_bytes()));
     Ok(Log(lines))
 }
 
 impl Log {
-    /// Waits a moment for the lines that are not written yet.
+    /// Waits until all log lines are written, for at most one second.
     pub fn flush(&self) {
-        self.0.flush_within(PATIENCE);
+        self.0.flush_within(FLUSH_WAIT);
     }
 }
 
-/// The hook of the standard library writes to standard error itself, and would block there.
-fn report_panics(lines: Lines, form: Form) {
-    panic::set_hook(Box::new(move |panic| lines.push(form.line("ERROR", &told(panic)).into_bytes())));
+/// Installs a panic hook that writes to the log's queue. The standard hook writes to standard error on the panicking
+/// thread, and would block it if standard error is a full pipe.
+fn report_panics(lines: Lines, format: LineFormat) {
+    panic::set_hook(Box::new(move |panic| lines.push(format.line("ERROR", &panic_message(panic)).into_bytes())));
 }
 
-/// What the hook of the standard library would print.
-fn told(panic: &PanicHookInfo<'_>) -> String {
+/// The text that the standard panic hook would print.
+fn panic_message(panic: &PanicHookInfo<'_>) -> String {
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("no message");
-    let place = panic.location().map_or_else(|| "an unknown place".into(), ToString::to_string);
+    let location = panic.location().map_or_else(|| "an unknown place".into(), ToString::to_string);
     let current = thread::current();
     let name = current.name().unwrap_or("<unnamed>");
-    let told = format!("thread '{name}' panicked at {place}: {message}");
-    // Empty unless RUST_BACKTRACE is set.
+    let text = format!("thread '{name}' panicked at {location}: {message}");
+    // The backtrace is captured only if RUST_BACKTRACE is set.
     let backtrace = Backtrace::capture();
-    if backtrace.status() == BacktraceStatus::Captured { format!("{told}\n{backtrace}") } else { told }
+    if backtrace.status() == BacktraceStatus::Captured { format!("{text}\n{backtrace}") } else { text }
 }
 
-/// What a line of the log looks like.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy)]
-enum Form {
+enum LineFormat {
     Text,
     Json,
 }
 
-/// A line as `tracing_subscriber` writes it in JSON.
+/// A log line in the JSON form of `tracing_subscriber`.
 #[derive(Serialize)]
 struct JsonLine<'m> {
     timestamp: &'m str,
@@ -93,8 +95,8 @@ struct JsonLine<'m> {
     message: &'m str,
 }
 
-impl Form {
-    /// A line that does not go through `tracing`.
+impl LineFormat {
+    /// Formats a line that does not go through `tracing`.
     fn line(self, level: &str, message: &str) -> String {
         let timestamp = &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
         match self {
@@ -104,7 +106,7 @@ impl Form {
             }
             Self::Json => {
                 let line = JsonLine { timestamp, level, message };
-                // A struct of texts is always JSON.
+                // Serializing a struct of strings to JSON cannot fail.
                 serde_json::to_string(&line).map(|line| line + "\n").unwrap_or_default()
             }
         }
@@ -118,31 +120,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_reported_in_the_log_and_never_blocks_its_thread() {
+    fn a_panic_is_logged_and_never_blocks_its_thread() {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
         let lines = Lines::start(writer, |_| String::new()).expect("a thread");
-        // More than the pipe takes, so that the thread of the log stands.
+        // This is more than the pipe holds, so the log's thread blocks.
         lines.push(vec![b'\n'; 256 * 1024]);
         let before = panic::take_hook();
-        report_panics(lines.clone(), Form::Json);
-        let ended = thread::Builder::new().name("ill-fated".into()).spawn(|| panic!("on purpose")).expect("a thread");
+        report_panics(lines.clone(), LineFormat::Json);
+        let ended = thread::Builder::new().name("panicking".into()).spawn(|| panic!("on purpose")).expect("a thread");
         assert!(ended.join().is_err());
         panic::set_hook(before);
         drop(lines);
         let mut log = String::new();
         reader.read_to_string(&mut log).expect("text");
-        let line = log.lines().find(|line| line.contains("ill-fated")).expect("a line");
+        let line = log.lines().find(|line| line.contains("panicking")).expect("a line");
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
         let message = line["message"].as_str().expect("a message");
-        assert!(message.starts_with("thread 'ill-fated' panicked at src/cli/log.rs:"), "{message}");
+        assert!(message.starts_with("thread 'panicking' panicked at src/cli/log.rs:"), "{message}");
         assert!(message.contains(": on purpose") && line["level"] == "ERROR", "{line}");
     }
 
     #[test]
-    fn a_line_that_does_not_go_through_tracing_looks_like_the_others() {
-        let json: serde_json::Value = serde_json::from_str(&Form::Json.line("WARN", "a \"b\"\nc")).expect("JSON");
+    fn lines_that_bypass_tracing_have_the_same_format() {
+        let json: serde_json::Value = serde_json::from_str(&LineFormat::Json.line("WARN", "a \"b\"\nc")).expect("JSON");
         assert_eq!((&json["level"], &json["message"]), (&"WARN".into(), &"a \"b\"\nc".into()));
-        let text = Form::Text.line("WARN", "a\u{1b}[31mb");
+        let text = LineFormat::Text.line("WARN", "a\u{1b}[31mb");
         assert!(text.ends_with("Z  WARN a\u{FFFD}[31mb\n"), "{text:?}");
         assert_eq!(text.lines().count(), 1);
     }

@@ -1,7 +1,8 @@
-//! The command line: understands words, runs commands. Each prints its result on standard output
-//! and nothing else there; the log goes to standard error.
+//! The command line: parses arguments and runs commands. A command prints its result, and nothing else, on standard
+//! output. The program's log goes to standard error.
 
 pub mod args;
+mod blocking;
 mod demo;
 mod log;
 mod output;
@@ -11,16 +12,16 @@ mod users;
 use std::sync::Arc;
 
 use args::{Command, Invocation, UserCommand};
-pub use output::complain;
+pub use output::print_error;
 
 use crate::app::{App, House};
 use crate::board::Board;
 use crate::config::{Config, DatabaseUrl};
 
-/// Runs what was asked for; `stopped` is awaited by the server.
+/// Runs a command. The server runs until the future `stopped` is ready.
 ///
 /// # Errors
-/// One line that says why it did not work.
+/// One line for the operator that says why the command failed.
 pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> Result<(), String> {
     let Invocation { command, config, warnings } = invocation;
     let log = log::start(&config.log.filter)?;
@@ -32,7 +33,7 @@ pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> R
 
 async fn execute(command: Command, config: Config, stopped: impl Future<Output = ()>) -> Result<(), String> {
     if needs_database(&command) {
-        must_exist(&config)?;
+        check_database_exists(&config)?;
     }
     match command {
         Command::Serve => {
@@ -51,22 +52,22 @@ async fn execute(command: Command, config: Config, stopped: impl Future<Output =
     }
 }
 
-/// Serves until `stopped`, or until a fault ends a part of the server: then the process ends, and whatever supervises it
-/// starts it anew.
+/// Runs the server until `stopped` is ready, or until a required part of the server panics. In the second case the
+/// program must end, so that its supervisor starts it again.
 ///
 /// # Errors
-/// One line that names the part.
+/// One line for the operator that names the part that panicked, and its panic message.
 pub async fn serve(app: App, stopped: impl Future<Output = ()>) -> Result<(), String> {
     let vitals = app.vitals().clone();
     let ended = tokio::select! {
         () = stopped => Ok(()),
-        fault = vitals.faulted() => Err(format!("a fault ended {}: {}", fault.part, fault.message)),
+        fault = vitals.faulted() => Err(format!("{} panicked: {}", fault.part, fault.message)),
     };
     app.stop().await;
     ended
 }
 
-/// Whether a command only looks at what is there, or changes it: what it would make is of no use.
+/// Whether a command works only on an existing database. An empty new one would be of no use to it.
 fn needs_database(command: &Command) -> bool {
     match command {
         Command::Serve | Command::Migrate | Command::Schema | Command::Demo | Command::User(UserCommand::Add(_)) => {
@@ -76,34 +77,25 @@ fn needs_database(command: &Command) -> bool {
     }
 }
 
-/// A mistyped path would make an empty database there, in which nobody is found.
-fn must_exist(config: &Config) -> Result<(), String> {
+/// Checks that the SQLite file exists. Opening a mistyped path would create an empty database, and the command would
+/// then report that the user does not exist.
+fn check_database_exists(config: &Config) -> Result<(), String> {
     match config.database.url() {
         DatabaseUrl::Sqlite(path) if !path.exists() => {
             let path = path.display();
-            Err(format!("{path} does not exist: start the server once, or name its file by --database-url"))
+            Err(format!("{path} does not exist: start the server once, or set the file with --database-url"))
         }
         _ => Ok(()),
     }
 }
 
-/// Opens the database, does something with the board, and leaves when it is on disk.
+/// Opens the database, runs `work` with the use cases, and returns after all its changes are committed.
 async fn with_board<F: Future<Output = Result<(), String>>>(
     config: &Config,
     work: impl FnOnce(Arc<Board>) -> F,
 ) -> Result<(), String> {
-    let house = House::open(config).await?;
-    let done = work(Arc::clone(house.board())).await;
-    house.close(config.shutdown_grace).await;
+    let services = House::open(config).await?;
+    let done = work(Arc::clone(services.board())).await;
+    services.close(config.shutdown_grace).await;
     done
-}
-
-/// Runs a use case that blocks, off the async threads.
-async fn blocking<T: Send + 'static>(
-    case: impl FnOnce() -> crate::error::Result<T> + Send + 'static,
-) -> Result<T, String> {
-    match tokio::task::spawn_blocking(case).await {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
 }

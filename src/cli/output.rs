@@ -1,18 +1,19 @@
-//! What commands print. `print!` and `eprintln!` panic when their reader has left, as `head` does; these do not.
+//! The output of commands. `print!` and `eprintln!` panic when the reader of the output has left, as `head` does; these
+//! functions do not.
 
 use std::io::{ErrorKind, Write as _};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-/// How long the end of the program waits for standard error to take its last words.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Maximum time that the end of the program waits for a write to standard error.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// Prints a result on standard output, all of it before the command goes on. A reader that has left wants no more,
-/// which is no error.
+/// Prints a result on standard output, and returns when all of it is written. If the reader of the output has left,
+/// this is not an error.
 ///
 /// # Errors
-/// One line if it cannot be written for another reason, as when the disk is full.
+/// One line for the operator if writing fails for another reason, such as a full disk.
 pub fn print(text: &str) -> Result<(), String> {
     match write(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -20,10 +21,10 @@ pub fn print(text: &str) -> Result<(), String> {
     }
 }
 
-/// Prints what is printed once and is kept nowhere, as a password that was just made.
+/// Prints a value that is shown only once and not stored, such as a generated password.
 ///
 /// # Errors
-/// One line if not all of it was taken.
+/// One line for the operator if not all of the text was written, also if the reader has left.
 pub fn print_once(text: &str) -> Result<(), String> {
     write(text).map_err(|error| format!("cannot print: {error}"))
 }
@@ -34,20 +35,21 @@ fn write(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Says on standard error why the program ends, if anything still reads there.
-pub fn complain(line: &str) {
+/// Prints the reason why the program ends on standard error. Gives up after one second if the write blocks.
+pub fn print_error(line: &str) {
     let line = format!("tidings: {line}\n");
-    patiently(move || drop(std::io::stderr().write_all(line.as_bytes())));
+    run_with_timeout(move || drop(std::io::stderr().write_all(line.as_bytes())));
 }
 
-/// Does what may block for ever, as a write to a pipe that is full and that nothing reads; goes on after [`PATIENCE`].
-pub(super) fn patiently(work: impl FnOnce() + Send + 'static) {
+/// Runs `work` on a thread of its own and waits for it for at most [`MAX_WAIT`]. A write to a full pipe that nothing
+/// reads would otherwise block for ever.
+pub(super) fn run_with_timeout(work: impl FnOnce() + Send + 'static) {
     let (done, waiting) = sync_channel(1);
-    let started = thread::Builder::new().name("last words".into()).spawn(move || {
+    let started = thread::Builder::new().name("final output".into()).spawn(move || {
         work();
         let _ = done.send(());
     });
     if started.is_ok() {
-        let _ = waiting.recv_timeout(PATIENCE);
+        let _ = waiting.recv_timeout(MAX_WAIT);
     }
 }

@@ -1,4 +1,4 @@
-//! `tidings tail`: the log as JSON lines, as an operator sees it.
+//! `tidings tail`: prints the event log as JSON lines, without regard to permissions.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::blocking;
+use super::blocking::blocking;
 use crate::board::Board;
 use crate::model::{Cursor, Event};
 
-/// How often the log is looked at by `--follow`.
-const POLL: std::time::Duration = std::time::Duration::from_millis(200);
+/// The interval at which `--follow` reads the log.
+const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Prints the log from a cursor on. With `follow` it ends when the reader of the output has left, also where the log stands
-/// still and nothing is written that would fail.
+/// Prints the log after a cursor, or from the oldest event. With `follow` it continues until the reader of the output
+/// has left. It also notices that while there are no new events, when no write would fail.
 ///
 /// # Errors
-/// One line that says why it did not work.
+/// One line for the operator if the cursor has expired, the database does not answer, or the output cannot be written.
 pub async fn run(board: Arc<Board>, after: Option<Cursor>, follow: bool) -> Result<(), String> {
     let mut position = after;
     loop {
@@ -32,17 +32,17 @@ pub async fn run(board: Arc<Board>, after: Option<Cursor>, follow: bool) -> Resu
         match (at_end, follow) {
             (false, _) => {}
             (true, true) if reader_has_left() => return Ok(()),
-            (true, true) => tokio::time::sleep(POLL).await,
+            (true, true) => tokio::time::sleep(POLL_INTERVAL).await,
             (true, false) => return Ok(()),
         }
     }
 }
 
-/// Answers `false` if the reader of the output has ended, as `head` does.
+/// Prints events, one JSON line each. Returns `false` if the reader of the output has left, as `head` does.
 fn print(events: &[Event]) -> std::io::Result<bool> {
     let mut out = std::io::stdout().lock();
     for event in events {
-        let line = serde_json::to_string(&Line::from(event))?;
+        let line = serde_json::to_string(&JsonEvent::from(event))?;
         match writeln!(out, "{line}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
             written => written?,
@@ -51,18 +51,18 @@ fn print(events: &[Event]) -> std::io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the other end of a pipe or socket that the output goes to is closed, or its terminal is gone.
+/// Whether the other end of standard output is closed (a pipe or a socket), or its terminal no longer exists.
 fn reader_has_left() -> bool {
     let stdout = std::io::stdout();
-    // The kernel reports errors and hang-ups whatever is asked for.
+    // `poll` reports errors and hang-ups even if no flags are requested.
     let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&no_wait)).is_ok() && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// An event as it is printed.
+/// The JSON form of an event in the output.
 #[derive(Serialize)]
-struct Line<'e> {
+struct JsonEvent<'e> {
     cursor: String,
     seq: i64,
     kind: &'static str,
@@ -73,12 +73,12 @@ struct Line<'e> {
     locations: Vec<String>,
     actor: Option<String>,
     ticket: bool,
-    /// As it was sent: parsing it would change numbers and the order of members.
+    /// The payload as the client sent it. Parsing it would change large numbers and the order of object members.
     data: Option<&'e RawValue>,
     at: String,
 }
 
-impl<'e> From<&'e Event> for Line<'e> {
+impl<'e> From<&'e Event> for JsonEvent<'e> {
     fn from(event: &'e Event) -> Self {
         Self {
             cursor: event.cursor.to_string(),

@@ -1,19 +1,20 @@
-//! Accounts, as an operator manages them.
+//! `tidings user` and `tidings token`: the management of accounts on the command line.
 
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::sync::Arc;
 
 use super::args::{NewAccount, UserCommand};
-use super::{blocking, output};
+use super::blocking::blocking;
+use super::output;
 use crate::auth::generate_password;
 use crate::board::{Board, NewUser};
 use crate::model::Role;
 
-/// `tidings user …`.
+/// Runs `tidings user …`.
 ///
 /// # Errors
-/// One line that says why it did not work.
+/// One line for the operator if the command fails.
 pub async fn run(board: Arc<Board>, command: UserCommand) -> Result<(), String> {
     match command {
         UserCommand::Add(account) => add(&board, account).await,
@@ -23,10 +24,10 @@ pub async fn run(board: Arc<Board>, command: UserCommand) -> Result<(), String> 
     }
 }
 
-/// `tidings token NAME`: the token and nothing else.
+/// Runs `tidings token NAME`: prints the token and nothing else.
 ///
 /// # Errors
-/// One line that says why it did not work.
+/// One line for the operator if the user does not exist or the token cannot be printed.
 pub async fn token(board: Arc<Board>, name: String) -> Result<(), String> {
     let session = blocking(move || board.token_for(&name)).await?;
     output::print(&format!("{}\n", session.token))
@@ -42,7 +43,7 @@ async fn add(board: &Board, account: NewAccount) -> Result<(), String> {
         return Ok(());
     }
     let printed = output::print_once(&format!("{password}\n"));
-    printed.map_err(|error| format!("the account was made, but its password is lost: {error}"))
+    printed.map_err(|error| format!("the account was created, but its password could not be shown: {error}"))
 }
 
 fn read_password() -> Result<String, String> {
@@ -58,7 +59,7 @@ async fn list(board: Arc<Board>) -> Result<(), String> {
     for user in users {
         let role = if user.role == Role::Admin { "admin" } else { "member" };
         let state = if user.disabled { "disabled" } else { "enabled" };
-        // Writing to a string cannot fail.
+        // Writing to a `String` cannot fail.
         let _: std::fmt::Result =
             writeln!(list, "{}\t{}\t{role}\t{state}\t{}", user.id, user.username, user.display_name);
     }
@@ -66,7 +67,7 @@ async fn list(board: Arc<Board>) -> Result<(), String> {
 }
 
 async fn set_disabled(board: Arc<Board>, name: String, disabled: bool) -> Result<(), String> {
-    let known = Arc::clone(&board);
-    let user = blocking(move || known.user_named(&name)).await?;
+    let reader = Arc::clone(&board);
+    let user = blocking(move || reader.user_named(&name)).await?;
     board.set_disabled(None, user.id, disabled).await.map(drop).map_err(|error| error.to_string())
 }

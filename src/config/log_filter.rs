@@ -1,5 +1,5 @@
-//! Which lines are logged. `EnvFilter` takes every word for the name of a target, so `inof` would be a filter under
-//! which nothing is logged; here words are checked before.
+//! Validation of log filters (`TIDINGS_LOG`). `EnvFilter` takes any unknown word for a module name, so the typing error
+//! `inof` would silently disable the log. This module rejects such words first.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -7,19 +7,19 @@ use tracing_subscriber::filter::LevelFilter;
 /// The filter if the operator sets none.
 pub const DEFAULT: &str = "info";
 
-/// The crates that write lines, as targets name them.
+/// The crates that write log lines, as log targets name them.
 const CRATES: [&str; 9] =
     ["tidings", "h2", "hyper", "hyper_util", "r2d2", "tokio_postgres", "tokio_tungstenite", "tungstenite", "warp"];
-/// The modules of this one. A test holds them against `lib.rs`.
-const MODULES: [&str; 14] = [
-    "app", "auth", "board", "capacity", "cli", "config", "error", "graphql", "hub", "model", "store", "unicode",
-    "vitals", "web",
+/// The modules of this crate. A test compares them with `lib.rs`.
+const MODULES: [&str; 15] = [
+    "app", "auth", "board", "capacity", "cli", "config", "error", "graphql", "hub", "live", "model", "store",
+    "unicode", "vitals", "web",
 ];
 
-/// A filter as an operator writes it, without blanks; an empty one is the default.
+/// Checks a filter and removes its blanks. An empty filter means the default.
 ///
 /// # Errors
-/// One sentence that quotes the directive which makes no sense.
+/// One sentence that quotes the first directive that is not valid.
 pub fn parse(text: &str) -> Result<String, String> {
     let directives: Vec<&str> = text.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
     if directives.is_empty() {
@@ -29,15 +29,14 @@ pub fn parse(text: &str) -> Result<String, String> {
     if EnvFilter::builder().parse(&filter).is_err() || directives.iter().any(|directive| directive.ends_with('=')) {
         return Err(format!("'{text}' is not a filter like off, info or info,tidings=debug"));
     }
-    let is_understood =
-        |directive: &&&str| directive.contains(['=', '[']) || is_level(directive) || is_known(directive);
-    match directives.iter().find(|directive| !is_understood(directive)) {
-        Some(word) => Err(format!("'{word}' is no level: use off, error, warn, info, debug or trace")),
+    let is_valid = |directive: &&&str| directive.contains(['=', '[']) || is_level(directive) || is_known(directive);
+    match directives.iter().find(|directive| !is_valid(directive)) {
+        Some(word) => Err(format!("'{word}' is not a log level: use off, error, warn, info, debug or trace")),
         None => Ok(filter),
     }
 }
 
-/// A warning for each target of a filter that the program does not have.
+/// One warning for each target in the filter that the program does not have.
 pub fn unknown_targets(filter: &str) -> Vec<String> {
     let targets = filter.split(',').filter_map(|directive| {
         let (target, _) = directive.split_once(['=', '['])?;
@@ -52,7 +51,8 @@ fn is_level(word: &str) -> bool {
     word.parse::<LevelFilter>().is_ok()
 }
 
-/// Whether lines of such a target are written. A directive holds for every target that begins with its own.
+/// Whether the program writes log lines whose target begins with `target`. A directive applies to all targets with its
+/// prefix.
 fn is_known(target: &str) -> bool {
     let mut modules = MODULES.iter();
     match target.split_once("::") {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_what_the_program_has_are_taken() {
+    fn levels_and_known_targets_are_accepted() {
         for (text, filter) in [
             ("info", "info"),
             ("OFF", "OFF"),
@@ -89,12 +89,12 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_no_level_and_directives_that_make_no_sense_are_refused() {
+    fn words_that_are_no_level_and_invalid_directives_are_refused() {
         for (text, why) in [
-            ("inof", "'inof' is no level"),
-            ("info,debgu", "'debgu' is no level"),
-            ("info, wran", "'wran' is no level"),
-            ("tidings::wbe", "'tidings::wbe' is no level"),
+            ("inof", "'inof' is not a log level"),
+            ("info,debgu", "'debgu' is not a log level"),
+            ("info, wran", "'wran' is not a log level"),
+            ("tidings::wbe", "'tidings::wbe' is not a log level"),
             ("tidings=loud", "'tidings=loud' is not a filter like"),
             ("info,tidings=", "'info,tidings=' is not a filter like"),
             ("tidings=debug=info", "'tidings=debug=info' is not a filter like"),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_the_program_does_not_have_are_named() {
+    fn unknown_targets_cause_a_warning() {
         for (filter, unknown) in [
             ("info,tidngs=debug", "tidngs"),
             ("tidings::sotre=debug", "tidings::sotre"),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_modules_are_those_of_the_library() {
+    fn the_modules_are_those_of_lib_rs() {
         let source = include_str!("../lib.rs");
         let modules = source.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
         assert_eq!(modules.collect::<Vec<_>>(), MODULES);

@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::io::Read as _;
 
-use super::{DatabaseUrl, Secret};
+use super::database::DatabaseUrl;
+use super::secret::Secret;
 
 /// A larger file cannot be a secret or a URL.
 const MAX_BYTES: u64 = 64 << 10;

@@ -1,6 +1,8 @@
-//! How many bytes a response may take: counted where text is loaded and where it is shown, refused before it is there.
-//! Memory for it is borrowed from the budget of the instance, from the first text that is loaded until the last byte is
-//! with the kernel.
+//! The size limit of responses. Bytes are counted when text is loaded and when it is selected for the response, so a
+//! response that is too large is refused before it is in memory.
+//!
+//! A large response also leases memory from the instance's memory budget. The lease starts when text is loaded and ends
+//! when the kernel has the last byte of the response.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,153 +12,161 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::model::{Lease, Page, Window};
 
-/// What is this small needs no lease: there are more places for connections than for that.
+/// Responses of up to this many bytes need no lease. The limit on connections bounds their memory.
 pub const SMALL: usize = 16 << 10;
-/// What is shown is in memory twice while a response is made: as values, and as JSON.
-const COPIES: usize = 2;
-/// A lease grows in steps, so that not every short text needs one.
-const STEP: usize = 256 << 10;
-/// How many rows are loaded at once where each of them may be too large.
-const FEW: usize = 8;
-/// How many keys one statement names at most: SQLite has 32,766 variables.
-const KEYS: usize = 10_000;
-/// How long an operation waits for memory before it is refused.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// While a response is written, each selected text is in memory twice: as a value and as JSON.
+const COPIES_PER_RESPONSE: usize = 2;
+/// A lease grows in steps of this many bytes, so that a short text rarely has to grow it.
+const LEASE_STEP: usize = 256 << 10;
+/// Number of rows that may be loaded at once even if their largest possible size exceeds the limit.
+const MIN_ROWS_PER_READ: usize = 8;
+/// Maximum number of keys in one statement. SQLite allows 32,766 variables.
+const MAX_KEYS_PER_STATEMENT: usize = 10_000;
+/// Longest time that an operation waits for memory before it is refused.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the operations of one request have taken together, in bytes.
+/// The bytes that all operations of one request use together.
 #[derive(Debug)]
 pub struct Batch {
+    /// Maximum of each of the three counters, in bytes.
     limit: usize,
-    /// Text that was loaded.
+    /// Bytes of text loaded from the database.
     loaded: AtomicUsize,
-    /// Text that is shown, as JSON writes it.
-    shown: AtomicUsize,
-    /// Responses that are made.
-    made: AtomicUsize,
+    /// Bytes of text selected for the responses, in JSON form.
+    selected: AtomicUsize,
+    /// Bytes of the finished responses.
+    finished: AtomicUsize,
 }
 
 impl Batch {
-    /// One that may take `limit` bytes.
+    /// Creates the counters of a request whose responses may have `limit` bytes together.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
-        let (loaded, shown, made) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { limit, loaded, shown, made })
+        let (loaded, selected, finished) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { limit, loaded, selected, finished })
     }
 }
 
-/// What one operation may still take, as part of a batch.
+/// The size limit and the memory lease of one operation. Operations of one batch share the limit.
 #[derive(Debug)]
 pub struct Allowance {
     batch: Arc<Batch>,
+    /// The share of this operation in `batch.loaded`, in bytes.
     loaded: AtomicUsize,
-    shown: AtomicUsize,
+    /// The share of this operation in `batch.selected`, in bytes.
+    selected: AtomicUsize,
     lease: Mutex<Lease>,
-    /// What the lease is of, where it takes no lock to see.
+    /// Size of the lease in bytes, readable without the lock.
     leased: AtomicUsize,
-    is_over: AtomicBool,
-    /// There was no memory for it.
+    /// The response would exceed the size limit.
+    is_too_large: AtomicBool,
+    /// The memory budget had no free memory for the response.
     is_short: AtomicBool,
 }
 
 impl Allowance {
-    /// For one operation of a batch, with a lease of nothing yet.
+    /// Creates the allowance of one operation of a batch. `lease` is usually still empty.
     #[must_use]
     pub fn new(batch: Arc<Batch>, lease: Lease) -> Self {
         Self {
             batch,
             loaded: AtomicUsize::new(0),
-            shown: AtomicUsize::new(0),
+            selected: AtomicUsize::new(0),
             leased: AtomicUsize::new(lease.bytes()),
             lease: Mutex::new(lease),
-            is_over: AtomicBool::new(false),
+            is_too_large: AtomicBool::new(false),
             is_short: AtomicBool::new(false),
         }
     }
 
-    /// Whether the response would be too large.
+    /// Whether the response would exceed the size limit.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
+    pub fn is_too_large(&self) -> bool {
+        self.is_too_large.load(Ordering::Relaxed)
     }
 
-    /// Whether there was no memory for it.
+    /// Whether the memory budget had no free memory for the response.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.is_short.load(Ordering::Relaxed)
     }
 
-    /// Why nothing more is read, if nothing is.
+    /// Checks that the operation may load and write more.
     ///
     /// # Errors
-    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no memory for it now.
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn check(&self) -> Result<()> {
-        match (self.is_over(), self.is_short()) {
+        match (self.is_too_large(), self.is_short()) {
             (true, _) => Err(self.over()),
-            (false, true) => Err(busy()),
+            (false, true) => Err(memory_unavailable()),
             (false, false) => Ok(()),
         }
     }
 
-    /// Counts bytes that were loaded.
+    /// Counts bytes that were loaded from the database.
     ///
     /// # Errors
-    /// Those of [`Self::check`].
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn load(&self, bytes: usize) -> Result<()> {
         self.loaded.fetch_add(bytes, Ordering::Relaxed);
-        let all = self.batch.loaded.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.counted(all)
+        let total = self.batch.loaded.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.enforce(total)
     }
 
-    /// Counts bytes that will be shown.
+    /// Counts bytes that the response will contain, in JSON form.
     ///
     /// # Errors
-    /// Those of [`Self::check`].
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn show(&self, bytes: usize) -> Result<()> {
-        self.shown.fetch_add(bytes, Ordering::Relaxed);
-        let all = self.batch.shown.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.counted(all)
+        self.selected.fetch_add(bytes, Ordering::Relaxed);
+        let total = self.batch.selected.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.enforce(total)
     }
 
-    fn counted(&self, all: usize) -> Result<()> {
-        if all > self.batch.limit {
-            self.is_over.store(true, Ordering::Relaxed);
+    /// Compares a counter of the batch with the limit, and grows the lease to the memory that the operation needs now.
+    fn enforce(&self, total: usize) -> Result<()> {
+        if total > self.batch.limit {
+            self.is_too_large.store(true, Ordering::Relaxed);
         }
         self.check()?;
-        if self.borrow_memory(self.needed()) {
+        if self.grow_lease_to(self.needed()) {
             return Ok(());
         }
         self.is_short.store(true, Ordering::Relaxed);
-        Err(busy())
+        Err(memory_unavailable())
     }
 
+    /// The memory that the operation needs for what it has counted so far, in bytes.
     fn needed(&self) -> usize {
-        self.loaded.load(Ordering::Relaxed) + COPIES * self.shown.load(Ordering::Relaxed)
+        self.loaded.load(Ordering::Relaxed) + COPIES_PER_RESPONSE * self.selected.load(Ordering::Relaxed)
     }
 
-    /// Sees to it that the lease is of this many bytes; whether it is.
-    fn borrow_memory(&self, bytes: usize) -> bool {
+    /// Grows the lease to at least `bytes`, if it is smaller. Returns whether the lease is large enough.
+    fn grow_lease_to(&self, bytes: usize) -> bool {
         if bytes <= SMALL || bytes <= self.leased.load(Ordering::Relaxed) {
             return true;
         }
         let mut lease = self.lease();
-        let has_grown = lease.try_grow_to(bytes.next_multiple_of(STEP)) || lease.try_grow_to(bytes);
+        let has_grown = lease.try_grow_to(bytes.next_multiple_of(LEASE_STEP)) || lease.try_grow_to(bytes);
         self.leased.store(lease.bytes(), Ordering::Relaxed);
         has_grown
     }
 
-    /// How many rows of at most `largest` bytes may be loaded at once, of `rows` that are wanted. Whether they are within
-    /// the limit is known before they are loaded, but for a few.
+    /// The number of rows to load at once, out of `rows`, if a row has at most `largest` bytes. These rows stay within
+    /// the size limit and the memory budget, except for a minimum of [`MIN_ROWS_PER_READ`] rows.
     fn rows(&self, rows: usize, largest: usize) -> usize {
-        let left = self.batch.limit.saturating_sub(self.batch.loaded.load(Ordering::Relaxed));
-        let fit = (left / largest.max(1)).max(FEW).min(rows);
-        if fit <= FEW || self.borrow_memory(self.needed() + fit * largest) { fit } else { FEW }
+        let remaining = self.batch.limit.saturating_sub(self.batch.loaded.load(Ordering::Relaxed));
+        let fit = (remaining / largest.max(1)).max(MIN_ROWS_PER_READ).min(rows);
+        let may_load = fit <= MIN_ROWS_PER_READ || self.grow_lease_to(self.needed() + fit * largest);
+        if may_load { fit } else { MIN_ROWS_PER_READ }
     }
 
-    /// Reads a page in as many parts as it takes to refuse it before it is too large in memory. A row has `largest` bytes
-    /// at most, and those that are loaded `weight`.
+    /// Loads a page in several parts, so that a page above the size limit is refused before it is in memory as a whole.
+    /// A row has at most `largest` bytes. `key` is the sort key of a row, and `weight` its size in bytes.
     ///
     /// # Errors
-    /// Those of `load`, and of [`Self::check`].
+    /// Returns errors of `load`. `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no
+    /// free memory for it.
     pub fn page<T, K: Clone>(
         &self,
         window: &Window<K>,
@@ -164,32 +174,34 @@ impl Allowance {
         (key, weight): (impl Fn(&T) -> K, impl Fn(&T) -> usize),
         mut load: impl FnMut(&Window<K>) -> Result<Page<T>>,
     ) -> Result<Page<T>> {
-        let mut whole: Vec<T> = Vec::new();
+        let mut loaded: Vec<T> = Vec::new();
         let mut part = window.clone();
         loop {
             self.check()?;
-            let missing = window.limit - whole.len();
+            let missing = window.limit - loaded.len();
             part.limit = self.rows(missing, largest);
             let Page { items, more } = load(&part)?;
             self.load(items.iter().map(&weight).sum())?;
             let is_last = part.limit == missing || !more;
             if window.from_end {
                 part.before = items.first().map(&key).or(part.before);
-                whole.splice(0..0, items);
+                loaded.splice(0..0, items);
             } else {
                 part.after = items.last().map(&key).or(part.after);
-                whole.extend(items);
+                loaded.extend(items);
             }
             if is_last {
-                return Ok(Page { items: whole, more });
+                return Ok(Page { items: loaded, more });
             }
         }
     }
 
-    /// Loads what has these keys, in as many parts as it takes. What a key stands for has `largest` bytes at most.
+    /// Loads the values of `keys` in several parts. `load` returns the values of some keys and their size in bytes;
+    /// `keep` receives them. The value of one key has at most `largest` bytes.
     ///
     /// # Errors
-    /// Those of `load`, and of [`Self::check`].
+    /// Returns errors of `load`. `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no
+    /// free memory for it.
     pub fn each<K, T>(
         &self,
         keys: &[K],
@@ -197,74 +209,77 @@ impl Allowance {
         mut load: impl FnMut(&[K]) -> Result<(T, usize)>,
         mut keep: impl FnMut(T),
     ) -> Result<()> {
-        let mut rest = keys;
-        while !rest.is_empty() {
+        let mut remaining = keys;
+        while !remaining.is_empty() {
             self.check()?;
-            let (some, others) = rest.split_at(self.rows(rest.len(), largest).min(KEYS));
-            let (found, bytes) = load(some)?;
+            let count = self.rows(remaining.len(), largest).min(MAX_KEYS_PER_STATEMENT);
+            let (part, later) = remaining.split_at(count);
+            let (found, bytes) = load(part)?;
             self.load(bytes)?;
             keep(found);
-            rest = others;
+            remaining = later;
         }
         Ok(())
     }
 
-    /// How many bytes the response may have.
+    /// Maximum size of this response in bytes: the limit minus the finished responses of the batch.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.batch.limit.saturating_sub(self.batch.made.load(Ordering::Relaxed))
+        self.batch.limit.saturating_sub(self.batch.finished.load(Ordering::Relaxed))
     }
 
-    /// About how many it will have.
+    /// Estimated size of the response in bytes, to allocate its buffer.
     #[must_use]
     pub fn expected(&self) -> usize {
-        let shown = self.shown.load(Ordering::Relaxed);
-        shown + shown / 8 + (1 << 10)
+        let selected = self.selected.load(Ordering::Relaxed);
+        selected + selected / 8 + (1 << 10)
     }
 
-    /// The response would be too large.
+    /// The error `QUERY_TOO_COMPLEX` of a response that would be too large.
     #[must_use]
     pub fn over(&self) -> Error {
         let limit = self.batch.limit;
-        let what = "the response, or what it is made of, would be larger than";
-        Error::TooComplex(format!("{what} {limit} bytes: ask for shorter lists or fewer texts"))
+        let message = "the response, or the data that is loaded for it, would be larger than";
+        Error::TooComplex(format!("{message} {limit} bytes: ask for shorter lists or fewer text fields"))
     }
 
-    /// The response is made: memory is held for it alone from now on, until it is dropped.
+    /// Wraps the finished response. The lease shrinks to the size of the text and ends when the text is dropped.
     #[must_use]
     pub fn made(&self, text: String) -> Text {
-        self.batch.made.fetch_add(text.len(), Ordering::Relaxed);
+        self.batch.finished.fetch_add(text.len(), Ordering::Relaxed);
         let mut lease = self.lease();
         self.leased.store(0, Ordering::Relaxed);
         if text.capacity() <= SMALL {
             lease.shrink_to(0);
             return text.into();
         }
-        let rest = lease.split_off();
+        let response_lease = lease.split_off();
         drop(lease);
-        let mut lease = rest;
+        let mut lease = response_lease;
         lease.set(text.capacity());
-        Text(Arc::new(Held { text, leases: vec![lease] }))
+        Text(Arc::new(LeasedText { text, leases: vec![lease] }))
     }
 
-    /// Takes back what was counted: the operation is executed once more.
+    /// Removes the bytes of this operation from the counters, because the operation is executed again.
     pub fn start_over(&self) {
         self.batch.loaded.fetch_sub(self.loaded.swap(0, Ordering::Relaxed), Ordering::Relaxed);
-        self.batch.shown.fetch_sub(self.shown.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        self.batch.selected.fetch_sub(self.selected.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Starts over, and waits until there is memory to try again; whether there is.
+    /// Resets the counters of the operation, and waits up to 2 s for memory to execute it again. Returns whether the
+    /// memory is available.
     pub async fn wait(&self) -> bool {
         let needed = self.needed();
         self.start_over();
-        // Most of what was needed was not counted yet.
-        let most = (1 + COPIES) * self.batch.limit;
+        // The operation stopped when memory was missing, so it needs more than it has counted. Four times as much is a
+        // guess; the size limit bounds the guess.
+        let most = (1 + COPIES_PER_RESPONSE) * self.batch.limit;
         let mut lease = self.lease().split_off();
-        let is_there = lease.renew((4 * needed).max(STEP).min(most), PATIENCE).await;
+        let is_available = lease.renew((4 * needed).max(LEASE_STEP).min(most), MEMORY_TIMEOUT).await;
         self.leased.store(lease.bytes(), Ordering::Relaxed);
         *self.lease() = lease;
-        self.is_short.store(!is_there, Ordering::Relaxed);
-        is_there
+        self.is_short.store(!is_available, Ordering::Relaxed);
+        is_available
     }
 
     fn lease(&self) -> MutexGuard<'_, Lease> {
@@ -272,47 +287,47 @@ impl Allowance {
     }
 }
 
-/// There is no memory for a response now.
-pub fn busy() -> Error {
+/// The error `UNAVAILABLE` of an operation for which the memory budget has no free memory.
+fn memory_unavailable() -> Error {
     Error::Unavailable("the server has no memory left for large responses; try again".into())
 }
 
-/// A response, or an item of one, with the memory that is borrowed for it. Clones share it.
+/// The JSON of a response or of a subscription item, with its memory lease. Clones share both.
 #[derive(Debug, Clone)]
-pub struct Text(Arc<Held>);
+pub struct Text(Arc<LeasedText>);
 
 #[derive(Debug)]
-struct Held {
+struct LeasedText {
     text: String,
-    /// Held as long as the text is.
+    /// The memory of the text, in the budget of the instance. Dropped together with the text.
     leases: Vec<Lease>,
 }
 
 impl Text {
-    /// The responses of a batch as one.
+    /// Joins the responses of a batch to one JSON array. The array takes over their leases.
     #[must_use]
     pub fn list(texts: Vec<Self>) -> Self {
-        let mut all = String::with_capacity(2 + texts.iter().map(|text| text.len() + 1).sum::<usize>());
+        let mut array = String::with_capacity(2 + texts.iter().map(|text| text.len() + 1).sum::<usize>());
         let mut leases = Vec::new();
         for text in texts {
-            all.push(if all.is_empty() { '[' } else { ',' });
-            all.push_str(&text);
+            array.push(if array.is_empty() { '[' } else { ',' });
+            array.push_str(&text);
             leases.extend(text.into_leases());
         }
-        all.push(']');
-        Self(Arc::new(Held { text: all, leases }))
+        array.push(']');
+        Self(Arc::new(LeasedText { text: array, leases }))
     }
 
-    /// The memory that is borrowed for it, for what takes its place; nothing if others still have it.
+    /// Returns the leases, so that another form of the text can keep them. Empty if a clone of the text exists.
     #[must_use]
     pub fn into_leases(self) -> Vec<Lease> {
-        Arc::try_unwrap(self.0).map(|held| held.leases).unwrap_or_default()
+        Arc::try_unwrap(self.0).map(|leased| leased.leases).unwrap_or_default()
     }
 }
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(Arc::new(Held { text, leases: Vec::new() }))
+        Self(Arc::new(LeasedText { text, leases: Vec::new() }))
     }
 }
 
@@ -330,7 +345,7 @@ impl AsRef<[u8]> for Text {
     }
 }
 
-/// How many bytes JSON writes for a text, its quotes included.
+/// The length of a text as a JSON string, in bytes, with its quotes and escapes.
 #[must_use]
 pub fn json_len(text: &str) -> usize {
     let escaped = |byte: u8| match byte {

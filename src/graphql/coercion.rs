@@ -1,30 +1,32 @@
-//! What is wrong with the value of a variable, in one sentence: where it is, what its type takes, and what it is.
-//! juniper says it twice, or leaves out the value.
+//! Rewords juniper's messages about values of variables that do not fit their type. The new message names the place,
+//! the expected type and the value. juniper's own messages repeat the value or leave it out.
 
 use super::{InputValue, Variables};
 
-/// The message again, if it is about a value that does not fit its type; otherwise `None`.
+/// The new message; `None` if the message is not about a value that does not fit its type.
 pub fn reworded(message: &str, variables: &Variables) -> Option<String> {
     let (name, rest) = message.strip_prefix("Variable \"$")?.split_once("\" got invalid value. ")?;
-    let (place, value, reason) = located(name, rest.strip_suffix('.').unwrap_or(rest), variables);
-    if let Some(of) = reason.strip_prefix("Invalid value for enum ") {
-        return Some(format!("{place} is {}: not a value for enum {of}", value?));
+    let (place, value, reason) = read_path(name, rest.strip_suffix('.').unwrap_or(rest), variables);
+    if let Some(type_name) = reason.strip_prefix("Invalid value for enum ") {
+        return Some(format!("{place} is {}: not a value for enum {type_name}", value?));
     }
-    if let Some((of, found)) = reason.strip_prefix("Expected \"").and_then(|rest| rest.split_once("\", found ")) {
+    if let Some((type_name, found)) = reason.strip_prefix("Expected \"").and_then(|rest| rest.split_once("\", found "))
+    {
         let found = value.filter(|value| !value.is_null()).map_or_else(|| found.to_owned(), ToString::to_string);
-        return Some(format!("{place} must be of type {of}, found {found}"));
+        return Some(format!("{place} must be of type {type_name}, found {found}"));
     }
     let rest =
         reason.strip_prefix("Expected input scalar `").or_else(|| reason.strip_prefix("Expected input of type `"))?;
-    let (of, rest) = rest.split_once("`. Got: `")?;
+    let (type_name, rest) = rest.split_once("`. Got: `")?;
     let (found, details) = rest.rsplit_once("`. Details: ")?;
-    // Those of juniper's own scalars say the same once more.
+    // The details of juniper's own scalars repeat the type and the value.
     let details = if details.starts_with("Expected") { String::new() } else { format!(": {details}") };
-    Some(format!("{place} must be of type {of}, found {found}{details}"))
+    Some(format!("{place} must be of type {type_name}, found {found}{details}"))
 }
 
-/// The variable with the place in it, the value there, and the rest of the message.
-fn located<'m, 'v>(
+/// Reads the path at the beginning of a message. Returns the variable with the path, the value at this path, and the
+/// rest of the message.
+fn read_path<'m, 'v>(
     name: &str,
     mut reason: &'m str,
     variables: &'v Variables,
@@ -65,15 +67,15 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_does_not_fit_is_told_once() {
-        let told = [
+    fn value_of_wrong_type_is_named_once() {
+        let cases = [
             (
                 "Variable \"$n\" got invalid value. Expected input scalar `Int`. Got: `\"ten\"`. Details: Expected `Int`, found: \"ten\".",
                 "Variable \"$n\" must be of type Int, found \"ten\"",
             ),
             (
-                "Variable \"$n\" got invalid value. Expected input scalar `DateTime`. Got: `\"ten\"`. Details: not a time in RFC 3339.",
-                "Variable \"$n\" must be of type DateTime, found \"ten\": not a time in RFC 3339",
+                "Variable \"$n\" got invalid value. Expected input scalar `DateTime`. Got: `\"ten\"`. Details: not a time in the format of RFC 3339.",
+                "Variable \"$n\" must be of type DateTime, found \"ten\": not a time in the format of RFC 3339",
             ),
             (
                 "Variable \"$s\" got invalid value. Invalid value for enum \"TicketStatus\".",
@@ -92,20 +94,20 @@ mod tests {
                 "Variable \"$i\" at \"i.title\" must be of type String!, found null",
             ),
         ];
-        for (message, expected) in told {
+        for (message, expected) in cases {
             assert_eq!(reworded(message, &variables()).as_deref(), Some(expected));
         }
     }
 
     #[test]
-    fn other_messages_stay_as_they_are() {
-        let others = [
+    fn other_messages_are_not_reworded() {
+        let messages = [
             "Variable \"$n\" of required type \"Int!\" was not provided.",
             "Variable \"$i\" got invalid value. In field \"x\": Unknown field.",
             "Variable \"$gone\" got invalid value. Invalid value for enum \"Role\".",
             "",
         ];
-        for message in others {
+        for message in messages {
             assert_eq!(reworded(message, &variables()), None, "{message}");
         }
     }

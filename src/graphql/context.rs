@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use super::allowance::{Allowance, json_len};
 use super::loaders::Loader;
 use super::reader_gate::ReaderGate;
-use crate::board::{Board, Largest, MAX_LOCATIONS, Viewer, Wanted};
+use crate::board::{Board, Largest, MAX_LOCATIONS, Viewer};
 use crate::error::{Error, Result};
-use crate::hub::LiveEvent;
+use crate::live::{SubscriptionRequest, Update};
 use crate::model::{
-    Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, Metric, NotificationId,
-    Organization, OrganizationId, Page, Party, PresenceChange, Rights, Timestamp, User, UserId, Weight, Window,
+    Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, NotificationId,
+    Organization, OrganizationId, Page, Party, Rights, Timestamp, User, UserId, Weight, Window,
 };
 use crate::store::{
     Db, Lane, Snapshot, channels, comments, is_over_time, log, messages, notifications, organizations, reading, users,
@@ -42,24 +42,24 @@ pub struct Caller {
 pub enum Purpose {
     /// A query or a mutation.
     Answer,
-    /// A subscription is being opened: its resolver says what is wished for.
+    /// A subscription is being opened. Its resolver leaves the request here.
     Open(Opened),
     /// One item of a subscription is rendered.
-    Render(Delivery),
+    Render(Update),
 }
 
-/// What the resolver of a subscription that is being opened says.
+/// What the resolver of a subscription that is being opened asks for.
 #[derive(Default)]
 pub struct Opened {
-    wanted: OnceLock<Wanted>,
+    request: OnceLock<SubscriptionRequest>,
     checkpoints: AtomicBool,
 }
 
 impl Opened {
-    /// This is wanted.
-    pub fn set(&self, wanted: Wanted) {
+    /// Keeps the request.
+    pub fn set(&self, request: SubscriptionRequest) {
         // juniper refuses subscriptions with a second root field before any resolver runs.
-        let _: std::result::Result<(), Wanted> = self.wanted.set(wanted);
+        let _: std::result::Result<(), SubscriptionRequest> = self.request.set(request);
     }
 
     /// Checkpoints are items of it, too.
@@ -67,10 +67,10 @@ impl Opened {
         self.checkpoints.store(true, Ordering::Relaxed);
     }
 
-    /// What is wanted, if a resolver got so far.
+    /// The request. `None` if the resolver did not run.
     #[must_use]
-    pub fn wanted(&self) -> Option<Wanted> {
-        self.wanted.get().cloned()
+    pub fn request(&self) -> Option<SubscriptionRequest> {
+        self.request.get().cloned()
     }
 
     /// Whether checkpoints are items of it.
@@ -78,19 +78,6 @@ impl Opened {
     pub fn has_checkpoints(&self) -> bool {
         self.checkpoints.load(Ordering::Relaxed)
     }
-}
-
-/// One item of a subscription.
-#[derive(Clone)]
-pub enum Delivery {
-    /// An event.
-    Event(Arc<LiveEvent>),
-    /// Everything up to here has been delivered.
-    Checkpoint(Cursor),
-    /// A metric's value.
-    Metric(Metric),
-    /// Somebody came or left.
-    Presence(PresenceChange),
 }
 
 /// After so long an operation is answered that its outcome is unknown: longer than the writer takes to say so, and than a
@@ -429,7 +416,7 @@ impl Ctx {
     /// belongs to it may be missing.
     #[must_use]
     pub fn has_lost_object(&self) -> bool {
-        let Purpose::Render(Delivery::Event(event)) = &self.purpose else { return false };
+        let Purpose::Render(Update::Event(event)) = &self.purpose else { return false };
         let id = event.object;
         let found = match event.kind {
             EventKind::MessageAdded | EventKind::MessageUpdated => {

@@ -1,5 +1,5 @@
-//! What an operation costs: how many fields are resolved for it, lists counted at the size they are
-//! asked for, and what the database has to look at for a list.
+//! The cost of an operation: the number of fields that it resolves at most, plus the rows that the database scans for
+//! lists. A list counts with its requested page size.
 
 use std::collections::HashMap;
 
@@ -7,120 +7,125 @@ use juniper::ScalarValue as _;
 
 use super::{InputValue, Variables};
 
-/// The fields that are lists of the size asked for.
-const PAGED: [&str; 7] = ["users", "channels", "messages", "templates", "members", "comments", "notifications"];
-/// The fields that are lists as long as they are.
-const UNPAGED: [&str; 4] = ["organizations", "locations", "presence", "metrics"];
-/// The size of a page if none is named, and what is assumed of the other lists.
-const PAGE: u64 = 20;
-/// What is assumed of the lists of the schema about itself: less than they have, for their items are in
-/// memory, and the standard introspection query must fit.
-const LOOKED_AT: [(&str, u64); 3] = [("types", 5), ("fields", 3), ("inputFields", 3)];
+/// The list fields with page arguments.
+const PAGINATED_FIELDS: [&str; 7] =
+    ["users", "channels", "messages", "templates", "members", "comments", "notifications"];
+/// The list fields without page arguments. They return all items.
+const UNPAGINATED_FIELDS: [&str; 4] = ["organizations", "locations", "presence", "metrics"];
+/// The page size without a page argument, and the assumed length of a list without page arguments.
+const DEFAULT_PAGE_SIZE: u64 = 20;
+/// The assumed lengths of lists in introspection. The real lists are longer. But their items are in memory, and the
+/// standard introspection query must stay below the cost limit.
+const INTROSPECTION_LIST_LENGTHS: [(&str, u64); 3] = [("types", 5), ("fields", 3), ("inputFields", 3)];
 
-/// What lists cost besides their items: what the database has to look at for them does not depend on how many are asked for.
-const SEARCHED: [(&str, u64); 3] = [("users", 100), ("messages", 50), ("members", 20)];
+/// The cost of list fields without their items. The database scans rows for these lists, and the number of scanned rows
+/// does not depend on the page size.
+const SCAN_COSTS: [(&str, u64); 3] = [("users", 100), ("messages", 50), ("members", 20)];
 
-/// What a field costs: what it costs itself, and its fields as often as it has items.
+/// The cost of a field: its own cost, plus the cost of its subfields for each of its items.
 #[derive(Debug, Clone)]
 pub struct Cost {
-    /// The name, if it is a list.
+    /// The name of the field, if the field is a list.
     list: Option<&'static str>,
-    itself: u64,
-    times: Times,
+    own: u64,
+    item_count: ItemCount,
     fields: Vec<Cost>,
 }
 
-/// How often a field's fields are resolved.
+/// The number of items of a field, which is the number of times that its subfields are resolved.
 #[derive(Debug, Clone)]
-pub enum Times {
-    /// So often.
+pub enum ItemCount {
+    /// A number that does not depend on variables.
     Fixed(u64),
-    /// As a variable says, or as often if it is not given.
+    /// The value of the variable with this name, or the number if the request has no such variable.
     Variable(String, u64),
 }
 
-/// The pages that an operation's variables ask for where they are not given.
-pub type Defaults<'a> = HashMap<&'a str, u64>;
+/// The default values of variables, as page sizes.
+pub type DefaultPageSizes<'a> = HashMap<&'a str, u64>;
 
-impl Times {
-    /// Of a field with this limit (`first` or `last`), if it names one.
+impl ItemCount {
+    /// The number of items of a field. `limit` is the value of its argument `first` or `last`, if the document has it.
     #[must_use]
-    pub fn of(field: &str, limit: Option<&InputValue>, defaults: &Defaults<'_>) -> Self {
+    pub fn of(field: &str, limit: Option<&InputValue>, defaults: &DefaultPageSizes<'_>) -> Self {
         match limit {
-            _ if UNPAGED.contains(&field) => Self::Fixed(PAGE),
-            _ if !PAGED.contains(&field) => Self::Fixed(1),
+            _ if UNPAGINATED_FIELDS.contains(&field) => Self::Fixed(DEFAULT_PAGE_SIZE),
+            _ if !PAGINATED_FIELDS.contains(&field) => Self::Fixed(1),
             Some(InputValue::Variable(name)) => {
-                Self::Variable(name.clone(), defaults.get(name.as_str()).copied().unwrap_or(PAGE))
+                Self::Variable(name.clone(), defaults.get(name.as_str()).copied().unwrap_or(DEFAULT_PAGE_SIZE))
             }
-            Some(value) => Self::Fixed(page(value)),
-            None => Self::Fixed(PAGE),
+            Some(value) => Self::Fixed(page_size(value)),
+            None => Self::Fixed(DEFAULT_PAGE_SIZE),
         }
     }
 
-    /// Of a field of the schema about itself.
+    /// The assumed number of items of an introspection field.
     #[must_use]
     pub fn of_introspection(field: &str) -> Self {
-        Self::Fixed(LOOKED_AT.iter().find(|(name, _)| *name == field).map_or(1, |(_, times)| *times))
+        let known = INTROSPECTION_LIST_LENGTHS.iter().find(|(name, _)| *name == field);
+        Self::Fixed(known.map_or(1, |(_, length)| *length))
     }
 }
 
 impl Cost {
-    /// A field with fields.
+    /// The cost of a field with these subfields. Its own cost is 1.
     #[must_use]
-    pub fn new(times: Times, fields: Vec<Self>) -> Self {
-        Self { list: None, itself: 1, times, fields }
+    pub fn new(item_count: ItemCount, fields: Vec<Self>) -> Self {
+        Self { list: None, own: 1, item_count, fields }
     }
 
-    /// The same for a list that has to be searched for: users by a part of their names, the messages of all channels, the
-    /// members of a channel by name. `is_root` says that it is a field of the query itself.
+    /// Adds the list name and the scan cost of a list field. The database scans for a search in users, for the messages
+    /// of all channels and for the members of a channel. `is_root` is true for a root field of the operation.
     #[must_use]
     pub fn of_list(self, field: &str, is_root: bool, has_argument: impl Fn(&str) -> bool) -> Self {
-        let is_searched = match field {
+        let is_scanned = match field {
             "users" => has_argument("search"),
             "messages" => is_root && !has_argument("channelId"),
             _ => true,
         };
-        let searched = SEARCHED.iter().find(|(name, _)| is_searched && *name == field);
-        let list = PAGED.iter().chain(&UNPAGED).find(|name| **name == field).copied();
-        Self { list, itself: searched.map_or(1, |(_, cost)| *cost), ..self }
+        let scan = SCAN_COSTS.iter().find(|(name, _)| is_scanned && *name == field);
+        let list = PAGINATED_FIELDS.iter().chain(&UNPAGINATED_FIELDS).find(|name| **name == field).copied();
+        Self { list, own: scan.map_or(1, |(_, cost)| *cost), ..self }
     }
 
-    /// What these fields cost together with these variables.
+    /// The total cost of these fields with these variables.
     #[must_use]
-    pub fn of_all(fields: &[Self], variables: &Variables) -> u64 {
-        fields.iter().map(|field| field.with(variables)).fold(0, u64::saturating_add)
+    pub fn total(fields: &[Self], variables: &Variables) -> u64 {
+        fields.iter().map(|field| field.evaluate(variables)).fold(0, u64::saturating_add)
     }
 
-    /// The lists that cost most, from the outermost to the innermost.
+    /// The names of the nested lists that cause most of the cost, from the outermost to the innermost.
     #[must_use]
-    pub fn dearest(fields: &[Self], variables: &Variables) -> Vec<&'static str> {
+    pub fn most_expensive_lists(fields: &[Self], variables: &Variables) -> Vec<&'static str> {
         let mut lists = Vec::new();
         let mut fields = fields;
-        while let Some(dearest) = fields.iter().max_by_key(|field| field.with(variables)) {
-            lists.extend(dearest.list);
-            fields = &dearest.fields;
+        while let Some(field) = fields.iter().max_by_key(|field| field.evaluate(variables)) {
+            lists.extend(field.list);
+            fields = &field.fields;
         }
         lists
     }
 
-    /// How many fields these are.
+    /// The number of fields, with their subfields.
     #[must_use]
     pub fn count(fields: &[Self]) -> usize {
         fields.iter().map(|field| 1 + Self::count(&field.fields)).sum()
     }
 
-    fn with(&self, variables: &Variables) -> u64 {
-        let times = match &self.times {
-            Times::Fixed(times) => *times,
-            Times::Variable(name, default) => variables.get(name).map_or(*default, page),
+    /// The cost of the field with these variables.
+    fn evaluate(&self, variables: &Variables) -> u64 {
+        let items = match &self.item_count {
+            ItemCount::Fixed(items) => *items,
+            ItemCount::Variable(name, default) => variables.get(name).map_or(*default, page_size),
         };
-        times.saturating_mul(Self::of_all(&self.fields, variables)).saturating_add(self.itself)
+        items.saturating_mul(Self::total(&self.fields, variables)).saturating_add(self.own)
     }
 }
 
-/// The size of a page that is asked for; what is no number is refused later, and null is none named.
+/// The page size in the value of `first` or `last`. `null` means the default page size. A value that is not a number
+/// counts as the default, too: it is refused later.
 #[must_use]
-pub fn page(value: &InputValue) -> u64 {
+pub fn page_size(value: &InputValue) -> u64 {
     let number = value.as_scalar().and_then(|scalar| scalar.downcast_type::<i32>());
-    number.and_then(|number| u64::try_from(*number).ok()).unwrap_or(PAGE)
+    number.and_then(|number| u64::try_from(*number).ok()).unwrap_or(DEFAULT_PAGE_SIZE)
 }

@@ -1,30 +1,30 @@
-//! What the engine counts, for operators.
+//! The counters of the GraphQL engine, for the metrics endpoint.
 
 use juniper::OperationType;
 
 use crate::model::{Counter, Gauge};
 
-/// What the engine of this instance did.
+/// The counters of one instance. Totals count since the start of the process.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Queries that were begun.
+    /// Total of accepted queries.
     pub queries: Counter,
-    /// Mutations.
+    /// Total of accepted mutations.
     pub mutations: Counter,
-    /// Subscriptions.
+    /// Total of accepted subscriptions.
     pub subscriptions: Counter,
-    /// Operations that were not begun: wrong, too large, or not for this caller.
+    /// Total of operations that were refused: not valid, above a limit, or not allowed for the client.
     pub refused: Counter,
-    /// Subscriptions that are open.
+    /// Number of open subscriptions.
     pub following: Gauge,
-    /// Items of subscriptions that were rendered.
+    /// Total of subscription items that were rendered.
     pub rendered: Counter,
-    /// Items that somebody else had rendered.
+    /// Total of subscription items that were sent from the cache of rendered items.
     pub shared: Counter,
 }
 
 impl Counts {
-    /// One operation of this kind.
+    /// Counts one accepted operation of this type.
     pub(super) fn begin(&self, kind: OperationType) {
         match kind {
             OperationType::Query => &self.queries,

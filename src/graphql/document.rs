@@ -1,5 +1,4 @@
-//! Documents as clients send them: measured against the limits before anything else, validated once, kept
-//! for the next time.
+//! The documents that clients send: parsing, limits, validation, and a cache of the result.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -13,10 +12,10 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::cost::Cost;
-use super::executable::{Executable, Parsed, Schemas, Source};
-use super::literals::{self, Shifts};
-use super::measure::{Limits, Measure};
-use super::merge::Truths;
+use super::executable::{DocumentSource, Executable, ParsedDocument, Schemas};
+use super::literals::{self, ColumnShifts};
+use super::measure::{Analysis, Limits};
+use super::merge::ConditionValues;
 use super::scalar::Scalar;
 use super::tree_memory::TreeMemory;
 use super::variables::{self, Shape};
@@ -24,104 +23,107 @@ use super::{Mutation, Query, Schema, Subscription, Variables, errors, hints, nul
 use crate::error::Error;
 use crate::model::{Lease, Memory, Party};
 
-/// How many documents are kept.
-const KEPT: usize = 1_000;
-/// Longer documents are not kept.
-const MAX_KEPT_BYTES: usize = 16 << 10;
-/// What the kept documents weigh together: some 50 MB in memory for a client that fills it on purpose, and out of reach
-/// for the documents of applications.
-const MAX_KEPT_WEIGHT: usize = 512 << 10;
-/// What a field weighs once the fragments are expanded, in bytes of text.
+/// Maximum number of documents in the cache.
+const MAX_CACHED_DOCUMENTS: usize = 1_000;
+/// Longer documents are not cached.
+const MAX_CACHED_DOCUMENT_BYTES: usize = 16 << 10;
+/// Maximum weight of all cached documents, in bytes of text. An attacker can make the cache use some 50 MB of memory.
+/// The documents of applications do not reach this limit.
+const MAX_CACHE_WEIGHT: usize = 512 << 10;
+/// The weight of a field after the expansion of fragments, in bytes of text.
 const FIELD_WEIGHT: usize = 4;
-/// Bytes of the document of a subscription, and of its variables, which are kept as long as it is open.
+/// Maximum size of a subscription's document, and of its variables, in bytes. Both stay in memory while it is open.
 const MAX_SUBSCRIPTION_BYTES: usize = 16 << 10;
-/// What a value of a variable takes beside its text, in bytes.
+/// The memory for a value of a variable without its text, in bytes.
 const VALUE_WEIGHT: usize = 64;
-/// How many merged forms of a document are kept, for different values of the variables that directives use.
+/// Maximum number of cached executables of a document, for different values of the variables in `@skip` and `@include`.
 const MAX_EXECUTABLES: usize = 4;
-/// Bytes of the longest name. Errors of validation quote names, over and over.
-const MAX_NAME: usize = 200;
+/// Maximum length of a name, in bytes. Validation errors quote a name many times.
+const MAX_NAME_BYTES: usize = 200;
 
-/// As juniper executes it.
+/// An operation of the schema in the form that juniper executes.
 pub type Validated<'a> = ValidatedOperation<'a, Query, Mutation, Subscription, Scalar>;
 
 /// One operation of a document that passed validation.
 pub struct Operation {
-    parsed: Parsed,
-    /// Its name, if the request has one.
+    parsed: ParsedDocument,
+    /// The `operationName` of the request.
     name: Option<String>,
+    /// A hash of the document and the operation name.
     digest: [u8; 16],
-    measure: Measure,
-    /// What is executed instead of the document, by the values of the variables that directives use.
-    executables: Mutex<VecDeque<(Truths, Arc<Executable>)>>,
-    /// What these weigh, in bytes of text.
-    extra_weight: usize,
-    /// How its variables are to be read.
+    analysis: Analysis,
+    /// The executables that replace the document, by the values of the variables in `@skip` and `@include`.
+    executables: Mutex<VecDeque<(ConditionValues, Arc<Executable>)>>,
+    /// The weight of the executables in the cache, in bytes of text.
+    executables_weight: usize,
+    /// How the JSON values of the variables are read.
     shapes: Vec<(String, Shape)>,
-    /// The nullable variables that it uses where `null` is not allowed.
-    not_null: BTreeSet<String>,
-    /// Where errors are in the document that the client sent.
-    shifts: Shifts,
-    /// Whether errors may suggest what the schema has.
+    /// The nullable variables that the operation uses where `null` is not allowed.
+    non_null_variables: BTreeSet<String>,
+    /// Maps error locations to the document that the client sent.
+    shifts: ColumnShifts,
+    /// Whether errors may suggest names of the schema.
     hints: bool,
-    /// Whether showing what a mutation made may need the database.
+    /// Whether showing the result of a mutation may need the database.
     results_need_database: bool,
-    /// Whether rendering an item of it needs the database, as seen so far.
+    /// Whether an earlier execution needed the database to render an item of the subscription.
     pub needs_database: AtomicBool,
-    /// Whether what is rendered differs from viewer to viewer, as seen so far.
+    /// Whether an earlier execution of this subscription depended on the viewer.
     pub is_personal: AtomicBool,
     memory: TreeMemory,
 }
 
 impl Operation {
-    /// As juniper executes it.
+    /// The operation in the form that juniper executes.
     #[must_use]
     pub fn validated(&self) -> &Validated<'_> {
         self.parsed.borrow_dependent()
     }
 
-    /// Query, mutation or subscription.
+    /// The type of the operation: query, mutation or subscription.
     #[must_use]
     pub fn kind(&self) -> OperationType {
         self.validated().operation_type()
     }
 
-    /// Whether showing what a mutation made may need the database.
+    /// Whether showing the result of a mutation may need the database.
     #[must_use]
     pub fn results_need_database(&self) -> bool {
         self.results_need_database
     }
 
-    /// Whether strangers may run it even if the installation is closed to anonymous readers: it
-    /// signs in, registers or looks at the schema, and does nothing else.
+    /// Whether anonymous clients may execute the operation if the server requires sign-in. This is true if all root
+    /// fields are `login`, `register` or introspection.
     #[must_use]
     pub fn is_for_strangers(&self) -> bool {
         let open = ["login", "register", "__schema", "__type", "__typename"];
-        self.measure.roots.iter().all(|root| open.contains(&root.as_str()))
+        self.analysis.roots.iter().all(|root| open.contains(&root.as_str()))
     }
 
-    /// What a rendering of an item depends on: the document, and the variables used in it, but for
-    /// the arguments of the subscription itself. Who resumes `after` different cursors shares it.
+    /// A hash of everything that a rendered item depends on besides its event: the document, and the variables below
+    /// the root field. The arguments of the root field do not matter, so subscriptions with different `after` cursors
+    /// share rendered items.
     #[must_use]
     pub fn selection(&self, variables: &Variables) -> [u8; 16] {
-        if self.measure.inner_variables.is_empty() {
+        if self.analysis.inner_variables.is_empty() {
             return self.digest;
         }
         let mut hasher = Sha256::new_with_prefix(self.digest);
-        for name in &self.measure.inner_variables {
+        for name in &self.analysis.inner_variables {
             let value = variables.get(name).map(|value| serde_json::to_string(value).unwrap_or_default());
             hasher.update(format!("{name:?}={value:?};"));
         }
-        half(&hasher.finalize())
+        first_half(&hasher.finalize())
     }
 
-    /// Its variables, from JSON.
+    /// Reads the variables of the operation from JSON.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` naming `variables`, or a variable that is `null` where the operation does not allow it.
     pub fn variables(&self, json: Option<&RawValue>) -> Result<Variables, Refusal> {
         let variables = variables::read(&self.shapes, json).map_err(|message| Error::input("variables", message))?;
-        match self.not_null.iter().find(|name| variables.get(name.as_str()).is_some_and(InputValue::is_null)) {
+        match self.non_null_variables.iter().find(|name| variables.get(name.as_str()).is_some_and(InputValue::is_null))
+        {
             Some(name) => {
                 let message = format!("Variable \"${name}\" must not be null where the operation uses it");
                 Err(Error::input(name.clone(), message).into())
@@ -130,18 +132,19 @@ impl Operation {
         }
     }
 
-    /// First what is cheap and bounded, whatever was sent; validation is neither.
+    /// Parses, analyzes and validates a document. The time of the checks before validation is bounded for any document.
+    /// The time of validation is not, so validation comes last.
     fn parse(schemas: &Schemas, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {
-        check_words(text, limits)?;
-        let digest = half(&Sha256::digest(format!("{name:?}{text}")));
+        check_tokens(text, limits)?;
+        let digest = first_half(&Sha256::digest(format!("{name:?}{text}")));
         let schema = &schemas.client;
-        let rewritten = literals::rewritten(text, schema, &schemas.bare, limits.tokens).map_err(Refusal::Invalid)?;
+        let rewritten = literals::rewrite(text, schema, &schemas.untyped, limits.tokens).map_err(Refusal::Invalid)?;
         let (text, shifts) = match rewritten {
             Some(rewritten) => (Cow::Owned(rewritten.text), rewritten.shifts),
-            None => (Cow::Borrowed(text), Shifts::default()),
+            None => (Cow::Borrowed(text), ColumnShifts::default()),
         };
         let parsed = Self::parse_rewritten(schema, limits, &text, name);
-        let (parsed, measure, not_null, results_need_database) = parsed.map_err(|mut refusal| {
+        let (parsed, analysis, non_null_variables, results_need_database) = parsed.map_err(|mut refusal| {
             if let Refusal::Invalid(errors) = &mut refusal {
                 shifts.relocate(errors);
                 if limits.hints {
@@ -151,7 +154,7 @@ impl Operation {
             refusal
         })?;
         let shape = |(name, of, lists): &(String, String, usize)| (name.clone(), Shape::of(schema, of, *lists));
-        let shapes = measure.variables.iter().map(shape).collect();
+        let shapes = analysis.variables.iter().map(shape).collect();
         let (needs_database, is_personal) = (AtomicBool::new(false), AtomicBool::new(false));
         let (hints, memory, executables) = (limits.hints, TreeMemory::default(), Mutex::default());
         let name = name.map(str::to_owned);
@@ -159,11 +162,11 @@ impl Operation {
             parsed,
             name,
             digest,
-            measure,
+            analysis,
             executables,
-            extra_weight: 0,
+            executables_weight: 0,
             shapes,
-            not_null,
+            non_null_variables,
             shifts,
             hints,
             results_need_database,
@@ -171,89 +174,92 @@ impl Operation {
             is_personal,
             memory,
         };
-        operation.extra_weight = operation.weigh(schemas)?;
+        operation.executables_weight = operation.weigh_executables(schemas)?;
         Ok(operation)
     }
 
-    /// What is executed instead of the document weighs: it is made once, or for some values of variables.
-    fn weigh(&self, schemas: &Schemas) -> Result<usize, Refusal> {
-        let most = u32::try_from(self.measure.conditions.len()).ok().and_then(|count| 2_usize.checked_pow(count));
-        let most = most.map_or(MAX_EXECUTABLES, |most| most.min(MAX_EXECUTABLES));
+    /// The weight of the executables in the cache, in bytes of text. A document without conditions has one executable,
+    /// which is created here. Otherwise the weight is an estimate for the number of executables that may be cached.
+    fn weigh_executables(&self, schemas: &Schemas) -> Result<usize, Refusal> {
+        let conditions = u32::try_from(self.analysis.conditions.len()).ok();
+        let combinations = conditions.and_then(|count| 2_usize.checked_pow(count));
+        let count = combinations.map_or(MAX_EXECUTABLES, |combinations| combinations.min(MAX_EXECUTABLES));
         if !self.has_executable() {
             return Ok(0);
         }
-        if most > 1 {
-            return Ok(most * self.own_weight());
+        if count > 1 {
+            return Ok(count * self.own_weight());
         }
         let executable = self.executable(schemas, &Variables::default())?;
         Ok(executable.map_or(0, |executable| executable.bytes()))
     }
 
-    /// Whether something else is executed than the document as it is.
+    /// Whether an executable replaces the document: if fields must be merged, and for every subscription.
     fn has_executable(&self) -> bool {
-        self.measure.is_repetitive || self.kind() == OperationType::Subscription
+        self.analysis.is_repetitive || self.kind() == OperationType::Subscription
     }
 
-    /// What is executed instead of the document with these variables; `None` if it is executed as it is.
+    /// The executable that replaces the document for these variables; `None` if juniper executes the document itself.
     ///
     /// # Errors
-    /// `QUERY_TOO_COMPLEX` if that is too large.
+    /// `QUERY_TOO_COMPLEX` if the merged document is too large.
     pub fn executable(&self, schemas: &Schemas, variables: &Variables) -> Result<Option<Arc<Executable>>, Refusal> {
         if !self.has_executable() {
             return Ok(None);
         }
-        let truth = |(name, default): (&String, &bool)| match variables.get(name) {
+        let condition = |(name, default): (&String, &bool)| match variables.get(name) {
             Some(InputValue::Scalar(Scalar::Boolean(is_true))) => (name.clone(), *is_true),
             _ => (name.clone(), *default),
         };
-        let truths: Truths = self.measure.conditions.iter().map(truth).collect();
-        let known = |kept: &VecDeque<(Truths, Arc<Executable>)>| {
-            kept.iter().find(|(for_these, _)| *for_these == truths).map(|(_, executable)| Arc::clone(executable))
+        let conditions: ConditionValues = self.analysis.conditions.iter().map(condition).collect();
+        let cached = |cache: &VecDeque<(ConditionValues, Arc<Executable>)>| {
+            cache.iter().find(|(values, _)| *values == conditions).map(|(_, executable)| Arc::clone(executable))
         };
-        if let Some(executable) = known(&self.executables.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if let Some(executable) = cached(&self.executables.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(Some(executable));
         }
         let document = (self.parsed.borrow_owner().text.as_str(), self.name.as_deref());
-        let executable = Executable::new(schemas, document, (self.kind(), self.measure.is_repetitive), &truths)?;
+        let executable = Executable::new(schemas, document, (self.kind(), self.analysis.is_repetitive), &conditions)?;
         let executable = Arc::new(executable);
-        let mut kept = self.executables.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(executable) = known(&kept) {
+        let mut cache = self.executables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(executable) = cached(&cache) {
             return Ok(Some(executable));
         }
-        // With conditions, no more is kept than the operation counts for.
-        let room = if self.measure.conditions.is_empty() { usize::MAX } else { self.extra_weight };
+        // The weight is an estimate if the document has conditions. The cached executables must not exceed it.
+        let max_bytes = if self.analysis.conditions.is_empty() { usize::MAX } else { self.executables_weight };
         let bytes = executable.bytes();
-        let mut used: usize = kept.iter().map(|(_, executable)| executable.bytes()).sum();
-        while (kept.len() >= MAX_EXECUTABLES || used.saturating_add(bytes) > room)
-            && let Some((_, oldest)) = kept.pop_front()
+        let mut used: usize = cache.iter().map(|(_, executable)| executable.bytes()).sum();
+        while (cache.len() >= MAX_EXECUTABLES || used.saturating_add(bytes) > max_bytes)
+            && let Some((_, oldest)) = cache.pop_front()
         {
             used -= oldest.bytes();
         }
-        if bytes <= room {
-            kept.push_back((truths, Arc::clone(&executable)));
+        if bytes <= max_bytes {
+            cache.push_back((conditions, Arc::clone(&executable)));
         }
         Ok(Some(executable))
     }
 
+    /// Parses, analyzes and validates a document whose literals juniper can parse.
     fn parse_rewritten(
         schema: &Arc<Schema>,
         limits: &Limits,
         text: &str,
         name: Option<&str>,
-    ) -> Result<(Parsed, Measure, BTreeSet<String>, bool), Refusal> {
-        let (measure, not_null, repeated, results_need_database) = {
+    ) -> Result<(ParsedDocument, Analysis, BTreeSet<String>, bool), Refusal> {
+        let (analysis, non_null_variables, repeated, results_need_database) = {
             let document = juniper::parser::parse_document_source(text, &schema.schema);
             let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
-            check_types(&document, schema)?;
+            check_variable_types(&document, schema)?;
             nul::check_document(text, &document)?;
-            let measure = Measure::of(&document, name, limits).map_err(too_complex)?;
+            let analysis = Analysis::of(&document, name, limits).map_err(too_complex)?;
             let results_need_database = result_fields::need_database(&document, schema);
-            let not_null = nulls::forbidden(&document, name, schema);
-            (measure, not_null, repeated::directives(&document, schema), results_need_database)
+            let non_null_variables = nulls::non_null_variables(&document, name, schema);
+            (analysis, non_null_variables, repeated::directive_errors(&document, schema), results_need_database)
         };
-        let source = Source { schema: Arc::clone(schema), text: text.to_owned() };
+        let source = DocumentSource { schema: Arc::clone(schema), text: text.to_owned() };
         let parsed = catch_unwind(AssertUnwindSafe(|| {
-            Parsed::try_new(source, |source| Validated::new(&source.text, name, &source.schema))
+            ParsedDocument::try_new(source, |source| Validated::new(&source.text, name, &source.schema))
         }));
         let parsed = parsed.map_err(|_| Error::internal("validating a document failed"))?;
         let parsed = parsed.map_err(|error| match (error, name) {
@@ -263,81 +269,82 @@ impl Operation {
         if let Some(errors) = repeated {
             return Err(Refusal::Invalid(errors));
         }
-        let not_null = not_null.map_err(Refusal::Invalid)?;
-        if parsed.borrow_dependent().operation_type() == OperationType::Subscription && measure.root_keys != 1 {
-            return Err(Refusal::Invalid(errors::of_rule("A subscription selects one root field.")));
+        let non_null_variables = non_null_variables.map_err(Refusal::Invalid)?;
+        if parsed.borrow_dependent().operation_type() == OperationType::Subscription && analysis.root_keys != 1 {
+            return Err(Refusal::Invalid(errors::rule_error("A subscription must select exactly one root field.")));
         }
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription
-            && measure.roots[0].starts_with("__")
+            && analysis.roots[0].starts_with("__")
         {
             let message = "A subscription must not select an introspection field as its root field.";
-            return Err(Refusal::Invalid(errors::of_rule(message)));
+            return Err(Refusal::Invalid(errors::rule_error(message)));
         }
-        Ok((parsed, measure, not_null, results_need_database))
+        Ok((parsed, analysis, non_null_variables, results_need_database))
     }
 
-    /// What juniper finds wrong only when it has the variables.
+    /// Converts an error that juniper reports about the values of variables.
     #[must_use]
     pub fn refusal(&self, error: &GraphQLError, variables: &Variables) -> Refusal {
-        let mut errors = errors::of_variables(error, variables);
+        let mut errors = errors::variable_errors(error, variables);
         self.shifts.relocate(&mut errors);
         if self.hints {
-            hints::add(&mut errors, &self.parsed.borrow_owner().schema, &self.measure.variables);
+            hints::add(&mut errors, &self.parsed.borrow_owner().schema, &self.analysis.variables);
         }
         Refusal::Invalid(errors)
     }
 
-    /// Puts the locations of the errors of fields where they are in the document that the client sent.
+    /// Changes the locations of field errors to those in the document that the client sent.
     pub fn relocate(&self, errors: &mut serde_json::Value) {
         self.shifts.relocate(errors);
     }
 
-    /// What it takes to keep it, in bytes of text.
+    /// The weight of the operation in the cache, in bytes of text.
     fn weight(&self) -> usize {
-        self.own_weight() + self.extra_weight
+        self.own_weight() + self.executables_weight
     }
 
-    /// The same without what is executed instead of it.
+    /// The weight of the operation without its executables, in bytes of text.
     fn own_weight(&self) -> usize {
-        self.parsed.borrow_owner().text.len() + FIELD_WEIGHT * Cost::count(&self.measure.cost)
+        self.parsed.borrow_owner().text.len() + FIELD_WEIGHT * Cost::count(&self.analysis.cost)
     }
 
-    /// The variables that a subscription keeps as long as it is open: those that its document has.
+    /// Checks the size of a subscription, and returns the variables to keep while it is open: those that the document
+    /// declares.
     ///
     /// # Errors
-    /// `QUERY_TOO_COMPLEX` if that is too much to be kept.
+    /// `QUERY_TOO_COMPLEX` if the document or the variables are larger than 16 KiB.
     pub fn kept(&self, mut variables: Variables) -> Result<Variables, Refusal> {
         if self.parsed.borrow_owner().text.len() > MAX_SUBSCRIPTION_BYTES {
-            let why = format!("the document of a subscription has at most {MAX_SUBSCRIPTION_BYTES} bytes");
-            return Err(too_complex(why));
+            let message = format!("the document of a subscription must have at most {MAX_SUBSCRIPTION_BYTES} bytes");
+            return Err(too_complex(message));
         }
-        variables.retain(|name, _| self.measure.variables.iter().any(|(known, ..)| known == name));
-        if variables.values().map(weight).sum::<usize>() > MAX_SUBSCRIPTION_BYTES {
-            let why = format!("the variables of a subscription have at most {MAX_SUBSCRIPTION_BYTES} bytes");
-            return Err(too_complex(why));
+        variables.retain(|name, _| self.analysis.variables.iter().any(|(known, ..)| known == name));
+        if variables.values().map(value_bytes).sum::<usize>() > MAX_SUBSCRIPTION_BYTES {
+            let message = format!("the variables of a subscription must have at most {MAX_SUBSCRIPTION_BYTES} bytes");
+            return Err(too_complex(message));
         }
         Ok(variables)
     }
 
-    /// Borrows the memory for its syntax tree, for as long as a subscription of it is open.
+    /// Leases the memory for the syntax tree of the document. An open subscription holds the lease.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if this client, or all of them, have too many different documents.
+    /// `UNAVAILABLE` if the open subscriptions of this client, or of all clients, have too many different documents.
     pub fn borrow(&self, memory: &Arc<Memory>, party: Party) -> Result<Arc<Lease>, Refusal> {
         self.memory.borrow(self.own_weight(), memory, party)
     }
 
-    /// Refuses what would cost too much with these variables.
+    /// Checks the cost of the operation with these variables.
     ///
     /// # Errors
-    /// `QUERY_TOO_COMPLEX`.
+    /// `QUERY_TOO_COMPLEX` if the cost is above the limit.
     pub fn check_cost(&self, variables: &Variables, limits: &Limits) -> Result<(), Refusal> {
-        let cost = Cost::of_all(&self.measure.cost, variables);
+        let cost = Cost::total(&self.analysis.cost, variables);
         if cost <= limits.cost {
             return Ok(());
         }
-        let dearest = Cost::dearest(&self.measure.cost, variables);
-        let advice = match dearest.as_slice() {
+        let lists = Cost::most_expensive_lists(&self.analysis.cost, variables);
+        let advice = match lists.as_slice() {
             [] => "ask for fewer fields".to_owned(),
             lists => format!("most of it for \"{}\"; ask for shorter lists", lists.join(".")),
         };
@@ -345,19 +352,19 @@ impl Operation {
     }
 }
 
-/// Why a document is not executed.
+/// The reason why an operation is not executed.
 #[derive(Debug, Clone)]
 pub enum Refusal {
-    /// It does not parse or validate; the `errors` of the response.
+    /// The document does not parse or is not valid. Contains the `errors` of the response.
     Invalid(serde_json::Value),
-    /// It may not be executed.
+    /// The document is valid, but the operation may not be executed.
     Refused(Error),
-    /// The request names a persisted query, which this server keeps none of, and has no document.
+    /// The request names a persisted query and has no document. The server stores no persisted queries.
     PersistedQuery,
 }
 
 impl Refusal {
-    /// The error, if the document itself is fine.
+    /// The error of a valid document; `None` if the document is not valid or missing.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
@@ -366,7 +373,7 @@ impl Refusal {
         }
     }
 
-    /// The code of its first error.
+    /// The `extensions.code` of the first error.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -381,7 +388,7 @@ impl Refusal {
     pub fn errors(&self) -> serde_json::Value {
         match self {
             Self::Invalid(errors) => errors.clone(),
-            Self::PersistedQuery => errors::persisted_query(),
+            Self::PersistedQuery => errors::persisted_query_error(),
             Self::Refused(error) => serde_json::json!([errors::to_json(error)]),
         }
     }
@@ -393,19 +400,20 @@ impl From<Error> for Refusal {
     }
 }
 
-/// Looks at the words of a document one by one, before any of them means something.
-fn check_words(text: &str, limits: &Limits) -> Result<(), Refusal> {
+/// Enforces the lexical limits of a document before it is parsed: the length of names and the number of directives.
+fn check_tokens(text: &str, limits: &Limits) -> Result<(), Refusal> {
     let mut directives = 0;
     for token in Lexer::new(text).take(limits.tokens) {
         match token {
             Ok(token) => match token.item {
-                Token::Name(name) if name.len() > MAX_NAME => {
-                    return Err(too_complex(format!("the document has a name of more than {MAX_NAME} letters")));
+                Token::Name(name) if name.len() > MAX_NAME_BYTES => {
+                    let message = format!("the document has a name of more than {MAX_NAME_BYTES} characters");
+                    return Err(too_complex(message));
                 }
                 Token::At => directives += 1,
                 _ => {}
             },
-            // The parser says what is wrong.
+            // The parser reports the invalid token.
             Err(_) => break,
         }
     }
@@ -415,8 +423,8 @@ fn check_words(text: &str, limits: &Limits) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// juniper takes it for granted that the types of variables are there, before it has looked.
-fn check_types(document: &[Definition<'_, Scalar>], schema: &Schema) -> Result<(), Refusal> {
+/// Checks that the types of all variables exist. juniper relies on that before its own validation checks it.
+fn check_variable_types(document: &[Definition<'_, Scalar>], schema: &Schema) -> Result<(), Refusal> {
     let operations = document.iter().filter_map(|definition| match definition {
         Definition::Operation(operation) => operation.item.variables_definition.as_ref(),
         Definition::Fragment(_) => None,
@@ -425,31 +433,32 @@ fn check_types(document: &[Definition<'_, Scalar>], schema: &Schema) -> Result<(
     match types.find(|of| schema.schema.concrete_type_by_name(of.item.innermost_name()).is_none()) {
         Some(of) => {
             let message = format!("Unknown type \"{}\"", of.item.innermost_name());
-            Err(Refusal::Invalid(errors::of_rule_at(&message, of.span.start.line() + 1, of.span.start.column() + 1)))
+            Err(Refusal::Invalid(errors::rule_error_at(&message, of.span.start.line() + 1, of.span.start.column() + 1)))
         }
         None => Ok(()),
     }
 }
 
 fn unknown_operation(name: &str) -> Refusal {
-    let name: String = name.chars().take(MAX_NAME).collect();
-    Refusal::Invalid(errors::of_rule(&format!("Unknown operation \"{name}\": the document has none of this name.")))
+    let name: String = name.chars().take(MAX_NAME_BYTES).collect();
+    let message = format!("Unknown operation \"{name}\": the document has no operation with this name.");
+    Refusal::Invalid(errors::rule_error(&message))
 }
 
 fn invalid(error: &GraphQLError, limits: &Limits) -> Refusal {
-    let GraphQLError::ParseError(broken) = error else {
-        return Refusal::Invalid(errors::of_document(error, limits.hints));
+    let GraphQLError::ParseError(parse_error) = error else {
+        return Refusal::Invalid(errors::document_errors(error, limits.hints));
     };
-    match broken.item {
+    match parse_error.item {
         ParseError::DepthLimitExceeded(_) | ParseError::TokenLimitExceeded(_) | ParseError::FieldLimitExceeded(_) => {
-            too_complex(broken.item.to_string())
+            too_complex(parse_error.item.to_string())
         }
-        _ => Refusal::Invalid(errors::of_document(error, limits.hints)),
+        _ => Refusal::Invalid(errors::document_errors(error, limits.hints)),
     }
 }
 
-/// About what a value takes in memory, in bytes.
-fn weight(value: &InputValue<Scalar>) -> usize {
+/// The estimated memory of an input value, in bytes.
+fn value_bytes(value: &InputValue<Scalar>) -> usize {
     VALUE_WEIGHT
         + match value {
             InputValue::Null => 0,
@@ -457,9 +466,9 @@ fn weight(value: &InputValue<Scalar>) -> usize {
             InputValue::Scalar(Scalar::Json(json)) => json.as_str().len(),
             InputValue::Scalar(_) => 0,
             InputValue::Enum(name) | InputValue::Variable(name) => name.len(),
-            InputValue::List(items) => items.iter().map(|item| weight(&item.item)).sum(),
+            InputValue::List(items) => items.iter().map(|item| value_bytes(&item.item)).sum(),
             InputValue::Object(fields) => {
-                fields.iter().map(|(name, value)| name.item.len() + weight(&value.item)).sum()
+                fields.iter().map(|(name, value)| name.item.len() + value_bytes(&value.item)).sum()
             }
         }
 }
@@ -468,30 +477,35 @@ fn too_complex(message: String) -> Refusal {
     Refusal::Refused(Error::TooComplex(message))
 }
 
-fn half(digest: &[u8]) -> [u8; 16] {
+/// The first 16 bytes of a SHA-256 digest.
+fn first_half(digest: &[u8]) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);
     half
 }
 
-type Name = (String, Option<String>);
+/// The text of a document and the name of an operation.
+type CacheKey = (String, Option<String>);
 
-/// The documents that were used of late.
+/// A cache of parsed operations. The oldest entries are removed first.
 #[derive(Default)]
-pub struct Documents(Mutex<Kept>);
+pub struct Documents(Mutex<Cache>);
 
 #[derive(Default)]
-struct Kept {
-    operations: HashMap<Name, Arc<Operation>>,
-    order: VecDeque<Name>,
+struct Cache {
+    operations: HashMap<CacheKey, Arc<Operation>>,
+    /// The keys, from the oldest to the newest entry.
+    order: VecDeque<CacheKey>,
+    /// The weight of all operations, in bytes of text.
     weight: usize,
 }
 
 impl Documents {
-    /// The operation of this name in this document.
+    /// The operation with this name in this document, from the cache or newly parsed.
     ///
     /// # Errors
-    /// What is wrong with the document.
+    /// `GRAPHQL_PARSE_FAILED` or `GRAPHQL_VALIDATION_FAILED` if the document is not valid, `QUERY_TOO_COMPLEX` if the
+    /// document exceeds a limit, `BAD_USER_INPUT` if a text in it contains U+0000.
     pub fn operation(
         &self,
         schemas: &Schemas,
@@ -500,28 +514,28 @@ impl Documents {
         name: Option<&str>,
     ) -> Result<Arc<Operation>, Refusal> {
         let key = (text.to_owned(), name.map(str::to_owned));
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).operations.get(&key) {
-            return Ok(Arc::clone(known));
+        if let Some(cached) = self.0.lock().unwrap_or_else(PoisonError::into_inner).operations.get(&key) {
+            return Ok(Arc::clone(cached));
         }
         let operation = Arc::new(Operation::parse(schemas, limits, text, name)?);
-        if text.len() <= MAX_KEPT_BYTES {
-            self.keep(key, Arc::clone(&operation));
+        if text.len() <= MAX_CACHED_DOCUMENT_BYTES {
+            self.insert(key, Arc::clone(&operation));
         }
         Ok(operation)
     }
 
-    fn keep(&self, key: Name, operation: Arc<Operation>) {
+    fn insert(&self, key: CacheKey, operation: Arc<Operation>) {
         let weight = operation.weight();
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.operations.insert(key.clone(), operation).is_none() {
-            kept.order.push_back(key);
-            kept.weight += weight;
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.operations.insert(key.clone(), operation).is_none() {
+            cache.order.push_back(key);
+            cache.weight += weight;
         }
-        while (kept.order.len() > KEPT || kept.weight > MAX_KEPT_WEIGHT)
-            && let Some(oldest) = kept.order.pop_front()
+        while (cache.order.len() > MAX_CACHED_DOCUMENTS || cache.weight > MAX_CACHE_WEIGHT)
+            && let Some(oldest) = cache.order.pop_front()
         {
-            let removed = kept.operations.remove(&oldest).map_or(0, |operation| operation.weight());
-            kept.weight -= removed;
+            let removed = cache.operations.remove(&oldest).map_or(0, |operation| operation.weight());
+            cache.weight -= removed;
         }
     }
 }

@@ -16,12 +16,13 @@ use super::executable::{Executable, Schemas, ValidatedItem};
 use super::execute::{self, Answer};
 use super::measure::Limits;
 use super::reader_gate::ReaderGate;
-use super::render::Renderings;
+use super::render::{self, ItemRenderer, Renderings};
 use super::request::Request;
 use super::scalar::Scalar;
 use super::{Mutation, Query, Schema, Subscription, Variables, errors, nul};
-use crate::board::{Board, Stream, Wanted, Wish};
+use crate::board::Board;
 use crate::error::{Error, Result};
+use crate::live::{Deliveries, LogRequest, Subscription as Updates, SubscriptionRequest};
 use crate::model::{Counted, Cursor, Lease, Memory, Party};
 
 /// An operation that may be executed, with its variables.
@@ -153,7 +154,7 @@ impl Engine {
             limits,
             documents: Documents::default(),
             document_memory: Memory::new(size, size / 4),
-            renderings: Renderings::default(),
+            renderings: render::renderings(),
             counts: Counts::default(),
         }
     }
@@ -304,21 +305,30 @@ impl Engine {
     ///
     /// # Errors
     /// If it cannot be opened.
-    pub async fn open(&self, prepared: Prepared, caller: Caller) -> Result<(Live, Stream), Refusal> {
-        let (wanted, has_checkpoints) = self.wanted(&prepared, &caller)?;
+    pub async fn open(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        caller: Caller,
+    ) -> Result<Deliveries<ItemRenderer>, Refusal> {
+        let (request, has_checkpoints) = self.subscription_request(&prepared, &caller)?;
         let party = caller.viewer.party();
         let document = prepared.operation.borrow(&self.document_memory, party)?;
         let executable = prepared.executable.as_ref();
         let executable = executable.map(|it| it.borrow(&self.document_memory, party)).transpose()?;
-        let stream = self.board.open_stream(&caller.viewer, wanted).await?;
+        let updates = Updates::open(&self.board, &caller.viewer, request).await?;
         let selection = prepared.operation.selection(&prepared.variables);
         let counted = self.counts.following.enter();
         let trees = (document, executable);
-        Ok((Live { prepared, selection, caller, has_checkpoints, _counted: counted, _trees: trees }, stream))
+        let live = Live { prepared, selection, caller, has_checkpoints, _counted: counted, _trees: trees };
+        Ok(Deliveries::new(updates, ItemRenderer::new(Arc::clone(self), live)))
     }
 
-    /// Has the subscription's resolver say what is wanted, and whether checkpoints are items of it.
-    fn wanted(&self, prepared: &Prepared, caller: &Caller) -> Result<(Wanted, bool), Refusal> {
+    /// Runs the resolver of a subscription. Returns its request, and whether the subscription has checkpoints.
+    fn subscription_request(
+        &self,
+        prepared: &Prepared,
+        caller: &Caller,
+    ) -> Result<(SubscriptionRequest, bool), Refusal> {
         let ctx = self.ctx(prepared, caller.clone(), Purpose::Open(Opened::default()), ReaderGate::closed());
         prepared.check_variables(&ctx)?;
         let resolving = prepared.validated().resolve_into_stream(&prepared.variables, &ctx);
@@ -331,14 +341,14 @@ impl Engine {
             return Err(Refusal::Invalid(prepared.errors(&errors, false)));
         }
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
-        let wanted = opened.wanted().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
-        let wanted = match wanted {
-            Wanted::Events(wish) => {
-                let after = prepared.resumed.or(wish.after).or(Some(prepared.came_at));
-                Wanted::Events(Wish { after, ..wish })
+        let request = opened.request().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;
+        let request = match request {
+            SubscriptionRequest::Log(request) => {
+                let after = prepared.resumed.or(request.after).or(Some(prepared.came_at));
+                SubscriptionRequest::Log(LogRequest { after, ..request })
             }
-            wanted => wanted,
+            request => request,
         };
-        Ok((wanted, opened.has_checkpoints()))
+        Ok((request, opened.has_checkpoints()))
     }
 }

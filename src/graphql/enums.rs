@@ -1,4 +1,4 @@
-//! The enums of the schema, each the twin of one of the model.
+//! The GraphQL enums. Each has the same variants as the enum of the same name in `model`.
 
 use juniper::GraphQLEnum;
 
@@ -25,40 +25,40 @@ macro_rules! enums {
 }
 
 enums! {
-    /// What somebody may do in general.
+    /// The role of a user.
     Role {
-        /// An ordinary user.
+        /// A user without special permissions.
         Member,
-        /// May read and moderate everything.
+        /// A user who may read everything, and change and delete the content of all users.
         Admin
     }
-    /// Who may read a channel.
+    /// Which users may read a channel.
     Visibility {
-        /// Everybody.
+        /// Every reader of the server may read the channel.
         Public,
-        /// Its members.
+        /// Only the members of the channel and admins may read it.
         Private
     }
-    /// How far a ticket is.
+    /// The status of a ticket.
     TicketStatus {
-        /// Nobody works on it yet.
+        /// No user works on the ticket yet.
         Open,
-        /// Somebody works on it.
+        /// A user works on the ticket.
         InProgress,
-        /// Done, as far as the assignee is concerned.
+        /// The assignee has finished the work.
         Resolved,
-        /// Done for everybody.
+        /// The ticket needs no further work.
         Closed
     }
-    /// How urgent something is.
+    /// The priority of a ticket or a notification.
     Priority {
-        /// Can wait.
+        /// Low priority.
         Low,
-        /// The usual.
+        /// Normal priority. This is the default.
         Medium,
-        /// Soon.
+        /// High priority.
         High,
-        /// Now.
+        /// The highest priority: it needs attention at once.
         Urgent
     }
 }

@@ -1,4 +1,4 @@
-//! How errors look to clients: a message they may read, and `extensions.code`.
+//! Converts errors to the `errors` of a response: a public message and `extensions.code`.
 
 use juniper::{ExecutionError, FieldError, GraphQLError, IntoFieldError, Object, ScalarValue, Value};
 use serde_json::{Value as Json, json};
@@ -6,63 +6,64 @@ use serde_json::{Value as Json, json};
 use super::{Variables, coercion};
 use crate::error::Error;
 
-/// How many errors of one document are told.
+/// Maximum number of validation errors in a response.
 pub const MAX_ERRORS: usize = 50;
-/// How many errors of fields are told.
+/// Maximum number of field errors in a response.
 const MAX_FIELD_ERRORS: usize = 1_000;
-/// The longest message, in bytes: some quote what the client sent.
-const MAX_MESSAGE: usize = 1_000;
+/// Maximum length of a message, in bytes. A message may quote the request, which may be long.
+const MAX_MESSAGE_BYTES: usize = 1_000;
 
 impl<S: ScalarValue> IntoFieldError<S> for Error {
     fn into_field_error(self) -> FieldError<S> {
-        let shown = Shown::new(&self);
+        let error = PublicError::new(&self);
         let mut extensions = Object::with_capacity(2);
-        for (name, value) in shown.extensions {
+        for (name, value) in error.extensions {
             let value = match value {
-                Extra::Text(text) => Value::scalar(text),
-                Extra::Number(number) => Value::scalar(number),
+                ExtensionValue::Text(text) => Value::scalar(text),
+                ExtensionValue::Number(number) => Value::scalar(number),
             };
             extensions.add_field(name, value);
         }
-        FieldError::new(shown.message, Value::Object(extensions))
+        FieldError::new(error.message, Value::Object(extensions))
     }
 }
 
-/// An error as a JSON object of a response's `errors`.
+/// Converts an error to an element of a response's `errors`.
 #[must_use]
 pub fn to_json(error: &Error) -> Json {
-    let shown = Shown::new(error);
+    let error = PublicError::new(error);
     let mut extensions = serde_json::Map::new();
-    for (name, value) in shown.extensions {
+    for (name, value) in error.extensions {
         let value = match value {
-            Extra::Text(text) => text.into(),
-            Extra::Number(number) => number.into(),
+            ExtensionValue::Text(text) => text.into(),
+            ExtensionValue::Number(number) => number.into(),
         };
         extensions.insert(name.into(), value);
     }
-    json!({ "message": shown.message, "extensions": extensions })
+    json!({ "message": error.message, "extensions": extensions })
 }
 
-/// The errors of a document that was not executed, as `errors` of a response.
+/// The `errors` of a response to a document that does not parse or is not valid. Without `hints`, messages suggest no
+/// names of the schema.
 #[must_use]
-pub fn of_document(error: &GraphQLError, hints: bool) -> Json {
+pub fn document_errors(error: &GraphQLError, hints: bool) -> Json {
     let code = match error {
         GraphQLError::ParseError(_) => "GRAPHQL_PARSE_FAILED",
         _ => "GRAPHQL_VALIDATION_FAILED",
     };
     if let GraphQLError::ValidationError(errors) = error {
-        // One mistake in a fragment is an error for each operation that uses it: nobody reads thousands.
+        // A mistake in a fragment causes an error for each operation that uses it, so there may be thousands.
         let mut errors: Vec<Json> = errors.iter().take(MAX_ERRORS).map(|error| json!(error)).collect();
         if !hints {
-            errors.iter_mut().for_each(without_hint);
+            errors.iter_mut().for_each(remove_hint);
         }
-        return extended(Json::Array(errors), |_| json!({ "code": code }));
+        return with_extensions(Json::Array(errors), |_| json!({ "code": code }));
     }
-    listed(error, serde_json::to_value(error).unwrap_or_default(), |_| json!({ "code": code }))
+    error_list(error, serde_json::to_value(error).unwrap_or_default(), |_| json!({ "code": code }))
 }
 
-/// Whoever may not ask for the schema shall not guess it by mistakes.
-fn without_hint(error: &mut Json) {
+/// Removes juniper's suggestion from a message. Without introspection, errors must not reveal names of the schema.
+fn remove_hint(error: &mut Json) {
     if let Some(Json::String(message)) = error.get_mut("message")
         && let Some(end) = message.find(" Did you mean")
     {
@@ -70,29 +71,29 @@ fn without_hint(error: &mut Json) {
     }
 }
 
-/// A rule of documents that is broken, as `errors` of a response.
+/// The `errors` of a response to a document that breaks a validation rule.
 #[must_use]
-pub fn of_rule(message: &str) -> Json {
+pub fn rule_error(message: &str) -> Json {
     json!([{ "message": message, "extensions": { "code": "GRAPHQL_VALIDATION_FAILED" } }])
 }
 
-/// A rule of documents that is broken at a place, as `errors` of a response.
+/// The `errors` of a response to a document that breaks a validation rule at a location, which is counted from 1.
 #[must_use]
-pub fn of_rule_at(message: &str, line: usize, column: usize) -> Json {
+pub fn rule_error_at(message: &str, line: usize, column: usize) -> Json {
     let location = json!({ "line": line, "column": column });
     json!([{ "message": message, "locations": [location], "extensions": { "code": "GRAPHQL_VALIDATION_FAILED" } }])
 }
 
-/// A request that names a document instead of having one, as `errors` of a response. Apollo Client knows this message
-/// and this code, and sends the document.
+/// The `errors` of a response to a request that names a persisted query and has no document. Apollo Client recognizes
+/// this message and this code, and sends the request again with the document.
 #[must_use]
-pub fn persisted_query() -> Json {
+pub fn persisted_query_error() -> Json {
     json!([{ "message": "PersistedQueryNotSupported", "extensions": { "code": "PERSISTED_QUERY_NOT_SUPPORTED" } }])
 }
 
-/// The errors of variables that do not fit their operation, as `errors` of a response.
+/// The `errors` of a response to a request whose variables do not fit the operation.
 #[must_use]
-pub fn of_variables(error: &GraphQLError, variables: &Variables) -> Json {
+pub fn variable_errors(error: &GraphQLError, variables: &Variables) -> Json {
     let mut errors = serde_json::to_value(error).unwrap_or_default();
     for error in errors.as_array_mut().into_iter().flatten() {
         if let Some(Json::String(message)) = error.get_mut("message")
@@ -101,14 +102,14 @@ pub fn of_variables(error: &GraphQLError, variables: &Variables) -> Json {
             *message = reworded;
         }
     }
-    listed(error, errors, |message| {
-        // The message begins: Variable "$name" …
+    error_list(error, errors, |message| {
+        // The message begins with `Variable "$name"`.
         let name = message.split("\"$").nth(1).and_then(|rest| rest.split('"').next());
         json!({ "code": "BAD_USER_INPUT", "field": name })
     })
 }
 
-/// The errors of fields, as `errors` of a response.
+/// The `errors` of a response for the fields that failed.
 #[must_use]
 pub fn of_execution(errors: &[ExecutionError<super::scalar::Scalar>]) -> Json {
     let left_out = errors.len().saturating_sub(MAX_FIELD_ERRORS);
@@ -119,27 +120,29 @@ pub fn of_execution(errors: &[ExecutionError<super::scalar::Scalar>]) -> Json {
     }
     for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
         shorten(error);
-        number_indices(error);
-        // juniper's own ones, about arguments it cannot convert, come without.
+        convert_indices(error);
+        // juniper's own errors have no extensions. They are about argument values that it cannot convert.
         error.entry("extensions").or_insert_with(|| json!({ "code": "BAD_USER_INPUT" }));
     }
     errors
 }
 
-/// A response of errors alone: nothing was executed.
+/// The response to an operation that was not executed: it has only `errors`.
 #[must_use]
 pub fn response(errors: &Json) -> String {
     json!({ "errors": errors }).to_string()
 }
 
-fn listed(error: &GraphQLError, mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
+/// Makes a list of `errors`, the JSON form of `error`, which may be a single value. Then adds the extensions.
+fn error_list(error: &GraphQLError, mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
     if !errors.is_array() {
         errors = json!([{ "message": error.to_string() }]);
     }
-    extended(errors, extensions)
+    with_extensions(errors, extensions)
 }
 
-fn extended(mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
+/// Shortens the messages of a list of errors, and sets the extensions that `extensions` returns for each message.
+fn with_extensions(mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
     for error in errors.as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
         shorten(error);
         let message = error.get("message").and_then(Json::as_str).unwrap_or_default();
@@ -149,8 +152,8 @@ fn extended(mut errors: Json, extensions: impl Fn(&str) -> Json) -> Json {
     errors
 }
 
-/// The indices of lists are words of digits in juniper's paths (see `list`).
-fn number_indices(error: &mut serde_json::Map<String, Json>) {
+/// Converts list indices in the path of an error to numbers. In juniper's paths they are names of digits, see `list`.
+fn convert_indices(error: &mut serde_json::Map<String, Json>) {
     for step in error.get_mut("path").and_then(Json::as_array_mut).into_iter().flatten() {
         if let Some(index) = step.as_str().and_then(|step| step.parse::<u32>().ok()) {
             *step = index.into();
@@ -158,41 +161,42 @@ fn number_indices(error: &mut serde_json::Map<String, Json>) {
     }
 }
 
-/// What an error quotes may be as long as a request.
+/// Cuts a long message at [`MAX_MESSAGE_BYTES`].
 fn shorten(error: &mut serde_json::Map<String, Json>) {
     if let Some(Json::String(message)) = error.get_mut("message")
-        && message.len() > MAX_MESSAGE
+        && message.len() > MAX_MESSAGE_BYTES
     {
-        let end = (0..=MAX_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=MAX_MESSAGE_BYTES).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
         message.truncate(end);
         message.push('…');
     }
 }
 
-enum Extra {
+enum ExtensionValue {
     Text(String),
     Number(i32),
 }
 
-struct Shown {
+/// The part of an error that clients may read. An internal error has a random id here, and its detail goes to the log.
+struct PublicError {
     message: String,
-    extensions: Vec<(&'static str, Extra)>,
+    extensions: Vec<(&'static str, ExtensionValue)>,
 }
 
-impl Shown {
+impl PublicError {
     fn new(error: &Error) -> Self {
-        let mut extensions = vec![("code", Extra::Text(error.code().into()))];
+        let mut extensions = vec![("code", ExtensionValue::Text(error.code().into()))];
         match error {
-            Error::BadInput { field, .. } => extensions.push(("field", Extra::Text(field.clone()))),
+            Error::BadInput { field, .. } => extensions.push(("field", ExtensionValue::Text(field.clone()))),
             Error::RateLimited { retry_after } => {
                 let wait = i32::try_from(retry_after.as_millis()).unwrap_or(i32::MAX);
-                extensions.push(("retryAfterMs", Extra::Number(wait)));
+                extensions.push(("retryAfterMs", ExtensionValue::Number(wait)));
             }
-            Error::CursorExpired { oldest } => extensions.push(("oldest", Extra::Text(oldest.to_string()))),
+            Error::CursorExpired { oldest } => extensions.push(("oldest", ExtensionValue::Text(oldest.to_string()))),
             Error::Internal(detail) => {
                 let id = format!("{:016x}", rand::random::<u64>());
                 tracing::error!(%id, %detail, "internal error");
-                extensions.push(("id", Extra::Text(id)));
+                extensions.push(("id", ExtensionValue::Text(id)));
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The events of the log as GraphQL types: the `events` stream.
+//! The GraphQL types of the events in the log, and their construction from hub events.
 
 use juniper::{GraphQLInterface, GraphQLObject, ID};
 
@@ -12,7 +12,7 @@ use super::templates::Template;
 use crate::hub::LiveEvent;
 use crate::model::{self, Body, EventKind, JsonText};
 
-/// One change, or a checkpoint between changes.
+/// One change of the data, or a checkpoint between changes.
 #[derive(GraphQLInterface)]
 #[graphql(
     context = Ctx,
@@ -24,11 +24,11 @@ use crate::model::{self, Body, EventKind, JsonText};
         AccessChanged, Checkpoint,
     ]
 )]
-#[allow(dead_code)] // only its generated twin is used
+#[allow(dead_code)] // juniper generates the enum `EventValue` from it; the struct itself is not used
 pub struct Event {
-    /// The event's position in the log: resume `after` it.
+    /// The position of the event in the log. Pass it as `after` to resume behind the event.
     cursor: Cursor,
-    /// When the change was made, by the clock of the instance that wrote it. For a Checkpoint: when the server sent it.
+    /// The time of the change by the clock of the writing instance. For a Checkpoint: when the server sent it.
     at: DateTime,
     /// The id of the user who made the change. `null` for a change by the server or its operator, for a Checkpoint, and
     /// for readers who are not signed in.
@@ -41,9 +41,9 @@ macro_rules! events {
         #[derive(GraphQLObject)]
         #[graphql(context = Ctx, impl = EventValue, scalar = Scalar)]
         pub struct $name {
-            /// The event's position in the log: resume `after` it.
+            /// The position of the event in the log. Pass it as `after` to resume behind the event.
             pub cursor: Cursor,
-            /// When the change was made, by the clock of the instance that wrote it. For a Checkpoint: when the server sent it.
+            /// The time of the change by the clock of the writing instance. For a Checkpoint: when the server sent it.
             pub at: DateTime,
             /// The id of the user who made the change. `null` for a change by the server or its operator, for a
             /// Checkpoint, and for readers who are not signed in.
@@ -64,11 +64,11 @@ events! {
         /// The message as it is now.
         message: Message
     }
-    /// A message was deleted, and its comments with it.
+    /// A message was deleted, together with its comments.
     MessageDeleted {
-        /// The id it had.
+        /// The id of the deleted message.
         message_id: ID,
-        /// The channel it was in.
+        /// The id of the channel that the message was in.
         channel_id: ID
     }
     /// A comment was written.
@@ -83,12 +83,12 @@ events! {
     }
     /// A comment was deleted.
     CommentDeleted {
-        /// The id it had.
+        /// The id of the deleted comment.
         comment_id: ID,
-        /// The message it replied to.
+        /// The id of the message that the comment replied to.
         message_id: ID
     }
-    /// A channel was made.
+    /// A channel was created.
     ChannelAdded {
         /// The channel as it is now.
         channel: Channel
@@ -98,82 +98,82 @@ events! {
         /// The channel as it is now.
         channel: Channel
     }
-    /// A channel was deleted, and all in it.
+    /// A channel was deleted, together with its messages.
     ChannelDeleted {
-        /// The id it had.
+        /// The id of the deleted channel.
         channel_id: ID
     }
-    /// A template was shared.
+    /// A template was added.
     TemplateAdded {
-        /// The template.
+        /// The new template.
         template: Template
     }
     /// A template was deleted.
     TemplateDeleted {
-        /// The id it had.
+        /// The id of the deleted template.
         template_id: ID
     }
-    /// A notification, or an announcement to all.
+    /// The viewer was notified, or an announcement was made to all users.
     NotificationAdded {
-        /// The notification.
+        /// The new notification.
         notification: Notification
     }
-    /// A program sent something to a channel.
+    /// An admin sent data to the subscribers of a channel with the mutation `broadcast`.
     RoomBroadcast {
-        /// The channel.
+        /// The id of the channel.
         channel_id: ID,
-        /// What was sent.
+        /// The data that was sent.
         data: Json
     }
-    /// What you may see changed: query again.
+    /// The viewer may now read more or less than before. Query the data again.
     AccessChanged {
-        /// The channel that you gained or lost access to; `null` if more than one is concerned.
+        /// The id of the channel that the viewer gained or lost access to. `null` if more than one channel is affected.
         changed_channel_id: Option<ID>
     }
-    /// Everything up to here has been delivered. The first one says: you are live.
+    /// All events up to this position have been delivered. After the first checkpoint, events are delivered live.
     Checkpoint {}
 }
 
-/// A deleted message.
+/// A message that was deleted.
 #[derive(GraphQLObject)]
 #[graphql(context = Ctx)]
 pub struct DeletedMessage {
-    /// The id it had.
+    /// The id of the deleted message.
     pub id: ID,
-    /// The channel it was in.
+    /// The id of the channel that the message was in.
     pub channel_id: ID,
-    /// The position of the deletion.
+    /// The position of the deletion in the log.
     pub cursor: Cursor,
 }
 
-/// Everything up to the cursor has been delivered.
+/// A checkpoint: all events up to the cursor have been delivered.
 #[must_use]
 pub fn checkpoint(cursor: model::Cursor) -> EventValue {
     Checkpoint { cursor: cursor.into(), at: DateTime(model::Timestamp::now()), actor_id: None }.into()
 }
 
-/// The message of an event that shows one.
+/// The message that an event carries; `None` if the event carries no message.
 #[must_use]
 pub fn message(ctx: &Ctx, event: &LiveEvent) -> Option<Message> {
     let Some(Body::Message(message)) = event.body() else { return None };
     Some(Message::new(ctx, message).delivered(event.cursor))
 }
 
-/// The comment of an event that shows one.
+/// The comment that an event carries; `None` if the event carries no comment.
 #[must_use]
 pub fn comment(ctx: &Ctx, event: &LiveEvent) -> Option<Comment> {
     let Some(Body::Comment(comment)) = event.body() else { return None };
     Some(Comment::new(ctx, comment).delivered(event.cursor))
 }
 
-/// The template of an event that shows one.
+/// The template that an event carries; `None` if the event carries no template.
 #[must_use]
 pub fn template(event: &LiveEvent) -> Option<Template> {
     let Some(Body::Template(template)) = event.body() else { return None };
     Some(Template::new(template).delivered(event.cursor))
 }
 
-/// The notification of an event that shows one.
+/// The notification that an event carries; `None` if the event carries no notification.
 #[must_use]
 pub fn notification(ctx: &Ctx, event: &LiveEvent) -> Option<Notification> {
     let Some(Body::Notification(notification)) = event.body() else { return None };
@@ -189,17 +189,17 @@ fn channel(ctx: &Ctx, event: &LiveEvent) -> Option<Channel> {
     Some(Channel::new(ctx, channel).delivered(event.cursor))
 }
 
-/// The message a deletion is about.
+/// The message that a deletion event names; `None` if the event belongs to no channel.
 #[must_use]
 pub fn deleted_message(event: &LiveEvent) -> Option<DeletedMessage> {
     Some(DeletedMessage { id: out(event.object), channel_id: out(event.channel?), cursor: event.cursor.into() })
 }
 
-/// An event as one of the `events` stream; `None` if its object is gone.
+/// The GraphQL value of an event; `None` if its object no longer exists, or if clients do not see this kind of event.
 #[must_use]
 pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
     let (cursor, at): (Cursor, _) = (event.cursor.into(), DateTime(event.at));
-    // A rendering is shared by all signed-in readers, and by all others.
+    // All signed-in readers share one rendered item, and all anonymous readers another one.
     let actor_id = if ctx.is_anonymous() { None } else { event.actor.map(out) };
     let id = out(event.object);
     Some(match event.kind {

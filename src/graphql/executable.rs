@@ -1,5 +1,5 @@
-//! What juniper executes for an operation where that is not the document as it is: a merged document (`merge.rs`), and
-//! for the items of a subscription a query.
+//! The documents that juniper executes instead of the client's document: an operation with merged fields (`merge.rs`),
+//! and a query for the items of a subscription. Both are derived from the client's document.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,28 +9,28 @@ use juniper::{Definition, EmptyMutation, EmptySubscription, ExecutionError, Oper
 use super::context::Ctx;
 use super::document::{Refusal, Validated};
 use super::items::{ItemSchema, Items};
-use super::literals::Bare;
-use super::merge::{self, Form, Merged, Places, Truths};
+use super::literals::UntypedSchema;
+use super::merge::{self, ConditionValues, MergedDocument, MergedKind, SourceMap};
 use super::scalar::Scalar;
 use super::tree_memory::TreeMemory;
 use super::{Mutation, Query, Schema, Subscription, errors};
 use crate::error::Error;
 use crate::model::{Lease, Memory, Party};
 
-/// The schemas that documents are read with.
+/// The schemas that documents are parsed with.
 pub struct Schemas {
-    /// Of documents as clients send them.
+    /// The schema for documents of clients, with limits.
     pub client: Arc<Schema>,
-    /// In which every literal parses.
-    pub bare: Bare,
-    /// Of merged documents. Their size is limited when they are written.
+    /// A schema without types, with which every literal parses.
+    pub untyped: UntypedSchema,
+    /// The schema for merged documents. It has no limits, because `merge.rs` limits their size.
     merged: Arc<Schema>,
-    /// Of the items of subscriptions.
+    /// The schema for subscription items. It has no limits, for the same reason.
     items: Arc<ItemSchema>,
 }
 
 impl Schemas {
-    /// With the limits of documents that clients send.
+    /// Creates the schemas. `tokens` and `fields` limit the documents of clients.
     #[must_use]
     pub fn new(tokens: usize, fields: usize, introspection: bool) -> Self {
         let new = || Schema::new_with_scalar_value(Query, Mutation, Subscription);
@@ -39,27 +39,27 @@ impl Schemas {
         let items = ItemSchema::new_with_scalar_value(Items, EmptyMutation::new(), EmptySubscription::new());
         Self {
             client: Arc::new(client),
-            bare: Bare::new(tokens, fields),
+            untyped: UntypedSchema::new(tokens, fields),
             merged: Arc::new(new().limit_tokens(usize::MAX).limit_fields(usize::MAX)),
             items: Arc::new(items.limit_tokens(usize::MAX).limit_fields(usize::MAX)),
         }
     }
 }
 
-/// A document with its schema.
-pub struct Source<S> {
+/// The text of a document, and the schema that it is parsed with.
+pub struct DocumentSource<S> {
     pub schema: Arc<S>,
     pub text: String,
 }
 
-type ClientSource = Source<Schema>;
-type ItemSource = Source<ItemSchema>;
-/// The query for an item, as juniper executes it.
+type ClientSource = DocumentSource<Schema>;
+type ItemSource = DocumentSource<ItemSchema>;
+/// The query for a subscription item in the form that juniper executes.
 pub type ValidatedItem<'a> = ValidatedOperation<'a, Items, EmptyMutation<Ctx>, EmptySubscription<Ctx>, Scalar>;
 
 self_cell::self_cell!(
-    /// An operation of the schema.
-    pub struct Parsed {
+    /// An operation of the schema, together with the document that it borrows from.
+    pub struct ParsedDocument {
         owner: ClientSource,
         #[covariant]
         dependent: Validated,
@@ -67,25 +67,28 @@ self_cell::self_cell!(
 );
 
 self_cell::self_cell!(
-    struct ParsedItem {
+    /// The query for a subscription item, together with the document that it borrows from.
+    struct ParsedItemQuery {
         owner: ItemSource,
         #[covariant]
         dependent: ValidatedItem,
     }
 );
 
-/// What juniper executes instead of a document.
+/// The documents that juniper executes instead of a document of a client.
 #[derive(Default)]
 pub struct Executable {
-    /// The query or mutation, or the subscription that is opened.
-    operation: Option<(Parsed, Places)>,
-    /// The query for an item of the subscription.
-    item: Option<(ParsedItem, Places)>,
+    /// The query or mutation, or the subscription with its root field only. `None` if the client's document is
+    /// executed.
+    operation: Option<(ParsedDocument, SourceMap)>,
+    /// The query for an item of the subscription. `None` for queries and mutations.
+    item: Option<(ParsedItemQuery, SourceMap)>,
     memory: TreeMemory,
 }
 
 impl Executable {
-    /// Of an operation in a document that passed validation, for these values of variables.
+    /// Derives the documents from a document that passed validation, for these values of the variables in `@skip` and
+    /// `@include`.
     ///
     /// # Errors
     /// `QUERY_TOO_COMPLEX` if the merged document is too large.
@@ -93,68 +96,71 @@ impl Executable {
         schemas: &Schemas,
         (text, name): (&str, Option<&str>),
         (kind, is_repetitive): (OperationType, bool),
-        truths: &Truths,
+        conditions: &ConditionValues,
     ) -> Result<Self, Refusal> {
         let document = juniper::parser::parse_document_source(text, &schemas.client.schema);
         let document = document.map_err(|error| Error::internal(error.item))?;
-        let written = |form: Form| written((text, &document), name, schemas, truths, form);
+        let merge = |kind: MergedKind| merge_document((text, &document), name, schemas, conditions, kind);
         let mut executable = Self::default();
-        // A subscription is opened with its root field alone: juniper panics if a field fails in a fragment at the root.
+        // A subscription is opened with its root field only. juniper panics if a field in a root fragment fails.
         if is_repetitive || kind == OperationType::Subscription {
-            let form = if kind == OperationType::Subscription { Form::Open } else { Form::Answer };
-            let Merged { text, places } = written(form)?;
-            let source = Source { schema: Arc::clone(&schemas.merged), text };
-            let parsed =
-                validated(|| Parsed::try_new(source, |source| Validated::new(&source.text, None, &source.schema)));
-            executable.operation = Some((parsed?, places));
+            let is_subscription = kind == OperationType::Subscription;
+            let kind = if is_subscription { MergedKind::SubscriptionStart } else { MergedKind::Response };
+            let MergedDocument { text, source_map } = merge(kind)?;
+            let source = DocumentSource { schema: Arc::clone(&schemas.merged), text };
+            let parsed = validate_merged(|| {
+                ParsedDocument::try_new(source, |source| Validated::new(&source.text, None, &source.schema))
+            });
+            executable.operation = Some((parsed?, source_map));
         }
         if kind == OperationType::Subscription {
-            let Merged { text, places } = written(Form::Item)?;
-            let source = Source { schema: Arc::clone(&schemas.items), text };
-            let parsed = validated(|| {
-                ParsedItem::try_new(source, |source| ValidatedItem::new(&source.text, None, &source.schema))
+            let MergedDocument { text, source_map } = merge(MergedKind::SubscriptionItem)?;
+            let source = DocumentSource { schema: Arc::clone(&schemas.items), text };
+            let parsed = validate_merged(|| {
+                ParsedItemQuery::try_new(source, |source| ValidatedItem::new(&source.text, None, &source.schema))
             });
-            executable.item = Some((parsed?, places));
+            executable.item = Some((parsed?, source_map));
         }
         Ok(executable)
     }
 
-    /// The operation to execute; `None` if it is the document as it is.
+    /// The operation to execute; `None` if the client's document is executed.
     #[must_use]
     pub fn operation(&self) -> Option<&Validated<'_>> {
         self.operation.as_ref().map(|(parsed, _)| parsed.borrow_dependent())
     }
 
-    /// The query for an item.
+    /// The query for a subscription item; `None` for queries and mutations.
     #[must_use]
     pub fn item(&self) -> Option<&ValidatedItem<'_>> {
         self.item.as_ref().map(|(parsed, _)| parsed.borrow_dependent())
     }
 
-    /// The errors of fields, in the places of the document that was merged.
+    /// Converts field errors to JSON, with the locations in the document before merging. `is_of_item` says that the
+    /// errors come from the query for an item.
     #[must_use]
     pub fn errors(&self, errors: &[ExecutionError<Scalar>], is_of_item: bool) -> serde_json::Value {
         let mut errors = errors::of_execution(errors);
-        let places = if is_of_item {
-            self.item.as_ref().map(|(_, places)| places)
+        let source_map = if is_of_item {
+            self.item.as_ref().map(|(_, source_map)| source_map)
         } else {
-            self.operation.as_ref().map(|(_, places)| places)
+            self.operation.as_ref().map(|(_, source_map)| source_map)
         };
-        if let Some(places) = places {
-            places.relocate(&mut errors);
+        if let Some(source_map) = source_map {
+            source_map.relocate(&mut errors);
         }
         errors
     }
 
-    /// Borrows the memory for its syntax trees, for as long as a subscription uses them.
+    /// Leases the memory for the syntax trees. An open subscription holds the lease.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if this client, or all of them, have too many different documents.
+    /// `UNAVAILABLE` if the open subscriptions of this client, or of all clients, have too many different documents.
     pub fn borrow(&self, memory: &Arc<Memory>, party: Party) -> Result<Arc<Lease>, Refusal> {
         self.memory.borrow(self.bytes(), memory, party)
     }
 
-    /// How long its documents are, in bytes.
+    /// The length of the documents, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let operation = self.operation.as_ref().map_or(0, |(parsed, _)| parsed.borrow_owner().text.len());
@@ -162,19 +168,19 @@ impl Executable {
     }
 }
 
-fn written(
+fn merge_document(
     document: (&str, &[Definition<'_, Scalar>]),
     name: Option<&str>,
     schemas: &Schemas,
-    truths: &Truths,
-    form: Form,
-) -> Result<Merged, Refusal> {
-    let merged = merge::merged(document, name, &schemas.client.schema, truths, form);
-    merged.map_err(|why| Error::TooComplex(why).into())
+    conditions: &ConditionValues,
+    kind: MergedKind,
+) -> Result<MergedDocument, Refusal> {
+    let merged = merge::merge_document(document, name, &schemas.client.schema, conditions, kind);
+    merged.map_err(|message| Error::TooComplex(message).into())
 }
 
-/// What was written from a valid document is valid.
-fn validated<T>(parse: impl FnOnce() -> Result<T, juniper::GraphQLError>) -> Result<T, Refusal> {
+/// Parses and validates a merged document. It was derived from a valid document, so a failure is an internal error.
+fn validate_merged<T>(parse: impl FnOnce() -> Result<T, juniper::GraphQLError>) -> Result<T, Refusal> {
     let parsed = catch_unwind(AssertUnwindSafe(parse));
     let parsed = parsed.map_err(|_| Error::internal("validating a merged document failed"))?;
     parsed.map_err(|error| Error::internal(format!("a merged document is not valid: {error}")).into())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use juniper::{ExecutionError, GraphQLError, OperationType};
 
 use super::allowance::{Allowance, Batch, Text};
-use super::context::{Caller, Ctx, Delivery, Purpose};
+use super::context::{Caller, Ctx, Purpose};
 use super::document::Refusal;
 use super::engine::Prepared;
 use super::reader_gate::ReaderGate;
@@ -15,6 +15,7 @@ use super::scalar::Scalar;
 use super::{Value, errors};
 use crate::board::Board;
 use crate::error::{Error, Result};
+use crate::live::Update;
 
 /// The response to an operation.
 #[derive(Debug)]
@@ -84,12 +85,12 @@ pub(super) struct Rendered {
 pub(super) fn render(
     board: &Arc<Board>,
     (prepared, caller): (&Prepared, &Caller),
-    delivery: Delivery,
+    update: Update,
     (gate, limit): (ReaderGate, usize),
 ) -> Rendered {
     let lease = board.memory().lease(caller.viewer.party());
     let allowance = Arc::new(Allowance::new(Batch::new(limit), lease));
-    let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(delivery), gate, allowance);
+    let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(update), gate, allowance);
     let item = catch_unwind(AssertUnwindSafe(|| item(prepared, &ctx)));
     let body = item.unwrap_or_else(|_| Some(fault(&"rendering an item failed").into()));
     Rendered {

@@ -1,4 +1,4 @@
-//! What mutations are given.
+//! The GraphQL input objects of mutations, and the conversion of nullable fields into edits.
 
 use juniper::{GraphQLInputObject, ID, Nullable};
 
@@ -18,171 +18,176 @@ macro_rules! inputs {
 }
 
 inputs! {
-    /// A new user.
+    /// The data of a new user.
     RegisterInput {
-        /// What they will sign in with: letters and digits of any script, `.`, `_` and `-`; upper and lower case are the same. `CONFLICT` if it looks like another user's.
+        /// The name to sign in with: letters and digits of any script, `.`, `_` and `-`. Case makes no difference.
+        /// `CONFLICT` if the name is the same as or looks like another user's username.
         username: String,
-        /// 8 to 1,000 characters; not the username, and not one of the most common passwords.
+        /// The password: 8 to 1,000 characters. It must not be the username or one of the most common passwords.
         password: String,
-        /// What others will read; the username if not said. `CONFLICT` if it looks like another user's username.
+        /// The name that other users see. Default: the username.
+        /// `CONFLICT` if the name looks like another user's username.
         display_name: Option<String>,
     }
-    /// Who signs in.
+    /// The credentials of a user who signs in.
     LoginInput {
         /// The username.
         username: String,
         /// The password.
         password: String,
     }
-    /// A change of password.
+    /// The current password of the viewer and the new one.
     ChangePasswordInput {
-        /// The password so far.
+        /// The current password.
         current: String,
-        /// The new one: 8 to 1,000 characters; not the username, and not one of the most common passwords.
+        /// The new password: 8 to 1,000 characters. It must not be the username or one of the most common passwords.
         new: String,
     }
-    /// A new channel.
+    /// The data of a new channel.
     CreateChannelInput {
-        /// Its name. `CONFLICT` if it looks like that of another channel which the viewer may read.
+        /// The name of the channel. `CONFLICT` if it is the same as or looks like the name of another channel that the
+        /// viewer may read.
         name: String,
-        /// What it is for.
+        /// The purpose of the channel.
         description: Option<String>,
-        /// Who may read it; `PUBLIC` if not said.
+        /// Which users may read the channel. Default: `PUBLIC`.
         visibility: Option<Visibility>,
     }
-    /// What to change in a channel; what is left out stays.
+    /// The changes to a channel. A field that is left out does not change.
     UpdateChannelInput {
-        /// Which.
+        /// The id of the channel to change.
         id: ID,
-        /// The name.
+        /// The new name.
         name: Nullable<String>,
-        /// What it is for; `null` removes it.
+        /// The new purpose of the channel; `null` removes it.
         description: Nullable<String>,
-        /// Who may read it.
+        /// Which users may read the channel from now on.
         visibility: Nullable<Visibility>,
     }
-    /// A new message.
+    /// The data of a new message.
     CreateMessageInput {
-        /// The channel to post it in.
+        /// The id of the channel to post the message in.
         channel_id: ID,
-        /// Its title.
+        /// The title of the message.
         title: Option<String>,
-        /// Its text.
+        /// The text of the message.
         content: String,
-        /// Only for readers of these locations; everybody if empty or left out.
+        /// The ids of the locations whose users may read the message. Default: all readers of the channel may read it.
         share_location_ids: Option<Vec<ID>>,
-        /// Makes it a ticket.
+        /// Makes the message a ticket.
         ticket: Option<CreateTicketInput>,
-        /// The same key again returns the first result; unique per author and kept as long as the message.
+        /// A second request with the same key returns the first message and posts none.
+        /// Keys are unique per author and are kept as long as the message.
         idempotency_key: Option<String>,
     }
-    /// What makes a new message a ticket.
+    /// The ticket of a new message.
     CreateTicketInput {
-        /// How urgent; `MEDIUM` if not said.
+        /// The priority of the ticket. Default: `MEDIUM`.
         priority: Option<Priority>,
-        /// Who is to act.
+        /// The id of the user to assign the ticket to.
         assignee_id: Option<ID>,
     }
-    /// What to change in a message; what is left out stays.
+    /// The changes to a message. A field that is left out does not change.
     UpdateMessageInput {
-        /// Which.
+        /// The id of the message to change.
         id: ID,
-        /// The title; `null` removes it.
+        /// The new title; `null` removes it.
         title: Nullable<String>,
-        /// The text.
+        /// The new text.
         content: Nullable<String>,
-        /// The ticket; makes the message one if it is none.
+        /// The changes to the ticket. A message without a ticket becomes one.
         ticket: Nullable<UpdateTicketInput>,
-        /// Only if the message's `revision` (in a query also its `cursor`) is still this one; `CONFLICT` otherwise.
+        /// Change the message only if its `revision` (in a query also its `cursor`) is still this one; else `CONFLICT`.
         if_cursor: Option<Cursor>,
     }
-    /// What to change in a ticket; what is left out stays.
+    /// The changes to a ticket. A field that is left out does not change.
     UpdateTicketInput {
-        /// How far it is.
+        /// The new status.
         status: Nullable<TicketStatus>,
-        /// How urgent it is.
+        /// The new priority.
         priority: Nullable<Priority>,
-        /// Who is to act; `null` is nobody.
+        /// The id of the user to assign the ticket to; `null` removes the assignment.
         assignee_id: Nullable<ID>,
     }
-    /// A new comment.
+    /// The data of a new comment.
     CreateCommentInput {
-        /// The message it replies to.
+        /// The id of the message to reply to.
         message_id: ID,
-        /// Its text.
+        /// The text of the comment.
         content: String,
-        /// The same key again returns the first result; unique per author and kept as long as the comment.
+        /// A second request with the same key returns the first comment and writes none.
+        /// Keys are unique per author and are kept as long as the comment.
         idempotency_key: Option<String>,
     }
-    /// A comment's new text.
+    /// The new text of a comment.
     UpdateCommentInput {
-        /// Which.
+        /// The id of the comment to change.
         id: ID,
-        /// The text.
+        /// The new text.
         content: String,
-        /// Only if the comment's `revision` (in a query also its `cursor`) is still this one; `CONFLICT` otherwise.
+        /// Change the comment only if its `revision` (in a query also its `cursor`) is still this one; else `CONFLICT`.
         if_cursor: Option<Cursor>,
     }
-    /// A new template.
+    /// The data of a new template.
     AddTemplateInput {
-        /// Its name.
+        /// The name of the template.
         name: String,
-        /// Its text.
+        /// The text of the template.
         content: String,
-        /// Shared with these locations; with everybody if empty or left out.
+        /// The ids of the locations whose users may read the template. Default: all signed-in users may read it.
         share_location_ids: Option<Vec<ID>>,
     }
-    /// A new notification.
+    /// The data of a new notification.
     NotifyUserInput {
-        /// Whom it is for; an announcement to all if left out.
+        /// The id of the user to notify. If left out, the notification is an announcement to all users.
         user_id: Option<ID>,
-        /// Its title.
+        /// The title of the notification.
         title: String,
-        /// Its text.
+        /// The text of the notification.
         message: String,
-        /// How urgent; `MEDIUM` if not said.
+        /// The priority of the notification. Default: `MEDIUM`.
         priority: Option<Priority>,
     }
-    /// Something to send to a room.
+    /// Data to send to the subscribers of a channel.
     BroadcastInput {
         /// The name of the channel.
         room: String,
-        /// An object of at most 64 KiB. Text that contains one as JSON is taken, too.
+        /// A JSON object of at most 64 KiB. A string that contains such an object as JSON text is allowed, too.
         data: Json,
     }
-    /// A metric's new value.
+    /// The new value of a metric.
     MetricInput {
-        /// Its name.
+        /// The name of the metric.
         metric: String,
-        /// Its value.
+        /// The new value.
         value: f64,
     }
-    /// A new organization.
+    /// The data of a new organization.
     CreateOrganizationInput {
-        /// Its name, unique among the organizations.
+        /// The name of the organization. It must be unique.
         name: String,
     }
-    /// A new location.
+    /// The data of a new location.
     CreateLocationInput {
-        /// The organization it belongs to.
+        /// The id of the organization that the location belongs to.
         organization_id: ID,
-        /// Its name, unique in the organization.
+        /// The name of the location. It must be unique in the organization.
         name: String,
     }
-    /// Where a user belongs and what they may do; what is left out stays.
+    /// The new organization, location and role of a user. A field that is left out does not change.
     AssignUserInput {
-        /// Who.
+        /// The id of the user to assign.
         user_id: ID,
-        /// The organization; `null` is none.
+        /// The id of the user's new organization; `null` removes the user from the organization.
         organization_id: Nullable<ID>,
-        /// The location; `null` is none.
+        /// The id of the user's new location; `null` removes the user from the location.
         location_id: Nullable<ID>,
-        /// What they may do.
+        /// The new role of the user.
         role: Nullable<Role>,
     }
 }
 
-/// What to change: `None` is left out, `Some(None)` is an explicit `null`.
+/// Converts a nullable input field into an edit: `None` if the field is left out, `Some(None)` if it is `null`.
 pub fn change<T>(value: Nullable<T>) -> Option<Option<T>> {
     match value {
         Nullable::ImplicitNull => None,
@@ -191,24 +196,24 @@ pub fn change<T>(value: Nullable<T>) -> Option<Option<T>> {
     }
 }
 
-/// What to change where there must be something: `None` is left out.
+/// Converts an input field whose value cannot be removed into an edit: `None` if the field is left out.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` naming `field` for an explicit `null`.
+/// `BAD_USER_INPUT` naming `field` if the value is `null`.
 pub fn change_to<T>(field: &'static str, value: Nullable<T>) -> Result<Option<T>> {
     match value {
         Nullable::ImplicitNull => Ok(None),
         Nullable::ExplicitNull => {
-            Err(Error::input(field, format!("{field} must not be null; leave it out to keep what is there")))
+            Err(Error::input(field, format!("{field} must not be null; leave it out to keep the current value")))
         }
         Nullable::Some(value) => Ok(Some(value)),
     }
 }
 
-/// [`change`] for an id.
+/// Converts a nullable id into an edit, like [`change`].
 ///
 /// # Errors
-/// `BAD_USER_INPUT` naming `field`.
+/// `BAD_USER_INPUT` naming `field` if the id is not a decimal number.
 pub fn id_change<I: From<i64>>(field: &'static str, value: Nullable<ID>) -> Result<Option<Option<I>>> {
     change(value).map(|value| value.map(|value| id(field, &value)).transpose()).transpose()
 }

@@ -4,7 +4,7 @@
 
 use juniper::{EmptyMutation, EmptySubscription, RootNode, graphql_object};
 
-use super::context::{Ctx, Delivery, Purpose};
+use super::context::{Ctx, Purpose};
 use super::events::{self, DeletedMessage, EventValue};
 use super::live::{Metric, PresenceChange};
 use super::notifications::Notification;
@@ -12,6 +12,7 @@ use super::objects::{Comment, Message};
 use super::scalar::Scalar;
 use super::templates::Template;
 use crate::hub::LiveEvent;
+use crate::live::Update;
 
 /// The schema of these queries.
 pub type ItemSchema = RootNode<Items, EmptyMutation<Ctx>, EmptySubscription<Ctx>, Scalar>;
@@ -48,21 +49,21 @@ impl Items {
 
     fn metric_updated(ctx: &Ctx) -> Option<Metric> {
         match ctx.purpose() {
-            Purpose::Render(Delivery::Metric(metric)) => Some(Metric::new(metric.clone())),
+            Purpose::Render(Update::Metric(metric)) => Some(Metric::new(metric.clone())),
             _ => None,
         }
     }
 
     fn presence_changed(ctx: &Ctx) -> Option<PresenceChange> {
         match ctx.purpose() {
-            Purpose::Render(Delivery::Presence(change)) => Some(PresenceChange::new(ctx, *change)),
+            Purpose::Render(Update::Presence(change)) => Some(PresenceChange::new(ctx, *change)),
             _ => None,
         }
     }
 
     fn events(ctx: &Ctx) -> Option<EventValue> {
         match ctx.purpose() {
-            Purpose::Render(Delivery::Checkpoint(cursor)) => Some(events::checkpoint(*cursor)),
+            Purpose::Render(Update::CaughtUp(cursor)) => Some(events::checkpoint(*cursor)),
             _ => events::event(ctx, event(ctx)?),
         }
     }
@@ -70,7 +71,7 @@ impl Items {
 
 fn event(ctx: &Ctx) -> Option<&LiveEvent> {
     match ctx.purpose() {
-        Purpose::Render(Delivery::Event(event)) => Some(event),
+        Purpose::Render(Update::Event(event)) => Some(event),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
-//! The scalar `JSON`: any value, also objects and lists, which the scalars of the specification cannot be. A variable
-//! of this type is kept as text (`variables.rs`); an object or a list in a document becomes a string that begins with
-//! [`MARK`] before juniper reads the document (`literals.rs`).
+//! The scalar `JSON`, which accepts any value, also objects and lists. juniper's scalars accept no objects and lists.
+//!
+//! `variables.rs` keeps a variable of this type as text. `literals.rs` replaces an object or a list in a document by a
+//! string that begins with [`LITERAL_MARK`], before juniper parses the document.
 
 use juniper::macros::reflect;
 use juniper::meta::MetaType;
@@ -13,16 +14,16 @@ use juniper::{
 use super::scalar::Scalar;
 use crate::model::JsonText;
 
-/// Begins a string that stands for a JSON literal. It is no character that texts have; a client that writes it gains
-/// nothing, for it could write the literal as well.
-pub const MARK: char = '\u{fdd0}';
+/// The first character of a string that stands for a JSON literal. Unicode reserves it as a noncharacter, so texts do
+/// not contain it. A client that sends it gains nothing: it could send the literal instead.
+pub const LITERAL_MARK: char = '\u{fdd0}';
 
-/// Any JSON value.
+/// Any JSON value, kept as text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Json(pub JsonText);
 
-const DESCRIPTION: &str = "Any JSON value, in variables and in documents. Whole numbers of any size, floats and the order \
-of keys stay as they came.";
+const DESCRIPTION: &str = "Any JSON value, as a variable or as a literal in the document. The server does not change \
+numbers of any size or the order of keys.";
 
 impl GraphQLType<Scalar> for Json {
     fn name((): &()) -> Option<ArcStr> {
@@ -73,7 +74,7 @@ impl FromInputValue<Scalar> for Json {
     fn from_input_value(value: &InputValue<Scalar>) -> Result<Self, String> {
         match value {
             InputValue::Scalar(Scalar::Json(json)) => Ok(Self(json.clone())),
-            value => JsonText::parse(&text_of(value)?).map(Self),
+            value => JsonText::parse(&json_text(value)?).map(Self),
         }
     }
 }
@@ -89,12 +90,12 @@ impl ParseScalarValue<Scalar> for Json {
         Ok(Scalar::Json(match token {
             ScalarToken::String(literal) => {
                 let text = literal.parse()?;
-                let marked = text.strip_prefix(MARK).and_then(|json| JsonText::parse(json).ok());
+                let marked = text.strip_prefix(LITERAL_MARK).and_then(|json| JsonText::parse(json).ok());
                 marked.unwrap_or_else(|| JsonText::from(&text.as_ref().into()))
             }
             ScalarToken::Int(text) | ScalarToken::Float(text) => match JsonText::parse(text) {
                 Ok(number) => number,
-                // Beyond the range of floats. The validation refuses a string that is none for its type.
+                // The number is outside the range of floats. As a string, it does not pass validation.
                 Err(_) => return <String as ParseScalarValue<Scalar>>::from_str(token),
             },
         }))
@@ -116,23 +117,23 @@ impl reflect::BaseSubTypes<Scalar> for Json {
     const NAMES: reflect::Types = &["JSON"];
 }
 
-/// An input value as JSON text.
-fn text_of(value: &InputValue<Scalar>) -> Result<String, String> {
-    let all = |items: Vec<String>| items.join(",");
+/// Writes an input value as JSON text.
+fn json_text(value: &InputValue<Scalar>) -> Result<String, String> {
+    let joined = |items: Vec<String>| items.join(",");
     Ok(match value {
         InputValue::Null => "null".into(),
         InputValue::Scalar(scalar) => serde_json::to_string(scalar).map_err(|error| error.to_string())?,
         InputValue::Enum(name) => return Err(format!("{name} is not a JSON value")),
         InputValue::Variable(name) => return Err(format!("${name} cannot be inside of a JSON value")),
         InputValue::List(items) => {
-            format!("[{}]", all(items.iter().map(|item| text_of(&item.item)).collect::<Result<_, _>>()?))
+            format!("[{}]", joined(items.iter().map(|item| json_text(&item.item)).collect::<Result<_, _>>()?))
         }
         InputValue::Object(fields) => {
             let field = |name: &str, value: &InputValue<Scalar>| {
-                Ok(format!("{}:{}", serde_json::Value::from(name), text_of(value)?))
+                Ok(format!("{}:{}", serde_json::Value::from(name), json_text(value)?))
             };
             let fields = fields.iter().map(|(name, value)| field(&name.item, &value.item));
-            format!("{{{}}}", all(fields.collect::<Result<_, String>>()?))
+            format!("{{{}}}", joined(fields.collect::<Result<_, String>>()?))
         }
     })
 }

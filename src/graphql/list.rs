@@ -1,8 +1,7 @@
-//! Lists of objects whose errors say at which item they happened.
+//! A list type that puts list indices into the paths of errors, as the GraphQL specification requires.
 //!
-//! The path of an error has the index of each list that it goes through. juniper names the fields alone, so each item is
-//! resolved below a field whose alias is the index. No alias of a document begins with a digit: `errors` makes a number
-//! of what is one.
+//! juniper's own paths contain only fields. So each item is resolved as a field whose alias is the index. `errors.rs`
+//! converts these aliases to numbers. An alias of a document is never taken for an index: no name begins with a digit.
 
 use juniper::macros::reflect::{BaseSubTypes, BaseType, Type, Types, WrappedType};
 use juniper::marker::IsOutputType;
@@ -12,15 +11,15 @@ use juniper::{
     Selection, Value,
 };
 
-/// A field that every object has.
+/// The name of a field that every object type has. juniper needs the name of an existing field.
 const ANY_FIELD: &str = "__typename";
 
-/// A list of objects.
+/// A list of objects whose errors contain the index of the item.
 #[derive(Debug, Clone)]
 pub struct List<T>(Vec<T>);
 
 impl<T> List<T> {
-    /// Its items.
+    /// An iterator over the items.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.0.iter()
     }
@@ -74,13 +73,13 @@ impl<S: ScalarValue, T: GraphQLValue<S>> GraphQLValue<S> for List<T> {
         selection: Option<&[Selection<'_, S>]>,
         executor: &Executor<'_, '_, Self::Context, S>,
     ) -> ExecutionResult<S> {
-        let (of, needs_all) = items_of(executor);
+        let (item_type, is_item_required) = item_type(executor);
         let mut values = Vec::with_capacity(self.0.len());
         for (index, item) in self.0.iter().enumerate() {
             let index = index.to_string();
-            let placed = executor.field_sub_executor(&index, ANY_FIELD, *executor.location(), None);
-            let value = placed.type_sub_executor(of, selection).resolve_into_value(info, item);
-            if needs_all && value.is_null() {
+            let indexed = executor.field_sub_executor(&index, ANY_FIELD, *executor.location(), None);
+            let value = indexed.type_sub_executor(item_type, selection).resolve_into_value(info, item);
+            if is_item_required && value.is_null() {
                 return Ok(value);
             }
             values.push(value);
@@ -103,13 +102,13 @@ where
         executor: &'a Executor<'_, '_, Self::Context, S>,
     ) -> BoxFuture<'a, ExecutionResult<S>> {
         Box::pin(async move {
-            let (of, needs_all) = items_of(executor);
+            let (item_type, is_item_required) = item_type(executor);
             let mut values = Vec::with_capacity(self.0.len());
             for (index, item) in self.0.iter().enumerate() {
                 let index = index.to_string();
-                let placed = executor.field_sub_executor(&index, ANY_FIELD, *executor.location(), None);
-                let value = placed.type_sub_executor(of, selection).resolve_into_value_async(info, item).await;
-                if needs_all && value.is_null() {
+                let indexed = executor.field_sub_executor(&index, ANY_FIELD, *executor.location(), None);
+                let value = indexed.type_sub_executor(item_type, selection).resolve_into_value_async(info, item).await;
+                if is_item_required && value.is_null() {
                     return Ok(value);
                 }
                 values.push(value);
@@ -119,11 +118,11 @@ where
     }
 }
 
-/// The name of the items' type, and whether the list is `null` when one of them is.
-fn items_of<'e, C, S: ScalarValue>(executor: &'e Executor<'_, '_, C, S>) -> (Option<&'e str>, bool) {
+/// The name of the items' type, and whether items are non-null, so that a `null` item makes the whole list `null`.
+fn item_type<'e, C, S: ScalarValue>(executor: &'e Executor<'_, '_, C, S>) -> (Option<&'e str>, bool) {
     let list = executor.current_type();
-    let needs_all = list.list_contents().is_some_and(|item| item.is_non_null());
-    (list.innermost_concrete().name().map(ArcStr::as_str), needs_all)
+    let is_item_required = list.list_contents().is_some_and(|item| item.is_non_null());
+    (list.innermost_concrete().name().map(ArcStr::as_str), is_item_required)
 }
 
 #[cfg(test)]

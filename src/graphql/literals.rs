@@ -1,6 +1,7 @@
-//! Literals in documents that juniper's parser does not take: objects and lists for `JSON`, and whole numbers above 32
-//! bits for `ID`, `Float` and `JSON`. They are written in another way before the document is parsed. The places of
-//! everything else stay known, so that errors name them.
+//! Rewrites literals that juniper's parser does not accept, before the document is parsed: objects and lists for
+//! `JSON`, and whole numbers above 32 bits for `ID`, `Float` and `JSON`.
+//!
+//! The result contains the changes of columns, so that errors name the locations in the document that the client sent.
 
 use juniper::parser::{Lexer, ScalarToken, Token};
 use juniper::{
@@ -9,20 +10,21 @@ use juniper::{
 };
 use serde_json::{Value, json};
 
-use super::json::MARK;
+use super::json::LITERAL_MARK;
 use super::scalar::Scalar;
-use super::source::Source;
-use super::variables::lists;
+use super::source::SourceText;
+use super::variables::list_depth;
 use super::{Schema, errors};
 
-/// A schema in which every literal parses, because none has a type.
-pub struct Bare(RootNode<Nothing, EmptyMutation, EmptySubscription, Scalar>);
+/// A schema without the fields and types of the real one. juniper parses every literal with it, because it knows no
+/// type for any literal.
+pub struct UntypedSchema(RootNode<UntypedQuery, EmptyMutation, EmptySubscription, Scalar>);
 
-/// The only types that literals without a type need.
-struct Nothing;
+/// A root type with one field for each type that juniper's parser needs for a literal without a type.
+struct UntypedQuery;
 
 #[graphql_object(scalar = Scalar)]
-impl Nothing {
+impl UntypedQuery {
     fn int() -> i32 {
         0
     }
@@ -32,37 +34,39 @@ impl Nothing {
     }
 }
 
-impl Bare {
-    /// With the limits of the schema.
+impl UntypedSchema {
+    /// Creates the schema with these maximum numbers of tokens and fields in a document.
     #[must_use]
     pub fn new(tokens: usize, fields: usize) -> Self {
-        let root = RootNode::new_with_scalar_value(Nothing, EmptyMutation::new(), EmptySubscription::new());
+        let root = RootNode::new_with_scalar_value(UntypedQuery, EmptyMutation::new(), EmptySubscription::new());
         Self(root.limit_tokens(tokens).limit_fields(fields))
     }
 }
 
-/// A document that was written in another way.
-pub struct Rewritten {
-    /// The document.
+/// A document whose literals juniper can parse.
+pub struct RewrittenDocument {
+    /// The text of the document.
     pub text: String,
-    /// What became longer or shorter.
-    pub shifts: Shifts,
+    /// The changes of columns, to relocate errors.
+    pub shifts: ColumnShifts,
 }
 
-/// By how much columns differ from those of the document that the client sent.
+/// The differences between the columns of a rewritten document and those of the document that the client sent.
 #[derive(Debug, Default)]
-pub struct Shifts(Vec<Shift>);
+pub struct ColumnShifts(Vec<ColumnShift>);
 
 #[derive(Debug)]
-struct Shift {
+struct ColumnShift {
+    /// The line of the rewritten literal, counted from 0.
     line: usize,
-    /// The first column behind the changed text, as it is now.
+    /// The first column behind the rewritten literal, in the rewritten document. Counted from 0.
     column: usize,
-    longer_by: isize,
+    /// The number of characters that were added; negative if the literal became shorter.
+    added: isize,
 }
 
-impl Shifts {
-    /// Puts the locations of errors where they are in the document that the client sent.
+impl ColumnShifts {
+    /// Replaces the locations of errors by those in the document that the client sent.
     pub fn relocate(&self, errors: &mut Value) {
         if self.0.is_empty() {
             return;
@@ -72,36 +76,41 @@ impl Shifts {
             let (Some(line), Some(column)) = (location["line"].as_u64(), location["column"].as_u64()) else { continue };
             let (line, column) = (line as usize - 1, column as usize - 1);
             let before = self.0.iter().filter(|shift| shift.line == line && shift.column <= column);
-            let longer: isize = before.map(|shift| shift.longer_by).sum();
-            location["column"] = column.saturating_add_signed(-longer).saturating_add(1).into();
+            let added: isize = before.map(|shift| shift.added).sum();
+            location["column"] = column.saturating_add_signed(-added).saturating_add(1).into();
         }
     }
 }
 
-/// Writes a document so that juniper can parse it; `None` if it can as it is.
+/// Rewrites the literals of a document that juniper cannot parse. `None` if there are none, or if the document has a
+/// syntax error, which juniper reports when it parses the document. Only the first `tokens` tokens are read.
 ///
 /// # Errors
-/// The `errors` of the response, if a literal cannot be what its place wants.
-pub fn rewritten(text: &str, schema: &Schema, bare: &Bare, tokens: usize) -> Result<Option<Rewritten>, Value> {
-    let Some(masked) = masked(text, tokens) else { return Ok(None) };
-    // What does not parse is refused with juniper's own words.
-    let Ok(document) = juniper::parser::parse_document_source(&masked, &bare.0.schema) else { return Ok(None) };
-    let mut walk = Walk { source: Source::new(text), schema, edits: Vec::new() };
+/// The `errors` of the response, if a literal does not fit its type.
+pub fn rewrite(
+    text: &str,
+    schema: &Schema,
+    untyped: &UntypedSchema,
+    tokens: usize,
+) -> Result<Option<RewrittenDocument>, Value> {
+    let Some(masked) = mask_large_integers(text, tokens) else { return Ok(None) };
+    let Ok(document) = juniper::parser::parse_document_source(&masked, &untyped.0.schema) else { return Ok(None) };
+    let mut rewriter = Rewriter { source: SourceText::new(text), schema, edits: Vec::new() };
     for definition in &document {
-        walk.definition(definition)?;
+        rewriter.definition(definition)?;
     }
-    Ok(if walk.edits.is_empty() { None } else { Some(walk.rewritten()) })
+    Ok(if rewriter.edits.is_empty() { None } else { Some(rewriter.apply()) })
 }
 
-/// The document with a float of the same length in place of each large whole number; `None` if nothing in it can need
-/// another form.
-fn masked(text: &str, tokens: usize) -> Option<String> {
-    let (mut needed, mut after_colon) = (false, false);
+/// Replaces each whole number above 32 bits by a float of the same length, which juniper can parse. `None` if the
+/// document has neither such a number nor a literal object or list, so that no literal needs rewriting.
+fn mask_large_integers(text: &str, tokens: usize) -> Option<String> {
+    let (mut has_object_or_list, mut after_colon) = (false, false);
     let mut large = Vec::new();
     for token in Lexer::new(text).take(tokens) {
         let token = token.ok()?;
         match token.item {
-            Token::CurlyOpen | Token::BracketOpen if after_colon => needed = true,
+            Token::CurlyOpen | Token::BracketOpen if after_colon => has_object_or_list = true,
             Token::Scalar(ScalarToken::Int(number)) if number.parse::<i32>().is_err() => {
                 large.push((token.span.start.index(), number.len()));
             }
@@ -110,7 +119,7 @@ fn masked(text: &str, tokens: usize) -> Option<String> {
         after_colon = token.item == Token::Colon;
     }
     if large.is_empty() {
-        return needed.then(|| text.to_owned());
+        return has_object_or_list.then(|| text.to_owned());
     }
     let mut masked: Vec<char> = text.chars().collect();
     for (start, length) in large {
@@ -121,16 +130,17 @@ fn masked(text: &str, tokens: usize) -> Option<String> {
     Some(masked.into_iter().collect())
 }
 
-/// A walk through the literals of a document, with their types.
-struct Walk<'d> {
-    source: Source<'d>,
+/// Visits the literals of a document with their types, and collects the edits.
+struct Rewriter<'d> {
+    source: SourceText<'d>,
     schema: &'d Schema,
+    /// The literals to replace, with their new text.
     edits: Vec<(juniper::Span, String)>,
 }
 
 type Literal = Spanning<InputValue<Scalar>>;
 
-impl Walk<'_> {
+impl Rewriter<'_> {
     fn definition(&mut self, definition: &Definition<'_, Scalar>) -> Result<(), Value> {
         let schema = &self.schema.schema;
         match definition {
@@ -142,9 +152,9 @@ impl Walk<'_> {
                 let operation = &operation.item;
                 let variables = operation.variables_definition.iter().flat_map(|variables| &variables.item.items);
                 for (_, variable) in variables {
-                    let of = &variable.var_type.item;
+                    let variable_type = &variable.var_type.item;
                     if let Some(default) = &variable.default_value {
-                        self.value(default, of.innermost_name(), lists(of))?;
+                        self.value(default, variable_type.innermost_name(), list_depth(variable_type))?;
                     }
                 }
                 let parent = match operation.operation_type {
@@ -166,12 +176,13 @@ impl Walk<'_> {
             match selection {
                 Selection::Field(field) => {
                     let field = &field.item;
-                    let Some(known) = parent.and_then(|parent| parent.field_by_name(field.name.item)) else { continue };
-                    let arguments = known.arguments.as_deref().unwrap_or_default();
+                    let definition = parent.and_then(|parent| parent.field_by_name(field.name.item));
+                    let Some(definition) = definition else { continue };
+                    let arguments = definition.arguments.as_deref().unwrap_or_default();
                     for (name, value) in field.arguments.iter().flat_map(|arguments| &arguments.item.items) {
                         self.argument(arguments, name.item, value)?;
                     }
-                    let inner = self.schema.schema.concrete_type_by_name(known.field_type.innermost_name());
+                    let inner = self.schema.schema.concrete_type_by_name(definition.field_type.innermost_name());
                     self.selections(field.selection_set.as_deref().unwrap_or_default(), inner)?;
                 }
                 Selection::InlineFragment(inline) => {
@@ -188,49 +199,50 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What is not known is for validation to complain about.
-    fn argument(&mut self, known: &[Argument<Scalar>], name: &str, value: &Literal) -> Result<(), Value> {
-        let Some(argument) = known.iter().find(|argument| argument.name == *name) else { return Ok(()) };
-        let of: &Type = &argument.arg_type;
-        self.value(value, of.innermost_name(), lists(of))
+    /// Visits the value of an argument or an input field. Validation refuses an argument without a definition.
+    fn argument(&mut self, definitions: &[Argument<Scalar>], name: &str, value: &Literal) -> Result<(), Value> {
+        let Some(argument) = definitions.iter().find(|argument| argument.name == *name) else { return Ok(()) };
+        let argument_type: &Type = &argument.arg_type;
+        self.value(value, argument_type.innermost_name(), list_depth(argument_type))
     }
 
-    fn value(&mut self, value: &Literal, of: &str, lists: usize) -> Result<(), Value> {
+    /// Visits a value. `type_name` is the innermost name of its type, and `lists` the number of lists around it.
+    fn value(&mut self, value: &Literal, type_name: &str, lists: usize) -> Result<(), Value> {
         match (&value.item, lists) {
             (InputValue::Variable(_) | InputValue::Null, _) => Ok(()),
-            (InputValue::List(items), 1..) => items.iter().try_for_each(|item| self.value(item, of, lists - 1)),
-            (InputValue::List(_) | InputValue::Object(_), _) if of == "JSON" => {
+            (InputValue::List(items), 1..) => items.iter().try_for_each(|item| self.value(item, type_name, lists - 1)),
+            (InputValue::List(_) | InputValue::Object(_), _) if type_name == "JSON" => {
                 let json = self.json(value)?;
-                self.edits.push((value.span, quoted(&format!("{MARK}{json}"))));
+                self.edits.push((value.span, quoted(&format!("{LITERAL_MARK}{json}"))));
                 Ok(())
             }
-            (InputValue::Object(fields), _) => match self.schema.schema.concrete_type_by_name(of) {
+            (InputValue::Object(fields), _) => match self.schema.schema.concrete_type_by_name(type_name) {
                 Some(MetaType::InputObject(object)) => {
                     fields.iter().try_for_each(|(name, value)| self.argument(&object.input_fields, &name.item, value))
                 }
                 _ => Ok(()),
             },
-            (InputValue::Scalar(Scalar::Float(_)), _) => self.number(value, of),
+            (InputValue::Scalar(Scalar::Float(_)), _) => self.number(value, type_name),
             _ => Ok(()),
         }
     }
 
-    /// A number, of which a large whole one may need another form.
-    fn number(&mut self, value: &Literal, of: &str) -> Result<(), Value> {
+    /// Visits a number that juniper parsed as a float. It may be a whole number above 32 bits that needs another form.
+    fn number(&mut self, value: &Literal, type_name: &str) -> Result<(), Value> {
         let text = self.source(value);
         if text.contains(['.', 'e', 'E']) {
             return Ok(());
         }
-        let another = match of {
+        let replacement = match type_name {
             "JSON" => return Ok(()),
             "ID" => format!("\"{text}\""),
             "Float" => format!("{text}.0"),
             "Int" => {
-                return Err(refused(value, &format!("Int takes whole numbers of 32 bits, and {text} is not one")));
+                return Err(literal_error(value, &format!("Int takes whole numbers of 32 bits; {text} is too large")));
             }
-            _ => return Err(refused(value, &format!("Invalid value {text} for type \"{of}\""))),
+            _ => return Err(literal_error(value, &format!("Invalid value {text} for type \"{type_name}\""))),
         };
-        self.edits.push((value.span, another));
+        self.edits.push((value.span, replacement));
         Ok(())
     }
 
@@ -238,7 +250,7 @@ impl Walk<'_> {
         self.source.of(value.span)
     }
 
-    /// A literal as JSON text.
+    /// Converts a literal to JSON text.
     fn json(&self, value: &Literal) -> Result<String, Value> {
         Ok(match &value.item {
             InputValue::Null => "null".into(),
@@ -246,10 +258,13 @@ impl Walk<'_> {
             InputValue::Scalar(Scalar::Boolean(is_true)) => is_true.to_string(),
             InputValue::Scalar(_) => self.source(value).to_owned(),
             InputValue::Enum(name) => {
-                return Err(refused(value, &format!("{name} is not a JSON value; a text has quotes: \"{name}\"")));
+                return Err(literal_error(
+                    value,
+                    &format!("{name} is not a JSON value; a text has quotes: \"{name}\""),
+                ));
             }
             InputValue::Variable(name) => {
-                return Err(refused(
+                return Err(literal_error(
                     value,
                     &format!("${name} is inside of a JSON literal; pass the whole value as a variable of type JSON"),
                 ));
@@ -268,40 +283,42 @@ impl Walk<'_> {
         })
     }
 
-    fn rewritten(mut self) -> Rewritten {
+    /// Applies the edits. The rest of the document keeps its lines.
+    fn apply(mut self) -> RewrittenDocument {
         self.edits.sort_by_key(|(span, _)| span.start.index());
         let (mut text, mut shifts, mut from) = (String::new(), Vec::new(), 0);
-        let (mut line, mut longer) = (0, 0);
-        for (span, another) in &self.edits {
+        let (mut line, mut added_in_line) = (0, 0);
+        for (span, replacement) in &self.edits {
             let (start, end) = (self.source.byte(span.start.index()), self.source.byte(span.end.index()));
             text.push_str(&self.source.text()[from..start]);
-            text.push_str(another);
+            text.push_str(replacement);
             let lines = span.end.line() - span.start.line();
             if lines > 0 {
-                // What follows stays in its line and column.
+                // Pad with line breaks and spaces, so that the following text keeps its line and column.
                 text.push_str(&"\n".repeat(lines));
                 text.push_str(&" ".repeat(span.end.column()));
             } else {
                 if line != span.start.line() {
-                    (line, longer) = (span.start.line(), 0);
+                    (line, added_in_line) = (span.start.line(), 0);
                 }
-                let by = another.chars().count() as isize - (span.end.index() - span.start.index()) as isize;
-                longer += by;
-                shifts.push(Shift { line, column: span.end.column().saturating_add_signed(longer), longer_by: by });
+                let added = replacement.chars().count() as isize - (span.end.index() - span.start.index()) as isize;
+                added_in_line += added;
+                let column = span.end.column().saturating_add_signed(added_in_line);
+                shifts.push(ColumnShift { line, column, added });
             }
             from = end;
         }
         text.push_str(&self.source.text()[from..]);
-        Rewritten { text, shifts: Shifts(shifts) }
+        RewrittenDocument { text, shifts: ColumnShifts(shifts) }
     }
 }
 
-/// A GraphQL string of this text: JSON's escapes are GraphQL's, too.
+/// Writes a text as a GraphQL string. The escapes of JSON are valid in GraphQL.
 fn quoted(text: &str) -> String {
     json!(text).to_string()
 }
 
-fn refused(value: &Literal, message: &str) -> Value {
+fn literal_error(value: &Literal, message: &str) -> Value {
     let start = value.span.start;
-    errors::of_rule_at(message, start.line() + 1, start.column() + 1)
+    errors::rule_error_at(message, start.line() + 1, start.column() + 1)
 }

@@ -1,4 +1,4 @@
-//! Values that are live and no events, as GraphQL types.
+//! The GraphQL types of metrics and presence: values that are delivered live and are not in the event log.
 
 use juniper::{ID, graphql_object};
 
@@ -8,50 +8,50 @@ use super::scalars::{DateTime, out};
 use crate::error::{Error, Result};
 use crate::model;
 
-/// A number by name.
+/// A metric as a GraphQL object.
 #[derive(Clone)]
 pub struct Metric(model::Metric);
 
 impl Metric {
-    /// Wraps a metric.
+    /// Wraps a metric. Its fields load no other objects.
     #[must_use]
     pub fn new(metric: model::Metric) -> Self {
         Self(metric)
     }
 }
 
-/// A number by name, of which only the newest counts.
+/// A number with a name. Only its newest value is kept.
 #[graphql_object(context = Ctx)]
 impl Metric {
-    /// Its name.
+    /// The name of the metric.
     fn metric(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.0.name)
     }
 
-    /// Its value.
+    /// The current value.
     fn value(&self) -> f64 {
         self.0.value
     }
 
-    /// Since when it is this.
+    /// When the value was set.
     fn updated_at(&self) -> DateTime {
         DateTime(self.0.updated_at)
     }
 }
 
-/// Somebody came to a channel or left it.
+/// A change of presence as a GraphQL object.
 #[derive(Clone)]
 pub struct PresenceChange(model::PresenceChange);
 
 impl PresenceChange {
-    /// Wraps a change and says what may be asked of it next.
+    /// Wraps a change of presence and registers the user that its fields may load.
     pub fn new(ctx: &Ctx, change: model::PresenceChange) -> Self {
-        ctx.users.want(change.user);
+        ctx.users.prefetch(change.user);
         Self(change)
     }
 }
 
-/// Somebody came to a channel or left it.
+/// A user became present in a channel, or is no longer present.
 #[graphql_object(context = Ctx)]
 impl PresenceChange {
     /// The id of the channel.
@@ -59,12 +59,12 @@ impl PresenceChange {
         out(self.0.channel)
     }
 
-    /// Who.
+    /// The user whose presence changed.
     fn user(&self, ctx: &Ctx) -> Result<User> {
         User::load(ctx, self.0.user)?.ok_or(Error::NotFound("user"))
     }
 
-    /// Whether they are there now.
+    /// Whether the user is present now.
     fn present(&self) -> bool {
         self.0.present
     }

@@ -1,8 +1,8 @@
-//! Loading what many objects of one operation refer to, together.
+//! Batch loading of the objects that one operation refers to, to avoid one statement per list item.
 //!
-//! An operation runs depth first. When a list is made, its objects say which keys they may want;
-//! the first that is really asked for loads them all. So the number of statements depends on the
-//! shape of the operation, not on the length of its lists.
+//! juniper executes an operation depth first. When a list is loaded, each item registers the keys that its fields may
+//! need. The first field that needs one of these keys loads the values of all of them. So the number of statements
+//! depends on the shape of the operation and not on the length of its lists.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -10,38 +10,38 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 
-/// Loads values by their keys, once per operation.
+/// Loads values by their keys, and caches them for one operation. A missing value is cached, too.
 pub struct Loader<K, V>(Mutex<State<K, V>>);
 
 struct State<K, V> {
-    wanted: HashSet<K>,
+    pending: HashSet<K>,
     loaded: HashMap<K, Option<V>>,
 }
 
 impl<K, V> Default for Loader<K, V> {
     fn default() -> Self {
-        Self(Mutex::new(State { wanted: HashSet::new(), loaded: HashMap::new() }))
+        Self(Mutex::new(State { pending: HashSet::new(), loaded: HashMap::new() }))
     }
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
-    /// The value of this key may be asked for.
-    pub fn want(&self, key: K) {
+    /// Registers a key whose value may be needed. The next call of [`Self::get`] that loads values loads it, too.
+    pub fn prefetch(&self, key: K) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.loaded.contains_key(&key) {
-            state.wanted.insert(key);
+            state.pending.insert(key);
         }
     }
 
-    /// The value of a key; loads all that are wanted if it is not there yet.
+    /// The value of a key; `None` if there is no value. If it is not loaded, loads the values of all registered keys.
     ///
     /// # Errors
-    /// Those of `load`.
+    /// Returns errors of `load`.
     pub fn get(&self, key: K, load: impl FnOnce(&[K]) -> Result<HashMap<K, V>>) -> Result<Option<V>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.loaded.contains_key(&key) {
-            state.wanted.insert(key);
-            let keys: Vec<K> = state.wanted.drain().collect();
+            state.pending.insert(key);
+            let keys: Vec<K> = state.pending.drain().collect();
             let mut found = load(&keys)?;
             for key in keys {
                 let value = found.remove(&key);
@@ -51,10 +51,10 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
         Ok(state.loaded.get(&key).cloned().flatten())
     }
 
-    /// Forgets everything: something was written.
+    /// Removes all values and registered keys, because a write may have changed the data.
     pub fn clear(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.wanted.clear();
+        state.pending.clear();
         state.loaded.clear();
     }
 }

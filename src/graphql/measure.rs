@@ -1,167 +1,174 @@
-//! How large a document is, read off it before anything is done with it that could be expensive,
-//! validation included. So nothing may be taken for granted here: fragments may be missing, run in
-//! circles, or fan out without end.
+//! The limits on the size of an operation, and the analysis that enforces them.
+//!
+//! The analysis runs before validation, because validation can be expensive. So the document may still be invalid:
+//! fragments may be missing, contain themselves, or expand to a very large number of fields.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use juniper::Definition;
 
 use super::InputValue;
-use super::cost::{Cost, Defaults, Times, page};
+use super::cost::{Cost, DefaultPageSizes, ItemCount, page_size};
 use super::scalar::Scalar;
-use super::variables::lists;
+use super::variables::list_depth;
 
-/// How many operations a document may have: each is checked against all fragments it uses.
-const OPERATIONS: usize = 50;
-/// How often fields may be repeated where they end up as one. Validation compares each with each, and
-/// 140 times the same field are as many comparisons; the fragments of a large page are some hundred.
-const REPEATS: usize = 10_000;
-/// How many lists may be nested in introspection: types, their fields, their arguments.
-const LOOKS: usize = 3;
+/// Maximum number of operations in a document. Validation checks each operation against all fragments that it uses.
+const MAX_OPERATIONS: usize = 50;
+/// Maximum number of comparisons between fields with one response key. Validation compares each with each: a field that
+/// is written 140 times causes this number of comparisons. The fragments of a large page cause some hundred.
+const MAX_FIELD_COMPARISONS: usize = 10_000;
+/// Maximum number of nested lists in introspection: types, their fields, their arguments.
+const MAX_INTROSPECTION_LISTS: usize = 3;
 
-/// How large an operation may be.
+/// The limits on the size of an operation and of its response.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How deep fields may be nested; introspection is spared.
+    /// Maximum nesting depth of fields. Introspection fields do not count.
     pub depth: usize,
-    /// How many tokens a document may have.
+    /// Maximum number of tokens in a document.
     pub tokens: usize,
-    /// How many fields may be renamed.
+    /// Maximum number of aliases in an operation.
     pub aliases: usize,
-    /// How many directives a document may have.
+    /// Maximum number of directives in a document.
     pub directives: usize,
-    /// How many fields may be resolved, lists counted at the size they are asked for.
+    /// Maximum cost of an operation, see [`Cost`].
     pub cost: u64,
-    /// How many bytes the response to an operation may have, to those of a batch together, and an item of a subscription.
+    /// Maximum size in bytes of a response, of all responses of a batch, and of one subscription item.
     pub response: usize,
-    /// Whether errors may suggest what the schema has.
+    /// Whether errors may suggest names of the schema.
     pub hints: bool,
 }
 
-/// The size of an operation.
+/// The properties of an operation that later steps need.
 #[derive(Debug, Default)]
-pub struct Measure {
-    /// The names of all root fields, also of those that are left out.
+pub struct Analysis {
+    /// The names of all root fields, also of those that `@skip` or `@include` removes.
     pub roots: Vec<String>,
-    /// How many of them there are in the response.
+    /// The number of root fields with different response keys.
     pub root_keys: usize,
-    /// Some response key may be there more than once in a selection set.
+    /// Whether a selection set may have several fields with one response key.
     pub is_repetitive: bool,
-    /// The variables that `@skip` and `@include` use, and their values if they are not given.
+    /// The variables that `@skip` and `@include` use, with their values for a request without these variables.
     pub conditions: BTreeMap<String, bool>,
-    /// The variables used anywhere but in the root fields' own arguments.
+    /// The variables that are used anywhere except in the arguments of root fields.
     pub inner_variables: BTreeSet<String>,
-    /// What the root fields cost.
+    /// The costs of the root fields.
     pub cost: Vec<Cost>,
-    /// The variables: name, name of the type, and how many lists the type is in.
+    /// The variables: their name, the innermost name of their type, and the number of lists around this type.
     pub variables: Vec<(String, String, usize)>,
     aliases: usize,
 }
 
-/// What is too large, for the client to read.
-pub type TooLarge = String;
+/// The limit that an operation exceeds, as a message for the client.
+pub type LimitExceeded = String;
 
 type Selection<'a> = juniper::Selection<'a, Scalar>;
 type Operation<'a> = juniper::Operation<'a, Scalar>;
 
-impl Measure {
-    /// The size of the operation of this name, in a document of which every operation is within the limits.
+impl Analysis {
+    /// Analyzes all operations of a document, and returns the result for the operation with this name.
     ///
     /// # Errors
-    /// What is not.
-    pub fn of(document: &[Definition<'_, Scalar>], name: Option<&str>, limits: &Limits) -> Result<Self, TooLarge> {
-        let mut walk = Walk::new(limits);
+    /// The message for the client, if an operation of the document exceeds a limit.
+    pub fn of(document: &[Definition<'_, Scalar>], name: Option<&str>, limits: &Limits) -> Result<Self, LimitExceeded> {
+        let mut analyzer = Analyzer::new(limits);
         let mut operations = Vec::new();
         for definition in document {
             match definition {
                 Definition::Fragment(fragment) => {
                     let selections = &fragment.item.selection_set;
-                    walk.fragments.insert(fragment.item.name.item, Fragment { selections, is_open: false });
+                    analyzer.fragments.insert(fragment.item.name.item, Fragment { selections, is_visiting: false });
                 }
                 Definition::Operation(operation) => operations.push(&operation.item),
             }
         }
-        if operations.len() > OPERATIONS {
-            return Err(format!("the document has more than {OPERATIONS} operations"));
+        if operations.len() > MAX_OPERATIONS {
+            return Err(format!("the document has more than {MAX_OPERATIONS} operations"));
         }
-        let mut wanted = Self::default();
+        let mut selected = Self::default();
         for operation in operations {
-            let measure = walk.operation(operation)?;
+            let analysis = analyzer.operation(operation)?;
             if name.is_none() || operation.name.as_ref().map(|name| name.item) == name {
-                wanted = measure;
+                selected = analysis;
             }
         }
-        Ok(wanted)
+        Ok(selected)
     }
 }
 
-/// Where fields are in an operation.
+/// The position of a selection set in an operation.
 #[derive(Clone, Copy)]
-struct Place {
-    /// The field they belong to, once those that end up as one are one.
+struct Scope {
+    /// The number of the parent field. All occurrences of a field share one number. 0 stands for the operation.
     parent: usize,
+    /// The nesting depth of the fields. Root fields have depth 1.
     depth: usize,
-    /// In introspection: how many lists they are in.
-    looks: Option<usize>,
+    /// The number of lists around the fields, counted in introspection only. `None` outside introspection.
+    introspection_lists: Option<usize>,
 }
 
 struct Fragment<'d, 'a> {
     selections: &'d [Selection<'a>],
-    /// The walk is in it.
-    is_open: bool,
+    /// The analyzer is inside this fragment. A spread of the fragment in itself is not followed.
+    is_visiting: bool,
 }
 
-/// A walk through the operations of a document, along the spreads of fragments.
-struct Walk<'d, 'a> {
+/// Walks through the operations of a document, and follows the spreads of fragments.
+struct Analyzer<'d, 'a> {
     limits: &'d Limits,
     fragments: HashMap<&'a str, Fragment<'d, 'a>>,
-    defaults: Defaults<'a>,
-    measure: Measure,
-    /// The fields by parent and name in the response: their number, and how often they are there.
+    /// The default values of the current operation's variables, as page sizes.
+    defaults: DefaultPageSizes<'a>,
+    /// The analysis of the current operation.
+    analysis: Analysis,
+    /// The fields by parent and response key: the number of the merged field, and the number of its occurrences.
     fields: HashMap<(usize, &'a str), (usize, usize)>,
-    /// How many selections it may still pass.
+    /// The number of selections that may still be visited, in the whole document.
     budget: u64,
-    /// How many comparisons repeated fields have made.
-    repeats: usize,
+    /// The number of comparisons that validation will make for repeated fields.
+    comparisons: usize,
 }
 
-impl<'d, 'a> Walk<'d, 'a> {
+impl<'d, 'a> Analyzer<'d, 'a> {
     fn new(limits: &'d Limits) -> Self {
         Self {
             limits,
             fragments: HashMap::new(),
-            defaults: Defaults::new(),
-            measure: Measure::default(),
+            defaults: DefaultPageSizes::new(),
+            analysis: Analysis::default(),
             fields: HashMap::new(),
-            // Each field costs one at least, and is hardly ever in more than three spreads of its own.
+            // Each field costs at least 1. Factor 4 leaves room for three fragments per field.
             budget: limits.cost.saturating_mul(4),
-            repeats: 0,
+            comparisons: 0,
         }
     }
 
-    fn operation(&mut self, operation: &'d Operation<'a>) -> Result<Measure, TooLarge> {
+    fn operation(&mut self, operation: &'d Operation<'a>) -> Result<Analysis, LimitExceeded> {
         self.fields.clear();
         self.defaults.clear();
         let variables = operation.variables_definition.iter().flat_map(|definitions| &definitions.item.items);
         for (name, definition) in variables {
-            let of = &definition.var_type.item;
-            self.measure.variables.push((name.item.to_owned(), of.innermost_name().to_owned(), lists(of)));
-            self.defaults.extend(definition.default_value.as_ref().map(|value| (name.item, page(&value.item))));
+            let variable_type = &definition.var_type.item;
+            let type_name = variable_type.innermost_name().to_owned();
+            self.analysis.variables.push((name.item.to_owned(), type_name, list_depth(variable_type)));
+            self.defaults.extend(definition.default_value.as_ref().map(|value| (name.item, page_size(&value.item))));
         }
-        self.measure.cost = self.walk(&operation.selection_set, Place { parent: 0, depth: 1, looks: None })?;
+        let root = Scope { parent: 0, depth: 1, introspection_lists: None };
+        self.analysis.cost = self.selections(&operation.selection_set, root)?;
         let variables = operation.variables_definition.iter().flat_map(|definitions| &definitions.item.items);
         for (name, definition) in variables {
             let default = definition.default_value.as_ref().map(|default| &default.item);
-            if let (Some(truth), Some(InputValue::Scalar(Scalar::Boolean(is_true)))) =
-                (self.measure.conditions.get_mut(name.item), default)
+            if let (Some(condition), Some(InputValue::Scalar(Scalar::Boolean(is_true)))) =
+                (self.analysis.conditions.get_mut(name.item), default)
             {
-                *truth = *is_true;
+                *condition = *is_true;
             }
         }
-        Ok(std::mem::take(&mut self.measure))
+        Ok(std::mem::take(&mut self.analysis))
     }
 
-    fn walk(&mut self, selections: &'d [Selection<'a>], place: Place) -> Result<Vec<Cost>, TooLarge> {
+    /// The costs of the fields in a selection set and in its fragments.
+    fn selections(&mut self, selections: &'d [Selection<'a>], scope: Scope) -> Result<Vec<Cost>, LimitExceeded> {
         let mut costs = Vec::new();
         for selection in selections {
             let Some(budget) = self.budget.checked_sub(1) else {
@@ -170,15 +177,15 @@ impl<'d, 'a> Walk<'d, 'a> {
             self.budget = budget;
             let directives = match selection {
                 Selection::Field(field) => {
-                    costs.push(self.field(selection, place)?);
+                    costs.push(self.field(selection, scope)?);
                     &field.item.directives
                 }
                 Selection::FragmentSpread(spread) => {
-                    costs.extend(self.fragment(spread.item.name.item, place)?);
+                    costs.extend(self.fragment(spread.item.name.item, scope)?);
                     &spread.item.directives
                 }
                 Selection::InlineFragment(inline) => {
-                    costs.extend(self.walk(&inline.item.selection_set, place)?);
+                    costs.extend(self.selections(&inline.item.selection_set, scope)?);
                     &inline.item.directives
                 }
             };
@@ -189,87 +196,91 @@ impl<'d, 'a> Walk<'d, 'a> {
                     InputValue::Variable(name) => Some((name.clone(), false)),
                     _ => None,
                 });
-                self.measure.conditions.extend(conditions);
-                self.uses(values);
+                self.analysis.conditions.extend(conditions);
+                self.add_variables(values);
             }
         }
         Ok(costs)
     }
 
-    /// A fragment that is missing, or that the walk is in, is for validation to complain about.
-    fn fragment(&mut self, name: &'a str, place: Place) -> Result<Vec<Cost>, TooLarge> {
-        let Some(fragment) = self.fragments.get_mut(name).filter(|fragment| !fragment.is_open) else {
+    /// The costs of the fields in a fragment. A missing fragment, or one that contains itself, has no cost here:
+    /// validation refuses it.
+    fn fragment(&mut self, name: &'a str, scope: Scope) -> Result<Vec<Cost>, LimitExceeded> {
+        let Some(fragment) = self.fragments.get_mut(name).filter(|fragment| !fragment.is_visiting) else {
             return Ok(Vec::new());
         };
-        fragment.is_open = true;
+        fragment.is_visiting = true;
         let selections = fragment.selections;
-        let costs = self.walk(selections, place);
+        let costs = self.selections(selections, scope);
         if let Some(fragment) = self.fragments.get_mut(name) {
-            fragment.is_open = false;
+            fragment.is_visiting = false;
         }
         costs
     }
 
-    fn field(&mut self, field: &'d Selection<'a>, place: Place) -> Result<Cost, TooLarge> {
-        // juniper has no name for the type of a field.
-        let Selection::Field(field) = field else { return Ok(Cost::new(Times::Fixed(1), Vec::new())) };
+    fn field(&mut self, field: &'d Selection<'a>, scope: Scope) -> Result<Cost, LimitExceeded> {
+        // juniper does not export the type of a field, so the parameter is the whole selection.
+        let Selection::Field(field) = field else { return Ok(Cost::new(ItemCount::Fixed(1), Vec::new())) };
         let field = &field.item;
         let name = field.name.item;
-        self.renamed(field.alias.is_some())?;
+        self.count_alias(field.alias.is_some())?;
         let arguments = || field.arguments.iter().flat_map(|arguments| &arguments.item.items);
-        let (parent, is_new) = self.merged(place.parent, field.alias.as_ref().map_or(name, |alias| alias.item))?;
-        self.measure.is_repetitive |= !is_new;
-        if place.depth > 1 {
-            self.uses(arguments().map(|(_, value)| &value.item));
+        let (parent, is_new) =
+            self.merged_field(scope.parent, field.alias.as_ref().map_or(name, |alias| alias.item))?;
+        self.analysis.is_repetitive |= !is_new;
+        if scope.depth > 1 {
+            self.add_variables(arguments().map(|(_, value)| &value.item));
         } else {
-            self.measure.root_keys += usize::from(is_new);
-            self.measure.roots.push(name.to_owned());
+            self.analysis.root_keys += usize::from(is_new);
+            self.analysis.roots.push(name.to_owned());
         }
         let limit = arguments().find(|(name, _)| ["first", "last"].contains(&name.item)).map(|(_, value)| &value.item);
-        let (times, looks) = match place.looks {
-            Some(looks) => (Times::of_introspection(name), Some(self.looked(looks, name)?)),
-            None => (Times::of(name, limit, &self.defaults), name.starts_with("__").then_some(0)),
+        let (items, introspection_lists) = match scope.introspection_lists {
+            Some(lists) => (ItemCount::of_introspection(name), Some(Self::introspection_lists(lists, name)?)),
+            None => (ItemCount::of(name, limit, &self.defaults), name.starts_with("__").then_some(0)),
         };
-        if looks.is_none() && place.depth > self.limits.depth {
+        if introspection_lists.is_none() && scope.depth > self.limits.depth {
             return Err(format!("the operation is nested deeper than {} fields", self.limits.depth));
         }
         let selections = field.selection_set.as_deref().unwrap_or_default();
-        let fields = self.walk(selections, Place { parent, depth: place.depth + 1, looks })?;
-        let has_argument = |wanted: &str| arguments().any(|(name, _)| name.item == wanted);
-        Ok(Cost::new(times, fields).of_list(name, place.depth == 1, has_argument))
+        let fields = self.selections(selections, Scope { parent, depth: scope.depth + 1, introspection_lists })?;
+        let has_argument = |argument: &str| arguments().any(|(name, _)| name.item == argument);
+        Ok(Cost::new(items, fields).of_list(name, scope.depth == 1, has_argument))
     }
 
-    fn renamed(&mut self, has_alias: bool) -> Result<(), TooLarge> {
-        self.measure.aliases += usize::from(has_alias);
-        if self.measure.aliases > self.limits.aliases {
+    fn count_alias(&mut self, has_alias: bool) -> Result<(), LimitExceeded> {
+        self.analysis.aliases += usize::from(has_alias);
+        if self.analysis.aliases > self.limits.aliases {
             return Err(format!("the operation has more than {} aliases", self.limits.aliases));
         }
         Ok(())
     }
 
-    /// The number of a field, the same for all that end up as one, and whether it is the first of them.
-    fn merged(&mut self, parent: usize, name: &'a str) -> Result<(usize, bool), TooLarge> {
+    /// The number of the field with this response key, which is the same for all its occurrences. The second value is
+    /// true for the first occurrence.
+    fn merged_field(&mut self, parent: usize, key: &'a str) -> Result<(usize, bool), LimitExceeded> {
         let next = self.fields.len() + 1;
-        let (number, count) = self.fields.entry((parent, name)).or_insert((next, 0));
-        self.repeats += *count;
+        let (number, count) = self.fields.entry((parent, key)).or_insert((next, 0));
+        self.comparisons += *count;
         *count += 1;
-        if self.repeats > REPEATS {
+        if self.comparisons > MAX_FIELD_COMPARISONS {
             return Err("the document repeats the same fields too often".into());
         }
         Ok((*number, *count == 1))
     }
 
-    /// How many lists the fields of this field of the schema are in. Types have fields, which have types:
-    /// every step multiplies, and the standard introspection query needs three.
-    fn looked(&self, looks: usize, field: &str) -> Result<usize, TooLarge> {
-        let lists = ["types", "fields", "args", "inputFields", "interfaces", "possibleTypes"];
-        let looks = looks + usize::from(lists.contains(&field));
-        if looks > LOOKS { Err("the introspection is nested too deep".into()) } else { Ok(looks) }
+    /// The number of lists around the subfields of an introspection field. Each list multiplies the size of the
+    /// response. The standard introspection query nests three lists.
+    fn introspection_lists(outer: usize, field: &str) -> Result<usize, LimitExceeded> {
+        let list_fields = ["types", "fields", "args", "inputFields", "interfaces", "possibleTypes"];
+        let lists = outer + usize::from(list_fields.contains(&field));
+        if lists > MAX_INTROSPECTION_LISTS { Err("the introspection is nested too deep".into()) } else { Ok(lists) }
     }
 
-    fn uses<'v>(&mut self, values: impl Iterator<Item = &'v InputValue>) {
+    /// Adds the variables that these argument values refer to.
+    fn add_variables<'v>(&mut self, values: impl Iterator<Item = &'v InputValue>) {
         for value in values {
-            self.measure.inner_variables.extend(value.referenced_variables().into_iter().map(str::to_owned));
+            self.analysis.inner_variables.extend(value.referenced_variables().into_iter().map(str::to_owned));
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Writes an operation so that no selection set has two fields of one response key: CollectFields and MergeSelectionSets
-//! of the specification, done to the document. juniper executes a field as often as it is written, a mutation included.
+//! Merges the fields of an operation that have one response key, as `CollectFields` and `MergeSelectionSets` of the
+//! GraphQL specification do. juniper does not merge them: it executes each occurrence of a field, also of a mutation.
 //!
-//! Fragments become part of the selections that spread them, and `@skip` and `@include` are decided by the variables. So
-//! the result is for one set of values of the variables that directives use.
+//! The result is a new document. It contains no fragment definitions, because their selections replace their spreads.
+//! It contains only the fields that `@skip` and `@include` leave, so it holds for one set of values of their variables.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -13,80 +13,85 @@ use juniper::{Definition, InputValue, OperationType, SchemaType, Span, Spanning}
 use serde_json::Value as Json;
 
 use super::scalar::Scalar;
-use super::source::Source;
+use super::source::SourceText;
 
-/// Bytes of a merged document, beside a multiple of the original.
-const MOST: usize = 64 << 10;
-/// How many times longer than the original a merged document may be.
-const LONGER: usize = 4;
-/// What is never there, for a selection set of which nothing is left.
-const NOTHING: &str = "__typename @skip(if: true)";
-/// The same for the root of a subscription: juniper allows no `__typename` of a subscription itself.
-const NOTHING_OPENED: &str = "... @skip(if: true) {__typename}";
+/// A merged document may always have this many bytes, besides a multiple of the original document's length.
+const BASE_BYTES: usize = 64 << 10;
+/// A merged document may be longer than the original by this factor, besides [`BASE_BYTES`].
+const GROWTH_FACTOR: usize = 4;
+/// A selection without effect. GraphQL forbids an empty selection set, so it stands for one.
+const EMPTY_SELECTION: &str = "__typename @skip(if: true)";
+/// The same for the root of a subscription, where juniper does not allow `__typename`.
+const EMPTY_SUBSCRIPTION_SELECTION: &str = "... @skip(if: true) {__typename}";
 
 type Selection<'a> = juniper::Selection<'a, Scalar>;
 type Operation<'a> = juniper::Operation<'a, Scalar>;
 type Schema = SchemaType<Scalar>;
-/// Arguments by name.
-type Given<'a> = (Spanning<&'a str>, Spanning<InputValue<Scalar>>);
+/// The name of an argument and its value.
+type ArgumentValue<'a> = (Spanning<&'a str>, Spanning<InputValue<Scalar>>);
 
-/// What the merged document is for.
+/// The purpose of a merged document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum MergedKind {
     /// A query or a mutation.
-    Answer,
-    /// The root field of a subscription, with its arguments.
-    Open,
-    /// One item of a subscription: a query for its root field, without arguments.
-    Item,
+    Response,
+    /// A subscription with its root field and the arguments of this field. It opens the subscription.
+    SubscriptionStart,
+    /// A query with the root field of a subscription, without the arguments of this field. It renders one item.
+    SubscriptionItem,
 }
 
-/// The values of the variables that directives use.
-pub type Truths = HashMap<String, bool>;
+/// The values of the variables that `@skip` and `@include` use.
+pub type ConditionValues = HashMap<String, bool>;
 
-/// A merged operation.
-pub struct Merged {
+/// A merged document with one operation.
+pub struct MergedDocument {
     pub text: String,
-    pub places: Places,
+    pub source_map: SourceMap,
 }
 
-/// Where the fields of a merged document are in the document that it was made of. Each has a line of its own.
+/// Maps lines of a merged document to locations in the original document. Each field has its own line. Sorted by line.
 #[derive(Debug, Default)]
-pub struct Places(Vec<Place>);
+pub struct SourceMap(Vec<LineMapping>);
 
+/// The original location of the field that a line of the merged document contains.
 #[derive(Debug)]
-struct Place {
+struct LineMapping {
+    /// The line in the merged document, counted from 1.
     merged_line: usize,
+    /// The line in the original document, counted from 0.
     line: usize,
+    /// The column in the original document, in characters, counted from 0.
     column: usize,
 }
 
-impl Places {
-    /// Puts the locations of errors where they are in the original document.
+impl SourceMap {
+    /// Replaces the locations of errors by those in the original document.
     pub fn relocate(&self, errors: &mut Json) {
         let locations = errors.as_array_mut().into_iter().flatten().filter_map(|error| error.get_mut("locations"));
         for location in locations.filter_map(Json::as_array_mut).flatten() {
             let Some(line) = location["line"].as_u64() else { continue };
-            let behind = self.0.partition_point(|place| place.merged_line <= line as usize);
-            let Some(place) = behind.checked_sub(1).and_then(|at| self.0.get(at)) else { continue };
-            *location = serde_json::json!({ "line": place.line + 1, "column": place.column + 1 });
+            let end = self.0.partition_point(|mapping| mapping.merged_line <= line as usize);
+            let Some(mapping) = end.checked_sub(1).and_then(|last| self.0.get(last)) else { continue };
+            *location = serde_json::json!({ "line": mapping.line + 1, "column": mapping.column + 1 });
         }
     }
 }
 
-/// Merges the operation of this name in a document that passed validation; the text is the one it was parsed from.
+/// Merges the fields of the operation with this name. `text` is the text of `document`, which must have passed
+/// validation.
 ///
 /// # Errors
-/// What is too large, for the client to read.
-pub fn merged(
+/// A message for the client, if the merged document would be too large.
+pub fn merge_document(
     (text, document): (&str, &[Definition<'_, Scalar>]),
     name: Option<&str>,
     schema: &Schema,
-    truths: &Truths,
-    form: Form,
-) -> Result<Merged, String> {
+    conditions: &ConditionValues,
+    kind: MergedKind,
+) -> Result<MergedDocument, String> {
     let mut fragments = HashMap::new();
-    let mut wanted = None;
+    let mut selected = None;
     for definition in document {
         match definition {
             Definition::Fragment(fragment) => {
@@ -96,174 +101,178 @@ pub fn merged(
             }
             Definition::Operation(operation) => {
                 if name.is_none() || operation.item.name.as_ref().map(|name| name.item) == name {
-                    wanted = Some(operation);
+                    selected = Some(operation);
                 }
             }
         }
     }
-    let operation = wanted.ok_or("the document has no such operation")?;
-    let most = text.len() * LONGER + MOST;
+    let operation = selected.ok_or("the document has no operation with this name")?;
+    let max_bytes = text.len() * GROWTH_FACTOR + BASE_BYTES;
     let writer = Writer {
-        source: Source::new(text),
+        source: SourceText::new(text),
         schema,
         fragments,
-        truths,
-        form,
+        conditions,
+        kind,
         out: String::new(),
         line: 0,
-        places: Vec::new(),
+        mappings: Vec::new(),
         variables: BTreeSet::new(),
-        most,
+        max_bytes,
     };
     writer.operation(operation)
 }
 
-/// A field as it is written at one place. juniper exports no name for its type.
+/// One occurrence of a field in the original document. juniper does not export the type of a field.
 struct Field<'d, 'a> {
     key: &'a str,
     name: &'a str,
     start: SourcePosition,
-    arguments: Option<(Span, &'d [Given<'a>])>,
+    arguments: Option<(Span, &'d [ArgumentValue<'a>])>,
     selections: &'d [Selection<'a>],
 }
 
-/// The fields of one selection set by response key, in the order of the response.
+/// The fields of one selection set, grouped by response key, in the order of the response.
 #[derive(Default)]
-struct Collected<'d, 'a> {
-    numbers: HashMap<&'a str, usize>,
+struct CollectedFields<'d, 'a> {
+    /// The index in `groups` of each response key.
+    indices: HashMap<&'a str, usize>,
     groups: Vec<Vec<Field<'d, 'a>>>,
-    /// A fragment is spread more than once: written as it is, its fields would be there again.
-    has_fragment_again: bool,
+    /// Whether a fragment is spread more than once. Without merging, its fields would be executed again.
+    has_repeated_fragment: bool,
 }
 
-impl<'d, 'a> Collected<'d, 'a> {
+impl<'d, 'a> CollectedFields<'d, 'a> {
     fn add(&mut self, field: Field<'d, 'a>) {
         let next = self.groups.len();
-        match *self.numbers.entry(field.key).or_insert(next) {
-            known if known < next => self.groups[known].push(field),
+        match *self.indices.entry(field.key).or_insert(next) {
+            index if index < next => self.groups[index].push(field),
             _ => self.groups.push(vec![field]),
         }
     }
 
-    /// Whether some key is there more than once.
+    /// Whether a response key occurs more than once.
     fn is_repetitive(&self) -> bool {
-        self.has_fragment_again || self.groups.iter().any(|group| group.len() > 1)
+        self.has_repeated_fragment || self.groups.iter().any(|group| group.len() > 1)
     }
 }
 
+/// Writes the text of a merged document.
 struct Writer<'w, 'd, 'a> {
-    source: Source<'w>,
+    source: SourceText<'w>,
     schema: &'w Schema,
-    /// The type condition and the selections of each.
+    /// The type condition and the selections of each fragment, by name.
     fragments: HashMap<&'a str, (&'a str, &'d [Selection<'a>])>,
-    truths: &'w Truths,
-    form: Form,
+    conditions: &'w ConditionValues,
+    kind: MergedKind,
     out: String,
-    /// The line that is being written.
+    /// The number of line breaks in `out`.
     line: usize,
-    places: Vec<Place>,
-    /// The variables that are left.
+    mappings: Vec<LineMapping>,
+    /// The variables that the merged document uses.
     variables: BTreeSet<String>,
-    most: usize,
+    max_bytes: usize,
 }
 
-/// Whether `@skip` and `@include` leave something there. juniper exports no name for the type of a directive.
-macro_rules! is_there {
-    ($truths:expr, $of:expr) => {
-        $of.directives.iter().flatten().all(|directive| {
+/// Whether `@skip` and `@include` leave a selection in the document.
+/// A macro, because juniper does not export the type of a directive.
+macro_rules! is_included {
+    ($conditions:expr, $selection:expr) => {
+        $selection.directives.iter().flatten().all(|directive| {
             let arguments = directive.item.arguments.iter().flat_map(|arguments| &arguments.item.items);
             let condition = arguments.map(|(_, value)| &value.item).next();
             match (directive.item.name.item, condition) {
-                ("skip", Some(condition)) => !is_true(condition, $truths),
-                ("include", Some(condition)) => is_true(condition, $truths),
+                ("skip", Some(condition)) => !is_true(condition, $conditions),
+                ("include", Some(condition)) => is_true(condition, $conditions),
                 _ => true,
             }
         })
     };
 }
 
-fn is_true(condition: &InputValue<Scalar>, truths: &Truths) -> bool {
+/// The value of the argument `if` of a directive.
+fn is_true(condition: &InputValue<Scalar>, conditions: &ConditionValues) -> bool {
     match condition {
         InputValue::Scalar(Scalar::Boolean(is_true)) => *is_true,
-        InputValue::Variable(name) => truths.get(name).copied().unwrap_or(false),
+        InputValue::Variable(name) => conditions.get(name).copied().unwrap_or(false),
         _ => false,
     }
 }
 
 impl<'d, 'a> Writer<'_, 'd, 'a> {
-    fn operation(mut self, operation: &'d Spanning<Operation<'a>>) -> Result<Merged, String> {
+    fn operation(mut self, operation: &'d Spanning<Operation<'a>>) -> Result<MergedDocument, String> {
         let (line, column) = (operation.span.start.line(), operation.span.start.column());
         let operation = &operation.item;
-        let of = match operation.operation_type {
+        let root_type = match operation.operation_type {
             OperationType::Query => Some(self.schema.concrete_query_type()),
             OperationType::Mutation => self.schema.concrete_mutation_type(),
             OperationType::Subscription => self.schema.concrete_subscription_type(),
         };
-        let collected = self.collect(&[&operation.selection_set], name_of(of));
-        self.fields(&collected, of, true)?;
-        let keyword = match (self.form, operation.operation_type) {
-            (Form::Item, _) | (_, OperationType::Query) => "query",
+        let collected = self.collect(&[&operation.selection_set], type_name(root_type));
+        self.fields(&collected, root_type, true)?;
+        let keyword = match (self.kind, operation.operation_type) {
+            (MergedKind::SubscriptionItem, _) | (_, OperationType::Query) => "query",
             (_, OperationType::Mutation) => "mutation",
             (_, OperationType::Subscription) => "subscription",
         };
         let mut header = keyword.to_owned();
-        let known = operation.variables_definition.iter().flat_map(|variables| &variables.item.items);
-        let mut before = "(";
-        for (name, variable) in known.filter(|(name, _)| self.variables.contains(name.item)) {
-            let _ = write!(header, "{before}${}: {}", name.item, variable.var_type.item);
+        let declared = operation.variables_definition.iter().flat_map(|variables| &variables.item.items);
+        let mut separator = "(";
+        for (name, variable) in declared.filter(|(name, _)| self.variables.contains(name.item)) {
+            let _ = write!(header, "{separator}${}: {}", name.item, variable.var_type.item);
             if let Some(default) = &variable.default_value {
                 header.push_str(" = ");
                 header.push_str(self.source.of(default.span));
             }
-            before = ", ";
+            separator = ", ";
         }
-        if before != "(" {
+        if separator != "(" {
             header.push(')');
         }
         let lines = newlines(&header);
-        self.places.iter_mut().for_each(|place| place.merged_line += lines);
-        let mut places = vec![Place { merged_line: 1, line, column }];
-        places.append(&mut self.places);
-        Ok(Merged { text: header + &self.out, places: Places(places) })
+        self.mappings.iter_mut().for_each(|mapping| mapping.merged_line += lines);
+        let mut mappings = vec![LineMapping { merged_line: 1, line, column }];
+        mappings.append(&mut self.mappings);
+        Ok(MergedDocument { text: header + &self.out, source_map: SourceMap(mappings) })
     }
 
-    /// CollectFields, for an object of this type.
-    fn collect(&self, sets: &[&'d [Selection<'a>]], of: &str) -> Collected<'d, 'a> {
-        let (mut collected, mut visited) = (Collected::default(), HashSet::new());
+    /// `CollectFields` of the specification: the fields of these selection sets, for an object of type `object`.
+    fn collect(&self, sets: &[&'d [Selection<'a>]], object: &str) -> CollectedFields<'d, 'a> {
+        let (mut collected, mut visited) = (CollectedFields::default(), HashSet::new());
         for selections in sets {
-            self.collect_into(&mut collected, &mut visited, selections, of);
+            self.collect_into(&mut collected, &mut visited, selections, object);
         }
         collected
     }
 
     fn collect_into(
         &self,
-        collected: &mut Collected<'d, 'a>,
+        collected: &mut CollectedFields<'d, 'a>,
         visited: &mut HashSet<&'a str>,
         selections: &'d [Selection<'a>],
-        of: &str,
+        object: &str,
     ) {
         for selection in selections {
             match selection {
                 Selection::Field(_) => {
-                    if let Some(field) = field_of(selection, self.truths) {
+                    if let Some(field) = included_field(selection, self.conditions) {
                         collected.add(field);
                     }
                 }
-                Selection::FragmentSpread(spread) if is_there!(self.truths, spread.item) => {
+                Selection::FragmentSpread(spread) if is_included!(self.conditions, spread.item) => {
                     let name = spread.item.name.item;
                     if !visited.insert(name) {
-                        collected.has_fragment_again = true;
+                        collected.has_repeated_fragment = true;
                     } else if let Some((condition, selections)) = self.fragments.get(name)
-                        && self.schema.is_named_subtype(of, condition)
+                        && self.schema.is_named_subtype(object, condition)
                     {
-                        self.collect_into(collected, visited, selections, of);
+                        self.collect_into(collected, visited, selections, object);
                     }
                 }
-                Selection::InlineFragment(inline) if is_there!(self.truths, inline.item) => {
+                Selection::InlineFragment(inline) if is_included!(self.conditions, inline.item) => {
                     let condition = inline.item.type_condition.as_ref();
-                    if condition.is_none_or(|condition| self.schema.is_named_subtype(of, condition.item)) {
-                        self.collect_into(collected, visited, &inline.item.selection_set, of);
+                    if condition.is_none_or(|condition| self.schema.is_named_subtype(object, condition.item)) {
+                        self.collect_into(collected, visited, &inline.item.selection_set, object);
                     }
                 }
                 Selection::FragmentSpread(_) | Selection::InlineFragment(_) => {}
@@ -271,87 +280,89 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
         }
     }
 
-    /// Selections that belong together, on a value of this type.
+    /// Writes the merged selection sets of one field, whose type is `of`.
     fn selections(&mut self, sets: &[&'d [Selection<'a>]], of: Option<&MetaType<Scalar>>) -> Result<(), String> {
         let Some(interface) = of.filter(|of| of.is_abstract()) else {
-            let collected = self.collect(sets, name_of(of));
+            let collected = self.collect(sets, type_name(of));
             return self.fields(&collected, of, false);
         };
         let objects = self.schema.possible_types(interface);
-        let each: Vec<_> = objects.iter().map(|object| self.collect(sets, name_of(Some(*object)))).collect();
+        let by_object: Vec<_> = objects.iter().map(|object| self.collect(sets, type_name(Some(*object)))).collect();
         self.out.push('{');
-        let before = self.out.len();
-        if each.iter().any(Collected::is_repetitive) {
-            for (object, collected) in objects.iter().zip(&each).filter(|(_, collected)| !collected.groups.is_empty()) {
-                self.condition(name_of(Some(*object)));
+        let start = self.out.len();
+        if by_object.iter().any(CollectedFields::is_repetitive) {
+            let non_empty = objects.iter().zip(&by_object).filter(|(_, collected)| !collected.groups.is_empty());
+            for (object, collected) in non_empty {
+                self.type_condition(type_name(Some(*object)));
                 self.fields(collected, Some(*object), false)?;
             }
         } else {
             for selections in sets {
-                self.as_written(selections, interface)?;
+                self.unmerged_selections(selections, interface)?;
             }
         }
-        self.end(before);
+        self.close_selection_set(start);
         Ok(())
     }
 
-    /// Selections on an interface in which no object has a key twice.
-    fn as_written(&mut self, selections: &'d [Selection<'a>], of: &MetaType<Scalar>) -> Result<(), String> {
+    /// Writes selections on an interface as they are in the original document. No object has a response key twice.
+    fn unmerged_selections(&mut self, selections: &'d [Selection<'a>], of: &MetaType<Scalar>) -> Result<(), String> {
         for selection in selections {
             let (condition, inner) = match selection {
                 Selection::Field(_) => {
-                    if let Some(field) = field_of(selection, self.truths) {
+                    if let Some(field) = included_field(selection, self.conditions) {
                         self.field(&[field], Some(of), false)?;
                     }
                     continue;
                 }
-                Selection::FragmentSpread(spread) if is_there!(self.truths, spread.item) => {
+                Selection::FragmentSpread(spread) if is_included!(self.conditions, spread.item) => {
                     let Some((condition, inner)) = self.fragments.get(spread.item.name.item) else { continue };
                     (*condition, *inner)
                 }
-                Selection::InlineFragment(inline) if is_there!(self.truths, inline.item) => {
-                    let condition = inline.item.type_condition.as_ref().map_or(name_of(Some(of)), |name| name.item);
+                Selection::InlineFragment(inline) if is_included!(self.conditions, inline.item) => {
+                    let condition = inline.item.type_condition.as_ref().map_or(type_name(Some(of)), |name| name.item);
                     (condition, inline.item.selection_set.as_slice())
                 }
                 Selection::FragmentSpread(_) | Selection::InlineFragment(_) => continue,
             };
-            if condition == name_of(Some(of)) {
-                self.as_written(inner, of)?;
+            if condition == type_name(Some(of)) {
+                self.unmerged_selections(inner, of)?;
             } else {
-                self.condition(condition);
+                self.type_condition(condition);
                 self.selections(&[inner], self.schema.concrete_type_by_name(condition))?;
             }
         }
         Ok(())
     }
 
+    /// Writes a selection set with these fields of an object of type `of`. `is_root` is true for root fields.
     fn fields(
         &mut self,
-        collected: &Collected<'d, 'a>,
+        collected: &CollectedFields<'d, 'a>,
         of: Option<&MetaType<Scalar>>,
         is_root: bool,
     ) -> Result<(), String> {
         self.out.push('{');
-        let before = self.out.len();
+        let start = self.out.len();
         for group in &collected.groups {
             self.field(group, of, is_root)?;
         }
-        self.end(before);
+        self.close_selection_set(start);
         Ok(())
     }
 
-    /// One field of the response, written where the first of its occurrences is.
+    /// Writes one field for all its occurrences. Its location is that of the first one.
     fn field(&mut self, group: &[Field<'d, 'a>], of: Option<&MetaType<Scalar>>, is_root: bool) -> Result<(), String> {
         let Some(first) = group.first() else { return Ok(()) };
         self.new_line();
         let (line, column) = (first.start.line(), first.start.column());
-        self.places.push(Place { merged_line: self.line + 1, line, column });
+        self.mappings.push(LineMapping { merged_line: self.line + 1, line, column });
         if first.key != first.name {
             let _ = write!(self.out, "{}: ", first.key);
         }
         self.out.push_str(first.name);
         if let Some((span, values)) = first.arguments
-            && !(is_root && self.form == Form::Item)
+            && !(is_root && self.kind == MergedKind::SubscriptionItem)
         {
             let arguments = self.source.of(span);
             self.out.push_str(arguments);
@@ -359,7 +370,7 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
             let used = values.iter().flat_map(|(_, value)| value.item.referenced_variables());
             self.variables.extend(used.into_iter().map(str::to_owned));
         }
-        if self.out.len() > self.most {
+        if self.out.len() > self.max_bytes {
             return Err("the document repeats fragments too often".into());
         }
         let sets: Vec<&[Selection<'a>]> =
@@ -367,16 +378,16 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
         if sets.is_empty() {
             return Ok(());
         }
-        if is_root && self.form == Form::Open {
+        if is_root && self.kind == MergedKind::SubscriptionStart {
             self.out.push_str("{__typename}");
             return Ok(());
         }
-        let known = of.and_then(|of| of.field_by_name(first.name));
-        let inner = known.and_then(|known| self.schema.concrete_type_by_name(known.field_type.innermost_name()));
+        let definition = of.and_then(|of| of.field_by_name(first.name));
+        let inner = definition.and_then(|field| self.schema.concrete_type_by_name(field.field_type.innermost_name()));
         self.selections(&sets, inner)
     }
 
-    fn condition(&mut self, name: &str) {
+    fn type_condition(&mut self, name: &str) {
         self.new_line();
         let _ = write!(self.out, "... on {name} ");
     }
@@ -386,18 +397,20 @@ impl<'d, 'a> Writer<'_, 'd, 'a> {
         self.line += 1;
     }
 
-    /// The end of a selection set that began at this length.
-    fn end(&mut self, before: usize) {
-        if self.out.len() == before {
-            self.out.push_str(if self.form == Form::Open { NOTHING_OPENED } else { NOTHING });
+    /// Ends a selection set. `start` is the length of the output at its beginning.
+    fn close_selection_set(&mut self, start: usize) {
+        if self.out.len() == start {
+            let is_start = self.kind == MergedKind::SubscriptionStart;
+            self.out.push_str(if is_start { EMPTY_SUBSCRIPTION_SELECTION } else { EMPTY_SELECTION });
         }
         self.out.push('}');
     }
 }
 
-fn field_of<'d, 'a>(selection: &'d Selection<'a>, truths: &Truths) -> Option<Field<'d, 'a>> {
+/// The field of a selection; `None` if the selection is a fragment, or `@skip` or `@include` removes the field.
+fn included_field<'d, 'a>(selection: &'d Selection<'a>, conditions: &ConditionValues) -> Option<Field<'d, 'a>> {
     let Selection::Field(Spanning { item: field, span }) = selection else { return None };
-    is_there!(truths, field).then(|| Field {
+    is_included!(conditions, field).then(|| Field {
         key: field.alias.as_ref().unwrap_or(&field.name).item,
         name: field.name.item,
         start: span.start,
@@ -406,7 +419,7 @@ fn field_of<'d, 'a>(selection: &'d Selection<'a>, truths: &Truths) -> Option<Fie
     })
 }
 
-fn name_of(of: Option<&MetaType<Scalar>>) -> &str {
+fn type_name(of: Option<&MetaType<Scalar>>) -> &str {
     of.and_then(MetaType::name).map(|name| &**name).unwrap_or_default()
 }
 
@@ -419,22 +432,25 @@ mod tests {
     use super::super::{Mutation, Query, Schema, Subscription};
     use super::*;
 
-    fn written(text: &str, form: Form) -> String {
+    fn merged_text(text: &str, kind: MergedKind) -> String {
         let schema = Schema::new_with_scalar_value(Query, Mutation, Subscription).schema;
-        let document = juniper::parser::parse_document_source(text, &schema).expect("a document");
-        let merged = merged((text, &document), None, &schema, &Truths::new(), form);
-        merged.expect("not too large").text
+        let document = juniper::parser::parse_document_source(text, &schema).expect("the document parses");
+        let merged = merge_document((text, &document), None, &schema, &ConditionValues::new(), kind);
+        merged.expect("the merged document is not too large").text
     }
 
     #[test]
-    fn a_fragment_that_is_spread_again_is_written_once() {
+    fn repeated_fragment_spread_is_written_once() {
         let fragment =
             "fragment F on Event { ... on MessageAdded { message { comments(first: 5) { nodes { content } } } } }";
         for selection in ["...F ...F", "...F ... on Event { ...F }", "... on MessageAdded { ...F } ...F"] {
-            let text = written(&format!("subscription {{ events {{ {selection} }} }} {fragment}"), Form::Item);
+            let text = merged_text(
+                &format!("subscription {{ events {{ {selection} }} }} {fragment}"),
+                MergedKind::SubscriptionItem,
+            );
             assert_eq!(text.matches("comments").count(), 1, "{text}");
         }
         let twice = format!("subscription {{ events {{ ...F }} events {{ ...F }} }} {fragment}");
-        assert_eq!(written(&twice, Form::Item).matches("comments").count(), 1);
+        assert_eq!(merged_text(&twice, MergedKind::SubscriptionItem).matches("comments").count(), 1);
     }
 }

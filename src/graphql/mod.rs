@@ -1,5 +1,5 @@
-//! The language: the schema, its resolvers, and the engine that executes operations of it. It
-//! knows no sockets and no SQL; what things mean is decided below, in `board`.
+//! The GraphQL schema, its resolvers, and the engine that executes operations. This module knows neither sockets nor
+//! SQL. Rules about objects and permissions belong to `board`.
 
 mod allowance;
 mod coercion;
@@ -45,15 +45,15 @@ mod tree_memory;
 mod variables;
 
 pub use allowance::{Batch, SMALL, Text};
-pub use context::{Caller, Delivery};
+pub use context::Caller;
 pub use counts::Counts;
 pub use document::Refusal;
-pub use engine::{Engine, Live, Prepared, sdl};
+pub use engine::{Engine, Prepared, sdl};
 pub use errors::{response as errors_response, to_json};
 pub use execute::Answer;
 pub use juniper::OperationType;
 pub use measure::Limits;
-pub use render::Rendering;
+pub use render::ItemRenderer;
 pub use request::{Request, Unreadable};
 
 use mutation::Mutation;
@@ -61,11 +61,11 @@ use query::Query;
 use scalar::Scalar;
 use subscription::Subscription;
 
-/// The schema of tidings.
+/// The GraphQL schema of tidings.
 type Schema = juniper::RootNode<Query, Mutation, Subscription, Scalar>;
-/// The values of the variables of an operation.
+/// The values of the variables of an operation, by name.
 type Variables = juniper::Variables<Scalar>;
 /// A value in a response.
 type Value = juniper::Value<Scalar>;
-/// A value in a document or a variable.
+/// A value in a document or in a variable.
 type InputValue = juniper::InputValue<Scalar>;

@@ -1,4 +1,4 @@
-//! Notifications as a GraphQL type.
+//! The GraphQL types of notifications.
 
 use std::sync::Arc;
 
@@ -13,59 +13,59 @@ use crate::model;
 use crate::store::Db;
 use crate::store::notifications::{Order, list};
 
-/// A note for one user, or an announcement to all.
+/// A notification as a GraphQL object.
 #[derive(Clone)]
 pub struct Notification(Arc<model::Notification>);
 
 impl Notification {
-    /// Wraps a notification and says what may be asked of it next.
+    /// Wraps a notification and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, notification: Arc<model::Notification>) -> Self {
         if notification.user_id.is_none() {
-            ctx.announcements_read.want(notification.id);
+            ctx.announcements_read.prefetch(notification.id);
         }
         Self(notification)
     }
 }
 
-/// A note for one user, or an announcement to all; kept until it is read.
+/// A notification for one user, or an announcement to all users.
 #[graphql_object(context = Ctx)]
 impl Notification {
-    /// The id.
+    /// The id of the notification.
     fn id(&self) -> ID {
         out(self.0.id)
     }
 
-    /// The id of the user it is for; `null` if it is an announcement to all.
+    /// The id of the user who receives the notification. `null` for an announcement to all users.
     fn user_id(&self) -> Option<ID> {
         self.0.user_id.map(out)
     }
 
-    /// The title.
+    /// The title of the notification.
     fn title(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.0.title)
     }
 
-    /// The text.
+    /// The text of the notification.
     fn message(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.0.message)
     }
 
-    /// How urgent it is.
+    /// The priority of the notification.
     fn priority(&self) -> Priority {
         self.0.priority.into()
     }
 
-    /// The id of the message or ticket it is about, as long as that is there.
+    /// The id of the message that caused the notification. `null` if there is none, or if the message was deleted.
     fn message_id(&self) -> Option<ID> {
         self.0.message_id.map(out)
     }
 
-    /// When it was made.
+    /// When the notification was created.
     fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
-    /// When the viewer read it.
+    /// When the viewer marked the notification as read. `null` if the viewer has not.
     fn read_at(&self, ctx: &Ctx) -> Result<Option<DateTime>> {
         let read_at = match self.0.user_id {
             Some(_) => self.0.read_at,
@@ -74,7 +74,7 @@ impl Notification {
         Ok(read_at.map(DateTime))
     }
 
-    /// Its event.
+    /// The position of the notification's event in the log.
     fn cursor(&self) -> Cursor {
         self.0.cursor.into()
     }
@@ -90,10 +90,12 @@ connection!(
 );
 
 impl NotificationConnection {
-    /// A page of what the viewer was notified of.
+    /// Loads a page of the viewer's notifications and the announcements, newest first.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `BAD_USER_INPUT`; those of the database.
+    /// `UNAUTHENTICATED` if the viewer is not signed in, `BAD_USER_INPUT` for a wrong page argument,
+    /// `QUERY_TOO_COMPLEX` if the response becomes too large or the query too slow, `UNAVAILABLE` if the database or
+    /// memory is not available.
     pub fn load(ctx: &Ctx, unread_only: bool, args: &PageArgs) -> Result<Self> {
         let user = ctx.viewer().standing()?.user.id;
         let window = args.window("notifications, newest first")?;

@@ -1,6 +1,8 @@
-//! Variables that may be `null` by their own type, but not where the document uses them. A default makes such a variable
-//! valid, and an explicit `null` replaces the default. juniper does not check for this: an argument gets a misleading
-//! error, and a directive panics, after a mutation has written.
+//! Finds nullable variables that a document uses where `null` is not allowed. Such a use is valid if the variable has a
+//! default value. But an explicit `null` in the request replaces the default value.
+//!
+//! juniper does not check for this `null`. An argument then gets a misleading error. A directive panics, possibly after
+//! a mutation has written.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -14,31 +16,32 @@ use super::{Schema, errors};
 type Selection<'a> = juniper::Selection<'a, Scalar>;
 type Operation<'a> = juniper::Operation<'a, Scalar>;
 type Value = Spanning<InputValue<Scalar>>;
-type Given<'a> = (Spanning<&'a str>, Value);
+/// The name of an argument and its value.
+type ArgumentValue<'a> = (Spanning<&'a str>, Value);
 
-/// The arguments of a field or a directive. juniper exports no names for the types of these.
+/// The arguments of a field or a directive. A macro, because juniper does not export their types.
 macro_rules! arguments {
-    ($of:expr) => {
-        $of.arguments.iter().flat_map(|arguments| &arguments.item.items)
+    ($node:expr) => {
+        $node.arguments.iter().flat_map(|arguments| &arguments.item.items)
     };
 }
 
-/// The directives of a selection.
-macro_rules! directives {
-    ($walk:expr, $of:expr) => {
-        for directive in $of.directives.iter().flatten() {
-            let known = $walk.schema.schema.directive_by_name(directive.item.name.item);
-            let known = known.map(|known| known.arguments.as_slice()).unwrap_or_default();
-            arguments!(directive.item).for_each(|given| $walk.argument(known, given));
+/// Checks the arguments of the directives of a selection.
+macro_rules! check_directives {
+    ($checker:expr, $selection:expr) => {
+        for directive in $selection.directives.iter().flatten() {
+            let definition = $checker.schema.schema.directive_by_name(directive.item.name.item);
+            let definitions = definition.map(|directive| directive.arguments.as_slice()).unwrap_or_default();
+            arguments!(directive.item).for_each(|argument| $checker.argument(definitions, argument));
         }
     };
 }
 
-/// The nullable variables that the operation of this name uses where `null` is not allowed.
+/// The nullable variables that the operation with this name uses where `null` is not allowed.
 ///
 /// # Errors
-/// The `errors` of the response, if the default of such a variable is `null`.
-pub fn forbidden(
+/// The `errors` of the response, if such a variable has the default value `null`, in any operation of the document.
+pub fn non_null_variables(
     document: &[Definition<'_, Scalar>],
     name: Option<&str>,
     schema: &Schema,
@@ -51,34 +54,36 @@ pub fn forbidden(
         Definition::Operation(_) => None,
     });
     let fragments: Fragments<'_, '_> = fragments.collect();
-    let mut wanted = BTreeSet::new();
+    let mut selected = BTreeSet::new();
     for definition in document {
         let Definition::Operation(operation) = definition else { continue };
-        let found = Walk::of(&operation.item, schema, &fragments)?;
+        let found = Checker::check(&operation.item, schema, &fragments)?;
         if name.is_none() || operation.item.name.as_ref().map(|name| name.item) == name {
-            wanted = found;
+            selected = found;
         }
     }
-    Ok(wanted)
+    Ok(selected)
 }
 
-/// The type condition and the selections of each fragment.
+/// The type condition and the selections of each fragment, by name.
 type Fragments<'d, 'a> = HashMap<&'a str, (&'a str, &'d [Selection<'a>])>;
 
-/// A walk through one operation and the fragments that it spreads.
-struct Walk<'w, 'd, 'a> {
+/// Visits the values in one operation and in its fragments, and collects the variables that must not be `null`.
+struct Checker<'w, 'd, 'a> {
     schema: &'w Schema,
     fragments: &'w Fragments<'d, 'a>,
-    /// The nullable variables, and whether the default is `null`.
+    /// The nullable variables of the operation, and whether their default value is `null`.
     nullable: HashMap<&'a str, bool>,
+    /// The fragments that were visited. Each is visited once.
     visited: HashSet<&'a str>,
+    /// The nullable variables that are used where `null` is not allowed.
     found: BTreeSet<String>,
-    /// The first variable whose default is not allowed where it is used.
-    broken: Option<Json>,
+    /// The error of the first variable whose default value is `null` where `null` is not allowed.
+    error: Option<Json>,
 }
 
-impl<'w, 'd, 'a> Walk<'w, 'd, 'a> {
-    fn of(
+impl<'w, 'd, 'a> Checker<'w, 'd, 'a> {
+    fn check(
         operation: &'d Operation<'a>,
         schema: &'w Schema,
         fragments: &'w Fragments<'d, 'a>,
@@ -94,14 +99,14 @@ impl<'w, 'd, 'a> Walk<'w, 'd, 'a> {
             return Ok(BTreeSet::new());
         }
         let (visited, found) = (HashSet::new(), BTreeSet::new());
-        let mut walk = Self { schema, fragments, nullable, visited, found, broken: None };
+        let mut checker = Self { schema, fragments, nullable, visited, found, error: None };
         let parent = match operation.operation_type {
             OperationType::Query => Some(schema.schema.concrete_query_type()),
             OperationType::Mutation => schema.schema.concrete_mutation_type(),
             OperationType::Subscription => schema.schema.concrete_subscription_type(),
         };
-        walk.selections(&operation.selection_set, parent);
-        walk.broken.map_or(Ok(walk.found), Err)
+        checker.selections(&operation.selection_set, parent);
+        checker.error.map_or(Ok(checker.found), Err)
     }
 
     fn selections(&mut self, selections: &'d [Selection<'a>], parent: Option<&'w MetaType<Scalar>>) {
@@ -110,21 +115,22 @@ impl<'w, 'd, 'a> Walk<'w, 'd, 'a> {
             match selection {
                 Selection::Field(field) => {
                     let field = &field.item;
-                    directives!(self, field);
-                    let Some(known) = parent.and_then(|parent| parent.field_by_name(field.name.item)) else { continue };
-                    let known_arguments = known.arguments.as_deref().unwrap_or_default();
-                    arguments!(field).for_each(|given| self.argument(known_arguments, given));
-                    let inner = named(self.schema, known.field_type.innermost_name());
+                    check_directives!(self, field);
+                    let definition = parent.and_then(|parent| parent.field_by_name(field.name.item));
+                    let Some(definition) = definition else { continue };
+                    let definitions = definition.arguments.as_deref().unwrap_or_default();
+                    arguments!(field).for_each(|argument| self.argument(definitions, argument));
+                    let inner = named(self.schema, definition.field_type.innermost_name());
                     self.selections(field.selection_set.as_deref().unwrap_or_default(), inner);
                 }
                 Selection::InlineFragment(inline) => {
-                    directives!(self, inline.item);
+                    check_directives!(self, inline.item);
                     let condition = inline.item.type_condition.as_ref();
                     let inner = condition.map_or(parent, |name| named(self.schema, name.item));
                     self.selections(&inline.item.selection_set, inner);
                 }
                 Selection::FragmentSpread(spread) => {
-                    directives!(self, spread.item);
+                    check_directives!(self, spread.item);
                     let name = spread.item.name.item;
                     if let Some((condition, selections)) = self.fragments.get(name)
                         && self.visited.insert(name)
@@ -136,26 +142,28 @@ impl<'w, 'd, 'a> Walk<'w, 'd, 'a> {
         }
     }
 
-    fn argument(&mut self, known: &[Argument<Scalar>], (name, value): &Given<'a>) {
-        if let Some(argument) = known.iter().find(|argument| argument.name == *name.item) {
+    fn argument(&mut self, definitions: &[Argument<Scalar>], (name, value): &ArgumentValue<'a>) {
+        if let Some(argument) = definitions.iter().find(|argument| argument.name == *name.item) {
             self.value(value, &argument.arg_type.to_string());
         }
     }
 
-    /// A value in a place of this type, as the schema's language writes types.
-    fn value(&mut self, value: &Value, of: &str) {
-        let nullable = of.trim_end_matches('!');
+    /// Checks a value of this type. The type is in the notation of the schema language, for example `[ID!]!`.
+    fn value(&mut self, value: &Value, expected_type: &str) {
+        let nullable = expected_type.trim_end_matches('!');
         match &value.item {
-            InputValue::Variable(name) if nullable.len() < of.len() => self.variable(name, value, of),
+            InputValue::Variable(name) if nullable.len() < expected_type.len() => {
+                self.variable(name, value, expected_type)
+            }
             InputValue::List(items) => {
-                let item = nullable.strip_prefix('[').and_then(|item| item.strip_suffix(']')).unwrap_or(of);
+                let item = nullable.strip_prefix('[').and_then(|item| item.strip_suffix(']')).unwrap_or(expected_type);
                 items.iter().for_each(|value| self.value(value, item));
             }
             InputValue::Object(fields) => {
-                // One object may stand for a list of it.
-                let innermost = of.trim_matches(|letter| "[]!".contains(letter));
-                let known = self.schema.schema.concrete_type_by_name(innermost);
-                let Some(MetaType::InputObject(object)) = known else { return };
+                // A single object may stand for a list of one object.
+                let innermost = expected_type.trim_matches(|letter| "[]!".contains(letter));
+                let definition = self.schema.schema.concrete_type_by_name(innermost);
+                let Some(MetaType::InputObject(object)) = definition else { return };
                 for (name, value) in fields {
                     if let Some(field) = object.input_fields.iter().find(|field| field.name == *name.item) {
                         self.value(value, &field.arg_type.to_string());
@@ -166,12 +174,13 @@ impl<'w, 'd, 'a> Walk<'w, 'd, 'a> {
         }
     }
 
-    fn variable(&mut self, name: &str, value: &Value, of: &str) {
+    fn variable(&mut self, name: &str, value: &Value, expected_type: &str) {
         let Some(default_is_null) = self.nullable.get(name) else { return };
-        if *default_is_null && self.broken.is_none() {
+        if *default_is_null && self.error.is_none() {
             let start = value.span.start;
-            let message = format!("Variable \"${name}\" has the default null where \"{of}\" is expected");
-            self.broken = Some(errors::of_rule_at(&message, start.line() + 1, start.column() + 1));
+            let message =
+                format!("Variable \"${name}\" has the default value null where \"{expected_type}\" is expected");
+            self.error = Some(errors::rule_error_at(&message, start.line() + 1, start.column() + 1));
         }
         self.found.insert(name.to_owned());
     }

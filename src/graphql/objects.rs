@@ -1,4 +1,4 @@
-//! Channels, and what is in them, as GraphQL types: thin wrappers around model values.
+//! The GraphQL types of channels, messages, tickets and comments: thin wrappers around model values.
 
 use std::sync::Arc;
 
@@ -13,53 +13,53 @@ use crate::error::{Error, Result};
 use crate::model;
 use crate::store;
 
-/// A named place for messages; a chat room is one too.
+/// A channel as a GraphQL object.
 #[derive(Clone)]
 pub struct Channel {
     channel: Arc<model::Channel>,
-    /// Inside a subscription: the event that is being delivered.
+    /// The position of the event that a subscription delivers; `None` outside a subscription.
     delivered: Option<model::Cursor>,
 }
 
 impl Channel {
-    /// Wraps a channel.
+    /// Wraps a channel and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, channel: Arc<model::Channel>) -> Self {
-        channel.owner_id.iter().for_each(|id| ctx.users.want(*id));
-        ctx.unread.want(channel.id);
+        channel.owner_id.iter().for_each(|id| ctx.users.prefetch(*id));
+        ctx.unread.prefetch(channel.id);
         Self { channel, delivered: None }
     }
 
-    /// As the object of an event.
+    /// Sets the position of the event that delivers the object.
     #[must_use]
     pub fn delivered(self, cursor: model::Cursor) -> Self {
         Self { delivered: Some(cursor), ..self }
     }
 }
 
-/// A named place for messages; a chat room is a channel, addressed by its name.
+/// A named place for messages. A chat room is a channel that is addressed by its name.
 #[graphql_object(context = Ctx)]
 impl Channel {
-    /// The id.
+    /// The id of the channel.
     fn id(&self) -> ID {
         out(self.channel.id)
     }
 
-    /// The name, unique among the public channels.
+    /// The name of the channel. It is unique among the public channels.
     fn name(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.channel.name)
     }
 
-    /// What it is for.
+    /// The purpose of the channel.
     fn description(&self, ctx: &Ctx) -> Result<Option<&str>> {
         ctx.show_some(self.channel.description.as_deref())
     }
 
-    /// Who may read it.
+    /// Which users may read the channel.
     fn visibility(&self) -> Visibility {
         self.channel.visibility.into()
     }
 
-    /// Who made it; `null` for readers who are not signed in.
+    /// The user who owns the channel. `null` if there is no owner, and for readers who are not signed in.
     fn owner(&self, ctx: &Ctx) -> Result<Option<User>> {
         match self.channel.owner_id {
             Some(id) if !ctx.is_anonymous() => User::load(ctx, id),
@@ -67,7 +67,7 @@ impl Channel {
         }
     }
 
-    /// Its members, by username.
+    /// The members of the channel, ordered by username. Requires a signed-in user.
     fn members(
         &self,
         ctx: &Ctx,
@@ -79,7 +79,7 @@ impl Channel {
         UserConnection::members(ctx, self.channel.id, &PageArgs { first, after, last, before })
     }
 
-    /// Its messages that the viewer may see, newest first.
+    /// The messages of the channel that the viewer may read, newest first.
     fn messages(
         &self,
         ctx: &Ctx,
@@ -92,22 +92,23 @@ impl Channel {
         MessageConnection::load(ctx, &filter, &PageArgs { first, after, last, before })
     }
 
-    /// How many messages of others the viewer may see and has not read, counted among the newest 1,000; see `markChannelRead`.
+    /// The number of messages by other users that the viewer may read and has not marked as read with
+    /// `markChannelRead`. Only the newest 1,000 messages are counted.
     fn unread_count(&self, ctx: &Ctx) -> Result<i32> {
         Ok(i32::try_from(ctx.unread(self.channel.id)?).unwrap_or(i32::MAX))
     }
 
-    /// When it was made.
+    /// When the channel was created.
     fn created_at(&self) -> DateTime {
         DateTime(self.channel.created_at)
     }
 
-    /// The event that last touched it; inside a subscription, the event being delivered.
+    /// The position of the channel's last change in the log. In a subscription: the position of the delivered event.
     fn cursor(&self) -> Cursor {
         self.delivered.unwrap_or(self.channel.cursor).into()
     }
 
-    /// The event that last touched it, inside a subscription too. It changes when the channel changes.
+    /// The position of the channel's last change in the log, in a subscription too.
     fn revision(&self) -> Cursor {
         self.channel.cursor.into()
     }
@@ -116,10 +117,11 @@ impl Channel {
 connection!(ChannelConnection, ChannelEdge, Channel, "ChannelConnection", "ChannelEdge", "channels by name");
 
 impl ChannelConnection {
-    /// A page of the channels the viewer may read.
+    /// Loads a page of the channels that the viewer may read, ordered by name.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`; those of the database.
+    /// `BAD_USER_INPUT` for a wrong page argument, `UNAUTHENTICATED` if the session has ended, `QUERY_TOO_COMPLEX` if
+    /// the response becomes too large or the query too slow, `UNAVAILABLE` if the database or memory is not available.
     pub fn load(ctx: &Ctx, args: &PageArgs) -> Result<Self> {
         let (window, rights) = (args.window("channels by name")?, ctx.rights()?);
         let key = |channel: &model::Channel| model::ChannelKey { name: channel.name.clone(), id: channel.id };
@@ -129,66 +131,67 @@ impl ChannelConnection {
     }
 }
 
-/// A post in a channel.
+/// A message as a GraphQL object.
 #[derive(Clone)]
 pub struct Message {
     message: Arc<model::Message>,
+    /// The position of the event that a subscription delivers; `None` outside a subscription.
     delivered: Option<model::Cursor>,
 }
 
 impl Message {
-    /// Wraps a message and says what may be asked of it next.
+    /// Wraps a message and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, message: Arc<model::Message>) -> Self {
-        ctx.users.want(message.author_id);
-        message.ticket.and_then(|ticket| ticket.assignee_id).iter().for_each(|id| ctx.users.want(*id));
-        ctx.channels.want(message.channel_id);
-        ctx.comment_counts.want(message.id);
-        ctx.unread.want(message.channel_id);
+        ctx.users.prefetch(message.author_id);
+        message.ticket.and_then(|ticket| ticket.assignee_id).iter().for_each(|id| ctx.users.prefetch(*id));
+        ctx.channels.prefetch(message.channel_id);
+        ctx.comment_counts.prefetch(message.id);
+        ctx.unread.prefetch(message.channel_id);
         Self { message, delivered: None }
     }
 
-    /// As the object of an event.
+    /// Sets the position of the event that delivers the object.
     #[must_use]
     pub fn delivered(self, cursor: model::Cursor) -> Self {
         Self { delivered: Some(cursor), ..self }
     }
 }
 
-/// A post in a channel; with a ticket, somebody must act on it.
+/// A post in a channel. A message with a ticket is a task for a user.
 #[graphql_object(context = Ctx)]
 impl Message {
-    /// The id.
+    /// The id of the message.
     fn id(&self) -> ID {
         out(self.message.id)
     }
 
-    /// The id of the channel it was posted in.
+    /// The id of the message's channel.
     fn channel_id(&self) -> ID {
         out(self.message.channel_id)
     }
 
-    /// The channel it was posted in.
+    /// The channel of the message.
     fn channel(&self, ctx: &Ctx) -> Result<Channel> {
         let found = ctx.channel(self.message.channel_id)?;
         found.map(|channel| Channel::new(ctx, channel)).ok_or(Error::NotFound("channel"))
     }
 
-    /// The title.
+    /// The title of the message.
     fn title(&self, ctx: &Ctx) -> Result<Option<&str>> {
         ctx.show_some(self.message.title.as_deref())
     }
 
-    /// The text.
+    /// The text of the message.
     fn content(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.message.content)
     }
 
-    /// The id of its author.
+    /// The id of the message's author.
     fn author_id(&self) -> ID {
         out(self.message.author_id)
     }
 
-    /// Its author; `null` for readers who are not signed in.
+    /// The author of the message. `null` for readers who are not signed in.
     fn author(&self, ctx: &Ctx) -> Result<Option<User>> {
         if ctx.is_anonymous() {
             return Ok(None);
@@ -196,17 +199,17 @@ impl Message {
         User::must_load(ctx, self.message.author_id).map(Some)
     }
 
-    /// For which locations it is; an empty list means everybody in the channel.
+    /// The ids of the locations whose users may read the message. Empty if all readers of the channel may read it.
     fn share_location_ids(&self, ctx: &Ctx) -> Result<Vec<ID>> {
         ctx.show_ids(&self.message.audience.0)
     }
 
-    /// Present if somebody must act on it.
+    /// The ticket of the message. `null` if the message is not a ticket.
     fn ticket(&self) -> Option<Ticket> {
         self.message.ticket.map(Ticket)
     }
 
-    /// Its comments, oldest first.
+    /// The comments on the message, oldest first.
     fn comments(
         &self,
         ctx: &Ctx,
@@ -222,27 +225,28 @@ impl Message {
         Ok(CommentConnection::new(page, &window, key, |comment| Comment::new(ctx, Arc::new(comment))))
     }
 
-    /// How many comments it has.
+    /// The number of comments on the message.
     fn comment_count(&self, ctx: &Ctx) -> Result<i32> {
         Ok(i32::try_from(ctx.comment_count(self.message.id)?).unwrap_or(i32::MAX))
     }
 
-    /// When it was posted.
+    /// When the message was posted.
     fn created_at(&self) -> DateTime {
         DateTime(self.message.created_at)
     }
 
-    /// When it was last changed.
+    /// When the message was last changed.
     fn updated_at(&self) -> DateTime {
         DateTime(self.message.updated_at)
     }
 
-    /// The event that last touched it (a comment does not); inside a subscription, the event being delivered.
+    /// The position of the message's last change in the log. In a subscription: the position of the delivered event.
+    /// A comment does not change the message.
     fn cursor(&self) -> Cursor {
         self.delivered.unwrap_or(self.message.cursor).into()
     }
 
-    /// The event that last touched it, inside a subscription too. `ifCursor` takes it.
+    /// The position of the message's last change in the log, in a subscription too. Pass it as `ifCursor`.
     fn revision(&self) -> Cursor {
         self.message.cursor.into()
     }
@@ -251,10 +255,11 @@ impl Message {
 connection!(MessageConnection, MessageEdge, Message, "MessageConnection", "MessageEdge", "messages, newest first");
 
 impl MessageConnection {
-    /// A page of the messages the viewer may see.
+    /// Loads a page of the messages that the viewer may read, newest first.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`; those of the database.
+    /// `BAD_USER_INPUT` for a wrong page argument, `UNAUTHENTICATED` if the session has ended, `QUERY_TOO_COMPLEX` if
+    /// the response becomes too large or the query too slow, `UNAVAILABLE` if the database or memory is not available.
     pub fn load(ctx: &Ctx, filter: &store::messages::Filter, args: &PageArgs) -> Result<Self> {
         let window = args.window("messages, newest first")?;
         let rights = ctx.rights()?;
@@ -265,29 +270,29 @@ impl MessageConnection {
     }
 }
 
-/// What makes a message a ticket.
+/// The ticket of a message as a GraphQL object.
 #[derive(Clone, Copy)]
 pub struct Ticket(model::Ticket);
 
-/// What makes a message a ticket: somebody must act on it.
+/// The task that a message asks a user to do.
 #[graphql_object(context = Ctx)]
 impl Ticket {
-    /// How far it is.
+    /// The status of the ticket.
     fn status(&self) -> TicketStatus {
         self.0.status.into()
     }
 
-    /// How urgent it is.
+    /// The priority of the ticket.
     fn priority(&self) -> Priority {
         self.0.priority.into()
     }
 
-    /// The id of the user who is to act.
+    /// The id of the user to whom the ticket is assigned. `null` if the ticket is not assigned.
     fn assignee_id(&self) -> Option<ID> {
         self.0.assignee_id.map(out)
     }
 
-    /// The user who is to act; `null` for readers who are not signed in.
+    /// The user to whom the ticket is assigned. `null` if there is none, and for readers who are not signed in.
     fn assignee(&self, ctx: &Ctx) -> Result<Option<User>> {
         match self.0.assignee_id {
             Some(id) if !ctx.is_anonymous() => User::load(ctx, id),
@@ -296,58 +301,59 @@ impl Ticket {
     }
 }
 
-/// A reply to a message.
+/// A comment as a GraphQL object.
 #[derive(Clone)]
 pub struct Comment {
     comment: Arc<model::Comment>,
+    /// The position of the event that a subscription delivers; `None` outside a subscription.
     delivered: Option<model::Cursor>,
 }
 
 impl Comment {
-    /// Wraps a comment and says what may be asked of it next.
+    /// Wraps a comment and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, comment: Arc<model::Comment>) -> Self {
-        ctx.users.want(comment.author_id);
-        ctx.messages.want(comment.message_id);
+        ctx.users.prefetch(comment.author_id);
+        ctx.messages.prefetch(comment.message_id);
         Self { comment, delivered: None }
     }
 
-    /// As the object of an event.
+    /// Sets the position of the event that delivers the object.
     #[must_use]
     pub fn delivered(self, cursor: model::Cursor) -> Self {
         Self { delivered: Some(cursor), ..self }
     }
 }
 
-/// A reply to a message; it shares the message's channel and audience.
+/// A reply to a message. The readers of the message may read its comments.
 #[graphql_object(context = Ctx)]
 impl Comment {
-    /// The id.
+    /// The id of the comment.
     fn id(&self) -> ID {
         out(self.comment.id)
     }
 
-    /// The id of the message it replies to.
+    /// The id of the message that the comment replies to.
     fn message_id(&self) -> ID {
         out(self.comment.message_id)
     }
 
-    /// The message it replies to.
+    /// The message that the comment replies to.
     fn message(&self, ctx: &Ctx) -> Result<Message> {
         let found = ctx.message(self.comment.message_id)?;
         found.map(|message| Message::new(ctx, message)).ok_or(Error::NotFound("message"))
     }
 
-    /// The text.
+    /// The text of the comment.
     fn content(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.comment.content)
     }
 
-    /// The id of its author.
+    /// The id of the comment's author.
     fn author_id(&self) -> ID {
         out(self.comment.author_id)
     }
 
-    /// Its author; `null` for readers who are not signed in.
+    /// The author of the comment. `null` for readers who are not signed in.
     fn author(&self, ctx: &Ctx) -> Result<Option<User>> {
         if ctx.is_anonymous() {
             return Ok(None);
@@ -355,22 +361,22 @@ impl Comment {
         User::must_load(ctx, self.comment.author_id).map(Some)
     }
 
-    /// When it was written.
+    /// When the comment was written.
     fn created_at(&self) -> DateTime {
         DateTime(self.comment.created_at)
     }
 
-    /// When it was last changed.
+    /// When the comment was last changed.
     fn updated_at(&self) -> DateTime {
         DateTime(self.comment.updated_at)
     }
 
-    /// The event that last touched it; inside a subscription, the event being delivered.
+    /// The position of the comment's last change in the log. In a subscription: the position of the delivered event.
     fn cursor(&self) -> Cursor {
         self.delivered.unwrap_or(self.comment.cursor).into()
     }
 
-    /// The event that last touched it, inside a subscription too. `ifCursor` takes it.
+    /// The position of the comment's last change in the log, in a subscription too. Pass it as `ifCursor`.
     fn revision(&self) -> Cursor {
         self.comment.cursor.into()
     }

@@ -1,4 +1,4 @@
-//! Lists as Relay connections: arguments in, edges out.
+//! Relay connections: reads the page arguments, encodes and decodes edge cursors, and defines the connection types.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -6,76 +6,77 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use crate::error::{Error, Result};
 use crate::model::{ChannelKey, Window};
 
-/// The page size if none is named.
-const DEFAULT: i32 = 20;
-/// The largest page.
-const MAX: i32 = 100;
+/// The page size without `first` and `last`, in items.
+const DEFAULT_PAGE_SIZE: i32 = 20;
+/// The largest page size, in items.
+const MAX_PAGE_SIZE: i32 = 100;
 
-/// The longest cursor of an edge, in bytes: the longest name as base64, and some more.
-const MAX_CURSOR: usize = 4_096;
+/// The longest edge cursor that is decoded, in bytes. The base64 form of the longest name is shorter.
+const MAX_EDGE_CURSOR_BYTES: usize = 4_096;
 
-/// What a connection field was asked for.
+/// The page arguments of a connection field.
 #[derive(Debug, Clone, Default)]
 pub struct PageArgs {
-    /// The first so many.
+    /// The maximum number of items, counted from the start: 1 to 100.
     pub first: Option<i32>,
-    /// Behind this edge.
+    /// The page contains only items behind this edge cursor.
     pub after: Option<String>,
-    /// The last so many.
+    /// The maximum number of items, counted from the end: 1 to 100.
     pub last: Option<i32>,
-    /// Before this edge.
+    /// The page contains only items before this edge cursor.
     pub before: Option<String>,
 }
 
 impl PageArgs {
-    /// The window of a list whose edges are keyed by `K` and named by `list`.
+    /// Converts the arguments into a window of the list `list`, whose items are ordered by `K`.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` naming the argument.
+    /// `BAD_USER_INPUT` naming the argument, if it is out of range, contradicts another argument, or is not an edge
+    /// cursor of this list.
     pub fn window<K: EdgeKey>(&self, list: &'static str) -> Result<Window<K>> {
         if self.first.is_some() && self.last.is_some() {
             return Err(Error::input("last", "use either first or last"));
         }
         let (field, limit) = match (self.first, self.last) {
             (_, Some(last)) => ("last", last),
-            (first, None) => ("first", first.unwrap_or(DEFAULT)),
+            (first, None) => ("first", first.unwrap_or(DEFAULT_PAGE_SIZE)),
         };
-        if !(1..=MAX).contains(&limit) {
-            return Err(Error::input(field, format!("{field} must be between 1 and {MAX}")));
+        if !(1..=MAX_PAGE_SIZE).contains(&limit) {
+            return Err(Error::input(field, format!("{field} must be between 1 and {MAX_PAGE_SIZE}")));
         }
         Ok(Window {
             limit: usize::try_from(limit).unwrap_or(1),
-            after: key("after", list, self.after.as_deref())?,
-            before: key("before", list, self.before.as_deref())?,
+            after: decode_edge_cursor("after", list, self.after.as_deref())?,
+            before: decode_edge_cursor("before", list, self.before.as_deref())?,
             from_end: self.last.is_some(),
         })
     }
 }
 
-/// What a list is ordered by.
+/// The sort key of a list. An edge cursor contains the key of its item.
 pub trait EdgeKey: Sized {
-    /// As text.
-    fn write(&self) -> String;
-    /// From text.
-    fn read(text: &str) -> Option<Self>;
+    /// The text form of the key.
+    fn encode(&self) -> String;
+    /// Reads the key from its text form; `None` if the text is not a key.
+    fn decode(text: &str) -> Option<Self>;
 }
 
 impl EdgeKey for String {
-    fn write(&self) -> String {
+    fn encode(&self) -> String {
         self.clone()
     }
 
-    fn read(text: &str) -> Option<Self> {
+    fn decode(text: &str) -> Option<Self> {
         Some(text.to_owned())
     }
 }
 
 impl EdgeKey for ChannelKey {
-    fn write(&self) -> String {
+    fn encode(&self) -> String {
         format!("{}:{}", self.id, self.name)
     }
 
-    fn read(text: &str) -> Option<Self> {
+    fn decode(text: &str) -> Option<Self> {
         let (id, name) = text.split_once(':')?;
         Some(Self { id: id.parse().ok()?, name: name.to_owned() })
     }
@@ -84,11 +85,11 @@ impl EdgeKey for ChannelKey {
 macro_rules! id_keys {
     ($($id:ident),+) => {$(
         impl EdgeKey for crate::model::$id {
-            fn write(&self) -> String {
+            fn encode(&self) -> String {
                 self.0.to_string()
             }
 
-            fn read(text: &str) -> Option<Self> {
+            fn decode(text: &str) -> Option<Self> {
                 text.parse().ok()
             }
         }
@@ -97,48 +98,49 @@ macro_rules! id_keys {
 
 id_keys!(MessageId, CommentId, TemplateId, NotificationId);
 
-/// The cursor of an edge: `e` and the list's name with the key, so that no list takes another's.
+/// The cursor of an edge: `e` and the base64 of the list's name and the item's key. With the name in it, the cursor is
+/// valid for this list only.
 pub fn edge_cursor(list: &'static str, key: &impl EdgeKey) -> String {
-    format!("e{}", BASE64.encode(format!("{list}:{}", key.write())))
+    format!("e{}", BASE64.encode(format!("{list}:{}", key.encode())))
 }
 
-/// Whether this is the cursor of an edge.
+/// Whether a text has the form of an edge cursor, of any list.
 pub fn is_edge_cursor(text: &str) -> bool {
     text.strip_prefix('e').is_some_and(|rest| BASE64.decode(rest).is_ok())
 }
 
-fn key<K: EdgeKey>(field: &'static str, list: &'static str, text: Option<&str>) -> Result<Option<K>> {
+fn decode_edge_cursor<K: EdgeKey>(field: &'static str, list: &'static str, text: Option<&str>) -> Result<Option<K>> {
     let Some(text) = text else { return Ok(None) };
-    let read = || {
-        let text = Some(text).filter(|text| text.len() <= MAX_CURSOR)?;
+    let decode = || {
+        let text = Some(text).filter(|text| text.len() <= MAX_EDGE_CURSOR_BYTES)?;
         let decoded = String::from_utf8(BASE64.decode(text.strip_prefix('e')?).ok()?).ok()?;
-        // PostgreSQL cannot compare it, and no list has such a key.
+        // PostgreSQL refuses U+0000 in a text, and no list has a key with this character.
         if decoded.contains('\0') {
             return None;
         }
-        K::read(decoded.strip_prefix(list)?.strip_prefix(':')?)
+        K::decode(decoded.strip_prefix(list)?.strip_prefix(':')?)
     };
-    let wrong = || {
+    let invalid = || {
         let hint = if text.parse::<crate::model::Cursor>().is_ok() { ": this is a cursor of the log" } else { "" };
-        Error::input(field, format!("not an edge cursor of this list{hint}"))
+        Error::input(field, format!("{field} is not an edge cursor of this list{hint}"))
     };
-    read().map(Some).ok_or_else(wrong)
+    decode().map(Some).ok_or_else(invalid)
 }
 
-/// Where a page lies in its list.
+/// The position of a page in its list.
 #[derive(Debug, Clone, juniper::GraphQLObject)]
 pub struct PageInfo {
-    /// There are more items behind the last edge.
+    /// Whether the list has more items behind the last edge.
     pub has_next_page: bool,
-    /// There are more items before the first edge.
+    /// Whether the list has more items before the first edge.
     pub has_previous_page: bool,
-    /// The cursor of the first edge.
+    /// The cursor of the first edge. `null` if the page is empty.
     pub start_cursor: Option<String>,
-    /// The cursor of the last edge.
+    /// The cursor of the last edge. `null` if the page is empty.
     pub end_cursor: Option<String>,
 }
 
-/// Makes the types of one connection.
+/// Defines the GraphQL types of one connection and of its edges. `$list` is the name of the list in edge cursors.
 macro_rules! connection {
     ($connection:ident, $edge:ident, $node:ty, $name:literal, $edge_name:literal, $list:literal) => {
         #[doc = concat!("A page of a list: ", $list, ".")]
@@ -147,7 +149,7 @@ macro_rules! connection {
             info: $crate::graphql::paging::PageInfo,
         }
 
-        #[doc = concat!("A place in a list: ", $list, ".")]
+        #[doc = concat!("An item of a list with its cursor: ", $list, ".")]
         #[derive(Clone)]
         pub struct $edge {
             cursor: String,
@@ -155,7 +157,7 @@ macro_rules! connection {
         }
 
         impl $connection {
-            /// The page of a window.
+            /// Converts the items of a page that was loaded for `window`. `key` is the sort key of an item.
             pub fn new<T, K: $crate::graphql::paging::EdgeKey>(
                 page: $crate::model::Page<T>,
                 window: &$crate::model::Window<K>,
@@ -183,18 +185,18 @@ macro_rules! connection {
         /// A page of a list.
         #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $name)]
         impl $connection {
-            /// The places of the page.
+            /// The edges of the page. Each has an item and its cursor.
             fn edges(&self) -> &$crate::graphql::list::List<$edge> {
                 &self.edges
             }
 
-            /// The items of the page, without their places.
+            /// The items of the page, without their cursors.
             fn nodes(&self) -> $crate::graphql::list::List<$node> {
                 self.edges.iter().map(|edge| edge.node.clone()).collect()
             }
 
-            /// Where the log stood in the snapshot that the page was read in: subscribe `after` it to keep the list current.
-            /// A client that caches keeps it with the list; `Query.cursor` is one record for all queries there.
+            /// The position of the log in the snapshot that the page was read from. Subscribe `after` it to keep the
+            /// list current. A client with a normalized cache uses this field, because it is stored with the list.
             fn log_cursor(
                 &self,
                 ctx: &$crate::graphql::context::Ctx,
@@ -202,21 +204,21 @@ macro_rules! connection {
                 ctx.log_head().map(Into::into)
             }
 
-            /// Where the page lies in the list.
+            /// The position of the page in the list.
             fn page_info(&self) -> &$crate::graphql::paging::PageInfo {
                 &self.info
             }
         }
 
-        /// An item of a list, and its place in it.
+        /// An item of a list, with the cursor of its place.
         #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $edge_name)]
         impl $edge {
-            /// Names this place for `after` and `before`; it is not a cursor of the log.
+            /// The cursor of the item's place in the list, for `after` and `before`. It is not a cursor of the log.
             fn cursor(&self) -> &str {
                 &self.cursor
             }
 
-            /// The item.
+            /// The item at this place of the list.
             fn node(&self) -> &$node {
                 &self.node
             }

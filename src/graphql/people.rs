@@ -1,4 +1,4 @@
-//! Users, organizations and their locations as GraphQL types: thin wrappers around model values.
+//! The GraphQL types of users, organizations and locations: thin wrappers around model values.
 
 use std::sync::Arc;
 
@@ -13,87 +13,88 @@ use crate::error::{Error, Result};
 use crate::model;
 use crate::store;
 
-/// Somebody who signs in.
+/// A user as a GraphQL object.
 #[derive(Clone)]
 pub struct User(pub Arc<model::User>);
 
 impl User {
-    /// Wraps a user and says what may be asked of it next.
+    /// Wraps a user and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, user: Arc<model::User>) -> Self {
-        user.organization_id.iter().for_each(|id| ctx.organizations.want(*id));
-        user.location_id.iter().for_each(|id| ctx.locations.want(*id));
+        user.organization_id.iter().for_each(|id| ctx.organizations.prefetch(*id));
+        user.location_id.iter().for_each(|id| ctx.locations.prefetch(*id));
         Self(user)
     }
 
-    /// The user with this id.
+    /// Loads a user by id; `None` if there is no such user.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`; those of the database.
+    /// `UNAUTHENTICATED` if the viewer is not signed in, `QUERY_TOO_COMPLEX` if the response becomes too large or the
+    /// query too slow, `UNAVAILABLE` if the database or memory is not available.
     pub fn load(ctx: &Ctx, id: model::UserId) -> Result<Option<Self>> {
         ctx.signed_in()?;
         Ok(ctx.user(id)?.map(|user| Self::new(ctx, user)))
     }
 
-    /// A user who is there as long as what they wrote is.
+    /// Loads a user who must exist, for example the author of a message.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`; those of the database.
+    /// Like [`Self::load`], and `INTERNAL_SERVER_ERROR` if there is no such user.
     pub fn must_load(ctx: &Ctx, id: model::UserId) -> Result<Self> {
         Self::load(ctx, id)?.ok_or_else(|| Error::internal(format!("user {id} is missing")))
     }
 }
 
-/// Somebody who signs in.
+/// A person or a program with a username and a password.
 #[graphql_object(context = Ctx)]
 impl User {
-    /// The id.
+    /// The id of the user.
     fn id(&self) -> ID {
         out(self.0.id)
     }
 
-    /// What they sign in with, and are mentioned by.
+    /// The name that the user signs in with. A text mentions the user with `@` and this name.
     fn username(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.0.username)
     }
 
-    /// What others read.
+    /// The name that other users see.
     fn display_name(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.0.display_name)
     }
 
-    /// What they may do in general.
+    /// The role of the user.
     fn role(&self) -> Role {
         self.0.role.into()
     }
 
-    /// May not sign in.
+    /// Whether the user is disabled. A disabled user cannot sign in.
     fn disabled(&self) -> bool {
         self.0.disabled
     }
 
-    /// The id of the organization they belong to.
+    /// The id of the user's organization.
     fn organization_id(&self) -> Option<ID> {
         self.0.organization_id.map(out)
     }
 
-    /// The organization they belong to.
+    /// The organization of the user.
     fn organization(&self, ctx: &Ctx) -> Result<Option<Organization>> {
         let Some(id) = self.0.organization_id else { return Ok(None) };
         Ok(ctx.organization(id)?.map(|organization| Organization::new(ctx, organization)))
     }
 
-    /// The id of the location they belong to.
+    /// The id of the user's location.
     fn location_id(&self) -> Option<ID> {
         self.0.location_id.map(out)
     }
 
-    /// The location they belong to.
+    /// The location of the user.
     fn location(&self, ctx: &Ctx) -> Result<Option<Location>> {
         let Some(id) = self.0.location_id else { return Ok(None) };
         Ok(ctx.location(id)?.map(|location| Location::new(ctx, location)))
     }
 
-    /// When they registered.
+    /// When the user registered.
     fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
@@ -102,19 +103,21 @@ impl User {
 connection!(UserConnection, UserEdge, User, "UserConnection", "UserEdge", "users by username");
 
 impl UserConnection {
-    /// A page of users by username.
+    /// Loads a page of users, ordered by username. `text` is a part of the username or the display name.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `BAD_USER_INPUT`; those of the database.
+    /// `UNAUTHENTICATED` if the viewer is not signed in, `BAD_USER_INPUT` for a wrong page argument,
+    /// `QUERY_TOO_COMPLEX` if the response becomes too large or the query too slow, `UNAVAILABLE` if the database or
+    /// memory is not available.
     pub fn search(ctx: &Ctx, text: Option<&str>, args: &PageArgs) -> Result<Self> {
         ctx.signed_in()?;
         Self::load(ctx, args, |db, window| store::users::list(db, text, window))
     }
 
-    /// The members of a channel by username.
+    /// Loads a page of the members of a channel, ordered by username.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `BAD_USER_INPUT`; those of the database.
+    /// Like [`Self::search`].
     pub fn members(ctx: &Ctx, channel: model::ChannelId, args: &PageArgs) -> Result<Self> {
         ctx.signed_in()?;
         Self::load(ctx, args, |db, window| store::channels::members(db, channel, window))
@@ -132,32 +135,32 @@ impl UserConnection {
     }
 }
 
-/// An organization, which has locations.
+/// An organization as a GraphQL object.
 #[derive(Clone)]
 pub struct Organization(Arc<model::Organization>);
 
 impl Organization {
-    /// Wraps an organization.
+    /// Wraps an organization and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, organization: Arc<model::Organization>) -> Self {
-        ctx.locations_of.want(organization.id);
+        ctx.locations_of.prefetch(organization.id);
         Self(organization)
     }
 }
 
-/// An organization, which has locations.
+/// An organization with its locations.
 #[graphql_object(context = Ctx, scalar = S: ScalarValue)]
 impl Organization {
-    /// The id.
+    /// The id of the organization.
     fn id(&self) -> ID {
         out(self.0.id)
     }
 
-    /// The name.
+    /// The name of the organization.
     fn name(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.0.name)
     }
 
-    /// Its locations, by name.
+    /// The locations of the organization, ordered by name.
     fn locations<S: ScalarValue>(&self, ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Location>> {
         let locations = ctx.locations_of(self.0.id)?;
         ctx.show_items(locations.len(), executor)?;
@@ -165,14 +168,14 @@ impl Organization {
     }
 }
 
-/// A location of an organization.
+/// A location as a GraphQL object.
 #[derive(Clone)]
 pub struct Location(Arc<model::Location>);
 
 impl Location {
-    /// Wraps a location.
+    /// Wraps a location and registers the keys that its fields may load.
     pub fn new(ctx: &Ctx, location: Arc<model::Location>) -> Self {
-        ctx.organizations.want(location.organization_id);
+        ctx.organizations.prefetch(location.organization_id);
         Self(location)
     }
 }
@@ -180,22 +183,22 @@ impl Location {
 /// A location of an organization.
 #[graphql_object(context = Ctx)]
 impl Location {
-    /// The id.
+    /// The id of the location.
     fn id(&self) -> ID {
         out(self.0.id)
     }
 
-    /// The name.
+    /// The name of the location.
     fn name(&self, ctx: &Ctx) -> Result<&str> {
         ctx.show(&self.0.name)
     }
 
-    /// The id of its organization.
+    /// The id of the location's organization.
     fn organization_id(&self) -> ID {
         out(self.0.organization_id)
     }
 
-    /// Its organization.
+    /// The organization of the location.
     fn organization(&self, ctx: &Ctx) -> Result<Organization> {
         let found = ctx.organization(self.0.organization_id)?;
         found.map(|found| Organization::new(ctx, found)).ok_or_else(|| Error::internal("an organization is missing"))

@@ -1,4 +1,5 @@
-//! The rule of the specification that juniper does not check: a directive that is not repeatable is there once at a place.
+//! The validation rule "Directives Are Unique Per Location" of the GraphQL specification, which juniper does not check:
+//! a selection must not repeat a directive, except for directives that are declared as repeatable.
 
 use std::collections::HashSet;
 
@@ -10,54 +11,54 @@ use super::{Schema, errors};
 
 type Selection<'a> = juniper::Selection<'a, Scalar>;
 
-/// A walk through the selections of a document as they are written.
-struct Walk<'s> {
+/// Visits all selections of a document, and collects the errors.
+struct Checker<'s> {
     schema: &'s Schema,
     errors: Vec<Json>,
 }
 
-/// The directives of one place. juniper exports no name for the type of a directive.
-macro_rules! place {
-    ($walk:expr, $of:expr) => {
+/// Checks the directives of one selection. A macro, because juniper does not export the type of a directive.
+macro_rules! check_directives {
+    ($checker:expr, $selection:expr) => {
         let mut seen = HashSet::new();
-        for directive in $of.directives.iter().flatten() {
+        for directive in $selection.directives.iter().flatten() {
             let (name, start) = (directive.item.name.item, directive.span.start);
-            let known = $walk.schema.schema.directive_by_name(name);
-            if known.is_some_and(|known| !known.is_repeatable) && !seen.insert(name) {
+            let definition = $checker.schema.schema.directive_by_name(name);
+            if definition.is_some_and(|directive| !directive.is_repeatable) && !seen.insert(name) {
                 let message = format!("The directive \"@{name}\" can only be used once at this location");
-                $walk.errors.push(errors::of_rule_at(&message, start.line() + 1, start.column() + 1));
+                $checker.errors.push(errors::rule_error_at(&message, start.line() + 1, start.column() + 1));
             }
         }
     };
 }
 
-/// The `errors` of the response, if a directive of the document is repeated.
-pub fn directives(document: &[Definition<'_, Scalar>], schema: &Schema) -> Option<Json> {
-    let mut walk = Walk { schema, errors: Vec::new() };
+/// The `errors` of the response, if a selection of the document repeats a directive; otherwise `None`.
+pub fn directive_errors(document: &[Definition<'_, Scalar>], schema: &Schema) -> Option<Json> {
+    let mut checker = Checker { schema, errors: Vec::new() };
     for definition in document {
         match definition {
-            Definition::Fragment(fragment) => walk.selections(&fragment.item.selection_set),
-            Definition::Operation(operation) => walk.selections(&operation.item.selection_set),
+            Definition::Fragment(fragment) => checker.selections(&fragment.item.selection_set),
+            Definition::Operation(operation) => checker.selections(&operation.item.selection_set),
         }
     }
-    let errors = walk.errors.into_iter().filter_map(|mut errors| errors.get_mut(0).map(Json::take));
+    let errors = checker.errors.into_iter().filter_map(|mut errors| errors.get_mut(0).map(Json::take));
     let errors: Vec<Json> = errors.take(errors::MAX_ERRORS).collect();
     (!errors.is_empty()).then_some(Json::Array(errors))
 }
 
-impl Walk<'_> {
+impl Checker<'_> {
     fn selections(&mut self, selections: &[Selection<'_>]) {
         for selection in selections {
             match selection {
                 Selection::Field(field) => {
-                    place!(self, field.item);
+                    check_directives!(self, field.item);
                     self.selections(field.item.selection_set.as_deref().unwrap_or_default());
                 }
                 Selection::FragmentSpread(spread) => {
-                    place!(self, spread.item);
+                    check_directives!(self, spread.item);
                 }
                 Selection::InlineFragment(inline) => {
-                    place!(self, inline.item);
+                    check_directives!(self, inline.item);
                     self.selections(&inline.item.selection_set);
                 }
             }

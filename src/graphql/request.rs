@@ -1,4 +1,4 @@
-//! Requests to execute an operation, as clients write them in JSON.
+//! The JSON form of a request to execute an operation.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,34 +9,34 @@ use crate::error::Error;
 /// A request to execute an operation.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The document.
+    /// The text of the document.
     pub query: String,
-    /// Which operation of it.
+    /// The name of the operation to execute, if the document has several.
     pub operation_name: Option<String>,
-    /// The values of its variables: a JSON object, which is read by the types that the document names.
+    /// The variables, as a JSON object. They are read later, by the types that the document declares.
     pub variables: Option<Box<RawValue>>,
 }
 
-/// Why a request cannot be read.
+/// The reason why a request is not valid.
 #[derive(Debug)]
 pub enum Unreadable {
-    /// A parameter is not of the type that every request has; the message is for the client.
+    /// A parameter is missing or has the wrong JSON type. Contains the message for the client.
     Form(String),
-    /// What it asks for is refused.
+    /// The request is refused for another reason.
     Refused(Refusal),
 }
 
 impl Unreadable {
-    /// Of a request that has these `extensions` and no document.
+    /// The error for a request with these `extensions` and without a document.
     #[must_use]
     pub fn without_document(extensions: &RawValue) -> Self {
         match names_persisted_query(extensions) {
             true => Self::Refused(Refusal::PersistedQuery),
-            false => Self::Form("the parameters are wrong: query is missing".into()),
+            false => Self::Form("the request parameters are not valid: query is missing".into()),
         }
     }
 
-    /// As the refusal of the one operation.
+    /// Converts the error to the refusal of an operation. A wrong parameter becomes `BAD_USER_INPUT`.
     #[must_use]
     pub fn refusal(self) -> Refusal {
         match self {
@@ -60,15 +60,17 @@ struct Parameters<'a> {
 }
 
 impl Request {
-    /// From a JSON object.
+    /// Reads a request from a JSON object.
     ///
     /// # Errors
-    /// What is wrong with it. A request that names a persisted query and has no document is refused with
-    /// `PERSISTED_QUERY_NOT_SUPPORTED`, after which Apollo Client sends the document.
+    /// `BAD_USER_INPUT` if the text is not a JSON object or a parameter has the wrong type. A request that names a
+    /// persisted query and has no document is refused with `PERSISTED_QUERY_NOT_SUPPORTED`. Apollo Client then sends
+    /// the document.
     pub fn from_json(json: &str) -> Result<Self, Unreadable> {
-        let form = |message: &str| Unreadable::Form(format!("the parameters are wrong: {message}"));
+        let form = |message: &str| Unreadable::Form(format!("the request parameters are not valid: {message}"));
         let input = |error: serde_json::Error| {
-            Unreadable::Refused(Error::input("query", format!("the parameters are wrong: {error}")).into())
+            let message = format!("the request parameters are not valid: {error}");
+            Unreadable::Refused(Error::input("query", message).into())
         };
         let parameters: Parameters<'_> = serde_json::from_str(json).map_err(input)?;
         let starts = |raw: Option<&RawValue>, first| raw.is_none_or(|raw| raw.get().starts_with(first));
@@ -96,7 +98,7 @@ impl Request {
     }
 }
 
-/// Whether `extensions` say that the document is one that the server may know already.
+/// Whether `extensions` name a persisted query.
 fn names_persisted_query(extensions: &RawValue) -> bool {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! What a scalar of the schema is in memory. juniper's own type has no whole numbers above 32 bits and no JSON.
+//! The scalar value type of the schema. juniper's own type cannot hold whole numbers above 32 bits or JSON.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::model::JsonText;
 
-/// A scalar value.
+/// A scalar value in a document, in a variable or in a response.
 #[derive(Debug, Clone, PartialEq, ScalarValue)]
 pub enum Scalar {
     /// A whole number of 32 bits.
@@ -17,20 +17,20 @@ pub enum Scalar {
     /// A floating point number.
     #[value(to_float)]
     Float(f64),
-    /// A text, also an id, a time or a cursor.
+    /// A text. Ids, times and cursors are texts, too.
     #[value(as_str, to_string)]
     String(String),
     /// `true` or `false`.
     #[value(to_bool)]
     Boolean(bool),
-    /// A value of the scalar `JSON`, or a whole number above 32 bits where no such number is allowed.
+    /// A value of the scalar `JSON`, or a whole number above 32 bits whose type does not allow such a number.
     Json(JsonText),
 }
 
 impl Scalar {
-    /// A whole number: an `Int` if it has 32 bits.
+    /// Converts a whole number: to `Int` if it fits into 32 bits, otherwise to `Json`.
     #[must_use]
-    pub fn of_number(number: i64) -> Self {
+    pub fn from_integer(number: i64) -> Self {
         i32::try_from(number).map_or_else(|_| Self::Json(JsonText::from(&number.into())), Self::Int)
     }
 }
@@ -100,12 +100,12 @@ impl Serialize for Scalar {
     }
 }
 
-/// juniper asks for this; variables are read by their types, see [`super::variables`].
+/// juniper requires this implementation. Variables are read elsewhere, by their types: see [`super::variables`].
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfScalar;
+        struct ScalarVisitor;
 
-        impl Visitor<'_> for OfScalar {
+        impl Visitor<'_> for ScalarVisitor {
             type Value = Scalar;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,12 +117,12 @@ impl<'de> Deserialize<'de> for Scalar {
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
-                Ok(Scalar::of_number(number))
+                Ok(Scalar::from_integer(number))
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar, E> {
                 Ok(i64::try_from(number)
-                    .map_or_else(|_| Scalar::Json(JsonText::from(&number.into())), Scalar::of_number))
+                    .map_or_else(|_| Scalar::Json(JsonText::from(&number.into())), Scalar::from_integer))
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Scalar, E> {
@@ -134,6 +134,6 @@ impl<'de> Deserialize<'de> for Scalar {
             }
         }
 
-        deserializer.deserialize_any(OfScalar)
+        deserializer.deserialize_any(ScalarVisitor)
     }
 }

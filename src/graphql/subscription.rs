@@ -1,5 +1,5 @@
-//! The subscriptions. A resolver runs when a subscription is opened, and says what is wanted. The items come by
-//! `board::Feed` and are shown by `items.rs`: there is no stream per subscriber here, and nothing to lose.
+//! The subscriptions. A resolver runs once, when a subscription is opened, and leaves a request in the context. The updates
+//! come from `live` and are rendered by `items.rs`, so juniper keeps no stream per subscriber.
 
 use futures_util::stream::{self, Empty};
 use juniper::{ID, graphql_subscription};
@@ -12,8 +12,9 @@ use super::objects::{Comment, Message};
 use super::scalar::Scalar;
 use super::scalars::{Cursor, id};
 use super::templates::Template;
-use crate::board::{MAX_METRIC_NAME, Subject, Wanted, Wish};
+use crate::board::MAX_METRIC_NAME;
 use crate::error::{Error, Result};
+use crate::live::{LogRequest, SubscriptionRequest, Target};
 use crate::model::{EventKind, KindSet};
 
 /// What a resolver yields: its type, and nothing else.
@@ -34,12 +35,12 @@ impl Subscription {
         #[graphql(description = "Not one's own.")] exclude_own: Option<bool>,
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<Message>> {
-        let wish = || {
-            let wish = wish(&[EventKind::MessageAdded], subject(channel_id.as_ref(), None)?, after.as_ref())?;
+        let request = || {
+            let request = request(&[EventKind::MessageAdded], target(channel_id.as_ref(), None)?, after.as_ref())?;
             let (tickets_only, exclude_own) = (tickets_only.unwrap_or(false), exclude_own.unwrap_or(false));
-            Ok(Wish { tickets_only, exclude_own, ..wish })
+            Ok(LogRequest { tickets_only, exclude_own, ..request })
         };
-        open(ctx, || Ok(Wanted::Events(wish()?)))
+        open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
     /// Each change of a message or its ticket.
@@ -50,9 +51,9 @@ impl Subscription {
         #[graphql(description = "Only this message.")] message_id: Option<ID>,
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<Message>> {
-        let subject = || subject(channel_id.as_ref(), message_id.as_ref());
-        let wish = || wish(&[EventKind::MessageUpdated], subject()?, after.as_ref());
-        open(ctx, || Ok(Wanted::Events(wish()?)))
+        let target = || target(channel_id.as_ref(), message_id.as_ref());
+        let request = || request(&[EventKind::MessageUpdated], target()?, after.as_ref());
+        open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
     /// Each deletion of a message.
@@ -63,9 +64,9 @@ impl Subscription {
         #[graphql(description = "Only this message.")] message_id: Option<ID>,
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<DeletedMessage>> {
-        let subject = || subject(channel_id.as_ref(), message_id.as_ref());
-        let wish = || wish(&[EventKind::MessageDeleted], subject()?, after.as_ref());
-        open(ctx, || Ok(Wanted::Events(wish()?)))
+        let target = || target(channel_id.as_ref(), message_id.as_ref());
+        let request = || request(&[EventKind::MessageDeleted], target()?, after.as_ref());
+        open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
     /// Each comment that is written.
@@ -76,11 +77,11 @@ impl Subscription {
         #[graphql(description = "Not one's own.")] exclude_own: Option<bool>,
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<Comment>> {
-        let wish = || {
-            let wish = wish(&[EventKind::CommentAdded], subject(None, message_id.as_ref())?, after.as_ref())?;
-            Ok(Wish { exclude_own: exclude_own.unwrap_or(false), ..wish })
+        let request = || {
+            let request = request(&[EventKind::CommentAdded], target(None, message_id.as_ref())?, after.as_ref())?;
+            Ok(LogRequest { exclude_own: exclude_own.unwrap_or(false), ..request })
         };
-        open(ctx, || Ok(Wanted::Events(wish()?)))
+        open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
     /// Each template that somebody else shares with the viewer; only for those who are signed in.
@@ -89,11 +90,11 @@ impl Subscription {
         ctx: &Ctx,
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<Template>> {
-        let wish = || {
-            let wish = wish(&[EventKind::TemplateAdded], Subject::Templates, after.as_ref())?;
-            Ok(Wish { exclude_own: true, ..wish })
+        let request = || {
+            let request = request(&[EventKind::TemplateAdded], Target::Templates, after.as_ref())?;
+            Ok(LogRequest { exclude_own: true, ..request })
         };
-        open(ctx, || Ok(Wanted::Events(wish()?)))
+        open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
     /// Each notification for the viewer and each announcement; those who are not signed in hear the announcements.
@@ -102,8 +103,8 @@ impl Subscription {
         ctx: &Ctx,
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<Notification>> {
-        let wish = || wish(&[EventKind::NotificationAdded], Subject::Notifications, after.as_ref());
-        open(ctx, || Ok(Wanted::Events(wish()?)))
+        let request = || request(&[EventKind::NotificationAdded], Target::Notifications, after.as_ref());
+        open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
     /// The value of each metric, the current one first; changes at most once a second.
@@ -117,7 +118,7 @@ impl Subscription {
                 let why = format!("metric has at most {MAX_METRIC_NAME} characters");
                 return Err(Error::input("metric", why));
             }
-            Ok(Wanted::Metrics(metric))
+            Ok(SubscriptionRequest::Metrics(metric))
         })
     }
 
@@ -127,7 +128,7 @@ impl Subscription {
         ctx: &Ctx,
         #[graphql(description = "Which channel.")] channel_id: ID,
     ) -> Result<Items<PresenceChange>> {
-        open(ctx, || Ok(Wanted::Presence(id("channelId", &channel_id)?)))
+        open(ctx, || Ok(SubscriptionRequest::Presence(id("channelId", &channel_id)?)))
     }
 
     /// Everything the viewer may see, as one stream: what was missed, then a Checkpoint (= you are live), then live events, and a Checkpoint after 30 s of silence.
@@ -138,16 +139,16 @@ impl Subscription {
         #[graphql(description = "Only of this message and its comments.")] message_id: Option<ID>,
         #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
     ) -> Result<Items<EventValue>> {
-        let subject = || subject(channel_id.as_ref(), message_id.as_ref());
-        let wish = || wish(EventKind::ALL, subject()?, after.as_ref());
+        let target = || target(channel_id.as_ref(), message_id.as_ref());
+        let request = || request(EventKind::ALL, target()?, after.as_ref());
         opened(ctx)?.add_checkpoints();
-        open(ctx, || Ok(Wanted::Events(wish()?)))
+        open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 }
 
-/// Says what is wanted.
-fn open<T>(ctx: &Ctx, wanted: impl FnOnce() -> Result<Wanted>) -> Result<Items<T>> {
-    opened(ctx)?.set(wanted()?);
+/// Leaves the request in the context.
+fn open<T>(ctx: &Ctx, request: impl FnOnce() -> Result<SubscriptionRequest>) -> Result<Items<T>> {
+    opened(ctx)?.set(request()?);
     Ok(stream::empty())
 }
 
@@ -160,17 +161,17 @@ fn opened(ctx: &Ctx) -> Result<&Opened> {
     }
 }
 
-fn wish(kinds: &[EventKind], subject: Subject, after: Option<&Cursor>) -> Result<Wish> {
+fn request(kinds: &[EventKind], target: Target, after: Option<&Cursor>) -> Result<LogRequest> {
     let after = after.map(|after| after.position("after")).transpose()?;
-    Ok(Wish { subject, kinds: KindSet::of(kinds), tickets_only: false, exclude_own: false, after })
+    Ok(LogRequest { target, kinds: KindSet::of(kinds), tickets_only: false, exclude_own: false, after })
 }
 
-fn subject(channel: Option<&ID>, message: Option<&ID>) -> Result<Subject> {
+fn target(channel: Option<&ID>, message: Option<&ID>) -> Result<Target> {
     let channel = channel.map(|channel| id("channelId", channel)).transpose()?;
     let message = message.map(|message| id("messageId", message)).transpose()?;
     Ok(match (channel, message) {
-        (channel, Some(message)) => Subject::Message(channel, message),
-        (Some(channel), None) => Subject::Channel(channel),
-        (None, None) => Subject::Everything,
+        (channel, Some(message)) => Target::Message(channel, message),
+        (Some(channel), None) => Target::Channel(channel),
+        (None, None) => Target::Everything,
     })
 }

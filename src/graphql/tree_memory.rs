@@ -1,4 +1,4 @@
-//! The memory for the syntax tree of a document that open subscriptions use.
+//! The memory lease for the syntax tree of a document that open subscriptions use.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -6,32 +6,32 @@ use super::document::Refusal;
 use crate::error::Error;
 use crate::model::{Lease, Memory, Party};
 
-/// A syntax tree takes so many times the memory of its text.
-const TREE: usize = 100;
+/// Estimated memory of a syntax tree, as a multiple of the length of its text.
+const TREE_FACTOR: usize = 100;
 
-/// The lease of one tree, while it has users. All its subscriptions share the tree, so the client that opened the first one
-/// pays for all.
+/// The lease of one syntax tree while subscriptions use it. All subscriptions with one document share the tree. The
+/// lease counts against the client that opened the first of them.
 #[derive(Default)]
 pub struct TreeMemory(Mutex<Weak<Lease>>);
 
 impl TreeMemory {
-    /// Borrows the memory for the tree of a text of this many bytes, if it is not borrowed already.
+    /// Leases the memory for the tree of a text with this many bytes. Returns the existing lease if there is one.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if this client, or all of them, have too many different documents.
+    /// `UNAVAILABLE` if the open subscriptions of this client, or of all clients, have too many different documents.
     pub fn borrow(&self, bytes: usize, memory: &Arc<Memory>, party: Party) -> Result<Arc<Lease>, Refusal> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lease) = known.upgrade() {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = current.upgrade() {
             return Ok(lease);
         }
         let mut lease = memory.lease(party);
-        if !lease.try_grow_to(TREE * bytes) {
-            let why = "too many subscriptions with different documents are open: send values, such as the cursor of \
-                `after`, as variables";
-            return Err(Error::Unavailable(why.into()).into());
+        if !lease.try_grow_to(TREE_FACTOR * bytes) {
+            let message = "too many subscriptions with different documents are open: send values, such as the cursor \
+                of `after`, as variables";
+            return Err(Error::Unavailable(message.into()).into());
         }
         let lease = Arc::new(lease);
-        *known = Arc::downgrade(&lease);
+        *current = Arc::downgrade(&lease);
         Ok(lease)
     }
 }

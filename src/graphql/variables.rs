@@ -1,5 +1,5 @@
-//! Variables, read by the types that the operation gives them: juniper's own way knows no types yet, so a large whole
-//! number would become a float before an `ID` or a `JSON` could take it.
+//! Reads the variables of a request by the types that the operation declares for them. juniper itself reads variables
+//! without types. It would turn a large whole number into a float, although an `ID` or a `JSON` can hold the number.
 
 use std::fmt;
 
@@ -11,35 +11,35 @@ use super::scalar::Scalar;
 use super::{Schema, Variables};
 use crate::model::JsonText;
 
-/// How deep input types are followed; deeper values are read without their types.
-const DEPTH: usize = 8;
-/// How many fields an input object may have: each is compared with all others. No type has as many.
+/// Maximum depth of nested input types that are considered. Deeper values are read without their types.
+const MAX_DEPTH: usize = 8;
+/// Maximum number of fields in an input object. Each field is compared with all others. No type has so many fields.
 const MAX_FIELDS: usize = 200;
 
-/// What is to be kept of a value when it is read.
+/// How a JSON value is read, depending on its GraphQL type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
-    /// What it is says enough.
+    /// The value is read as JSON without its GraphQL type.
     Plain,
-    /// A whole number may be written as a float: `1.0`.
+    /// An `Int`. It may be written as a float without a fraction, such as `1.0`.
     Int,
-    /// A whole number may be of any size.
+    /// A `Float`. It may be written as a whole number of any size.
     Float,
-    /// A whole number becomes text.
+    /// An `ID`. A whole number becomes its decimal text.
     Id,
-    /// The text stays as it is.
+    /// A `JSON` value. Its text does not change.
     Json,
-    /// A list, or one item of it.
+    /// A list of values, or a single value that stands for a list of one.
     List(Box<Self>),
-    /// An input object; fields that are not named are plain.
+    /// An input object. Fields that are not in the list are read as [`Shape::Plain`].
     Object(Vec<(String, Self)>),
 }
 
 impl Shape {
-    /// Of values of a type.
+    /// The shape of the type with this innermost name and this number of lists around it.
     #[must_use]
     pub fn of(schema: &Schema, name: &str, lists: usize) -> Self {
-        let innermost = Self::named(schema, name, DEPTH);
+        let innermost = Self::named(schema, name, MAX_DEPTH);
         (0..lists).fold(innermost, |item, _| Self::List(Box::new(item)))
     }
 
@@ -52,7 +52,7 @@ impl Shape {
             (_, Some(MetaType::InputObject(object))) if depth > 0 => {
                 let fields = object.input_fields.iter().map(|field| {
                     let innermost = Self::named(schema, field.arg_type.innermost_name(), depth - 1);
-                    let shape = (0..lists(&field.arg_type)).fold(innermost, |item, _| Self::List(Box::new(item)));
+                    let shape = (0..list_depth(&field.arg_type)).fold(innermost, |item, _| Self::List(Box::new(item)));
                     (field.name.to_string(), shape)
                 });
                 Self::Object(fields.filter(|(_, shape)| *shape != Self::Plain).collect())
@@ -61,7 +61,7 @@ impl Shape {
         }
     }
 
-    fn of_field(&self, name: &str) -> &Self {
+    fn field(&self, name: &str) -> &Self {
         match self {
             Self::Object(fields) => {
                 fields.iter().find(|(field, _)| field == name).map_or(&Self::Plain, |(_, shape)| shape)
@@ -70,14 +70,15 @@ impl Shape {
         }
     }
 
-    /// Of the items of a list; of a list where none is expected, the validation complains.
-    fn of_item(&self) -> &Self {
+    /// The shape of the items of a list. Validation refuses a list if the type is no list.
+    fn item(&self) -> &Self {
         match self {
             Self::List(item) => item,
             shape => shape,
         }
     }
 
+    /// The shape inside all lists.
     fn innermost(&self) -> &Self {
         match self {
             Self::List(item) => item.innermost(),
@@ -86,29 +87,29 @@ impl Shape {
     }
 }
 
-/// How many lists a type is in.
+/// The number of lists around the innermost type: 1 for `[ID!]`.
 #[must_use]
-pub fn lists<N: AsRef<str>, M>(of: &Type<N, M>) -> usize
+pub fn list_depth<N: AsRef<str>, M>(of: &Type<N, M>) -> usize
 where
     Type<N, M>: fmt::Display,
 {
     of.to_string().bytes().take_while(|byte| *byte == b'[').count()
 }
 
-/// Reads the variables of an operation from a JSON object. Variables that it does not define are left out.
+/// Reads the variables of an operation from a JSON object. Variables that the operation does not declare are ignored.
 ///
 /// # Errors
-/// What is wrong with the JSON.
+/// A message for the client, if the text is not a JSON object or contains a value that cannot be read.
 pub fn read(shapes: &[(String, Shape)], json: Option<&RawValue>) -> Result<Variables, String> {
     let Some(json) = json else { return Ok(Variables::default()) };
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
-    let variables = deserializer.deserialize_map(OfAll(shapes));
+    let variables = deserializer.deserialize_map(VariablesVisitor(shapes));
     variables.map_err(|error| format!("the variables cannot be read: {error}"))
 }
 
-struct OfAll<'s>(&'s [(String, Shape)]);
+struct VariablesVisitor<'s>(&'s [(String, Shape)]);
 
-impl<'de> Visitor<'de> for OfAll<'_> {
+impl<'de> Visitor<'de> for VariablesVisitor<'_> {
     type Value = Variables;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,7 +119,7 @@ impl<'de> Visitor<'de> for OfAll<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Variables, A::Error> {
         let mut variables = Variables::default();
         while let Some(name) = map.next_key::<String>()? {
-            match self.0.iter().find(|(known, _)| *known == name) {
+            match self.0.iter().find(|(declared, _)| *declared == name) {
                 Some((_, shape)) => drop(variables.insert(name, map.next_value_seed(shape)?)),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -134,33 +135,33 @@ impl<'de> DeserializeSeed<'de> for &Shape {
         match self.innermost() {
             Shape::Json | Shape::Id => {
                 let raw: &RawValue = de::Deserialize::deserialize(deserializer)?;
-                self.of_raw(raw).map_err(de::Error::custom)
+                self.read_raw(raw).map_err(de::Error::custom)
             }
-            _ => deserializer.deserialize_any(OfValue(self)),
+            _ => deserializer.deserialize_any(ValueVisitor(self)),
         }
     }
 }
 
 impl Shape {
-    /// A value of which the text counts.
-    fn of_raw(&self, raw: &RawValue) -> Result<InputValue<Scalar>, String> {
+    /// Reads a `JSON` or an `ID`, or a list of them, from JSON text.
+    fn read_raw(&self, raw: &RawValue) -> Result<InputValue<Scalar>, String> {
         let text = raw.get();
         match self {
             _ if text == "null" => Ok(InputValue::Null),
             Self::List(item) if text.starts_with('[') => {
                 let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-                let items = items.into_iter().map(|one| item.of_raw(one)).collect::<Result<_, _>>()?;
+                let items = items.into_iter().map(|raw| item.read_raw(raw)).collect::<Result<_, _>>()?;
                 Ok(InputValue::list(items))
             }
-            Self::List(item) => item.of_raw(raw),
+            Self::List(item) => item.read_raw(raw),
             Self::Json => JsonText::parse(text).map(|json| InputValue::Scalar(Scalar::Json(json))),
-            _ => Ok(id(text)?),
+            _ => Ok(read_id(text)?),
         }
     }
 }
 
-/// An id: a string, or a whole number of any size, also written as a float.
-fn id(text: &str) -> Result<InputValue<Scalar>, String> {
+/// Reads an id: a string, or a whole number of any size. A float without a fraction is a whole number, too.
+fn read_id(text: &str) -> Result<InputValue<Scalar>, String> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(InputValue::scalar(text));
@@ -173,20 +174,21 @@ fn id(text: &str) -> Result<InputValue<Scalar>, String> {
             Some(number) => InputValue::scalar(number.to_string()),
             None => InputValue::scalar(number.as_f64().unwrap_or(f64::NAN)),
         },
-        // No id: the validation says so.
+        // Not an id. juniper refuses the value later.
         other => InputValue::Scalar(Scalar::Json(JsonText::from(&other))),
     })
 }
 
-/// The whole number that a float is, as far as floats can tell whole numbers apart.
+/// The whole number that a float represents; `None` if the float has a fraction, or is above 2^53, where floats no
+/// longer represent every whole number.
 fn whole(number: f64) -> Option<i64> {
-    const LARGEST: f64 = 9_007_199_254_740_992.0;
-    (number.fract() == 0.0 && number.abs() <= LARGEST).then_some(number as i64)
+    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= MAX_EXACT).then_some(number as i64)
 }
 
-struct OfValue<'s>(&'s Shape);
+struct ValueVisitor<'s>(&'s Shape);
 
-impl<'de> Visitor<'de> for OfValue<'_> {
+impl<'de> Visitor<'de> for ValueVisitor<'_> {
     type Value = InputValue<Scalar>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,7 +206,7 @@ impl<'de> Visitor<'de> for OfValue<'_> {
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
         Ok(InputValue::Scalar(match self.0.innermost() {
             Shape::Float => Scalar::Float(number as f64),
-            _ => Scalar::of_number(number),
+            _ => Scalar::from_integer(number),
         }))
     }
 
@@ -218,7 +220,7 @@ impl<'de> Visitor<'de> for OfValue<'_> {
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
         Ok(InputValue::Scalar(match (self.0.innermost(), whole(number)) {
-            (Shape::Int, Some(number)) => Scalar::of_number(number),
+            (Shape::Int, Some(number)) => Scalar::from_integer(number),
             _ => Scalar::Float(number),
         }))
     }
@@ -233,7 +235,7 @@ impl<'de> Visitor<'de> for OfValue<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(self.0.of_item())? {
+        while let Some(item) = items.next_element_seed(self.0.item())? {
             list.push(item);
         }
         Ok(InputValue::list(list))
@@ -243,12 +245,12 @@ impl<'de> Visitor<'de> for OfValue<'_> {
         let shape = self.0.innermost();
         let mut fields = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(shape.of_field(&name))?;
+            let value = map.next_value_seed(shape.field(&name))?;
             if fields.len() >= MAX_FIELDS {
                 return Err(de::Error::custom(format_args!("an object has more than {MAX_FIELDS} fields")));
             }
-            // As JSON.parse has it: of a key that is there twice, the last one counts.
-            fields.retain(|(known, _): &(juniper::Spanning<String>, _)| known.item != name);
+            // The last one of several fields with the same name counts, as in `JSON.parse` of JavaScript.
+            fields.retain(|(other, _): &(juniper::Spanning<String>, _)| other.item != name);
             fields.push((juniper::Spanning::unlocated(name), juniper::Spanning::unlocated(value)));
         }
         Ok(InputValue::parsed_object(fields))

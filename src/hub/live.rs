@@ -1,4 +1,4 @@
-//! An event in memory, with what it shows.
+//! A published event in memory, together with its object.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::model::{Body, Event, EventKind, LoggedEvent};
 
-/// A published event. What it shows follows later edits, until its object is gone.
+/// A published event. Its object follows later edits, and is removed when the object is deleted.
 #[derive(Debug)]
 pub struct LiveEvent {
     event: Event,
     body: Mutex<Body>,
-    gone: AtomicBool,
-    /// Counted once, so that the window's sum stays right when the body changes.
+    is_tombstone: AtomicBool,
+    /// The size when the event was published. It stays the same when the body changes, so that the window's total stays
+    /// correct.
     weight: usize,
 }
 
@@ -25,52 +26,53 @@ impl Deref for LiveEvent {
 }
 
 impl LiveEvent {
-    /// From the writer or the log.
+    /// Wraps an event that the writer committed or that was read from the log.
     #[must_use]
     pub fn new(logged: LoggedEvent) -> Self {
         let weight = logged.weight();
-        Self { event: logged.event, body: Mutex::new(logged.body), gone: AtomicBool::new(false), weight }
+        Self { event: logged.event, body: Mutex::new(logged.body), is_tombstone: AtomicBool::new(false), weight }
     }
 
-    /// About how many bytes it took in memory when it was published.
+    /// The estimated size in memory when the event was published, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.weight
     }
 
-    /// What it shows; `None` if that is gone, and the event is to be skipped.
+    /// The current object. `None` if the object was deleted; the event must then be skipped.
     #[must_use]
     pub fn body(&self) -> Option<Body> {
         if self.is_gone() { None } else { Some(self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()) }
     }
 
-    /// Whether its object is gone.
+    /// Whether the object was deleted.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+        self.is_tombstone.load(Ordering::Acquire)
     }
 
-    /// Takes over what a later event says of the same object.
-    pub(super) fn rewritten_by(&self, later: &Self) {
+    /// Updates this event after a later event of the same object: takes over the edited object, or drops the object if
+    /// it was deleted.
+    pub(super) fn apply_later(&self, later: &Self) {
         if !self.event.kind.shows_object() {
             return;
         }
         match later.event.kind {
             EventKind::MessageUpdated if self.is_of(&[EventKind::MessageAdded, EventKind::MessageUpdated], later) => {
-                self.show(later);
+                self.copy_body(later);
             }
             EventKind::CommentUpdated if self.is_of(&[EventKind::CommentAdded, EventKind::CommentUpdated], later) => {
-                self.show(later);
+                self.copy_body(later);
             }
             EventKind::ChannelUpdated if self.is_of(&[EventKind::ChannelAdded, EventKind::ChannelUpdated], later) => {
-                self.show(later);
+                self.copy_body(later);
             }
-            EventKind::MessageDeleted if self.event.message == later.event.message => self.vanish(),
+            EventKind::MessageDeleted if self.event.message == later.event.message => self.tombstone(),
             EventKind::CommentDeleted if self.is_of(&[EventKind::CommentAdded, EventKind::CommentUpdated], later) => {
-                self.vanish();
+                self.tombstone();
             }
-            EventKind::ChannelDeleted if self.event.channel == later.event.channel => self.vanish(),
-            EventKind::TemplateDeleted if self.is_of(&[EventKind::TemplateAdded], later) => self.vanish(),
+            EventKind::ChannelDeleted if self.event.channel == later.event.channel => self.tombstone(),
+            EventKind::TemplateDeleted if self.is_of(&[EventKind::TemplateAdded], later) => self.tombstone(),
             _ => {}
         }
     }
@@ -79,13 +81,13 @@ impl LiveEvent {
         kinds.contains(&self.event.kind) && self.event.object == later.event.object
     }
 
-    fn show(&self, later: &Self) {
+    fn copy_body(&self, later: &Self) {
         let body = later.body.lock().unwrap_or_else(PoisonError::into_inner).clone();
         *self.body.lock().unwrap_or_else(PoisonError::into_inner) = body;
     }
 
-    fn vanish(&self) {
-        self.gone.store(true, Ordering::Release);
+    fn tombstone(&self) {
+        self.is_tombstone.store(true, Ordering::Release);
         *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Body::None;
     }
 }

@@ -1,11 +1,12 @@
-//! The hub: hands the events of the log, as they become known, to whoever follows their topic.
+//! The hub: keeps the newest events of the log in memory and delivers them to the subscribers of each topic.
 //!
-//! A reader has no queue. It has a position, and looks at the ring of its topic for what is above
-//! it; if that is no longer there it is told so ([`Next::Lagged`]) and reads the log. The hub knows
-//! nothing of databases, rights or GraphQL. The tail is the only one to publish.
+//! A subscriber has no queue. It has a position, and reads the events above that position from the buffer of its topic.
+//! If the buffer no longer holds the next event, the subscriber gets [`Next::Lagged`] and reads the log instead. The
+//! hub does not know databases, permissions or GraphQL. Only the log tailer (`board/tail.rs`) publishes to it.
 
 mod live;
 mod ring;
+mod shared;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -20,50 +21,30 @@ pub use ring::{Next, Receiver};
 use crate::error::{Error, Result};
 use crate::model::{Cursor, Event, KindSet, LoggedEvent, Seq, Topic};
 use crate::vitals::Vitals;
-use ring::Ring;
+use ring::TopicBuffer;
+use shared::Shared;
 
-/// How many events are kept in memory at most: the window that returning readers are served from.
+/// The maximum number of events in memory. Subscribers whose position is among them resume without the database.
 pub const WINDOW: usize = 8192;
-/// How many bytes they may take.
+/// The maximum memory of the events that the hub holds, in bytes.
 const WINDOW_BYTES: usize = 16 << 20;
-/// How many requests may wait for the hub.
-const INBOX: usize = 1024;
-/// After so many events the rings of all topics are trimmed and those without readers dropped.
-const SWEEP: usize = 1024;
-/// So many readers are woken at once.
-const PORTION: usize = 64;
+/// The maximum number of requests that wait for the hub's task.
+const REQUEST_QUEUE: usize = 1024;
+/// Number of published events after which all topic buffers are trimmed and unused ones are removed.
+const SWEEP_INTERVAL: usize = 1024;
+/// The number of subscribers that are woken before other tasks get to run.
+const WAKE_BATCH: usize = 64;
 
-/// What the hub's task and its readers share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    head: Mutex<Cursor>,
-    last_rewrite: AtomicI64,
-    /// The window's floor: events below it no longer follow later edits and deletions.
-    window_floor: AtomicI64,
-    /// How often the log turned out to be another history. Numbers of two eras cannot be compared.
-    era: AtomicU64,
-}
-
-/// When something was read from the database: in which history of the log, and where it stood.
+/// The state of the log at the moment of a database read.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadAt {
-    /// [`Hub::era`], asked for before reading.
+    /// The value of [`Hub::era`] before the read.
     pub era: u64,
-    /// The head of the log.
+    /// The number of the newest event at the time of the read.
     pub seq: Seq,
 }
 
-impl Shared {
-    fn is_in_window(&self, seq: Seq) -> bool {
-        seq.0 > self.window_floor.load(Ordering::Acquire)
-    }
-
-    fn head(&self) -> Cursor {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The handle to the hub's task; the task ends when the last handle is gone.
+/// A handle to the hub's task. The task ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Hub {
     inbox: mpsc::Sender<Request>,
@@ -78,75 +59,76 @@ enum Request {
 }
 
 impl Hub {
-    /// Starts the hub's task; its readers have seen everything up to `head`.
+    /// Starts the hub's task. `head` is the position of the newest event in the log; later events are published.
     #[must_use]
     pub fn start(head: Cursor, vitals: &Vitals) -> Self {
         let (last_rewrite, window_floor) = (AtomicI64::new(head.seq.0), AtomicI64::new(head.seq.0));
         let shared = Arc::new(Shared { head: Mutex::new(head), last_rewrite, window_floor, era: AtomicU64::new(0) });
-        let (inbox, requests) = mpsc::channel(INBOX);
-        let desk = Desk::new(Arc::clone(&shared), head);
-        drop(vitals.spawn("the hub", desk.work(requests)));
+        let (inbox, requests) = mpsc::channel(REQUEST_QUEUE);
+        let actor = HubActor::new(Arc::clone(&shared), head);
+        drop(vitals.spawn("the hub", actor.run(requests)));
         Self { inbox, shared }
     }
 
-    /// Follows a topic, waking for these kinds: every event of it above the answered position will
-    /// come, in order, or [`Next::Lagged`].
+    /// Subscribes to a topic, and wakes the subscriber for events of these kinds. The receiver yields every event of
+    /// the topic above the returned position, in order, or [`Next::Lagged`].
     ///
     /// # Errors
-    /// `UNAVAILABLE` while stopping.
+    /// `UNAVAILABLE` if the server is stopping.
     pub async fn subscribe(&self, topic: Topic, kinds: KindSet) -> Result<(Receiver, Cursor)> {
         let (answer, answered) = oneshot::channel();
         self.inbox.send(Request::Subscribe(topic, kinds, answer)).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())
     }
 
-    /// Whether this is a position in the window: then it needs no look at the log.
+    /// Whether the cursor is a position in memory. If so, the caller need not check it in the log.
     ///
     /// # Errors
-    /// `UNAVAILABLE` while stopping.
+    /// `UNAVAILABLE` if the server is stopping.
     pub async fn knows(&self, cursor: Cursor) -> Result<bool> {
         let (answer, answered) = oneshot::channel();
         self.inbox.send(Request::Knows(cursor, answer)).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())
     }
 
-    /// Publishes what follows the last published position, up to `head`.
+    /// Publishes the events that follow the last published position, up to `head`.
     pub async fn publish(&self, events: Vec<LoggedEvent>, head: Cursor) {
         drop(self.inbox.send(Request::Publish(events, head)).await);
     }
 
-    /// Forgets the window: the log is another one than it was, or cannot be continued. Every
-    /// reader lags, and the log decides about its cursor. Done when it returns: [`Self::head`] is of the new history.
+    /// Discards all events in memory, because the log has another history or cannot be continued. Every subscriber gets
+    /// [`Next::Lagged`], and the log decides whether its cursor is still valid. When this returns, [`Self::head`] is a
+    /// position of the new history.
     pub async fn reset(&self, head: Cursor) {
         let (done, is_done) = oneshot::channel();
         drop(self.inbox.send(Request::Reset(head, done)).await);
         drop(is_done.await);
     }
 
-    /// Counts the histories of the log that this hub has seen. What is kept under ids or numbers of the log is void when
-    /// this has moved: another history gives them again.
+    /// The number of times that the log was replaced by another history. Another history assigns the same ids and event
+    /// numbers again. So a cache whose keys are ids or event numbers must be discarded when this value changes.
     #[must_use]
     pub fn era(&self) -> u64 {
         self.shared.era.load(Ordering::Acquire)
     }
 
-    /// Up to where everything has been published.
+    /// The position up to which all events have been published.
     #[must_use]
     pub fn head(&self) -> Cursor {
         self.shared.head()
     }
 
-    /// Events below are no longer in memory.
+    /// The position at or below which events are no longer in memory.
     #[must_use]
     pub fn floor(&self) -> Seq {
         Seq(self.shared.window_floor.load(Ordering::Acquire))
     }
 
-    /// Whether an object was edited or deleted since, or the log is another one: what was read from the database
-    /// then may show it as it no longer is.
+    /// Whether an object was edited or deleted after `read`, or the log has another history since. Data from that read
+    /// may then be outdated.
     #[must_use]
     pub fn rewritten_since(&self, read: ReadAt) -> bool {
-        // In this order: a reset moves the era first.
+        // The order matters: `reset` changes the era before it changes `last_rewrite`.
         self.shared.last_rewrite.load(Ordering::Acquire) > read.seq.0 || self.era() != read.era
     }
 }
@@ -155,41 +137,43 @@ fn stopping() -> Error {
     Error::Unavailable("the server is stopping; try again".into())
 }
 
-/// The hub's side of the desk: owns every ring.
-struct Desk {
+/// The state of the hub's task. It owns the buffers of all topics.
+struct HubActor {
     shared: Arc<Shared>,
-    rings: HashMap<Topic, Arc<Ring>>,
-    /// The ring of everything: the window that the others are cut from.
-    window: Arc<Ring>,
+    buffers: HashMap<Topic, Arc<TopicBuffer>>,
+    /// The buffer of [`Topic::Everything`]. A new topic's buffer starts with the matching events of this one.
+    window: Arc<TopicBuffer>,
+    /// The estimated memory of the events in the window, in bytes.
     bytes: usize,
+    /// Events published since the last sweep.
     since_sweep: usize,
-    /// Of those who are to be woken.
+    /// Wakers of subscribers that have new events and were not woken yet.
     wakers: VecDeque<Waker>,
 }
 
-impl Desk {
+impl HubActor {
     fn new(shared: Arc<Shared>, head: Cursor) -> Self {
-        let window = Arc::new(Ring::new(head.seq, Vec::new()));
-        let rings = HashMap::from([(Topic::Everything, Arc::clone(&window))]);
-        Self { shared, rings, window, bytes: 0, since_sweep: 0, wakers: VecDeque::new() }
+        let window = Arc::new(TopicBuffer::new(head.seq, Vec::new()));
+        let buffers = HashMap::from([(Topic::Everything, Arc::clone(&window))]);
+        Self { shared, buffers, window, bytes: 0, since_sweep: 0, wakers: VecDeque::new() }
     }
 
-    async fn work(mut self, mut requests: mpsc::Receiver<Request>) {
+    async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(request) = requests.recv().await {
-            self.serve(request);
-            // Thousands who are woken at once would stand before everybody else who wants something of this process, the
-            // next changes among them. In portions, those get in between, and come to whoever is still to be woken
-            // together with what woke them: one look, one write.
-            while self.wake_some() {
+            self.handle(request);
+            // Waking thousands of subscribers at once would delay all other tasks, including the next changes. So the
+            // hub wakes one batch, yields, and handles new requests before the next batch. Subscribers that were not
+            // woken yet then read the older and the newer events in one poll.
+            while self.wake_batch() {
                 tokio::task::yield_now().await;
                 while let Ok(request) = requests.try_recv() {
-                    self.serve(request);
+                    self.handle(request);
                 }
             }
         }
     }
 
-    fn serve(&mut self, request: Request) {
+    fn handle(&mut self, request: Request) {
         match request {
             Request::Subscribe(topic, kinds, answer) => {
                 let receiver = self.subscribe(topic, kinds);
@@ -204,20 +188,20 @@ impl Desk {
         }
     }
 
-    /// Wakes a portion of those whose wakers were taken; whether there was anybody.
-    fn wake_some(&mut self) -> bool {
-        let some = self.wakers.len().min(PORTION);
-        self.wakers.drain(..some).for_each(Waker::wake);
-        some > 0
+    /// Wakes the next batch of subscribers. Returns whether there were any.
+    fn wake_batch(&mut self) -> bool {
+        let count = self.wakers.len().min(WAKE_BATCH);
+        self.wakers.drain(..count).for_each(Waker::wake);
+        count > 0
     }
 
     fn subscribe(&mut self, topic: Topic, kinds: KindSet) -> Receiver {
         let window = &self.window;
-        let ring = self.rings.entry(topic).or_insert_with(|| {
+        let buffer = self.buffers.entry(topic).or_insert_with(|| {
             let (floor, events) = window.copy(|event| topic.has(event));
-            Arc::new(Ring::new(floor, events))
+            Arc::new(TopicBuffer::new(floor, events))
         });
-        Receiver::new(Arc::clone(ring), Arc::clone(&self.shared), kinds)
+        Receiver::new(Arc::clone(buffer), Arc::clone(&self.shared), kinds)
     }
 
     fn knows(&self, cursor: Cursor) -> bool {
@@ -226,46 +210,46 @@ impl Desk {
 
     fn publish(&mut self, events: Vec<LoggedEvent>, head: Cursor) {
         self.since_sweep += events.len();
-        let mut touched: Vec<Arc<Ring>> = Vec::new();
+        let mut touched: Vec<Arc<TopicBuffer>> = Vec::new();
         let mut kinds = Vec::with_capacity(events.len());
         for logged in events {
             let event = Arc::new(LiveEvent::new(logged));
-            self.rewrite_older(&event);
+            self.update_older_events(&event);
             self.bytes += event.weight();
             kinds.push(event.kind);
-            for ring in self.rings_of(&event) {
-                ring.push(Arc::clone(&event));
-                if !touched.iter().any(|known| Arc::ptr_eq(known, &ring)) {
-                    touched.push(ring);
+            for buffer in self.buffers_of(&event) {
+                buffer.push(Arc::clone(&event));
+                if !touched.iter().any(|known| Arc::ptr_eq(known, &buffer)) {
+                    touched.push(buffer);
                 }
             }
         }
-        // The head moves only after everything up to it is in the rings: a reader that looks at the
-        // head first and finds its ring empty has really seen everything.
+        // The head must move last. A subscriber reads the head first and then finds its buffer empty; it may then
+        // conclude that it has seen everything up to that head.
         *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
         let kinds = KindSet::of(&kinds);
-        for ring in touched {
-            ring.take_wakers(kinds, &mut self.wakers);
+        for buffer in touched {
+            buffer.take_wakers(kinds, &mut self.wakers);
         }
         self.trim();
     }
 
-    fn rings_of(&self, event: &Event) -> Vec<Arc<Ring>> {
-        let mut found: Vec<_> = Topic::of(event).filter_map(|topic| self.rings.get(&topic).cloned()).collect();
+    fn buffers_of(&self, event: &Event) -> Vec<Arc<TopicBuffer>> {
+        let mut found: Vec<_> = Topic::of(event).filter_map(|topic| self.buffers.get(&topic).cloned()).collect();
         if event.is_wide() {
-            let wide = self.rings.iter().filter(|(topic, _)| topic.has_unnamed(event));
-            found.extend(wide.map(|(_, ring)| Arc::clone(ring)));
+            let wide = self.buffers.iter().filter(|(topic, _)| topic.has_unnamed(event));
+            found.extend(wide.map(|(_, buffer)| Arc::clone(buffer)));
         }
         found
     }
 
-    /// Live events show their object as it is now, as replayed ones do: what is no longer true is
-    /// not delivered to a slow reader after others were told.
-    fn rewrite_older(&self, event: &LiveEvent) {
+    /// Applies an edit or a deletion to the older events in the window. So a slow subscriber gets the current object,
+    /// as it would from the log, and never text that was already edited or deleted.
+    fn update_older_events(&self, event: &LiveEvent) {
         if !event.kind.rewrites() {
             return;
         }
-        self.window.each(|older| older.rewritten_by(event));
+        self.window.for_each(|older| older.apply_later(event));
         self.shared.last_rewrite.store(event.cursor.seq.0, Ordering::Release);
     }
 
@@ -273,28 +257,31 @@ impl Desk {
         while self.window.len() > WINDOW || (self.bytes > WINDOW_BYTES && self.window.len() > 1) {
             self.bytes -= self.window.pop().map_or(0, |event| event.weight());
         }
-        // The rings of the topics are trimmed later; until then nothing below is given out.
+        // Topic buffers are trimmed only in the sweep below. Until then `window_floor` keeps subscribers from reading
+        // events that have left the window.
         self.shared.window_floor.store(self.window.floor().0, Ordering::Release);
-        if self.since_sweep >= SWEEP {
+        if self.since_sweep >= SWEEP_INTERVAL {
             self.since_sweep = 0;
             let floor = self.window.floor();
-            self.rings.retain(|topic, ring| *topic == Topic::Everything || Arc::strong_count(ring) > 1);
-            self.rings.values().for_each(|ring| ring.trim(floor));
+            self.buffers.retain(|topic, buffer| *topic == Topic::Everything || Arc::strong_count(buffer) > 1);
+            self.buffers.values().for_each(|buffer| buffer.trim(floor));
         }
     }
 
     fn reset(&mut self, head: Cursor) {
         self.shared.era.fetch_add(1, Ordering::AcqRel);
         let mut fresh = Self::new(Arc::clone(&self.shared), head);
-        // Some may still be to be woken.
+        // Wakers of the last events may not have been called yet.
         fresh.wakers = std::mem::take(&mut self.wakers);
-        for ring in std::mem::replace(self, fresh).rings.values() {
-            ring.close();
-            ring.take_wakers(KindSet::all(), &mut self.wakers);
+        for buffer in std::mem::replace(self, fresh).buffers.values() {
+            buffer.close();
+            buffer.take_wakers(KindSet::all(), &mut self.wakers);
         }
-        // Only now: a reader that sees the new head must find its ring closed, or it would take itself for served up to there.
+        // The head must change after all buffers are closed. Otherwise a subscriber could see the new head with its old
+        // buffer, and conclude that it has seen everything up to that head.
         *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
-        // The new history may be shorter, and its edits have numbers below those of the lost ones.
+        // The new history may be shorter than the old one, so its numbers can be lower. Both positions are set, not
+        // raised.
         self.shared.last_rewrite.store(head.seq.0, Ordering::Release);
         self.shared.window_floor.store(head.seq.0, Ordering::Release);
     }

@@ -1,8 +1,9 @@
-//! Whose address it is.
+//! Grouping of client addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Who counts as one: an IPv4 address, or the 2^64 IPv6 addresses that one customer gets.
+/// The part of an address that identifies one client: a whole IPv4 address, or the /64 prefix of an IPv6 address.
+/// Providers give each customer at least a /64, so limits per full IPv6 address would limit nothing.
 #[must_use]
 pub fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

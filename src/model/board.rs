@@ -1,15 +1,26 @@
-//! The objects of the board, as every floor above `store` sees them.
+//! The objects that users work with (channels, messages, users and so on), as all layers above `store` see them.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Audience, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, TemplateId,
-    Timestamp, UserId,
+    ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, Timestamp, UserId,
 };
 
-/// A closed list of words that the database keeps as small numbers.
+/// The locations whose users may see an object, sorted. Empty means every viewer who may read the channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audience(pub Arc<[LocationId]>);
+
+impl Audience {
+    /// Whether the audience is not restricted to locations.
+    #[must_use]
+    pub fn is_everybody(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Declares an enum whose variants the database stores as small numbers.
 macro_rules! codes {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -18,13 +29,13 @@ macro_rules! codes {
         pub enum $name { $($(#[$vdoc])* $variant = $code),+ }
 
         impl $name {
-            /// The number in the database.
+            /// The number that the database stores for this variant.
             #[must_use]
             pub fn code(self) -> i16 {
                 self as i16
             }
 
-            /// The word for a number in the database.
+            /// The variant for a number from the database; `None` if there is no such variant.
             #[must_use]
             pub fn from_code(code: i16) -> Option<Self> {
                 match code {
@@ -37,7 +48,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// What somebody may do in general.
+    /// The general role of a user.
     Role {
         /// An ordinary user.
         Member = 0,
@@ -47,218 +58,219 @@ codes! {
 }
 
 codes! {
-    /// Who may read a channel.
+    /// Which users may read a channel.
     Visibility {
-        /// Everybody.
+        /// All users, and anonymous clients if the server allows anonymous reading.
         Public = 0,
-        /// Its members.
+        /// Members of the channel only.
         Private = 1,
     }
 }
 
 codes! {
-    /// How far a ticket is.
+    /// The progress of a ticket.
     TicketStatus {
-        /// Nobody works on it yet.
+        /// Work has not started.
         Open = 0,
-        /// Somebody works on it.
+        /// Work has started.
         InProgress = 1,
-        /// Done, as far as the assignee is concerned.
+        /// The assignee regards the ticket as done.
         Resolved = 2,
-        /// Done for everybody.
+        /// The ticket is done and needs no further work.
         Closed = 3,
     }
 }
 
 codes! {
-    /// How urgent something is.
+    /// The urgency of a ticket or a notification.
     Priority {
-        /// Can wait.
+        /// The ticket or notification can wait.
         Low = 0,
-        /// The usual.
+        /// The default urgency.
         Medium = 1,
-        /// Soon.
+        /// The ticket or notification needs attention soon.
         High = 2,
-        /// Now.
+        /// The ticket or notification needs attention immediately.
         Urgent = 3,
     }
 }
 
-/// Somebody who signs in. The password's hash stays in `store`.
+/// An account that can sign in. The hash of its password stays in `store`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Its id.
+    /// The id of the user.
     pub id: UserId,
-    /// What they sign in with: lower case, unique.
+    /// The name for signing in: lower case, unique.
     pub username: String,
-    /// What others read.
+    /// The name that other users see.
     pub display_name: String,
-    /// What they may do.
+    /// The general role of the user.
     pub role: Role,
-    /// May not sign in; every session of theirs has ended.
+    /// Whether the account is disabled. A disabled user cannot sign in and has no sessions.
     pub disabled: bool,
-    /// Tokens of another version are refused: how all sessions end at once.
+    /// The version that a session token must carry. Raising it ends all sessions of the user at once.
     pub token_version: i64,
-    /// The organization they belong to.
+    /// The organization of the user.
     pub organization_id: Option<OrganizationId>,
-    /// The location they belong to.
+    /// The location of the user.
     pub location_id: Option<LocationId>,
-    /// When they registered.
+    /// When the account was created.
     pub created_at: Timestamp,
 }
 
 /// An organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
-    /// Its id.
+    /// The id of the organization.
     pub id: OrganizationId,
-    /// Its name.
+    /// The name of the organization.
     pub name: String,
 }
 
 /// A location of an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// Its id.
+    /// The id of the location.
     pub id: LocationId,
-    /// Whose location it is.
+    /// The organization that owns the location.
     pub organization_id: OrganizationId,
-    /// Its name.
+    /// The name of the location.
     pub name: String,
 }
 
-/// A named place for messages; a chat room is one too.
+/// A named container of messages. A chat room is also a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
-    /// Its id.
+    /// The id of the channel.
     pub id: ChannelId,
-    /// Its name, unique among channels that are not deleted.
+    /// The name of the channel. Public channels that are not deleted have unique names.
     pub name: String,
-    /// What it is for.
+    /// What the channel is for.
     pub description: Option<String>,
-    /// Who may read it.
+    /// Which users may read the channel.
     pub visibility: Visibility,
-    /// Who made it.
+    /// The user who created the channel; `None` for channels without an owner.
     pub owner_id: Option<UserId>,
-    /// When it was made.
+    /// When the channel was created.
     pub created_at: Timestamp,
-    /// The event that last touched it.
+    /// The position of the newest event that touched the channel.
     pub cursor: Cursor,
 }
 
-/// What makes a message a ticket: somebody must act on it.
+/// The ticket fields of a message that requires action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    /// How far it is.
+    /// The progress of the ticket.
     pub status: TicketStatus,
-    /// How urgent it is.
+    /// The urgency of the ticket.
     pub priority: Priority,
-    /// Who is to act.
+    /// The user who should act on the ticket.
     pub assignee_id: Option<UserId>,
 }
 
 /// A post in a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
-    /// Where it was posted.
+    /// The channel of the message.
     pub channel_id: ChannelId,
-    /// Its title.
+    /// The title of the message.
     pub title: Option<String>,
-    /// Its text.
+    /// The text of the message.
     pub content: String,
-    /// Who wrote it.
+    /// The user who wrote the message.
     pub author_id: UserId,
-    /// Who may read it, within the channel.
+    /// Which locations may read the message, among viewers who may read the channel.
     pub audience: Audience,
-    /// Present if somebody must act on it.
+    /// The ticket fields, if the message is a ticket.
     pub ticket: Option<Ticket>,
-    /// When it was posted.
+    /// When the message was created.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// When the message was last edited.
     pub updated_at: Timestamp,
-    /// The event that last touched it.
+    /// The position of the newest event that touched the message.
     pub cursor: Cursor,
 }
 
 /// A reply to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comment {
-    /// Its id.
+    /// The id of the comment.
     pub id: CommentId,
-    /// What it replies to.
+    /// The message that the comment replies to.
     pub message_id: MessageId,
-    /// Its text.
+    /// The text of the comment.
     pub content: String,
-    /// Who wrote it.
+    /// The user who wrote the comment.
     pub author_id: UserId,
-    /// When it was written.
+    /// When the comment was created.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// When the comment was last edited.
     pub updated_at: Timestamp,
-    /// The event that last touched it.
+    /// The position of the newest event that touched the comment.
     pub cursor: Cursor,
 }
 
-/// A reusable text, shared with locations.
+/// A reusable text that is shared with locations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    /// Its id.
+    /// The id of the template.
     pub id: TemplateId,
-    /// Its name.
+    /// The name of the template.
     pub name: String,
-    /// Its text.
+    /// The text of the template.
     pub content: String,
-    /// Who made it.
+    /// The user who created the template.
     pub author_id: UserId,
-    /// With whom it is shared.
+    /// The locations that the template is shared with.
     pub audience: Audience,
-    /// When it was made.
+    /// When the template was created.
     pub created_at: Timestamp,
-    /// The event that last touched it.
+    /// The position of the newest event that touched the template.
     pub cursor: Cursor,
 }
 
-/// A note for one user, or an announcement to all.
+/// A notification for one user, or an announcement to all users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// Its id.
+    /// The id of the notification.
     pub id: NotificationId,
-    /// Whom it is for; `None` is an announcement.
+    /// The recipient; `None` for an announcement.
     pub user_id: Option<UserId>,
-    /// Its title.
+    /// The title of the notification.
     pub title: String,
-    /// Its text.
+    /// The text of the notification.
     pub message: String,
-    /// How urgent it is.
+    /// The urgency of the notification.
     pub priority: Priority,
-    /// The message it is about, as long as that is there.
+    /// The message that the notification is about, while that message exists.
     pub message_id: Option<MessageId>,
-    /// When it was made.
+    /// When the notification was created.
     pub created_at: Timestamp,
-    /// When its user read it; of an announcement each reader has an own time, kept beside it.
+    /// When the recipient read the notification. For an announcement, `store` keeps one such time per reader in a
+    /// separate table.
     pub read_at: Option<Timestamp>,
-    /// Its event.
+    /// The position of the event that announced the notification.
     pub cursor: Cursor,
 }
 
-/// What an object takes in memory beside its texts, in bytes, rounded up.
-const FIXED: usize = 256;
-/// What an id of a list takes, as it is loaded and kept.
-const LISTED: usize = 24;
+/// Upper estimate of the bytes that an object takes in memory besides its texts.
+const FIXED_BYTES: usize = 256;
+/// Estimate of the bytes that one id in a list takes while the list is loaded and kept.
+const BYTES_PER_LISTED_ID: usize = 24;
 
 impl Audience {
-    /// About how many bytes it takes in memory.
+    /// The estimated size in memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        LISTED * self.0.len()
+        BYTES_PER_LISTED_ID * self.0.len()
     }
 }
 
-/// About how many bytes a value takes in memory.
+/// An estimate of the memory that a value takes. Budgets and caches count with it.
 pub trait Weight {
-    /// The bytes.
+    /// The estimated size in memory, in bytes.
     fn weight(&self) -> usize;
 }
 
@@ -267,7 +279,7 @@ macro_rules! weights {
         impl Weight for $type {
             fn weight(&self) -> usize {
                 let $this = self;
-                FIXED + $texts
+                FIXED_BYTES + $texts
             }
         }
     )+};
@@ -295,7 +307,7 @@ impl<T: Weight> Weight for Vec<T> {
 }
 
 impl Audience {
-    /// An audience from ids in any order, with repeats.
+    /// An audience from location ids, which may be unsorted and may repeat.
     #[must_use]
     pub fn new(mut locations: Vec<LocationId>) -> Self {
         locations.sort_unstable();

@@ -1,10 +1,10 @@
-//! Numbers that go up, or up and down, while the server runs: each floor keeps those of its own, and whoever prints them
-//! reads. Counting takes no lock and allocates nothing.
+//! Counters, gauges and histograms for the metrics page. Each layer owns its own instances, and `web/metrics` reads
+//! them. Updating one takes no lock and allocates nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that only grows.
+/// A number that only grows while the server runs.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -14,35 +14,35 @@ impl Counter {
         self.add(1);
     }
 
-    /// Adds so many.
+    /// Adds `number`.
     pub fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
     }
 
-    /// How many there were.
+    /// The current value of the counter.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// How many there are now.
+/// A number of things that exist now, such as open sockets. It goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 
-/// One of those that a gauge counts, as long as it is held.
+/// Guard for one thing that a [`Gauge`] counts. Dropping the guard lowers the gauge by one.
 #[derive(Debug)]
 pub struct Counted(Arc<AtomicU64>);
 
 impl Gauge {
-    /// One more, until what this answers is dropped.
+    /// Raises the gauge by one until the returned guard is dropped.
     #[must_use]
     pub fn enter(&self) -> Counted {
         self.0.fetch_add(1, Ordering::Relaxed);
         Counted(Arc::clone(&self.0))
     }
 
-    /// How many there are.
+    /// The current value of the gauge.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -55,32 +55,32 @@ impl Drop for Counted {
     }
 }
 
-/// How often something had which size.
+/// A distribution of sizes, counted in buckets with fixed upper bounds.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
-    /// How many were up to each bound and above the one before it; the last are above all.
+    /// One counter per bucket: sizes above the previous bound and up to this bound. The last bucket has no upper bound.
     buckets: Vec<Counter>,
-    /// The bits of an `f64`.
+    /// The sum of all sizes, as the bits of an `f64`.
     sum: AtomicU64,
 }
 
 impl Histogram {
-    /// With these upper bounds, in ascending order.
+    /// An empty histogram with these upper bounds, in ascending order.
     #[must_use]
     pub fn new(bounds: &'static [f64]) -> Self {
         let buckets = (0..=bounds.len()).map(|_| Counter::default()).collect();
         Self { bounds, buckets, sum: AtomicU64::new(0_f64.to_bits()) }
     }
 
-    /// One of this size.
+    /// Records one observation of this size.
     pub fn observe(&self, size: f64) {
         self.buckets[self.bounds.partition_point(|bound| *bound < size)].count();
         let add = |sum| Some((f64::from_bits(sum) + size).to_bits());
         let _: Result<u64, u64> = self.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
-    /// Each bound with how many were not above it.
+    /// Each upper bound, with the number of observations that are not above it. The last bound is infinity.
     pub fn cumulated(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         bounds.zip(&self.buckets).scan(0, |sum, (bound, bucket)| {
@@ -89,7 +89,7 @@ impl Histogram {
         })
     }
 
-    /// All sizes together.
+    /// The sum of all observed sizes.
     #[must_use]
     pub fn sum(&self) -> f64 {
         f64::from_bits(self.sum.load(Ordering::Relaxed))
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gauge_counts_what_is_held() {
+    fn a_gauge_counts_the_guards_that_are_alive() {
         let gauge = Gauge::default();
         let (one, two) = (gauge.enter(), gauge.enter());
         assert_eq!(gauge.get(), 2);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_in_its_bucket_and_in_all_above() {
+    fn cumulated_counts_include_all_smaller_buckets() {
         let histogram = Histogram::new(&[1.0, 2.0]);
         [0.5, 1.0, 1.5, 9.0].into_iter().for_each(|size| histogram.observe(size));
         let all: Vec<_> = histogram.cumulated().collect();

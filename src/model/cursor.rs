@@ -1,37 +1,38 @@
-//! A position in the log.
+//! Positions in the log.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// The number of an event: gapless, from 1; 0 is the position before the first event.
+/// The number of an event. Numbers have no gaps and start at 1; 0 is the position before the first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub i64);
 
 impl Seq {
-    /// The number after this one.
+    /// The next number.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// The random tag of the batch that wrote an event: another history has other tags.
+/// A random tag, one for each batch of events that was committed together. A log that was restored from a backup has
+/// other tags for the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tag(pub i64);
 
-/// A position in the log *and in one history of it*. A restored backup reuses numbers but not
-/// tags, so a cursor of the history that was lost is refused instead of continuing elsewhere.
+/// A position in one history of the log. A restored backup reuses numbers but not tags, so the server rejects a cursor
+/// of the lost history instead of continuing at another event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// The event's number.
+    /// The number of the event.
     pub seq: Seq,
-    /// Its tag.
+    /// The tag of the event.
     pub tag: Tag,
 }
 
-/// Opaque for clients: `c<seq>-<tag>` in hexadecimal. The letter keeps it apart from the edge
+/// Clients treat the text as opaque. It is `c<seq>-<tag>` in hexadecimal; the letter distinguishes it from the edge
 /// cursors of lists.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +40,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// The text is no cursor.
+/// The text is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotACursor;
 
@@ -51,7 +52,7 @@ impl FromStr for Cursor {
         let seq = u64::from_str_radix(seq, 16).ok().and_then(|seq| i64::try_from(seq).ok()).ok_or(NotACursor)?;
         let tag = u64::from_str_radix(tag, 16).map_err(|_| NotACursor)?;
         let cursor = Self { seq: Seq(seq), tag: Tag(tag.cast_signed()) };
-        // One spelling per position: `+1`, leading zeros and capitals are somebody else's cursors.
+        // Each position has exactly one spelling. A `+`, leading zeros and capital letters are rejected.
         if cursor.to_string() == text { Ok(cursor) } else { Err(NotACursor) }
     }
 }
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_survives_its_text() {
+    fn a_cursor_survives_formatting_and_parsing() {
         for (seq, tag) in [(0, 0), (1, -1), (255, i64::MIN), (i64::MAX, i64::MAX)] {
             let cursor = Cursor { seq: Seq(seq), tag: Tag(tag) };
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_spelling_is_a_cursor() {
+    fn other_spellings_of_a_cursor_are_rejected() {
         for text in [
             "",
             "c",

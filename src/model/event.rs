@@ -1,36 +1,24 @@
-//! Events: what the log records, and by which topics it is read.
+//! Events, which are the entries of the log, and the topics that subscribers read the log by.
 
 use std::sync::Arc;
 
 use super::{
-    Channel, ChannelId, Comment, Cursor, LocationId, Message, MessageId, Notification, Template, Timestamp, UserId,
+    Audience, Channel, ChannelId, Comment, Cursor, Message, MessageId, Notification, Template, Timestamp, UserId,
     Weight as _,
 };
 
-/// For whom, within those who may read the place: the locations, sorted; empty means everybody.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Audience(pub Arc<[LocationId]>);
-
-impl Audience {
-    /// Everybody.
-    #[must_use]
-    pub fn is_everybody(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal),+ $(,)?) => {
-        /// What happened. The numbers are in the database: never reuse one.
+        /// The kind of a change. The database stores the numbers: a number must never get another meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum EventKind { $($(#[$doc])* $name = $code),+ }
 
         impl EventKind {
-            /// Every kind this version knows.
+            /// All kinds that this version knows.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The kind for a number in the database; `None` was written by a newer version.
+            /// The kind for a number from the database; `None` if a newer version wrote it.
             #[must_use]
             pub fn from_code(code: i16) -> Option<Self> {
                 match code {
@@ -39,7 +27,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// Its name, as `tidings tail` and GraphQL show it.
+            /// The name of the kind, as `tidings tail` and GraphQL show it.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -51,55 +39,57 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The first row of every log, number 0: the position before the first event.
+    /// The first row of every log, with number 0. It is the position before the first event.
     Genesis = 0,
-    /// A message was posted.
+    /// A message was created.
     MessageAdded = 1,
-    /// A message or its ticket was changed.
+    /// A message or its ticket was edited.
     MessageUpdated = 2,
     /// A message was deleted, and its comments with it.
     MessageDeleted = 3,
-    /// A comment was written.
+    /// A comment was created.
     CommentAdded = 4,
-    /// A comment was changed.
+    /// A comment was edited.
     CommentUpdated = 5,
     /// A comment was deleted.
     CommentDeleted = 6,
-    /// A channel was made.
+    /// A channel was created.
     ChannelAdded = 7,
-    /// A channel's name, description or visibility was changed.
+    /// The name, description or visibility of a channel was changed.
     ChannelUpdated = 8,
-    /// A channel was deleted, and all in it.
+    /// A channel was deleted, with everything in it.
     ChannelDeleted = 9,
-    /// A template was shared.
+    /// A template was created.
     TemplateAdded = 10,
     /// A template was deleted.
     TemplateDeleted = 11,
-    /// What one user may see changed: a membership, a role, an organization or a location. Of no one
-    /// user: a channel became public or private, for all who do not belong to it.
+    /// The rights of one user changed: a membership, a role, an organization or a location. Without a user, a channel
+    /// became public or private, and the rights of all users who are not its members changed.
     AccessChanged = 12,
-    /// Every session of one user ended: disabled, logged out everywhere, password changed.
+    /// All sessions of one user ended. The account was disabled, the password was changed, or the user signed out
+    /// everywhere.
     SessionsEnded = 13,
-    /// A note for one user or, of no one user, an announcement to all.
+    /// A notification was created: for one user or, without a user, an announcement to all.
     NotificationAdded = 14,
-    /// An admin sent something to a channel that is kept nowhere else: the event carries it.
+    /// An admin sent data to a channel. The database has no object for it, so the event carries the data.
     RoomBroadcast = 15,
 }
 
 impl EventKind {
-    /// The number in the database.
+    /// The number that the database stores for this kind.
     #[must_use]
     pub fn code(self) -> i16 {
         self as i16
     }
 
-    /// The object is gone after this event.
+    /// Whether the object no longer exists after this event.
     #[must_use]
     pub fn is_deletion(self) -> bool {
         matches!(self, Self::MessageDeleted | Self::CommentDeleted | Self::ChannelDeleted | Self::TemplateDeleted)
     }
 
-    /// The event shows its object, so it says nothing once that is gone; a broadcast goes with its channel.
+    /// Whether subscribers get the object with the event. Such an event is skipped once its object is deleted; a
+    /// broadcast is skipped once its channel is deleted.
     #[must_use]
     pub fn shows_object(self) -> bool {
         matches!(
@@ -116,19 +106,19 @@ impl EventKind {
         )
     }
 
-    /// Older events of the object must not show what it was before this one.
+    /// Whether older events must no longer show the object as it was before this event.
     #[must_use]
     pub fn rewrites(self) -> bool {
         self.is_deletion() || matches!(self, Self::MessageUpdated | Self::CommentUpdated | Self::ChannelUpdated)
     }
 
-    /// Concerns everything in its channel, the streams of single messages too.
+    /// Whether the event concerns everything in its channel, so that streams of single messages also get it.
     #[must_use]
     pub fn is_channel_wide(self) -> bool {
         matches!(self, Self::ChannelUpdated | Self::ChannelDeleted)
     }
 
-    /// Rights of somebody may be different after this event.
+    /// Whether the rights of some users may be different after this event.
     #[must_use]
     pub fn changes_access(self) -> bool {
         matches!(
@@ -147,7 +137,7 @@ impl EventKind {
 pub struct KindSet(u32);
 
 impl KindSet {
-    /// The set of these kinds.
+    /// The set that holds these kinds.
     #[must_use]
     pub const fn of(kinds: &[EventKind]) -> Self {
         let (mut bits, mut i) = (0, 0);
@@ -158,19 +148,19 @@ impl KindSet {
         Self(bits)
     }
 
-    /// Every kind.
+    /// The set of all kinds.
     #[must_use]
     pub const fn all() -> Self {
         Self::of(EventKind::ALL)
     }
 
-    /// Both sets.
+    /// The union of both sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether the kind is in it.
+    /// Whether the set holds the kind.
     #[must_use]
     pub const fn contains(self, kind: EventKind) -> bool {
         self.0 & (1 << kind as u8) != 0
@@ -182,66 +172,67 @@ impl KindSet {
         self.0 & other.0 != 0
     }
 
-    /// The kinds in it.
+    /// The kinds in the set, in the order of [`EventKind::ALL`].
     pub fn iter(self) -> impl Iterator<Item = EventKind> {
         EventKind::ALL.iter().copied().filter(move |kind| self.contains(*kind))
     }
 }
 
-/// One change, as the log has it. It holds no content: who may see it is decided from these
-/// fields alone, and what it shows is the object as it is when the event is delivered.
+/// One change, as the log records it. The log holds no content. These fields alone decide which viewers may see the
+/// event. Subscribers get the object as it is at the time of delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its position.
+    /// The position of the event in the log.
     pub cursor: Cursor,
-    /// What happened.
+    /// The kind of change.
     pub kind: EventKind,
-    /// The id of what it happened to, of the type the kind says.
+    /// The id of the object that changed. The kind determines the type of the object.
     pub object: i64,
-    /// The channel it happened in.
+    /// The channel that the change happened in.
     pub channel: Option<ChannelId>,
-    /// The message it belongs to.
+    /// The message that the object is or belongs to.
     pub message: Option<MessageId>,
-    /// The one user it is for.
+    /// The one user whom the event concerns.
     pub user: Option<UserId>,
-    /// Who is in the audience whatever their location: the author of the message or template.
+    /// The author of the message or template. The author is in the audience, whatever the author's location.
     pub owner: Option<UserId>,
-    /// For which locations it is.
+    /// The locations that may see the event.
     pub audience: Audience,
-    /// Who did it; `None` is the operator.
+    /// The user who made the change; `None` for a change by the operator on the command line.
     pub actor: Option<UserId>,
-    /// The message is a ticket.
+    /// Whether the message is a ticket.
     pub ticket: bool,
-    /// What the event itself carries, as JSON, where there is no object.
+    /// JSON that the event itself carries, for kinds without an object in the database.
     pub payload: Option<Arc<str>>,
-    /// When, by the clock of the instance that wrote it; never before the event before it.
+    /// The time by the clock of the instance that wrote the event. It is never earlier than the time of the previous
+    /// event.
     pub at: Timestamp,
 }
 
 impl Event {
-    /// A notification to all.
+    /// Whether the event is a notification for all users.
     #[must_use]
     pub fn is_announcement(&self) -> bool {
         self.kind == EventKind::NotificationAdded && self.user.is_none()
     }
 
-    /// About how many bytes it takes in memory, without what it shows.
+    /// The estimated size in memory, in bytes, without the object.
     #[must_use]
     pub fn weight(&self) -> usize {
         size_of::<Self>() + self.audience.weight() + self.payload.as_ref().map_or(0, |payload| payload.len())
     }
 
-    /// Concerns readers of topics that its own fields do not name.
+    /// Whether the event also belongs to topics that its own fields do not name. [`Topic::has_unnamed`] finds those.
     #[must_use]
     pub fn is_wide(&self) -> bool {
         self.kind.is_channel_wide() || self.is_announcement()
     }
 }
 
-/// What an event shows: the object as it is now.
+/// The object that an event delivers, in its current state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// The event needs no object.
+    /// No object: events of this kind deliver none, or the object was deleted.
     None,
     /// A message.
     Message(Arc<Message>),
@@ -256,7 +247,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// About how many bytes it takes in memory.
+    /// The estimated size in memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
@@ -269,7 +260,7 @@ impl Body {
         }
     }
 
-    /// The event that last touched the object.
+    /// The position of the newest event that touched the object. It changes whenever the object changes.
     #[must_use]
     pub fn revision(&self) -> Option<Cursor> {
         match self {
@@ -284,36 +275,36 @@ impl Body {
 }
 
 impl LoggedEvent {
-    /// About how many bytes it takes in memory.
+    /// The estimated size in memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.event.weight() + self.body.weight()
     }
 }
 
-/// An event together with what it shows.
+/// An event together with its object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedEvent {
     /// The change.
     pub event: Event,
-    /// Its object.
+    /// The object of the event.
     pub body: Body,
 }
 
-/// What a reader of the log follows. A reader has one topic, so nothing is ever merged.
+/// A selection of the log that a subscriber reads. A subscriber has exactly one topic, so streams are never merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// Everything.
+    /// All events.
     Everything,
-    /// What happens in a channel.
+    /// All events of a channel.
     Channel(ChannelId),
-    /// What happens to a message and its comments, or to the whole channel it is in.
+    /// All events of a message and its comments, and those that concern its whole channel.
     Message(ChannelId, MessageId),
-    /// What concerns one user alone.
+    /// All events that concern one user alone.
     User(UserId),
-    /// The shared templates.
+    /// All events of shared templates.
     Templates,
-    /// The notifications of a user and the announcements, or the announcements alone.
+    /// The notifications of a user and the announcements to all; without a user, the announcements alone.
     Notifications(Option<UserId>),
 }
 
@@ -335,7 +326,7 @@ impl Topic {
         }
     }
 
-    /// Whether the event may belong to the topic although [`Self::of`] does not name it.
+    /// Whether an event belongs to this topic although [`Self::of`] does not list the topic for that event.
     #[must_use]
     pub fn has_unnamed(self, event: &Event) -> bool {
         match self {
@@ -345,13 +336,14 @@ impl Topic {
         }
     }
 
-    /// The topics an event belongs to, but for those of the single messages when it is
-    /// [channel-wide](EventKind::is_channel_wide), and those of everybody's notifications when it is an announcement.
+    /// The topics that the fields of an event name. Two groups are missing: the topics of single messages for a
+    /// [channel-wide](EventKind::is_channel_wide) event, and the notification topics of all users for an announcement.
+    /// [`Self::has_unnamed`] covers both.
     pub fn of(event: &Event) -> impl Iterator<Item = Self> {
         let message = event.channel.zip(event.message).map(|(channel, message)| Self::Message(channel, message));
         let templates = Self::Templates.has(event).then_some(Self::Templates);
-        let is_note = event.kind == EventKind::NotificationAdded && event.user.is_some();
-        let notifications = is_note.then_some(Self::Notifications(event.user));
+        let is_personal = event.kind == EventKind::NotificationAdded && event.user.is_some();
+        let notifications = is_personal.then_some(Self::Notifications(event.user));
         let (channel, user) = (event.channel.map(Self::Channel), event.user.map(Self::User));
         [Some(Self::Everything), channel, message, user, templates, notifications].into_iter().flatten()
     }

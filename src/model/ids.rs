@@ -1,4 +1,4 @@
-//! Ids as types of their own, so that a channel is never taken for a message.
+//! One type per kind of id, so that the compiler rejects a channel id where a message id is needed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,20 +35,20 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Somebody who signs in.
+    /// The id of a user.
     UserId,
-    /// A named place for messages.
+    /// The id of a channel.
     ChannelId,
-    /// A post in a channel.
+    /// The id of a message.
     MessageId,
-    /// A reply to a message.
+    /// The id of a comment.
     CommentId,
-    /// A reusable text.
+    /// The id of a template.
     TemplateId,
-    /// A note for one user, or for all.
+    /// The id of a notification.
     NotificationId,
-    /// An organization.
+    /// The id of an organization.
     OrganizationId,
-    /// A location of an organization.
+    /// The id of a location.
     LocationId,
 }

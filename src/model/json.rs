@@ -1,4 +1,4 @@
-//! JSON that is passed on as it came.
+//! JSON text that the server passes on without changing it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,48 +8,49 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A JSON value as text, without the white space between its parts. Numbers of any size, floats and the order of keys
-/// stay as the client wrote them, because the text is never converted to numbers and back.
+/// A JSON value as text, without white space between its parts. The text is never converted to numbers and back. So
+/// numbers of any size, floats and the order of keys stay as the client wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonText(Arc<str>);
 
 impl JsonText {
-    /// From a client.
+    /// Checks JSON text from a client and removes white space between its parts.
     ///
     /// # Errors
-    /// What is wrong with it: a syntax error, more than 127 levels of nesting, or a number beyond the range of floats.
+    /// A sentence for the client, if the text has a syntax error, more than 127 levels of nesting, or a number beyond
+    /// the range of floats.
     pub fn parse(text: &str) -> Result<Self, String> {
         match serde_json::from_str::<Value>(text) {
             Ok(_) => Ok(Self(compact(text).into())),
-            Err(error) => Err(format!("not a JSON value that can be read: {error}")),
+            Err(error) => Err(format!("not a valid JSON value: {error}")),
         }
     }
 
-    /// From the database, which has only what was parsed before.
+    /// Wraps text from the database, which stores only text that [`Self::parse`] accepted.
     #[must_use]
     pub fn stored(text: &Arc<str>) -> Self {
         Self(Arc::clone(text))
     }
 
-    /// The text.
+    /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text, shared.
+    /// The JSON text, without copying it.
     #[must_use]
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
 
-    /// Whether it is an object.
+    /// Whether the value is a JSON object.
     #[must_use]
     pub fn is_object(&self) -> bool {
         self.0.starts_with('{')
     }
 
-    /// The object that a string contains as JSON text; anything else as it is.
+    /// If the value is a string whose content is a JSON object, that object; otherwise the value itself.
     #[must_use]
     pub fn unquoted(self) -> Self {
         let contained = serde_json::from_str::<String>(&self.0).ok().and_then(|text| Self::parse(&text).ok());
@@ -76,7 +77,7 @@ impl Serialize for JsonText {
     }
 }
 
-/// JSON without the white space between its parts.
+/// The text without white space outside of strings.
 fn compact(text: &str) -> Cow<'_, str> {
     let (mut is_string, mut is_escaped) = (false, false);
     let mut keep = |byte: u8| {
@@ -94,16 +95,16 @@ fn compact(text: &str) -> Cow<'_, str> {
     if kept.len() == text.len() {
         return Cow::Borrowed(text);
     }
-    // Only ASCII was left out.
+    // Only ASCII bytes were removed, so the rest is still UTF-8.
     String::from_utf8(kept).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// JSON in which each escaped half of a surrogate pair, which is no character, is the replacement character U+FFFD.
-/// JavaScript writes such a half when a text was cut inside an emoji; as text of UTF-8 it has no form.
+/// The JSON text with each escaped unpaired surrogate replaced by U+FFFD. JavaScript writes unpaired surrogates when a
+/// text was cut inside an emoji, and UTF-8 cannot represent them.
 #[must_use]
 pub fn repaired(json: &str) -> Cow<'_, str> {
     let bytes = json.as_bytes();
-    let mut repaired: Option<Vec<u8>> = None;
+    let mut output: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'\\') {
         let escape = at + found;
@@ -111,14 +112,14 @@ pub fn repaired(json: &str) -> Cow<'_, str> {
             None => (escape + 2).min(bytes.len()),
             Some(Half::High) if surrogate(bytes, escape + 6) == Some(Half::Low) => escape + 12,
             Some(_) => {
-                let copy = repaired.get_or_insert_with(|| bytes.to_vec());
+                let copy = output.get_or_insert_with(|| bytes.to_vec());
                 copy[escape + 2..escape + 6].copy_from_slice(b"fffd");
                 escape + 6
             }
         };
     }
-    match repaired.map(String::from_utf8) {
-        Some(Ok(repaired)) => Cow::Owned(repaired),
+    match output.map(String::from_utf8) {
+        Some(Ok(text)) => Cow::Owned(text),
         Some(Err(_)) | None => Cow::Borrowed(json),
     }
 }
@@ -129,7 +130,7 @@ enum Half {
     Low,
 }
 
-/// Which half of a surrogate pair is escaped here, if one is.
+/// Which half of a surrogate pair is escaped at this byte, if one is.
 fn surrogate(bytes: &[u8], at: usize) -> Option<Half> {
     let escape = bytes.get(at..at + 6)?;
     let is_unicode = escape[0] == b'\\' && escape[1] == b'u' && escape[2].eq_ignore_ascii_case(&b'd');
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_keys_stay_as_they_came() {
+    fn numbers_and_the_order_of_keys_are_kept() {
         for text in [
             "1795876765000",
             "18446744073709551615",
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_reader_could_read_is_refused() {
+    fn values_that_parsers_reject_are_refused() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         for text in ["", "{", "1e999", "\"\\ud83d\"", "nul", deep.as_str()] {
             assert!(JsonText::parse(text).is_err(), "{text}");
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn only_halves_of_pairs_are_replaced() {
+    fn only_unpaired_surrogates_are_replaced() {
         for (json, expected) in [
             (r#""\ud83d""#, r#""\ufffd""#),
             (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),

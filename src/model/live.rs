@@ -1,25 +1,25 @@
-//! Values that are live and no events: only the newest counts.
+//! Values of which only the newest matters. They are not part of the log.
 
 use super::{ChannelId, Timestamp, UserId};
 
-/// A number by name.
+/// A named number that an admin or the server itself publishes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
-    /// Its name.
+    /// The name of the metric.
     pub name: String,
-    /// Its value.
+    /// The current value.
     pub value: f64,
-    /// When it had another value for the last time.
+    /// When the value last changed.
     pub updated_at: Timestamp,
 }
 
-/// Somebody came to a channel or left it.
+/// A user became present in a channel, or stopped being present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PresenceChange {
-    /// Which channel.
+    /// The channel.
     pub channel: ChannelId,
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// Whether they are there now.
+    /// Whether the user is present now.
     pub present: bool,
 }

@@ -1,6 +1,6 @@
-//! Memory that is lent to clients: for responses that are being made or sent, and for pages of the log. There is one
-//! budget per instance and purpose. One client gets a part of it at most, and so do all anonymous clients together, so a
-//! flood of theirs leaves room for users.
+//! Memory budgets: each instance lends clients a bounded number of bytes, for responses and for pages of the log. A
+//! client can hold at most a fixed share of a budget. All anonymous clients together can hold at most half, so
+//! anonymous load always leaves memory for users.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,39 +10,42 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::Party;
 
-/// Memory is lent in pieces of this many bytes.
-const PIECE: usize = 1 << 10;
-/// The map of clients is swept when it has this many entries, or twice as many as the sweep before left.
-const SWEEP: usize = 1_024;
+/// The unit of lending, in bytes. Leases are rounded up to it.
+const CHUNK: usize = 1 << 10;
+/// Minimum size at which the map of clients is cleaned up. Later cleanups wait until it has twice the entries that the
+/// last one left.
+const MIN_SWEEP: usize = 1_024;
 
-/// A budget of memory.
+/// A memory budget that clients borrow from.
 #[derive(Debug)]
 pub struct Memory {
     size: usize,
     total: Arc<Semaphore>,
-    /// What all anonymous clients together may have: half.
+    /// Bounds all anonymous clients together: half of the budget.
     anonymous: Arc<Semaphore>,
-    /// What one client may have, in bytes.
+    /// The maximum that one client can hold, in bytes.
     share: usize,
     parties: Mutex<Parties>,
 }
 
 #[derive(Debug, Default)]
 struct Parties {
-    known: HashMap<Party, Weak<Semaphore>>,
+    /// One semaphore per client, alive while the client holds or waits for bytes.
+    semaphores: HashMap<Party, Weak<Semaphore>>,
+    /// The number of entries at which dead ones are removed.
     sweep_at: usize,
 }
 
 impl Memory {
-    /// A budget of `size` bytes, of which one client gets `share` bytes at most, and all anonymous clients together
-    /// half.
+    /// A budget of `size` bytes. One client can hold `share` bytes at most, and never more than half of `size`. All
+    /// anonymous clients together can hold half.
     #[must_use]
     pub fn new(size: usize, share: usize) -> Arc<Self> {
         let (total, anonymous) = (semaphore(size), semaphore(size / 2));
         Arc::new(Self { size, total, anonymous, share: share.min(size / 2), parties: Mutex::default() })
     }
 
-    /// A lease of this client, of nothing yet.
+    /// An empty lease for this client.
     #[must_use]
     pub fn lease(self: &Arc<Self>, party: Party) -> Lease {
         Lease { memory: Arc::clone(self), party, permits: None }
@@ -51,31 +54,31 @@ impl Memory {
     /// How many bytes are lent now.
     #[must_use]
     pub fn lent(&self) -> usize {
-        self.size.saturating_sub(self.total.available_permits() * PIECE)
+        self.size.saturating_sub(self.total.available_permits() * CHUNK)
     }
 
-    /// How many bytes there are.
+    /// The size of the budget, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
     }
 
-    fn of(&self, party: Party) -> Arc<Semaphore> {
+    fn semaphore_of(&self, party: Party) -> Arc<Semaphore> {
         let mut parties = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = parties.known.get(&party).and_then(Weak::upgrade) {
+        if let Some(known) = parties.semaphores.get(&party).and_then(Weak::upgrade) {
             return known;
         }
-        if parties.known.len() >= parties.sweep_at {
-            parties.known.retain(|_, known| known.strong_count() > 0);
-            parties.sweep_at = SWEEP.max(2 * parties.known.len());
+        if parties.semaphores.len() >= parties.sweep_at {
+            parties.semaphores.retain(|_, known| known.strong_count() > 0);
+            parties.sweep_at = MIN_SWEEP.max(2 * parties.semaphores.len());
         }
         let fresh = semaphore(self.share);
-        parties.known.insert(party, Arc::downgrade(&fresh));
+        parties.semaphores.insert(party, Arc::downgrade(&fresh));
         fresh
     }
 }
 
-/// Memory that is lent to one client. Dropping it gives it back.
+/// Bytes that one client holds. Dropping the lease returns them to the budget.
 #[derive(Debug)]
 pub struct Lease {
     memory: Arc<Memory>,
@@ -83,7 +86,8 @@ pub struct Lease {
     permits: Option<Permits>,
 }
 
-/// The same number of permits of each: what the client may have, what anonymous clients may have, what there is.
+/// The same number of permits from each semaphore that bounds the client: its own, that of all anonymous clients, and
+/// that of the whole budget.
 #[derive(Debug)]
 struct Permits {
     own: OwnedSemaphorePermit,
@@ -92,16 +96,16 @@ struct Permits {
 }
 
 impl Lease {
-    /// How many bytes it is of.
+    /// The number of bytes that the lease holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.permits.as_ref().map_or(0, |permits| permits.total.num_permits() * PIECE)
+        self.permits.as_ref().map_or(0, |permits| permits.total.num_permits() * CHUNK)
     }
 
-    /// Makes it one of this many bytes at least, if they are free now.
+    /// Grows the lease to at least this many bytes. Returns `false`, and changes nothing, if they are not free now.
     pub fn try_grow_to(&mut self, bytes: usize) -> bool {
         let Some(more) = bytes.checked_sub(self.bytes()).filter(|more| *more > 0) else { return true };
-        let Ok(more) = self.try_take(pieces(more)) else { return false };
+        let Ok(more) = self.try_take(chunks(more)) else { return false };
         match &mut self.permits {
             Some(permits) => permits.merge(more),
             none => *none = Some(more),
@@ -109,9 +113,9 @@ impl Lease {
         true
     }
 
-    /// Gives back what is above this many bytes.
+    /// Returns the bytes above this number to the budget.
     pub fn shrink_to(&mut self, bytes: usize) {
-        let keep = pieces(bytes) as usize;
+        let keep = chunks(bytes) as usize;
         match &mut self.permits {
             Some(_) if keep == 0 => self.permits = None,
             Some(permits) => permits.give_back(permits.total.num_permits().saturating_sub(keep)),
@@ -119,57 +123,60 @@ impl Lease {
         }
     }
 
-    /// Makes it one of this many bytes: what it is of grows only as far as there is room.
+    /// Shrinks the lease to this many bytes, or grows it if that many are free now.
     pub fn set(&mut self, bytes: usize) {
         self.shrink_to(bytes);
         self.try_grow_to(bytes);
     }
 
-    /// What it is of, as a lease of its own; nothing is left.
+    /// Moves all bytes into a new lease; this lease is empty afterwards.
     #[must_use]
     pub fn split_off(&mut self) -> Self {
         let (memory, party, permits) = (Arc::clone(&self.memory), self.party, self.permits.take());
         Self { memory, party, permits }
     }
 
-    /// Gives back what it is of, and waits until this many bytes are free: whether they were in time. Nobody waits for
-    /// a part of what somebody else who waits has.
+    /// Gives all bytes of this lease back to the budget, then waits up to `patience` until `bytes` are free, and takes
+    /// them. Returns whether that succeeded. The lease holds nothing while it waits, so two waiting leases cannot block
+    /// each other.
     pub async fn renew(&mut self, bytes: usize, patience: Duration) -> bool {
         self.permits = None;
-        let taken = tokio::time::timeout(patience, self.take(pieces(bytes))).await.ok().flatten();
+        let taken = tokio::time::timeout(patience, self.take(chunks(bytes))).await.ok().flatten();
         self.permits = taken;
         self.permits.is_some()
     }
 
-    /// Waits until this many bytes are free, however long; more than the client's share counts as that share.
+    /// Gives all bytes of this lease back to the budget, then waits without a time limit until `bytes` are free. A size
+    /// above the client's share is reduced to that share.
     pub async fn wait_for(&mut self, bytes: usize) {
         self.permits = None;
-        self.permits = self.take(pieces(bytes.min(self.memory.share))).await;
+        self.permits = self.take(chunks(bytes.min(self.memory.share))).await;
     }
 
-    fn try_take(&self, pieces: u32) -> Result<Permits, TryAcquireError> {
-        let own = self.own().try_acquire_many_owned(pieces)?;
-        let anonymous = self.of_anonymous().map(|all| all.try_acquire_many_owned(pieces)).transpose()?;
-        let total = Arc::clone(&self.memory.total).try_acquire_many_owned(pieces)?;
+    fn try_take(&self, chunks: u32) -> Result<Permits, TryAcquireError> {
+        let own = self.client_semaphore().try_acquire_many_owned(chunks)?;
+        let anonymous = self.anonymous_semaphore().map(|all| all.try_acquire_many_owned(chunks)).transpose()?;
+        let total = Arc::clone(&self.memory.total).try_acquire_many_owned(chunks)?;
         Ok(Permits { own, anonymous, total })
     }
 
-    /// In this order, so that a client that has its share waits in no queue of others.
-    async fn take(&self, pieces: u32) -> Option<Permits> {
-        let own = self.own().acquire_many_owned(pieces).await.ok()?;
-        let anonymous = match self.of_anonymous() {
-            Some(all) => Some(all.acquire_many_owned(pieces).await.ok()?),
+    /// Waits for the client's own semaphore first. So a client that has used up its share does not hold permits or a
+    /// queue position that other clients need.
+    async fn take(&self, chunks: u32) -> Option<Permits> {
+        let own = self.client_semaphore().acquire_many_owned(chunks).await.ok()?;
+        let anonymous = match self.anonymous_semaphore() {
+            Some(all) => Some(all.acquire_many_owned(chunks).await.ok()?),
             None => None,
         };
-        let total = Arc::clone(&self.memory.total).acquire_many_owned(pieces).await.ok()?;
+        let total = Arc::clone(&self.memory.total).acquire_many_owned(chunks).await.ok()?;
         Some(Permits { own, anonymous, total })
     }
 
-    fn own(&self) -> Arc<Semaphore> {
-        self.memory.of(self.party)
+    fn client_semaphore(&self) -> Arc<Semaphore> {
+        self.memory.semaphore_of(self.party)
     }
 
-    fn of_anonymous(&self) -> Option<Arc<Semaphore>> {
+    fn anonymous_semaphore(&self) -> Option<Arc<Semaphore>> {
         self.party.is_anonymous().then(|| Arc::clone(&self.memory.anonymous))
     }
 }
@@ -191,11 +198,11 @@ impl Permits {
 }
 
 fn semaphore(bytes: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new((bytes / PIECE).min(Semaphore::MAX_PERMITS)))
+    Arc::new(Semaphore::new((bytes / CHUNK).min(Semaphore::MAX_PERMITS)))
 }
 
-fn pieces(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
+fn chunks(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(CHUNK)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -208,7 +215,7 @@ mod tests {
     const EVA: Party = Party::User(UserId(1));
     const BEN: Party = Party::User(UserId(2));
 
-    fn somewhere(last: u8) -> Party {
+    fn anonymous(last: u8) -> Party {
         Party::Address(IpAddr::from([192, 0, 2, last]))
     }
 
@@ -218,59 +225,59 @@ mod tests {
     }
 
     #[test]
-    fn one_client_gets_its_share_and_another_one_theirs() {
-        let memory = Memory::new(8 * PIECE, 3 * PIECE);
-        let eva = taken(&memory, EVA, 3 * PIECE).expect("the share");
-        assert!(taken(&memory, EVA, 1).is_none(), "the same user by another connection");
-        let ben = taken(&memory, BEN, 3 * PIECE).expect("the other share");
-        assert_eq!(memory.lent(), 6 * PIECE);
+    fn each_client_gets_its_own_share() {
+        let memory = Memory::new(8 * CHUNK, 3 * CHUNK);
+        let eva = taken(&memory, EVA, 3 * CHUNK).expect("the share");
+        assert!(taken(&memory, EVA, 1).is_none(), "the share counts for all connections of a user");
+        let ben = taken(&memory, BEN, 3 * CHUNK).expect("the share of another user");
+        assert_eq!(memory.lent(), 6 * CHUNK);
         drop((eva, ben));
         assert_eq!(memory.lent(), 0);
     }
 
     #[test]
-    fn anonymous_clients_leave_half_of_it_to_users() {
-        let memory = Memory::new(8 * PIECE, 3 * PIECE);
-        let held = [taken(&memory, somewhere(1), 3 * PIECE), taken(&memory, somewhere(2), PIECE)];
+    fn anonymous_clients_leave_half_of_the_budget_to_users() {
+        let memory = Memory::new(8 * CHUNK, 3 * CHUNK);
+        let held = [taken(&memory, anonymous(1), 3 * CHUNK), taken(&memory, anonymous(2), CHUNK)];
         assert!(held.iter().all(Option::is_some));
-        assert!(taken(&memory, somewhere(3), 1).is_none());
-        assert!(taken(&memory, EVA, 3 * PIECE).is_some());
+        assert!(taken(&memory, anonymous(3), 1).is_none());
+        assert!(taken(&memory, EVA, 3 * CHUNK).is_some());
     }
 
     #[test]
-    fn a_lease_that_cannot_grow_keeps_what_it_has_and_what_shrinks_is_free() {
-        let memory = Memory::new(8 * PIECE, 4 * PIECE);
-        let mut lease = taken(&memory, EVA, 2 * PIECE).expect("room");
-        assert!(!lease.try_grow_to(5 * PIECE));
-        assert_eq!((lease.bytes(), memory.lent()), (2 * PIECE, 2 * PIECE));
-        assert!(lease.try_grow_to(4 * PIECE));
-        lease.shrink_to(PIECE + 1);
-        assert_eq!((lease.bytes(), memory.lent()), (2 * PIECE, 2 * PIECE));
+    fn a_lease_that_cannot_grow_keeps_its_bytes_and_shrinking_frees_bytes() {
+        let memory = Memory::new(8 * CHUNK, 4 * CHUNK);
+        let mut lease = taken(&memory, EVA, 2 * CHUNK).expect("room");
+        assert!(!lease.try_grow_to(5 * CHUNK));
+        assert_eq!((lease.bytes(), memory.lent()), (2 * CHUNK, 2 * CHUNK));
+        assert!(lease.try_grow_to(4 * CHUNK));
+        lease.shrink_to(CHUNK + 1);
+        assert_eq!((lease.bytes(), memory.lent()), (2 * CHUNK, 2 * CHUNK));
         lease.shrink_to(0);
         assert_eq!((lease.bytes(), memory.lent()), (0, 0));
     }
 
     #[tokio::test]
-    async fn who_waits_gets_what_is_given_back() {
-        let memory = Memory::new(8 * PIECE, 4 * PIECE);
-        let held = taken(&memory, EVA, 4 * PIECE).expect("room");
+    async fn a_waiting_lease_gets_bytes_that_another_lease_returns() {
+        let memory = Memory::new(8 * CHUNK, 4 * CHUNK);
+        let held = taken(&memory, EVA, 4 * CHUNK).expect("room");
         let mut waiting = memory.lease(EVA);
-        assert!(!waiting.renew(PIECE, Duration::from_millis(1)).await);
+        assert!(!waiting.renew(CHUNK, Duration::from_millis(1)).await);
         let waiter = tokio::spawn(async move {
-            waiting.wait_for(100 * PIECE).await;
+            waiting.wait_for(100 * CHUNK).await;
             waiting.bytes()
         });
         tokio::task::yield_now().await;
         drop(held);
-        assert_eq!(waiter.await.expect("it got some"), 4 * PIECE, "its share, and no more");
+        assert_eq!(waiter.await.expect("the task ends"), 4 * CHUNK, "a lease is at most the client's share");
     }
 
     #[test]
-    fn clients_that_are_gone_are_forgotten() {
-        let memory = Memory::new(8 * PIECE, 4 * PIECE);
+    fn clients_without_leases_are_removed_from_the_map() {
+        let memory = Memory::new(8 * CHUNK, 4 * CHUNK);
         for user in 0..10_000 {
-            assert!(taken(&memory, Party::User(UserId(user)), PIECE).is_some());
+            assert!(taken(&memory, Party::User(UserId(user)), CHUNK).is_some());
         }
-        assert!(memory.parties.lock().expect("no panic").known.len() <= 2 * SWEEP);
+        assert!(memory.parties.lock().expect("no panic").semaphores.len() <= 2 * MIN_SWEEP);
     }
 }

@@ -1,6 +1,6 @@
-//! The words of the house: ids, objects, events, topics, cursors. Plain values without I/O;
-//! every floor may use them, and they use nothing but `std`, `serde`, `serde_json` and `chrono`, and `tokio`'s semaphores to
-//! lend memory.
+//! The shared types of all layers: ids, objects, events, topics, cursors, rights, and shared budgets and counters. They
+//! do no I/O. They depend on `std`, `serde`, `serde_json` and `chrono` only, and on the semaphores of `tokio` for
+//! [`Memory`].
 
 mod address;
 mod board;
@@ -18,12 +18,12 @@ mod time;
 
 pub use address::household;
 pub use board::{
-    Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket, TicketStatus,
-    User, Visibility, Weight,
+    Audience, Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket,
+    TicketStatus, User, Visibility, Weight,
 };
 pub use count::{Counted, Counter, Gauge, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
-pub use event::{Audience, Body, Event, EventKind, KindSet, LoggedEvent, Topic};
+pub use event::{Body, Event, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
 pub use json::{JsonText, repaired};
 pub use live::{Metric, PresenceChange};

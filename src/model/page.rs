@@ -1,28 +1,28 @@
-//! Pages of lists.
+//! Pagination: the request for a page of a list, and the page that a query returns.
 
 use super::ChannelId;
 
-/// Which part of a list is wanted: at most `limit` items on one side of an edge.
+/// A request for a page of a list: at most `limit` items between two keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window<K> {
-    /// At most so many.
+    /// The maximum number of items.
     pub limit: usize,
-    /// Only what comes after this key.
+    /// Only items after this key.
     pub after: Option<K>,
-    /// Only what comes before this key.
+    /// Only items before this key.
     pub before: Option<K>,
-    /// The last items of that range instead of the first.
+    /// Whether the page holds the last items of that range instead of the first.
     pub from_end: bool,
 }
 
 impl<K> Window<K> {
-    /// The first `limit` items.
+    /// The first `limit` items of the list.
     #[must_use]
     pub fn first(limit: usize) -> Self {
         Self { limit, after: None, before: None, from_end: false }
     }
 
-    /// The same part, its edges named by another key.
+    /// The same request, with both keys converted by `key`.
     pub fn map<L>(&self, key: impl Fn(&K) -> L) -> Window<L> {
         Window {
             limit: self.limit,
@@ -33,20 +33,20 @@ impl<K> Window<K> {
     }
 }
 
-/// What the list of channels is ordered by: two that one viewer may read can have the same name.
+/// The sort key of the list of channels. The id is part of it, because a viewer may see two channels of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelKey {
-    /// The name.
+    /// The channel's name.
     pub name: String,
-    /// The id.
+    /// The channel's id.
     pub id: ChannelId,
 }
 
-/// Part of a list, in the list's order.
+/// A page of a list, in the order of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// There are more beyond the side that was read towards.
+    /// Whether the list goes on beyond this page, in the direction in which the page was read.
     pub more: bool,
 }

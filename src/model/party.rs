@@ -1,31 +1,31 @@
-//! Whose share of a shared capacity an operation takes.
+//! The key by which shared capacity is divided between callers.
 
 use std::net::IpAddr;
 
 use super::UserId;
 
-/// A caller, as far as shared capacity is concerned.
+/// The caller that an operation counts against, wherever capacity is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Party {
-    /// The server itself: the tail of the log, rights, health checks.
+    /// The server itself: the log tailer, the loading of rights, health checks.
     Server,
     /// A signed-in user.
     User(UserId),
-    /// Items of subscriptions that are rendered for a user: apart from what the user asks for, because other readers may
-    /// wait for the same rendering.
+    /// The rendering of subscription items for this user. It is separate from the user's own queries, because other
+    /// subscribers may wait for the same rendering.
     RenderingFor(UserId),
-    /// An anonymous client, by its [`household`](super::household).
+    /// An anonymous client, by its address prefix ([`household`](super::household)).
     Address(IpAddr),
 }
 
 impl Party {
-    /// Whether it shares the capacity of all anonymous clients.
+    /// Whether this caller shares the capacity that is set aside for anonymous clients.
     #[must_use]
     pub fn is_anonymous(self) -> bool {
         matches!(self, Self::Address(_))
     }
 
-    /// The party of the items that are rendered for this one.
+    /// The key under which subscription items for this caller are rendered.
     #[must_use]
     pub fn rendering(self) -> Self {
         match self {

@@ -1,4 +1,4 @@
-//! What somebody may see, as a plain value.
+//! The rights of a viewer, as a plain value.
 
 use std::collections::HashSet;
 
@@ -7,9 +7,9 @@ use super::{Audience, ChannelId, LocationId, UserId};
 /// The rights of one viewer at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rights {
-    /// Who; `None` is an anonymous reader.
+    /// The viewer's user id; `None` for an anonymous viewer.
     pub user: Option<UserId>,
-    /// May read and moderate everything.
+    /// Whether the viewer is an admin, who may read and moderate everything.
     pub admin: bool,
     /// The user's location and the locations of the user's organization, sorted.
     pub locations: Vec<LocationId>,
@@ -18,7 +18,8 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Whether somebody with these rights is in the audience of what `owner` wrote.
+    /// Whether a viewer with these rights is in the audience of an object that `owner` wrote. Admins and the owner
+    /// always are.
     #[must_use]
     pub fn in_audience(&self, audience: &Audience, owner: Option<UserId>) -> bool {
         audience.is_everybody()

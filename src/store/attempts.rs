@@ -1,49 +1,51 @@
-//! How often somebody tried to sign in, counted by all instances together.
+//! Sign-in attempts, counted across all instances.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 
-use super::connection::{Db, fault};
+use super::connection::{Db, map_error};
 use super::schema::sign_in_attempts::{at, dsl, key};
 use crate::error::Result;
 use crate::model::Timestamp;
 
-/// How many attempts there were in a span before now, and when the first of them was. As long after now is counted, too:
-/// the clocks of the instances differ a little. What is later still is of a clock that was set back meanwhile.
+/// Counts the sign-in attempts for a key within `span` before and after `now`, and returns the time of the first one.
+/// Times after `now` come from instances whose clocks are slightly ahead. Attempts still later come from a clock
+/// that has been set back since, and do not count.
 ///
 /// # Errors
-/// Those of the database.
-pub fn within(db: &mut Db, whose: &str, span: Duration, now: Timestamp) -> Result<(i64, Option<Timestamp>)> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn within(db: &mut Db, attempt_key: &str, span: Duration, now: Timestamp) -> Result<(i64, Option<Timestamp>)> {
     let (start, end) = (now.before(span), now.after(span));
-    let recent = dsl::sign_in_attempts.filter(key.eq(whose)).filter(at.gt(start.0)).filter(at.lt(end.0));
+    let recent = dsl::sign_in_attempts.filter(key.eq(attempt_key)).filter(at.gt(start.0)).filter(at.lt(end.0));
     let (count, first): (i64, Option<i64>) =
-        recent.select((diesel::dsl::count_star(), diesel::dsl::min(at))).first(db).map_err(fault)?;
+        recent.select((diesel::dsl::count_star(), diesel::dsl::min(at))).first(db).map_err(map_error)?;
     Ok((count, first.map(Timestamp)))
 }
 
-/// Counts one.
+/// Records a sign-in attempt. The key is a hash of the client address and the username.
 ///
 /// # Errors
-/// Those of the database.
-pub fn add(db: &mut Db, whose: &str, now: Timestamp) -> Result<()> {
-    let attempt = (key.eq(whose), at.eq(now.0));
-    diesel::insert_into(dsl::sign_in_attempts).values(attempt).execute(db).map_err(fault)?;
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn add(db: &mut Db, attempt_key: &str, now: Timestamp) -> Result<()> {
+    let attempt = (key.eq(attempt_key), at.eq(now.0));
+    diesel::insert_into(dsl::sign_in_attempts).values(attempt).execute(db).map_err(map_error)?;
     Ok(())
 }
 
-/// How many attempts one step forgets.
-const STEP: i64 = 1_000;
+/// Maximum number of attempts that one step deletes.
+const MAX_STEP_ROWS: i64 = 1_000;
 
-/// Forgets some of those that no longer count: older than `span`, or from a time that the clock has been set back from.
-/// Answers whether there may be more.
+/// Deletes attempts that no longer count: older than `span`, or more than `span` in the future because a clock
+/// was set back. Returns whether more may be left.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn forget_some(db: &mut Db, span: Duration, now: Timestamp) -> Result<bool> {
-    let counts_for_nothing = at.lt(now.before(span).0).or(at.gt(now.after(span).0));
-    let old = dsl::sign_in_attempts.filter(counts_for_nothing).order(at.asc()).select(dsl::id).limit(STEP);
-    let old: Vec<i64> = old.load(db).map_err(fault)?;
-    let forgotten = diesel::delete(dsl::sign_in_attempts.filter(dsl::id.eq_any(old))).execute(db).map_err(fault)?;
-    Ok(i64::try_from(forgotten) == Ok(STEP))
+    let is_outside_span = at.lt(now.before(span).0).or(at.gt(now.after(span).0));
+    let expired = dsl::sign_in_attempts.filter(is_outside_span).order(at.asc()).select(dsl::id).limit(MAX_STEP_ROWS);
+    let expired: Vec<i64> = expired.load(db).map_err(map_error)?;
+    let deleted =
+        diesel::delete(dsl::sign_in_attempts.filter(dsl::id.eq_any(expired))).execute(db).map_err(map_error)?;
+    Ok(i64::try_from(deleted) == Ok(MAX_STEP_ROWS))
 }

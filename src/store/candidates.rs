@@ -1,7 +1,7 @@
-//! Where a list of messages looks, so that it never walks what the viewer may not see: each channel that the viewer may
-//! read has its messages for everybody in order, each location of the viewer those that are for it, and the viewer what
-//! they wrote themselves. These streams are merged. What comes out of them is a message that may be visible; whether it
-//! is, `visible` says.
+//! Finds candidates for a list of messages by index, so that a query never scans messages that the viewer may
+//! not see. It merges sorted streams of message ids: one for each readable channel (its unrestricted messages),
+//! one for each location of the viewer, and one for the viewer's own restricted messages. A candidate may still
+//! be hidden from the viewer; the conditions in `visible` decide.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -10,46 +10,48 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 
-use super::connection::{Db, MultiBackend, fault};
-use super::messages::Filter;
+use super::connection::{Db, MultiBackend, map_error};
+use super::message_filter::Filter;
 use super::schema::{channels, locations, message_locations, messages};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::Result;
 use crate::model::{Rights, Window};
 
-/// How many ids of a stream are read at once.
-const CHUNK: usize = 32;
+/// Number of ids read from a stream at once.
+const READ_AHEAD: usize = 32;
 
-/// The ids between two others, and the order in which they are wanted.
+/// An open interval of message ids, and the order in which they are wanted.
 #[derive(Debug, Clone, Copy)]
-pub struct Range {
-    /// Only greater ones.
+pub struct IdRange {
+    /// Only ids greater than this one belong to the range.
     pub above: i64,
-    /// Only smaller ones.
+    /// Only ids smaller than this one belong to the range.
     pub below: i64,
-    /// From the greatest on.
+    /// Whether the range is read from its greatest id to its smallest.
     pub is_descending: bool,
 }
 
-/// Ids of messages that a viewer may see, or perhaps may, in order.
+/// Sorted ids of messages that the viewer can possibly see.
 pub struct Candidates {
-    range: Range,
+    range: IdRange,
     filter: Filter,
-    streams: Vec<Stream>,
-    /// The next id of each stream, and which stream that is; in descending order ids are negative.
+    streams: Vec<IdStream>,
+    /// The next id of each stream and the index of that stream. In descending order, ids are negated.
     next: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The id that was returned last; used to skip duplicates.
     last: Option<i64>,
 }
 
-struct Stream {
-    source: Source,
+struct IdStream {
+    source: StreamSource,
+    /// Ids that were read from the database and not yet returned.
     read: VecDeque<i64>,
 }
 
 #[derive(Clone, Copy)]
-enum Source {
-    /// Messages of this channel that are for everybody there.
+enum StreamSource {
+    /// Unrestricted messages of this channel.
     Channel(i64),
     /// Restricted messages of this author.
     Author(i64),
@@ -58,84 +60,84 @@ enum Source {
 }
 
 /// Adds the bounds, the order and the limit of a range to a boxed query.
-macro_rules! ranged {
+macro_rules! in_range {
     ($query:expr, $column:expr, $range:expr, $limit:expr) => {{
         let query = $query.filter($column.gt($range.above)).filter($column.lt($range.below));
         let query = if $range.is_descending { query.order($column.desc()) } else { query.order($column.asc()) };
         query.limit(i64::try_from($limit).unwrap_or(i64::MAX))
     }};
 }
-pub(super) use ranged;
+pub(super) use in_range;
 
-impl Range {
-    /// That of a list that shows the newest first.
-    pub fn of(part: &Window<i64>) -> Self {
-        let (above, below) = (part.before.unwrap_or(i64::MIN), part.after.unwrap_or(i64::MAX));
-        Self { above, below, is_descending: !part.from_end }
+impl IdRange {
+    /// The range of a window of a list that shows the newest messages first.
+    pub fn of(window: &Window<i64>) -> Self {
+        let (above, below) = (window.before.unwrap_or(i64::MIN), window.after.unwrap_or(i64::MAX));
+        Self { above, below, is_descending: !window.from_end }
     }
 
-    /// What of it comes behind this id.
+    /// The part of the range that follows this id, in the range's order.
     #[must_use]
-    pub fn behind(self, id: i64) -> Self {
+    pub fn after(self, id: i64) -> Self {
         if self.is_descending { Self { below: id, ..self } } else { Self { above: id, ..self } }
     }
 
-    /// What of it comes up to this id.
+    /// The part of the range up to and including this id, in the range's order.
     #[must_use]
     pub fn up_to(self, id: i64) -> Self {
         if self.is_descending { Self { above: id - 1, ..self } } else { Self { below: id + 1, ..self } }
     }
 
-    /// The first id of a table's column in it, as SQL after `WHERE`.
+    /// SQL that follows `WHERE` and selects the first value of `column` in the range.
     fn first_as_sql(self, column: &str) -> String {
         let Self { above, below, is_descending } = self;
         let order = if is_descending { "DESC" } else { "ASC" };
-        // `MIN` of SQLite's integers cannot be written.
+        // SQLite cannot parse `i64::MIN` as an integer literal.
         let above = above.max(-1);
         format!("{column} > {above} AND {column} < {below} ORDER BY {column} {order} LIMIT 1")
     }
 }
 
 impl Candidates {
-    /// Those of this range. Of all channels, only as many are needed as messages are wanted: those whose first message
-    /// comes first.
+    /// Starts the merge. `wanted` is the number of messages that the list needs. No more channels than that can
+    /// contribute, so only the channels whose first messages come first are merged.
     ///
     /// # Errors
-    /// Those of the database.
-    pub fn new(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Self> {
+    /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+    pub fn new(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, wanted: usize) -> Result<Self> {
         let mut streams = Vec::new();
         let mut firsts = channels_with_first(db, rights, filter, range)?;
         firsts.sort_unstable_by_key(|(_, first)| range.key(*first));
         firsts.truncate(wanted);
-        streams.extend(firsts.into_iter().map(|(channel, first)| (Source::Channel(channel), first)));
+        streams.extend(firsts.into_iter().map(|(channel, first)| (StreamSource::Channel(channel), first)));
         if let Some(user) = rights.user {
-            let own = Source::Author(user.0).read(db, filter, range, 1)?;
-            streams.extend(own.into_iter().map(|first| (Source::Author(user.0), first)));
+            let own_restricted = StreamSource::Author(user.0).read(db, filter, range, 1)?;
+            streams.extend(own_restricted.into_iter().map(|first| (StreamSource::Author(user.0), first)));
             let firsts = locations_with_first(db, rights, range)?;
-            streams.extend(firsts.into_iter().map(|(location, first)| (Source::Location(location), first)));
+            streams.extend(firsts.into_iter().map(|(location, first)| (StreamSource::Location(location), first)));
         }
         let next = streams.iter().enumerate().map(|(at, (_, first))| Reverse((range.key(*first), at))).collect();
-        let streams = streams.into_iter().map(|(source, _)| Stream { source, read: VecDeque::new() }).collect();
+        let streams = streams.into_iter().map(|(source, _)| IdStream { source, read: VecDeque::new() }).collect();
         Ok(Self { range, filter: filter.clone(), streams, next, last: None })
     }
 
-    /// The next ids, at most so many; none at the end.
+    /// Returns the next ids, at most `limit` of them; an empty list at the end.
     ///
     /// # Errors
-    /// Those of the database.
-    pub fn next(&mut self, db: &mut Db, most: usize) -> Result<Vec<i64>> {
+    /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+    pub fn next(&mut self, db: &mut Db, limit: usize) -> Result<Vec<i64>> {
         let mut ids = Vec::new();
-        while ids.len() < most {
+        while ids.len() < limit {
             let Some(Reverse((key, at))) = self.next.pop() else { break };
             let id = self.range.id(key);
             let stream = &mut self.streams[at];
             if stream.read.is_empty() {
-                stream.read = stream.source.read(db, &self.filter, self.range.behind(id), CHUNK)?.into();
+                stream.read = stream.source.read(db, &self.filter, self.range.after(id), READ_AHEAD)?.into();
             }
             if let Some(following) = stream.read.pop_front() {
                 self.next.push(Reverse((self.range.key(following), at)));
             }
-            // It may be for several locations.
+            // A message for several locations comes from several streams, but is returned once.
             if self.last.replace(id) != Some(id) {
                 ids.push(id);
             }
@@ -144,45 +146,50 @@ impl Candidates {
     }
 }
 
-impl Range {
+impl IdRange {
+    /// Sort key of an id: smaller keys come first.
     fn key(self, id: i64) -> i64 {
         if self.is_descending { -id } else { id }
     }
 
+    /// The id that belongs to a sort key: the inverse of `key`.
     fn id(self, key: i64) -> i64 {
         self.key(key)
     }
 }
 
-impl Source {
-    fn read(self, db: &mut Db, filter: &Filter, range: Range, limit: usize) -> Result<Vec<i64>> {
+impl StreamSource {
+    fn read(self, db: &mut Db, filter: &Filter, range: IdRange, limit: usize) -> Result<Vec<i64>> {
         let ids = match self {
             Self::Channel(channel) => {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
-                let query =
-                    filter.on(query.filter(messages::channel_id.eq(channel)).filter(messages::restricted.eq(false)));
+                let query = filter.with_ticket_conditions(
+                    query.filter(messages::channel_id.eq(channel)).filter(messages::restricted.eq(false)),
+                );
                 let query = query.filter(messages::deleted_at.is_null());
-                let query = timed!(db, query, messages::id);
-                ranged!(query, messages::id, range, limit).load(db)
+                let query = with_time_limit!(db, query, messages::id);
+                in_range!(query, messages::id, range, limit).load(db)
             }
             Self::Author(author) => {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
-                // As it is said in the index: a value that is bound would not be known to be the same.
+                // The SQL text `restricted` is the condition of the partial index. With a bound parameter, the
+                // database would not use that index.
                 let query = query.filter(messages::author_id.eq(author)).filter(sql::<Bool>("restricted"));
-                ranged!(query, messages::id, range, limit).load(db)
+                in_range!(query, messages::id, range, limit).load(db)
             }
             Self::Location(location) => {
                 let query = message_locations::table.select(message_locations::message_id).into_boxed::<MultiBackend>();
                 let query = query.filter(message_locations::location_id.eq(location));
-                ranged!(query, message_locations::message_id, range, limit).load(db)
+                in_range!(query, message_locations::message_id, range, limit).load(db)
             }
         };
-        ids.map_err(fault)
+        ids.map_err(map_error)
     }
 }
 
-/// Each channel that the viewer may read, with the first of its messages for everybody in this range.
-fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: Range) -> Result<Vec<(i64, i64)>> {
+/// Each channel that the viewer may read, with its first unrestricted message in the range. Channels without one
+/// are left out.
+fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange) -> Result<Vec<(i64, i64)>> {
     let first = format!(
         "(SELECT m.id FROM messages m WHERE m.channel_id = channels.id AND m.restricted = FALSE AND m.deleted_at IS NULL{} AND {})",
         filter.as_sql("m"),
@@ -197,12 +204,12 @@ fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: Ran
         Some(channel) => query.filter(channels::id.eq(channel.0)),
         None => query,
     };
-    let rows: Vec<(i64, Option<i64>)> = timed!(db, query, channels::id).load(db).map_err(fault)?;
+    let rows: Vec<(i64, Option<i64>)> = with_time_limit!(db, query, channels::id).load(db).map_err(map_error)?;
     Ok(rows.into_iter().filter_map(|(channel, first)| Some((channel, first?))).collect())
 }
 
-/// Each location of the viewer, with the first of the messages for it in this range.
-fn locations_with_first(db: &mut Db, rights: &Rights, range: Range) -> Result<Vec<(i64, i64)>> {
+/// Each location of the viewer, with the first message for it in the range. Locations without one are left out.
+fn locations_with_first(db: &mut Db, rights: &Rights, range: IdRange) -> Result<Vec<(i64, i64)>> {
     if rights.locations.is_empty() {
         return Ok(Vec::new());
     }
@@ -215,6 +222,6 @@ fn locations_with_first(db: &mut Db, rights: &Rights, range: Range) -> Result<Ve
         .select((locations::id, sql::<Nullable<BigInt>>(&first)))
         .filter(locations::id.eq_any(ids))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(rows.into_iter().filter_map(|(location, first)| Some((location, first?))).collect())
 }

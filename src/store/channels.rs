@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault, on};
+use super::connection::{Db, MultiBackend, map_error, with_backend};
+use super::name_keys::{stored_look, stored_skeleton};
 use super::paging::page;
 use super::schema::{channel_members, channels};
-use super::spelling::{kept_look, kept_skeleton};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::{users, visible};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -16,38 +16,39 @@ use crate::model::{
 };
 use crate::unicode;
 
-/// A longer text is not compared with names by what it looks like, in bytes.
-const LONGEST: usize = 4_000;
+/// A name longer than this, in bytes, is looked up by its exact spelling only.
+const MAX_NAME_BYTES: usize = 4_000;
 
-/// The part of a query of channels that a window shows, by name and id, and one row more.
-macro_rules! by_name {
-    ($query:expr, $part:expr) => {{
+/// Adds the bounds, the order (by name and id) and the limit of a window to a query of channels. Reads one row
+/// more than the limit, to know whether more rows follow.
+macro_rules! in_window_by_name {
+    ($query:expr, $window:expr) => {{
         let mut query = $query;
-        if let Some(ChannelKey { name, id }) = $part.after.clone() {
+        if let Some(ChannelKey { name, id }) = $window.after.clone() {
             let same = channels::name.eq(name.clone()).and(channels::id.gt(id.0));
             query = query.filter(channels::name.gt(name).or(same));
         }
-        if let Some(ChannelKey { name, id }) = $part.before.clone() {
+        if let Some(ChannelKey { name, id }) = $window.before.clone() {
             let same = channels::name.eq(name.clone()).and(channels::id.lt(id.0));
             query = query.filter(channels::name.lt(name).or(same));
         }
-        query = if $part.from_end {
+        query = if $window.from_end {
             query.order((channels::name.desc(), channels::id.desc()))
         } else {
             query.order((channels::name.asc(), channels::id.asc()))
         };
-        query.limit(i64::try_from($part.limit).unwrap_or(i64::MAX - 1) + 1)
+        query.limit(i64::try_from($window.limit).unwrap_or(i64::MAX - 1) + 1)
     }};
 }
 
-/// The condition that something a channel's name is compared by is still to be computed.
-macro_rules! unfilled {
+/// Condition: one of the columns by which channel names are compared (`skeleton`, `look`) is not computed yet.
+macro_rules! missing_name_keys {
     () => {
         channels::skeleton.eq("").or(channels::look.eq(""))
     };
 }
 
-/// A row, as the database has it.
+/// A row of `channels`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = channels)]
 struct Row {
@@ -77,79 +78,82 @@ impl TryFrom<Row> for Channel {
     }
 }
 
-/// Part of the channels the viewer may read, by name; those of the same name in the order in which they were made.
+/// A page of the channels that the viewer may read, ordered by name, then by id.
 ///
 /// # Errors
-/// Those of the database.
-pub fn list(db: &mut Db, rights: &Rights, part: &Window<ChannelKey>) -> Result<Page<Channel>> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn list(db: &mut Db, rights: &Rights, window: &Window<ChannelKey>) -> Result<Page<Channel>> {
     let mut query = channels::table
         .select(Row::as_select())
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
         .into_boxed::<MultiBackend>();
     if !rights.admin {
-        // What is listed is one of the first public channels, or one of the viewer's: private ones of others are not
-        // looked at.
+        // Only the first public channels and the viewer's own channels can be on this page. Naming them keeps
+        // the query from scanning other private channels.
         let public = channels::table
             .select(channels::id)
             .filter(channels::deleted_at.is_null())
             .filter(channels::visibility.eq(Visibility::Public.code()))
             .into_boxed::<MultiBackend>();
-        let public: Vec<i64> = by_name!(public, part).load(db).map_err(fault)?;
+        let public: Vec<i64> = in_window_by_name!(public, window).load(db).map_err(map_error)?;
         let user = rights.user.map_or(-1, |user| user.0);
-        let own = channel_members::table.filter(channel_members::user_id.eq(user)).select(channel_members::channel_id);
-        query = query.filter(channels::id.eq_any(public).or(channels::id.eq_any(own)));
+        let own_channels =
+            channel_members::table.filter(channel_members::user_id.eq(user)).select(channel_members::channel_id);
+        query = query.filter(channels::id.eq_any(public).or(channels::id.eq_any(own_channels)));
     }
-    let query = timed!(db, query, channels::id);
-    let rows = by_name!(query, part).load::<Row>(db).map_err(fault)?;
-    let page = page(rows, part);
+    let query = with_time_limit!(db, query, channels::id);
+    let rows = in_window_by_name!(query, window).load::<Row>(db).map_err(map_error)?;
+    let page = page(rows, window);
     let items = page.items.into_iter().map(Channel::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
 }
 
-/// A channel that the viewer may read.
+/// The channel with this id, if the viewer may read it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<Option<Channel>> {
     let found = channels::table
         .filter(channels::id.eq(id.0))
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()));
-    let row = on!(db, connection => found.select(Row::as_select()).first(connection));
-    row.optional().map_err(fault)?.map(Channel::try_from).transpose()
+    let row = with_backend!(db, connection => found.select(Row::as_select()).first(connection));
+    row.optional().map_err(map_error)?.map(Channel::try_from).transpose()
 }
 
-/// A channel that the viewer may read, by its name, however it is spelled. If there are several, the one that the viewer
-/// could see first under this name: no channel takes over a name from one that its readers use already.
+/// The channel with this name that the viewer may read; equivalent spellings match. If several channels match,
+/// it is the one that the viewer could see first under this name. So a new channel cannot take over a name that
+/// is in use.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find_by_name(db: &mut Db, rights: &Rights, name: &str) -> Result<Option<Channel>> {
-    let typed = unicode::nfc(name.trim());
-    let skeleton = if typed.len() > LONGEST { String::new() } else { unicode::skeleton(&typed) };
-    let alike = channels::skeleton.eq(skeleton).and(channels::skeleton.ne(""));
+    let trimmed = unicode::nfc(name.trim());
+    let skeleton = if trimmed.len() > MAX_NAME_BYTES { String::new() } else { unicode::skeleton(&trimmed) };
+    let is_similar = channels::skeleton.eq(skeleton).and(channels::skeleton.ne(""));
     let found: Vec<(Row, i64)> = channels::table
-        .filter(channels::name.eq(&typed).or(channels::name.eq(name)).or(alike))
+        .filter(channels::name.eq(&trimmed).or(channels::name.eq(name)).or(is_similar))
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
         .select((Row::as_select(), channels::named_at))
         .load(db)
-        .map_err(fault)?;
-    let mut rows: Vec<_> = found.into_iter().filter(|(row, _)| unicode::is_same(&row.name, &typed)).collect();
+        .map_err(map_error)?;
+    let mut rows: Vec<_> = found.into_iter().filter(|(row, _)| unicode::is_same(&row.name, &trimmed)).collect();
     if rows.len() > 1 {
         let ids: Vec<i64> = rows.iter().map(|(row, _)| row.id).collect();
         let since = member_since(db, rights.user, &ids)?;
-        // Of names that were spellings of one before this was refused, each is found by its own spelling.
+        // Earlier versions allowed names that are spellings of each other. Each such channel is found by its
+        // exact spelling.
         rows.sort_by_key(|(row, named_at)| {
             let seen_at = since.get(&row.id).map_or(*named_at, |since| *named_at.max(since));
-            (seen_at, row.name != typed && row.name != name, row.id)
+            (seen_at, row.name != trimmed && row.name != name, row.id)
         });
     }
     rows.into_iter().next().map(|(row, _)| Channel::try_from(row)).transpose()
 }
 
-/// Since when a user is a member of these private channels. (Public ones can be seen without being a member.)
+/// The log position at which the user joined each of these private channels. (Public ones need no membership.)
 fn member_since(db: &mut Db, user: Option<UserId>, ids: &[i64]) -> Result<HashMap<i64, i64>> {
     let Some(user) = user else { return Ok(HashMap::new()) };
     let rows: Vec<(i64, i64)> = channel_members::table
@@ -159,14 +163,14 @@ fn member_since(db: &mut Db, user: Option<UserId>, ids: &[i64]) -> Result<HashMa
         .filter(channel_members::channel_id.eq_any(ids))
         .select((channel_members::channel_id, channel_members::since))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(rows.into_iter().collect())
 }
 
-/// Whether the channel may be read, or could be until it was deleted.
+/// Whether the viewer may read the channel, or could read it before its deletion.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn was_readable(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<bool> {
     let found = channels::table
         .filter(channels::id.eq(id.0))
@@ -174,62 +178,64 @@ pub fn was_readable(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<bool>
         .select(channels::id)
         .first::<i64>(db)
         .optional()
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(found.is_some())
 }
 
-/// The name of another channel that looks like this one, among those that the viewer may read: what others keep
-/// private must not show by a name that cannot be taken.
+/// The name of another channel that looks like `name`, among the channels that the viewer may read. Other
+/// channels are ignored, because an error about them would reveal private names. `but` is the channel to leave
+/// out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn looks_like(db: &mut Db, rights: &Rights, name: &str, but: Option<ChannelId>) -> Result<Option<String>> {
-    let alike = channels::skeleton.eq(kept_skeleton(name)).or(channels::look.eq(kept_look(name)));
+    let is_similar = channels::skeleton.eq(stored_skeleton(name)).or(channels::look.eq(stored_look(name)));
     let found = channels::table
-        .filter(channels::name.eq(name).or(alike))
+        .filter(channels::name.eq(name).or(is_similar))
         .filter(channels::id.ne(but.map_or(0, |id| id.0)))
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
         .select(channels::name);
-    found.first(db).optional().map_err(fault)
+    found.first(db).optional().map_err(map_error)
 }
 
-/// Whether there are channels without what names are compared by.
+/// Whether a channel lacks one of the columns by which names are compared.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn is_unfilled(db: &mut Db) -> Result<bool> {
-    let found = channels::table.filter(unfilled!()).filter(channels::deleted_at.is_null());
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn has_missing_name_keys(db: &mut Db) -> Result<bool> {
+    let found = channels::table.filter(missing_name_keys!()).filter(channels::deleted_at.is_null());
     let found = found.select(channels::id).first::<i64>(db);
-    Ok(found.optional().map_err(fault)?.is_some())
+    Ok(found.optional().map_err(map_error)?.is_some())
 }
 
-/// Computes what names are compared by for some of the channels that have none; answers how many those were.
+/// Computes the columns by which names are compared, for up to `limit` channels that lack them. Returns how many
+/// channels were updated.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn fill(db: &mut Db, most: i64) -> Result<usize> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn fill_name_keys(db: &mut Db, limit: i64) -> Result<usize> {
     let rows: Vec<(i64, String)> = channels::table
-        .filter(unfilled!())
+        .filter(missing_name_keys!())
         .filter(channels::deleted_at.is_null())
         .select((channels::id, channels::name))
         .order(channels::id.asc())
-        .limit(most)
+        .limit(limit)
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     for (id, name) in &rows {
         diesel::update(channels::table.filter(channels::id.eq(id)))
-            .set((channels::skeleton.eq(kept_skeleton(name)), channels::look.eq(kept_look(name))))
+            .set((channels::skeleton.eq(stored_skeleton(name)), channels::look.eq(stored_look(name))))
             .execute(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
     }
     Ok(rows.len())
 }
 
-/// Channels by their ids, whoever may read them; missing and deleted ones are left out.
+/// Channels by id, without a permission check. Missing and deleted ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[ChannelId]) -> Result<HashMap<ChannelId, Channel>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<Row> = channels::table
@@ -237,27 +243,27 @@ pub fn by_ids(db: &mut Db, ids: &[ChannelId]) -> Result<HashMap<ChannelId, Chann
         .filter(channels::deleted_at.is_null())
         .select(Row::as_select())
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     rows.into_iter().map(|row| Ok((ChannelId(row.id), Channel::try_from(row)?))).collect()
 }
 
-/// Every private channel, the deleted ones too.
+/// The ids of all private channels, including deleted ones.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn private_ids(db: &mut Db) -> Result<HashSet<ChannelId>> {
     let ids: Vec<i64> = channels::table
         .filter(channels::visibility.eq(Visibility::Private.code()))
         .select(channels::id)
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(ids.into_iter().map(ChannelId).collect())
 }
 
-/// Who may read each of these channels, the deleted ones too.
+/// The visibility of each of these channels, including deleted ones.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn visibilities(db: &mut Db, ids: &[ChannelId]) -> Result<Vec<(ChannelId, Visibility)>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -267,36 +273,23 @@ pub fn visibilities(db: &mut Db, ids: &[ChannelId]) -> Result<Vec<(ChannelId, Vi
         .filter(channels::id.eq_any(ids))
         .select((channels::id, channels::visibility))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(rows.into_iter().filter_map(|(id, code)| Some((ChannelId(id), Visibility::from_code(code)?))).collect())
 }
 
-/// The channels of which somebody is a member.
+/// A page of a channel's members, ordered by username.
 ///
 /// # Errors
-/// Those of the database.
-pub fn of_member(db: &mut Db, user: UserId) -> Result<HashSet<ChannelId>> {
-    let ids: Vec<i64> = channel_members::table
-        .filter(channel_members::user_id.eq(user.0))
-        .select(channel_members::channel_id)
-        .load(db)
-        .map_err(fault)?;
-    Ok(ids.into_iter().map(ChannelId).collect())
-}
-
-/// Part of a channel's members, by username.
-///
-/// # Errors
-/// Those of the database.
-pub fn members(db: &mut Db, channel: ChannelId, part: &Window<String>) -> Result<Page<User>> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn members(db: &mut Db, channel: ChannelId, window: &Window<String>) -> Result<Page<User>> {
     let ids = channel_members::table.filter(channel_members::channel_id.eq(channel.0)).select(channel_members::user_id);
-    users::list_among(db, users::all().filter(super::schema::users::id.eq_any(ids)), part)
+    users::list_among(db, users::all().filter(super::schema::users::id.eq_any(ids)), window)
 }
 
-/// Writes a channel; its owner becomes its first member.
+/// Inserts a channel. Its owner, if any, becomes its first member.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(
     db: &mut Db,
     name: &str,
@@ -309,8 +302,8 @@ pub fn insert(
     let id: i64 = diesel::insert_into(channels::table)
         .values((
             channels::name.eq(name),
-            channels::skeleton.eq(kept_skeleton(name)),
-            channels::look.eq(kept_look(name)),
+            channels::skeleton.eq(stored_skeleton(name)),
+            channels::look.eq(stored_look(name)),
             channels::named_at.eq(cursor.seq.0),
             channels::description.eq(description),
             channels::visibility.eq(visibility.code()),
@@ -321,7 +314,7 @@ pub fn insert(
         ))
         .returning(channels::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     if let Some(owner) = owner {
         add_member(db, ChannelId(id), owner, cursor.seq)?;
     }
@@ -336,70 +329,57 @@ pub fn insert(
     })
 }
 
-/// Writes back what may change in a channel.
+/// Updates the fields of a channel that can change: name, description, visibility and cursor.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn update(db: &mut Db, channel: &Channel) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(channel.id.0)))
         .set((
             channels::name.eq(&channel.name),
-            channels::skeleton.eq(kept_skeleton(&channel.name)),
-            channels::look.eq(kept_look(&channel.name)),
+            channels::skeleton.eq(stored_skeleton(&channel.name)),
+            channels::look.eq(stored_look(&channel.name)),
             channels::description.eq(channel.description.as_deref()),
             channels::visibility.eq(channel.visibility.code()),
             channels::seq.eq(channel.cursor.seq.0),
             channels::tag.eq(channel.cursor.tag.0),
         ))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
-/// Notes from where on a channel can be seen under its name by some who could not before.
+/// Records the log position since which the channel's current name is visible to its readers. To be called when
+/// the name changes or the channel becomes public.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn name_since(db: &mut Db, id: ChannelId, seq: Seq) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(id.0)))
         .set(channels::named_at.eq(seq.0))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
-/// Marks a channel as deleted, and so all in it, which is removed afterwards (`removal`). Its row and members stay until
-/// its deletion leaves the log, so that those who could read it may replay that.
+/// Marks a channel, and thereby everything in it, as deleted; `removal` removes the rows later. The channel's
+/// row and its members stay until the deletion is pruned from the log, so that former readers can still replay
+/// the events.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(id.0)))
         .set((channels::deleted_at.eq(now.0), channels::seq.eq(cursor.seq.0), channels::tag.eq(cursor.tag.0)))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
-/// Which of these users are members.
+/// Whether the user is a member of the channel.
 ///
 /// # Errors
-/// Those of the database.
-pub fn members_among(db: &mut Db, channel: ChannelId, among: &[UserId]) -> Result<HashSet<UserId>> {
-    let among: Vec<i64> = among.iter().map(|id| id.0).collect();
-    let ids: Vec<i64> = channel_members::table
-        .filter(channel_members::channel_id.eq(channel.0))
-        .filter(channel_members::user_id.eq_any(among))
-        .select(channel_members::user_id)
-        .load(db)
-        .map_err(fault)?;
-    Ok(ids.into_iter().map(UserId).collect())
-}
-
-/// Whether somebody is a member.
-///
-/// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn is_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<bool> {
     let row = channel_members::table
         .filter(channel_members::channel_id.eq(channel.0))
@@ -407,14 +387,14 @@ pub fn is_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<bool> 
         .select(channel_members::user_id)
         .first::<i64>(db)
         .optional()
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(row.is_some())
 }
 
-/// Makes somebody a member, who is none yet, from this position on.
+/// Adds a member. The user must not be a member yet. `since` is the log position of the change.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: Seq) -> Result<()> {
     diesel::insert_into(channel_members::table)
         .values((
@@ -423,14 +403,14 @@ pub fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: Seq) -> 
             channel_members::since.eq(since.0),
         ))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
-/// Ends a membership.
+/// Removes a user from the members of a channel.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn remove_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<()> {
     diesel::delete(
         channel_members::table
@@ -438,6 +418,6 @@ pub fn remove_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<()
             .filter(channel_members::user_id.eq(user.0)),
     )
     .execute(db)
-    .map_err(fault)?;
+    .map_err(map_error)?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Brings what is in SQLite's log of writes to its place in the file, beside the writer. SQLite would have the writer do
-//! it, after every thousand pages, and each change of that moment would wait for it.
+//! Checkpoints of SQLite's write-ahead log on a separate thread. By default the writer would make one after
+//! every 1,000 pages, which would delay the changes of that moment.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -8,56 +8,60 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 
-use super::connection::{Connector, Db, Place, Purpose, fault};
-use super::files::beside;
+use super::connection::{ConnectionUse, Connector, Db, Place, map_error};
+use super::files::sidecar;
 use crate::error::{Error, Result};
 use crate::vitals::Vitals;
 
-/// How often it is looked whether there is something to do.
-const INTERVAL: Duration = Duration::from_millis(100);
-/// A log of writes this large, in bytes, is worth it.
-const WORTH: u64 = 4 << 20;
+/// How often the size of the write-ahead log is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// Minimum size of the write-ahead log, in bytes, for a checkpoint.
+const MIN_WAL_BYTES: u64 = 4 << 20;
 
-/// The thread that does it; ends when this is dropped.
+/// Handle to the checkpoint thread. Dropping it stops the thread.
 pub struct Checkpoints {
     running: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Checkpoints {
-    /// Starts it, if the database is SQLite.
+    /// Starts the thread if the database is SQLite.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the database cannot be opened; `INTERNAL_SERVER_ERROR` if the thread cannot be started.
     pub fn start(connector: &Connector, vitals: &Vitals) -> Result<Self> {
         let Place::Sqlite(path) = connector.place() else { return Ok(Self { running: None }) };
-        let log = beside(path, "-wal");
-        let db = connector.apart().open(Purpose::Reading)?;
-        let (running, ends) = channel();
+        let wal = sidecar(path, "-wal");
+        let db = connector.with_own_counts().open(ConnectionUse::Reading)?;
+        let (stop_sender, stop) = channel();
         let thread = std::thread::Builder::new().name("checkpoints".into());
-        let work = vitals.thread("the thread of checkpoints", move || work(db, &log, &ends), || {});
+        let work = vitals.thread("the checkpoint thread", move || run_checkpoints(db, &wal, &stop), || {});
         let thread = thread.spawn(work).map_err(Error::internal)?;
-        Ok(Self { running: Some((running, thread)) })
+        Ok(Self { running: Some((stop_sender, thread)) })
     }
 }
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        if let Some((running, thread)) = self.running.take() {
-            drop(running);
+        if let Some((stop_sender, thread)) = self.running.take() {
+            drop(stop_sender);
             drop(thread.join());
         }
     }
 }
 
-fn work(mut db: Db, log: &Path, ends: &Receiver<()>) {
-    let mut done = None;
-    while ends.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-        let Ok(log) = std::fs::metadata(log) else { continue };
-        let state = log.modified().ok();
-        // A log that was emptied keeps its size.
-        if log.len() < WORTH || state == done {
+fn run_checkpoints(mut db: Db, wal: &Path, stop: &Receiver<()>) {
+    let mut checkpointed = None;
+    while stop.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let Ok(wal) = std::fs::metadata(wal) else { continue };
+        let state = wal.modified().ok();
+        // The file keeps its size after a checkpoint. Its modification time shows whether there were writes
+        // since the last one.
+        if wal.len() < MIN_WAL_BYTES || state == checkpointed {
             continue;
         }
         match db.batch_execute("PRAGMA wal_checkpoint(PASSIVE)") {
-            Ok(()) => done = state,
-            Err(error) => tracing::debug!(error = %fault(error), "a checkpoint has to wait"),
+            Ok(()) => checkpointed = state,
+            Err(error) => tracing::debug!(error = %map_error(error), "checkpoint failed; trying again later"),
         }
     }
 }
@@ -66,19 +70,19 @@ fn work(mut db: Db, log: &Path, ends: &Receiver<()>) {
 mod tests {
     use super::*;
 
-    /// The writer by itself would wait until its log of writes has 64 MiB.
+    /// The writer itself checkpoints only when the write-ahead log has 64 MiB.
     #[test]
-    fn what_was_written_is_brought_to_its_place_beside_the_writer() {
+    fn the_write_ahead_log_is_checkpointed_without_the_writer() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("t.db");
         let connector = Connector::new(Place::Sqlite(path.as_path().into()));
-        let mut writer = connector.open(Purpose::Writing).expect("a database");
+        let mut writer = connector.open(ConnectionUse::Writing).expect("a database");
         let _checkpoints = Checkpoints::start(&connector, &Vitals::default()).expect("a thread");
         writer.batch_execute("CREATE TABLE t (b BLOB); INSERT INTO t VALUES (zeroblob(6000000))").expect("written");
         let since = std::time::Instant::now();
         while std::fs::metadata(&path).expect("a file").len() < 6_000_000 {
-            assert!(since.elapsed() < Duration::from_secs(30), "it stays in the log of writes");
-            std::thread::sleep(INTERVAL);
+            assert!(since.elapsed() < Duration::from_secs(30), "the data is still only in the write-ahead log");
+            std::thread::sleep(CHECK_INTERVAL);
         }
     }
 }

@@ -1,17 +1,17 @@
-//! Comments. Who may see one is decided by its message.
+//! Comments. A viewer may see a comment if they may see its message.
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, map_error};
 use super::paging::{page, window};
 use super::schema::{comments, messages};
 use super::visible;
 use crate::error::Result;
 use crate::model::{Comment, CommentId, Cursor, MessageId, Page, Seq, Tag, Timestamp, UserId, Window};
 
-/// A row, as the database has it.
+/// A row of `comments`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = comments)]
 struct Row {
@@ -39,38 +39,40 @@ impl From<Row> for Comment {
     }
 }
 
-/// Part of the comments of one message, oldest first.
+/// A page of the comments of a message, oldest first.
 ///
 /// # Errors
-/// Those of the database.
-pub fn list(db: &mut Db, message: MessageId, part: &Window<CommentId>) -> Result<Page<Comment>> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn list(db: &mut Db, message: MessageId, window: &Window<CommentId>) -> Result<Page<Comment>> {
     let query = comments::table
         .select(Row::as_select())
         .filter(comments::message_id.eq(message.0))
         .into_boxed::<MultiBackend>();
-    let part = part.map(|id| id.0);
-    let rows = window!(query, comments::id, asc, part).load::<Row>(db).map_err(fault)?;
-    let page = page(rows, &part);
+    let window = window.map(|id| id.0);
+    let rows = window!(query, comments::id, asc, window).load::<Row>(db).map_err(map_error)?;
+    let page = page(rows, &window);
     Ok(Page { items: page.items.into_iter().map(Comment::from).collect(), more: page.more })
 }
 
-/// Comments by their ids; those that are missing or whose message is deleted are left out.
+/// Comments by id. Missing ones and those of deleted messages are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[CommentId]) -> Result<HashMap<CommentId, Comment>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let of_kept =
-        messages::table.filter(messages::id.eq(comments::message_id)).filter(visible::is_kept()).select(messages::id);
-    let kept = comments::table.filter(comments::id.eq_any(ids)).filter(diesel::dsl::exists(of_kept));
-    let rows = kept.select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    let existing_message = messages::table
+        .filter(messages::id.eq(comments::message_id))
+        .filter(visible::is_not_deleted())
+        .select(messages::id);
+    let existing = comments::table.filter(comments::id.eq_any(ids)).filter(diesel::dsl::exists(existing_message));
+    let rows = existing.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
     Ok(rows.into_iter().map(|row| (CommentId(row.id), Comment::from(row))).collect())
 }
 
-/// Writes a comment.
+/// Inserts a comment.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(
     db: &mut Db,
     message: MessageId,
@@ -91,7 +93,7 @@ pub fn insert(
         ))
         .returning(comments::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(Comment {
         id: CommentId(id),
         message_id: message,
@@ -103,10 +105,10 @@ pub fn insert(
     })
 }
 
-/// Writes back what may change in a comment.
+/// Updates the fields of a comment that can change: text, time and cursor.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn update(db: &mut Db, comment: &Comment) -> Result<()> {
     diesel::update(comments::table.filter(comments::id.eq(comment.id.0)))
         .set((
@@ -116,15 +118,15 @@ pub fn update(db: &mut Db, comment: &Comment) -> Result<()> {
             comments::tag.eq(comment.cursor.tag.0),
         ))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
 /// Deletes a comment.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn delete(db: &mut Db, id: CommentId) -> Result<()> {
-    diesel::delete(comments::table.filter(comments::id.eq(id.0))).execute(db).map_err(fault)?;
+    diesel::delete(comments::table.filter(comments::id.eq(id.0))).execute(db).map_err(map_error)?;
     Ok(())
 }

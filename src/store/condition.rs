@@ -1,21 +1,21 @@
-//! Whether the database takes changes, as the writer found it: `/readyz` says so, and the log once.
+//! Whether the database accepts writes, as seen by the writer's statements. `/readyz` and the log report it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a database that took no change is tried again for those who ask whether it does: strangers may ask.
-const PROBE: Duration = Duration::from_secs(1);
-/// For so long after a failure the database counts as bad, whatever else it takes: on a full disk, what is small may go
-/// well between changes that fail.
-const HOLD: Duration = Duration::from_secs(5);
-/// How often the same trouble is told again.
-const REMINDER: Duration = Duration::from_secs(60);
+/// Minimum time between test writes of `/readyz`, which anonymous clients can request.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Minimum time for which the database is reported as failing. On a full disk, small writes may succeed between
+/// larger ones that fail.
+const MIN_FAILURE_TIME: Duration = Duration::from_secs(5);
+/// How often a continuing failure is logged again.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What databases say when it is not the statement that is wrong, and not the connection, but what they stand on. It stays
-/// so until an operator does something.
-const TROUBLES: [&str; 11] = [
-    // SQLite.
+/// Parts of error messages that point to the storage or the setup, not to the statement or the connection. Such
+/// an error remains until an operator repairs it.
+const OPERATOR_ERRORS: [&str; 11] = [
+    // Messages of SQLite.
     "attempt to write a readonly database",
     "database or disk is full",
     "disk I/O error",
@@ -23,101 +23,109 @@ const TROUBLES: [&str; 11] = [
     "database disk image is malformed",
     "file is not a database",
     "no such table",
-    // PostgreSQL.
+    // Messages of PostgreSQL.
     "No space left on device",
     "in a read-only transaction",
     "permission denied for",
     "invalid page in block",
 ];
 
-/// What PostgreSQL could not use, whatever it wanted to do with it: on a full disk, for instance, it says "could not
-/// extend file", and by chance either "No space left on device" or "wrote only 4096 of 8192 bytes".
-const THINGS: [&str; 5] = ["file", "directory", "block", "segment", "tablespace"];
+/// Words that mark PostgreSQL's "could not …" messages as storage errors. Matching whole messages would be
+/// unreliable: on a full disk, "could not extend file" ends with either "No space left on device" or "wrote only
+/// 4096 of 8192 bytes".
+const STORAGE_TERMS: [&str; 5] = ["file", "directory", "block", "segment", "tablespace"];
 
-/// Whether a database says with these words that it cannot be used until an operator does something.
-pub fn is_trouble(words: &str) -> bool {
-    let is_gone = words.starts_with("relation \"") && words.ends_with("does not exist");
-    is_gone || TROUBLES.iter().any(|known| words.contains(known)) || is_about_storage(words)
+/// Whether a database error remains until an operator repairs the database.
+pub fn needs_operator(message: &str) -> bool {
+    let is_gone = message.starts_with("relation \"") && message.ends_with("does not exist");
+    is_gone || OPERATOR_ERRORS.iter().any(|known| message.contains(known)) || is_about_storage(message)
 }
 
-/// Whether PostgreSQL says that it could not do something with its files: "could not extend file "base/5/1": …".
-fn is_about_storage(words: &str) -> bool {
-    let Some(rest) = words.strip_prefix("could not ") else { return false };
-    let what = rest.split([':', '"']).next().unwrap_or(rest);
-    what.split(' ').any(|word| THINGS.contains(&word))
+/// Whether this is a PostgreSQL error about its files, for example `could not extend file "base/5/1": …`.
+fn is_about_storage(message: &str) -> bool {
+    let Some(rest) = message.strip_prefix("could not ") else { return false };
+    let subject = rest.split([':', '"']).next().unwrap_or(rest);
+    subject.split(' ').any(|word| STORAGE_TERMS.contains(&word))
 }
 
-/// Whether the database takes changes.
+/// Tracks whether the database accepts writes. Threads share it.
 #[derive(Debug, Default)]
-pub struct Condition {
-    is_bad: AtomicBool,
-    trouble: Mutex<Option<Trouble>>,
+pub struct WriteHealth {
+    is_failing: AtomicBool,
+    failure: Mutex<Option<Failure>>,
 }
 
 #[derive(Debug)]
-struct Trouble {
-    words: String,
-    failed: Instant,
-    told: Instant,
-    probed: Option<Instant>,
+struct Failure {
+    /// The database's message, with advice for the operator.
+    message: String,
+    /// Time of the last failed write.
+    failed_at: Instant,
+    /// Time of the last log line about the failure.
+    logged_at: Instant,
+    /// Time of the last test write.
+    probed_at: Option<Instant>,
 }
 
-impl Condition {
-    /// A change failed for this reason.
-    pub fn failed(&self, words: &str) {
-        let mut trouble = self.trouble();
+impl WriteHealth {
+    /// Records that a write failed with this message, and logs it, at most once per [`LOG_INTERVAL`].
+    pub fn record_failure(&self, message: &str) {
+        let mut failure = self.failure();
         let now = Instant::now();
-        match &mut *trouble {
-            Some(known) => {
-                words.clone_into(&mut known.words);
-                known.failed = now;
-                if known.told.elapsed() < REMINDER {
+        match &mut *failure {
+            Some(current) => {
+                message.clone_into(&mut current.message);
+                current.failed_at = now;
+                if current.logged_at.elapsed() < LOG_INTERVAL {
                     return;
                 }
-                known.told = now;
+                current.logged_at = now;
             }
-            None => *trouble = Some(Trouble { words: words.to_owned(), failed: now, told: now, probed: None }),
+            None => {
+                let message = message.to_owned();
+                *failure = Some(Failure { message, failed_at: now, logged_at: now, probed_at: None });
+            }
         }
-        self.is_bad.store(true, Ordering::Release);
-        tracing::error!(reason = words, "the database cannot be written");
+        self.is_failing.store(true, Ordering::Release);
+        tracing::error!(reason = message, "database writes fail");
     }
 
-    /// A change was committed.
-    pub fn works(&self) {
-        self.works_after(HOLD);
+    /// Records a committed write. It ends a failure that is older than [`MIN_FAILURE_TIME`].
+    pub fn record_success(&self) {
+        self.record_success_after(MIN_FAILURE_TIME);
     }
 
-    fn works_after(&self, hold: Duration) {
-        if !self.is_bad.load(Ordering::Acquire) {
+    fn record_success_after(&self, hold: Duration) {
+        if !self.is_failing.load(Ordering::Acquire) {
             return;
         }
-        if self.trouble().take_if(|trouble| trouble.failed.elapsed() >= hold).is_some() {
-            self.is_bad.store(false, Ordering::Release);
-            tracing::info!("the database can be written again");
+        if self.failure().take_if(|failure| failure.failed_at.elapsed() >= hold).is_some() {
+            self.is_failing.store(false, Ordering::Release);
+            tracing::info!("database writes succeed again");
         }
     }
 
-    /// Why a change failed, if none was committed since, or it was a moment ago.
+    /// The message of the last failed write, or `None` if the database accepts writes.
     pub fn reason(&self) -> Option<String> {
-        if !self.is_bad.load(Ordering::Acquire) {
+        if !self.is_failing.load(Ordering::Acquire) {
             return None;
         }
-        self.trouble().as_ref().map(|trouble| trouble.words.clone())
+        self.failure().as_ref().map(|failure| failure.message.clone())
     }
 
-    /// Whether it is time to try again.
+    /// Whether a test write is due. If so, the next one is due after [`PROBE_INTERVAL`].
     pub fn is_probe_due(&self) -> bool {
-        let mut trouble = self.trouble();
-        let Some(trouble) = &mut *trouble else { return false };
-        let is_due = trouble.probed.is_none_or(|at| at.elapsed() >= PROBE);
+        let mut failure = self.failure();
+        let Some(failure) = &mut *failure else { return false };
+        let is_due = failure.probed_at.is_none_or(|at| at.elapsed() >= PROBE_INTERVAL);
         if is_due {
-            trouble.probed = Some(Instant::now());
+            failure.probed_at = Some(Instant::now());
         }
         is_due
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,23 +134,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_bad_from_a_failure_to_the_next_commit() {
-        let condition = Condition::default();
-        assert_eq!((condition.reason(), condition.is_probe_due()), (None, false));
-        condition.failed("database or disk is full");
-        condition.failed("database or disk is full");
-        assert_eq!(condition.reason().as_deref(), Some("database or disk is full"));
-        assert!(condition.is_probe_due());
-        assert!(!condition.is_probe_due(), "strangers may ask as often as they like");
-        condition.works();
-        assert!(condition.reason().is_some(), "a small change went well");
-        condition.works_after(Duration::ZERO);
-        assert_eq!(condition.reason(), None);
+    fn a_failure_lasts_until_a_later_commit() {
+        let health = WriteHealth::default();
+        assert_eq!((health.reason(), health.is_probe_due()), (None, false));
+        health.record_failure("database or disk is full");
+        health.record_failure("database or disk is full");
+        assert_eq!(health.reason().as_deref(), Some("database or disk is full"));
+        assert!(health.is_probe_due());
+        assert!(!health.is_probe_due(), "a second probe must wait for the interval");
+        health.record_success();
+        assert!(health.reason().is_some(), "a commit right after a failure does not end it");
+        health.record_success_after(Duration::ZERO);
+        assert_eq!(health.reason(), None);
     }
 
     #[test]
-    fn troubles_are_told_from_faults_of_statements() {
-        for words in [
+    fn storage_errors_are_distinguished_from_statement_errors() {
+        for message in [
             "database or disk is full",
             "relation \"log_head\" does not exist",
             "permission denied for table users",
@@ -155,9 +163,9 @@ mod tests {
             "could not create directory \"base/7\": No space left on device",
             "could not resize shared memory segment \"/PostgreSQL.1\" to 1048576 bytes: No space left on device",
         ] {
-            assert!(is_trouble(words), "{words}");
+            assert!(needs_operator(message), "{message}");
         }
-        for words in [
+        for message in [
             "column \"x\" does not exist",
             "no such column: x",
             "syntax error",
@@ -165,7 +173,7 @@ mod tests {
             "could not determine data type of parameter $1",
             "could not serialize access",
         ] {
-            assert!(!is_trouble(words), "{words}");
+            assert!(!needs_operator(message), "{message}");
         }
     }
 }

@@ -1,17 +1,17 @@
-//! What the writer counts, for operators.
+//! Metrics of the writer.
 
 use crate::model::{Counter, Histogram};
 
-/// What the writer of this instance did.
+/// Counters and histograms of this instance's writer.
 #[derive(Debug)]
 pub struct Counts {
-    /// How many commands were committed together.
+    /// Number of commands in each committed batch.
     pub commands: Histogram,
-    /// How long each COMMIT took, in seconds.
+    /// Duration of each COMMIT, in seconds.
     pub commits: Histogram,
-    /// How often a batch was rolled back, or lost with its connection.
+    /// Number of batches that failed: rolled back, or lost with their connection.
     pub failures: Counter,
-    /// How many events were written.
+    /// Number of events written.
     pub events: Counter,
 }
 

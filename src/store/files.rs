@@ -1,4 +1,5 @@
-//! The SQLite file and those beside it: whether this process may use them, and whether they are still the same ones.
+//! The SQLite database file and its `-wal` and `-shm` files: access checks at start, and detection of replaced
+//! files.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
@@ -7,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-/// Which file a path leads to, whatever its name: the device and the number of the file on it.
+/// Identity of a file, independent of its path: device number and inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity(u64, u64);
+pub struct FileId(u64, u64);
 
-impl Identity {
-    /// Of the file at this path; `None` if there is none.
+impl FileId {
+    /// The identity of the file at this path; `None` if there is none.
     #[cfg(unix)]
     pub fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
@@ -25,45 +26,50 @@ impl Identity {
     }
 }
 
-/// The file that SQLite keeps beside a database: `-wal` or `-shm`.
-pub fn beside(database: &Path, suffix: &str) -> PathBuf {
+/// The path of a file that SQLite keeps beside the database. `suffix` is `-wal` or `-shm`.
+pub fn sidecar(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(OsStr::new(suffix));
     name.into()
 }
 
-/// Checks that SQLite will be able to read and write the database, and makes an empty file for its owner alone if there
-/// is none: SQLite would let everybody read it, and gives the files beside it the same mode.
+/// Checks that this process can read and write the database and its directory. If there is no database, creates
+/// an empty file that only its owner can read. SQLite would create it readable for everybody, and gives the
+/// `-wal` and `-shm` files the same mode.
 ///
 /// # Errors
-/// One line that names the file and says what to do. SQLite itself opens what it cannot write for reading only.
-pub fn prepare(database: &Path) -> Result<(), String> {
+/// One line for the operator that names the file and what to do. Without this check, SQLite would silently open
+/// a write-protected file as read-only.
+pub fn prepare_file(database: &Path) -> Result<(), String> {
     let directory = match database.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     match std::fs::metadata(database) {
-        Ok(file) if !file.is_file() => Err(format!("{} is no regular file: name a file", database.display())),
+        Ok(file) if !file.is_file() => Err(format!("{} is no regular file: name a regular file", database.display())),
         Ok(file) => {
-            may_use(database, Access::READ_OK | Access::WRITE_OK)?;
-            for beside in ["-wal", "-shm"].map(|suffix| beside(database, suffix)) {
-                if beside.exists() {
-                    may_use(&beside, Access::READ_OK | Access::WRITE_OK)?;
+            check_access(database, Access::READ_OK | Access::WRITE_OK)?;
+            for sidecar in ["-wal", "-shm"].map(|suffix| sidecar(database, suffix)) {
+                if sidecar.exists() {
+                    check_access(&sidecar, Access::READ_OK | Access::WRITE_OK)?;
                 }
             }
-            may_use(directory, Access::WRITE_OK | Access::EXEC_OK)?;
-            warn_if_open(database, &file);
+            check_access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+            warn_if_world_readable(database, &file);
             Ok(())
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if !directory.is_dir() {
-                return Err(format!("the directory {} does not exist: make it, or name another", directory.display()));
+                return Err(format!(
+                    "the directory {} does not exist: create it, or name another one",
+                    directory.display()
+                ));
             }
-            may_use(directory, Access::WRITE_OK | Access::EXEC_OK)?;
-            match make_private(database) {
-                // Another process was quicker.
+            check_access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+            match create_private(database) {
+                // `AlreadyExists` means that another process created the file at the same time.
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    Err(format!("{} cannot be made: {error}", database.display()))
+                    Err(format!("{} cannot be created: {error}", database.display()))
                 }
                 _ => Ok(()),
             }
@@ -72,7 +78,7 @@ pub fn prepare(database: &Path) -> Result<(), String> {
     }
 }
 
-fn may_use(path: &Path, access: Access) -> Result<(), String> {
+fn check_access(path: &Path, access: Access) -> Result<(), String> {
     let Err(error) = rustix::fs::access(path, access) else { return Ok(()) };
     let shown = path.display();
     Err(match std::io::Error::from(error).kind() {
@@ -81,88 +87,94 @@ fn may_use(path: &Path, access: Access) -> Result<(), String> {
                 "{shown} cannot be written: its file system is read-only. Mount it writable, or name a file elsewhere"
             )
         }
-        ErrorKind::PermissionDenied => format!("{shown} cannot be read and written by this process{}", owners(path)),
+        ErrorKind::PermissionDenied => {
+            format!("{shown} cannot be read and written by this process{}", owner_advice(path))
+        }
         _ => format!("{shown} cannot be used: {error}"),
     })
 }
 
 #[cfg(unix)]
-fn owners(path: &Path) -> String {
+fn owner_advice(path: &Path) -> String {
     use std::os::unix::fs::MetadataExt as _;
-    let us = rustix::process::getuid().as_raw();
+    let process_user = rustix::process::getuid().as_raw();
     match std::fs::metadata(path).map(|file| file.uid()) {
-        Ok(owner) if owner == us => format!(": `chmod u+rw {}`", path.display()),
+        Ok(owner) if owner == process_user => format!(": `chmod u+rw {}`", path.display()),
         Ok(owner) => {
             let path = path.display();
-            format!(", which runs as user {us}: it belongs to user {owner}. `chown {us} {path}`, or run as that user")
+            format!(
+                ", which runs as user {process_user}: the file belongs to user {owner}. \
+                 Run `chown {process_user} {path}`, or run the server as that user"
+            )
         }
         Err(_) => String::new(),
     }
 }
 
 #[cfg(not(unix))]
-fn owners(_: &Path) -> String {
+fn owner_advice(_: &Path) -> String {
     String::new()
 }
 
 #[cfg(unix)]
-fn make_private(path: &Path) -> std::io::Result<File> {
+fn create_private(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(not(unix))]
-fn make_private(path: &Path) -> std::io::Result<File> {
+fn create_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Existing files keep their mode, which an operator may have chosen for a group.
+/// Warns if every user of the machine can read the database. Does not change its mode: the operator may have
+/// chosen it.
 #[cfg(unix)]
-fn warn_if_open(database: &Path, file: &Metadata) {
+fn warn_if_world_readable(database: &Path, file: &Metadata) {
     use std::os::unix::fs::PermissionsExt as _;
     if file.permissions().mode() & 0o004 != 0 {
         let path = database.display();
         tracing::warn!(
-            "every user of this machine may read {path}, with private texts and hashes of passwords: \
-             `chmod o-rwx {path} {path}-wal {path}-shm`"
+            "every user of this machine can read {path}, including private texts and password hashes; \
+             run `chmod o-rwx {path} {path}-wal {path}-shm`"
         );
     }
 }
 
 #[cfg(not(unix))]
-fn warn_if_open(_: &Path, _: &Metadata) {}
+fn warn_if_world_readable(_: &Path, _: &Metadata) {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_database_is_made_for_its_owner_and_what_is_none_is_refused() {
+    fn a_new_database_is_private_and_unusable_paths_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("t.db");
-        prepare(&path).unwrap();
-        prepare(&path).unwrap();
+        prepare_file(&path).unwrap();
+        prepare_file(&path).unwrap();
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert!(prepare(directory.path()).unwrap_err().contains("no regular file"));
-        assert!(prepare(&directory.path().join("none/t.db")).unwrap_err().contains("does not exist"));
-        assert!(prepare(&path.join("t.db")).is_err(), "below a file");
+        assert!(prepare_file(directory.path()).unwrap_err().contains("no regular file"));
+        assert!(prepare_file(&directory.path().join("none/t.db")).unwrap_err().contains("does not exist"));
+        assert!(prepare_file(&path.join("t.db")).is_err(), "below a file");
     }
 
     #[test]
-    fn another_file_of_the_same_name_is_another() {
+    fn a_replaced_file_has_another_identity() {
         let directory = tempfile::tempdir().unwrap();
         let (path, moved) = (directory.path().join("t.db"), directory.path().join("moved"));
-        prepare(&path).unwrap();
-        let first = Identity::of(&path);
+        prepare_file(&path).unwrap();
+        let first = FileId::of(&path);
         std::fs::rename(&path, &moved).unwrap();
-        assert_eq!(Identity::of(&path), None);
+        assert_eq!(FileId::of(&path), None);
         std::fs::copy(&moved, &path).unwrap();
-        assert_ne!(Identity::of(&path), first);
+        assert_ne!(FileId::of(&path), first);
         std::fs::rename(&moved, &path).unwrap();
-        assert_eq!(Identity::of(&path), first);
+        assert_eq!(FileId::of(&path), first);
     }
 }

@@ -1,54 +1,54 @@
-//! What an author's idempotency keys have made. A key is unique per author, whatever it made,
-//! and lives as long as that.
+//! Idempotency keys and the objects that were created with them. A key is unique for each author, and is removed
+//! with the object.
 
 use diesel::prelude::*;
 
-use super::connection::{Db, fault, on};
+use super::connection::{Db, map_error, with_backend};
 use super::schema::idempotency_keys as keys;
 use crate::error::Result;
 use crate::model::{CommentId, MessageId, UserId};
 
-/// What a key has made.
+/// The object that was created with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
-    /// A message.
+    /// The key created a message.
     Message(MessageId),
-    /// A comment.
+    /// The key created a comment.
     Comment(CommentId),
 }
 
-/// What the author's key has made, and the digest of the input it was made from.
+/// The object that an author created with this key, and the digest of the input.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, String)>> {
     let found = keys::table.filter(keys::author_id.eq(author.0)).filter(keys::key.eq(key)).select((
         keys::message_id,
         keys::comment_id,
         keys::digest,
     ));
-    let row: QueryResult<(Option<i64>, Option<i64>, String)> = on!(db, connection => found.first(connection));
-    Ok(row.optional().map_err(fault)?.and_then(|(message, comment, digest)| {
+    let row: QueryResult<(Option<i64>, Option<i64>, String)> = with_backend!(db, connection => found.first(connection));
+    Ok(row.optional().map_err(map_error)?.and_then(|(message, comment, digest)| {
         let made = message.map(|id| Made::Message(MessageId(id))).or(comment.map(|id| Made::Comment(CommentId(id))));
         made.map(|made| (made, digest))
     }))
 }
 
-/// Keeps what a key has made.
+/// Records the object that was created with a key, and the digest of the input.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: Made) -> Result<()> {
     let (message, comment) = match made {
         Made::Message(id) => (Some(id.0), None),
         Made::Comment(id) => (None, Some(id.0)),
     };
-    let kept = diesel::insert_into(keys::table).values((
+    let insert = diesel::insert_into(keys::table).values((
         keys::author_id.eq(author.0),
         keys::key.eq(key),
         keys::digest.eq(digest),
         keys::message_id.eq(message),
         keys::comment_id.eq(comment),
     ));
-    on!(db, connection => kept.execute(connection)).map(drop).map_err(fault)
+    with_backend!(db, connection => insert.execute(connection)).map(drop).map_err(map_error)
 }

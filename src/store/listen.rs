@@ -1,6 +1,7 @@
-//! How instances on one PostgreSQL wake each other: each listens on a connection of its own and says
-//! there how far it has brought the log. A lost word costs nothing but time, for the tail looks by
-//! itself, too; a lost connection is made anew, and then the log is looked at.
+//! Notifications between the instances that share a PostgreSQL database. Each instance has one connection for
+//! LISTEN and NOTIFY, on which it announces its log head. A lost notification only delays readers, because the
+//! log tailer also polls the log. After a lost connection, the listener reconnects and has the tailer read the
+//! log.
 
 use std::future::poll_fn;
 use std::sync::Weak;
@@ -11,23 +12,25 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::tls::{self, Trust};
-use super::watch::Inbox;
+use super::inbox::Inbox;
+use super::tls::{self, CertificateCheck};
 use crate::error::Error;
 use crate::model::Cursor;
 
-/// The channel of the database on which positions are said.
+/// Name of the PostgreSQL notification channel on which instances announce their log heads.
 const CHANNEL: &str = "tidings";
-/// How long is waited before the connection is made anew, at first and at most; half of it at random.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// What libpq is told for the other connections (`connection.rs`).
+/// Delay before reconnecting: it starts at the first value and doubles up to the second. The actual delay is
+/// random, between half of it and all of it.
+const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(3);
+/// Connection settings, the same as those that `connection.rs` gives to libpq.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::from_secs(2), 3);
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which parameters of a libpq URL mean the same here; the others are about what is set above.
-const SHARED: [&str; 12] = [
+/// Parameters of a libpq URL that mean the same for `tokio_postgres`. TLS and keepalive parameters are handled
+/// separately.
+const FORWARDED_PARAMETERS: [&str; 12] = [
     "user",
     "password",
     "dbname",
@@ -42,123 +45,130 @@ const SHARED: [&str; 12] = [
     "sslnegotiation",
 ];
 
-/// Which parameters of libpq decide how a connection is made and are not known here.
-const UNKNOWN: [&str; 9] =
+/// libpq parameters that affect how a connection is made, and that `tokio_postgres` does not support.
+const UNSUPPORTED_PARAMETERS: [&str; 9] =
     ["sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile", "service", "gssencmode", "krbsrvname", "require_auth"];
 
-/// Where and how to listen.
-pub struct Ear {
+/// Configuration of the listening connection.
+pub struct PgListener {
     config: Config,
     tls: MakeRustlsConnect,
 }
 
-impl Ear {
-    /// For the database of a libpq URL.
+impl PgListener {
+    /// Parses a libpq URL.
     ///
     /// # Errors
-    /// If the URL cannot be understood.
+    /// `INTERNAL_SERVER_ERROR` with one line for the operator if the URL is invalid or its TLS settings cannot
+    /// be honoured.
     pub fn new(url: &str) -> Result<Self, Error> {
-        let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let (base_url, parameters) = url.split_once('?').unwrap_or((url, ""));
         let pairs = || parameters.split('&').filter_map(|pair| pair.split_once('='));
-        let unusable = Error::Internal;
-        let mut shared = Vec::new();
-        for (name, value) in pairs().filter(|(name, _)| SHARED.contains(name)) {
+        let invalid = Error::Internal;
+        let mut forwarded = Vec::new();
+        for (name, value) in pairs().filter(|(name, _)| FORWARDED_PARAMETERS.contains(name)) {
             let value =
-                if name == "target_session_attrs" { session_attributes(value).map_err(unusable)? } else { value };
-            shared.push(format!("{name}={value}"));
+                if name == "target_session_attrs" { target_session_attrs(value).map_err(invalid)? } else { value };
+            forwarded.push(format!("{name}={value}"));
         }
-        for (name, _) in pairs().filter(|(name, _)| UNKNOWN.contains(name)) {
-            tracing::warn!("the connection that listens to other instances does not know {name}, and goes without");
+        for (name, _) in pairs().filter(|(name, _)| UNSUPPORTED_PARAMETERS.contains(name)) {
+            tracing::warn!(
+                parameter = name,
+                "the listening connection does not support this libpq parameter and ignores it"
+            );
         }
-        // What it says on errors does not repeat the URL.
-        let config = format!("{place}?{}", shared.join("&")).parse::<Config>();
-        let mut config = config.map_err(|error| unusable(error.to_string()))?;
+        // The error messages of this parser do not contain the URL, so they cannot reveal the password.
+        let config = format!("{base_url}?{}", forwarded.join("&")).parse::<Config>();
+        let mut config = config.map_err(|error| invalid(error.to_string()))?;
         let decoded = form_urlencoded::parse(parameters.as_bytes());
-        let authorities = decoded.filter(|(name, _)| name == "sslrootcert").map(|(_, file)| file.into_owned()).last();
+        let root_file = decoded.filter(|(name, _)| name == "sslrootcert").map(|(_, file)| file.into_owned()).last();
         let mode = pairs().filter(|(name, _)| *name == "sslmode").map(|(_, mode)| mode).next_back().unwrap_or("prefer");
-        let (mode, trust) = encryption(mode, authorities.is_some()).map_err(unusable)?;
+        let (mode, check) = parse_ssl_mode(mode, root_file.is_some()).map_err(invalid)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
         let (idle, interval, retries) = KEEPALIVE;
         config.ssl_mode(mode).application_name("tidings listener").tcp_user_timeout(USER_TIMEOUT);
         config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
-        let tls = tls::client(trust, authorities.as_deref()).map_err(unusable)?;
+        let tls = tls::client(check, root_file.as_deref()).map_err(invalid)?;
         Ok(Self { config, tls: MakeRustlsConnect::new(tls) })
     }
 
-    /// Listens until aborted, or until nobody has anything to say any more: what others say goes to
-    /// `heard`, what is put into `own` is said.
-    pub async fn listen(self, heard: Weak<Inbox>, mut own: watch::Receiver<Option<Cursor>>) {
-        let mut pause = PAUSE;
-        while let Err(lost) = self.session(&heard, &mut own, &mut pause).await {
-            tracing::warn!(%lost, "not listening: what other instances change is seen within a second");
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+    /// Listens until the sender of `own_head` is dropped. Notifications of other instances go to `inbox`; each
+    /// new value of `own_head` is announced to them. Reconnects whenever the connection is lost.
+    pub async fn listen(self, inbox: Weak<Inbox>, mut own_head: watch::Receiver<Option<Cursor>>) {
+        let mut delay = MIN_RECONNECT_DELAY;
+        while let Err(error) = self.run_connection(&inbox, &mut own_head, &mut delay).await {
+            tracing::warn!(%error, "listening connection lost; changes of other instances may appear up to 1 s late");
+            tokio::time::sleep(delay.mul_f64(rand::random_range(0.5..1.0))).await;
+            delay = (delay * 2).min(MAX_RECONNECT_DELAY);
         }
     }
 
-    /// One connection's life.
-    async fn session(
+    /// Runs one connection until it breaks or the sender of `own_head` is dropped.
+    async fn run_connection(
         &self,
-        heard: &Weak<Inbox>,
-        own: &mut watch::Receiver<Option<Cursor>>,
-        pause: &mut Duration,
+        inbox: &Weak<Inbox>,
+        own_head: &mut watch::Receiver<Option<Cursor>>,
+        delay: &mut Duration,
     ) -> Result<(), tokio_postgres::Error> {
         let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
-        let put = |head| heard.upgrade().into_iter().for_each(|heard| heard.put(head));
-        let hearing = async {
+        let notify = |head| inbox.upgrade().into_iter().for_each(|inbox| inbox.notify(head));
+        let receiving = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-                if let AsyncMessage::Notification(said) = message? {
-                    // Another version may say it in other words: then the log is looked at.
-                    put(said.payload().parse().ok());
+                if let AsyncMessage::Notification(notification) = message? {
+                    // A payload that cannot be parsed may come from a newer version: the tailer then reads the
+                    // log.
+                    notify(notification.payload().parse().ok());
                 }
             }
             Ok(())
         };
-        let talking = async {
-            // A word need not survive a crash, so nothing waits for the disk.
+        let announcing = async {
+            // Notifications need not survive a crash, so do not wait for the disk.
             client.batch_execute(&format!("SET synchronous_commit = off; LISTEN {CHANNEL}")).await?;
-            *pause = PAUSE;
-            // Only now nothing is missed: what happened before is in the log.
-            put(None);
-            while own.changed().await.is_ok() {
-                let Some(head) = own.borrow_and_update().map(|head| head.to_string()) else { continue };
+            *delay = MIN_RECONNECT_DELAY;
+            // From here on no notification is missed. Earlier changes are in the log, which the tailer now
+            // reads.
+            notify(None);
+            while own_head.changed().await.is_ok() {
+                let Some(head) = own_head.borrow_and_update().map(|head| head.to_string()) else { continue };
                 client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &head]).await?;
             }
             Ok(())
         };
         tokio::select! {
-            broken = hearing => broken,
-            ended = talking => ended,
+            broken = receiving => broken,
+            ended = announcing => ended,
         }
     }
 }
 
-/// What `target_session_attrs` of libpq 14 means for a connection that says something: it needs a server that writes.
-fn session_attributes(value: &str) -> Result<&str, String> {
+/// Translates `target_session_attrs` of libpq 14 for a connection that sends NOTIFY and therefore needs a
+/// primary.
+fn target_session_attrs(value: &str) -> Result<&str, String> {
     match value {
         "any" | "read-write" => Ok(value),
         "primary" => Ok("read-write"),
-        // libpq takes a standby only if there is one; a standby is refused at the start.
+        // libpq uses a standby only if there is one. A standby is rejected at start.
         "prefer-standby" => Ok("any"),
-        other => Err(format!(
-            "target_session_attrs={other} leads to a server that takes no changes: use read-write or primary"
-        )),
+        other => Err(format!("target_session_attrs={other} leads to a read-only server: use read-write or primary")),
     }
 }
 
-/// What `sslmode` means: whether to encrypt, and how much to look at the certificate. As libpq has it, a file
-/// of authorities makes `require` look at it.
-fn encryption(mode: &str, has_authorities: bool) -> Result<(SslMode, Trust), String> {
+/// Translates `sslmode` into whether to encrypt, and how to check the server's certificate. As in libpq,
+/// `require` checks the certificate if a file of root certificates is given.
+fn parse_ssl_mode(mode: &str, has_root_file: bool) -> Result<(SslMode, CertificateCheck), String> {
     match mode {
-        "disable" => Ok((SslMode::Disable, Trust::Anybody)),
-        "allow" | "prefer" => Ok((SslMode::Prefer, Trust::Anybody)),
-        "require" if has_authorities => Ok((SslMode::Require, Trust::Authority)),
-        "require" => Ok((SslMode::Require, Trust::Anybody)),
-        "verify-ca" => Ok((SslMode::Require, Trust::Authority)),
-        "verify-full" => Ok((SslMode::Require, Trust::Host)),
-        other => Err(format!("sslmode {other:?} is none of disable, allow, prefer, require, verify-ca, verify-full")),
+        "disable" => Ok((SslMode::Disable, CertificateCheck::Unchecked)),
+        "allow" | "prefer" => Ok((SslMode::Prefer, CertificateCheck::Unchecked)),
+        "require" if has_root_file => Ok((SslMode::Require, CertificateCheck::Authority)),
+        "require" => Ok((SslMode::Require, CertificateCheck::Unchecked)),
+        "verify-ca" => Ok((SslMode::Require, CertificateCheck::Authority)),
+        "verify-full" => Ok((SslMode::Require, CertificateCheck::Host)),
+        other => {
+            Err(format!("sslmode={other} is invalid: use disable, allow, prefer, require, verify-ca or verify-full"))
+        }
     }
 }
 
@@ -169,36 +179,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_of_libpq_is_understood() {
+    fn a_libpq_url_is_translated() {
         let url = "postgres://me:s%26cret@db:5433/tidings?sslmode=require&keepalives_count=9&connect_timeout=7";
-        let ear = Ear::new(url).unwrap();
-        assert_eq!(ear.config.get_ssl_mode(), SslMode::Require);
-        assert_eq!(ear.config.get_password(), Some(&b"s&cret"[..]));
-        assert_eq!(ear.config.get_ports(), [5433]);
-        assert_eq!(ear.config.get_connect_timeout(), Some(&Duration::from_secs(7)));
-        assert_eq!(Ear::new("postgres://me@db/tidings").unwrap().config.get_ssl_mode(), SslMode::Prefer);
+        let listener = PgListener::new(url).unwrap();
+        assert_eq!(listener.config.get_ssl_mode(), SslMode::Require);
+        assert_eq!(listener.config.get_password(), Some(&b"s&cret"[..]));
+        assert_eq!(listener.config.get_ports(), [5433]);
+        assert_eq!(listener.config.get_connect_timeout(), Some(&Duration::from_secs(7)));
+        assert_eq!(PgListener::new("postgres://me@db/tidings").unwrap().config.get_ssl_mode(), SslMode::Prefer);
     }
 
     #[test]
-    fn every_word_of_libpq_for_a_server_that_writes_is_understood() {
-        for (said, meant) in [
+    fn session_attributes_that_allow_a_primary_are_accepted() {
+        for (value, expected) in [
             ("primary", TargetSessionAttrs::ReadWrite),
             ("read-write", TargetSessionAttrs::ReadWrite),
             ("any", TargetSessionAttrs::Any),
             ("prefer-standby", TargetSessionAttrs::Any),
         ] {
-            let ear = Ear::new(&format!("postgres://me@a,b/t?target_session_attrs={said}")).unwrap();
-            assert_eq!(ear.config.get_target_session_attrs(), meant, "{said}");
+            let listener = PgListener::new(&format!("postgres://me@a,b/t?target_session_attrs={value}")).unwrap();
+            assert_eq!(listener.config.get_target_session_attrs(), expected, "{value}");
         }
         for standby in ["standby", "read-only", "maybe"] {
-            let refused = Ear::new(&format!("postgres://me@a,b/t?target_session_attrs={standby}"));
+            let refused = PgListener::new(&format!("postgres://me@a,b/t?target_session_attrs={standby}"));
             assert!(matches!(refused, Err(Error::Internal(line)) if line.contains(standby)), "{standby}");
         }
     }
 
     #[test]
-    fn what_cannot_be_kept_is_refused() {
-        let refusal = |url: &str| match Ear::new(url) {
+    fn tls_settings_that_cannot_be_honoured_are_rejected() {
+        let refusal = |url: &str| match PgListener::new(url) {
             Err(Error::Internal(detail)) => detail,
             other => panic!("{url}: {:?}", other.err()),
         };

@@ -1,11 +1,12 @@
-//! The log: every event in one gapless order. Appended by the writer as the last thing of a
-//! batch; read in pages, each of which checks its cursor in the snapshot that reads it.
+//! The event log: all events in one order without gaps. The writer appends to it at the end of each batch.
+//! Readers read it in pages; each page checks its cursor in the snapshot that it reads.
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault, on};
+use super::connection::{Db, MultiBackend, map_error, with_backend};
+use super::row_summary::RowSummary;
 use super::schema::{events, log_head};
-use super::sizes::{self, Sizes, octets, octets_if_any};
+use super::sizes::{self, ObjectSizes, nullable_octets, octets};
 use super::{channels, comments, messages, notifications, templates};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -15,20 +16,21 @@ use crate::model::{
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The version of the meaning of a row.
+/// Format version of a row. Rows with another version were written by a newer release.
 const FORMAT: i16 = 1;
-/// How many events one statement writes at most: PostgreSQL counts the values of their columns with 16 bits.
-const ROWS_AT_ONCE: usize = 1_000;
-/// How many events a page holds at most.
-const ROWS: i64 = 256;
-/// How many bytes a page takes at most; a single event may take more.
+/// Maximum number of events in one INSERT. PostgreSQL's protocol limits a statement to 65,535 bound values.
+const MAX_INSERT_ROWS: usize = 1_000;
+/// Maximum number of events in a page.
+const MAX_PAGE_ROWS: i64 = 256;
+/// Maximum number of bytes in a page, unless its first event alone is larger.
 pub const PAGE_BYTES: usize = 1 << 20;
-/// How far one page looks for events of its topic: bounds the time of a snapshot.
-const REACH: i64 = 8192;
+/// Maximum number of log positions that one page covers. It bounds the duration of the snapshot.
+const MAX_PAGE_SPAN: i64 = 8192;
 
-/// A row, as the database has it.
+/// A row of `events`.
 #[derive(Queryable, Selectable, Insertable)]
-// NULL is said: a statement that leaves columns out is another each time, and compiled anew.
+// `treat_none_as_default_value = false` writes NULL explicitly. Without it, each combination of empty columns would
+// be a different statement that has to be prepared.
 #[diesel(table_name = events, treat_none_as_default_value = false)]
 struct Row {
     seq: i64,
@@ -68,7 +70,7 @@ impl Row {
         }
     }
 
-    /// `None` if a newer version wrote it: the reader goes on behind it.
+    /// `None` if a newer release wrote the row. Readers skip it.
     fn event(self) -> Option<Event> {
         let kind = EventKind::from_code(self.kind).filter(|_| self.format == FORMAT)?;
         let locations = self.audience.split(',').filter(|id| !id.is_empty()).filter_map(|id| id.parse().ok());
@@ -89,33 +91,33 @@ impl Row {
     }
 }
 
-/// Part of the log.
+/// A page of the log.
 #[derive(Debug, Clone)]
 pub struct LogPage {
-    /// The events of the topic, each with its object as it is now; those whose object is gone
-    /// are left out.
+    /// The events of the topic, each with its object as it is now. Events whose object no longer exists are left
+    /// out.
     pub events: Vec<LoggedEvent>,
-    /// Everything of the topic up to here has been read.
+    /// The page covers all events of the topic up to this position.
     pub end: Cursor,
-    /// Where the log stood when the page was read.
+    /// The log head in the snapshot of the page.
     pub head: Cursor,
-    /// There were events that this version does not know.
+    /// Whether the page skipped events of kinds that this version does not know.
     pub has_unknown: bool,
 }
 
 impl LogPage {
-    /// About how many bytes its events take in memory.
+    /// Approximate memory of the events, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.events.iter().map(LoggedEvent::weight).sum()
     }
 }
 
-/// Writes the row before the first event, if there is none.
+/// Inserts event 0 (`Genesis`) if the log is empty.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn begin(db: &mut Db) -> Result<()> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn insert_genesis(db: &mut Db) -> Result<()> {
     let now = Timestamp::now().0;
     let genesis = Row {
         seq: 0,
@@ -133,129 +135,133 @@ pub(super) fn begin(db: &mut Db) -> Result<()> {
         payload: None,
         at: now,
     };
-    let lowest: Option<i64> = events::table.select(diesel::dsl::min(events::seq)).first(db).map_err(fault)?;
+    let lowest: Option<i64> = events::table.select(diesel::dsl::min(events::seq)).first(db).map_err(map_error)?;
     if lowest.is_some() {
         return Ok(());
     }
     match diesel::insert_into(events::table).values(genesis).execute(db) {
-        // Another process was quicker.
+        // A unique violation means that another process inserted the row at the same time.
         Ok(_) | Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => {
             Ok(())
         }
-        Err(error) => Err(fault(error)),
+        Err(error) => Err(map_error(error)),
     }
 }
 
-/// The head of the log, which the writer's transaction holds.
+/// The log head, locked by the writer's transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
-    /// The last event.
+    /// Cursor of the last event.
     pub cursor: Cursor,
-    /// When it was written.
+    /// Time of the last event.
     pub at: Timestamp,
-    /// Where rights last changed.
+    /// Position of the last permission change.
     pub access: Seq,
-    /// The tag of the event at the position that was asked about; `None` if the log has no such event.
-    pub tag_asked: Option<Tag>,
+    /// The tag at the requested position; `None` if the log has no such row.
+    pub requested_tag: Option<Tag>,
 }
 
-/// Locks the head of the log in the writer's transaction. One statement: all instances wait meanwhile.
+/// Locks the log head in the writer's transaction, and reads the tag at position `requested`. It is one
+/// statement, because all instances wait for this lock.
 ///
 /// # Errors
-/// Those of the database; `NotFound` if the log has no row at its head.
-pub(super) fn lock_head(db: &mut Db, asked: Seq) -> QueryResult<Head> {
+/// The error of the database; `NotFound` if the log has no row at its head.
+pub(super) fn lock_head(db: &mut Db, requested: Seq) -> QueryResult<Head> {
     let at_head = || events::table.filter(events::seq.eq(log_head::head));
-    let tag_asked = events::table.filter(events::seq.eq(asked.0)).select(events::tag).single_value();
+    let requested_tag = events::table.filter(events::seq.eq(requested.0)).select(events::tag).single_value();
     let heads = log_head::table.select((
         log_head::head,
         log_head::access_head,
         at_head().select(events::tag).single_value(),
         at_head().select(events::at).single_value(),
-        tag_asked,
+        requested_tag,
     ));
     let locked: (i64, i64, Option<i64>, Option<i64>, Option<i64>) = match db {
-        // BEGIN IMMEDIATE holds the lock already.
+        // BEGIN IMMEDIATE already holds the lock.
         Db::Sqlite(connection) => heads.first(connection)?,
         Db::Postgres(connection) => heads.for_update().first(connection)?,
     };
-    let (head, access, tag, at, tag_asked) = locked;
+    let (head, access, tag, at, requested_tag) = locked;
     let (tag, at) = match tag.zip(at) {
         Some(found) => found,
-        // PostgreSQL waited for the lock: the head is the latest one, and its event is newer than the statement's snapshot.
+        // PostgreSQL waited for the lock and then read the new head. Its event is newer than the statement's
+        // snapshot.
         None => {
             let row = events::table.filter(events::seq.eq(head)).select((events::tag, events::at));
-            on!(db, connection => row.first(connection))?
+            with_backend!(db, connection => row.first(connection))?
         }
     };
     let cursor = Cursor { seq: Seq(head), tag: Tag(tag) };
-    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), tag_asked: tag_asked.map(Tag) })
+    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), requested_tag: requested_tag.map(Tag) })
 }
 
-/// Writes the head as it is: the least that reaches the disk, or fails as any change would.
+/// Writes the log head without changing it. It tests whether the database accepts writes: it fails as any write
+/// would.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn touch(db: &mut Db) -> Result<()> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn rewrite_head(db: &mut Db) -> Result<()> {
     let same = log_head::head.eq(log_head::head);
-    diesel::update(log_head::table).set(same).execute(db).map_err(fault).map(drop)
+    diesel::update(log_head::table).set(same).execute(db).map_err(map_error).map(drop)
 }
 
-/// Appends the events of a batch, which end at `head`.
+/// Appends the events of a batch, the last of which is at `head`, and updates the log head.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEvent]) -> Result<()> {
     let rows: Vec<Row> = batch.iter().map(|logged| Row::new(&logged.event)).collect();
-    for rows in rows.chunks(ROWS_AT_ONCE) {
+    for rows in rows.chunks(MAX_INSERT_ROWS) {
         match db {
-            // Diesel would begin a transaction of its own around them.
+            // One by one: for several rows, diesel would begin a transaction of its own.
             Db::Sqlite(connection) => rows.iter().try_for_each(|row| {
-                diesel::insert_into(events::table).values(row).execute(connection).map_err(fault).map(drop)
+                diesel::insert_into(events::table).values(row).execute(connection).map_err(map_error).map(drop)
             })?,
-            // All instances wait for this one meanwhile: one round trip, and not one for each event.
+            // One round trip for all rows, because the other instances wait for the head lock.
             Db::Postgres(connection) => {
-                diesel::insert_into(events::table).values(rows).execute(connection).map_err(fault).map(drop)?;
+                diesel::insert_into(events::table).values(rows).execute(connection).map_err(map_error).map(drop)?;
             }
         }
     }
     let heads = diesel::update(log_head::table);
     let heads = heads.set((log_head::head.eq(head.0), log_head::access_head.eq(access_head.0)));
-    on!(db, connection => heads.execute(connection)).map(drop).map_err(fault)
+    with_backend!(db, connection => heads.execute(connection)).map(drop).map_err(map_error)
 }
 
-/// Where the log stands in this snapshot.
+/// The log head in this snapshot.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn head(db: &mut Db) -> Result<Cursor> {
-    let head: i64 = log_head::table.select(log_head::head).first(db).map_err(fault)?;
+    let head: i64 = log_head::table.select(log_head::head).first(db).map_err(map_error)?;
     at(db, Seq(head))?.ok_or_else(|| Error::internal("the log has no row at its head"))
 }
 
-/// The cursor of a position; `None` if the log does not hold it.
+/// The cursor at a position; `None` if the log has no row there.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn at(db: &mut Db, seq: Seq) -> Result<Option<Cursor>> {
     let tag: Option<i64> =
-        events::table.filter(events::seq.eq(seq.0)).select(events::tag).first(db).optional().map_err(fault)?;
+        events::table.filter(events::seq.eq(seq.0)).select(events::tag).first(db).optional().map_err(map_error)?;
     Ok(tag.map(|tag| Cursor { seq, tag: Tag(tag) }))
 }
 
-/// The oldest position that the log can continue from.
+/// The oldest cursor from which the log can be read.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn oldest(db: &mut Db) -> Result<Cursor> {
     let (seq, tag): (i64, i64) =
-        events::table.order(events::seq.asc()).select((events::seq, events::tag)).first(db).map_err(fault)?;
+        events::table.order(events::seq.asc()).select((events::seq, events::tag)).first(db).map_err(map_error)?;
     Ok(Cursor { seq: Seq(seq), tag: Tag(tag) })
 }
 
-/// Whether the log can continue from the cursor: its row is there, with its tag.
+/// Checks that the log can be read from this cursor: its row exists and has the same tag.
 ///
 /// # Errors
-/// `CURSOR_EXPIRED` if not; those of the database.
+/// `CURSOR_EXPIRED` if the log cannot be read from there; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
 pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
     if holds(db, cursor)? {
         return Ok(());
@@ -263,146 +269,122 @@ pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
     Err(Error::CursorExpired { oldest: oldest(db)? })
 }
 
-/// Whether the log holds this position, with its tag: whether it is the history that the position belongs to.
+/// Whether the log contains this cursor: the row exists and has the same tag. If not, the row was pruned, or the
+/// cursor belongs to another history of the log.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn holds(db: &mut Db, cursor: Cursor) -> Result<bool> {
     Ok(at(db, cursor.seq)? == Some(cursor))
 }
 
-/// Reads the next page of a topic behind a cursor, up to a position: what a reader may be shown.
-/// Events whose object is gone are left out.
+/// Reads the next page of a topic, after `after` and up to `up_to`. Each event has its object as it is now;
+/// events whose object no longer exists are left out.
 ///
 /// # Errors
-/// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
+/// `CURSOR_EXPIRED` if the log cannot be read from `after`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
 pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
-    let mut part = part(db, topic, kinds, after, up_to)?;
-    let sizes = sizes::of_objects(db, &part.rows)?;
-    part.cut(sizes);
-    let events = part.events(db)?;
-    let has_unknown = events.len() < part.rows.len();
-    Ok(LogPage { events: with_bodies(db, events)?, end: part.end, head: part.head, has_unknown })
+    let mut page = page_rows(db, topic, kinds, after, up_to)?;
+    let sizes = sizes::of_objects(db, &page.rows)?;
+    page.truncate_to_page_size(sizes);
+    let events = page.events(db)?;
+    let has_unknown = events.len() < page.rows.len();
+    Ok(LogPage { events: with_bodies(db, events)?, end: page.end, head: page.head, has_unknown })
 }
 
-/// Reads the log itself from behind a cursor: the events and where they end.
+/// Reads the next events of all topics after `after`, without their objects. Also returns the cursor at the end
+/// of the page.
 ///
 /// # Errors
-/// `CURSOR_EXPIRED` if the log cannot continue from there; those of the database.
+/// `CURSOR_EXPIRED` if the log cannot be read from `after`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
 pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
-    let mut part = part(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
-    part.cut(Sizes::default());
-    Ok((part.events(db)?, part.end))
+    let mut page = page_rows(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX))?;
+    page.truncate_to_page_size(ObjectSizes::default());
+    Ok((page.events(db)?, page.end))
 }
 
-/// The rows of a page, without their texts.
-struct Part {
-    rows: Vec<Brief>,
+/// The rows of a page, without the texts of the events.
+struct PageRows {
+    rows: Vec<RowSummary>,
+    /// The position up to which the page covers the log.
     end: Cursor,
+    /// The log head in the snapshot of the page.
     head: Cursor,
 }
 
-impl Part {
-    /// Ends before what takes more than a page may, but not before the first event.
-    fn cut(&mut self, mut sizes: Sizes) {
+impl PageRows {
+    /// Shortens the page to [`PAGE_BYTES`], but keeps at least one event. `sizes` are the sizes of the objects
+    /// shown.
+    fn truncate_to_page_size(&mut self, mut sizes: ObjectSizes) {
         let mut bytes = 0;
         let fitting = self.rows.iter().take_while(|row| {
             bytes += row.weight() + sizes.remove(&(row.kind, row.object_id)).unwrap_or(0);
             bytes <= PAGE_BYTES
         });
-        let many = fitting.count().max(1);
-        if many < self.rows.len() {
-            self.rows.truncate(many);
-            self.end = self.rows.last().map_or(self.end, Brief::cursor);
+        let count = fitting.count().max(1);
+        if count < self.rows.len() {
+            self.rows.truncate(count);
+            self.end = self.rows.last().map_or(self.end, RowSummary::cursor);
         }
     }
 
-    /// The events that this version knows, with their texts.
+    /// Loads the texts and converts the rows. Events that this version does not know are left out.
     fn events(&self, db: &mut Db) -> Result<Vec<Event>> {
         let mut texts = HashMap::new();
-        let with_texts: Vec<i64> = self.rows.iter().filter(|row| row.text_bytes() > 0).map(|row| row.seq).collect();
-        if !with_texts.is_empty() {
+        let seqs: Vec<i64> = self.rows.iter().filter(|row| row.text_bytes() > 0).map(|row| row.seq).collect();
+        if !seqs.is_empty() {
             let found: Vec<(i64, String, Option<String>)> = events::table
-                .filter(events::seq.eq_any(with_texts))
+                .filter(events::seq.eq_any(seqs))
                 .select((events::seq, events::audience, events::payload))
                 .load(db)
-                .map_err(fault)?;
+                .map_err(map_error)?;
             texts.extend(found.into_iter().map(|(seq, audience, payload)| (seq, (audience, payload))));
         }
-        let row = |row: &Brief| row.with(texts.remove(&row.seq).unwrap_or_default());
+        let row = |row: &RowSummary| with_texts(row, texts.remove(&row.seq).unwrap_or_default());
         Ok(self.rows.iter().map(row).filter_map(Row::event).collect())
     }
 }
 
-/// A row with the lengths of its texts instead of those.
-#[derive(Queryable)]
-pub(super) struct Brief {
-    seq: i64,
-    tag: i64,
-    format: i16,
-    pub kind: i16,
-    pub object_id: i64,
-    channel_id: Option<i64>,
-    message_id: Option<i64>,
-    user_id: Option<i64>,
-    owner_id: Option<i64>,
-    actor_id: Option<i64>,
-    ticket: bool,
-    audience: i32,
-    payload: Option<i32>,
-    at: i64,
-}
-
-impl Brief {
-    fn cursor(&self) -> Cursor {
-        Cursor { seq: Seq(self.seq), tag: Tag(self.tag) }
-    }
-
-    fn text_bytes(&self) -> usize {
-        usize::try_from(self.audience + self.payload.unwrap_or(0)).unwrap_or(0)
-    }
-
-    /// An id of an audience takes more in memory than as text.
-    fn weight(&self) -> usize {
-        size_of::<Event>() + 4 * self.text_bytes()
-    }
-
-    fn with(&self, (audience, payload): (String, Option<String>)) -> Row {
-        Row {
-            seq: self.seq,
-            tag: self.tag,
-            format: self.format,
-            kind: self.kind,
-            object_id: self.object_id,
-            channel_id: self.channel_id,
-            message_id: self.message_id,
-            user_id: self.user_id,
-            owner_id: self.owner_id,
-            actor_id: self.actor_id,
-            ticket: self.ticket,
-            audience,
-            payload,
-            at: self.at,
-        }
+/// The row of `events` with its texts.
+fn with_texts(summary: &RowSummary, (audience, payload): (String, Option<String>)) -> Row {
+    Row {
+        seq: summary.seq,
+        tag: summary.tag,
+        format: summary.format,
+        kind: summary.kind,
+        object_id: summary.object_id,
+        channel_id: summary.channel_id,
+        message_id: summary.message_id,
+        user_id: summary.user_id,
+        owner_id: summary.owner_id,
+        actor_id: summary.actor_id,
+        ticket: summary.ticket,
+        audience,
+        payload,
+        at: summary.at,
     }
 }
 
-fn part(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<Part> {
+/// Selects the rows of the next page, and checks the cursor.
+fn page_rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<PageRows> {
     check(db, after)?;
     let head = head(db)?;
-    let reach = head.seq.min(up_to).min(Seq(after.seq.0 + REACH));
-    if reach <= after.seq {
-        return Ok(Part { rows: Vec::new(), end: after, head });
+    let limit = head.seq.min(up_to).min(Seq(after.seq.0 + MAX_PAGE_SPAN));
+    if limit <= after.seq {
+        return Ok(PageRows { rows: Vec::new(), end: after, head });
     }
-    let rows = rows(db, topic, kinds, after.seq, reach)?;
+    let rows = rows(db, topic, kinds, after.seq, limit)?;
     let end = match rows.last() {
-        Some(last) if i64::try_from(rows.len()) == Ok(ROWS) => last.cursor(),
-        _ => at(db, reach)?.ok_or_else(|| Error::internal("the log has a gap"))?,
+        Some(last) if i64::try_from(rows.len()) == Ok(MAX_PAGE_ROWS) => last.cursor(),
+        _ => at(db, limit)?.ok_or_else(|| Error::internal("the log has a gap"))?,
     };
-    Ok(Part { rows, end, head })
+    Ok(PageRows { rows, end, head })
 }
 
-fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Result<Vec<Brief>> {
+/// Selects the rows of a topic with positions above `after` and up to `limit`, at most [`MAX_PAGE_ROWS`].
+fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, limit: Seq) -> Result<Vec<RowSummary>> {
     let mut query = events::table
         .select((
             events::seq,
@@ -417,11 +399,11 @@ fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Re
             events::actor_id,
             events::ticket,
             octets(events::audience),
-            octets_if_any(events::payload),
+            nullable_octets(events::payload),
             events::at,
         ))
         .filter(events::seq.gt(after.0))
-        .filter(events::seq.le(reach.0))
+        .filter(events::seq.le(limit.0))
         .into_boxed::<MultiBackend>();
     if kinds != KindSet::all() {
         query = query.filter(events::kind.eq_any(kinds.iter().map(EventKind::code).collect::<Vec<_>>()));
@@ -450,10 +432,10 @@ fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, reach: Seq) -> Re
             }
         }
     };
-    query.order(events::seq.asc()).limit(ROWS).load(db).map_err(fault)
+    query.order(events::seq.asc()).limit(MAX_PAGE_ROWS).load(db).map_err(map_error)
 }
 
-/// Joins each event with its object as it is now.
+/// Adds to each event its object as it is now. Events whose object no longer exists are left out.
 fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     use EventKind as Kind;
     let ids = |kinds: &[Kind]| -> Vec<i64> {
@@ -465,8 +447,8 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     };
     let messages = load(ids(&[Kind::MessageAdded, Kind::MessageUpdated]), MessageId, |ids| messages::by_ids(db, ids))?;
     let comments = load(ids(&[Kind::CommentAdded, Kind::CommentUpdated]), CommentId, |ids| comments::by_ids(db, ids))?;
-    let of_channels = [Kind::ChannelAdded, Kind::ChannelUpdated, Kind::RoomBroadcast];
-    let channels = load(ids(&of_channels), ChannelId, |ids| channels::by_ids(db, ids))?;
+    let channel_kinds = [Kind::ChannelAdded, Kind::ChannelUpdated, Kind::RoomBroadcast];
+    let channels = load(ids(&channel_kinds), ChannelId, |ids| channels::by_ids(db, ids))?;
     let templates = load(ids(&[Kind::TemplateAdded]), TemplateId, |ids| templates::by_ids(db, ids))?;
     let notifications = load(ids(&[Kind::NotificationAdded]), NotificationId, |ids| notifications::by_ids(db, ids))?;
     let body = |event: &Event| match event.kind {
@@ -481,7 +463,7 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     Ok(events.into_iter().filter_map(|event| body(&event).map(|body| LoggedEvent { event, body })).collect())
 }
 
-/// Loads the objects with these ids, if there are any, to be shared.
+/// Loads the objects with these ids, each in an `Arc`. Runs no query if `ids` is empty.
 fn load<I: Copy + Eq + std::hash::Hash, T>(
     ids: Vec<i64>,
     id: impl Fn(i64) -> I,
@@ -494,10 +476,10 @@ fn load<I: Copy + Eq + std::hash::Hash, T>(
     Ok(by_ids(&ids)?.into_iter().map(|(id, object)| (id, Arc::new(object))).collect())
 }
 
-/// Whether the log holds an event of this kind and object above the cursor, and which.
+/// Finds an event of this kind about this object, at a position above `after`.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Option<Event>> {
     let mut query = events::table
         .select(Row::as_select())
@@ -508,15 +490,16 @@ pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Opt
     if kind == EventKind::MessageDeleted {
         query = query.filter(events::message_id.eq(object));
     }
-    let row: Option<Row> = query.first(db).optional().map_err(fault)?;
+    let row: Option<Row> = query.first(db).optional().map_err(map_error)?;
     Ok(row.and_then(Row::event))
 }
 
-/// The last position up to which everything was written before `time`, if there is one: by the order of the log. An event
-/// with an earlier time behind a younger one is younger, whatever the clock said that wrote it.
+/// The last position for which all events up to it are older than `time`, in log order. `None` if there is none
+/// above `above`. An event that follows a newer event counts as newer, even if a wrong clock gave it an earlier
+/// time.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Result<Option<Seq>> {
     let youngest: Option<i64> = events::table
         .filter(events::seq.gt(above.0))
@@ -524,35 +507,36 @@ pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Resu
         .filter(events::at.ge(time.0))
         .select(diesel::dsl::min(events::seq))
         .first(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     let last = youngest.map_or(up_to, |youngest| Seq(youngest - 1));
     Ok((last > above).then_some(last))
 }
 
-/// Notes that the log is being pruned, unless that has been noted since some time; whether it was done. A note from the
-/// future is of a clock that was set back, or that is ahead of this one: it counts for nothing.
+/// Records `now` as the time of the last pruning, unless a pruning was recorded after `unless_since`. Returns
+/// whether it was recorded, so that one instance prunes at a time. A recorded time too far in the future comes
+/// from a wrong clock and is ignored.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn claim_pruning(db: &mut Db, now: Timestamp, unless_since: Timestamp) -> Result<bool> {
     let ahead = now.after(unless_since.until(now));
     let is_due = log_head::pruned_at.le(unless_since.0).or(log_head::pruned_at.gt(ahead.0));
-    let old = log_head::table.filter(is_due);
-    let claimed = diesel::update(old).set(log_head::pruned_at.eq(now.0)).execute(db).map_err(fault)?;
-    Ok(claimed == 1)
+    let due = log_head::table.filter(is_due);
+    let updated = diesel::update(due).set(log_head::pruned_at.eq(now.0)).execute(db).map_err(map_error)?;
+    Ok(updated == 1)
 }
 
-/// Forgets the events below the floor; the row at the floor stays, as the oldest usable cursor. What only they referred to
-/// is removed afterwards (`removal`).
+/// Deletes the events below `floor`. The row at `floor` stays, as the oldest usable cursor. Objects that only
+/// deleted events referred to are removed later, by `removal`.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn prune(db: &mut Db, floor: Seq) -> Result<()> {
-    diesel::delete(events::table.filter(events::seq.lt(floor.0))).execute(db).map_err(fault)?;
+    diesel::delete(events::table.filter(events::seq.lt(floor.0))).execute(db).map_err(map_error)?;
     Ok(())
 }
 
-/// Undoes in a SQLite file what was written after a position, as a failover to a standby does that had not got it.
+/// Removes the events after a position from a SQLite file, as a failover to a standby that lags behind would.
 #[cfg(test)]
 pub(crate) fn undo(file: &std::path::Path, after: Seq) {
     use diesel::connection::SimpleConnection as _;

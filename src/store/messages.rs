@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use diesel::internal::table_macro::{BoxedSelectStatement, FromClause};
+use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 
-use super::candidates::{Candidates, Range, ranged};
-use super::connection::{Db, MultiBackend, fault, on};
+use super::candidates::{Candidates, IdRange, in_range};
+use super::connection::{Db, MultiBackend, map_error, with_backend};
+pub use super::message_filter::Filter;
 use super::paging::page;
 use super::schema::{comments, message_locations, messages};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::{removal, visible};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -17,11 +18,11 @@ use crate::model::{
     TicketStatus, Timestamp, UserId, Window,
 };
 
-/// How many of the nearest messages a list looks at one by one, whether or not the viewer may see them: so many for each
-/// that is wanted. Finding the last of them costs each list as many steps in an index.
-const NEAR: i64 = 3;
+/// A list checks up to this many nearby messages one by one for each message that it needs, before it searches
+/// by index. Finding the end of that stretch costs one index step for each message in it.
+const NEAREST_FACTOR: i64 = 3;
 
-/// A row, as the database has it.
+/// A row of `messages`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = messages)]
 pub struct Row {
@@ -70,151 +71,113 @@ impl Row {
     }
 }
 
-/// Which messages are wanted.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only in this channel.
-    pub channel: Option<ChannelId>,
-    /// Only tickets.
-    pub tickets_only: bool,
-    /// Only tickets with this status.
-    pub status: Option<TicketStatus>,
-    /// Only tickets of this assignee.
-    pub assignee: Option<UserId>,
+/// A query of message rows.
+type MessageQuery<'a> = IntoBoxed<'a, Select<messages::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+
+/// Selects the messages that the viewer may read.
+fn visible_messages<'a>(rights: &Rights) -> MessageQuery<'a> {
+    let all = messages::table.select(Row::as_select()).into_boxed::<MultiBackend>();
+    if rights.admin { all.filter(visible::is_not_deleted()) } else { all.filter(visible::message(rights.into())) }
 }
 
-impl Filter {
-    /// A boxed query of messages with these conditions, but for the channel.
-    pub(super) fn on<'a, S>(&self, query: Boxed<'a, S>) -> Boxed<'a, S> {
-        let mut query = query;
-        if self.tickets_only {
-            query = query.filter(messages::ticket_status.is_not_null());
-        }
-        if let Some(status) = self.status {
-            query = query.filter(messages::ticket_status.eq(status.code()));
-        }
-        if let Some(assignee) = self.assignee {
-            query = query.filter(messages::assignee_id.eq(assignee.0));
-        }
-        query
-    }
-
-    /// The same as SQL that goes on with `AND`.
-    pub(super) fn as_sql(&self, table: &str) -> String {
-        let tickets = if self.tickets_only { format!(" AND {table}.ticket_status IS NOT NULL") } else { String::new() };
-        let status = self.status.map(|status| format!(" AND {table}.ticket_status = {}", status.code()));
-        let assignee = self.assignee.map(|user| format!(" AND {table}.assignee_id = {}", user.0));
-        [Some(tickets), status, assignee].into_iter().flatten().collect()
-    }
-
-    /// The visible messages with these conditions.
-    fn among_visible<'a>(&self, rights: &Rights) -> visible::Messages<'a> {
-        self.in_channel(self.on(visible::messages(rights)))
-    }
-
-    /// A query of messages with the condition on the channel only.
-    fn in_channel<'a, S>(&self, query: Boxed<'a, S>) -> Boxed<'a, S> {
-        match self.channel {
-            Some(channel) => query.filter(messages::channel_id.eq(channel.0)),
-            None => query,
-        }
-    }
-
-    fn is_for_tickets(&self) -> bool {
-        self.tickets_only || self.status.is_some() || self.assignee.is_some()
-    }
+/// The messages that the viewer may see and that match all conditions of a filter.
+fn among_visible<'a>(filter: &Filter, rights: &Rights) -> MessageQuery<'a> {
+    filter.in_channel(filter.with_ticket_conditions(visible_messages(rights)))
 }
 
-/// A boxed query of messages.
-type Boxed<'a, S> = BoxedSelectStatement<'a, S, FromClause<messages::table>, MultiBackend>;
-
-/// Part of the messages the viewer may see, newest first.
+/// A page of the messages that the viewer may see, newest first.
 ///
 /// # Errors
-/// Those of the database.
-pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, part: &Window<MessageId>) -> Result<Page<Message>> {
-    let part = part.map(|id| id.0);
-    let (range, wanted) = (Range::of(&part), part.limit.saturating_add(1));
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, window: &Window<MessageId>) -> Result<Page<Message>> {
+    let window = window.map(|id| id.0);
+    let (range, wanted) = (IdRange::of(&window), window.limit.saturating_add(1));
     let rows = if rights.admin {
-        let query = timed!(db, filter.among_visible(rights), messages::id);
-        ranged!(query, messages::id, range, wanted).load::<Row>(db).map_err(fault)?
+        let query = with_time_limit!(db, among_visible(filter, rights), messages::id);
+        in_range!(query, messages::id, range, wanted).load::<Row>(db).map_err(map_error)?
     } else {
         find_visible(db, rights, filter, range, wanted)?
     };
-    let page = page(rows, &part);
+    let page = page(rows, &window);
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
 
-/// The first messages of a range that the viewer may see. Usually the nearest ones are visible, so as many as are wanted
-/// are read first, in one statement. If that is not enough, a few more are looked at one by one, and what is beyond those
-/// is found by index.
-fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Vec<Row>> {
+/// The first messages of a range that the viewer may see. Usually the viewer may see the nearest ones, so one
+/// statement reads as many of those as are wanted. If that is not enough, some more messages are checked one by
+/// one, and the rest are found by index (`candidates`).
+fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, wanted: usize) -> Result<Vec<Row>> {
     let (mut rows, range) = if filter.is_for_tickets() {
         (Vec::new(), range)
     } else {
-        let nearest = nearest(db, rights, filter, range, wanted)?;
+        let nearest = load_nearest(db, rights, filter, range, wanted)?;
         let end = nearest.last().map(|(row, _)| row.id);
-        let is_whole = nearest.len() < wanted;
+        let is_exhausted = nearest.len() < wanted;
         let visible: Vec<Row> = nearest.into_iter().filter_map(|(row, is_visible)| is_visible.then_some(row)).collect();
         match end {
-            Some(end) if !is_whole && visible.len() < wanted => (visible, range.behind(end)),
+            Some(end) if !is_exhausted && visible.len() < wanted => (visible, range.after(end)),
             _ => return Ok(visible),
         }
     };
     let near = filter.in_channel(messages::table.select(messages::id).into_boxed::<MultiBackend>());
-    let last = NEAR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAR) - 1;
+    let edge_offset = NEAREST_FACTOR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAREST_FACTOR) - 1;
     let edge: Option<i64> =
-        ranged!(near, messages::id, range, 1_usize).offset(last).first(db).optional().map_err(fault)?;
+        in_range!(near, messages::id, range, 1_usize).offset(edge_offset).first(db).optional().map_err(map_error)?;
     let within = edge.map_or(range, |edge| range.up_to(edge));
     let missing = wanted - rows.len();
-    let found = ranged!(filter.among_visible(rights), messages::id, within, missing);
-    rows.extend(found.load::<Row>(db).map_err(fault)?);
+    let found = in_range!(among_visible(filter, rights), messages::id, within, missing);
+    rows.extend(found.load::<Row>(db).map_err(map_error)?);
     let Some(edge) = edge.filter(|_| rows.len() < wanted) else { return Ok(rows) };
-    let beyond = range.behind(edge);
+    let beyond = range.after(edge);
     let mut candidates = Candidates::new(db, rights, filter, beyond, wanted)?;
     while rows.len() < wanted {
         let ids = candidates.next(db, wanted - rows.len())?;
         if ids.is_empty() {
             break;
         }
-        let query = filter.among_visible(rights).filter(messages::id.eq_any(ids));
-        let query = timed!(db, query, messages::id);
-        rows.extend(ranged!(query, messages::id, beyond, wanted).load::<Row>(db).map_err(fault)?);
+        let query = among_visible(filter, rights).filter(messages::id.eq_any(ids));
+        let query = with_time_limit!(db, query, messages::id);
+        rows.extend(in_range!(query, messages::id, beyond, wanted).load::<Row>(db).map_err(map_error)?);
     }
     Ok(rows)
 }
 
-/// The nearest messages of a range, and whether the viewer may see each.
-fn nearest(db: &mut Db, rights: &Rights, filter: &Filter, range: Range, wanted: usize) -> Result<Vec<(Row, bool)>> {
+/// The nearest messages of a range, each with whether the viewer may see it.
+fn load_nearest(
+    db: &mut Db,
+    rights: &Rights,
+    filter: &Filter,
+    range: IdRange,
+    wanted: usize,
+) -> Result<Vec<(Row, bool)>> {
     let all = messages::table.select((Row::as_select(), visible::message(rights.into())));
     let near = filter.in_channel(all.into_boxed::<MultiBackend>());
-    ranged!(near, messages::id, range, wanted).load(db).map_err(fault)
+    in_range!(near, messages::id, range, wanted).load(db).map_err(map_error)
 }
 
-/// One message, if the viewer may see it.
+/// The message with this id, if the viewer may see it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Message>> {
-    let row = visible::messages(rights).filter(messages::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    let row = visible_messages(rights).filter(messages::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
-/// Messages by their ids, whoever may see them; the missing ones are left out.
+/// Messages by id, without a permission check. Missing and deleted ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let kept = messages::table.filter(messages::id.eq_any(ids)).filter(visible::is_kept());
-    let rows = kept.select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    let existing = messages::table.filter(messages::id.eq_any(ids)).filter(visible::is_not_deleted());
+    let rows = existing.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
 }
 
-/// How many comments each message has; those without any are left out.
+/// The number of comments of each message. Messages without comments are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, i64>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let counts: Vec<(i64, i64)> = comments::table
@@ -222,30 +185,30 @@ pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageI
         .group_by(comments::message_id)
         .select((comments::message_id, diesel::dsl::count_star()))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(counts.into_iter().map(|(id, count)| (MessageId(id), count)).collect())
 }
 
-/// A message to be written.
+/// A message to insert.
 pub struct NewMessage {
-    /// Where.
+    /// The channel of the message.
     pub channel: ChannelId,
-    /// Its title.
+    /// The title of the message, if it has one.
     pub title: Option<String>,
-    /// Its text.
+    /// The text of the message.
     pub content: String,
-    /// Who writes it.
+    /// The author of the message.
     pub author: UserId,
-    /// For whom.
+    /// The locations whose users may read the message; empty means all readers of the channel.
     pub audience: Audience,
-    /// If it is a ticket.
+    /// The ticket fields, if the message is a ticket.
     pub ticket: Option<Ticket>,
 }
 
-/// Writes a message.
+/// Inserts a message and its audience.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> Result<Message> {
     let inserting = diesel::insert_into(messages::table)
         .values((
@@ -263,12 +226,12 @@ pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> R
             messages::tag.eq(cursor.tag.0),
         ))
         .returning(messages::id);
-    let id: i64 = on!(db, connection => inserting.get_result(connection)).map_err(fault)?;
+    let id: i64 = with_backend!(db, connection => inserting.get_result(connection)).map_err(map_error)?;
     for location in new.audience.0.iter() {
         diesel::insert_into(message_locations::table)
             .values((message_locations::message_id.eq(id), message_locations::location_id.eq(location.0)))
             .execute(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
     }
     Ok(Message {
         id: MessageId(id),
@@ -284,10 +247,10 @@ pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> R
     })
 }
 
-/// Writes back what may change in a message.
+/// Updates the fields of a message that can change: title, text, ticket, time and cursor.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn update(db: &mut Db, message: &Message) -> Result<()> {
     diesel::update(messages::table.filter(messages::id.eq(message.id.0)))
         .set((
@@ -301,23 +264,25 @@ pub fn update(db: &mut Db, message: &Message) -> Result<()> {
             messages::tag.eq(message.cursor.tag.0),
         ))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
-/// Deletes a message and its comments: at once if they are few. Else it is marked, and all of it removed afterwards.
+/// Marks a message as deleted, and removes it with its comments at once if these are few. Otherwise `removal`
+/// removes the rows later.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn delete(db: &mut Db, id: MessageId, now: Timestamp) -> Result<()> {
     diesel::update(messages::table.filter(messages::id.eq(id.0)))
         .set(messages::deleted_at.eq(now.0))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     removal::remove_message(db, id)
 }
 
-/// Most messages are for everybody: only the others cost a second statement.
+/// Adds the audiences to the rows. Most messages are unrestricted, and only restricted ones need a second
+/// statement.
 fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Message>> {
     let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
     let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();
@@ -326,7 +291,7 @@ fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Message>> {
             .filter(message_locations::message_id.eq_any(restricted))
             .select((message_locations::message_id, message_locations::location_id))
             .load(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
         for (message, location) in pairs {
             audiences.entry(message).or_default().push(LocationId(location));
         }

@@ -1,27 +1,32 @@
-//! Brings the schema up to date at start.
+//! Runs the schema migrations at start.
 
 use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::advice::with_advice;
 use super::connection::{Db, POSTGRES_SETTINGS};
-use super::start::{advice, unusable};
+use super::start::unusable;
 use crate::error::{Error, Result};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Held in PostgreSQL while migrating: two instances that start at once migrate once.
+/// Key of the PostgreSQL advisory lock during migrations, so that instances that start together migrate once.
 const LOCK: i64 = 0x0074_6964_696e_6773;
 
-/// Runs the migrations that the database does not have yet.
+/// Runs the migrations that are missing in the database.
+///
+/// # Errors
+/// `INTERNAL_SERVER_ERROR` with one line for the operator if a migration fails or the schema is from a newer
+/// version.
 pub fn run(db: &mut Db) -> Result<()> {
     match db {
-        // Each migration is a transaction, and SQLite's own lock serializes two starting processes.
+        // Each migration is one transaction, and SQLite's lock serializes processes that start at the same time.
         Db::Sqlite(connection) => migrate(connection, SQLITE),
         Db::Postgres(connection) => {
-            // An index of a large table takes longer than any statement may that others wait for.
+            // Building an index on a large table may take longer than the usual limit for statements.
             connection.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0;").map_err(unusable)?;
             diesel::sql_query("SELECT pg_advisory_lock($1)")
                 .bind::<diesel::sql_types::BigInt, _>(LOCK)
@@ -43,21 +48,21 @@ where
     EmbeddedMigrations: MigrationSource<DB>,
 {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::Internal(format!("it cannot be migrated: {}", advice(&error.to_string())))
+        Error::Internal(format!("the schema cannot be migrated: {}", with_advice(&error.to_string())))
     };
     let known = MigrationSource::<DB>::migrations(&migrations).map_err(failed)?;
     let known: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
     let applied = connection.applied_migrations().map_err(failed)?;
-    // The newest first. A newer schema may mean other things by the same names.
+    // Applied migrations are listed newest first. A newer schema may use the same names with other meanings.
     if let Some(newer) = applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {
         return Err(Error::Internal(format!(
-            "it was made by a newer tidings: this version does not know its migration {newer}. Run that version, or \
-             restore a backup from before the update"
+            "it was made by a newer tidings: this version does not know its migration {newer}. \
+             Run the newer version, or restore a backup from before the update"
         )));
     }
     let ran = connection.run_pending_migrations(migrations).map_err(failed)?;
     for migration in ran {
-        tracing::debug!(%migration, "migrated");
+        tracing::debug!(%migration, "applied a schema migration");
     }
     Ok(())
 }

@@ -1,21 +1,21 @@
-//! Notifications: notes for one user, and announcements to all. Whether an announcement has been
-//! read is a matter of each reader, kept in a table of its own.
+//! Notifications: personal ones for one user, and announcements to all users. Whether a user has read an
+//! announcement is stored in `announcement_reads`.
 
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault, on};
+use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::paging::{page, window};
 use super::schema::{announcement_reads as reads, messages, notifications};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::{Error, Result};
 use crate::model::{
     Cursor, MessageId, Notification, NotificationId, Page, Priority, Seq, Tag, Timestamp, UserId, Window,
 };
 
-/// A row, as the database has it.
+/// A row of `notifications`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = notifications)]
 struct Row {
@@ -49,32 +49,32 @@ impl TryFrom<Row> for Notification {
     }
 }
 
-/// In which order a list is wanted.
+/// The order of a list of notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// As one looks at them.
+    /// Newest notifications first, for display.
     NewestFirst,
-    /// As they happened.
+    /// Oldest notifications first, in the order of their events.
     OldestFirst,
 }
 
-/// Part of what a user was notified of, the announcements too.
+/// A page of a user's notifications, announcements included.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(
     db: &mut Db,
     user: UserId,
     unread_only: bool,
     order: Order,
-    part: &Window<NotificationId>,
+    window: &Window<NotificationId>,
 ) -> Result<Page<Notification>> {
-    let part = part.map(|id| id.0);
+    let window = window.map(|id| id.0);
     let all = || notifications::table.select(Row::as_select()).into_boxed::<MultiBackend>();
-    // Two queries: with one, the notes of others would be walked, too.
+    // Two queries, each served by an index. A single query would also scan the notifications of other users.
     let mut rows = Vec::new();
     for query in [all().filter(notifications::user_id.eq(user.0)), all().filter(notifications::user_id.is_null())] {
-        let mut query = timed!(db, query, notifications::id);
+        let mut query = with_time_limit!(db, query, notifications::id);
         if unread_only {
             let read = reads::table
                 .filter(reads::notification_id.eq(notifications::id))
@@ -83,61 +83,62 @@ pub fn list(
             query = query.filter(notifications::read_at.is_null()).filter(diesel::dsl::not(diesel::dsl::exists(read)));
         }
         let found = match order {
-            Order::NewestFirst => window!(query, notifications::id, desc, part).load::<Row>(db),
-            Order::OldestFirst => window!(query, notifications::id, asc, part).load::<Row>(db),
+            Order::NewestFirst => window!(query, notifications::id, desc, window).load::<Row>(db),
+            Order::OldestFirst => window!(query, notifications::id, asc, window).load::<Row>(db),
         };
-        rows.extend(found.map_err(fault)?);
+        rows.extend(found.map_err(map_error)?);
     }
-    if (order == Order::NewestFirst) == part.from_end {
+    if (order == Order::NewestFirst) == window.from_end {
         rows.sort_unstable_by_key(|row| row.id);
     } else {
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
     }
-    rows.truncate(part.limit.saturating_add(1));
-    let page = page(rows, &part);
+    rows.truncate(window.limit.saturating_add(1));
+    let page = page(rows, &window);
     let rows = without_deleted(db, page.items)?;
     Ok(Page { items: rows.into_iter().map(Notification::try_from).collect::<Result<_>>()?, more: page.more })
 }
 
-/// One notification, if it is for this user.
+/// The notification with this id, if it is for this user or an announcement.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, user: UserId, id: NotificationId) -> Result<Option<Notification>> {
     let found = by_ids(db, &[id])?.remove(&id);
     Ok(found.filter(|notification| notification.user_id.is_none_or(|owner| owner == user)))
 }
 
-/// Notifications by their ids, whoever they are for; the missing ones are left out.
+/// Notifications by id, without a permission check. Missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[NotificationId]) -> Result<HashMap<NotificationId, Notification>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows = notifications::table.filter(notifications::id.eq_any(ids)).select(Row::as_select());
-    let rows: Vec<Row> = rows.load(db).map_err(fault)?;
+    let rows: Vec<Row> = rows.load(db).map_err(map_error)?;
     let rows = without_deleted(db, rows)?;
     rows.into_iter().map(|row| Ok((NotificationId(row.id), Notification::try_from(row)?))).collect()
 }
 
-/// Leaves out which message a notification is about where that is deleted and not yet removed.
+/// Clears `message_id` where the message is marked as deleted but not removed yet.
 fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
     let about: Vec<i64> = rows.iter().filter_map(|row| row.message_id).collect();
     if about.is_empty() {
         return Ok(rows);
     }
-    let kept = messages::table.filter(messages::id.eq_any(about)).filter(visible::is_kept()).select(messages::id);
-    let kept: HashSet<i64> = kept.load(db).map_err(fault)?.into_iter().collect();
+    let existing =
+        messages::table.filter(messages::id.eq_any(about)).filter(visible::is_not_deleted()).select(messages::id);
+    let existing: HashSet<i64> = existing.load(db).map_err(map_error)?.into_iter().collect();
     for row in &mut rows {
-        row.message_id = row.message_id.filter(|id| kept.contains(id));
+        row.message_id = row.message_id.filter(|id| existing.contains(id));
     }
     Ok(rows)
 }
 
-/// When a user read these announcements; those that were not read are left out.
+/// When a user read each of these announcements. Unread ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn announcements_read(
     db: &mut Db,
     user: UserId,
@@ -149,29 +150,29 @@ pub fn announcements_read(
         .filter(reads::notification_id.eq_any(ids))
         .select((reads::notification_id, reads::read_at))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(rows.into_iter().map(|(id, at)| (NotificationId(id), Timestamp(at))).collect())
 }
 
-/// A notification to be written.
+/// A notification to insert.
 #[derive(Debug, Clone)]
 pub struct NewNotification {
-    /// Whom it is for; `None` is an announcement.
+    /// The user who receives the notification; `None` for an announcement to all users.
     pub user: Option<UserId>,
-    /// Its title.
+    /// The title of the notification.
     pub title: String,
-    /// Its text.
+    /// The text of the notification.
     pub message: String,
-    /// How urgent it is.
+    /// The priority of the notification.
     pub priority: Priority,
-    /// The message it is about.
+    /// The message that the notification is about.
     pub about: Option<MessageId>,
 }
 
-/// Writes a notification.
+/// Inserts a notification.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor) -> Result<Notification> {
     let id: i64 = diesel::insert_into(notifications::table)
         .values((
@@ -186,7 +187,7 @@ pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor)
         ))
         .returning(notifications::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(Notification {
         id: NotificationId(id),
         user_id: new.user,
@@ -200,10 +201,11 @@ pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor)
     })
 }
 
-/// Writes notifications, each of which is an event: the first at this cursor, the others behind it.
+/// Inserts notifications, each of which is also an event. The first one gets the cursor `first`, the others the
+/// positions after it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first: Cursor) -> Result<Vec<Notification>> {
     let seqs = first.seq.0..;
     let rows: Vec<_> = new
@@ -222,23 +224,25 @@ pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first:
             )
         })
         .collect();
-    // Other instances wait for the head of the log: what is above this id is what is written here.
+    // No other instance inserts meanwhile, because this transaction holds the head lock. So exactly the rows
+    // with higher ids are the new ones.
     let before: Option<i64> =
-        notifications::table.select(diesel::dsl::max(notifications::id)).first(db).map_err(fault)?;
-    on!(db, connection => diesel::insert_into(notifications::table).values(rows).execute(connection)).map_err(fault)?;
+        notifications::table.select(diesel::dsl::max(notifications::id)).first(db).map_err(map_error)?;
+    with_backend!(db, connection => diesel::insert_into(notifications::table).values(rows).execute(connection))
+        .map_err(map_error)?;
     let written = notifications::table
         .filter(notifications::id.gt(before.unwrap_or(0)))
         .filter(notifications::seq.ge(first.seq.0))
         .order(notifications::seq.asc())
         .select(Row::as_select());
-    let written: Vec<Row> = written.load(db).map_err(fault)?;
+    let written: Vec<Row> = written.load(db).map_err(map_error)?;
     written.into_iter().map(Notification::try_from).collect()
 }
 
-/// Keeps that a user has read something, which had not been read.
+/// Marks a notification as read. The user must not have read it before.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn mark_read(db: &mut Db, user: UserId, notification: &Notification, now: Timestamp) -> Result<()> {
     let marked = match notification.user_id {
         Some(_) => diesel::update(notifications::table.filter(notifications::id.eq(notification.id.0)))
@@ -248,5 +252,5 @@ pub fn mark_read(db: &mut Db, user: UserId, notification: &Notification, now: Ti
             .values((reads::notification_id.eq(notification.id.0), reads::user_id.eq(user.0), reads::read_at.eq(now.0)))
             .execute(db),
     };
-    marked.map(drop).map_err(fault)
+    marked.map(drop).map_err(map_error)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::connection::{Db, fault};
+use super::connection::{Db, map_error};
 use super::schema::{locations, organizations, users};
 use crate::error::Result;
 use crate::model::{Location, LocationId, Organization, OrganizationId, UserId};
@@ -16,47 +16,47 @@ fn location((id, organization, name): LocationRow) -> Location {
     Location { id: LocationId(id), organization_id: OrganizationId(organization), name }
 }
 
-/// Every organization, by name.
+/// All organizations, ordered by name.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db) -> Result<Vec<Organization>> {
-    let rows: Vec<(i64, String)> = organizations::table.order(organizations::name.asc()).load(db).map_err(fault)?;
+    let rows: Vec<(i64, String)> = organizations::table.order(organizations::name.asc()).load(db).map_err(map_error)?;
     Ok(rows.into_iter().map(|(id, name)| Organization { id: OrganizationId(id), name }).collect())
 }
 
-/// Organizations by their ids; the missing ones are left out.
+/// Organizations by id. Missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[OrganizationId]) -> Result<HashMap<OrganizationId, Organization>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<(i64, String)> =
-        organizations::table.filter(organizations::id.eq_any(ids)).load(db).map_err(fault)?;
+        organizations::table.filter(organizations::id.eq_any(ids)).load(db).map_err(map_error)?;
     Ok(rows.into_iter().map(|(id, name)| (OrganizationId(id), Organization { id: OrganizationId(id), name })).collect())
 }
 
-/// Locations by their ids; the missing ones are left out.
+/// Locations by id. Missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn locations_by_ids(db: &mut Db, ids: &[LocationId]) -> Result<HashMap<LocationId, Location>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<LocationRow> = locations::table.filter(locations::id.eq_any(ids)).load(db).map_err(fault)?;
+    let rows: Vec<LocationRow> = locations::table.filter(locations::id.eq_any(ids)).load(db).map_err(map_error)?;
     Ok(rows.into_iter().map(|row| (LocationId(row.0), location(row))).collect())
 }
 
-/// The locations of each organization, by name.
+/// The locations of each organization, ordered by name.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn locations_of(db: &mut Db, ids: &[OrganizationId]) -> Result<HashMap<OrganizationId, Vec<Location>>> {
     let raw: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows: Vec<LocationRow> = locations::table
         .filter(locations::organization_id.eq_any(raw))
         .order(locations::name.asc())
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     let mut found: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::new())).collect();
     for row in rows {
         found.entry(OrganizationId(row.1)).or_default().push(location(row));
@@ -64,72 +64,72 @@ pub fn locations_of(db: &mut Db, ids: &[OrganizationId]) -> Result<HashMap<Organ
     Ok(found)
 }
 
-/// The ids of the locations of one organization.
+/// The ids of an organization's locations.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn location_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<LocationId>> {
     let ids: Vec<i64> = locations::table
         .filter(locations::organization_id.eq(organization.0))
         .select(locations::id)
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(ids.into_iter().map(LocationId).collect())
 }
 
-/// Everybody who belongs to the organization, in one order everywhere: what is recorded for each
-/// of them is, too.
+/// The ids of the users that belong to an organization, in ascending order. The caller records an event for each
+/// of them, and the order of the events must not depend on the database.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn user_ids(db: &mut Db, organization: OrganizationId) -> Result<Vec<UserId>> {
-    let there = users::table.filter(users::organization_id.eq(organization.0));
-    let ids: Vec<i64> = there.order(users::id).select(users::id).load(db).map_err(fault)?;
+    let members = users::table.filter(users::organization_id.eq(organization.0));
+    let ids: Vec<i64> = members.order(users::id).select(users::id).load(db).map_err(map_error)?;
     Ok(ids.into_iter().map(UserId).collect())
 }
 
-/// How many organizations there are.
+/// Number of organizations.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn count(db: &mut Db) -> Result<i64> {
-    organizations::table.count().get_result(db).map_err(fault)
+    organizations::table.count().get_result(db).map_err(map_error)
 }
 
-/// The name of an organization that looks like this one. There are at most some thousands, and an admin makes one now and
-/// then, so all of them are compared.
+/// The name of an existing organization that looks like this one. It compares all names: there are a few
+/// thousand at most, and only admins create organizations.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
     let names: Vec<String> =
-        organizations::table.select(organizations::name).order(organizations::id.asc()).load(db).map_err(fault)?;
+        organizations::table.select(organizations::name).order(organizations::id.asc()).load(db).map_err(map_error)?;
     let likeness = Likeness::of(name);
     Ok(names.into_iter().find(|other| likeness.is_like(other)))
 }
 
-/// Writes an organization.
+/// Inserts an organization.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(db: &mut Db, name: &str) -> Result<Organization> {
     let id: i64 = diesel::insert_into(organizations::table)
         .values(organizations::name.eq(name))
         .returning(organizations::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(Organization { id: OrganizationId(id), name: name.into() })
 }
 
-/// Writes a location.
+/// Inserts a location.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert_location(db: &mut Db, organization: OrganizationId, name: &str) -> Result<Location> {
     let id: i64 = diesel::insert_into(locations::table)
         .values((locations::organization_id.eq(organization.0), locations::name.eq(name)))
         .returning(locations::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(Location { id: LocationId(id), organization_id: organization, name: name.into() })
 }

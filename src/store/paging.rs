@@ -1,7 +1,7 @@
-//! Reading part of a list that is ordered by one unique column.
+//! Pages of a list that is ordered by one unique column.
 
-/// Adds to a boxed query the order, the bounds and the limit of a window: `asc` or `desc` is the
-/// order of the list. Reads one row too many, to know whether there are more.
+/// Adds the bounds, the order and the limit of a window to a boxed query. `asc` or `desc` is the order of the
+/// list. The query reads one row more than the limit, to know whether more rows follow.
 macro_rules! window {
     ($query:expr, $column:expr, asc, $window:expr) => {
         window!(@build $query, $column, $window, gt, lt, asc, desc)
@@ -26,7 +26,7 @@ pub(super) use window;
 
 use crate::model::{Page, Window};
 
-/// Makes the page of the rows that [`window!`] read.
+/// Builds a page from the rows of a [`window!`] query.
 pub fn page<T, K>(mut rows: Vec<T>, window: &Window<K>) -> Page<T> {
     let more = rows.len() > window.limit;
     rows.truncate(window.limit);

@@ -1,123 +1,127 @@
-//! The queue before the writer: bounded, and patient with those who are on their way. Who was just answered often asks
-//! again at once, while the others who had waited are already being committed: two halves of a crowd take turns for
-//! ever, with two COMMITs. A batch that waits a moment for the other half needs one.
+//! The writer's queue: bounded, with an adaptive batching delay. Clients often submit their next command as soon
+//! as the previous one is answered. Without a delay, two groups of clients would alternate, with one COMMIT
+//! each. Waiting for up to the duration of one commit merges both groups into one batch.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// After a wait in vain so many batches do without: where changes come by chance, and not as answers to answers, the next
-/// would be in vain, too.
-const REST: u32 = 16;
+/// Number of batches without a delay after a delay that timed out. A timeout shows that commands arrive
+/// independently of the answers, so the next delay would probably time out as well.
+const SKIPPED_BATCHES: u32 = 16;
 
-/// A bounded queue that one thread takes from.
-pub struct Queue<T> {
+/// A bounded queue with a single consumer.
+pub struct CommitQueue<T> {
     state: Mutex<State<T>>,
-    came: Condvar,
-    room: usize,
+    item_arrived: Condvar,
+    capacity: usize,
 }
 
 struct State<T> {
     items: VecDeque<T>,
-    /// Who takes is woken when there are so many.
-    wanted: usize,
+    /// The consumer is woken when the queue has this many items.
+    wake_at: usize,
     is_closed: bool,
 }
 
-/// Why something was not queued.
+/// Why the queue rejected an item.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// There is no room.
+pub enum PushError {
+    /// The queue is full.
     Full,
-    /// Nobody takes anything more.
+    /// The queue is closed.
     Closed,
 }
 
-/// Those who ask again and again, as far as is known of them.
+/// The batching delay, adapted to the last batch.
 #[derive(Debug, Default)]
-pub struct Crowd {
-    /// So many were answered or waiting when the last batch was done.
+pub struct BatchWindow {
+    /// Number of commands that were in the last batch or queued at its end. The next batch waits for as many.
     size: usize,
-    /// They are waited for as long as a batch takes: so long they would wait for the next one.
-    patience: Duration,
-    /// So many batches do not wait for anybody.
-    rest: u32,
+    /// Maximum delay: the duration of the last batch. A command that misses this batch would wait that long
+    /// anyway.
+    max_wait: Duration,
+    /// Number of batches that still skip the delay.
+    skipped_batches: u32,
 }
 
-impl Crowd {
-    /// A batch is done: so many were in it, or wait, and it took so long.
-    pub fn seen(&mut self, size: usize, took: Duration) {
+impl BatchWindow {
+    /// Records a finished batch: `size` commands were in it or are queued now, and it took `duration`.
+    pub fn record_batch(&mut self, size: usize, duration: Duration) {
         self.size = size;
-        self.patience = took;
+        self.max_wait = duration;
     }
 
-    /// How long the next batch waits for how many.
-    fn next(&mut self) -> (usize, Duration) {
-        if self.rest > 0 {
-            self.rest -= 1;
+    /// Returns the number of items that the next batch waits for, and the maximum delay.
+    fn next_wait(&mut self) -> (usize, Duration) {
+        if self.skipped_batches > 0 {
+            self.skipped_batches -= 1;
             return (1, Duration::ZERO);
         }
-        (self.size, self.patience)
+        (self.size, self.max_wait)
     }
 }
 
-impl<T> Queue<T> {
-    /// An empty one with so much room.
-    pub fn new(room: usize) -> Self {
-        let state = State { items: VecDeque::new(), wanted: 1, is_closed: false };
-        Self { state: Mutex::new(state), came: Condvar::new(), room }
+impl<T> CommitQueue<T> {
+    /// Creates an empty queue for at most `capacity` items.
+    pub fn new(capacity: usize) -> Self {
+        let state = State { items: VecDeque::new(), wake_at: 1, is_closed: false };
+        Self { state: Mutex::new(state), item_arrived: Condvar::new(), capacity }
     }
 
-    /// Queues an item.
+    /// Appends an item, without blocking.
     ///
     /// # Errors
-    /// If there is no room or it is closed.
-    pub fn push(&self, item: T) -> Result<(), Refused> {
+    /// [`PushError::Full`] or [`PushError::Closed`].
+    pub fn push(&self, item: T) -> Result<(), PushError> {
         let mut state = self.lock();
         if state.is_closed {
-            return Err(Refused::Closed);
+            return Err(PushError::Closed);
         }
-        if state.items.len() >= self.room {
-            return Err(Refused::Full);
+        if state.items.len() >= self.capacity {
+            return Err(PushError::Full);
         }
         state.items.push_back(item);
-        // Whoever waits for a crowd is not woken for each of it.
-        if state.items.len() == state.wanted {
-            self.came.notify_one();
+        // The condition is not `>=`, so that a consumer that waits for several items is woken only once.
+        if state.items.len() == state.wake_at {
+            self.item_arrived.notify_one();
         }
         Ok(())
     }
 
-    /// Waits for an item, then a moment for the rest of the crowd, and takes what is there, `most` at most. `None` if it
-    /// is closed and empty.
-    pub fn take(&self, crowd: &mut Crowd, most: usize) -> Option<Vec<T>> {
+    /// Blocks until an item is queued, then waits for more items as `window` says, and removes up to `limit`
+    /// items. Returns `None` if the queue is closed and empty.
+    pub fn take(&self, window: &mut BatchWindow, limit: usize) -> Option<Vec<T>> {
         let mut state = self.lock();
-        state.wanted = 1;
-        state = self.came.wait_while(state, |state| state.is_short()).unwrap_or_else(PoisonError::into_inner);
-        let (size, patience) = crowd.next();
-        state.wanted = size.clamp(1, most);
-        let waited = self.came.wait_timeout_while(state, patience, |state| state.is_short());
+        state.wake_at = 1;
+        state = self
+            .item_arrived
+            .wait_while(state, |state| state.is_below_target())
+            .unwrap_or_else(PoisonError::into_inner);
+        let (size, max_wait) = window.next_wait();
+        state.wake_at = size.clamp(1, limit);
+        let waited = self.item_arrived.wait_timeout_while(state, max_wait, |state| state.is_below_target());
         let (mut state, end) = waited.unwrap_or_else(PoisonError::into_inner);
         if end.timed_out() {
-            crowd.rest = REST;
+            window.skipped_batches = SKIPPED_BATCHES;
         }
-        Some(state.take(most)).filter(|taken| !taken.is_empty())
+        Some(state.take(limit)).filter(|taken| !taken.is_empty())
     }
 
-    /// Takes what is there, `most` at most.
-    pub fn take_more(&self, most: usize) -> Vec<T> {
-        self.lock().take(most)
+    /// Removes up to `limit` items without waiting.
+    pub fn take_ready(&self, limit: usize) -> Vec<T> {
+        self.lock().take(limit)
     }
 
-    /// How many wait.
+    /// Number of queued items.
     pub fn len(&self) -> usize {
         self.lock().items.len()
     }
 
-    /// Takes nothing more in. What is there can still be taken.
+    /// Rejects further items. Items that are already queued can still be taken.
     pub fn close(&self) {
         self.lock().is_closed = true;
-        self.came.notify_one();
+        self.item_arrived.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -126,13 +130,13 @@ impl<T> Queue<T> {
 }
 
 impl<T> State<T> {
-    fn is_short(&self) -> bool {
-        self.items.len() < self.wanted && !self.is_closed
+    fn is_below_target(&self) -> bool {
+        self.items.len() < self.wake_at && !self.is_closed
     }
 
-    fn take(&mut self, most: usize) -> Vec<T> {
-        let many = self.items.len().min(most);
-        self.items.drain(..many).collect()
+    fn take(&mut self, limit: usize) -> Vec<T> {
+        let count = self.items.len().min(limit);
+        self.items.drain(..count).collect()
     }
 }
 
@@ -143,59 +147,59 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_batch_waits_for_the_rest_of_the_crowd() {
-        let queue = Queue::new(8);
-        let mut crowd = Crowd::default();
-        crowd.seen(3, LONG);
-        queue.push(1).expect("room");
+    fn a_batch_waits_for_as_many_commands_as_the_last_one() {
+        let queue = CommitQueue::new(8);
+        let mut window = BatchWindow::default();
+        window.record_batch(3, LONG);
+        queue.push(1).expect("the queue has room");
         std::thread::scope(|scope| {
-            let taken = scope.spawn(|| queue.take(&mut crowd, 8));
-            // It has seen the first, and waits for two more.
-            while queue.lock().wanted != 3 && !taken.is_finished() {
+            let taken = scope.spawn(|| queue.take(&mut window, 8));
+            // Once `wake_at` is 3, the consumer has seen the first item and waits for two more.
+            while queue.lock().wake_at != 3 && !taken.is_finished() {
                 std::thread::yield_now();
             }
-            assert_eq!(queue.len(), 1, "it did not wait");
-            queue.push(2).expect("room");
-            queue.push(3).expect("room");
-            assert_eq!(taken.join().expect("taken"), Some(vec![1, 2, 3]));
+            assert_eq!(queue.len(), 1, "the consumer must wait for more items");
+            queue.push(2).expect("the queue has room");
+            queue.push(3).expect("the queue has room");
+            assert_eq!(taken.join().expect("the consumer does not panic"), Some(vec![1, 2, 3]));
         });
     }
 
     #[test]
-    fn a_crowd_that_does_not_come_is_not_waited_for_again_and_again() {
-        let queue = Queue::new(8);
-        let mut crowd = Crowd::default();
-        crowd.seen(3, Duration::from_millis(1));
-        queue.push(1).expect("room");
-        assert_eq!(queue.take(&mut crowd, 8), Some(vec![1]));
-        crowd.seen(3, LONG);
-        for item in 0..REST {
-            queue.push(item).expect("room");
-            assert_eq!(queue.take(&mut crowd, 8), Some(vec![item]));
+    fn batches_after_a_timed_out_delay_skip_the_delay() {
+        let queue = CommitQueue::new(8);
+        let mut window = BatchWindow::default();
+        window.record_batch(3, Duration::from_millis(1));
+        queue.push(1).expect("the queue has room");
+        assert_eq!(queue.take(&mut window, 8), Some(vec![1]));
+        window.record_batch(3, LONG);
+        for item in 0..SKIPPED_BATCHES {
+            queue.push(item).expect("the queue has room");
+            assert_eq!(queue.take(&mut window, 8), Some(vec![item]));
         }
-        assert_eq!(crowd.next(), (3, LONG));
+        assert_eq!(window.next_wait(), (3, LONG));
     }
 
     #[test]
-    fn whoever_is_alone_does_not_wait() {
-        let queue = Queue::new(8);
-        let mut crowd = Crowd::default();
+    fn a_single_client_is_not_delayed() {
+        let queue = CommitQueue::new(8);
+        let mut window = BatchWindow::default();
         for item in 1..=2 {
-            queue.push(item).expect("room");
-            assert_eq!(queue.take(&mut crowd, 8), Some(vec![item]));
-            crowd.seen(1, LONG);
+            queue.push(item).expect("the queue has room");
+            assert_eq!(queue.take(&mut window, 8), Some(vec![item]));
+            window.record_batch(1, LONG);
         }
     }
 
     #[test]
-    fn what_is_too_much_is_refused_and_what_is_in_comes_out() {
-        let queue = Queue::new(2);
-        let mut crowd = Crowd::default();
-        assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (Ok(()), Ok(()), Err(Refused::Full)));
-        crowd.seen(5, LONG);
+    fn a_full_or_closed_queue_rejects_items_and_keeps_queued_ones() {
+        let queue = CommitQueue::new(2);
+        let mut window = BatchWindow::default();
+        assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (Ok(()), Ok(()), Err(PushError::Full)));
+        window.record_batch(5, LONG);
         queue.close();
-        assert_eq!(queue.push(4), Err(Refused::Closed));
-        assert_eq!((queue.take(&mut crowd, 1), queue.len()), (Some(vec![1]), 1));
-        assert_eq!((queue.take(&mut crowd, 8), queue.take(&mut crowd, 8)), (Some(vec![2]), None));
+        assert_eq!(queue.push(4), Err(PushError::Closed));
+        assert_eq!((queue.take(&mut window, 1), queue.len()), (Some(vec![1]), 1));
+        assert_eq!((queue.take(&mut window, 8), queue.take(&mut window, 8)), (Some(vec![2]), None));
     }
 }

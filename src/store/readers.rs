@@ -1,5 +1,5 @@
-//! The threads that read. What is to be read waits in one queue, which is divided fairly between callers, and a thread that
-//! has finished takes the next at once: under load no thread is put to sleep and woken for each.
+//! The pool of reader threads. Jobs wait in one queue, which callers share fairly. A thread that finishes a job
+//! takes the next one at once, so under load threads are not put to sleep and woken for each job.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,32 +13,35 @@ use crate::error::{Error, Result};
 use crate::model::Party;
 use crate::vitals::Vitals;
 
-/// How long a job may wait for its turn before it is refused.
-const TURN: Duration = Duration::from_secs(5);
-/// How many jobs may wait; more are refused at once.
-const QUEUE: Share = Share { total: 16_384, anonymous: 4_096, each: 1_024 };
+/// How long a job may wait in the queue before it is rejected.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of queued jobs: in total, of all anonymous callers, and of each caller. Further jobs are
+/// rejected at once.
+const QUEUE_LIMITS: Share = Share { total: 16_384, anonymous: 4_096, each: 1_024 };
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The handle to the threads; they end when it is dropped and nothing waits any more.
-pub struct Readers(Arc<Queue>);
+/// Handle to the threads. After it is dropped, the threads run the jobs that are still queued, then end.
+pub struct ReadPool(Arc<ReadQueue>);
 
-struct Queue {
-    waiting: Mutex<Waiting>,
-    arrived: Condvar,
+struct ReadQueue {
+    state: Mutex<QueueState>,
+    job_arrived: Condvar,
 }
 
-struct Waiting {
+struct QueueState {
     jobs: Fair<Job>,
+    /// Number of threads that wait for a job.
     idle: usize,
     is_closed: bool,
 }
 
-impl Readers {
-    /// Starts a thread for each slot.
+impl ReadPool {
+    /// Starts `slots.total` threads. `slots` also limits how many threads anonymous callers, and each caller,
+    /// can occupy.
     pub fn start(name: &'static str, slots: Share, vitals: &Vitals) -> Result<Self> {
-        let waiting = Waiting { jobs: Fair::new(slots, QUEUE), idle: 0, is_closed: false };
-        let queue = Arc::new(Queue { waiting: Mutex::new(waiting), arrived: Condvar::new() });
+        let state = QueueState { jobs: Fair::new(slots, QUEUE_LIMITS), idle: 0, is_closed: false };
+        let queue = Arc::new(ReadQueue { state: Mutex::new(state), job_arrived: Condvar::new() });
         for _ in 0..slots.total {
             let queue = Arc::clone(&queue);
             let thread = std::thread::Builder::new().name(name.into());
@@ -47,78 +50,84 @@ impl Readers {
         Ok(Self(queue))
     }
 
-    /// Runs a job of this caller when it is its turn. A caller that stops waiting before that takes the job along.
+    /// Runs a job for `party` when it is that caller's turn. If the caller stops waiting before the job starts,
+    /// the job is discarded.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the queue is full or the job does not start within 5 s; `INTERNAL_SERVER_ERROR` if the
+    /// job panics.
     pub async fn run<T: Send + 'static>(&self, party: Party, job: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let (answer, mut answered) = oneshot::channel();
-        let begun = Arc::new(AtomicBool::new(false));
-        let begins = Arc::clone(&begun);
+        let is_started = Arc::new(AtomicBool::new(false));
+        let starts = Arc::clone(&is_started);
         let job: Job = Box::new(move || {
-            if !answer.is_closed() && !begins.swap(true, Ordering::AcqRel) {
+            if !answer.is_closed() && !starts.swap(true, Ordering::AcqRel) {
                 drop(answer.send(catch_unwind(AssertUnwindSafe(job))));
             }
         });
         self.0.push(party, job)?;
-        let outcome = match tokio::time::timeout(TURN, &mut answered).await {
+        let outcome = match tokio::time::timeout(QUEUE_TIMEOUT, &mut answered).await {
             Ok(outcome) => outcome,
-            Err(_) if begun.swap(true, Ordering::AcqRel) => answered.await,
+            Err(_) if is_started.swap(true, Ordering::AcqRel) => answered.await,
             Err(_) => return Err(busy()),
         };
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            // The hook of the process has said where.
-            Ok(Err(_)) => Err(Error::internal("reading panicked")),
+            // The process's panic hook has already logged the location.
+            Ok(Err(_)) => Err(Error::internal("a read job panicked")),
             Err(_) => Err(busy()),
         }
     }
 }
 
-impl Drop for Readers {
+impl Drop for ReadPool {
     fn drop(&mut self) {
-        self.0.waiting().is_closed = true;
-        self.0.arrived.notify_all();
+        self.0.lock().is_closed = true;
+        self.0.job_arrived.notify_all();
     }
 }
 
-impl Queue {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl ReadQueue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, party: Party, job: Job) -> Result<()> {
-        let mut waiting = self.waiting();
-        let evicted = waiting.jobs.push(party, job).map_err(|_| busy())?;
-        let may_begin = waiting.idle > 0 && waiting.jobs.is_free_for(party);
-        drop(waiting);
-        // Its caller waits for an answer that this ends.
+        let mut state = self.lock();
+        let evicted = state.jobs.push(party, job).map_err(|_| busy())?;
+        let may_begin = state.idle > 0 && state.jobs.is_free_for(party);
+        drop(state);
+        // Dropping the evicted job closes its channel, so its caller gets an error.
         drop(evicted);
         if may_begin {
-            self.arrived.notify_one();
+            self.job_arrived.notify_one();
         }
         Ok(())
     }
 
-    /// Runs jobs until the end. Only the thread that gives a slot back can make room for what waited for that slot.
+    /// Runs jobs until the pool is closed and the queue is empty. A job that had no free slot needs no wake-up:
+    /// the thread that frees the slot takes the next job itself.
     fn work(&self) {
-        let mut waiting = self.waiting();
+        let mut state = self.lock();
         loop {
-            if let Some((party, job)) = waiting.jobs.pop() {
-                drop(waiting);
+            if let Some((party, job)) = state.jobs.pop() {
+                drop(state);
                 job();
-                waiting = self.waiting();
-                waiting.jobs.leave(party);
+                state = self.lock();
+                state.jobs.leave(party);
                 continue;
             }
-            if waiting.is_closed {
+            if state.is_closed {
                 return;
             }
-            waiting.idle += 1;
-            waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-            waiting.idle -= 1;
+            state.idle += 1;
+            state = self.job_arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
     }
 }
 
-/// What a caller reads whose turn does not come.
+/// The error for callers that do not get a thread in time.
 pub(super) fn busy() -> Error {
     Error::Unavailable("the server is busy; try again".into())
 }
@@ -137,37 +146,38 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn slow_reads_of_anonymous_callers_leave_threads_to_members() {
-        let readers = Arc::new(Readers::start("reader", Share::halves(4), &Vitals::default()).expect("threads"));
-        let (release, kept) = mpsc::channel::<()>();
-        let kept = Arc::new(Mutex::new(kept));
+        let readers = Arc::new(ReadPool::start("reader", Share::halves(4), &Vitals::default()).expect("threads"));
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Arc::new(Mutex::new(blocked));
         let slow: Vec<_> = (0..100)
             .map(|n| {
-                let (readers, kept) = (Arc::clone(&readers), Arc::clone(&kept));
-                tokio::spawn(
-                    async move { readers.run(address(n), move || drop(kept.lock().map(|kept| kept.recv()))).await },
-                )
+                let (readers, blocked) = (Arc::clone(&readers), Arc::clone(&blocked));
+                tokio::spawn(async move {
+                    readers.run(address(n), move || drop(blocked.lock().map(|blocked| blocked.recv()))).await
+                })
             })
             .collect();
-        // Whether or not the others have begun by now: two threads are not theirs.
+        // Two of the four threads stay free for signed-in callers, even if the anonymous jobs occupy the other
+        // two.
         for user in 0..20 {
             assert_eq!(readers.run(Party::User(UserId(user)), move || user).await, Ok(user));
         }
         drop(release);
         for slow in slow {
-            slow.await.expect("a task").expect("its turn");
+            slow.await.expect("the task does not panic").expect("the job runs");
         }
     }
 
     #[tokio::test]
-    async fn a_caller_fills_its_own_part_of_the_queue_only() {
-        let readers = Readers::start("reader", Share { total: 0, anonymous: 0, each: 0 }, &Vitals::default())
-            .expect("no threads");
+    async fn a_caller_fills_only_its_own_part_of_the_queue() {
+        let readers = ReadPool::start("reader", Share { total: 0, anonymous: 0, each: 0 }, &Vitals::default())
+            .expect("starting no threads succeeds");
         let full = |party| readers.0.push(party, Box::new(|| {}));
-        assert!((0..QUEUE.each).all(|_| full(address(1)).is_ok()));
+        assert!((0..QUEUE_LIMITS.each).all(|_| full(address(1)).is_ok()));
         assert_eq!(full(address(1)), Err(busy()));
         assert_eq!((full(address(2)), full(Party::User(UserId(1)))), (Ok(()), Ok(())));
         let anonymous = (0..=255).cycle().take(10_000).filter(|last| full(address(*last)).is_ok()).count();
-        assert!(readers.0.waiting().jobs.len() <= QUEUE.anonymous + 1, "{anonymous}");
+        assert!(readers.0.lock().jobs.len() <= QUEUE_LIMITS.anonymous + 1, "{anonymous}");
         assert!(full(Party::User(UserId(2))).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! How far users have read the channels.
+//! Read markers: the newest message that each user has read in each channel.
 
 use std::collections::HashMap;
 
@@ -6,33 +6,35 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::connection::{Db, fault};
+use super::connection::{Db, map_error};
 use super::log;
 use super::schema::{channel_reads as reads, channels, events, messages};
 use super::visible;
 use crate::error::Result;
 use crate::model::{ChannelId, Cursor, EventKind, MessageId, Rights, UserId};
 
-/// How many unread messages of a channel are counted at most: a count must not cost more the longer a user is away.
+/// Maximum number of unread messages that are counted for a channel, so that a long absence does not make the
+/// count slow.
 pub const MOST_UNREAD: i64 = 1_000;
 
-/// The newest message of a channel that was posted up to a position. Of what the log has forgotten
-/// everything was.
+/// The id up to which the messages of a channel had been posted at `cursor`; `None` if there were none. All
+/// pruned events are older than a valid cursor.
 ///
 /// # Errors
-/// `CURSOR_EXPIRED` if the log does not know the position; those of the database.
+/// `CURSOR_EXPIRED` if the log does not contain `cursor`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
 pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<Option<MessageId>> {
     log::check(db, cursor)?;
     let next: Option<i64> = events::table
         .filter(events::channel_id.eq(channel.0))
         .filter(events::kind.eq(EventKind::MessageAdded.code()))
         .filter(events::seq.gt(cursor.seq.0))
-        // Ids are given in the order of the log.
+        // Message ids grow in log order, so the message before the next one is the last one posted.
         .order(events::seq.asc())
         .select(events::object_id)
         .first(db)
         .optional()
-        .map_err(fault)?;
+        .map_err(map_error)?;
     if let Some(next) = next {
         return Ok(Some(MessageId(next - 1)));
     }
@@ -40,32 +42,32 @@ pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<O
         .filter(messages::channel_id.eq(channel.0))
         .select(diesel::dsl::max(messages::id))
         .first(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(newest.map(MessageId))
 }
 
-/// Keeps how far somebody has read a channel; never less far than before.
+/// Moves a user's read marker of a channel forward to `up_to`. A marker never moves back.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn mark(db: &mut Db, user: UserId, channel: ChannelId, up_to: MessageId) -> Result<()> {
-    let own = reads::table.filter(reads::user_id.eq(user.0)).filter(reads::channel_id.eq(channel.0));
-    let before: Option<i64> = own.select(reads::message_id).first(db).optional().map_err(fault)?;
-    let marked = match before {
-        Some(before) if before >= up_to.0 => return Ok(()),
-        Some(_) => diesel::update(own).set(reads::message_id.eq(up_to.0)).execute(db),
+    let marker = reads::table.filter(reads::user_id.eq(user.0)).filter(reads::channel_id.eq(channel.0));
+    let current: Option<i64> = marker.select(reads::message_id).first(db).optional().map_err(map_error)?;
+    let marked = match current {
+        Some(current) if current >= up_to.0 => return Ok(()),
+        Some(_) => diesel::update(marker).set(reads::message_id.eq(up_to.0)).execute(db),
         None => diesel::insert_into(reads::table)
             .values((reads::user_id.eq(user.0), reads::channel_id.eq(channel.0), reads::message_id.eq(up_to.0)))
             .execute(db),
     };
-    marked.map(drop).map_err(fault)
+    marked.map(drop).map_err(map_error)
 }
 
-/// How many messages of these channels a user may see and has not read, others' messages only; channels without any are
-/// left out. Only the newest [`MOST_UNREAD`] of each channel are looked at.
+/// The number of unread messages by other authors in each of these channels that the user may see. Channels
+/// without any are left out. Only the newest [`MOST_UNREAD`] messages after the read marker are considered.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn unread(db: &mut Db, rights: &Rights, user: UserId, among: &[ChannelId]) -> Result<HashMap<ChannelId, i64>> {
     let ids: Vec<i64> = among.iter().map(|id| id.0).collect();
     let user = user.0;
@@ -82,6 +84,6 @@ pub fn unread(db: &mut Db, rights: &Rights, user: UserId, among: &[ChannelId]) -
         .filter(channels::deleted_at.is_null())
         .filter(visible::channel(rights.into()))
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(counts.into_iter().filter(|(_, count)| *count > 0).map(|(channel, count)| (ChannelId(channel), count)).collect())
 }

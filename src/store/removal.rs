@@ -1,10 +1,10 @@
-//! Removes what was deleted, in small steps: a deletion only marks a message or a channel, so that it is gone for
-//! everybody at once and no other writer waits while thousands of rows go. Each step is one command of the writer; what
-//! is marked stays so until it is gone, so a step that failed, or a server that was stopped, leaves nothing behind.
+//! Removes deleted rows in small steps. A deletion only marks a message or a channel, which hides it at once;
+//! removing thousands of rows in the same transaction would delay other writers. Each step is one command of the
+//! writer. A mark stays until all rows are gone, so a failed step or a restart leaves no rows behind.
 
 use diesel::prelude::*;
 
-use super::connection::{Db, fault};
+use super::connection::{Db, map_error};
 use super::schema::{
     channel_members as members, channel_reads as reads, channels, comments, log_head, message_locations, messages,
     notifications,
@@ -12,123 +12,126 @@ use super::schema::{
 use crate::error::Result;
 use crate::model::{MessageId, Seq, Timestamp};
 
-/// How many rows of one table a step removes at most.
-pub const ROWS: i64 = 500;
+/// Maximum number of rows that a step removes from one table.
+pub const MAX_STEP_ROWS: i64 = 500;
 
-/// Lets one instance remove: the one that holds the lease, or the first that asks when it has ended. Answers whether it
-/// is this one.
+/// Acquires or renews the lease that lets a single instance remove rows, until the time `until`. Returns whether
+/// this instance holds the lease. Another instance can acquire it only after it has expired.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn claim(db: &mut Db, instance: i64, now: Timestamp, until: Timestamp) -> Result<bool> {
     let free = log_head::table.filter(log_head::removing_instance.eq(instance).or(log_head::removing_until.lt(now.0)));
     let lease = (log_head::removing_instance.eq(instance), log_head::removing_until.eq(until.0));
-    Ok(diesel::update(free).set(lease).execute(db).map_err(fault)? == 1)
+    Ok(diesel::update(free).set(lease).execute(db).map_err(map_error)? == 1)
 }
 
-/// Whether something is to be removed. `oldest` is the oldest position of the log.
+/// Whether there are rows to remove. `oldest` is the oldest position in the log.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn is_pending(db: &mut Db, oldest: Seq) -> Result<bool> {
     Ok(!marked_messages(db, 1)?.is_empty()
-        || emptying(db)?.is_some()
-        || forgotten_channel(db, oldest)?.is_some()
-        || !forgotten_notes(db, oldest, 1)?.is_empty())
+        || channel_to_empty(db)?.is_some()
+        || expired_channel(db, oldest)?.is_some()
+        || !expired_notifications(db, oldest, 1)?.is_empty())
 }
 
-/// Removes a bounded number of rows; answers how many at least, 0 if there is nothing to be removed.
+/// Removes a bounded number of rows. Returns at least how many were removed or updated; 0 if there is nothing
+/// left to do. `oldest` is the oldest position in the log.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn step(db: &mut Db, now: Timestamp, oldest: Seq) -> Result<i64> {
-    let marked = marked_messages(db, ROWS / 2)?;
+    let marked = marked_messages(db, MAX_STEP_ROWS / 2)?;
     if !marked.is_empty() {
         return Ok(remove_messages(db, &marked)?.0);
     }
-    if let Some(channel) = emptying(db)? {
-        return empty(db, channel, now);
+    if let Some(channel) = channel_to_empty(db)? {
+        return empty_channel(db, channel, now);
     }
-    if let Some(channel) = forgotten_channel(db, oldest)? {
-        return forget(db, channel);
+    if let Some(channel) = expired_channel(db, oldest)? {
+        return remove_channel(db, channel);
     }
-    let notes = forgotten_notes(db, oldest, ROWS)?;
-    if notes.is_empty() {
+    let notification_ids = expired_notifications(db, oldest, MAX_STEP_ROWS)?;
+    if notification_ids.is_empty() {
         return Ok(0);
     }
-    removed(diesel::delete(notifications::table.filter(notifications::id.eq_any(notes))).execute(db))
+    removed_rows(diesel::delete(notifications::table.filter(notifications::id.eq_any(notification_ids))).execute(db))
 }
 
-/// Removes a marked message with what depends on it, if that is little; else it stays marked.
+/// Removes a message that is marked as deleted, with the rows that depend on it, if these are few. Otherwise the
+/// message stays marked.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub(super) fn remove_message(db: &mut Db, id: MessageId) -> Result<()> {
     remove_messages(db, &[id.0]).map(drop)
 }
 
-/// Removes what depends on these messages, and the messages themselves once nothing does: at most [`ROWS`] rows of each
-/// table. Answers how many rows that were, and whether the messages are gone.
+/// Removes the rows that depend on these messages, at most [`MAX_STEP_ROWS`] of each table. Removes the messages
+/// as well once no such rows are left. Returns the number of rows, and whether the messages were removed.
 fn remove_messages(db: &mut Db, ids: &[i64]) -> Result<(i64, bool)> {
-    let replies: Vec<i64> = comments::table
+    let comment_ids: Vec<i64> = comments::table
         .filter(comments::message_id.eq_any(ids))
         .select(comments::id)
-        .limit(ROWS)
+        .limit(MAX_STEP_ROWS)
         .load(db)
-        .map_err(fault)?;
-    let mut rows = count(replies.len());
-    diesel::delete(comments::table.filter(comments::id.eq_any(replies))).execute(db).map_err(fault)?;
-    let notes: Vec<i64> = notifications::table
+        .map_err(map_error)?;
+    let mut rows = count(comment_ids.len());
+    diesel::delete(comments::table.filter(comments::id.eq_any(comment_ids))).execute(db).map_err(map_error)?;
+    let notification_ids: Vec<i64> = notifications::table
         .filter(notifications::message_id.is_not_null())
         .filter(notifications::message_id.eq_any(ids.iter().copied().map(Some)))
         .select(notifications::id)
-        .limit(ROWS)
+        .limit(MAX_STEP_ROWS)
         .load(db)
-        .map_err(fault)?;
-    rows = rows.max(count(notes.len()));
-    diesel::update(notifications::table.filter(notifications::id.eq_any(notes)))
+        .map_err(map_error)?;
+    rows = rows.max(count(notification_ids.len()));
+    diesel::update(notifications::table.filter(notifications::id.eq_any(notification_ids)))
         .set(notifications::message_id.eq(None::<i64>))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     rows = rows.max(remove_audiences(db, ids)?);
-    if rows == ROWS {
+    if rows == MAX_STEP_ROWS {
         return Ok((rows, false));
     }
-    let gone = removed(diesel::delete(messages::table.filter(messages::id.eq_any(ids))).execute(db))?;
-    Ok((rows + gone, true))
+    let removed_messages = removed_rows(diesel::delete(messages::table.filter(messages::id.eq_any(ids))).execute(db))?;
+    Ok((rows + removed_messages, true))
 }
 
+/// Removes up to [`MAX_STEP_ROWS`] audience rows of these messages. Returns how many.
 fn remove_audiences(db: &mut Db, ids: &[i64]) -> Result<i64> {
     let pairs: Vec<(i64, i64)> = message_locations::table
         .filter(message_locations::message_id.eq_any(ids))
         .order((message_locations::message_id.asc(), message_locations::location_id.asc()))
         .select((message_locations::message_id, message_locations::location_id))
-        .limit(ROWS)
+        .limit(MAX_STEP_ROWS)
         .load(db)
-        .map_err(fault)?;
-    for of_one in pairs.chunk_by(|one, other| one.0 == other.0) {
-        let locations = of_one.iter().map(|(_, location)| *location);
+        .map_err(map_error)?;
+    for of_message in pairs.chunk_by(|one, other| one.0 == other.0) {
+        let locations = of_message.iter().map(|(_, location)| *location);
         let rows = message_locations::table
-            .filter(message_locations::message_id.eq(of_one[0].0))
+            .filter(message_locations::message_id.eq(of_message[0].0))
             .filter(message_locations::location_id.eq_any(locations));
-        diesel::delete(rows).execute(db).map_err(fault)?;
+        diesel::delete(rows).execute(db).map_err(map_error)?;
     }
     Ok(count(pairs.len()))
 }
 
-/// Messages that were deleted one by one.
-fn marked_messages(db: &mut Db, most: i64) -> Result<Vec<i64>> {
+/// Messages that are marked as deleted themselves, not only by their channel.
+fn marked_messages(db: &mut Db, limit: i64) -> Result<Vec<i64>> {
     messages::table
         .filter(messages::deleted_at.is_not_null())
         .order(messages::id.asc())
         .select(messages::id)
-        .limit(most)
+        .limit(limit)
         .load(db)
-        .map_err(fault)
+        .map_err(map_error)
 }
 
-/// A deleted channel that still has messages, as far as is known.
-fn emptying(db: &mut Db) -> Result<Option<i64>> {
+/// A deleted channel that may still have messages.
+fn channel_to_empty(db: &mut Db) -> Result<Option<i64>> {
     channels::table
         .filter(channels::deleted_at.is_not_null())
         .filter(channels::emptied_at.is_null())
@@ -136,26 +139,27 @@ fn emptying(db: &mut Db) -> Result<Option<i64>> {
         .select(channels::id)
         .first(db)
         .optional()
-        .map_err(fault)
+        .map_err(map_error)
 }
 
-fn empty(db: &mut Db, channel: i64, now: Timestamp) -> Result<i64> {
+/// Removes messages of a deleted channel. Marks the channel as emptied once there are none.
+fn empty_channel(db: &mut Db, channel: i64, now: Timestamp) -> Result<i64> {
     let ids: Vec<i64> = messages::table
         .filter(messages::channel_id.eq(channel))
         .order(messages::id.asc())
         .select(messages::id)
-        .limit(ROWS / 2)
+        .limit(MAX_STEP_ROWS / 2)
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     if !ids.is_empty() {
         return Ok(remove_messages(db, &ids)?.0);
     }
     let emptied = diesel::update(channels::table.filter(channels::id.eq(channel)));
-    removed(emptied.set(channels::emptied_at.eq(now.0)).execute(db))
+    removed_rows(emptied.set(channels::emptied_at.eq(now.0)).execute(db))
 }
 
-/// A deleted channel whose deletion is no longer in the log.
-fn forgotten_channel(db: &mut Db, oldest: Seq) -> Result<Option<i64>> {
+/// A deleted channel without messages whose deletion is no longer in the log.
+fn expired_channel(db: &mut Db, oldest: Seq) -> Result<Option<i64>> {
     channels::table
         .filter(channels::deleted_at.is_not_null())
         .filter(channels::emptied_at.is_not_null())
@@ -164,42 +168,42 @@ fn forgotten_channel(db: &mut Db, oldest: Seq) -> Result<Option<i64>> {
         .select(channels::id)
         .first(db)
         .optional()
-        .map_err(fault)
+        .map_err(map_error)
 }
 
-/// Removes members of a channel and what they have read there, and the channel itself once there are none.
-fn forget(db: &mut Db, channel: i64) -> Result<i64> {
-    let there = members::table.filter(members::channel_id.eq(channel));
-    let users: Vec<i64> = there.select(members::user_id).limit(ROWS).load(db).map_err(fault)?;
+/// Removes members and read markers of a channel, then the channel itself once there are none.
+fn remove_channel(db: &mut Db, channel: i64) -> Result<i64> {
+    let in_channel = members::table.filter(members::channel_id.eq(channel));
+    let users: Vec<i64> = in_channel.select(members::user_id).limit(MAX_STEP_ROWS).load(db).map_err(map_error)?;
     let mut rows = count(users.len());
-    diesel::delete(there.filter(members::user_id.eq_any(users))).execute(db).map_err(fault)?;
-    let there = reads::table.filter(reads::channel_id.eq(channel));
-    let users: Vec<i64> = there.select(reads::user_id).limit(ROWS).load(db).map_err(fault)?;
+    diesel::delete(in_channel.filter(members::user_id.eq_any(users))).execute(db).map_err(map_error)?;
+    let in_channel = reads::table.filter(reads::channel_id.eq(channel));
+    let users: Vec<i64> = in_channel.select(reads::user_id).limit(MAX_STEP_ROWS).load(db).map_err(map_error)?;
     rows = rows.max(count(users.len()));
-    diesel::delete(there.filter(reads::user_id.eq_any(users))).execute(db).map_err(fault)?;
-    if rows < ROWS {
-        rows += removed(diesel::delete(channels::table.filter(channels::id.eq(channel))).execute(db))?;
+    diesel::delete(in_channel.filter(reads::user_id.eq_any(users))).execute(db).map_err(map_error)?;
+    if rows < MAX_STEP_ROWS {
+        rows += removed_rows(diesel::delete(channels::table.filter(channels::id.eq(channel))).execute(db))?;
     }
     Ok(rows)
 }
 
-/// Notes that were read and are no longer in the log.
-fn forgotten_notes(db: &mut Db, oldest: Seq, most: i64) -> Result<Vec<i64>> {
+/// Personal notifications that were read and whose event is no longer in the log.
+fn expired_notifications(db: &mut Db, oldest: Seq, limit: i64) -> Result<Vec<i64>> {
     notifications::table
         .filter(notifications::user_id.is_not_null())
         .filter(notifications::read_at.is_not_null())
         .filter(notifications::seq.lt(oldest.0))
         .order(notifications::seq.asc())
         .select(notifications::id)
-        .limit(most)
+        .limit(limit)
         .load(db)
-        .map_err(fault)
+        .map_err(map_error)
 }
 
 fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-fn removed(rows: QueryResult<usize>) -> Result<i64> {
-    rows.map(count).map_err(fault)
+fn removed_rows(rows: QueryResult<usize>) -> Result<i64> {
+    rows.map(count).map_err(map_error)
 }

@@ -1,52 +1,53 @@
-//! How long texts are, without reading them: both databases know it from the head of a row.
+//! Sizes of texts, computed by the database without loading the texts.
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Nullable, Text};
 
-use super::connection::{Db, fault};
-use super::log::Brief;
+use super::connection::{Db, map_error};
+use super::row_summary::RowSummary;
 use super::schema::{channels, comments, messages, notifications, templates};
 use crate::error::Result;
 use crate::model::EventKind;
 
 diesel::define_sql_function! {
-    /// How many bytes a text has.
+    /// Length of a text in bytes.
     #[sql_name = "octet_length"]
     fn octets(text: Text) -> Integer;
 }
 
 diesel::define_sql_function! {
-    /// How many bytes a text has that may be missing.
+    /// Length of a nullable text in bytes.
     #[sql_name = "octet_length"]
-    fn octets_if_any(text: Nullable<Text>) -> Nullable<Integer>;
+    fn nullable_octets(text: Nullable<Text>) -> Nullable<Integer>;
 }
 
-/// The bytes of objects, by the kind of an event and the object's id. Each is there once.
-pub(super) type Sizes = HashMap<(i16, i64), usize>;
+/// Sizes of objects in bytes, by event kind and object id. An object that several events show is counted once,
+/// for the first of them.
+pub(super) type ObjectSizes = HashMap<(i16, i64), usize>;
 
-/// The kinds of events that show a message, and so on.
+/// The kinds of events that show an object of each table.
 const MESSAGES: [EventKind; 2] = [EventKind::MessageAdded, EventKind::MessageUpdated];
 const COMMENTS: [EventKind; 2] = [EventKind::CommentAdded, EventKind::CommentUpdated];
 const CHANNELS: [EventKind; 3] = [EventKind::ChannelAdded, EventKind::ChannelUpdated, EventKind::RoomBroadcast];
 const TEMPLATES: [EventKind; 1] = [EventKind::TemplateAdded];
 const NOTIFICATIONS: [EventKind; 1] = [EventKind::NotificationAdded];
 
-/// Reads the sizes of the objects with some ids of one table.
+/// Adds the sizes of the objects of one table that the events in `$rows` show.
 macro_rules! sizes {
     ($db:expr, $rows:expr, $sizes:expr, $kinds:expr, $table:ident, $long:ident, $short:expr) => {{
-        let is_shown = |row: &&Brief| $kinds.iter().any(|kind| kind.code() == row.kind);
+        let is_shown = |row: &&RowSummary| $kinds.iter().any(|kind| kind.code() == row.kind);
         let ids: Vec<i64> = $rows.iter().filter(is_shown).map(|row| row.object_id).collect();
         if !ids.is_empty() {
             let found: Vec<(i64, i32, Option<i32>)> = $table::table
                 .filter($table::id.eq_any(ids))
                 .select(($table::id, octets($table::$long), $short))
                 .load($db)
-                .map_err(fault)?;
+                .map_err(map_error)?;
             for (id, long, short) in found {
                 let bytes = usize::try_from(long + short.unwrap_or(0)).unwrap_or(0);
-                // The first event that shows it brings it.
+                // Count the object for the first event that shows it.
                 let first = $rows.iter().filter(is_shown).find(|row| row.object_id == id);
                 $sizes.extend(first.map(|row| ((row.kind, id), bytes)));
             }
@@ -54,18 +55,18 @@ macro_rules! sizes {
     }};
 }
 
-/// The sizes of the objects that these events show; of a single one it is not asked.
+/// The sizes of the objects that these events show. Empty for a single event, which a page always includes.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn of_objects(db: &mut Db, rows: &[Brief]) -> Result<Sizes> {
-    let mut sizes = Sizes::new();
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn of_objects(db: &mut Db, rows: &[RowSummary]) -> Result<ObjectSizes> {
+    let mut sizes = ObjectSizes::new();
     if rows.len() < 2 {
         return Ok(sizes);
     }
-    sizes!(db, rows, sizes, MESSAGES, messages, content, octets_if_any(messages::title));
+    sizes!(db, rows, sizes, MESSAGES, messages, content, nullable_octets(messages::title));
     sizes!(db, rows, sizes, COMMENTS, comments, content, None::<i32>.into_sql::<Nullable<Integer>>());
-    sizes!(db, rows, sizes, CHANNELS, channels, name, octets_if_any(channels::description));
+    sizes!(db, rows, sizes, CHANNELS, channels, name, nullable_octets(channels::description));
     sizes!(db, rows, sizes, TEMPLATES, templates, content, octets(templates::name).nullable());
     sizes!(db, rows, sizes, NOTIFICATIONS, notifications, message, octets(notifications::title).nullable());
     Ok(sizes)

@@ -1,4 +1,4 @@
-//! A consistent view of the database: everything read through one snapshot belongs together.
+//! Consistent reads: all queries of a snapshot see the same state of the database.
 
 use std::time::Instant;
 
@@ -8,13 +8,14 @@ use diesel::r2d2::PooledConnection;
 use super::connection::{Connector, Db, unreachable};
 use crate::error::Result;
 
-/// One read transaction on one pooled connection; ends when dropped. Belongs on a thread that
-/// may block.
+/// One read transaction on one pooled connection. It ends when dropped. Its queries block the thread.
 pub struct Snapshot(PooledConnection<Connector>);
 
 impl Snapshot {
+    /// Begins a read transaction on a pooled connection.
+    ///
     /// # Errors
-    /// `UNAVAILABLE` if the connection is dead; the pool will make another.
+    /// `UNAVAILABLE` if the connection is dead. The pool then replaces the connection.
     pub(super) fn open(mut connection: PooledConnection<Connector>) -> Result<Self> {
         let begin = match &connection.db {
             Db::Sqlite(_) => "BEGIN DEFERRED",
@@ -37,7 +38,7 @@ impl Snapshot {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         if let Err(error) = self.0.db.batch_execute("ROLLBACK") {
-            tracing::debug!(%error, "a snapshot did not end cleanly");
+            tracing::debug!(%error, "ROLLBACK of a snapshot failed; dropping the connection");
             self.0.is_broken = true;
         }
     }

@@ -1,24 +1,22 @@
-//! What a database must be before anything runs on it. Whatever is wrong is one line that says what to do.
+//! Checks of the database at start. Each failure is one line that tells the operator what to do.
 
-use std::path::Path;
-
-use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
+use super::advice::with_advice;
 use super::connection::{Db, is_new_enough};
 use crate::error::{Error, Result};
 
-/// All tables of the schema, each of which the user of PostgreSQL needs to read and write.
+/// All tables of the schema. The PostgreSQL user needs to read and write each of them.
 const TABLES: &str = "announcement_reads,channel_members,channel_reads,channels,comments,events,idempotency_keys,instances,\
     locations,log_head,message_locations,messages,metrics,notifications,organizations,presence,sign_in_attempts,\
     template_locations,templates,users";
 
-const POSTGRES: &str = "SELECT current_setting('server_version_num')::bigint AS version, \
+const SERVER_QUERY: &str = "SELECT current_setting('server_version_num')::bigint AS version, \
     current_setting('server_encoding') AS encoding, current_setting('lc_messages') AS messages, \
     (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean) AS is_read_only";
 
-const FORBIDDEN: &str = "SELECT string_agg(c.relname, ', ' ORDER BY c.relname) AS tables FROM pg_class c \
+const PRIVILEGES_QUERY: &str = "SELECT string_agg(c.relname, ', ' ORDER BY c.relname) AS tables FROM pg_class c \
     WHERE c.relname = ANY(string_to_array($1, ',')) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) \
     AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
     AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))";
@@ -36,53 +34,41 @@ struct Server {
 }
 
 #[derive(QueryableByName)]
-struct Forbidden {
+struct MissingPrivileges {
     #[diesel(sql_type = Nullable<Text>)]
     tables: Option<String>,
 }
 
-#[derive(QueryableByName)]
-struct Encoding {
-    #[diesel(sql_type = Text)]
-    encoding: String,
-}
-
-#[derive(QueryableByName)]
-struct Tables {
-    #[diesel(sql_type = BigInt)]
-    all: i64,
-    #[diesel(sql_type = BigInt)]
-    ours: i64,
-}
-
-/// Checks a database before its schema is looked at.
+/// Checks the database server before the schema is looked at.
 ///
 /// # Errors
-/// One line: the version, the encoding, a standby, or a file of another program.
+/// `INTERNAL_SERVER_ERROR` with one line for the operator: unsupported version or encoding, or a read-only
+/// server.
 pub fn check(db: &mut Db) -> Result<()> {
     match db {
-        // Its file was looked at before it was opened.
+        // `check_file` has checked the file before it was opened.
         Db::Sqlite(_) => Ok(()),
         Db::Postgres(connection) => {
-            let server: Server = diesel::sql_query(POSTGRES).get_result(connection).map_err(unusable)?;
+            let server: Server = diesel::sql_query(SERVER_QUERY).get_result(connection).map_err(unusable)?;
             is_new_enough(i32::try_from(server.version).unwrap_or(0))?;
             if server.encoding != "UTF8" {
                 let Server { encoding, .. } = server;
-                return Err(wrong(format!(
-                    "its encoding is {encoding}, which cannot hold all text: make it by \
+                return Err(unusable_because(format!(
+                    "its encoding is {encoding}, but tidings needs UTF8: create it with \
                      `createdb -E UTF8 -T template0 NAME`"
                 )));
             }
             if server.is_read_only {
-                return Err(wrong(
-                    "it is read-only, as a standby is: name the primary, or all hosts and target_session_attrs=read-write",
+                return Err(unusable_because(
+                    "it is read-only, perhaps a standby: name the primary, or \
+                     all hosts and target_session_attrs=read-write",
                 ));
             }
             if !is_english(&server.messages) {
                 tracing::warn!(
                     lc_messages = server.messages,
-                    "PostgreSQL reports errors in another language than English, by which the server does not recognise a \
-                     full disk or a lost connection: set lc_messages to C, for example by ALTER DATABASE"
+                    "PostgreSQL does not report errors in English, so the server cannot recognise a full disk \
+                     or a lost connection; set lc_messages to C, for example with ALTER DATABASE"
                 );
             }
             Ok(())
@@ -90,86 +76,36 @@ pub fn check(db: &mut Db) -> Result<()> {
     }
 }
 
-/// Whether PostgreSQL writes its errors in English in this locale.
+/// Whether PostgreSQL reports errors in English under this locale.
 fn is_english(locale: &str) -> bool {
     let language = locale.split(['.', '@']).next().unwrap_or_default();
     ["", "C", "POSIX", "en"].contains(&language) || language.starts_with("en_") || language.starts_with("English")
 }
 
-/// Looks at a SQLite file before anything is changed in it, as its journal mode would be.
+/// Checks the privileges of the PostgreSQL user once the schema exists. If another user created the database,
+/// this one may have read access only.
 ///
 /// # Errors
-/// One line: it is damaged, is no database, or is one of another program.
-pub fn check_file(path: &Path) -> std::result::Result<(), String> {
-    let words = |error: &dyn std::fmt::Display| format!("{}: {}", path.display(), advice(&error.to_string()));
-    let name = path.to_str().ok_or("the path is not UTF-8")?;
-    let mut connection = SqliteConnection::establish(name).map_err(|error| words(&error))?;
-    let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
-    connection.batch_execute(settings).map_err(|error| words(&error))?;
-    let tables = "SELECT count(*) AS \"all\", \
-        coalesce(sum(name = '__diesel_schema_migrations'), 0) AS ours FROM sqlite_master WHERE type = 'table'";
-    let found = diesel::sql_query(tables).get_result(&mut connection);
-    let Tables { all, ours } = found.map_err(|error| words(&error))?;
-    let encoding = diesel::sql_query("PRAGMA encoding").get_result(&mut connection);
-    let Encoding { encoding } = encoding.map_err(|error| words(&error))?;
-    if encoding != "UTF-8" {
-        return Err(format!("its encoding is {encoding}: tidings needs UTF-8"));
-    }
-    if all > 0 && ours == 0 {
-        return Err("it is the database of another program: name another file".into());
-    }
-    Ok(())
-}
-
-/// Checks what the user may do, once the schema is there. A database made by another user may let this one only read.
-///
-/// # Errors
-/// One line that names the tables.
+/// `INTERNAL_SERVER_ERROR` with one line that names the tables without privileges.
 pub fn check_rights(db: &mut Db) -> Result<()> {
     let Db::Postgres(connection) = db else { return Ok(()) };
-    let asked = diesel::sql_query(FORBIDDEN).bind::<Text, _>(TABLES);
-    match asked.get_result::<Forbidden>(connection).map_err(unusable)?.tables {
-        Some(tables) => Err(wrong(format!(
-            "its user may not read and write {tables}: make the user their owner, or grant SELECT, INSERT, UPDATE, DELETE"
+    let query = diesel::sql_query(PRIVILEGES_QUERY).bind::<Text, _>(TABLES);
+    match query.get_result::<MissingPrivileges>(connection).map_err(unusable)?.tables {
+        Some(tables) => Err(unusable_because(format!(
+            "its user may not read and write {tables}: make the user their owner, or \
+             grant SELECT, INSERT, UPDATE, DELETE"
         ))),
         None => Ok(()),
     }
 }
 
-/// A statement of the start that failed.
+/// The error for a statement that failed during the start, with advice for the operator.
 pub fn unusable(error: diesel::result::Error) -> Error {
-    wrong(advice(&error.to_string()))
+    unusable_because(with_advice(&error.to_string()))
 }
 
-fn wrong(line: impl Into<String>) -> Error {
+fn unusable_because(line: impl Into<String>) -> Error {
     Error::Internal(line.into())
-}
-
-/// What an operator can do about what a database says.
-pub fn advice(words: &str) -> String {
-    let known = [
-        ("file is not a database", "it is no SQLite database, or its first page is damaged: restore a backup"),
-        ("database disk image is malformed", "it is damaged: restore a backup"),
-        ("database or disk is full", "the disk is full: make room"),
-        ("No space left on device", "the disk is full: make room"),
-        ("could not extend file", "the disk is full: make room"),
-        ("disk I/O error", "the disk is full or broken: make room, and look into the log of the system"),
-        ("database is locked", "another program holds it: end that one"),
-        ("permission denied", "make the user the owner of the database or of its schema"),
-        ("too many clients", "raise max_connections, or lower --readers"),
-        ("remaining connection slots", "raise max_connections, or lower --readers"),
-    ];
-    let words = one_line(words);
-    match known.iter().find(|(said, _)| words.contains(said)) {
-        Some((_, advice)) => format!("{words} ({advice})"),
-        None => words,
-    }
-}
-
-/// Several lines as one: what a log and a terminal show of an error.
-pub fn one_line(words: &str) -> String {
-    let lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -177,33 +113,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_tables_is_that_of_the_schema() {
+    fn the_list_of_tables_matches_the_schema() {
         let schema = include_str!("schema.rs");
         let tables: Vec<&str> = schema
             .lines()
             .filter_map(|line| line.trim().strip_suffix(") {"))
             .filter_map(|line| line.split_once(" (").map(|(name, _)| name))
             .collect();
-        let mut ours: Vec<&str> = TABLES.split(',').collect();
-        ours.sort_unstable();
-        let mut theirs = tables;
-        theirs.sort_unstable();
-        assert_eq!(ours, theirs);
+        let mut listed: Vec<&str> = TABLES.split(',').collect();
+        listed.sort_unstable();
+        let mut in_schema = tables;
+        in_schema.sort_unstable();
+        assert_eq!(listed, in_schema);
     }
 
     #[test]
-    fn the_locales_in_which_postgresql_speaks_english() {
+    fn english_locales_of_postgresql_are_recognised() {
         for locale in ["", "C", "C.UTF-8", "POSIX", "en_US.UTF-8", "en_GB", "English_United States.1252"] {
             assert!(is_english(locale), "{locale}");
         }
         for locale in ["de_DE.UTF-8", "fr_FR@euro", "enm", "Cornish"] {
             assert!(!is_english(locale), "{locale}");
         }
-    }
-
-    #[test]
-    fn an_error_is_one_line_with_advice() {
-        let said = advice("FATAL:  sorry, too many clients already\n\tHint\n");
-        assert_eq!(said, "FATAL:  sorry, too many clients already; Hint (raise max_connections, or lower --readers)");
     }
 }

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 
+use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, map_error};
 use super::paging::{page, window};
 use super::schema::{template_locations, templates};
-use super::time_limit::timed;
+use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::Result;
 use crate::model::{
     Audience, Cursor, LocationId, Page, Rights, Seq, Tag, Template, TemplateId, Timestamp, UserId, Window,
 };
 
-/// A row, as the database has it.
+/// A row of `templates`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = templates)]
 pub struct Row {
@@ -42,56 +43,61 @@ impl Row {
     }
 }
 
-/// Part of the templates the viewer may see, in the order they were made.
+/// A page of the templates that the viewer may see, ordered by id.
 ///
 /// # Errors
-/// Those of the database.
-pub fn list(db: &mut Db, rights: &Rights, part: &Window<TemplateId>) -> Result<Page<Template>> {
-    let part = part.map(|id| id.0);
-    let mut query = visible::templates(rights);
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn list(db: &mut Db, rights: &Rights, window: &Window<TemplateId>) -> Result<Page<Template>> {
+    let window = window.map(|id| id.0);
+    let mut query = visible_templates(rights);
     if !rights.admin {
-        // What is listed is one of the first that are for everybody, or for the viewer's locations, or their own: what is
-        // for others is not looked at.
-        let open = templates::table.select(templates::id).filter(templates::restricted.eq(false));
-        let open: Vec<i64> =
-            window!(open.into_boxed::<MultiBackend>(), templates::id, asc, part).load(db).map_err(fault)?;
-        let here = template_locations::table
-            .filter(template_locations::location_id.eq_any(visible::places(rights.into())))
+        // Only the first unrestricted templates, templates for the viewer's locations and the viewer's own can
+        // be on this page. Naming them keeps the query from scanning other restricted templates.
+        let unrestricted = templates::table.select(templates::id).filter(templates::restricted.eq(false));
+        let unrestricted: Vec<i64> = window!(unrestricted.into_boxed::<MultiBackend>(), templates::id, asc, window)
+            .load(db)
+            .map_err(map_error)?;
+        let for_viewer = template_locations::table
+            .filter(template_locations::location_id.eq_any(visible::viewer_locations(rights.into())))
             .select(template_locations::template_id);
         let author = rights.user.map_or(-1, |user| user.0);
         let own = templates::author_id.eq(author);
-        query = query.filter(templates::id.eq_any(open).or(own).or(templates::id.eq_any(here)));
+        query = query.filter(templates::id.eq_any(unrestricted).or(own).or(templates::id.eq_any(for_viewer)));
     }
-    let query = timed!(db, query, templates::id);
-    let rows = window!(query, templates::id, asc, part).load::<Row>(db).map_err(fault)?;
-    let page = page(rows, &part);
+    let query = with_time_limit!(db, query, templates::id);
+    let rows = window!(query, templates::id, asc, window).load::<Row>(db).map_err(map_error)?;
+    let page = page(rows, &window);
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
 
-/// One template, if the viewer may see it.
+/// The template with this id, if the viewer may see it.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: TemplateId) -> Result<Option<Template>> {
-    let row = visible::templates(rights).filter(templates::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    let row =
+        visible_templates(rights).filter(templates::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
-/// Templates by their ids, whoever may see them; the missing ones are left out.
+/// Templates by id, without a permission check. Missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[TemplateId]) -> Result<HashMap<TemplateId, Template>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows =
-        templates::table.filter(templates::id.eq_any(ids)).select(Row::as_select()).load::<Row>(db).map_err(fault)?;
+    let rows = templates::table
+        .filter(templates::id.eq_any(ids))
+        .select(Row::as_select())
+        .load::<Row>(db)
+        .map_err(map_error)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|template| (template.id, template)).collect())
 }
 
-/// Writes a template.
+/// Inserts a template and its audience.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(
     db: &mut Db,
     name: &str,
@@ -113,12 +119,12 @@ pub fn insert(
         ))
         .returning(templates::id)
         .get_result(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     for location in audience.0.iter() {
         diesel::insert_into(template_locations::table)
             .values((template_locations::template_id.eq(id), template_locations::location_id.eq(location.0)))
             .execute(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
     }
     Ok(Template {
         id: TemplateId(id),
@@ -131,15 +137,16 @@ pub fn insert(
     })
 }
 
-/// Deletes a template.
+/// Deletes a template and its audience.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn delete(db: &mut Db, id: TemplateId) -> Result<()> {
-    diesel::delete(templates::table.filter(templates::id.eq(id.0))).execute(db).map_err(fault)?;
+    diesel::delete(templates::table.filter(templates::id.eq(id.0))).execute(db).map_err(map_error)?;
     Ok(())
 }
 
+/// Converts rows to templates and loads the audiences of the restricted ones.
 fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
     let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
     let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();
@@ -148,7 +155,7 @@ fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
             .filter(template_locations::template_id.eq_any(restricted))
             .select((template_locations::template_id, template_locations::location_id))
             .load(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
         for (template, location) in pairs {
             audiences.entry(template).or_default().push(LocationId(location));
         }
@@ -160,4 +167,25 @@ fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
             row.template(audience)
         })
         .collect())
+}
+
+/// A query of template rows.
+type TemplateQuery<'a> = IntoBoxed<'a, Select<templates::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+
+/// Selects the templates that a signed-in viewer may read.
+fn visible_templates<'a>(rights: &Rights) -> TemplateQuery<'a> {
+    let query = templates::table.select(Row::as_select()).into_boxed::<MultiBackend>();
+    if rights.admin {
+        return query;
+    }
+    let for_viewer = template_locations::table
+        .filter(template_locations::template_id.eq(templates::id))
+        .filter(template_locations::location_id.eq_any(visible::viewer_locations(rights.into())))
+        .select(template_locations::template_id);
+    query.filter(
+        templates::restricted
+            .eq(false)
+            .or(templates::author_id.eq(visible::ViewerParams::from(rights).user))
+            .or(diesel::dsl::exists(for_viewer)),
+    )
 }

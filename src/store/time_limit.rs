@@ -1,6 +1,6 @@
-//! How long a snapshot may read. PostgreSQL ends a statement that takes too long by itself. SQLite does so only where it
-//! is told to by a callback that is out of reach of safe code; so queries that may look at many rows ask, at each of them,
-//! a function that fails when the time is over.
+//! Time limits for snapshots. PostgreSQL ends slow statements itself. SQLite needs a progress handler for that,
+//! which safe code cannot set. So queries that may scan many rows call an SQL function for each row, which fails
+//! after the deadline.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,17 +11,18 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 
 use crate::error::{Error, Result};
 
-/// What SQLite says of a statement that was ended by this.
-pub(super) const OVER: &str = "the time limit of the query is over";
+/// SQLite's error message when a snapshot's deadline has passed.
+pub(super) const TIME_LIMIT_ERROR: &str = "the time limit of the query is over";
 
 diesel::define_sql_function! {
-    /// `true`, and fails when the time of the snapshot is over. The argument makes it depend on the row.
+    /// Returns `true`, or fails after the deadline of the snapshot. SQLite calls it for each row because of its
+    /// argument.
     fn within_time(row: BigInt) -> Bool;
 }
 
-/// Has a boxed query that may look at many rows end when the time of its snapshot is over; the column is one of the table
-/// that is walked. PostgreSQL does so by itself.
-macro_rules! timed {
+/// Makes a boxed query end after the deadline of its snapshot. The column must belong to the table that is
+/// scanned. On PostgreSQL it changes nothing, because `statement_timeout` limits the query.
+macro_rules! with_time_limit {
     ($db:expr, $query:expr, $column:expr) => {{
         let query = $query;
         match $db {
@@ -30,18 +31,18 @@ macro_rules! timed {
         }
     }};
 }
-pub(super) use timed;
+pub(super) use with_time_limit;
 
-/// Until when the snapshot of one connection may read; `None` is for as long as it takes.
+/// Deadline of the open snapshot on one connection; `None` means no limit.
 #[derive(Debug, Clone, Default)]
 pub struct TimeLimit(Arc<Mutex<Option<Instant>>>);
 
-/// The answer of `within_time`.
+/// The value that the SQL function `within_time` returns.
 #[derive(Debug)]
 struct IsWithin(bool);
 
 impl TimeLimit {
-    /// Sets it for the snapshot that begins.
+    /// Sets the deadline for the snapshot that begins.
     pub fn set(&self, until: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
@@ -50,10 +51,10 @@ impl TimeLimit {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() > until)
     }
 
-    /// Makes `within_time` known to a connection.
+    /// Registers the SQL function `within_time` on a SQLite connection.
     ///
     /// # Errors
-    /// An internal error if SQLite does not take it.
+    /// `INTERNAL_SERVER_ERROR` if SQLite rejects the function.
     pub fn register(&self, connection: &mut SqliteConnection) -> Result<()> {
         let limit = self.clone();
         within_time_utils::register_nondeterministic_impl(connection, move |_: i64| IsWithin(!limit.is_over()))
@@ -64,7 +65,7 @@ impl TimeLimit {
 impl ToSql<Bool, Sqlite> for IsWithin {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
         if !self.0 {
-            return Err(OVER.into());
+            return Err(TIME_LIMIT_ERROR.into());
         }
         out.set_value(1_i32);
         Ok(IsNull::No)

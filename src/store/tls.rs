@@ -1,5 +1,5 @@
-//! TLS for the connection that listens. It means by `sslmode` and `sslrootcert` what libpq means,
-//! which makes all other connections: one URL, one meaning.
+//! TLS for the connection that listens for notifications. `sslmode` and `sslrootcert` mean the same as for
+//! libpq, which makes all other connections, because both read the same URL.
 
 use std::sync::Arc;
 
@@ -11,42 +11,43 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// How much of the server's certificate is looked at.
+/// How the server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// Nothing (`prefer`, `require`): nobody can listen in, but anybody could be the server.
-    Anybody,
-    /// Who signed it (`verify-ca`).
+pub enum CertificateCheck {
+    /// No check (`prefer`, `require`). The connection is encrypted, but the server may be an impostor.
+    Unchecked,
+    /// The issuer is checked (`verify-ca`).
     Authority,
-    /// That, and the name of the host (`verify-full`).
+    /// The issuer and the host name are checked (`verify-full`).
     Host,
 }
 
-/// The settings of a client that trusts so much.
+/// Builds the TLS configuration of a client with this check. `root_file` is the PEM file of trusted root
+/// certificates.
 ///
 /// # Errors
-/// One line if the file of authorities cannot be used.
-pub fn client(trust: Trust, authorities: Option<&str>) -> Result<ClientConfig, String> {
+/// One line for the operator if the file is missing or cannot be used.
+pub fn client(check: CertificateCheck, root_file: Option<&str>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let known = match (trust, authorities) {
-        (Trust::Anybody, _) => None,
+    let trusted = match (check, root_file) {
+        (CertificateCheck::Unchecked, _) => None,
         (_, None) => return Err("sslmode=verify-ca and verify-full need sslrootcert=FILE".into()),
-        (_, Some(file)) => Some(Known::read(file, &provider)?),
+        (_, Some(file)) => Some(TrustedRoots::read(file, &provider)?),
     };
-    let verifier = Arc::new(Verifier { trust, known, provider: Arc::clone(&provider) });
+    let verifier = Arc::new(Verifier { check, trusted, provider: Arc::clone(&provider) });
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Who is believed.
+/// The root certificates that the operator named in `sslrootcert`.
 #[derive(Debug)]
-struct Known {
+struct TrustedRoots {
     certificates: Vec<CertificateDer<'static>>,
-    authorities: Arc<WebPkiServerVerifier>,
+    verifier: Arc<WebPkiServerVerifier>,
 }
 
-impl Known {
+impl TrustedRoots {
     fn read(file: &str, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
         let unusable = |error: &dyn std::fmt::Display| format!("sslrootcert {file}: {error}");
         let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -55,17 +56,17 @@ impl Known {
         for certificate in &certificates {
             roots.add(certificate.clone()).map_err(|error| unusable(&error))?;
         }
-        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .build()
             .map_err(|error| unusable(&error))?;
-        Ok(Self { certificates, authorities })
+        Ok(Self { certificates, verifier })
     }
 }
 
 #[derive(Debug)]
 struct Verifier {
-    trust: Trust,
-    known: Option<Known>,
+    check: CertificateCheck,
+    trusted: Option<TrustedRoots>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -78,19 +79,19 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(known) = &self.known else { return Ok(ServerCertVerified::assertion()) };
-        // A server that signed its certificate itself: libpq takes it from the file, webpki never does.
-        if known.certificates.iter().any(|certificate| certificate == end_entity) {
-            if self.trust == Trust::Host {
+        let Some(trusted) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
+        // A self-signed server certificate that is listed in the file. libpq accepts it, webpki never does.
+        if trusted.certificates.iter().any(|certificate| certificate == end_entity) {
+            if self.check == CertificateCheck::Host {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             }
             return Ok(ServerCertVerified::assertion());
         }
-        match known.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last: all the rest was right.
+        match trusted.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // webpki checks the host name last, so the rest of the certificate is valid.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if self.trust == Trust::Authority => Ok(ServerCertVerified::assertion()),
+            )) if self.check == CertificateCheck::Authority => Ok(ServerCertVerified::assertion()),
             verified => verified,
         }
     }

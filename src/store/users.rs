@@ -1,24 +1,24 @@
-//! Users, their passwords' hashes and what they may see.
+//! Users, the hashes of their passwords, and their permissions.
 
 use std::collections::HashMap;
 
 use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 
-use super::connection::{Db, MultiBackend, fault};
+use super::connection::{Db, MultiBackend, map_error};
+use super::name_keys::{stored_look, stored_skeleton};
 use super::paging::{page, window};
 use super::schema::users;
-use super::spelling::{kept_look, kept_skeleton};
-use super::time_limit::timed;
-use super::{channels, organizations};
+use super::time_limit::with_time_limit;
+use super::{members, organizations};
 use crate::error::{Error, Result};
 use crate::model::{ChannelId, LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
 use crate::unicode;
 
-/// The longest text that is looked for as a username, in bytes: no username has ever had more than 50 characters.
-const LONGEST: usize = 1_000;
+/// A name longer than this, in bytes, matches no user: usernames have at most 50 characters.
+const MAX_NAME_BYTES: usize = 1_000;
 
-/// A row, as the database has it.
+/// A row of `users`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct Row {
@@ -51,148 +51,152 @@ impl TryFrom<Row> for User {
     }
 }
 
-/// Rows of users.
-pub(super) type Users<'a> = IntoBoxed<'a, Select<users::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+/// A query of user rows.
+pub(super) type UserQuery<'a> = IntoBoxed<'a, Select<users::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
 
-/// All users.
-pub(super) fn all<'a>() -> Users<'a> {
+/// Selects all users.
+pub(super) fn all<'a>() -> UserQuery<'a> {
     users::table.select(Row::as_select()).into_boxed::<MultiBackend>()
 }
 
-/// Part of some users, by username.
-pub(super) fn list_among(db: &mut Db, among: Users<'_>, part: &Window<String>) -> Result<Page<User>> {
-    let among = timed!(db, among, users::id);
-    let rows = window!(among, users::username, asc, part).load::<Row>(db).map_err(fault)?;
-    let page = page(rows, part);
+/// A page of the users that `among` selects, ordered by username.
+pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, window: &Window<String>) -> Result<Page<User>> {
+    let among = with_time_limit!(db, among, users::id);
+    let rows = window!(among, users::username, asc, window).load::<Row>(db).map_err(map_error)?;
+    let page = page(rows, window);
     let items = page.items.into_iter().map(User::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
 }
 
-/// Part of the users, by username; `search` finds it in the username or the display name, however it is spelled.
+/// A page of the users, ordered by username. `search` matches any part of the username or the display name, in
+/// any equivalent spelling.
 ///
 /// # Errors
-/// Those of the database.
-pub fn list(db: &mut Db, search: Option<&str>, part: &Window<String>) -> Result<Page<User>> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn list(db: &mut Db, search: Option<&str>, window: &Window<String>) -> Result<Page<User>> {
     let mut query = all();
     if let Some(search) = search {
         let escaped = unicode::fold(search).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         query = query.filter(users::search.like(format!("%{escaped}%")).escape('\\'));
     }
-    list_among(db, query, part)
+    list_among(db, query, window)
 }
 
-/// One user.
+/// The user with this id, if there is one.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
-    let row = all().filter(users::id.eq(id.0)).first::<Row>(db).optional().map_err(fault)?;
+    let row = all().filter(users::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
     row.map(User::try_from).transpose()
 }
 
-/// One user by username, however it is spelled, together with the password's hash. Of users whose names are spellings of
-/// one (as version 0.1.0 allowed) each is found by the own spelling.
+/// The user with this username (equivalent spellings match) and the hash of the password. If several usernames
+/// are spellings of each other, as version 0.1.0 allowed, only the exact spelling finds each of them.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>> {
-    let typed = username.trim();
-    if typed.len() > LONGEST {
+    let trimmed = username.trim();
+    if trimmed.len() > MAX_NAME_BYTES {
         return Ok(None);
     }
-    let (kept, skeleton) = (typed.to_lowercase(), unicode::skeleton(typed));
-    let alike = users::skeleton.eq(&skeleton).and(users::skeleton.ne(""));
+    let (lowercased, skeleton) = (trimmed.to_lowercase(), unicode::skeleton(trimmed));
+    let is_similar = users::skeleton.eq(&skeleton).and(users::skeleton.ne(""));
     let rows: Vec<(Row, String)> = users::table
-        .filter(users::username.eq(&kept).or(alike))
+        .filter(users::username.eq(&lowercased).or(is_similar))
         .select((Row::as_select(), users::password_hash))
         .order(users::id.asc())
         .load(db)
-        .map_err(fault)?;
-    let exact = rows.iter().position(|(row, _)| row.username == kept);
-    let same = || rows.iter().position(|(row, _)| unicode::is_same(&row.username, typed));
-    let found = exact.or_else(same).and_then(|at| rows.into_iter().nth(at));
+        .map_err(map_error)?;
+    let exact = rows.iter().position(|(row, _)| row.username == lowercased);
+    let equivalent = || rows.iter().position(|(row, _)| unicode::is_same(&row.username, trimmed));
+    let found = exact.or_else(equivalent).and_then(|at| rows.into_iter().nth(at));
     found.map(|(row, hash)| Ok((User::try_from(row)?, hash))).transpose()
 }
 
-/// The username that looks like this name, if there is one. Usernames have no capitals, so what they look like is their
-/// skeleton.
+/// The username that looks like this name, if there is one. Usernames are lower-case, so the `skeleton` column
+/// serves both comparisons.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
-    let alike = users::skeleton.eq_any([kept_skeleton(name), kept_look(name)]);
-    let found = users::table.filter(users::username.eq(name).or(alike)).select(users::username).order(users::id.asc());
-    found.first(db).optional().map_err(fault)
+    let is_similar = users::skeleton.eq_any([stored_skeleton(name), stored_look(name)]);
+    let found =
+        users::table.filter(users::username.eq(name).or(is_similar)).select(users::username).order(users::id.asc());
+    found.first(db).optional().map_err(map_error)
 }
 
-/// Whether there are users without what names are compared by.
+/// Whether a user lacks the columns by which names are compared.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn is_unfilled(db: &mut Db) -> Result<bool> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn has_missing_name_keys(db: &mut Db) -> Result<bool> {
     let found = users::table.filter(users::skeleton.eq("")).select(users::id).first::<i64>(db);
-    Ok(found.optional().map_err(fault)?.is_some())
+    Ok(found.optional().map_err(map_error)?.is_some())
 }
 
-/// Computes what names are compared by for some of the users that have none; answers how many those were.
+/// Computes the columns by which names are compared, for up to `limit` users that lack them. Returns how many
+/// users were updated.
 ///
 /// # Errors
-/// Those of the database.
-pub(super) fn fill(db: &mut Db, most: i64) -> Result<usize> {
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn fill_name_keys(db: &mut Db, limit: i64) -> Result<usize> {
     let rows: Vec<(i64, String, String)> = users::table
         .filter(users::skeleton.eq(""))
         .select((users::id, users::username, users::display_name))
         .order(users::id.asc())
-        .limit(most)
+        .limit(limit)
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     for (id, username, display_name) in &rows {
         diesel::update(users::table.filter(users::id.eq(id)))
-            .set((users::skeleton.eq(kept_skeleton(username)), users::search.eq(search_text(username, display_name))))
+            .set((users::skeleton.eq(stored_skeleton(username)), users::search.eq(search_text(username, display_name))))
             .execute(db)
-            .map_err(fault)?;
+            .map_err(map_error)?;
     }
     Ok(rows.len())
 }
 
-/// What [`list`] searches.
+/// The text that [`list`] searches: the folded username and the folded display name.
 fn search_text(username: &str, display_name: &str) -> String {
     format!("{}\n{}", unicode::fold(username), unicode::fold(display_name))
 }
 
-/// The users whose usernames these are, as typed; the missing ones are left out. The same rule as [`credentials`], with
-/// one statement.
+/// Finds users by username, in one statement and by the rule of [`credentials`]. The keys are the names as
+/// typed; unknown names are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, UserId>> {
-    let typed = || names.iter().filter(|name| name.len() <= LONGEST);
-    let kept: Vec<String> = typed().map(|name| name.to_lowercase()).collect();
-    let skeletons: Vec<String> = typed().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
+    let searchable = || names.iter().filter(|name| name.len() <= MAX_NAME_BYTES);
+    let lowercased: Vec<String> = searchable().map(|name| name.to_lowercase()).collect();
+    let skeletons: Vec<String> =
+        searchable().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
     let rows: Vec<(i64, String)> = users::table
-        .filter(users::username.eq_any(kept).or(users::skeleton.eq_any(skeletons)))
+        .filter(users::username.eq_any(lowercased).or(users::skeleton.eq_any(skeletons)))
         .select((users::id, users::username))
         .order(users::id.asc())
         .load(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     let user_of = |name: &&'n str| {
         let exact = rows.iter().find(|(_, username)| *username == name.to_lowercase());
         let found = exact.or_else(|| rows.iter().find(|(_, username)| unicode::is_same(username, name)))?;
         Some((*name, UserId(found.0)))
     };
-    Ok(typed().filter_map(user_of).collect())
+    Ok(searchable().filter_map(user_of).collect())
 }
 
-/// What these users may see in one channel, with a constant number of statements; those that are disabled are left out.
-/// Of the channels they are members of, only this one is there.
+/// The permissions of these users within one channel, in a constant number of statements. Disabled users are
+/// left out. Of each user's memberships, only that in `channel` is included.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<HashMap<UserId, Rights>> {
     let users = by_ids(db, ids)?;
     let organizations: Vec<OrganizationId> = users.values().filter_map(|user| user.organization_id).collect();
     let locations = organizations::locations_of(db, &organizations)?;
-    let members = channels::members_among(db, channel, ids)?;
+    let members = members::members_among(db, channel, ids)?;
     let rights = users.into_values().filter(|user| !user.disabled).map(|user| {
         let of_organization = user.organization_id.and_then(|id| locations.get(&id)).into_iter().flatten();
         let mut here: Vec<LocationId> = of_organization.map(|location| location.id).chain(user.location_id).collect();
@@ -204,20 +208,20 @@ pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<Hash
     Ok(rights.collect())
 }
 
-/// Users by their ids; the missing ones are left out.
+/// Users by id. Missing ones are left out.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[UserId]) -> Result<HashMap<UserId, User>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = all().filter(users::id.eq_any(ids)).load::<Row>(db).map_err(fault)?;
+    let rows = all().filter(users::id.eq_any(ids)).load::<Row>(db).map_err(map_error)?;
     rows.into_iter().map(|row| Ok((UserId(row.id), User::try_from(row)?))).collect()
 }
 
-/// What a user may see now.
+/// Loads the current permissions of a user.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
     let mut locations = match user.organization_id {
         Some(organization) => organizations::location_ids(db, organization)?,
@@ -230,14 +234,14 @@ pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
         user: Some(user.id),
         admin: user.role == Role::Admin,
         locations,
-        channels: channels::of_member(db, user.id)?,
+        channels: members::ids_by_member(db, user.id)?,
     })
 }
 
-/// Writes a user, who belongs nowhere yet. Tokens start at version 0.
+/// Inserts a user without an organization or a location. The user's token version starts at 0.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn insert(
     db: &mut Db,
     username: &str,
@@ -251,7 +255,7 @@ pub fn insert(
             users::username.eq(username),
             users::display_name.eq(display_name),
             users::password_hash.eq(password_hash),
-            users::skeleton.eq(kept_skeleton(username)),
+            users::skeleton.eq(stored_skeleton(username)),
             users::search.eq(search_text(username, display_name)),
             users::role.eq(role.code()),
             users::disabled.eq(false),
@@ -260,14 +264,14 @@ pub fn insert(
         ))
         .returning(users::id)
         .get_result(db)
-        .map_err(fault)?;
-    find(db, UserId(id))?.ok_or_else(|| Error::internal("a new user is not there"))
+        .map_err(map_error)?;
+    find(db, UserId(id))?.ok_or_else(|| Error::internal("an inserted user cannot be read back"))
 }
 
-/// Writes back what may change in a user, but for the password.
+/// Updates the fields of a user that can change, except the password.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn update(db: &mut Db, user: &User) -> Result<()> {
     diesel::update(users::table.filter(users::id.eq(user.id.0)))
         .set((
@@ -280,18 +284,18 @@ pub fn update(db: &mut Db, user: &User) -> Result<()> {
             users::location_id.eq(user.location_id.map(|id| id.0)),
         ))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }
 
-/// Writes the hash of a new password.
+/// Stores the hash of a new password.
 ///
 /// # Errors
-/// Those of the database.
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn set_password_hash(db: &mut Db, id: UserId, hash: &str) -> Result<()> {
     diesel::update(users::table.filter(users::id.eq(id.0)))
         .set(users::password_hash.eq(hash))
         .execute(db)
-        .map_err(fault)?;
+        .map_err(map_error)?;
     Ok(())
 }

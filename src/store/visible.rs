@@ -1,45 +1,34 @@
-//! What a viewer may see, as SQL conditions: the same rule as `board::access` has for live
-//! events (a property test holds the two together).
+//! SQL conditions for what a viewer may see. `board::access` implements the same rules for live events; a
+//! property test compares the two.
 
-use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use super::connection::MultiBackend;
-use super::schema::{
-    channel_members, channels, locations, message_locations, messages, template_locations, templates, users,
-};
+use super::schema::{channel_members, channels, locations, message_locations, messages, users};
 use crate::model::{Rights, UserId, Visibility};
 
-/// Nobody has this id: an anonymous reader wrote nothing and is nowhere a member.
-const NOBODY: UserId = UserId(-1);
+/// An id that no user has. It stands for an anonymous viewer, who owns nothing and is a member of no channel.
+const NO_USER: UserId = UserId(-1);
 
-/// Rows of messages.
-pub type Messages<'a> =
-    IntoBoxed<'a, Select<messages::table, AsSelect<super::messages::Row, MultiBackend>>, MultiBackend>;
-/// Rows of templates.
-pub type Templates<'a> =
-    IntoBoxed<'a, Select<templates::table, AsSelect<super::templates::Row, MultiBackend>>, MultiBackend>;
-
-/// Who reads, in the terms of the conditions.
+/// The viewer, as parameters of the SQL conditions.
 #[derive(Clone, Copy)]
-pub struct Reader {
+pub struct ViewerParams {
     admin: bool,
-    user: i64,
+    pub(super) user: i64,
 }
 
-impl From<&Rights> for Reader {
+impl From<&Rights> for ViewerParams {
     fn from(rights: &Rights) -> Self {
-        Self { admin: rights.admin, user: rights.user.unwrap_or(NOBODY).0 }
+        Self { admin: rights.admin, user: rights.user.unwrap_or(NO_USER).0 }
     }
 }
 
-/// That a row of `channels` may be read, or could be until it was deleted: whoever wants only
-/// those that still are there says so besides.
+/// Condition on `channels`: the viewer may read the channel, or could read it before its deletion. It includes
+/// channels marked as deleted; a query that must leave them out needs its own condition.
 #[diesel::dsl::auto_type]
-pub fn channel(reader: Reader) -> _ {
-    let admin: bool = reader.admin;
-    let user: i64 = reader.user;
+pub fn channel(viewer: ViewerParams) -> _ {
+    let admin: bool = viewer.admin;
+    let user: i64 = viewer.user;
     let public: i16 = Visibility::Public.code();
     let own = channel_members::table
         .filter(channel_members::user_id.eq(user))
@@ -48,27 +37,29 @@ pub fn channel(reader: Reader) -> _ {
     channels::visibility.eq(public).or(diesel::dsl::exists(own)).or(admin.into_sql::<Bool>())
 }
 
-/// That a message is in a channel which is not deleted.
+/// Condition on `messages`: the message's channel is not marked as deleted.
 #[diesel::dsl::auto_type]
-fn is_in_kept_channel() -> _ {
-    let place = channels::table
+fn is_in_existing_channel() -> _ {
+    let channel_of_message = channels::table
         .filter(channels::id.eq(messages::channel_id))
         .filter(channels::deleted_at.is_null())
         .select(channels::id);
-    diesel::dsl::exists(place)
+    diesel::dsl::exists(channel_of_message)
 }
 
-/// That a message is not deleted, nor its channel: what is marked so is gone for everybody, admins included.
+/// Condition on `messages`: neither the message nor its channel is marked as deleted. Not even admins see marked
+/// ones.
 #[diesel::dsl::auto_type]
-pub fn is_kept() -> _ {
-    messages::deleted_at.is_null().and(is_in_kept_channel())
+pub fn is_not_deleted() -> _ {
+    messages::deleted_at.is_null().and(is_in_existing_channel())
 }
 
-/// Where the reader is: their location, and those of their organization. (Not the list in their rights: a statement with
-/// a list of values is compiled anew each time.)
+/// Selects the ids of the viewer's locations: their own and those of their organization. It does not use the
+/// list in [`Rights`]: SQL with a list of values differs by the length of the list, so it would be prepared
+/// again and again.
 #[diesel::dsl::auto_type]
-pub fn places(reader: Reader) -> _ {
-    let user: i64 = reader.user;
+pub fn viewer_locations(viewer: ViewerParams) -> _ {
+    let user: i64 = viewer.user;
     let of_organization = users::organization_id.eq(locations::organization_id.nullable());
     let own = users::location_id.eq(locations::id.nullable());
     locations::table
@@ -77,59 +68,35 @@ pub fn places(reader: Reader) -> _ {
         .select(locations::id)
 }
 
-/// That a message may be read by someone who is not an admin.
+/// Condition on `messages`: a viewer who is not an admin may read the message.
 #[diesel::dsl::auto_type]
-pub fn message(reader: Reader) -> _ {
-    let user: i64 = reader.user;
-    let is_readable: channel = channel(reader);
-    let own_places: places = places(reader);
-    let place = channels::table
+pub fn message(viewer: ViewerParams) -> _ {
+    let user: i64 = viewer.user;
+    let is_readable: channel = channel(viewer);
+    let own_locations: viewer_locations = viewer_locations(viewer);
+    let channel_of_message = channels::table
         .filter(channels::id.eq(messages::channel_id))
         .filter(channels::deleted_at.is_null())
         .filter(is_readable)
         .select(channels::id);
-    let here = message_locations::table
+    let for_viewer = message_locations::table
         .filter(message_locations::message_id.eq(messages::id))
-        .filter(message_locations::location_id.eq_any(own_places))
+        .filter(message_locations::location_id.eq_any(own_locations))
         .select(message_locations::message_id);
-    let audience = messages::restricted.eq(false).or(messages::author_id.eq(user)).or(diesel::dsl::exists(here));
-    messages::deleted_at.is_null().and(diesel::dsl::exists(place)).and(audience)
+    let audience = messages::restricted.eq(false).or(messages::author_id.eq(user)).or(diesel::dsl::exists(for_viewer));
+    messages::deleted_at.is_null().and(diesel::dsl::exists(channel_of_message)).and(audience)
 }
 
-/// The messages that may be read.
-pub fn messages<'a>(rights: &Rights) -> Messages<'a> {
-    let all = messages::table.select(super::messages::Row::as_select()).into_boxed::<MultiBackend>();
-    if rights.admin { all.filter(is_kept()) } else { all.filter(message(rights.into())) }
-}
-
-/// That the viewer is in the audience of a message that others wrote, as SQL: for where a query has no table that diesel
-/// knows.
+/// SQL text of the condition that a viewer, who is not the author, is in the audience of a message. `table` is
+/// the alias of a subquery that diesel's query builder cannot express.
 pub fn audience_as_sql(rights: &Rights, table: &str) -> String {
     if rights.admin {
         return "TRUE".into();
     }
     let locations: Vec<String> = rights.locations.iter().map(|id| id.0.to_string()).collect();
-    let here = if locations.is_empty() { "NULL".into() } else { locations.join(", ") };
+    let for_viewer = if locations.is_empty() { "NULL".into() } else { locations.join(", ") };
     format!(
         "({table}.restricted = FALSE OR EXISTS (SELECT 1 FROM message_locations ml WHERE ml.message_id = {table}.id \
-         AND ml.location_id IN ({here})))"
-    )
-}
-
-/// The templates that a signed-in user may read.
-pub fn templates<'a>(rights: &Rights) -> Templates<'a> {
-    let query = templates::table.select(super::templates::Row::as_select()).into_boxed::<MultiBackend>();
-    if rights.admin {
-        return query;
-    }
-    let here = template_locations::table
-        .filter(template_locations::template_id.eq(templates::id))
-        .filter(template_locations::location_id.eq_any(places(rights.into())))
-        .select(template_locations::template_id);
-    query.filter(
-        templates::restricted
-            .eq(false)
-            .or(templates::author_id.eq(Reader::from(rights).user))
-            .or(diesel::dsl::exists(here)),
+         AND ml.location_id IN ({for_viewer})))"
     )
 }

@@ -1,136 +1,95 @@
-//! Notices commits that this instance did not make: those of the command line beside a server on
-//! SQLite, those of other instances on PostgreSQL.
+//! Detects commits of other processes. On SQLite these come from the command line; on PostgreSQL they come from
+//! other instances.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use super::connection::{Connector, Db, Place, Purpose, fault};
-use super::listen::Ear;
+use super::connection::{ConnectionUse, Connector, Db, Place, map_error};
+use super::inbox::{Heard, Inbox};
+use super::listen::PgListener;
 use crate::error::{Error, Result};
 use crate::model::Cursor;
 use crate::vitals::Vitals;
 
-/// How often SQLite is asked whether anybody committed: `PRAGMA data_version` reads one word of
-/// shared memory, so this costs less than 0.1 % of a core.
-const INTERVAL: Duration = Duration::from_millis(20);
-/// How many heads are kept until the tailer asks; after more it looks at the log in any case.
-const HEADS: usize = 64;
+/// How often SQLite is asked for commits of other processes. `PRAGMA data_version` reads one word of shared
+/// memory, so polling takes less than 0.1 % of a core.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What was heard of the log since the tailer last asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    /// Other processes brought the log to these positions, in no order. With their tags: a lower number may be the head
-    /// of another history.
-    Heads(Vec<Cursor>),
-    /// The log may have moved: it is to be looked at.
-    Something,
-}
-
-/// What was heard and not asked for yet.
-#[derive(Debug)]
-pub struct Inbox {
-    heard: Mutex<Heard>,
-    came: Notify,
-}
-
-impl Default for Inbox {
-    fn default() -> Self {
-        Self { heard: Mutex::new(Heard::Heads(Vec::new())), came: Notify::new() }
-    }
-}
-
-impl Inbox {
-    /// The head that another process says, or `None` if it is not known how far the log has come.
-    pub fn put(&self, head: Option<Cursor>) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&mut *heard, head) {
-            (Heard::Heads(heads), Some(head)) if heads.len() < HEADS => heads.push(head),
-            (heard, _) => *heard = Heard::Something,
-        }
-        self.came.notify_one();
-    }
-
-    async fn take(&self) -> Heard {
-        self.came.notified().await;
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *heard, Heard::Heads(Vec::new()))
-    }
-}
-
-/// Tells how far others have brought the log, and tells them. Hints: the tail also looks by itself.
+/// Announces this instance's log head to other instances and receives theirs. Announcements are hints and may be
+/// lost: the tailer also reads the log at regular intervals.
 pub struct Watch {
     inbox: Arc<Inbox>,
-    own: watch::Sender<Option<Cursor>>,
+    own_head: watch::Sender<Option<Cursor>>,
 }
 
 impl Watch {
-    /// Ends when it is dropped.
+    /// Starts the watch. It ends when the returned value is dropped.
     pub(super) fn start(connector: &Connector, vitals: &Vitals) -> Result<Self> {
         let inbox = Arc::<Inbox>::default();
-        let (own, to_say) = watch::channel(None);
+        let (own_head, announcements) = watch::channel(None);
         match connector.place() {
-            Place::Sqlite(_) => look(connector, Arc::downgrade(&inbox), vitals)?,
+            Place::Sqlite(_) => start_sqlite_poll(connector, Arc::downgrade(&inbox), vitals)?,
             Place::Postgres(url) => {
-                let ear = Ear::new(url)?;
-                // What others say is heard until this is dropped, and then nothing more is said.
-                drop(vitals.spawn("the listener", ear.listen(Arc::downgrade(&inbox), to_say)));
+                let listener = PgListener::new(url)?;
+                // The task ends by itself: dropping `Watch` closes the channel of announcements.
+                drop(vitals.spawn("the listener", listener.listen(Arc::downgrade(&inbox), announcements)));
             }
         }
-        Ok(Self { inbox, own })
+        Ok(Self { inbox, own_head })
     }
 
-    /// One that nothing is heard from.
+    /// A watch that never reports a change.
     #[cfg(test)]
     pub(crate) fn deaf() -> Self {
-        Self { inbox: Arc::default(), own: watch::Sender::new(None) }
+        Self { inbox: Arc::default(), own_head: watch::Sender::new(None) }
     }
 
-    /// Waits until something is heard of the log.
+    /// Waits for a sign that another process has changed the log.
     pub async fn changed(&mut self) -> Heard {
         self.inbox.take().await
     }
 
-    /// Tells the others that this instance has brought the log so far. What is said in quick
-    /// succession is said once.
+    /// Announces this instance's log head to the other instances (PostgreSQL only). If several heads are set
+    /// while an announcement is being sent, only the last one is sent.
     pub fn say(&self, head: Cursor) {
-        self.own.send_replace(Some(head));
+        self.own_head.send_replace(Some(head));
     }
 }
 
-/// Looks at a SQLite file on a thread of its own.
-fn look(connector: &Connector, inbox: Weak<Inbox>, vitals: &Vitals) -> Result<()> {
-    // Not counted: it asks all the time, whatever the server does.
-    let mut db = connector.apart().open(Purpose::Reading)?;
-    let looking = move || {
+/// Starts a thread that polls a SQLite file for commits of other processes.
+fn start_sqlite_poll(connector: &Connector, inbox: Weak<Inbox>, vitals: &Vitals) -> Result<()> {
+    // These statements are not counted in the metrics, because they run at a fixed rate whatever the load.
+    let mut db = connector.with_own_counts().open(ConnectionUse::Reading)?;
+    let poll = move || {
         let mut last = None;
         while let Some(inbox) = inbox.upgrade() {
             match data_version(&mut db) {
                 Ok(version) if last != Some(version) => {
                     last = Some(version);
-                    inbox.put(None);
+                    inbox.notify(None);
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "cannot watch the database"),
+                Err(error) => tracing::warn!(%error, "cannot poll the database for commits of other processes"),
             }
             drop(inbox);
-            std::thread::sleep(INTERVAL);
+            std::thread::sleep(POLL_INTERVAL);
         }
     };
-    let looking = vitals.thread("the watch over the file", looking, || {});
-    std::thread::Builder::new().name("watch".into()).spawn(looking).map(drop).map_err(Error::internal)
+    let poll = vitals.thread("the database watcher", poll, || {});
+    std::thread::Builder::new().name("watch".into()).spawn(poll).map(drop).map_err(Error::internal)
 }
 
 #[derive(QueryableByName)]
-struct Version {
+struct DataVersion {
     #[diesel(sql_type = BigInt)]
     data_version: i64,
 }
 
 fn data_version(db: &mut Db) -> Result<i64> {
-    let asked = diesel::sql_query("PRAGMA data_version");
-    asked.get_result::<Version>(db).map(|row| row.data_version).map_err(fault)
+    let query = diesel::sql_query("PRAGMA data_version");
+    query.get_result::<DataVersion>(db).map(|row| row.data_version).map_err(map_error)
 }

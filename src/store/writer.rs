@@ -1,12 +1,13 @@
-//! The one writer of an instance. It takes the commands that have queued up, runs them in one
-//! transaction (group commit), and answers each only when all of it is on disk.
+//! The writer of an instance: one thread that runs queued commands in batches, one transaction for each batch
+//! (group commit). A command is answered only after its transaction is on disk.
 //!
-//! A command decides before its first write, so a refusal is a value and leaves nothing behind.
-//! If something unexpected fails after a write, the batch is rolled back and its commands are run
-//! again one by one: a failing command never harms its neighbours.
+//! A command makes its decision before its first write. A rejection is therefore an ordinary error value, and
+//! the transaction stays usable. If a command fails unexpectedly, the batch is rolled back and its commands run
+//! again one by one, so a failing command does not affect the others.
 //!
-//! Commands decide by the rights this instance has in memory. So a batch begins only when those are
-//! as new as the newest change of rights in the log, and ends with a command that changes them.
+//! Commands check permissions in this instance's memory. A batch therefore begins only when the permissions in
+//! memory are at least as new as the last permission change in the log. A command that changes permissions is
+//! the last one of its batch.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,101 +18,109 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::connection::{Connector, Db, Purpose};
+use super::connection::{ConnectionUse, Connector, Db};
 use super::counts::Counts;
-use super::queue::{Crowd, Queue, Refused};
-use super::tx::{Batch, Failure, Tx, is_committed};
+use super::queue::{BatchWindow, CommitQueue, PushError};
+use super::tx::{Batch, BatchError, Tail, Tx, is_committed};
 use crate::error::{Error, Result};
-use crate::model::{Cursor, Seq};
 use crate::vitals::Vitals;
 
-/// How many commands may wait; more are refused at once.
-const QUEUE: usize = 4096;
-/// After so long a batch takes no further command: other instances wait for the head of the log, and this one
-/// may have a slow line to the database.
-const SPAN: Duration = Duration::from_millis(100);
-/// How long a caller waits for its answer before it hears that the outcome is unknown.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum number of queued commands. Further commands are rejected at once.
+const QUEUE_CAPACITY: usize = 4096;
+/// A batch takes no further command after this time. Other instances wait for the lock on the log head
+/// meanwhile, and the connection to the database may be slow.
+const MAX_BATCH_TIME: Duration = Duration::from_millis(100);
+/// How long a caller waits for the result of its command before it receives `UNAVAILABLE` (outcome unknown).
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a batch is run again that lost its connection or waited in vain for a lock.
-const TRIES: usize = 3;
-/// How long the outcome of a failed COMMIT is looked for, and how often.
-const LOOK_UP: Duration = Duration::from_secs(6);
-const PAUSE: Duration = Duration::from_millis(100);
+/// How many times a batch is retried after a lost connection or a lock timeout.
+const MAX_RETRIES: usize = 3;
+/// After a COMMIT fails, the writer looks for the batch in the log for up to `LOOKUP_TIMEOUT`, once every
+/// `LOOKUP_INTERVAL`.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);
+const LOOKUP_INTERVAL: Duration = Duration::from_millis(100);
 
 type Command = Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>;
 
-/// A queued command: `run` may be called more than once, it is answered once.
-struct Job {
+/// A queued command. `run` may be called several times (retries); the caller is answered once.
+struct QueuedCommand {
     run: Command,
     answer: oneshot::Sender<Result<()>>,
 }
 
-/// The handle to the writer's thread.
+/// Handle to the writer thread.
 pub struct Writer {
-    queue: Arc<Queue<Job>>,
+    queue: Arc<CommitQueue<QueuedCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    /// Starts the thread, which answers on the runtime it is started from.
+    /// Starts the writer thread. Callers are answered from a task on the current tokio runtime.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the thread cannot be started.
     pub fn start(
         connector: Connector,
         db: Db,
-        tail: impl Tail,
-        batch: usize,
+        sink: impl Tail,
+        max_batch: usize,
         counts: &Arc<Counts>,
         vitals: &Vitals,
     ) -> Result<Self> {
-        let queue = Arc::new(Queue::new(QUEUE));
-        let jobs = Arc::clone(&queue);
+        let queue = Arc::new(CommitQueue::new(QUEUE_CAPACITY));
+        let commands = Arc::clone(&queue);
         let counts = Arc::clone(counts);
-        let (crowd, runtime) = (Crowd::default(), Handle::current());
-        let desk = Desk { connector, db: Some(db), tail, batch, counts, crowd, runtime };
-        let waiting = Arc::clone(&jobs);
-        // Those who wait hear at once that the outcome is unknown, and nobody else waits in vain.
-        let give_up = move || {
-            waiting.close();
-            drop(waiting.take_more(usize::MAX));
+        let (window, runtime) = (BatchWindow::default(), Handle::current());
+        let writer_thread = WriterThread { connector, db: Some(db), sink, max_batch, counts, window, runtime };
+        let abandoned = Arc::clone(&queue);
+        // If the thread panics, drop the queued commands so that their callers get an error at once, and reject
+        // new ones.
+        let on_panic = move || {
+            abandoned.close();
+            drop(abandoned.take_ready(usize::MAX));
         };
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(vitals.thread("the writer", move || desk.work(&jobs), give_up))
+            .spawn(vitals.thread("the writer", move || writer_thread.run(&commands), on_panic))
             .map_err(Error::internal)?;
         Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Queues a command and waits for its answer. Whoever stops waiting does not take it along.
+    /// Queues a command and waits for its result. The command stays queued if the caller stops waiting.
+    ///
+    /// # Errors
+    /// The error of `command`; `UNAVAILABLE` if the queue is full, the writer has stopped, or the outcome is
+    /// unknown.
     pub async fn run<T: Send + 'static>(
         &self,
         mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        let value = Arc::new(Mutex::new(None));
-        let result = Arc::clone(&value);
-        self.queue(Job {
+        let output_slot = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&output_slot);
+        self.push(QueuedCommand {
             run: Box::new(move |tx| {
-                let made = command(tx)?;
-                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+                let output = command(tx)?;
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
                 Ok(())
             }),
             answer,
         })?;
         let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
-        let outcome = timeout(PATIENCE, answered).await.map_err(|_| unknown())?;
+        let outcome = timeout(ANSWER_TIMEOUT, answered).await.map_err(|_| unknown())?;
         outcome.map_err(|_| unknown())??;
-        let made = value.lock().unwrap_or_else(PoisonError::into_inner).take();
-        made.ok_or_else(|| Error::internal("a command was answered without a result"))
+        let output = output_slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        output.ok_or_else(|| Error::internal("a command was acknowledged without a result"))
     }
 
-    fn queue(&self, job: Job) -> Result<()> {
-        self.queue.push(job).map_err(|refused| match refused {
-            Refused::Full => Error::Unavailable("too many changes are waiting; try again".into()),
-            Refused::Closed => stopping(),
+    fn push(&self, command: QueuedCommand) -> Result<()> {
+        self.queue.push(command).map_err(|error| match error {
+            PushError::Full => Error::Unavailable("too many changes are waiting; try again".into()),
+            PushError::Closed => stopping(),
         })
     }
 
-    /// Lets the queued commands finish and ends the thread.
+    /// Commits the commands that are already queued, then stops the thread.
     pub fn close(&self) {
         self.queue.close();
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -126,55 +135,39 @@ impl Drop for Writer {
     }
 }
 
-/// Also after a fault: the process is about to end.
+/// The error for new commands after the queue was closed: the server is shutting down, or the writer thread
+/// panicked, which also ends the process.
 fn stopping() -> Error {
     Error::Unavailable("the server is stopping; try again".into())
 }
 
-/// Who follows the log on this instance, as the writer's thread sees them.
-pub trait Tail: Send + 'static {
-    /// A batch was committed; batches come in order.
-    fn committed(&mut self, batch: Batch);
-
-    /// Where the tailer stands: the rights in memory are those of this position. `None` if commands of this store decide
-    /// by no rights.
-    fn position(&mut self) -> Option<Cursor> {
-        None
-    }
-
-    /// Waits until the tailer has left `position` and reached `seq`, for so long at most.
-    fn wait(&mut self, position: Cursor, seq: Seq, patience: Duration) {
-        let _ = (position, seq, patience);
-    }
-}
-
-/// The writer's side of the desk.
-struct Desk<T> {
+/// State of the writer thread.
+struct WriterThread<T> {
     connector: Connector,
-    /// `None` after the connection broke, or may have.
+    /// `None` after the connection failed or may have failed.
     db: Option<Db>,
-    tail: T,
+    sink: T,
     /// How many commands are committed together at most.
-    batch: usize,
+    max_batch: usize,
     counts: Arc<Counts>,
-    crowd: Crowd,
-    /// Where those are who wait for answers.
+    window: BatchWindow,
+    /// The runtime on which callers are answered.
     runtime: Handle,
 }
 
-impl<T: Tail> Desk<T> {
-    fn work(mut self, jobs: &Queue<Job>) {
-        while let Some(batch) = jobs.take(&mut self.crowd, self.batch) {
-            self.serve(batch, Some(jobs));
+impl<T: Tail> WriterThread<T> {
+    fn run(mut self, queue: &CommitQueue<QueuedCommand>) {
+        while let Some(batch) = queue.take(&mut self.window, self.max_batch) {
+            self.commit_all(batch, Some(queue));
         }
     }
 
-    /// Commits the batch, and what else has queued, in as few transactions as can be; if one fails,
-    /// each of its commands alone.
-    fn serve(&mut self, mut batch: Vec<Job>, queue: Option<&Queue<Job>>) {
+    /// Commits all commands of the batch, and those that are queued meanwhile, in as few transactions as
+    /// possible. If a transaction fails for good, its commands run again, each in its own transaction.
+    fn commit_all(&mut self, mut batch: Vec<QueuedCommand>, queue: Option<&CommitQueue<QueuedCommand>>) {
         let mut tries = 0;
         while !batch.is_empty() {
-            let attempt = self.attempt(&mut batch, queue);
+            let attempt = self.try_commit(&mut batch, queue);
             if attempt.is_err() {
                 self.counts.failures.count();
             }
@@ -184,15 +177,15 @@ impl<T: Tail> Desk<T> {
                     self.answer(batch, outcomes);
                     batch = rest;
                 }
-                Err(Failure::Lost(error)) if tries < TRIES && self.reconnect() => {
+                Err(BatchError::Retryable(error)) if tries < MAX_RETRIES && self.reconnect() => {
                     tries += 1;
-                    tracing::debug!(%error, commands = batch.len(), "a batch is run again");
+                    tracing::debug!(%error, commands = batch.len(), "retrying a batch");
                 }
-                Err(Failure::Undone(error)) if batch.len() > 1 => {
-                    tracing::debug!(%error, commands = batch.len(), "a batch is run again, command by command");
-                    return batch.into_iter().for_each(|job| self.serve(vec![job], None));
+                Err(BatchError::Failed(error)) if batch.len() > 1 => {
+                    tracing::debug!(%error, commands = batch.len(), "retrying the commands of a batch one by one");
+                    return batch.into_iter().for_each(|command| self.commit_all(vec![command], None));
                 }
-                Err(Failure::Undone(error) | Failure::Lost(error) | Failure::Unknown(error, _)) => {
+                Err(BatchError::Failed(error) | BatchError::Retryable(error) | BatchError::Unknown(error, _)) => {
                     let outcomes = batch.iter().map(|_| Err(error.clone())).collect();
                     return self.answer(batch, outcomes);
                 }
@@ -200,106 +193,112 @@ impl<T: Tail> Desk<T> {
         }
     }
 
-    /// Answers the commands of a batch, all of them from one task: told from here one by one, the first to hear would
-    /// take the processor from this thread, and the second again.
-    fn answer(&self, batch: Vec<Job>, outcomes: Vec<Result<()>>) {
+    /// Sends the results of a batch from one spawned task. If the writer thread sent them one by one, each woken
+    /// task could preempt the writer thread.
+    fn answer(&self, batch: Vec<QueuedCommand>, outcomes: Vec<Result<()>>) {
         self.runtime.spawn(async move {
-            for (job, outcome) in batch.into_iter().zip(outcomes) {
-                // Whoever asked may have gone.
-                drop(job.answer.send(outcome));
+            for (command, outcome) in batch.into_iter().zip(outcomes) {
+                // An error means that the caller has stopped waiting.
+                drop(command.answer.send(outcome));
             }
         });
     }
 
-    /// Runs the first commands, up to one that changes rights, in one transaction.
-    fn attempt(&mut self, batch: &mut Vec<Job>, queue: Option<&Queue<Job>>) -> Result<Vec<Result<()>>, Failure> {
-        if !self.connector.is_in_place() {
+    /// Runs commands in one transaction and commits it. It stops after a command that changes permissions, or
+    /// after `MAX_BATCH_TIME`. Returns the results of the commands that ran.
+    fn try_commit(
+        &mut self,
+        batch: &mut Vec<QueuedCommand>,
+        queue: Option<&CommitQueue<QueuedCommand>>,
+    ) -> Result<Vec<Result<()>>, BatchError> {
+        if !self.connector.has_original_files() {
             self.db = None;
         }
         let db = match &mut self.db {
             Some(db) => db,
-            none => none.insert(self.connector.open(Purpose::Writing).map_err(Failure::Lost)?),
+            none => none.insert(self.connector.open(ConnectionUse::Writing).map_err(BatchError::Retryable)?),
         };
-        let mut tx = Tx::begin(db, &mut self.tail)?;
-        // Only now: while this instance waited for the others, more has queued.
-        let room = self.batch.saturating_sub(batch.len());
-        batch.extend(queue.into_iter().flat_map(|queue| queue.take_more(room)));
-        let begun = Instant::now();
-        let asked = batch.len();
-        let mut outcomes = Vec::with_capacity(asked);
-        for job in batch {
-            match run(job, &mut tx) {
+        let mut tx = Tx::begin(db, &mut self.sink)?;
+        // Commands that were queued while the writer waited for the head lock join this batch.
+        let room = self.max_batch.saturating_sub(batch.len());
+        batch.extend(queue.into_iter().flat_map(|queue| queue.take_ready(room)));
+        let started = Instant::now();
+        let queued = batch.len();
+        let mut outcomes = Vec::with_capacity(queued);
+        for command in batch {
+            match run_command(command, &mut tx) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
                     tx.roll_back();
-                    return Err(Failure::before(error));
+                    return Err(BatchError::before_commit(error));
                 }
             }
-            if tx.changed_rights() || begun.elapsed() > SPAN {
+            if tx.changes_access() || started.elapsed() > MAX_BATCH_TIME {
                 break;
             }
         }
-        let since = Instant::now();
+        let commit_started = Instant::now();
         let wrote = tx.wrote;
         let batch = match tx.commit() {
-            Err(Failure::Unknown(error, batch)) => self.look_up(error, batch)?,
+            Err(BatchError::Unknown(error, batch)) => self.resolve_commit(error, batch)?,
             committed => committed?,
         };
         if wrote {
-            self.connector.condition().works();
+            self.connector.write_health().record_success();
         }
-        self.crowd.seen(asked + queue.map_or(0, Queue::len), begun.elapsed());
-        self.counts.commits.observe(since.elapsed().as_secs_f64());
+        self.window.record_batch(queued + queue.map_or(0, CommitQueue::len), started.elapsed());
+        self.counts.commits.observe(commit_started.elapsed().as_secs_f64());
         self.counts.commands.observe(outcomes.len() as f64);
         self.counts.events.add(batch.events.len() as u64);
         if !batch.events.is_empty() {
-            self.tail.committed(batch);
+            self.sink.committed(batch);
         }
         Ok(outcomes)
     }
 
-    /// Whether a batch was committed whose COMMIT failed: its events if it was.
-    fn look_up(&mut self, error: Error, batch: Batch) -> Result<Batch, Failure> {
-        tracing::warn!(%error, events = batch.events.len(), "a commit failed: looking up what became of it");
+    /// Finds out whether a batch whose COMMIT failed is in the log. Returns the batch if it is.
+    fn resolve_commit(&mut self, error: Error, batch: Batch) -> Result<Batch, BatchError> {
+        tracing::warn!(%error, events = batch.events.len(), "commit failed; checking the log for the batch");
         let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
-        // What recorded no event left no trace to look for.
+        // A batch without events leaves no row in the log that could be looked up.
         if batch.events.is_empty() {
             self.db = None;
-            return Err(Failure::Unknown(unknown(), batch));
+            return Err(BatchError::Unknown(unknown(), batch));
         }
-        let since = Instant::now();
-        while since.elapsed() < LOOK_UP {
+        let started = Instant::now();
+        while started.elapsed() < LOOKUP_TIMEOUT {
             let found = if self.reconnect() { self.db.as_mut().map(|db| is_committed(db, batch.end())) } else { None };
             match found {
                 Some(Ok(true)) => return Ok(batch),
-                Some(Ok(false)) => return Err(Failure::Lost(error)),
-                Some(Err(_)) | None => std::thread::sleep(PAUSE),
+                Some(Ok(false)) => return Err(BatchError::Retryable(error)),
+                Some(Err(_)) | None => std::thread::sleep(LOOKUP_INTERVAL),
             }
         }
-        Err(Failure::Unknown(unknown(), batch))
+        Err(BatchError::Unknown(unknown(), batch))
     }
 
-    /// Makes the connection anew; whether that worked.
+    /// Replaces the connection. Returns whether that succeeded.
     fn reconnect(&mut self) -> bool {
         self.db = None;
-        self.db = self.connector.open(Purpose::Writing).ok();
+        self.db = self.connector.open(ConnectionUse::Writing).ok();
         self.db.is_some()
     }
 }
 
-/// The inner result is the command's answer; the outer error spoils the transaction.
-fn run(job: &mut Job, tx: &mut Tx<'_>) -> Result<Result<()>> {
+/// Runs one command. The inner result is the caller's result; an outer error means that the batch must be rolled
+/// back.
+fn run_command(command: &mut QueuedCommand, tx: &mut Tx<'_>) -> Result<Result<()>> {
     let wrote_before = std::mem::take(&mut tx.wrote);
-    let outcome =
-        catch_unwind(AssertUnwindSafe(|| (job.run)(tx))).unwrap_or_else(|_| Err(Error::internal("a command panicked")));
-    let spoiled = match &outcome {
+    let outcome = catch_unwind(AssertUnwindSafe(|| (command.run)(tx)))
+        .unwrap_or_else(|_| Err(Error::internal("a command panicked")));
+    let must_roll_back = match &outcome {
         Ok(()) => false,
         Err(Error::Internal(_) | Error::Unavailable(_)) => true,
         Err(_) => tx.wrote,
     };
     tx.wrote |= wrote_before;
     match outcome {
-        Err(error) if spoiled => Err(error),
+        Err(error) if must_roll_back => Err(error),
         outcome => Ok(outcome),
     }
 }
@@ -314,13 +313,13 @@ mod tests {
 
     impl Tail for Panicking {
         fn committed(&mut self, _: Batch) {
-            panic!("on purpose");
+            panic!("panic of the test");
         }
     }
 
-    /// Those who wait hear at once, and whoever comes later does, too: nobody waits for a thread that is gone.
+    /// A panic of the writer thread rejects both the waiting command and later commands.
     #[tokio::test]
-    async fn a_fault_that_ends_the_thread_is_told_and_nobody_waits_for_it() {
+    async fn a_writer_panic_rejects_waiting_and_later_commands() {
         let directory = tempfile::tempdir().expect("a directory");
         let options = Options::sqlite(&directory.path().join("t.db"), 1);
         let store = Store::open(&options, Panicking).expect("a store");
@@ -331,9 +330,9 @@ mod tests {
         let outcome = store.write(change).await;
         assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
         let fault = options.vitals.faulted().await;
-        assert_eq!((fault.part, &*fault.message), ("the writer", "on purpose"));
-        let refused = store.write(change).await;
-        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        assert_eq!((fault.part, &*fault.message), ("the writer", "panic of the test"));
+        let error = store.write(change).await;
+        assert!(matches!(error, Err(Error::Unavailable(_))), "{error:?}");
         store.close();
     }
 }

@@ -1,4 +1,4 @@
-//! Classes of characters that names and mentions are made of.
+//! Classes of characters, for the rules of names and mentions.
 
 use unicode_normalization::char::canonical_combining_class;
 use unicode_properties::{GeneralCategoryGroup, UnicodeEmoji as _, UnicodeGeneralCategory as _};
@@ -7,35 +7,35 @@ use unicode_script::{Script, UnicodeScript as _};
 const ZERO_WIDTH_NON_JOINER: char = '\u{200C}';
 const ZERO_WIDTH_JOINER: char = '\u{200D}';
 const EMOJI_PRESENTATION: char = '\u{FE0F}';
-/// The canonical combining class of a virama, which suppresses a vowel in scripts of India.
+/// The canonical combining class of a virama. A virama suppresses a vowel in Indic scripts.
 const VIRAMA: u8 = 9;
 
-/// A letter, a mark or a digit of any script.
+/// Whether the character is a letter, a mark or a digit of any script.
 pub fn is_word(c: char) -> bool {
     use GeneralCategoryGroup as Group;
     matches!(c.general_category_group(), Group::Letter | Group::Mark | Group::Number) && !is_blank(c)
 }
 
-/// A letter or a digit: can stand alone.
+/// Whether the character is a letter or a digit of any script. Unlike a mark, it can stand alone.
 pub fn is_letter_or_digit(c: char) -> bool {
     use GeneralCategoryGroup as Group;
     matches!(c.general_category_group(), Group::Letter | Group::Number) && !is_blank(c)
 }
 
-/// A mark that is drawn on the character before it.
+/// Whether the character is a mark, which is drawn on the character before it.
 pub fn is_mark(c: char) -> bool {
     c.general_category_group() == GeneralCategoryGroup::Mark
 }
 
-/// Draws something by itself.
+/// Whether the character is visible by itself.
 pub fn is_visible(c: char) -> bool {
     use GeneralCategoryGroup as Group;
     let group = c.general_category_group();
     matches!(group, Group::Letter | Group::Number | Group::Punctuation | Group::Symbol) && !is_blank(c)
 }
 
-/// A letter, mark or symbol by its category that draws nothing (the property `Default_Ignorable_Code_Point`, and the
-/// empty pattern of Braille).
+/// Whether the character draws nothing although its category is letter, mark or symbol. These are the characters with
+/// the property `Default_Ignorable_Code_Point`, and the empty Braille pattern.
 pub fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -51,7 +51,8 @@ pub fn is_blank(c: char) -> bool {
     )
 }
 
-/// Changes how others are drawn, or draws nothing: controls of format and direction, private and unassigned characters.
+/// Whether the character draws nothing, or changes how other characters are drawn. These are format and direction
+/// controls, and private and unassigned characters.
 pub fn is_invisible(c: char) -> bool {
     use unicode_properties::GeneralCategory as Category;
     is_blank(c)
@@ -59,13 +60,13 @@ pub fn is_invisible(c: char) -> bool {
         || matches!(c.general_category(), Category::LineSeparator | Category::ParagraphSeparator)
 }
 
-/// Turns the direction of what stands around it.
+/// Whether the character changes the writing direction of the text around it.
 pub fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether an invisible character is needed where it stands: joiners in scripts of India and in Arabic script
-/// (the rules CONTEXTJ of RFC 5892), and what holds an emoji together.
+/// Whether an invisible character has a legitimate effect where it stands: joiners in Indic scripts and in Arabic
+/// script (the rules CONTEXTJ of RFC 5892), and characters that join an emoji.
 pub fn is_in_context(before: Option<char>, c: char, after: Option<char>) -> bool {
     let Some(before) = before else { return false };
     let is_arabic = |c: char| c.script() == Script::Arabic && is_letter_or_digit(c);
@@ -80,12 +81,12 @@ pub fn is_in_context(before: Option<char>, c: char, after: Option<char>) -> bool
     }
 }
 
-/// A character that holds its neighbours together or apart and is part of a name.
+/// Whether the character joins or separates its neighbours and can be part of a name.
 pub fn is_joiner(c: char) -> bool {
     matches!(c, ZERO_WIDTH_JOINER | ZERO_WIDTH_NON_JOINER)
 }
 
-/// A script that is written without blanks between words, or with endings of the sentence right behind a name.
+/// Whether the character belongs to a script in which a name is not separated from the next word or suffix by a blank.
 pub fn is_unspaced(c: char) -> bool {
     matches!(
         c.script(),

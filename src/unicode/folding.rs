@@ -1,4 +1,4 @@
-//! How two texts are compared.
+//! Comparison of texts: folding for equality, skeletons for texts that look alike.
 
 use caseless::Caseless as _;
 use sha2::{Digest as _, Sha256};
@@ -6,49 +6,51 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::characters::{is_bidi_control, is_invisible};
 
-/// The longest skeleton that is kept as it is, in bytes: PostgreSQL cannot index more than some 2,700.
+/// Longest skeleton that is stored unchanged, in bytes. Longer ones are hashed, because PostgreSQL cannot index more
+/// than some 2,700 bytes.
 const MAX_SKELETON: usize = 500;
 const FIRST_STRONG_ISOLATE: char = '\u{2068}';
 const POP_DIRECTIONAL_ISOLATE: char = '\u{2069}';
 
-/// One form for all spellings of a text: compatibility normalization (NFKC) and full case folding. What is equal
-/// after this is the same name.
+/// The text in compatibility normalization (NFKC) and full case folding. Two names are equal if their folded forms are
+/// equal.
 #[must_use]
 pub fn fold(text: &str) -> String {
     text.nfd().default_case_fold().nfkd().default_case_fold().nfkc().collect()
 }
 
-/// Whether two texts are spellings of the same name.
+/// Whether two texts are the same name, after folding.
 #[must_use]
 pub fn is_same(one: &str, other: &str) -> bool {
     one == other || fold(one) == fold(other)
 }
 
-/// The text with its accents composed: how texts are kept that are shown as they were typed.
+/// The text in canonical composition (NFC). Texts that are shown as they were typed are stored in this form.
 #[must_use]
 pub fn nfc(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// One form for all texts that look alike: two names with the same skeleton can be taken for each other.
+/// The skeleton of a text. Two names with the same skeleton look alike, so one can be mistaken for the other.
 ///
-/// This is the skeleton of Unicode Technical Standard 39 over the folded text, with three differences: invisible
-/// characters are left out, blanks count as one, and letters of ASCII stay what they are (`m` is not taken for `rn`:
-/// "modern" and "modem" are two words). Of ASCII only `0` and `1` are taken for letters.
+/// It is the skeleton of Unicode Technical Standard 39, computed from the folded text, with three differences.
+/// Invisible characters are removed. A run of blanks counts as one blank. ASCII letters stay as they are: `m` is not
+/// treated as `rn`, because "modern" and "modem" are different words. Of the ASCII digits, only `0` and `1` are treated
+/// as letters.
 #[must_use]
 pub fn skeleton(text: &str) -> String {
     let folded = fold(text);
     skeleton_of(folded.nfd(), folded.len())
 }
 
-/// Like [`skeleton`], over the text as it is written: `I` is taken for `l`, as are `1` and `|`, and `O` for `0`. Names that
-/// differ in case only need not have the same look (`ALI` and `ali`): they have the same skeleton.
+/// Like [`skeleton`], but of the text as it is written, without case folding. `I`, `1` and `|` are treated as `l`, and
+/// `0` as `o`. Names that differ only in case may have different looks (`ALI` and `ali`); they have the same skeleton.
 #[must_use]
 pub fn look(text: &str) -> String {
     skeleton_of(text.nfkc().nfd().map(|c| if matches!(c, 'I' | '|') { 'l' } else { c }), text.len())
 }
 
-/// What a name is compared by with names that it could be taken for.
+/// The skeleton and the look of a name, for comparison with other names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Likeness {
     skeleton: String,
@@ -56,13 +58,13 @@ pub struct Likeness {
 }
 
 impl Likeness {
-    /// That of a name.
+    /// Computes both forms of a name.
     #[must_use]
     pub fn of(name: &str) -> Self {
         Self { skeleton: skeleton(name), look: look(name) }
     }
 
-    /// Whether this name can be taken for the other one.
+    /// Whether this name can be mistaken for the other one.
     #[must_use]
     pub fn is_like(&self, other: &str) -> bool {
         self.skeleton == skeleton(other) || self.look == look(other)
@@ -77,7 +79,7 @@ fn skeleton_of(decomposed: impl Iterator<Item = char>, length: usize) -> String 
             '1' => skeleton.push('l'),
             c if c.is_whitespace() && skeleton.ends_with(' ') => {}
             c if c.is_whitespace() => skeleton.push(' '),
-            // The dot of a letter that has one already.
+            // A combining dot on `i` or `j` is not visible.
             '\u{307}' if skeleton.ends_with(['i', 'j']) => {}
             c if c.is_ascii() => skeleton.push(c),
             c => skeleton.push_str(&prototype(c)),
@@ -90,15 +92,16 @@ fn skeleton_of(decomposed: impl Iterator<Item = char>, length: usize) -> String 
     Sha256::digest(skeleton).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What stands for all characters that look like this one.
+/// The character sequence that represents all characters that look like this one.
 fn prototype(c: char) -> String {
     let mut bytes = [0; 4];
     let prototype: String = unicode_security::skeleton(c.encode_utf8(&mut bytes)).collect();
-    // The table takes `m` for `rn`, and so what looks like `m`.
+    // The Unicode table maps `m`, and characters that look like it, to `rn`.
     if prototype == "rn" { "m".into() } else { prototype }
 }
 
-/// A name inside a sentence: whatever its direction, it does not turn the words around it.
+/// A name for use inside a sentence. Directional isolates keep a right-to-left name from reordering the words around
+/// it.
 #[must_use]
 pub fn isolated(name: &str) -> String {
     let name: String = name.chars().filter(|c| !is_bidi_control(*c)).collect();
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_look_alike_have_one_skeleton() {
+    fn names_that_look_alike_have_the_same_skeleton() {
         for (one, other) in [
             ("admin", "аdmin"),
             ("admin", "ａdmin"),
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_look_alike_as_they_are_written_are_alike_both_ways() {
+    fn names_that_look_alike_as_written_are_alike_in_both_directions() {
         for (one, other) in [
             ("general", "generaI"),
             ("General", "GeneraI"),
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skeleton_is_short_and_its_own_skeleton() {
+    fn a_skeleton_is_bounded_and_stays_the_same_when_computed_again() {
         for text in ["", "eva", "Ωμέγα", "हिन्दी", "İı", "㍍㍍", "ﷺ"] {
             let once = skeleton(text);
             assert_eq!(skeleton(&once), once, "{text}");
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_does_not_turn_the_sentence_around_it() {
+    fn an_isolated_name_does_not_reorder_the_sentence_around_it() {
         assert_eq!(isolated("eva\u{202E}\u{2069}"), "\u{2068}eva\u{2069}");
     }
 }

@@ -1,22 +1,23 @@
-//! Whom a text mentions. The rule is documented in `docs/names.md`; clients that draw mentions follow it.
+//! Mentions of users in texts. The rule is documented in `docs/names.md`. The web client highlights mentions by the
+//! same rule.
 
 use super::characters::{is_joiner, is_letter_or_digit, is_unspaced, is_word};
 use super::folding::fold;
 
-/// Signs that stand before a name: of ASCII, full width and small.
+/// The signs that begin a mention: `@` in ASCII, full width and small form.
 const SIGNS: [char; 3] = ['@', '\u{FF20}', '\u{FE6B}'];
-/// What a name may have between its letters.
+/// Punctuation that a name may contain.
 const PUNCTUATION: [char; 3] = ['.', '_', '-'];
-/// What the local part of an e-mail address may end with.
-const OF_ADDRESSES: [char; 4] = ['.', '_', '-', '+'];
+/// Punctuation that the local part of an e-mail address may end with.
+const ADDRESS_PUNCTUATION: [char; 4] = ['.', '_', '-', '+'];
 
-/// A name behind a sign: the spellings it may be meant as, folded, the longest first. The first that is a user's
-/// username is who is mentioned.
+/// One mention in a text, as the usernames that it may mean, folded, longest first. The first one that exists is the
+/// user who is mentioned.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mention(pub Vec<String>);
 
-/// The names that a text mentions, in their order. Code, web addresses, addresses of e-mail and names of packages
-/// are no mentions. Takes time in proportion to the length of the text.
+/// The mentions in a text, in their order. Names inside code, web addresses, e-mail addresses and package names do not
+/// count. The time is proportional to the length of the text.
 #[must_use]
 pub fn mentions(text: &str) -> Vec<Mention> {
     if !text.contains(SIGNS) {
@@ -33,14 +34,14 @@ pub fn mentions(text: &str) -> Vec<Mention> {
         for (at, sign) in token.match_indices(SIGNS) {
             while code.next_if(|span| span.end <= start + at).is_some() {}
             let is_code = code.peek().is_some_and(|span| span.start <= start + at);
-            if is_code || words.is_part_of_more(at) {
+            if is_code || words.is_part_of_address(at) {
                 continue;
             }
             let rest = &token[at + sign.len()..];
             let end = rest.find(|c| !is_name_part(c)).unwrap_or(rest.len());
             let (name, behind) = rest.split_at(end);
-            if !goes_on(behind) {
-                found.extend(readings(name));
+            if !continues(behind) {
+                found.extend(candidates(name));
             }
         }
     }
@@ -51,12 +52,12 @@ fn is_name_part(c: char) -> bool {
     is_word(c) || is_joiner(c) || PUNCTUATION.contains(&c)
 }
 
-/// A run of characters without blanks.
+/// A run of characters without white space.
 struct Token<'t> {
     text: &'t str,
-    /// From here on it is a web address.
-    address: usize,
-    /// Begins with a sign, whatever brackets stand before it.
+    /// The byte at which a web address begins; the length of the text if there is none.
+    address_start: usize,
+    /// Whether the run begins with a sign. Punctuation before the sign does not count.
     begins_with_sign: bool,
 }
 
@@ -64,54 +65,55 @@ impl<'t> Token<'t> {
     fn new(text: &'t str) -> Self {
         let opening = text.trim_start_matches(|c: char| !is_letter_or_digit(c) && !SIGNS.contains(&c));
         let is_address = opening.starts_with("www.") || opening.starts_with("mailto:");
-        let address = if is_address { 0 } else { text.find("://").unwrap_or(text.len()) };
-        Self { text, address, begins_with_sign: opening.starts_with(SIGNS) }
+        let address_start = if is_address { 0 } else { text.find("://").unwrap_or(text.len()) };
+        Self { text, address_start, begins_with_sign: opening.starts_with(SIGNS) }
     }
 
-    /// Whether the sign at this place belongs to an address or to a word.
-    fn is_part_of_more(&self, at: usize) -> bool {
+    /// Whether the sign at this byte belongs to an address or to the word before it.
+    fn is_part_of_address(&self, at: usize) -> bool {
         let before = &self.text[..at];
-        if at >= self.address {
+        if at >= self.address_start {
             return true;
         }
         if before.ends_with('/') {
-            // "@eva/@ben" are two people; "blog.example/@eva" is a page.
+            // "@eva/@ben" mentions two users. "blog.example/@eva" is a web address.
             return !self.begins_with_sign;
         }
-        let local = before.trim_end_matches(OF_ADDRESSES);
+        let local = before.trim_end_matches(ADDRESS_PUNCTUATION);
         local.chars().next_back().is_some_and(|c| is_word(c) && !is_unspaced(c))
     }
 }
 
-/// Whether the name is the beginning of something else: a package (`@eva/core`), or an account elsewhere
-/// (`@eva@example.org`).
-fn goes_on(behind: &str) -> bool {
+/// Whether the text behind a name makes it part of something else: a package (`@eva/core`), or an account on another
+/// server (`@eva@example.org`).
+fn continues(behind: &str) -> bool {
     let mut rest = behind.chars();
     matches!(rest.next(), Some('/' | '@')) && rest.next().is_some_and(is_word)
 }
 
-/// How a run of letters can be read: all of it, without the punctuation at its end, up to a full stop that begins the
-/// next sentence, and up to where a script without blanks begins or ends.
-fn readings(name: &str) -> Option<Mention> {
+/// The usernames that a run of name characters may mean. Candidates are the whole run, the run without punctuation at
+/// its end, the part before a full stop that ends a sentence, and the part up to a change between a script with blanks
+/// and one without.
+fn candidates(name: &str) -> Option<Mention> {
     let bare = name.trim_end_matches(PUNCTUATION);
     if !bare.chars().any(is_letter_or_digit) {
         return None;
     }
-    let mut readings = vec![fold(name), fold(bare)];
+    let mut candidates = vec![fold(name), fold(bare)];
     let sentence = bare.match_indices('.').find(|(at, _)| bare[at + 1..].starts_with(char::is_uppercase));
     let mut letters = bare.char_indices();
     let is_of_unspaced = letters.next().is_some_and(|(_, c)| is_unspaced(c));
     let script = letters.find(|(_, c)| is_letter_or_digit(*c) && is_unspaced(*c) != is_of_unspaced);
     let mut cuts: Vec<usize> = sentence.map(|(at, _)| at).into_iter().chain(script.map(|(at, _)| at)).collect();
     cuts.sort_unstable_by(|one, other| other.cmp(one));
-    readings.extend(cuts.into_iter().map(|at| fold(bare[..at].trim_end_matches(PUNCTUATION))));
-    readings.dedup();
-    readings.retain(|reading| !reading.is_empty());
-    Some(Mention(readings))
+    candidates.extend(cuts.into_iter().map(|at| fold(bare[..at].trim_end_matches(PUNCTUATION))));
+    candidates.dedup();
+    candidates.retain(|candidate| !candidate.is_empty());
+    Some(Mention(candidates))
 }
 
-/// Where the text is code: between runs of as many backticks, as CommonMark has it. A fence of three or more at the
-/// beginning of a line that is not closed reaches to the end.
+/// The parts of the text that are code, by the rules of CommonMark: between two runs of equally many backticks. An
+/// unclosed run of three or more at the beginning of a line is a code block that reaches to the end.
 fn code_spans(text: &str) -> Vec<std::ops::Range<usize>> {
     let mut spans = Vec::new();
     let mut at = 0;
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_behind_a_sign() {
+    fn a_mention_is_a_sign_and_a_name() {
         assert_eq!(first("@Ann, (@bob) and @c.d-e_f."), ["ann", "bob", "c.d-e_f."]);
         assert_eq!(last("@Ann, (@bob) and @c.d-e_f."), ["ann", "bob", "c.d-e_f"]);
         assert_eq!(first("@ and @@zoë!"), ["zoë"]);
@@ -173,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn spellings_are_folded() {
+    fn candidates_are_folded() {
         assert_eq!(first("@zoe\u{308} @ZOË @ＥＶＡ @हिन्दी"), ["zoë", "zoë", "eva", "हिन्दी"]);
     }
 
     #[test]
-    fn scripts_without_blanks_end_a_name() {
+    fn a_change_of_script_or_a_new_sentence_ends_a_name() {
         assert_eq!(mentions("您好@eva您好"), [Mention(vec!["eva您好".into(), "eva".into()])]);
         assert_eq!(mentions("@eva님이"), [Mention(vec!["eva님이".into(), "eva".into()])]);
         assert_eq!(mentions("@田中ok"), [Mention(vec!["田中ok".into(), "田中".into()])]);
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_packages_mention_nobody() {
+    fn addresses_and_packages_are_not_mentions() {
         for text in [
             "ann@example.org",
             "john_@example.org",
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn code_mentions_nobody() {
+    fn code_contains_no_mentions() {
         for text in ["`@zoe`", "``a ` @zoe``", "```\n@zoe\n```", "see\n```js\n@zoe", "a `x` b `@zoe` c"] {
             assert_eq!(mentions(text), [], "{text}");
         }
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_texts_are_read_in_time() {
+    fn hostile_texts_are_parsed_quickly() {
         let runs: String = (1..280).map(|length| format!("{} ", "`".repeat(length))).collect();
         assert_eq!(first(&format!("{runs}@zoe")), ["zoe"]);
         assert_eq!(mentions(&"@".repeat(40_000)), []);

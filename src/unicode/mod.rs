@@ -1,5 +1,5 @@
-//! Text as people type it: how two texts are compared, what a name may consist of, whom a text mentions, and what
-//! makes a password acceptable. Pure functions; the tables come from the `unicode-*` crates and `caseless`.
+//! Rules for text that people type: comparison of texts, allowed characters of names, mentions, and acceptable
+//! passwords. All functions are pure. The Unicode tables come from the `unicode-*` crates and `caseless`.
 
 mod characters;
 mod folding;
@@ -10,4 +10,4 @@ mod passwords;
 pub use folding::{Likeness, fold, is_same, isolated, look, nfc, skeleton};
 pub use mentions::{Mention, mentions};
 pub use names::{label, username};
-pub use passwords::{password, prepared};
+pub use passwords::{normalized_password, password};

@@ -1,18 +1,18 @@
-//! What a name may consist of.
+//! Validation and normalization of names.
 
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::characters::{is_in_context, is_invisible, is_joiner, is_letter_or_digit, is_mark, is_visible, is_word};
 use super::folding::nfc;
 
-/// Punctuation that a username may have.
+/// Punctuation that a username may contain.
 const PUNCTUATION: [char; 3] = ['.', '_', '-'];
 
-/// A username as it is kept: NFKC, lower case, without blanks at its ends.
+/// The stored form of a username: NFKC, lower case, without blanks at its ends.
 ///
 /// # Errors
-/// Says what a username may have: letters (with their marks) and digits of any script, `.`, `_` and `-`, and at least
-/// one letter or digit.
+/// The rule that the text breaks. A username may contain letters (with their marks) and digits of any script, `.`, `_`
+/// and `-`. It must contain at least one letter or digit.
 pub fn username(text: &str) -> Result<String, &'static str> {
     let lower: String = text.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect();
     check_characters(&lower)?;
@@ -25,10 +25,11 @@ pub fn username(text: &str) -> Result<String, &'static str> {
     Ok(lower)
 }
 
-/// A name that is shown as it was typed, as a channel's or the one that others read of a user: one line, NFC, without blanks at its ends.
+/// The stored form of a name that is shown as it was typed, such as a channel name or a display name: one line, NFC,
+/// without blanks at its ends.
 ///
 /// # Errors
-/// Says that it has characters which cannot be seen, or none that can.
+/// The rule that the text breaks. A name must contain a visible character, and no control or invisible characters.
 pub fn label(text: &str) -> Result<String, &'static str> {
     let label = nfc(text.trim());
     check_characters(&label)?;
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usernames_of_any_script_are_taken() {
+    fn usernames_of_any_script_are_accepted() {
         for (typed, kept) in [
             ("Eva", "eva"),
             ("  eva ", "eva"),
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn usernames_that_cannot_be_read_are_refused() {
+    fn unreadable_usernames_are_refused() {
         for typed in [
             "",
             "   ",

@@ -1,40 +1,40 @@
-//! What makes a password acceptable, and the form in which it is compared.
+//! Validation and normalization of passwords.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 use super::folding::fold;
 
-/// The shortest password, in characters.
+/// Minimum length of a password, in characters.
 const MIN: usize = 8;
-/// The longest, in characters: Argon2 reads all of it, so a client must not send a megabyte.
+/// Maximum length, in characters. Argon2 reads the whole password, so its length must be bounded.
 const MAX: usize = 1_000;
-/// Passwords of eight characters and more that guessers try first: the heads of the lists that the National Cyber
-/// Security Centre and others publish. A longer list is for those who know their users.
+/// Passwords of at least eight characters that attackers try first: the beginnings of published lists, such as that of
+/// the National Cyber Security Centre. One per line.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password as it is hashed: the profile `OpaqueString` of RFC 8265. Blanks of any kind are one, and accents are
-/// composed, so that the same keys give the same password on every machine.
+/// The form of a password that is hashed: the profile `OpaqueString` of RFC 8265. All kinds of blanks become an ASCII
+/// space, and accents are composed (NFC). So the same keys give the same password on every machine.
 #[must_use]
-pub fn prepared(password: &str) -> String {
+pub fn normalized_password(password: &str) -> String {
     let is_space = |c: char| c.general_category() == GeneralCategory::SpaceSeparator;
     password.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc().collect()
 }
 
-/// Whether a user of this name may have this password.
+/// Checks whether a user with this name may have this password.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// A sentence that says why the password is refused.
 pub fn password(password: &str, username: &str) -> Result<(), String> {
-    let prepared = prepared(password);
-    let length = prepared.chars().count();
+    let normalized = normalized_password(password);
+    let length = normalized.chars().count();
     if !(MIN..=MAX).contains(&length) {
         return Err(format!("a password has {MIN} to {MAX} characters"));
     }
-    if prepared.contains('\0') {
+    if normalized.contains('\0') {
         return Err("a password must not contain a NUL character".into());
     }
-    let folded = fold(&prepared);
+    let folded = fold(&normalized);
     let first = folded.chars().next();
     if folded.trim().is_empty() || folded.chars().all(|c| Some(c) == first) {
         return Err("a password must not be one character over and over".into());
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_that_are_guessed_first_are_refused() {
+    fn weak_passwords_are_refused() {
         for (given, name) in [
             ("short", "eva"),
             ("        ", "eva"),
@@ -78,9 +78,13 @@ mod tests {
     }
 
     #[test]
-    fn one_password_typed_on_two_machines_is_the_same() {
-        assert_eq!(prepared("Gru\u{308}ße\u{A0}1"), prepared("Grüße 1"));
-        assert_ne!(prepared("Grüße"), prepared("grüße"));
-        assert_ne!(prepared("Ｇｒ"), prepared("Gr"), "not a compatibility form");
+    fn spellings_of_the_same_password_are_normalized() {
+        assert_eq!(normalized_password("Gru\u{308}ße\u{A0}1"), normalized_password("Grüße 1"));
+        assert_ne!(normalized_password("Grüße"), normalized_password("grüße"));
+        assert_ne!(
+            normalized_password("Ｇｒ"),
+            normalized_password("Gr"),
+            "compatibility characters are not normalized"
+        );
     }
 }

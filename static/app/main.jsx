@@ -1,4 +1,4 @@
-// The app's roof: who is signed in decides what is shown; everything else hangs below.
+// The entry point of the web client. It shows the sign-in page without a session, and the shell with one.
 
 import { Component, render } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
@@ -7,25 +7,25 @@ import { Session } from './data/session.js';
 import { openStorage } from '../browser-storage.js';
 import { texts } from './texts.js';
 import { Announcer } from './ui/announce.jsx';
-import { ClientContext } from './ui/live.js';
+import { ClientContext } from './ui/client-context.js';
 import { to } from './ui/route.js';
 import { Shell } from './ui/shell.jsx';
 import { SignIn } from './ui/sign-in.jsx';
 
-const { storage, isKept } = openStorage();
+const { storage, isPersistent } = openStorage();
 const session = new Session(storage);
 
-function notKept() {
-  if (!isKept) return 'forbidden';
-  return session.isKept ? null : 'full';
+function storageProblem() {
+  if (!isPersistent) return 'forbidden';
+  return session.isPersistent ? null : 'full';
 }
 
 function App() {
   const [userId, setUserId] = useState(session.current?.user.id);
   useEffect(() => session.onChange(() => setUserId(session.current?.user.id)), []);
-  const client = useMemo(() => (userId ? new Client({ session, storage, notKept: notKept() }) : null), [userId]);
+  const client = useMemo(() => (userId ? new Client({ session, storage, storageProblem: storageProblem() }) : null), [userId]);
   useEffect(() => () => client?.close(), [client]);
-  if (!client) return <SignIn session={session} isKept={isKept} />;
+  if (!client) return <SignIn session={session} isPersistent={isPersistent} />;
   return (
     <ClientContext.Provider value={client}>
       <Shell key={userId} onSignOut={() => session.end('signed-out')} />
@@ -34,8 +34,9 @@ function App() {
   );
 }
 
-// A fault in drawing must not leave an empty page. What was written is in the storage.
-class Guard extends Component {
+// Error boundary: an exception while rendering shows an error page instead of an empty one. Drafts and unsent messages
+// are in the storage and are not lost.
+class ErrorBoundary extends Component {
   state = { error: null };
 
   componentDidCatch(error) {
@@ -51,7 +52,7 @@ class Guard extends Component {
           <p class="empty-title">{texts.fault.title}</p>
           <p>{texts.fault.lead}</p>
           <p>{String(error.message ?? error)}</p>
-          <p><button type="button" class="primary" onClick={() => location.reload()}>{texts.fault.reload}</button></p>
+          <p><button type="button" class="button-primary" onClick={() => location.reload()}>{texts.fault.reload}</button></p>
           <p><a href={to.home()} onClick={() => setTimeout(() => location.reload())}>{texts.notFound.home}</a></p>
         </div>
       </main>
@@ -60,4 +61,4 @@ class Guard extends Component {
 }
 
 document.documentElement.lang = texts.language;
-render(<Guard><App /></Guard>, document.getElementById('app'));
+render(<ErrorBoundary><App /></ErrorBoundary>, document.getElementById('app'));

@@ -1,4 +1,4 @@
-// Every text that somebody reads. A translation is another file of this shape.
+// All texts of the web client. A translation is another file with the same keys.
 
 const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;
 
@@ -20,7 +20,7 @@ export const texts = {
     toRegister: 'New here? Create an account',
     toSignIn: 'You have an account? Sign in',
     ended: 'Your session has ended. Sign in again: what you wrote is kept.',
-    refused: 'This username and password do not fit.',
+    refused: 'Wrong username or password.',
   },
 
   nav: {
@@ -65,7 +65,7 @@ export const texts = {
     notSent: (number) => `${count(number, 'thing you wrote was', 'things you wrote were')} not sent.`,
     show: 'Show',
     nothing: 'Everything has been sent or discarded.',
-    goneChannel: 'A channel that is not there any more, or not for you',
+    goneChannel: 'A channel that does not exist any more, or that you cannot read',
     comment: (id) => `A comment on message ${id}`,
     ticket: (id) => `A change of ticket ${id}`,
   },
@@ -76,7 +76,7 @@ export const texts = {
     make: 'Make a channel',
   },
 
-  light: {
+  connection: {
     live: 'live',
     connecting: 'connecting…',
     'catching-up': 'catching up…',
@@ -98,7 +98,7 @@ export const texts = {
     toEnd: 'To the newest message',
     loading: 'Loading…',
     list: (name) => `Messages in ${name}`,
-    gone: 'This channel is not there, or not for you.',
+    gone: 'This channel does not exist, or you cannot read it.',
     details: 'Channel details',
     broadcast: 'Update',
     private: 'Private channel',
@@ -123,8 +123,8 @@ export const texts = {
     earlier: 'Show earlier comments',
     unfold: (lines) => (lines > 1 ? `Show all ${lines} lines` : 'Show all'),
     fold: 'Show less',
-    gone: 'This message is not there any more, or not for you.',
-    conflict: 'Somebody else has changed this meanwhile. Look at it, then save again.',
+    gone: 'This message does not exist, or you cannot read it.',
+    conflict: 'Somebody else has changed this message. Read the change, then save again.',
     open: (title) => `Open “${title}”`,
     actions: 'Actions',
     untitled: 'Message',
@@ -200,7 +200,7 @@ export const texts = {
   channelForm: {
     title: 'New channel or room',
     name: 'Name',
-    nameHint: 'If there is one of this name, you go there.',
+    nameHint: 'If a channel has this name already, it is opened.',
     description: 'What it is for',
     private: 'Private: only for its members',
     create: 'Create',
@@ -217,7 +217,7 @@ export const texts = {
   jump: {
     title: 'Go to',
     label: 'Name of a channel',
-    nothing: 'No channel has such a name.',
+    nothing: 'No channel name contains this text.',
   },
 
   help: {
@@ -243,7 +243,7 @@ export const texts = {
     UNREACHABLE: 'The server cannot be reached. Try again in a moment.',
     UNAVAILABLE: 'The server is busy. Try again in a moment.',
     RATE_LIMITED: 'Too many attempts. Wait a little, then try again.',
-    INTERNAL_SERVER_ERROR: 'The server has failed. It knows about it.',
+    INTERNAL_SERVER_ERROR: 'The server has failed. The error is in its log.',
     TOO_LARGE: 'This is too long to be sent.',
     CLOSED: 'The server closed the connection each time it got this.',
     STORAGE_FULL: 'This was not sent: the storage that this browser has for this page is full. Your text stays here. Discard messages that were not sent, or empty a draft, then try again.',

@@ -1,4 +1,5 @@
-// The bar above GraphiQL and its sign-in dialog: shows the session and the socket's state, changes the session.
+// The bar above GraphiQL with its sign-in dialog. It shows the session and the state of the socket, and changes the
+// session.
 
 import { post } from './http.js';
 import { session } from './session.js';
@@ -25,8 +26,8 @@ export function setUpBar() {
   showSession();
 }
 
-// Runs `getToken` with the form's fields, and shows its errors in the dialog. Closing the dialog aborts the request: its
-// answer must neither sign in nor close the dialog that is opened next.
+// Runs `getToken` with the form's fields, and shows its errors in the dialog. Closing the dialog aborts the request: a
+// late answer must not sign the user in or close a dialog that was opened later.
 function onSubmit(form, getToken) {
   const button = form.querySelector('button');
   form.addEventListener('submit', async (event) => {
@@ -73,7 +74,7 @@ async function showSession() {
   const text = await dataOf({ query: ME }, { token })
     .then(({ me }) => nameOf(me))
     .catch(() => 'token not accepted');
-  // Somebody else may have signed in while the answer was under way.
+  // Another user may have signed in before the answer arrived.
   if (session.token === token) element('who').textContent = text;
 }
 

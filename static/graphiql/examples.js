@@ -1,8 +1,8 @@
-// The tabs of a first visit. Each is a document that runs as it is, once its variables fit.
+// The tabs that GraphiQL shows on a first visit. Each document runs unchanged; its variables may need values.
 
-const read = `# \`cursor\` is where the log stands in the very snapshot
-# that this query reads: subscribe \`after\` it, and
-# nothing is missed or repeated.
+const read = `# \`cursor\` is the position of the event log in the
+# snapshot that this query reads. A subscription \`after\`
+# it misses no event and repeats none.
 
 query Messages($channelId: ID, $first: Int, $page: String) {
   cursor
@@ -24,9 +24,9 @@ query Messages($channelId: ID, $first: Int, $page: String) {
 }
 `;
 
-const messageAdded = `# \`$after\` in and \`cursor\` out: so this page goes on
-# where it stopped when the connection is lost. Put the
-# cursor of a query into the variables to start there.
+const messageAdded = `# With \`$after\` and \`cursor\` in the document, this page
+# resumes the subscription after a lost connection. To
+# start at the cursor of a query, put it into the variables.
 
 subscription MessageAdded($channelId: ID, $after: Cursor) {
   messageAdded(channelId: $channelId, after: $after) {
@@ -39,9 +39,9 @@ subscription MessageAdded($channelId: ID, $after: Cursor) {
 }
 `;
 
-const events = `# Everything you may see, as one stream: what was missed,
-# a Checkpoint (you are live), then live events, and a
-# Checkpoint after 30 seconds of silence.
+const events = `# All events that you may see, in one stream: missed
+# events, a Checkpoint (you are live), then live events,
+# and a Checkpoint after 30 seconds without an event.
 
 subscription Events($channelId: ID, $after: Cursor) {
   events(channelId: $channelId, after: $after) {
@@ -77,8 +77,8 @@ mutation CreateChannel($name: String!) {
   }
 }
 
-# With an idempotencyKey it is safe to send it again: the
-# same key returns the first message, not a second one.
+# With an idempotencyKey a retry is safe: the same key
+# returns the first message and creates no second one.
 mutation CreateMessage(
   $channelId: ID!
   $content: String!
@@ -96,9 +96,9 @@ mutation CreateMessage(
 }
 `;
 
-const account = `# The answer of either holds a token, which this page
-# uses from then on. "Sign in" above does the same.
-# Reading public channels needs no account.
+const account = `# Both answers contain a token, which this page uses
+# from then on. "Sign in" above does the same. Reading
+# public channels needs no account.
 
 mutation Register($name: String!, $password: String!) {
   register(input: {

@@ -1,16 +1,16 @@
-// What GraphiQL calls to run an operation: subscriptions go over the socket, everything else over HTTP.
+// The fetcher of GraphiQL: it runs subscriptions over the socket and all other operations over HTTP.
 
 import { post } from './http.js';
 import { session } from './session.js';
 
-// As many events of a subscription as are shown; GraphiQL by itself shows only the last one.
-const SHOWN = 50;
+// Number of events of a subscription that are shown. GraphiQL alone would show only the last one.
+const MAX_EVENTS = 50;
 
-export function makeFetcher(live) {
-  return (asked, /** @type {{ headers?: Record<string, string> }} */ { headers } = {}) => {
-    const definition = definitionOf(asked);
-    const operation = { ...asked, operationName: definition?.name?.value };
-    if (definition?.operation === 'subscription') return newestFirst(live.observe(operation, definition));
+export function makeFetcher(subscriptions) {
+  return (request, /** @type {{ headers?: Record<string, string> }} */ { headers } = {}) => {
+    const definition = definitionOf(request);
+    const operation = { ...request, operationName: definition?.name?.value };
+    if (definition?.operation === 'subscription') return newestFirst(subscriptions.observe(operation, definition));
     return run(operation, definition, headers);
   };
 }
@@ -21,27 +21,29 @@ async function run(operation, definition, headers) {
   return result;
 }
 
-// The definition of the operation to run, or undefined when the document does not say which one that is. GraphiQL passes a
-// parsed document and an operation name along, but they may be of an earlier text. A name counts only if the document has it.
+// The definition of the operation to run, or undefined if the document has several and the name selects none of them.
+// GraphiQL also passes a parsed document and an operation name, but they may belong to an earlier text. So the text is
+// parsed again, and the name counts only if the document contains it.
 function definitionOf({ query, operationName }) {
   let document;
   try {
     document = window.GraphiQL.GraphQL.parse(query);
   } catch {
-    return undefined; // The server says what is wrong with it.
+    return undefined; // The server reports the syntax error.
   }
   const operations = document.definitions.filter(({ kind }) => kind === 'OperationDefinition');
   if (operations.length === 1) return operations[0];
   return operations.find(({ name }) => name?.value === operationName);
 }
 
-// Who runs `login` or `register` in the editor is signed in from then on.
+// Signs the user in with the token of a `login` or `register` mutation that was run in the editor.
 function adoptToken({ data }) {
   const answers = Object.values(data ?? {});
   const token = answers.find((answer) => typeof answer?.token === 'string')?.token;
   if (token) session.token = token;
 }
 
+// An observable of the last events as one result, the newest first.
 function newestFirst(events) {
   const shown = [];
   let received = 0;
@@ -51,7 +53,7 @@ function newestFirst(events) {
         next(event) {
           received += 1;
           shown.unshift(event);
-          shown.length = Math.min(shown.length, SHOWN);
+          shown.length = Math.min(shown.length, MAX_EVENTS);
           observer.next({ received, newestFirst: shown });
         },
         error: (error) => observer.error(error),

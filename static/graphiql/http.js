@@ -1,4 +1,5 @@
-// GraphQL over HTTP: one POST, the answer as JSON whatever the status. Throws if `signal` is aborted before the answer arrives.
+// GraphQL over HTTP. `post` resolves with the JSON of the answer for any HTTP status, and throws if `signal` is aborted
+// before the answer arrives.
 
 const ENDPOINT = '/graphql';
 
@@ -20,12 +21,12 @@ export async function post(operation, { token, headers, signal } = {}) {
     signal,
   });
   const text = await response.text();
-  // Not every transport rejects an aborted request whose answer has arrived.
+  // Some implementations of fetch do not reject an aborted request if its answer has arrived.
   signal?.throwIfAborted();
   try {
     return JSON.parse(text);
   } catch {
-    // A proxy's error page, or a server that is full: say so instead of showing a parse error.
+    // Not JSON, for example the error page of a proxy or a 503 of the server: show the status instead of a parse error.
     return { errors: [{ message: `HTTP ${response.status} ${response.statusText}: ${text.slice(0, 500)}` }] };
   }
 }

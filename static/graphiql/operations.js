@@ -1,8 +1,8 @@
-// Keeps the list of operations that the editor holds, and the selected one, in step with its text.
+// Keeps the editor's list of operations, and the selected operation, in step with its text.
 //
-// GraphiQL parses the text 100 ms after a change. A tab that is run before that would use the operations of the previous
-// tab. Here the text is parsed at every change. The menu of the play button is up to date after a change of tabs, because
-// GraphiQL then renders it; after typing it follows GraphiQL's own delay.
+// GraphiQL parses the text 100 ms after a change. A tab that is run before that would use the operations of the
+// previous tab. This module parses the text at every change. The menu of the play button is up to date after a change
+// of tabs, because GraphiQL then renders it. After typing, the menu follows GraphiQL's delay of 100 ms.
 
 export function CurrentOperations() {
   const { React, GraphiQL } = window;
@@ -15,14 +15,14 @@ export function CurrentOperations() {
   return null;
 }
 
-// The properties are those that GraphiQL itself keeps on its editor.
+// Sets the properties that GraphiQL itself stores on its editor.
 function update(editor) {
   const { documentAST, operations } = operationsIn(editor.getValue());
   if (operations) editor.operationName = selectedName(operations, editor.operations, editor.operationName);
   Object.assign(editor, { documentAST, operations });
 }
 
-// Both are null while the text is no valid document.
+// Both are null if the text is not a valid document.
 function operationsIn(text) {
   try {
     const documentAST = window.GraphiQL.GraphQL.parse(text);
@@ -32,7 +32,8 @@ function operationsIn(text) {
   }
 }
 
-// GraphiQL's own rule: the operation that was selected, or, if its name was edited, the one in its place, or the first one.
+// The rule of GraphiQL: keep the selected operation. If its name was edited, select the operation at the same index;
+// otherwise the first one.
 export function selectedName(operations, before, selected) {
   const names = operations.map(({ name }) => name?.value);
   if (names.includes(selected)) return selected;

@@ -1,9 +1,10 @@
-// The page's roof: wires the parts together and mounts GraphiQL, whose UMD bundle has put its names on `window`.
+// The entry point of the GraphiQL page: it creates the session, the socket and the storage, and renders GraphiQL. The
+// UMD bundle of GraphiQL defines the globals on `window`.
 
 import { openStorage } from '../browser-storage.js';
 import { examples } from './examples.js';
 import { makeFetcher } from './fetcher.js';
-import { LiveClient } from './live.js';
+import { SubscriptionClient } from './subscriptions.js';
 import { CurrentOperations } from './operations.js';
 import { session } from './session.js';
 import { setUpBar, showStatus } from './bar.js';
@@ -11,17 +12,18 @@ import { storageWithoutSecrets } from './storage.js';
 
 const { React, ReactDOM, GraphiQL, GraphiQLPluginExplorer } = window;
 
-const live = new LiveClient({ token: () => session.token, onStatus: showStatus });
+const subscriptions = new SubscriptionClient({ token: () => session.token, onStatus: showStatus });
 const root = ReactDOM.createRoot(document.getElementById('graphiql'));
 const explorer = GraphiQLPluginExplorer.explorerPlugin();
-const { storage: browserStorage, isKept } = openStorage();
+const { storage: browserStorage, isPersistent } = openStorage();
 const storage = storageWithoutSecrets(browserStorage);
 const isFirstVisit = !storage.getItem('graphiql:tabState');
 
-document.getElementById('not-kept').hidden = isKept;
+document.getElementById('not-kept').hidden = isPersistent;
 
-// GraphiQL is drawn from what it kept here. If that makes it fail, the page says so and offers to begin anew.
-class Guard extends React.Component {
+// Error boundary. GraphiQL renders from its stored tabs and history. If it fails, the page shows the error and offers
+// to delete them.
+class ErrorBoundary extends React.Component {
   /** @type {{ error: any }} */
   state = { error: null };
 
@@ -32,23 +34,24 @@ class Guard extends React.Component {
   render() {
     const { error } = this.state;
     if (!error) return this.props.children;
-    const beginAnew = () => (storage.clear(), location.reload());
+    const reset = () => (storage.clear(), location.reload());
     return React.createElement('div', { className: 'fault', role: 'alert' },
       React.createElement('p', null, `GraphiQL has failed: ${error.message}`),
-      React.createElement('button', { type: 'button', onClick: beginAnew }, 'Forget the tabs and the history kept here, and begin anew'));
+      React.createElement('button', { type: 'button', onClick: reset }, 'Delete the stored tabs and history, and start again'));
   }
 }
 
 function render() {
   root.render(
-    React.createElement(Guard, null, React.createElement(GraphiQL, {
-      // A new function each time: GraphiQL takes it as the sign to load the schema again, with the new rights.
-      fetcher: makeFetcher(live),
+    React.createElement(ErrorBoundary, null, React.createElement(GraphiQL, {
+      // A new function each time, because it makes GraphiQL load the schema again with the permissions of the new
+      // session.
+      fetcher: makeFetcher(subscriptions),
       defaultTabs: examples,
       // GraphiQL shows the query of the first default tab, but not its variables.
       variables: isFirstVisit ? examples[0].variables : undefined,
       plugins: [explorer],
-      // Shows nothing. The toolbar is where GraphiQL renders a component inside its contexts.
+      // This component renders nothing. It is in the toolbar because GraphiQL renders the toolbar inside its contexts.
       toolbar: { additionalComponent: CurrentOperations },
       storage,
       shouldPersistHeaders: false,
@@ -60,7 +63,7 @@ function render() {
 
 setUpBar();
 session.onChange(() => {
-  live.reconnect();
+  subscriptions.reconnect();
   render();
 });
 render();

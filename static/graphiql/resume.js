@@ -1,11 +1,11 @@
-// How a subscription goes on where it stopped.
+// Resumes subscriptions after a reconnect.
 //
-// graphql-ws sends the original payload again after a reconnect. So the payload's variable for `after` is moved on
-// with each event, and the server continues behind the last one that arrived: nothing is missed, nothing repeated.
+// graphql-ws sends the original payload again after a reconnect. So the variable of the argument `after` is set to the
+// cursor of each event. The server then resumes after the last event that arrived: none is missed, none is repeated.
 
-// Which variable holds the position, and under which key of `data` each event arrives. Null when the document has no
-// variable in its `after` argument: then there is nothing to move, and a reconnect starts at the present.
-export function placeOf(definition) {
+// The name of the variable that holds the position, and the key in `data` under which events arrive. Returns null if
+// the argument `after` of the subscription is not a variable: after a reconnect it then starts at the current position.
+export function resumePointOf(definition) {
   const field = definition.selectionSet.selections.find(({ kind }) => kind === 'Field');
   const after = field?.arguments?.find(({ name, value }) => name.value === 'after' && value.kind === 'Variable');
   if (!after) return null;
@@ -14,31 +14,31 @@ export function placeOf(definition) {
 
 // The positions of all subscriptions of one socket.
 export class Positions {
-  #moving = new Map();
+  #resumePoints = new Map();
 
-  add(payload, place) {
-    if (place) this.#moving.set(payload, place);
+  add(payload, resumePoint) {
+    if (resumePoint) this.#resumePoints.set(payload, resumePoint);
   }
 
   remove(payload) {
-    this.#moving.delete(payload);
+    this.#resumePoints.delete(payload);
   }
 
-  // An event came. Without `cursor` in its selection the position stays where it is.
-  event(payload, { data }) {
-    const place = this.#moving.get(payload);
-    const cursor = place && data?.[place.key]?.cursor;
-    if (cursor) payload.variables[place.variable] = cursor;
+  // Records an event. If its selection has no `cursor`, the position does not change.
+  onEvent(payload, { data }) {
+    const resumePoint = this.#resumePoints.get(payload);
+    const cursor = resumePoint && data?.[resumePoint.key]?.cursor;
+    if (cursor) payload.variables[resumePoint.variable] = cursor;
   }
 
-  // The socket is open for the first time: the position from which subscriptions without one start. Not on a later
-  // opening: what happened in between would be passed by.
-  opened(cursor) {
-    for (const [payload, { variable }] of this.#moving) payload.variables[variable] ??= cursor;
+  // The first opening of the socket sets the position of subscriptions without one. Call it only then: after a
+  // reconnect it would skip the events in between.
+  onFirstOpen(cursor) {
+    for (const [payload, { variable }] of this.#resumePoints) payload.variables[variable] ??= cursor;
   }
 
-  // The server's ping: up to here, every subscription of this socket has been served.
-  served(cursor) {
-    for (const [payload, { variable }] of this.#moving) payload.variables[variable] = cursor;
+  // The ping of the server contains a cursor: every subscription of this socket has got all events up to it.
+  onPing(cursor) {
+    for (const [payload, { variable }] of this.#resumePoints) payload.variables[variable] = cursor;
   }
 }

@@ -1,5 +1,5 @@
-// Who is signed in: a JWT, kept in sessionStorage so that it ends with the tab and is not shared with others.
-// Nothing here judges a token; the server does.
+// The session of the GraphiQL page: a JWT in sessionStorage. It ends with the tab and is not shared with other tabs.
+// The token is not verified here; the server does that.
 
 import { openStorage } from '../browser-storage.js';
 
@@ -12,8 +12,9 @@ class Session {
 
   constructor() {
     const expiry = this.claims?.exp;
-    // Only here. A token that ends while a subscription runs is kept, and refused by the server until somebody
-    // signs in: going on without it would pass by events that only this user may see.
+    // An expired token is removed only when the page loads. A token that expires during a subscription stays, and the
+    // server rejects it until the user signs in. Without it the subscription would resume as anonymous and skip private
+    // events.
     if (expiry && expiry * 1000 < Date.now()) storage.removeItem(KEY);
   }
 
@@ -28,7 +29,7 @@ class Session {
     for (const listener of this.#listeners) listener();
   }
 
-  // What the token says, unverified: for display.
+  // The unverified claims of the token, for display; null without a readable token.
   get claims() {
     try {
       const payload = (this.token ?? '').split('.')[1].replace(/-/g, '+').replace(/_/g, '/');

@@ -1,9 +1,9 @@
-// GraphiQL keeps its tabs and history in localStorage, variables included. Passwords and tokens do not go there.
+// The storage that GraphiQL uses for its tabs and history, variables included. It removes passwords and tokens first.
 
-// In GraphQL text and in JSON alike: name, colon, string.
+// A secret in GraphQL text or in JSON: name, colon, string.
 const SECRET = /("?\b(?:password|current|new|token)"?\s*:\s*)"(?:[^"\\\n]|\\.)*"/g;
 
-// Values that are JSON in which each string is the text of an editor. The others are such a text themselves.
+// Keys whose values are JSON with editor texts as strings. The value of any other key is one editor text.
 const COLLECTIONS = /^graphiql:(tabState|queries|favorites)$/;
 
 export function withoutSecrets(key, value) {
@@ -15,12 +15,12 @@ function scrub(text) {
   return text.replace(SECRET, '$1""');
 }
 
-// The `storage` that GraphiQL takes. It puts `graphiql:` before each of its keys.
+// The `storage` option of GraphiQL, on top of a Web Storage. GraphiQL prefixes its keys with `graphiql:`.
 export function storageWithoutSecrets(inner) {
   const all = () => Array.from({ length: inner.length }, (_, index) => inner.key(index));
   const keys = () => all().filter((key) => key?.startsWith('graphiql:'));
   return {
-    getItem: (key) => sound(key, inner.getItem(key)),
+    getItem: (key) => checkedValue(key, inner.getItem(key)),
     setItem: (key, value) => inner.setItem(key, withoutSecrets(key, value)),
     removeItem: (key) => inner.removeItem(key),
     clear: () => keys().forEach((key) => inner.removeItem(key)),
@@ -30,8 +30,8 @@ export function storageWithoutSecrets(inner) {
   };
 }
 
-// GraphiQL parses its collections without looking, and a damaged one would leave the page empty: it counts as absent.
-function sound(key, value) {
+// Returns null for a damaged collection: GraphiQL does not check its collections and would fail to render.
+function checkedValue(key, value) {
   if (value === null || !COLLECTIONS.test(key)) return value;
   const list = key === 'graphiql:tabState' ? 'tabs' : key.slice('graphiql:'.length);
   try {

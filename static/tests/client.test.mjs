@@ -1,10 +1,10 @@
-// The live copy of the state, against a server that is a fake WebSocket.
+// Client, against a fake server behind a fake WebSocket.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryStorage } from '../browser-storage.js';
 
-// What a browser has, as far as the client uses it.
+// The globals of a browser that the client uses.
 Object.assign(globalThis, {
   addEventListener() {},
   removeEventListener() {},
@@ -19,7 +19,7 @@ const { pendingIn } = await import('../app/data/pending.js');
 const USER = { id: '1', username: 'eva', displayName: 'Eva', role: 'MEMBER' };
 const EMPTY = { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
 
-// The server's side: answers the query for the base, and keeps the subscriptions that are open, by id.
+// The fake server: it answers the query BASE and records the open subscriptions by id.
 class Server {
   subscriptions = new Map();
   queries = 0;
@@ -68,20 +68,20 @@ function connectTo(server) {
       setImmediate(() => this.onclose?.({ code, reason: '', wasClean: true }));
     }
   };
-  const session = { current: { token: 'token', user: USER }, refreshEveryMs: 60_000, refreshOver: async () => {}, end() {} };
+  const session = { current: { token: 'token', user: USER }, refreshEveryMs: 60_000, refreshIfDue: async () => {}, end() {} };
   return new Client({ session, storage: new MemoryStorage() });
 }
 
 async function until(isTrue) {
   const deadline = Date.now() + 10_000;
   while (!isTrue()) {
-    assert.ok(Date.now() < deadline, `not within ten seconds: ${isTrue}`);
+    assert.ok(Date.now() < deadline, `the condition was not true within ten seconds: ${isTrue}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
-// Before, each failed event added a subscription, and the old ones stayed open.
-test('an event that the server cannot show ends the subscription, and the state is queried again', async () => {
+// Regression test: each failed event added a subscription, and the old ones stayed open.
+test('an event that the server cannot render ends the subscription, and the state is loaded again', async () => {
   const server = new Server();
   const client = connectTo(server);
   await until(() => server.subscriptions.size === 1);
@@ -104,7 +104,7 @@ test('the first query and the events share one connection', async () => {
   client.close();
 });
 
-test('after a failure that passes, the events go on behind the last one that arrived', async () => {
+test('after a temporary failure the subscription resumes after the last event', async () => {
   const server = new Server();
   const client = connectTo(server);
   await until(() => server.subscriptions.size === 1);
@@ -119,13 +119,13 @@ test('after a failure that passes, the events go on behind the last one that arr
   client.close();
 });
 
-test('a user who may not sign in is not offered as an assignee or a member', async () => {
+test('disabled users are not offered as assignees or members', async () => {
   const client = connectTo(new Server());
   assert.deepEqual((await client.users()).map(({ username }) => username), ['eva']);
   client.close();
 });
 
-test('a comment that has arrived is not shown as pending, too, whatever the ids of the messages', () => {
+test('a comment whose event has arrived is not shown as pending, even if its id is smaller than a message id', () => {
   const client = connectTo(new Server());
   client.state = { ...client.state, messages: new Map([['5', { id: '5' }]]) };
   client.write('comment', { messageId: '5', content: 'hello' });

@@ -1,4 +1,4 @@
-// The parts of the GraphiQL page that are decisions rather than DOM.
+// The parts of the GraphiQL page that need no DOM.
 
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
@@ -6,38 +6,38 @@ import test from 'node:test';
 import { parse, print } from 'graphql';
 import { examples } from '../graphiql/examples.js';
 import { selectedName } from '../graphiql/operations.js';
-import { placeOf, Positions } from '../graphiql/resume.js';
+import { resumePointOf, Positions } from '../graphiql/resume.js';
 import { withoutSecrets } from '../graphiql/storage.js';
 
 const operation = (text) => parse(text).definitions[0];
 
-test('the position is the variable of the root field, under its alias', () => {
+test('the resume point is the variable of `after` and the alias of the root field', () => {
   const definition = operation('subscription S($from: Cursor) { new: messageAdded(after: $from) { id cursor } }');
-  assert.deepEqual(placeOf(definition), { variable: 'from', key: 'new' });
-  assert.equal(placeOf(operation('subscription { messageAdded { id } }')), null);
-  assert.equal(placeOf(operation('subscription { messageAdded(after: "x") { id } }')), null);
+  assert.deepEqual(resumePointOf(definition), { variable: 'from', key: 'new' });
+  assert.equal(resumePointOf(operation('subscription { messageAdded { id } }')), null);
+  assert.equal(resumePointOf(operation('subscription { messageAdded(after: "x") { id } }')), null);
 });
 
-test('a payload moves on with its events and with pings, not with a second opening', () => {
+test('events and pings advance the position, a second opening of the socket does not', () => {
   const positions = new Positions();
   const payload = { variables: {} };
   positions.add(payload, { variable: 'after', key: 'messageAdded' });
-  positions.opened('a');
+  positions.onFirstOpen('a');
   assert.equal(payload.variables.after, 'a');
-  positions.event(payload, { data: { messageAdded: { cursor: 'b' } } });
-  positions.event(payload, { data: { messageAdded: { id: '1' } } });
-  positions.event(payload, { data: null, errors: [] });
+  positions.onEvent(payload, { data: { messageAdded: { cursor: 'b' } } });
+  positions.onEvent(payload, { data: { messageAdded: { id: '1' } } });
+  positions.onEvent(payload, { data: null, errors: [] });
   assert.equal(payload.variables.after, 'b');
-  positions.opened('z');
+  positions.onFirstOpen('z');
   assert.equal(payload.variables.after, 'b');
-  positions.served('c');
+  positions.onPing('c');
   assert.equal(payload.variables.after, 'c');
   positions.remove(payload);
-  positions.served('d');
+  positions.onPing('d');
   assert.equal(payload.variables.after, 'c');
 });
 
-test('the selected operation stays selected while its document has it, under a new name too', () => {
+test('the selected operation stays selected while it is in the document, also after a change of its name', () => {
   const operations = (text) => parse(text).definitions;
   const before = operations('query A { a } query B { b }');
   assert.equal(selectedName(before, null, null), 'A');
@@ -58,15 +58,15 @@ test('passwords and tokens are not stored', () => {
   assert.equal(tabs.tabs[0].query, query.replace('"p\\"q"', '""'));
 });
 
-test('the examples are documents', () => {
+test('the examples are valid documents with JSON variables', () => {
   for (const { query, variables } of examples) assert.ok(print(parse(query)) && JSON.parse(variables));
 });
 
-test("the editor's Markdown mode, which CVE-2025-6493 is about, is not in the pages", async () => {
+test('the Markdown mode of CodeMirror (CVE-2025-6493) is not in the assets', async () => {
   const assets = new URL('../dist/assets/', import.meta.url);
   const names = (await readdir(assets)).filter((name) => name.endsWith('.js'));
   const scripts = await Promise.all(names.map((name) => readFile(new URL(name, assets), 'utf8')));
   const modes = scripts.flatMap((script) => [...script.matchAll(/\.defineMode\(["'`]([\w-]+)/g)].map(([, mode]) => mode));
-  assert.ok(modes.includes('graphql'), 'the editor is somewhere else now');
+  assert.ok(modes.includes('graphql'), 'the scripts do not contain the editor, so this test proves nothing');
   assert.deepEqual(modes.filter((mode) => ['markdown', 'gfm'].includes(mode)), []);
 });

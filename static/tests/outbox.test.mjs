@@ -1,4 +1,4 @@
-// The outbox: in order, once, across failures and reloads.
+// The outbox sends entries in order and once, across failures and reloads.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -6,7 +6,7 @@ import { MemoryStorage } from '../browser-storage.js';
 import { entriesIn, Outbox, Refused, Suspected, UNREADABLE, wellFormed } from '../outbox.js';
 
 class Memory extends MemoryStorage {
-  // As when the browser has no room left.
+  // Simulates a storage without free space.
   isFull = false;
 
   setItem(name, value) {
@@ -16,18 +16,18 @@ class Memory extends MemoryStorage {
 }
 
 function outboxIn(memory, send, more) {
-  return new Outbox({ storage: entriesIn(memory, 'out.'), send, alone: (work) => work(), ...more });
+  return new Outbox({ storage: entriesIn(memory, 'out.'), send, withLock: (work) => work(), ...more });
 }
 
 const inputs = (outbox) => outbox.entries.map(({ input }) => input);
 
-test('entries go out in the order in which they were written, one at a time', async () => {
+test('entries are sent one at a time, in the order in which they were added', async () => {
   const sent = [];
-  let underWay = 0;
+  let inFlight = 0;
   const outbox = outboxIn(new Memory(), async ({ input }) => {
-    assert.equal((underWay += 1), 1);
+    assert.equal((inFlight += 1), 1);
     await null;
-    underWay -= 1;
+    inFlight -= 1;
     sent.push(input);
   }, { now: () => 5 });
   for (const input of ['a', 'b', 'c']) outbox.add('message', input);
@@ -37,24 +37,24 @@ test('entries go out in the order in which they were written, one at a time', as
   assert.equal(outbox.waiting, 0);
 });
 
-test('what cannot be sent now stays at its place, with its key, and holds back what is behind it', async () => {
-  const tried = [];
-  let isThere = false;
+test('an entry that cannot be sent now keeps its position and key, and the entries behind it wait', async () => {
+  const attempts = [];
+  let isConnected = false;
   const outbox = outboxIn(new Memory(), async ({ input, key }) => {
-    tried.push([input, key]);
-    if (!isThere) throw new Error('no line');
+    attempts.push([input, key]);
+    if (!isConnected) throw new Error('not connected');
   });
   outbox.add('message', 'a');
   outbox.add('message', 'b');
   await outbox.flush();
   assert.deepEqual(inputs(outbox), ['a', 'b']);
-  isThere = true;
+  isConnected = true;
   await outbox.flush();
-  assert.deepEqual(tried.map(([input]) => input), ['a', 'a', 'b']);
-  assert.equal(tried[0][1], tried[1][1]);
+  assert.deepEqual(attempts.map(([input]) => input), ['a', 'a', 'b']);
+  assert.equal(attempts[0][1], attempts[1][1]);
 });
 
-test('a refused entry says why, lets the others pass, and can be tried again or thrown away', async () => {
+test('a rejected entry has an error, does not block the others, and can be retried or discarded', async () => {
   let isAllowed = false;
   const sent = [];
   const outbox = outboxIn(new Memory(), async ({ input }) => {
@@ -95,7 +95,7 @@ test('an entry that another tab has sent is not sent again', async () => {
   assert.deepEqual(outbox.entries, []);
 });
 
-test('the state says what is on its way, and a change is told', async () => {
+test('the state shows which entry is being sent, and listeners are called after a change', async () => {
   const states = [];
   const outbox = outboxIn(new Memory(), async () => {}, { onSent: () => states.push('sent') });
   outbox.onChange(() => states.push(outbox.entries.map(({ state }) => state).join()));
@@ -104,34 +104,34 @@ test('the state says what is on its way, and a change is told', async () => {
   assert.deepEqual(states.filter((state, index) => state !== states[index - 1]), ['waiting', 'sending', 'sent', '']);
 });
 
-test('an entry at which the server fails is tried three times, then it fails and lets the others pass', async () => {
-  const tried = [];
+test('an entry at which the server fails is sent three times, then it fails and the next one is sent', async () => {
+  const attempts = [];
   const outbox = outboxIn(new Memory(), async ({ input }) => {
-    tried.push(input);
+    attempts.push(input);
     if (input === 'poison') throw new Suspected('closed (4400)');
   });
   outbox.add('message', 'poison');
   outbox.add('message', 'later');
   for (let round = 0; round < 3; round += 1) await outbox.flush();
-  assert.deepEqual(tried, ['poison', 'poison', 'poison', 'later']);
+  assert.deepEqual(attempts, ['poison', 'poison', 'poison', 'later']);
   assert.deepEqual(outbox.entries.map(({ state, error }) => [state, error]), [['failed', 'closed (4400)']]);
   assert.equal(outbox.waiting, 0);
 });
 
-test('a suspicion is forgotten when the entry is tried again by hand, and does not count for its successor', async () => {
-  const tried = [];
+test('a retry by the user resets the number of attempts, and attempts do not count for the next entry', async () => {
+  const attempts = [];
   const outbox = outboxIn(new Memory(), async ({ input }) => {
-    tried.push(input);
+    attempts.push(input);
     throw new Suspected('failed');
   });
   const { key } = outbox.add('message', 'a');
   for (let round = 0; round < 4; round += 1) await outbox.flush();
-  assert.equal(tried.length, 3);
+  assert.equal(attempts.length, 3);
   outbox.retry(key);
   await new Promise(setImmediate);
   assert.equal(outbox.entries[0].state, 'waiting');
   for (let round = 0; round < 2; round += 1) await outbox.flush();
-  assert.equal(tried.length, 6);
+  assert.equal(attempts.length, 6);
   outbox.discard(key);
   outbox.add('message', 'b');
   await outbox.flush();
@@ -149,7 +149,7 @@ const DAMAGED = [
 ];
 
 for (const [what, stored] of DAMAGED) {
-  test(`a stored entry that is damaged (${what}) is shown as failed, can be discarded, and stops nobody`, async () => {
+  test(`a stored entry that is damaged (${what}) is a failed entry, can be discarded, and blocks no other entry`, async () => {
     const memory = new Memory();
     memory.setItem('out.k1', stored.replace('KEY', 'k1'));
     const sent = [];
@@ -166,15 +166,15 @@ for (const [what, stored] of DAMAGED) {
   });
 }
 
-test('an entry of a kind that this version does not know fails, and stops nobody', async () => {
+test('a stored entry of an unknown kind is a failed entry', async () => {
   const memory = new Memory();
   memory.setItem('out.k1', JSON.stringify({ key: 'k1', kind: 'reaction', input: {}, at: 1 }));
   const storage = entriesIn(memory, 'out.', ({ kind }) => kind === 'message');
-  const outbox = new Outbox({ storage, send: async () => {}, alone: (work) => work() });
+  const outbox = new Outbox({ storage, send: async () => {}, withLock: (work) => work() });
   assert.deepEqual(outbox.entries.map(({ kind, state }) => [kind, state]), [[UNREADABLE, 'failed']]);
 });
 
-test('without room for its error, a refused entry fails all the same', async () => {
+test('a rejected entry fails even if the storage is too full for its error', async () => {
   const memory = new Memory();
   const sent = [];
   const outbox = outboxIn(memory, async ({ input }) => {
@@ -189,7 +189,7 @@ test('without room for its error, a refused entry fails all the same', async () 
   assert.deepEqual(outbox.entries.map(({ state, error }) => [state, error]), [['failed', 'too long']]);
 });
 
-test('where the storage is full, nothing is added, and the caller hears of it', () => {
+test('with a full storage `add` throws and adds nothing', () => {
   const memory = new Memory();
   const outbox = outboxIn(memory, async () => {});
   memory.isFull = true;
@@ -197,7 +197,7 @@ test('where the storage is full, nothing is added, and the caller hears of it', 
   assert.deepEqual(outbox.entries, []);
 });
 
-test('half a surrogate pair becomes U+FFFD before it is kept, at any depth', () => {
+test('an unpaired surrogate at any depth becomes U+FFFD before it is stored', () => {
   const memory = new Memory();
   const outbox = outboxIn(memory, async () => {});
   outbox.add('message', { content: 'x \ud83d', ticket: { title: '\ude00!' }, list: ['\ud800', '😀'] });
@@ -205,7 +205,7 @@ test('half a surrogate pair becomes U+FFFD before it is kept, at any depth', () 
   assert.deepEqual(wellFormed({ '\ud83d': null, n: 1, is: true }), { '\ufffd': null, n: 1, is: true });
 });
 
-test('where the browser refuses locks, the outbox sends without one', async () => {
+test('if the browser denies locks, the outbox sends without a lock', async () => {
   const { locks } = globalThis.navigator ?? {};
   Object.defineProperty(globalThis, 'navigator', {
     configurable: true,

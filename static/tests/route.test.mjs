@@ -1,10 +1,10 @@
-// Addresses: what is none leads to a page that says so, and never throws.
+// The parser of routes. An invalid route is the page "unknown", and never an exception.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { parse, to } from '../app/ui/route.js';
 
-test('every address that the client makes is one', () => {
+test('every route that the client creates is valid', () => {
   assert.deepEqual(parse(''), { page: 'home', id: null, view: null });
   assert.deepEqual(parse(to.home()), { page: 'home', id: null, view: null });
   assert.deepEqual(parse(to.channel('3')), { page: 'channel', id: '3', view: null });
@@ -16,5 +16,5 @@ test('every address that the client makes is one', () => {
 
 for (const hash of ['#/%', '#/channel/%E0%A4%A', '#/channel/100%', '#/message/abc', '#/message/0', '#/message/-1', '#/channel', '#/message/',
   '#/message/99999999999999999999', '#/channel/1/boards', '#/channel/1/tickets/2', '#/nowhere', '#/constructor', '#/__proto__/1', '#/tickets/1', '#/channel/1%2F2']) {
-  test(`${hash} is no address`, () => assert.equal(parse(hash).page, 'unknown'));
+  test(`${hash} is an invalid route`, () => assert.equal(parse(hash).page, 'unknown'));
 }

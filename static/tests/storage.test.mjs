@@ -1,4 +1,4 @@
-// What the pages do when the browser keeps nothing, or what it kept is damaged.
+// Sessions, drafts and GraphiQL's storage with a blocked, full or damaged Web Storage.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -13,18 +13,18 @@ const throwing = (name) => () => {
   throw new DOMException('no', name);
 };
 
-test('a storage that can be used is used', () => {
+test('a usable storage is used and left unchanged', () => {
   const storage = new MemoryStorage();
-  assert.deepEqual(openStorage(() => storage), { storage, isKept: true });
+  assert.deepEqual(openStorage(() => storage), { storage, isPersistent: true });
   assert.equal(storage.length, 0);
 });
 
-test('where the browser forbids storage, or has none, memory takes its place', () => {
+test('without a usable storage memory replaces it', () => {
   const forbidden = { getItem: throwing('SecurityError'), setItem: throwing('SecurityError'), length: 0 };
   const neverKeeps = Object.assign(new MemoryStorage(), { setItem: throwing('QuotaExceededError') });
   for (const open of [throwing('SecurityError'), () => undefined, () => null, () => forbidden, () => neverKeeps]) {
-    const { storage, isKept } = openStorage(open);
-    assert.equal(isKept, false);
+    const { storage, isPersistent } = openStorage(open);
+    assert.equal(isPersistent, false);
     storage.setItem('a', 1);
     assert.deepEqual([storage.getItem('a'), storage.getItem('b'), storage.length, storage.key(0), storage.key(1)], ['1', null, 1, 'a', null]);
     storage.removeItem('a');
@@ -32,15 +32,15 @@ test('where the browser forbids storage, or has none, memory takes its place', (
   }
 });
 
-test('a full storage is used: what it has can be read', () => {
+test('a full storage with items is used', () => {
   const full = new MemoryStorage();
   full.setItem('a', 'b');
   full.setItem = throwing('QuotaExceededError');
-  assert.deepEqual(openStorage(() => full), { storage: full, isKept: true });
+  assert.deepEqual(openStorage(() => full), { storage: full, isPersistent: true });
 });
 
 for (const stored of ['{"token":', '7', 'null', '[]', '{"token":7,"user":{"id":"1"}}', '{"token":"a.b.c"}', '{"token":"a.b.c","user":{"id":1}}', '{"user":"ada"}']) {
-  test(`a damaged session (${stored}) counts as none`, () => {
+  test(`a damaged session (${stored}) counts as absent`, () => {
     const storage = new MemoryStorage();
     storage.setItem('tidings.session', stored);
     const session = new Session(storage);
@@ -49,50 +49,50 @@ for (const stored of ['{"token":', '7', 'null', '[]', '{"token":7,"user":{"id":"
   });
 }
 
-test('a token that cannot be read is left to the server to judge', async () => {
+test('an unreadable token is kept, and is not refreshed', async () => {
   const storage = new MemoryStorage();
   storage.setItem('tidings.session', JSON.stringify({ token: 'opaque', user: { id: '1', username: 'ada' } }));
   const session = new Session(storage);
   assert.equal(session.refreshEveryMs, 60_000);
-  await session.refreshOver(() => assert.fail('nobody knows how old it is'));
+  await session.refreshIfDue(() => assert.fail('a token of unknown age must not be refreshed'));
 });
 
-test('a session for which there is no room lasts for the visit, and its end is not put off', () => {
+test('with a full storage the end of a session takes effect and removes the stored token', () => {
   const storage = new MemoryStorage();
   storage.setItem('tidings.session', JSON.stringify({ token: 'old', user: { id: '1', username: 'ada' } }));
   const session = new Session(storage);
   storage.setItem = throwing('QuotaExceededError');
   session.end('ended');
-  assert.deepEqual([session.current, session.lastUser.username, session.isKept], [null, 'ada', false]);
+  assert.deepEqual([session.current, session.lastUser.username, session.isPersistent], [null, 'ada', false]);
   assert.equal(storage.getItem('tidings.session'), null);
 });
 
-test('a draft for which there is no room leaves the one before in its place, and an emptied one goes', () => {
+test('with a full storage the previous draft stays, and an empty draft is removed', () => {
   const storage = new MemoryStorage();
   const { setItem } = storage;
   const drafts = new Drafts(storage, '1');
-  assert.equal(drafts.keep('message:1', 'a'), true);
+  assert.equal(drafts.set('message:1', 'a'), true);
   storage.setItem = throwing('QuotaExceededError');
-  assert.equal(drafts.keep('message:1', 'ab'), false);
-  assert.equal(drafts.at('message:1'), 'a');
-  assert.equal(drafts.keep('message:1', ''), true);
+  assert.equal(drafts.set('message:1', 'ab'), false);
+  assert.equal(drafts.get('message:1'), 'a');
+  assert.equal(drafts.set('message:1', ''), true);
   storage.setItem = setItem;
-  assert.equal(drafts.at('message:1'), '');
+  assert.equal(drafts.get('message:1'), '');
 });
 
-test('what is taken back stands behind the draft', () => {
+test('an appended text is put after the draft, and the listener gets it', () => {
   const drafts = new Drafts(new MemoryStorage(), '1');
-  const heard = [];
-  const stop = drafts.onTakeBack('message:1', (text, { title }) => heard.push([text, title]));
-  drafts.keep('message:1', 'begun\n');
-  drafts.takeBack('message:1', { content: 'refused', title: 'A' });
+  const appended = [];
+  const stop = drafts.onAppend('message:1', (text, { title }) => appended.push([text, title]));
+  drafts.set('message:1', 'begun\n');
+  drafts.append('message:1', { content: 'refused', title: 'A' });
   stop();
-  drafts.takeBack('message:1', { content: 'again' });
-  assert.deepEqual(heard, [['begun\nrefused', 'A']]);
-  assert.equal(drafts.at('message:1'), 'begun\nrefused\nagain');
+  drafts.append('message:1', { content: 'again' });
+  assert.deepEqual(appended, [['begun\nrefused', 'A']]);
+  assert.equal(drafts.get('message:1'), 'begun\nrefused\nagain');
 });
 
-test("GraphiQL's own collections count as absent when they are damaged", () => {
+test('damaged collections of GraphiQL count as absent', () => {
   const inner = new MemoryStorage();
   const storage = storageWithoutSecrets(inner);
   for (const stored of ['{', 'null', '{}', '{"queries":{}}', '{"queries":[null]}']) {

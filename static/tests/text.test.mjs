@@ -1,4 +1,4 @@
-// How texts are shown, without a page.
+// Folding of texts, mentions and links.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -7,11 +7,11 @@ import { beginningOf, piecesOf, shownName } from '../app/data/text.js';
 
 const lines = (number) => Array.from({ length: number }, (_, index) => `line ${index}`).join('\n');
 
-test('a text that is not much longer than a screen is shown as it is', () => {
+test('a text below 1.5 times the limits is not folded', () => {
   for (const text of ['', 'a', lines(24), 'a '.repeat(1_200)]) assert.equal(beginningOf(text), text);
 });
 
-test('of a long text the beginning is shown: whole lines, whole words, whole characters', () => {
+test('a long text is folded at a line, a word or a character', () => {
   assert.equal(beginningOf(lines(12_000)), `${lines(16)} …`);
   const words = beginningOf('word '.repeat(7_000));
   assert.ok(words.endsWith('word …') && words.length < 1_610, words.slice(-20));
@@ -20,13 +20,14 @@ test('of a long text the beginning is shown: whole lines, whole words, whole cha
   assert.ok(beginningOf('x'.repeat(40_000)).length < 1_610);
 });
 
-test('a name cannot turn the text around it', () => {
+test('control characters for the text direction are removed from names', () => {
   assert.equal(shownName('\u202eava\u2069 \u2066x'), 'ava x');
   assert.equal(shownName('שלום'), 'שלום');
   assert.equal(shownName(undefined), undefined);
 });
 
-// The texts of the server's own test, src/unicode/mentions.rs: what is marked here is what rings a bell there.
+// The texts of the server's test in src/unicode/mentions.rs: the client must highlight the mentions that the server
+// finds.
 const MENTIONS = [
   ['@Ann, (@bob) and @c.d-e_f.', ['@Ann', '@bob', '@c.d-e_f']],
   ['@ and @@zoë!', ['@zoë']],
@@ -54,12 +55,12 @@ const NO_MENTIONS = [
 ];
 const marked = (text) => mentionsIn(text).map(({ start, end }) => text.slice(start, end));
 
-test('who is mentioned stands out, as the server sees it', () => {
-  for (const [text, due] of MENTIONS) assert.deepEqual(marked(text), due, text);
+test('the client finds the same mentions as the server', () => {
+  for (const [text, expected] of MENTIONS) assert.deepEqual(marked(text), expected, text);
   for (const text of NO_MENTIONS) assert.deepEqual(marked(text), [], text);
 });
 
-test('hostile texts are read in time', () => {
+test('hostile texts are parsed without quadratic time', () => {
   const runs = Array.from({ length: 280 }, (_, length) => '`'.repeat(length)).join(' ');
   assert.deepEqual(marked(`${runs} @zoe`), ['@zoe']);
   for (const text of ['@'.repeat(40_000), '@a'.repeat(20_000), '``` '.repeat(10_000), '@.'.repeat(20_000), '\u0300'.repeat(40_000)]) {
@@ -67,7 +68,7 @@ test('hostile texts are read in time', () => {
   }
 });
 
-test('the pieces of a text are the text', () => {
+test('the pieces of a text add up to the text', () => {
   const text = 'See https://a.example/@zoe (or ask @eva), `@ben` 😀';
   const pieces = piecesOf(text);
   assert.equal(pieces.map(({ text }) => text).join(''), text);

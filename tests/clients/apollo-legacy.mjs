@@ -1,7 +1,7 @@
-// Apollo Client with its deprecated WebSocketLink: every operation over the legacy sub-protocol graphql-ws.
+// Apollo Client with its deprecated WebSocketLink: all operations over the legacy sub-protocol graphql-ws.
 import { parse } from 'graphql';
 import WebSocket from 'ws';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 
 // docs:start
 import { ApolloClient, ApolloLink, InMemoryCache } from '@apollo/client';
@@ -13,7 +13,7 @@ export function apolloLegacy({ socket }) {
   const resume = new ApolloLink((operation, forward) =>
     forward(operation).pipe(tap(({ data }) => {
       const [event] = Object.values(data ?? {});
-      if (event?.cursor) operation.variables.after = event.cursor; // a reconnect sends this very object again
+      if (event?.cursor) operation.variables.after = event.cursor; // a reconnect sends the same object again
     })),
   );
   return new ApolloClient({
@@ -23,10 +23,10 @@ export function apolloLegacy({ socket }) {
 }
 // docs:end
 
-// Over the legacy protocol an error is a bare object, which Apollo wraps.
+// Over the legacy sub-protocol an error is an object without an array around it. Apollo wraps it in `cause`.
 const codeOf = (error) => (error.errors?.[0] ?? error.cause)?.extensions?.code ?? String(error);
 
-await prove({
+await runScenario({
   http: false,
   open({ socket, socketToken }) {
     const client = apolloLegacy({ socket: { url: socket, token: socketToken, webSocketImpl: WebSocket } });

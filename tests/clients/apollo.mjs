@@ -1,7 +1,7 @@
 // Apollo Client: queries and mutations over HTTP, subscriptions over graphql-transport-ws.
 import { parse } from 'graphql';
 import WebSocket from 'ws';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 
 // docs:start
 import { ApolloClient, ApolloLink, gql, HttpLink, InMemoryCache } from '@apollo/client';
@@ -12,10 +12,11 @@ import { connect } from './resume.mjs';
 import { signedIn } from './token.mjs';
 
 export function apollo({ uri, token, socket }) {
-  // Node before 22 has no WebSocket, and Apollo's link looks for it. Without it the errors of subscriptions are lost.
+  // Apollo's link uses the global WebSocket to recognise errors. Node before 22 has none, and would lose them.
   if (socket.webSocketImpl) globalThis.WebSocket ??= socket.webSocketImpl;
   return new ApolloClient({
-    // A ticket has no id of its own: its fields belong to the message, and a part of them must not erase the others.
+    // A ticket has no id: the cache stores its fields with the message. Without `merge` a partial result erases the
+    // others.
     cache: new InMemoryCache({ typePolicies: { Ticket: { merge: true } } }),
     link: ApolloLink.split(
       ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
@@ -25,7 +26,9 @@ export function apollo({ uri, token, socket }) {
   });
 }
 
-/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+/**
+ * Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it.
+ */
 export function liveMessages(client, channelId, show, onError) {
   const list = { query: gql(MESSAGES), variables: { channelId } };
   return readAndFollow({
@@ -44,7 +47,7 @@ export function liveMessages(client, channelId, show, onError) {
     onError,
     onList: ({ nodes }) => show(nodes),
     onEvent(message) {
-      // The list and its position move together: a component that reads it from the cache later goes on from here.
+      // Update the list and its logCursor together: a component that reads the list from the cache later resumes here.
       client.cache.updateQuery(list, ({ messages }) => {
         const others = messages.nodes.filter(({ id }) => id !== message.id);
         return { messages: { ...messages, logCursor: message.cursor, nodes: [message, ...others] } };
@@ -57,7 +60,7 @@ export function liveMessages(client, channelId, show, onError) {
 
 const codeOf = (error) => error.errors?.[0]?.extensions?.code ?? String(error);
 
-await prove({
+await runScenario({
   open({ http, socket, token, socketToken }) {
     const client = apollo({ uri: http, token, socket: { url: socket, token: socketToken, webSocketImpl: WebSocket } });
     return {

@@ -1,11 +1,11 @@
-// The audits of npm `graphql-http`: what the GraphQL-over-HTTP specification says a server must, should and may do.
-// It is the judge, so whatever it finds, of whichever kind, fails.
+// Runs the audits of npm `graphql-http`, which check the GraphQL-over-HTTP specification (MUST, SHOULD and MAY). A
+// failed audit of any kind fails this script.
 import assert from 'node:assert/strict';
 import { auditServer } from 'graphql-http';
 
-const KNOWN = 61; // in the version of package-lock.json; a newer one that asks for more is counted here
+const KNOWN = 61; // the number of audits in the version of package-lock.json: adapt it after an update
 const [origin] = process.argv.slice(2);
-assert(origin, 'usage: node SCRIPT HTTP_ORIGIN; run.mjs does it');
+assert(origin, 'usage: node SCRIPT HTTP_ORIGIN (run.mjs starts this script)');
 
 const results = await auditServer({ url: `${origin}/graphql`, fetchFn: fetch });
 const passed = results.filter(({ status }) => status === 'ok');

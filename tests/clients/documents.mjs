@@ -1,4 +1,4 @@
-// The documents of the scenario. The subscriptions are those of docs/clients.md.
+// The GraphQL documents of the scenario. The subscriptions are those of docs/clients.md.
 
 export const REGISTER = 'mutation ($input: RegisterInput!) { register(input: $input) { token user { id } } }';
 export const LOGIN = 'mutation ($input: LoginInput!) { login(input: $input) { token user { id } } }';

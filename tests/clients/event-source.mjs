@@ -1,6 +1,6 @@
-// The EventSource that browsers have, here of the package eventsource: subscriptions over Server-Sent Events.
+// EventSource (of the package eventsource; browsers have the same API): subscriptions over Server-Sent Events.
 import { EventSource } from 'eventsource';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 import { signedIn } from './token.mjs';
 
 // docs:start
@@ -8,25 +8,25 @@ import { renewed } from './token.mjs';
 
 /** Calls `onEvent` with every event, once and in order, across lost connections. Returns the function that stops it. */
 export function followEvents({ url, token, EventSource }, query, variables, onEvent, onEnd) {
-  let source, timer, used, cursor = '';
+  let source, timer, usedToken, cursor = '';
   const end = (errors) => (source.close(), onEnd(errors));
 
   async function open(refused) {
     const address = new URL(url);
-    used = await (refused ? renewed(token, used) : token(false));
-    const parameters = { query, variables: JSON.stringify(variables), token: used, lastEventId: cursor };
+    usedToken = await (refused ? renewed(token, usedToken) : token(false));
+    const parameters = { query, variables: JSON.stringify(variables), token: usedToken, lastEventId: cursor };
     for (const [name, value] of Object.entries(parameters)) if (value) address.searchParams.set(name, value);
     source = new EventSource(address);
     source.addEventListener('next', ({ data, lastEventId }) => {
-      cursor = lastEventId || cursor; // when the line breaks, the EventSource sends it by itself
+      cursor = lastEventId || cursor; // the EventSource also sends it by itself when it reconnects
       const { data: event, errors } = JSON.parse(data);
       const code = errors?.[0].extensions.code;
-      if (code === 'UNAUTHENTICATED') reopen(); // expired, or the session was ended: a fresh token
+      if (code === 'UNAUTHENTICATED') reopen(); // the token has expired or the session has ended: get a new token
       else if (errors && code !== 'UNAVAILABLE') end(errors); // CURSOR_EXPIRED: query again
       else if (event) onEvent(Object.values(event)[0]);
     });
     source.addEventListener('complete', () => end());
-    // It comes back by itself, but not when it was answered 401 or 503.
+    // The EventSource reconnects by itself, except after the status 401 or 503.
     source.addEventListener('error', () => source.readyState === EventSource.CLOSED && reopen());
   }
 
@@ -40,11 +40,11 @@ export function followEvents({ url, token, EventSource }, query, variables, onEv
 }
 // docs:end
 
-await prove({
+await runScenario({
   paths: ['/graphql'],
   sockets: false,
   gaps: ['cut', 'restart', 'storm', 'revoke', 'dead'],
-  asks: ['revoke', 'dead'], // what it opened again by itself has the token of its address
+  tokenGaps: ['revoke', 'dead'], // a reconnect of the EventSource itself uses the token in its URL
   open({ http, token, socketToken }) {
     const send = signedIn(token);
     const run = async (query, variables) => {

@@ -1,8 +1,8 @@
-// gql (Python), by way of gql_client.py: JSON lines in and out.
+// gql (Python). gql_client.py runs the library and exchanges JSON lines with this script.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 
 const PYTHON = process.env.TIDINGS_CLIENTS_PYTHON || 'python3';
 const SCRIPT = path.join(import.meta.dirname, 'gql_client.py');
@@ -45,7 +45,7 @@ const python = (offer) => ({ http, socket, token, socketToken }) => {
   };
 };
 
-await prove({ open: python('graphql-transport-ws'), label: 'graphql-transport-ws: ', more: true });
-await prove({ open: python('graphql-ws'), label: 'graphql-ws: ', more: true });
-// What gql offers when it is told nothing, in this order.
-await prove({ open: python('graphql-ws,graphql-transport-ws'), gaps: ['cut'], label: 'default: ' });
+await runScenario({ open: python('graphql-transport-ws'), label: 'graphql-transport-ws: ', hasMore: true });
+await runScenario({ open: python('graphql-ws'), label: 'graphql-ws: ', hasMore: true });
+// The sub-protocols that gql offers by default, in this order.
+await runScenario({ open: python('graphql-ws,graphql-transport-ws'), gaps: ['cut'], label: 'default: ' });

@@ -1,6 +1,6 @@
 """gql (Python): queries and mutations over HTTP, subscriptions over either sub-protocol.
 
-gql.mjs runs this and speaks JSON lines with it, so that Python goes through the same scenario as the others.
+gql.mjs starts this script and exchanges JSON lines with it, so that this library runs the same scenario as the others.
 """
 
 # docs:start
@@ -12,27 +12,27 @@ from gql.transport.aiohttp import AIOHTTPTransport
 from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError, TransportServerError
 from gql.transport.websockets import WebsocketsTransport
 
-FINAL = {1008, 1009, 1011, 4400, 4401, 4406, 4409, 4429, 4500}  # close codes after which coming back is no use
+FINAL = {1008, 1009, 1011, 4400, 4401, 4406, 4409, 4429, 4500}  # close codes after which a reconnect cannot succeed
 
 
-_renewals = {}  # by token function: the token that was refused, and the task that gets another one
+_renewals = {}  # by token function: the rejected token, and the task that gets a new one
 
 
 async def renewed(token, refused):
-    """Another token than the one that was refused. All who ask for the same one share one call of token(True)."""
-    asked, task = _renewals.get(token, (None, None))
-    if task is None or asked != refused or (task.done() and (task.exception() or task.result() == refused)):
+    """Returns a new token in place of a rejected one. Concurrent calls for one token share one call of token(True)."""
+    previous, task = _renewals.get(token, (None, None))
+    if task is None or previous != refused or (task.done() and (task.exception() or task.result() == refused)):
         task = asyncio.ensure_future(token(True))
         _renewals[token] = refused, task
     return await asyncio.shield(task)
 
 
 def signed_in(bearer):
-    return {"authorization": f"Bearer {bearer}"} if bearer else {}  # without a token: an anonymous reader
+    return {"authorization": f"Bearer {bearer}"} if bearer else {}  # no header without a token: an anonymous client
 
 
 async def execute(url, token, document, variables=None):
-    """The result of a query or mutation, over HTTP; once more with a fresh token when the first was refused."""
+    """Runs a query or mutation over HTTP. If the server rejects the token, runs it once more with a new one."""
     bearer, is_renewed = await token(False), False
     while True:
         try:
@@ -49,21 +49,21 @@ async def follow(url, token, document, variables, subprotocols=("graphql-transpo
     variables, tries, refused, bearer = dict(variables), 0, False, None
     while True:
         try:
-            bearer = await (renewed(token, bearer) if refused else token(False))  # asked at every connect
+            bearer = await (renewed(token, bearer) if refused else token(False))  # a token for each connect
             transport = WebsocketsTransport(url, init_payload=signed_in(bearer), subprotocols=list(subprotocols), **options)
             async with Client(transport=transport) as session:
                 async for result in session.subscribe(GraphQLRequest(document, variable_values=variables)):
                     (event,) = result.values()
                     variables["after"], tries, refused = event["cursor"], 0, False
                     yield event
-                return  # the server completed it: what it was bound to is gone
+                return  # the server completed it: its channel or message was deleted
         except TransportServerError:  # a connection_error of the legacy sub-protocol
             refused = True
         except (TransportConnectionFailed, asyncio.TimeoutError, OSError) as lost:
             closed = getattr(lost.__cause__, "rcvd", None)
             if closed and closed.code in FINAL:
                 raise
-            refused = closed is not None and closed.code == 4403  # expired, or the session was ended
+            refused = closed is not None and closed.code == 4403  # the token has expired or the session has ended
         await asyncio.sleep(random.uniform(0.5, 1) * min(30, 0.5 * 2**tries))
         tries += 1
 # docs:end
@@ -80,7 +80,7 @@ def say(message):
 
 
 class Bridge:
-    """The library as harness.mjs wants it, over standard input and output."""
+    """Offers the library to gql.mjs over standard input and output."""
 
     def __init__(self, http_url, socket_url, subprotocols):
         self.http_url, self.socket_url, self.subprotocols = http_url, socket_url, subprotocols
@@ -101,7 +101,7 @@ class Bridge:
             say({"id": number, "failed": repr(error)})
 
     async def follow(self, number, query, variables):
-        # RFC 6455 pings often enough that the server meets some: the library sends one every 20 s.
+        # A short interval of WebSocket pings, so that the server gets some during the test. The default is 20 s.
         options = {"subprotocols": self.subprotocols, "connect_args": {"ping_interval": 0.1}}
         try:
             async for event in follow(self.socket_url, self.socket_token, gql(query), variables, **options):

@@ -1,6 +1,6 @@
-// graphql-request: queries and mutations over HTTP. It has no subscriptions: those go over graphql-ws, beside it.
+// graphql-request: queries and mutations over HTTP. It has no subscriptions, so graphql-ws is used for them.
 import WebSocket from 'ws';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 
 // docs:start
 import { GraphQLClient } from 'graphql-request';
@@ -15,7 +15,9 @@ export function graphqlRequest({ url, token, socket }) {
   };
 }
 
-/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+/**
+ * Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it.
+ */
 export function liveMessages({ requests, subscriptions }, channelId, show, onError) {
   let shown = [];
   return readAndFollow({
@@ -32,7 +34,7 @@ export function liveMessages({ requests, subscriptions }, channelId, show, onErr
 }
 // docs:end
 
-await prove({
+await runScenario({
   open({ http, socket, token, socketToken }) {
     const { requests, subscriptions } = graphqlRequest({ url: http, token, socket: { url: socket, token: socketToken, webSocketImpl: WebSocket } });
     const run = (document, variables) => requests.request(document, variables);

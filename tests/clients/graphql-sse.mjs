@@ -1,29 +1,29 @@
-// graphql-sse (distinct connections mode): every operation over Server-Sent Events.
-import { prove } from './harness.mjs';
+// graphql-sse (distinct connections mode): all operations over Server-Sent Events.
+import { runScenario } from './harness.mjs';
 
 // docs:start
 import { createClient } from 'graphql-sse';
 import { signedIn } from './token.mjs';
 
-/** A graphql-sse client that comes back for ever. */
+/** Returns a graphql-sse client that reconnects without limit. */
 export function connectSse({ url, token }) {
   return createClient({
     url,
-    fetchFn: signedIn(token), // asked at every connect
+    fetchFn: signedIn(token), // calls `token` at every connect
     retryAttempts: Infinity,
     retry: (tries) => new Promise((resolve) => setTimeout(resolve, (0.5 + Math.random() / 2) * Math.min(30_000, 500 * 2 ** tries))),
   });
 }
 
-const PASSING = ['UNAUTHENTICATED', 'UNAVAILABLE']; // the stream ends without `complete`, and the client comes back
+const TEMPORARY = ['UNAUTHENTICATED', 'UNAVAILABLE']; // the stream ends without `complete`, and the client reconnects
 
 /** Calls `onEvent` with every event after `variables.after`, once and in order. Returns the function that stops it. */
 export function followSse(client, query, { ...variables }, onEvent, onEnd) {
   return client.subscribe({ query, variables }, {
     next({ data, errors }) {
-      if (errors) return PASSING.includes(errors[0].extensions.code) || onEnd(errors); // CURSOR_EXPIRED: query again
+      if (errors) return TEMPORARY.includes(errors[0].extensions.code) || onEnd(errors); // CURSOR_EXPIRED: query again
       const [event] = Object.values(data);
-      variables.after = event.cursor; // a reconnect sends this very object again
+      variables.after = event.cursor; // a reconnect sends the same object again
       onEvent(event);
     },
     error: onEnd,
@@ -38,7 +38,7 @@ const result = (client, query, variables) =>
     client.subscribe({ query, variables }, { next: (value) => (last = value), error: reject, complete: () => resolve(last) });
   });
 
-await prove({
+await runScenario({
   paths: ['/graphql'],
   sockets: false,
   open({ http, socketToken }) {

@@ -1,7 +1,7 @@
-// How the client of resume.mjs is used.
+// The use of the client of resume.mjs.
 
 // docs:start
-/** The result of a query or mutation sent over the socket. */
+/** Runs a query or mutation over the socket, and resolves with its result. */
 export function execute(client, query, variables) {
   return new Promise((resolve, reject) => {
     let result;
@@ -17,7 +17,7 @@ export function execute(client, query, variables) {
 export function follow(client, query, variables, onEvent, onEnd) {
   return client.subscribe({ query, variables }, {
     next: ({ data, errors }) => (errors ? onEnd(errors) : onEvent(Object.values(data)[0])),
-    error: onEnd, // GraphQL errors (CURSOR_EXPIRED: query again), or a close event that is final
+    error: onEnd, // GraphQL errors (CURSOR_EXPIRED: query again), or a close event without a reconnect
     complete: () => onEnd(),
   });
 }

@@ -1,10 +1,10 @@
-// graphql-ws (graphql-transport-ws): every operation over the socket.
+// graphql-ws (graphql-transport-ws): all operations over the socket.
 import WebSocket from 'ws';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 import { connect } from './resume.mjs';
 import { execute, follow } from './graphql-ws-recipe.mjs';
 
-await prove({
+await runScenario({
   http: false,
   gaps: ['cut', 'restart', 'storm', 'revoke', 'dead', 'expire', 'freeze'],
   open({ socket, socketToken }) {

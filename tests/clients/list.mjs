@@ -7,11 +7,11 @@ export const MESSAGE_ADDED = `subscription MessageAdded($channelId: ID!, $after:
 }`;
 
 /**
- * Reads a list and follows it. Returns the function that stops it.
+ * Reads a list and subscribes to its changes. Returns the function that stops it.
  *
- * `read(isFresh)` resolves with the list and its `logCursor`, past all caches if `isFresh`. `follow(after, sink)` subscribes
- * after that position, and returns the function that stops it. A position that the server no longer knows
- * (`CURSOR_EXPIRED`) is answered by reading the list again.
+ * `read(isFresh)` resolves with the list and its `logCursor`; if `isFresh` is true, it must not use a cache.
+ * `follow(after, sink)` subscribes after that position and returns the function that ends the subscription. If the
+ * server no longer has the position (`CURSOR_EXPIRED`), the list is read again.
  */
 export function readAndFollow({ read, follow, onList, onEvent, onError }) {
   let isOver = false;
@@ -40,7 +40,7 @@ export function readAndFollow({ read, follow, onList, onEvent, onError }) {
   };
 }
 
-/** The code of an error, as graphql-ws, Apollo Client, urql and Relay report it. */
+/** Returns the code of an error of graphql-ws, Apollo Client, urql or Relay. */
 export function codeOf(error) {
   const [first] = Array.isArray(error) ? error : (error.errors ?? error.graphQLErrors ?? error.source?.errors ?? []);
   return first?.extensions?.code;

@@ -1,17 +1,17 @@
-// static/live.js as the server carries it, in Chromium, on a page that is never reloaded, against a server that is killed and
-// restarted 20 times at random moments, while messages are sent from the page and from outside.
+// static/live.js, served by the server, in a page of Chromium that is never reloaded. The server is killed and
+// restarted 20 times at random moments while the page and another client send messages.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { ask, graphql, host, pause, register, until } from './plain.mjs';
+import { control, graphql, host, pause, register, until } from './support.mjs';
 
 const KILLS = 20;
 const ROOM = 'project_123';
 
-/** A headless Chromium with one page, driven by its own protocol. */
+/** A headless Chromium with one page, controlled by the Chrome DevTools Protocol. */
 class Browser {
   #answers = new Map();
   #ids = 0;
@@ -21,7 +21,7 @@ class Browser {
     const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-proxy-server', '--remote-debugging-port=0', `--user-data-dir=${profile}`];
     const child = spawn(process.env.TIDINGS_CLIENTS_CHROMIUM, [...flags, url], { stdio: ['ignore', 'ignore', 'pipe'] });
     const ended = new Promise((resolve) => child.once('exit', resolve));
-    // Chromium's own processes write into the profile until they have ended.
+    // The processes of Chromium write to the profile until they have ended.
     process.on('exit', () => (child.kill('SIGKILL'), rmSync(profile, { recursive: true, force: true, maxRetries: 10 })));
     const port = await new Promise((resolve) =>
       createInterface({ input: child.stderr }).on('line', (line) => {
@@ -47,7 +47,7 @@ class Browser {
     return browser;
   }
 
-  /** The value of an expression on the page; a promise is waited for. */
+  /** Evaluates an expression in the page and resolves with its value; a promise is awaited. */
   async run(expression) {
     const id = (this.#ids += 1);
     const params = { expression, awaitPromise: true, returnByValue: true };
@@ -73,7 +73,7 @@ const browser = await Browser.open(`http://${host}/graphiql`);
 await until('the page', () => browser.run(`document.readyState === 'complete' && location.pathname === '/graphiql'`));
 await browser.run(`(async () => {
   const { Live } = await import(location.origin + '/live.js');
-  window.heard = [];
+  window.received = [];
   window.written = 0;
   window.lines = [];
   const log = (...words) => lines.push(words.join(' '));
@@ -81,20 +81,20 @@ await browser.run(`(async () => {
     url: 'ws://${host}/api/v1/websocket/connect', token: () => ${JSON.stringify(page.token)},
     console: { log, error: log }, minWait: 20, maxWait: 200, heartbeat: 2000,
   });
-  live.on('message', ({ text }) => heard.push(text));
+  live.on('message', ({ text }) => received.push(text));
   live.join('${ROOM}');
   live.connect();
   await new Promise((resolve) => live.on('joined', resolve));
   window.writing = setInterval(() => live.send('${ROOM}', 'page ' + written++), 15);
 })()`);
 
-let going = true;
+let isWriting = true;
 let posted = 0;
 const posting = (async () => {
-  while (going) {
+  while (isWriting) {
     const input = { channelId: createChannel.id, content: `outside ${posted}`, idempotencyKey: `key ${posted}` };
     const query = 'mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }';
-    // Sent until it is answered: it is there once by its key.
+    // Retried until it is answered: because of its idempotency key the server stores it once.
     const done = await graphql(writer.token, query, { input }).then(() => true, () => false);
     if (done) posted += 1;
     await pause(Math.random() * 20);
@@ -102,23 +102,23 @@ const posting = (async () => {
 })();
 for (let kill = 0; kill < KILLS; kill += 1) {
   await pause(Math.random() * 300);
-  await ask('/restart');
+  await control('/restart');
 }
-going = false;
+isWriting = false;
 await posting;
 await browser.run('clearInterval(writing)');
 await until('an empty outbox', () => browser.run('live.unsent.length === 0'));
 const written = await browser.run('written');
-await until('all messages', () => browser.run(`heard.length >= ${written + posted}`));
-await pause(200); // whatever comes twice has come by now
-const heard = await browser.run('heard');
-assert.equal(heard.length, written + posted, 'nothing twice');
-const from = (name) => heard.filter((text) => text.startsWith(name));
+await until('all messages', () => browser.run(`received.length >= ${written + posted}`));
+await pause(200); // time for duplicates to arrive
+const received = await browser.run('received');
+assert.equal(received.length, written + posted, 'each message arrives once');
+const from = (name) => received.filter((text) => text.startsWith(name));
 assert.deepEqual(from('page'), Array.from({ length: written }, (_, number) => `page ${number}`), 'in order');
 assert.deepEqual(from('outside'), Array.from({ length: posted }, (_, number) => `outside ${number}`));
 const lines = await browser.run('lines');
 for (const line of ['🔌 Connecting to WebSocket', '✅ WebSocket connected', '❌ WebSocket error', '🔄 Reconnecting']) {
-  assert(lines.some((said) => said.startsWith(line)), line);
+  assert(lines.some((logged) => logged.startsWith(line)), line);
 }
 await browser.close();
 console.log(`proven: ${KILLS} kills, ${written} messages from the page and ${posted} from outside, nothing lost, nothing twice, no reload`);

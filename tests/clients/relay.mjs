@@ -1,6 +1,6 @@
 // relay-runtime: queries and mutations over HTTP, subscriptions over graphql-transport-ws.
 import WebSocket from 'ws';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 import { compiled } from './relay/compile.mjs';
 
 // docs:start
@@ -11,7 +11,7 @@ import { signedIn } from './token.mjs';
 
 const { createOperationDescriptor, Environment, fetchQuery, getRequest, Network, Observable, RecordSource, requestSubscription, Store } = relay;
 
-/** An id is unique among the objects of its type, not among all: message 1 and comment 1 are two records. */
+/** Ids are unique only within a type: message 1 and comment 1 are two records. */
 const getDataID = ({ id }, type) => (id == null ? null : `${type}:${id}`);
 
 export function relayEnvironment({ url, token, socket }) {
@@ -36,11 +36,11 @@ export function relayEnvironment({ url, token, socket }) {
 
 /**
  * Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it.
- * `query` and `subscription` are what relay-compiler makes of MESSAGES and MESSAGE_ADDED of list.mjs.
+ * `query` and `subscription` are the artifacts of relay-compiler for MESSAGES and MESSAGE_ADDED of list.mjs.
  */
 export function liveMessages(environment, { query, subscription }, channelId, show, onError) {
   let shown = [];
-  const kept = environment.retain(createOperationDescriptor(getRequest(query), { channelId }));
+  const retention = environment.retain(createOperationDescriptor(getRequest(query), { channelId }));
   const stop = readAndFollow({
     async read(isFresh) {
       const fetchPolicy = isFresh ? 'network-only' : 'store-or-network';
@@ -56,17 +56,17 @@ export function liveMessages(environment, { query, subscription }, channelId, sh
     onEvent: (message) => show((shown = [message, ...shown.filter(({ id }) => id !== message.id)])),
     onError,
   });
-  return () => (stop(), kept.dispose());
+  return () => (stop(), retention.dispose());
 }
 // docs:end
 
-// The network layer is all of Relay that meets a server; the compiler's artifacts are only a way to name the text.
+// The network layer is the only part of Relay that talks to a server. It needs just the text of an artifact.
 const artifact = (text) => ({ id: null, cacheID: text, text, name: 'Recipe', metadata: {} });
 const codeOf = (error) => (error.source?.errors ?? error)?.[0]?.extensions?.code ?? String(error);
 
 const { query, subscription, threads } = await compiled();
 
-await prove({
+await runScenario({
   open({ http, socket, token, socketToken }) {
     const environment = relayEnvironment({ url: http, token, socket: { url: socket, token: socketToken, webSocketImpl: WebSocket } });
     const network = environment.getNetwork();
@@ -88,7 +88,7 @@ await prove({
         return () => subscription.unsubscribe();
       },
       live: (channelId, show, onError) => liveMessages(environment, { query, subscription }, channelId, show, onError),
-      // Objects of several types with the same id, in one store: each keeps its own content.
+      // Objects of different types have the same ids: the store must not mix up their fields.
       threads: async (channelId) => {
         const { messages } = await relay.fetchQuery(environment, threads, { channelId }).toPromise();
         return messages.nodes.map(({ content, comments }) => [content, comments.nodes.map(({ content }) => content)]);

@@ -5,22 +5,25 @@ import { SubscriptionClient } from 'subscriptions-transport-ws';
 export function connectLegacy({ url, token, webSocketImpl }) {
   const client = new SubscriptionClient(url, {
     lazy: true,
-    reconnect: true, // after every close code, for ever
-    async connectionParams() { // asked at every connect
+    reconnect: true, // after every close code, without limit
+    async connectionParams() { // called at every connect
       const bearer = await token();
       return bearer ? { authorization: `Bearer ${bearer}` } : {};
     },
-    timeout: 60_000, // silence after which the line counts as dead: more than one keep-alive of the server
-    minTimeout: 10_000, // time to connect; the library's own is one second
+    timeout: 60_000, // a silent connection is dead after this time; the server's keep-alive interval is shorter
+    minTimeout: 10_000, // time limit of a connect; the library's default is one second
   }, webSocketImpl);
-  // A connection lost between its opening and the server's acknowledgement would lose all subscriptions for good.
+  // Without this, a connection that is lost before the server acknowledges it loses all subscriptions permanently.
   client.on('disconnected', () => Object.assign(client, { reconnecting: false, unsentMessagesQueue: [] }));
-  failWhatIsLostEachTime(client);
+  failRepeatedlyLostOperations(client);
   return client;
 }
 
-/** A query or mutation at which the server closes the connection would be sent again for ever: it fails at the third time. */
-function failWhatIsLostEachTime(client) {
+/**
+ * Fails a query or mutation that was lost with its connection three times. The library would send it again without
+ * limit.
+ */
+function failRepeatedlyLostOperations(client) {
   const losses = new Map();
   let isConnected = false;
   for (const event of ['connected', 'reconnected']) client.on(event, () => (isConnected = true));
@@ -31,7 +34,7 @@ function failWhatIsLostEachTime(client) {
       losses.set(id, (losses.get(id) ?? 0) + 1);
       if (losses.get(id) < 3) continue;
       delete client.operations[id];
-      handler([new Error('the connection was lost each time when this was sent')]);
+      handler([new Error('the connection was lost each time this operation was sent')]);
     }
     for (const id of losses.keys()) if (!client.operations[id]) losses.delete(id);
     isConnected = false;
@@ -44,7 +47,7 @@ export function followLegacy(client, query, { ...variables }, onEvent, onEnd) {
     next({ data, errors }) {
       if (errors) return onEnd(errors[0]);
       const [event] = Object.values(data);
-      variables.after = event.cursor; // a reconnect sends this very object again
+      variables.after = event.cursor; // a reconnect sends the same object again
       onEvent(event);
     },
     error: onEnd, // a GraphQL error; CURSOR_EXPIRED: query again

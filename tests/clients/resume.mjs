@@ -3,33 +3,36 @@ import { getOperationAST, parse } from 'graphql';
 import { createClient } from 'graphql-ws';
 import { renewed } from './token.mjs';
 
-/** Closes that graphql-ws takes for final. The reason may be one operation; the subscriptions beside it go on. */
-const OF_ONE_OPERATION = [1002, 1007, 1009, 4400, 4500];
+/**
+ * Close codes after which graphql-ws does not reconnect. One operation may be the cause, so the subscriptions resume.
+ */
+const SINGLE_OPERATION_CODES = [1002, 1007, 1009, 4400, 4500];
 
-/** A graphql-ws client that comes back for ever, and whose subscriptions go on where they were. */
+/** Returns a graphql-ws client that reconnects without limit, and whose subscriptions resume after their last event. */
 export function connect({ url, token, webSocketImpl, keepAlive = 20_000 }) {
-  let silence, used;
-  let refused = false;
-  const wait = (tries) => new Promise((resolve) => setTimeout(resolve, (0.5 + Math.random() / 2) * Math.min(30_000, 500 * 2 ** tries)));
+  let pongTimer, usedToken;
+  let isRejected = false;
+  const wait = (attempts) => new Promise((resolve) => setTimeout(resolve, (0.5 + Math.random() / 2) * Math.min(30_000, 500 * 2 ** attempts)));
   const client = createClient({
     url,
-    webSocketImpl, // only where WebSocket is not built in: Node before 22
-    async connectionParams() { // asked at every connect
-      used = await (refused ? renewed(token, used) : token(false));
-      return used ? { authorization: `Bearer ${used}` } : {};
+    webSocketImpl, // only if there is no global WebSocket: Node before 22
+    async connectionParams() { // called at every connect
+      usedToken = await (isRejected ? renewed(token, usedToken) : token(false));
+      return usedToken ? { authorization: `Bearer ${usedToken}` } : {};
     },
     retryAttempts: Infinity,
-    shouldRetry: () => true, // a refused connection is no close event, and by default final
+    shouldRetry: () => true, // by default graphql-ws does not retry after a refused connection
     retryWait: wait,
-    jsonMessageReplacer: (_, value) => (typeof value === 'string' ? value.toWellFormed() : value), // half an emoji is no Unicode
-    keepAlive, // a dead line is noticed by the ping that nobody answers
+    // Replaces unpaired surrogates, such as half an emoji: the server rejects them.
+    jsonMessageReplacer: (_, value) => (typeof value === 'string' ? value.toWellFormed() : value),
+    keepAlive, // time between pings in ms; an unanswered ping reveals a dead connection
     on: {
-      ping: (received) => received || (silence = setTimeout(() => client.terminate(), keepAlive / 2)),
-      pong: (received) => received && clearTimeout(silence),
-      connected: () => (refused = false),
+      ping: (received) => received || (pongTimer = setTimeout(() => client.terminate(), keepAlive / 2)),
+      pong: (received) => received && clearTimeout(pongTimer),
+      connected: () => (isRejected = false),
       closed(event) {
-        clearTimeout(silence);
-        refused = event.code === 4403; // expired, or the session was ended: a fresh one
+        clearTimeout(pongTimer);
+        isRejected = event.code === 4403; // the token has expired or the session has ended: get a new token
       },
     },
   });
@@ -37,27 +40,27 @@ export function connect({ url, token, webSocketImpl, keepAlive = 20_000 }) {
   function subscribe(payload, sink) {
     const variables = { ...payload.variables };
     const isStream = getOperationAST(parse(payload.query), payload.operationName)?.operation === 'subscription';
-    let isOver = false;
-    let faults = 0;
+    let isStopped = false;
+    let attempt = 0;
     let stop;
     const begin = () => {
       stop = client.subscribe({ ...payload, variables }, {
         next(result) {
-          faults = 0;
+          attempt = 0;
           const [event] = Object.values(result.data ?? {});
-          if (event?.cursor) variables.after = event.cursor; // a reconnect sends this very object again
+          if (event?.cursor) variables.after = event.cursor; // a reconnect sends the same object again
           sink.next(result);
         },
         error(error) {
-          if (isOver || !isStream || !OF_ONE_OPERATION.includes(error.code)) return sink.error(error);
-          wait((faults += 1)).then(() => isOver || begin());
+          if (isStopped || !isStream || !SINGLE_OPERATION_CODES.includes(error.code)) return sink.error(error);
+          wait((attempt += 1)).then(() => isStopped || begin());
         },
         complete: () => sink.complete(),
       });
     };
     begin();
     return () => {
-      isOver = true;
+      isStopped = true;
       stop();
     };
   }

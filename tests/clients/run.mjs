@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // node run.mjs path/to/tidings [--no-skips] [name …]
 //
-// Runs every recipe of docs/clients.md, and the audits of GraphQL over HTTP, against the given server, two at a time, each
-// with a server, a database and a proxy of its own. One line for each: `ok name …`, `skip name …` or `FAIL name …`; exit
-// code 1 after any FAIL. Uses nothing but Node, and installs what the recipes need.
+// Runs every recipe of docs/clients.md, and the audits of GraphQL over HTTP, against the given binary. Two scripts run
+// at a time, each with its own server, database and proxy. Each prints one line: `ok name …`, `skip name …` or `FAIL
+// name …`. The exit code is 1 after any FAIL. This script needs only Node, and installs the packages that the recipes
+// need.
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -13,8 +14,9 @@ import { findChromium, installNode, installPython } from './runner/install.mjs';
 import { Proxy } from './runner/proxy.mjs';
 import { Server } from './runner/server.mjs';
 
-const NOT_RECIPES = new Set(['run', 'harness', 'stage', 'documents', 'resume', 'resume-legacy', 'token', 'plain', 'list', 'list-scene', 'urql-graphcache', 'graphql-ws-recipe']);
-/** These use the WebSocket that Node has built in: before Node 22 behind a flag. */
+/** Modules in this directory that are not started as scripts. */
+const NOT_RECIPES = new Set(['run', 'harness', 'fixture', 'documents', 'resume', 'resume-legacy', 'token', 'support', 'list', 'list-component', 'urql-graphcache', 'graphql-ws-recipe']);
+/** Scripts that use the built-in WebSocket of Node. Before Node 22 it needs a flag. */
 const NATIVE = new Set(['live', 'live-chromium', 'quickstart']);
 const AT_ONCE = 2;
 const RECIPE_WITHIN_MS = 300_000;
@@ -40,7 +42,7 @@ function recipes() {
   const all = readdirSync(HERE).filter((file) => file.endsWith('.mjs')).map((file) => path.basename(file, '.mjs'));
   const known = all.filter((name) => !NOT_RECIPES.has(name)).sort();
   const unknown = chosen.filter((name) => !known.includes(name));
-  if (unknown.length) fail(unknown.join(' '), `no such recipe; there are ${known.join(' ')}`);
+  if (unknown.length) fail(unknown.join(' '), `no such recipe; the recipes are ${known.join(' ')}`);
   return chosen.length ? known.filter((name) => chosen.includes(name)) : known;
 }
 
@@ -48,11 +50,11 @@ async function worker() {
   for (let name; (name = queue.shift()); ) {
     if (name === 'gql' && !python) skip(name, 'no python3 with venv on this machine');
     else if (name === 'live-chromium' && !chromium) skip(name, 'no chromium on this machine');
-    else await prove(name).catch((error) => fail(name, error.stack ?? String(error)));
+    else await runRecipe(name).catch((error) => fail(name, error.stack ?? String(error)));
   }
 }
 
-async function prove(name) {
+async function runRecipe(name) {
   const server = new Server(path.resolve(binary));
   let proxy, control;
   try {
@@ -64,7 +66,7 @@ async function prove(name) {
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
     const proven = [...output.matchAll(/^proven: (.*)$/gm)].map(([, what]) => what);
     if (code === 0 && proven.length) console.log(`ok ${name} (${proven.join('; ')}; ${seconds} s)`);
-    else fail(name, `exit ${code} after ${seconds} s\n${output}\n--- the server said\n${server.logTail}`);
+    else fail(name, `exit ${code} after ${seconds} s\n${output}\n--- the log of the server\n${server.logTail}`);
   } finally {
     control?.close();
     proxy?.close();
@@ -83,7 +85,7 @@ function runScript(name, scriptArgs) {
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   const timer = setTimeout(() => {
-    output += `\nnot done within ${RECIPE_WITHIN_MS} ms`;
+    output += `\nthe script did not end within ${RECIPE_WITHIN_MS} ms`;
     child.kill('SIGKILL');
   }, RECIPE_WITHIN_MS);
   return new Promise((resolve) =>
@@ -97,7 +99,7 @@ function runScript(name, scriptArgs) {
 function checkDocs() {
   const differences = docsDifferences();
   if (differences.length) fail('docs', differences.join('\n'));
-  else console.log('ok docs (docs/clients.md shows what is run here)');
+  else console.log('ok docs (the code blocks of docs/clients.md equal the recipes)');
 }
 
 function skip(name, reason) {

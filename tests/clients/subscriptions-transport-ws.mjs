@@ -1,9 +1,9 @@
-// subscriptions-transport-ws (legacy sub-protocol graphql-ws): every operation over the socket.
+// subscriptions-transport-ws (legacy sub-protocol graphql-ws): all operations over the socket.
 import WebSocket from 'ws';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 import { connectLegacy, followLegacy } from './resume-legacy.mjs';
 
-await prove({
+await runScenario({
   http: false,
   open({ socket, socketToken }) {
     const client = connectLegacy({ url: socket, token: socketToken, webSocketImpl: WebSocket });

@@ -1,22 +1,24 @@
 // docs:start
-/** What each `token` function answered last for a token that was refused. */
+/** By token function: the last rejected token, and the promise of its replacement. */
 const renewals = new WeakMap();
 
-/** Another token than the one that was refused. All who ask for the same one share one call of `token(true)`. */
+/**
+ * Resolves with a new token in place of a rejected one. Concurrent calls for one token share one call of `token(true)`.
+ */
 export function renewed(token, refused) {
   const last = renewals.get(token);
   if (last?.refused === refused) return last.fresh;
   const fresh = Promise.resolve(token(true));
   renewals.set(token, { refused, fresh });
   const forget = () => renewals.get(token)?.fresh === fresh && renewals.delete(token);
-  fresh.then((answer) => answer === refused && forget(), forget); // not renewed: the next request asks again
+  fresh.then((answer) => answer === refused && forget(), forget); // no new token: the next request calls `token` again
   return fresh;
 }
 
 /**
- * A `fetch` that signs in, and once more with a fresh token when the server refuses the one it got (HTTP 401).
- * `token(refused)` is yours: the token you have, or nothing for an anonymous reader; with `true` another one, because
- * that one is no longer good.
+ * Returns a `fetch` that sends a token. If the server rejects it (HTTP 401), the request is sent once more with a new
+ * one. You provide `token(refused)`. It returns the current token, or nothing for an anonymous client. With `true` it
+ * returns a new token, because the current one was rejected.
  */
 export function signedIn(token) {
   return async (input, init = {}) => {

@@ -1,7 +1,9 @@
 // docs:start
 import { cacheExchange } from '@urql/exchange-graphcache';
 
-/** For `urql({ …, cache: normalizedCache() })`: what has no id of its own belongs to what it is a field of. */
+/**
+ * For `urql({ …, cache: normalizedCache() })`. Objects of these types have no id: they are stored with their parent.
+ */
 export function normalizedCache() {
   const embedded = () => null;
   return cacheExchange({

@@ -1,6 +1,6 @@
 // urql: queries and mutations over HTTP, subscriptions over graphql-transport-ws.
 import WebSocket from 'ws';
-import { prove } from './harness.mjs';
+import { runScenario } from './harness.mjs';
 import { normalizedCache } from './urql-graphcache.mjs';
 
 // docs:start
@@ -28,7 +28,9 @@ export function urql({ url, token, socket, cache = cacheExchange }) {
 
 let keys = 0;
 
-/** Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it. */
+/**
+ * Calls `show` with a channel's messages, newest first, now and after each new one. Returns the function that stops it.
+ */
 export function liveMessages(client, channelId, show, onError) {
   let shown = [];
   return readAndFollow({
@@ -39,8 +41,8 @@ export function liveMessages(client, channelId, show, onError) {
       return data.messages;
     },
     follow(after, sink) {
-      // By its key urql gives two components with the same variables one subscription: the second one would miss what the
-      // first one has already got. So each has a key of its own.
+      // urql shares one subscription between requests with the same key, and the key depends on the variables. A second
+      // component would miss the events that the first one has got already. So each subscription has its own key.
       const request = { ...createRequest(MESSAGE_ADDED, { channelId, after }), key: (keys += 1) };
       const subscription = client.executeSubscription(request).subscribe(({ data, error }) => {
         if (error) sink.error(error);
@@ -81,5 +83,5 @@ const library = (cache) => ({
   },
 });
 
-await prove({ ...library(cacheExchange), label: 'document cache: ', more: true });
-await prove({ ...library(normalizedCache()), gaps: ['cut'], paths: ['/graphql'], label: 'Graphcache: ' });
+await runScenario({ ...library(cacheExchange), label: 'document cache: ', hasMore: true });
+await runScenario({ ...library(normalizedCache()), gaps: ['cut'], paths: ['/graphql'], label: 'Graphcache: ' });

@@ -1,4 +1,4 @@
-//! Capacity that is shared: neither one caller nor many anonymous ones take what others need.
+//! Fair sharing of capacity: neither one caller nor many anonymous ones can starve other users.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,13 +11,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::support::database::{fill, is_postgres, sql};
-use crate::support::plain::CONNECT;
-use crate::support::{Plain, Server, Session, Socket, soon, text};
+use crate::support::json_socket::CONNECT;
+use crate::support::{JsonSocket, Server, Session, Socket, text, with_timeout};
 
-/// What an answer may take while others are attacked; before, the same took many times as long, or was refused.
+/// The longest accepted response time during an attack. Without fair queues the same requests took many times as long
+/// or were rejected.
 const ENOUGH: Duration = Duration::from_secs(8);
 
-/// Clients that send the same body again and again, until this is dropped.
+/// Clients that send a body repeatedly until [`Flood::end`].
 struct Flood {
     is_over: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
@@ -43,9 +44,9 @@ impl Flood {
         Self { clients: clients.collect(), is_over, answers }
     }
 
-    /// It is under way.
-    async fn has_begun(&self) {
-        soon("an answer to the flood", async {
+    /// Waits until the first response, so that the flood is under way.
+    async fn wait_for_first_response(&self) {
+        with_timeout("an answer to the flood", async {
             while self.answers.load(Ordering::Relaxed) == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -56,7 +57,7 @@ impl Flood {
     async fn end(self) {
         self.is_over.store(true, Ordering::Relaxed);
         for client in self.clients {
-            soon("the end of the flood", client).await.expect("a client");
+            with_timeout("the end of the flood", client).await.expect("a client");
         }
     }
 }
@@ -79,33 +80,33 @@ fn sign_ins_in_order() -> Value {
     json!({"query": format!("mutation {{ {} }}", fields.join(" "))})
 }
 
-async fn posts_meanwhile(server: &Server, ann: &Session, channel: &str) {
+async fn assert_member_can_post(server: &Server, ann: &Session, channel: &str) {
     let posting = async {
         for _ in 0..5 {
             server.post(ann, channel, "meanwhile").await;
         }
     };
-    tokio::time::timeout(ENOUGH, posting).await.expect("members write as usual");
+    tokio::time::timeout(ENOUGH, posting).await.expect("members can write during the flood");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_sign_ins_keeps_nobody_from_writing() {
+async fn members_can_write_during_a_flood_of_sign_ins() {
     let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "garden").await;
     for body in [batch_of_sign_ins as fn() -> Value, sign_ins_in_order] {
         let flood = Flood::begin(&server, 60, body);
-        flood.has_begun().await;
-        posts_meanwhile(&server, &ann, &channel).await;
-        let mut plain = Plain::open(server.address(), CONNECT, Some(&ann)).await;
-        let joining = plain.ask(json!({"type": "join_room", "room": "garden"}), "joined");
-        tokio::time::timeout(ENOUGH, joining).await.expect("rooms can be entered as usual");
+        flood.wait_for_first_response().await;
+        assert_member_can_post(&server, &ann, &channel).await;
+        let mut json_socket = JsonSocket::open(server.address(), CONNECT, Some(&ann)).await;
+        let joining = json_socket.request(json!({"type": "join_room", "room": "garden"}), "joined");
+        tokio::time::timeout(ENOUGH, joining).await.expect("members can join rooms during the flood");
         flood.end().await;
     }
 }
 
 #[tokio::test]
-async fn one_address_has_so_many_sign_ins_whatever_the_username() {
+async fn sign_ins_are_limited_per_address_for_all_usernames() {
     let server = Server::start_with(|config| {
         config.sessions.sign_ins_per_minute = 3;
         config.trusted_proxies = "127.0.0.1".parse().expect("a network");
@@ -114,7 +115,8 @@ async fn one_address_has_so_many_sign_ins_whatever_the_username() {
     let ask = async |client: &str| {
         let body = json!({"query": format!("mutation {{ {} }}", sign_in(&random_name()))});
         let request = server.http().post(server.url("/graphql")).header("x-forwarded-for", client).json(&body);
-        let answer: Value = soon("an answer", request.send()).await.expect("an answer").json().await.expect("JSON");
+        let answer: Value =
+            with_timeout("a response", request.send()).await.expect("a response").json().await.expect("JSON");
         answer["errors"][0]["extensions"].clone()
     };
     for _ in 0..3 {
@@ -123,11 +125,11 @@ async fn one_address_has_so_many_sign_ins_whatever_the_username() {
     let refused = ask("192.0.2.1").await;
     assert_eq!(refused["code"], "RATE_LIMITED");
     assert!(refused["retryAfterMs"].as_u64().is_some_and(|wait| wait <= 20_000), "{refused}");
-    assert_eq!(ask("192.0.2.2").await["code"], "UNAUTHENTICATED", "another address has its own");
+    assert_eq!(ask("192.0.2.2").await["code"], "UNAUTHENTICATED", "another address has its own limit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_do_not_look_at_what_the_viewer_may_not_see() {
+async fn lists_stay_fast_beside_many_invisible_messages() {
     let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let open = server.channel(&ann, "open").await;
@@ -154,7 +156,9 @@ async fn lists_do_not_look_at_what_the_viewer_may_not_see() {
         let query = format!("{{ {} }}", fields.join(" "));
         for reader in [None, Some(&ben)] {
             let asking = server.data(reader, &query, json!({}));
-            let data = tokio::time::timeout(ENOUGH, asking).await.unwrap_or_else(|_| panic!("{list} takes for ever"));
+            let data = tokio::time::timeout(ENOUGH, asking)
+                .await
+                .unwrap_or_else(|_| panic!("{list} took longer than {ENOUGH:?}"));
             for at in 0..20 {
                 let nodes = data[format!("a{at}")]["nodes"].as_array().expect("a list");
                 assert_eq!(nodes.len(), found, "{list}");
@@ -167,7 +171,7 @@ async fn lists_do_not_look_at_what_the_viewer_may_not_see() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unread_messages_are_counted_up_to_a_thousand() {
+async fn unread_counts_are_capped_at_a_thousand() {
     let server = Server::start().await;
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let channel = server.channel(&ann, "garden").await;
@@ -180,36 +184,36 @@ async fn unread_messages_are_counted_up_to_a_thousand() {
     let last = server.post(&ann, &channel, "three").await;
     let delete = "mutation ($id: ID!) { deleteMessage(id: $id) }";
     server.data(Some(&ann), delete, json!({"id": last})).await;
-    assert_eq!((unread(&ben).await, unread(&ann).await), (json!(1), json!(1)), "what is deleted does not count");
+    assert_eq!((unread(&ben).await, unread(&ann).await), (json!(1), json!(1)), "deleted messages are not counted");
     fill(&server.database_url(), &channel, &ann.id, 5_000, ("", ""));
     assert_eq!((unread(&ben).await, unread(&ann).await), (json!(1_000), json!(0)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_query_that_takes_too_long_is_interrupted() {
+async fn a_query_beyond_the_query_time_is_interrupted() {
     let server = Server::start_with(|config| config.limits.query_time = Duration::from_millis(30)).await;
     let ann = server.register("ann").await;
     let insert = "INSERT INTO users (username, display_name, password_hash, role, disabled, token_version, created_at, \
                   skeleton, search) SELECT 'user' || i, 'User ' || i, '', 0, FALSE, 0, 0, 'user ' || i, 'user' || i FROM ";
     let sqlite = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000) {insert} n");
     sql(&server.database_url(), &sqlite, &format!("{insert} generate_series(1, 400000) AS n(i)"));
-    let code = server.refusal(Some(&ann), "{ users(search: \"nobody at all\") { nodes { id } } }", json!({})).await;
+    let code = server.error_code(Some(&ann), "{ users(search: \"nobody at all\") { nodes { id } } }", json!({})).await;
     assert_eq!(code, "QUERY_TOO_COMPLEX");
     let data = server.data(Some(&ann), "{ users(first: 1, search: \"user\") { nodes { username } } }", json!({})).await;
-    assert_eq!(data["users"]["nodes"][0]["username"], "user1", "the connection goes on");
+    assert_eq!(data["users"]["nodes"][0]["username"], "user1", "the connection is usable after the interruption");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn health_and_events_do_not_wait_for_clients_that_read() {
+async fn health_checks_and_events_do_not_wait_for_client_reads() {
     let server = Server::start_with(|config| config.readers = 1).await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "garden").await;
     let mut socket = server.socket(Some(&ann)).await;
     socket.subscribe("1", "subscription { messageAdded { content } }", json!({})).await;
-    socket.settled().await;
-    // The only thread that reads for clients is kept, and many wait for it.
+    socket.assert_idle().await;
+    // The only reader thread for clients is blocked, and more jobs wait for it.
     let (release, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
-    let stranger = Party::Address(household([192, 0, 2, 1].into()));
+    let anonymous = Party::Address(household([192, 0, 2, 1].into()));
     let store = Arc::clone(server.board().store());
     let jobs: Vec<_> = (0..50)
         .map(|_| {
@@ -221,32 +225,32 @@ async fn health_and_events_do_not_wait_for_clients_that_read() {
                         std::thread::sleep(Duration::from_millis(1));
                     }
                 };
-                drop(store.on_reader(stranger, job).await);
+                drop(store.on_reader(anonymous, job).await);
             })
         })
         .collect();
-    soon("a thread that is kept", kept.notified()).await;
-    let ready = soon("readiness", server.http().get(server.url("/readyz")).send()).await.expect("an answer");
+    with_timeout("a blocked reader thread", kept.notified()).await;
+    let ready = with_timeout("readiness", server.http().get(server.url("/readyz")).send()).await.expect("a response");
     assert_eq!(ready.status(), 200);
     server.post(&ann, &channel, "heard").await;
-    let heard = socket.item("1").await;
-    assert!(heard.to_string().contains("heard"), "{heard}");
+    let received = socket.item("1").await;
+    assert!(received.to_string().contains("heard"), "{received}");
     release.store(true, Ordering::Relaxed);
-    soon("the end", join_all(jobs)).await;
+    with_timeout("the end of the jobs", join_all(jobs)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_that_ask_for_health_ask_the_database_few_times() {
+async fn concurrent_health_checks_share_database_statements() {
     let server = Server::start().await;
     let before = server.board().store().statements();
     let asking = (0..500).map(|_| server.board().reach_database());
-    assert!(soon("answers", join_all(asking)).await.iter().all(Result::is_ok));
+    assert!(with_timeout("answers", join_all(asking)).await.iter().all(Result::is_ok));
     let statements = server.board().store().statements() - before;
-    assert!(statements < 100, "{statements} statements for 500 questions");
+    assert!(statements < 100, "{statements} statements for 500 health checks");
 }
 
 #[tokio::test]
-async fn one_author_has_so_many_users_notified() {
+async fn mentions_are_limited_per_message_and_per_author() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "garden").await;
@@ -269,20 +273,23 @@ async fn one_author_has_so_many_users_notified() {
     let (events, many) = statements(&names(60)).await;
     let notes = server.board().events_after(None).expect("the log").0;
     let notes: Vec<_> = notes.iter().filter_map(|event| event.user).collect();
-    assert_eq!(events, 1 + 20, "20 names of one message count: {notes:?}");
-    // SQLite writes each event of a batch with a statement of its own.
+    assert_eq!(events, 1 + 20, "at most 20 users are notified of one message: {notes:?}");
+    // SQLite needs one statement for each event of a batch.
     let apart = if is_postgres() { 0 } else { 18 };
     assert!(many <= few + apart + 6, "{many} statements for 20 names, {few} for 2");
     let mut noted = 0;
     for _ in 0..10 {
         noted += statements(&names(60)).await.0 - 1;
     }
-    assert!((98..=110).contains(&noted), "{noted}: 120 in a minute, of which 22 were spent");
+    assert!(
+        (98..=110).contains(&noted),
+        "{noted} notifications; the limit is 120 a minute, of which 22 were used before"
+    );
 }
 
-/// Sockets with many operations each are one caller, too.
+/// Several sockets with many operations each count as one caller.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_full_of_sign_ins_keep_nobody_from_writing() {
+async fn members_can_write_while_sockets_are_full_of_sign_ins() {
     let server = Server::start_with(|config| config.sessions.password_threads = 1).await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "garden").await;
@@ -295,5 +302,5 @@ async fn sockets_full_of_sign_ins_keep_nobody_from_writing() {
         }
         sockets.push(socket);
     }
-    posts_meanwhile(&server, &ann, &channel).await;
+    assert_member_can_post(&server, &ann, &channel).await;
 }

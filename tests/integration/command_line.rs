@@ -1,17 +1,17 @@
-//! The command line beside a running server, and the real Diesel command line on the migrations.
+//! The tidings command line beside a running server, and the Diesel command line on the migrations.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::subscriptions::{EVENTS, until_live};
+use crate::subscriptions::{EVENTS, events_until_checkpoint};
 use crate::support::Server;
 use crate::support::database::{SECRET, is_postgres};
 
-fn tidings(server: &Server, words: &[&str]) -> Output {
+fn tidings(server: &Server, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidings"))
-        .args(words)
+        .args(arguments)
         .env("DATABASE_URL", server.database_url())
         .envs(is_postgres().then_some(("TIDINGS_JWT_SECRET", SECRET)))
         .current_dir(server.directory())
@@ -19,29 +19,29 @@ fn tidings(server: &Server, words: &[&str]) -> Output {
         .expect("tidings runs")
 }
 
-fn said(output: &Output) -> String {
+fn stdout_of(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).expect("text").trim_end().to_owned()
 }
 
 #[tokio::test]
-async fn an_operator_works_beside_a_running_server_which_notices_at_once() {
+async fn user_commands_take_effect_on_a_running_server_at_once() {
     let server = Server::start().await;
-    let password = said(&tidings(&server, &["user", "add", "root", "--admin"]));
+    let password = stdout_of(&tidings(&server, &["user", "add", "root", "--admin"]));
     let login = "mutation ($input: LoginInput!) { login(input: $input) { token user { role } } }";
     let input = json!({"username": "root", "password": password});
     let data = server.data(None, login, json!({"input": input})).await;
     assert_eq!(data["login"]["user"]["role"], "ADMIN");
 
-    let mut root = server.login_with("root", &said(&tidings(&server, &["token", "root"]))).await;
-    let listed = said(&tidings(&server, &["user", "list"]));
+    let mut root = server.login_with("root", &stdout_of(&tidings(&server, &["token", "root"]))).await;
+    let listed = stdout_of(&tidings(&server, &["user", "list"]));
     assert_eq!(listed, format!("{}\troot\tadmin\tenabled\troot", root.id));
     let mut socket = server.socket(Some(&root)).await;
-    said(&tidings(&server, &["user", "disable", "root"]));
-    assert_eq!(socket.closed().await, 4403, "disabling by the command line ends sockets");
-    assert_eq!(server.refusal(Some(&root), "{ me { id } }", json!({})).await, "UNAUTHENTICATED");
-    said(&tidings(&server, &["user", "enable", "root"]));
-    root.token = said(&tidings(&server, &["token", "root"]));
+    stdout_of(&tidings(&server, &["user", "disable", "root"]));
+    assert_eq!(socket.close_code().await, 4403, "disabling a user on the command line closes the user's sockets");
+    assert_eq!(server.error_code(Some(&root), "{ me { id } }", json!({})).await, "UNAUTHENTICATED");
+    stdout_of(&tidings(&server, &["user", "enable", "root"]));
+    root.token = stdout_of(&tidings(&server, &["token", "root"]));
     server.data(Some(&root), "{ me { id } }", json!({})).await;
     let missing = tidings(&server, &["token", "nobody"]);
     assert!(!missing.status.success());
@@ -49,44 +49,44 @@ async fn an_operator_works_beside_a_running_server_which_notices_at_once() {
 }
 
 #[tokio::test]
-async fn the_demo_reaches_subscribers_of_a_running_server_and_the_log_can_be_read() {
+async fn demo_events_reach_subscribers_of_a_running_server_and_tail_prints_them() {
     let server = Server::start().await;
     let mut socket = server.socket(None).await;
     socket.subscribe("e", EVENTS, json!({})).await;
-    until_live(&mut socket, "e").await;
-    let tokens = said(&tidings(&server, &["demo"]));
+    events_until_checkpoint(&mut socket, "e").await;
+    let tokens = stdout_of(&tidings(&server, &["demo"]));
     let names: Vec<&str> = tokens.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(names, ["ada", "ben", "cleo", "dan"]);
     let first = socket.item("e").await;
     assert_eq!(first["events"]["channel"]["name"], "general");
     let again = tidings(&server, &["demo"]);
-    assert!(!again.status.success(), "a demo moves into a fresh database only");
+    assert!(!again.status.success(), "the demo requires an empty database");
 
-    let log = said(&tidings(&server, &["tail"]));
+    let log = stdout_of(&tidings(&server, &["tail"]));
     let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let positions: Vec<i64> = events.iter().map(|event| event["seq"].as_i64().unwrap()).collect();
-    assert_eq!(positions, (1..=positions.len() as i64).collect::<Vec<_>>(), "gapless");
+    assert_eq!(positions, (1..=positions.len() as i64).collect::<Vec<_>>(), "the log has no gaps");
     let middle = &events[3]["cursor"];
-    let rest = said(&tidings(&server, &["tail", "--after", middle.as_str().unwrap()]));
+    let rest = stdout_of(&tidings(&server, &["tail", "--after", middle.as_str().unwrap()]));
     assert_eq!(rest.lines().count(), events.len() - 4);
 }
 
 #[tokio::test]
-async fn the_log_is_printed_with_the_json_that_was_sent() {
+async fn tail_prints_broadcast_json_unchanged() {
     let server = Server::start().await;
     let admin = server.admin("root").await;
     server.channel(&admin, "garden").await;
     let broadcast =
         r#"mutation { broadcast(input: { room: "garden", data: { z: 9007199254740993, a: 2.50, m: "é" } }) }"#;
     server.data(Some(&admin), broadcast, json!({})).await;
-    let log = said(&tidings(&server, &["tail"]));
+    let log = stdout_of(&tidings(&server, &["tail"]));
     let line = log.lines().last().expect("an event");
     assert!(line.starts_with(r#"{"cursor":"c"#), "{line}");
     assert!(line.contains(r#""data":{"z":9007199254740993,"a":2.50,"m":"é"}"#), "{line}");
 }
 
 #[test]
-fn a_bad_setting_stops_the_start_with_one_line() {
+fn an_invalid_setting_stops_the_start_with_one_line() {
     let run = |name: &str, value: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_tidings")).env(name, value).output().expect("tidings runs");
         assert!(!output.status.success(), "{name}={value}");
@@ -99,22 +99,22 @@ fn a_bad_setting_stops_the_start_with_one_line() {
     run("TIDINGS_LOG_RETENTION", "-1");
 }
 
-/// The real one, as a developer uses it: on `diesel.toml` and `migrations/`.
+/// Runs the Diesel command line on `diesel.toml` and `migrations/`, as a developer does.
 #[test]
-fn the_diesel_command_line_runs_redoes_and_prints() {
+fn the_diesel_command_line_runs_and_redoes_the_migrations() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let diesel = root.join("target/tools/bin/diesel");
     assert!(diesel.exists(), "the Diesel command line is missing: make target/tools/bin/diesel");
     let directory = tempfile::tempdir().expect("a directory");
     let database = directory.path().join("cli.db");
-    let run = |words: &[&str]| {
+    let run = |arguments: &[&str]| {
         let output = Command::new(&diesel)
-            .args(words)
+            .args(arguments)
             .args(["--database-url", &format!("sqlite://{}", database.display())])
             .current_dir(root)
             .output()
             .expect("diesel runs");
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     };
     let schema = root.join("src/store/schema.rs");
@@ -123,6 +123,10 @@ fn the_diesel_command_line_runs_redoes_and_prints() {
     run(&["migration", "redo", "--all"]);
     assert!(run(&["migration", "list"]).contains("[X]"));
     let printed = run(&["print-schema"]);
-    assert_eq!(std::fs::read_to_string(&schema).expect("schema.rs"), before, "the migrations make this very schema");
+    assert_eq!(
+        std::fs::read_to_string(&schema).expect("schema.rs"),
+        before,
+        "src/store/schema.rs matches the migrations"
+    );
     assert!(before.contains("diesel::table!") && printed.contains("diesel::table!"));
 }

@@ -1,6 +1,6 @@
-//! The plain JSON socket: every row of its table, and that it is a door to the same house.
+//! The JSON socket: every row of its documentation, and its interoperation with GraphQL.
 
-mod noise;
+mod random_frames;
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::plain::{CONNECT, TICKETS};
-use crate::support::{Plain, Server, Session, text};
+use crate::support::json_socket::{CONNECT, TICKETS};
+use crate::support::{JsonSocket, Server, Session, text};
 
-async fn open(server: &Server, session: Option<&Session>) -> Plain {
-    Plain::open(server.address(), CONNECT, session).await
+async fn open(server: &Server, session: Option<&Session>) -> JsonSocket {
+    JsonSocket::open(server.address(), CONNECT, session).await
 }
 
-async fn twin(server: &Server) -> Server {
+async fn second_instance(server: &Server) -> Server {
     let database = server.database_url().parse().expect("a database");
     Server::start_with(|config| config.database.url = database).await
 }
@@ -24,50 +24,53 @@ const TICKET: &str = "mutation ($input: CreateMessageInput!) { createMessage(inp
 const NOTIFY: &str = "mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id cursor } }";
 
 #[tokio::test]
-async fn tokens_are_taken_and_bad_ones_refused() {
+async fn valid_tokens_are_accepted_and_invalid_ones_close_the_socket() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
-    assert_eq!(Plain::open(server.address(), TICKETS, None).await.closed().await, 4401);
+    assert_eq!(JsonSocket::open(server.address(), TICKETS, None).await.close_code().await, 4401);
     for path in [CONNECT, TICKETS] {
-        assert_eq!(Plain::open_as(server.address(), &format!("{path}?token=wrong")).await.closed().await, 4403);
+        assert_eq!(
+            JsonSocket::open_as(server.address(), &format!("{path}?token=wrong")).await.close_code().await,
+            4403
+        );
     }
-    let mut socket = Plain::open(server.address(), TICKETS, Some(&ann)).await;
+    let mut socket = JsonSocket::open(server.address(), TICKETS, Some(&ann)).await;
     assert_eq!(socket.expect("subscribed").await, json!({"type": "subscribed", "channel": "tickets"}));
-    open(&server, None).await.settled().await;
+    open(&server, None).await.assert_idle().await;
     let closed = Server::start_with(|config| config.sessions.anonymous_read = false).await;
-    assert_eq!(open(&closed, None).await.closed().await, 4401);
+    assert_eq!(open(&closed, None).await.close_code().await, 4401);
     server.data(Some(&ann), "mutation { logoutEverywhere }", json!({})).await;
-    assert_eq!(socket.closed().await, 4403);
+    assert_eq!(socket.close_code().await, 4403);
 }
 
 #[tokio::test]
-async fn a_room_is_a_channel_and_the_other_way_round() {
+async fn rooms_and_graphql_channels_are_the_same() {
     let server = Server::start().await;
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
-    let (mut anns, mut bobs, mut strangers) =
+    let (mut anns, mut bobs, mut anonymous) =
         (open(&server, Some(&ann)).await, open(&server, Some(&bob)).await, open(&server, None).await);
     let join = json!({"type": "join_room", "room": "project_123"});
-    let refused = strangers.ask(join.clone(), "error").await;
+    let refused = anonymous.request(join.clone(), "error").await;
     assert_eq!((&refused["code"], &refused["room"]), (&json!("NOT_FOUND"), &json!("project_123")));
-    for socket in [&mut anns, &mut bobs, &mut strangers] {
-        assert_eq!(socket.ask(join.clone(), "joined").await["room"], "project_123");
+    for socket in [&mut anns, &mut bobs, &mut anonymous] {
+        assert_eq!(socket.request(join.clone(), "joined").await["room"], "project_123");
     }
     let message = json!({"type": "message", "room": "project_123", "text": "Hello team!", "key": "k1"});
     let sent = {
         anns.send(message.clone()).await;
         let mut frames = [anns.frame().await, anns.frame().await];
         frames.sort_by_key(|frame| frame["type"] != "sent");
-        let [sent, heard] = frames;
-        assert_eq!((&sent["type"], &sent["key"], &heard["type"]), (&json!("sent"), &json!("k1"), &json!("message")));
-        assert_eq!((&heard["id"], &heard["cursor"]), (&sent["id"], &sent["cursor"]));
+        let [sent, received] = frames;
+        assert_eq!((&sent["type"], &sent["key"], &received["type"]), (&json!("sent"), &json!("k1"), &json!("message")));
+        assert_eq!((&received["id"], &received["cursor"]), (&sent["id"], &sent["cursor"]));
         sent
     };
-    assert_eq!(anns.ask(message, "sent").await, sent, "the same key is the same message");
-    let heard = bobs.expect("message").await;
-    assert_eq!(heard["user"], json!({"id": ann.id, "username": "ann"}));
-    assert_eq!(strangers.expect("message").await["user"], json!({"id": ann.id, "username": null}));
+    assert_eq!(anns.request(message, "sent").await, sent, "the same key returns the same message");
+    let received = bobs.expect("message").await;
+    assert_eq!(received["user"], json!({"id": ann.id, "username": "ann"}));
+    assert_eq!(anonymous.expect("message").await["user"], json!({"id": ann.id, "username": null}));
 
-    // What is done in GraphQL is heard here.
+    // Changes made with GraphQL are delivered on the JSON socket.
     let channel =
         server.data(None, "{ channel(name: \"project_123\") { id messages { nodes { content } } } }", json!({})).await;
     assert_eq!(channel["channel"]["messages"]["nodes"], json!([{"content": "Hello team!"}]));
@@ -79,57 +82,63 @@ async fn a_room_is_a_channel_and_the_other_way_round() {
         assert_eq!(edited["text"], "edited");
         assert_eq!(bobs.expect("message_deleted").await["id"], sent["id"]);
     } else {
-        assert_eq!(edited["type"], "message_deleted", "an edit of what is gone may be skipped");
+        assert_eq!(edited["type"], "message_deleted", "the edit of a deleted message may be omitted");
     }
     let root = server.admin("root").await;
     let broadcast = "mutation ($d: JSON!) { broadcast(input: { room: \"project_123\", data: $d }) }";
     server.data(Some(&root), broadcast, json!({"d": {"progress": 40}})).await;
     assert_eq!(bobs.expect("update").await["data"], json!({"progress": 40}));
-    bobs.ask(json!({"type": "leave_room", "room": "project_123"}), "left").await;
+    bobs.request(json!({"type": "leave_room", "room": "project_123"}), "left").await;
     let id = text(&channel["channel"]["id"]);
     server.post(&ann, &id, "not for bob").await;
-    bobs.settled().await;
-    let refused =
-        open(&server, None).await.ask(json!({"type": "message", "room": "project_123", "text": "!"}), "error").await;
+    bobs.assert_idle().await;
+    let refused = open(&server, None)
+        .await
+        .request(json!({"type": "message", "room": "project_123", "text": "!"}), "error")
+        .await;
     assert_eq!(refused["code"], "UNAUTHENTICATED");
     server.data(Some(&ann), "mutation ($id: ID!) { deleteChannel(id: $id) }", json!({"id": id})).await;
-    while strangers.frame().await["type"] != "left" {}
+    while anonymous.frame().await["type"] != "left" {}
 }
 
 #[tokio::test]
-async fn private_rooms_are_private_here_too() {
+async fn a_removed_member_stops_receiving_a_private_room() {
     let server = Server::start().await;
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
     let make = "mutation { createChannel(input: { name: \"secret\", visibility: PRIVATE }) { id } }";
     let channel = text(&server.data(Some(&ann), make, json!({})).await["createChannel"]["id"]);
     let mut bobs = open(&server, Some(&bob)).await;
     let join = json!({"type": "join_room", "room": "secret"});
-    // What happens if Bob joins before he is a member is in `accounts/private_names.rs`.
-    let who = json!({"c": channel, "u": bob.id});
+    // `accounts/private_names.rs` tests what happens if Bob joins before he is a member.
+    let membership = json!({"c": channel, "u": bob.id});
     server
-        .data(Some(&ann), "mutation ($c: ID!, $u: ID!) { addMember(channelId: $c, userId: $u) { id } }", who.clone())
+        .data(
+            Some(&ann),
+            "mutation ($c: ID!, $u: ID!) { addMember(channelId: $c, userId: $u) { id } }",
+            membership.clone(),
+        )
         .await;
-    bobs.ask(join, "joined").await;
+    bobs.request(join, "joined").await;
     server.post(&ann, &channel, "for members").await;
     bobs.expect("message").await;
     server
-        .data(Some(&ann), "mutation ($c: ID!, $u: ID!) { removeMember(channelId: $c, userId: $u) { id } }", who)
+        .data(Some(&ann), "mutation ($c: ID!, $u: ID!) { removeMember(channelId: $c, userId: $u) { id } }", membership)
         .await;
     let end = bobs.expect("error").await;
     assert_eq!((&end["code"], &end["room"]), (&json!("FORBIDDEN"), &json!("secret")));
     server.post(&ann, &channel, "not for bob").await;
-    bobs.settled().await;
+    bobs.assert_idle().await;
 }
 
 #[tokio::test]
-async fn tickets_come_once_however_often_they_are_subscribed_to() {
+async fn ticket_events_come_once_with_overlapping_subscriptions() {
     let server = Server::start().await;
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
     let channel = server.channel(&ann, "support").await;
     let input = json!({"channelId": channel, "title": "Fire", "content": "Help!", "ticket": {"priority": "HIGH"}});
-    let mut socket = Plain::open(server.address(), TICKETS, Some(&bob)).await;
+    let mut socket = JsonSocket::open(server.address(), TICKETS, Some(&bob)).await;
     socket.expect("subscribed").await;
-    let start = socket.settled().await;
+    let start = socket.assert_idle().await;
     let id = text(&server.data(Some(&ann), TICKET, json!({"input": input})).await["createMessage"]["id"]);
     let ticket = socket.expect("ticket_created").await["ticket"].take();
     assert_eq!(
@@ -138,7 +147,7 @@ async fn tickets_come_once_however_often_they_are_subscribed_to() {
     );
     for id in [json!(id), json!(id.parse::<i64>().unwrap())] {
         assert_eq!(
-            socket.ask(json!({"type": "subscribe", "ticket_id": id}), "subscribed").await["ticket_id"],
+            socket.request(json!({"type": "subscribe", "ticket_id": id}), "subscribed").await["ticket_id"],
             json!(ticket["id"])
         );
     }
@@ -152,29 +161,33 @@ async fn tickets_come_once_however_often_they_are_subscribed_to() {
         (&json!("in_progress"), &json!(bob.id))
     );
     assert_eq!(socket.expect("comment_added").await["comment"]["content"], "On my way");
-    socket.settled().await;
-    socket.ask(json!({"type": "unsubscribe", "channel": "tickets"}), "unsubscribed").await;
+    socket.assert_idle().await;
+    socket.request(json!({"type": "unsubscribe", "channel": "tickets"}), "unsubscribed").await;
     server.data(Some(&ann), TICKET, json!({"input": input})).await;
     server.data(Some(&ann), "mutation ($id: ID!) { deleteMessage(id: $id) }", json!({"id": id})).await;
     assert_eq!(socket.expect("ticket_deleted").await["ticket_id"], json!(id));
     assert_eq!(socket.expect("unsubscribed").await["ticket_id"], json!(id));
-    assert_eq!(socket.ask(json!({"type": "subscribe", "ticket_id": id}), "error").await["code"], "NOT_FOUND");
+    assert_eq!(socket.request(json!({"type": "subscribe", "ticket_id": id}), "error").await["code"], "NOT_FOUND");
 
-    // `?after=` is where everything begins that does not say otherwise.
+    // `?after=` is the start cursor of every subscription that has no `after` of its own.
     let path = format!("{TICKETS}?token={}&after={start}", bob.token);
-    let mut again = Plain::open_as(server.address(), &path).await;
+    let mut again = JsonSocket::open_as(server.address(), &path).await;
     again.expect("subscribed").await;
     let mut kinds = Vec::new();
     while kinds.len() < 2 {
         kinds.push(text(&again.frame().await["type"]));
     }
-    assert_eq!(kinds, ["ticket_created", "ticket_deleted"], "what is gone is skipped, its deletion is not");
-    again.settled().await;
+    assert_eq!(
+        kinds,
+        ["ticket_created", "ticket_deleted"],
+        "events of a deleted ticket are omitted, its deletion is not"
+    );
+    again.assert_idle().await;
 }
 
-/// Whoever follows all tickets and lags behind, and follows single ones for a while in between, gets each event once.
+/// A client that lags on `tickets`, and meanwhile subscribes to single tickets and unsubscribes, gets each event once.
 #[tokio::test]
-async fn tickets_come_once_when_a_single_one_is_left_while_the_rest_lags() {
+async fn ticket_events_come_once_when_single_subscriptions_change_during_lag() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "support").await;
@@ -185,7 +198,7 @@ async fn tickets_come_once_when_a_single_one_is_left_while_the_rest_lags() {
         tickets.push(text(&server.data(Some(&ann), TICKET, json!({"input": input})).await["createMessage"]["id"]));
     }
     let change = "mutation ($id: ID!, $text: String!) { updateMessage(input: { id: $id, content: $text }) { cursor } }";
-    // More than the buffers between the two ends hold: the server is far behind when the client begins to read.
+    // More than the buffers between server and client hold: the server is far behind when the client begins to read.
     let long = "x".repeat(39_000);
     let mut expected = 2;
     for i in 0..150 {
@@ -227,62 +240,65 @@ async fn tickets_come_once_when_a_single_one_is_left_while_the_rest_lags() {
             seen.insert(text(&frame["cursor"]));
         }
     }
-    assert_eq!((frames, seen.len()), (expected, expected), "frames, different ones");
+    assert_eq!((frames, seen.len()), (expected, expected), "number of frames, and of distinct cursors");
 }
 
 #[tokio::test]
-async fn notifications_wait_until_they_are_read() {
+async fn unread_notifications_are_delivered_on_subscribing() {
     let server = Server::start().await;
     let (root, ann) = (server.admin("root").await, server.register("ann").await);
     let notify = async |title: String, user: Option<&str>| {
         let input = json!({"userId": user, "title": title, "message": "!", "priority": "HIGH"});
         server.data(Some(&root), NOTIFY, json!({"input": input})).await["notifyUser"].take()
     };
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for number in 0..250 {
-        made.push(notify(format!("{number}"), Some(&ann.id).filter(|_| number % 10 > 0).map(String::as_str)).await);
+        created.push(notify(format!("{number}"), Some(&ann.id).filter(|_| number % 10 > 0).map(String::as_str)).await);
     }
     let read = "mutation ($id: ID!) { markNotificationRead(id: $id) { id } }";
     for id in [0, 1, 249] {
-        server.data(Some(&ann), read, json!({"id": made[id]["id"]})).await;
+        server.data(Some(&ann), read, json!({"id": created[id]["id"]})).await;
     }
     let subscribe = json!({"type": "subscribe", "channel": "notifications"});
     let mut socket = open(&server, Some(&ann)).await;
-    socket.ask(subscribe.clone(), "subscribed").await;
-    for expected in &made[2..249] {
+    socket.request(subscribe.clone(), "subscribed").await;
+    for expected in &created[2..249] {
         let frame = socket.expect("notification").await;
         assert_eq!(
             (&frame["id"], &frame["cursor"], &frame["priority"]),
             (&expected["id"], &expected["cursor"], &json!("high"))
         );
     }
-    socket.settled().await;
+    socket.assert_idle().await;
     notify("live".into(), Some(&ann.id)).await;
     assert_eq!(socket.expect("notification").await["title"], "live");
 
-    // With a cursor: what came after it, whether it was read or not.
+    // With a cursor, the subscription delivers what came after it, read or not.
     let mut socket = open(&server, Some(&ann)).await;
     socket
-        .ask(json!({"type": "subscribe", "channel": "notifications", "after": made[247]["cursor"]}), "subscribed")
+        .request(
+            json!({"type": "subscribe", "channel": "notifications", "after": created[247]["cursor"]}),
+            "subscribed",
+        )
         .await;
     for title in ["248", "249", "live"] {
         assert_eq!(socket.expect("notification").await["title"], title);
     }
-    let mut stranger = open(&server, None).await;
-    stranger.ask(subscribe, "subscribed").await;
+    let mut anonymous = open(&server, None).await;
+    anonymous.request(subscribe, "subscribed").await;
     notify("psst".into(), Some(&ann.id)).await;
     notify("all".into(), None).await;
-    assert_eq!(stranger.expect("notification").await["title"], "all");
+    assert_eq!(anonymous.expect("notification").await["title"], "all");
 }
 
 #[tokio::test]
-async fn the_dashboard_begins_with_what_is() {
+async fn dashboard_updates_start_with_the_current_values() {
     let server = Server::start().await;
     let root = server.admin("root").await;
     let publish = "mutation ($v: Float!) { publishMetric(input: { metric: \"load\", value: $v }) { metric } }";
     server.data(Some(&root), publish, json!({"v": 523})).await;
     let mut socket = open(&server, None).await;
-    socket.ask(json!({"type": "subscribe", "channel": "dashboard_updates"}), "subscribed").await;
+    socket.request(json!({"type": "subscribe", "channel": "dashboard_updates"}), "subscribed").await;
     let mut seen = BTreeSet::new();
     while seen.len() < 4 {
         let frame = socket.expect("update").await;
@@ -296,7 +312,7 @@ async fn the_dashboard_begins_with_what_is() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named_and_the_socket_stays_open() {
+async fn invalid_frames_get_an_error_that_names_the_field_and_the_socket_stays_open() {
     let server = Server::start_with(|config| {
         config.sockets.max_subscriptions = 2;
         config.sockets.max_frame_bytes = 2_000;
@@ -344,14 +360,14 @@ async fn what_is_wrong_is_named_and_the_socket_stays_open() {
     assert_eq!(socket.expect("error").await["code"], "BAD_USER_INPUT");
     socket.send_raw(Message::binary(vec![1, 2, 3])).await;
     assert_eq!(socket.expect("error").await["code"], "BAD_USER_INPUT");
-    socket.ask(json!({"type": "join_room", "room": "one"}), "joined").await;
-    socket.ask(json!({"type": "subscribe", "channel": "notifications"}), "subscribed").await;
+    socket.request(json!({"type": "join_room", "room": "one"}), "joined").await;
+    socket.request(json!({"type": "subscribe", "channel": "notifications"}), "subscribed").await;
     assert_eq!(
-        socket.ask(json!({"type": "subscribe", "channel": "tickets"}), "error").await["code"],
+        socket.request(json!({"type": "subscribe", "channel": "tickets"}), "error").await["code"],
         "QUERY_TOO_COMPLEX"
     );
     let message = json!({"type": "message", "room": "one", "text": " ", "key": "k"});
-    let error = socket.ask(message, "error").await;
+    let error = socket.request(message, "error").await;
     assert_eq!((&error["field"], &error["key"], &error["room"]), (&json!("text"), &json!("k"), &json!("one")));
     let mut limited = json!({});
     while limited["code"] != "RATE_LIMITED" {
@@ -369,15 +385,15 @@ async fn what_is_wrong_is_named_and_the_socket_stays_open() {
 }
 
 #[tokio::test]
-async fn who_was_away_gets_everything_once_in_order_on_another_instance_too() {
+async fn missed_events_are_replayed_once_and_in_order_on_every_instance() {
     const EACH: usize = 1_000;
     let server = Server::start().await;
-    let other = twin(&server).await;
+    let other = second_instance(&server).await;
     let (root, ann) = (server.admin("root").await, server.register("ann").await);
     let (one, two) = (server.channel(&ann, "one").await, server.channel(&ann, "two").await);
     let mut socket = open(&server, Some(&ann)).await;
-    socket.ask(json!({"type": "join_room", "room": "one"}), "joined").await;
-    let start = socket.settled().await;
+    socket.request(json!({"type": "join_room", "room": "one"}), "joined").await;
+    let start = socket.assert_idle().await;
     drop(socket);
     let (mut messages, mut notes) = (Vec::new(), Vec::new());
     let mut middle = String::new();
@@ -405,20 +421,21 @@ async fn who_was_away_gets_everything_once_in_order_on_another_instance_too() {
                 _ => {}
             }
         }
-        assert!(ones == messages && noted == notes, "in order and once");
+        assert!(ones == messages && noted == notes, "every message and notification comes once and in order");
         assert_eq!(twos, EACH - EACH / 2 - 1);
-        let position = socket.settled().await;
+        let position = socket.assert_idle().await;
         let last = text(&server.data(Some(&ann), "{ cursor }", json!({})).await["cursor"]);
-        assert_eq!(position, last, "up to there everything was served");
+        assert_eq!(position, last, "the pong's cursor is the head of the log");
     }
 }
 
-/// Nothing is refused, and nothing is lost: the client waits. (How long: `web/socket/pace.rs`.)
+/// The server slows the client down; it rejects nothing and loses nothing. (Unit tests in `web/socket/pace.rs` check
+/// the rate.)
 #[tokio::test]
-async fn who_speaks_too_fast_is_heard_all_the_same() {
+async fn frames_above_the_rate_limit_are_delayed_and_answered() {
     let server = Server::start_with(|config| config.sockets.frames_per_second = 100).await;
     let mut socket = open(&server, None).await;
-    // Two seconds' worth comes at once, the rest when it is heard.
+    // The burst limit covers the first frames; the rest is read at the configured rate.
     for _ in 0..400 {
         socket.send(json!({"type": "ping"})).await;
     }

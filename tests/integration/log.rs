@@ -1,4 +1,4 @@
-//! The writer and the log, by themselves and below a server.
+//! The writer and the log, alone and below a server.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,17 +11,17 @@ use tidings::error::Error;
 use tidings::model::{Body, Cursor, EventKind};
 use tidings::store::{Batch, Change, Lane, Options, Store, Tail};
 
-use crate::subscriptions::{EVENTS, until_live};
+use crate::subscriptions::{EVENTS, events_until_checkpoint};
 use crate::support::Server;
 
 #[tokio::test]
-async fn a_failing_command_harms_none_of_its_neighbours() {
+async fn a_failing_command_does_not_affect_others_in_its_batch() {
     const COMMANDS: i64 = 400;
     let directory = tempfile::tempdir().expect("a directory");
     let batches = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&batches);
+    let delivered = Arc::clone(&batches);
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
-    let tail = Listener(move |batch| told.lock().unwrap().push(batch));
+    let tail = Listener(move |batch| delivered.lock().unwrap().push(batch));
     let store = Arc::new(Store::open(&options, tail).expect("a store"));
     let writing =
         (0..COMMANDS).map(|number| store.write(move |tx| command(tx, number)).map(move |made| (number, made)));
@@ -39,7 +39,11 @@ async fn a_failing_command_harms_none_of_its_neighbours() {
     let (events, head) =
         tidings::store::log::read(store.snapshot(Lane::Own).expect("a snapshot").db(), genesis).expect("the log");
     let positions: Vec<i64> = events.iter().map(|event| event.cursor.seq.0).collect();
-    assert_eq!(positions, (1..=COMMANDS / 4).collect::<Vec<_>>(), "gapless, and nothing of those that failed");
+    assert_eq!(
+        positions,
+        (1..=COMMANDS / 4).collect::<Vec<_>>(),
+        "the log has no gaps and no events of failed commands"
+    );
     let mut objects: Vec<i64> = events.iter().map(|event| event.object).collect();
     objects.sort_unstable();
     assert_eq!(objects, (0..COMMANDS).filter(|number| number % 4 == 3).collect::<Vec<_>>());
@@ -49,18 +53,22 @@ async fn a_failing_command_harms_none_of_its_neighbours() {
             assert_eq!(event.object, number);
         }
     }
-    let told: Vec<Cursor> = batches
+    let delivered: Vec<Cursor> = batches
         .lock()
         .unwrap()
         .iter()
         .flat_map(|batch: &Batch| &batch.events)
         .map(|logged| logged.event.cursor)
         .collect();
-    assert_eq!(told, events.iter().map(|event| event.cursor).collect::<Vec<_>>(), "told in order, once");
+    assert_eq!(
+        delivered,
+        events.iter().map(|event| event.cursor).collect::<Vec<_>>(),
+        "the listener gets every event once and in order"
+    );
     assert_eq!(head, events.last().expect("events").cursor);
 }
 
-/// Hears of every batch; there are no rights to wait for.
+/// Receives every batch; its instance has no rights to bring up to date.
 struct Listener<F>(F);
 
 impl<F: FnMut(Batch) + Send + 'static> Tail for Listener<F> {
@@ -77,30 +85,30 @@ fn command(tx: &mut tidings::store::Tx<'_>, number: i64) -> Result<Cursor, Error
     tx.record(Change::new(EventKind::TemplateDeleted, number, None), Body::None);
     match number % 4 {
         1 => Err(Error::NotFound("thing, after a write")),
-        // As a panic does, without its noise.
+        // Unwinds like a panic, without printing a message.
         2 => std::panic::resume_unwind(Box::new("after a write")),
         _ => Ok(cursor),
     }
 }
 
 #[tokio::test]
-async fn commands_that_wait_are_committed_together() {
+async fn waiting_commands_share_commits() {
     const COMMANDS: i64 = 200;
     let directory = tempfile::tempdir().expect("a directory");
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, delivered) = std::sync::mpsc::channel();
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
-    let tail = Listener(move |batch: Batch| tell.send(batch.events.len()).expect("told"));
+    let tail = Listener(move |batch: Batch| tell.send(batch.events.len()).expect("the receiver exists"));
     let store = Store::open(&options, tail).expect("a store");
     let made = join_all((0..COMMANDS).map(|number| store.write(move |tx| command(tx, 4 * number + 3)))).await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");
     drop(store);
-    let batches: Vec<usize> = told.iter().collect();
+    let batches: Vec<usize> = delivered.iter().collect();
     assert_eq!(batches.iter().sum::<usize>(), 200);
     assert!(batches.len() < 100, "{} transactions for {COMMANDS} commands", batches.len());
 }
 
 #[tokio::test]
-async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
+async fn a_pruned_log_rejects_old_cursors_and_names_the_oldest_valid_one() {
     let mut server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
@@ -111,10 +119,10 @@ async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
     }
     let board = Arc::clone(server.board());
     let prune = async |age, events| board.prune(Retention { age, events }).await.expect("pruned");
-    assert_eq!(prune(Duration::from_secs(3_600), 0).await, 0, "young events are kept");
-    assert_eq!(prune(Duration::ZERO, 1_000).await, 0, "so are the newest ones");
+    assert_eq!(prune(Duration::from_secs(3_600), 0).await, 0, "events younger than the age are kept");
+    assert_eq!(prune(Duration::ZERO, 1_000).await, 0, "the newest events are kept whatever their age");
     assert!(prune(Duration::ZERO, 5).await > 0);
-    // Up to here readers are served from memory, where nothing is missing.
+    // Until the restart, the hub could serve the pruned events from its window.
     server.restart().await;
     let mut socket = server.socket(None).await;
     socket.subscribe("old", EVENTS, json!({"after": cursors[0]})).await;
@@ -122,47 +130,52 @@ async fn a_pruned_log_refuses_old_cursors_and_says_from_where_it_can_go_on() {
     let extensions = &error["payload"][0]["extensions"];
     assert_eq!(extensions["code"], "CURSOR_EXPIRED");
     socket.subscribe("oldest", EVENTS, json!({"after": extensions["oldest"]})).await;
-    assert_eq!(until_live(&mut socket, "oldest").await.len(), 5, "the newest five events were kept");
+    assert_eq!(events_until_checkpoint(&mut socket, "oldest").await.len(), 5, "the newest five events were kept");
     socket.subscribe("young", EVENTS, json!({"after": cursors[19]})).await;
-    assert_eq!(until_live(&mut socket, "young").await.len(), 1);
-    // Objects stay, whatever the log forgets; and the next event has the next position.
+    assert_eq!(events_until_checkpoint(&mut socket, "young").await.len(), 1);
+    // Pruning removes no objects, and the next event gets the next `seq`.
     let all = server.data(None, "{ messages(first: 100) { nodes { id } } }", json!({})).await;
     assert_eq!(all["messages"]["nodes"].as_array().unwrap().len(), 20);
     server.post(&ann, &channel, "after pruning").await;
     assert_eq!(socket.frame().await["payload"]["data"]["events"]["message"]["content"], "after pruning");
 }
 
-/// During an update, newer instances write what this one has never heard of.
+/// During a rolling update, newer instances write event kinds and formats that this version does not know.
 #[tokio::test]
-async fn what_a_newer_version_writes_is_passed_over_and_nothing_around_it_is_lost() {
+async fn unknown_events_are_skipped_and_the_events_around_them_are_delivered() {
     let server = Server::start().await;
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let channel = server.channel(&ann, "general").await;
     let start = server.cursor(None).await;
     let mut socket = server.socket(Some(&ben)).await;
     socket.subscribe("live", EVENTS, json!({})).await;
-    assert!(until_live(&mut socket, "live").await.is_empty());
+    assert!(events_until_checkpoint(&mut socket, "live").await.is_empty());
     for round in 0..3 {
         server.post(&ann, &channel, &format!("before {round}")).await;
         let (kind, format) = if round == 1 { (EventKind::MessageAdded.code(), 99) } else { (31_000, 1) };
-        server.board().store().write(move |tx| foreign(tx, kind, format)).await.expect("written");
+        server
+            .board()
+            .store()
+            .write(move |tx| insert_unknown_event(tx, kind, format))
+            .await
+            .expect("the event is written");
         server.post(&ann, &channel, &format!("after {round}")).await;
         for when in ["before", "after"] {
             let item = socket.item("live").await["events"].take();
             assert_eq!(item["message"]["content"], format!("{when} {round}"));
         }
     }
-    // The same from the log; and the position of what is not known is as good as any.
+    // The same in a replay. The cursor of an unknown event is a valid start, too.
     for after in [start, server.cursor(None).await] {
         let mut socket = server.socket(Some(&ben)).await;
         socket.subscribe("e", EVENTS, json!({"after": after})).await;
-        let events = until_live(&mut socket, "e").await;
+        let events = events_until_checkpoint(&mut socket, "e").await;
         assert!(events.is_empty() || events.len() == 6, "{events:?}");
     }
 }
 
-/// Writes an event as another version would.
-fn foreign(tx: &mut tidings::store::Tx<'_>, kind: i16, format: i16) -> Result<(), Error> {
+/// Writes an event with this kind and format, as another version would.
+fn insert_unknown_event(tx: &mut tidings::store::Tx<'_>, kind: i16, format: i16) -> Result<(), Error> {
     let insert = format!(
         "INSERT INTO events (seq, tag, format, kind, object_id, ticket, audience, at) \
          SELECT head + 1, {}, {format}, {kind}, 7, (1 = 0), '', 0 FROM log_head",

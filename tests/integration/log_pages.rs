@@ -1,18 +1,18 @@
-//! Pages of the log are bounded in bytes, and so is the memory for those that readers have not taken yet.
+//! Pages of the log are bounded in bytes, and so is the memory of pages that subscribers have not consumed.
 
 use serde_json::json;
 use tidings::model::{KindSet, Seq, Topic};
 use tidings::store::{Lane, log};
 
-use crate::support::plain::{CONNECT, Plain};
+use crate::support::json_socket::{CONNECT, JsonSocket};
 use crate::support::{Server, text};
 
-/// The longest text on the default settings: 160 KB.
-fn long() -> String {
+/// The longest text that the default settings allow: 160,000 bytes.
+fn long_text() -> String {
     "\u{1F600}".repeat(40_000)
 }
 
-/// The weights and lengths of all pages, and the messages in them.
+/// The weight in bytes and the number of events of each page of the log, and the number of `MessageAdded` events.
 fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
     let mut snapshot = server.board().store().snapshot(Lane::Own).expect("a snapshot");
     let db = snapshot.db();
@@ -20,7 +20,7 @@ fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
     let (mut seen, mut messages) = (Vec::new(), 0);
     while after != head {
         let page = log::page(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX)).expect("a page");
-        assert!(page.end.seq > after.seq, "each page goes on");
+        assert!(page.end.seq > after.seq, "each page advances the cursor");
         messages += page.events.iter().filter(|event| event.event.kind.name() == "MessageAdded").count();
         seen.push((page.weight(), page.events.len()));
         after = page.end;
@@ -29,15 +29,15 @@ fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
 }
 
 #[tokio::test]
-async fn a_page_ends_where_a_megabyte_does() {
+async fn pages_of_the_log_are_bounded_in_bytes() {
     let server = Server::start().await;
     let eva = server.register("eva").await;
     let room = server.channel(&eva, "general").await;
     for _ in 0..30 {
-        server.post(&eva, &room, &long()).await;
+        server.post(&eva, &room, &long_text()).await;
     }
     let (pages, messages) = pages(&server);
-    assert_eq!(messages, 30, "nothing is left out");
+    assert_eq!(messages, 30, "the pages contain every message");
     assert!(pages.len() >= 5, "{pages:?}");
     for (weight, _) in pages {
         assert!(weight <= log::PAGE_BYTES + (16 << 10), "{weight} bytes");
@@ -45,7 +45,7 @@ async fn a_page_ends_where_a_megabyte_does() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_larger_than_a_page_is_a_page() {
+async fn events_larger_than_a_page_are_delivered() {
     let server = Server::start_with(|config| {
         config.limits.max_content = 500_000;
         config.limits.max_body_bytes = 8 << 20;
@@ -77,7 +77,7 @@ fn log_start(server: &Server) -> String {
 }
 
 #[tokio::test]
-async fn broadcasts_count_with_what_they_carry() {
+async fn broadcast_data_counts_towards_the_page_size() {
     let server = Server::start().await;
     let admin = server.admin("root").await;
     server.channel(&admin, "general").await;
@@ -90,10 +90,11 @@ async fn broadcasts_count_with_what_they_carry() {
 }
 
 #[tokio::test]
-async fn readers_of_many_pages_get_all_of_them_and_nothing_stays_borrowed() {
+async fn many_lagging_readers_get_every_event_and_return_their_memory() {
     const READERS: usize = 20;
     let server = Server::start_with(|config| {
-        // Pages have a quarter of it, one client a sixteenth: less than a page for each.
+        // Pages may use a quarter of the memory, and one client a sixteenth. That is less than one page for each
+        // reader.
         config.limits.max_response_bytes = 1 << 20;
         config.limits.response_memory_bytes = 16 << 20;
     })
@@ -101,9 +102,9 @@ async fn readers_of_many_pages_get_all_of_them_and_nothing_stays_borrowed() {
     let eva = server.register("eva").await;
     let room = server.channel(&eva, "general").await;
     let after = server.cursor(None).await;
-    // More than the hub keeps in memory.
+    // More than the hub's window holds.
     for _ in 0..120 {
-        server.post(&eva, &room, &long()).await;
+        server.post(&eva, &room, &long_text()).await;
     }
     let mut socket = server.socket(None).await;
     let query = "subscription ($after: Cursor) { messageAdded(after: $after) { id } }";
@@ -115,37 +116,41 @@ async fn readers_of_many_pages_get_all_of_them_and_nothing_stays_borrowed() {
         let frame = socket.frame().await;
         let reader: usize = text(&frame["id"]).parse().expect("a number");
         seen[reader] += 1;
-        assert_eq!(frame["payload"]["data"]["messageAdded"]["id"], seen[reader].to_string(), "in order, once");
+        assert_eq!(
+            frame["payload"]["data"]["messageAdded"]["id"],
+            seen[reader].to_string(),
+            "each message comes once and in order"
+        );
         let lent = server.board().page_memory().lent();
         assert!(lent <= 1 << 20, "{lent} bytes of pages for one client");
     }
-    socket.settled().await;
+    socket.assert_idle().await;
     assert_eq!(server.board().page_memory().lent(), 0);
 }
 
 #[tokio::test]
-async fn the_plain_socket_replays_long_texts_and_unread_notes_in_parts() {
+async fn the_json_socket_replays_long_texts_and_unread_notifications() {
     let server = Server::start().await;
     let admin = server.admin("root").await;
     let room = server.channel(&admin, "general").await;
     let after = server.cursor(None).await;
     let notify = "mutation ($text: String!) { notifyUser(input: { title: \"n\", message: $text }) { id } }";
     for _ in 0..30 {
-        server.data(Some(&admin), notify, json!({"text": long()})).await;
+        server.data(Some(&admin), notify, json!({"text": long_text()})).await;
     }
     for _ in 0..30 {
-        server.post(&admin, &room, &long()).await;
+        server.post(&admin, &room, &long_text()).await;
     }
-    let mut plain = Plain::open(server.address(), CONNECT, Some(&admin)).await;
-    plain.ask(json!({"type": "subscribe", "channel": "notifications"}), "subscribed").await;
+    let mut json_socket = JsonSocket::open(server.address(), CONNECT, Some(&admin)).await;
+    json_socket.request(json!({"type": "subscribe", "channel": "notifications"}), "subscribed").await;
     for id in 1..=30 {
-        assert_eq!(plain.expect("notification").await["id"], id.to_string());
+        assert_eq!(json_socket.expect("notification").await["id"], id.to_string());
     }
-    plain.ask(json!({"type": "join_room", "room": "general", "after": after}), "joined").await;
+    json_socket.request(json!({"type": "join_room", "room": "general", "after": after}), "joined").await;
     for id in 1..=30 {
-        let message = plain.expect("message").await;
+        let message = json_socket.expect("message").await;
         assert_eq!((&message["id"], message["text"].as_str().map(str::len)), (&json!(id.to_string()), Some(160_000)));
     }
-    plain.settled().await;
+    json_socket.assert_idle().await;
     assert_eq!(server.board().page_memory().lent(), 0);
 }

@@ -1,28 +1,28 @@
-//! The integration tests: one binary; each test starts its own server on a port of its own with a
-//! database of its own, in this process, and talks to it as clients do.
+//! The integration tests, in one binary. Each test starts its own server in this process, on its own port and database,
+//! and connects to it as clients do.
 
 mod access;
 mod accounts;
-mod board;
+mod architecture;
 mod capacity;
 mod command_line;
 mod compression;
 mod conformance;
-mod crowd;
 mod edge;
-mod floors;
 mod fuzz;
 mod graphql;
 mod hostile;
 mod instances;
+mod invalid_input;
 mod json_socket;
 mod live_values;
 mod log;
 mod log_pages;
+mod max_connections;
 mod metrics;
 mod notifications;
+mod queries_and_mutations;
 mod recipes;
-mod refusals;
 mod response_size;
 mod rights;
 mod schema;
@@ -31,7 +31,7 @@ mod slow_reader;
 mod sockets;
 mod sse;
 mod startup;
-mod statements;
+mod statement_counts;
 mod subscriptions;
 mod support;
 mod torture;

@@ -1,17 +1,17 @@
-//! `/metrics`: what Prometheus would read, and that it says what happened.
+//! `/metrics`: the text format of Prometheus, and the values after known operations.
 
 use std::collections::HashMap;
 
 use serde_json::json;
 
-use crate::support::{Events, Plain, Server, Socket, soon};
+use crate::support::{EventStream, JsonSocket, Server, Socket, with_timeout};
 
-/// The samples of a page, which must be in the text format.
+/// The samples of a page. Parsing it checks the text format.
 struct Page(HashMap<String, f64>);
 
 impl Page {
     async fn of(server: &Server) -> Self {
-        let answer = server.http().get(server.url("/metrics")).send().await.expect("an answer");
+        let answer = server.http().get(server.url("/metrics")).send().await.expect("a response");
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
         Self::parse(&answer.text().await.expect("a page"))
@@ -23,13 +23,13 @@ impl Page {
         assert!(text.ends_with('\n'));
         for line in text.lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
-                let (name, help) = help.split_once(' ').expect("a help");
+                let (name, help) = help.split_once(' ').expect("a help text");
                 assert!(name.starts_with("tidings_") || name.starts_with("process_"), "{line}");
                 assert!(help.ends_with('.'), "{line}");
                 family = (name.into(), String::new());
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = kind.split_once(' ').expect("a type");
-                assert_eq!(name, family.0, "HELP and TYPE are of one family");
+                assert_eq!(name, family.0, "HELP and TYPE name the same family");
                 assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
                 assert!(kind != "counter" || name.ends_with("_total"), "{line}");
                 family.1 = kind.into();
@@ -39,7 +39,7 @@ impl Page {
                 let suffix = name.strip_prefix(&family.0).unwrap_or_else(|| panic!("{line} is not of {}", family.0));
                 let allowed: &[&str] = if family.1 == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
                 assert!(allowed.contains(&suffix), "{line}");
-                let labels = sample.strip_prefix(name).expect("it begins so");
+                let labels = sample.strip_prefix(name).expect("the sample starts with its name");
                 assert!(labels.is_empty() || (labels.starts_with('{') && labels.ends_with("\"}")), "{line}");
                 let before = samples.insert(sample.to_owned(), value.parse().expect("a number"));
                 assert!(before.is_none(), "{line} comes twice");
@@ -49,12 +49,12 @@ impl Page {
     }
 
     fn get(&self, sample: &str) -> f64 {
-        *self.0.get(sample).unwrap_or_else(|| panic!("there is no {sample}"))
+        *self.0.get(sample).unwrap_or_else(|| panic!("the page has no sample {sample}"))
     }
 }
 
 #[tokio::test]
-async fn the_page_says_what_happened() {
+async fn the_metrics_page_counts_what_happened() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
@@ -64,23 +64,23 @@ async fn the_page_says_what_happened() {
     for socket in &mut sockets {
         socket.subscribe("1", query, json!({})).await;
     }
-    let mut events = Events::open(server.http().get(server.url("/graphql")).query(&[("query", query)])).await;
-    let mut plain = Plain::open(server.address(), "/api/v1/websocket/connect", None).await;
-    plain.send(json!({"type": "join_room", "room": "general"})).await;
-    assert_eq!(plain.frame().await["type"], "joined");
+    let mut events = EventStream::open(server.http().get(server.url("/graphql")).query(&[("query", query)])).await;
+    let mut json_socket = JsonSocket::open(server.address(), "/api/v1/websocket/connect", None).await;
+    json_socket.send(json!({"type": "join_room", "room": "general"})).await;
+    assert_eq!(json_socket.frame().await["type"], "joined");
     let follows = || async { Page::of(&server).await.get("tidings_subscriptions") < 3.0 };
-    soon("three subscriptions", async { while follows().await {} }).await;
+    with_timeout("three subscriptions", async { while follows().await {} }).await;
     server.post(&ann, &channel, "hello").await;
     for socket in &mut sockets {
         socket.item("1").await;
     }
     events.next().await;
-    assert_eq!(plain.frame().await["type"], "message");
-    server.refusal(None, "{ nothing }", json!({})).await;
+    assert_eq!(json_socket.frame().await["type"], "message");
+    server.error_code(None, "{ nothing }", json!({})).await;
     let wrong = "mutation { login(input: { username: \"ann\", password: \"a wrong guess\" }) { token } }";
-    assert_eq!(server.refusal(None, wrong, json!({})).await, "UNAUTHENTICATED");
+    assert_eq!(server.error_code(None, wrong, json!({})).await, "UNAUTHENTICATED");
     let mut rude = Socket::connect(server.address(), "/graphql", "soap").await;
-    assert_eq!(rude.closed().await, 4406);
+    assert_eq!(rude.close_code().await, 4406);
 
     let after = Page::of(&server).await;
     let grown = |sample: &str| (after.get(sample) - before.get(sample)) as i64;
@@ -92,7 +92,7 @@ async fn the_page_says_what_happened() {
         ("tidings_deliveries_total{kind=\"graphql_ws\"}", 2),
         ("tidings_deliveries_total{kind=\"sse\"}", 1),
         ("tidings_deliveries_total{kind=\"plain_ws\"}", 1),
-        // Two of the three are signed in, and the third is not: that is a rendering of its own.
+        // Items are rendered once for the two signed-in readers, and once for the anonymous one.
         ("tidings_items_total{made=\"rendered\"}", 2),
         ("tidings_items_total{made=\"shared\"}", 1),
         ("tidings_operations_total{kind=\"subscription\"}", 3),
@@ -105,7 +105,7 @@ async fn the_page_says_what_happened() {
     ] {
         assert_eq!(grown(sample), by, "{sample}");
     }
-    // The server writes for itself, too: who is present, the live metrics.
+    // These grow by more, because the server writes presence and live metrics itself.
     for sample in ["tidings_commit_commands_sum", "tidings_commit_seconds_bucket{le=\"+Inf\"}"] {
         assert!(grown(sample) >= 1, "{sample}");
     }
@@ -122,19 +122,19 @@ async fn the_page_says_what_happened() {
         assert!(after.get("process_resident_memory_bytes") > 1e6);
         assert!(after.get("process_open_fds") > 3.0);
     }
-    drop((sockets, events, plain));
-    let gone = || async {
+    drop((sockets, events, json_socket));
+    let is_any_open = || async {
         let page = Page::of(&server).await;
         ["graphql_ws", "plain_ws", "sse"]
             .iter()
             .any(|kind| page.get(&format!("tidings_lines{{kind=\"{kind}\"}}")) > 0.0)
             || page.get("tidings_subscriptions") > 0.0
     };
-    soon("nobody", async { while gone().await {} }).await;
+    with_timeout("zero open streams and subscriptions", async { while is_any_open().await {} }).await;
 }
 
 #[tokio::test]
-async fn a_token_keeps_the_page_to_those_who_have_it() {
+async fn the_metrics_page_requires_the_configured_token() {
     let token = "for Prometheus alone";
     let server = Server::start_with(|config| config.metrics_token = Some(token.parse().unwrap())).await;
     let ask = |header: Option<String>| {
@@ -143,16 +143,20 @@ async fn a_token_keeps_the_page_to_those_who_have_it() {
     };
     let ann = server.register("ann").await;
     for wrong in [None, Some("Bearer wrong".into()), Some(token.into()), Some(format!("Bearer {}", ann.token))] {
-        let answer = ask(wrong.clone()).await.expect("an answer");
+        let answer = ask(wrong.clone()).await.expect("a response");
         assert_eq!(answer.status(), 401, "{wrong:?}");
         assert_eq!(answer.headers()["www-authenticate"], "Bearer");
         assert!(!answer.text().await.expect("a body").contains("tidings_"));
     }
     let in_query = server.http().get(server.url("/metrics")).query(&[("token", token)]).send().await;
-    assert_eq!(in_query.expect("an answer").status(), 401, "not in an address, which ends up in logs");
-    let answer = ask(Some(format!("Bearer {token}"))).await.expect("an answer");
+    assert_eq!(
+        in_query.expect("a response").status(),
+        401,
+        "a token in the URL is not accepted, because URLs are logged"
+    );
+    let answer = ask(Some(format!("Bearer {token}"))).await.expect("a response");
     assert_eq!(answer.status(), 200);
     assert!(answer.text().await.expect("a page").contains("tidings_connections "));
-    let posted = server.http().post(server.url("/metrics")).bearer_auth(token).send().await.expect("an answer");
+    let posted = server.http().post(server.url("/metrics")).bearer_auth(token).send().await.expect("a response");
     assert_eq!(posted.status(), 405);
 }

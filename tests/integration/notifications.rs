@@ -1,4 +1,4 @@
-//! Notifications: who is told what, when, and that it is kept until it is read.
+//! Notifications: which changes notify which users, and reading them.
 
 use serde_json::{Value, json};
 
@@ -16,16 +16,17 @@ async fn comment(server: &Server, by: &Session, message: &str, content: &str) {
     server.data(Some(by), query, json!({"input": {"messageId": message, "content": content}})).await;
 }
 
-/// The titles and messages of what somebody was notified of, oldest first.
-async fn told(server: &Server, who: &Session) -> Vec<(String, Option<String>)> {
-    let data = server.data(Some(who), "{ notifications(last: 50) { nodes { title messageId } } }", json!({})).await;
+/// The title and message id of each notification of a user, oldest first.
+async fn notifications_of(server: &Server, user: &Session) -> Vec<(String, Option<String>)> {
+    let data = server.data(Some(user), "{ notifications(last: 50) { nodes { title messageId } } }", json!({})).await;
     let nodes = data["notifications"]["nodes"].as_array().expect("nodes");
-    let told = nodes.iter().map(|node| (text(&node["title"]), node["messageId"].as_str().map(str::to_owned)));
-    told.rev().collect()
+    let notifications_of =
+        nodes.iter().map(|node| (text(&node["title"]), node["messageId"].as_str().map(str::to_owned)));
+    notifications_of.rev().collect()
 }
 
 #[tokio::test]
-async fn what_concerns_somebody_is_told_to_them_and_their_own_doing_is_not() {
+async fn users_are_notified_of_mentions_comments_and_assignments_by_others() {
     let server = Server::start().await;
     let (ann, bob, cleo) = (server.register("ann").await, server.register("bob").await, server.register("cleo").await);
     let channel = server.channel(&ann, "general").await;
@@ -38,19 +39,19 @@ async fn what_concerns_somebody_is_told_to_them_and_their_own_doing_is_not() {
     comment(&server, &ann, &ticket, "mine").await;
     comment(&server, &bob, &ticket, "@cleo: yes").await;
     let about = |title: &str| (title.to_owned(), Some(ticket.clone()));
-    assert_eq!(told(&server, &ann).await, [about("A new comment"), about("A new comment")]);
+    assert_eq!(notifications_of(&server, &ann).await, [about("A new comment"), about("A new comment")]);
     let bobs = [about("A ticket is yours now"), about("A new comment"), about("A new comment")];
-    assert_eq!(told(&server, &bob).await, bobs);
-    assert_eq!(told(&server, &cleo).await, [about("You were mentioned")]);
+    assert_eq!(notifications_of(&server, &bob).await, bobs);
+    assert_eq!(notifications_of(&server, &cleo).await, [about("You were mentioned")]);
 
-    // Only who is named anew, and who becomes responsible anew.
+    // An edit notifies only newly mentioned users and a new assignee.
     let update = "mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }";
     let edit = json!({"id": ticket, "content": "for @bob and @cleo", "ticket": {"assigneeId": bob.id}});
     server.data(Some(&ann), update, json!({"input": edit})).await;
-    assert_eq!(told(&server, &bob).await.len(), 3);
-    assert_eq!(told(&server, &cleo).await.len(), 2);
+    assert_eq!(notifications_of(&server, &bob).await.len(), 3);
+    assert_eq!(notifications_of(&server, &cleo).await.len(), 2);
 
-    // Who was away gets what they missed, in order.
+    // A subscription with a cursor replays missed notifications in order.
     let mut socket = server.socket(Some(&bob)).await;
     socket.subscribe("n", ADDED, json!({"after": start})).await;
     for (title, _) in bobs {
@@ -61,13 +62,13 @@ async fn what_concerns_somebody_is_told_to_them_and_their_own_doing_is_not() {
     let delete = "mutation ($id: ID!) { deleteMessage(id: $id) }";
     server.data(Some(&ann), delete, json!({"id": ticket})).await;
     assert_eq!(
-        told(&server, &cleo).await,
+        notifications_of(&server, &cleo).await,
         [("You were mentioned".to_owned(), None), ("You were mentioned".to_owned(), None)]
     );
 }
 
 #[tokio::test]
-async fn nobody_is_told_of_what_they_may_not_read() {
+async fn users_are_not_notified_of_unreadable_channels() {
     let server = Server::start().await;
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
     let make = "mutation { createChannel(input: { name: \"secret\", visibility: PRIVATE }) { id } }";
@@ -75,30 +76,30 @@ async fn nobody_is_told_of_what_they_may_not_read() {
     let input = json!({"channelId": channel, "content": "@bob", "ticket": {"assigneeId": ann.id}});
     let ticket = create(&server, &ann, input).await;
     comment(&server, &ann, &ticket, "@bob").await;
-    assert_eq!(told(&server, &bob).await, []);
+    assert_eq!(notifications_of(&server, &bob).await, []);
     let add = "mutation ($c: ID!, $u: ID!) { addMember(channelId: $c, userId: $u) { id } }";
     server.data(Some(&ann), add, json!({"c": channel, "u": bob.id})).await;
     comment(&server, &ann, &ticket, "@bob").await;
-    assert_eq!(told(&server, &bob).await.len(), 1);
+    assert_eq!(notifications_of(&server, &bob).await.len(), 1);
 }
 
 #[tokio::test]
-async fn announcements_reach_everybody_and_are_read_by_each() {
+async fn announcements_reach_all_users_and_are_marked_read_per_user() {
     let server = Server::start().await;
     let (root, ann, bob) = (server.admin("root").await, server.register("ann").await, server.register("bob").await);
     let mut sockets = Vec::new();
     for session in [None, Some(&ann), Some(&bob)] {
         let mut socket = server.socket(session).await;
         socket.subscribe("n", ADDED, json!({})).await;
-        socket.settled().await;
+        socket.assert_idle().await;
         sockets.push(socket);
     }
     let notify = "mutation ($input: NotifyUserInput!) { notifyUser(input: $input) { id readAt } }";
     let input = json!({"userId": ann.id, "title": "Psst", "message": "For you", "priority": "URGENT"});
     server.data(Some(&root), notify, json!({"input": input})).await;
     let input = json!({"title": "Hear, hear", "message": "For all"});
-    let made = server.data(Some(&root), notify, json!({"input": input})).await;
-    let id = text(&made["notifyUser"]["id"]);
+    let created = server.data(Some(&root), notify, json!({"input": input})).await;
+    let id = text(&created["notifyUser"]["id"]);
     assert_eq!(sockets[1].item("n").await["notificationAdded"]["priority"], "URGENT");
     for socket in &mut sockets {
         let item = socket.item("n").await;
@@ -110,14 +111,15 @@ async fn announcements_reach_everybody_and_are_read_by_each() {
     let first = server.data(Some(&ann), read, json!({"id": id})).await;
     assert!(first["markNotificationRead"]["readAt"].is_string(), "{first}");
     let again = server.data(Some(&ann), read, json!({"id": id})).await;
-    assert_eq!(first, again, "the first time counts");
-    let count =
-        async |who| server.data(Some(who), unread, json!({})).await["notifications"]["nodes"].as_array().unwrap().len();
+    assert_eq!(first, again, "marking a notification again keeps the first time");
+    let count = async |user| {
+        server.data(Some(user), unread, json!({})).await["notifications"]["nodes"].as_array().unwrap().len()
+    };
     assert_eq!((count(&ann).await, count(&bob).await), (1, 1));
 }
 
 #[tokio::test]
-async fn what_was_not_read_in_a_channel_is_counted() {
+async fn unread_messages_are_counted_per_channel() {
     let server = Server::start().await;
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
     let (one, two) = (server.channel(&ann, "one").await, server.channel(&ann, "two").await);
@@ -135,7 +137,7 @@ async fn what_was_not_read_in_a_channel_is_counted() {
     let mark = "mutation ($c: ID!, $u: Cursor!) { markChannelRead(channelId: $c, upTo: $u) { unreadCount } }";
     let marked = server.data(Some(&bob), mark, json!({"c": one, "u": read_up_to})).await;
     assert_eq!(marked["markChannelRead"]["unreadCount"], 1);
-    // An edit makes nothing unread, and nobody unreads.
+    // An edit does not make a message unread, and an earlier cursor does not move the mark back.
     let edit = "mutation ($id: ID!) { updateMessage(input: { id: $id, content: \"edited\" }) { cursor } }";
     let edited = server.data(Some(&ann), edit, json!({"id": second})).await;
     let up_to = &edited["updateMessage"]["cursor"];
@@ -152,7 +154,7 @@ async fn what_was_not_read_in_a_channel_is_counted() {
 }
 
 #[tokio::test]
-async fn a_broadcast_reaches_a_room_and_is_replayed() {
+async fn a_broadcast_is_replayed_and_removed_with_its_channel() {
     let mut server = Server::start().await;
     let (root, ann) = (server.admin("root").await, server.register("ann").await);
     let channel = server.channel(&ann, "room").await;
@@ -167,7 +169,7 @@ async fn a_broadcast_reaches_a_room_and_is_replayed() {
     let shown = &item["events"]["data"];
     assert_eq!((&shown["a"], &shown["b"]), (&data["a"], &data["b"]));
     assert_eq!(shown["big"].as_f64(), Some(5e9));
-    // Like a message it goes with its channel.
+    // The broadcast is removed from the log together with its channel.
     server.data(Some(&ann), "mutation ($c: ID!) { deleteChannel(id: $c) }", json!({"c": channel})).await;
     server.restart().await;
     let typed = "subscription ($after: Cursor) { events(after: $after) { __typename } }";
@@ -176,7 +178,7 @@ async fn a_broadcast_reaches_a_room_and_is_replayed() {
     assert_eq!(socket.item("e").await["events"]["__typename"], "ChannelDeleted");
     server.channel(&ann, "room").await;
     for (room, data, code) in [("room", json!([1]), "BAD_USER_INPUT"), ("nowhere", json!({}), "NOT_FOUND")] {
-        let refusal = server.refusal(Some(&root), query, json!({"input": {"room": room, "data": data}})).await;
+        let refusal = server.error_code(Some(&root), query, json!({"input": {"room": room, "data": data}})).await;
         assert_eq!(refusal, code);
     }
 }

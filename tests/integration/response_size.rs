@@ -1,4 +1,4 @@
-//! Responses have a limit in bytes, whatever they are made of, and all of them together have one budget of memory.
+//! Responses have a limit in bytes, whatever they contain, and all responses share one memory budget.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Server, Session, Socket, soon, text};
+use crate::support::{Server, Session, Socket, text, with_timeout};
 
 const KIB: usize = 1 << 10;
-/// What a response may have in these tests.
+/// The limit of a response in these tests, in bytes.
 const LIMIT: usize = 256 * KIB;
-/// A text of which ten are within the limit, and twenty are not.
+/// The length of a text: ten of them fit into a response, twenty do not.
 const LONG: usize = 20_000;
 
 async fn server() -> Server {
@@ -22,7 +22,7 @@ async fn server() -> Server {
     .await
 }
 
-/// A room with ten long messages.
+/// Creates a channel with ten long messages.
 async fn room(server: &Server, author: &Session) -> String {
     let room = server.channel(author, "general").await;
     for _ in 0..10 {
@@ -31,15 +31,15 @@ async fn room(server: &Server, author: &Session) -> String {
     room
 }
 
-/// Both must be answered: what is within the limit with data, what is not with the code.
-async fn holds(server: &Server, reader: Option<&Session>, within: &str, beyond: &str) {
+/// Asserts that the query `within` returns data, and that the query `beyond` is rejected as too large.
+async fn assert_size_limit(server: &Server, reader: Option<&Session>, within: &str, beyond: &str) {
     let data = server.data(reader, within, json!({})).await;
-    assert!(data.to_string().len() > 9 * LONG, "{within} shows less than it should");
-    assert_eq!(server.refusal(reader, beyond, json!({})).await, "QUERY_TOO_COMPLEX", "{beyond}");
+    assert!(data.to_string().len() > 9 * LONG, "the response to {within} is too short");
+    assert_eq!(server.error_code(reader, beyond, json!({})).await, "QUERY_TOO_COMPLEX", "{beyond}");
 }
 
 #[tokio::test]
-async fn lists_of_messages_and_of_what_belongs_to_them_have_a_limit() {
+async fn lists_of_messages_and_comments_have_a_size_limit() {
     let server = server().await;
     let eva = server.register("eva").await;
     let room = room(&server, &eva).await;
@@ -48,26 +48,34 @@ async fn lists_of_messages_and_of_what_belongs_to_them_have_a_limit() {
         server.data(Some(&eva), comment, json!({"text": "y".repeat(LONG)})).await;
     }
     let once = "{ messages { nodes { content } } }";
-    holds(&server, None, once, "{ a: messages { nodes { content } } b: messages { nodes { content } } }").await;
-    holds(&server, None, once, "{ messages { nodes { a: content b: content } } }").await;
+    assert_size_limit(&server, None, once, "{ a: messages { nodes { content } } b: messages { nodes { content } } }")
+        .await;
+    assert_size_limit(&server, None, once, "{ messages { nodes { a: content b: content } } }").await;
     let comments = "{ message(id: 1) { comments { nodes { content } } } }";
-    holds(&server, None, comments, "{ message(id: 1) { comments { nodes { a: content b: content } } } }").await;
-    // The text of the message itself, once for each comment.
+    assert_size_limit(&server, None, comments, "{ message(id: 1) { comments { nodes { a: content b: content } } } }")
+        .await;
+    // The text of the message counts once for each comment.
     let nested = "{ message(id: 1) { comments { nodes { message { content } } } } }";
-    holds(&server, None, nested, "{ message(id: 1) { comments { nodes { content message { content } } } } }").await;
-    // What is read counts, too, whether it is shown or not.
+    assert_size_limit(
+        &server,
+        None,
+        nested,
+        "{ message(id: 1) { comments { nodes { content message { content } } } } }",
+    )
+    .await;
+    // Texts that are loaded count as well, even if the response does not show them.
     let unseen = "{ a: messages { nodes { id } } b: messages { nodes { id } } }";
-    assert_eq!(server.refusal(None, unseen, json!({})).await, "QUERY_TOO_COMPLEX");
+    assert_eq!(server.error_code(None, unseen, json!({})).await, "QUERY_TOO_COMPLEX");
     let pages = format!(
         "{{ a: messages(last: 5) {{ nodes {{ id content }} }} b: channel(id: {room}) {{ messages(first: 5) {{ nodes {{ content }} }} }} }}"
     );
     let data = server.data(None, &pages, json!({})).await;
     assert_eq!(data["a"]["nodes"].as_array().map(Vec::len), Some(5));
-    assert_eq!(data["a"]["nodes"][4]["id"], "1", "in the order of the list");
+    assert_eq!(data["a"]["nodes"][4]["id"], "1", "the order of the list is kept");
 }
 
 #[tokio::test]
-async fn templates_notifications_and_channels_have_a_limit() {
+async fn lists_of_templates_notifications_and_channels_have_a_size_limit() {
     let server = server().await;
     let admin = server.admin("root").await;
     let template = "mutation ($text: String!) { addTemplate(input: { name: \"t\", content: $text }) { id } }";
@@ -83,15 +91,16 @@ async fn templates_notifications_and_channels_have_a_limit() {
     }
     let reader = Some(&admin);
     let templates = "{ templates { nodes { content } } }";
-    holds(&server, reader, templates, "{ templates { nodes { a: content b: content } } }").await;
+    assert_size_limit(&server, reader, templates, "{ templates { nodes { a: content b: content } } }").await;
     let notes = "{ notifications { nodes { message } } }";
-    holds(&server, reader, notes, "{ notifications { nodes { a: message b: message } } }").await;
+    assert_size_limit(&server, reader, notes, "{ notifications { nodes { a: message b: message } } }").await;
     let channels = "{ channels(first: 30) { nodes { description } } }";
-    holds(&server, reader, channels, "{ channels(first: 30) { nodes { a: description b: description } } }").await;
+    assert_size_limit(&server, reader, channels, "{ channels(first: 30) { nodes { a: description b: description } } }")
+        .await;
 }
 
 #[tokio::test]
-async fn what_json_writes_counts_and_not_what_was_sent() {
+async fn the_size_limit_counts_json_escapes() {
     let server = server().await;
     let eva = server.register("eva").await;
     let room = server.channel(&eva, "general").await;
@@ -101,7 +110,11 @@ async fn what_json_writes_counts_and_not_what_was_sent() {
     let data = server.data(None, "{ messages(first: 2) { nodes { content } } }", json!({})).await;
     assert_eq!(data["messages"]["nodes"][0]["content"].as_str().map(str::len), Some(LONG + 1));
     let three = "{ messages(first: 3) { nodes { content } } }";
-    assert_eq!(server.refusal(None, three, json!({})).await, "QUERY_TOO_COMPLEX", "360,000 bytes as JSON");
+    assert_eq!(
+        server.error_code(None, three, json!({})).await,
+        "QUERY_TOO_COMPLEX",
+        "the JSON escapes make it 360,000 bytes"
+    );
 }
 
 #[tokio::test]
@@ -112,22 +125,22 @@ async fn a_batch_has_the_limit_of_one_response() {
     let one = json!({"query": "{ messages { nodes { content } } }"});
     let body = Value::from(vec![one; 10]);
     let request = server.http().post(server.url("/graphql")).json(&body);
-    let answer = soon("an answer", request.send()).await.expect("an answer").text().await.expect("a body");
+    let answer = with_timeout("a response", request.send()).await.expect("a response").text().await.expect("a body");
     assert!(answer.len() < LIMIT + 10 * KIB, "{}", answer.len());
     let answers: Vec<Value> = serde_json::from_str(&answer).expect("a list");
     let refused = answers.iter().filter(|one| one["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX").count();
     assert!(answers.len() == 10 && refused >= 9, "{refused} of {}", answers.len());
-    assert_eq!(server.board().memory().lent(), 0, "nothing is held any more");
+    assert_eq!(server.board().memory().lent(), 0, "all response memory was returned");
 }
 
 #[tokio::test]
-async fn a_change_whose_response_is_too_large_is_made() {
+async fn a_mutation_whose_response_is_too_large_is_committed() {
     let server = server().await;
     let eva = server.register("eva").await;
     let room = room(&server, &eva).await;
     let query = "mutation ($room: ID!) { createMessage(input: { channelId: $room, content: \"here\" }) {
         channel { a: messages { nodes { content } } b: messages { nodes { content } } } } }";
-    let response = server.ask(Some(&eva), query, json!({"room": room})).await;
+    let response = server.execute(Some(&eva), query, json!({"room": room})).await;
     assert_eq!(response["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX", "{response}");
     let message = text(&response["errors"][0]["message"]);
     assert!(message.starts_with("the change was made"), "{message}");
@@ -136,60 +149,60 @@ async fn a_change_whose_response_is_too_large_is_made() {
 }
 
 #[tokio::test]
-async fn sockets_and_items_of_subscriptions_have_the_limit() {
+async fn socket_operations_and_subscription_items_have_the_size_limit() {
     let server = server().await;
     let eva = server.register("eva").await;
     let room = room(&server, &eva).await;
     let mut socket: Socket = server.socket(None).await;
     let twice = "{ messages { nodes { a: content b: content } } }";
     socket.subscribe("q", twice, json!({})).await;
-    assert_eq!(socket.refusal("q").await, "QUERY_TOO_COMPLEX");
+    assert_eq!(socket.error_code("q").await, "QUERY_TOO_COMPLEX");
     socket.subscribe("q", "{ messages { nodes { content } } }", json!({})).await;
     let data = socket.item("q").await;
     assert_eq!(data["messages"]["nodes"].as_array().map(Vec::len), Some(10));
     assert_eq!(socket.frame().await["type"], "complete");
     let items = "subscription { messageAdded { id channel { messages { nodes { a: content b: content } } } } }";
     socket.subscribe("s", items, json!({})).await;
-    socket.settled().await;
+    socket.assert_idle().await;
     server.post(&eva, &room, "one more").await;
     let item = socket.frame().await;
     assert_eq!(item["payload"]["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX", "{item}");
 }
 
 #[tokio::test]
-async fn what_a_subscription_keeps_is_bounded() {
+async fn documents_variables_and_ids_of_subscriptions_are_bounded() {
     let server = server().await;
     let mut socket = server.socket(None).await;
     let query = "subscription ($after: Cursor) { messageAdded(after: $after) { id } }";
     socket.subscribe("1", query, json!({"after": "x".repeat(20_000)})).await;
-    assert_eq!(socket.refusal("1").await, "QUERY_TOO_COMPLEX");
+    assert_eq!(socket.error_code("1").await, "QUERY_TOO_COMPLEX");
     let commented = format!("subscription {{ messageAdded {{ id }} }} # {}", "x".repeat(20_000));
     socket.subscribe("2", &commented, json!({})).await;
-    assert_eq!(socket.refusal("2").await, "QUERY_TOO_COMPLEX");
+    assert_eq!(socket.error_code("2").await, "QUERY_TOO_COMPLEX");
     let metric = "subscription ($name: String) { metricUpdated(metric: $name) { value } }";
     socket.subscribe("3", metric, json!({"name": "x".repeat(10_000)})).await;
-    assert_eq!(socket.refusal("3").await, "BAD_USER_INPUT");
-    // What the document does not name is not kept.
+    assert_eq!(socket.error_code("3").await, "BAD_USER_INPUT");
+    // Variables that the document does not declare are not stored.
     socket.subscribe("4", query, json!({"other": "x".repeat(20_000)})).await;
-    socket.settled().await;
+    socket.assert_idle().await;
     socket.subscribe(&"x".repeat(2_000), query, json!({})).await;
-    assert_eq!(socket.closed().await, 4400);
+    assert_eq!(socket.close_code().await, 4400);
 }
 
-/// A request whose answer nobody reads.
-async fn asks_and_does_not_read(server: &Server) -> TcpStream {
+/// Sends a request and does not read the response.
+async fn request_without_reading(server: &Server) -> TcpStream {
     let body = json!({"query": "{ messages { nodes { content } } }"}).to_string();
-    let mut stream = TcpStream::connect(server.address()).await.expect("a line");
+    let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
     let request = format!(
         "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(request.as_bytes()).await.expect("it is open");
+    stream.write_all(request.as_bytes()).await.expect("the connection is open");
     stream
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_take_the_share_of_their_client_and_no_more() {
+async fn unread_responses_use_only_the_memory_share_of_their_client() {
     let server = Server::start_with(|config| {
         config.limits.max_response_bytes = 2 << 20;
         config.limits.response_memory_bytes = 16 << 20;
@@ -202,9 +215,9 @@ async fn answers_that_nobody_reads_take_the_share_of_their_client_and_no_more() 
     }
     let mut held = Vec::new();
     for _ in 0..24 {
-        held.push(asks_and_does_not_read(&server).await);
+        held.push(request_without_reading(&server).await);
     }
-    // Those that find no memory are told so after a while.
+    // Requests that get no response memory are answered with 503 after a while.
     let mut refused = None;
     let waiting = async {
         while refused.is_none() {
@@ -219,24 +232,24 @@ async fn answers_that_nobody_reads_take_the_share_of_their_client_and_no_more() 
             }
         }
     };
-    soon("a refusal", waiting).await;
+    with_timeout("a 503 response", waiting).await;
     let lent = server.board().memory().lent();
     assert!(lent <= 6 << 20, "{lent} bytes are lent to one address");
     let mut answer = vec![0; 4 << 10];
     let data = server.data(Some(&eva), "{ messages { nodes { content } } }", json!({})).await;
-    assert_eq!(data["messages"]["nodes"].as_array().map(Vec::len), Some(12), "users are served");
-    assert!(soon("an answer", held[0].read(&mut answer)).await.expect("it is open") > 0);
+    assert_eq!(data["messages"]["nodes"].as_array().map(Vec::len), Some(12), "signed-in users have their own share");
+    assert!(with_timeout("a response", held[0].read(&mut answer)).await.expect("the connection is open") > 0);
     drop(held);
     let freed = async {
         while server.board().memory().lent() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    soon("the memory of those who are gone", freed).await;
+    with_timeout("the return of the memory of closed connections", freed).await;
 }
 
 #[tokio::test]
-async fn lists_in_inputs_are_bounded_before_they_are_looked_up() {
+async fn input_lists_are_limited_to_1000_ids() {
     let server = Server::start().await;
     let eva = server.register("eva").await;
     let room = server.channel(&eva, "general").await;
@@ -248,35 +261,35 @@ async fn lists_in_inputs_are_bounded_before_they_are_looked_up() {
             (message, json!({"channelId": room, "content": "x", "shareLocationIds": ids})),
             (template, json!({"name": "t", "content": "x", "shareLocationIds": ids})),
         ] {
-            let response = server.ask(Some(&eva), query, json!({"input": input})).await;
+            let response = server.execute(Some(&eva), query, json!({"input": input})).await;
             let error = &response["errors"][0];
             assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{error}");
             assert_eq!(error["extensions"]["field"], "shareLocationIds");
             assert!(text(&error["message"]).contains("at most 1000"), "{error}");
         }
     }
-    // As many as there may be are looked up.
+    // The allowed maximum is looked up in the database.
     let ids: Vec<String> = (1..=1_000).map(|id| id.to_string()).collect();
     let input = json!({"channelId": room, "content": "x", "shareLocationIds": ids});
-    let response = server.ask(Some(&eva), message, json!({"input": input})).await;
+    let response = server.execute(Some(&eva), message, json!({"input": input})).await;
     assert_eq!(response["errors"][0]["message"], "no such location", "{response}");
     let channel = format!("{{ channel(name: \"{}\") {{ id }} }}", "x".repeat(10_000));
     assert_eq!(server.data(None, &channel, json!({})).await["channel"], Value::Null);
     let cursor = format!("{{ messages(after: \"e{}\") {{ nodes {{ id }} }} }}", "x".repeat(10_000));
-    assert_eq!(server.refusal(None, &cursor, json!({})).await, "BAD_USER_INPUT");
+    assert_eq!(server.error_code(None, &cursor, json!({})).await, "BAD_USER_INPUT");
 }
 
-/// A subscription whose document no other has, of about 15 KiB.
-fn own_document(number: usize) -> String {
+/// A subscription of about 15 KiB with a unique document.
+fn unique_document(number: usize) -> String {
     format!("subscription {{ events {{ cursor # {number} {} \n }} }}", "x".repeat(15 * KIB))
 }
 
-/// Whether a subscription is open: its first item is a checkpoint. Else it was refused for lack of memory.
-async fn opens(socket: &mut Socket, id: &str, document: &str) -> bool {
-    opens_with(socket, id, document, json!({})).await
+/// Opens a subscription. Returns `true` if its first item, a checkpoint, arrives; `false` if memory for it is missing.
+async fn try_open(socket: &mut Socket, id: &str, document: &str) -> bool {
+    try_open_with(socket, id, document, json!({})).await
 }
 
-async fn opens_with(socket: &mut Socket, id: &str, document: &str, variables: Value) -> bool {
+async fn try_open_with(socket: &mut Socket, id: &str, document: &str, variables: Value) -> bool {
     socket.subscribe(id, document, variables).await;
     loop {
         let frame = socket.frame().await;
@@ -292,35 +305,41 @@ async fn opens_with(socket: &mut Socket, id: &str, document: &str, variables: Va
 }
 
 #[tokio::test]
-async fn documents_of_open_subscriptions_have_a_budget_of_memory() {
+async fn documents_of_open_subscriptions_have_a_memory_budget() {
     let server = server().await;
     let eva = server.register("eva").await;
     let mut anonymous = server.socket(None).await;
-    // Each may take 1.5 MB, and a client has 2 MiB of the 8 MiB.
-    assert!(opens(&mut anonymous, "first", &own_document(1)).await);
-    assert!(opens(&mut anonymous, "same", &own_document(1)).await, "the same document twice is one");
-    assert!(!opens(&mut anonymous, "second", &own_document(2)).await);
+    // Each document may use 1.5 MB. A client has 2 MiB of the 8 MiB.
+    assert!(try_open(&mut anonymous, "first", &unique_document(1)).await);
+    assert!(try_open(&mut anonymous, "same", &unique_document(1)).await, "the same document is counted once");
+    assert!(!try_open(&mut anonymous, "second", &unique_document(2)).await);
     let mut other = server.socket(None).await;
-    assert!(!opens(&mut other, "second", &own_document(2)).await, "the same address on another connection");
+    assert!(
+        !try_open(&mut other, "second", &unique_document(2)).await,
+        "another connection from the same address has the same share"
+    );
     let mut member = server.socket(Some(&eva)).await;
-    assert!(opens(&mut member, "second", &own_document(2)).await);
-    assert!(opens(&mut other, "second", &own_document(2)).await, "a member has it open");
+    assert!(try_open(&mut member, "second", &unique_document(2)).await);
+    assert!(try_open(&mut other, "second", &unique_document(2)).await, "the document is already held for a member");
 
     anonymous.send(json!({"type": "complete", "id": "first"})).await;
-    anonymous.settled().await;
-    assert!(!opens(&mut anonymous, "third", &own_document(3)).await, "one of two has the document still");
+    anonymous.assert_idle().await;
+    assert!(
+        !try_open(&mut anonymous, "third", &unique_document(3)).await,
+        "one of two subscriptions still holds the document"
+    );
     anonymous.send(json!({"type": "complete", "id": "same"})).await;
     let reopened = async {
         let mut attempt = 0;
-        while !opens(&mut anonymous, &format!("again {attempt}"), &own_document(3)).await {
+        while !try_open(&mut anonymous, &format!("again {attempt}"), &unique_document(3)).await {
             attempt += 1;
         }
     };
-    soon("room for another document", reopened).await;
+    with_timeout("memory for another document", reopened).await;
 }
 
 #[tokio::test]
-async fn each_form_of_a_document_that_has_conditions_counts() {
+async fn each_conditional_form_of_a_document_counts_towards_the_memory_budget() {
     let server = server().await;
     let mut socket = server.socket(None).await;
     let long: String = (0..12).map(|number| format!("{}{number}: cursor ", "x".repeat(180))).collect();
@@ -332,10 +351,10 @@ async fn each_form_of_a_document_that_has_conditions_counts() {
     for set in 0..32 {
         let values = names.iter().enumerate().map(|(at, name)| (name.clone(), json!(set >> at & 1 == 1)));
         let values: Value = Value::Object(values.collect());
-        if !opens_with(&mut socket, &format!("form {set}"), &document, values).await {
+        if !try_open_with(&mut socket, &format!("form {set}"), &document, values).await {
             break;
         }
         opened += 1;
     }
-    assert!((3..16).contains(&opened), "each takes over 200 KB of 2 MiB, and {opened} were opened");
+    assert!((3..16).contains(&opened), "each form takes over 200 KB of the 2 MiB, but {opened} were opened");
 }

@@ -1,34 +1,33 @@
-//! A property: who may see what is decided in one way. Whatever is granted, revoked, assigned,
-//! made private and deleted, for everybody who reads these agree: what a query shows, what is left
-//! of the log when it is replayed from its beginning, what came live at the moment it happened,
-//! the rule in memory (`board::access`), the rule in SQL (`store::visible`), and the rule as the
-//! users know it, written down once more in `model.rs`.
+//! A property: all places that decide visibility agree. Random scripts grant and revoke rights, assign users, make
+//! channels private and delete objects. After each step, for every reader, these must agree: a query, a replay of the
+//! log from its beginning, the live events, the rule in memory (`board::access`), the rule in SQL (`store::visible`),
+//! and an independent model of the rule in `model.rs`.
 //!
-//! 100 random scripts; see `scripts.rs` for how to have more, and where the seeds are.
+//! 100 random scripts; `scripts.rs` says how to run more, and where the seeds are kept.
 
 mod audit;
+mod fixture;
 mod model;
-mod stage;
-mod viewer;
+mod reader;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::scripts::prove;
+use crate::scripts::check_property;
+use fixture::Fixture;
 use model::USERS;
-use stage::Stage;
 
-/// What happens in one case: where the users belong at first, and the steps.
+/// One case: the organization and location of each user at the start, and the steps.
 #[derive(Clone)]
 struct Script {
-    users: Vec<Belonging>,
+    users: Vec<Assignment>,
     steps: Vec<Step>,
 }
 
-/// The number of an organization and of a location, if any.
-type Belonging = (Option<usize>, Option<usize>);
+/// The index of an organization and of a location, if any.
+type Assignment = (Option<usize>, Option<usize>);
 
-/// A step a line, as a failing case is to be read.
+/// Prints one step per line, so that a failing case can be read.
 impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.users)?;
@@ -36,15 +35,15 @@ impl std::fmt::Debug for Script {
     }
 }
 
-/// One step. A user and a reader are named by number, an object by how new it is, some locations
-/// by the bits of a number.
+/// One step. Users and readers are given by index, objects by index from the newest, and sets of locations by the bits
+/// of a number.
 #[derive(Debug, Clone, Copy)]
 pub enum Step {
     MakeChannel {
         user: usize,
         private: bool,
     },
-    Publish {
+    SetVisibility {
         channel: u8,
         private: bool,
     },
@@ -83,28 +82,28 @@ pub enum Step {
     DeleteTemplate(u8),
     Assign {
         user: usize,
-        belonging: Belonging,
+        assignment: Assignment,
         admin: bool,
     },
     MakeLocation(usize),
-    /// A reader follows a channel, too.
+    /// A reader also subscribes to one channel.
     Follow {
         reader: usize,
         channel: u8,
     },
-    /// A reader's line is cut.
-    Cut(usize),
-    /// A reader comes back with its last cursor.
-    Back(usize),
+    /// A reader's connection is dropped.
+    Disconnect(usize),
+    /// A reader reconnects with its last cursor.
+    Reconnect(usize),
     Restart,
     Audit,
 }
 
-fn belonging() -> impl Strategy<Value = Belonging> {
+fn assignment() -> impl Strategy<Value = Assignment> {
     (proptest::option::weighted(0.6, 0..2_usize), proptest::option::weighted(0.4, 0..3_usize))
 }
 
-/// Most are for everybody.
+/// The locations that an object is shared with. For half of the objects: none, so they are not restricted.
 fn locations() -> impl Strategy<Value = u8> {
     prop_oneof![Just(0), 1..16_u8]
 }
@@ -112,12 +111,12 @@ fn locations() -> impl Strategy<Value = u8> {
 fn step() -> impl Strategy<Value = Step> {
     let user = || 0..USERS;
     let member = || 1..USERS;
-    // The last one is not signed in.
+    // The last reader is anonymous.
     let reader = || 0..=USERS;
     let newest = any::<u8>;
     prop_oneof![
         4 => (user(), any::<bool>()).prop_map(|(user, private)| Step::MakeChannel { user, private }),
-        4 => (newest(), any::<bool>()).prop_map(|(channel, private)| Step::Publish { channel, private }),
+        4 => (newest(), any::<bool>()).prop_map(|(channel, private)| Step::SetVisibility { channel, private }),
         1 => newest().prop_map(Step::DeleteChannel),
         7 => (newest(), user()).prop_map(|(channel, user)| Step::Join { channel, user }),
         5 => (newest(), user()).prop_map(|(channel, user)| Step::Leave { channel, user }),
@@ -129,38 +128,38 @@ fn step() -> impl Strategy<Value = Step> {
         2 => newest().prop_map(Step::DeleteComment),
         5 => (user(), locations()).prop_map(|(user, locations)| Step::AddTemplate { user, locations }),
         2 => newest().prop_map(Step::DeleteTemplate),
-        7 => (member(), belonging(), proptest::bool::weighted(0.15))
-            .prop_map(|(user, belonging, admin)| Step::Assign { user, belonging, admin }),
+        7 => (member(), assignment(), proptest::bool::weighted(0.15))
+            .prop_map(|(user, assignment, admin)| Step::Assign { user, assignment, admin }),
         2 => (0..2_usize).prop_map(Step::MakeLocation),
         6 => (reader(), newest()).prop_map(|(reader, channel)| Step::Follow { reader, channel }),
-        5 => reader().prop_map(Step::Cut),
-        5 => reader().prop_map(Step::Back),
+        5 => reader().prop_map(Step::Disconnect),
+        5 => reader().prop_map(Step::Reconnect),
         1 => Just(Step::Restart),
         2 => Just(Step::Audit),
     ]
 }
 
 fn scripts() -> impl Strategy<Value = Script> {
-    (vec(belonging(), USERS - 1), vec(step(), 10..40)).prop_map(|(users, steps)| Script { users, steps })
+    (vec(assignment(), USERS - 1), vec(step(), 10..40)).prop_map(|(users, steps)| Script { users, steps })
 }
 
 #[test]
-fn a_query_a_replay_a_live_stream_and_the_rule_agree_on_who_may_see_what() {
-    prove(100, concat!(env!("CARGO_TARGET_TMPDIR"), "/rights.seeds"), scripts, play);
+fn queries_replays_live_events_and_both_rules_agree_on_visibility() {
+    check_property(100, concat!(env!("CARGO_TARGET_TMPDIR"), "/rights.seeds"), scripts, run_script);
 }
 
-/// Runs one script; answers what is wrong.
-async fn play(script: Script) -> Result<(), String> {
-    let mut stage = Stage::set(&script.users).await?;
+/// Runs one script; an error describes the first violation.
+async fn run_script(script: Script) -> Result<(), String> {
+    let mut fixture = Fixture::new(&script.users).await?;
     for step in script.steps {
-        stage.play(step).await?;
+        fixture.run_step(step).await?;
     }
     for reader in 0..=USERS {
-        stage.play(Step::Back(reader)).await?;
+        fixture.run_step(Step::Reconnect(reader)).await?;
     }
-    // Everybody sees this, and so that nothing else came before it.
-    stage.play(Step::MakeChannel { user: 0, private: false }).await?;
-    stage.play(Step::Audit).await?;
-    stage.close().await;
+    // All readers see this channel. So its event also proves that no other event came before it.
+    fixture.run_step(Step::MakeChannel { user: 0, private: false }).await?;
+    fixture.run_step(Step::Audit).await?;
+    fixture.close().await;
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! The schema is a public surface: every change of it is seen in review.
+//! The GraphQL schema is a public interface, so every change to it must be visible in review.
 
 use crate::support::Server;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.graphql");
 
 #[tokio::test]
-async fn the_schema_is_the_golden_one_wherever_it_is_asked_for() {
+async fn the_schema_equals_the_golden_file_wherever_it_is_served() {
     let printed = tidings::graphql::sdl();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(GOLDEN, &printed).expect("the golden file is written");
@@ -13,7 +13,7 @@ async fn the_schema_is_the_golden_one_wherever_it_is_asked_for() {
     let golden = std::fs::read_to_string(GOLDEN).expect("schema.graphql");
     assert!(
         golden == printed,
-        "the schema changed: look at it with UPDATE_GOLDEN=1 cargo test --test integration schema"
+        "the schema changed; update the file with UPDATE_GOLDEN=1 cargo test --test integration schema"
     );
     let server = Server::start().await;
     let served = server.http().get(server.url("/schema.graphql")).send().await.unwrap().text().await.unwrap();
@@ -30,7 +30,7 @@ fn every_type_field_and_argument_is_described() {
     let mut described = false;
     for line in schema.lines().map(str::trim) {
         let is_description = line.starts_with('"');
-        // Values and arguments stand behind their description on the same line.
+        // Enum values and arguments follow their description on the same line.
         let declares = line.contains(':') || line.ends_with('{') && !line.starts_with("schema");
         if declares && !is_description && !described && !line.starts_with(')') && !is_root(line) {
             missing.push(line.to_owned());
@@ -45,11 +45,11 @@ fn is_root(line: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_server_that_hides_its_schema_hides_it_everywhere() {
+async fn without_introspection_the_schema_is_not_served() {
     let server = Server::start_with(|config| config.introspection = false).await;
     let served = server.http().get(server.url("/schema.graphql")).send().await.unwrap();
     assert_eq!(served.status(), 404);
-    let asked = server.refusal(None, "{ __schema { queryType { name } } }", serde_json::json!({})).await;
+    let asked = server.error_code(None, "{ __schema { queryType { name } } }", serde_json::json!({})).await;
     assert_eq!(asked, "GRAPHQL_VALIDATION_FAILED");
     server.data(None, "{ __typename }", serde_json::json!({})).await;
 }

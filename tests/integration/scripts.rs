@@ -1,28 +1,27 @@
-//! A property: whatever is written, and however often a subscriber is cut off, stops reading or
-//! meets a restart, what it saw over all its connections is the log, and the state it folded from
-//! that is what a fresh query shows.
+//! A property over random scripts of writes, disconnects, pauses and restarts: what a subscriber receives over all its
+//! connections equals the log, and the state that it folds from the events equals a fresh query.
 //!
-//! 200 random scripts; `PROPTEST_CASES` says how many instead. A failing script is printed, and its
-//! seed kept in the target directory and tried first the next time.
+//! 200 scripts; `PROPTEST_CASES` sets another number. A failing script is printed, and its seed is kept in the target
+//! directory and tried first in the next run.
 
-mod fold;
+mod assertions;
+mod client_state;
+mod fixture;
 mod subscriber;
-mod verdict;
-mod world;
 
 use futures_util::future::join_all;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
 
+use fixture::Fixture;
+pub use fixture::unused_loopback_address;
 use subscriber::{Document, Subscriber};
-use world::World;
-pub use world::own_address;
 
-/// So many cases are tried at once: a case waits for the disk most of its time.
-const LANES: u32 = 2;
+/// Number of cases that run concurrently: a case waits for the disk most of the time.
+const CONCURRENT_CASES: u32 = 2;
 
-/// What happens in one case.
+/// The steps of one case.
 #[derive(Clone)]
 struct Script {
     settings: Settings,
@@ -30,7 +29,7 @@ struct Script {
     steps: Vec<Step>,
 }
 
-/// A step a line, as a failing case is to be read.
+/// Prints one step per line, so that a failing case can be read.
 impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}, {:?}", self.settings, self.documents)?;
@@ -38,40 +37,40 @@ impl std::fmt::Debug for Script {
     }
 }
 
-/// What the server of one case is like.
+/// The server settings of one case.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// So many characters follow each text: with many of them a subscriber that does not read
-    /// soon holds up the server.
+    /// This many characters are appended to each text. With many, a subscriber that does not read soon fills the send
+    /// buffer of the server.
     padding: usize,
-    /// The server pings all the time, and the clients take its word on how far they were served.
+    /// The server pings every 15 ms, and clients advance to the cursors in the pings.
     pings: bool,
 }
 
-/// One step; a number names a subscriber, or an object by how new it is.
+/// One step. A number is the index of a subscriber, or of an object counted from the newest.
 #[derive(Debug, Clone)]
 enum Step {
     Write(Op),
-    /// Several writers at once, each with these.
+    /// Several concurrent writers, each with these operations.
     Burst(Vec<Vec<Op>>),
-    /// One message is edited so often that it takes several pages of the log.
-    Rush(u8),
-    /// The server's memory of the newest events is flushed by one heavy edit.
-    Flush(u8),
-    /// A subscriber connects with its last cursor, and does not read yet.
-    Come(usize),
+    /// One message is edited 300 times, which takes several pages of the log.
+    EditRepeatedly(u8),
+    /// One heavy edit evicts everything from the server's window of recent events.
+    EvictWindow(u8),
+    /// A subscriber connects with its last cursor, but does not read yet.
+    Connect(usize),
     /// A subscriber reads from now on.
-    Read(usize),
-    /// A subscriber that does not read reads so many frames.
-    Peek(usize, u8),
+    StartReading(usize),
+    /// A subscriber that does not read reads this many frames.
+    ReadFrames(usize, u8),
     /// A subscriber stops reading.
-    Pause(usize),
-    /// A subscriber's line is cut.
-    Cut(usize),
+    StopReading(usize),
+    /// A subscriber's connection is dropped.
+    Disconnect(usize),
     Restart,
 }
 
-/// What a writer does.
+/// One write operation. A number selects an object, counted from the newest.
 #[derive(Debug, Clone, Copy)]
 pub enum Op {
     MakeChannel,
@@ -82,7 +81,7 @@ pub enum Op {
         ticket: bool,
     },
     Edit(u8),
-    /// Changes the ticket of a message, or makes it one.
+    /// Changes the status of a message's ticket; adds a ticket if there is none.
     Move(u8),
     Delete(u8),
     Comment(u8),
@@ -110,13 +109,13 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         80 => op().prop_map(Step::Write),
         16 => vec(vec(op(), 1..6), 2..5).prop_map(Step::Burst),
-        1 => any::<u8>().prop_map(Step::Rush),
-        3 => any::<u8>().prop_map(Step::Flush),
-        18 => subscriber().prop_map(Step::Come),
-        20 => subscriber().prop_map(Step::Read),
-        9 => (subscriber(), 1..6_u8).prop_map(|(who, frames)| Step::Peek(who, frames)),
-        9 => subscriber().prop_map(Step::Pause),
-        18 => subscriber().prop_map(Step::Cut),
+        1 => any::<u8>().prop_map(Step::EditRepeatedly),
+        3 => any::<u8>().prop_map(Step::EvictWindow),
+        18 => subscriber().prop_map(Step::Connect),
+        20 => subscriber().prop_map(Step::StartReading),
+        9 => (subscriber(), 1..6_u8).prop_map(|(index, frames)| Step::ReadFrames(index, frames)),
+        9 => subscriber().prop_map(Step::StopReading),
+        18 => subscriber().prop_map(Step::Disconnect),
         6 => Just(Step::Restart),
     ]
 }
@@ -132,28 +131,29 @@ fn scripts() -> impl Strategy<Value = Script> {
     })
 }
 
-/// Tries a property on so many random cases, or as many as `PROPTEST_CASES` says, and shows the
-/// smallest that fails. Seeds of failing cases are kept in a file and tried first the next time.
-pub fn prove<S: Strategy>(
+/// Checks a property on `cases` random cases, or on as many as `PROPTEST_CASES` says, and prints the smallest failing
+/// one. Seeds of failing cases are kept in the file `seeds` and tried first in the next run.
+pub fn check_property<S: Strategy>(
     cases: u32,
     seeds: &'static str,
     strategy: impl Fn() -> S + Sync,
-    play: impl AsyncFn(S::Value) -> Result<(), String> + Sync,
+    run_script: impl AsyncFn(S::Value) -> Result<(), String> + Sync,
 ) {
     let default = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
     let config = ProptestConfig {
-        cases: cases.div_ceil(LANES),
+        cases: cases.div_ceil(CONCURRENT_CASES),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(seeds))),
         max_shrink_iters: default.max_shrink_iters.min(400),
         max_shrink_time: 120_000,
         ..default
     };
-    let lane = || {
+    let run_cases = || {
         let try_one = |case| {
-            // Its own, so that nothing is left of a case that goes wrong, and may be tried a hundred times.
+            // Each case has its own runtime, so that no task of a failed case survives. Shrinking may run a hundred
+            // cases.
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            runtime.block_on(play(case)).map_err(TestCaseError::fail)
+            runtime.block_on(run_script(case)).map_err(TestCaseError::fail)
         };
         TestRunner::new(config.clone()).run(&strategy(), try_one).map_err(|failure| match failure {
             TestError::Fail(reason, case) => format!("{reason}\n{case:?}"),
@@ -161,70 +161,71 @@ pub fn prove<S: Strategy>(
         })
     };
     std::thread::scope(|scope| {
-        let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(lane)).collect();
-        for lane in lanes {
-            lane.join().expect("no case panics").unwrap_or_else(|failure| panic!("{failure}"));
+        let workers: Vec<_> = (0..CONCURRENT_CASES).map(|_| scope.spawn(run_cases)).collect();
+        for worker in workers {
+            worker.join().expect("no case panics").unwrap_or_else(|failure| panic!("{failure}"));
         }
     });
 }
 
 #[test]
-fn what_subscribers_saw_is_the_log_and_their_state_is_what_a_query_shows() {
-    prove(200, concat!(env!("CARGO_TARGET_TMPDIR"), "/scripts.seeds"), scripts, play);
+fn subscribers_receive_exactly_the_log_and_their_state_equals_a_fresh_query() {
+    check_property(200, concat!(env!("CARGO_TARGET_TMPDIR"), "/scripts.seeds"), scripts, run_script);
 }
 
-/// Runs one script; answers what is wrong.
-async fn play(script: Script) -> Result<(), String> {
-    let mut world = World::new(script.settings).await;
-    let mut subscribers: Vec<_> = script.documents.iter().map(|document| Subscriber::new(*document, &world)).collect();
+/// Runs one script; an error describes the first violation.
+async fn run_script(script: Script) -> Result<(), String> {
+    let mut fixture = Fixture::new(script.settings).await;
+    let mut subscribers: Vec<_> =
+        script.documents.iter().map(|document| Subscriber::new(*document, &fixture)).collect();
     for step in script.steps {
-        act(step, &mut world, &mut subscribers).await?;
-        world.settle().await;
+        run_step(step, &mut fixture, &mut subscribers).await?;
+        fixture.settle().await;
         for subscriber in &mut subscribers {
-            subscriber.keep_up(&world).await?;
+            subscriber.read_to_head(&fixture).await?;
         }
     }
     for subscriber in &mut subscribers {
-        subscriber.catch_up(&world).await?;
-        subscriber.compare(&world).await?;
+        subscriber.catch_up(&fixture).await?;
+        subscriber.compare(&fixture).await?;
     }
-    verdict::acknowledged(&world)?;
-    subscribers.iter().try_for_each(|subscriber| verdict::seen(subscriber, &world))?;
+    assertions::acknowledged(&fixture)?;
+    subscribers.iter().try_for_each(|subscriber| assertions::received(subscriber, &fixture))?;
     drop(subscribers);
-    world.server.close().await;
+    fixture.server.close().await;
     Ok(())
 }
 
-async fn act(step: Step, world: &mut World, subscribers: &mut [Subscriber]) -> Result<(), String> {
+async fn run_step(step: Step, fixture: &mut Fixture, subscribers: &mut [Subscriber]) -> Result<(), String> {
     let count = subscribers.len();
     match step {
-        Step::Write(op) => world.write(op, false).await?,
+        Step::Write(op) => fixture.write(op, false).await?,
         Step::Burst(writers) => {
-            let world = &*world;
+            let fixture = &*fixture;
             let writing = writers.into_iter().map(|ops| async move {
                 for op in ops {
-                    world.write(op, true).await?;
+                    fixture.write(op, true).await?;
                 }
                 Ok(())
             });
             join_all(writing).await.into_iter().collect::<Result<(), String>>()?;
         }
-        Step::Rush(message) => world.rush(message).await?,
-        Step::Flush(message) => world.flush(message).await?,
-        Step::Come(who) => subscribers[who % count].come(world).await?,
-        Step::Read(who) => {
-            subscribers[who % count].come(world).await?;
-            subscribers[who % count].reading = true;
+        Step::EditRepeatedly(message) => fixture.edit_repeatedly(message).await?,
+        Step::EvictWindow(message) => fixture.evict_window(message).await?,
+        Step::Connect(index) => subscribers[index % count].connect(fixture).await?,
+        Step::StartReading(index) => {
+            subscribers[index % count].connect(fixture).await?;
+            subscribers[index % count].reading = true;
         }
-        Step::Peek(who, frames) => subscribers[who % count].peek(world, frames).await?,
-        Step::Pause(who) => subscribers[who % count].reading = false,
-        Step::Cut(who) => subscribers[who % count].cut(),
+        Step::ReadFrames(index, frames) => subscribers[index % count].read_frames(fixture, frames).await?,
+        Step::StopReading(index) => subscribers[index % count].reading = false,
+        Step::Disconnect(index) => subscribers[index % count].disconnect(),
         Step::Restart => {
-            // Who does not read would not hear the goodbye, and hold up the restart.
-            subscribers.iter_mut().filter(|subscriber| !subscriber.reading).for_each(Subscriber::cut);
-            let leaving = join_all(subscribers.iter_mut().map(Subscriber::hear_goodbye));
-            let ((), heard) = tokio::join!(world.server.restart(), leaving);
-            heard.into_iter().collect::<Result<(), String>>()?;
+            // A subscriber that does not read would delay the restart, because it does not receive the close frame.
+            subscribers.iter_mut().filter(|subscriber| !subscriber.reading).for_each(Subscriber::disconnect);
+            let leaving = join_all(subscribers.iter_mut().map(Subscriber::read_until_shutdown));
+            let ((), received) = tokio::join!(fixture.server.restart(), leaving);
+            received.into_iter().collect::<Result<(), String>>()?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! Subscribers that stop reading for a minute while a hundred messages are posted each second. What
-//! that costs the server is measured beside one that has the same to do and no such readers; then
-//! they read on, and everything must come, once and in order.
+//! Subscribers that stop reading for a minute while a hundred messages are posted per second. The test compares the
+//! server's memory with that of a server without such subscribers. Then they read again, and every message must arrive
+//! once and in order.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -11,20 +11,20 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, interval};
 
-use crate::support::{Line, Lost, Process, Program, soon, text};
+use crate::support::{Disconnected, Process, Program, TestSubscription, text, with_timeout};
 
 const READERS: usize = 20;
-/// How long they do not read.
+/// How long the slow subscribers do not read.
 const STOP: Duration = Duration::from_secs(60);
 const PER_SECOND: usize = 100;
-/// So many are posted at once: as many as a request may hold.
+/// Number of messages in one request: the maximum of a batch.
 const BATCH: usize = 10;
-/// Posted before it begins, so that what is made at first use is there.
+/// Number of messages before the measurement, so that one-time allocations are done.
 const BEFORE: usize = 200;
-/// Posted until they read again: more than the server keeps in memory, and what the kernel took
-/// for them besides, so that the log must serve them.
+/// Number of messages until they read again. It exceeds the server's window and the buffers of the kernel, so that the
+/// log must serve them.
 const MEANWHILE: usize = tidings::hub::WINDOW + 2_508;
-/// What a reader may cost, in bytes.
+/// The largest accepted memory cost of a slow subscriber, in bytes.
 const MOST: i64 = 1_000_000;
 
 const EVENTS: &str = "subscription ($after: Cursor) {
@@ -32,7 +32,7 @@ const EVENTS: &str = "subscription ($after: Cursor) {
 const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_that_stops_reading_costs_little_and_misses_nothing() {
+async fn a_subscriber_that_stops_reading_costs_less_than_a_megabyte_and_misses_nothing() {
     let patience = [("TIDINGS_SEND_TIMEOUT", "10m"), ("TIDINGS_SILENCE_LIMIT", "10m")];
     let (control, closing, waiting) =
         tokio::join!(a_server(&[], 0), a_server(&[], READERS), a_server(&patience, READERS));
@@ -47,46 +47,46 @@ async fn a_subscriber_that_stops_reading_costs_little_and_misses_nothing() {
         assert!(each + kernel < MOST, "a slow reader costs {each} + {kernel} bytes");
     }
     for closes in &closing.closes {
-        assert!(matches!(closes[..], [1006 | 1013]), "closed once, and free to come back: {closes:?}");
+        assert!(matches!(closes[..], [1006 | 1013]), "closed once, with a code that allows reconnecting: {closes:?}");
     }
     for closes in &waiting.closes {
-        assert!(closes.is_empty(), "the server was told to wait: {closes:?}");
+        assert!(closes.is_empty(), "the timeouts are long, so no connection may be closed: {closes:?}");
     }
 }
 
-/// What was seen at one server.
+/// The measurements of one server.
 struct Figures {
-    /// What was taken at most while they did not read.
+    /// The peak memory while the slow subscribers did not read.
     stopped: Memory,
-    /// What was taken at most while they caught up.
+    /// The peak memory while they caught up.
     catching_up: Memory,
-    /// With which codes each reader's lines were closed.
+    /// The close codes of each slow subscriber.
     closes: Vec<Vec<u16>>,
 }
 
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { stopped, catching_up, closes } = self;
-        write!(f, "{stopped:?} while nobody reads, {catching_up:?} while they catch up; closed with {closes:?}")
+        write!(f, "{stopped:?} while they do not read, {catching_up:?} while they catch up; close codes {closes:?}")
     }
 }
 
-/// A server, messages, one subscriber that reads them and some that do not.
+/// Runs one server with a fast subscriber and `readers` slow ones.
 async fn a_server(settings: &[(&'static str, &str)], readers: usize) -> Figures {
     let program = Program::new(settings);
     let mut server = program.start();
-    server.ready().await.expect("it starts");
+    server.ready().await.expect("the server starts");
     let token = program.register("ann").await;
-    let posts = Posts { program: &program, channel: program.channel(&token, "general").await, token };
+    let posts = Poster { program: &program, channel: program.channel(&token, "general").await, token };
     let mut quick = Reader::new(&program, program.cursor().await, 0);
-    quick.come_in().await;
-    let scene = async {
+    quick.subscribe_until_live().await;
+    let measuring = async {
         posts.post(BEFORE).await;
         let before = Memory::of(&server, &program);
         let cursor = program.cursor().await;
         let mut slow: Vec<_> = (0..readers).map(|_| Reader::new(&program, cursor.clone(), BEFORE)).collect();
         for reader in &mut slow {
-            reader.come_in().await;
+            reader.subscribe_until_live().await;
         }
         let (mut stopped, mut catching_up) = (Memory::default(), Memory::default());
         let since = Instant::now();
@@ -98,19 +98,19 @@ async fn a_server(settings: &[(&'static str, &str)], readers: usize) -> Figures 
         let closes = slow.into_iter().map(|reader| reader.closes).collect();
         Figures { stopped: stopped.above(before), catching_up: catching_up.above(before), closes }
     };
-    let (figures, ()) = tokio::join!(scene, quick.read_to(BEFORE + MEANWHILE));
-    assert!(quick.closes.is_empty(), "who reads is not disturbed by those who do not: {:?}", quick.closes);
+    let (figures, ()) = tokio::join!(measuring, quick.read_to(BEFORE + MEANWHILE));
+    assert!(quick.closes.is_empty(), "the fast subscriber must not be disconnected: {:?}", quick.closes);
     figures
 }
 
-/// Who posts.
-struct Posts<'p> {
+/// A client that posts messages.
+struct Poster<'p> {
     program: &'p Program,
     channel: String,
     token: String,
 }
 
-impl Posts<'_> {
+impl Poster<'_> {
     async fn post_for_a_minute(&self) {
         let ticks = PER_SECOND * STOP.as_secs() as usize / BATCH;
         let mut clock = interval(STOP / ticks as u32);
@@ -127,7 +127,7 @@ impl Posts<'_> {
         while count > 0 {
             let batch = count.min(BATCH);
             let answers =
-                self.program.send(Some(&self.token), &vec![one.clone(); batch].into()).await.expect("answers");
+                self.program.send(Some(&self.token), &vec![one.clone(); batch].into()).await.expect("responses");
             for answer in answers.as_array().expect("a batch") {
                 assert!(answer.get("errors").is_none(), "{answer}");
             }
@@ -140,59 +140,62 @@ impl Posts<'_> {
 struct Reader<'p> {
     program: &'p Program,
     after: String,
-    /// The last message it saw: their ids count up, and nothing but messages is made.
+    /// The id of the last message it received. The ids are consecutive, because the test creates nothing else.
     last: usize,
-    line: Option<Line>,
+    subscription: Option<TestSubscription>,
     closes: Vec<u16>,
 }
 
 impl<'p> Reader<'p> {
     fn new(program: &'p Program, after: String, last: usize) -> Self {
-        Self { program, after, last, line: None, closes: Vec::new() }
+        Self { program, after, last, subscription: None, closes: Vec::new() }
     }
 
-    /// Subscribes, and reads until it is live.
-    async fn come_in(&mut self) {
-        self.subscribe().await.expect("a line");
+    /// Subscribes, and reads up to the checkpoint.
+    async fn subscribe_until_live(&mut self) {
+        self.subscribe().await.expect("a connection");
         while self.read().await.expect("an event") != "Checkpoint" {}
     }
 
-    /// Reads until it has seen that message; comes back as often as the line is lost.
+    /// Reads up to this message; reconnects whenever the connection is closed.
     async fn read_to(&mut self, last: usize) {
         while self.last < last {
-            if let Err(Lost(code)) = self.read().await {
+            if let Err(Disconnected(code)) = self.read().await {
                 self.closes.push(code);
-                self.subscribe().await.expect("a line");
+                self.subscribe().await.expect("a connection");
             }
         }
     }
 
-    async fn subscribe(&mut self) -> Result<(), Lost> {
+    async fn subscribe(&mut self) -> Result<(), Disconnected> {
         let variables = json!({"after": self.after});
-        self.line = Some(soon("a line", Line::open(self.program.address(), None, EVENTS, &variables)).await?);
+        self.subscription = Some(
+            with_timeout("a connection", TestSubscription::open(self.program.address(), None, EVENTS, &variables))
+                .await?,
+        );
         Ok(())
     }
 
-    /// The next event's kind.
-    async fn read(&mut self) -> Result<String, Lost> {
-        let line = self.line.as_mut().expect("it has come in");
-        let frame = soon("an event", line.hear()).await?;
+    /// Reads the next event; returns its type.
+    async fn read(&mut self) -> Result<String, Disconnected> {
+        let subscription = self.subscription.as_mut().expect("the subscription is open");
+        let frame = with_timeout("an event", subscription.next_frame()).await?;
         let event = &frame["payload"]["data"]["events"];
         if event["__typename"] == "MessageAdded" {
             self.last += 1;
-            assert_eq!(event["message"]["id"], self.last.to_string(), "nothing is left out and nothing comes twice");
+            assert_eq!(event["message"]["id"], self.last.to_string(), "each message comes once and in order");
         }
         self.after = text(&event["cursor"]);
         Ok(text(&event["__typename"]))
     }
 }
 
-/// Bytes that a server has.
+/// Memory that a server uses, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Memory {
-    /// Its process, for itself alone.
+    /// Private memory of the process.
     process: i64,
-    /// The kernel, of what was sent to its clients and not taken by them.
+    /// Send queues in the kernel: bytes that clients have not received.
     kernel: i64,
 }
 
@@ -204,7 +207,7 @@ impl Memory {
         Self { process: kilobytes << 10, kernel: sent(program.address().port()) }
     }
 
-    /// The most that a server has until this is done.
+    /// Raises the values to the server's peak until `done` completes.
     async fn watch(&mut self, server: &Process, program: &Program, done: impl Future) {
         let mut done = std::pin::pin!(done);
         let mut clock = interval(Duration::from_millis(500));
@@ -224,11 +227,11 @@ impl Memory {
     }
 }
 
-/// What the kernel holds in the send queues of this port.
+/// Bytes in the kernel's send queues of connections with this local port.
 fn sent(port: u16) -> i64 {
     let table = fs::read_to_string("/proc/net/tcp").expect("the table of connections");
     let local = format!(":{port:04X}");
-    // Where thousands come and go meanwhile, the table has some of its lines more than once.
+    // The kernel may list a connection twice if many connections change while the table is read.
     let mut queues = BTreeMap::new();
     for line in table.lines().skip(1) {
         let fields: Vec<&str> = line.split_whitespace().collect();

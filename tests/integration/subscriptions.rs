@@ -1,4 +1,4 @@
-//! What subscribers get, live and after they were away.
+//! Live delivery and replay of subscriptions.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use tidings::store::messages;
 
 use crate::support::{Server, Socket};
 
-/// Everything a client folds its state from.
+/// A subscription with every event from which a client folds its state.
 pub const EVENTS: &str = "subscription ($after: Cursor) { events(after: $after) { __typename cursor
     ... on MessageAdded { message { id content } } ... on MessageUpdated { message { id content } }
     ... on MessageDeleted { messageId } ... on CommentAdded { comment { id content } }
     ... on ChannelAdded { channel { id name } } ... on ChannelDeleted { channelId } } }";
 
 #[tokio::test]
-async fn the_documents_of_the_contract_run_as_they_are() {
+async fn the_basic_subscriptions_deliver_messages_comments_and_templates() {
     let server = Server::start().await;
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let channel = server.channel(&ann, "general").await;
     let message = server.post(&ann, &channel, "the first").await;
-    assert_eq!(message, "1", "the contract's document subscribes to message 1");
+    assert_eq!(message, "1", "the document subscribes to message 1");
     let mut socket = server.socket(Some(&ben)).await;
     socket.subscribe("m", "subscription { messageAdded { id title content authorId createdAt } }", json!({})).await;
     socket
         .subscribe("c", "subscription { commentAdded(messageId: 1) { id content authorId createdAt } }", json!({}))
         .await;
     socket.subscribe("t", "subscription { templateAdded { id name shareLocationIds } }", json!({})).await;
-    live(&mut socket).await;
+    wait_until_live(&mut socket).await;
 
     let posted = server.post(&ann, &channel, "the second").await;
     let item = &socket.item("m").await["messageAdded"];
@@ -44,7 +44,7 @@ async fn the_documents_of_the_contract_run_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_client_that_was_away_gets_what_it_missed_then_goes_on_live() {
+async fn a_client_with_a_cursor_gets_missed_events_and_then_live_ones() {
     let mut server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
@@ -55,15 +55,15 @@ async fn a_client_that_was_away_gets_what_it_missed_then_goes_on_live() {
     server.restart().await;
     let mut socket = server.socket(None).await;
     socket.subscribe("e", EVENTS, json!({"after": after})).await;
-    let missed = until_live(&mut socket, "e").await;
-    let shown: Vec<(&str, &str)> = missed.iter().map(|event| (kind(event), subject(event))).collect();
+    let missed = events_until_checkpoint(&mut socket, "e").await;
+    let shown: Vec<(&str, &str)> = missed.iter().map(|event| (kind(event), message_id(event))).collect();
     assert_eq!(shown, [("MessageAdded", kept.as_str()), ("MessageDeleted", gone.as_str())]);
     let live = server.post(&ann, &channel, "live").await;
     assert_eq!(socket.item("e").await["events"]["message"]["id"], json!(live));
 }
 
 #[tokio::test]
-async fn a_subscription_ends_with_what_it_is_bound_to() {
+async fn a_subscription_completes_when_its_message_is_deleted() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
@@ -73,21 +73,21 @@ async fn a_subscription_ends_with_what_it_is_bound_to() {
     let bound =
         "subscription ($id: ID!, $after: Cursor) { messageDeleted(messageId: $id, after: $after) { id cursor } }";
     socket.subscribe("d", bound, json!({"id": message})).await;
-    live(&mut socket).await;
+    wait_until_live(&mut socket).await;
     server.data(Some(&ann), "mutation ($id: ID!) { deleteMessage(id: $id) }", json!({"id": message})).await;
     assert_eq!(socket.item("d").await["messageDeleted"]["id"], json!(message));
     assert_eq!(socket.frame().await, json!({"id": "d", "type": "complete"}));
-    // The same for somebody who was away when it happened.
+    // The same in a replay that includes the deletion.
     socket.subscribe("again", bound, json!({"id": message, "after": before})).await;
     assert_eq!(socket.item("again").await["messageDeleted"]["id"], json!(message));
     assert_eq!(socket.frame().await, json!({"id": "again", "type": "complete"}));
-    // And it does not exist for whoever comes later.
+    // Without a cursor before the deletion, the message does not exist.
     socket.subscribe("late", bound, json!({"id": message})).await;
-    assert_eq!(socket.refusal("late").await, "NOT_FOUND");
+    assert_eq!(socket.error_code("late").await, "NOT_FOUND");
 }
 
 #[tokio::test]
-async fn filters_choose_and_nobody_hears_themselves_who_does_not_want_to() {
+async fn filters_select_a_channel_tickets_or_messages_of_others() {
     let server = Server::start().await;
     let (ann, ben) = (server.register("ann").await, server.register("ben").await);
     let (one, other) = (server.channel(&ann, "one").await, server.channel(&ann, "other").await);
@@ -97,7 +97,7 @@ async fn filters_choose_and_nobody_hears_themselves_who_does_not_want_to() {
     socket.subscribe("one", added, json!({"channelId": one})).await;
     socket.subscribe("tickets", added, json!({"tickets": true})).await;
     socket.subscribe("others", added, json!({"own": true})).await;
-    live(&mut socket).await;
+    wait_until_live(&mut socket).await;
     server.post(&ann, &other, "mine elsewhere").await;
     server.post(&ben, &other, "yours elsewhere").await;
     assert_eq!(socket.item("others").await["messageAdded"]["content"], "yours elsewhere");
@@ -105,21 +105,21 @@ async fn filters_choose_and_nobody_hears_themselves_who_does_not_want_to() {
     assert_eq!(socket.item("one").await["messageAdded"]["content"], "mine here");
     let ticket = "mutation ($id: ID!) {
         createMessage(input: { channelId: $id, content: \"a ticket\", ticket: {} }) { ticket { status priority } } }";
-    let made = server.data(Some(&ann), ticket, json!({"id": other})).await;
-    assert_eq!(made["createMessage"]["ticket"], json!({"status": "OPEN", "priority": "MEDIUM"}));
+    let created = server.data(Some(&ann), ticket, json!({"id": other})).await;
+    assert_eq!(created["createMessage"]["ticket"], json!({"status": "OPEN", "priority": "MEDIUM"}));
     assert_eq!(socket.item("tickets").await["messageAdded"]["content"], "a ticket");
-    socket.settled().await;
+    socket.assert_idle().await;
 }
 
 #[tokio::test]
-async fn cursors_of_other_histories_are_refused() {
+async fn cursors_of_other_logs_are_rejected() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
-    let stranger = Server::start().await;
-    let bob = stranger.register("bob").await;
-    stranger.channel(&bob, "elsewhere").await;
-    let foreign = stranger.cursor(None).await;
+    let other_server = Server::start().await;
+    let bob = other_server.register("bob").await;
+    other_server.channel(&bob, "elsewhere").await;
+    let foreign = other_server.cursor(None).await;
     server.post(&ann, &channel, "a message").await;
     let mut socket = server.socket(None).await;
     for (after, code) in [
@@ -129,17 +129,17 @@ async fn cursors_of_other_histories_are_refused() {
         ("", "BAD_USER_INPUT"),
     ] {
         socket.subscribe("x", EVENTS, json!({"after": after})).await;
-        assert_eq!(socket.refusal("x").await, code, "{after:?}");
+        assert_eq!(socket.error_code("x").await, code, "{after:?}");
     }
     let edge = server.data(None, "{ channels { pageInfo { endCursor } } }", json!({})).await;
     socket.subscribe("x", EVENTS, json!({"after": edge["channels"]["pageInfo"]["endCursor"]})).await;
-    assert_eq!(socket.refusal("x").await, "BAD_USER_INPUT", "an edge's cursor is none of the log");
+    assert_eq!(socket.error_code("x").await, "BAD_USER_INPUT", "the cursor of an edge is not a log cursor");
 }
 
-/// What was acknowledged before a subscription without a cursor began is not news to it, though the hub may not have
-/// heard of it yet.
+/// A subscription without a cursor must not deliver events that were acknowledged before it, even if the hub has not
+/// published them yet.
 #[tokio::test(flavor = "multi_thread")]
-async fn from_now_on_begins_behind_what_was_acknowledged() {
+async fn a_subscription_without_a_cursor_skips_acknowledged_events() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
@@ -148,16 +148,16 @@ async fn from_now_on_begins_behind_what_was_acknowledged() {
         let id = round.to_string();
         server.post(&ann, &channel, "before").await;
         socket.subscribe(&id, "subscription { messageAdded { content } }", json!({})).await;
-        socket.settled().await;
+        socket.assert_idle().await;
         server.post(&ann, &channel, "after").await;
         assert_eq!(socket.item(&id).await["messageAdded"]["content"], "after");
         socket.send(json!({"type": "complete", "id": id})).await;
-        socket.settled().await;
+        socket.assert_idle().await;
     }
 }
 
 #[tokio::test]
-async fn a_query_and_then_a_subscription_after_its_cursor_leave_no_gap() {
+async fn subscribing_at_the_cursor_of_a_query_leaves_no_gap() {
     const ROUNDS: usize = 1_000;
     let server = Arc::new(Server::start().await);
     let ann = server.register("ann").await;
@@ -197,20 +197,20 @@ async fn a_query_and_then_a_subscription_after_its_cursor_leave_no_gap() {
     }
 }
 
-/// Waits until every subscription sent before is following the log. What was sent is started in
-/// order, but opened on other threads: a subscription to nothing in particular shows the way.
-async fn live(socket: &mut Socket) {
-    socket.settled().await;
+/// Waits until every subscription sent before is live. Subscriptions are started in order, but opened on other threads.
+/// So two further subscriptions are opened and awaited here.
+async fn wait_until_live(socket: &mut Socket) {
+    socket.assert_idle().await;
     for _ in 0..2 {
         socket.subscribe("live?", "subscription { events { __typename } }", json!({})).await;
         assert_eq!(socket.item("live?").await["events"]["__typename"], "Checkpoint");
         socket.send(json!({"type": "complete", "id": "live?"})).await;
-        socket.settled().await;
+        socket.assert_idle().await;
     }
 }
 
-/// The events up to the checkpoint that says: you are live.
-pub async fn until_live(socket: &mut Socket, id: &str) -> Vec<Value> {
+/// The events before the checkpoint that ends the replay.
+pub async fn events_until_checkpoint(socket: &mut Socket, id: &str) -> Vec<Value> {
     let mut events = Vec::new();
     loop {
         let event = socket.item(id).await["events"].take();
@@ -225,14 +225,15 @@ fn kind(event: &Value) -> &str {
     event["__typename"].as_str().expect("a kind")
 }
 
-fn subject(event: &Value) -> &str {
+fn message_id(event: &Value) -> &str {
     let id = if event["messageId"].is_null() { &event["message"]["id"] } else { &event["messageId"] };
     id.as_str().expect("an id")
 }
 
-/// The database may be ahead of what has come by: what is gone there is not shown in pieces.
+/// The database may be ahead of the delivered events. An event whose object is already deleted must be omitted as a
+/// whole.
 #[tokio::test]
-async fn what_was_deleted_while_its_event_was_on_the_way_is_skipped() {
+async fn events_of_already_deleted_objects_are_skipped() {
     let server = Server::start().await;
     let ann = server.register("ann").await;
     let channel = server.channel(&ann, "general").await;
@@ -249,12 +250,12 @@ async fn what_was_deleted_while_its_event_was_on_the_way_is_skipped() {
             messages::delete(tx.write(), id, now)
         })
         .await
-        .expect("it is deleted");
+        .expect("the deletion");
     let mut socket = server.socket(Some(&ann)).await;
     let query = "subscription ($after: Cursor) { commentAdded(after: $after) { content message { title } } }";
     socket.subscribe("c", query, json!({"after": start})).await;
     let other = server.post(&ann, &channel, "it stays").await;
     server.data(Some(&ann), comment, json!({"m": other})).await;
     assert_eq!(socket.item("c").await["commentAdded"]["message"], json!({"title": null}));
-    socket.settled().await;
+    socket.assert_idle().await;
 }

@@ -1,16 +1,15 @@
-//! `kill -9` under load. Writers that repeat what was not acknowledged, subscribers that come back
-//! with the last cursor they saw, and somebody who kills the server again and again, also while it
-//! starts. In the end: nothing that was acknowledged is missing, nothing was done twice, and each
-//! subscriber got each event once, in order.
+//! `kill -9` under load. Writers repeat each mutation until it is acknowledged. Subscribers reconnect with the last
+//! cursor they received. Meanwhile the server is killed repeatedly, also while it starts. At the end no acknowledged
+//! mutation is missing, none was applied twice, and each subscriber received each event once and in order.
 //!
-//! `TIDINGS_TORTURE_SECONDS` says how long (a minute if it does not), `TIDINGS_TORTURE_SEED` where
-//! the random numbers begin; when what happens is up to the machine all the same.
+//! `TIDINGS_TORTURE_SECONDS` sets the duration (default: 60 s), `TIDINGS_TORTURE_SEED` the seed of the random numbers.
+//! The timing of faults still depends on the machine.
 
+mod assertions;
 mod cluster;
 mod faults;
 mod killer;
 mod subscriber;
-mod verdict;
 mod writer;
 
 use std::fmt::Write as _;
@@ -24,74 +23,74 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::support::{Process, Program};
-use subscriber::{Seen, Subscriber, Wish};
-use writer::{Writer, Written};
+use subscriber::{Profile, Received, Subscriber};
+use writer::{Writer, WrittenMessage};
 
-/// Around one server.
-const CROWD: Crowd = Crowd { writers: 8, subscribers: 8 };
+/// The clients of the single-server test.
+const LOAD: Load = Load { writers: 8, subscribers: 8 };
 const CHANNELS: [&str; 2] = ["general", "random"];
-/// How often the server is killed at least.
+/// The server must be killed at least once per this many seconds.
 const SECONDS_PER_KILL: u64 = 12;
-/// How long it may take, after the last kill, until everybody has everything.
-const SETTLING: Duration = Duration::from_secs(120);
+/// How long, after the last fault, writers and subscribers may take to finish.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(120);
 /// The title of the last message of each channel.
-const THE_END: &str = "the end";
+const LAST_TITLE: &str = "the end";
 
-/// How many of them there are.
+/// The number of clients.
 #[derive(Clone, Copy)]
-struct Crowd {
+struct Load {
     writers: u64,
     subscribers: u64,
 }
 
-/// How it went.
-struct Story {
-    /// They still serve.
+/// The result of a run.
+struct RunReport {
+    /// Kept so that the servers run until the checks are done.
     _servers: Vec<Process>,
-    /// What was done to them.
-    suffered: String,
-    written: Vec<Vec<Written>>,
-    /// Where the subscribers began.
+    /// A summary of the injected faults.
+    injected_faults: String,
+    written: Vec<Vec<WrittenMessage>>,
+    /// The cursor from which the subscribers began.
     start: String,
-    subscribers: Vec<(Wish, Seen)>,
+    subscribers: Vec<(Profile, Received)>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_repeated_or_done_twice_when_the_server_is_killed() {
-    let length = Duration::from_secs(number("TIDINGS_TORTURE_SECONDS").unwrap_or(60));
-    let seed = number("TIDINGS_TORTURE_SEED").unwrap_or_else(rand::random);
+async fn nothing_is_lost_repeated_or_applied_twice_when_the_server_is_killed() {
+    let length = Duration::from_secs(env_number("TIDINGS_TORTURE_SECONDS").unwrap_or(60));
+    let seed = env_number("TIDINGS_TORTURE_SEED").unwrap_or_else(rand::random);
     println!("torture: {} s, seed {seed}", length.as_secs());
     let programs = [Program::new(&[])];
     let until = Instant::now() + length;
     let killing = async |servers: Vec<Process>| {
         let server = servers.into_iter().next().ok_or("no server")?;
-        let (server, killed) = killer::torture(&programs[0], server, until, chance(seed, 0)).await?;
+        let (server, killed) = killer::kill_until(&programs[0], server, until, seeded_rng(seed, 0)).await?;
         let least = length.as_secs() / SECONDS_PER_KILL;
         if killed.running < least {
-            return Err(format!("{killed}, and should be {least}"));
+            return Err(format!("{killed}, but at least {least} kills while serving are required"));
         }
         Ok((vec![server], killed.to_string()))
     };
-    judge(&programs, suffer(&programs, CROWD, until, seed, killing).await, seed).await;
+    verify(&programs, run(&programs, LOAD, until, seed, killing).await, seed).await;
 }
 
-/// Fails if anything is wrong with how it went.
-async fn judge(programs: &[Program], story: Result<Story, String>, seed: u64) {
-    let problems = match story {
-        Ok(story) => verdict::of(&programs[0], &story).await,
+/// Fails the test if the run failed or its result is wrong.
+async fn verify(programs: &[Program], report: Result<RunReport, String>, seed: u64) {
+    let problems = match report {
+        Ok(report) => assertions::check(&programs[0], &report).await,
         Err(problem) => vec![problem],
     };
     let logs: Vec<String> = programs.iter().map(Program::log).collect();
     assert!(
         problems.is_empty(),
-        "seed {seed}\n{}\nthe end of the servers' logs:\n{}",
-        some_of(&problems),
+        "seed {seed}\n{}\nthe last log lines of the servers:\n{}",
+        first_problems(&problems),
         logs.join("\n--\n")
     );
 }
 
 #[tokio::test]
-async fn a_first_start_that_is_killed_leaves_nothing_that_stops_the_next() {
+async fn a_killed_first_start_does_not_prevent_later_starts() {
     for round in 0..25 {
         let program = Program::new(&[]);
         let mut takes = Duration::from_millis(400);
@@ -109,15 +108,15 @@ async fn a_first_start_that_is_killed_leaves_nothing_that_stops_the_next() {
     }
 }
 
-/// Lets them all work until the time is over, and then until everybody has everything. Meanwhile
-/// `torture` does what it does to the servers; it answers those that serve in the end.
-async fn suffer(
+/// Runs all clients until `until`, and then until writers and subscribers have finished. Meanwhile `torture` injects
+/// faults; it returns the servers that run at the end.
+async fn run(
     programs: &[Program],
-    crowd: Crowd,
+    load: Load,
     until: Instant,
     seed: u64,
     torture: impl AsyncFnOnce(Vec<Process>) -> Result<(Vec<Process>, String), String>,
-) -> Result<Story, String> {
+) -> Result<RunReport, String> {
     let mut servers = Vec::new();
     for program in programs {
         let mut server = program.start();
@@ -125,7 +124,7 @@ async fn suffer(
         servers.push(server);
     }
     let mut tokens = Vec::new();
-    for number in 0..crowd.writers {
+    for number in 0..load.writers {
         tokens.push(programs[0].register(&format!("writer-{number}")).await);
     }
     let mut channels = Vec::new();
@@ -134,60 +133,60 @@ async fn suffer(
     }
     let start = programs[0].cursor().await;
 
-    let deadline = until + SETTLING;
-    // How many mutations were acknowledged; in the end more than anybody waits for.
+    let deadline = until + CATCH_UP_LIMIT;
+    // How many mutations were acknowledged. At the end it is `usize::MAX`, so that no subscriber waits for more.
     let (progress, acknowledged) = watch::channel(0);
-    let writers = (0..crowd.writers).map(|number| {
+    let writers = (0..load.writers).map(|number| {
         let token = tokens[number as usize].clone();
         let channel = channels[number as usize % channels.len()].clone();
-        Writer::new(programs, number, token, channel, chance(seed, 100 + number)).write(until, deadline, &progress)
+        Writer::new(programs, number, token, channel, seeded_rng(seed, 100 + number)).write(until, deadline, &progress)
     });
     let writing = async {
         let written = try_join_all(writers).await?;
-        let last = Writer::new(programs, crowd.writers, tokens[0].clone(), channels[0].clone(), chance(seed, 200));
+        let last = Writer::new(programs, load.writers, tokens[0].clone(), channels[0].clone(), seeded_rng(seed, 200));
         last.end(&channels, deadline).await?;
         progress.send_replace(usize::MAX);
         Ok(written)
     };
-    let wishes = (0..crowd.subscribers).map(|number| wish(number, &channels));
-    let following = wishes.enumerate().map(|(number, wish)| {
-        // Half of them are strangers.
+    let profiles = (0..load.subscribers).map(|number| profile(number, &channels));
+    let following = profiles.enumerate().map(|(number, profile)| {
+        // Every other subscriber is anonymous.
         let token = (number % 2 == 0).then(|| tokens[number % tokens.len()].clone());
-        let ends = if wish.channel.is_some() { 1 } else { channels.len() };
-        let random = chance(seed, 300 + number as u64);
-        let subscriber = Subscriber::new(programs, wish, token, start.clone(), random, acknowledged.clone());
+        let ends = if profile.channel.is_some() { 1 } else { channels.len() };
+        let random = seeded_rng(seed, 300 + number as u64);
+        let subscriber = Subscriber::new(programs, profile, token, start.clone(), random, acknowledged.clone());
         async move { subscriber.follow(ends, deadline).await.map_err(|why| format!("subscriber {number} {why}")) }
     });
-    let ((servers, suffered), written, subscribers) =
+    let ((servers, injected_faults), written, subscribers) =
         tokio::try_join!(torture(servers), writing, try_join_all(following))?;
-    Ok(Story { _servers: servers, suffered, written, start, subscribers })
+    Ok(RunReport { _servers: servers, injected_faults, written, start, subscribers })
 }
 
-/// The random numbers of one of them.
-fn chance(seed: u64, of: u64) -> StdRng {
+/// A random number generator for one client, derived from the seed of the run.
+fn seeded_rng(seed: u64, of: u64) -> StdRng {
     StdRng::seed_from_u64(seed.wrapping_add(of))
 }
 
-/// One of the instances.
-fn any<'p>(programs: &'p [Program], random: &mut StdRng) -> &'p Program {
+/// A random instance.
+fn random_program<'p>(programs: &'p [Program], random: &mut StdRng) -> &'p Program {
     &programs[random.random_range(0..programs.len())]
 }
 
-/// What a subscriber follows: everything, one channel, or new messages.
-fn wish(number: u64, channels: &[String]) -> Wish {
+/// What a subscriber follows: all events, one channel, or new messages.
+fn profile(number: u64, channels: &[String]) -> Profile {
     let channel = |index: usize| Some(channels[index].clone());
-    let all = Wish { added: false, channel: None, often_away: false };
+    let all = Profile { only_added: false, channel: None, long_absences: false };
     match number % 8 {
-        3 => Wish { often_away: true, ..all },
-        4 => Wish { channel: channel(0), ..all },
-        5 => Wish { added: true, channel: channel(1), ..all },
-        6 => Wish { added: true, ..all },
-        7 => Wish { added: true, often_away: true, ..all },
+        3 => Profile { long_absences: true, ..all },
+        4 => Profile { channel: channel(0), ..all },
+        5 => Profile { only_added: true, channel: channel(1), ..all },
+        6 => Profile { only_added: true, ..all },
+        7 => Profile { only_added: true, long_absences: true, ..all },
         _ => all,
     }
 }
 
-fn some_of(problems: &[String]) -> String {
+fn first_problems(problems: &[String]) -> String {
     let line = |problem: &String| problem.chars().take(600).collect::<String>();
     let mut text = problems.iter().take(20).map(line).collect::<Vec<_>>().join("\n");
     if problems.len() > 20 {
@@ -196,17 +195,17 @@ fn some_of(problems: &[String]) -> String {
     text
 }
 
-fn number(variable: &str) -> Option<u64> {
+fn env_number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }
 
-/// A while, for somebody who was turned away and tries again.
-async fn a_moment(random: &mut StdRng) {
+/// A random pause before a retry.
+async fn retry_delay(random: &mut StdRng) {
     tokio::time::sleep(Duration::from_millis(random.random_range(5..60))).await;
 }
 
-/// The code of the error of a response, if it has one.
+/// The code of the first error of a response, if it has one.
 fn code(response: &serde_json::Value) -> Option<String> {
     let errors = response.get("errors")?;
     Some(errors[0]["extensions"]["code"].as_str().map_or_else(|| json!(errors).to_string(), str::to_owned))

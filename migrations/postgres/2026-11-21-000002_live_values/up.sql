@@ -1,19 +1,19 @@
--- What is live, and no event: each value is only as good as it is fresh.
+-- Live values, which are not part of the log. Only the newest value matters.
 CREATE TABLE metrics (
     name TEXT PRIMARY KEY NOT NULL,
     value DOUBLE PRECISION NOT NULL,
     updated_at BIGINT NOT NULL
 );
 
--- The instances that have something to say of who is present. An instance whose `beat` stands still
--- is gone, and its rows with it; `version` moves when its rows in `presence` did.
+-- The instances that publish presence. If an instance stops raising `beat`, it is no longer running, and its rows are
+-- deleted. `version` changes when its rows in `presence` change.
 CREATE TABLE instances (
     id BIGINT PRIMARY KEY NOT NULL,
     beat BIGINT NOT NULL,
     version BIGINT NOT NULL
 );
 
--- Who is connected by an instance (channel 0), and present in which channel.
+-- The users who are connected to an instance (channel 0), or present in a channel.
 CREATE TABLE presence (
     instance_id BIGINT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
     channel_id BIGINT NOT NULL,

@@ -1,5 +1,5 @@
--- A message that is deleted is marked, so that it is gone for everybody at once; what depends on it is removed in small
--- steps afterwards. One instance does that at a time, as long as its lease in `log_head` holds.
+-- Deletion in two phases. A deleted message is marked, which hides it from all users at once; the rows that depend on
+-- it are then removed in small steps. One instance does this at a time, for as long as its lease in `log_head` lasts.
 ALTER TABLE messages ADD COLUMN deleted_at BIGINT;
 ALTER TABLE channels ADD COLUMN emptied_at BIGINT;
 ALTER TABLE log_head ADD COLUMN removing_instance BIGINT NOT NULL DEFAULT 0;

@@ -1,6 +1,6 @@
--- The board and its log. Times are microseconds since 1970 (UTC). `seq` and `tag` of an object
--- are the position of the event that last touched it. Ids are never reused (AUTOINCREMENT):
--- the log refers to them after the object is gone.
+-- The tables of the first version: users, channels, messages and the event log. Times are microseconds since 1970
+-- (UTC). `seq` and `tag` of an object are the position of the newest event that touched it. Ids are never reused
+-- (AUTOINCREMENT), because the log refers to them after the object is deleted.
 
 CREATE TABLE organizations (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -27,8 +27,8 @@ CREATE TABLE users (
     created_at BIGINT NOT NULL
 );
 
--- A deleted channel keeps its row (and its members) for as long as the log holds its deletion:
--- those who could read it may still replay that.
+-- A deleted channel and its members keep their rows for as long as the log holds the deletion event: users who could
+-- read the channel may still replay that event.
 CREATE TABLE channels (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     name TEXT NOT NULL,
@@ -107,7 +107,8 @@ CREATE TABLE template_locations (
     PRIMARY KEY (template_id, location_id)
 );
 
--- A key lives as long as what it made. `digest` is of the input, to tell a retry from a mistake.
+-- A key is deleted together with the object that it created. `digest` is a hash of the input. A request with the same
+-- key and another digest is an error; with the same digest it is a retry.
 CREATE TABLE idempotency_keys (
     author_id BIGINT NOT NULL REFERENCES users (id),
     key TEXT NOT NULL,
@@ -120,8 +121,9 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_by_message ON idempotency_keys (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX idempotency_keys_by_comment ON idempotency_keys (comment_id) WHERE comment_id IS NOT NULL;
 
--- One row: the number of the newest event, and of the newest one that changed what somebody may see
--- or do. Every batch locks it, decides by rights that are as new as that, and ends by moving it.
+-- Exactly one row: the number of the newest event (`head`), and of the newest event that changed permissions
+-- (`access_head`). Every batch of the writer locks this row first. It checks permissions that are at least as new as
+-- `access_head`, and finally sets the new numbers.
 CREATE TABLE log_head (
     id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1),
     head BIGINT NOT NULL,
@@ -130,8 +132,8 @@ CREATE TABLE log_head (
 
 INSERT INTO log_head (id, head, access_head) VALUES (1, 0, 0);
 
--- The log. No content: `audience` is a comma-separated list of location ids, `format` the version
--- of the row's meaning. Row 0 is written at the first start, with the tag of the empty log.
+-- The event log. It holds no content. `audience` is a comma-separated list of location ids, `format` the version of the
+-- row's format. Row 0 is written at the first start, with the tag of the empty log.
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY NOT NULL,
     tag BIGINT NOT NULL,

@@ -1,4 +1,5 @@
--- Notes for one user (`user_id`) or for all, kept until they are read and their event leaves the log.
+-- Notifications for one user (`user_id`), or for all users. A notification is kept until it has been read and its event
+-- is pruned from the log.
 CREATE TABLE notifications (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     user_id BIGINT REFERENCES users (id),
@@ -15,7 +16,7 @@ CREATE TABLE notifications (
 CREATE INDEX notifications_by_user ON notifications (user_id, id);
 CREATE INDEX notifications_by_message ON notifications (message_id) WHERE message_id IS NOT NULL;
 
--- An announcement is one row for all: who has read it is kept here.
+-- The users who have read an announcement, which is a single notification for all users.
 CREATE TABLE announcement_reads (
     notification_id BIGINT NOT NULL REFERENCES notifications (id) ON DELETE CASCADE,
     user_id BIGINT NOT NULL REFERENCES users (id),
@@ -23,7 +24,7 @@ CREATE TABLE announcement_reads (
     PRIMARY KEY (notification_id, user_id)
 );
 
--- Up to which message somebody has read a channel.
+-- The newest message that a user has read in a channel.
 CREATE TABLE channel_reads (
     user_id BIGINT NOT NULL REFERENCES users (id),
     channel_id BIGINT NOT NULL REFERENCES channels (id) ON DELETE CASCADE,
@@ -33,5 +34,5 @@ CREATE TABLE channel_reads (
 
 CREATE INDEX channel_reads_by_channel ON channel_reads (channel_id);
 
--- What an event itself carries, as JSON, where there is no object.
+-- JSON that the event itself carries, for events without an object in another table.
 ALTER TABLE events ADD COLUMN payload TEXT;

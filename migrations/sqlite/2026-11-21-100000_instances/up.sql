@@ -1,5 +1,5 @@
--- What several instances share: how often somebody tried to sign in, by a hash of the address and the
--- username, and when the log was last pruned. Times are microseconds since 1970.
+-- State that all instances share: sign-in attempts, keyed by a hash of address and username, and the time of the last
+-- pruning of the log. Times are microseconds since 1970 (UTC).
 
 CREATE TABLE sign_in_attempts (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,

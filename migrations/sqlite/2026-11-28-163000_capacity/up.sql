@@ -1,5 +1,5 @@
--- Lists are read by index: what a viewer may not see is never looked at. Messages for everybody in a channel are read by
--- channel, restricted ones by their author and by the locations that they are for.
+-- Indexes for lists, so that queries skip rows that the viewer may not see. Unrestricted messages are read by channel.
+-- Restricted messages are read by author, and by the locations that they are for.
 CREATE INDEX messages_open ON messages (channel_id, restricted, id);
 CREATE INDEX messages_open_tickets ON messages (channel_id, restricted, id) WHERE ticket_status IS NOT NULL;
 CREATE INDEX messages_open_by_status ON messages (channel_id, restricted, ticket_status, id) WHERE ticket_status IS NOT NULL;

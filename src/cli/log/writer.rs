@@ -1,9 +1,9 @@
-//! The thread that writes log lines to standard error, and the bounded queue before it.
+//! The thread that writes log lines to standard error, and the bounded queue in front of it.
 //!
-//! Standard error may be a pipe whose reader lives and does not read: a terminal after Ctrl-S, `| less`, a log driver that
-//! hangs. A write then blocks for as long as that lasts, so no other thread writes there. Lines that find no room in the
-//! queue are dropped and counted. `tracing-appender` has such a queue, but bounds it by lines only, and does not report
-//! what it dropped.
+//! Standard error may be a pipe whose reader is alive but does not read: a terminal after Ctrl-S, `| less`, a log
+//! driver that hangs. Writes then block until it reads again, so only this thread writes there. Lines that find the
+//! queue full are dropped and counted. The crate `tracing-appender` has such a queue, but limits only the number of
+//! lines and does not report dropped lines.
 
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -15,57 +15,57 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// How many lines wait at most.
+/// Maximum number of lines in the queue.
 const MAX_LINES: usize = 8_192;
-/// How many bytes wait at most.
+/// Maximum number of bytes in the queue.
 const MAX_BYTES: usize = 1024 * 1024;
-/// Time between two attempts to put a flush into a queue that is full.
+/// Time between attempts to add a flush request to a full queue.
 const FLUSH_RETRY: Duration = Duration::from_millis(5);
 
-/// The queue; every clone feeds the same thread. Writing to it never blocks.
+/// A handle to the queue. All clones feed the same thread. Writing to it never blocks.
 #[derive(Clone)]
 pub struct Lines {
-    queue: SyncSender<Piece>,
+    queue: SyncSender<Entry>,
     load: Arc<Load>,
 }
 
-/// What the queue holds, and what it could not take.
+/// The bytes in the queue, and the lines that were dropped and not reported yet.
 #[derive(Default)]
 struct Load {
     bytes: AtomicUsize,
     dropped: AtomicU64,
 }
 
-enum Piece {
-    /// A line, and how many lines were dropped just before it.
+enum Entry {
+    /// A line, and the number of lines that were dropped just before it.
     Line { line: Vec<u8>, dropped_before: u64 },
-    /// Answered when every line before it is written.
+    /// A request that is answered when all earlier lines are written.
     Flush(SyncSender<()>),
 }
 
 impl Lines {
-    /// Starts the thread. `notice` makes the line that reports how many lines were dropped.
+    /// Starts the thread. `notice` formats the line that reports a number of dropped lines.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// Fails if the system cannot start another thread.
     pub fn start(
         out: impl Write + AsFd + Send + 'static,
         notice: impl Fn(u64) -> String + Send + 'static,
     ) -> io::Result<Self> {
-        let (queue, pieces) = sync_channel(MAX_LINES);
+        let (queue, entries) = sync_channel(MAX_LINES);
         let load = Arc::new(Load::default());
         let writer = LineWriter { out, notice, load: Arc::clone(&load) };
-        thread::Builder::new().name("log".into()).spawn(move || writer.run(&pieces))?;
+        thread::Builder::new().name("log".into()).spawn(move || writer.run(&entries))?;
         Ok(Self { queue, load })
     }
 
-    /// Puts a line into the queue, or drops and counts it.
+    /// Adds a line to the queue. If the queue is full, the line is dropped and counted.
     pub fn push(&self, line: Vec<u8>) {
         let dropped_before = self.load.dropped.swap(0, Ordering::Relaxed);
         let length = line.len();
         let waiting = self.load.bytes.fetch_add(length, Ordering::Relaxed);
         let has_room = waiting + length <= MAX_BYTES;
-        if has_room && self.queue.try_send(Piece::Line { line, dropped_before }).is_ok() {
+        if has_room && self.queue.try_send(Entry::Line { line, dropped_before }).is_ok() {
             return;
         }
         self.load.bytes.fetch_sub(length, Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl Lines {
     pub fn flush_within(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let (done, written) = sync_channel(1);
-        let mut flush = Piece::Flush(done);
+        let mut flush = Entry::Flush(done);
         while let Err(refused) = self.queue.try_send(flush) {
             let TrySendError::Full(again) = refused else { return };
             if Instant::now() >= deadline {
@@ -85,12 +85,12 @@ impl Lines {
             flush = again;
             thread::sleep(FLUSH_RETRY);
         }
-        // An error means that the time is over, or the thread: nothing more can be done about the lines.
+        // An error means that the time is up or the thread has ended. Nothing more can be done about the lines.
         let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
-/// `tracing_subscriber` hands over one whole line in each call.
+/// `tracing_subscriber` passes one whole line in each call.
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line.to_vec());
@@ -109,26 +109,26 @@ struct LineWriter<W, N> {
 }
 
 impl<W: Write + AsFd, N: Fn(u64) -> String> LineWriter<W, N> {
-    fn run(mut self, pieces: &Receiver<Piece>) {
+    fn run(mut self, entries: &Receiver<Entry>) {
         loop {
-            let piece = match pieces.try_recv() {
-                Ok(piece) => piece,
+            let entry = match entries.try_recv() {
+                Ok(entry) => entry,
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
                     self.report_dropped();
-                    let Ok(piece) = pieces.recv() else { return };
-                    piece
+                    let Ok(entry) = entries.recv() else { return };
+                    entry
                 }
             };
-            match piece {
-                Piece::Line { line, dropped_before } => {
+            match entry {
+                Entry::Line { line, dropped_before } => {
                     self.report(dropped_before);
                     self.write(&line);
                     self.load.bytes.fetch_sub(line.len(), Ordering::Relaxed);
                 }
-                Piece::Flush(done) => {
+                Entry::Flush(done) => {
                     self.report_dropped();
-                    // The one that waits may have lost its patience.
+                    // An error means that the caller of `flush_within` has stopped waiting.
                     let _ = done.send(());
                 }
             }
@@ -147,14 +147,15 @@ impl<W: Write + AsFd, N: Fn(u64) -> String> LineWriter<W, N> {
         }
     }
 
-    /// Writes a whole line. A line that cannot be written (a full disk, a pipe without a reader) is lost.
+    /// Writes a whole line. A line that cannot be written is lost, for example because of a full disk or a pipe without
+    /// a reader.
     fn write(&mut self, mut line: &[u8]) {
         while !line.is_empty() {
             match self.out.write(line) {
                 Ok(0) => return,
                 Ok(written) => line = &line[written..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Another process that shares the pipe has made it non-blocking.
+                // Another process that shares the pipe may have made it non-blocking. Wait until it can be written.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let mut writable = [PollFd::new(&self.out, PollFlags::OUT)];
                     if poll(&mut writable, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
@@ -184,7 +185,7 @@ mod tests {
         Lines::start(out, |dropped| format!("{dropped} dropped\n")).expect("a thread")
     }
 
-    /// All lines up to the end; `lines` must be the only handle.
+    /// All lines until the pipe is closed. `lines` must be the only handle to the queue.
     fn read_all(reader: PipeReader, lines: Lines) -> Vec<String> {
         drop(lines);
         BufReader::new(reader).lines().map(|line| line.expect("text")).collect()
@@ -203,27 +204,27 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_find_no_room_are_dropped_and_counted_where_they_are_missing() {
+    fn lines_that_find_no_room_are_dropped_and_counted_in_place() {
         let (reader, lines) = start();
         let line = |n: usize| format!("{n:0>1023}\n").into_bytes();
-        // A pipe holds 64 KiB, the queue 1 MiB: of 3 MiB most lines find no room. No call blocks.
+        // A pipe holds 64 KiB and the queue 1 MiB, so most of these 3 MiB are dropped. No call blocks.
         for n in 0..3_000 {
             lines.push(line(n));
         }
         lines.flush_within(Duration::from_millis(1));
-        let (told, tell) = sync_channel(1);
+        let (notify, notified) = sync_channel(1);
         let reading = thread::spawn(move || {
             let mut all = Vec::new();
             for read in BufReader::new(reader).lines() {
                 let read = read.expect("text");
                 if read.ends_with("dropped") {
-                    let _ = told.try_send(());
+                    let _ = notify.try_send(());
                 }
                 all.push(read);
             }
             all
         });
-        tell.recv_timeout(PATIENCE).expect("the notice, without any further line");
+        notified.recv_timeout(PATIENCE).expect("the notice is written without a further line");
         lines.push(line(3_000));
         drop(lines);
         let all = reading.join().expect("lines");
@@ -234,7 +235,7 @@ mod tests {
         let shown = all.len() - notices.len();
         assert_eq!(shown + dropped, 3_001, "{notices:?}");
         assert!(shown > 1_000 && dropped > 1_000, "{shown} {dropped}");
-        assert_eq!(all[..500].iter().filter(is_notice).count(), 0, "what was kept comes first");
+        assert_eq!(all[..500].iter().filter(is_notice).count(), 0, "the lines that were kept come first");
         assert!(all.last().expect("a line").ends_with("3000"));
     }
 
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_gives_up_in_time_and_a_reader_that_has_left_is_no_hang() {
+    fn a_flush_ends_in_time_when_nothing_reads_or_the_reader_has_left() {
         let (reader, lines) = start();
         lines.push(vec![b'x'; 512 * 1024]);
         let began = Instant::now();
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_does_not_block_gets_whole_lines() {
+    fn a_non_blocking_pipe_gets_whole_lines() {
         let (reader, writer) = io::pipe().expect("a pipe");
         rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("a flag");
         let lines = started(writer);

@@ -1,4 +1,5 @@
-//! A small schema that fails where it is told to, against a reference of what the specification says.
+//! Compares the execution of lists with a reference model of the GraphQL specification. The fields of the test schema
+//! fail as the test data says.
 
 use futures_util::FutureExt as _;
 use juniper::{EmptyMutation, EmptySubscription, RootNode, graphql_object};
@@ -11,7 +12,7 @@ use crate::graphql::scalar::Scalar;
 
 type Schema = RootNode<Node, EmptyMutation, EmptySubscription, Scalar>;
 
-/// An object with lists of objects.
+/// An object with lists of objects. The fields `lax` and `strict` fail if `fails` is set.
 #[derive(Debug, Clone)]
 struct Node {
     fails: bool,
@@ -49,7 +50,7 @@ fn schema(root: Node) -> Schema {
     RootNode::new_with_scalar_value(root, EmptyMutation::new(), EmptySubscription::new())
 }
 
-/// The paths of errors, in an order of their own: juniper sorts them by their places in the document.
+/// The paths of errors, sorted as text. juniper sorts errors by their location in the document.
 fn paths(errors: &[juniper::ExecutionError<Scalar>]) -> Vec<Json> {
     let Json::Array(errors) = of_execution(errors) else { return Vec::new() };
     sorted(errors.into_iter().map(|mut error| error["path"].take()).collect())
@@ -60,23 +61,23 @@ fn sorted(mut paths: Vec<Json>) -> Vec<Json> {
     paths
 }
 
-/// The data as text, and the paths of the errors.
-fn answer(root: Node, document: &str) -> (String, Vec<Json>) {
-    let answer = juniper::execute_sync(document, None, &schema(root), &juniper::Variables::new(), &());
-    let (value, errors) = answer.expect("a valid document");
-    (serde_json::to_string(&value).expect("JSON"), paths(&errors))
+/// Executes a document with juniper's synchronous executor. Returns the data as JSON text, and the paths of the errors.
+fn execute(root: Node, document: &str) -> (String, Vec<Json>) {
+    let response = juniper::execute_sync(document, None, &schema(root), &juniper::Variables::new(), &());
+    let (value, errors) = response.expect("the document is valid");
+    (serde_json::to_string(&value).expect("the data is JSON"), paths(&errors))
 }
 
-/// The same in the way that items of subscriptions are resolved.
-fn answer_async(root: Node, document: &str) -> (String, Vec<Json>) {
+/// Executes a document with juniper's asynchronous executor.
+fn execute_async(root: Node, document: &str) -> (String, Vec<Json>) {
     let (schema, variables) = (schema(root), juniper::Variables::new());
-    let answer = juniper::execute(document, None, &schema, &variables, &()).now_or_never();
-    let (value, errors) = answer.expect("no waiting").expect("a valid document");
-    (serde_json::to_string(&value).expect("JSON"), paths(&errors))
+    let response = juniper::execute(document, None, &schema, &variables, &()).now_or_never();
+    let (value, errors) = response.expect("no resolver waits").expect("the document is valid");
+    (serde_json::to_string(&value).expect("the data is JSON"), paths(&errors))
 }
 
 #[test]
-fn each_error_has_the_indices_of_its_items() {
+fn error_paths_contain_list_indices() {
     let inner = Node { fails: false, items: vec![leaf(true), leaf(false), leaf(true)] };
     let root = Node { fails: false, items: vec![leaf(false), inner] };
     let document = "{ _0: items { items { nothing lax } } maybe { x: items { lax } } }";
@@ -86,36 +87,38 @@ fn each_error_has_the_indices_of_its_items() {
         json!(["maybe", 1, "x", 0, "lax"]),
         json!(["maybe", 1, "x", 2, "lax"]),
     ];
-    for (data, errors) in [answer(root.clone(), document), answer_async(root.clone(), document)] {
+    for (data, errors) in [execute(root.clone(), document), execute_async(root.clone(), document)] {
         assert_eq!(errors, expected, "{data}");
-        let data: Json = serde_json::from_str(&data).expect("JSON");
+        let data: Json = serde_json::from_str(&data).expect("the data is JSON");
         for path in errors {
-            let pointer: String = path.as_array().into_iter().flatten().map(step).collect();
+            let pointer: String = path.as_array().into_iter().flatten().map(pointer_step).collect();
             assert_eq!(data.pointer(&pointer), Some(&Json::Null), "{pointer} in {data}");
         }
     }
 }
 
-fn step(step: &Json) -> String {
+/// One element of an error path, as a step of a JSON pointer.
+fn pointer_step(step: &Json) -> String {
     format!("/{}", step.as_str().map_or_else(|| step.to_string(), str::to_owned))
 }
 
 #[test]
-fn a_list_longer_than_a_page_has_its_indices_too() {
+fn indices_above_the_page_size_are_reported() {
     let items = (0..=250).map(|index| leaf(index == 99 || index == 100 || index == 250)).collect();
-    let (_, errors) = answer(Node { fails: false, items }, "{ items { ...f } } fragment f on Node { lax }");
+    let (_, errors) = execute(Node { fails: false, items }, "{ items { ...f } } fragment f on Node { lax }");
     assert_eq!(errors, [json!(["items", 100, "lax"]), json!(["items", 250, "lax"]), json!(["items", 99, "lax"])]);
 }
 
 #[test]
-fn a_null_item_makes_the_list_null_and_is_named_once() {
+fn failed_required_item_makes_list_null_and_causes_one_error() {
     let root = Node { fails: false, items: vec![leaf(false), leaf(true), leaf(true)] };
-    let (data, errors) = answer(root.clone(), "{ lax maybe { strict } }");
+    let (data, errors) = execute(root.clone(), "{ lax maybe { strict } }");
     assert_eq!((data.as_str(), errors), (r#"{"lax":1,"maybe":null}"#, vec![json!(["maybe", 1, "strict"])]));
-    let (data, errors) = answer(root, "{ lax items { strict } }");
+    let (data, errors) = execute(root, "{ lax items { strict } }");
     assert_eq!((data.as_str(), errors), ("null", vec![json!(["items", 1, "strict"])]));
 }
 
+/// A field of a random selection set.
 #[derive(Debug, Clone)]
 enum Field {
     Lax,
@@ -125,22 +128,23 @@ enum Field {
     Maybe(Vec<Self>),
 }
 
-/// A selection set. Its aliases are numbers, as far as names can be.
-fn written(fields: &[Field]) -> String {
+/// The text of a selection set. The alias of a field is `_` and its index.
+fn selection_text(fields: &[Field]) -> String {
     let field = |(index, field): (usize, &Field)| match field {
         Field::Lax => format!("_{index}: lax"),
         Field::Nothing => format!("_{index}: nothing"),
         Field::Strict => format!("_{index}: strict"),
-        Field::Items(inner) => format!("_{index}: items {}", written(inner)),
-        Field::Maybe(inner) => format!("_{index}: maybe {}", written(inner)),
+        Field::Items(inner) => format!("_{index}: items {}", selection_text(inner)),
+        Field::Maybe(inner) => format!("_{index}: maybe {}", selection_text(inner)),
     };
-    // Every other field comes in a fragment of its own.
+    // Every second field is in an inline fragment.
     let placed = |(index, text): (usize, String)| if index % 2 == 1 { format!("... {{ {text} }}") } else { text };
     let fields: Vec<String> = fields.iter().enumerate().map(field).enumerate().map(placed).collect();
     format!("{{ {} }}", fields.join(" "))
 }
 
-/// What the specification makes of it: `None` for a `null` that goes on to the parent.
+/// The reference model. Its functions return the JSON text of a value, or `None` for a `null` that propagates to the
+/// parent.
 #[derive(Default)]
 struct Reference {
     path: Vec<Json>,
@@ -205,15 +209,15 @@ fn selections() -> impl Strategy<Value = Vec<Field>> {
 
 proptest! {
     #[test]
-    fn nulls_keys_and_paths_are_those_of_the_specification(root in nodes(), fields in selections()) {
+    fn nulls_keys_and_paths_match_the_specification(root in nodes(), fields in selections()) {
         let mut reference = Reference::default();
         let data = reference.object(&root, &fields).unwrap_or_else(|| "null".into());
-        let document = written(&fields);
-        let (found, errors) = answer(root.clone(), &document);
+        let document = selection_text(&fields);
+        let (found, errors) = execute(root.clone(), &document);
         prop_assert_eq!(&found, &data, "{}", document);
         prop_assert_eq!(errors, sorted(reference.errors.clone()), "{}", document);
-        // Here, siblings of what failed may have begun before: their errors are there, too.
-        let (found, errors) = answer_async(root, &document);
+        // The asynchronous executor may already have resolved siblings of a failed field, which adds their errors.
+        let (found, errors) = execute_async(root, &document);
         prop_assert_eq!(&found, &data, "{}", document);
         for path in &reference.errors {
             prop_assert!(errors.contains(path), "{} in {:?} for {}", path, errors, document);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -21,9 +22,10 @@ use super::goodbye::{End, or_fault, say_goodbye};
 use super::outbox::Outbox;
 use super::protocol::{Asked, Desk, Heard, Protocol};
 use super::wire::Wire;
-use crate::board::{Own, Seated};
+use crate::board::Seated;
 use crate::capacity::{Rate, Throttle};
 use crate::graphql::Caller;
+use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
 /// So many steps at most are taken until other tasks have their turn.
@@ -38,7 +40,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Where there was nothing new in this turn. It is not looked for again before each event: whatever comes, wakes.
 #[derive(Default)]
 struct News {
-    no_own: bool,
+    no_change: bool,
     no_frame: bool,
 }
 
@@ -53,7 +55,7 @@ pub struct Connection<P> {
     clock: Clock,
     frame_limit: Throttle,
     /// What concerns the viewer alone.
-    own: Option<Own>,
+    watch: Option<SessionWatch>,
     /// The user is active as long as this is held.
     connected: Option<Seated>,
     /// The place among the user's sockets.
@@ -86,7 +88,7 @@ impl<P: Protocol> Connection<P> {
             newcomer: Some(newcomer),
             clock,
             frame_limit,
-            own: None,
+            watch: None,
             connected: None,
             place: None,
             ending: None,
@@ -212,14 +214,14 @@ impl<P: Protocol> Connection<P> {
         {
             return Err(End::Close(close.clone()));
         }
-        let heard_own = !news.no_own && self.poll_own(context);
-        news.no_own = !heard_own;
+        let has_changed = !news.no_change && self.poll_session(context);
+        news.no_change = !has_changed;
         let read = match self.phase {
             _ if self.ending.is_some() => false,
             Phase::Entering(_) => {
                 let entered = self.poll_entering(context)?;
                 // What concerns them alone is looked at for the first time.
-                news.no_own &= !entered;
+                news.no_change &= !entered;
                 entered
             }
             _ if self.frame_limit.blocked_until().is_some() => false,
@@ -235,7 +237,7 @@ impl<P: Protocol> Connection<P> {
         if was_answering {
             self.extend_session();
         }
-        Ok(heard_own || read || sent)
+        Ok(has_changed || read || sent)
     }
 
     /// `refreshToken` may have been run.
@@ -247,23 +249,20 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Looks whether the session has ended or the viewer's rights are others.
-    fn poll_own(&mut self, context: &mut Context<'_>) -> bool {
-        let has_changed = self.own.as_mut().is_some_and(|own| own.poll_change(context).is_ready());
-        if has_changed {
-            self.recheck();
+    /// Looks whether the session has ended or its permissions have changed.
+    fn poll_session(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        match watch.poll_next_unpin(context) {
+            Poll::Pending => return false,
+            Poll::Ready(Some(Ok(()))) => self.protocol.recheck(&mut self.desk),
+            Poll::Ready(Some(Err(error))) => {
+                self.watch = None;
+                self.connected = None;
+                self.end(Close::Forbidden(error.to_string()));
+            }
+            Poll::Ready(None) => self.watch = None,
         }
-        has_changed
-    }
-
-    fn recheck(&mut self) {
-        let Some(caller) = &self.desk.caller else { return };
-        if let Err(error) = caller.viewer.rights() {
-            self.own = None;
-            self.connected = None;
-            return self.end(Close::Forbidden(error.to_string()));
-        }
-        self.protocol.recheck(&mut self.desk);
+        true
     }
 
     /// Nothing new from now on: streams are silent at once, without a `complete`, which would tell
@@ -278,12 +277,12 @@ impl<P: Protocol> Connection<P> {
         let Phase::Entering(entering) = &mut self.phase else { return Ok(false) };
         match entering.as_mut().poll(context) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(Entered { mut caller, until, own, place, connected })) => {
+            Poll::Ready(Ok(Entered { mut caller, until, watch, place, connected })) => {
                 caller.extends = Some(Arc::new(Mutex::new(None)));
                 self.phase = Phase::Open;
                 self.newcomer.take().inspect(|newcomer| newcomer.set_known());
                 self.desk.caller = Some(caller);
-                self.own = own;
+                self.watch = watch;
                 self.connected = connected;
                 self.place = place;
                 self.clock.entered(until);

@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 use super::super::quota::Share;
 use super::super::{Site, callers};
 use super::close::Close;
-use crate::board::{Own, Seated};
+use crate::board::Seated;
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
+use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
 /// What the upgrade said of the client.
@@ -27,8 +28,8 @@ pub struct Entered {
     pub caller: Caller,
     /// When the session ends.
     pub until: Option<Timestamp>,
-    /// What concerns them alone.
-    pub own: Option<Own>,
+    /// Watches the session of a signed-in user.
+    pub watch: Option<SessionWatch>,
     /// Counts the socket among those of the user.
     pub place: Option<Share<UserId>>,
     /// Counts them among the active users.
@@ -51,13 +52,13 @@ impl Entry {
             return Err(Close::Unauthorized);
         }
         let (caller, until) = callers::caller(site, token.as_deref(), self.address).await.map_err(close)?;
-        let own = Own::follow(&site.board, &caller.viewer).await.map_err(close)?;
+        let watch = SessionWatch::start(&site.board, &caller.viewer).await.map_err(close)?;
         let place = match caller.viewer.user_id() {
             Some(user) => Some(site.users.one_more(user).ok_or(Close::Crowded)?),
             None => None,
         };
         let connected = site.board.connect(&caller.viewer);
-        Ok(Entered { caller, until, own, place, connected })
+        Ok(Entered { caller, until, watch, place, connected })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::super::operation::{Operation, Said, Served};
+use super::super::operation::{Operation, Output, Served};
 use super::close::Close;
 use super::dialect::{self, Dialect};
 use super::outbox::Outbox;
@@ -31,19 +31,19 @@ struct Running {
 
 impl Running {
     /// Puts what the operation says into the outbox; whether it is over.
-    fn tell(&self, said: Said, dialect: Dialect, outbox: &mut Outbox) -> bool {
+    fn tell(&self, said: Output, dialect: Dialect, outbox: &mut Outbox) -> bool {
         match said {
-            Said::Nothing => return false,
-            Said::Item(body, _) => {
+            Output::Opened => return false,
+            Output::Item(body, _) => {
                 dialect.next(&self.json_id, &body, outbox);
                 return false;
             }
-            Said::Answer(body) => {
+            Output::Answer(body) => {
                 dialect.next(&self.json_id, &body, outbox);
                 outbox.push(&[&dialect.complete(&self.json_id)]);
             }
-            Said::End => outbox.push(&[&dialect.complete(&self.json_id)]),
-            Said::Failed(refusal) => outbox.push(&[&dialect.error(&self.json_id, &refusal.errors())]),
+            Output::Completed => outbox.push(&[&dialect.complete(&self.json_id)]),
+            Output::Failed(refusal) => outbox.push(&[&dialect.error(&self.json_id, &refusal.errors())]),
         }
         true
     }
@@ -92,7 +92,7 @@ impl GraphQl {
         for running in &mut self.operations {
             match running.operation.served() {
                 Served::UpTo(cursor) => served.push(cursor),
-                Served::Whatever => {}
+                Served::NotOfLog => {}
                 Served::Unknown => return None,
             }
         }
@@ -144,8 +144,8 @@ impl Protocol for GraphQl {
         let count = self.operations.len();
         for i in 0..count {
             let at = (self.turn + i) % count;
-            let Poll::Ready(said) = self.operations[at].operation.poll(context, &desk.site.engine) else { continue };
-            if matches!(said, Said::Item(..)) {
+            let Poll::Ready(said) = self.operations[at].operation.poll(context) else { continue };
+            if matches!(said, Output::Item(..)) {
                 desk.site.counts.graphql.deliveries.count();
             }
             if self.operations[at].tell(said, self.dialect, &mut desk.outbox) {
@@ -175,7 +175,7 @@ impl Protocol for GraphQl {
         let dialect = self.dialect;
         self.operations.retain_mut(|running| match running.operation.recheck() {
             Ok(()) => true,
-            Err(error) => !running.tell(Said::Failed(Refusal::from(error)), dialect, &mut desk.outbox),
+            Err(error) => !running.tell(Output::Failed(Refusal::from(error)), dialect, &mut desk.outbox),
         });
     }
 

@@ -17,7 +17,7 @@ use http::{HeaderValue, Response, StatusCode};
 use session::Session;
 use tokio::time::Sleep;
 
-use super::operation::{Operation, Said, Served};
+use super::operation::{Operation, Output, Served};
 use super::{Peer, Site, body};
 use crate::error::{Error, Result};
 use crate::graphql::{self, Caller, OperationType, Prepared, Refusal, Text};
@@ -135,15 +135,15 @@ impl Source {
         {
             return Poll::Ready(Err(end));
         }
-        let frames: Vec<Bytes> = match self.operation.poll(context, &self.site.engine) {
-            Poll::Ready(Said::Nothing) => self.place().into_iter().collect(),
-            Poll::Ready(Said::Item(body, cursor)) => {
+        let frames: Vec<Bytes> = match self.operation.poll(context) {
+            Poll::Ready(Output::Opened) => self.place().into_iter().collect(),
+            Poll::Ready(Output::Item(body, cursor)) => {
                 self.site.counts.sse.deliveries.count();
                 frames::next(cursor, &body)
             }
-            Poll::Ready(Said::Answer(body)) => return Poll::Ready(Err(End::Complete(Some(body)))),
-            Poll::Ready(Said::End) => return Poll::Ready(Err(End::Complete(None))),
-            Poll::Ready(Said::Failed(refusal)) => return Poll::Ready(Err(End::Failed(refusal))),
+            Poll::Ready(Output::Answer(body)) => return Poll::Ready(Err(End::Complete(Some(body)))),
+            Poll::Ready(Output::Completed) => return Poll::Ready(Err(End::Complete(None))),
+            Poll::Ready(Output::Failed(refusal)) => return Poll::Ready(Err(End::Failed(refusal))),
             Poll::Pending => {
                 ready!(self.poll_clock(context));
                 self.beat().into_iter().collect()
@@ -186,7 +186,7 @@ impl Source {
     fn served(&mut self) -> Option<Cursor> {
         match self.operation.served() {
             Served::UpTo(cursor) => Some(cursor),
-            Served::Whatever | Served::Unknown => None,
+            Served::NotOfLog | Served::Unknown => None,
         }
     }
 

@@ -2,16 +2,18 @@
 //! session, a change of rights.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 
 use super::super::Site;
 use super::super::operation::Operation;
 use super::super::quota::Share;
 use super::End;
-use crate::board::{Own, Seated, Viewer};
+use crate::board::{Seated, Viewer};
 use crate::error::{Error, Result};
+use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
 /// For whom a subscription runs.
@@ -20,7 +22,7 @@ pub struct Session {
     pub viewer: Viewer,
     /// When the token expires.
     pub until: Option<Timestamp>,
-    own: Option<Own>,
+    watch: Option<SessionWatch>,
     stopped: BoxFuture<'static, ()>,
     /// The place among the user's sockets and streams.
     _place: Option<Share<UserId>>,
@@ -34,13 +36,13 @@ impl Session {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended; `UNAVAILABLE` if the user has too many of them.
     pub async fn start(site: &Arc<Site>, viewer: &Viewer, until: Option<Timestamp>) -> Result<Self> {
-        let own = Own::follow(&site.board, viewer).await?;
+        let watch = SessionWatch::start(&site.board, viewer).await?;
         let crowded = || Error::Unavailable("too many sockets and streams of this user; try again".into());
         let place = viewer.user_id().map(|user| site.users.one_more(user).ok_or_else(crowded)).transpose()?;
         let mut alive = site.alive();
         let stopped = Box::pin(async move { alive.stopped().await });
         let connected = site.board.connect(viewer);
-        Ok(Self { viewer: viewer.clone(), until, own, stopped, _place: place, _connected: connected })
+        Ok(Self { viewer: viewer.clone(), until, watch, stopped, _place: place, _connected: connected })
     }
 
     /// Ready when the operation must end.
@@ -52,12 +54,15 @@ impl Session {
             let expired = Error::Unauthenticated("the session has ended: sign in again".into());
             return Poll::Ready(End::SignedOut(expired));
         }
-        while self.own.as_mut().is_some_and(|own| own.poll_change(context).is_ready()) {
-            if let Err(error) = self.viewer.rights() {
-                return Poll::Ready(End::SignedOut(error));
-            }
-            if let Err(error) = operation.recheck() {
-                return Poll::Ready(End::Failed(error.into()));
+        while let Some(watch) = &mut self.watch {
+            match ready!(watch.poll_next_unpin(context)) {
+                Some(Ok(())) => {
+                    if let Err(error) = operation.recheck() {
+                        return Poll::Ready(End::Failed(error.into()));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(End::SignedOut(error)),
+                None => self.watch = None,
             }
         }
         Poll::Pending

@@ -1,31 +1,34 @@
-// One signed-in user's live copy of the board: the state, the event stream that keeps it true, the outbox, and the
-// connection they share. Pages read `state`, and say here what they want to see and do.
+// The data layer of the web client for one signed-in user. A Client owns the state, the event subscription that updates
+// the state, the outbox, and the WebSocket that all of them share. Components read `state` and call the methods below.
 
-/** @import { Base, Connectivity, Cursor, Event, Id, KeyedStorage, OutboxEntry, Received, State } from './types.d.ts' */
+/** @import { Base, Connectivity, Cursor, Event, Id, KeyedStorage, OutboxEntry, StreamEvent, State } from './types.d.ts' */
 
 import { entriesIn, Outbox, Refused, Suspected } from '../../outbox.js';
-import { atFirst, light, step } from './connection.js';
+import { connectionIndicator, initialConnectivity, nextConnectivity } from './connection.js';
 import * as documents from './documents.js';
 import { Drafts } from './drafts.js';
-import * as folding from './fold.js';
+import * as reducer from './reducer.js';
 import { Problem } from './problem.js';
 import { Socket } from './socket.js';
 
+// Messages in one page of a channel.
 const PAGE = 50;
 
-// Events are folded in batches: at most so often is a page drawn, however many arrive.
+// Minimum time between two batches of events, in milliseconds. It limits how often components render.
 const BATCH_MS = 40;
+// Delay before read markers are sent, in milliseconds. It limits how often they are sent.
 const MARK_MS = 1_000;
 const RETRY_MS = 2_000;
 
-// Close codes by which the server answers a frame that it cannot take, or at which it failed itself.
+// Close codes with which the server rejects a frame or reports an internal error. The entry that was being sent may be
+// the cause.
 const SUSPICIOUS_CLOSES = new Set([1002, 1007, 1009, 4400, 4500]);
 
 export class Client {
   /** @type {State} */
-  state = folding.emptyState;
+  state = reducer.emptyState;
   /** @type {Connectivity} */
-  connection = atFirst;
+  connection = initialConnectivity;
   /** @type {Cursor | null} */
   cursor = null;
   #session;
@@ -37,13 +40,13 @@ export class Client {
   /** @type {number | undefined} */
   #batchTimer;
   /**
-   * For each load that is under way, the events that came meanwhile.
+   * For each request in flight, the events that arrived since it began.
    *
    * @type {Set<Event[]>}
    */
-  #onTheirWay = new Set();
+  #inFlight = new Set();
   /** @type {Set<Id>} */
-  #toMark = new Set();
+  #channelsToMark = new Set();
   /** @type {number | undefined} */
   #markTimer;
   /** @type {number | undefined} */
@@ -51,17 +54,17 @@ export class Client {
   /** @type {Set<() => void>} */
   #listeners = new Set();
   /** @type {(() => void)[]} */
-  #stopping = [];
+  #cleanups = [];
   #storage;
 
   /**
-   * @param {{ session: import('./session.js').Session, storage: KeyedStorage, notKept?: 'forbidden' | 'full' | null }} options
-   *   `notKept` says why a reload forgets the session; null where it does not.
+   * @param {{ session: import('./session.js').Session, storage: KeyedStorage, storageProblem?: 'forbidden' | 'full' | null }} options
+   *   `storageProblem` is the reason why a reload loses the session; null if a reload keeps it.
    */
-  constructor({ session, storage, notKept = null }) {
+  constructor({ session, storage, storageProblem = null }) {
     this.#session = session;
     this.#storage = storage;
-    this.notKept = notKept;
+    this.storageProblem = storageProblem;
     const { user } = /** @type {import('./types.d.ts').SignedIn} */ (session.current);
     this.userId = user.id;
     this.drafts = new Drafts(storage, user.id);
@@ -72,18 +75,18 @@ export class Client {
     });
     this.#socket = new Socket({
       token: () => session.current?.token,
-      onStep: (event) => this.#step(event),
-      onOver: () => session.end('ended'),
+      onConnectionEvent: (event) => this.#transition(event),
+      onSessionEnd: () => session.end('ended'),
     });
-    this.#listen(globalThis, 'online', () => this.#online());
-    this.#listen(globalThis, 'offline', () => this.#step({ type: 'offline' }));
-    this.#listen(globalThis, 'focus', () => this.#back());
+    this.#listen(globalThis, 'online', () => this.#onOnline());
+    this.#listen(globalThis, 'offline', () => this.#transition({ type: 'offline' }));
+    this.#listen(globalThis, 'focus', () => this.#onFocus());
     this.#listen(document, 'visibilitychange', () => document.hidden || this.#socket.wake());
     this.#listen(globalThis, 'storage', ({ key }) => key?.startsWith('tidings.outbox.') && this.outbox.reload());
-    this.#stopping.push(this.outbox.onChange(() => this.#tell()));
-    this.#listen(globalThis, 'beforeunload', (event) => notKept === 'forbidden' && this.outbox.waiting && event.preventDefault());
-    this.#every(session.refreshEveryMs, () => session.refreshOver((query) => this.run(query)).catch(() => {}));
-    if (!navigator.onLine) this.#step({ type: 'offline' });
+    this.#cleanups.push(this.outbox.onChange(() => this.#notify()));
+    this.#listen(globalThis, 'beforeunload', (event) => storageProblem === 'forbidden' && this.outbox.waiting && event.preventDefault());
+    this.#runEvery(session.refreshEveryMs, () => session.refreshIfDue((query) => this.run(query)).catch(() => {}));
+    if (!navigator.onLine) this.#transition({ type: 'offline' });
     this.#start();
   }
 
@@ -93,7 +96,7 @@ export class Client {
     clearTimeout(this.#markTimer);
     clearTimeout(this.#flushTimer);
     this.#socket.close();
-    for (const stop of this.#stopping) stop();
+    for (const cleanup of this.#cleanups) cleanup();
   }
 
   onChange(listener) {
@@ -101,41 +104,41 @@ export class Client {
     return () => this.#listeners.delete(listener);
   }
 
-  light(now = Date.now()) {
-    return light(this.connection, this.outbox.waiting, now);
+  indicator(now = Date.now()) {
+    return connectionIndicator(this.connection, this.outbox.waiting, now);
   }
 
-  // ---- What pages want to see ----
+  // ---- Loading data ----
 
-  // Loads the newest page of a channel, or the page before `edge`. The answer is ignored if it no longer fits: when
-  // `isWanted` is false, or when the timeline was loaded anew and no longer ends at `edge`.
+  // Loads the newest page of a channel, or the page before `edge`. The answer is dropped if `isWanted()` is false by
+  // then, or if the timeline was reloaded meanwhile and no longer ends at `edge`.
   async loadMessages(channelId, edge = null, isWanted = () => true) {
     const variables = { channelId, first: PAGE, after: edge };
     await this.#load(documents.MESSAGES, variables, (state, { messages }) => {
       const isFirst = edge === null;
       const fits = isWanted() && (isFirst || state.timelines.get(channelId)?.edge === edge);
-      return fits ? folding.mergeMessages(state, channelId, messages, isFirst) : state;
+      return fits ? reducer.mergeMessages(state, channelId, messages, isFirst) : state;
     });
   }
 
-  // Resolves with the place where more tickets are, or null.
+  // Resolves with the cursor of the next page, or null on the last page.
   async loadTickets(status, channelId, after = null) {
     const { messages } = await this.#load(documents.TICKETS, { status, channelId, after }, (state, { messages }) =>
-      folding.mergeTickets(state, messages.nodes),
+      reducer.mergeTickets(state, messages.nodes),
     );
     return messages.pageInfo.hasNextPage ? messages.pageInfo.endCursor : null;
   }
 
-  // Resolves with whether the message is there.
+  // Resolves with false if the message does not exist or the user may not read it.
   async loadThread(id, edge = null) {
     const { message } = await this.#load(documents.THREAD, { id, before: edge }, (state, { message }) =>
-      message ? folding.mergeThread(state, message, edge === null) : state,
+      message ? reducer.mergeThread(state, message, edge === null) : state,
     );
     return message !== null;
   }
 
   /**
-   * Those who may sign in, by username.
+   * The users that are not disabled, ordered by username.
    *
    * @returns {Promise<import('./types.d.ts').User[]>}
    */
@@ -144,29 +147,31 @@ export class Client {
     return users.nodes.filter(({ disabled }) => !disabled);
   }
 
-  // A channel is on the screen, or none is.
-  open(channelId) {
-    this.#set(folding.open(this.state, channelId));
+  // Records which channel is on the screen; null if none is.
+  openChannel(channelId) {
+    this.#setState(reducer.openChannel(this.state, channelId));
   }
 
-  // Somebody looks at the end of a channel, or no longer does: what is there is read, here and on the server.
-  view(channelId) {
-    const had = channelId && folding.unreadIn(this.state, channelId);
-    this.#set(folding.view(this.state, channelId));
-    if (had) this.#markRead(channelId);
+  // Records that the user looks at the newest messages of a channel; null if the user looks at none. The messages of
+  // that channel are marked as read, in the state and on the server.
+  viewChannel(channelId) {
+    const hadUnread = channelId && reducer.unreadIn(this.state, channelId);
+    this.#setState(reducer.viewChannel(this.state, channelId));
+    if (hadUnread) this.#markRead(channelId);
   }
 
-  // ---- What people do ----
+  // ---- Actions of the user ----
 
-  // Throws the problem STORAGE_FULL when there is no room for it: then it is neither kept nor sent.
+  // Adds a message or a comment to the outbox. Throws the problem STORAGE_FULL if the browser's storage is full: the
+  // message is then neither stored nor sent.
   write(kind, input) {
-    // Messages and comments are numbered separately.
-    const known = kind === 'comment' ? this.state.comments : this.state.messages;
-    const newest = [...known.keys()].sort(folding.compareIds).at(-1);
+    // Messages and comments have separate id sequences.
+    const loaded = kind === 'comment' ? this.state.comments : this.state.messages;
+    const newest = [...loaded.keys()].sort(reducer.compareIds).at(-1);
     this.#add(kind, input, { since: newest });
   }
 
-  // As `write`.
+  // Adds a change of a ticket to the outbox. Throws as `write` does.
   changeTicket(id, ticket) {
     this.#add('ticket', { id, ticket });
   }
@@ -177,16 +182,16 @@ export class Client {
     } catch {
       throw new Problem('STORAGE_FULL');
     }
-    this.#flush();
+    this.#flushOutbox();
   }
 
-  // A failed message or comment goes back to the composer of its place.
-  takeBack({ key, kind, input }) {
+  // Moves a failed message or comment from the outbox to the draft of the composer where it was written.
+  moveToDraft({ key, kind, input }) {
     this.outbox.discard(key);
-    this.drafts.takeBack(placeOf(kind, input), input);
+    this.drafts.append(draftKeyOf(kind, input), input);
   }
 
-  // Which channel was on the screen last, also before a reload.
+  // The id of the channel that was on the screen last. It survives a reload.
   get lastChannel() {
     return this.#storage.getItem(LAST_CHANNEL);
   }
@@ -195,83 +200,85 @@ export class Client {
     try {
       this.#storage.setItem(LAST_CHANNEL, id);
     } catch {
-      // The storage is full. It is a convenience only.
+      // The storage is full. The value is a convenience only.
     }
   }
 
   async edit(input) {
     await this.#load(documents.UPDATE_MESSAGE, { input }, (state, { updateMessage: message }) =>
-      folding.fold(state, [{ __typename: 'MessageUpdated', message }]),
+      reducer.applyEvents(state, [{ __typename: 'MessageUpdated', message }]),
     );
   }
 
   async createChannel(input) {
     const { createChannel } = await this.#load(documents.CREATE_CHANNEL, { input }, (state, { createChannel: channel }) =>
-      folding.fold(state, [{ __typename: 'ChannelAdded', channel }]),
+      reducer.applyEvents(state, [{ __typename: 'ChannelAdded', channel }]),
     );
     return createChannel;
   }
 
   async deleteChannel(id) {
     await this.run(documents.DELETE_CHANNEL, { id });
-    this.#drain();
+    this.#applyQueue();
     // The deletion is applied last. A ChannelUpdated event that is applied after it would insert the channel again.
-    this.#set(folding.fold(this.state, [{ __typename: 'ChannelDeleted', channelId: id }]));
+    this.#setState(reducer.applyEvents(this.state, [{ __typename: 'ChannelDeleted', channelId: id }]));
   }
 
   async addTemplate(input) {
     await this.#load(documents.ADD_TEMPLATE, { input }, (state, { addTemplate: template }) =>
-      folding.fold(state, [{ __typename: 'TemplateAdded', template }]),
+      reducer.applyEvents(state, [{ __typename: 'TemplateAdded', template }]),
     );
   }
 
   async readNotification(id) {
     await this.#load(documents.READ_NOTIFICATION, { id }, (state, { markNotificationRead }) =>
-      folding.mergeNotification(state, markNotificationRead),
+      reducer.mergeNotification(state, markNotificationRead),
     );
   }
 
-  // A stream that is not of the log. Returns what stops it. The socket gives up after a fault of the server; the page does not.
-  follow(query, variables, onEvent) {
-    let stop;
+  // Subscribes to live values that are not in the event log. Returns an unsubscribe function. graphql-ws ends a
+  // subscription after an internal error of the server; this method starts it again.
+  subscribe(query, variables, onEvent) {
+    let unsubscribe;
     let timer;
     let isStopped = false;
     const begin = () => {
-      stop = this.#socket.follow(query, variables, onEvent, (problem) => {
-        // graphql-ws reports a failed connection also to a subscription that was stopped while the socket was connecting.
-        if (problem?.isPassing && !isStopped && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
+      unsubscribe = this.#socket.subscribe(query, variables, onEvent, (problem) => {
+        // graphql-ws reports a failed connection even to a subscription that was stopped while the socket was
+        // connecting.
+        if (problem?.isTemporary && !isStopped && !this.#isClosed) timer = setTimeout(begin, RETRY_MS);
       });
     };
     begin();
     return () => {
       isStopped = true;
       clearTimeout(timer);
-      stop();
+      unsubscribe();
     };
   }
 
-  // Anything else: its effect comes back as an event.
+  // Runs any other operation. The effect of a mutation arrives as an event.
   run(query, variables) {
     return this.#socket.run(query, variables);
   }
 
-  // ---- The stream ----
+  // ---- The event subscription ----
 
   async #start() {
     try {
-      const base = await this.#base();
+      const base = await this.#loadBase();
       if (this.#isClosed) return;
       this.#queue = [];
-      this.#set(folding.mergeBase({ ...folding.emptyState, epoch: this.state.epoch + 1, viewing: this.state.viewing, opened: this.state.opened }, base));
-      this.#follow(base.cursor);
+      this.#setState(reducer.mergeBase({ ...reducer.emptyState, epoch: this.state.epoch + 1, viewing: this.state.viewing, opened: this.state.opened }, base));
+      this.#subscribeToEvents(base.cursor);
     } catch (problem) {
-      this.#again(() => this.#start(), problem);
+      this.#retryLater(() => this.#start(), problem);
     }
   }
 
-  // Everything in the lists that are always there. The cursor is that of the first page; what happened between the
-  // pages comes as events once more.
-  async #base() {
+  // Loads all pages of the lists that are always in memory. The cursor is that of the first page: changes between the
+  // first page and a later one arrive as events, too.
+  async #loadBase() {
     const all = { channels: [], templates: [] };
     const variables = {};
     /** @type {any} */
@@ -280,10 +287,10 @@ export class Client {
       const page = await this.run(documents.BASE, variables);
       first ??= page;
       for (const list of ['channels', 'templates']) {
-        const place = `${list}After`;
-        if (first !== page && variables[place] === undefined) continue;
+        const cursorName = `${list}After`;
+        if (first !== page && variables[cursorName] === undefined) continue;
         all[list].push(...page[list].nodes);
-        variables[place] = page[list].pageInfo.hasNextPage ? page[list].pageInfo.endCursor : undefined;
+        variables[cursorName] = page[list].pageInfo.hasNextPage ? page[list].pageInfo.endCursor : undefined;
       }
       if (variables.channelsAfter === undefined && variables.templatesAfter === undefined) {
         return { cursor: first.cursor, me: first.me, ...all, notifications: first.notifications.nodes };
@@ -291,62 +298,62 @@ export class Client {
     }
   }
 
-  #follow(after) {
+  #subscribeToEvents(after) {
     this.cursor = after;
     const variables = { after };
-    this.#socket.follow(documents.EVENTS, variables, (event) => this.#receive(event), (problem) => {
+    this.#socket.subscribe(documents.EVENTS, variables, (event) => this.#receive(event), (problem) => {
       if (this.#isClosed) return;
-      // What was missed is no longer known, or never was: begin anew.
+      // The server no longer has the events after this cursor: load the state again.
       if (problem?.code === 'CURSOR_EXPIRED') this.#start();
-      // An event that the server cannot show would fail again: the state is queried instead.
-      else if (problem && !problem.isPassing) this.#again(() => this.#start(), problem);
-      else this.#again(() => this.#follow(variables.after), problem);
+      // The server cannot render an event, and would fail again at the same one: load the state again.
+      else if (problem && !problem.isTemporary) this.#retryLater(() => this.#start(), problem);
+      else this.#retryLater(() => this.#subscribeToEvents(variables.after), problem);
     });
   }
 
-  #again(work, problem) {
+  #retryLater(work, problem) {
     if (this.#isClosed) return;
     if (problem?.code === 'UNAUTHENTICATED') return this.#session.end('ended');
-    this.#step({ type: 'lost', until: Date.now() + RETRY_MS });
+    this.#transition({ type: 'lost', until: Date.now() + RETRY_MS });
     setTimeout(() => this.#isClosed || work(), problem?.retryAfterMs ?? RETRY_MS);
   }
 
-  /** @param {Received} event */
+  /** @param {StreamEvent} event */
   #receive(event) {
     this.cursor = event.cursor;
     if (event.__typename === 'Checkpoint') {
-      this.#drain();
-      // What the server says counts more than what the browser thinks of the network.
-      if (this.connection.phase !== 'live' || this.connection.isOffline) this.#live();
+      this.#applyQueue();
+      // An event from the server proves that the connection works, even if the browser reports `offline`.
+      if (this.connection.phase !== 'live' || this.connection.isOffline) this.#onLive();
       return;
     }
     this.#queue.push(event);
-    for (const load of this.#onTheirWay) load.push(event);
-    this.#batchTimer ??= setTimeout(() => this.#drain(), Math.max(0, this.#lastBatch + BATCH_MS - Date.now()));
+    for (const load of this.#inFlight) load.push(event);
+    this.#batchTimer ??= setTimeout(() => this.#applyQueue(), Math.max(0, this.#lastBatch + BATCH_MS - Date.now()));
   }
 
-  #drain() {
+  #applyQueue() {
     clearTimeout(this.#batchTimer);
     this.#batchTimer = undefined;
     if (!this.#queue.length) return;
     this.#lastBatch = Date.now();
     const events = this.#queue;
     this.#queue = [];
-    this.#set(folding.fold(this.state, events));
-    this.#followUp();
+    this.#setState(reducer.applyEvents(this.state, events));
+    this.#loadMissingData();
     const { viewing } = this.state;
     if (viewing && events.some((event) => 'message' in event && event.message.channelId === viewing && event.message.authorId !== this.userId)) {
       this.#markRead(viewing);
     }
   }
 
-  // What an event could not say has to be asked.
-  #followUp() {
+  // Queries what the last events did not contain.
+  #loadMissingData() {
     const { recount, requery } = this.state;
     if (recount.size) {
       this.state = { ...this.state, recount: new Set() };
       for (const id of recount) {
-        this.#load(documents.COUNT, { id }, (state, { message }) => folding.mergeCounts(state, message ? [message] : []))
+        this.#load(documents.COUNT, { id }, (state, { message }) => reducer.mergeCounts(state, message ? [message] : []))
           .catch(() => {});
       }
     }
@@ -358,143 +365,145 @@ export class Client {
 
   async #requery(channelIds) {
     const missed = [];
-    this.#onTheirWay.add(missed);
+    this.#inFlight.add(missed);
     try {
-      const base = await this.#base();
-      this.#drain();
-      this.#set(folding.fold(folding.forget(folding.mergeBase(this.state, base), channelIds), missed));
+      const base = await this.#loadBase();
+      this.#applyQueue();
+      this.#setState(reducer.applyEvents(reducer.invalidateChannels(reducer.mergeBase(this.state, base), channelIds), missed));
     } catch (problem) {
-      this.#again(() => this.#requery(channelIds), problem);
+      this.#retryLater(() => this.#requery(channelIds), problem);
     } finally {
-      this.#onTheirWay.delete(missed);
+      this.#inFlight.delete(missed);
     }
   }
 
-  // Asks, and merges the answer. Events that came meanwhile may be newer than the answer, so they are applied again.
+  // Runs a query and merges the answer. Events that arrived since the query began may be newer than the answer, so they
+  // are applied again after it.
   async #load(query, variables, merge) {
     const missed = [];
-    this.#onTheirWay.add(missed);
+    this.#inFlight.add(missed);
     try {
       const data = await this.run(query, variables);
-      this.#drain();
-      this.#set(folding.fold(merge(this.state, data), missed));
+      this.#applyQueue();
+      this.#setState(reducer.applyEvents(merge(this.state, data), missed));
       return data;
     } finally {
-      this.#onTheirWay.delete(missed);
+      this.#inFlight.delete(missed);
     }
   }
 
-  // At most once in a while, however much comes.
+  // Marks a channel as read on the server, at most once in MARK_MS.
   #markRead(channelId) {
-    this.#toMark.add(channelId);
+    this.#channelsToMark.add(channelId);
     this.#markTimer ??= setTimeout(() => {
       this.#markTimer = undefined;
-      for (const id of this.#toMark) this.run(documents.READ_CHANNEL, { id, upTo: this.cursor }).catch(() => {});
-      this.#toMark.clear();
+      for (const id of this.#channelsToMark) this.run(documents.READ_CHANNEL, { id, upTo: this.cursor }).catch(() => {});
+      this.#channelsToMark.clear();
     }, MARK_MS);
   }
 
   // ---- The outbox ----
 
-  async #flush() {
+  async #flushOutbox() {
     if (this.connection.phase !== 'live') return;
     await this.outbox.flush();
-    // Something could not be sent now, although the line is there: the server was busy.
+    // The connection is open, but the server could not take an entry now, for example because it is busy.
     if (!this.outbox.waiting || this.#isClosed) return;
     this.#flushTimer ??= setTimeout(() => {
       this.#flushTimer = undefined;
-      this.#flush();
+      this.#flushOutbox();
     }, RETRY_MS);
   }
 
-  // Resolves with what applies the answer, so that the entry disappears and the message appears in one step.
+  // Sends an entry. Resolves with a function that applies the answer: the outbox calls it as it removes the entry, so
+  // that the pending message and the stored message are never both on the screen.
   async #send({ kind, input, key }) {
     const missed = [];
-    this.#onTheirWay.add(missed);
+    this.#inFlight.add(missed);
     try {
-      const [query, more, asEvent] = sendings[kind];
+      const [query, more, asEvent] = SENDERS[kind];
       const data = await this.run(query, { input: { ...input, ...more(key) } });
       return () => {
-        this.#drain();
-        this.state = folding.fold(this.state, [asEvent(data), ...missed]);
+        this.#applyQueue();
+        this.state = reducer.applyEvents(this.state, [asEvent(data), ...missed]);
       };
     } catch (error) {
       if (error.code === 'UNAUTHENTICATED') this.#session.end('ended');
       else if (error.retryAfterMs) await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs));
-      throw judged(error);
+      throw asOutboxError(error);
     } finally {
-      this.#onTheirWay.delete(missed);
+      this.#inFlight.delete(missed);
     }
   }
 
   // ---- The connection ----
 
-  #live() {
-    this.#step({ type: 'live' });
-    this.#flush();
+  #onLive() {
+    this.#transition({ type: 'live' });
+    this.#flushOutbox();
   }
 
-  #online() {
-    this.#step({ type: 'online' });
+  #onOnline() {
+    this.#transition({ type: 'online' });
     this.#socket.wake();
-    this.#flush();
+    this.#flushOutbox();
   }
 
-  // Somebody comes back to the window.
-  #back() {
+  // The user has returned to the window.
+  #onFocus() {
     this.#socket.wake();
     if (this.connection.phase !== 'live') return;
-    this.#load(documents.GLANCE, {}, (state, { channels, notifications }) =>
-      folding.mergeGlance(state, channels.nodes, notifications.nodes),
+    this.#load(documents.READ_MARKERS, {}, (state, { channels, notifications }) =>
+      reducer.mergeReadMarkers(state, channels.nodes, notifications.nodes),
     ).catch(() => {});
   }
 
-  #step(event) {
-    this.connection = step(this.connection, event);
-    this.#tell();
+  #transition(event) {
+    this.connection = nextConnectivity(this.connection, event);
+    this.#notify();
   }
 
-  #set(state) {
+  #setState(state) {
     if (state === this.state) return;
     this.state = state;
-    this.#tell();
+    this.#notify();
   }
 
-  #tell() {
+  #notify() {
     for (const listener of this.#listeners) listener();
   }
 
   #listen(target, type, listener) {
     target.addEventListener(type, listener);
-    this.#stopping.push(() => target.removeEventListener(type, listener));
+    this.#cleanups.push(() => target.removeEventListener(type, listener));
   }
 
-  #every(ms, work) {
+  #runEvery(ms, work) {
     const timer = setInterval(work, ms);
-    this.#stopping.push(() => clearInterval(timer));
+    this.#cleanups.push(() => clearInterval(timer));
   }
 }
 
 const LAST_CHANNEL = 'tidings.last-channel';
 
 /**
- * What an error says about the entry that was on its way, as the outbox wants to hear it.
+ * Converts an error of `run` to the error classes that the outbox knows.
  *
  * @param {unknown} error
  */
-function judged(error) {
+function asOutboxError(error) {
   if (!(error instanceof Problem)) return new Suspected(String(error));
   if (SUSPICIOUS_CLOSES.has(error.closeCode ?? 0)) return new Suspected('CLOSED');
   if (error.code === 'INTERNAL_SERVER_ERROR') return new Suspected(error.code);
-  return error.isPassing || error.code === 'UNAUTHENTICATED' ? error : new Refused(error.message);
+  return error.isTemporary || error.code === 'UNAUTHENTICATED' ? error : new Refused(error.message);
 }
 
-// Where a text of this kind is written.
-export function placeOf(kind, input) {
+// The key of the draft of the composer that writes this kind of entry.
+export function draftKeyOf(kind, input) {
   return kind === 'comment' ? `comment:${input.messageId}` : `message:${input.channelId}`;
 }
 
-// Whether this version can show and send an entry. What is stored may be damaged, or of another version.
+// Whether this version can show and send a stored entry. The storage may be damaged or written by another version.
 function isKnown({ kind, input }) {
   const isText = (...texts) => texts.every((text) => typeof text === 'string');
   if (kind === 'message') return isText(input.channelId, input.content) && (input.title === undefined || isText(input.title));
@@ -502,8 +511,9 @@ function isKnown({ kind, input }) {
   return kind === 'ticket' && isText(input.id) && typeof input.ticket === 'object' && input.ticket !== null;
 }
 
-// How each kind of entry goes out: the document, what is added to its input, and its answer as an event.
-const sendings = {
+// How each kind of entry is sent: the document, further fields of its input, and the conversion of its answer to an
+// event.
+const SENDERS = {
   message: [
     documents.CREATE_MESSAGE,
     (idempotencyKey) => ({ idempotencyKey }),
@@ -514,7 +524,7 @@ const sendings = {
     (idempotencyKey) => ({ idempotencyKey }),
     ({ createComment: comment }) => ({ __typename: 'CommentAdded', comment }),
   ],
-  // To say the same thing of a ticket twice changes nothing, so it needs no key.
+  // Setting the same ticket fields twice has no further effect, so no idempotency key is needed.
   ticket: [
     documents.UPDATE_MESSAGE,
     () => ({}),

@@ -1,24 +1,24 @@
-// How the connection stands, as a state machine without timers or sockets: what happened goes in, what the light shows
-// comes out.
+// The state machine of the connection, and the text-free model of the connection indicator. Pure functions: no timers,
+// no sockets.
 
 /** @import { Connectivity, ConnectionEvent } from './types.d.ts' */
 
 /** @type {Connectivity} */
-export const atFirst = { phase: 'connecting', until: 0, isOffline: false };
+export const initialConnectivity = { phase: 'connecting', until: 0, isOffline: false };
 
 /**
  * @param {Connectivity} state
  * @param {ConnectionEvent} event
  * @returns {Connectivity}
  */
-export function step(state, event) {
+export function nextConnectivity(state, event) {
   switch (event.type) {
     case 'offline':
       return { ...state, isOffline: true };
     case 'online':
       return { ...state, isOffline: false };
     case 'connecting':
-      // After a first failure the light keeps saying "reconnecting" rather than flicker between two words.
+      // After a failure the phase stays `waiting`, so that the indicator does not alternate between two texts.
       return { ...state, phase: state.phase === 'waiting' ? 'waiting' : 'connecting', until: 0 };
     case 'connected':
       return { ...state, phase: 'catching-up', until: 0 };
@@ -32,13 +32,14 @@ export function step(state, event) {
 }
 
 /**
- * What the light shows: a tone, which state it is, for how many seconds it lasts, and how much waits to be sent.
+ * The model of the connection indicator. `tone` is its colour, `name` the state. `seconds` is the time until the next
+ * attempt, 0 if there is no countdown. `waiting` is the number of unsent entries.
  *
  * @param {Connectivity} state
  * @param {number} waiting
  * @param {number} now
  */
-export function light(state, waiting, now) {
+export function connectionIndicator(state, waiting, now) {
   if (state.phase === 'live' && !state.isOffline) return { tone: waiting ? 'busy' : 'good', name: 'live', seconds: 0, waiting };
   if (state.isOffline) return { tone: 'bad', name: 'offline', seconds: 0, waiting };
   if (state.phase === 'waiting') {

@@ -1,4 +1,4 @@
-// Everything the client asks the server. The fields that lists show are in the fragments, once.
+// All GraphQL documents of the web client. The fragments hold the fields that several documents have in common.
 
 const USER = 'fragment U on User { id username displayName role }';
 const CHANNEL = `fragment Ch on Channel { id name description visibility createdAt owner { id displayName } }`;
@@ -12,7 +12,7 @@ const NOTIFICATION = 'fragment N on Notification { id userId title message prior
 
 const join = (...parts) => parts.join('\n');
 
-// Over HTTP, before there is a socket.
+// Sent over HTTP: the WebSocket needs a token first.
 export const LOGIN = join('mutation ($input: LoginInput!) { login(input: $input) { token expiresAt user { ...U } } }', USER);
 export const REGISTER = join(
   'mutation ($input: RegisterInput!) { register(input: $input) { token expiresAt user { ...U } } }',
@@ -20,7 +20,7 @@ export const REGISTER = join(
 );
 export const REFRESH = join('mutation { refreshToken { token expiresAt user { ...U } } }', USER);
 
-// The first of these also says where the event stream begins.
+// `cursor` of the first page is the position where the subscription EVENTS starts.
 export const BASE = join(
   `query ($channelsAfter: String, $templatesAfter: String) { cursor me { ...U }
     channels(first: 100, after: $channelsAfter) { nodes { ...Ch unreadCount } pageInfo { hasNextPage endCursor } }
@@ -89,8 +89,9 @@ export const DELETE_TEMPLATE = 'mutation ($id: ID!) { deleteTemplate(id: $id) }'
 
 export const READ_NOTIFICATION = join('mutation ($id: ID!) { markNotificationRead(id: $id) { ...N } }', NOTIFICATION);
 export const READ_CHANNEL = 'mutation ($id: ID!, $upTo: Cursor!) { markChannelRead(channelId: $id, upTo: $upTo) { id unreadCount } }';
-// To have read something is no event: whoever comes back to a window asks what they have read in another one.
-export const GLANCE = join(
+// Read markers are not in the event log, so a window queries them when it gets the focus: the user may have read
+// messages in another window.
+export const READ_MARKERS = join(
   'query { channels(first: 100) { nodes { id unreadCount } } notifications(first: 100) { nodes { ...N } } }',
   NOTIFICATION,
 );

@@ -1,12 +1,12 @@
-// What somebody has written and not sent, in the browser's storage: an ended session, a reload and a slip of the hand do not
-// cost a text. A place is "message:3" for the composer of channel 3, and "comment:12" for that of message 12.
+// Unsent texts of the composers, in the browser's storage. A draft survives a reload and the end of the session. The
+// key of a draft is "message:3" for the composer of channel 3, and "comment:12" for the composer of message 12.
 
-/** @import { Id, KeyedStorage, TakenBack } from './types.d.ts' */
+/** @import { Id, KeyedStorage, EditableInput } from './types.d.ts' */
 
 export class Drafts {
   #storage;
   #prefix;
-  /** @type {Map<string, (text: string, input: TakenBack) => void>} */
+  /** @type {Map<string, (text: string, input: EditableInput) => void>} */
   #listeners = new Map();
 
   /** @param {KeyedStorage} storage @param {Id} userId */
@@ -15,21 +15,21 @@ export class Drafts {
     this.#prefix = `tidings.draft.${userId}.`;
   }
 
-  /** @param {string} place */
-  at(place) {
-    return this.#storage.getItem(this.#prefix + place) ?? '';
+  /** @param {string} key */
+  get(key) {
+    return this.#storage.getItem(this.#prefix + key) ?? '';
   }
 
   /**
-   * Answers with whether the text survives a reload: a full storage does not take it.
+   * Stores a draft; an empty text removes it. Returns false if the storage is full and does not have the text.
    *
-   * @param {string} place
+   * @param {string} key
    * @param {string} text
    */
-  keep(place, text) {
+  set(key, text) {
     try {
-      if (text) this.#storage.setItem(this.#prefix + place, text);
-      else this.#storage.removeItem(this.#prefix + place);
+      if (text) this.#storage.setItem(this.#prefix + key, text);
+      else this.#storage.removeItem(this.#prefix + key);
       return true;
     } catch {
       return false;
@@ -37,26 +37,26 @@ export class Drafts {
   }
 
   /**
-   * Puts an unsent input behind the draft of its place, to be edited. The composer that is open there shows it at once.
+   * Appends an unsent input to a draft. The open composer of this draft shows it at once.
    *
-   * @param {string} place
-   * @param {TakenBack} input
+   * @param {string} key
+   * @param {EditableInput} input
    */
-  takeBack(place, input) {
-    const before = this.at(place);
+  append(key, input) {
+    const before = this.get(key);
     const text = before ? `${before.trimEnd()}\n${input.content}` : input.content;
-    this.keep(place, text);
-    this.#listeners.get(place)?.(text, input);
+    this.set(key, text);
+    this.#listeners.get(key)?.(text, input);
   }
 
   /**
-   * One listener for each place: the composer there. Returns what removes it.
+   * Sets the listener of a draft: its composer. A draft has at most one. Returns an unsubscribe function.
    *
-   * @param {string} place
-   * @param {(text: string, input: TakenBack) => void} listener
+   * @param {string} key
+   * @param {(text: string, input: EditableInput) => void} listener
    */
-  onTakeBack(place, listener) {
-    this.#listeners.set(place, listener);
-    return () => this.#listeners.delete(place);
+  onAppend(key, listener) {
+    this.#listeners.set(key, listener);
+    return () => this.#listeners.delete(key);
   }
 }

@@ -1,28 +1,29 @@
-// Whom a text mentions, so that the page shows what the server acts on. The rule is that of docs/names.md and of
-// src/unicode/mentions.rs. The server knows the usernames, and takes the longest reading that is one; the page does not,
-// and shows the shortest.
+// Finds the mentions in a text, so that the page highlights those for which the server sends notifications. The rule is
+// in docs/names.md and src/unicode/mentions.rs. A mention can have several possible ends. The server knows all
+// usernames and takes the longest possible name that exists. This module does not know them and takes the shortest
+// possible name.
 
-// Signs that stand before a name: of ASCII, full width and small.
+// The signs that begin a mention: @ (ASCII), full-width @ and small @.
 const SIGN = /[@\uff20\ufe6b]/g;
 
-// Letters by their category that draw nothing.
+// Characters that Unicode classes as letters or marks, but that have no visible shape.
 const BLANK = '\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u2800\\u3164\\ufe00-\\ufe0f\\uffa0\\u{e0000}-\\u{e0fff}';
 const NOT_BLANK = `(?![${BLANK}])`;
 const WORD = `(?:${NOT_BLANK}[\\p{L}\\p{M}\\p{N}])`;
 const LETTER_OR_DIGIT = new RegExp(`${NOT_BLANK}[\\p{L}\\p{N}]`, 'u');
 
-// Scripts that are written without blanks between words, or with endings right behind a name.
+// Scripts without spaces between words, or with suffixes directly after a name.
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
 
 const NAME = new RegExp(`^(?:${WORD}|[\\u200c\\u200d._-])*`, 'u');
 const OPENING = new RegExp(`^(?:(?!${NOT_BLANK}[\\p{L}\\p{N}])[^@\\uff20\\ufe6b])*`, 'u');
 const ENDS_WITH_WORD = new RegExp(`${WORD}$`, 'u');
 
-// The name goes on as something else: a package (`@eva/core`), or an account elsewhere (`@eva@example.org`).
+// After the name: what makes it a package (`@eva/core`) or an account on another server (`@eva@example.org`).
 const GOES_ON = new RegExp(`^[/@]${WORD}`, 'u');
 
 /**
- * { start, end } of each mention, in their order, the sign included.
+ * The mentions in a text as `{ start, end }`, in order. A range includes the sign.
  *
  * @param {string} text
  */
@@ -54,7 +55,7 @@ function partsOf(token) {
   return { address: isAddress ? 0 : scheme < 0 ? token.length : scheme, beginsWithSign: opening.search(SIGN) === 0 };
 }
 
-// Whether the sign at this place belongs to an address or to a word.
+// Whether the sign at index `at` belongs to an address or to a word, and begins no mention.
 function isPartOfMore(token, { address, beginsWithSign }, at) {
   if (at >= address) return true;
   // "@eva/@ben" are two people; "blog.example/@eva" is a page.
@@ -65,8 +66,8 @@ function isPartOfMore(token, { address, beginsWithSign }, at) {
   return last !== undefined && !UNSPACED.test(last);
 }
 
-// What is left of a run of letters without the punctuation at its end, without a sentence that begins in it, and without
-// what belongs to a script that needs no blanks. Empty if it is no name.
+// Cuts a run of name characters to the shortest possible name. It removes punctuation at the end, a sentence that
+// begins after a full stop, and text of a script without spaces. Returns '' if the run is not a name.
 function shortest(name) {
   const bare = name.replace(/[._-]+$/, '');
   if (!LETTER_OR_DIGIT.test(bare)) return '';
@@ -86,11 +87,11 @@ function shortest(name) {
   return bare.slice(0, Math.min(...ends)).replace(/[._-]+$/, '') || bare;
 }
 
-// Where the text is code: between runs of as many backticks. A fence of three or more at the beginning of a line that is
-// not closed reaches to the end.
+// The ranges of a text that are code: between two runs of equally many backticks. An unclosed run of three or more at
+// the beginning of a line reaches to the end of the text.
 function codeSpans(text) {
   const runs = [...text.matchAll(/`+/g)].map(({ 0: { length }, index }) => ({ index, length }));
-  // By length, the runs that are still to come.
+  // By length: the indexes of the runs that have not been passed, the nearest one last.
   const coming = new Map();
   runs.forEach(({ length }, number) => {
     if (!coming.has(length)) coming.set(length, []);

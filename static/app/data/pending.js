@@ -1,33 +1,33 @@
-// What the outbox holds, as it is shown before the server has it.
+// How components show entries of the outbox before the server has stored them. Pure functions.
 
 /** @import { Id, OutboxEntry, TicketMessage } from './types.d.ts' */
 
-import { newer } from './fold.js';
+import { isNewer } from './reducer.js';
 
 /**
- * The messages of a channel, or the comments of a message, that wait. One that has arrived by the event stream, but whose
- * answer has not, is left out: it would show twice.
+ * The unsent messages of a channel, or the unsent comments of a message. The event of a message can arrive before the
+ * answer of its mutation. Such an entry is left out, because the message would be on the screen twice.
  *
  * @template {'message' | 'comment'} Kind
  * @param {OutboxEntry[]} entries
  * @param {Kind} kind
- * @param {Id} place The channel or the message.
- * @param {{ id: Id, authorId: Id, content: string }[]} written What the place has, oldest first.
+ * @param {Id} parentId The id of the channel or of the message.
+ * @param {{ id: Id, authorId: Id, content: string }[]} stored The messages or comments that are loaded, oldest first.
  * @param {Id | undefined} me
  */
-export function pendingIn(entries, kind, place, written, me) {
-  const own = written.filter((item) => item.authorId === me);
+export function pendingIn(entries, kind, parentId, stored, me) {
+  const ownItems = stored.filter((item) => item.authorId === me);
   return entries.filter((entry) => {
-    if (entry.kind !== kind || placeOf(entry) !== place) return false;
+    if (entry.kind !== kind || parentIdOf(entry) !== parentId) return false;
     if (entry.state !== 'sending') return true;
-    const found = own.findIndex((item) => newer(item.id, entry.since ?? '0') && item.content === entry.input.content);
-    if (found >= 0) own.splice(found, 1);
+    const found = ownItems.findIndex((item) => isNewer(item.id, entry.since ?? '0') && item.content === entry.input.content);
+    if (found >= 0) ownItems.splice(found, 1);
     return found < 0;
   });
 }
 
 /**
- * The ticket of a message with the changes that wait.
+ * The ticket of a message with the unsent changes applied.
  *
  * @param {OutboxEntry[]} entries
  * @param {Pick<TicketMessage, 'id' | 'ticket'>} message
@@ -40,6 +40,6 @@ export function ticketNow(entries, message) {
   return ticket;
 }
 
-function placeOf({ kind, input }) {
+function parentIdOf({ kind, input }) {
   return kind === 'comment' ? input.messageId : input.channelId;
 }

@@ -1,13 +1,13 @@
-// What went wrong with an operation, as a code that the texts know, and what the server said about it.
+// The error of an operation: a code that texts.js may translate, and the message of the server.
 
-// Codes after which the same operation may well succeed.
-const PASSING = new Set(['UNREACHABLE', 'UNAVAILABLE', 'RATE_LIMITED']);
+// Codes of temporary errors: the same operation may succeed later.
+const TEMPORARY = new Set(['UNREACHABLE', 'UNAVAILABLE', 'RATE_LIMITED']);
 
 export class Problem extends Error {
   /**
    * @param {string} code
-   * @param {{ message?: string, field?: string, retryAfterMs?: number, closeCode?: number }} [details] `closeCode` is that of
-   *   the WebSocket, where the server closed it and graphql-ws gave up.
+   * @param {{ message?: string, field?: string, retryAfterMs?: number, closeCode?: number }} [details] `closeCode` is the
+   *   close code of the WebSocket if the server closed it and graphql-ws does not reconnect.
    */
   constructor(code, { message = code, field, retryAfterMs, closeCode } = {}) {
     super(message);
@@ -18,7 +18,7 @@ export class Problem extends Error {
   }
 
   /**
-   * From the `errors` of an answer; the first one decides.
+   * Converts the `errors` of an answer. Only the first one counts.
    *
    * @param {readonly { message: string, extensions?: { code?: string, field?: string, retryAfterMs?: number } }[]} errors
    */
@@ -26,7 +26,7 @@ export class Problem extends Error {
     return new Problem(extensions.code ?? 'INTERNAL_SERVER_ERROR', { message, ...extensions });
   }
 
-  get isPassing() {
-    return PASSING.has(this.code);
+  get isTemporary() {
+    return TEMPORARY.has(this.code);
   }
 }

@@ -1,72 +1,72 @@
-// Who is signed in. The token lives in localStorage: a reload keeps it, and other tabs share it.
+// The session of the signed-in user. The token is in localStorage: it survives a reload, and all tabs share it.
 
 /** @import { KeyedStorage, SignedIn, User } from './types.d.ts' */
 
 import { LOGIN, REFRESH, REGISTER } from './documents.js';
 import { Problem } from './problem.js';
 
-const KEY = 'tidings.session';
+const STORAGE_KEY = 'tidings.session';
 
-// How often a token is looked at that does not say how long it lasts.
-const USUAL_REFRESH_MS = 60_000;
+// Interval of the refresh check in milliseconds, for a token without a readable lifetime.
+const DEFAULT_REFRESH_MS = 60_000;
 
 export class Session {
   #storage;
   /** @type {Set<() => void>} */
   #listeners = new Set();
   /**
-   * The session for which the storage has no room; null as long as the storage has it.
+   * The session if the storage was too full for it; null if the storage has it.
    *
    * @type {Partial<SignedIn> | null}
    */
-  #unkept = null;
+  #unstored = null;
   /**
-   * Why nobody is signed in any more; null as long as nothing happened.
+   * Why the last session of this page ended; null if none has ended.
    *
    * @type {'signed-out' | 'ended' | null}
    */
-  endedFor = null;
+  endReason = null;
 
   /** @param {KeyedStorage} storage */
   constructor(storage) {
     this.#storage = storage;
     addEventListener('storage', ({ key }) => {
-      if (key !== KEY) return;
-      this.#unkept = null;
-      this.#changed();
+      if (key !== STORAGE_KEY) return;
+      this.#unstored = null;
+      this.#notify();
     });
   }
 
   /** @returns {SignedIn | null} */
   get current() {
-    const { token, user } = this.#kept;
-    return typeof token === 'string' && typeof user?.id === 'string' ? /** @type {SignedIn} */ (this.#kept) : null;
+    const { token, user } = this.#stored;
+    return typeof token === 'string' && typeof user?.id === 'string' ? /** @type {SignedIn} */ (this.#stored) : null;
   }
 
   /**
-   * Whose session ended here last, so that they need not write their name again.
+   * The user of the last session, so that the sign-in form can show the username.
    *
    * @returns {User | null}
    */
   get lastUser() {
-    const { user } = this.#kept;
+    const { user } = this.#stored;
     return user && typeof user.username === 'string' ? user : null;
   }
 
-  // Whether a reload finds the session again.
-  get isKept() {
-    return this.#unkept === null;
+  // Whether the session survives a reload.
+  get isPersistent() {
+    return this.#unstored === null;
   }
 
   /**
-   * What is stored may be damaged: whoever reads it signs in again.
+   * The stored session. A damaged one counts as absent: the user signs in again.
    *
    * @returns {Partial<SignedIn>}
    */
-  get #kept() {
-    if (this.#unkept) return this.#unkept;
+  get #stored() {
+    if (this.#unstored) return this.#unstored;
     try {
-      return JSON.parse(this.#storage.getItem(KEY) ?? 'null') ?? {};
+      return JSON.parse(this.#storage.getItem(STORAGE_KEY) ?? 'null') ?? {};
     } catch {
       return {};
     }
@@ -84,7 +84,7 @@ export class Session {
    * @param {{ signal?: AbortSignal }} [options] `signal` aborts the request. An aborted call throws and begins no session.
    */
   async login(username, password, { signal } = {}) {
-    this.#begin((await ask(LOGIN, { input: { username, password } }, signal)).login);
+    this.#begin((await post(LOGIN, { input: { username, password } }, signal)).login);
   }
 
   /**
@@ -95,56 +95,57 @@ export class Session {
    */
   async register(username, password, displayName, { signal } = {}) {
     const input = { username, password, ...(displayName && { displayName }) };
-    this.#begin((await ask(REGISTER, { input }, signal)).register);
+    this.#begin((await post(REGISTER, { input }, signal)).register);
   }
 
-  // Often enough that a token is looked at before it ends.
+  // Interval of the refresh check in milliseconds: a fifth of the token's lifetime, at most one minute.
   get refreshEveryMs() {
     const { iat, exp } = claimsOf(this.current?.token);
-    return exp > iat ? Math.min(USUAL_REFRESH_MS, ((exp - iat) * 1000) / 5) : USUAL_REFRESH_MS;
+    return exp > iat ? Math.min(DEFAULT_REFRESH_MS, ((exp - iat) * 1000) / 5) : DEFAULT_REFRESH_MS;
   }
 
-  // A token in the second half of its life is exchanged, over the socket, which lives on with the new one.
-  async refreshOver(run) {
+  // Exchanges a token that is in the second half of its lifetime. The mutation runs over the socket, and the socket
+  // continues with the new token.
+  async refreshIfDue(run) {
     const { current } = this;
     if (!current) return;
     const { iat, exp } = claimsOf(current.token);
     if (!(Date.now() / 1000 >= (iat + exp) / 2)) return;
     const { refreshToken } = await run(REFRESH);
-    // Somebody else may have signed in meanwhile, in another tab.
+    // Another user may have signed in meanwhile, in another tab.
     if (this.current?.user.id === refreshToken.user.id) this.#write(refreshToken);
   }
 
-  // `why`: 'signed-out' by the user, or 'ended' by the server.
-  end(why) {
-    this.endedFor = why;
-    this.#write({ user: why === 'ended' ? this.lastUser : null });
-    this.#changed();
+  // `reason`: 'signed-out' (by the user) or 'ended' (by the server).
+  end(reason) {
+    this.endReason = reason;
+    this.#write({ user: reason === 'ended' ? this.lastUser : null });
+    this.#notify();
   }
 
   #begin(session) {
-    this.endedFor = null;
+    this.endReason = null;
     this.#write(session);
-    this.#changed();
+    this.#notify();
   }
 
   #write(session) {
-    this.#unkept = null;
+    this.#unstored = null;
     try {
-      this.#storage.setItem(KEY, JSON.stringify(session));
+      this.#storage.setItem(STORAGE_KEY, JSON.stringify(session));
     } catch {
-      // The storage is full. A token that has ended must not stay there.
-      this.#storage.removeItem(KEY);
-      this.#unkept = session;
+      // The storage is full. The previous token must not stay in it.
+      this.#storage.removeItem(STORAGE_KEY);
+      this.#unstored = session;
     }
   }
 
-  #changed() {
+  #notify() {
     for (const listener of this.#listeners) listener();
   }
 }
 
-async function ask(query, variables, signal) {
+async function post(query, variables, signal) {
   let answer;
   try {
     const response = await fetch('/graphql', {
@@ -157,14 +158,14 @@ async function ask(query, variables, signal) {
   } catch {
     throw new Problem('UNREACHABLE');
   }
-  // Not every transport rejects an aborted request whose answer has arrived.
+  // Some implementations of fetch do not reject an aborted request if its answer has arrived.
   signal?.throwIfAborted();
   if (answer.errors) throw Problem.of(answer.errors);
   return answer.data;
 }
 
 /**
- * The server judges a token; here it is only read. One that cannot be read says nothing.
+ * Reads the claims of a token without verifying them: the server does that. Returns {} for an unreadable token.
  *
  * @param {string | undefined} token
  */

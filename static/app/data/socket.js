@@ -1,5 +1,5 @@
-// One WebSocket for everything, by graphql-ws. It comes back for ever, at once when the network returns, and its
-// subscriptions go on behind the last event that arrived.
+// The WebSocket for all operations, by graphql-ws. It reconnects without limit, and at once when the network returns.
+// Its subscriptions resume after the last event that arrived.
 
 /** @import { Client as GraphqlWs } from 'graphql-ws' */
 /** @import { ConnectionEvent } from './types.d.ts' */
@@ -8,90 +8,92 @@ import { createClient } from 'graphql-ws';
 import { bytesOf, wellFormed } from '../../outbox.js';
 import { Problem } from './problem.js';
 
-// The server's default for the largest frame (`--max-frame`), less what graphql-ws puts around an operation.
+// The server's default for the largest frame (`--max-frame`), minus the bytes that graphql-ws adds around an operation.
 const MAX_OPERATION_BYTES = 256 * 1024 - 256;
 
-const LONGEST_WAIT_MS = 15_000;
-const BETWEEN_OPERATIONS_MS = 5_000;
-const PING_EVERY_MS = 15_000;
-const PONG_WITHIN_MS = 6_000;
+const MAX_RETRY_DELAY_MS = 15_000;
+const IDLE_CLOSE_MS = 5_000;
+const PING_INTERVAL_MS = 15_000;
+const PONG_TIMEOUT_MS = 6_000;
 
-// A line on which the server has been silent for longer than between two of its pings is dead, whatever the browser says.
-const SILENCE_MS = 40_000;
+// A connection without any frame for this long is dead, whatever the browser reports: the server pings more often.
+const SILENCE_TIMEOUT_MS = 40_000;
 
-// What the server closes with when it wants another token, and when it wants one at all.
+// Close codes of the server for a token that is no longer valid (4403) and for a missing token (4401).
 const SESSION_OVER = [4403, 4401];
 
 export class Socket {
   /** @type {GraphqlWs} */
   #client;
-  #onStep;
+  #onConnectionEvent;
   /** @type {number | undefined} */
   #pongTimer;
   /** @type {(value?: unknown) => void} */
   #stopWaiting = () => {};
-  #heard = 0;
+  #lastFrameAt = 0;
   #isOpen = false;
   #isClosed = false;
   /** @type {Set<(problem: Problem) => void>} */
   #rejects = new Set();
 
   /**
-   * `onStep` takes the events of connection.js; `onOver` is called when the server takes the token no more.
+   * `onConnectionEvent` gets the events of connection.js. `onSessionEnd` is called when the server rejects the token.
    *
-   * @param {{ token: () => string | undefined, onStep: (event: ConnectionEvent) => void, onOver: () => void }} options
+   * @param {{ token: () => string | undefined, onConnectionEvent: (event: ConnectionEvent) => void, onSessionEnd: () => void }} options
    */
-  constructor({ token, onStep, onOver }) {
-    this.#onStep = onStep;
+  constructor({ token, onConnectionEvent, onSessionEnd }) {
+    this.#onConnectionEvent = onConnectionEvent;
     /** @type {string | undefined} */
-    let used;
+    let usedToken;
     this.#client = createClient({
       url: () => new URL('/graphql', location.href).href.replace(/^http/, 'ws'),
       lazy: true,
-      // Between the answer to one operation and the start of the next, none is open. The connection stays meanwhile.
-      lazyCloseTimeout: BETWEEN_OPERATIONS_MS,
+      // Time without any open operation before the connection is closed, in milliseconds. There is a gap between the
+      // answer of one operation and the start of the next.
+      lazyCloseTimeout: IDLE_CLOSE_MS,
       connectionParams: () => {
-        used = token();
-        return { authorization: `Bearer ${used}` };
+        usedToken = token();
+        return { authorization: `Bearer ${usedToken}` };
       },
       retryAttempts: Infinity,
-      // Even after a refused connection, while the server restarts.
+      // By default graphql-ws does not retry after a refused connection, which is normal while the server restarts.
       shouldRetry: () => !this.#isClosed,
-      retryWait: (tries) => this.#wait(tries),
-      keepAlive: PING_EVERY_MS,
+      retryWait: (attempts) => this.#waitToRetry(attempts),
+      keepAlive: PING_INTERVAL_MS,
       on: {
-        connecting: () => onStep({ type: 'connecting' }),
+        connecting: () => onConnectionEvent({ type: 'connecting' }),
         connected: () => {
           this.#isOpen = true;
-          onStep({ type: 'connected' });
+          onConnectionEvent({ type: 'connected' });
         },
-        message: () => (this.#heard = Date.now()),
-        ping: (received) => received || (this.#pongTimer = setTimeout(() => this.#client.terminate(), PONG_WITHIN_MS)),
+        message: () => (this.#lastFrameAt = Date.now()),
+        ping: (received) => received || (this.#pongTimer = setTimeout(() => this.#client.terminate(), PONG_TIMEOUT_MS)),
         pong: (received) => received && clearTimeout(this.#pongTimer),
         closed: (closed) => {
           const event = /** @type {CloseEvent | undefined} */ (closed);
           this.#isOpen = false;
           clearTimeout(this.#pongTimer);
-          // Only a dead token is final, unless there is another one by now: a second tab may have refreshed it.
-          if (this.#isClosed || !event || !SESSION_OVER.includes(event.code) || token() !== used) return;
+          // Only a rejected token is final, unless there is another token by now: another tab may have refreshed it.
+          if (this.#isClosed || !event || !SESSION_OVER.includes(event.code) || token() !== usedToken) return;
           this.#isClosed = true;
-          onOver();
+          onSessionEnd();
         },
       },
     });
   }
 
   /**
-   * The data of a query or mutation. Waits for the connection as long as it takes; sent again if that breaks.
+   * Runs a query or mutation and resolves with its data. It waits for the connection without a time limit, and is sent
+   * again if the connection is lost before the answer.
    *
    * @param {string} query
-   * @param {Record<string, unknown>} [given] The variables.
+   * @param {Record<string, unknown>} [givenVariables] The variables.
    * @returns {Promise<any>} Rejects with a `Problem`.
    */
-  run(query, given = {}) {
-    const variables = wellFormed(given);
+  run(query, givenVariables = {}) {
+    const variables = wellFormed(givenVariables);
     return new Promise((resolve, reject) => {
-      // The server would close the connection, and all subscriptions with it.
+      // The server would close the connection, and with it all subscriptions.
       if (bytesOf(JSON.stringify({ query, variables })) > MAX_OPERATION_BYTES) throw new Problem('TOO_LARGE');
       this.#rejects.add(reject);
       /** @type {import('graphql-ws').FormattedExecutionResult<any, any> | undefined} */
@@ -114,15 +116,16 @@ export class Socket {
   }
 
   /**
-   * Calls `onEvent` with every item. `variables.after` moves along, and a reconnect sends this very object again.
+   * Subscribes, and calls `onEvent` with every item. The cursor of each item is written to `variables.after`.
+   * graphql-ws sends the same object again after a reconnect, so the subscription resumes there.
    *
    * @param {string} query
    * @param {Record<string, unknown>} variables
    * @param {(item: any) => void} onEvent
    * @param {(problem: Problem | null) => void} onEnd Called once. A failed item ends the subscription.
-   * @returns {() => void} What stops it.
+   * @returns {() => void} Ends the subscription.
    */
-  follow(query, variables, onEvent, onEnd) {
+  subscribe(query, variables, onEvent, onEnd) {
     let isOver = false;
     const end = (/** @type {Problem | null} */ problem) => {
       if (isOver) return;
@@ -148,26 +151,27 @@ export class Socket {
     return stop;
   }
 
-  // There may be a network again, or the machine has slept: no need to wait for a timer.
+  // Skips the retry delay, and drops a silent connection. Called when the network may be back or the machine was
+  // asleep.
   wake() {
     this.#stopWaiting();
-    if (this.#isOpen && Date.now() - this.#heard > SILENCE_MS) this.#client.terminate();
+    if (this.#isOpen && Date.now() - this.#lastFrameAt > SILENCE_TIMEOUT_MS) this.#client.terminate();
   }
 
   close() {
     this.#isClosed = true;
     this.#stopWaiting();
-    // It rejects where a connection was just being made.
+    // dispose() rejects if a connection is being opened.
     this.#client.dispose()?.catch(() => {});
     for (const reject of this.#rejects) reject(new Problem('UNREACHABLE'));
   }
 
-  /** @param {number} tries */
-  async #wait(tries) {
-    const longest = Math.min(LONGEST_WAIT_MS, 500 * 2 ** tries);
-    // Half of it by chance, so that not everybody comes back in the same moment.
-    const delay = longest / 2 + (Math.random() * longest) / 2;
-    this.#onStep({ type: 'lost', until: Date.now() + delay });
+  /** @param {number} attempts */
+  async #waitToRetry(attempts) {
+    const maxDelay = Math.min(MAX_RETRY_DELAY_MS, 500 * 2 ** attempts);
+    // Half of the delay is random, so that clients do not reconnect at the same moment.
+    const delay = maxDelay / 2 + (Math.random() * maxDelay) / 2;
+    this.#onConnectionEvent({ type: 'lost', until: Date.now() + delay });
     await new Promise((resolve) => {
       this.#stopWaiting = resolve;
       setTimeout(resolve, delay);
@@ -176,7 +180,7 @@ export class Socket {
 }
 
 /**
- * graphql-ws reports GraphQL errors as a list, and a line that it gave up as an event.
+ * Converts an error of graphql-ws: a list of GraphQL errors, or a close event if graphql-ws does not reconnect.
  *
  * @param {any} error
  */

@@ -1,9 +1,9 @@
-// The central data structures of the web client. Each object type has the fields that the fragments of documents.js ask
-// for. Types only: the build takes nothing from this file.
+// The central data structures of the web client. Each object type has the fields that the fragments of documents.js
+// select. Types only: this file is not in the build.
 
 import type { ShownEntry } from '../../outbox.js';
 
-/** A decimal number of any length. Ids grow; `compareIds` in fold.js orders them. */
+/** A decimal number of any length. Ids grow; `compareIds` in reducer.js orders them. */
 export type Id = string;
 
 /** A position in the server's log. */
@@ -28,7 +28,7 @@ export interface Channel {
   visibility: 'PUBLIC' | 'PRIVATE';
   createdAt: string;
   owner: Person | null;
-  /** Only in answers of queries. */
+  /** Only in answers of queries; events do not contain it. */
   unreadCount?: number;
 }
 
@@ -94,62 +94,62 @@ export type Thread = Message & { comments: Connection<Comment> };
 /** A page of a list. */
 export interface Connection<Node> {
   edges: { cursor: string; node: Node }[];
-  /** Each query asks for the one that it needs. */
+  /** A query selects only the field that it needs; the other one is undefined. */
   pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean };
 }
 
 /** The ids of a list that are loaded, oldest first. */
-export interface Listed {
+export interface LoadedList {
   ids: Id[];
   /** Whether the server has older items. */
   hasMore: boolean;
-  /** The place before which those are; null for an empty list. */
+  /** The cursor of the oldest loaded item, for loading older ones; null for an empty list. */
   edge: string | null;
 }
 
 export interface Unread {
-  /** How many were unread when the server counted. */
+  /** The number of unread messages at the last answer of the server. */
   count: number;
-  /** The ids that came since. */
+  /** The ids of unread messages that arrived since then. */
   ids: Set<Id>;
 }
 
-/** What the pages show. Never changed in place: `fold` and the functions beside it return a new state. */
+/** The data that components show. Never changed in place: the functions of reducer.js return a new state. */
 export interface State {
-  /** null until the first answer. */
+  /** The signed-in user; null until the first answer. */
   me: User | null;
   isLoaded: boolean;
-  /** Grows when what is shown must be loaded again. */
+  /** Grows when components must load their data again. */
   epoch: number;
   channels: Map<Id, Channel>;
   messages: Map<Id, Message>;
   /** Ids of the messages that are tickets. */
   tickets: Set<Id>;
-  /** By channel: its messages. */
-  timelines: Map<Id, Listed>;
+  /** The messages of each channel, by channel id. */
+  timelines: Map<Id, LoadedList>;
   comments: Map<Id, Comment>;
-  /** By message: its comments. */
-  threads: Map<Id, Listed>;
+  /** The comments of each message, by message id. */
+  threads: Map<Id, LoadedList>;
   templates: Map<Id, Template>;
   notifications: Map<Id, Notification>;
-  /** By channel. */
+  /** The unread messages of each channel, by channel id. */
   unread: Map<Id, Unread>;
-  /** By channel: the latest broadcast. */
+  /** The latest broadcast of each channel, by channel id. */
   broadcasts: Map<Id, unknown>;
-  /** The channel that is on the screen. */
+  /** The channel on the screen. */
   opened: Id | null;
-  /** The channel whose end the user looks at: messages that come there are read. */
+  /** The channel whose newest messages the user looks at: messages that arrive there count as read. */
   viewing: Id | null;
-  /** Ids of messages whose comments must be counted again. */
+  /** Ids of messages whose number of comments must be queried. */
   recount: Set<Id>;
-  /** The channels to which the access has changed, or null. */
+  /** The channels whose permissions have changed and must be queried, or null. */
   requery: Id[] | 'everything' | null;
 }
 
-/** The collections of the state that a fold may write to. */
+/** The collections of the state that the reducer may change. */
 export type Collection = { [Name in keyof State]: State[Name] extends Map<Id, unknown> | Set<Id> ? Name : never }[keyof State];
 
-/** The lists that all others depend on, as `Client` collects them from the pages of the query `BASE`. */
+/** The lists that are always in memory. `Client` collects them from the pages of the query `BASE`. */
 export interface Base {
   cursor: Cursor;
   me: User;
@@ -158,10 +158,10 @@ export interface Base {
   notifications: Notification[];
 }
 
-/** Comments of the event `CommentAdded` say how many there are. */
+/** A comment of the event `CommentAdded`: it has the new number of comments of its message. */
 type AddedComment = Comment & { message?: { id: Id; commentCount: number } };
 
-/** What each event of the subscription `events` carries besides `__typename` and `cursor`. */
+/** The fields of each kind of event, besides `__typename` and `cursor`. */
 export interface EventFields {
   MessageAdded: { message: Message };
   MessageUpdated: { message: Message };
@@ -179,11 +179,11 @@ export interface EventFields {
   AccessChanged: { changedChannelId: Id | null };
 }
 
-/** An event that can be folded over the state. The answers of mutations are folded as events, too, without a cursor. */
+/** An event that the reducer can apply. The answers of mutations are applied as events, too, without a cursor. */
 export type Event = { [Name in keyof EventFields]: { __typename: Name; cursor?: Cursor } & EventFields[Name] }[keyof EventFields];
 
-/** What the subscription `events` delivers. A `Checkpoint` says: everything up to this cursor was delivered. */
-export type Received = { cursor: Cursor } & (Event | { __typename: 'Checkpoint' });
+/** An item of the subscription `events`. A `Checkpoint` says that all events up to its cursor were delivered. */
+export type StreamEvent = { cursor: Cursor } & (Event | { __typename: 'Checkpoint' });
 
 /** The input of each kind of outbox entry. */
 export interface Inputs {
@@ -192,20 +192,20 @@ export interface Inputs {
   ticket: { id: Id; ticket: Partial<Ticket> };
 }
 
-/** What goes back to a composer. */
-export type TakenBack = Pick<Inputs['message'], 'content' | 'title' | 'ticket'>;
+/** The fields of a failed entry that a composer can edit again. */
+export type EditableInput = Pick<Inputs['message'], 'content' | 'title' | 'ticket'>;
 
 /**
- * An entry of the outbox as `Outbox.entries` shows it. `since` is the newest id that was known when it was written. The
- * input of an unreadable entry is the stored text.
+ * An entry of the outbox as `Outbox.entries` returns it. `since` is the newest id that was loaded when the user wrote
+ * the entry. The input of an unreadable entry is the stored text.
  */
 export type OutboxEntry = ShownEntry &
   ({ [Kind in keyof Inputs]: { kind: Kind; input: Inputs[Kind]; since?: Id } }[keyof Inputs] | { kind: 'unreadable'; input: string });
 
-/** How the connection stands: see connection.js. */
+/** The state of the connection: see connection.js. */
 export interface Connectivity {
   phase: 'connecting' | 'catching-up' | 'live' | 'waiting';
-  /** When the next attempt begins, in milliseconds since 1970; 0 when there is none. */
+  /** The time of the next connection attempt, in milliseconds since 1970; 0 if none is scheduled. */
   until: number;
   isOffline: boolean;
 }
@@ -214,12 +214,12 @@ export type ConnectionEvent =
   | { type: 'offline' | 'online' | 'connecting' | 'connected' | 'live' }
   | { type: 'lost'; until?: number };
 
-/** Who is signed in. */
+/** The stored session of the signed-in user. */
 export interface SignedIn {
   token: string;
   expiresAt: string;
   user: User;
 }
 
-/** The methods of a Web Storage that the client uses. */
+/** The members of a Web Storage that the client uses. */
 export type KeyedStorage = Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'>;

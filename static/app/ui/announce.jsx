@@ -1,4 +1,4 @@
-// Says aloud, to screen readers, what others see happening.
+// Announces changes to screen readers through an ARIA live region.
 
 import { useEffect, useState } from 'preact/hooks';
 
@@ -15,5 +15,5 @@ export function Announcer() {
     speak = setText;
     return () => (speak = () => {});
   }, []);
-  return <p class="unseen" role="status" aria-live="polite">{text}</p>;
+  return <p class="visually-hidden" role="status" aria-live="polite">{text}</p>;
 }

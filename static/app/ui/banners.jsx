@@ -1,10 +1,11 @@
-// What must be known on every page: that nothing is kept, and that something was not sent which no part of this page shows.
+// The banners above every page: the browser stores nothing, or the outbox has failed entries that this page does not
+// show.
 
 import { useState } from 'preact/hooks';
 import { UNREADABLE } from '../../outbox.js';
 import { texts } from '../texts.js';
-import { useClient, useEntries, useLive } from './live.js';
-import { Failure } from './message-row.jsx';
+import { useClient, useOutboxEntries, useClientData } from './client-context.js';
+import { EntryError } from './message-row.jsx';
 import { Dialog, Folded, Name } from './parts.jsx';
 import { go, to } from './route.js';
 
@@ -13,19 +14,19 @@ const words = texts.unsent;
 export function Banners({ route }) {
   const client = useClient();
   const [isOpen, setIsOpen] = useState(false);
-  const channels = useLive(({ state }) => state.channels);
-  const failed = useEntries().filter(({ state }) => state === 'failed');
+  const channels = useClientData(({ state }) => state.channels);
+  const failed = useOutboxEntries().filter(({ state }) => state === 'failed');
   const elsewhere = failed.filter((entry) => !isShownOn(route, entry, channels));
   return (
     <>
-      {client.notKept && <p class="banner" role="status">{texts.storage[client.notKept]}</p>}
+      {client.storageProblem && <p class="banner" role="status">{texts.storage[client.storageProblem]}</p>}
       {elsewhere.length > 0 && (
         <p class="banner" data-tone="bad" role="status">
           <span>{words.notSent(elsewhere.length)}</span>
-          <button type="button" class="small" onClick={() => setIsOpen(true)}>{words.show}</button>
+          <button type="button" class="button-small" onClick={() => setIsOpen(true)}>{words.show}</button>
         </p>
       )}
-      {isOpen && <Unsent entries={failed} channels={channels} onClose={() => setIsOpen(false)} />}
+      {isOpen && <FailedEntries entries={failed} channels={channels} onClose={() => setIsOpen(false)} />}
     </>
   );
 }
@@ -36,7 +37,7 @@ function isShownOn({ page, id, view }, { kind, input }, channels) {
   return kind === 'ticket' && (page === 'tickets' || view === 'tickets' || (page === 'message' && id === input.id));
 }
 
-function Unsent({ entries, channels, onClose }) {
+function FailedEntries({ entries, channels, onClose }) {
   const edited = ({ kind, input }) => {
     onClose();
     go(kind === 'comment' ? to.message(input.messageId) : to.channel(input.channelId));
@@ -44,12 +45,12 @@ function Unsent({ entries, channels, onClose }) {
   return (
     <Dialog title={words.title} onClose={onClose}>
       {entries.length === 0 && <p class="hint">{words.nothing}</p>}
-      <ul class="unsent">
+      <ul class="failed-entries">
         {entries.map((entry) => (
           <li key={entry.key}>
-            <Where entry={entry} channels={channels} />
+            <EntryLocation entry={entry} channels={channels} />
             {entry.kind !== 'ticket' && <Folded text={entry.kind === UNREADABLE ? entry.input : entry.input.content} />}
-            <Failure entry={entry} error={entry.kind === UNREADABLE ? 'UNREADABLE' : entry.error} onEdit={() => edited(entry)} />
+            <EntryError entry={entry} error={entry.kind === UNREADABLE ? 'UNREADABLE' : entry.error} onEdit={() => edited(entry)} />
           </li>
         ))}
       </ul>
@@ -57,7 +58,7 @@ function Unsent({ entries, channels, onClose }) {
   );
 }
 
-function Where({ entry: { kind, input }, channels }) {
+function EntryLocation({ entry: { kind, input }, channels }) {
   if (kind === 'message') {
     const channel = channels.get(input.channelId);
     return <p class="hint">{channel ? <Name>{channel.name}</Name> : words.goneChannel}</p>;

@@ -1,17 +1,17 @@
-// Tickets in columns by status. A card is dragged to another column, or moved there by Shift and an arrow key, or by the
-// list on the card where there is neither mouse nor keyboard.
+// The ticket board: one column for each status. The user moves a card to another column by dragging it or
+// with Shift and an arrow key. On touch screens the card has a select for this.
 
 /** @import { Ticket, TicketMessage, TicketStatus } from '../data/types.d.ts' */
 
 import { useState } from 'preact/hooks';
-import { compareIds } from '../data/fold.js';
+import { compareIds } from '../data/reducer.js';
 import { ticketNow } from '../data/pending.js';
 import { texts } from '../texts.js';
 import { announce } from './announce.jsx';
 import { Card } from './card.jsx';
 import { FailedChanges } from './failed-changes.jsx';
 import { Icon } from './icons.jsx';
-import { useClient, useEntries, useLive, useLoading } from './live.js';
+import { useClient, useOutboxEntries, useClientData, useLoading } from './client-context.js';
 import { NewTicket } from './new-ticket.jsx';
 import { problemText } from './parts.jsx';
 import { AssigneeSelect, PRIORITIES, PrioritySelect, Select, STATUSES } from './ticket-fields.jsx';
@@ -25,29 +25,29 @@ export function Board({ channelId = null }) {
   const [filter, setFilter] = useState({ assignee: null, priority: '', channel: '' });
   const [isWriting, setIsWriting] = useState(false);
   const { more, problem } = useTickets(channelId);
-  const [refusal, setRefusal] = useState(null);
-  const tickets = useShown(channelId, filter);
+  const [moveProblem, setMoveProblem] = useState(null);
+  const tickets = useFilteredTickets(channelId, filter);
   const move = (id, title, status) => {
     try {
       client.changeTicket(id, { status });
     } catch (problem) {
-      return setRefusal(problem);
+      return setMoveProblem(problem);
     }
-    setRefusal(null);
+    setMoveProblem(null);
     return announce(words.moved(title, texts.ticket.statuses[status]));
   };
   return (
     <div class="board-frame">
       <Filters filter={filter} onChange={setFilter} withChannel={!channelId}>
         <span class="spacer" />
-        <Waiting channelId={channelId} />
-        <button type="button" class="small new" aria-label={words.new} title={words.new} onClick={() => setIsWriting(true)}>
+        <UnsentTickets channelId={channelId} />
+        <button type="button" class="button-small board-new" aria-label={words.new} title={words.new} onClick={() => setIsWriting(true)}>
           <Icon name="plus" size={16} /><span>{words.new}</span>
         </button>
       </Filters>
-      {(refusal ?? problem) && <p class="problem" role="alert">{problemText(refusal ?? problem)}</p>}
+      {(moveProblem ?? problem) && <p class="problem" role="alert">{problemText(moveProblem ?? problem)}</p>}
       <FailedChanges />
-      <p class="unseen" id="board-keys">{words.keys}</p>
+      <p class="visually-hidden" id="board-keys">{words.keys}</p>
       <div class="board" onKeyDown={(event) => onKeyDown(event, move)}>
         {STATUSES.map((status) => (
           <Column key={status} status={status} tickets={tickets.get(status)} more={more[status]} onMove={move}
@@ -59,15 +59,15 @@ export function Board({ channelId = null }) {
   );
 }
 
-// Tickets that were written here and have not reached the server: they have no card yet.
-function Waiting({ channelId }) {
-  const number = useEntries().filter(({ kind, input }) =>
+// The number of unsent tickets. They have no card until the server has stored them.
+function UnsentTickets({ channelId }) {
+  const number = useOutboxEntries().filter(({ kind, input }) =>
     kind === 'message' && input.ticket && (!channelId || input.channelId === channelId)).length;
   return number > 0 && <span class="hint" role="status">{words.waiting(number)}</span>;
 }
 
 function Filters({ filter, onChange, withChannel, children }) {
-  const channels = useLive(({ state }) => state.channels);
+  const channels = useClientData(({ state }) => state.channels);
   const change = (part) => onChange({ ...filter, ...part });
   const names = [...channels.values()].sort(compareNames).map(({ id, name }) => [id, name]);
   return (
@@ -101,35 +101,36 @@ function Column({ status, tickets, more, onMove, withChannel }) {
   return (
     <section class="column" data-status={status} data-over={isOver} aria-label={words.column(name, tickets.length)}
       onDragOver={onDragOver} onDragLeave={() => setIsOver(false)} onDrop={onDrop}>
-      <h2 class="column-head"><span class="dot" data-status={status} />{name}<span class="count">{tickets.length}</span></h2>
+      <h2 class="column-head"><span class="column-dot" data-status={status} />{name}<span class="column-count">{tickets.length}</span></h2>
       <ul class="cards">
         {tickets.map(({ message, ticket }) => (
           <Card key={message.id} message={message} ticket={ticket} onMove={onMove} withChannel={withChannel} />
         ))}
       </ul>
       {tickets.length === 0 && <p class="hint">{words.empty}</p>}
-      {more && <button type="button" class="small quiet" onClick={more}>{words.more}</button>}
+      {more && <button type="button" class="button-small button-quiet" onClick={more}>{words.more}</button>}
     </section>
   );
 }
 
-// Loads each column's first page; answers with what loads the next one, by status, and with what went wrong.
+// Loads the first page of each column. Returns a function for each status that loads its next page, and the last
+// problem.
 function useTickets(channelId) {
   const client = useClient();
-  const isLoaded = useLive(({ state }) => state.isLoaded);
-  const epoch = useLive(({ state }) => state.epoch);
-  const [places, setPlaces] = useState({});
+  const isLoaded = useClientData(({ state }) => state.isLoaded);
+  const epoch = useClientData(({ state }) => state.epoch);
+  const [cursors, setCursors] = useState({});
   const load = (status, after) =>
     client.loadTickets(status, channelId, after)
-      .then((place) => setPlaces((places) => ({ ...places, [status]: place })));
+      .then((cursor) => setCursors((cursors) => ({ ...cursors, [status]: cursor })));
   const problem = useLoading(isLoaded, () => Promise.all(STATUSES.map((status) => load(status, null))), [channelId, isLoaded, epoch]);
-  const next = (status) => () => load(status, places[status]).catch(() => {});
-  return { problem, more: Object.fromEntries(STATUSES.map((status) => [status, places[status] && next(status)])) };
+  const next = (status) => () => load(status, cursors[status]).catch(() => {});
+  return { problem, more: Object.fromEntries(STATUSES.map((status) => [status, cursors[status] && next(status)])) };
 }
 
-function useShown(channelId, filter) {
-  const state = useLive(({ state }) => state);
-  const entries = useEntries();
+function useFilteredTickets(channelId, filter) {
+  const state = useClientData(({ state }) => state);
+  const entries = useOutboxEntries();
   /** @type {Map<string, { message: TicketMessage, ticket: Ticket }[]>} */
   const columns = new Map(STATUSES.map((status) => [status, []]));
   const assignee = filter.assignee === MINE ? state.me?.id : filter.assignee;
@@ -142,12 +143,12 @@ function useShown(channelId, filter) {
       && (!filter.priority || ticket.priority === filter.priority);
     if (isShown) columns.get(ticket.status)?.push({ message, ticket });
   }
-  for (const column of columns.values()) column.sort(byUrgency);
+  for (const column of columns.values()) column.sort(compareByPriority);
   return columns;
 }
 
-// The most urgent first, among equals the oldest.
-function byUrgency(one, other) {
+// Orders by priority, the most urgent first, then by age, the oldest first.
+function compareByPriority(one, other) {
   return PRIORITIES.indexOf(other.ticket.priority) - PRIORITIES.indexOf(one.ticket.priority)
     || compareIds(one.message.id, other.message.id);
 }
@@ -165,7 +166,7 @@ function onKeyDown(event, move) {
     const { id, title } = card.dataset;
     move(id, title, status);
     const board = event.currentTarget;
-    // The card is rendered anew in the other column, and the focus follows, unless the user has moved it meanwhile.
+    // The card renders again in the other column, and the focus follows, unless the user has moved it meanwhile.
     requestAnimationFrame(() => requestAnimationFrame(() => {
       const { activeElement } = document;
       if (activeElement === document.body || card.contains(activeElement)) board.querySelector(`.card[data-id="${id}"] a`)?.focus();

@@ -1,16 +1,16 @@
-// One ticket on a board.
+// The card of one ticket on a board.
 
 import { useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useLive } from './live.js';
+import { useClientData } from './client-context.js';
 import { Avatar, Name, PriorityChip } from './parts.jsx';
 import { to } from './route.js';
 import { StatusSelect } from './ticket-fields.jsx';
 
 export function Card({ message, ticket, onMove, withChannel }) {
   const [isDragged, setIsDragged] = useState(false);
-  const channel = useLive(({ state }) => state.channels.get(message.channelId));
+  const channel = useClientData(({ state }) => state.channels.get(message.channelId));
   const title = message.title ?? message.content.split('\n')[0].slice(0, 80);
   const onDragStart = (event) => {
     const what = JSON.stringify({ id: message.id, title, from: ticket.status });
@@ -42,7 +42,7 @@ export function Card({ message, ticket, onMove, withChannel }) {
   );
 }
 
-// A change of the assignee that is on its way knows the id only.
+// An unsent change of the assignee has only the id. Until the server answers, the previous assignee is shown.
 function assigneeOf(ticket, message) {
   return ticket.assignee?.id === ticket.assigneeId ? ticket.assignee : message.ticket.assignee;
 }

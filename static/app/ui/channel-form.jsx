@@ -1,10 +1,10 @@
-// Making a channel or going to a room by its name; a channel's members, and its end.
+// The dialogs for creating a channel and for its details: description, members, deletion.
 
 import { useEffect, useState } from 'preact/hooks';
 import { ADD_MEMBER, CHANNEL_BY_NAME, MEMBERS, REMOVE_MEMBER } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useClient, useIsMounted, useLive } from './live.js';
+import { useClient, useIsMounted, useClientData } from './client-context.js';
 import { Avatar, Dialog, Field, Name, problemText } from './parts.jsx';
 import { go, isOn, to } from './route.js';
 import { Select, useUsers } from './ticket-fields.jsx';
@@ -41,9 +41,9 @@ export function ChannelForm({ onClose }) {
       <form onSubmit={submit}>
         <Field label={words.name} hint={words.nameHint}><input name="name" required maxLength={100} autofocus autocomplete="off" /></Field>
         <Field label={words.description}><input name="description" maxLength={500} autocomplete="off" /></Field>
-        <label class="check"><input type="checkbox" name="isPrivate" />{words.private}</label>
+        <label class="field-check"><input type="checkbox" name="isPrivate" />{words.private}</label>
         {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
-        <button class="primary wide">{words.create}</button>
+        <button class="button-primary button-wide">{words.create}</button>
       </form>
     </Dialog>
   );
@@ -51,15 +51,15 @@ export function ChannelForm({ onClose }) {
 
 export function ChannelDetails({ channel, onClose }) {
   const client = useClient();
-  const me = useLive(({ state }) => state.me);
+  const me = useClientData(({ state }) => state.me);
   const [members, setMembers] = useState([]);
   const [problem, setProblem] = useState(null);
   const isPrivate = channel.visibility === 'PRIVATE';
   const mayChange = me?.role === 'ADMIN' || me?.id === channel.owner?.id;
-  const look = () => client.run(MEMBERS, { id: channel.id })
+  const loadMembers = () => client.run(MEMBERS, { id: channel.id })
     .then(({ channel }) => setMembers(channel?.members.nodes ?? []), setProblem);
-  useEffect(() => void look(), [channel.id]);
-  const change = (document, userId) => client.run(document, { channelId: channel.id, userId }).then(look, setProblem);
+  useEffect(() => void loadMembers(), [channel.id]);
+  const change = (document, userId) => client.run(document, { channelId: channel.id, userId }).then(loadMembers, setProblem);
   // The deletion unmounts this dialog, so only the address shows whether the user is still on the channel's page.
   const remove = () => confirm(words.confirmDelete(channel.name))
     && client.deleteChannel(channel.id).then(() => isOn('channel', channel.id) && go(to.home()), setProblem);
@@ -83,7 +83,7 @@ export function ChannelDetails({ channel, onClose }) {
       </ul>
       {mayChange && <AddMember members={members} onAdd={(userId) => change(ADD_MEMBER, userId)} />}
       {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
-      {mayChange && <button type="button" class="danger" onClick={remove}>{words.deleteChannel}</button>}
+      {mayChange && <button type="button" class="button-danger" onClick={remove}>{words.deleteChannel}</button>}
     </Dialog>
   );
 }

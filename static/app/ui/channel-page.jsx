@@ -1,4 +1,4 @@
-// One channel: its messages or its tickets.
+// The page of a channel: its messages or its ticket board.
 
 import { useEffect, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
@@ -6,7 +6,7 @@ import { Board } from './board.jsx';
 import { ChannelDetails } from './channel-form.jsx';
 import { Composer } from './composer.jsx';
 import { Icon } from './icons.jsx';
-import { useClient, useLive } from './live.js';
+import { useClient, useClientData } from './client-context.js';
 import { MessageList } from './message-list.jsx';
 import { PageHead } from './page.jsx';
 import { Name } from './parts.jsx';
@@ -16,9 +16,9 @@ import { to } from './route.js';
 
 export function ChannelPage({ id, view }) {
   const client = useClient();
-  const channel = useLive((client) => client.state.channels.get(id));
-  const isLoaded = useLive((client) => client.state.isLoaded);
-  const broadcast = useLive((client) => client.state.broadcasts.get(id));
+  const channel = useClientData((client) => client.state.channels.get(id));
+  const isLoaded = useClientData((client) => client.state.isLoaded);
+  const broadcast = useClientData((client) => client.state.broadcasts.get(id));
   const [isOpen, setIsOpen] = useState(false);
   const isThere = Boolean(channel);
   useEffect(() => {
@@ -42,7 +42,7 @@ export function ChannelPage({ id, view }) {
       {isBoard ? <Board channelId={id} /> : (
         <>
           <MessageList channel={channel} />
-          <Composer key={id} kind="message" placeId={id} label={texts.composer.message(channel.name)} />
+          <Composer key={id} kind="message" parentId={id} label={texts.composer.message(channel.name)} />
         </>
       )}
       {isOpen && <ChannelDetails channel={channel} onClose={() => setIsOpen(false)} />}
@@ -58,11 +58,11 @@ function Segment({ href, icon, isCurrent, name }) {
   );
 }
 
-// What a program told the room: shown as it is, the latest only.
+// The latest broadcast to this channel. Its data may be any JSON value.
 function Broadcast({ data }) {
   const isPlain = typeof data !== 'object' || data === null;
-  const said = isPlain ? String(data) : Object.entries(data).map(([name, value]) => `${name} ${plain(value)}`).join(' · ');
-  return <p class="broadcast" role="status"><b>{texts.channel.broadcast}</b> {said}</p>;
+  const text = isPlain ? String(data) : Object.entries(data).map(([name, value]) => `${name} ${plain(value)}`).join(' · ');
+  return <p class="broadcast" role="status"><b>{texts.channel.broadcast}</b> {text}</p>;
 }
 
 function plain(value) {

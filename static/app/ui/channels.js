@@ -1,6 +1,6 @@
-// The channels as the sidebar has them.
+// The order of channels by name, and the number of unread messages in all of them.
 
-import { unreadIn } from '../data/fold.js';
+import { unreadIn } from '../data/reducer.js';
 
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
 

@@ -1,9 +1,9 @@
-// One comment, and one that is still on its way.
+// A comment, and a comment that is still in the outbox.
 
 import { DELETE_COMMENT } from '../data/documents.js';
 import { texts } from '../texts.js';
-import { useClient, useLive } from './live.js';
-import { Failure, PendingState } from './message-row.jsx';
+import { useClient, useClientData } from './client-context.js';
+import { EntryError, PendingState } from './message-row.jsx';
 import { Avatar, Folded, Name } from './parts.jsx';
 import { fullOf, shortOf } from './time.js';
 
@@ -19,7 +19,7 @@ export function Comment({ comment, mayDelete }) {
           <b><Name>{author?.displayName}</Name></b>
           <time class="time" datetime={createdAt} title={fullOf(createdAt)}>{shortOf(createdAt)}</time>
           <span class="spacer" />
-          {mayDelete && <button type="button" class="small quiet on-hover" onClick={remove}>{texts.message.delete}</button>}
+          {mayDelete && <button type="button" class="button-small button-quiet comment-action" onClick={remove}>{texts.message.delete}</button>}
         </header>
         <Folded text={content} />
       </div>
@@ -28,14 +28,14 @@ export function Comment({ comment, mayDelete }) {
 }
 
 export function PendingComment({ entry }) {
-  const me = useLive(({ state }) => state.me);
+  const me = useClientData(({ state }) => state.me);
   return (
     <article class="comment pending" data-state={entry.state}>
       <Avatar user={me} />
       <div class="message-main">
         <header class="message-head"><b><Name>{me?.displayName}</Name></b><PendingState state={entry.state} /></header>
         <Folded text={entry.input.content} />
-        {entry.state === 'failed' && <Failure entry={entry} error={entry.error} />}
+        {entry.state === 'failed' && <EntryError entry={entry} error={entry.error} />}
       </div>
     </article>
   );

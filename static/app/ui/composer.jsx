@@ -1,46 +1,46 @@
-// Where one writes: a message (or ticket) in a channel, or a comment. The draft is kept as it is typed.
+// The composer of messages, tickets and comments. It stores the draft at every change.
 
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useClient } from './live.js';
+import { useClient } from './client-context.js';
 import { problemText, useFocusAtFirst } from './parts.jsx';
 import { Templates } from './templates.jsx';
 import { PrioritySelect, AssigneeSelect } from './ticket-fields.jsx';
 
 const words = texts.composer;
 
-export function Composer({ kind, placeId, label }) {
+export function Composer({ kind, parentId, label }) {
   const client = useClient();
-  const place = `${kind}:${placeId}`;
-  const [text, setText] = useState(() => client.drafts.at(place));
+  const draftKey = `${kind}:${parentId}`;
+  const [text, setText] = useState(() => client.drafts.get(draftKey));
   const [ticket, setTicket] = useState(null);
   const [problem, setProblem] = useState(null);
-  const [isDraftKept, setIsDraftKept] = useState(true);
+  const [isDraftStored, setIsDraftStored] = useState(true);
   const area = useRef();
   useGrowing(area, text);
-  // Not on a phone, whose keyboard would cover what one came to read.
+  // Not on touch screens: the on-screen keyboard would cover the messages.
   useEffect(() => {
     if (kind === 'message' && matchMedia('(hover: hover)').matches) area.current.focus();
   }, []);
 
-  useEffect(() => client.drafts.onTakeBack(place, (text, { ticket, title = '' }) => {
+  useEffect(() => client.drafts.onAppend(draftKey, (text, { ticket, title = '' }) => {
     setText(text);
     if (ticket) setTicket({ title, priority: ticket.priority, assigneeId: ticket.assigneeId });
     area.current.focus();
-  }), [client, place]);
+  }), [client, draftKey]);
 
   const write = (text) => {
     setText(text);
     setProblem(null);
-    setIsDraftKept(client.drafts.keep(place, text));
+    setIsDraftStored(client.drafts.set(draftKey, text));
   };
   const send = () => {
-    // What is in the field, not what was last drawn: fast fingers are ahead of that.
+    // The value of the element, not of the state: a fast typist is ahead of the last rendering.
     const content = area.current.value.trim();
     if (!content) return area.current.focus();
     try {
-      client.write(kind, inputOf(kind, placeId, content, ticket));
+      client.write(kind, inputOf(kind, parentId, content, ticket));
     } catch (problem) {
       setProblem(problem);
       return area.current.focus();
@@ -54,20 +54,20 @@ export function Composer({ kind, placeId, label }) {
     area.current.focus();
   };
   const onKeyDown = (event) => {
-    // Not the Enter that ends a word in Chinese or Japanese.
+    // While `isComposing` is set, Enter confirms the candidate of an input method, for example in Chinese or Japanese.
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) send();
-    else if (event.key === 'ArrowUp' && !text) document.querySelector('.list .message:last-of-type, .list .block:last-of-type .message:last-of-type')?.focus();
+    else if (event.key === 'ArrowUp' && !text) document.querySelector('.message-list .message:last-of-type')?.focus();
     else return;
     event.preventDefault();
   };
 
   return (
     <form class="composer" onSubmit={(event) => (event.preventDefault(), send())}>
-      {ticket && <TicketRow ticket={ticket} channelId={placeId} onChange={setTicket} />}
+      {ticket && <TicketRow ticket={ticket} channelId={parentId} onChange={setTicket} />}
       <textarea ref={area} rows={1} value={text} aria-label={label} placeholder={label} title={words.hint}
         onInput={(event) => write(event.currentTarget.value)} onKeyDown={onKeyDown} />
       {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
-      {!isDraftKept && !problem && <p class="hint" role="status">{words.draftNotKept}</p>}
+      {!isDraftStored && !problem && <p class="hint" role="status">{words.draftNotKept}</p>}
       <div class="composer-bar">
         <Templates text={text} onInsert={insert} />
         {kind === 'message' && (
@@ -77,7 +77,7 @@ export function Composer({ kind, placeId, label }) {
           </button>
         )}
         <span class="composer-hint">{words.hint}</span>
-        <button class="primary send" aria-label={words.send} disabled={!text.trim()}><span>{words.send}</span><Icon name="send" size={18} /></button>
+        <button class="button-primary composer-send" aria-label={words.send} disabled={!text.trim()}><span>{words.send}</span><Icon name="send" size={18} /></button>
       </div>
     </form>
   );
@@ -101,11 +101,11 @@ function TicketRow({ ticket, channelId, onChange }) {
   );
 }
 
-function inputOf(kind, placeId, content, ticket) {
-  if (kind === 'comment') return { messageId: placeId, content };
-  if (!ticket) return { channelId: placeId, content };
+function inputOf(kind, parentId, content, ticket) {
+  if (kind === 'comment') return { messageId: parentId, content };
+  if (!ticket) return { channelId: parentId, content };
   const { title, priority, assigneeId } = ticket;
-  return { channelId: placeId, content, ticket: { priority, assigneeId }, ...(title.trim() && { title: title.trim() }) };
+  return { channelId: parentId, content, ticket: { priority, assigneeId }, ...(title.trim() && { title: title.trim() }) };
 }
 
 function useGrowing(area, text) {

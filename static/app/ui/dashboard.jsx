@@ -1,15 +1,15 @@
-// The metrics, each as a number that changes by itself, with the line it drew while somebody was looking.
+// The dashboard: each metric as a live number, with a line chart of its values since the page was opened.
 
 import { useEffect, useState } from 'preact/hooks';
 import { METRIC_UPDATED } from '../data/documents.js';
 import { texts } from '../texts.js';
-import { useClient } from './live.js';
+import { useClient } from './client-context.js';
 import { PageHead } from './page.jsx';
 import { Empty, Name } from './parts.jsx';
 import { clockOf } from './time.js';
 
 const words = texts.dashboard;
-const KEPT = 40;
+const MAX_VALUES = 40;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 
 export function Dashboard() {
@@ -42,7 +42,7 @@ function Line({ values }) {
     `${((index / Math.max(1, values.length - 1)) * 100).toFixed(1)},${(30 - ((value - least) / span) * 28 - 1).toFixed(1)}`);
   return (
     <svg class="metric-line" viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true">
-      {values.length > 1 ? <polyline points={points.join(' ')} /> : <polyline class="flat" points="0,29 100,29" />}
+      {values.length > 1 ? <polyline points={points.join(' ')} /> : <polyline class="metric-line-flat" points="0,29 100,29" />}
     </svg>
   );
 }
@@ -50,9 +50,9 @@ function Line({ values }) {
 function useMetrics() {
   const client = useClient();
   const [metrics, setMetrics] = useState(new Map());
-  useEffect(() => client.follow(METRIC_UPDATED, {}, (update) =>
+  useEffect(() => client.subscribe(METRIC_UPDATED, {}, (update) =>
     setMetrics((metrics) => {
-      const values = [...(metrics.get(update.metric)?.values ?? []), update.value].slice(-KEPT);
+      const values = [...(metrics.get(update.metric)?.values ?? []), update.value].slice(-MAX_VALUES);
       return new Map(metrics).set(update.metric, { ...update, values });
     })), [client]);
   return metrics;

@@ -1,4 +1,4 @@
-// The list of keys.
+// The dialog with the keyboard shortcuts.
 
 import { texts } from '../texts.js';
 import { Dialog } from './parts.jsx';

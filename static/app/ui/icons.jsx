@@ -1,4 +1,4 @@
-// Drawn on a grid of 20, with lines, in the colour of the text around them.
+// The icons: SVG paths in a view box of 20 × 20, stroked in the colour of the surrounding text.
 
 const shapes = {
   hash: 'M4 7.5h12.5M3.5 12.5H16M8.5 3.5 7 16.5M13 3.5l-1.5 13',

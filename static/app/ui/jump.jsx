@@ -1,26 +1,27 @@
-// Going to a channel by a few letters of its name.
+// The dialog that finds a channel by a part of its name.
 
 import { useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { compareNames } from './channels.js';
 import { focusComposer } from './composer.jsx';
 import { Icon } from './icons.jsx';
-import { useLive } from './live.js';
+import { useClientData } from './client-context.js';
 import { Dialog, Name } from './parts.jsx';
 import { go, isOn, to } from './route.js';
 
-const SHOWN = 8;
+const MAX_SHOWN = 8;
 
 export function Jump({ onClose }) {
-  const channels = useLive(({ state }) => state.channels);
+  const channels = useClientData(({ state }) => state.channels);
   const [text, setText] = useState('');
   const [chosen, setChosen] = useState(0);
   const found = [...channels.values()].filter(({ name }) => name.toLowerCase().includes(text.trim().toLowerCase()))
-    .sort(compareNames).slice(0, SHOWN);
+    .sort(compareNames).slice(0, MAX_SHOWN);
   const open = (channel) => {
     if (!channel) return;
     onClose();
-    // Another channel's composer takes the focus when it is mounted. Here the page has only the composer of the previous channel.
+    // The composer of another channel takes the focus when it is mounted. If the channel is open already, its composer
+    // is mounted and must be focused here.
     if (isOn('channel', channel.id)) setTimeout(focusComposer);
     go(to.channel(channel.id));
   };

@@ -1,11 +1,11 @@
-// A run of messages that is drawn again only if one of them has changed.
+// A group of consecutive messages that renders again only if one of its messages has changed.
 
 import { Component } from 'preact';
 import { dayOf, isSameDay } from './time.js';
 import { MessageRow } from './message-row.jsx';
 
-// Within this time, messages of one person are one paragraph after another rather than each under a name.
-const TOGETHER_MS = 5 * 60_000;
+// Maximum time between two messages of one author that are shown under one name, in milliseconds.
+const MAX_GAP_MS = 5 * 60_000;
 
 export class MessageBlock extends Component {
   shouldComponentUpdate({ messages, before }) {
@@ -16,12 +16,12 @@ export class MessageBlock extends Component {
 
   render({ messages, before }) {
     return (
-      <div class="block">
+      <div class="message-block">
         {messages.map((message, index) => {
           const previous = index ? messages[index - 1] : before;
           const isNewDay = !previous || !isSameDay(previous.createdAt, message.createdAt);
           return [
-            isNewDay && <div class="day" key={`day-${message.id}`}><span>{dayOf(message.createdAt)}</span></div>,
+            isNewDay && <div class="message-day" key={`day-${message.id}`}><span>{dayOf(message.createdAt)}</span></div>,
             <MessageRow key={message.id} message={message} isFirst={isNewDay || !continues(previous, message)} />,
           ];
         })}
@@ -32,5 +32,5 @@ export class MessageBlock extends Component {
 
 function continues(previous, message) {
   return previous.authorId === message.authorId && !message.title && !message.ticket && !previous.ticket
-    && Date.parse(message.createdAt) - Date.parse(previous.createdAt) < TOGETHER_MS;
+    && Date.parse(message.createdAt) - Date.parse(previous.createdAt) < MAX_GAP_MS;
 }

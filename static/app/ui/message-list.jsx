@@ -1,55 +1,56 @@
-// The messages of a channel, oldest first, as far back as somebody has scrolled. Drawn in blocks: an event changes one
-// block, and the browser lays out only those that are near the screen, so thousands of messages cost little.
+// The loaded messages of a channel, oldest first. They render in blocks: an event changes one block only, and the
+// browser lays out only the blocks near the viewport. This keeps lists of thousands of messages fast.
 
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { pendingIn } from '../data/pending.js';
 import { texts } from '../texts.js';
 import { focusComposer } from './composer.jsx';
 import { Icon } from './icons.jsx';
-import { useClient, useEntries, useLive, useLoading } from './live.js';
+import { useClient, useOutboxEntries, useClientData, useLoading } from './client-context.js';
 import { MessageBlock } from './message-block.jsx';
 import { PendingMessage } from './message-row.jsx';
 import { Empty, problemText } from './parts.jsx';
-import { useFollowing } from './scrolling.js';
+import { useScrollPosition } from './scrolling.js';
 
-// So far from the top the messages before are asked for.
-const NEAR_PX = 1200;
+// Distance from the top of the list at which older messages are loaded, in CSS pixels.
+const LOAD_DISTANCE_PX = 1200;
 
-// More than this, when somebody is at the end anyway, and the list begins anew with its last page.
-const LONGEST = 600;
+// Maximum number of messages while the user is at the end. A longer list is replaced by its newest page.
+const MAX_MESSAGES = 600;
 
-// Ids grow, so a block is those that share their upper bits: it keeps its messages when others come before or behind.
-const BLOCK = 50;
+// Size of the range of ids in a block. A block is a fixed range of ids, so new or older messages do not shift the
+// others into another block.
+const BLOCK_SIZE = 50;
 
 export function MessageList({ channel }) {
   const client = useClient();
   const { id } = channel;
   const { timeline, problem } = useTimeline(id);
-  const messages = useLive(({ state }) => state.messages);
-  const entries = useEntries();
-  const me = useLive(({ state }) => state.me?.id);
+  const messages = useClientData(({ state }) => state.messages);
+  const entries = useOutboxEntries();
+  const me = useClientData(({ state }) => state.me?.id);
   const list = useRef();
   const shown = (timeline?.ids ?? []).map((each) => messages.get(each)).filter((message) => message !== undefined);
   const pending = pendingIn(entries, 'message', id, shown, me);
-  const { isAtEnd, isAtEndNow, toEnd } = useFollowing(list, [shown.at(-1)?.id, pending.length], shown[0]?.id, !timeline);
-  const missed = useMissed(shown, isAtEnd, me);
-  useOlder(list, id, timeline);
-  useViewing(id, isAtEnd && Boolean(timeline), timeline);
+  const { isAtEnd, isAtEndNow, scrollToEnd } = useScrollPosition(list, [shown.at(-1)?.id, pending.length], shown[0]?.id, !timeline);
+  const newMessages = useNewMessageCount(shown, isAtEnd, me);
+  useLoadOlder(list, id, timeline);
+  useReadMarker(id, isAtEnd && Boolean(timeline), timeline);
   useEffect(() => {
-    if (!isAtEnd || shown.length <= LONGEST) return undefined;
+    if (!isAtEnd || shown.length <= MAX_MESSAGES) return undefined;
     let isCurrent = true;
     // The user may have scrolled to older messages before the answer arrives. Then the list keeps them.
     client.loadMessages(id, null, () => isCurrent && isAtEndNow()).catch(() => {});
     return () => (isCurrent = false);
-  }, [id, isAtEnd, Math.floor((shown.length - 1) / LONGEST)]);
+  }, [id, isAtEnd, Math.floor((shown.length - 1) / MAX_MESSAGES)]);
 
   return (
-    <div class="list-frame">
-      <div class="list" ref={list} tabindex={0} role="log" aria-live="off" aria-label={texts.channel.list(channel.name)}
+    <div class="message-list-frame">
+      <div class="message-list" ref={list} tabindex={0} role="log" aria-live="off" aria-label={texts.channel.list(channel.name)}
         onKeyDown={moveFocus}>
-        {!timeline && <p class="hint center">{problem ? problemText(problem) : texts.channel.loading}</p>}
-        {timeline?.hasMore && <p class="hint center">{texts.channel.older}</p>}
-        {timeline && !timeline.hasMore && shown.length > 0 && <p class="hint center">{texts.channel.beginning(channel.name)}</p>}
+        {!timeline && <p class="hint text-center">{problem ? problemText(problem) : texts.channel.loading}</p>}
+        {timeline?.hasMore && <p class="hint text-center">{texts.channel.older}</p>}
+        {timeline && !timeline.hasMore && shown.length > 0 && <p class="hint text-center">{texts.channel.beginning(channel.name)}</p>}
         {timeline && !shown.length && !pending.length && (
           <Empty title={texts.channel.empty}><p>{texts.channel.emptyHint}</p></Empty>
         )}
@@ -57,8 +58,8 @@ export function MessageList({ channel }) {
         {pending.map((entry) => <PendingMessage key={entry.key} entry={entry} />)}
       </div>
       {!isAtEnd && (
-        <button type="button" class="to-end" onClick={toEnd}>
-          <Icon name="down" size={18} />{missed ? texts.channel.newer(missed) : texts.channel.toEnd}
+        <button type="button" class="message-list-end" onClick={scrollToEnd}>
+          <Icon name="down" size={18} />{newMessages ? texts.channel.newer(newMessages) : texts.channel.toEnd}
         </button>
       )}
     </div>
@@ -69,7 +70,7 @@ function blocksOf(messages) {
   const blocks = [];
   let before = null;
   for (const message of messages) {
-    const key = Math.floor(Number(message.id) / BLOCK);
+    const key = Math.floor(Number(message.id) / BLOCK_SIZE);
     if (blocks.at(-1)?.key !== key) blocks.push({ key, messages: [], before });
     blocks.at(-1).messages.push(message);
     before = message;
@@ -77,56 +78,56 @@ function blocksOf(messages) {
   return blocks;
 }
 
-// Loads the newest page, and again when access has changed or the log could not be followed.
+// Loads the newest page, and loads it again after a change of permissions or a reload of the state.
 function useTimeline(id) {
   const client = useClient();
-  const timeline = useLive(({ state }) => state.timelines.get(id));
-  const isLoaded = useLive(({ state }) => state.isLoaded);
-  const epoch = useLive(({ state }) => state.epoch);
+  const timeline = useClientData(({ state }) => state.timelines.get(id));
+  const isLoaded = useClientData(({ state }) => state.isLoaded);
+  const epoch = useClientData(({ state }) => state.epoch);
   useEffect(() => {
-    client.open(id);
-    return () => client.open(null);
+    client.openChannel(id);
+    return () => client.openChannel(null);
   }, [id]);
-  // What was loaded before is kept true by the events.
+  // A timeline that is loaded already is kept up to date by events.
   const problem = useLoading(isLoaded && !client.state.timelines.has(id), () => client.loadMessages(id), [id, isLoaded, epoch]);
   return { timeline, problem };
 }
 
-function useOlder(list, id, timeline) {
+function useLoadOlder(list, id, timeline) {
   const client = useClient();
   const isLoading = useRef(false);
   const edge = timeline?.hasMore ? timeline.edge : null;
   useEffect(() => {
-    const look = () => {
-      if (!edge || isLoading.current || list.current.scrollTop > NEAR_PX) return;
+    const update = () => {
+      if (!edge || isLoading.current || list.current.scrollTop > LOAD_DISTANCE_PX) return;
       isLoading.current = true;
       client.loadMessages(id, edge).catch(() => {}).finally(() => (isLoading.current = false));
     };
-    // Also without scrolling: the first page may not fill the screen.
-    look();
+    // Check once without a scroll event: the first page may not fill the screen.
+    update();
     const element = list.current;
-    element.addEventListener('scroll', look, { passive: true });
-    return () => element.removeEventListener('scroll', look);
+    element.addEventListener('scroll', update, { passive: true });
+    return () => element.removeEventListener('scroll', update);
   }, [id, edge]);
 }
 
-// What is on the screen of somebody who looks at it is read.
-function useViewing(id, isAtEnd, timeline) {
+// Marks the channel as read while its newest messages are on the screen and the window has the focus.
+function useReadMarker(id, isAtEnd, timeline) {
   const client = useClient();
-  const [isWatching, setIsWatching] = useState(document.hasFocus());
+  const [hasFocus, setHasFocus] = useState(document.hasFocus());
   useEffect(() => {
-    const look = () => setIsWatching(document.hasFocus() && !document.hidden);
-    for (const type of ['focus', 'blur']) addEventListener(type, look);
-    return () => ['focus', 'blur'].forEach((type) => removeEventListener(type, look));
+    const update = () => setHasFocus(document.hasFocus() && !document.hidden);
+    for (const type of ['focus', 'blur']) addEventListener(type, update);
+    return () => ['focus', 'blur'].forEach((type) => removeEventListener(type, update));
   }, []);
   useEffect(() => {
-    client.view(isAtEnd && isWatching ? id : null);
-    return () => client.view(null);
-  }, [id, isAtEnd, isWatching, timeline]);
+    client.viewChannel(isAtEnd && hasFocus ? id : null);
+    return () => client.viewChannel(null);
+  }, [id, isAtEnd, hasFocus, timeline]);
 }
 
-// How many have come while somebody was reading further up.
-function useMissed(shown, isAtEnd, me) {
+// The number of messages of others that arrived since the user scrolled up from the end.
+function useNewMessageCount(shown, isAtEnd, me) {
   const last = useRef(null);
   useLayoutEffect(() => {
     if (isAtEnd) last.current = shown.at(-1)?.id;
@@ -142,7 +143,7 @@ function moveFocus(event) {
   const row = event.target.closest('.message');
   const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (event.key === 'Escape') focusComposer();
-  else if (event.key === 'Enter' && event.target === row) row.querySelector('a.open')?.click();
+  else if (event.key === 'Enter' && event.target === row) row.querySelector('a.message-link')?.click();
   else if (by && !event.altKey) {
     const next = row ? rows[rows.indexOf(row) + by] : rows.at(-1);
     if (next) next.focus();

@@ -1,4 +1,4 @@
-// One message with its comments, and what can be done with it.
+// The page of a message: its text, its ticket fields and its comments.
 
 import { useEffect, useState } from 'preact/hooks';
 import { DELETE_MESSAGE } from '../data/documents.js';
@@ -7,7 +7,7 @@ import { texts } from '../texts.js';
 import { Comment, PendingComment } from './comment.jsx';
 import { Composer } from './composer.jsx';
 import { FailedChanges } from './failed-changes.jsx';
-import { useClient, useEntries, useLive, useLoading } from './live.js';
+import { useClient, useOutboxEntries, useClientData, useLoading } from './client-context.js';
 import { MessageEditor } from './message-editor.jsx';
 import { PageHead } from './page.jsx';
 import { NotFound } from './not-found.jsx';
@@ -19,8 +19,8 @@ import { fullOf, shortOf } from './time.js';
 const words = texts.message;
 
 export function MessagePage({ id }) {
-  const message = useLive(({ state }) => state.messages.get(id));
-  const channel = useLive(({ state }) => state.channels.get(message?.channelId ?? ''));
+  const message = useClientData(({ state }) => state.messages.get(id));
+  const channel = useClientData(({ state }) => state.channels.get(message?.channelId ?? ''));
   const { thread, isGone, problem } = useThread(id);
   if (!message) return <NotFound title={words.title} reason={isGone ? words.gone : problem && problemText(problem)} />;
   return (
@@ -35,14 +35,14 @@ export function MessagePage({ id }) {
           <Comments message={message} thread={thread} />
         </div>
       </div>
-      <Composer key={id} kind="comment" placeId={id} label={texts.composer.comment} />
+      <Composer key={id} kind="comment" parentId={id} label={texts.composer.comment} />
     </main>
   );
 }
 
 function Original({ message }) {
   const client = useClient();
-  const me = useLive(({ state }) => state.me);
+  const me = useClientData(({ state }) => state.me);
   const [isEditing, setIsEditing] = useState(false);
   const { id, channelId, author, createdAt, updatedAt, content } = message;
   const mayChange = me?.id === message.authorId || me?.role === 'ADMIN';
@@ -63,8 +63,8 @@ function Original({ message }) {
         <span class="spacer" />
         {mayChange && !isEditing && (
           <>
-            <button type="button" class="small quiet" onClick={() => setIsEditing(true)}>{words.edit}</button>
-            <button type="button" class="small quiet" onClick={remove}>{words.delete}</button>
+            <button type="button" class="button-small button-quiet" onClick={() => setIsEditing(true)}>{words.edit}</button>
+            <button type="button" class="button-small button-quiet" onClick={remove}>{words.delete}</button>
           </>
         )}
       </header>
@@ -76,7 +76,7 @@ function Original({ message }) {
 
 function TicketPanel({ message }) {
   const client = useClient();
-  const ticket = ticketNow(useEntries(), message);
+  const ticket = ticketNow(useOutboxEntries(), message);
   const [problem, setProblem] = useState(null);
   const change = (part) => {
     try {
@@ -102,15 +102,15 @@ function TicketPanel({ message }) {
 
 function Comments({ message, thread }) {
   const client = useClient();
-  const comments = useLive(({ state }) => state.comments);
-  const me = useLive(({ state }) => state.me);
+  const comments = useClientData(({ state }) => state.comments);
+  const me = useClientData(({ state }) => state.me);
   const shown = (thread?.ids ?? []).map((id) => comments.get(id)).filter((comment) => comment !== undefined);
-  const pending = pendingIn(useEntries(), 'comment', message.id, shown, me?.id);
+  const pending = pendingIn(useOutboxEntries(), 'comment', message.id, shown, me?.id);
   const earlier = () => client.loadThread(message.id, thread.edge).catch(() => {});
   return (
     <section class="comments" aria-label={words.comments(message.commentCount)}>
       <h2>{message.commentCount || pending.length ? words.comments(message.commentCount) : words.noComments}</h2>
-      {thread?.hasMore && <button type="button" class="small quiet" onClick={earlier}>{words.earlier}</button>}
+      {thread?.hasMore && <button type="button" class="button-small button-quiet" onClick={earlier}>{words.earlier}</button>}
       {shown.map((comment) => (
         <Comment key={comment.id} comment={comment} mayDelete={me?.role === 'ADMIN' || me?.id === comment.authorId} />
       ))}
@@ -121,14 +121,14 @@ function Comments({ message, thread }) {
 
 function useThread(id) {
   const client = useClient();
-  const thread = useLive(({ state }) => state.threads.get(id));
-  const isLoaded = useLive(({ state }) => state.isLoaded);
-  const epoch = useLive(({ state }) => state.epoch);
+  const thread = useClientData(({ state }) => state.threads.get(id));
+  const isLoaded = useClientData(({ state }) => state.isLoaded);
+  const epoch = useClientData(({ state }) => state.epoch);
   const [isGone, setIsGone] = useState(false);
   const problem = useLoading(isLoaded && !client.state.threads.has(id), () =>
     client.loadThread(id).then((isThere) => setIsGone(!isThere)), [id, isLoaded, epoch]);
-  // A message that was there and is not any more has been deleted, or closed to the viewer.
-  const isThere = useLive(({ state }) => state.messages.has(id));
+  // A message that disappears from the state was deleted, or the user lost the permission to read it.
+  const isThere = useClientData(({ state }) => state.messages.has(id));
   useEffect(() => {
     if (isThere) return () => setIsGone(true);
     return undefined;

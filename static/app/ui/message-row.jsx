@@ -1,9 +1,9 @@
-// One message in a list, and one that is still on its way.
+// A message in a list, and a message that is still in the outbox.
 
 import { UNREADABLE } from '../../outbox.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useClient, useLive } from './live.js';
+import { useClient, useClientData } from './client-context.js';
 import { Avatar, Folded, Name, PriorityChip, StatusChip } from './parts.jsx';
 import { to } from './route.js';
 import { clockOf, fullOf } from './time.js';
@@ -27,7 +27,7 @@ export function MessageRow({ message, isFirst }) {
         {(title || ticket) && (
           <p class="message-title">
             {ticket && <Icon name="ticket" size={18} />}
-            <a class="open" href={to.message(id)}>{title ? <Name>{title}</Name> : words.untitled}</a>
+            <a class="message-link" href={to.message(id)}>{title ? <Name>{title}</Name> : words.untitled}</a>
             {ticket && <StatusChip status={ticket.status} />}
             {ticket && <PriorityChip priority={ticket.priority} />}
           </p>
@@ -37,16 +37,16 @@ export function MessageRow({ message, isFirst }) {
           <a class="comments-link" href={to.message(id)}><Icon name="comment" size={16} />{words.comments(commentCount)}</a>
         )}
       </div>
-      <a class="icon-button open message-open" href={to.message(id)} aria-label={words.open(title ?? content.slice(0, 40))}>
+      <a class="icon-button message-link message-open" href={to.message(id)} aria-label={words.open(title ?? content.slice(0, 40))}>
         <Icon name="comment" size={18} />
       </a>
     </article>
   );
 }
 
-// Looks like what it will be, and says how far it is.
+// An unsent message. It looks like a stored one and shows the state of its entry.
 export function PendingMessage({ entry }) {
-  const me = useLive(({ state }) => state.me);
+  const me = useClientData(({ state }) => state.me);
   const { input, key, state, error } = entry;
   return (
     <article class="message pending" data-first data-state={state} data-key={key} tabindex={-1}>
@@ -55,7 +55,7 @@ export function PendingMessage({ entry }) {
         <header class="message-head"><b><Name>{me?.displayName}</Name></b><PendingState state={state} /></header>
         {input.title && <p class="message-title"><Name>{input.title}</Name></p>}
         <Folded text={input.content} />
-        {state === 'failed' && <Failure entry={entry} error={error} />}
+        {state === 'failed' && <EntryError entry={entry} error={error} />}
       </div>
     </article>
   );
@@ -71,24 +71,24 @@ function isPlaceThere({ channels, messages }, { kind, input }) {
 }
 
 /**
- * Why an entry was not sent, and what can be done with it. `onEdit` is called when it is back in a composer: only where
- * its place is still there.
+ * The error of a failed entry, with buttons to retry, edit or discard it. The edit button is shown only if the channel
+ * or message of the entry still exists. `onEdit` is called after the entry was moved to the draft of its composer.
  *
- * @param {{ entry: any, error?: string, what?: string, onEdit?: () => void }} props `error` is a code, or a text of the
- *   server; `what` says before it what was not done.
+ * @param {{ entry: any, error?: string, what?: string, onEdit?: () => void }} props `error` is a code of texts.js or a
+ *   message of the server; `what` is a text before it.
  */
-export function Failure({ entry, error, what, onEdit = () => {} }) {
+export function EntryError({ entry, error, what, onEdit = () => {} }) {
   const client = useClient();
-  const hasComposer = useLive(({ state }) => isPlaceThere(state, entry));
+  const hasComposer = useClientData(({ state }) => isPlaceThere(state, entry));
   const { key, kind } = entry;
   return (
-    <p class="failure">
+    <p class="entry-error">
       <span>{what && <>{what} </>}{texts.problems[error] ?? error}</span>
-      {kind !== UNREADABLE && <button type="button" class="small" onClick={() => client.outbox.retry(key)}>{words.retry}</button>}
+      {kind !== UNREADABLE && <button type="button" class="button-small" onClick={() => client.outbox.retry(key)}>{words.retry}</button>}
       {hasComposer && (
-        <button type="button" class="small" onClick={() => (client.takeBack(entry), onEdit())}>{words.edit}</button>
+        <button type="button" class="button-small" onClick={() => (client.moveToDraft(entry), onEdit())}>{words.edit}</button>
       )}
-      <button type="button" class="small quiet" onClick={() => client.outbox.discard(key)}>{words.discard}</button>
+      <button type="button" class="button-small button-quiet" onClick={() => client.outbox.discard(key)}>{words.discard}</button>
     </p>
   );
 }

@@ -1,4 +1,5 @@
-// A page whose thing is not there: it says why, and where to go. Without a reason it is still being looked for.
+// The page for an object that does not exist. It shows the reason and a link to the channels. Without a reason the
+// object is still loading.
 
 import { PageHead } from './page.jsx';
 import { Empty } from './parts.jsx';

@@ -1,9 +1,9 @@
-// What somebody was told, newest first, until they say that they have read it.
+// The page of the user's notifications, newest first.
 
-import { compareIds } from '../data/fold.js';
+import { compareIds } from '../data/reducer.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useClient, useLive } from './live.js';
+import { useClient, useClientData } from './client-context.js';
 import { PageHead } from './page.jsx';
 import { Empty, Name, PriorityChip, Text } from './parts.jsx';
 import { to } from './route.js';
@@ -19,7 +19,7 @@ export function unreadNotifications(state) {
 
 export function Notifications() {
   const client = useClient();
-  const notifications = useLive(({ state }) => state.notifications);
+  const notifications = useClientData(({ state }) => state.notifications);
   const sorted = [...notifications.values()].sort((one, other) => compareIds(other.id, one.id));
   const unread = sorted.filter(({ readAt }) => !readAt);
   const read = (id) => client.readNotification(id).catch(() => {});
@@ -27,12 +27,12 @@ export function Notifications() {
     <main class="page">
       <PageHead title={words.title} icon="bell">
         {unread.length > 0 && (
-          <button type="button" class="small quiet" onClick={() => unread.forEach(({ id }) => read(id))}>{words.readAll}</button>
+          <button type="button" class="button-small button-quiet" onClick={() => unread.forEach(({ id }) => read(id))}>{words.readAll}</button>
         )}
       </PageHead>
       <div class="scroll">
         {sorted.length === 0 && <Empty title={words.empty} />}
-        <ul class="notes">
+        <ul class="notifications">
           {sorted.map((note) => <Note key={note.id} note={note} onRead={() => read(note.id)} />)}
         </ul>
       </div>
@@ -40,7 +40,7 @@ export function Notifications() {
   );
 }
 
-// The server writes "ticket 8" or "message 8": that is the way there.
+// Links "ticket 8" and "message 8" in a notification to that message. The server writes them in this form.
 function NoteText({ children }) {
   return children.split(/\b((?:ticket|message) \d+)\b/).map((part, index) =>
     index % 2 ? <a key={index} href={to.message(part.split(' ')[1])}>{part}</a> : <Text key={index}>{part}</Text>);
@@ -49,9 +49,9 @@ function NoteText({ children }) {
 function Note({ note, onRead }) {
   const { title, message, priority, createdAt, readAt, userId } = note;
   return (
-    <li class="note" data-unread={!readAt}>
-      <span class="note-dot" aria-hidden="true" />
-      <div class="note-main">
+    <li class="notification" data-unread={!readAt}>
+      <span class="notification-dot" aria-hidden="true" />
+      <div class="notification-main">
         <header class="message-head">
           <b><Name>{title}</Name></b>
           {priority !== 'LOW' && priority !== 'MEDIUM' && <PriorityChip priority={priority} />}

@@ -1,9 +1,9 @@
-// What every page has at its top.
+// The header of every page.
 
 /** @import { ComponentChildren } from 'preact' */
 
 import { Icon } from './icons.jsx';
-import { Light } from './light.jsx';
+import { ConnectionIndicator } from './connection-indicator.jsx';
 import { to } from './route.js';
 import { texts } from '../texts.js';
 
@@ -14,12 +14,12 @@ import { texts } from '../texts.js';
  *   icon?: string | null,
  *   back?: string,
  *   children?: ComponentChildren,
- * }} props `title` and `subtitle` are texts, or the name of something.
+ * }} props `title` and `subtitle` are texts or <Name> elements.
  */
 export function PageHead({ title, subtitle, icon, back, children }) {
   return (
     <header class="page-head">
-      <a class="icon-button back" href={back ?? to.home()} aria-label={texts.nav.back} data-always={Boolean(back)}>
+      <a class="icon-button page-back" href={back ?? to.home()} aria-label={texts.nav.back} data-always={Boolean(back)}>
         <Icon name="back" />
       </a>
       <div class="page-title">
@@ -27,7 +27,7 @@ export function PageHead({ title, subtitle, icon, back, children }) {
         {subtitle && <p>{subtitle}</p>}
       </div>
       {children}
-      <Light />
+      <ConnectionIndicator />
     </header>
   );
 }

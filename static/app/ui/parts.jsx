@@ -1,4 +1,4 @@
-// The small things that pages are made of.
+// Small components that several pages use: avatars, chips, dialogs, menus, form fields and texts.
 
 /** @import { ComponentChildren } from 'preact' */
 
@@ -9,7 +9,8 @@ import { Icon } from './icons.jsx';
 
 const HUES = 8;
 
-// Initials on a colour that a person keeps. They are a picture rather than a text: whoever reads aloud reads the name.
+// The initials of a user on a colour that depends on the user's id. Hidden from screen readers, because the name is
+// always beside it or in its title.
 export function Avatar({ user, size = 'medium' }) {
   const name = user?.displayName ?? '?';
   const initials = name.split(/\s+/).slice(0, 2).map((word) => [...word][0]?.toUpperCase() ?? '').join('');
@@ -31,7 +32,7 @@ export function Badge({ number }) {
   return (
     <span class="badge">
       <span aria-hidden="true">{number > 99 ? '99+' : number}</span>
-      <span class="unseen">{texts.nav.unread(number)}</span>
+      <span class="visually-hidden">{texts.nav.unread(number)}</span>
     </span>
   );
 }
@@ -46,7 +47,7 @@ export function Empty({ title, children }) {
   );
 }
 
-// A modal dialog; the browser keeps the focus inside and gives it back.
+// A modal dialog. The browser keeps the focus inside it, and restores the focus when the dialog closes.
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef();
   useLayoutEffect(() => {
@@ -54,7 +55,7 @@ export function Dialog({ title, onClose, children }) {
     const before = document.activeElement;
     element.showModal();
     return () => {
-      // Before it leaves the page, or the focus would be lost with it.
+      // Close it before its element is removed: otherwise the browser does not restore the focus.
       element.close();
       setTimeout(() => focusAgain(before));
     };
@@ -73,15 +74,16 @@ export function Dialog({ title, onClose, children }) {
   );
 }
 
-// Chromium gives a field its focus back, but when the dialog is taken from the page, what is typed goes nowhere.
+// Works around a fault of Chromium. It restores the focus of an input after the removal of a dialog, but the input gets
+// no key events until it is focused again.
 function focusAgain(element) {
   if (document.activeElement !== element) return;
   element.blur();
   element.focus();
 }
 
-// A button that opens a small list above or below itself. Arrow keys go through it.
-export function Menu({ label, button, place = 'below', children }) {
+// A button that opens a list above or below itself. The arrow keys move the focus through the list.
+export function Menu({ label, button, placement = 'below', children }) {
   const details = useRef();
   useEffect(() => {
     const close = (event) => details.current?.open && !details.current.contains(event.target) && (details.current.open = false);
@@ -105,7 +107,7 @@ export function Menu({ label, button, place = 'below', children }) {
     items.at((items.indexOf(event.target) + by) % items.length)?.focus();
   };
   return (
-    <details ref={details} class="menu" data-place={place} onKeyDown={onKeyDown}>
+    <details ref={details} class="menu" data-place={placement} onKeyDown={onKeyDown}>
       <summary class="icon-button" aria-label={label} title={label}>{button}</summary>
       <div class="menu-list">{typeof children === 'function' ? children(close) : children}</div>
     </details>
@@ -123,7 +125,8 @@ export function Field({ label, hint, children }) {
   );
 }
 
-// For what appears because somebody asked for it; `autofocus` works only while a page loads, and in dialogs.
+// A ref whose element takes the focus when it is mounted. The attribute `autofocus` works only in dialogs and while a
+// page loads.
 export function useFocusAtFirst() {
   const element = useRef();
   useEffect(() => element.current?.focus(), []);
@@ -134,12 +137,12 @@ export function problemText(problem) {
   return texts.problems[problem.code] ?? problem.message;
 }
 
-// A name or title that somebody chose. Whatever its script and direction, the text around it stays as it is.
+// A name or title that a user wrote. The <bdi> element keeps its text direction from reordering the text around it.
 export function Name({ children }) {
   return <bdi>{shownName(children)}</bdi>;
 }
 
-// A text longer than a screen is folded: its beginning is shown, and all of it on demand.
+// A text that is folded if it is long: the beginning is shown, with a button that shows all of it.
 export function Folded({ text }) {
   const [isOpen, setIsOpen] = useState(false);
   const short = useMemo(() => beginningOf(text), [text]);
@@ -147,14 +150,14 @@ export function Folded({ text }) {
   return (
     <>
       <p class="message-text" data-folded={!isOpen}><Text>{isOpen ? text : short}</Text></p>
-      <button type="button" class="small quiet unfold" aria-expanded={isOpen} onClick={() => setIsOpen(!isOpen)}>
+      <button type="button" class="button-small button-quiet folded-toggle" aria-expanded={isOpen} onClick={() => setIsOpen(!isOpen)}>
         {isOpen ? texts.message.fold : texts.message.unfold(text.split('\n').length)}
       </button>
     </>
   );
 }
 
-// Addresses in a text become links, and who is mentioned stands out; everything else stays the text that it is.
+// A text of a user: URLs become links, and mentions are highlighted.
 export function Text({ children }) {
   return piecesOf(children).map(({ kind, text }, index) => {
     if (kind === 'text') return text;

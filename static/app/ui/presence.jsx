@@ -1,12 +1,13 @@
-// Who is looking at a channel just now. Not a part of the log: asked for anew whenever the line is new.
+// The users who have a channel open now. Presence is not in the event log, so it is subscribed to again after every
+// reconnect.
 
 import { useEffect, useState } from 'preact/hooks';
 import { PRESENCE_CHANGED } from '../data/documents.js';
 import { texts } from '../texts.js';
-import { useClient, useLive } from './live.js';
+import { useClient, useClientData } from './client-context.js';
 import { Avatar, Menu, Name } from './parts.jsx';
 
-const SHOWN = 3;
+const MAX_SHOWN = 3;
 
 export function Presence({ channelId }) {
   const people = usePresence(channelId);
@@ -25,25 +26,26 @@ export function Presence({ channelId }) {
 
 function Faces({ people }) {
   return (
-    <span class="faces">
-      {people.slice(0, SHOWN).map((user) => <Avatar key={user.id} user={user} size="small" />)}
-      {people.length > SHOWN && <span class="faces-more">+{people.length - SHOWN}</span>}
+    <span class="presence-faces">
+      {people.slice(0, MAX_SHOWN).map((user) => <Avatar key={user.id} user={user} size="small" />)}
+      {people.length > MAX_SHOWN && <span class="presence-more">+{people.length - MAX_SHOWN}</span>}
     </span>
   );
 }
 
-// Those who are there come first, so each new line begins with nobody; the old list stays until the first of them came.
+// A new subscription first delivers all users who are present, so it starts with an empty map. The previous list stays
+// on the screen until the first of them arrives.
 function usePresence(channelId) {
   const client = useClient();
-  const isLive = useLive(({ connection }) => connection.phase === 'live');
+  const isLive = useClientData(({ connection }) => connection.phase === 'live');
   const [people, setPeople] = useState(/** @type {import('../data/types.d.ts').User[]} */ ([]));
   useEffect(() => {
     if (!isLive) return undefined;
-    const here = new Map();
-    return client.follow(PRESENCE_CHANGED, { channelId }, ({ user, present }) => {
-      if (present) here.set(user.id, user);
-      else here.delete(user.id);
-      setPeople([...here.values()].sort(byName));
+    const presentUsers = new Map();
+    return client.subscribe(PRESENCE_CHANGED, { channelId }, ({ user, present }) => {
+      if (present) presentUsers.set(user.id, user);
+      else presentUsers.delete(user.id);
+      setPeople([...presentUsers.values()].sort(byName));
     });
   }, [client, channelId, isLive]);
   return people;

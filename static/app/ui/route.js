@@ -1,4 +1,4 @@
-// Where one is: the part of the address behind #, so that every place can be linked to and the server needs to know none.
+// The routes of the web client. A route is in the URL fragment, so the server serves one page for all of them.
 
 import { useEffect, useState } from 'preact/hooks';
 
@@ -15,7 +15,7 @@ export const to = {
 // Ids are decimal numbers of at most 64 bits.
 const ID = /^[1-9]\d{0,18}$/;
 
-// By page: whether the rest of the address is one of this page.
+// For each page, a check of the other parts of the route.
 const PAGES = {
   home: (id, view) => id === null && view === null,
   channel: (id, view) => ID.test(id) && (view === null || view === 'tickets'),
@@ -25,8 +25,8 @@ const PAGES = {
   dashboard: (id, view) => id === null && view === null,
 };
 
-// { page, id, view }: "#/channel/3/tickets" is page "channel", id "3", view "tickets". What is no address of this client,
-// because it was cut off or mistyped, is the page "unknown".
+// Parses a URL fragment. "#/channel/3/tickets" is page "channel", id "3", view "tickets". An invalid route is the page
+// "unknown".
 export function parse(hash) {
   const [first = '', second, third, ...more] = hash.replace(/^#\/?/, '').replace(/\/$/, '').split('/');
   const [page, id, view] = [first || 'home', second ?? null, third ?? null];
@@ -38,8 +38,8 @@ export function go(hash) {
   location.hash = hash;
 }
 
-// Whether the address is that of this page now. An answer or a timer that leads to another page, or changes the address,
-// checks this first: the user may have opened another page meanwhile.
+// Whether this page is open now. Code that navigates after an answer or a timer checks this first: the user may have
+// opened another page meanwhile.
 export function isOn(page, id = null) {
   const route = parse(location.hash);
   return route.page === page && route.id === id;
@@ -50,7 +50,7 @@ export function useRoute() {
   useEffect(() => {
     const listener = () => setHash(location.hash);
     addEventListener('hashchange', listener);
-    // The address may have changed between the first rendering and this effect.
+    // The URL may have changed between the first rendering and this effect.
     listener();
     return () => removeEventListener('hashchange', listener);
   }, []);

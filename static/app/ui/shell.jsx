@@ -1,4 +1,4 @@
-// The frame around every page: the sidebar, the page, and the keys that work everywhere.
+// The layout around every page: the sidebar, the banners, the page, and the global keyboard shortcuts.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { compareNames, unreadTotal } from './channels.js';
@@ -7,7 +7,7 @@ import { ChannelForm } from './channel-form.jsx';
 import { Dashboard } from './dashboard.jsx';
 import { Help } from './help.jsx';
 import { Jump } from './jump.jsx';
-import { useClient, useLive } from './live.js';
+import { useClient, useClientData } from './client-context.js';
 import { MessagePage } from './message-page.jsx';
 import { Notifications } from './notifications.jsx';
 import { Banners } from './banners.jsx';
@@ -29,7 +29,7 @@ export function Shell({ onSignOut }) {
   useKeys(route, setDialog);
   return (
     <div class="shell" data-page={route.page}>
-      <a class="skip" href="#content" onClick={skip}>{texts.nav.skip}</a>
+      <a class="skip-link" href="#content" onClick={skip}>{texts.nav.skip}</a>
       <Sidebar route={route} onSignOut={onSignOut} onDialog={setDialog} />
       <div class="main" id="content" tabindex={-1}>
         <Banners route={route} />
@@ -53,38 +53,39 @@ function Page({ route, onNewChannel }) {
   return <Home onNewChannel={onNewChannel} />;
 }
 
-// Seen by those who are the first.
+// The home page. It has content only while there are no channels.
 function Home({ onNewChannel }) {
-  const isEmpty = useLive(({ state }) => state.isLoaded && state.channels.size === 0);
+  const isEmpty = useClientData(({ state }) => state.isLoaded && state.channels.size === 0);
   return (
     <main class="page">
       {isEmpty && (
         <Empty title={texts.home.title}>
           <p>{texts.home.lead}</p>
-          <p><button type="button" class="primary" onClick={onNewChannel}>{texts.home.make}</button></p>
+          <p><button type="button" class="button-primary" onClick={onNewChannel}>{texts.home.make}</button></p>
         </Empty>
       )}
     </main>
   );
 }
 
-// An address within the page would be taken for a route.
+// Moves the focus by script: the router would read the fragment of the link as a route.
 function skip(event) {
   event.preventDefault();
   document.getElementById('content').focus();
 }
 
 function useTitle(route) {
-  const unread = useLive((client) => unreadTotal(client.state));
-  const channel = useLive((client) => (route.page === 'channel' ? client.state.channels.get(route.id)?.name : null));
+  const unread = useClientData((client) => unreadTotal(client.state));
+  const channel = useClientData((client) => (route.page === 'channel' ? client.state.channels.get(route.id)?.name : null));
   useEffect(() => {
     document.title = `${unread ? `(${unread}) ` : ''}${channel ? `${channel} – ` : ''}${texts.name}`;
   }, [unread, channel]);
-  // The sign-in page must not have the title of the page before it.
+  // The sign-in page must not keep the title of the previous page.
   useEffect(() => () => (document.title = texts.name), []);
 }
 
-// Whoever goes somewhere by keyboard goes on there. A channel's composer takes the focus itself.
+// Moves the focus to the new page after a navigation, so that keyboard users continue there. On a channel page the
+// composer takes the focus.
 function useFocus(route) {
   const isFirst = useRef(true);
   useEffect(() => {
@@ -93,13 +94,13 @@ function useFocus(route) {
   }, [route.page, route.id]);
 }
 
-// Where there is room for both, the list of channels alone would leave the page empty.
+// On wide screens the home page would be empty, so it redirects to the last or the first channel.
 function useHome(route) {
   const client = useClient();
-  const channels = useLive((client) => client.state.channels);
+  const channels = useClientData((client) => client.state.channels);
   useEffect(() => {
     if (route.page !== 'home' || !WIDE.matches || !channels.size) return;
-    // An effect runs after the page is painted, and the address may have changed since the rendering.
+    // An effect runs after the page is painted, and the URL may have changed since the rendering.
     if (!isOn('home')) return;
     const last = client.lastChannel;
     const first = [...channels.values()].sort(compareNames)[0].id;

@@ -1,11 +1,11 @@
-// Where one can go: the pages, the channels with what is unread in them, and who one is.
+// The sidebar: links to the pages, the channels with their numbers of unread messages, and the account menu.
 
-import { unreadIn } from '../data/fold.js';
+import { unreadIn } from '../data/reducer.js';
 import { texts } from '../texts.js';
 import { compareNames } from './channels.js';
 import { Icon } from './icons.jsx';
-import { Light } from './light.jsx';
-import { useLive } from './live.js';
+import { ConnectionIndicator } from './connection-indicator.jsx';
+import { useClientData } from './client-context.js';
 import { unreadNotifications } from './notifications.jsx';
 import { Avatar, Badge, Menu, Name } from './parts.jsx';
 import { to } from './route.js';
@@ -15,9 +15,9 @@ export function Sidebar({ route, onSignOut, onDialog }) {
     <div class="sidebar">
       <header class="sidebar-head">
         <a class="brand" href={to.home()}><img src="/favicon.svg" alt="" width="26" height="26" />{texts.name}</a>
-        <Light />
+        <ConnectionIndicator />
       </header>
-      <button type="button" class="search" onClick={() => onDialog('jump')} title={texts.nav.jumpHint}>
+      <button type="button" class="jump-button" onClick={() => onDialog('jump')} title={texts.nav.jumpHint}>
         <Icon name="search" size={18} />{texts.nav.jump}<kbd>Ctrl K</kbd>
       </button>
       <Pages route={route} />
@@ -28,9 +28,9 @@ export function Sidebar({ route, onSignOut, onDialog }) {
 }
 
 function Pages({ route }) {
-  const unread = useLive((client) => unreadNotifications(client.state));
+  const unread = useClientData((client) => unreadNotifications(client.state));
   return (
-    <nav class="pages" aria-label={texts.nav.label}>
+    <nav class="page-links" aria-label={texts.nav.label}>
       <NavLink href={to.home()} icon="hash" isCurrent={route.page === 'home'} name="home">{texts.nav.channels}</NavLink>
       <NavLink href={to.board()} icon="board" isCurrent={route.page === 'tickets'}>{texts.nav.board}</NavLink>
       <NavLink href={to.notifications()} icon="bell" isCurrent={route.page === 'notifications'} badge={unread}>
@@ -62,10 +62,10 @@ function NavLink({ href, icon, isCurrent, badge, name, children }) {
 }
 
 function Channels({ route, onDialog }) {
-  const channels = useLive((client) => client.state.channels);
-  const unread = useLive((client) => client.state.unread);
-  const isLoaded = useLive((client) => client.state.isLoaded);
-  const current = useLive((client) => channelOf(client.state, route));
+  const channels = useClientData((client) => client.state.channels);
+  const unread = useClientData((client) => client.state.unread);
+  const isLoaded = useClientData((client) => client.state.isLoaded);
+  const current = useClientData((client) => channelOf(client.state, route));
   const sorted = [...channels.values()].sort(compareNames);
   return (
     <nav class="channels" aria-labelledby="channels-title">
@@ -83,7 +83,7 @@ function Channels({ route, onDialog }) {
               <a class="nav-link" href={to.channel(id)} title={name} data-unread={number > 0} aria-current={id === current ? 'page' : undefined}>
                 <Icon name={visibility === 'PRIVATE' ? 'lock' : 'hash'} size={18} />
                 <span class="nav-text"><Name>{name}</Name></span>
-                {visibility === 'PRIVATE' && <span class="unseen">{texts.nav.private}</span>}
+                {visibility === 'PRIVATE' && <span class="visually-hidden">{texts.nav.private}</span>}
                 <Badge number={number} />
               </a>
             </li>
@@ -100,12 +100,12 @@ function channelOf(state, { page, id }) {
 }
 
 function Me({ onSignOut, onDialog }) {
-  const me = useLive((client) => client.state.me);
+  const me = useClientData((client) => client.state.me);
   return (
-    <footer class="me">
+    <footer class="account">
       <Avatar user={me} />
-      <span class="me-name"><Name>{me?.displayName}</Name></span>
-      <Menu label={texts.nav.account} button={<Icon name="more" />} place="above">
+      <span class="account-name"><Name>{me?.displayName}</Name></span>
+      <Menu label={texts.nav.account} button={<Icon name="more" />} placement="above">
         <button type="button" class="menu-item" onClick={() => onDialog('help')}>{texts.nav.help}</button>
         <a class="menu-item" href="/graphiql" target="_blank">{texts.nav.graphiql}</a>
         <button type="button" class="menu-item" onClick={onSignOut}>{texts.nav.signOut}</button>

@@ -1,17 +1,19 @@
-// Signing in and registering. Comes back when a session ends; where one was is still in the address.
+// The page with the sign-in and registration forms. It also replaces the shell when the session ends. The URL keeps the
+// route, so the user returns to the same page.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Field, problemText, useFocusAtFirst } from './parts.jsx';
 
-export function SignIn({ session, isKept }) {
+export function SignIn({ session, isPersistent }) {
   const [isNew, setIsNew] = useState(false);
   const [problem, setProblem] = useState(null);
   const [isBusy, setIsBusy] = useState(false);
   const words = texts.signIn;
   const known = session.lastUser?.username ?? '';
   const first = useFocusAtFirst();
-  // The answer to a form that has been left must neither sign in nor put its error into the other form.
+  // The request is aborted when the user leaves its form. A late answer must not sign the user in or show an error in
+  // the other form.
   const request = useRef(null);
   useEffect(() => () => request.current?.abort(), []);
 
@@ -30,7 +32,7 @@ export function SignIn({ session, isKept }) {
       setIsBusy(false);
     }
   };
-  const turn = () => {
+  const switchForm = () => {
     request.current?.abort();
     setIsNew(!isNew);
     setIsBusy(false);
@@ -45,8 +47,8 @@ export function SignIn({ session, isKept }) {
           <h1>{texts.name}</h1>
           <p>{words.lead}</p>
         </header>
-        {session.endedFor === 'ended' && <p class="notice" role="status">{words.ended}</p>}
-        {!isKept && <p class="notice" role="status">{texts.storage.forbidden}</p>}
+        {session.endReason === 'ended' && <p class="notice" role="status">{words.ended}</p>}
+        {!isPersistent && <p class="notice" role="status">{texts.storage.forbidden}</p>}
         <form onSubmit={submit} key={isNew}>
           <h2>{isNew ? words.newTitle : words.title}</h2>
           <Field label={words.username}>
@@ -62,15 +64,15 @@ export function SignIn({ session, isKept }) {
             <input name="password" type="password" ref={known ? first : undefined} required minLength={isNew ? 8 : undefined}
               autocomplete={isNew ? 'new-password' : 'current-password'} />
           </Field>
-          {problem && <p class="problem" role="alert">{said(problem, isNew)}</p>}
-          <button class="primary wide" disabled={isBusy}>{isNew ? words.register : words.submit}</button>
+          {problem && <p class="problem" role="alert">{signInProblemText(problem, isNew)}</p>}
+          <button class="button-primary button-wide" disabled={isBusy}>{isNew ? words.register : words.submit}</button>
         </form>
-        <button type="button" class="link" onClick={turn}>{isNew ? words.toSignIn : words.toRegister}</button>
+        <button type="button" class="button-link" onClick={switchForm}>{isNew ? words.toSignIn : words.toRegister}</button>
       </div>
     </main>
   );
 }
 
-function said(problem, isNew) {
+function signInProblemText(problem, isNew) {
   return problem.code === 'UNAUTHENTICATED' && !isNew ? texts.signIn.refused : problemText(problem);
 }

@@ -1,23 +1,23 @@
-// The templates in the composer: one click inserts a text; what is written can be kept as a new one.
+// The template menu of the composer: it inserts a template, deletes one, or saves the composer's text as a new one.
 
 import { useState } from 'preact/hooks';
 import { DELETE_TEMPLATE } from '../data/documents.js';
 import { texts } from '../texts.js';
 import { Icon } from './icons.jsx';
-import { useClient, useIsMounted, useLive } from './live.js';
+import { useClient, useIsMounted, useClientData } from './client-context.js';
 import { Dialog, Field, Menu, Name, problemText } from './parts.jsx';
 
 const words = texts.composer;
 
 export function Templates({ text, onInsert }) {
   const client = useClient();
-  const templates = useLive(({ state }) => state.templates);
-  const me = useLive(({ state }) => state.me);
+  const templates = useClientData(({ state }) => state.templates);
+  const me = useClientData(({ state }) => state.me);
   const [isNaming, setIsNaming] = useState(false);
   const isMine = ({ authorId }) => authorId === me?.id || me?.role === 'ADMIN';
   return (
     <>
-      <Menu label={words.templates} button={<Icon name="template" />} place="above">
+      <Menu label={words.templates} button={<Icon name="template" />} placement="above">
         {(close) => (
           <>
             <p class="menu-title">{words.templates}</p>
@@ -52,7 +52,7 @@ function NameTemplate({ content, onClose }) {
   const [problem, setProblem] = useState(null);
   const submit = async (event) => {
     event.preventDefault();
-    // The composer is a form, too, and would send the message.
+    // Preact bubbles the event to the form of the composer, which would send the message.
     event.stopPropagation();
     try {
       await client.addTemplate({ name: event.currentTarget.elements.name.value.trim(), content });
@@ -67,7 +67,7 @@ function NameTemplate({ content, onClose }) {
         <Field label={words.templateName}><input name="name" required maxLength={100} autofocus /></Field>
         <p class="quote">{content}</p>
         {problem && <p class="problem" role="alert">{problemText(problem)}</p>}
-        <button class="primary wide">{texts.message.save}</button>
+        <button class="button-primary button-wide">{texts.message.save}</button>
       </form>
     </Dialog>
   );

@@ -1,11 +1,11 @@
-// The three things that can be said about a ticket, each as the browser's own list to choose from.
+// The fields of a ticket (status, priority, assignee) as native <select> elements.
 
 /** @import { Id, Person, User } from '../data/types.d.ts' */
 
 import { useEffect, useState } from 'preact/hooks';
 import { MEMBERS } from '../data/documents.js';
 import { texts } from '../texts.js';
-import { useClient, useLive } from './live.js';
+import { useClient, useClientData } from './client-context.js';
 
 const words = texts.ticket;
 export const STATUSES = Object.keys(words.statuses);
@@ -16,8 +16,8 @@ export function StatusSelect({ value, onChange, label = words.status }) {
 }
 
 /**
- * @param {{ value: string, onChange: (value: any) => void, label?: string, all?: string }} props `all` is what an empty
- *   choice is called, if there may be one.
+ * @param {{ value: string, onChange: (value: any) => void, label?: string, all?: string }} props `all` is the label of an empty
+ *   option; without it there is no empty option.
  */
 export function PrioritySelect({ value, onChange, label = words.priority, all }) {
   const options = Object.entries(words.priorities);
@@ -25,8 +25,8 @@ export function PrioritySelect({ value, onChange, label = words.priority, all })
 }
 
 /**
- * `first` is what an empty choice is called. `current` is the assignee there is, who may not be in the list. With a
- * `channelId` the choice is among those who can read that channel: nobody else would hear of the ticket.
+ * `first` is the label of the empty option. `current` is the present assignee, who may not be among the loaded users.
+ * With a `channelId` the options are the users who can read that channel: others could not see the ticket.
  *
  * @param {{
  *   value: string | null,
@@ -53,24 +53,24 @@ export function Select({ value, onChange, label, options }) {
   );
 }
 
-// Says so when a ticket's assignee cannot see it: it was given to them before, or by a program.
+// A note for a ticket whose assignee cannot read it: the user has left the channel, or a program assigned the ticket.
 export function AssigneeNote({ channelId, assignee }) {
   const readers = useReaders(channelId);
-  const isPrivate = useLive(({ state }) => state.channels.get(channelId)?.visibility === 'PRIVATE');
+  const isPrivate = useClientData(({ state }) => state.channels.get(channelId)?.visibility === 'PRIVATE');
   if (!assignee || !isPrivate || !readers.length || readers.some(({ id }) => id === assignee.id)) return null;
   return <p class="hint">{words.cannotSee(assignee.displayName)}</p>;
 }
 
-// All users, or those who can read a private channel: its members and the admins.
+// The users who can read a channel: the members and the admins for a private channel, otherwise all users.
 function useReaders(channelId) {
   const client = useClient();
   const users = useUsers();
-  const isPrivate = useLive(({ state }) => state.channels.get(channelId)?.visibility === 'PRIVATE');
+  const isPrivate = useClientData(({ state }) => state.channels.get(channelId)?.visibility === 'PRIVATE');
   const [members, setMembers] = useState(null);
   useEffect(() => {
     setMembers(null);
     if (!isPrivate) return undefined;
-    // The answer for one channel can arrive after another one was chosen.
+    // The answer for one channel can arrive after the user has chosen another one.
     let isOver = false;
     client.run(MEMBERS, { id: channelId }).then(({ channel }) => isOver || setMembers(channel?.members.nodes ?? null), () => {});
     return () => (isOver = true);
@@ -79,7 +79,7 @@ function useReaders(channelId) {
   return users.filter(({ id, role }) => role === 'ADMIN' || members.some((member) => member.id === id));
 }
 
-// Asked once per page that needs them; who registers meanwhile is there the next time.
+// The users, queried once per mounted component. A user who registers later is missing until the next mount.
 export function useUsers() {
   const client = useClient();
   const [users, setUsers] = useState(/** @type {User[]} */ ([]));

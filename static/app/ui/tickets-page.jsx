@@ -1,4 +1,4 @@
-// All tickets of all channels.
+// The page with the ticket board of all channels.
 
 import { texts } from '../texts.js';
 import { Board } from './board.jsx';

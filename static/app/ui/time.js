@@ -1,4 +1,4 @@
-// Times as people say them, in their own language and zone.
+// Formats times in the language and time zone of the browser.
 
 import { texts } from '../texts.js';
 
@@ -10,7 +10,7 @@ const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 
 const startOf = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 
 function daysAgo(date) {
-  // Rounded: a day in spring has 23 hours.
+  // Rounded, because the day on which daylight saving time begins has 23 hours.
   return Math.round((startOf(new Date()) - startOf(date)) / 86_400_000);
 }
 
@@ -23,7 +23,7 @@ export function dayOf(time) {
   return [texts.time.today, texts.time.yesterday][daysAgo(date)] ?? day.format(date);
 }
 
-// Today's as a clock time, others as a date.
+// A time of today as a clock time, another time as a date.
 export function shortOf(time) {
   const date = new Date(time);
   return daysAgo(date) === 0 ? clock.format(date) : short.format(date);

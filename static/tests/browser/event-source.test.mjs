@@ -1,55 +1,55 @@
-// The EventSource that Chromium has built in, on a page of the server: it comes back by itself, and goes on where it was.
+// The EventSource of Chromium reconnects by itself and resumes with `Last-Event-ID`.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
 const ADDED = 'subscription ($after: Cursor) { messageAdded(after: $after) { content cursor } }';
 
 test('a plain EventSource loses and repeats nothing when the server is killed', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   await ada.register();
-  // Strangers hear nothing of what is private: what comes, comes by the token in the address.
+  // The channel is private, so the events prove that the server accepted the token in the URL.
   const { createChannel } = await ada.ask('mutation { createChannel(input: { name: "own", visibility: PRIVATE }) { id } }');
   const post = (content) => ada.post({ channelId: createChannel.id, content });
   const { cursor } = await ada.ask('{ cursor }');
-  const { page, line, context } = ada;
-  await context.unrouteAll(); // Chromium shows what it really sends where nobody else holds its requests
+  const { page, proxy, context } = ada;
+  await context.unrouteAll(); // without interception Chromium reports the headers that it really sends
   const tried = [];
   page.on('request', (request) => request.resourceType() === 'eventsource' && tried.push(request));
   await ada.goto('');
-  await page.evaluate(follow, { query: ADDED, variables: JSON.stringify({ after: cursor }), token: ada.token });
+  await page.evaluate(recordEvents, { query: ADDED, variables: JSON.stringify({ after: cursor }), token: ada.token });
 
   await post('one');
-  await heard(page, 1);
-  line.shut();
-  await stage.server.kill();
-  await line.refused();
-  await stage.server.start();
+  await received(page, 1);
+  proxy.rejectConnections();
+  await fixture.server.kill();
+  await proxy.waitForRejection();
+  await fixture.server.start();
   for (const content of ['two', 'three']) await post(content);
-  line.open();
-  await heard(page, 3);
-  await post('four'); // behind it comes nothing that was still to come twice
-  const events = await heard(page, 4);
+  proxy.acceptConnections();
+  await received(page, 3);
+  await post('four'); // after this event no duplicate of an earlier one can arrive
+  const events = await received(page, 4);
 
   assert.deepEqual(events.map(({ content }) => content), ['one', 'two', 'three', 'four']);
   for (const { id, cursor } of events) assert.equal(id, cursor);
   const ids = await Promise.all(tried.map((request) => request.headerValue('last-event-id')));
-  assert.deepEqual([ids.at(0), ids.at(-1)], [null, events[0].id], 'what the browser said at first, and when it was let in again');
+  assert.deepEqual([ids.at(0), ids.at(-1)], [null, events[0].id], 'Last-Event-ID of the first and of the last request');
 });
 
-// On the page: keeps what it hears. Nothing here comes back or resumes; the browser does.
-function follow(parameters) {
-  window.heard = [];
+// Runs in the page and records the events. It has no code that reconnects or resumes: the browser does that.
+function recordEvents(parameters) {
+  window.received = [];
   const source = new EventSource(`/graphql?${new URLSearchParams(parameters)}`);
   source.addEventListener('next', ({ data, lastEventId }) => {
-    window.heard.push({ id: lastEventId, ...JSON.parse(data).data.messageAdded });
+    window.received.push({ id: lastEventId, ...JSON.parse(data).data.messageAdded });
   });
 }
 
-async function heard(page, count) {
-  await page.waitForFunction((count) => window.heard.length >= count, count);
-  return page.evaluate(() => window.heard);
+async function received(page, count) {
+  await page.waitForFunction((count) => window.received.length >= count, count);
+  return page.evaluate(() => window.received);
 }

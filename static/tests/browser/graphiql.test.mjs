@@ -1,25 +1,25 @@
-// The tabs of GraphiQL's first visit run as they are: without an account as far as that goes, and signed in.
+// The GraphiQL page: the examples run unchanged, and sessions and operations are handled correctly.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
-// What the page shows as the answer, as data; null while there is none.
+// An expression for the JSON in the response editor; null if there is none yet.
 const ANSWER = `(() => {
   const text = document.querySelector('.graphiql-response .CodeMirror')?.CodeMirror.getValue();
   try { return text ? JSON.parse(text) : null; } catch { return null; }
 })()`;
 
-test('every example runs as it is', { timeout: 240_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
+test('every example runs unchanged', { timeout: 240_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
   const channelId = await ada.channel('first');
   await ada.post({ channelId, content: 'Hello' });
-  const eve = await stage.enter('eve', { signIn: false });
+  const eve = await fixture.openUser('eve', { signIn: false });
   const { page } = eve;
   await eve.goto('graphiql');
-  // A click on the open tab would reset its editors to what GraphiQL has stored of them, which is up to 100 ms old.
+  // A click on the open tab resets its editors to the texts that GraphiQL stored last, up to 100 ms ago.
   const tab = async (name) => {
     const found = page.locator('.graphiql-tab', { hasText: name }).first();
     if (!/graphiql-tab-active/.test(await found.getAttribute('class'))) await found.click();
@@ -27,7 +27,7 @@ test('every example runs as it is', { timeout: 240_000 }, async (t) => {
   const stop = async () => {
     if (await page.locator('.graphiql-execute-button[aria-label^="Stop"]').count()) await page.locator('.graphiql-execute-button').click();
   };
-  // Runs the tab, by name of the operation where it has several, and waits for an answer of which `isDue` holds.
+  // Runs a tab (and selects an operation if it has several), and waits for an answer for which `isDue` returns true.
   const run = async (name, isDue, operation) => {
     await tab(name);
     await page.evaluate(`document.querySelector('.graphiql-response .CodeMirror').CodeMirror.setValue('')`);
@@ -44,7 +44,7 @@ test('every example runs as it is', { timeout: 240_000 }, async (t) => {
   const variables = (values) => page.evaluate((text) =>
     document.querySelectorAll('.graphiql-editor-tool .CodeMirror')[0].CodeMirror.setValue(text), JSON.stringify(values));
 
-  await t.test('without an account', async () => {
+  await t.test('anonymous users can run queries and subscriptions, and no mutation', async () => {
     const { data } = await run('Messages', ({ data, errors }) => data && !errors);
     const list = Object.values(data).find((value) => value?.nodes);
     assert.equal(list.nodes[0].content, 'Hello');
@@ -59,7 +59,7 @@ test('every example runs as it is', { timeout: 240_000 }, async (t) => {
     assert.equal(refused.errors[0].extensions.code, 'UNAUTHENTICATED');
   });
 
-  await t.test('with the account that the last tab makes', async () => {
+  await t.test('the example that registers an account signs the user in', async () => {
     await tab('Register');
     await variables({ name: 'eve', password: 'correct horse battery' });
     await run('Register', ({ data }) => data?.register?.token, 'Register');
@@ -73,11 +73,11 @@ test('every example runs as it is', { timeout: 240_000 }, async (t) => {
     await run('Events', ({ newestFirst }) => newestFirst?.some(({ data }) => data?.events.__typename === 'Checkpoint'));
     await stop();
   });
-  assert.deepEqual(stage.errors().filter((line) => !/status of 401/.test(line)), []);
+  assert.deepEqual(fixture.errors().filter((line) => !/status of 401/.test(line)), []);
 });
 
-// Opens a tab and presses the play button before any timer of the page can run. Resolves with the operations that the button
-// offers, or with none if it ran one.
+// Opens a tab and presses the play button before any timer of the page can run. Resolves with the operations in the
+// menu of the button. A tab with a single operation has no menu: then the list is empty and the operation runs.
 function runAtOnce(page, name) {
   return page.evaluate(async (name) => {
     const found = [...document.querySelectorAll('.graphiql-tab')].find((tab) => tab.textContent.includes(name));
@@ -92,15 +92,15 @@ function runAtOnce(page, name) {
 }
 
 test('a tab that is run as soon as it is opened runs its own operation', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const eve = await stage.enter('eve', { signIn: false });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const eve = await fixture.openUser('eve', { signIn: false });
   const { page } = eve;
-  const asked = (name) => page.waitForRequest((request) => request.postDataJSON()?.operationName === name);
+  const requestOf = (name) => page.waitForRequest((request) => request.postDataJSON()?.operationName === name);
   await eve.goto('graphiql');
   const open = async (name, operation) => {
     await page.locator('.graphiql-tab', { hasText: name }).first().click();
-    // GraphiQL stores the text in its own delayed handler, so the handler does not run during the next step.
+    // Wait for the delayed handler of GraphiQL that stores the text, so that it does not run during the next step.
     await page.waitForFunction((operation) => {
       const { CodeMirror: editor } = document.querySelector('.graphiql-query-editor .CodeMirror');
       return editor.operationName === operation && localStorage.getItem('graphiql:query') === editor.getValue();
@@ -109,19 +109,19 @@ test('a tab that is run as soon as it is opened runs its own operation', { timeo
 
   await open('Events', 'Events');
   assert.deepEqual(await runAtOnce(page, 'Create'), ['CreateChannel', 'CreateMessage']);
-  await Promise.all([asked('CreateChannel'), page.getByRole('menuitem', { name: 'CreateChannel' }).click()]);
+  await Promise.all([requestOf('CreateChannel'), page.getByRole('menuitem', { name: 'CreateChannel' }).click()]);
 
   assert.deepEqual(await runAtOnce(page, 'Register'), ['Register', 'Login']);
-  // The menu listens to keys from the moment in which it has the focus.
+  // The menu handles keys only after it has got the focus.
   await page.waitForFunction(() => document.activeElement.closest('[role="menu"]'));
   await page.keyboard.press('Escape');
   await page.getByRole('menu').waitFor({ state: 'detached' });
   await open('Create', 'CreateChannel');
-  assert.deepEqual((await Promise.all([runAtOnce(page, 'Messages'), asked('Messages')]))[0], []);
+  assert.deepEqual((await Promise.all([runAtOnce(page, 'Messages'), requestOf('Messages')]))[0], []);
 
-  // By keyboard, the operation at the cursor.
+  // Ctrl+Enter runs the operation at the cursor.
   await open('Events', 'Events');
-  const sent = asked('CreateMessage');
+  const sent = requestOf('CreateMessage');
   await page.evaluate((name) => {
     [...document.querySelectorAll('.graphiql-tab')].find((tab) => tab.textContent.includes(name)).querySelector('button').click();
     const { CodeMirror: editor } = document.querySelector('.graphiql-query-editor .CodeMirror');
@@ -131,13 +131,13 @@ test('a tab that is run as soon as it is opened runs its own operation', { timeo
     editor.getInputField().dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', keyCode: 13, ctrlKey: true, bubbles: true }));
   }, 'Create');
   await sent;
-  assert.deepEqual(stage.errors().filter((line) => !/status of 401/.test(line)), []);
+  assert.deepEqual(fixture.errors().filter((line) => !/status of 401/.test(line)), []);
 });
 
 test('a sign-in dialog that is closed before the answer does not sign the user in', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   await ada.register();
   const { page } = ada;
   let release;

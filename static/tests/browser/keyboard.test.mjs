@@ -1,22 +1,22 @@
-// A working day without a mouse.
+// All functions of the web client can be used with the keyboard alone.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { furnish } from './pages.mjs';
-import { openStage } from './stage.mjs';
+import { createSampleData } from './sample-data.mjs';
+import { openFixture } from './fixture.mjs';
 
-test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada');
-  const ben = await stage.enter('ben', { signIn: false });
+test('the web client can be used with the keyboard alone', { timeout: 120_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada');
+  const ben = await fixture.openUser('ben', { signIn: false });
   await ben.register();
-  await furnish(ada, ben, await stage.admin('root'));
+  await createSampleData(ada, ben, await fixture.admin('root'));
   const { page } = ada;
   const press = (...keys) => keys.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve());
   const focused = (selector) => page.waitForFunction((selector) => document.activeElement.matches(selector), selector);
 
-  await t.test('to a channel by a few letters of its name, and to write there', async () => {
+  await t.test('Ctrl+K opens a channel by a part of its name and focuses its composer', async () => {
     await press('Control+k');
     await page.keyboard.type('gener');
     await press('Enter');
@@ -29,7 +29,7 @@ test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
     await page.locator('.message:not(.pending)', { hasText: 'By hand,\nin two lines' }).waitFor();
   });
 
-  await t.test('from the composer up to a message, into it, and back', async () => {
+  await t.test('arrow keys, Enter and Escape move between the composer, the messages and a message page', async () => {
     await press('ArrowUp');
     await focused('.message');
     await press('ArrowUp');
@@ -44,7 +44,7 @@ test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
     await page.getByRole('heading', { name: 'New chairs' }).waitFor();
   });
 
-  await t.test('from card to card, and a card to another column', async () => {
+  await t.test('arrow keys move between cards, and Shift with an arrow key moves a card', async () => {
     await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).focus();
     await press('Enter');
     await page.locator('.card a').first().focus();
@@ -58,7 +58,7 @@ test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
     await page.getByRole('heading', { name: 'Door of the cold room does not close' }).waitFor();
   });
 
-  await t.test('a ticket from the composer', async () => {
+  await t.test('the composer creates a ticket', async () => {
     await press('Alt+ArrowDown');
     await focused('.composer textarea');
     await press('Tab', 'Tab', 'Enter');
@@ -72,7 +72,7 @@ test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
     await ticket.locator('.chip', { hasText: 'Urgent' }).waitFor();
   });
 
-  await t.test('a dialog opens, keeps the focus, and gives it back', async () => {
+  await t.test('a dialog takes the focus and restores it when it closes', async () => {
     const help = page.getByRole('button', { name: 'New channel or room' });
     await help.focus();
     await press('Enter');
@@ -83,5 +83,5 @@ test('everything can be done by keyboard', { timeout: 120_000 }, async (t) => {
     await press('?');
     await page.getByRole('heading', { name: 'Keyboard' }).waitFor();
   });
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });

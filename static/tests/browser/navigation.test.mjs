@@ -2,20 +2,21 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { openStage } from './stage.mjs';
+import { openFixture } from './fixture.mjs';
 
-// Opens a page for a user whose server frames can be delayed. After hold(pattern), every operation with a matching frame
-// is held until release(). isHeld resolves at the first held frame. A frame of the page is held too if it matches.
-async function enter(t) {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+// Opens a page for a user whose server frames can be delayed. After hold(pattern), every operation with a matching
+// frame is held until release(). isHeld resolves at the first held frame. A frame of the page is held too if it
+// matches.
+async function setUp(t) {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   const { page } = ada;
   let pattern = null;
   let onHeld = () => {};
   let waiting = [];
   const ids = new Set();
-  // The frames of the page.
+  // The frames that the page has sent.
   const sent = [];
   const sendHeld = () => {
     ids.clear();
@@ -39,7 +40,7 @@ async function enter(t) {
   });
   page.on('dialog', (dialog) => dialog.accept());
   return {
-    stage,
+    fixture,
     ada,
     page,
     sent,
@@ -52,7 +53,7 @@ async function enter(t) {
       pattern = other;
       sendHeld();
     },
-    // Resolves when the page has handled the frames: it shows a channel that was made after them.
+    // Resolves when the page has handled the frames: it shows a channel that was created after them.
     async release(name) {
       pattern = null;
       sendHeld();
@@ -67,7 +68,7 @@ async function enter(t) {
 // The address changes after a rendering and before the effects of that rendering.
 for (const [moment, selector] of [['as it appears', '.shell'], ['as the channels appear', '.channels li a']]) {
   test(`the home page does not redirect a user who opens another page ${moment}`, { timeout: 120_000 }, async (t) => {
-    const { stage, ada, page, hash } = await enter(t);
+    const { fixture, ada, page, hash } = await setUp(t);
     await ada.register();
     await ada.channel('garden');
     await ada.goto('');
@@ -76,16 +77,16 @@ for (const [moment, selector] of [['as it appears', '.shell'], ['as the channels
       observer.disconnect();
       location.hash = '#/dashboard';
     }).observe(document.body, { subtree: true, childList: true }), selector);
-    await ada.fillIn();
+    await ada.submitSignIn();
     await page.locator('.metric').first().waitFor();
     await page.getByRole('link', { name: 'garden' }).waitFor();
     assert.equal(await hash(), '#/dashboard');
-    assert.deepEqual(stage.errors(), []);
+    assert.deepEqual(fixture.errors(), []);
   });
 }
 
 test('a channel that is created after its dialog was closed is not opened', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page, hold, release, goTo, hash } = await enter(t);
+  const { fixture, ada, page, hold, release, goTo, hash } = await setUp(t);
   await ada.signIn();
   const create = async (name) => {
     await page.getByRole('button', { name: 'New channel or room' }).click();
@@ -101,14 +102,14 @@ test('a channel that is created after its dialog was closed is not opened', { ti
   await release('meadow');
   assert.equal(await page.getByRole('dialog').getByLabel('Name').inputValue(), 'orchard');
   assert.equal(await hash(), '#/tickets');
-  // The dialog that is still open leads there.
+  // The dialog that is still open does navigate.
   await page.getByRole('button', { name: 'Create' }).click();
   await page.getByRole('heading', { name: 'orchard' }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('a dialog that is closed before the lookup of the name is answered creates no channel', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page, sent, hold, release } = await enter(t);
+  const { fixture, ada, page, sent, hold, release } = await setUp(t);
   await ada.signIn();
   const { isHeld } = hold(/"data":\{"channel":null/);
   await page.getByRole('button', { name: 'New channel or room' }).click();
@@ -120,7 +121,7 @@ test('a dialog that is closed before the lookup of the name is answered creates 
   await release('meadow');
   assert.deepEqual(sent.filter((frame) => frame.includes('createChannel(')), []);
   assert.equal((await ada.ask('{ channel(name: "garden") { id } }')).channel, null);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 async function deleteMessage({ ada, page }, id) {
@@ -136,8 +137,8 @@ async function deleteChannel({ ada, page }, id) {
 
 for (const [what, remove, answer] of [['message', deleteMessage, /"deleteMessage"/], ['channel', deleteChannel, /"deleteChannel"/]]) {
   test(`the deletion of a ${what} leads away from its own page only`, { timeout: 120_000 }, async (t) => {
-    const entered = await enter(t);
-    const { stage, ada, page, hold, release, goTo, hash } = entered;
+    const context = await setUp(t);
+    const { fixture, ada, page, hold, release, goTo, hash } = context;
     await ada.signIn();
     const make = async (name) => {
       const channelId = await ada.channel(name);
@@ -145,39 +146,39 @@ for (const [what, remove, answer] of [['message', deleteMessage, /"deleteMessage
     };
     const [first, second] = [await make('apples'), await make('pears')];
     const { isHeld } = hold(answer);
-    await remove(entered, first);
+    await remove(context, first);
     await isHeld;
     await page.keyboard.press('Escape');
     await goTo('Dashboard');
     await release('plums');
     assert.equal(await hash(), '#/dashboard');
-    await remove(entered, second);
+    await remove(context, second);
     await page.getByRole('heading', { name: what === 'channel' ? 'plums' : 'pears' }).waitFor();
-    assert.deepEqual(stage.errors(), []);
+    assert.deepEqual(fixture.errors(), []);
   });
 }
 
 test('the home page does not choose a channel that was just deleted', { timeout: 120_000 }, async (t) => {
-  const entered = await enter(t);
-  const { stage, ada, page, hold } = entered;
+  const context = await setUp(t);
+  const { fixture, ada, page, hold } = context;
   await ada.signIn();
   await ada.channel('apples');
   const pears = await ada.channel('pears');
   // The answer arrives before the event.
   hold(/"ChannelDeleted"/);
-  await deleteChannel(entered, pears);
+  await deleteChannel(context, pears);
   await page.getByRole('heading', { name: 'apples' }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('a change of a channel that arrives while the channel is deleted does not insert it again', { timeout: 120_000 }, async (t) => {
-  const entered = await enter(t);
-  const { stage, ada, page, hold, holdInstead } = entered;
+  const context = await setUp(t);
+  const { fixture, ada, page, hold, holdInstead } = context;
   await ada.signIn();
   await ada.channel('apples');
   const id = await ada.channel('pears');
   const { isHeld } = hold(/deleteChannel\(/);
-  await deleteChannel(entered, id);
+  await deleteChannel(context, id);
   await isHeld;
   await ada.ask('mutation ($input: UpdateChannelInput!) { updateChannel(input: $input) { id } }', { input: { id, name: 'quinces' } });
   const channels = page.getByRole('navigation', { name: 'Channels' });
@@ -186,11 +187,11 @@ test('a change of a channel that arrives while the channel is deleted does not i
   holdInstead(/"ChannelDeleted"/);
   await page.getByRole('heading', { name: 'apples' }).waitFor();
   assert.equal(await channels.getByRole('link', { name: 'quinces' }).count(), 0);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('the editor cannot be changed or saved again while a save waits for its answer', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page, hold, release } = await enter(t);
+  const { fixture, ada, page, hold, release } = await setUp(t);
   await ada.signIn();
   const channelId = await ada.channel('garden');
   await ada.goto(`#/message/${await ada.post({ channelId, content: 'As it was' })}`);
@@ -208,11 +209,11 @@ test('the editor cannot be changed or saved again while a save waits for its ans
   await release('released');
   await editor.waitFor({ state: 'detached' });
   await page.locator('.original-text', { hasText: /^Saved$/ }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('an editor whose save was refused can be saved again', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page } = await enter(t);
+  const { fixture, ada, page } = await setUp(t);
   await ada.signIn();
   const channelId = await ada.channel('garden');
   const id = await ada.post({ channelId, content: 'As it was' });
@@ -226,11 +227,11 @@ test('an editor whose save was refused can be saved again', { timeout: 120_000 }
   await page.locator('.editor textarea').fill('Mine after all');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.locator('.original-text', { hasText: 'Mine after all' }).waitFor();
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('an answer does not close an editor that was opened after the request', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page, hold, release } = await enter(t);
+  const { fixture, ada, page, hold, release } = await setUp(t);
   await ada.signIn();
   const channelId = await ada.channel('garden');
   const id = await ada.post({ channelId, content: 'As it was' });
@@ -248,11 +249,11 @@ test('an answer does not close an editor that was opened after the request', { t
   await edit('Still being written');
   await release('released');
   assert.equal(await editor.inputValue(), 'Still being written');
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('an answer does not close a dialog that was opened after the request', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page, hold, release } = await enter(t);
+  const { fixture, ada, page, hold, release } = await setUp(t);
   await ada.signIn();
   const channelId = await ada.channel('garden');
   await ada.goto(`#/channel/${channelId}`);
@@ -271,12 +272,12 @@ test('an answer does not close a dialog that was opened after the request', { ti
   await save('Another');
   await release('released');
   assert.equal(await name.inputValue(), 'Another');
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('a ticket is offered to the readers of the channel that was chosen last', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page, hold, release } = await enter(t);
-  const ben = await stage.enter('ben', { signIn: false });
+  const { fixture, ada, page, hold, release } = await setUp(t);
+  const ben = await fixture.openUser('ben', { signIn: false });
   await ben.register();
   await ada.signIn();
   const make = async (name) =>
@@ -295,11 +296,11 @@ test('a ticket is offered to the readers of the channel that was chosen last', {
   await assignees.filter({ hasText: 'Ada' }).waitFor({ state: 'attached' });
   await release('released');
   assert.deepEqual(await assignees.allTextContents(), ['Nobody', 'Ada Ahlgren']);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('a moved card takes the focus only if the user has not moved it', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page } = await enter(t);
+  const { fixture, ada, page } = await setUp(t);
   await ada.signIn();
   const channelId = await ada.channel('garden');
   await ada.post({ channelId, title: 'Printer on fire', content: 'Help', ticket: {} });
@@ -308,18 +309,18 @@ test('a moved card takes the focus only if the user has not moved it', { timeout
   const focused = await page.evaluate(async () => {
     const key = { key: 'ArrowRight', shiftKey: true, bubbles: true, cancelable: true };
     document.activeElement.dispatchEvent(new KeyboardEvent('keydown', key));
-    document.querySelector('.search').focus();
+    document.querySelector('.jump-button').focus();
     // The focus follows the card after two frames.
     for (let frames = 0; frames < 4; frames += 1) await new Promise(requestAnimationFrame);
     return document.activeElement.className;
   });
   await page.locator('.column[data-status="IN_PROGRESS"] .card').waitFor();
-  assert.equal(focused, 'search');
-  assert.deepEqual(stage.errors(), []);
+  assert.equal(focused, 'jump-button');
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('the sign-in page has its own title', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page } = await enter(t);
+  const { fixture, ada, page } = await setUp(t);
   await ada.signIn();
   const channelId = await ada.channel('garden');
   await ada.goto(`#/channel/${channelId}`);
@@ -328,11 +329,11 @@ test('the sign-in page has its own title', { timeout: 120_000 }, async (t) => {
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
   assert.equal(await page.title(), 'tidings');
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
 test('the error of a sign-in form that was left is not shown in the next form', { timeout: 120_000 }, async (t) => {
-  const { stage, ada, page } = await enter(t);
+  const { fixture, ada, page } = await setUp(t);
   await ada.register();
   await ada.goto('');
   let release;
@@ -349,13 +350,13 @@ test('the error of a sign-in form that was left is not shown in the next form', 
   release();
   await ended;
   assert.equal(await page.getByRole('alert').count(), 0);
-  assert.deepEqual(stage.errors(), []);
+  assert.deepEqual(fixture.errors(), []);
 });
 
-test('a page that was left does not subscribe again after a fault of the server', { timeout: 120_000 }, async (t) => {
-  const stage = await openStage();
-  t.after(() => stage.close());
-  const ada = await stage.enter('ada', { signIn: false });
+test('a page that was left does not subscribe again after an internal error of the server', { timeout: 120_000 }, async (t) => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const ada = await fixture.openUser('ada', { signIn: false });
   const { page } = ada;
   const sockets = [];
   const subscribed = [];
@@ -377,14 +378,14 @@ test('a page that was left does not subscribe again after a fault of the server'
   isRefusing = true;
   const before = sockets.length;
   await sockets.at(-1).close({ code: 1012, reason: 'Service restart' });
-  await page.waitForSelector('.light:not([data-name="live"])', { state: 'attached' });
+  await page.waitForSelector('.connection-indicator:not([data-name="live"])', { state: 'attached' });
   await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' }).click();
   await page.getByRole('heading', { name: 'Dashboard' }).waitFor();
   while (sockets.length === before) await new Promise((resolve) => setTimeout(resolve, 20));
   subscribed.length = 0;
   isRefusing = false;
   await sockets.at(-1).close({ code: 4500, reason: 'Internal server error' });
-  await ada.isLive();
+  await ada.waitUntilLive();
   // The dashboard subscribes after the same delay as the channel would.
   await page.locator('.metric').first().waitFor();
   assert.deepEqual(subscribed.filter(Boolean), ['metricUpdated']);

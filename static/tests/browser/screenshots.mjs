@@ -1,9 +1,9 @@
-// Pictures of every page, at three widths and in both themes, into target/screenshots, and the two of the README.
-// `make screenshots` runs this.
+// Takes screenshots of every page, at three widths and in both themes. They go to target/screenshots, and the two of
+// the README to docs/images. `make screenshots` runs this script.
 
 import { mkdirSync } from 'node:fs';
-import { furnish, pages, show } from './pages.mjs';
-import { openStage } from './stage.mjs';
+import { createSampleData, pages, openPage } from './sample-data.mjs';
+import { openFixture } from './fixture.mjs';
 
 const root = new URL('../../../', import.meta.url).pathname;
 const directory = `${root}target/screenshots`;
@@ -13,15 +13,15 @@ const IN_README = { 'support-1280-light': 'channel.png', 'board-1280-dark': 'boa
 
 mkdirSync(directory, { recursive: true });
 mkdirSync(`${root}docs/images`, { recursive: true });
-const stage = await openStage();
+const fixture = await openFixture();
 try {
-  const ada = await stage.enter('ada');
-  const ben = await stage.enter('ben');
-  const places = await furnish(ada, ben, await stage.admin('root'));
+  const ada = await fixture.openUser('ada');
+  const ben = await fixture.openUser('ben');
+  const places = await createSampleData(ada, ben, await fixture.admin('root'));
   await ben.goto(`#/channel/${places.support}`);
   let taken = 0;
   const take = async (page, name) => {
-    // What opens, opens with a transition.
+    // Wait for the transitions of dialogs and menus.
     await page.waitForTimeout(250);
     await page.screenshot({ path: `${directory}/${name}.png` });
     if (IN_README[name]) await page.screenshot({ path: `${root}docs/images/${IN_README[name]}` });
@@ -32,7 +32,7 @@ try {
     for (const colorScheme of THEMES) {
       await ada.page.emulateMedia({ colorScheme });
       for (const each of pages(places)) {
-        await show(ada, each);
+        await openPage(ada, each);
         await take(ada.page, `${each.name}-${width}-${colorScheme}`);
       }
       if (width === WIDTHS[0]) {
@@ -41,16 +41,16 @@ try {
       }
     }
   }
-  const stranger = await stage.enter('eve', { signIn: false });
-  await stranger.goto('');
+  const newUser = await fixture.openUser('eve', { signIn: false });
+  await newUser.goto('');
   for (const width of WIDTHS) {
     for (const colorScheme of THEMES) {
-      await stranger.page.setViewportSize({ width, height: 800 });
-      await stranger.page.emulateMedia({ colorScheme });
-      await take(stranger.page, `sign-in-${width}-${colorScheme}`);
+      await newUser.page.setViewportSize({ width, height: 800 });
+      await newUser.page.emulateMedia({ colorScheme });
+      await take(newUser.page, `sign-in-${width}-${colorScheme}`);
     }
   }
   console.log(`${taken} pictures are in ${directory}`);
 } finally {
-  await stage.close();
+  await fixture.close();
 }

@@ -1,4 +1,4 @@
-// Runs the real relay-compiler over messages.js, and imports what it made.
+// Runs relay-compiler over messages.js, and imports its artifacts.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 

@@ -1,4 +1,5 @@
-// What relay-compiler compiles for relay.mjs. Its plugin for Babel would put the results in the place of these tags.
+// The documents that relay-compiler compiles for relay.mjs. In an application its Babel plugin replaces these tags by
+// the artifacts.
 import { graphql } from 'relay-runtime';
 
 export const query = graphql`

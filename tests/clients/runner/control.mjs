@@ -1,19 +1,19 @@
-// Owns the control endpoint: how a script under test asks for trouble. Used by run.mjs; harness.mjs is its caller.
+// The control endpoint: a script calls it to inject faults and to run commands. run.mjs starts it.
 import http from 'node:http';
 import { Server } from './server.mjs';
 
 /**
- * GET  /          {"server"}: the address past the proxy
- * POST /cut       every connection ends, without a close frame
- * POST /freeze    every connection stays open and falls silent
- * POST /restart   SIGKILL, then a start on the same port and database; answers when the server is ready
- * POST /shut      new connections are refused until POST /open
- * POST /refused   answers when one has been refused
- * POST /brief?username=NAME  {"token"}: of a user, made by the command line; it expires after two seconds
- * POST /stumble   the next connection is cut between connection_init and connection_ack
- * POST /admin     {"token"}: of an admin, made by the command line
- * POST /run?words=WORDS  {"output"}: what a command of the server prints, run beside it
- * POST /stranger  {"cursor"}: a cursor of another installation
+ * GET  /                   answers {"server"}: the origin of the server, without the proxy
+ * POST /cut                ends every connection without a close frame
+ * POST /freeze             keeps every connection open, but forwards no more bytes
+ * POST /restart            kills the server with SIGKILL, starts it on the same port and database, answers when ready
+ * POST /reject             rejects new connections until POST /accept
+ * POST /wait-rejected      answers when a connection was rejected since POST /reject
+ * POST /cut-handshake      cuts the next connection between connection_init and connection_ack
+ * POST /short-lived-token?username=NAME  answers {"token"}: a token of the user that expires after two seconds
+ * POST /admin              answers {"token"}: a token of a new admin
+ * POST /run?words=WORDS    runs a command of the binary beside the server; answers {"output"}
+ * POST /foreign-cursor     answers {"cursor"}: a cursor of another installation
  */
 export async function startControl({ binary, server, proxy }) {
   const actions = {
@@ -21,17 +21,17 @@ export async function startControl({ binary, server, proxy }) {
     'POST /cut': () => proxy.cut(),
     'POST /freeze': () => proxy.freeze(),
     'POST /restart': () => server.kill().then(() => server.start()).then(() => {}),
-    'POST /shut': () => proxy.shut(),
-    'POST /refused': () => proxy.refused(),
-    'POST /open': () => proxy.open(),
-    'POST /stumble': () => proxy.stumble(),
-    'POST /brief': (query) => ({ token: server.run(['token', query.get('username')], { TIDINGS_TOKEN_LIFETIME: '2s' }) }),
+    'POST /reject': () => proxy.rejectConnections(),
+    'POST /wait-rejected': () => proxy.waitForRejection(),
+    'POST /accept': () => proxy.acceptConnections(),
+    'POST /cut-handshake': () => proxy.cutNextHandshake(),
+    'POST /short-lived-token': (query) => ({ token: server.run(['token', query.get('username')], { TIDINGS_TOKEN_LIFETIME: '2s' }) }),
     'POST /admin': () => {
       server.run(['user', 'add', 'root', '--admin']);
       return { token: server.run(['token', 'root']) };
     },
     'POST /run': (query) => ({ output: server.run(query.get('words').split(' ')) }),
-    'POST /stranger': () => strangersCursor(binary),
+    'POST /foreign-cursor': () => foreignCursor(binary),
   };
   const listener = http.createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url, 'http://control');
@@ -47,20 +47,21 @@ export async function startControl({ binary, server, proxy }) {
   return { url: `http://127.0.0.1:${listener.address().port}`, close: () => listener.close() };
 }
 
-async function strangersCursor(binary) {
+async function foreignCursor(binary) {
   const other = new Server(binary);
   try {
     await other.start();
-    const input = { username: 'stranger', password: 'a long enough one', displayName: 'Stranger' };
-    const { register } = await ask(other, 'mutation ($input: RegisterInput!) { register(input: $input) { token } }', { input });
-    await ask(other, 'mutation { createChannel(input: { name: "elsewhere" }) { id } }', {}, register.token);
-    return await ask(other, '{ cursor }'); // not the cursor of an empty log: that one may look the same everywhere
+    const input = { username: 'other', password: 'a long enough one', displayName: 'Other' };
+    const { register } = await graphql(other, 'mutation ($input: RegisterInput!) { register(input: $input) { token } }', { input });
+    await graphql(other, 'mutation { createChannel(input: { name: "elsewhere" }) { id } }', {}, register.token);
+    // After a change, because the cursor of an empty log may be equal in all installations.
+    return await graphql(other, '{ cursor }');
   } finally {
     await other.remove();
   }
 }
 
-async function ask(server, query, variables = {}, token = undefined) {
+async function graphql(server, query, variables = {}, token = undefined) {
   const response = await fetch(`${server.origin}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },

@@ -1,6 +1,6 @@
-// Keeps docs/clients.md honest: each code block marked `<!-- from NAME -->` equals the region between
-// `docs:start` and `docs:end` in tests/clients/NAME, and no region is missing from the page.
-// run.mjs only compares; after a recipe was changed: `node runner/docs.mjs` writes the blocks anew.
+// Compares docs/clients.md with the recipes. Each recipe in tests/clients/ has a region between `docs:start` and
+// `docs:end`. The region of NAME must equal the code block below `<!-- from NAME -->`.
+// run.mjs only compares. After a change of a recipe, `node runner/docs.mjs` updates the code blocks.
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ const BLOCK = /^(<!-- from (\S+) -->\n+```\w+\n)(.*?)^```$/gms;
 export const DIRECTORY = fileURLToPath(new URL('..', import.meta.url));
 export const PAGE = path.join(DIRECTORY, '../../docs/clients.md');
 
-/** What differs, one line each; nothing if the page is true. */
+/** Returns one line for each difference between the page and the recipes. */
 export function docsDifferences() {
   const blocks = new Map([...readFileSync(PAGE, 'utf8').matchAll(BLOCK)].map(([, , name, code]) => [name, code]));
   const regions = readRegions();

@@ -1,16 +1,17 @@
-// Owns what the scripts need: node_modules from the lock file, a virtual environment for Python. Used by run.mjs only.
+// Installs the dependencies of the scripts: node_modules from the lock file, and a virtual environment for Python. Used
+// by run.mjs only.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** Installs what is missing or older than its lock file. */
+/** Installs the npm packages if they are missing or the lock file has changed. */
 export function installNode(directory) {
   once(path.join(directory, 'node_modules', '.installed'), path.join(directory, 'package-lock.json'), () =>
     run('npm', ['ci', '--no-audit', '--no-fund'], directory),
   );
 }
 
-/** The Python to use, or undefined where there is none that can make a virtual environment. */
+/** Returns the path of the Python to use, or undefined if no Python can create a virtual environment. */
 export function installPython(directory) {
   const venv = path.join(directory, '.venv');
   const python = path.join(venv, 'bin', 'python');
@@ -26,7 +27,7 @@ export function installPython(directory) {
   }
 }
 
-/** The browser to use, or undefined where there is none. */
+/** Returns the command of the browser to use, or undefined if there is none. */
 export function findChromium() {
   const names = ['chromium', 'chromium-browser', 'google-chrome'];
   return names.find((name) => spawnSync(name, ['--version']).status === 0);
@@ -43,7 +44,7 @@ function run(command, args, cwd) {
   const { status, error, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8' });
   if (status === 0) return;
   const failure = new Error(`${command} ${args.join(' ')} failed\n${error ?? ''}${stdout}${stderr}`);
-  // Debian's python3 comes without ensurepip; that is no Python for our purpose.
+  // Debian's python3 has no ensurepip, so it cannot create a virtual environment and counts as missing.
   failure.missing = error?.code === 'ENOENT' || (args.includes('venv') && /ensurepip/.test(stdout + stderr));
   throw failure;
 }

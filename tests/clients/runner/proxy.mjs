@@ -1,4 +1,5 @@
-// Owns the wire between a client and the server: plain TCP that can be cut, frozen and shut. Used by run.mjs only.
+// A TCP proxy between a client and the server that injects faults: it can cut and freeze connections and reject new
+// ones.
 import net from 'node:net';
 
 export class Proxy {
@@ -16,27 +17,30 @@ export class Proxy {
     return this;
   }
 
-  /** Refuses new connections; those that exist stay. */
-  shut() {
+  /** Rejects new connections; existing ones stay open. */
+  rejectConnections() {
     this.#shut = true;
     this.#refused = new Promise((resolve) => (this.#onRefused = resolve));
   }
 
-  /** Resolves when somebody has been refused since `shut`. */
-  refused() {
+  /** Resolves when a connection was rejected since `rejectConnections`. */
+  waitForRejection() {
     return this.#refused;
   }
 
-  open() {
+  acceptConnections() {
     this.#shut = false;
   }
 
-  /** The next connection is cut when the client has said its first word after the upgrade: before it is acknowledged. */
-  stumble() {
+  /**
+   * Cuts the next connection at the second chunk of the client: after the HTTP upgrade, and before the server has
+   * acknowledged `connection_init`.
+   */
+  cutNextHandshake() {
     this.#stumble = true;
   }
 
-  /** Ends every connection at both ends, without a close frame. */
+  /** Closes both sides of every connection, without a WebSocket close frame. */
   cut() {
     for (const [client, server] of this.#pairs) {
       client.destroy();
@@ -44,7 +48,7 @@ export class Proxy {
     }
   }
 
-  /** Every connection stays open and carries nothing more, as after a lost Wi-Fi. */
+  /** Keeps every connection open, but forwards no more bytes, as after a lost Wi-Fi. */
   freeze() {
     for (const pair of this.#pairs) for (const socket of pair) socket.unpipe().pause();
   }

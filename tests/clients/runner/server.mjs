@@ -1,4 +1,4 @@
-// Owns one tidings process: its own port, database and log. Used by run.mjs only.
+// A tidings process with its own port, database and log.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
@@ -10,7 +10,7 @@ const READY_WITHIN_MS = 30_000;
 const LOG_TAIL_LINES = 40;
 
 const running = new Set();
-/** Directories of servers that were not removed. */
+/** Directories of servers that are not removed yet. */
 const directories = new Set();
 process.on('exit', () => {
   running.forEach((child) => child.kill('SIGKILL'));
@@ -18,7 +18,7 @@ process.on('exit', () => {
     try {
       removeDirectory(directory);
     } catch (error) {
-      // The other directories are removed nevertheless.
+      // Continue with the other directories.
       console.error(`${directory} was not removed:`, error);
     }
   }
@@ -32,13 +32,13 @@ export class Server {
   #directory = makeDirectory();
   #log = [];
 
-  /** `settings` are environment variables beside those that every test needs. */
+  /** `settings` are further environment variables of the server. */
   constructor(binary, settings = {}) {
     this.#binary = binary;
     this.#given = settings;
   }
 
-  /** Starts the server on a port that stays the same for all later starts. */
+  /** Starts the server, and resolves when it is ready. All starts use the same port. */
   async start() {
     this.port ??= await freePort();
     const child = spawn(this.#binary, ['serve'], {
@@ -56,7 +56,7 @@ export class Server {
     return this;
   }
 
-  /** What another command prints, run beside the server. */
+  /** Runs another command of the binary with the settings of the server, and returns its output. */
   run(words, settings = {}) {
     const env = { ...this.#settings, ...settings };
     const { status, stdout, stderr } = spawnSync(this.#binary, words, { cwd: this.#directory, env, encoding: 'utf8' });
@@ -74,7 +74,7 @@ export class Server {
     };
   }
 
-  /** `kill -9`: nothing is flushed, closed or said goodbye to. */
+  /** Kills the server with SIGKILL, so that it cannot flush or close anything. */
   async kill() {
     this.#child?.kill('SIGKILL');
     await this.#child?.gone;
@@ -119,7 +119,7 @@ function makeDirectory() {
   return directory;
 }
 
-/** Tries again while a server that was just killed still writes there. */
+/** Removes a directory. It retries, because a server that was just killed may still write to it. */
 function removeDirectory(directory) {
   rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
   directories.delete(directory);

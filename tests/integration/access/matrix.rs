@@ -1,4 +1,4 @@
-//! Every field of the schema, for everybody who might ask: a new field without a row fails.
+//! Every root field of the schema, for every kind of viewer. A new field without a row fails the test.
 
 use std::collections::BTreeSet;
 
@@ -6,37 +6,37 @@ use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Server, Session, text};
 
-/// What somebody gets.
+/// The expected result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
-    /// What was asked for.
+    /// The requested data.
     Data,
-    /// `null`, or a list without it: it does not exist for them.
-    Nothing,
+    /// `null`, or a list without the object: it does not exist for this viewer.
+    Absent,
     /// An error with this code.
     Code(&'static str),
 }
 
-use Expect::{Code, Data, Nothing};
+use Expect::{Absent, Code, Data};
 
-const SIGN_IN: Expect = Code("UNAUTHENTICATED");
-const HIDDEN: Expect = Code("NOT_FOUND");
-const NOT_YOURS: Expect = Code("FORBIDDEN");
+const UNAUTHENTICATED: Expect = Code("UNAUTHENTICATED");
+const NOT_FOUND: Expect = Code("NOT_FOUND");
+const FORBIDDEN: Expect = Code("FORBIDDEN");
 
-/// A field, what is asked of it, and what is expected by an anonymous reader, an outsider, a
-/// member, the author (and owner of the channel), and an admin.
+/// A field, a document, and the expected results for: an anonymous viewer, an outsider, a member, the author (who owns
+/// the channel), and an admin.
 type Row = (&'static str, &'static str, [Expect; 5]);
 
-const ANYBODY: [Expect; 5] = [Data, Data, Data, Data, Data];
-const SIGNED_IN: [Expect; 5] = [SIGN_IN, Data, Data, Data, Data];
-const READERS_SEE: [Expect; 5] = [Nothing, Nothing, Data, Data, Data];
-const READERS_DO: [Expect; 5] = [SIGN_IN, HIDDEN, Data, Data, Data];
-const READERS_HEAR: [Expect; 5] = [HIDDEN, HIDDEN, Data, Data, Data];
-const AUTHORS_DO: [Expect; 5] = [SIGN_IN, HIDDEN, NOT_YOURS, Data, Data];
-const ADMINS_DO: [Expect; 5] = [SIGN_IN, NOT_YOURS, NOT_YOURS, NOT_YOURS, Data];
+const ALL_VIEWERS: [Expect; 5] = [Data, Data, Data, Data, Data];
+const SIGNED_IN: [Expect; 5] = [UNAUTHENTICATED, Data, Data, Data, Data];
+const READERS_SEE: [Expect; 5] = [Absent, Absent, Data, Data, Data];
+const READERS_DO: [Expect; 5] = [UNAUTHENTICATED, NOT_FOUND, Data, Data, Data];
+const READERS_RECEIVE: [Expect; 5] = [NOT_FOUND, NOT_FOUND, Data, Data, Data];
+const AUTHORS_DO: [Expect; 5] = [UNAUTHENTICATED, NOT_FOUND, FORBIDDEN, Data, Data];
+const ADMINS_DO: [Expect; 5] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data];
 
 const QUERIES: &[Row] = &[
-    ("me", "{ me { id } }", [Nothing, Data, Data, Data, Data]),
+    ("me", "{ me { id } }", [Absent, Data, Data, Data, Data]),
     ("user", "query ($victim: ID!) { user(id: $victim) { id } }", SIGNED_IN),
     ("users", "query ($victimName: String) { users(search: $victimName) { nodes { id } } }", SIGNED_IN),
     ("channel", "query ($channel: ID!) { channel(id: $channel) { id } }", READERS_SEE),
@@ -49,21 +49,21 @@ const QUERIES: &[Row] = &[
     ("templates", "{ templates(last: 10) { nodes { id } } }", SIGNED_IN),
     ("notifications", "{ notifications(unreadOnly: true) { nodes { id } } }", SIGNED_IN),
     ("presence", "query ($channel: ID!) { presence(channelId: $channel) { id } }", READERS_DO),
-    ("metrics", "{ metrics { metric value updatedAt } }", ANYBODY),
+    ("metrics", "{ metrics { metric value updatedAt } }", ALL_VIEWERS),
     ("organizations", "{ organizations { id } }", SIGNED_IN),
-    ("cursor", "{ cursor }", ANYBODY),
+    ("cursor", "{ cursor }", ALL_VIEWERS),
 ];
 
 const MUTATIONS: &[Row] = &[
     (
         "register",
         "mutation ($fresh: String!) { register(input: { username: $fresh, password: \"long enough\" }) { token } }",
-        ANYBODY,
+        ALL_VIEWERS,
     ),
     (
         "login",
         "mutation ($victimName: String!, $password: String!) { login(input: { username: $victimName, password: $password }) { token } }",
-        ANYBODY,
+        ALL_VIEWERS,
     ),
     ("refreshToken", "mutation { refreshToken { token } }", SIGNED_IN),
     (
@@ -120,7 +120,7 @@ const MUTATIONS: &[Row] = &[
     (
         "deleteTemplate",
         "mutation ($template: ID!) { deleteTemplate(id: $template) }",
-        [SIGN_IN, NOT_YOURS, NOT_YOURS, Data, Data],
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, Data, Data],
     ),
     (
         "markChannelRead",
@@ -140,7 +140,7 @@ const MUTATIONS: &[Row] = &[
     (
         "markNotificationRead",
         "mutation ($note: ID!) { markNotificationRead(id: $note) { readAt } }",
-        [SIGN_IN, HIDDEN, HIDDEN, HIDDEN, HIDDEN],
+        [UNAUTHENTICATED, NOT_FOUND, NOT_FOUND, NOT_FOUND, NOT_FOUND],
     ),
     ("broadcast", "mutation ($name: String!) { broadcast(input: { room: $name, data: \"{}\" }) }", ADMINS_DO),
     (
@@ -170,35 +170,35 @@ const MUTATIONS: &[Row] = &[
     ),
 ];
 
-/// Each is asked for what happened since the world began, so that there is something to get.
+// Each document starts at a cursor before the events, so that there is something to receive.
 const SUBSCRIPTIONS: &[Row] = &[
     (
         "messageAdded",
         "subscription ($channel: ID!, $before: Cursor) { messageAdded(channelId: $channel, after: $before) { id } }",
-        READERS_HEAR,
+        READERS_RECEIVE,
     ),
     (
         "messageUpdated",
         "subscription ($message: ID!, $before: Cursor) { messageUpdated(messageId: $message, after: $before) { id } }",
-        READERS_HEAR,
+        READERS_RECEIVE,
     ),
     (
         "messageDeleted",
         "subscription ($channel: ID!, $before: Cursor) { messageDeleted(channelId: $channel, after: $before) { id } }",
-        READERS_HEAR,
+        READERS_RECEIVE,
     ),
     (
         "commentAdded",
         "subscription ($message: ID!, $before: Cursor) { commentAdded(messageId: $message, after: $before) { id } }",
-        READERS_HEAR,
+        READERS_RECEIVE,
     ),
     ("templateAdded", "subscription ($before: Cursor) { templateAdded(after: $before) { id } }", SIGNED_IN),
     (
         "notificationAdded",
         "subscription ($before: Cursor) { notificationAdded(after: $before) { id userId } }",
-        ANYBODY,
+        ALL_VIEWERS,
     ),
-    ("metricUpdated", "subscription { metricUpdated { metric value } }", ANYBODY),
+    ("metricUpdated", "subscription { metricUpdated { metric value } }", ALL_VIEWERS),
     (
         "presenceChanged",
         "subscription ($channel: ID!) { presenceChanged(channelId: $channel) { user { id } present } }",
@@ -207,7 +207,7 @@ const SUBSCRIPTIONS: &[Row] = &[
     (
         "events",
         "subscription ($channel: ID!, $before: Cursor) { events(channelId: $channel, after: $before) { cursor } }",
-        READERS_HEAR,
+        READERS_RECEIVE,
     ),
 ];
 
@@ -216,7 +216,7 @@ fn every_field_has_a_row() {
     let sdl = tidings::graphql::sdl();
     for (root, rows) in [("Query", QUERIES), ("Mutation", MUTATIONS), ("Subscription", SUBSCRIPTIONS)] {
         let start = sdl.find(&format!("type {root} {{")).expect("the root type");
-        let body = &sdl[start..start + sdl[start..].find("\n}").expect("its end")];
+        let body = &sdl[start..start + sdl[start..].find("\n}").expect("the end of the type")];
         let fields = body
             .lines()
             .skip(1)
@@ -229,14 +229,15 @@ fn every_field_has_a_row() {
 }
 
 #[tokio::test]
-async fn everybody_gets_what_is_theirs_and_nobody_else() {
-    let stage = Stage::set().await;
+async fn every_query_and_mutation_is_granted_to_exactly_the_listed_viewers() {
+    let fixture = Fixture::new().await;
     let mut wrong = Vec::new();
     for (field, document, expected) in QUERIES.iter().chain(MUTATIONS) {
         for (viewer, expected) in VIEWERS.iter().zip(expected) {
-            let world = stage.world().await;
-            let answer = stage.server.ask(stage.session(viewer).as_ref(), document, world.variables.clone()).await;
-            let got = world.judge(field, &answer);
+            let objects = fixture.objects().await;
+            let answer =
+                fixture.server.execute(fixture.session(viewer).as_ref(), document, objects.variables.clone()).await;
+            let got = objects.classify(field, &answer);
             if got != Some(*expected) {
                 wrong.push(format!("{viewer}: {document}\n    expected {expected:?}, got {answer}"));
             }
@@ -246,17 +247,17 @@ async fn everybody_gets_what_is_theirs_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn everybody_hears_what_is_theirs_and_nobody_else() {
-    let stage = Stage::set().await;
+async fn every_subscription_delivers_to_exactly_the_listed_viewers() {
+    let fixture = Fixture::new().await;
     for (field, document, expected) in SUBSCRIPTIONS {
         for (viewer, expected) in VIEWERS.iter().zip(expected) {
-            let world = stage.world().await;
-            let mut socket = stage.server.socket(stage.session(viewer).as_ref()).await;
-            socket.subscribe("s", document, world.variables.clone()).await;
+            let objects = fixture.objects().await;
+            let mut socket = fixture.server.socket(fixture.session(viewer).as_ref()).await;
+            socket.subscribe("s", document, objects.variables.clone()).await;
             let frame = socket.frame().await;
             let got = match frame["type"].as_str() {
-                Some("next") => world.judge(field, &frame["payload"]),
-                _ => world.judge(field, &json!({"errors": frame["payload"]})),
+                Some("next") => objects.classify(field, &frame["payload"]),
+                _ => objects.classify(field, &json!({"errors": frame["payload"]})),
             };
             assert_eq!(got, Some(*expected), "{viewer}: {document}: {frame}");
         }
@@ -265,19 +266,19 @@ async fn everybody_hears_what_is_theirs_and_nobody_else() {
 
 const VIEWERS: [&str; 5] = ["anonymous", "outsider", "member", "author", "root"];
 
-/// A server with people, on which each question gets a world of its own.
-struct Stage {
+/// A server with users; each document is executed against its own objects.
+struct Fixture {
     server: Server,
     count: std::cell::Cell<usize>,
 }
 
-/// A private channel with all that can be in one.
-struct World {
+/// A private channel with every kind of object in it.
+struct Objects {
     variables: Value,
 }
 
-impl Stage {
-    async fn set() -> Self {
+impl Fixture {
+    async fn new() -> Self {
         let server = Server::start().await;
         for name in ["outsider", "member", "author"] {
             server.register(name).await;
@@ -289,7 +290,7 @@ impl Stage {
         Self { server, count: std::cell::Cell::new(0) }
     }
 
-    /// A fresh session: some questions end all there are.
+    /// A new session, because some documents end all sessions of the user.
     fn session(&self, name: &str) -> Option<Session> {
         if name == "anonymous" {
             return None;
@@ -298,20 +299,20 @@ impl Stage {
         Some(Session { id: session.user.id.to_string(), username: name.into(), token: session.token })
     }
 
-    async fn world(&self) -> World {
+    async fn objects(&self) -> Objects {
         let number = self.count.replace(self.count.get() + 1);
         let victim = self.server.register(&format!("victim{number}")).await;
         let (author, member) = (self.session("author"), self.session("member").expect("a session"));
         let before = self.server.cursor(author.as_ref()).await;
         let name = format!("channel{number}");
         let run = |query: &'static str, variables: Value| self.server.data(author.as_ref(), query, variables);
-        let made = run(
+        let created = run(
             "mutation ($n: String!) { createChannel(input: { name: $n, visibility: PRIVATE }) { id } }",
             json!({"n": name}),
         )
         .await;
-        let channel = text(&made["createChannel"]["id"]);
-        let made = run(
+        let channel = text(&created["createChannel"]["id"]);
+        let created = run(
             "mutation ($c: ID!, $m: ID!, $v: ID!) {
                 addMember(channelId: $c, userId: $m) { id }
                 assignable: addMember(channelId: $c, userId: $v) { id }
@@ -322,7 +323,7 @@ impl Stage {
             json!({"c": channel, "m": member.id, "v": victim.id}),
         )
         .await;
-        let (message, doomed) = (text(&made["createMessage"]["id"]), text(&made["doomed"]["id"]));
+        let (message, doomed) = (text(&created["createMessage"]["id"]), text(&created["doomed"]["id"]));
         let commented = run(
             "mutation ($m: ID!, $d: ID!) {
                 createComment(input: { messageId: $m, content: \"here\" }) { id }
@@ -331,7 +332,7 @@ impl Stage {
             json!({"m": message, "d": doomed}),
         )
         .await;
-        // A template of somebody who is none of those who ask: nobody hears their own.
+        // The template is the victim's, because subscribers do not receive their own templates.
         let add = "mutation { addTemplate(input: { name: \"t\", content: \"t\" }) { id } }";
         self.server.data(Some(&victim), add, json!({})).await;
         let notify = "mutation ($v: ID!) {
@@ -341,18 +342,18 @@ impl Stage {
         let variables = json!({
             "note": notified["note"]["id"], "announcement": notified["all"]["id"],
             "channel": channel, "message": message, "comment": commented["createComment"]["id"],
-            "template": made["addTemplate"]["id"], "victim": victim.id, "name": name, "before": before,
+            "template": created["addTemplate"]["id"], "victim": victim.id, "name": name, "before": before,
             "fresh": format!("fresh{number}"), "password": PASSWORD, "victimName": victim.username,
         });
-        World { variables }
+        Objects { variables }
     }
 }
 
-impl World {
-    /// What an answer amounts to.
-    fn judge(&self, field: &str, answer: &Value) -> Option<Expect> {
+impl Objects {
+    /// Classifies a response; `None` if its error code is not an expected one.
+    fn classify(&self, field: &str, answer: &Value) -> Option<Expect> {
         if let Some(code) = answer["errors"][0]["extensions"]["code"].as_str() {
-            return [SIGN_IN, HIDDEN, NOT_YOURS]
+            return [UNAUTHENTICATED, NOT_FOUND, FORBIDDEN]
                 .into_iter()
                 .find(|expect| matches!(expect, Code(known) if *known == code));
         }
@@ -367,6 +368,6 @@ impl World {
             (Some(id), Some(nodes)) => nodes.iter().any(|node| node["id"] == *id),
             (None, Some(nodes)) => !nodes.is_empty(),
         };
-        Some(if found { Data } else { Nothing })
+        Some(if found { Data } else { Absent })
     }
 }

@@ -1,8 +1,8 @@
-//! Who may see what, over real sockets.
+//! Access rules, checked over real connections.
 
-mod doors;
 mod matrix;
+mod sign_in;
 
-mod scene;
+mod location_sharing;
+mod revocation;
 mod secrets;
-mod silence;

@@ -1,4 +1,4 @@
-//! What must never be written down: tokens and passwords, at any level of the log.
+//! Tokens and passwords never appear in the log, at any level.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, Socket, soon, text};
+use crate::support::{PASSWORD, Socket, text, with_timeout};
 
-/// A server whose log goes to a file, killed when dropped.
+/// A server whose log goes to a file; killed when dropped.
 struct Logging(Child);
 
 impl Drop for Logging {
@@ -32,7 +32,7 @@ async fn no_level_of_the_log_shows_tokens_or_passwords() {
         .spawn()
         .expect("tidings starts");
     let _server = Logging(server);
-    let address = soon("the address", listening(&log)).await;
+    let address = with_timeout("the address in the log", listening(&log)).await;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = format!("http://{address}/graphql");
     let register = "mutation ($p: String!) { register(input: { username: \"ann\", password: $p }) { token } }";
@@ -56,14 +56,14 @@ async fn no_level_of_the_log_shows_tokens_or_passwords() {
         }
     }
     let written = std::fs::read_to_string(&log).expect("the log");
-    assert!(written.lines().count() > 10, "something was logged");
+    assert!(written.lines().count() > 10, "the trace log has lines");
     let signature = token.rsplit('.').next().expect("a signature");
     for line in written.lines() {
         assert!(!line.contains(signature) && !line.contains(&token[..60]) && !line.contains(PASSWORD), "{line}");
     }
 }
 
-/// The address in the first line of the log.
+/// Waits for the address in the first line of the log.
 async fn listening(log: &Path) -> SocketAddr {
     loop {
         let written = std::fs::read_to_string(log).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is deleted is gone for everybody at once, and its rows go in small steps.
+//! Deleted objects disappear for all users at once; their rows are removed later in bounded steps.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use tidings::model::{ChannelId, MessageId};
 
 use crate::support::{Server, Session, database, text};
 
-/// How many messages a large channel has, and comments a message: `TIDINGS_TEST_ROWS=200000` for a long run.
+/// Number of messages in a large channel, and of comments on a message. `TIDINGS_TEST_ROWS=200000` sets it for a long
+/// run.
 fn rows() -> usize {
     std::env::var("TIDINGS_TEST_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(3_000)
 }
 
-/// Runs statements beside the server, or without one.
+/// Executes statements directly on the database, with or without a running server.
 pub fn sql(server: &Server, statements: &str) {
     let url = server.database_url();
     if database::is_postgres() {
@@ -35,7 +36,7 @@ struct Count {
     count: i64,
 }
 
-/// How many rows there are of this.
+/// The number of rows in a table, optionally with a WHERE clause.
 fn count(server: &Server, of: &str) -> i64 {
     let (url, query) = (server.database_url(), diesel::sql_query(format!("SELECT count(*) AS count FROM {of}")));
     if database::is_postgres() {
@@ -46,7 +47,7 @@ fn count(server: &Server, of: &str) -> i64 {
     }
 }
 
-/// Numbers from 1, as a table.
+/// SQL for a table of the numbers from 1 to `most`: a WITH clause and a FROM item.
 fn numbers(most: usize) -> (String, String) {
     if database::is_postgres() {
         (String::new(), format!("generate_series(1, {most}) AS n(i)"))
@@ -55,7 +56,7 @@ fn numbers(most: usize) -> (String, String) {
     }
 }
 
-/// Fills a channel with messages that have a comment each, and one message with as many comments.
+/// Fills a channel with messages of one comment each, and one message with comments and notifications.
 fn fill(server: &Server, author: &Session, channel: &str, message: &str) {
     let ((with, series), user) = (numbers(rows()), &author.id);
     sql(
@@ -73,14 +74,14 @@ fn fill(server: &Server, author: &Session, channel: &str, message: &str) {
     );
 }
 
-/// The same database without a server: nothing happens but what the test does.
-async fn house(server: &Server) -> House {
+/// Opens the service on the same database without a running server, so that only the test changes the database.
+async fn open_service(server: &Server) -> House {
     let config = Config {
         database: server.database_url().parse::<tidings::config::DatabaseUrl>().expect("a URL").into(),
         tokens: tidings::config::TokenSettings { secret: database::secret(), ..Default::default() },
         ..Config::default()
     };
-    House::open(&config).await.expect("it opens")
+    House::open(&config).await.expect("the database opens")
 }
 
 fn number(id: &str) -> i64 {
@@ -88,44 +89,48 @@ fn number(id: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn rows_go_in_small_steps_and_a_step_is_taken_up_where_the_last_ended() {
+async fn rows_are_removed_in_bounded_steps_and_removal_resumes_after_an_interruption() {
     let mut server = Server::start().await;
     let ann = server.register("ann").await;
     let (large, other) = (server.channel(&ann, "large").await, server.channel(&ann, "other").await);
-    let talk = server.post(&ann, &other, "much was said").await;
+    let commented = server.post(&ann, &other, "much was said").await;
     let kept = server.post(&ann, &other, "to stay").await;
     server.close().await;
-    fill(&server, &ann, &large, &talk);
+    fill(&server, &ann, &large, &commented);
 
-    let first = house(&server).await;
-    let (viewer, _) = first.board().authenticate(&ann.token).await.expect("Ann");
-    first.board().delete_channel(&viewer, ChannelId(number(&large))).await.expect("it is deleted");
-    first.board().delete_message(&viewer, MessageId(number(&talk))).await.expect("it is deleted");
+    let first = open_service(&server).await;
+    let (viewer, _) = first.board().authenticate(&ann.token).await.expect("a valid session");
+    first.board().delete_channel(&viewer, ChannelId(number(&large))).await.expect("the deletion");
+    first.board().delete_message(&viewer, MessageId(number(&commented))).await.expect("the deletion");
     let all = 4 * i64::try_from(rows()).expect("a number");
     let left = || ["messages", "comments"].map(|table| count(&server, table)).iter().sum::<i64>();
-    assert!(left() > all * 2 / 3, "the deletion itself removed little: {} of {all} are left", left());
+    assert!(left() > all * 2 / 3, "the deletion itself must remove few rows, but only {} of {all} are left", left());
 
-    // It is stopped in the middle, as by a crash.
+    // The removal is interrupted, as by a crash.
     let before = left();
     while left() == before {
         drop(tokio::time::timeout(Duration::from_millis(20), first.board().remove_deleted()).await);
     }
     let is_stopped = left() > 1;
     println!("stopped in the middle: {} rows of {before} are left", left());
-    // Another instance leaves it to this one, as long as that may come back.
-    let second = house(&server).await;
+    // The removal lease of the first instance is still valid, so another instance removes nothing.
+    let second = open_service(&server).await;
     if is_stopped {
-        let idle = second.board().remove_deleted().await.expect("it looks");
-        assert_eq!(idle, Removed::default(), "one at a time");
+        let idle = second.board().remove_deleted().await.expect("the check for deleted rows");
+        assert_eq!(idle, Removed::default(), "only the holder of the lease removes rows");
     }
-    let removed = first.board().remove_deleted().await.expect("it is removed");
+    let removed = first.board().remove_deleted().await.expect("the removal");
     println!("{removed:?}");
     assert!(removed.most <= 1_000, "{removed:?}");
-    assert_eq!(["messages", "comments"].map(|table| count(&server, table)), [1, 0], "what was not deleted is there");
+    assert_eq!(
+        ["messages", "comments"].map(|table| count(&server, table)),
+        [1, 0],
+        "exactly the message that was not deleted is left"
+    );
     assert_eq!(count(&server, "notifications WHERE message_id IS NOT NULL"), 0);
-    assert_eq!(first.board().remove_deleted().await.expect("it looks"), Removed::default());
-    for house in [first, second] {
-        house.close(Duration::from_secs(5)).await;
+    assert_eq!(first.board().remove_deleted().await.expect("the check for deleted rows"), Removed::default());
+    for service in [first, second] {
+        service.close(Duration::from_secs(5)).await;
     }
     server.open().await;
     let shown = server.data(None, "{ messages { nodes { id } } }", json!({})).await;
@@ -133,7 +138,7 @@ async fn rows_go_in_small_steps_and_a_step_is_taken_up_where_the_last_ended() {
 }
 
 #[tokio::test]
-async fn what_is_marked_is_gone_for_everybody() {
+async fn objects_marked_as_deleted_are_hidden_from_all_users() {
     let mut server = Server::start().await;
     let (ann, root) = (server.register("ann").await, server.admin("root").await);
     let bob = server.register("bob").await;
@@ -147,10 +152,10 @@ async fn what_is_marked_is_gone_for_everybody() {
     let mut comments = Vec::new();
     for message in &messages {
         let comment = "mutation ($m: ID!) { createComment(input: { messageId: $m, content: \"x\" }) { id } }";
-        let made = server.data(Some(&ann), comment, json!({"m": message})).await;
-        comments.push(text(&made["createComment"]["id"]));
+        let created = server.data(Some(&ann), comment, json!({"m": message})).await;
+        comments.push(text(&created["createComment"]["id"]));
     }
-    // As a deletion leaves it that is not carried on: a channel, and a message of another one.
+    // The state of an interrupted deletion: a channel, and a message in another channel, are marked.
     server.close().await;
     sql(
         &server,
@@ -161,11 +166,11 @@ async fn what_is_marked_is_gone_for_everybody() {
         ),
     );
     server.open().await;
-    for who in [&ann, &bob, &root] {
+    for user in [&ann, &bob, &root] {
         let all =
             "{ messages(first: 9) { nodes { id } } channels { nodes { id unreadCount messages { nodes { id } } } }
             notifications { nodes { messageId } } }";
-        let shown = server.data(Some(who), all, json!({})).await;
+        let shown = server.data(Some(user), all, json!({})).await;
         assert_eq!(shown["messages"]["nodes"], json!([]), "{shown}");
         assert_eq!(
             shown["channels"]["nodes"],
@@ -176,7 +181,7 @@ async fn what_is_marked_is_gone_for_everybody() {
         assert!(notes.iter().all(|note| note["messageId"].is_null()), "{shown}");
         for (message, comment) in messages.iter().zip(&comments) {
             let one = "query ($m: ID!) { message(id: $m) { id } }";
-            assert_eq!(server.data(Some(who), one, json!({"m": message})).await["message"], Value::Null);
+            assert_eq!(server.data(Some(user), one, json!({"m": message})).await["message"], Value::Null);
             for (document, id) in [
                 ("mutation ($m: ID!) { deleteMessage(id: $m) }", message),
                 ("mutation ($m: ID!) { updateMessage(input: { id: $m, content: \"x\" }) { id } }", message),
@@ -184,43 +189,43 @@ async fn what_is_marked_is_gone_for_everybody() {
                 ("mutation ($m: ID!) { updateComment(input: { id: $m, content: \"x\" }) { id } }", comment),
                 ("mutation ($m: ID!) { deleteComment(id: $m) }", comment),
             ] {
-                assert_eq!(server.refusal(Some(who), document, json!({"m": id})).await, "NOT_FOUND", "{document}");
+                assert_eq!(server.error_code(Some(user), document, json!({"m": id})).await, "NOT_FOUND", "{document}");
             }
         }
         assert_eq!(
-            server.data(Some(who), "{ channel(name: \"doomed\") { id } }", json!({})).await["channel"],
+            server.data(Some(user), "{ channel(name: \"doomed\") { id } }", json!({})).await["channel"],
             Value::Null
         );
     }
-    // The key of what is gone makes nothing, and shows nothing.
+    // The idempotency key of a deleted message neither creates a message nor shows the old one.
     let input =
         json!({"channelId": other, "content": "@bob", "ticket": {"assigneeId": ann.id}, "idempotencyKey": other});
-    assert_eq!(server.refusal(Some(&ann), create, json!({"i": input})).await, "NOT_FOUND");
-    // Its name is free.
+    assert_eq!(server.error_code(Some(&ann), create, json!({"i": input})).await, "NOT_FOUND");
+    // The name of a deleted channel is free.
     server.channel(&bob, "doomed").await;
 }
 
 #[tokio::test]
-async fn other_writers_go_on_while_a_large_channel_is_removed() {
+async fn other_writers_are_served_while_a_large_channel_is_removed() {
     let mut server = Server::start().await;
     let ann = server.register("ann").await;
     let (large, other) = (server.channel(&ann, "large").await, server.channel(&ann, "other").await);
-    let talk = server.post(&ann, &other, "much was said").await;
+    let commented = server.post(&ann, &other, "much was said").await;
     server.close().await;
-    fill(&server, &ann, &large, &talk);
+    fill(&server, &ann, &large, &commented);
     server.open().await;
     let delete = "mutation ($c: ID!, $m: ID!) { deleteChannel(id: $c) deleteMessage(id: $m) }";
-    server.data(Some(&ann), delete, json!({"c": large, "m": talk})).await;
+    server.data(Some(&ann), delete, json!({"c": large, "m": commented})).await;
     let (mut waits, mut longest) = (0, Duration::ZERO);
-    // Polled beside the server, which removes by itself.
-    while count(&server, &format!("messages WHERE channel_id = {large} OR id = {talk}")) > 0 {
+    // The server removes the rows in the background meanwhile.
+    while count(&server, &format!("messages WHERE channel_id = {large} OR id = {commented}")) > 0 {
         let since = std::time::Instant::now();
         server.post(&ann, &other, "meanwhile").await;
         longest = longest.max(since.elapsed());
         waits += 1;
         let shown = server.data(Some(&ann), "{ messages(first: 1) { nodes { content } } }", json!({})).await;
         assert_eq!(shown["messages"]["nodes"], json!([{"content": "meanwhile"}]));
-        assert!(waits < 100_000, "it is never removed");
+        assert!(waits < 100_000, "the rows are not removed");
     }
     println!("{waits} messages were posted while {} rows went; the longest took {longest:?}", 4 * rows());
     assert_eq!(count(&server, "comments"), 0);

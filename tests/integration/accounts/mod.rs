@@ -3,7 +3,7 @@
 mod assignees;
 mod deletion;
 mod names;
-mod nul;
+mod nul_character;
 mod private_names;
 mod sessions;
 mod updates;

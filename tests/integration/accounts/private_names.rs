@@ -1,8 +1,8 @@
-//! The name of a private channel is known to its members only: nobody learns it by what cannot be named so.
+//! The name of a private channel is known only to its members: name conflicts do not reveal it to other users.
 
 use serde_json::{Value, json};
 
-use crate::support::{Plain, Server, Session, plain::CONNECT, text};
+use crate::support::{JsonSocket, Server, Session, json_socket::CONNECT, text};
 
 const CREATE: &str =
     "mutation ($n: String!, $v: Visibility) { createChannel(input: { name: $n, visibility: $v }) { id name } }";
@@ -11,129 +11,138 @@ const OPEN: &str = "mutation ($c: ID!, $v: Visibility) { updateChannel(input: { 
 const ADD: &str = "mutation ($c: ID!, $u: ID!) { addMember(channelId: $c, userId: $u) { id } }";
 const FIND: &str = "query ($n: String!) { channel(name: $n) { id } }";
 
-async fn private(server: &Server, owner: &Session, name: &str) -> String {
+async fn create_private_channel(server: &Server, owner: &Session, name: &str) -> String {
     text(&server.data(Some(owner), CREATE, json!({"n": name, "v": "PRIVATE"})).await["createChannel"]["id"])
 }
 
-async fn found(server: &Server, who: &Session, name: &str) -> Value {
-    server.data(Some(who), FIND, json!({"n": name})).await["channel"]["id"].clone()
+async fn find_channel(server: &Server, user: &Session, name: &str) -> Value {
+    server.data(Some(user), FIND, json!({"n": name})).await["channel"]["id"].clone()
 }
 
-/// What a caller sees of an answer: all but ids, which count up.
-fn shape(mut answer: Value) -> Value {
+/// A response without ids and names, which differ between attempts.
+fn without_ids(mut answer: Value) -> Value {
     for field in ["createChannel", "updateChannel"] {
-        if let Some(made) = answer["data"][field].as_object_mut() {
-            made.remove("id");
-            made.remove("name");
+        if let Some(created) = answer["data"][field].as_object_mut() {
+            created.remove("id");
+            created.remove("name");
         }
     }
     answer
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_in_private_is_answered_like_one_that_is_free() {
+async fn taken_private_channel_names_get_the_same_response_as_free_names() {
     let server = Server::start().await;
     let (ann, mallory) = (server.register("ann").await, server.register("mallory").await);
     for name in ["layoffs 2027", "Café", "strategy", "board"] {
-        private(&server, &ann, name).await;
+        create_private_channel(&server, &ann, name).await;
     }
     let own = server.channel(&mallory, "mine").await;
     for (taken, free) in [("layoffs 2027", "parties 2027"), ("cafe\u{301}", "bistro")] {
         let [taken, free] = [taken, free].map(|name| json!({"n": name}));
         let answers = [
-            shape(server.ask(Some(&mallory), CREATE, taken).await),
-            shape(server.ask(Some(&mallory), CREATE, free).await),
+            without_ids(server.execute(Some(&mallory), CREATE, taken).await),
+            without_ids(server.execute(Some(&mallory), CREATE, free).await),
         ];
         assert_eq!(answers[0], answers[1]);
     }
     let answers = [
-        shape(server.ask(Some(&mallory), RENAME, json!({"c": own, "n": "strategy"})).await),
-        shape(server.ask(Some(&mallory), RENAME, json!({"c": own, "n": "tactics"})).await),
+        without_ids(server.execute(Some(&mallory), RENAME, json!({"c": own, "n": "strategy"})).await),
+        without_ids(server.execute(Some(&mallory), RENAME, json!({"c": own, "n": "tactics"})).await),
     ];
     assert_eq!(answers[0], answers[1]);
-    let mut socket = Plain::open(server.address(), CONNECT, Some(&mallory)).await;
+    let mut socket = JsonSocket::open(server.address(), CONNECT, Some(&mallory)).await;
     for room in ["board", "anything"] {
-        let frame = socket.ask(json!({"type": "join_room", "room": room}), "joined").await;
+        let frame = socket.request(json!({"type": "join_room", "room": room}), "joined").await;
         assert_eq!(frame["room"], room);
     }
 }
 
 #[tokio::test]
-async fn renaming_is_as_limited_as_making_rooms() {
+async fn renaming_channels_is_limited_like_creating_them() {
     let server = Server::start_with(|config| config.limits.new_rooms_per_minute = 5).await;
     let mallory = server.register("mallory").await;
     let own = server.channel(&mallory, "mine").await;
     let mut codes = Vec::new();
     for number in 0..6 {
-        let answer = server.ask(Some(&mallory), RENAME, json!({"c": own, "n": format!("guess {number}")})).await;
+        let answer = server.execute(Some(&mallory), RENAME, json!({"c": own, "n": format!("guess {number}")})).await;
         codes.push(answer["errors"][0]["extensions"]["code"].clone());
     }
     assert_eq!(codes[..4], [Value::Null, Value::Null, Value::Null, Value::Null]);
     assert_eq!(codes[4..], [json!("RATE_LIMITED"), json!("RATE_LIMITED")]);
-    // What is no guess goes on.
+    // Changes that do not try a new name are not limited.
     let describe = "mutation ($c: ID!) { updateChannel(input: { id: $c, description: \"x\" }) { id } }";
     server.data(Some(&mallory), describe, json!({"c": own})).await;
 }
 
 #[tokio::test]
-async fn a_name_stays_with_the_channel_that_its_readers_saw_first() {
+async fn a_name_keeps_resolving_to_the_channel_that_a_reader_saw_first() {
     let server = Server::start().await;
     let (ann, bob, mallory) =
         (server.register("ann").await, server.register("bob").await, server.register("mallory").await);
-    // A public channel of the same name does not take over the private one.
-    let secret = private(&server, &ann, "layoffs").await;
+    // A public channel with the same name does not replace the private channel for its members.
+    let secret = create_private_channel(&server, &ann, "layoffs").await;
     server.data(Some(&ann), ADD, json!({"c": secret, "u": bob.id})).await;
     let public = server.channel(&mallory, "Layoffs").await;
     for member in [&ann, &bob] {
-        assert_eq!(found(&server, member, "layoffs").await, secret);
-        assert_eq!(found(&server, member, "Layoffs").await, secret, "in any spelling");
+        assert_eq!(find_channel(&server, member, "layoffs").await, secret);
+        assert_eq!(
+            find_channel(&server, member, "Layoffs").await,
+            secret,
+            "the private channel is found in any spelling"
+        );
     }
-    assert_eq!(found(&server, &mallory, "layoffs").await, public);
-    let mut socket = Plain::open(server.address(), CONNECT, Some(&bob)).await;
-    socket.ask(json!({"type": "message", "room": "layoffs", "text": "in private"}), "sent").await;
+    assert_eq!(find_channel(&server, &mallory, "layoffs").await, public);
+    let mut socket = JsonSocket::open(server.address(), CONNECT, Some(&bob)).await;
+    socket.request(json!({"type": "message", "room": "layoffs", "text": "in private"}), "sent").await;
     let leaked = "query ($c: ID!) { channel(id: $c) { messages { nodes { content } } } }";
     let shown = server.data(Some(&mallory), leaked, json!({"c": public})).await;
-    assert_eq!(shown["channel"]["messages"]["nodes"], json!([]), "it went to the room that Bob knows");
+    assert_eq!(shown["channel"]["messages"]["nodes"], json!([]), "the message went to the private channel");
 
-    // Nor does a private one into which somebody is drawn, however old it is.
-    let trap = private(&server, &mallory, "finance").await;
+    // Adding a user to a private channel does not replace the channel that the user knew by this name, even if the
+    // private channel is older.
+    let trap = create_private_channel(&server, &mallory, "finance").await;
     let finance = server.channel(&ann, "finance").await;
-    assert_eq!(found(&server, &bob, "finance").await, finance);
+    assert_eq!(find_channel(&server, &bob, "finance").await, finance);
     server.data(Some(&mallory), ADD, json!({"c": trap, "u": bob.id})).await;
-    assert_eq!(found(&server, &bob, "finance").await, finance);
-    assert_eq!(found(&server, &mallory, "finance").await, trap, "who saw that one first goes on");
+    assert_eq!(find_channel(&server, &bob, "finance").await, finance);
+    assert_eq!(
+        find_channel(&server, &mallory, "finance").await,
+        trap,
+        "the owner still finds the channel that she saw first"
+    );
 
-    // Nor one that is renamed, or opened.
-    let old = private(&server, &mallory, "sales").await;
-    let sales = private(&server, &bob, "sales").await;
-    assert_eq!(server.refusal(Some(&mallory), RENAME, json!({"c": public, "n": "finance"})).await, "CONFLICT");
+    // Renaming or publishing a channel does not replace it either.
+    let old = create_private_channel(&server, &mallory, "sales").await;
+    let sales = create_private_channel(&server, &bob, "sales").await;
+    assert_eq!(server.error_code(Some(&mallory), RENAME, json!({"c": public, "n": "finance"})).await, "CONFLICT");
     server.data(Some(&mallory), OPEN, json!({"c": old, "v": "PUBLIC"})).await;
-    assert_eq!(found(&server, &bob, "sales").await, sales);
+    assert_eq!(find_channel(&server, &bob, "sales").await, sales);
 }
 
 #[tokio::test]
-async fn a_private_channel_is_opened_only_under_a_free_name() {
+async fn publishing_a_private_channel_requires_a_free_name() {
     let server = Server::start().await;
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
-    let secret = private(&server, &ann, "plans").await;
+    let secret = create_private_channel(&server, &ann, "plans").await;
     server.channel(&bob, "PLANS").await;
-    assert_eq!(server.refusal(Some(&ann), OPEN, json!({"c": secret, "v": "PUBLIC"})).await, "CONFLICT");
+    assert_eq!(server.error_code(Some(&ann), OPEN, json!({"c": secret, "v": "PUBLIC"})).await, "CONFLICT");
     server.data(Some(&ann), RENAME, json!({"c": secret, "n": "plans of Ann"})).await;
     server.data(Some(&ann), OPEN, json!({"c": secret, "v": "PUBLIC"})).await;
-    // Who can see both may not make a third.
+    // A user who can see both channels cannot create a third with one of these names.
     for name in ["plans", "plans of ann"] {
-        assert_eq!(server.refusal(Some(&bob), CREATE, json!({"n": name})).await, "CONFLICT", "{name}");
+        assert_eq!(server.error_code(Some(&bob), CREATE, json!({"n": name})).await, "CONFLICT", "{name}");
     }
 }
 
 #[tokio::test]
-async fn two_channels_of_one_name_are_both_listed() {
+async fn channels_with_the_same_name_are_all_listed() {
     let server = Server::start().await;
     let (ann, bob) = (server.register("ann").await, server.register("bob").await);
     let mut expected = Vec::new();
     for number in 0..3 {
         let name = format!("room {number}");
-        let secret = private(&server, &ann, &name).await;
+        let secret = create_private_channel(&server, &ann, &name).await;
         let public = text(&server.data(Some(&bob), CREATE, json!({"n": name})).await["createChannel"]["id"]);
         expected.extend([secret, public]);
     }

@@ -1,4 +1,4 @@
-//! A session is extended by new tokens until it has lasted as long as it may.
+//! `refreshToken` extends a session until its maximum lifetime.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SECRET: &str = "only for this test: 0123456789abcdef0123456789ab";
 
 #[tokio::test]
-async fn a_session_ends_however_often_it_is_extended() {
+async fn a_session_ends_at_its_maximum_lifetime_despite_refreshes() {
     let server = Server::start_with(|config| {
         config.tokens.secret = Some(SECRET.parse().expect("a secret"));
         config.tokens.session_lifetime = 10 * HOUR;
@@ -23,7 +23,7 @@ async fn a_session_ends_however_often_it_is_extended() {
     let user = UserId(ann.id.parse().expect("an id"));
     let refresh = "mutation { refreshToken { token expiresAt } }";
     let now = Timestamp::now();
-    // A token whose session began so long ago, as a client has it that extended it again and again.
+    // A token of a session that began `age` ago, as after many refreshes.
     let since = |age: Duration| {
         let tokens = Tokens::new(SECRET.as_bytes(), HOUR, 1_000 * HOUR);
         let token = tokens.renew(user, Role::Member, 0, now.before(age), now).expect("a token").token;
@@ -35,7 +35,7 @@ async fn a_session_ends_however_often_it_is_extended() {
     };
     let young = expires(server.data(Some(&since(HOUR)), refresh, json!({})).await);
     assert!((3_595..=3_700).contains(&young), "{young}");
-    // The last token is a short one, and extending it again does not make it longer.
+    // The last token before the maximum lifetime is shorter, and refreshing it again does not extend it.
     let old = server.data(Some(&since(9 * HOUR + HOUR / 2)), refresh, json!({})).await;
     let next = Session { token: old["refreshToken"]["token"].as_str().expect("a token").into(), ..ann.clone() };
     let again = server.data(Some(&next), refresh, json!({})).await;
@@ -43,8 +43,8 @@ async fn a_session_ends_however_often_it_is_extended() {
         let left = expires(answer);
         assert!((1_790..=1_801).contains(&left), "{left}");
     }
-    assert_eq!(server.refusal(Some(&since(10 * HOUR)), refresh, json!({})).await, "UNAUTHENTICATED");
-    assert_eq!(server.refusal(Some(&since(99 * HOUR)), refresh, json!({})).await, "UNAUTHENTICATED");
-    // Until it has expired, the token itself is good.
+    assert_eq!(server.error_code(Some(&since(10 * HOUR)), refresh, json!({})).await, "UNAUTHENTICATED");
+    assert_eq!(server.error_code(Some(&since(99 * HOUR)), refresh, json!({})).await, "UNAUTHENTICATED");
+    // The token itself stays valid until it expires.
     server.data(Some(&since(99 * HOUR)), "{ me { id } }", json!({})).await;
 }

@@ -1,11 +1,11 @@
-//! What is left out of an update stays; `null` where there must be something is a mistake, and says so.
+//! Fields that an update omits stay unchanged; `null` for a required field is rejected with an error that names it.
 
 use serde_json::json;
 
 use crate::support::Server;
 
 #[tokio::test]
-async fn null_for_what_must_be_there_is_refused() {
+async fn null_for_a_required_field_is_rejected_with_the_name_of_the_field() {
     let server = Server::start().await;
     let root = server.admin("root").await;
     let channel = server.channel(&root, "general").await;
@@ -22,10 +22,10 @@ async fn null_for_what_must_be_there_is_refused() {
         (messages, json!({"id": message, "ticket": {"priority": null}}), "priority"),
         (users, json!({"userId": root.id, "role": null}), "role"),
     ] {
-        let response = server.ask(Some(&root), document, json!({"i": input})).await;
+        let response = server.execute(Some(&root), document, json!({"i": input})).await;
         let error = &response["errors"][0];
         assert_eq!(error["extensions"], json!({"code": "BAD_USER_INPUT", "field": field}), "{input} {response}");
-        assert!(error["message"].as_str().is_some_and(|said| said.contains("must not be null")), "{error}");
+        assert!(error["message"].as_str().is_some_and(|message| message.contains("must not be null")), "{error}");
     }
     for (document, input) in [
         (channels, json!({"id": channel, "description": null})),
@@ -36,12 +36,12 @@ async fn null_for_what_must_be_there_is_refused() {
         server.data(Some(&root), document, json!({"i": input})).await;
     }
     let literal = "mutation { updateChannel(input: { id: \"1\", name: null }) { id } }";
-    assert_eq!(server.refusal(Some(&root), literal, json!({})).await, "BAD_USER_INPUT");
+    assert_eq!(server.error_code(Some(&root), literal, json!({})).await, "BAD_USER_INPUT");
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_told_what_an_id_is() {
+async fn an_invalid_id_is_rejected_with_an_explanation() {
     let server = Server::start().await;
-    let response = server.ask(None, "{ message(id: \"abc\") { id } }", json!({})).await;
-    assert_eq!(response["errors"][0]["message"], "id must be a whole number, as ids are given out", "{response}");
+    let response = server.execute(None, "{ message(id: \"abc\") { id } }", json!({})).await;
+    assert_eq!(response["errors"][0]["message"], "id must be an id: a whole decimal number", "{response}");
 }

@@ -1,11 +1,11 @@
-//! Holds the conversations with a server.
+//! Runs the conversations of the `.txt` files against a server.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Report, Server, Session, Socket};
 
-/// A rule, and how it shows.
+/// A rule of a protocol, and the steps that show it.
 struct Conversation {
     rule: &'static str,
     steps: Vec<&'static str>,
@@ -13,32 +13,32 @@ struct Conversation {
 
 #[tokio::test]
 async fn every_rule_of_graphql_transport_ws_is_kept() {
-    converse("graphql-transport-ws", include_str!("graphql-transport-ws.txt")).await;
+    run_conversations("graphql-transport-ws", include_str!("graphql-transport-ws.txt")).await;
 }
 
 #[tokio::test]
 async fn every_rule_of_legacy_graphql_ws_is_kept() {
-    converse("graphql-ws", include_str!("graphql-ws.txt")).await;
+    run_conversations("graphql-ws", include_str!("graphql-ws.txt")).await;
 }
 
-async fn converse(protocol: &str, script: &'static str) {
+async fn run_conversations(protocol: &str, script: &'static str) {
     let conversations = conversations(script);
     let mut report = Report::new(format_args!("rules of {protocol}, {} in all:", conversations.len()));
     let server = Server::start().await;
     let ann = server.register("ann").await;
-    let mut broken = Vec::new();
+    let mut violations = Vec::new();
     for (number, conversation) in conversations.iter().enumerate() {
         let rule = conversation.rule;
-        match hold(&server, &ann, protocol, (number, conversation)).await {
+        match run_conversation(&server, &ann, protocol, (number, conversation)).await {
             Ok(()) => report.line(format_args!("ok {rule}")),
-            Err(why) => broken.push(format!("{rule}: {why}")),
+            Err(why) => violations.push(format!("{rule}: {why}")),
         }
     }
-    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 fn conversations(script: &'static str) -> Vec<Conversation> {
-    let (_, rules) = script.split_once("\n\n").expect("an introduction");
+    let (_, rules) = script.split_once("\n\n").expect("the file begins with an introduction");
     let read = |rule: &'static str| {
         let mut lines = rule.lines().filter(|line| !line.is_empty());
         let rule = lines.next().expect("a rule").trim_start_matches("# ");
@@ -47,7 +47,7 @@ fn conversations(script: &'static str) -> Vec<Conversation> {
     rules.split("\n\n").map(read).collect()
 }
 
-async fn hold(
+async fn run_conversation(
     server: &Server,
     ann: &Session,
     protocol: &str,
@@ -64,15 +64,15 @@ async fn hold(
             ">" => socket.send_raw(Message::text(fill(text))).await,
             ">>" => socket.send_raw(Message::binary(fill(text))).await,
             "<" => {
-                let shown: Value = serde_json::from_str(&fill(text)).map_err(|error| format!("{step}: {error}"))?;
+                let expected: Value = serde_json::from_str(&fill(text)).map_err(|error| format!("{step}: {error}"))?;
                 match socket.next().await {
-                    Ok(frame) if is_as_shown(&frame, &shown) => {}
-                    other => return Err(format!("{step}, but it was {other:?}")),
+                    Ok(frame) if matches(&frame, &expected) => {}
+                    other => return Err(format!("expected {step}, got {other:?}")),
                 }
             }
             "close" => match socket.next().await {
                 Err((code, reason)) if format!("{code} {reason}").starts_with(text) && reason.len() <= 123 => {}
-                other => return Err(format!("{step}, but it was {other:?}")),
+                other => return Err(format!("expected {step}, got {other:?}")),
             },
             "!" => match text.split_once(' ').unwrap_or((text, "")) {
                 ("post", content) => drop(server.post(ann, &channel, content).await),
@@ -80,26 +80,26 @@ async fn hold(
                     let query = "mutation ($id: ID!) { deleteMessage(id: $id) }";
                     server.data(Some(ann), query, json!({"id": message})).await;
                 }
-                _ => return Err(format!("nobody can {text}")),
+                _ => return Err(format!("unknown action: {text}")),
             },
-            _ => return Err(format!("{step} is no step")),
+            _ => return Err(format!("unknown step: {step}")),
         }
     }
     Ok(())
 }
 
-/// What is shown is there; the rest may be.
-fn is_as_shown(frame: &Value, shown: &Value) -> bool {
-    match (frame, shown) {
+/// Whether the frame contains everything in `expected`; other fields are ignored.
+fn matches(frame: &Value, expected: &Value) -> bool {
+    match (frame, expected) {
         (Value::Null, Value::Null) => true,
         (Value::Null, _) => false,
         (_, Value::String(any)) if any == "*" => true,
-        (Value::Object(fields), Value::Object(shown)) => {
-            shown.iter().all(|(name, shown)| is_as_shown(fields.get(name).unwrap_or(&Value::Null), shown))
+        (Value::Object(fields), Value::Object(expected)) => {
+            expected.iter().all(|(name, expected)| matches(fields.get(name).unwrap_or(&Value::Null), expected))
         }
-        (Value::Array(items), Value::Array(shown)) => {
-            items.len() == shown.len() && items.iter().zip(shown).all(|(item, shown)| is_as_shown(item, shown))
+        (Value::Array(items), Value::Array(expected)) => {
+            items.len() == expected.len() && items.iter().zip(expected).all(|(item, expected)| matches(item, expected))
         }
-        _ => frame == shown,
+        _ => frame == expected,
     }
 }

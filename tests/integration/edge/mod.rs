@@ -1,8 +1,8 @@
-//! What stands between clients and the server: proxies, balancers, browsers on pages of other origins, old libraries.
+//! The environment of a server: proxies, load balancers, browsers on other origins, and old clients.
 
-mod logs;
 mod origins;
 mod proxies;
+mod rejection_logs;
 mod requests;
 
 use std::net::SocketAddr;
@@ -10,25 +10,25 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::soon;
+use crate::support::with_timeout;
 
-/// What a WebSocket is asked for with, but for `Host`, `Connection` and `Upgrade`.
+// The headers of a WebSocket upgrade, without `Host`.
 const SOCKET: &str = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
 
-/// The answer to a request written by hand: its first line with these headers, and nothing behind it.
+/// The answer to a request with this request line and these headers, without a body.
 async fn answer(address: SocketAddr, first: &str, headers: &str) -> Answer {
-    say(address, &format!("{first}\r\n{headers}\r\n")).await
+    send_raw_request(address, &format!("{first}\r\n{headers}\r\n")).await
 }
 
-/// The answer to whatever is said. If it opens a socket, that is all of it.
-async fn say(address: SocketAddr, request: &str) -> Answer {
-    let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
-    line.write_all(request.as_bytes()).await.expect("it is open");
+/// The answer to raw request bytes. For an upgrade, only the head of the answer is read.
+async fn send_raw_request(address: SocketAddr, request: &str) -> Answer {
+    let mut connection = with_timeout("a connection", TcpStream::connect(address)).await.expect("a connection");
+    connection.write_all(request.as_bytes()).await.expect("the connection is open");
     let mut read = Vec::new();
     loop {
         let mut piece = [0; 4096];
-        let count = soon("an answer", line.read(&mut piece)).await.unwrap_or(0);
+        let count = with_timeout("a response", connection.read(&mut piece)).await.unwrap_or(0);
         read.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(&read).into_owned();
         let is_whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
@@ -53,7 +53,7 @@ impl Answer {
         status.unwrap_or_else(|| panic!("no answer: {:?}", self.0))
     }
 
-    /// The value of a header, or nothing.
+    /// The values of a header, joined by commas; empty if there is none.
     fn header(&self, name: &str) -> String {
         let head = self.0.split("\r\n\r\n").next().unwrap_or_default();
         let values = head.lines().filter_map(|line| line.split_once(": "));

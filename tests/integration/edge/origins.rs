@@ -1,11 +1,11 @@
-//! Names: the `Host` of a request and the `Origin` of a page.
+//! The `Host` of a request, and the `Origin` of a page.
 
 use super::{SOCKET, UPGRADE, answer};
 use crate::support::Server;
 
-/// A page can have its own name lead to this machine; the browser then takes the server for that page's.
+/// DNS rebinding: a page can resolve its own name to 127.0.0.1, and the browser then treats the server as same-origin.
 #[tokio::test]
-async fn a_loopback_server_answers_to_its_own_names_only() {
+async fn a_loopback_server_accepts_only_its_own_hosts() {
     let server = Server::start().await;
     let port = server.address().port();
     let get = async |host: &str, path: &str| {
@@ -34,17 +34,17 @@ async fn a_loopback_server_answers_to_its_own_names_only() {
         }
         let headers = format!("Host: {host}\r\nOrigin: http://{host}\r\n{SOCKET}{UPGRADE}");
         let socket = answer(server.address(), "GET /graphql HTTP/1.1", &headers).await;
-        assert_eq!(socket.status(), 421, "a page of the same name, {host}");
-        assert_eq!(get(host, "/healthz").await.status(), 200, "a balancer asks by whatever name");
+        assert_eq!(socket.status(), 421, "a socket of a page with the same host, {host}");
+        assert_eq!(get(host, "/healthz").await.status(), 200, "health checks accept any host: {host}");
         assert_eq!(get(host, "/readyz").await.status(), 200);
     }
-    // The first line goes before the header.
+    // The host in the request line takes precedence over the header.
     let first = format!("GET http://evil.example{query} HTTP/1.1");
     assert_eq!(answer(server.address(), &first, "Host: localhost\r\n").await.status(), 421);
 }
 
 #[tokio::test]
-async fn names_that_the_operator_gives_are_answered() {
+async fn configured_hosts_origins_and_proxies_extend_the_accepted_hosts() {
     let status = async |server: &Server, host: &str| {
         let first = "GET /graphql?query=%7B__typename%7D HTTP/1.1";
         answer(server.address(), first, &format!("Host: {host}\r\n")).await.status()
@@ -56,7 +56,7 @@ async fn names_that_the_operator_gives_are_answered() {
         assert_eq!(status(&named, host).await, expected, "{host}");
     }
     let behind = Server::start_with(|config| config.trusted_proxies = "127.0.0.1".parse().unwrap()).await;
-    assert_eq!(status(&behind, "board.example").await, 200, "its proxy is trusted with the name");
+    assert_eq!(status(&behind, "board.example").await, 200, "a trusted proxy may forward any host");
     let origins = Server::start_with(|config| config.allowed_origins = "https://app.example".parse().unwrap()).await;
     assert_eq!((status(&origins, "app.example").await, status(&origins, "evil.example").await), (200, 421));
     let any = Server::start_with(|config| config.hosts = Some("*".parse().unwrap())).await;
@@ -64,7 +64,7 @@ async fn names_that_the_operator_gives_are_answered() {
 }
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn repeated_hosts_are_rejected_and_only_http_1_0_may_omit_the_host() {
     let server = Server::start().await;
     for (first, headers, expected) in [
         ("GET /healthz HTTP/1.1", "", 400),
@@ -78,9 +78,9 @@ async fn a_request_names_one_host() {
     }
 }
 
-/// nginx with `proxy_set_header Host $host:$server_port` adds the usual port.
+/// nginx with `proxy_set_header Host $host:$server_port` adds the default port.
 #[tokio::test]
-async fn a_proxy_may_add_the_usual_port_to_the_host() {
+async fn the_default_port_in_the_host_does_not_make_an_origin_foreign() {
     let server = Server::start_with(|config| config.trusted_proxies = "127.0.0.1".parse().unwrap()).await;
     for (origin, host, expected) in [
         ("https://board.example", "board.example:443", 101),
@@ -102,7 +102,7 @@ async fn a_proxy_may_add_the_usual_port_to_the_host() {
 
 /// Apollo Client, Sentry and OpenTelemetry add headers of their own.
 #[tokio::test]
-async fn a_page_of_an_allowed_origin_may_send_whatever_headers_it_asks_for() {
+async fn preflights_of_allowed_origins_permit_every_requested_header() {
     let server = Server::start_with(|config| config.allowed_origins = "https://app.example".parse().unwrap()).await;
     let preflight = async |origin: &str, wanted: &str| {
         let headers = format!(

@@ -1,4 +1,4 @@
-//! Proxies that spell addresses in their own way, drop `Upgrade`, and keep connections open.
+//! Proxies that write addresses in different forms, drop `Upgrade`, or keep connections open.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{SOCKET, UPGRADE, answer};
-use crate::support::{Server, soon};
+use crate::support::{Server, with_timeout};
 
-/// The code of a wrong sign-in that a proxy passes on.
+/// The error code of a failed sign-in, forwarded by a proxy with this `X-Forwarded-For`.
 async fn wrong_sign_in(server: &Server, forwarded: &str) -> String {
     let query = "mutation { login(input: { username: \"ann\", password: \"wrong\" }) { token } }";
     let request = server.http().post(server.url("/graphql")).header("x-forwarded-for", forwarded);
-    let answer = soon("an answer", request.json(&json!({"query": query})).send()).await.expect("an answer");
+    let answer = with_timeout("a response", request.json(&json!({"query": query})).send()).await.expect("a response");
     let answer: serde_json::Value = answer.json().await.expect("JSON");
     answer["errors"][0]["extensions"]["code"].as_str().expect("a code").to_owned()
 }
 
 #[tokio::test]
-async fn clients_are_told_apart_however_a_proxy_spells_their_address() {
+async fn forwarded_addresses_are_parsed_in_every_common_form() {
     let server = Server::start_with(|config| {
         config.trusted_proxies = "127.0.0.1".parse().unwrap();
         config.sessions.attempts_per_minute = 1;
     })
     .await;
-    // Each spelling names another client, who has an attempt of their own.
+    // Each form has another client address, with its own limit of attempts.
     for forwarded in [
         "203.0.113.1:4711",
         "\"203.0.113.2:4711\"",
@@ -38,17 +38,17 @@ async fn clients_are_told_apart_however_a_proxy_spells_their_address() {
     ] {
         assert_eq!(wrong_sign_in(&server, forwarded).await, "UNAUTHENTICATED", "{forwarded}");
     }
-    // The port is not the client's name.
+    // The same addresses with other ports are the same clients.
     for again in ["203.0.113.1:9", "203.0.113.2", "[2001:db8:1::1]:9", "192.0.2.99, 203.0.113.5:80"] {
         assert_eq!(wrong_sign_in(&server, again).await, "RATE_LIMITED", "{again}");
     }
-    // What names no address counts as the proxy, all of them together.
+    // Values without an address count together as one client: the proxy.
     assert_eq!(wrong_sign_in(&server, "unknown").await, "UNAUTHENTICATED");
     assert_eq!(wrong_sign_in(&server, "_hidden").await, "RATE_LIMITED");
 }
 
 #[tokio::test]
-async fn a_dropped_upgrade_is_told_what_is_missing() {
+async fn a_request_without_upgrade_headers_gets_426() {
     let server = Server::start().await;
     let ask = async |first: &str, headers: &str| {
         answer(server.address(), first, &format!("Host: localhost\r\n{headers}")).await
@@ -76,30 +76,31 @@ async fn a_dropped_upgrade_is_told_what_is_missing() {
         assert_eq!(asked.status(), expected, "{headers:?}");
     }
     let many = format!("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n{SOCKET}");
-    assert_eq!(ask("GET /graphql HTTP/1.1", &many).await.status(), 101, "as Firefox sends it");
+    assert_eq!(ask("GET /graphql HTTP/1.1", &many).await.status(), 101, "the headers that Firefox sends");
 }
 
-/// A balancer keeps idle connections for longer than a request may take to arrive.
+/// A load balancer keeps idle connections longer than the timeout for a request.
 #[tokio::test]
-async fn an_idle_connection_is_kept_for_longer_than_a_slow_request() {
+async fn idle_connections_outlive_the_request_timeout() {
     let server = Server::start_with(|config| {
         config.sockets.request_timeout = Duration::from_millis(300);
         config.sockets.idle_timeout = Duration::from_secs(600);
     })
     .await;
-    let mut kept = TcpStream::connect(server.address()).await.expect("a line");
+    let mut kept = TcpStream::connect(server.address()).await.expect("a connection");
     let mut ask = async |request: &str| {
-        kept.write_all(request.as_bytes()).await.expect("it is open");
+        kept.write_all(request.as_bytes()).await.expect("the connection is open");
         let mut read = [0; 4096];
-        let count = soon("an answer", kept.read(&mut read)).await.unwrap_or(0);
+        let count = with_timeout("a response", kept.read(&mut read)).await.unwrap_or(0);
         String::from_utf8_lossy(&read[..count]).into_owned()
     };
     let whole = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert!(ask(whole).await.starts_with("HTTP/1.1 200"));
-    // Another connection that says nothing ends by the time of a request, which therefore has passed.
-    let mut silent = TcpStream::connect(server.address()).await.expect("a line");
-    assert_eq!(soon("its end", silent.read(&mut [0; 1])).await.unwrap_or(0), 0);
-    assert!(ask(whole).await.starts_with("HTTP/1.1 200"), "the idle one is still there");
-    // Once a request has begun, its head has the time of a request again.
-    assert_eq!(ask("GET /healthz HTTP/1.1\r\nHost:").await, "", "half a head");
+    // A connection that sends nothing is closed after the request timeout. When that happens, the timeout has passed
+    // for the idle connection, too.
+    let mut silent = TcpStream::connect(server.address()).await.expect("a connection");
+    assert_eq!(with_timeout("the end of the connection", silent.read(&mut [0; 1])).await.unwrap_or(0), 0);
+    assert!(ask(whole).await.starts_with("HTTP/1.1 200"), "the idle connection is still open");
+    // Once a request has begun, the request timeout applies to its head.
+    assert_eq!(ask("GET /healthz HTTP/1.1\r\nHost:").await, "", "an incomplete head ends with the request timeout");
 }

@@ -1,20 +1,20 @@
-//! Bodies and methods that old or careful clients send.
+//! Bodies, headers and methods of old or cautious clients.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{answer, say};
+use super::{answer, send_raw_request};
 use crate::support::Server;
 
 async fn posted(server: &Server, kind: &str, encoding: Option<&str>, body: Vec<u8>) -> (u16, String) {
     let request = server.http().post(server.url("/graphql")).header("content-type", kind).body(body);
     let request = encoding.into_iter().fold(request, |request, encoding| request.header("content-encoding", encoding));
-    let answer = request.send().await.expect("an answer");
+    let answer = request.send().await.expect("a response");
     (answer.status().as_u16(), answer.text().await.expect("a body"))
 }
 
 #[tokio::test]
-async fn bodies_say_how_they_are_written() {
+async fn charset_and_encoding_of_bodies_are_checked() {
     let server = Server::start().await;
     let query = json!({"query": "{ __typename }"}).to_string();
     for kind in [
@@ -45,11 +45,11 @@ async fn bodies_say_how_they_are_written() {
 }
 
 #[tokio::test]
-async fn weights_are_read_by_one_rule() {
+async fn accept_header_weights_are_parsed_consistently() {
     let server = Server::start().await;
     let kind = async |accept: &str| {
         let request = server.http().get(server.url("/graphql?query=%7B__typename%7D")).header("accept", accept);
-        let answer = request.send().await.expect("an answer");
+        let answer = request.send().await.expect("a response");
         let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         (answer.status().as_u16(), kind.unwrap_or_default().split(';').next().unwrap_or_default().to_owned())
     };
@@ -70,10 +70,10 @@ async fn weights_are_read_by_one_rule() {
 }
 
 #[tokio::test]
-async fn every_path_knows_its_methods() {
+async fn every_path_answers_head_options_and_wrong_methods() {
     let server = Server::start().await;
     let ask = async |method: &Method, path: &str| {
-        let answer = server.http().request(method.clone(), server.url(path)).send().await.expect("an answer");
+        let answer = server.http().request(method.clone(), server.url(path)).send().await.expect("a response");
         let allow = answer.headers().get("allow").map(|allow| allow.to_str().unwrap().to_owned());
         (answer.status().as_u16(), allow.unwrap_or_default())
     };
@@ -92,7 +92,7 @@ async fn every_path_knows_its_methods() {
     }
 }
 
-/// Health checks and old scripts still speak it.
+/// Health checks and old scripts still use HTTP/1.0.
 #[tokio::test]
 async fn clients_of_http_1_0_are_served() {
     let server = Server::start().await;
@@ -104,7 +104,7 @@ async fn clients_of_http_1_0_are_served() {
     let body = "{\"query\":\"{__typename}\"}";
     let head =
         format!("POST /graphql HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
-    let served = say(server.address(), &(head + body)).await;
+    let served = send_raw_request(server.address(), &(head + body)).await;
     let answer: Value = serde_json::from_str(served.body()).expect("JSON");
     assert_eq!(answer["data"]["__typename"], "Query");
 }

@@ -1,14 +1,15 @@
-//! Random decisions, as a list that proptest can make smaller: whoever has none left takes the first of what there is.
+//! Random decisions as a list of numbers, which proptest can shrink. With no decision left, the first alternative is
+//! taken.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Lists of so many decisions at most.
+/// Lists of fewer than `most` decisions.
 pub fn choices(most: usize) -> impl Strategy<Value = Vec<u16>> {
     vec(any::<u16>(), 0..most)
 }
 
-/// Decisions that are taken one after the other.
+/// Decisions that are consumed one after the other.
 pub struct Choices<'c> {
     left: &'c [u16],
 }
@@ -18,14 +19,14 @@ impl<'c> Choices<'c> {
         Self { left }
     }
 
-    /// A number below this one; 0 when nothing is left to decide.
+    /// A number below `count`; 0 when no decision is left.
     pub fn below(&mut self, count: usize) -> usize {
         let Some((first, rest)) = self.left.split_first() else { return 0 };
         self.left = rest;
         usize::from(*first) % count
     }
 
-    /// One of these.
+    /// One element of a slice.
     pub fn one<'o, T>(&mut self, of: &'o [T]) -> &'o T {
         &of[self.below(of.len())]
     }
@@ -35,7 +36,7 @@ impl<'c> Choices<'c> {
     }
 }
 
-/// These bytes after some accidents: letters lost, doubled, swapped, turned into others.
+/// A copy of `bytes` with random mutations: bytes inserted, removed, repeated, cut off or flipped.
 pub fn mutated(bytes: &[u8], choices: &mut Choices<'_>) -> Vec<u8> {
     const STRANGE: &[&[u8]] = &[
         b"\0",

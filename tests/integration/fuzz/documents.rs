@@ -1,5 +1,5 @@
-//! Random documents, most of them nearly right: the verdict comes soon and is always the same, and what is let
-//! through can be executed.
+//! Random documents, most of them nearly valid. Two engines must reach the same verdict, quickly, and accepted queries
+//! must execute without an internal error.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use tidings::graphql::{Caller, Engine, Limits, OperationType, Request};
 use tokio::runtime::Runtime;
 
-use super::{Choices, Tally, choices, mutated, prove};
+use super::{Choices, Tally, check_property, choices, mutated};
 use crate::support::Server;
 
-/// How long a verdict or an answer may take, on any machine.
-const ENOUGH: Duration = Duration::from_secs(5);
-/// What the threads of the server have.
+/// The longest accepted time for a verdict and an answer, on any machine.
+const MAX_TIME: Duration = Duration::from_secs(5);
+/// The stack size of the server's threads, in bytes.
 const STACK: usize = 2 << 20;
 
-/// Some types, their fields, and of what type these are.
+/// Some types, with their fields and the type of each field (empty for scalars).
 const TYPES: &[(&str, &[(&str, &str)])] = &[
     (
         "Query",
@@ -52,19 +52,20 @@ const TYPES: &[(&str, &[(&str, &str)])] = &[
 ];
 const VALUES: &[&str] =
     &["1", "$n", "100", "null", "[[1]]", "{a: {a: $n}}", "\"x\"", "RED", "-1", "99999999999", "1.5"];
-/// How deep it goes at most: deeper than is allowed.
+/// The largest depth of a generated document; deeper than the limit.
 const DEEPEST: usize = 20;
 
-/// Writes a document. A calm one has no slips in it, and yet it may be too large or contradict itself.
-struct Writer<'w, 'c> {
+/// Generates a document. A well-formed one has no deliberate mistakes, but may exceed a limit or have conflicting
+/// fields.
+struct DocumentGenerator<'w, 'c> {
     choices: &'w mut Choices<'c>,
-    is_calm: bool,
+    is_well_formed: bool,
     text: String,
 }
 
-impl Writer<'_, '_> {
+impl DocumentGenerator<'_, '_> {
     fn document(mut self) -> String {
-        if self.is_calm {
+        if self.is_well_formed {
             self.text.push_str(
                 "query ($n: Int = 100, $b: Boolean = true) { messages(first: $n) @include(if: $b) { __typename } ",
             );
@@ -97,9 +98,9 @@ impl Writer<'_, '_> {
         let fields = TYPES.iter().find(|(name, _)| *name == of).map_or(&[("id", "")][..], |(_, fields)| fields);
         for _ in 0..=self.choices.below(4) {
             match self.choices.below(8) {
-                6 if !self.is_calm => write!(self.text, "...f{} ", self.choices.below(4)).expect("text"),
+                6 if !self.is_well_formed => write!(self.text, "...f{} ", self.choices.below(4)).expect("text"),
                 7 if depth < DEEPEST => {
-                    let on = if self.is_calm { "" } else { *self.choices.one(&["", "on Query", "on User"]) };
+                    let on = if self.is_well_formed { "" } else { *self.choices.one(&["", "on Query", "on User"]) };
                     write!(self.text, "... {on} ").expect("text");
                     self.directive();
                     self.selections(of, depth + 1);
@@ -113,16 +114,16 @@ impl Writer<'_, '_> {
     }
 
     fn field(&mut self, (name, of): (&str, &str), depth: usize) {
-        // In a calm document a name means one thing.
-        if self.choices.below(5) == 4 && !self.is_calm {
+        // A well-formed document uses no aliases, so no response key has two meanings.
+        if self.choices.below(5) == 4 && !self.is_well_formed {
             write!(self.text, "a{}: ", self.choices.below(3)).expect("text");
         }
         self.text.push_str(name);
-        if of.ends_with("Connection") && self.choices.below(2) == 1 && !self.is_calm {
+        if of.ends_with("Connection") && self.choices.below(2) == 1 && !self.is_well_formed {
             write!(self.text, "({}: {})", self.choices.one(&["first", "last", "after"]), self.choices.one(VALUES))
                 .expect("text");
         }
-        if self.is_calm && of.ends_with("Connection") {
+        if self.is_well_formed && of.ends_with("Connection") {
             self.text.push_str("(first: $n)");
         }
         self.text.push(' ');
@@ -136,14 +137,14 @@ impl Writer<'_, '_> {
 
     fn directive(&mut self) {
         let directives = ["", "", "", "", "@include(if: $b) ", "@skip(if: false) ", "@nothing ", "@skip "];
-        let known = if self.is_calm { 6 } else { directives.len() };
+        let known = if self.is_well_formed { 6 } else { directives.len() };
         let directive = *self.choices.one(&directives[..known]);
         self.text.push_str(directive);
     }
 }
 
 #[test]
-fn every_document_has_one_verdict_soon() {
+fn random_documents_get_one_verdict_within_five_seconds() {
     let fuzzing = std::thread::Builder::new().stack_size(STACK).spawn(|| {
         let runtime = Runtime::new().expect("a runtime");
         let server = runtime.block_on(Server::start());
@@ -161,11 +162,11 @@ fn every_document_has_one_verdict_soon() {
         let viewer = server.board().stranger(Ipv4Addr::LOCALHOST.into());
         let caller = Caller { viewer, address: IpAddr::V4(Ipv4Addr::LOCALHOST), extends: None };
         let tally = Tally::default();
-        prove(500, &choices(300), |choices| {
+        check_property(500, &choices(300), |choices| {
             let mut choices = Choices::new(&choices);
-            let is_calm = choices.below(2) == 0;
-            let mut text = Writer { choices: &mut choices, is_calm, text: String::new() }.document();
-            if !is_calm {
+            let is_well_formed = choices.below(2) == 0;
+            let mut text = DocumentGenerator { choices: &mut choices, is_well_formed, text: String::new() }.document();
+            if !is_well_formed {
                 text = String::from_utf8_lossy(&mutated(text.as_bytes(), &mut choices)).into_owned();
             }
             let request = || Request { query: text.clone(), operation_name: None, variables: None };
@@ -173,23 +174,23 @@ fn every_document_has_one_verdict_soon() {
             let verdicts = [&one, &other].map(|engine| engine.prepare(request(), &caller));
             let errors = verdicts.each_ref().map(|verdict| verdict.as_ref().err().map(|refusal| refusal.errors()));
             if errors[0] != errors[1] {
-                return Err(format!("two verdicts: {errors:?} on {text}"));
+                return Err(format!("the engines disagree: {errors:?} for {text}"));
             }
             let [verdict, _] = verdicts;
             let code = errors[0].as_ref().and_then(|errors| errors.pointer("/0/extensions/code")?.as_str());
-            tally.count(code.unwrap_or("let through"));
+            tally.count(code.unwrap_or("accepted"));
             if code == Some("INTERNAL_SERVER_ERROR") {
-                return Err(format!("a fault of ours: {text}"));
+                return Err(format!("internal error in preparation: {text}"));
             }
             if let Some(prepared) = verdict.ok().filter(|prepared| prepared.kind() == OperationType::Query) {
                 let answer = runtime.block_on(one.answer(prepared, caller.clone()));
                 if answer.is_ok_and(|answer| answer.is_fault) {
-                    return Err(format!("a fault: {text}"));
+                    return Err(format!("internal error in execution: {text}"));
                 }
             }
-            if since.elapsed() > ENOUGH { Err(format!("{:?} for {text}", since.elapsed())) } else { Ok(()) }
+            if since.elapsed() > MAX_TIME { Err(format!("{:?} for {text}", since.elapsed())) } else { Ok(()) }
         });
-        let each = ["let through", "QUERY_TOO_COMPLEX", "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"];
+        let each = ["accepted", "QUERY_TOO_COMPLEX", "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"];
         tally.show("documents", &each);
         runtime.block_on(async { drop(server) });
     });

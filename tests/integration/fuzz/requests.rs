@@ -1,4 +1,4 @@
-//! Random requests on the real binary: never a panic, never a 500, and somebody else is served all the same.
+//! Random requests to the real binary: no panic, no status 500, and another client is still served.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use super::target::{METRICS_TOKEN, Target};
-use super::{Choices, Tally, choices, mutated, prove};
-use crate::support::soon;
+use super::{Choices, Tally, check_property, choices, mutated};
+use crate::support::with_timeout;
 
-/// What stands in them for something that the server knows is replaced by that, or by something like it.
+/// `%TOKEN%`, `%CURSOR%` and `%METRICS%` are replaced by a valid value or a mutation of it.
 const REQUESTS: &[&str] = &[
     "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"query\":\"{ cursor }\"}   ",
     "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: application/graphql-response+json;q=0.5, */*\r\nContent-Type: application/json; charset=utf-8\r\n\
@@ -35,18 +35,19 @@ const REQUESTS: &[&str] = &[
     "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\nAuthorization: Bearer %METRICS%\r\n\r\n",
     "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: %METRICS%\r\nAuthorization: Bearer %TOKEN%\r\n\r\n",
 ];
-/// After this the server hangs up: what was sent before it was a whole request, or part of one that this makes whole.
+/// Sent after each request: the server closes the connection after it. If the request was incomplete, this completes
+/// it.
 const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-/// What only an event stream begins with, and what only the page of metrics does.
-const STREAM: &str = "content-type: text/event-stream";
-const METRICS: &str = "content-type: text/plain; version=0.0.4";
+// These headers occur only in event streams, and only on the page of metrics.
+const STREAM_HEADER: &str = "content-type: text/event-stream";
+const METRICS_HEADER: &str = "content-type: text/plain; version=0.0.4";
 
 #[test]
-fn no_request_is_answered_by_a_fault() {
+fn no_random_request_causes_a_500_or_a_panic() {
     let runtime = Runtime::new().expect("a runtime");
     let target = runtime.block_on(Target::start());
     let tally = Tally::default();
-    prove(800, &choices(60), |choices| {
+    check_property(800, &choices(60), |choices| {
         let request = request(&target, &mut Choices::new(&choices));
         runtime.block_on(async {
             let answer = ask(target.address(), &request).await;
@@ -54,26 +55,26 @@ fn no_request_is_answered_by_a_fault() {
             if answer.contains("HTTP/1.1 500") || !(answer.is_empty() || answer.starts_with("HTTP/1.")) {
                 return Err(format!("{answer:?} to {:?}", String::from_utf8_lossy(&request)));
             }
-            target.is_well().await
+            target.check_health().await
         })
     });
     tally.show("requests", &["200", "400", "401", "events", "events, refused", "metrics"]);
     runtime.block_on(async { drop(target) });
 }
 
-/// One of the requests, with accidents in what it says of the server, and in most of them everywhere.
+/// A request with placeholders replaced. Two of three requests are mutated as a whole, too.
 fn request(target: &Target, choices: &mut Choices<'_>) -> Vec<u8> {
     let mut request = choices.one(REQUESTS).as_bytes().to_vec();
     for (place, value) in [("%TOKEN%", &*target.token), ("%CURSOR%", &target.cursor), ("%METRICS%", METRICS_TOKEN)] {
         if let Some(at) = request.windows(place.len()).position(|window| window == place.as_bytes()) {
-            request.splice(at..at + place.len(), touched(value, choices));
+            request.splice(at..at + place.len(), mutated_value(value, choices));
         }
     }
     if choices.below(3) == 2 { request } else { mutated(&request, choices) }
 }
 
-/// A value as it is, something like it, or anything, of which half is no ASCII.
-fn touched(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
+/// The value itself, a mutation of it, or random bytes, half of which are not ASCII.
+fn mutated_value(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
     match choices.below(4) {
         0 | 1 => value.into(),
         2 => mutated(value.as_bytes(), choices),
@@ -81,24 +82,25 @@ fn touched(value: &str, choices: &mut Choices<'_>) -> Vec<u8> {
     }
 }
 
-/// What came of it, in a word.
+/// The outcome of a request in one word.
 fn name(answer: &str) -> &str {
-    let is_stream = answer.contains(STREAM);
+    let is_stream = answer.contains(STREAM_HEADER);
     match answer.get(9..12) {
         Some("200") if is_stream && answer.contains("\"errors\"") => "events, refused",
         Some("200") if is_stream => "events",
-        Some("200") if answer.contains(METRICS) => "metrics",
+        Some("200") if answer.contains(METRICS_HEADER) => "metrics",
         status => status.unwrap_or("none"),
     }
 }
 
-/// All that comes back; of a stream without end only its beginning.
+/// Everything that is received; of an endless stream only the beginning.
 async fn ask(address: SocketAddr, request: &[u8]) -> String {
-    let mut line = soon("a line", TcpStream::connect(address)).await.expect("a line");
+    let mut connection = with_timeout("a connection", TcpStream::connect(address)).await.expect("a connection");
     let mut answer = Vec::new();
-    // What is refused may be cut off.
-    drop(line.write_all(&[request, LAST].concat()).await);
-    while matches!(soon("an end", line.read_buf(&mut answer)).await, Ok(read) if read > 0) {
+    // The server may close the connection of a rejected request early, so a failed write is expected.
+    drop(connection.write_all(&[request, LAST].concat()).await);
+    while matches!(with_timeout("the end of the connection", connection.read_buf(&mut answer)).await, Ok(read) if read > 0)
+    {
         if has_begun(&answer) {
             break;
         }
@@ -106,9 +108,9 @@ async fn ask(address: SocketAddr, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Whether this shows two frames of a stream: the first says only when to come back, and none has less.
+/// Whether this contains two frames of a stream. Every stream has at least two; the first only has `retry`.
 fn has_begun(answer: &[u8]) -> bool {
     let answer = String::from_utf8_lossy(answer);
-    let stream = answer.split_once(STREAM).and_then(|(_, rest)| rest.split_once("\r\n\r\n"));
+    let stream = answer.split_once(STREAM_HEADER).and_then(|(_, rest)| rest.split_once("\r\n\r\n"));
     stream.is_some_and(|(_, frames)| frames.matches("\n\n").count() > 1)
 }

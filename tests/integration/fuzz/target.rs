@@ -1,21 +1,21 @@
-//! The real binary, which all cases of a test are sent to.
+//! The server process to which all cases of a test are sent.
 
 use std::net::SocketAddr;
 
 use serde_json::json;
 
-use crate::support::{Process, Program, soon};
+use crate::support::{Process, Program, with_timeout};
 
-/// Who says this reads `/metrics`.
+/// The token that grants access to `/metrics`.
 pub const METRICS_TOKEN: &str = "only for Prometheus";
 
 /// The server of all cases of a test.
 pub struct Target {
     program: Program,
     _server: Process,
-    /// Of somebody with an account.
+    /// The token of a registered user.
     pub token: String,
-    /// Where the log stands, with something behind it.
+    /// A cursor of the log, with an event after it.
     pub cursor: String,
 }
 
@@ -28,7 +28,7 @@ impl Target {
             ("TIDINGS_METRICS_TOKEN", METRICS_TOKEN),
         ]);
         let mut server = program.start();
-        server.ready().await.expect("it starts");
+        server.ready().await.expect("the server starts");
         let token = program.register("ann").await;
         program.channel(&token, "general").await;
         let cursor = program.cursor().await;
@@ -40,16 +40,16 @@ impl Target {
         self.program.address()
     }
 
-    /// Somebody else is served, and nothing has panicked.
-    pub async fn is_well(&self) -> Result<(), String> {
-        let ask = async || soon("an answer", self.program.ask(None, "{ cursor }", &json!({}))).await;
+    /// Checks that another client is served and that the server has not panicked.
+    pub async fn check_health(&self) -> Result<(), String> {
+        let ask = async || with_timeout("a response", self.program.execute(None, "{ cursor }", &json!({}))).await;
         let answer = match ask().await {
             Ok(answer) => answer,
-            // The line was kept for too long, and closed at that very moment.
+            // The kept-alive connection was closed at the idle timeout, just as the request was sent. Try once more.
             Err(_) => ask().await.map_err(|error| error.to_string())?,
         };
         if !answer["data"]["cursor"].is_string() {
-            return Err(format!("the bystander gets {answer}"));
+            return Err(format!("the background client gets {answer}"));
         }
         let log = self.program.log();
         if log.contains("panicked") { Err(log) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Every example of GraphiQL and every GraphQL document in the README and the docs runs against the schema.
+//! Every example of GraphiQL, and every GraphQL document in the README and the docs, runs against the schema.
 
 use serde_json::{Value, json};
 
@@ -13,16 +13,16 @@ const PAGES: &[(&str, &str)] = &[
     ("docs/scaling.md", include_str!("../../../docs/scaling.md")),
 ];
 
-/// The template texts of the examples, by the names of their constants.
+/// The documents of GraphiQL's examples, by the names of their JavaScript constants.
 fn examples() -> Vec<(&'static str, String)> {
     let parts: Vec<&str> = EXAMPLES.split("= `").collect();
     let name = |before: &'static str| before.rsplit("const ").next().unwrap_or_default().trim();
-    // A backtick of the text itself is escaped.
+    // Backticks inside the document are escaped.
     let text = |after: &str| after.split("`;").next().unwrap_or_default().replace("\\`", "`");
     parts.windows(2).map(|pair| (name(pair[0]), text(pair[1]))).collect()
 }
 
-/// The fenced documents of a page.
+/// The fenced GraphQL documents of a page.
 fn fenced(page: &str) -> Vec<String> {
     let mut documents = Vec::new();
     let mut open: Option<String> = None;
@@ -31,7 +31,7 @@ fn fenced(page: &str) -> Vec<String> {
             (None, "```graphql") => open = Some(String::new()),
             (Some(_), "```") => documents.extend(open.take()),
             (Some(document), _) => {
-                // A fence in a list is indented by three.
+                // A fence inside a list is indented by three spaces.
                 document.push_str(line.strip_prefix("   ").unwrap_or(line));
                 document.push('\n');
             }
@@ -41,7 +41,7 @@ fn fenced(page: &str) -> Vec<String> {
     documents
 }
 
-/// The operations of a document: kind and name, in the order they are written.
+/// The kind and name of each operation in a document, in order.
 fn operations(document: &str) -> Vec<(&str, Option<&str>)> {
     let lines = document.lines().filter(|line| !line.starts_with([' ', '#', '}']));
     let mut found = Vec::new();
@@ -60,7 +60,8 @@ fn operations(document: &str) -> Vec<(&str, Option<&str>)> {
     found
 }
 
-/// Runs a document as this reader. A subscription that names no cursor shows what `ada` posts then.
+/// Runs every operation of a document as `session`. For a subscription without a cursor, `ada` posts a message to
+/// deliver.
 async fn run(server: &Server, ada: &Session, session: Option<&Session>, document: &str, variables: &Value) {
     for (kind, name) in operations(document) {
         if kind == "subscription" {
@@ -68,7 +69,7 @@ async fn run(server: &Server, ada: &Session, session: Option<&Session>, document
             let payload = json!({"query": document, "operationName": name, "variables": variables});
             socket.send(json!({"id": "s", "type": "subscribe", "payload": payload})).await;
             if !document.contains("after:") {
-                socket.settled().await;
+                socket.assert_idle().await;
                 server.post(ada, variables["channelId"].as_str().expect("a channel"), "once more").await;
             }
             let frame = socket.frame().await;
@@ -85,8 +86,8 @@ async fn run(server: &Server, ada: &Session, session: Option<&Session>, document
     }
 }
 
-/// A server with something to show, as a first visitor finds one: an admin, a channel, a message.
-async fn furnished() -> (Server, Session, Value) {
+/// A server with an admin, a channel and a message, and values for the variables of the documents.
+async fn server_with_content() -> (Server, Session, Value) {
     let server = Server::start().await;
     let ada = server.admin("admin").await;
     let before = server.cursor(None).await;
@@ -100,8 +101,8 @@ async fn furnished() -> (Server, Session, Value) {
 }
 
 #[tokio::test]
-async fn every_tab_of_graphiql_runs_and_those_that_read_run_without_an_account() {
-    let (server, ada, variables) = furnished().await;
+async fn graphiql_examples_run_and_the_reading_ones_run_anonymously() {
+    let (server, ada, variables) = server_with_content().await;
     let examples = examples();
     let names: Vec<&str> = examples.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["read", "messageAdded", "events", "write", "account"]);
@@ -109,7 +110,7 @@ async fn every_tab_of_graphiql_runs_and_those_that_read_run_without_an_account()
         run(&server, &ada, Some(&ada), &document, &variables).await;
         if ["read", "messageAdded", "events"].contains(&name) {
             run(&server, &ada, None, &document, &variables).await;
-            // As the tab has them.
+            // The variables with which GraphiQL opens the tab.
             let empty = json!({"channelId": null, "first": 20, "page": null, "after": variables["after"]});
             run(&server, &ada, None, &document, &empty).await;
         }
@@ -118,7 +119,7 @@ async fn every_tab_of_graphiql_runs_and_those_that_read_run_without_an_account()
 
 #[tokio::test]
 async fn every_document_of_the_docs_runs() {
-    let (server, ada, variables) = furnished().await;
+    let (server, ada, variables) = server_with_content().await;
     let mut count = 0;
     for (page, text) in PAGES {
         for document in fenced(text) {
@@ -127,5 +128,5 @@ async fn every_document_of_the_docs_runs() {
             count += 1;
         }
     }
-    assert!(count >= 5, "the fences were found: {count}");
+    assert!(count >= 5, "only {count} documents were found");
 }

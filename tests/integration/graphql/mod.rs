@@ -1,10 +1,10 @@
-//! What the GraphQL surface promises to clients: objects, numbers, errors, coercions, documents.
+//! The GraphQL interface: objects, numbers, errors, coercion and documents.
 
-mod broken;
 mod documents;
-mod hints;
 mod merging;
 mod numbers;
+mod object_fields;
 mod paths;
-mod rules;
-mod surface;
+mod suggestions;
+mod unparsable_values;
+mod validation_rules;

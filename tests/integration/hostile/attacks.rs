@@ -1,4 +1,4 @@
-//! What is done to the server in [`super::siege`], each with the answer it must get.
+//! The attacks of [`super::attack_runs`], each with the answer that it must get.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,28 +11,28 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::documents;
-use crate::support::raw::{self, Raw};
-use crate::support::soon;
+use crate::support::raw_socket::{self, RawSocket};
+use crate::support::with_timeout;
 
 const MODERN: &str = "graphql-transport-ws";
 const LEGACY: &str = "graphql-ws";
-const PLAIN: &str = "/api/v1/websocket/connect";
-/// What a hostile body or frame has.
+const JSON_SOCKET: &str = "/api/v1/websocket/connect";
+/// Size of a hostile body, head or frame, in bytes.
 const LARGE: usize = 64 << 20;
-/// So many lines that say nothing; `TIDINGS_SIEGE` says how many instead (`make siege`: 5,000).
-const LINES: usize = 1_000;
-/// How long whatever is sent may be stuck until that is the answer.
-const STUCK: Duration = Duration::from_secs(1);
-/// How long somebody tries what is answered at once: long enough to see what others wait meanwhile.
-const LASTS: Duration = Duration::from_millis(400);
+/// Number of idle connections; `TIDINGS_SIEGE` overrides it (`make siege`: 5,000).
+const IDLE_CONNECTIONS: usize = 1_000;
+/// How long a write may make no progress before the attack counts as blocked by the server.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an attack with an immediate answer is repeated, so that the background client can be measured meanwhile.
+const REPEAT_TIME: Duration = Duration::from_millis(400);
 
-/// One of them.
+/// One attack.
 pub struct Attack {
     pub name: String,
-    /// What every answer must be.
+    /// The answer that every attempt must get.
     pub answer: &'static str,
-    /// It is tried again and again for this long; once at least.
-    lasts: Duration,
+    /// The attack is repeated for this long, at least once.
+    repeat_for: Duration,
     run: Box<dyn Fn(SocketAddr) -> BoxFuture<'static, String>>,
 }
 
@@ -42,20 +42,25 @@ impl Attack {
         answer: &'static str,
         run: impl Fn(SocketAddr) -> F + 'static,
     ) -> Self {
-        Self { name: name.into(), answer, lasts: Duration::ZERO, run: Box::new(move |address| run(address).boxed()) }
+        Self {
+            name: name.into(),
+            answer,
+            repeat_for: Duration::ZERO,
+            run: Box::new(move |address| run(address).boxed()),
+        }
     }
 
-    fn again_and_again(self) -> Self {
-        Self { lasts: LASTS, ..self }
+    fn repeated(self) -> Self {
+        Self { repeat_for: REPEAT_TIME, ..self }
     }
 
-    /// Tries it from there; answers how often, and how long the slowest took.
+    /// Runs the attack on the runtime `from`; returns the number of attempts and the duration of the slowest.
     pub async fn run(&self, from: &Handle, address: SocketAddr) -> (usize, Duration) {
         let begun = Instant::now();
         let (mut times, mut slowest) = (0, Duration::ZERO);
-        while times == 0 || begun.elapsed() < self.lasts {
+        while times == 0 || begun.elapsed() < self.repeat_for {
             let since = Instant::now();
-            let answer = from.spawn((self.run)(address)).await.expect("the attack was made");
+            let answer = from.spawn((self.run)(address)).await.expect("the attack task does not panic");
             times += 1;
             slowest = slowest.max(since.elapsed());
             assert_eq!(answer, self.answer, "{}", self.name);
@@ -64,15 +69,15 @@ impl Attack {
     }
 }
 
-/// All that can be answered without waiting for a timeout of the server, which is to be.
+/// All attacks except the ping floods of [`pings`].
 pub fn all() -> Vec<Attack> {
     let documents = documents::all().into_iter().map(|case| {
         let body = json!({"query": case.document, "variables": case.variables}).to_string();
         Attack::new(case.name, case.code, move |address| post(address, body.clone().into_bytes()))
     });
-    // Twice: the second thousands must do with what the first ones left.
-    let alone = documents.chain(bodies()).chain(frames()).map(Attack::again_and_again);
-    alone.chain(lines()).chain(lines()).collect()
+    // The idle connections come twice: the second round must fit into the memory that the first one left.
+    let alone = documents.chain(bodies()).chain(frames()).map(Attack::repeated);
+    alone.chain(idle_connections()).chain(idle_connections()).collect()
 }
 
 fn bodies() -> Vec<Attack> {
@@ -84,10 +89,10 @@ fn bodies() -> Vec<Attack> {
     let batch = format!("[{}]", vec!["{\"query\":\"{cursor}\"}"; 1_000].join(","));
     vec![
         body("a batch of 1,000", "400", batch),
-        // A batch: its one operation is refused.
+        // The outer list is a batch whose one operation is rejected.
         body("a body of 100,000 nested lists", "no error", nested("[", "]")),
         body("a body of 100,000 nested objects", "400", nested("{\"a\":", "}")),
-        // Variables that the operation does not define are passed over.
+        // The server ignores variables that the operation does not define.
         body("variables of 100,000 nested lists", "no error", request(nested("[", "]"))),
         body("variables of 100,000 nested objects", "400", request(nested("{\"a\":", "1}").replace("11", "1"))),
         Attack::new("a body of 64 MiB", "413", |address| async move {
@@ -107,77 +112,83 @@ fn bodies() -> Vec<Attack> {
 fn frames() -> Vec<Attack> {
     let mut attacks = Vec::new();
     for (name, path, protocol) in
-        [(MODERN, "/graphql", MODERN), (LEGACY, "/graphql", LEGACY), ("plain JSON", PLAIN, "")]
+        [(MODERN, "/graphql", MODERN), (LEGACY, "/graphql", LEGACY), ("JSON socket", JSON_SOCKET, "")]
     {
         attacks.push(Attack::new(
             format!("a frame of 64 MiB before signing in, {name}"),
             "1009",
             move |address| async move {
-                let mut raw = Raw::open(address, path, protocol).await;
-                raw.push(&raw::frame(true, raw::TEXT, &vec![b' '; LARGE]), STUCK).await;
-                raw.closed().await.0.to_string()
+                let mut raw = RawSocket::open(address, path, protocol).await;
+                raw.push(&raw_socket::frame(true, raw_socket::TEXT, &vec![b' '; LARGE]), WRITE_TIMEOUT).await;
+                raw.close_frame().await.0.to_string()
             },
         ));
         attacks.push(Attack::new(format!("64 MiB in small fragments, {name}"), "1009", move |address| async move {
-            // Before there is a line: it takes a while, and the server does not wait for ever.
-            let first = raw::frame(false, raw::TEXT, b" ");
-            let all = [first, raw::frame(false, raw::CONTINUATION, &[b' '; 1_000]).repeat(LARGE / 1_000)].concat();
-            let mut raw = Raw::open(address, path, protocol).await;
-            raw.push(&all, STUCK).await;
-            raw.closed().await.0.to_string()
+            // The frames are built before the connection is opened: building takes long, and the server has a timeout.
+            let first = raw_socket::frame(false, raw_socket::TEXT, b" ");
+            let all = [first, raw_socket::frame(false, raw_socket::CONTINUATION, &[b' '; 1_000]).repeat(LARGE / 1_000)]
+                .concat();
+            let mut raw = RawSocket::open(address, path, protocol).await;
+            raw.push(&all, WRITE_TIMEOUT).await;
+            raw.close_frame().await.0.to_string()
         }));
     }
     for (name, protocol) in [(MODERN, MODERN), (LEGACY, LEGACY)] {
         attacks.push(Attack::new(format!("a frame nested 100,000 deep, {name}"), "4400", move |address| async move {
-            let mut raw = Raw::open(address, "/graphql", protocol).await;
+            let mut raw = RawSocket::open(address, "/graphql", protocol).await;
             let payload = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-            raw.write(&raw::text(&format!("{{\"type\":\"connection_init\",\"payload\":{{\"a\":{payload}}}}}"))).await;
-            raw.closed().await.0.to_string()
+            raw.write(&raw_socket::text(&format!("{{\"type\":\"connection_init\",\"payload\":{{\"a\":{payload}}}}}")))
+                .await;
+            raw.close_frame().await.0.to_string()
         }));
     }
-    attacks.push(Attack::new("a frame nested 100,000 deep, plain JSON", "BAD_USER_INPUT", |address| async move {
-        let mut raw = Raw::open(address, PLAIN, "").await;
-        raw.write(&raw::text(&"[".repeat(100_000))).await;
-        code(&raw.expect(raw::TEXT).await)
+    attacks.push(Attack::new("a frame nested 100,000 deep, JSON socket", "BAD_USER_INPUT", |address| async move {
+        let mut raw = RawSocket::open(address, JSON_SOCKET, "").await;
+        raw.write(&raw_socket::text(&"[".repeat(100_000))).await;
+        code(&raw.expect(raw_socket::TEXT).await)
     }));
     attacks.push(Attack::new("a legacy start without connection_init", "4401", |address| async move {
-        let mut raw = Raw::open(address, "/graphql", LEGACY).await;
+        let mut raw = RawSocket::open(address, "/graphql", LEGACY).await;
         let start = json!({"type": "start", "id": "1", "payload": {"query": "subscription { events { cursor } }"}});
-        raw.write(&raw::text(&start.to_string())).await;
-        raw.closed().await.0.to_string()
+        raw.write(&raw_socket::text(&start.to_string())).await;
+        raw.close_frame().await.0.to_string()
     }));
     attacks
 }
 
-/// Lines on which nothing is said, or too little; the server is told to wait a few seconds for it.
-fn lines() -> Vec<Attack> {
-    let lines = std::env::var("TIDINGS_SIEGE").map_or(LINES, |number| number.parse().expect("a number"));
+/// Connections that send nothing, or an incomplete request, until the server's timeout ends them.
+fn idle_connections() -> Vec<Attack> {
+    let idle_connections =
+        std::env::var("TIDINGS_SIEGE").map_or(IDLE_CONNECTIONS, |number| number.parse().expect("a number"));
     vec![
-        Attack::new(format!("{lines} sockets without connection_init"), "4408", move |address| {
-            many(lines, address, |address| {
+        Attack::new(format!("{idle_connections} sockets without connection_init"), "4408", move |address| {
+            run_many(idle_connections, address, |address| {
                 async move {
-                    let mut raw = Raw::upgrade(patient(address).await, "/graphql", MODERN).await;
-                    raw.closed().await.0.to_string()
+                    let mut raw = RawSocket::upgrade(connect(address).await, "/graphql", MODERN).await;
+                    raw.close_frame().await.0.to_string()
                 }
                 .boxed()
             })
         }),
-        Attack::new(format!("{lines} heads that never end"), "the end", move |address| {
-            many(lines, address, |address| {
+        Attack::new(format!("{idle_connections} heads that never end"), "the end", move |address| {
+            run_many(idle_connections, address, |address| {
                 async move {
-                    let mut line = patient(address).await;
-                    line.write_all(b"POST /graphql HTTP/1.1\r\nHost:").await.expect("it is open");
-                    soon("the end", line.read(&mut [0; 16])).await.map_or("a reset".into(), |count| {
-                        if count == 0 { "the end".into() } else { "an answer".into() }
-                    })
+                    let mut connection = connect(address).await;
+                    connection.write_all(b"POST /graphql HTTP/1.1\r\nHost:").await.expect("the connection is open");
+                    with_timeout("the end of the connection", connection.read(&mut [0; 16])).await.map_or(
+                        "a reset".into(),
+                        |count| {
+                            if count == 0 { "the end".into() } else { "an answer".into() }
+                        },
+                    )
                 }
                 .boxed()
             })
         }),
-        Attack::new(format!("{lines} bodies that never end"), "408", move |address| {
-            many(lines, address, |address| {
+        Attack::new(format!("{idle_connections} bodies that never end"), "408", move |address| {
+            run_many(idle_connections, address, |address| {
                 async move {
-                    ask_on(patient(address).await, &head("Content-Length: 9"), |sent| {
+                    ask_on(connect(address).await, &head("Content-Length: 9"), |sent| {
                         (sent == 0).then(|| b"{".to_vec())
                     })
                     .await
@@ -188,51 +199,57 @@ fn lines() -> Vec<Attack> {
     ]
 }
 
-/// What so many of them are answered: one thing, if all is well.
-async fn many(lines: usize, address: SocketAddr, one: fn(SocketAddr) -> BoxFuture<'static, String>) -> String {
-    let mut answers: Vec<String> = stream::iter(0..lines).map(|_| one(address)).buffer_unordered(lines).collect().await;
+/// Opens many connections at once; returns the distinct answers, joined by " or ".
+async fn run_many(
+    idle_connections: usize,
+    address: SocketAddr,
+    one: fn(SocketAddr) -> BoxFuture<'static, String>,
+) -> String {
+    let mut answers: Vec<String> =
+        stream::iter(0..idle_connections).map(|_| one(address)).buffer_unordered(idle_connections).collect().await;
     answers.sort();
     answers.dedup();
     answers.join(" or ")
 }
 
-/// A line; so many are asked for at once that some come late.
-async fn patient(address: SocketAddr) -> TcpStream {
-    soon("a line", TcpStream::connect(address)).await.expect("a line")
+/// Connects with a long timeout, because some of the many concurrent connections are accepted late.
+async fn connect(address: SocketAddr) -> TcpStream {
+    with_timeout("a connection", TcpStream::connect(address)).await.expect("a connection")
 }
 
-/// Pings without end, of which no answer is read.
+/// Endless pings whose answers are never read.
 pub fn pings() -> Vec<Attack> {
     const PINGS: usize = 1_500_000;
-    let flood = async |address: SocketAddr, protocol: &str, hello: &str, ping: Vec<u8>| {
-        let mut raw = Raw::open(address, if protocol.is_empty() { PLAIN } else { "/graphql" }, protocol).await;
-        raw.write(&raw::text(hello)).await;
+    let send_pings = async |address: SocketAddr, protocol: &str, hello: &str, ping: Vec<u8>| {
+        let mut raw =
+            RawSocket::open(address, if protocol.is_empty() { JSON_SOCKET } else { "/graphql" }, protocol).await;
+        raw.write(&raw_socket::text(hello)).await;
         let piece = ping.repeat(1_000);
         for _ in 0..PINGS / 1_000 {
-            match raw.push(&piece, STUCK).await {
+            match raw.push(&piece, WRITE_TIMEOUT).await {
                 Some(true) => {}
-                Some(false) => return "cut off".to_owned(),
-                None => return "held up".to_owned(),
+                Some(false) => return "disconnected".to_owned(),
+                None => return "blocked".to_owned(),
             }
         }
-        "all taken".into()
+        "all accepted".into()
     };
     let init = r#"{"type":"connection_init"}"#;
-    let frame_ping = || raw::frame(true, raw::PING, &[b'x'; 125]);
+    let frame_ping = || raw_socket::frame(true, raw_socket::PING, &[b'x'; 125]);
     vec![
-        Attack::new("1,500,000 WebSocket pings, nothing read", "held up", move |address| {
-            flood(address, MODERN, init, frame_ping())
+        Attack::new("1,500,000 WebSocket pings, nothing read", "blocked", move |address| {
+            send_pings(address, MODERN, init, frame_ping())
         }),
-        Attack::new("1,500,000 pings, graphql-transport-ws, nothing read", "held up", move |address| {
-            flood(
+        Attack::new("1,500,000 pings, graphql-transport-ws, nothing read", "blocked", move |address| {
+            send_pings(
                 address,
                 MODERN,
                 init,
-                raw::text(r#"{"type":"ping","payload":{"padding":"as long as the answer is, and longer"}}"#),
+                raw_socket::text(r#"{"type":"ping","payload":{"padding":"as long as the answer is, and longer"}}"#),
             )
         }),
-        Attack::new("1,500,000 pings, plain JSON, nothing read", "held up", move |address| {
-            flood(address, "", r#"{"type":"ping"}"#, raw::text(r#"{"type":"ping"}"#))
+        Attack::new("1,500,000 pings, JSON socket, nothing read", "blocked", move |address| {
+            send_pings(address, "", r#"{"type":"ping"}"#, raw_socket::text(r#"{"type":"ping"}"#))
         }),
     ]
 }
@@ -241,7 +258,7 @@ fn head(more: &str) -> String {
     format!("POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{more}\r\n\r\n")
 }
 
-/// The code of a GraphQL error, or the status if there is none.
+/// The code of the first GraphQL error, or the HTTP status if the status is not 200.
 async fn post(address: SocketAddr, body: Vec<u8>) -> String {
     let mut body = Some(body);
     let head = head(&format!("Content-Length: {}", body.as_ref().map_or(0, Vec::len)));
@@ -254,12 +271,12 @@ async fn chunked(address: SocketAddr) -> String {
 }
 
 async fn ask(address: SocketAddr, head: &str, more: impl FnMut(usize) -> Option<Vec<u8>>) -> String {
-    ask_on(patient(address).await, head, more).await
+    ask_on(connect(address).await, head, more).await
 }
 
-/// Sends a head, and more of what is sent already known by its length, while waiting for the answer.
-async fn ask_on(line: TcpStream, head: &str, mut more: impl FnMut(usize) -> Option<Vec<u8>>) -> String {
-    let (mut reading, mut writing) = line.into_split();
+/// Sends a head and then the body pieces that `more` returns for the bytes sent so far; reads the answer meanwhile.
+async fn ask_on(connection: TcpStream, head: &str, mut more: impl FnMut(usize) -> Option<Vec<u8>>) -> String {
+    let (mut reading, mut writing) = connection.into_split();
     let sending = async move {
         let mut sent = 0;
         writing.write_all(head.as_bytes()).await?;
@@ -289,8 +306,8 @@ async fn ask_on(line: TcpStream, head: &str, mut more: impl FnMut(usize) -> Opti
     };
     let (mut sending, mut answer) = (Box::pin(sending), Box::pin(answer));
     let answer = tokio::select! {
-        // Whoever cannot send any more reads what was answered.
-        _sent = &mut sending => soon("an answer", answer).await,
+        // If sending ends first, completed or failed, the answer is still read.
+        _sent = &mut sending => with_timeout("a response", answer).await,
         answer = &mut answer => answer,
     };
     let status = answer.split(' ').nth(1).unwrap_or("no answer").to_owned();
@@ -300,7 +317,7 @@ async fn ask_on(line: TcpStream, head: &str, mut more: impl FnMut(usize) -> Opti
     }
 }
 
-/// The code that an error of GraphQL or plain JSON has.
+/// The code of a GraphQL error or of a JSON socket error; "no error" if there is none.
 fn code(answer: &[u8]) -> String {
     let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
     let code = answer.pointer("/errors/0/extensions/code").or_else(|| answer.get("code"));

@@ -1,19 +1,19 @@
-//! The documents that killed other servers. Each is refused before it is executed, and before it is
-//! validated where that would take long.
+//! Documents that exhausted other GraphQL servers. Each is rejected before execution, and before validation where
+//! validation would take long.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Report, Server, Socket, soon};
+use crate::support::{Report, Server, Socket, with_timeout};
 
 const TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
 const INVALID: &str = "GRAPHQL_VALIDATION_FAILED";
-/// How long an answer may take on a machine that has other things to do; mostly it is milliseconds.
-const ENOUGH: Duration = Duration::from_secs(10);
+/// The longest acceptable response time on a busy machine; normally it is milliseconds.
+const MAX_RESPONSE_TIME: Duration = Duration::from_secs(10);
 
-/// What is sent, and the code that it gets.
+/// A document, and the error code that it must get.
 pub struct Case {
     pub name: &'static str,
     pub document: String,
@@ -25,7 +25,7 @@ fn case(name: &'static str, document: impl Into<String>, code: &'static str) -> 
     Case { name, document: document.into(), variables: json!({}), code }
 }
 
-/// All of them.
+/// All cases.
 pub fn all() -> Vec<Case> {
     [nested(), fragments(), many(), introspection(), costly()].into_iter().flatten().collect()
 }
@@ -53,7 +53,7 @@ fn nested() -> Vec<Case> {
 }
 
 fn fragments() -> Vec<Case> {
-    /// Each spreads the next one twice; the last one has this.
+    /// A chain of fragments, each of which spreads the next one twice; the last one selects `last`.
     fn fan(count: usize, last: &str) -> String {
         let mut document = "{ ...f0 }".to_owned();
         for number in 0..count {
@@ -62,7 +62,7 @@ fn fragments() -> Vec<Case> {
         }
         format!("{document} fragment f{count} on Query {{ {last} }}")
     }
-    let everybody_spreads_everybody: String = (0..25)
+    let all_spread_all: String = (0..25)
         .map(|number| {
             let spreads: String = (0..25).map(|other| format!("...f{other} ")).collect();
             format!("fragment f{number} on Query {{ {spreads} cursor }} ")
@@ -70,12 +70,16 @@ fn fragments() -> Vec<Case> {
         .collect();
     let one_large = format!("fragment f on User {{ {} }}", "id username ".repeat(250));
     vec![
-        case("a fragment in a circle", "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }", INVALID),
-        case("fragments all in circles", format!("{{ ...f0 }} {everybody_spreads_everybody}"), TOO_COMPLEX),
+        case("a fragment cycle", "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }", INVALID),
+        case("fragments that all spread each other", format!("{{ ...f0 }} {all_spread_all}"), TOO_COMPLEX),
         case("fragments that fan out 2^30 fields", fan(30, "cursor"), TOO_COMPLEX),
-        case("fragments that fan out to nothing", fan(60, "...nobody"), TOO_COMPLEX),
+        case("fragments that fan out to an unknown fragment", fan(60, "...nobody"), TOO_COMPLEX),
         case("a chain of 200 fragments", fan(200, "cursor"), TOO_COMPLEX),
-        case("a large fragment, often", format!("{{ {} }} {one_large}", "me { ...f } ".repeat(200)), TOO_COMPLEX),
+        case(
+            "a large fragment spread 200 times",
+            format!("{{ {} }} {one_large}", "me { ...f } ".repeat(200)),
+            TOO_COMPLEX,
+        ),
     ]
 }
 
@@ -100,8 +104,8 @@ fn many() -> Vec<Case> {
             TOO_COMPLEX,
         ),
         case("a name of 100 kB", format!("{{ {long} }}"), TOO_COMPLEX),
-        case("variables of a type that is none", "query ($a: Nothing = 1) { cursor }", INVALID),
-        case("a word that is none", format!("{{ {} }}", "\u{1}".repeat(100_000)), "GRAPHQL_PARSE_FAILED"),
+        case("a variable of an unknown type", "query ($a: Nothing = 1) { cursor }", INVALID),
+        case("100,000 control characters", format!("{{ {} }}", "\u{1}".repeat(100_000)), "GRAPHQL_PARSE_FAILED"),
     ]
 }
 
@@ -110,7 +114,7 @@ fn introspection() -> Vec<Case> {
         format!("{{ __schema {{ types {{ {} name {} }} }} }}", "fields { type { ".repeat(10), "} } ".repeat(10));
     let types: String = (0..30).map(|number| format!("a{number}: types {{ fields {{ args {{ name }} }} }} ")).collect();
     vec![
-        case("introspection in a circle", circle, TOO_COMPLEX),
+        case("cyclic introspection", circle, TOO_COMPLEX),
         case("introspection 30 times", format!("{{ __schema {{ {types} }} b: __schema {{ {types} }} }}"), TOO_COMPLEX),
     ]
 }
@@ -127,53 +131,53 @@ fn costly() -> Vec<Case> {
     vec![
         given(json!(100)),
         case("a million items, by a default", format!("query ($n: Int = 100) {{ {pages} }}"), TOO_COMPLEX),
-        case("8,000 items by nobody's choice", format!("query ($n: Int) {{ {pages} }}"), TOO_COMPLEX),
+        case("8,000 items by the default page size", format!("query ($n: Int) {{ {pages} }}"), TOO_COMPLEX),
     ]
 }
 
 #[tokio::test]
-async fn documents_that_killed_others_are_refused_over_http_and_sockets() {
+async fn documents_that_exhausted_other_servers_are_rejected_over_http_and_sockets() {
     let server = Server::start_with(|config| config.sockets.frames_per_second = 0).await;
-    let mut modern = Socket::enter(server.address(), None).await;
+    let mut modern = Socket::connect_and_init(server.address(), None).await;
     let mut legacy = Socket::connect(server.address(), "/graphql", "graphql-ws").await;
     legacy.send(json!({"type": "connection_init"})).await;
     for expected in ["connection_ack", "ka"] {
         assert_eq!(legacy.frame().await["type"], expected);
     }
-    let mut report = Report::new("documents that killed other servers, and when they were answered:");
+    let mut report = Report::new("documents that exhausted other servers, and the response times:");
     report.line(format_args!("{:>10} {:>10} {:>10}", "HTTP", "modern", "legacy"));
     for Case { name, document, variables, code } in all() {
         let since = Instant::now();
-        assert_eq!(server.refusal(None, &document, variables.clone()).await, code, "{name}");
+        assert_eq!(server.error_code(None, &document, variables.clone()).await, code, "{name}");
         let over_http = since.elapsed();
         let mut line = format!("{over_http:>10.1?}");
         let payload = json!({"query": document, "variables": variables});
-        // What is larger than a frame may be, HTTP alone can carry.
+        // Larger documents exceed the frame limit and can only be sent over HTTP.
         if payload.to_string().len() < 250 << 10 {
             let since = Instant::now();
             modern.send(json!({"type": "subscribe", "id": "1", "payload": payload})).await;
-            assert_eq!(modern.refusal("1").await, code, "{name}");
+            assert_eq!(modern.error_code("1").await, code, "{name}");
             let over_modern = since.elapsed();
             legacy.send(json!({"type": "start", "id": "1", "payload": payload})).await;
             let error = legacy.frame().await;
             let kind = (&error["type"], &error["payload"]["extensions"]["code"]);
             assert_eq!(kind, (&json!("error"), &json!(code)), "{name}");
             let over_legacy = since.elapsed().saturating_sub(over_modern);
-            assert!(over_modern.max(over_legacy) < ENOUGH, "{name}");
+            assert!(over_modern.max(over_legacy) < MAX_RESPONSE_TIME, "{name}");
             line = format!("{line} {over_modern:>10.1?} {over_legacy:>10.1?}");
         }
         report.line(format_args!("{line:<32}  {name}: {code}"));
-        assert!(over_http < ENOUGH, "{name}");
+        assert!(over_http < MAX_RESPONSE_TIME, "{name}");
     }
-    // Unharmed, and still able to answer what tools ask of every server.
+    // The server still answers the introspection query that tools send.
     let schema = server.data(None, include_str!("../introspection.graphql"), json!({})).await;
     assert_eq!(schema["__schema"]["queryType"]["name"], "Query");
 }
 
 #[tokio::test]
-async fn what_applications_send_is_within_the_limits() {
+async fn typical_application_documents_are_within_the_limits() {
     let server = Server::start().await;
-    // Thirty components of a page that each say what they need of the same objects.
+    // A page of thirty components, each with its own fragment on the same objects.
     let parts: String = (0..30).map(|n| format!("...p{n} ")).collect();
     let fragments: String = (0..30)
         .map(|n| format!("fragment p{n} on Message {{ id __typename content author {{ id displayName }} }} "))
@@ -182,44 +186,47 @@ async fn what_applications_send_is_within_the_limits() {
     server.data(None, &page, json!({})).await;
     let operations: String = (0..30).map(|n| format!("query q{n} {{ cursor }} ")).collect();
     let body = json!({"query": operations, "operationName": "q7"});
-    let answer = soon("an answer", server.http().post(server.url("/graphql")).json(&body).send()).await.expect("one");
+    let answer = with_timeout("a response", server.http().post(server.url("/graphql")).json(&body).send())
+        .await
+        .expect("a response");
     assert_eq!(answer.json::<Value>().await.expect("JSON")["errors"], Value::Null);
 }
 
 #[tokio::test]
-async fn a_mistake_in_a_fragment_is_not_told_a_thousand_times() {
+async fn validation_reports_at_most_50_errors() {
     let server = Server::start().await;
     let operations: String = (0..40).map(|number| format!("query q{number} {{ ...f }} ")).collect();
     let document = format!("{operations} fragment f on Query {{ {} }}", "me { id @include(if: $x) } ".repeat(14));
-    let response = server.ask(None, &document, json!({})).await;
+    let response = server.execute(None, &document, json!({})).await;
     assert_eq!(response["errors"].as_array().map(Vec::len), Some(50), "{response}");
 }
 
 #[tokio::test]
-async fn a_subscription_has_one_root_field() {
+async fn a_subscription_with_two_root_fields_is_rejected() {
     let server = Server::start().await;
-    let mut socket = Socket::enter(server.address(), None).await;
+    let mut socket = Socket::connect_and_init(server.address(), None).await;
     for document in [
         "subscription { events { cursor } messageAdded { id } }",
         "subscription { a: events { cursor } b: events { cursor } }",
         "subscription { ...f } fragment f on Subscription { events { cursor } metricUpdated { value } }",
     ] {
         socket.subscribe("1", document, json!({})).await;
-        assert_eq!(socket.refusal("1").await, INVALID, "{document}");
+        assert_eq!(socket.error_code("1").await, INVALID, "{document}");
     }
-    socket.settled().await;
+    socket.assert_idle().await;
 }
 
 #[tokio::test]
-async fn a_closed_schema_tells_nothing_and_suggests_nothing() {
+async fn without_introspection_neither_the_schema_nor_suggestions_are_returned() {
     let server = Server::start_with(|config| config.introspection = false).await;
     for document in [include_str!("../introspection.graphql"), "{ __type(name: \"User\") { name } }"] {
-        assert_eq!(server.refusal(None, document, json!({})).await, INVALID);
+        assert_eq!(server.error_code(None, document, json!({})).await, INVALID);
     }
-    let response = server.ask(None, "{ messagez { id } mee { idd } channels { nodes } }", json!({})).await.to_string();
+    let response =
+        server.execute(None, "{ messagez { id } mee { idd } channels { nodes } }", json!({})).await.to_string();
     assert!(!response.contains("Did you mean"), "{response}");
-    let sdl = server.http().get(server.url("/schema.graphql")).send().await.expect("an answer");
+    let sdl = server.http().get(server.url("/schema.graphql")).send().await.expect("a response");
     assert_eq!(sdl.status(), 404);
-    // Clients add it to every selection.
+    // Clients add `__typename` to every selection.
     server.data(None, "{ __typename }", json!({})).await;
 }

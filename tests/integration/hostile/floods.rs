@@ -1,5 +1,5 @@
-//! Floods of anonymous clients at the real binary: what members wait meanwhile, what the server holds in memory, and
-//! whether a balancer would take it out. `make siege` asserts what is promised; the default run is small, with bounds that
+//! Floods of anonymous clients against the real binary. Each measures the response times of a member, the server's
+//! memory and its readiness. `make siege` asserts the documented bounds; the default run is small, with bounds that
 //! hold on any machine.
 #![cfg(target_os = "linux")]
 
@@ -14,65 +14,65 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use super::siege::elsewhere;
+use super::attack_runs::attacker_runtime;
 use crate::support::database::fill;
-use crate::support::{Program, Report, Socket, soon, text};
+use crate::support::{Program, Report, Socket, text, with_timeout};
 
-/// How large a message can be by default.
+/// Characters in a large message: the default limit.
 const LARGE: usize = 40_000;
-/// How many large messages there are.
+/// Number of large messages.
 const LARGE_MESSAGES: usize = 300;
-/// How many messages there are that strangers may not see, the newest of all.
+/// Number of messages that anonymous users may not see. They are newer than all visible messages.
 const INVISIBLE: u32 = 200_000;
-/// How many operations one socket has under way.
+/// Number of concurrent operations on one socket.
 const OPERATIONS: usize = 95;
-/// How often a subscriber that lags takes a frame.
-const SLOWLY: Duration = Duration::from_secs(3);
+/// The pause of a lagging subscriber between two frames.
+const READ_PAUSE: Duration = Duration::from_secs(3);
 
-/// What is promised, or what holds on any machine.
+/// The bounds of a run.
 struct Bounds {
     connections: &'static [usize],
-    lasts: Duration,
-    /// Of members' waits, the 95th percentile.
+    duration: Duration,
+    /// The longest accepted 95th percentile of members' response times, from the one without a flood.
     p95: fn(Duration) -> Duration,
     memory: usize,
 }
 
-/// In `make siege`, with the binary as it is released.
-const PROMISED: Bounds = Bounds {
+/// The documented bounds, for `make siege` with the release build.
+const DOCUMENTED_BOUNDS: Bounds = Bounds {
     connections: &[1, 10, 100],
-    lasts: Duration::from_secs(5),
-    p95: |usually| usually * 2 + Duration::from_millis(50),
+    duration: Duration::from_secs(5),
+    p95: |before_flood| before_flood * 2 + Duration::from_millis(50),
     memory: 300 << 20,
 };
 
-/// In a debug build, on a machine that runs other tests, too.
-const SMALL: Bounds = Bounds {
+/// The bounds for a debug build on a machine that runs other tests as well.
+const DEFAULT_BOUNDS: Bounds = Bounds {
     connections: &[10],
-    lasts: Duration::from_secs(2),
-    p95: |usually| usually * 10 + Duration::from_secs(5),
+    duration: Duration::from_secs(2),
+    p95: |before_flood| before_flood * 10 + Duration::from_secs(5),
     memory: 800 << 20,
 };
 
 struct Flood {
     name: &'static str,
     run: fn(Target) -> BoxFuture<'static, ()>,
-    /// It is part of the default run, too.
+    /// Whether the default run includes it.
     is_small: bool,
 }
 
-/// What one connection of a flood knows.
+/// What a connection of a flood needs to know.
 #[derive(Clone)]
 struct Target {
     url: String,
     address: std::net::SocketAddr,
-    /// The log before the large messages.
+    /// The log cursor before the large messages.
     before: String,
     is_over: Arc<AtomicBool>,
 }
 
 impl Target {
-    fn goes_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         !self.is_over.load(Ordering::Relaxed)
     }
 }
@@ -115,24 +115,24 @@ fn large_batch() -> Value {
     Value::Array(vec![large(); 10])
 }
 
-/// Sends a body again and again, and reads what is answered.
+/// Sends a body repeatedly and reads the responses.
 async fn batches(target: Target, body: fn() -> Value) {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
-    while target.goes_on() {
+    while target.is_running() {
         let Ok(mut answer) = client.post(&target.url).json(&body()).send().await else { continue };
-        // Not kept: what is to be seen is the memory of the server.
+        // The response is not kept, because only the memory of the server is measured.
         while let Ok(Some(_)) = answer.chunk().await {}
     }
 }
 
 async fn sockets(target: Target) {
-    while target.goes_on() {
-        let mut socket = Socket::enter(target.address, None).await;
+    while target.is_running() {
+        let mut socket = Socket::connect_and_init(target.address, None).await;
         for at in 0..OPERATIONS {
             socket.subscribe(&at.to_string(), &sign_in(), json!({})).await;
         }
         let mut next = OPERATIONS;
-        while target.goes_on() {
+        while target.is_running() {
             let Ok(frame) = socket.next().await else { break };
             if frame["type"] == "complete" || frame["type"] == "error" {
                 next += 1;
@@ -144,24 +144,24 @@ async fn sockets(target: Target) {
 
 async fn lagging(target: Target) {
     let query = "subscription ($after: Cursor) { messageAdded(after: $after) { id content } }";
-    let mut socket = Socket::enter(target.address, None).await;
+    let mut socket = Socket::connect_and_init(target.address, None).await;
     for at in 0..OPERATIONS {
         socket.subscribe(&at.to_string(), query, json!({"after": target.before})).await;
     }
-    while target.goes_on() {
+    while target.is_running() {
         if socket.next().await.is_err() {
             break;
         }
         let slowly = Instant::now();
-        while target.goes_on() && slowly.elapsed() < SLOWLY {
+        while target.is_running() && slowly.elapsed() < READ_PAUSE {
             sleep(Duration::from_millis(50)).await;
         }
     }
 }
 
-/// What members waited, and how often the server said that it is not ready.
+/// The response times of a member, how often `/readyz` failed, and the server's peak memory in bytes.
 #[derive(Default)]
-struct Seen {
+struct Measurements {
     queries: Vec<Duration>,
     changes: Vec<Duration>,
     not_ready: usize,
@@ -174,8 +174,8 @@ fn percentile(waits: &[Duration], part: f64) -> Duration {
     sorted.get((sorted.len().saturating_sub(1) as f64 * part) as usize).copied().unwrap_or_default()
 }
 
-/// Has a member read and write until this is over, on a thread of its own.
-fn member(url: String, token: String, channel: String, is_over: Arc<AtomicBool>) -> thread::JoinHandle<Seen> {
+/// Reads and writes as a member, on its own thread, until `is_over` is set.
+fn member(url: String, token: String, channel: String, is_over: Arc<AtomicBool>) -> thread::JoinHandle<Measurements> {
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
@@ -185,13 +185,13 @@ fn member(url: String, token: String, channel: String, is_over: Arc<AtomicBool>)
                 let since = Instant::now();
                 let body = json!({"query": query, "variables": {"id": channel}});
                 let answer = client.post(format!("{url}/graphql")).bearer_auth(&token).json(&body).send().await;
-                let answer: Value = answer.expect("an answer").json().await.expect("JSON");
+                let answer: Value = answer.expect("a response").json().await.expect("JSON");
                 assert!(answer.get("errors").is_none(), "{query}: {answer}");
                 since.elapsed()
             };
             let change = "mutation ($id: ID!) { createMessage(input: {channelId: $id, content: \"small\"}) { id } }";
             let query = "query ($id: ID!) { messages(channelId: $id, first: 5) { nodes { id } } }";
-            let mut seen = Seen::default();
+            let mut seen = Measurements::default();
             while !is_over.load(Ordering::Relaxed) {
                 seen.queries.push(ask(query).await);
                 seen.changes.push(ask(change).await);
@@ -205,12 +205,12 @@ fn member(url: String, token: String, channel: String, is_over: Arc<AtomicBool>)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn floods_leave_members_what_they_need() {
+async fn members_are_served_within_bounds_during_floods_of_anonymous_clients() {
     let is_siege = std::env::var_os("TIDINGS_SIEGE").is_some();
-    let bounds = if is_siege { PROMISED } else { SMALL };
+    let bounds = if is_siege { DOCUMENTED_BOUNDS } else { DEFAULT_BOUNDS };
     let program = Program::new(&[("TIDINGS_SIGN_INS_PER_ADDRESS", "0"), ("TIDINGS_LOG", "error,tidings::app=info")]);
     let mut server = program.start();
-    server.ready().await.expect("it starts");
+    server.ready().await.expect("the server starts");
     let url = format!("http://{}", program.address());
     let ann = program.register("ann").await;
     let me = text(&program.data(Some(&ann), "{ me { id } }", &json!({})).await["me"]["id"]);
@@ -228,34 +228,34 @@ async fn floods_leave_members_what_they_need() {
     let invisible = if is_siege { INVISIBLE } else { INVISIBLE / 10 };
     fill(&program.database_url(), &private, &me, invisible, (", ticket_status, ticket_priority", ", 0, 1"));
 
-    let watch = async |lasts: Duration| {
+    let measure_member = async |duration: Duration| {
         let is_over = Arc::new(AtomicBool::new(false));
         let member = member(url.clone(), ann.clone(), channel.clone(), Arc::clone(&is_over));
         let (since, mut peak) = (Instant::now(), 0);
-        while since.elapsed() < lasts {
+        while since.elapsed() < duration {
             peak = peak.max(server.resident());
             sleep(Duration::from_millis(20)).await;
         }
         is_over.store(true, Ordering::Relaxed);
         let seen = tokio::task::spawn_blocking(move || member.join()).await.expect("a thread");
-        Seen { peak, ..seen.expect("the member was served") }
+        Measurements { peak, ..seen.expect("the member thread does not panic") }
     };
-    watch(Duration::from_millis(500)).await;
+    measure_member(Duration::from_millis(500)).await;
     let mut report =
-        Report::new("floods of anonymous clients, and what a member notices (median / 95th percentile, ms):");
+        Report::new("floods of anonymous clients: response times of a member (median / 95th percentile, ms):");
     report.line(format_args!(
         "{:<40} {:>5} {:>18} {:>18} {:>18} {:>18} {:>9} {:>9}",
-        "", "lines", "query usually", "meanwhile", "change usually", "meanwhile", "peak MiB", "not ready"
+        "", "conns", "query before", "during", "change before", "during", "peak MiB", "not ready"
     ));
     let show = |waits: &[Duration]| {
         let ms = |part| percentile(waits, part).as_secs_f64() * 1_000.0;
         format!("{:.2} / {:.2}", ms(0.5), ms(0.95))
     };
-    let elsewhere = elsewhere();
-    let mut broken = Vec::new();
+    let attacker_runtime = attacker_runtime();
+    let mut violations = Vec::new();
     for flood in FLOODS.iter().filter(|flood| is_siege || flood.is_small) {
         for connections in bounds.connections {
-            let usually = watch(bounds.lasts / 2).await;
+            let before_flood = measure_member(bounds.duration / 2).await;
             let is_over = Arc::new(AtomicBool::new(false));
             let target = Target {
                 url: format!("{url}/graphql"),
@@ -263,40 +263,44 @@ async fn floods_leave_members_what_they_need() {
                 before: before.clone(),
                 is_over: Arc::clone(&is_over),
             };
-            let attackers: Vec<_> = (0..*connections).map(|_| elsewhere.spawn((flood.run)(target.clone()))).collect();
-            sleep(bounds.lasts / 4).await;
-            let meanwhile = watch(bounds.lasts).await;
+            let attackers: Vec<_> =
+                (0..*connections).map(|_| attacker_runtime.spawn((flood.run)(target.clone()))).collect();
+            sleep(bounds.duration / 4).await;
+            let during_flood = measure_member(bounds.duration).await;
             is_over.store(true, Ordering::Relaxed);
             for attacker in attackers {
-                drop(soon("the end of an attacker", attacker).await);
+                drop(with_timeout("the end of an attacker", attacker).await);
             }
             report.line(format_args!(
                 "{:<40} {connections:>5} {:>18} {:>18} {:>18} {:>18} {:>9} {:>9}",
                 flood.name,
-                show(&usually.queries),
-                show(&meanwhile.queries),
-                show(&usually.changes),
-                show(&meanwhile.changes),
-                meanwhile.peak >> 20,
-                meanwhile.not_ready
+                show(&before_flood.queries),
+                show(&during_flood.queries),
+                show(&before_flood.changes),
+                show(&during_flood.changes),
+                during_flood.peak >> 20,
+                during_flood.not_ready
             ));
             let name = format!("{} from {connections} connections", flood.name);
-            for (what, before, during) in
-                [("queries", &usually.queries, &meanwhile.queries), ("changes", &usually.changes, &meanwhile.changes)]
-            {
+            for (what, before, during) in [
+                ("queries", &before_flood.queries, &during_flood.queries),
+                ("changes", &before_flood.changes, &during_flood.changes),
+            ] {
                 let (most, waited) = ((bounds.p95)(percentile(before, 0.95)), percentile(during, 0.95));
                 if waited > most {
-                    broken.push(format!("{name}: {what} of members wait {waited:?}, {most:?} at most is promised"));
+                    violations.push(format!(
+                        "{name}: the 95th percentile of members' {what} is {waited:?}; the bound is {most:?}"
+                    ));
                 }
             }
-            if meanwhile.peak > bounds.memory {
-                broken.push(format!("{name}: {} MiB", meanwhile.peak >> 20));
+            if during_flood.peak > bounds.memory {
+                violations.push(format!("{name}: peak memory is {} MiB", during_flood.peak >> 20));
             }
-            if meanwhile.not_ready > 0 {
-                broken.push(format!("{name}: not ready {} times", meanwhile.not_ready));
+            if during_flood.not_ready > 0 {
+                violations.push(format!("{name}: /readyz failed {} times", during_flood.not_ready));
             }
         }
     }
-    elsewhere.shutdown_background();
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    attacker_runtime.shutdown_background();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }

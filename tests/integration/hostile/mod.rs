@@ -1,9 +1,9 @@
-//! Strangers who mean harm: what they send is answered at once and costs nobody anything.
+//! Hostile anonymous clients: each request gets its answer in bounded time and memory.
 
+mod attack_runs;
 mod attacks;
-mod bystander;
+mod background_client;
+mod connection_limits;
 mod documents;
 mod floods;
-mod large;
-mod places;
-mod siege;
+mod large_responses;

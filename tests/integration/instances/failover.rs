@@ -1,5 +1,5 @@
-//! The primary is lost, and a standby takes over that had not got the last events: below two instances, writers that do
-//! not pause, and clients that follow. `TIDINGS_FAILOVER` says how often; `make failover` does it 20 times.
+//! A failover to a standby that lacks the last events, below two instances with continuous writers and subscribers.
+//! `TIDINGS_FAILOVER` sets the number of failovers; `make failover` runs 20.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::on;
+use super::on_database;
 use crate::support::database::Postgres;
-use crate::support::{Report, Server, Session, Socket, soon, text};
+use crate::support::{Report, Server, Session, Socket, text, with_timeout};
 
 const ADDED: &str = "subscription ($channel: ID, $after: Cursor) {
     messageAdded(channelId: $channel, after: $after) { content cursor } }";
@@ -20,25 +20,26 @@ const PAGE: &str =
     nodes { content } pageInfo { hasNextPage endCursor } } }";
 const DISABLE: &str = "mutation ($id: ID!) { setUserDisabled(userId: $id, disabled: true) { disabled } }";
 const ME: &str = "{ me { username } }";
-const SOON: Duration = Duration::from_millis(20);
-/// So many changes each writer has acknowledged after the failover.
-const WRITTEN: usize = 40;
+const RETRY_DELAY: Duration = Duration::from_millis(20);
+/// Number of mutations that each writer must have acknowledged after the failover.
+const WRITES_AFTER_FAILOVER: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_failover_that_loses_events_nothing_is_lost_that_survived_and_nothing_else_is_served() {
+async fn after_a_failover_that_loses_events_clients_converge_on_the_surviving_messages() {
     let rounds = std::env::var("TIDINGS_FAILOVER").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
-    let mut report = Report::new(format!("failovers to a standby that misses events: {rounds}"));
+    let mut report = Report::new(format!("failovers to a standby that lacks the last events: {rounds}"));
     for number in 0..rounds {
         let line = Box::pin(failover(number)).await;
         report.line(format!("{number}: {line}"));
     }
 }
 
-/// One failover; answers what to report of it.
+/// Runs one failover; returns a line for the report.
 async fn failover(number: usize) -> String {
     let begun = Instant::now();
     let Pair { primary, standby, url } = pair(number).await;
-    let servers = [Arc::new(Server::start_with(on(&url)).await), Arc::new(Server::start_with(on(&url)).await)];
+    let servers =
+        [Arc::new(Server::start_with(on_database(&url)).await), Arc::new(Server::start_with(on_database(&url)).await)];
     let [one, two] = &servers;
     let boss = one.admin("boss").await;
     let (ann, victim) = (one.register("ann").await, one.register("victim").await);
@@ -56,7 +57,7 @@ async fn failover(number: usize) -> String {
         standby.stop_cleanly();
     });
 
-    // A few events are lost, or as many as are written in the meantime.
+    // The messages from here on are lost. In odd rounds, writers already run and their messages are lost, too.
     let taken_over = Arc::new(AtomicBool::new(false));
     let write = || [0, 1].map(|at| Writer::start(&servers[at], &ann, &channel, at, &taken_over));
     let mut writers = (number % 2 == 1).then(write);
@@ -65,59 +66,66 @@ async fn failover(number: usize) -> String {
     }
     let lost = one.cursor(Some(&ann)).await;
     for follower in &followers {
-        soon("what is about to be lost", follower.has("lost 0")).await;
+        with_timeout("delivery of a message that is about to be lost", follower.has("lost 0")).await;
     }
     tokio::task::block_in_place(|| {
         primary.stop();
-        standby.go_on();
+        standby.start_again();
         standby.promote();
     });
     taken_over.store(true, Ordering::SeqCst);
     let writers = writers.take().unwrap_or_else(write);
 
-    let judge = &servers[number % 2];
-    soon("a user who is disabled", until(judge, &boss, DISABLE, &json!({"id": victim.id}), "OK")).await;
-    let told = attempt(judge, &victim, ME, &json!({})).await.1;
-    assert_eq!(told, "UNAUTHENTICATED", "the instance that disabled the user serves it");
-    while writers.iter().any(|writer| writer.survived().len() < WRITTEN) {
+    let checked_server = &servers[number % 2];
+    with_timeout("a user who is disabled", until(checked_server, &boss, DISABLE, &json!({"id": victim.id}), "OK"))
+        .await;
+    let victim_outcome = attempt(checked_server, &victim, ME, &json!({})).await.1;
+    assert_eq!(victim_outcome, "UNAUTHENTICATED", "the instance that disabled the user serves it");
+    while writers.iter().any(|writer| writer.survived().len() < WRITES_AFTER_FAILOVER) {
         for server in &servers {
-            let said = post(server, &victim, &channel, "by the victim").await;
-            assert_ne!(said, "OK", "a disabled user has written");
+            let outcome = post(server, &victim, &channel, "by the victim").await;
+            assert_ne!(outcome, "OK", "a disabled user has written");
         }
-        tokio::time::sleep(SOON).await;
+        tokio::time::sleep(RETRY_DELAY).await;
     }
     for server in &servers {
-        soon("the end of a session", until(server, &victim, ME, &json!({}), "UNAUTHENTICATED")).await;
+        with_timeout("the end of a session", until(server, &victim, ME, &json!({}), "UNAUTHENTICATED")).await;
     }
     let acknowledged: Vec<String> = futures_util::future::join_all(writers.map(Writer::stop)).await.concat();
 
-    let truth = contents(&standby, &url);
-    let there: BTreeSet<&String> = truth.iter().collect();
-    assert!(acknowledged.iter().all(|content| there.contains(content)), "what was acknowledged is not there");
-    assert!(!truth.iter().any(|content| content.contains("lost") || content.contains("victim")), "{truth:?}");
+    let stored = contents(&standby, &url);
+    let stored_set: BTreeSet<&String> = stored.iter().collect();
+    assert!(
+        acknowledged.iter().all(|content| stored_set.contains(content)),
+        "an acknowledged message is not in the database"
+    );
+    assert!(!stored.iter().any(|content| content.contains("lost") || content.contains("victim")), "{stored:?}");
     let mut expired = 0;
     for follower in followers {
-        expired += follower.agrees_with(&truth).await;
+        expired += follower.converges_to(&stored).await;
     }
-    assert!(expired >= 2, "clients that had seen what is lost were not told: {expired}");
+    assert!(expired >= 2, "clients that had received lost events did not all get CURSOR_EXPIRED: {expired}");
     for server in [one, two] {
         let mut socket = server.socket(Some(&ann)).await;
         socket.subscribe("lost", ADDED, json!({"channel": channel, "after": lost})).await;
-        assert_eq!(socket.refusal("lost").await, "CURSOR_EXPIRED");
+        assert_eq!(socket.error_code("lost").await, "CURSOR_EXPIRED");
         socket.subscribe("kept", ADDED, json!({"channel": channel, "after": kept})).await;
-        for content in &truth[3..] {
+        for content in &stored[3..] {
             assert_eq!(text(&socket.item("kept").await["messageAdded"]["content"]), *content);
         }
     }
-    // Nothing of this round takes anything from the next one.
+    // Free all resources before the next round.
     for mut server in servers.into_iter().filter_map(Arc::into_inner) {
         server.close().await;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    format!("{} acknowledged since and all there, {expired} clients told, {seconds:.1} s", acknowledged.len())
+    format!(
+        "{} acknowledged afterwards and all stored, {expired} CURSOR_EXPIRED errors, {seconds:.1} s",
+        acknowledged.len()
+    )
 }
 
-/// A primary, a standby that follows it, and the URL by which either is found that takes changes.
+/// A primary, its standby, and a URL that connects to whichever of them accepts writes.
 struct Pair {
     primary: Postgres,
     standby: Postgres,
@@ -136,14 +144,14 @@ async fn pair(number: usize) -> Pair {
     starting.await.expect("two servers")
 }
 
-/// Every message of the database, in order.
+/// The content of every message in the database, in order of the ids.
 fn contents(server: &Postgres, url: &str) -> Vec<String> {
     let name = url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name");
     let query = "SELECT content FROM messages ORDER BY id";
     server.run("psql", &["-qAt", "-d", name, "-c", query]).lines().map(str::to_owned).collect()
 }
 
-/// The answer to an operation, and its code: that of its error, or `OK`; `NONE` if there was no answer.
+/// The data of an operation, and its outcome: the code of its error, `OK`, or `NONE` if there was no answer.
 async fn attempt(server: &Server, session: &Session, query: &str, variables: &Value) -> (Value, String) {
     let request = server.http().post(server.url("/graphql")).bearer_auth(&session.token);
     let answer = request.json(&json!({"query": query, "variables": variables})).send().await;
@@ -153,10 +161,10 @@ async fn attempt(server: &Server, session: &Session, query: &str, variables: &Va
     (answer["data"].take(), code)
 }
 
-/// Asks until the answer has this code.
+/// Repeats an operation until its outcome is `code`.
 async fn until(server: &Server, session: &Session, query: &str, variables: &Value, code: &str) {
     while attempt(server, session, query, variables).await.1 != code {
-        tokio::time::sleep(SOON).await;
+        tokio::time::sleep(RETRY_DELAY).await;
     }
 }
 
@@ -168,7 +176,7 @@ async fn post(server: &Server, session: &Session, channel: &str, content: &str) 
 
 /// Writes one message after the other.
 struct Writer {
-    /// What was asked for after the standby had taken over, and acknowledged.
+    /// The acknowledged messages that were sent after the failover.
     survived: Arc<Mutex<Vec<String>>>,
     stopped: Arc<AtomicBool>,
     running: JoinHandle<()>,
@@ -200,13 +208,13 @@ impl Writer {
 
     async fn stop(self) -> Vec<String> {
         self.stopped.store(true, Ordering::SeqCst);
-        soon("the end of a writer", self.running).await.expect("a writer");
+        with_timeout("the end of a writer", self.running).await.expect("a writer");
         let survived = self.survived.lock().expect("a list");
         survived.clone()
     }
 }
 
-/// A client that does what docs/clients.md says: it queries, follows, and queries again when its cursor is refused.
+/// A client that follows docs/clients.md: it queries, subscribes, and queries again when its cursor has expired.
 struct Follower {
     seen: Arc<Mutex<BTreeSet<String>>>,
     expired: Arc<AtomicUsize>,
@@ -228,23 +236,23 @@ impl Follower {
 
     async fn has(&self, content: &str) {
         while !self.seen.lock().expect("a set").contains(content) {
-            tokio::time::sleep(SOON).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
-    /// Waits until it has what the database has and nothing else; answers how often its cursor was refused.
-    async fn agrees_with(self, truth: &[String]) -> usize {
-        let truth: BTreeSet<String> = truth.iter().cloned().collect();
+    /// Waits until the client has exactly the messages of the database; returns how often its cursor had expired.
+    async fn converges_to(self, stored: &[String]) -> usize {
+        let stored: BTreeSet<String> = stored.iter().cloned().collect();
         let agreeing = async {
-            while *self.seen.lock().expect("a set") != truth {
-                tokio::time::sleep(SOON).await;
+            while *self.seen.lock().expect("a set") != stored {
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         };
-        let has_agreed = tokio::time::timeout(crate::support::PATIENCE, agreeing).await.is_ok();
+        let has_agreed = tokio::time::timeout(crate::support::TIMEOUT, agreeing).await.is_ok();
         let seen = self.seen.lock().expect("a set").clone();
-        let missing: Vec<_> = truth.difference(&seen).take(10).collect();
-        let wrong: Vec<_> = seen.difference(&truth).take(10).collect();
-        assert!(has_agreed, "never came: {missing:?}; should not be there: {wrong:?}");
+        let missing: Vec<_> = stored.difference(&seen).take(10).collect();
+        let wrong: Vec<_> = seen.difference(&stored).take(10).collect();
+        assert!(has_agreed, "missing in the client: {missing:?}; not in the database: {wrong:?}");
         self.running.abort();
         drop(self.running.await);
         self.expired.load(Ordering::SeqCst)
@@ -263,13 +271,13 @@ impl Client {
     async fn run(self) {
         let mut after = self.query().await;
         loop {
-            let mut socket = Socket::enter(self.server.address(), Some(&self.session)).await;
+            let mut socket = Socket::connect_and_init(self.server.address(), Some(&self.session)).await;
             while self.follow(&mut socket, &mut after).await {}
-            tokio::time::sleep(SOON).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
-    /// Follows as long as a subscription goes; whether the socket is still open.
+    /// Runs one subscription to its end; returns whether the socket is still open.
     async fn follow(&self, socket: &mut Socket, after: &mut String) -> bool {
         socket.subscribe("m", ADDED, json!({"channel": self.channel, "after": after})).await;
         loop {
@@ -284,13 +292,13 @@ impl Client {
                 return true;
             } else {
                 assert_eq!(frame["payload"][0]["extensions"]["code"], "UNAVAILABLE", "{frame}");
-                tokio::time::sleep(SOON).await;
+                tokio::time::sleep(RETRY_DELAY).await;
                 return true;
             }
         }
     }
 
-    /// Reads all that is there; answers from where to follow.
+    /// Queries all messages; returns the cursor at which to subscribe.
     async fn query(&self) -> String {
         'again: loop {
             let (mut all, mut first, mut page) = (BTreeSet::new(), None, Value::Null);
@@ -298,7 +306,7 @@ impl Client {
                 let variables = json!({"channel": self.channel, "page": page});
                 let (data, code) = attempt(&self.server, &self.session, PAGE, &variables).await;
                 if code != "OK" {
-                    tokio::time::sleep(SOON).await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                     continue 'again;
                 }
                 let cursor = first.get_or_insert(text(&data["cursor"])).clone();

@@ -1,41 +1,41 @@
-//! The line to PostgreSQL is encrypted when it must be, and the server is who it says it is.
+//! TLS connections to PostgreSQL, and verification of the server's certificate.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{on, postgres};
+use super::{on_database, postgres};
 use crate::support::database::Postgres;
-use crate::support::{Server, soon};
+use crate::support::{Server, with_timeout};
 use tidings::app::App;
 use tidings::config::Config;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_connection_is_encrypted_and_the_certificate_is_looked_at() {
+async fn every_database_connection_uses_tls_and_an_unknown_certificate_is_rejected() {
     let postgres = postgres("tls", &["fsync=off"]).await;
     let name = postgres.create_database();
     let url = |parameters: &str| format!("{}?{parameters}", postgres.url(postgres.port(), &name));
-    let stranger = Identity::new(true);
+    let unknown_authority = Identity::new(true);
     for (round, identity) in [Identity::new(false), Identity::new(true)].iter().enumerate() {
         tokio::task::block_in_place(|| postgres.encrypt(&identity.file("crt"), &identity.file("key")));
         let full = format!("sslmode=verify-full&sslrootcert={}", identity.trusted());
         let signed = format!("sslmode=verify-ca&sslrootcert={}", identity.trusted());
         for (number, parameters) in ["sslmode=require", &signed, &full].into_iter().enumerate() {
-            let mut server = Server::start_with(on(&url(parameters))).await;
+            let mut server = Server::start_with(on_database(&url(parameters))).await;
             let ann = server.register(&format!("ann{round}{number}")).await;
             server.channel(&ann, &format!("{round} {number}")).await;
-            let (encrypted, plain) = soon("the listener", connections(&postgres, &name)).await;
+            let (encrypted, plain) = with_timeout("the listener", connections(&postgres, &name)).await;
             assert!(encrypted >= 3 && plain == 0, "{parameters}: {encrypted} encrypted, {plain} not");
             server.close().await;
         }
         let mut config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
-        on(&url(&format!("sslmode=verify-full&sslrootcert={}", stranger.trusted())))(&mut config);
-        let refusal = App::start(config).await.err().expect("another authority is not believed");
+        on_database(&url(&format!("sslmode=verify-full&sslrootcert={}", unknown_authority.trusted())))(&mut config);
+        let refusal = App::start(config).await.err().expect("a certificate of an unknown authority is rejected");
         assert!(refusal.contains("certificate verify failed"), "{refusal}");
     }
 }
 
-/// How many connections to the database are encrypted, and how many are not, as soon as somebody listens: the
-/// writer's, the readers', and that one.
+/// The number of encrypted and of unencrypted connections to the database, once the listener is connected. The others
+/// belong to the writer and the readers.
 async fn connections(postgres: &Postgres, name: &str) -> (u32, u32) {
     let query = format!(
         "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl), \
@@ -52,8 +52,7 @@ async fn connections(postgres: &Postgres, name: &str) -> (u32, u32) {
     }
 }
 
-/// A server that signs for itself, and one whose certificate an authority signed: what to trust, the
-/// server's certificate, and its key.
+/// The key and certificate of a server, either self-signed or signed by a test authority, and the certificate to trust.
 struct Identity {
     directory: tempfile::TempDir,
     is_signed: bool,

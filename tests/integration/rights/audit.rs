@@ -1,59 +1,59 @@
-//! Whether all who decide what somebody sees agree, now.
+//! Compares everything that decides what a reader sees, at one moment.
 
 use serde_json::{Value, json};
 use tidings::model::{ChannelId, Cursor, MessageId, TemplateId};
 use tidings::store::{channels, messages, templates, users};
 
-use super::model::{Key, Kind, Rule, Things};
-use super::stage::{Happened, Stage, What};
-use super::viewer::{self, Viewer, expected, fold, live, shown};
+use super::fixture::{Change, Fixture, LoggedChange};
+use super::model::{Key, Kind, Rule, VisibleObjects};
+use super::reader::{self, TestReader, apply, check_item, expect_checkpoint, expected};
 use crate::support::{Session, text};
 
-/// Compares, for one reader, a query, a replay from the beginning, the rule in memory and the rule
-/// in SQL with the rule as the users know it.
-pub async fn agree(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
+/// For one reader, compares a query, a replay from the beginning, the rule in memory and the rule in SQL with the
+/// model.
+pub async fn verify(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
     let agreed: Result<(), String> = async {
-        queries(viewer, stage).await?;
-        replays(viewer, stage).await?;
-        rules(viewer, stage).await
+        queries(reader, fixture).await?;
+        replays(reader, fixture).await?;
+        rules(reader, fixture).await
     }
     .await;
-    agreed.map_err(|wrong| format!("reader {:?}: {wrong}", viewer.reader))
+    agreed.map_err(|wrong| format!("reader {:?}: {wrong}", reader.reader))
 }
 
-async fn queries(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
-    let (shown, _) = query(stage, viewer.session.as_ref()).await;
-    let visible = stage.model.visible(viewer.reader);
-    if shown == visible { Ok(()) } else { Err(format!("a query shows {shown:?}, but there is {visible:?}")) }
+async fn queries(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
+    let (shown, _) = query(fixture, reader.session.as_ref()).await;
+    let visible = fixture.model.visible(reader.reader);
+    if shown == visible { Ok(()) } else { Err(format!("a query shows {shown:?}, but the model has {visible:?}")) }
 }
 
-async fn replays(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
-    let mut socket = stage.server.socket(viewer.session.as_ref()).await;
-    socket.subscribe("r", &viewer::query("events(after: $after)"), json!({"after": stage.start})).await;
-    let all: Vec<&Happened> = stage.log.iter().collect();
-    let mut state = Things::new();
-    for happened in expected(viewer.reader, &stage.model, &all) {
-        let value = shown(&happened, &socket.frame().await, &stage.model)?;
-        if let What::Changed(_, key) = &happened.what {
-            fold(&mut state, key, value, &stage.model);
+async fn replays(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
+    let mut socket = fixture.server.socket(reader.session.as_ref()).await;
+    socket.subscribe("r", &reader::query("events(after: $after)"), json!({"after": fixture.start})).await;
+    let all: Vec<&LoggedChange> = fixture.log.iter().collect();
+    let mut state = VisibleObjects::new();
+    for logged in expected(reader.reader, &fixture.model, &all) {
+        let value = check_item(&logged, &socket.frame().await, &fixture.model)?;
+        if let Change::Object(_, key) = &logged.what {
+            apply(&mut state, key, value, &fixture.model);
         }
     }
-    live(socket.frame().await)?;
-    let visible = stage.model.visible(viewer.reader);
-    if state == visible { Ok(()) } else { Err(format!("a replay shows {state:?}, but there is {visible:?}")) }
+    expect_checkpoint(socket.frame().await)?;
+    let visible = fixture.model.visible(reader.reader);
+    if state == visible { Ok(()) } else { Err(format!("a replay shows {state:?}, but the model has {visible:?}")) }
 }
 
-/// `Viewer::sees` of each event, and what the SQL conditions find of each object.
-async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
+/// Compares `Viewer::sees` for each event, and the SQL conditions for each object, with the model.
+async fn rules(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
     let wrong = |error: tidings::error::Error| error.to_string();
-    let board = stage.server.board();
-    let in_memory = match &viewer.session {
+    let board = fixture.server.board();
+    let in_memory = match &reader.session {
         Some(session) => board.authenticate(&session.token).await.map_err(wrong)?.0,
         None => board.stranger(std::net::Ipv4Addr::LOCALHOST.into()),
     };
-    for Happened { event, what } in &stage.log {
-        if in_memory.sees(event) != what.is_for(viewer.reader, &stage.model) {
-            return Err(format!("in memory it is wrong who sees {what:?}"));
+    for LoggedChange { event, what } in &fixture.log {
+        if in_memory.sees(event) != what.is_visible_to(reader.reader, &fixture.model) {
+            return Err(format!("the rule in memory differs from the model for {what:?}"));
         }
     }
     let rights = in_memory.rights().map_err(wrong)?;
@@ -66,31 +66,31 @@ async fn rules(viewer: &Viewer, stage: &Stage) -> Result<(), String> {
             return Err(format!("the rights in memory are {rights:?}, those in the database {stored:?}"));
         }
     }
-    for (key, object) in &stage.model.objects {
-        let sees = stage.model.sees(viewer.reader, key);
+    for (key, object) in &fixture.model.objects {
+        let sees = fixture.model.sees(reader.reader, key);
         let (found, expected) = match key.0 {
-            // What was there can be replayed.
-            Kind::Channel if object.is_gone => (channels::was_readable(db, &rights, ChannelId(number(key))), sees),
+            // A deleted channel stays readable for replays, so the check is whether it was readable.
+            Kind::Channel if object.is_deleted => (channels::was_readable(db, &rights, ChannelId(number(key))), sees),
             Kind::Channel => (channels::find(db, &rights, ChannelId(number(key))).map(|found| found.is_some()), sees),
             Kind::Message => {
                 let found = messages::find(db, &rights, MessageId(number(key)));
-                (found.map(|found| found.is_some()), sees && !object.is_gone)
+                (found.map(|found| found.is_some()), sees && !object.is_deleted)
             }
             Kind::Comment => {
                 let Rule::Comment { message, .. } = &object.rule else { return Err("no comment".into()) };
                 let message = (Kind::Message, message.clone());
                 let found = messages::find(db, &rights, MessageId(number(&message)));
-                (found.map(|found| found.is_some()), sees && !stage.model.objects[&message].is_gone)
+                (found.map(|found| found.is_some()), sees && !fixture.model.objects[&message].is_deleted)
             }
-            // Nobody asks for those who are not signed in.
-            Kind::Template if viewer.reader.is_none() => continue,
+            // The server never queries templates for anonymous readers.
+            Kind::Template if reader.reader.is_none() => continue,
             Kind::Template => {
                 let found = templates::find(db, &rights, TemplateId(number(key)));
-                (found.map(|found| found.is_some()), sees && !object.is_gone)
+                (found.map(|found| found.is_some()), sees && !object.is_deleted)
             }
         };
         if found.map_err(wrong)? != expected {
-            return Err(format!("in SQL it is wrong who sees {key:?}"));
+            return Err(format!("the rule in SQL differs from the model for {key:?}"));
         }
     }
     Ok(())
@@ -100,30 +100,30 @@ fn number(key: &Key) -> i64 {
     key.1.parse().expect("a number")
 }
 
-/// Everything that a query shows, and where the log stood.
-pub async fn query(stage: &Stage, session: Option<&Session>) -> (Things, Cursor) {
+/// Everything that a query shows to a reader, and the cursor of that query.
+pub async fn query(fixture: &Fixture, session: Option<&Session>) -> (VisibleObjects, Cursor) {
     let templates = if session.is_some() { "templates(first: 100) { nodes { id text: name } }" } else { "" };
     let query = format!(
         "{{ cursor {templates} channels(first: 100) {{ nodes {{ id text: name }} }}
             messages(first: 100) {{ nodes {{
                 id text: content comments(first: 100) {{ nodes {{ id text: content }} }} }} }} }}"
     );
-    let data = stage.server.data(session, &query, json!({})).await;
-    let mut things = Things::new();
-    put(&mut things, Kind::Template, &data["templates"]);
-    put(&mut things, Kind::Channel, &data["channels"]);
-    put(&mut things, Kind::Message, &data["messages"]);
+    let data = fixture.server.data(session, &query, json!({})).await;
+    let mut objects = VisibleObjects::new();
+    put(&mut objects, Kind::Template, &data["templates"]);
+    put(&mut objects, Kind::Channel, &data["channels"]);
+    put(&mut objects, Kind::Message, &data["messages"]);
     for message in nodes(&data["messages"]) {
-        put(&mut things, Kind::Comment, &message["comments"]);
+        put(&mut objects, Kind::Comment, &message["comments"]);
     }
-    (things, text(&data["cursor"]).parse().expect("a cursor"))
+    (objects, text(&data["cursor"]).parse().expect("a cursor"))
 }
 
 fn nodes(page: &Value) -> &[Value] {
     page["nodes"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn put(things: &mut Things, kind: Kind, page: &Value) {
+fn put(objects: &mut VisibleObjects, kind: Kind, page: &Value) {
     let found = nodes(page).iter().map(|node| ((kind, text(&node["id"])), text(&node["text"])));
-    things.extend(found);
+    objects.extend(found);
 }

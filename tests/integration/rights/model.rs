@@ -1,14 +1,14 @@
-//! Who may see what, as the users know it. Written from what the words mean, and from nothing else.
+//! An independent model of the visibility rules, written from the documented behaviour and not from the server's code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many users are there; the first is an admin for ever.
+/// The number of users; user 0 is always an admin.
 pub const USERS: usize = 4;
 
-/// Who reads: the number of a user, or nobody who is signed in.
+/// The index of a user, or `None` for the anonymous reader.
 pub type Reader = Option<usize>;
 
-/// Of what kind an object is.
+/// The kind of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Channel,
@@ -17,13 +17,13 @@ pub enum Kind {
     Template,
 }
 
-/// An object.
+/// The kind and id of an object.
 pub type Key = (Kind, String);
 
-/// What somebody sees: the objects, and a text of each.
-pub type Things = BTreeMap<Key, String>;
+/// The visible objects, with one text of each.
+pub type VisibleObjects = BTreeMap<Key, String>;
 
-/// A user; who is in which organization and location.
+/// A user with an organization and a location.
 #[derive(Debug, Clone, Default)]
 pub struct User {
     pub id: String,
@@ -38,15 +38,15 @@ pub struct Location {
     pub organization: usize,
 }
 
-/// What is known of an object; it stays known when it is gone.
+/// The state of an object. It is kept after the object is deleted.
 #[derive(Debug)]
 pub struct Object {
     pub text: String,
-    pub is_gone: bool,
+    pub is_deleted: bool,
     pub rule: Rule,
 }
 
-/// Whom an object is for.
+/// Who may see an object.
 #[derive(Debug)]
 pub enum Rule {
     Channel { is_private: bool, members: BTreeSet<usize> },
@@ -55,7 +55,7 @@ pub enum Rule {
     Template { author: usize, locations: Vec<usize> },
 }
 
-/// An installation.
+/// All objects and users of one case.
 #[derive(Debug, Default)]
 pub struct Model {
     pub users: Vec<User>,
@@ -65,7 +65,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Whether the object is, or was, there for the reader.
+    /// Whether the reader may see the object, or could see it before its deletion.
     pub fn sees(&self, reader: Reader, key: &Key) -> bool {
         match &self.objects[key].rule {
             Rule::Channel { is_private, .. } => !is_private || self.belongs_to(reader, &key.1),
@@ -77,10 +77,10 @@ impl Model {
         }
     }
 
-    /// Whether the reader would see the channel if it were private.
+    /// Whether the reader could see the channel if it were private.
     pub fn belongs_to(&self, reader: Reader, channel: &str) -> bool {
         let Rule::Channel { members, .. } = &self.objects[&(Kind::Channel, channel.to_owned())].rule else {
-            unreachable!("a channel has the rule of one")
+            unreachable!("a channel has a channel rule")
         };
         reader.is_some_and(|user| self.users[user].is_admin || members.contains(&user))
     }
@@ -98,13 +98,13 @@ impl Model {
             })
     }
 
-    /// Everything that is there for the reader.
-    pub fn visible(&self, reader: Reader) -> Things {
-        let there = self.objects.iter().filter(|(key, object)| !object.is_gone && self.sees(reader, key));
-        there.map(|(key, object)| (key.clone(), object.text.clone())).collect()
+    /// The objects that exist and that the reader may see.
+    pub fn visible(&self, reader: Reader) -> VisibleObjects {
+        let existing = self.objects.iter().filter(|(key, object)| !object.is_deleted && self.sees(reader, key));
+        existing.map(|(key, object)| (key.clone(), object.text.clone())).collect()
     }
 
-    /// The channel that something happens in when it happens to this.
+    /// The channel to which an event of this object belongs.
     pub fn channel_of(&self, key: &Key) -> Option<String> {
         match &self.objects[key].rule {
             Rule::Channel { .. } => Some(key.1.clone()),
@@ -114,15 +114,15 @@ impl Model {
         }
     }
 
-    /// An object that is there, by how new it is.
+    /// An existing object, by its index from the newest.
     pub fn pick(&self, kind: Kind, number: u8) -> Option<Key> {
-        let there = self.objects.iter().filter(|((of, _), object)| *of == kind && !object.is_gone);
-        let mut keys: Vec<&Key> = there.map(|(key, _)| key).collect();
+        let existing = self.objects.iter().filter(|((of, _), object)| *of == kind && !object.is_deleted);
+        let mut keys: Vec<&Key> = existing.map(|(key, _)| key).collect();
         keys.sort_by_key(|(_, id)| std::cmp::Reverse(id.parse::<u64>().ok()));
         (!keys.is_empty()).then(|| keys[usize::from(number) % keys.len()].clone())
     }
 
-    /// Whether it is that, or in it.
+    /// Whether `key` is `place` or is contained in it.
     pub fn is_in(&self, key: &Key, place: &Key) -> bool {
         let outer = match &self.objects[key].rule {
             Rule::Message { channel, .. } => Some((Kind::Channel, channel.clone())),
@@ -132,11 +132,11 @@ impl Model {
         key == place || outer.is_some_and(|outer| self.is_in(&outer, place))
     }
 
-    /// It is gone, and what is in it.
+    /// Marks an object, and every object in it, as deleted.
     pub fn delete(&mut self, key: &Key) {
         let inside: Vec<Key> = self.objects.keys().filter(|other| self.is_in(other, key)).cloned().collect();
         for key in inside {
-            self.objects.get_mut(&key).expect("it is known").is_gone = true;
+            self.objects.get_mut(&key).expect("the model has the object").is_deleted = true;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A subscriber: a client that is cut off, stops reading, and comes back with its last cursor.
+//! A subscriber that disconnects, stops reading, and reconnects with its last cursor.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
-use super::fold::State;
-use super::world::{CHANNEL, COMMENT, Kind, MESSAGE, Place as _, World};
+use super::client_state::ClientState;
+use super::fixture::{CHANNEL, COMMENT, Fixture, Kind, LogPosition as _, MESSAGE};
 use crate::support::text;
 
-/// How long a frame that must come may take: far longer than it ever takes.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// What the kernel holds for a subscriber that does not read.
+/// How long to wait for an expected frame; normally it comes far earlier.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// The receive buffer of a subscriber's socket, in bytes.
 const RECEIVE_BUFFER: u32 = 32 << 10;
 
 /// What a subscriber follows.
@@ -33,54 +33,54 @@ pub enum Document {
     Channel,
 }
 
-/// An event, as a subscriber saw it.
+/// An event as a subscriber received it.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedEvent {
     pub cursor: Cursor,
-    /// What happened, as GraphQL calls it.
+    /// The GraphQL type of the event.
     pub name: String,
     pub object: Kind,
     pub id: String,
-    /// What was shown; `None` for a deletion.
+    /// The object that the event showed; `None` for a deletion.
     pub value: Option<Value>,
-    /// The text of the message that was shown with a comment.
-    pub beside: Option<Value>,
-    /// Up to where the server served the log when this connection was made.
+    /// The content of the message that was shown with a comment.
+    pub comment_parent: Option<Value>,
+    /// The `seq` of the log's head when this connection was made.
     pub known: i64,
 }
 
 /// A subscriber, over all its connections.
 pub struct Subscriber {
     pub document: Document,
-    /// What it saw.
-    pub seen: Vec<Seen>,
-    /// It takes what comes. Else it is away, or leaves what comes where it is.
+    /// The events that it received.
+    pub seen: Vec<ReceivedEvent>,
+    /// It reads everything that arrives. Otherwise it is disconnected or leaves frames unread.
     pub reading: bool,
-    /// Where the log stood at the ends of the steps in which it read: there it was not behind.
+    /// The head of the log at the end of each step in which it read. At these points it had received everything.
     pub up_to_date: Vec<i64>,
-    /// From where its state was queried; `None` until it comes for the first time.
+    /// The cursor of its first query; `None` before its first connection.
     pub since: Option<Cursor>,
-    /// What it followed is gone.
+    /// The channel that it followed was deleted.
     pub ended: bool,
     token: Option<String>,
     channel: String,
-    line: Option<Line>,
+    connection: Option<Connection>,
     last: Cursor,
-    state: State,
+    state: ClientState,
 }
 
-/// A connection.
-struct Line {
+/// An open connection.
+struct Connection {
     stream: WebSocketStream<TcpStream>,
     known: i64,
-    /// The checkpoint that said: you are live.
+    /// The cursor of the checkpoint that ended the replay.
     live: Option<Cursor>,
-    /// Pings since the subscription showed something for the first time.
+    /// The number of pings since the first item of the subscription.
     pings: Option<u32>,
 }
 
-/// What a subscriber hears.
-enum Heard {
+/// A frame from the server.
+enum Received {
     Item(Value),
     Ping(Cursor),
     Complete,
@@ -88,7 +88,7 @@ enum Heard {
 }
 
 impl Subscriber {
-    pub fn new(document: Document, world: &World) -> Self {
+    pub fn new(document: Document, fixture: &Fixture) -> Self {
         Self {
             document,
             seen: Vec::new(),
@@ -96,21 +96,21 @@ impl Subscriber {
             up_to_date: Vec::new(),
             since: None,
             ended: false,
-            token: (document == Document::Nested).then(|| world.writer.token.clone()),
-            channel: world.first_channel.clone(),
-            line: None,
-            last: world.start,
-            state: State::default(),
+            token: (document == Document::Nested).then(|| fixture.writer.token.clone()),
+            channel: fixture.first_channel.clone(),
+            connection: None,
+            last: fixture.start,
+            state: ClientState::default(),
         }
     }
 
-    /// Up to where it was shown the log.
+    /// The last `seq` that it received.
     pub fn position(&self) -> i64 {
         self.last.seq.0
     }
 
     fn query(&self) -> String {
-        let (beside, author) = match self.document {
+        let (comment_parent, author) = match self.document {
             Document::Nested => ("message { content }", "author { username }"),
             _ => ("", ""),
         };
@@ -125,14 +125,14 @@ impl Subscriber {
                     ... on ChannelDeleted {{ channelId }}
                     ... on MessageAdded {{ message {{ {MESSAGE} {author} }} }}
                     ... on MessageUpdated {{ message {{ {MESSAGE} {author} }} }} ... on MessageDeleted {{ messageId }}
-                    ... on CommentAdded {{ comment {{ {COMMENT} {author} {beside} }} }}
-                    ... on CommentUpdated {{ comment {{ {COMMENT} {author} {beside} }} }}
+                    ... on CommentAdded {{ comment {{ {COMMENT} {author} {comment_parent} }} }}
+                    ... on CommentUpdated {{ comment {{ {COMMENT} {author} {comment_parent} }} }}
                     ... on CommentDeleted {{ commentId }} }} }}"
             ),
         }
     }
 
-    /// Whether it follows what happened there.
+    /// Whether its subscription includes this event.
     pub fn follows(&self, event: &tidings::model::Event) -> bool {
         match self.document {
             Document::Added => event.kind == EventKind::MessageAdded,
@@ -141,23 +141,23 @@ impl Subscriber {
         }
     }
 
-    /// Connects and subscribes after the last cursor, unless it is there; reads nothing yet.
-    pub async fn come(&mut self, world: &World) -> Result<(), String> {
-        if self.line.is_some() || self.ended {
+    /// Connects and subscribes at its last cursor, unless it is connected; reads no items yet.
+    pub async fn connect(&mut self, fixture: &Fixture) -> Result<(), String> {
+        if self.connection.is_some() || self.ended {
             return Ok(());
         }
         if self.since.is_none() {
-            (self.state, self.last) = State::query(world, self.document).await;
+            (self.state, self.last) = ClientState::query(fixture, self.document).await;
             self.since = Some(self.last);
-            if self.document == Document::Channel && self.state == State::default() {
+            if self.document == Document::Channel && self.state == ClientState::default() {
                 self.ended = true;
                 return Ok(());
             }
         }
-        let mut stream = connect(world).await.map_err(|error| error.to_string())?;
+        let mut stream = open_stream(fixture).await.map_err(|error| error.to_string())?;
         let payload = self.token.as_ref().map(|token| json!({"token": token}));
         send(&mut stream, json!({"type": "connection_init", "payload": payload})).await;
-        let ack = tokio::time::timeout(PATIENCE, stream.next()).await.map_err(|_| "no acknowledgement")?;
+        let ack = tokio::time::timeout(TIMEOUT, stream.next()).await.map_err(|_| "no acknowledgement")?;
         match &ack {
             Some(Ok(Message::Text(frame))) if frame.contains("connection_ack") => {}
             other => return Err(format!("{other:?} instead of an acknowledgement")),
@@ -166,146 +166,146 @@ impl Subscriber {
         let variables = json!({"after": self.last, "channelId": channel});
         let payload = json!({"query": self.query(), "variables": variables});
         send(&mut stream, json!({"type": "subscribe", "id": "1", "payload": payload})).await;
-        self.line = Some(Line { stream, known: world.head(), live: None, pings: None });
+        self.connection = Some(Connection { stream, known: fixture.head(), live: None, pings: None });
         Ok(())
     }
 
-    /// The line is cut: what was not read is lost.
-    pub fn cut(&mut self) {
-        self.line = None;
+    /// Drops the connection; unread frames are lost.
+    pub fn disconnect(&mut self) {
+        self.connection = None;
         self.reading = false;
     }
 
-    /// If it reads: takes everything up to the end of the log. An event whose object is gone by
-    /// now may be left out, every other one is waited for.
-    pub async fn keep_up(&mut self, world: &World) -> Result<(), String> {
-        if !self.reading || self.line.is_none() {
+    /// If it reads: reads up to the end of the log. An event may be omitted if its object has been deleted; all others
+    /// must arrive.
+    pub async fn read_to_head(&mut self, fixture: &Fixture) -> Result<(), String> {
+        if !self.reading || self.connection.is_none() {
             return Ok(());
         }
-        let target = self.target(world);
-        while let Some(line) = &self.line
-            && (self.position() < target || (self.document != Document::Added && line.live.is_none()))
+        let target = self.target(fixture);
+        while let Some(connection) = &self.connection
+            && (self.position() < target || (self.document != Document::Added && connection.live.is_none()))
         {
-            self.take().await.map_err(|wrong| format!("{wrong}; {:?} is to be shown {target}", self.document))?;
+            self.read_one().await.map_err(|wrong| format!("{wrong}; {:?} waits for seq {target}", self.document))?;
         }
-        self.up_to_date.push(world.head());
+        self.up_to_date.push(fixture.head());
         Ok(())
     }
 
-    /// If it does not read: takes some frames, if there are so many.
-    pub async fn peek(&mut self, world: &World, frames: u8) -> Result<(), String> {
-        let target = self.target(world);
+    /// If it does not read: reads up to `frames` frames, unless it has received everything.
+    pub async fn read_frames(&mut self, fixture: &Fixture, frames: u8) -> Result<(), String> {
+        let target = self.target(fixture);
         for _ in 0..frames {
-            if self.reading || self.line.is_none() || self.position() >= target {
+            if self.reading || self.connection.is_none() || self.position() >= target {
                 break;
             }
-            self.take().await?;
+            self.read_one().await?;
         }
         Ok(())
     }
 
-    /// The last event that cannot be left out.
-    fn target(&self, world: &World) -> i64 {
-        let mut wanted = world.log.iter().rev().filter(|event| self.follows(event));
-        wanted.find(|event| world.deletion(event).is_none()).map_or(0, |event| event.seq())
+    /// The `seq` of the last event that cannot be omitted.
+    fn target(&self, fixture: &Fixture) -> i64 {
+        let mut wanted = fixture.log.iter().rev().filter(|event| self.follows(event));
+        wanted.find(|event| fixture.deletion(event).is_none()).map_or(0, |event| event.seq())
     }
 
-    /// Reads to the end of a server that stops: it says so, and does not say that nothing more
-    /// will come.
-    pub async fn hear_goodbye(&mut self) -> Result<(), String> {
-        while self.line.is_some() {
-            match self.hear().await? {
-                Heard::Item(item) => self.keep(item)?,
-                Heard::Ping(cursor) => self.served(cursor),
-                Heard::Complete if self.ended => self.cut(),
-                Heard::Complete => return Err("a complete before the close".into()),
-                Heard::Closed(1012) => self.cut(),
-                Heard::Closed(code) => return Err(format!("closed with {code} at a restart")),
+    /// Reads until the server closes the connection at a restart. The close code must be 1012, without a `complete`
+    /// before it.
+    pub async fn read_until_shutdown(&mut self) -> Result<(), String> {
+        while self.connection.is_some() {
+            match self.next_frame().await? {
+                Received::Item(item) => self.record(item)?,
+                Received::Ping(cursor) => self.advance_to_ping(cursor),
+                Received::Complete if self.ended => self.disconnect(),
+                Received::Complete => return Err("a complete before the close".into()),
+                Received::Closed(1012) => self.disconnect(),
+                Received::Closed(code) => return Err(format!("closed with {code} at a restart")),
             }
         }
         Ok(())
     }
 
-    /// Comes back for the last time, until it has seen everything.
-    pub async fn catch_up(&mut self, world: &World) -> Result<(), String> {
-        self.cut();
-        self.come(world).await?;
+    /// Reconnects for the last time and reads to the end of the log.
+    pub async fn catch_up(&mut self, fixture: &Fixture) -> Result<(), String> {
+        self.disconnect();
+        self.connect(fixture).await?;
         self.reading = true;
-        self.keep_up(world).await
+        self.read_to_head(fixture).await
     }
 
-    /// Whether its state is what a query shows.
-    pub async fn compare(&self, world: &World) -> Result<(), String> {
-        let (fresh, cursor) = State::query(world, self.document).await;
-        let live = self.line.as_ref().and_then(|line| line.live);
+    /// Checks that its state equals a fresh query.
+    pub async fn compare(&self, fixture: &Fixture) -> Result<(), String> {
+        let (fresh, cursor) = ClientState::query(fixture, self.document).await;
+        let live = self.connection.as_ref().and_then(|connection| connection.live);
         if self.document == Document::Added {
             return Ok(());
         }
         if !self.ended && live != Some(cursor) {
-            return Err(format!("{:?} is live at {live:?}, but the log stands at {cursor}", self.document));
+            return Err(format!("{:?} is live at {live:?}, but the head of the log is {cursor}", self.document));
         }
         let differences = self.state.differences(&fresh);
         if differences.is_empty() {
             return Ok(());
         }
-        Err(format!("{:?} folded this, a query shows that: {differences:#?}", self.document))
+        Err(format!("{:?} folded a state that differs from a query: {differences:#?}", self.document))
     }
 
-    async fn take(&mut self) -> Result<(), String> {
-        match self.hear().await? {
-            Heard::Item(item) => self.keep(item)?,
-            Heard::Ping(cursor) => self.served(cursor),
-            Heard::Complete => return Err("a complete".into()),
-            Heard::Closed(code) => return Err(format!("closed with {code}")),
+    async fn read_one(&mut self) -> Result<(), String> {
+        match self.next_frame().await? {
+            Received::Item(item) => self.record(item)?,
+            Received::Ping(cursor) => self.advance_to_ping(cursor),
+            Received::Complete => return Err("a complete".into()),
+            Received::Closed(code) => return Err(format!("closed with {code}")),
         }
-        // What it followed is gone: that is said, and then nothing more.
-        while self.ended && self.line.is_some() {
-            match self.hear().await? {
-                Heard::Complete => self.cut(),
-                Heard::Ping(cursor) => self.served(cursor),
-                Heard::Item(item) => return Err(format!("{item} after the end")),
-                Heard::Closed(code) => return Err(format!("closed with {code} after the end")),
+        // The followed channel was deleted: `complete` must follow, without another item.
+        while self.ended && self.connection.is_some() {
+            match self.next_frame().await? {
+                Received::Complete => self.disconnect(),
+                Received::Ping(cursor) => self.advance_to_ping(cursor),
+                Received::Item(item) => return Err(format!("{item} after the end")),
+                Received::Closed(code) => return Err(format!("closed with {code} after the end")),
             }
         }
         Ok(())
     }
 
-    async fn hear(&mut self) -> Result<Heard, String> {
-        let line = self.line.as_mut().ok_or("not connected")?;
+    async fn next_frame(&mut self) -> Result<Received, String> {
+        let connection = self.connection.as_mut().ok_or("not connected")?;
         loop {
-            let message = tokio::time::timeout(PATIENCE, line.stream.next()).await;
-            let frame: Value = match message.map_err(|_| "nothing came")? {
+            let message = tokio::time::timeout(TIMEOUT, connection.stream.next()).await;
+            let frame: Value = match message.map_err(|_| "no frame came in time")? {
                 Some(Ok(Message::Text(frame))) => serde_json::from_str(&frame).map_err(|error| error.to_string())?,
-                Some(Ok(Message::Close(Some(frame)))) => return Ok(Heard::Closed(frame.code.into())),
-                Some(Ok(Message::Close(None)) | Err(_)) | None => return Ok(Heard::Closed(1006)),
+                Some(Ok(Message::Close(Some(frame)))) => return Ok(Received::Closed(frame.code.into())),
+                Some(Ok(Message::Close(None)) | Err(_)) | None => return Ok(Received::Closed(1006)),
                 Some(Ok(_)) => continue,
             };
             return match frame["type"].as_str() {
                 Some("next") if frame["payload"].get("errors").is_none() => {
-                    Ok(Heard::Item(frame["payload"]["data"]["it"].clone()))
+                    Ok(Received::Item(frame["payload"]["data"]["it"].clone()))
                 }
                 Some("ping") => {
-                    send(&mut line.stream, json!({"type": "pong"})).await;
-                    Ok(Heard::Ping(cursor(&frame["payload"])?))
+                    send(&mut connection.stream, json!({"type": "pong"})).await;
+                    Ok(Received::Ping(cursor(&frame["payload"])?))
                 }
-                Some("complete") => Ok(Heard::Complete),
+                Some("complete") => Ok(Received::Complete),
                 _ => Err(format!("{frame}")),
             };
         }
     }
 
-    /// Everything up to there has been delivered, says the server: of what it follows since
-    /// before its last ping.
-    fn served(&mut self, cursor: Cursor) {
-        let Some(Line { pings: Some(pings), .. }) = &mut self.line else { return };
+    /// A ping carries the cursor up to which the server has delivered. It covers the subscription only if the previous
+    /// ping came after the subscription's first item.
+    fn advance_to_ping(&mut self, cursor: Cursor) {
+        let Some(Connection { pings: Some(pings), .. }) = &mut self.connection else { return };
         *pings += 1;
         if *pings > 1 && cursor.seq > self.last.seq {
             self.last = cursor;
         }
     }
 
-    fn keep(&mut self, item: Value) -> Result<(), String> {
-        let line = self.line.as_mut().ok_or("not connected")?;
+    fn record(&mut self, item: Value) -> Result<(), String> {
+        let connection = self.connection.as_mut().ok_or("not connected")?;
         let cursor = cursor(&item)?;
         let checkpoint = item["__typename"] == "Checkpoint";
         let in_order = cursor.seq > self.last.seq || (checkpoint && cursor == self.last);
@@ -313,12 +313,12 @@ impl Subscriber {
             return Err(format!("{item} comes after {}", self.last));
         }
         self.last = cursor;
-        line.pings.get_or_insert(0);
+        connection.pings.get_or_insert(0);
         if checkpoint {
-            line.live.get_or_insert(cursor);
+            connection.live.get_or_insert(cursor);
             return Ok(());
         }
-        let seen = seen(item, cursor, line.known)?;
+        let seen = seen(item, cursor, connection.known)?;
         if self.document != Document::Added {
             self.state.apply(&seen)?;
         }
@@ -328,15 +328,23 @@ impl Subscriber {
     }
 }
 
-/// What an item says.
-fn seen(mut item: Value, cursor: Cursor, known: i64) -> Result<Seen, String> {
+/// Parses an item.
+fn seen(mut item: Value, cursor: Cursor, known: i64) -> Result<ReceivedEvent, String> {
     let fields = item.as_object_mut().ok_or("an item that is no object")?;
     fields.remove("cursor");
     let Some(name) = fields.remove("__typename") else {
-        // A message by itself.
+        // `messageAdded` delivers the message itself, without an event type.
         let id = text(&fields["id"]);
         let name = "MessageAdded".into();
-        return Ok(Seen { cursor, name, object: Kind::Message, id, value: Some(item), beside: None, known });
+        return Ok(ReceivedEvent {
+            cursor,
+            name,
+            object: Kind::Message,
+            id,
+            value: Some(item),
+            comment_parent: None,
+            known,
+        });
     };
     let (field, value) = fields.iter_mut().next().ok_or("an item without a field")?;
     let object = match field.as_str() {
@@ -346,32 +354,32 @@ fn seen(mut item: Value, cursor: Cursor, known: i64) -> Result<Seen, String> {
     };
     let name = text(&name);
     if value.is_string() {
-        return Ok(Seen { cursor, name, object, id: text(value), value: None, beside: None, known });
+        return Ok(ReceivedEvent { cursor, name, object, id: text(value), value: None, comment_parent: None, known });
     }
-    let fields = value.as_object_mut().ok_or("an object that is none")?;
+    let fields = value.as_object_mut().ok_or("the object is not a JSON object")?;
     if fields.remove("author").is_some_and(|author| author["username"] != "ann") {
-        return Err("somebody else's name".into());
+        return Err("the author is not the writer".into());
     }
-    let beside = fields.remove("message").map(|mut message| message["content"].take());
-    Ok(Seen { cursor, name, object, id: text(&value["id"]), value: Some(value.take()), beside, known })
+    let comment_parent = fields.remove("message").map(|mut message| message["content"].take());
+    Ok(ReceivedEvent { cursor, name, object, id: text(&value["id"]), value: Some(value.take()), comment_parent, known })
 }
 
 fn cursor(value: &Value) -> Result<Cursor, String> {
     value["cursor"].as_str().and_then(|cursor| cursor.parse().ok()).ok_or_else(|| format!("{value} has no cursor"))
 }
 
-async fn connect(world: &World) -> Result<WebSocketStream<TcpStream>, Box<dyn std::error::Error>> {
-    let address = world.server.address();
+async fn open_stream(fixture: &Fixture) -> Result<WebSocketStream<TcpStream>, Box<dyn std::error::Error>> {
+    let address = fixture.server.address();
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     let mut request = format!("ws://{address}/graphql").into_client_request()?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
-    let stream = tokio::time::timeout(PATIENCE, socket.connect(address)).await??;
-    let (stream, _) = tokio::time::timeout(PATIENCE, tokio_tungstenite::client_async(request, stream)).await??;
+    let stream = tokio::time::timeout(TIMEOUT, socket.connect(address)).await??;
+    let (stream, _) = tokio::time::timeout(TIMEOUT, tokio_tungstenite::client_async(request, stream)).await??;
     Ok(stream)
 }
 
 async fn send(stream: &mut WebSocketStream<TcpStream>, frame: Value) {
-    // A line that is down is noticed by whoever reads from it.
-    drop(tokio::time::timeout(PATIENCE, stream.send(Message::text(frame.to_string()))).await);
+    // A broken connection is noticed by the next read.
+    drop(tokio::time::timeout(TIMEOUT, stream.send(Message::text(frame.to_string()))).await);
 }

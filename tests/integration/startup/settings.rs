@@ -1,12 +1,12 @@
-//! Settings that are mistyped or make no sense, and the signals that end a server.
+//! Mistyped and contradictory settings, and the signals that stop a server.
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{output, printed, refused, shell, tidings};
-use crate::support::{Program, Socket, soon};
+use super::{failure_line, output, shell, success_output, tidings};
+use crate::support::{Program, Socket, with_timeout};
 
 #[tokio::test]
-async fn a_mistyped_variable_is_named_with_the_nearest_setting() {
+async fn a_mistyped_variable_is_warned_about_with_the_nearest_setting() {
     let directory = tempfile::tempdir().expect("a directory");
     for (typed, meant) in [
         ("TIDINGS_LISTN", Some("TIDINGS_LISTEN")),
@@ -23,7 +23,7 @@ async fn a_mistyped_variable_is_named_with_the_nearest_setting() {
         assert_eq!(meant.is_some(), log.contains("did you mean"), "{log}");
         assert!(log.contains(meant.unwrap_or("tidings serve --help")), "{log}");
     }
-    // What Kubernetes tells every container of a service named tidings.
+    // Kubernetes sets these variables in every container for a service named `tidings`.
     let mut quiet = tidings(directory.path(), &["migrate"]);
     quiet.env("TIDINGS_PORT", "tcp://10.0.0.1:8000").env("TIDINGS_PORT_8000_TCP_PROTO", "tcp");
     quiet.env("TIDINGS_SERVICE_HOST", "10.0.0.1").env("TIDINGS_SERVICE_PORT", "8000");
@@ -32,7 +32,7 @@ async fn a_mistyped_variable_is_named_with_the_nearest_setting() {
 }
 
 #[tokio::test]
-async fn values_that_make_no_sense_stop_the_start_and_name_their_variable() {
+async fn invalid_values_stop_the_start_and_name_their_variable() {
     let directory = tempfile::tempdir().expect("a directory");
     for (name, value) in [
         ("TIDINGS_LISTEN", ""),
@@ -54,23 +54,25 @@ async fn values_that_make_no_sense_stop_the_start_and_name_their_variable() {
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "postgres://h/x\npostgres://h/y"),
     ] {
-        let line = refused(tidings(directory.path(), &["serve"]).env(name, value)).await;
+        let line = failure_line(tidings(directory.path(), &["serve"]).env(name, value)).await;
         assert!(line.starts_with(&format!("{name}: ")), "{name}={value}: {line}");
     }
-    let line = refused(&mut shell(directory.path(), "TIDINGS_LOG=$(printf '\\377') exec \"$TIDINGS\" migrate")).await;
+    let line =
+        failure_line(&mut shell(directory.path(), "TIDINGS_LOG=$(printf '\\377') exec \"$TIDINGS\" migrate")).await;
     assert_eq!(line, "TIDINGS_LOG: is not UTF-8 text");
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    // A flag wins over its variable.
+    // A flag takes precedence over its variable.
     let mut second = tidings(directory.path(), &["serve", "--listen", &address]);
-    let line = refused(second.env("TIDINGS_LISTEN", "127.0.0.1:0")).await;
+    let line = failure_line(second.env("TIDINGS_LISTEN", "127.0.0.1:0")).await;
     assert!(line.starts_with(&format!("cannot listen on {address}: ")), "{line}");
-    printed(tidings(directory.path(), &["migrate"]).env("TIDINGS_HOSTS", "").env("TIDINGS_TRUSTED_PROXIES", "")).await;
+    success_output(tidings(directory.path(), &["migrate"]).env("TIDINGS_HOSTS", "").env("TIDINGS_TRUSTED_PROXIES", ""))
+        .await;
 }
 
-/// Also where the filter leaves out everything that the program would log.
+/// The warning is logged even if the filter excludes everything that the program logs.
 #[tokio::test]
-async fn a_target_that_the_program_does_not_have_is_named_in_the_log() {
+async fn an_unknown_log_target_is_named_in_a_warning() {
     let directory = tempfile::tempdir().expect("a directory");
     for (filter, target) in
         [("info,tidngs=debug", "tidngs"), ("tidings::sotre=debug", "tidings::sotre"), ("off,hypr=info", "hypr")]
@@ -87,21 +89,21 @@ async fn a_target_that_the_program_does_not_have_is_named_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_terminal_that_closes_ends_the_server_as_sigterm_does() {
+async fn sighup_and_sigint_stop_the_server_like_sigterm() {
     for signal in ["HUP", "INT", "TERM"] {
         let program = Program::new(&[]);
         let mut server = program.start();
-        server.ready().await.expect("it starts");
-        let mut socket = Socket::enter(program.address(), None).await;
+        server.ready().await.expect("the server starts");
+        let mut socket = Socket::connect_and_init(program.address(), None).await;
         server.signal(signal);
-        assert_eq!(socket.closed().await, 1012, "{signal}: sockets are told to come back");
+        assert_eq!(socket.close_code().await, 1012, "{signal}: the close code tells clients to reconnect");
         assert_eq!(server.ended().await, Some(0), "{signal}");
     }
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_server_that_was_told_to_outlive_its_terminal_does() {
+async fn an_ignored_sighup_does_not_stop_the_server() {
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("log");
     let address = {
@@ -109,23 +111,23 @@ async fn a_server_that_was_told_to_outlive_its_terminal_does() {
         free.local_addr().expect("an address")
     };
     let line = format!("trap '' HUP; exec \"$TIDINGS\" serve --listen {address} 2> log");
-    let mut server = shell(directory.path(), &line).spawn().expect("it starts");
+    let mut server = shell(directory.path(), &line).spawn().expect("the server starts");
     let listening = async {
         while !std::fs::read_to_string(&log).unwrap_or_default().contains("tidings listens on") {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    soon("a server that listens", listening).await;
-    let id = server.id().expect("it runs").to_string();
+    with_timeout("the server's listening log line", listening).await;
+    let id = server.id().expect("the process runs").to_string();
     let kill = |signal: &'static str| std::process::Command::new("kill").args(["-s", signal, &id]).status();
     assert!(kill("HUP").is_ok_and(|status| status.success()));
-    // A server that stops takes no new connections from the first moment on.
+    // A stopping server accepts no connections, so accepted connections show that the server is not stopping.
     for _ in 0..100 {
-        soon("a connection", TcpStream::connect(address)).await.expect("it serves on");
+        with_timeout("a connection", TcpStream::connect(address)).await.expect("the server accepts connections");
         tokio::task::yield_now().await;
     }
     assert!(kill("TERM").is_ok_and(|status| status.success()));
-    assert_eq!(soon("the end", server.wait()).await.expect("an end").code(), Some(0));
+    assert_eq!(with_timeout("the end of the process", server.wait()).await.expect("the exit status").code(), Some(0));
     let log = std::fs::read_to_string(&log).expect("the log");
     assert!(log.contains("stopped"), "{log}");
 }

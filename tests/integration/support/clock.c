@@ -1,5 +1,5 @@
-/* A wall clock that a test can move, preloaded into a server: seconds to add, as text, in the file that
-   TIDINGS_TEST_CLOCK names. The monotonic clock stays as it is, as it does while a machine sleeps. */
+/* A wall clock with an offset, preloaded into a server. The file named by TIDINGS_TEST_CLOCK has the seconds to add, as text.
+   The monotonic clock is not changed, because it does not advance while a machine is suspended. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

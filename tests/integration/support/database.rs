@@ -1,5 +1,5 @@
-//! A database per test: a SQLite file, or one of a PostgreSQL server that the run starts by itself.
-//! `TIDINGS_TEST_DATABASE=postgres` chooses.
+//! A separate database for each test: a SQLite file, or a database on a PostgreSQL server that the test run starts.
+//! `TIDINGS_TEST_DATABASE=postgres` selects PostgreSQL.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection, SqliteConnection};
 use tidings::config::{DatabaseUrl, Secret};
 
-/// A fresh database; `directory` is the test's own.
+/// Creates an empty database. A SQLite file is created in `directory`.
 pub fn fresh(directory: &Path) -> DatabaseUrl {
     if is_postgres() {
         fresh_postgres().parse().expect("a URL")
@@ -21,18 +21,18 @@ pub fn fresh(directory: &Path) -> DatabaseUrl {
     }
 }
 
-/// A fresh database of the PostgreSQL server that the tests share.
+/// Creates an empty database on the PostgreSQL server that the tests share; returns its URL.
 pub fn fresh_postgres() -> String {
     let server = postgres();
     server.url(server.port(), &server.create_database())
 }
 
-/// Whether this run is on PostgreSQL.
+/// Whether this run uses PostgreSQL.
 pub fn is_postgres() -> bool {
     std::env::var("TIDINGS_TEST_DATABASE").is_ok_and(|name| name == "postgres")
 }
 
-/// Runs SQL as an operator would, beside the server.
+/// Runs SQL on a connection of its own, beside the server.
 pub fn sql(url: &str, sqlite: &str, postgres: &str) {
     match url.strip_prefix("sqlite://") {
         Some(path) => {
@@ -48,7 +48,7 @@ pub fn sql(url: &str, sqlite: &str, postgres: &str) {
     }
 }
 
-/// Writes so many messages into a channel, without the log.
+/// Inserts `count` messages into a channel directly, without events in the log.
 pub fn fill(url: &str, channel: &str, author: &str, count: u32, more: (&str, &str)) {
     let (columns, values) = more;
     let insert = format!(
@@ -60,48 +60,49 @@ pub fn fill(url: &str, channel: &str, author: &str, count: u32, more: (&str, &st
     sql(url, &sqlite, &format!("{insert} generate_series(1, {count})"));
 }
 
-/// What tokens are signed with in this run: with PostgreSQL there is no file to keep one in.
+/// The JWT secret for this run. PostgreSQL needs one, because there is no database file to keep a generated secret
+/// beside.
 pub fn secret() -> Option<Secret> {
     is_postgres().then(|| SECRET.parse().expect("a secret"))
 }
 
-/// The same for servers in processes of their own.
+/// The JWT secret for servers in separate processes.
 pub const SECRET: &str = "only for tests: 0123456789abcdef0123456789abcdef";
 
 const PREFIX: &str = "tidings-postgres-";
 
-/// A PostgreSQL server that ends with this process.
+/// A PostgreSQL server that is stopped when this value is dropped or the process ends.
 pub struct Postgres {
     root: PathBuf,
     port: u16,
-    /// What ends when the server does.
+    /// The process id of the running server, and the thread that waits for the process.
     running: Mutex<Option<(u32, JoinHandle<()>)>>,
     databases: AtomicU32,
 }
 
-/// The one whose databases the tests share among them.
+/// The PostgreSQL server on which most tests create their databases.
 fn postgres() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
-    // What is lost when the machine crashes is of no interest here.
+    // Durability after a machine crash does not matter in tests.
     SERVER.get_or_init(|| Postgres::start("shared", &["fsync=off", "full_page_writes=off", "max_connections=500"]))
 }
 
 impl Postgres {
-    /// A server with these settings, under a name that is its own in this process.
+    /// Starts a server with these settings. `name` must be unique in this process.
     pub fn start(name: &str, settings: &[&str]) -> Self {
-        forget_earlier_runs();
+        remove_earlier_runs();
         let server = Self::new(name);
         let port = server.port;
         run(server.unprivileged("initdb").args(["--no-sync", "-A", "trust", "-U", "tidings", "-D", "data"]));
         let settings: String = settings.iter().map(|setting| format!("{setting}\n")).collect();
-        let own = format!("port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\n");
+        let listen_settings = format!("port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\n");
         let file = server.root.join("data/postgresql.auto.conf");
-        std::fs::write(file, own + &settings).expect("settings");
+        std::fs::write(file, listen_settings + &settings).expect("settings");
         server.launch();
         server
     }
 
-    /// One that is not there yet.
+    /// Reserves a directory and a port; starts nothing.
     fn new(name: &str) -> Self {
         let root = std::env::temp_dir().join(format!("{PREFIX}{}-{name}", std::process::id()));
         std::fs::create_dir_all(&root).expect("a directory");
@@ -113,7 +114,7 @@ impl Postgres {
         Self { root, port, running: Mutex::default(), databases: AtomicU32::new(0) }
     }
 
-    /// A standby that follows this server without being waited for.
+    /// Starts a standby that replicates asynchronously from this server.
     pub fn standby(&self, name: &str) -> Self {
         let standby = Self::new(name);
         let primary = format!("host=127.0.0.1 port={} user=tidings", self.port);
@@ -121,33 +122,34 @@ impl Postgres {
         run(standby.unprivileged("pg_basebackup").args(copy));
         let file = standby.root.join("data/postgresql.auto.conf");
         let settings = std::fs::read_to_string(&file).expect("settings");
-        // The last one holds.
+        // The last value of a setting in the file wins.
         std::fs::write(file, format!("{settings}\nport={}\n", standby.port)).expect("settings");
         standby.launch();
         standby
     }
 
-    /// Waits until a standby has all that was committed here.
+    /// Waits until `standby` has replayed everything that is committed here.
     pub fn wait_for(&self, standby: &Self) {
         let ask = |server: &Self, query: &str| server.run("psql", &["-qAt", "-d", "postgres", "-c", query]);
         let written = ask(self, "SELECT pg_current_wal_lsn()");
         let query = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", written.trim());
         let deadline = Instant::now() + Duration::from_secs(30);
         while ask(standby, &query).trim() != "t" {
-            assert!(Instant::now() < deadline, "the standby does not follow: {}", standby.log());
+            assert!(Instant::now() < deadline, "the standby does not catch up: {}", standby.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Makes a standby the primary.
+    /// Promotes this standby to primary.
     pub fn promote(&self) {
         self.run("psql", &["-qAt", "-d", "postgres", "-c", "SELECT pg_promote(true, 30)"]);
     }
 
-    /// PostgreSQL does not run as root: then it runs as the user that its package made.
+    /// A command that runs as an unprivileged user: PostgreSQL refuses to run as root, so root switches to `postgres`.
     fn unprivileged(&self, program: &str) -> Command {
         let mut command = Command::new("setpriv");
-        // It ends when the thread that started it does: that one never does before the process.
+        // The signal is sent when the thread that spawned the child ends. That thread waits for the child, so it only
+        // ends first if the whole process does.
         command.args(["--pdeathsig", "INT"]);
         if is_root() {
             command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
@@ -163,7 +165,7 @@ impl Postgres {
         let (started, starting) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut child = server.spawn().expect("postgres starts");
-            started.send(child.id()).expect("somebody waits");
+            started.send(child.id()).expect("the receiver exists");
             drop(child.wait());
         });
         let id = starting.recv().expect("postgres starts");
@@ -184,12 +186,12 @@ impl Postgres {
         }
     }
 
-    /// Stops it at once, without a word to its clients and without writing anything out.
+    /// Stops the server immediately (SIGQUIT): no shutdown message to clients, no checkpoint.
     pub fn stop(&self) {
         self.end("-QUIT");
     }
 
-    /// Stops it as an operator does who is in a hurry: what it has is written out.
+    /// Stops the server with a fast shutdown (SIGINT), which writes a checkpoint.
     pub fn stop_cleanly(&self) {
         self.end("-INT");
     }
@@ -201,12 +203,12 @@ impl Postgres {
         }
     }
 
-    /// Starts it again after [`Self::stop`].
-    pub fn go_on(&self) {
+    /// Starts the server again after [`Self::stop`].
+    pub fn start_again(&self) {
         self.launch();
     }
 
-    /// Takes encrypted connections only, with this certificate and its key.
+    /// Restarts the server so that it accepts only TLS connections, with this certificate and key.
     pub fn encrypt(&self, certificate: &Path, key: &Path) {
         self.stop();
         let data = self.root.join("data");
@@ -222,10 +224,10 @@ impl Postgres {
         let settings = std::fs::read_to_string(&file).expect("settings");
         std::fs::write(file, settings + "ssl=on\n").expect("settings");
         std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").expect("settings");
-        self.go_on();
+        self.start_again();
     }
 
-    /// Makes a user who has to give a password, and owns nothing.
+    /// Creates a user that must authenticate with a password and owns nothing.
     pub fn add_user(&self, name: &str, password: &str) {
         self.run("psql", &["-qc", &format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'"), "postgres"]);
         let rules = format!("host all {name} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n");
@@ -237,24 +239,24 @@ impl Postgres {
         self.port
     }
 
-    /// What it says of itself.
+    /// The log of the server.
     fn log(&self) -> String {
         std::fs::read_to_string(self.root.join("log")).unwrap_or_default()
     }
 
-    /// A fresh database; answers its name.
+    /// Creates an empty database; returns its name.
     pub fn create_database(&self) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.run("createdb", &[&name]);
         name
     }
 
-    /// Where a database is, by way of a port that leads to this server.
+    /// The URL of a database, through a port that leads to this server (for example a proxy).
     pub fn url(&self, port: u16, name: &str) -> String {
         format!("postgres://tidings@127.0.0.1:{port}/{name}")
     }
 
-    /// Runs one of PostgreSQL's client programs; answers what it prints.
+    /// Runs a PostgreSQL client program; returns its standard output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut client = Command::new(programs().join(program));
         client.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "tidings"]).args(arguments);
@@ -273,8 +275,8 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
 }
 
-/// Nothing runs at the end of a test binary: whoever comes next cleans up.
-fn forget_earlier_runs() {
+/// Removes the directories of earlier test runs: statics are not dropped when a test binary ends.
+fn remove_earlier_runs() {
     for entry in std::fs::read_dir(std::env::temp_dir()).expect("a directory").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let run = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
@@ -284,7 +286,7 @@ fn forget_earlier_runs() {
     }
 }
 
-/// Where Debian and others put PostgreSQL's programs: the newest of them.
+/// The directory of the newest installed PostgreSQL, at the path that Debian and Ubuntu use.
 fn programs() -> PathBuf {
     let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())

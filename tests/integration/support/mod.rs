@@ -1,33 +1,33 @@
-//! A server per test, and clients for it.
+//! Test servers, clients and databases.
 
 mod clock;
 pub mod database;
-mod events;
-mod line;
-pub mod plain;
+mod event_stream;
+pub mod json_socket;
 mod process;
 mod proxy;
-pub mod raw;
+pub mod raw_socket;
 mod report;
 mod server;
 mod socket;
+mod test_subscription;
 
 pub use clock::Clock;
-pub use events::{Events, Frame};
-pub use line::{Line, Lost};
-pub use plain::Plain;
+pub use event_stream::{EventStream, SseFrame};
+pub use json_socket::JsonSocket;
 pub use process::{Process, Program};
-pub use proxy::{Proxy, Weather};
+pub use proxy::{NetworkFault, Proxy};
 pub use report::Report;
 pub use server::{PASSWORD, Server, Session, text};
 pub use socket::Socket;
+pub use test_subscription::{Disconnected, TestSubscription};
 
 use std::time::Duration;
 
-/// How long anything may take before a test gives up: far longer than it ever takes.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest time that a test waits for one condition. Conditions normally hold far earlier.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Waits for something, and fails the test instead of hanging.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+/// Waits for a future; fails the test after [`TIMEOUT`] instead of hanging.
+pub async fn with_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TIMEOUT, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {TIMEOUT:?}"))
 }

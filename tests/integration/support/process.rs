@@ -1,5 +1,4 @@
-//! A tidings server as a process of its own, for what cannot be seen from within: what is left
-//! after it was killed, and what it costs.
+//! A tidings server as a separate process, for tests that kill it, signal it or measure its memory.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -13,14 +12,14 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
 
-use super::{PASSWORD, soon, text};
+use super::{PASSWORD, text, with_timeout};
 
-/// So many lines of the log are kept to be shown when a test fails.
+/// How many of the last log lines are kept, to be shown when a test fails.
 const LOG_LINES: usize = 60;
 /// How long a client waits for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// What is started, as often as a test wants: settings, a database, and the log of all starts.
+/// Everything that is needed to start a server repeatedly: settings, a database, and the log of all starts.
 pub struct Program {
     directory: TempDir,
     address: SocketAddr,
@@ -29,14 +28,14 @@ pub struct Program {
     client: reqwest::Client,
 }
 
-/// One start of it; killed when dropped.
+/// One running server process; killed when dropped.
 pub struct Process {
     child: Child,
     listening: oneshot::Receiver<()>,
 }
 
 impl Program {
-    /// One with these settings beside those that tests always have.
+    /// Adds these settings to the defaults of the tests.
     pub fn new(settings: &[(&'static str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let address = free_address();
@@ -57,13 +56,13 @@ impl Program {
         self.address
     }
 
-    /// The database, as the command line is told.
+    /// The URL of the database, in the form that the command line takes.
     pub fn database_url(&self) -> String {
         let url = self.settings.iter().rev().find(|(name, _)| *name == "DATABASE_URL");
         url.map(|(_, url)| url.clone()).expect("a database")
     }
 
-    /// Starts the server; it is not ready yet.
+    /// Starts the server without waiting until it is ready.
     pub fn start(&self) -> Process {
         let mut child = self.command(&["serve"]).spawn().expect("tidings starts");
         let (listens, listening) = oneshot::channel();
@@ -72,10 +71,10 @@ impl Program {
         Process { child, listening }
     }
 
-    /// What another command prints.
-    pub async fn run(&self, words: &[&str]) -> String {
-        let output = self.command(words).output().await.expect("tidings runs");
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    /// Runs another command of the binary; returns its standard output.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().await.expect("tidings runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
 
@@ -85,12 +84,12 @@ impl Program {
         log.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    /// The whole response to an operation; an error if there is none, or none that is GraphQL.
-    pub async fn ask(&self, token: Option<&str>, query: &str, variables: &Value) -> Result<Value, reqwest::Error> {
+    /// The whole response to an operation; an error if there is none or it is not JSON.
+    pub async fn execute(&self, token: Option<&str>, query: &str, variables: &Value) -> Result<Value, reqwest::Error> {
         self.send(token, &json!({"query": query, "variables": variables})).await
     }
 
-    /// The response to what may be several operations.
+    /// The response to a request body, which may be a batch.
     pub async fn send(&self, token: Option<&str>, body: &Value) -> Result<Value, reqwest::Error> {
         let mut request = self.client.post(format!("http://{}/graphql", self.address)).json(body);
         if let Some(token) = token {
@@ -101,12 +100,12 @@ impl Program {
 
     /// The data of an operation that must succeed.
     pub async fn data(&self, token: Option<&str>, query: &str, variables: &Value) -> Value {
-        let mut response = self.ask(token, query, variables).await.expect("an answer");
+        let mut response = self.execute(token, query, variables).await.expect("a response");
         assert!(response.get("errors").is_none(), "{query}: {response}");
         response["data"].take()
     }
 
-    /// Registers somebody; answers a token.
+    /// Registers a user; returns a token.
     pub async fn register(&self, username: &str) -> String {
         let input = json!({"username": username, "password": PASSWORD, "displayName": username});
         let query = "mutation ($input: RegisterInput!) { register(input: $input) { token } }";
@@ -114,28 +113,28 @@ impl Program {
         text(&data["register"]["token"])
     }
 
-    /// Makes a channel; answers its id.
+    /// Creates a channel; returns its id.
     pub async fn channel(&self, token: &str, name: &str) -> String {
         let query = "mutation ($name: String!) { createChannel(input: { name: $name }) { id } }";
         let data = self.data(Some(token), query, &json!({"name": name})).await;
         text(&data["createChannel"]["id"])
     }
 
-    /// Where the log stands.
+    /// The cursor of the log's head.
     pub async fn cursor(&self) -> String {
         text(&self.data(None, "{ cursor }", &json!({})).await["cursor"])
     }
 
-    /// Starts the server with its log going somewhere else.
+    /// Starts the server with standard error connected to `log`.
     pub fn start_logging_to(&self, log: Stdio) -> Child {
         self.command(&["serve"]).stderr(log).spawn().expect("tidings starts")
     }
 
-    /// One of its commands, which is yet to be run.
-    pub fn command(&self, words: &[&str]) -> Command {
+    /// A command of the binary, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command
-            .args(words)
+            .args(arguments)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
@@ -147,15 +146,15 @@ impl Program {
 }
 
 impl Process {
-    /// Waits until it says that it listens; an error if it ended instead.
+    /// Waits until the server logs that it listens; an error if the process ended instead.
     pub async fn ready(&mut self) -> Result<(), String> {
-        match soon("a server that listens", &mut self.listening).await {
+        match with_timeout("the server's listening log line", &mut self.listening).await {
             Ok(()) => Ok(()),
             Err(_) => Err(format!("the server ended by itself: {:?}", self.child.wait().await)),
         }
     }
 
-    /// SIGKILL; an error if it had ended before.
+    /// Sends SIGKILL; an error if the process had ended before.
     pub async fn kill(&mut self) -> Result<(), String> {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Err(format!("the server ended by itself: {status}"));
@@ -163,29 +162,29 @@ impl Process {
         self.child.kill().await.map_err(|error| format!("the server cannot be killed: {error}"))
     }
 
-    /// Sends a signal, as `kill` names them.
+    /// Sends a signal, by the name that `kill -s` takes.
     pub fn signal(&self, name: &str) {
         let sent = std::process::Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal {name} cannot be sent");
     }
 
-    /// Waits for its end; the exit code.
+    /// Waits for the end of the process; returns the exit code.
     pub async fn ended(&mut self) -> Option<i32> {
-        soon("the end of the server", self.child.wait()).await.expect("an end").code()
+        with_timeout("the end of the server", self.child.wait()).await.expect("the exit status").code()
     }
 
-    /// How much of it is in memory, in bytes.
+    /// Resident memory in bytes.
     pub fn resident(&self) -> usize {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).expect("it runs");
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).expect("the process runs");
         statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number of pages") * 4096
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id().expect("it runs")
+        self.child.id().expect("the process runs")
     }
 }
 
-/// Keeps the end of the log, and tells when it says where the server listens.
+/// Keeps the last lines of the log, and signals when the server logs that it listens.
 async fn keep_log(stderr: ChildStderr, log: Arc<Mutex<VecDeque<String>>>, listens: oneshot::Sender<()>) {
     let mut listens = Some(listens);
     let mut lines = BufReader::new(stderr).lines();
@@ -203,8 +202,8 @@ async fn keep_log(stderr: ChildStderr, log: Arc<Mutex<VecDeque<String>>>, listen
     }
 }
 
-/// An address that stays free while the server is down: outside the range from which the kernel
-/// takes ports for whoever does not care, clients of this very server among them.
+/// An address that stays free while the server is down. Its port is below the range of ephemeral ports, which the
+/// kernel also gives to clients of this server.
 fn free_address() -> SocketAddr {
     let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
     (0..1_000).find_map(|_| free(rand::random_range(20_000..32_000)).ok()).expect("a free port")

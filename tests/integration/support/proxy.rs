@@ -1,4 +1,4 @@
-//! A line between an instance and its database that can be cut, slowed down, and made to swallow everything.
+//! A TCP proxy between an instance and its database that can reset, delay and stall connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,105 +10,112 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What becomes of what is sent.
+/// What the proxy does to the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
-    Fair,
-    /// Every connection is reset, and none can be made.
+pub enum NetworkFault {
+    /// Traffic passes unchanged.
+    None,
+    /// Every connection is reset, and new ones are refused.
     Cut,
-    /// Everything takes so much longer, either way.
+    /// Every chunk is delayed by this time, in both directions.
     Slow(Duration),
-    /// What is sent is taken, and never comes; nobody is told.
-    Silent,
-    /// The next connection that says COMMIT is reset before that arrives. Then it is fair again.
-    LoseCommit,
-    /// The same, but it arrives, and its answer does not.
-    LoseAnswer,
+    /// The proxy reads from the sender and forwards nothing. Connections stay open.
+    Stall,
+    /// The next connection that sends COMMIT is reset before the server receives it. Then traffic passes again.
+    DropCommit,
+    /// The next connection that sends COMMIT is reset before the client receives the answer. Then traffic passes again.
+    DropCommitAnswer,
 }
 
-/// A proxy. When dropped it takes nothing new.
+/// A running proxy. It accepts no new connection after it is dropped.
 pub struct Proxy {
     address: SocketAddr,
-    sky: Sky,
+    faults: FaultSender,
 }
 
 impl Proxy {
     pub async fn start(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let sky = Sky::new(watch::Sender::new(Weather::Fair));
-        tokio::spawn(serve(listener, (Ipv4Addr::LOCALHOST, target).into(), Arc::downgrade(&sky)));
-        Self { address, sky }
+        let faults = FaultSender::new(watch::Sender::new(NetworkFault::None));
+        tokio::spawn(serve(listener, (Ipv4Addr::LOCALHOST, target).into(), Arc::downgrade(&faults)));
+        Self { address, faults }
     }
 
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    pub fn set(&self, weather: Weather) {
-        self.sky.send_replace(weather);
+    pub fn set_fault(&self, fault: NetworkFault) {
+        self.faults.send_replace(fault);
     }
 
-    pub fn weather(&self) -> Weather {
-        *self.sky.borrow()
+    pub fn fault(&self) -> NetworkFault {
+        *self.faults.borrow()
     }
 }
 
-type Sky = Arc<watch::Sender<Weather>>;
+type FaultSender = Arc<watch::Sender<NetworkFault>>;
 
-async fn serve(listener: TcpListener, target: SocketAddr, sky: Weak<watch::Sender<Weather>>) {
+async fn serve(listener: TcpListener, target: SocketAddr, faults: Weak<watch::Sender<NetworkFault>>) {
     while let Ok((near, _)) = listener.accept().await {
-        let Some(sky) = sky.upgrade() else { return };
-        if *sky.borrow() != Weather::Cut {
-            tokio::spawn(carry(near, target, sky));
+        let Some(faults) = faults.upgrade() else { return };
+        if *faults.borrow() != NetworkFault::Cut {
+            tokio::spawn(forward_connection(near, target, faults));
         }
     }
 }
 
-/// One connection, until either side ends it or it is cut.
-async fn carry(near: TcpStream, target: SocketAddr, sky: Sky) {
+/// Forwards one connection until one side ends it or the fault resets it.
+async fn forward_connection(near: TcpStream, target: SocketAddr, faults: FaultSender) {
     let Ok(far) = TcpStream::connect(target).await else { return };
     for side in [&near, &far] {
         drop(side.set_nodelay(true));
-        // Dropped, it is reset.
+        // With zero linger, dropping the stream sends RST.
         drop(side.set_zero_linger());
     }
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let mut weather = sky.subscribe();
-    let mute = AtomicBool::new(false);
+    let mut fault = faults.subscribe();
+    let drops_answers = AtomicBool::new(false);
     tokio::select! {
-        () = pump(near_in, far_out, &sky, &mute, true) => {}
-        () = pump(far_in, near_out, &sky, &mute, false) => {}
-        _ = weather.wait_for(|weather| *weather == Weather::Cut) => {}
+        () = forward(near_in, far_out, &faults, &drops_answers, true) => {}
+        () = forward(far_in, near_out, &faults, &drops_answers, false) => {}
+        _ = fault.wait_for(|fault| *fault == NetworkFault::Cut) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, sky: &Sky, mute: &AtomicBool, is_forth: bool) {
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    faults: &FaultSender,
+    drops_answers: &AtomicBool,
+    is_from_client: bool,
+) {
     let mut buffer = vec![0; 16 * 1024];
-    let mut weather = sky.subscribe();
+    let mut fault = faults.subscribe();
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let said = &buffer[..count];
-        let now = *weather.borrow_and_update();
-        if let Weather::Slow(delay) = now {
+        let chunk = &buffer[..count];
+        let now = *fault.borrow_and_update();
+        if let NetworkFault::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
-        if is_forth && said.windows(6).any(|word| word == b"COMMIT") {
+        if is_from_client && chunk.windows(6).any(|word| word == b"COMMIT") {
             match now {
-                Weather::LoseCommit => {
-                    sky.send_replace(Weather::Fair);
+                NetworkFault::DropCommit => {
+                    faults.send_replace(NetworkFault::None);
                     return;
                 }
-                Weather::LoseAnswer => {
-                    mute.store(true, Ordering::SeqCst);
-                    sky.send_replace(Weather::Fair);
+                NetworkFault::DropCommitAnswer => {
+                    drops_answers.store(true, Ordering::SeqCst);
+                    faults.send_replace(NetworkFault::None);
                 }
                 _ => {}
             }
         }
-        if !is_forth && mute.load(Ordering::SeqCst) {
+        if !is_from_client && drops_answers.load(Ordering::SeqCst) {
             return;
         }
-        if weather.wait_for(|weather| *weather != Weather::Silent).await.is_err() || to.write_all(said).await.is_err() {
+        if fault.wait_for(|fault| *fault != NetworkFault::Stall).await.is_err() || to.write_all(chunk).await.is_err() {
             return;
         }
     }

@@ -1,5 +1,5 @@
-//! What a passing test has to show. Cargo keeps to itself what such a test prints; this goes past it, whole, when the
-//! test ends, so that no other test's lines come in between.
+//! A report that a passing test prints. Cargo captures `println!` of passing tests; this writes to standard output
+//! directly, in one piece when the test ends.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -18,11 +18,11 @@ impl Report {
     }
 }
 
-/// Also when the test fails half-way: what it saw by then says why.
+/// Prints the report. It is printed for failed tests too, because it helps to explain the failure.
 impl Drop for Report {
     fn drop(&mut self) {
         let text = self.lines.join("\n") + "\n\n";
-        // Nobody may be reading, which is no reason to fail.
+        // A closed standard output must not fail the test.
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! A tidings server in this process.
+//! A tidings server in the process of the test.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use tidings::app::App;
 use tidings::board::Board;
 use tidings::config::Config;
 
-use super::{Socket, soon};
+use super::{Socket, with_timeout};
 
-/// A tidings server in this process, with a database of its own.
+/// A tidings server in this process, with its own database.
 pub struct Server {
     app: Option<App>,
     config: Config,
@@ -19,7 +19,7 @@ pub struct Server {
     directory: TempDir,
 }
 
-/// Somebody who is signed in.
+/// A signed-in user.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub id: String,
@@ -28,7 +28,7 @@ pub struct Session {
     pub token: String,
 }
 
-/// What every user of the tests has.
+/// The password of every test user.
 pub const PASSWORD: &str = "correct horse battery";
 
 impl Server {
@@ -36,7 +36,7 @@ impl Server {
         Self::start_with(|_| {}).await
     }
 
-    /// A server with other settings than the tests' defaults.
+    /// Starts a server with settings that differ from the tests' defaults.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = Config {
@@ -64,10 +64,10 @@ impl Server {
         self.app = Some(app);
     }
 
-    /// Stops it as SIGTERM does.
+    /// Stops the server as SIGTERM does.
     pub async fn close(&mut self) {
         if let Some(app) = self.app.take() {
-            soon("the end of the server", app.stop()).await;
+            with_timeout("the end of the server", app.stop()).await;
         }
     }
 
@@ -81,14 +81,14 @@ impl Server {
     }
 
     pub fn board(&self) -> &Arc<Board> {
-        self.app.as_ref().expect("it runs").board()
+        self.app.as_ref().expect("the process runs").board()
     }
 
     pub fn vitals(&self) -> &tidings::vitals::Vitals {
-        self.app.as_ref().expect("it runs").vitals()
+        self.app.as_ref().expect("the process runs").vitals()
     }
 
-    /// The database, as the command line is told.
+    /// The URL of the database, in the form that the command line takes.
     pub fn database_url(&self) -> String {
         self.config.database.url.to_string()
     }
@@ -106,31 +106,31 @@ impl Server {
     }
 
     /// The whole response to an operation.
-    pub async fn ask(&self, session: Option<&Session>, query: &str, variables: Value) -> Value {
+    pub async fn execute(&self, session: Option<&Session>, query: &str, variables: Value) -> Value {
         let mut request = self.client.post(self.url("/graphql")).json(&json!({"query": query, "variables": variables}));
         if let Some(session) = session {
             request = request.bearer_auth(&session.token);
         }
-        let response = soon("an answer", request.send()).await.expect("an answer");
+        let response = with_timeout("a response", request.send()).await.expect("a response");
         assert!(!response.status().is_server_error(), "{} for {query}", response.status());
         response.json().await.expect("a response in JSON")
     }
 
     /// The data of an operation that must succeed.
     pub async fn data(&self, session: Option<&Session>, query: &str, variables: Value) -> Value {
-        let mut response = self.ask(session, query, variables).await;
+        let mut response = self.execute(session, query, variables).await;
         assert!(response.get("errors").is_none(), "{query}: {response}");
         response["data"].take()
     }
 
-    /// The code of the error of an operation that must fail.
-    pub async fn refusal(&self, session: Option<&Session>, query: &str, variables: Value) -> String {
-        let response = self.ask(session, query, variables).await;
+    /// The error code of an operation that must fail.
+    pub async fn error_code(&self, session: Option<&Session>, query: &str, variables: Value) -> String {
+        let response = self.execute(session, query, variables).await;
         let code = response["errors"][0]["extensions"]["code"].as_str();
-        code.unwrap_or_else(|| panic!("{query} was not refused: {response}")).to_owned()
+        code.unwrap_or_else(|| panic!("{query} was not rejected: {response}")).to_owned()
     }
 
-    /// Registers somebody.
+    /// Registers a user.
     pub async fn register(&self, username: &str) -> Session {
         let input = json!({"username": username, "password": PASSWORD, "displayName": username});
         let query = "mutation ($input: RegisterInput!) { register(input: $input) { token user { id username } } }";
@@ -138,7 +138,7 @@ impl Server {
         session(&data["register"])
     }
 
-    /// Signs somebody in.
+    /// Signs a user in.
     pub async fn login(&self, username: &str) -> Session {
         let input = json!({"username": username, "password": PASSWORD});
         let query = "mutation ($input: LoginInput!) { login(input: $input) { token user { id username } } }";
@@ -146,14 +146,14 @@ impl Server {
         session(&data["login"])
     }
 
-    /// Somebody with a token that was made elsewhere.
+    /// A session with a token that was issued elsewhere.
     pub async fn login_with(&self, username: &str, token: &str) -> Session {
         let session = Session { id: String::new(), username: username.into(), token: token.into() };
         let data = self.data(Some(&session), "{ me { id } }", json!({})).await;
         Session { id: text(&data["me"]["id"]), ..session }
     }
 
-    /// Makes somebody an admin, as an operator does, and signs them in.
+    /// Creates an admin as the command line does, and signs the user in.
     pub async fn admin(&self, username: &str) -> Session {
         let new = tidings::board::NewUser {
             username: username.into(),
@@ -164,33 +164,33 @@ impl Server {
         self.login(username).await
     }
 
-    /// Makes a channel; answers its id.
+    /// Creates a channel; returns its id.
     pub async fn channel(&self, session: &Session, name: &str) -> String {
         let query = "mutation ($name: String!) { createChannel(input: { name: $name }) { id } }";
         text(&self.data(Some(session), query, json!({"name": name})).await["createChannel"]["id"])
     }
 
-    /// Posts a message; answers its id.
+    /// Posts a message; returns its id.
     pub async fn post(&self, session: &Session, channel: &str, content: &str) -> String {
         let query = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
         let input = json!({"channelId": channel, "content": content});
         text(&self.data(Some(session), query, json!({"input": input})).await["createMessage"]["id"])
     }
 
-    /// Where the log stands.
+    /// The cursor of the log's head.
     pub async fn cursor(&self, session: Option<&Session>) -> String {
         text(&self.data(session, "{ cursor }", json!({})).await["cursor"])
     }
 
-    /// A socket that has come in.
+    /// An initialised `graphql-transport-ws` connection.
     pub async fn socket(&self, session: Option<&Session>) -> Socket {
-        Socket::enter(self.address(), session).await
+        Socket::connect_and_init(self.address(), session).await
     }
 }
 
 /// The text of a JSON string.
 pub fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
 }
 
 fn session(value: &Value) -> Session {

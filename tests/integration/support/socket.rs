@@ -1,4 +1,4 @@
-//! A client of the GraphQL sockets that shows every frame: for what the libraries hide.
+//! A client of the GraphQL sockets that returns every frame, for tests of what client libraries hide.
 
 use std::net::SocketAddr;
 
@@ -10,33 +10,33 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::{Session, soon};
+use super::{Session, with_timeout};
 
-/// A socket of one sub-protocol.
+/// A connection of one sub-protocol.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What the server's acknowledgement said.
+    /// The `connection_ack` frame.
     pub acknowledged: Value,
 }
 
 impl Socket {
-    /// A socket with these sub-protocols, before anything is said.
+    /// Connects and requests these sub-protocols; sends nothing.
     pub async fn connect(address: SocketAddr, path: &str, protocols: &str) -> Self {
         Self::try_connect(address, path, &[("sec-websocket-protocol", protocols)]).await.expect("an upgrade")
     }
 
-    /// A socket asked for with these headers.
+    /// Connects with these request headers.
     pub async fn try_connect(address: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
         let mut request = format!("ws://{address}{path}").into_client_request()?;
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
             request.headers_mut().insert(*name, HeaderValue::from_str(value).expect("a header"));
         }
-        let (stream, _) = soon("an upgrade", tokio_tungstenite::connect_async(request)).await?;
+        let (stream, _) = with_timeout("an upgrade", tokio_tungstenite::connect_async(request)).await?;
         Ok(Self { stream, acknowledged: Value::Null })
     }
 
-    /// A socket of the current protocol that has come in.
-    pub async fn enter(address: SocketAddr, session: Option<&Session>) -> Self {
+    /// Connects with `graphql-transport-ws` and waits for the acknowledgement of `connection_init`.
+    pub async fn connect_and_init(address: SocketAddr, session: Option<&Session>) -> Self {
         let mut socket = Self::connect(address, "/graphql", "graphql-transport-ws").await;
         let payload = session.map(|session| json!({"authorization": format!("Bearer {}", session.token)}));
         socket.send(json!({"type": "connection_init", "payload": payload})).await;
@@ -50,7 +50,7 @@ impl Socket {
     }
 
     pub async fn send_raw(&mut self, message: Message) {
-        soon("sending", self.stream.send(message)).await.expect("the line is open");
+        with_timeout("sending", self.stream.send(message)).await.expect("the connection is open");
     }
 
     pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
@@ -58,10 +58,10 @@ impl Socket {
         self.send(json!({"type": "subscribe", "id": id, "payload": payload})).await;
     }
 
-    /// The next frame as it is written, pings included.
+    /// The next text frame unparsed, protocol pings included.
     pub async fn text(&mut self) -> String {
         loop {
-            match soon("a frame", self.stream.next()).await {
+            match with_timeout("a frame", self.stream.next()).await {
                 Some(Ok(Message::Text(text))) => return text.to_string(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("{other:?} instead of a frame"),
@@ -69,7 +69,7 @@ impl Socket {
         }
     }
 
-    /// The next frame of JSON; answers pings in between.
+    /// The next JSON frame; answers pings in between.
     pub async fn frame(&mut self) -> Value {
         match self.next().await {
             Ok(frame) => frame,
@@ -77,10 +77,10 @@ impl Socket {
         }
     }
 
-    /// The next frame of JSON, or the code and reason of the close (1006: the line broke).
+    /// The next JSON frame, or the code and reason of the close (1006: the connection broke).
     pub async fn next(&mut self) -> Result<Value, (u16, String)> {
         loop {
-            let message = soon("a frame", self.stream.next()).await;
+            let message = with_timeout("a frame", self.stream.next()).await;
             match message {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).expect("JSON");
@@ -97,8 +97,8 @@ impl Socket {
         }
     }
 
-    /// The close that must come next, whatever comes before it.
-    pub async fn closed(&mut self) -> u16 {
+    /// The close code; skips frames that come before it.
+    pub async fn close_code(&mut self) -> u16 {
         loop {
             if let Err((code, _)) = self.next().await {
                 return code;
@@ -115,15 +115,14 @@ impl Socket {
     }
 
     /// The code of the error that ends an operation.
-    pub async fn refusal(&mut self, id: &str) -> String {
+    pub async fn error_code(&mut self, id: &str) -> String {
         let frame = self.frame().await;
         assert_eq!((&frame["type"], &frame["id"]), (&json!("error"), &json!(id)), "{frame}");
         super::server::text(&frame["payload"][0]["extensions"]["code"])
     }
 
-    /// Waits until the server has handled everything that was sent before, and that nothing
-    /// else was on its way.
-    pub async fn settled(&mut self) {
+    /// Waits until the server has handled all earlier frames, and asserts that no other frame is pending.
+    pub async fn assert_idle(&mut self) {
         self.send(json!({"type": "ping"})).await;
         let frame = self.frame().await;
         assert_eq!(frame["type"], "pong", "{frame}");

@@ -1,4 +1,4 @@
-//! Four instances on one PostgreSQL: everything that can go wrong with them, with it, and in between.
+//! Four instances on one PostgreSQL, with faults in the instances, the database and the network between them.
 
 use std::time::Duration;
 
@@ -6,44 +6,44 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::faults;
-use super::{Crowd, chance, judge, number, suffer};
+use super::{Load, env_number, run, seeded_rng, verify};
 use crate::support::database::{Postgres, SECRET};
 use crate::support::{Process, Program, Proxy};
 
 const INSTANCES: usize = 4;
-const CROWD: Crowd = Crowd { writers: 16, subscribers: 64 };
-/// How long an instance may take to acknowledge something once it can.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Commits that take their time can be caught at it.
+const LOAD: Load = Load { writers: 16, subscribers: 64 };
+/// How long an instance may take to acknowledge a mutation after a fault has ended.
+const TIMEOUT: Duration = Duration::from_secs(60);
+// `commit_delay` slows commits down, so that a connection can be terminated during COMMIT.
 const SETTINGS: [&str; 3] = ["max_connections=300", "commit_delay=2000", "commit_siblings=0"];
 
-/// The instances, what is between them and their database, and the database.
+/// The instances, the proxies between them and the database, and the database.
 pub struct Cluster {
     pub programs: Vec<Program>,
     pub proxies: Vec<Proxy>,
     pub postgres: Postgres,
     pub database: String,
-    /// Of an admin.
+    /// The token of an admin.
     token: String,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_repeated_or_done_twice_when_parts_of_a_cluster_die() {
-    let length = Duration::from_secs(number("TIDINGS_TORTURE_SECONDS").unwrap_or(60));
-    let seed = number("TIDINGS_TORTURE_SEED").unwrap_or_else(rand::random);
+async fn nothing_is_lost_repeated_or_applied_twice_when_parts_of_a_cluster_fail() {
+    let length = Duration::from_secs(env_number("TIDINGS_TORTURE_SECONDS").unwrap_or(60));
+    let seed = env_number("TIDINGS_TORTURE_SEED").unwrap_or_else(rand::random);
     println!("torture of a cluster: {} s, seed {seed}", length.as_secs());
     let cluster = Cluster::new().await;
     let until = Instant::now() + length;
     let torture = async |servers: Vec<Process>| {
-        let (servers, suffered) = faults::torture(&cluster, servers, until, chance(seed, 0)).await?;
-        Ok((servers, suffered.to_string()))
+        let (servers, fault_report) = faults::inject_until(&cluster, servers, until, seeded_rng(seed, 0)).await?;
+        Ok((servers, fault_report.to_string()))
     };
-    let story = suffer(&cluster.programs, CROWD, until, seed, torture).await;
-    judge(&cluster.programs, story, seed).await;
+    let report = run(&cluster.programs, LOAD, until, seed, torture).await;
+    verify(&cluster.programs, report, seed).await;
 }
 
 impl Cluster {
-    /// With a fresh database, and an admin in it; no instance runs yet.
+    /// Creates a database with an admin in it; starts no instance.
     pub async fn new() -> Self {
         let (postgres, database) = tokio::task::spawn_blocking(|| {
             let postgres = Postgres::start("cluster", &SETTINGS);
@@ -64,20 +64,20 @@ impl Cluster {
         Self { programs, proxies, postgres, database, token }
     }
 
-    /// How long it takes until an instance acknowledges a change again: one of the kind that nobody
-    /// follows.
+    /// How long it takes until an instance acknowledges a mutation. The mutation creates an organization, which no
+    /// subscriber follows.
     pub async fn recovery(&self, instance: usize) -> Result<Duration, String> {
         let since = Instant::now();
         let mut last = String::new();
-        while since.elapsed() < PATIENCE {
+        while since.elapsed() < TIMEOUT {
             let query = "mutation ($name: String!) { createOrganization(input: { name: $name }) { id } }";
             let name = json!({"name": format!("probe {}", rand::random::<u64>())});
-            match self.programs[instance].ask(Some(&self.token), query, &name).await {
+            match self.programs[instance].execute(Some(&self.token), query, &name).await {
                 Ok(answer) if answer.get("errors").is_none() => return Ok(since.elapsed()),
                 other => last = format!("{other:?}"),
             }
             sleep(Duration::from_millis(10)).await;
         }
-        Err(format!("instance {instance} does not recover: {last}"))
+        Err(format!("instance {instance} did not recover: {last}"))
     }
 }

@@ -1,4 +1,4 @@
-//! What is done to a cluster, and how long it takes to get over it.
+//! Faults that are injected into a cluster, and how long recovery takes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,28 +11,28 @@ use rand::seq::SliceRandom as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::cluster::Cluster;
-use crate::support::{Process, Weather};
+use crate::support::{NetworkFault, Process};
 
-/// What can go wrong.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// An instance is killed, and started again.
+    /// An instance is killed and started again.
     Kill,
-    /// The same, and the next start is killed, too.
+    /// An instance is killed, started, killed during that start, and started again.
     KillTwice,
-    /// An instance stands still for a while.
+    /// An instance is stopped by SIGSTOP for a while.
     Pause,
-    /// PostgreSQL ends the connections on which instances listen.
+    /// PostgreSQL terminates the LISTEN connections of the instances.
     EndListening,
-    /// PostgreSQL ends connections in the middle of a COMMIT.
+    /// PostgreSQL terminates connections during COMMIT.
     EndCommits,
     /// PostgreSQL crashes and is started again.
     CrashDatabase,
-    /// An instance is cut off.
+    /// The connections between an instance and the database are reset.
     Cut,
-    /// An instance has a slow line to the database.
+    /// The traffic between an instance and the database is delayed.
     Slow,
-    /// An instance's line swallows everything.
+    /// The traffic between an instance and the database stalls without an error.
     Silence,
 }
 
@@ -48,26 +48,26 @@ const ALL: [Fault; 9] = [
     Fault::Silence,
 ];
 
-/// So often an attempt is made to catch somebody at a COMMIT.
-const SHOTS: usize = 150;
-/// A run that is shorter than this has shorter faults.
+/// How many times a run of the script looks for connections during COMMIT.
+const TERMINATE_ATTEMPTS: usize = 150;
+/// Runs shorter than this use shorter faults.
 const LONG_RUN: Duration = Duration::from_secs(300);
 
-/// How it went, by the kind of fault.
+/// The recoveries, by kind of fault.
 #[derive(Default)]
-pub struct Suffered(BTreeMap<Fault, Vec<Recovery>>);
+pub struct FaultReport(BTreeMap<Fault, Vec<Recovery>>);
 
-/// How one fault went.
+/// One fault and the recovery from it.
 struct Recovery {
-    /// From its end until every instance had acknowledged something.
+    /// From the end of the fault until every instance had acknowledged a mutation.
     after: Duration,
-    /// The longest that another instance took to acknowledge something meanwhile.
+    /// The longest time that another instance took to acknowledge a mutation during the fault.
     others: Duration,
-    /// How many connections were ended.
+    /// How many connections were terminated.
     ended: usize,
 }
 
-impl fmt::Display for Suffered {
+impl fmt::Display for FaultReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: usize = self.0.values().map(Vec::len).sum();
         write!(f, "{all} faults")?;
@@ -89,15 +89,14 @@ impl fmt::Display for Suffered {
     }
 }
 
-/// One fault after the other, each kind as often as the others, until the time is over; leaves
-/// instances that serve.
-pub async fn torture(
+/// Injects one fault after the other until `until`, each kind equally often. Returns servers that run.
+pub async fn inject_until(
     cluster: &Cluster,
     mut servers: Vec<Process>,
     until: Instant,
     mut random: StdRng,
-) -> Result<(Vec<Process>, Suffered), String> {
-    let mut suffered = Suffered::default();
+) -> Result<(Vec<Process>, FaultReport), String> {
+    let mut fault_report = FaultReport::default();
     let scale = if until - Instant::now() < LONG_RUN { 0.25 } else { 1.0 };
     let mut round = Vec::new();
     while Instant::now() < until {
@@ -108,20 +107,21 @@ pub async fn torture(
         }
         let Some(fault) = round.pop() else { continue };
         let instance = random.random_range(0..servers.len());
-        let (others, ended) = commit(fault, cluster, instance, &mut servers, scale, &mut random)
+        let (others, ended) = inject(fault, cluster, instance, &mut servers, scale, &mut random)
             .await
             .map_err(|why| format!("{fault:?}: {why}"))?;
         let since = Instant::now();
         try_join_all((0..servers.len()).map(|instance| cluster.recovery(instance)))
             .await
             .map_err(|why| format!("after {fault:?}: {why}"))?;
-        suffered.0.entry(fault).or_default().push(Recovery { after: since.elapsed(), others, ended });
+        fault_report.0.entry(fault).or_default().push(Recovery { after: since.elapsed(), others, ended });
     }
-    Ok((servers, suffered))
+    Ok((servers, fault_report))
 }
 
-/// Lets one thing go wrong, to its end. Answers how long others waited, and how many connections it ended.
-async fn commit(
+/// Injects one fault and ends it. Returns the longest recovery of other instances, and how many connections were
+/// terminated.
+async fn inject(
     fault: Fault,
     cluster: &Cluster,
     instance: usize,
@@ -130,7 +130,7 @@ async fn commit(
     random: &mut StdRng,
 ) -> Result<(Duration, usize), String> {
     let mut span = |seconds: std::ops::Range<f64>| Duration::from_secs_f64(random.random_range(seconds) * scale);
-    let calm = (Duration::ZERO, 0);
+    let unmeasured = (Duration::ZERO, 0);
     match fault {
         Fault::Kill | Fault::KillTwice => {
             let program = &cluster.programs[instance];
@@ -143,47 +143,54 @@ async fn commit(
                 *server = program.start();
             }
             server.ready().await?;
-            Ok(calm)
+            Ok(unmeasured)
         }
         Fault::Pause => {
             servers[instance].signal("STOP");
-            let others = watch_others(cluster, instance, span(18.0..20.0)).await;
+            let others = longest_recovery_of_others(cluster, instance, span(18.0..20.0)).await;
             servers[instance].signal("CONT");
             Ok((others?, 0))
         }
-        Fault::EndListening => Ok((Duration::ZERO, end(cluster, "application_name = 'tidings listener'", 1).await?)),
+        Fault::EndListening => {
+            Ok((Duration::ZERO, terminate_connections(cluster, "application_name = 'tidings listener'", 1).await?))
+        }
         Fault::EndCommits => {
-            let at_it = "application_name = 'tidings' AND state = 'active' AND query = 'COMMIT'";
-            Ok((Duration::ZERO, end(cluster, at_it, SHOTS).await?))
+            let during_commit = "application_name = 'tidings' AND state = 'active' AND query = 'COMMIT'";
+            Ok((Duration::ZERO, terminate_connections(cluster, during_commit, TERMINATE_ATTEMPTS).await?))
         }
         Fault::CrashDatabase => {
-            let away = span(0.0..4.0);
+            let downtime = span(0.0..4.0);
             tokio::task::block_in_place(|| {
                 cluster.postgres.stop();
-                std::thread::sleep(away);
-                cluster.postgres.go_on();
+                std::thread::sleep(downtime);
+                cluster.postgres.start_again();
             });
-            Ok(calm)
+            Ok(unmeasured)
         }
-        Fault::Cut => Ok((weather(cluster, instance, Weather::Cut, span(1.0..6.0)).await?, 0)),
+        Fault::Cut => Ok((run_network_fault(cluster, instance, NetworkFault::Cut, span(1.0..6.0)).await?, 0)),
         Fault::Slow => {
             let delay = Duration::from_millis(random.random_range(20..200));
             let length = Duration::from_secs_f64(random.random_range(4.0..10.0) * scale);
-            Ok((weather(cluster, instance, Weather::Slow(delay), length).await?, 0))
+            Ok((run_network_fault(cluster, instance, NetworkFault::Slow(delay), length).await?, 0))
         }
-        Fault::Silence => Ok((weather(cluster, instance, Weather::Silent, span(6.0..20.0)).await?, 0)),
+        Fault::Silence => Ok((run_network_fault(cluster, instance, NetworkFault::Stall, span(6.0..20.0)).await?, 0)),
     }
 }
 
-async fn weather(cluster: &Cluster, instance: usize, weather: Weather, length: Duration) -> Result<Duration, String> {
-    cluster.proxies[instance].set(weather);
-    let others = watch_others(cluster, instance, length).await;
-    cluster.proxies[instance].set(Weather::Fair);
+async fn run_network_fault(
+    cluster: &Cluster,
+    instance: usize,
+    fault: NetworkFault,
+    length: Duration,
+) -> Result<Duration, String> {
+    cluster.proxies[instance].set_fault(fault);
+    let others = longest_recovery_of_others(cluster, instance, length).await;
+    cluster.proxies[instance].set_fault(NetworkFault::None);
     others
 }
 
-/// The longest that another instance takes to acknowledge something in this time.
-async fn watch_others(cluster: &Cluster, but: usize, length: Duration) -> Result<Duration, String> {
+/// The longest time that another instance takes to acknowledge a mutation, measured for `length`.
+async fn longest_recovery_of_others(cluster: &Cluster, but: usize, length: Duration) -> Result<Duration, String> {
     let (since, mut longest) = (Instant::now(), Duration::ZERO);
     while since.elapsed() < length {
         let other = (but + 1) % cluster.programs.len();
@@ -192,15 +199,15 @@ async fn watch_others(cluster: &Cluster, but: usize, length: Duration) -> Result
     Ok(longest)
 }
 
-/// Ends such connections, looking for them so many times; answers how many there were.
-async fn end(cluster: &Cluster, which: &str, times: usize) -> Result<usize, String> {
-    let shot = format!(
+/// Terminates the database connections that match `which`, in `times` attempts; returns how many it terminated.
+async fn terminate_connections(cluster: &Cluster, which: &str, times: usize) -> Result<usize, String> {
+    let terminate = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND {which};\nSELECT pg_sleep(0.002);\n",
         cluster.database
     );
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let script = directory.path().join("shots.sql");
-    std::fs::write(&script, shot.repeat(times)).map_err(|error| error.to_string())?;
+    std::fs::write(&script, terminate.repeat(times)).map_err(|error| error.to_string())?;
     let printed = tokio::task::block_in_place(|| {
         let script = script.to_str().expect("a path");
         cluster.postgres.run("psql", &["-qAt", "-d", &cluster.database, "-f", script])

@@ -1,4 +1,4 @@
-//! Who follows, and comes back with the last cursor seen whenever the line is lost.
+//! A subscriber that reconnects with its last cursor whenever its connection is lost.
 
 use chrono::{DateTime, Utc};
 use rand::Rng as _;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{THE_END, a_moment, any, code};
-use crate::support::{Line, Lost, Program};
+use super::{LAST_TITLE, code, random_program, retry_delay};
+use crate::support::{Disconnected, Program, TestSubscription};
 
 const EVENTS: &str = "subscription ($channelId: ID, $after: Cursor) {
     item: events(channelId: $channelId, after: $after) { __typename cursor
@@ -16,30 +16,30 @@ const EVENTS: &str = "subscription ($channelId: ID, $after: Cursor) {
         ... on MessageDeleted { messageId } ... on CommentAdded { comment { id } } } }";
 const ADDED: &str = "subscription ($channelId: ID, $after: Cursor) {
     item: messageAdded(channelId: $channelId, after: $after) { cursor id title } }";
-/// The close codes after which clients come back.
-const COME_BACK: [u16; 3] = [1006, 1012, 1013];
-/// How often a subscriber leaves of its own accord, per event.
-const WHIM: f64 = 0.002;
-/// The same for those who then stay away for long.
-const RARE_WHIM: f64 = 0.000_2;
-/// So many events they miss first, long ones among them, and so many later: more than the server
-/// keeps in memory, so that the log must serve them.
-const AWAY_FIRST: usize = 1_500;
-const AWAY: usize = tidings::hub::WINDOW + 1_000;
+/// The close codes after which clients reconnect.
+const RECONNECT_CODES: [u16; 3] = [1006, 1012, 1013];
+/// The probability, per event, that a subscriber disconnects by itself.
+const LEAVE_PROBABILITY: f64 = 0.002;
+/// The same probability for subscribers that then stay disconnected for long.
+const RARE_LEAVE_PROBABILITY: f64 = 0.000_2;
+// How many mutations such a subscriber misses before its first connection, and after each later one. Both exceed what
+// the server keeps in memory (the first messages are long), so the log must serve them.
+const MISSED_FIRST: usize = 1_500;
+const MISSED: usize = tidings::hub::WINDOW + 1_000;
 
-/// What a subscriber follows.
+/// What a subscriber follows, and how it disconnects.
 #[derive(Debug, Clone)]
-pub struct Wish {
-    /// `messageAdded` and not `events`.
-    pub added: bool,
+pub struct Profile {
+    /// Follows `messageAdded` instead of `events`.
+    pub only_added: bool,
     pub channel: Option<String>,
-    /// Away until the server has forgotten what comes next.
-    pub often_away: bool,
+    /// Stays disconnected until the server no longer holds the next event in memory.
+    pub long_absences: bool,
 }
 
-/// What a subscriber saw, over all its connections.
+/// Everything that a subscriber received, over all its connections.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct Received {
     pub items: Vec<Item>,
     pub connections: u64,
 }
@@ -49,32 +49,32 @@ pub struct Seen {
 pub struct Item {
     pub cursor: String,
     pub kind: String,
-    /// The id of its object; a checkpoint has none.
+    /// The id of the event's object; empty for a checkpoint.
     pub object: String,
     pub at: DateTime<Utc>,
 }
 
-/// Why a connection came to its end.
-enum End {
-    Lost(Lost),
-    /// As it must not.
-    Wrong(String),
+/// Why a connection ended.
+enum ConnectionEnd {
+    Disconnected(Disconnected),
+    /// The server sent something that it must not send.
+    Unexpected(String),
 }
 
-impl From<Lost> for End {
-    fn from(lost: Lost) -> Self {
-        Self::Lost(lost)
+impl From<Disconnected> for ConnectionEnd {
+    fn from(disconnected: Disconnected) -> Self {
+        Self::Disconnected(disconnected)
     }
 }
 
-/// Who follows.
+/// A subscriber of the torture test.
 pub struct Subscriber<'p> {
     programs: &'p [Program],
-    wish: Wish,
+    profile: Profile,
     token: Option<String>,
     after: String,
     ends: usize,
-    seen: Seen,
+    seen: Received,
     random: StdRng,
     acknowledged: watch::Receiver<usize>,
 }
@@ -82,23 +82,23 @@ pub struct Subscriber<'p> {
 impl<'p> Subscriber<'p> {
     pub fn new(
         programs: &'p [Program],
-        wish: Wish,
+        profile: Profile,
         token: Option<String>,
         after: String,
         random: StdRng,
         acknowledged: watch::Receiver<usize>,
     ) -> Self {
-        Self { programs, wish, token, after, ends: 0, seen: Seen::default(), random, acknowledged }
+        Self { programs, profile, token, after, ends: 0, seen: Received::default(), random, acknowledged }
     }
 
-    /// Follows until so many last messages were seen.
-    pub async fn follow(mut self, ends: usize, deadline: Instant) -> Result<(Wish, Seen), String> {
-        match timeout_at(deadline, self.come_back_for_ever(ends)).await {
-            Ok(Ok(())) => Ok((self.wish, self.seen)),
-            Ok(Err(wrong)) => Err(format!("({:?}) after {}: {wrong}", self.wish, self.after)),
+    /// Follows until the last message of `ends` channels was received.
+    pub async fn follow(mut self, ends: usize, deadline: Instant) -> Result<(Profile, Received), String> {
+        match timeout_at(deadline, self.reconnect_until_done(ends)).await {
+            Ok(Ok(())) => Ok((self.profile, self.seen)),
+            Ok(Err(unexpected)) => Err(format!("({:?}) after {}: {unexpected}", self.profile, self.after)),
             Err(_) => Err(format!(
-                "({:?}) has not caught up: it is at {} after {} items and {} connections",
-                self.wish,
+                "({:?}) did not catch up; it is at {} after {} items and {} connections",
+                self.profile,
                 self.after,
                 self.seen.items.len(),
                 self.seen.connections
@@ -106,55 +106,57 @@ impl<'p> Subscriber<'p> {
         }
     }
 
-    async fn come_back_for_ever(&mut self, ends: usize) -> Result<(), String> {
-        if self.wish.often_away {
-            self.stay_away(AWAY_FIRST).await;
+    async fn reconnect_until_done(&mut self, ends: usize) -> Result<(), String> {
+        if self.profile.long_absences {
+            self.wait_for_missed(MISSED_FIRST).await;
         }
         while self.ends < ends {
             match self.connection(ends).await {
-                Ok(()) if self.wish.often_away => self.stay_away(AWAY).await,
+                Ok(()) if self.profile.long_absences => self.wait_for_missed(MISSED).await,
                 Ok(()) => {}
-                Err(End::Lost(Lost(code))) if COME_BACK.contains(&code) => a_moment(&mut self.random).await,
-                Err(End::Lost(Lost(code))) => return Err(format!("closed with {code}")),
-                Err(End::Wrong(what)) => return Err(what),
+                Err(ConnectionEnd::Disconnected(Disconnected(code))) if RECONNECT_CODES.contains(&code) => {
+                    retry_delay(&mut self.random).await
+                }
+                Err(ConnectionEnd::Disconnected(Disconnected(code))) => return Err(format!("closed with {code}")),
+                Err(ConnectionEnd::Unexpected(what)) => return Err(what),
             }
         }
         Ok(())
     }
 
-    async fn stay_away(&mut self, missing: usize) {
+    async fn wait_for_missed(&mut self, missing: usize) {
         let until = self.acknowledged.borrow().saturating_add(missing);
-        // There is an error when nobody writes any more, which is as good.
+        // The channel is closed when all writers have finished. Then there is nothing more to wait for.
         drop(self.acknowledged.wait_for(|acknowledged| *acknowledged >= until).await);
     }
 
-    /// One connection, until it is lost or left.
-    async fn connection(&mut self, ends: usize) -> Result<(), End> {
-        let query = if self.wish.added { ADDED } else { EVENTS };
-        let variables = json!({"channelId": self.wish.channel, "after": self.after});
-        let address = any(self.programs, &mut self.random).address();
-        let whim = if self.wish.often_away { RARE_WHIM } else { WHIM };
-        let mut line = Line::open(address, self.token.as_deref(), query, &variables).await?;
+    /// Runs one connection until it is lost or the subscriber disconnects.
+    async fn connection(&mut self, ends: usize) -> Result<(), ConnectionEnd> {
+        let query = if self.profile.only_added { ADDED } else { EVENTS };
+        let variables = json!({"channelId": self.profile.channel, "after": self.after});
+        let address = random_program(self.programs, &mut self.random).address();
+        let leave_probability = if self.profile.long_absences { RARE_LEAVE_PROBABILITY } else { LEAVE_PROBABILITY };
+        let mut subscription = TestSubscription::open(address, self.token.as_deref(), query, &variables).await?;
         self.seen.connections += 1;
         loop {
-            let frame = line.hear().await?;
+            let frame = subscription.next_frame().await?;
             match frame["type"].as_str() {
                 Some("next") if code(&frame["payload"]).is_none() => {
-                    self.keep(&frame["payload"]["data"]["item"]).map_err(End::Wrong)?;
-                    if self.ends >= ends || self.random.random_bool(whim) {
+                    self.record(&frame["payload"]["data"]["item"]).map_err(ConnectionEnd::Unexpected)?;
+                    if self.ends >= ends || self.random.random_bool(leave_probability) {
                         return Ok(());
                     }
                 }
-                // The server is not up to it: as if the line were lost.
+                // The server reports a temporary failure: reconnect as after a lost connection.
                 Some("error") if frame["payload"][0]["extensions"]["code"] == "UNAVAILABLE" => {
-                    return Err(Lost(1013).into());
+                    return Err(Disconnected(1013).into());
                 }
-                _ => return Err(End::Wrong(format!("got {frame}"))),
+                _ => return Err(ConnectionEnd::Unexpected(format!("got {frame}"))),
             }
         }
     }
 
-    fn keep(&mut self, item: &Value) -> Result<(), String> {
+    fn record(&mut self, item: &Value) -> Result<(), String> {
         let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| format!("got {item}"));
         let (kind, object) = match item["__typename"].as_str() {
             None => ("MessageAdded", text(&item["id"])?),
@@ -164,7 +166,7 @@ impl<'p> Subscriber<'p> {
             Some("Checkpoint") => ("Checkpoint", String::new()),
             Some(_) => return Err(format!("got {item}")),
         };
-        self.ends += usize::from(item["message"]["title"] == THE_END || item["title"] == THE_END);
+        self.ends += usize::from(item["message"]["title"] == LAST_TITLE || item["title"] == LAST_TITLE);
         self.after = text(&item["cursor"])?;
         self.seen.items.push(Item { cursor: self.after.clone(), kind: kind.into(), object, at: Utc::now() });
         Ok(())

@@ -1,4 +1,4 @@
-//! Who writes, and repeats what was not acknowledged until it is.
+//! A writer that repeats every mutation until it is acknowledged.
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{THE_END, a_moment, any, code};
+use super::{LAST_TITLE, code, random_program, retry_delay};
 use crate::support::Program;
 
 const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id cursor } }";
@@ -14,27 +14,27 @@ const COMMENT: &str = "mutation ($input: CreateCommentInput!) { createComment(in
 const UPDATE: &str = "mutation ($input: UpdateMessageInput!) { updateMessage(input: $input) { id } }";
 const DELETE: &str = "mutation ($id: ID!) { deleteMessage(id: $id) }";
 
-/// The first messages of each writer are long: the server soon has more than it keeps in memory.
-const LONG_ONES: usize = 200;
-const LONG: usize = 20_000;
+// The first messages of each writer are long, so that the log soon exceeds what the server keeps in memory.
+const LONG_MESSAGES: usize = 200;
+const LONG_CONTENT: usize = 20_000;
 
-/// A message, as far as it was acknowledged.
+/// A message and the acknowledged changes of it.
 #[derive(Debug, Clone)]
-pub struct Written {
+pub struct WrittenMessage {
     pub id: String,
-    /// Unique, and never changed.
+    /// Unique; never changed.
     pub title: String,
     pub content: String,
-    /// The comment's id; its content is the title.
+    /// The id of the comment; the content of the comment is the title.
     pub comment: Option<String>,
     pub updated: bool,
     pub deleted: bool,
-    /// How often something had to be repeated.
+    /// How many times a mutation of this message was repeated.
     pub repetitions: u64,
 }
 
-impl Written {
-    /// The events that all this must have left in the log.
+impl WrittenMessage {
+    /// The events that the log must hold for this message.
     pub fn events(&self) -> Vec<(&'static str, &str)> {
         let mut events = vec![("MessageAdded", self.id.as_str())];
         events.extend(self.comment.as_deref().map(|comment| ("CommentAdded", comment)));
@@ -44,15 +44,15 @@ impl Written {
     }
 }
 
-/// Who writes.
+/// A writer of the torture test.
 pub struct Writer<'p> {
-    /// The instances: any will do, and each time another.
+    /// The instances; each request goes to a random one.
     programs: &'p [Program],
     number: u64,
     token: String,
     channel: String,
     random: StdRng,
-    /// What is to be acknowledged, and how often it was sent.
+    /// The current mutation, and how many times it was repeated.
     current: (String, u64),
 }
 
@@ -61,19 +61,20 @@ impl<'p> Writer<'p> {
         Self { programs, number, token, channel, random, current: (String::new(), 0) }
     }
 
-    /// Writes until the time is over, and everything is acknowledged.
+    /// Writes until `until`; each mutation is repeated until it is acknowledged.
     pub async fn write(
         mut self,
         until: Instant,
         deadline: Instant,
         progress: &watch::Sender<usize>,
-    ) -> Result<Vec<Written>, String> {
+    ) -> Result<Vec<WrittenMessage>, String> {
         let mut written = Vec::new();
         while Instant::now() < until {
             let title = format!("{}-{}", self.number, written.len());
-            let content = if written.len() < LONG_ONES { format!("{title:.<LONG$}") } else { title.clone() };
+            let content =
+                if written.len() < LONG_MESSAGES { format!("{title:.<LONG_CONTENT$}") } else { title.clone() };
             let message = timeout_at(deadline, self.message(title, content)).await;
-            let message = message.map_err(|_| self.given_up())??;
+            let message = message.map_err(|_| self.timeout_error())??;
             progress.send_modify(|acknowledged| *acknowledged += message.events().len());
             written.push(message);
         }
@@ -84,19 +85,20 @@ impl<'p> Writer<'p> {
     pub async fn end(mut self, channels: &[String], deadline: Instant) -> Result<(), String> {
         for channel in channels {
             self.channel.clone_from(channel);
-            timeout_at(deadline, self.create(THE_END, THE_END)).await.map_err(|_| self.given_up())??;
+            timeout_at(deadline, self.create(LAST_TITLE, LAST_TITLE)).await.map_err(|_| self.timeout_error())??;
         }
         Ok(())
     }
 
-    /// A message and what becomes of it.
-    async fn message(&mut self, title: String, content: String) -> Result<Written, String> {
+    /// Creates a message and, at random, comments on it, updates it and deletes it.
+    async fn message(&mut self, title: String, content: String) -> Result<WrittenMessage, String> {
         let (id, cursor, mut repetitions) = self.create(&title, &content).await?;
-        let mut message = Written { id, title, content, comment: None, updated: false, deleted: false, repetitions: 0 };
+        let mut message =
+            WrittenMessage { id, title, content, comment: None, updated: false, deleted: false, repetitions: 0 };
         if self.random.random_bool(0.25) {
             let key = format!("{} comment", message.title);
             let input = json!({"messageId": message.id, "content": message.title, "idempotencyKey": key});
-            let data = self.insist(COMMENT, json!({"input": input}), None).await?;
+            let data = self.retry_until_acknowledged(COMMENT, json!({"input": input}), None).await?;
             message.comment = Some(text(&data["createComment"]["id"])?);
             repetitions += self.current.1;
         }
@@ -104,54 +106,61 @@ impl<'p> Writer<'p> {
             message.content.push_str(" changed");
             message.updated = true;
             let input = json!({"id": message.id, "content": message.content, "ifCursor": cursor});
-            // It is at another position because it was changed before, and by nobody but us.
-            self.insist(UPDATE, json!({"input": input}), Some("CONFLICT")).await?;
+            // This writer is the only one that changes the message. So a conflict means that an earlier attempt was
+            // applied.
+            self.retry_until_acknowledged(UPDATE, json!({"input": input}), Some("CONFLICT")).await?;
             repetitions += self.current.1;
         }
-        // A key is kept as long as what it made. So what was sent twice is not deleted: an instance that was
-        // paused may get to the first of it only then, and would do it again.
+        // An idempotency key is removed together with the message. A message whose mutations were repeated is therefore
+        // not deleted: a paused instance may still execute the first attempt, which would then create the message
+        // again.
         if self.random.random_bool(0.15) && repetitions == 0 {
             message.deleted = true;
-            self.insist(DELETE, json!({"id": message.id}), Some("NOT_FOUND")).await?;
+            self.retry_until_acknowledged(DELETE, json!({"id": message.id}), Some("NOT_FOUND")).await?;
             repetitions += self.current.1;
         }
-        Ok(Written { repetitions, ..message })
+        Ok(WrittenMessage { repetitions, ..message })
     }
 
-    /// Posts a message; answers its id and position, and how often that was repeated.
+    /// Posts a message; returns its id, its cursor and how many times the mutation was repeated.
     async fn create(&mut self, title: &str, content: &str) -> Result<(String, String, u64), String> {
         let key = format!("{title} in {}", self.channel);
         let input = json!({"channelId": self.channel, "title": title, "content": content, "idempotencyKey": key});
-        let data = self.insist(CREATE, json!({"input": input}), None).await?;
+        let data = self.retry_until_acknowledged(CREATE, json!({"input": input}), None).await?;
         let message = &data["createMessage"];
         Ok((text(&message["id"])?, text(&message["cursor"])?, self.current.1))
     }
 
-    /// Sends the same until it is acknowledged. `done` is how the server refuses what it has done before.
-    async fn insist(&mut self, query: &str, variables: Value, done: Option<&str>) -> Result<Value, String> {
+    /// Sends a mutation until it is acknowledged. `done` is the error code that means an earlier attempt was applied.
+    async fn retry_until_acknowledged(
+        &mut self,
+        query: &str,
+        variables: Value,
+        done: Option<&str>,
+    ) -> Result<Value, String> {
         self.current = (format!("{query} with {variables}"), 0);
         loop {
-            // No answer, half an answer, none in time: it may have been done or not.
-            let program = any(self.programs, &mut self.random);
-            if let Ok(mut response) = program.ask(Some(&self.token), query, &variables).await {
+            // Without a complete answer in time the mutation may or may not have been applied.
+            let program = random_program(self.programs, &mut self.random);
+            if let Ok(mut response) = program.execute(Some(&self.token), query, &variables).await {
                 match code(&response) {
                     None => return Ok(response["data"].take()),
                     Some(code) if code == "UNAVAILABLE" => {}
                     Some(code) if self.current.1 > 0 && done == Some(&code) => return Ok(Value::Null),
-                    Some(_) => return Err(format!("refused: {}: {response}", self.current.0)),
+                    Some(_) => return Err(format!("the mutation was rejected: {}: {response}", self.current.0)),
                 }
             }
             self.current.1 += 1;
-            a_moment(&mut self.random).await;
+            retry_delay(&mut self.random).await;
         }
     }
 
-    fn given_up(&self) -> String {
+    fn timeout_error(&self) -> String {
         let (what, times) = &self.current;
-        format!("writer {} has no answer: {what}, repeated {times} times", self.number)
+        format!("writer {} got no acknowledgement in time: {what}, repeated {times} times", self.number)
     }
 }
 
 fn text(value: &Value) -> Result<String, String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| format!("{value} is no text"))
+    value.as_str().map(str::to_owned).ok_or_else(|| format!("{value} is not a string"))
 }

@@ -6,8 +6,9 @@ use futures_util::future::BoxFuture;
 use super::followed::{Followed, What};
 use super::said::{NewText, Subject};
 use super::{Actor, Done, Site, frames};
-use crate::board::{self, NewMessage, Wanted, Wish};
+use crate::board::NewMessage;
 use crate::error::Result;
+use crate::live::{LogRequest, Subscription, SubscriptionRequest, Target};
 use crate::model::{Cursor, EventKind, KindSet};
 
 /// What is shown of a room.
@@ -30,10 +31,10 @@ pub fn subscribe(site: &Site, actor: Actor, subject: Subject, after: Option<Curs
     let site = site.clone();
     async move {
         let (what, era) = (What::Subject(subject), site.board.era());
-        match site.board.open_stream(&actor.viewer, wanted(subject, after)).await {
-            Ok(stream) => {
+        match Subscription::open(&site.board, &actor.viewer, request(subject, after)).await {
+            Ok(subscription) => {
                 let with_unread = subject == Subject::Notifications && after.is_none();
-                let followed = Followed::new(what, stream, actor.viewer, with_unread, era);
+                let followed = Followed::new(&site, what, subscription, actor.viewer, with_unread, era);
                 Done { frames: vec![frames::subscribed(subject)], followed: Some(followed) }
             }
             Err(error) => Done::say(frames::error(&error, &frames::Context::subject(subject))),
@@ -42,16 +43,15 @@ pub fn subscribe(site: &Site, actor: Actor, subject: Subject, after: Option<Curs
     .boxed()
 }
 
-fn wanted(subject: Subject, after: Option<Cursor>) -> Wanted {
-    let wish =
-        |subject, kinds, tickets_only| Wanted::Events(Wish { subject, kinds, tickets_only, exclude_own: false, after });
+fn request(subject: Subject, after: Option<Cursor>) -> SubscriptionRequest {
+    let log = |target, kinds, tickets_only| {
+        SubscriptionRequest::Log(LogRequest { target, kinds, tickets_only, exclude_own: false, after })
+    };
     match subject {
-        Subject::Dashboard => Wanted::Metrics(None),
-        Subject::Notifications => {
-            wish(board::Subject::Notifications, KindSet::of(&[EventKind::NotificationAdded]), false)
-        }
-        Subject::Tickets => wish(board::Subject::Everything, TICKET, true),
-        Subject::Ticket(id) => wish(board::Subject::Message(None, id), TICKET, true),
+        Subject::Dashboard => SubscriptionRequest::Metrics(None),
+        Subject::Notifications => log(Target::Notifications, KindSet::of(&[EventKind::NotificationAdded]), false),
+        Subject::Tickets => log(Target::Everything, TICKET, true),
+        Subject::Ticket(id) => log(Target::Message(None, id), TICKET, true),
     }
 }
 
@@ -63,11 +63,13 @@ pub fn join(site: &Site, actor: Actor, room: String, after: Option<Cursor>) -> B
             let (viewer, name) = (actor.viewer.clone(), room.clone());
             let channel =
                 site.engine.write(viewer.party(), |board| async move { board.room(&viewer, &name).await }).await?;
-            let subject = board::Subject::Channel(channel.id);
-            let wish = Wish { subject, kinds: ROOM, tickets_only: false, exclude_own: false, after };
+            let target = Target::Channel(channel.id);
+            let request = LogRequest { target, kinds: ROOM, tickets_only: false, exclude_own: false, after };
+            let request = SubscriptionRequest::Log(request);
             let era = site.board.era();
-            let stream = site.board.open_stream(&actor.viewer, Wanted::Events(wish)).await?;
-            Ok(Followed::new(What::Room(room.as_str().into()), stream, actor.viewer.clone(), false, era))
+            let subscription = Subscription::open(&site.board, &actor.viewer, request).await?;
+            let what = What::Room(room.as_str().into());
+            Ok(Followed::new(&site, what, subscription, actor.viewer.clone(), false, era))
         };
         let joined: Result<Followed> = joining.await;
         match joined {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::Site;
 use super::frames;
 use super::said::Subject;
-use super::shown::{Form, Shown};
-use crate::board::{Board, News, Stream, Viewer};
+use super::shown::Form;
+use crate::board::{Board, Viewer};
 use crate::error::Error;
 use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
+use crate::live::{Deliveries, Delivery, Renderer, Rendering, Subscription, Update};
 use crate::model::{Cursor, Lease, Notification, NotificationId, Seq};
 
 /// How long a page of notifications that could not be read is waited with before it is read again.
@@ -45,17 +48,15 @@ pub enum Step {
 pub struct Followed {
     /// What.
     pub what: What,
-    stream: Stream,
-    viewer: Viewer,
+    deliveries: Deliveries<FrameRenderer>,
     /// Where it began: events above are its own.
     from: Option<Seq>,
     /// The history of the log that `from` and what is inherited are numbers of.
     era: u64,
     /// What is shown first: the notifications that were not read.
     unread: Option<Unread>,
-    showing: Option<Showing>,
-    /// Up to where everything had been handed over before the event that is being shown.
-    handed_over: Option<Cursor>,
+    /// The era before the latest update was taken from the log.
+    update_era: u64,
     /// What others had shown of tickets that this has yet to come to, and are not here to say so.
     inherited: Vec<Covered>,
 }
@@ -79,9 +80,6 @@ impl Covered {
     }
 }
 
-/// An event whose author's name is being looked up, and memory for its frame waited for.
-type Showing = (Arc<LiveEvent>, BoxFuture<'static, (Result<Option<Arc<str>>, Error>, Lease)>);
-
 /// A page of notifications, whether there is more, and the memory that is borrowed for it.
 type Notes = (Vec<Notification>, bool, Lease);
 
@@ -98,11 +96,20 @@ struct Unread {
 }
 
 impl Followed {
-    /// Follows a stream.
-    pub fn new(what: What, mut stream: Stream, viewer: Viewer, with_unread: bool, era: u64) -> Self {
-        let served = stream.served();
-        let from = served.map(|cursor| cursor.seq);
-        let unread = from.filter(|_| with_unread && viewer.user_id().is_some()).map(|up_to| Unread {
+    /// Follows a subscription.
+    pub fn new(
+        site: &Site,
+        what: What,
+        subscription: Subscription,
+        viewer: Viewer,
+        with_unread: bool,
+        era: u64,
+    ) -> Self {
+        let is_signed_in = viewer.user_id().is_some();
+        let renderer = FrameRenderer { site: Arc::clone(site), form: Form::of(&what, is_signed_in), viewer };
+        let mut deliveries = Deliveries::new(subscription, renderer);
+        let from = deliveries.served().map(|cursor| cursor.seq);
+        let unread = from.filter(|_| with_unread && is_signed_in).map(|up_to| Unread {
             up_to,
             page: VecDeque::new(),
             lease: None,
@@ -110,13 +117,12 @@ impl Followed {
             more: true,
             loading: None,
         });
-        let (showing, inherited) = (None, Vec::new());
-        Self { what, stream, viewer, from, era, unread, showing, handed_over: served, inherited }
+        Self { what, deliveries, from, era, unread, update_era: era, inherited: Vec::new() }
     }
 
     /// Up to where it has been served; `None` if it is not of the log.
     pub fn served(&mut self) -> Option<Cursor> {
-        if self.showing.is_some() { self.handed_over } else { self.stream.served() }
+        self.deliveries.served()
     }
 
     /// Whether it is still showing what was there before.
@@ -157,14 +163,14 @@ impl Followed {
 
     /// The error if the viewer may no longer follow this.
     pub fn recheck(&mut self) -> Result<(), Error> {
-        self.stream.recheck()
+        self.deliveries.recheck()
     }
 
     /// It goes on in another history of the log, which uses numbers again: what was shown before does not count.
-    fn begin_anew(&mut self, after: Seq, era: u64) {
-        if self.era != era {
+    fn begin_anew(&mut self, after: Seq) {
+        if self.era != self.update_era {
             self.from = self.from.map(|_| after);
-            self.era = era;
+            self.era = self.update_era;
             self.inherited.clear();
         }
     }
@@ -178,9 +184,10 @@ impl Followed {
     }
 
     /// The next step.
-    pub fn poll_step(&mut self, board: &Arc<Board>, shown: &Shown, context: &mut Context<'_>) -> Poll<Step> {
+    pub fn poll_step(&mut self, board: &Arc<Board>, context: &mut Context<'_>) -> Poll<Step> {
         if let Some(unread) = &mut self.unread {
-            return Poll::Ready(match ready!(unread.poll_next(board, &self.viewer, context)) {
+            let viewer = self.deliveries.renderer().viewer();
+            return Poll::Ready(match ready!(unread.poll_next(board, viewer, context)) {
                 Ok(Some(notification)) => Step::Frame(frames::notification(&notification)),
                 Ok(None) => {
                     self.unread = None;
@@ -189,74 +196,77 @@ impl Followed {
                 Err(error) => Step::Over(frames::error(&error, &self.context())),
             });
         }
-        if let Some((event, looking)) = &mut self.showing {
-            let (username, lease) = ready!(looking.as_mut().poll(context));
-            let event = Arc::clone(event);
-            self.showing = None;
-            let username = match username {
-                Ok(username) => username,
-                // Shown without the name it would be a wrong frame, and be kept for others.
-                Err(error) => return Poll::Ready(Step::Over(frames::error(&error, &self.context()))),
-            };
-            // Looking the name up took its time: rights may be others by now.
-            let frame = (self.viewer.sees(&event) && !event.is_gone())
-                .then(|| shown.frame(&event, &self.form(), username.as_deref(), Some(lease)));
-            return Poll::Ready(frame.flatten().map_or(Step::More, |frame| Step::Event(event, frame)));
+        if !self.deliveries.is_rendering() {
+            // Before the update: an event of the lost history may still come in the new era, never the reverse.
+            self.update_era = board.era();
         }
-        self.handed_over = self.stream.served();
-        // Asked for before: an event of the old history may still come in the new era, never the other way round.
-        let era = board.era();
-        Poll::Ready(match ready!(self.stream.poll_next(context)) {
-            News::Event(event) => {
-                self.begin_anew(Seq(event.cursor.seq.0 - 1), era);
-                self.show(board, shown, event)
+        Poll::Ready(match ready!(self.deliveries.poll_next_unpin(context)) {
+            Some(Ok(Delivery { update: Update::Event(event), output })) => {
+                self.begin_anew(Seq(event.cursor.seq.0 - 1));
+                Step::Event(event, output)
             }
-            News::Metric(metric) => Step::Frame(frames::metric(&metric)),
-            News::CaughtUp(cursor) => {
-                self.begin_anew(cursor.seq, era);
-                Step::More
-            }
-            News::Presence(_) => Step::More,
-            News::End(Some(error)) => Step::Over(frames::error(&error, &self.context())),
-            News::End(None) => Step::Over(match &self.what {
+            Some(Ok(Delivery { output, .. })) => Step::Frame(output),
+            Some(Err(error)) => Step::Over(frames::error(&error, &self.context())),
+            None => Step::Over(match &self.what {
                 What::Subject(subject) => frames::unsubscribed(*subject),
                 What::Room(room) => frames::left(room),
             }),
         })
     }
+}
 
-    fn show(&mut self, board: &Arc<Board>, shown: &Shown, event: Arc<LiveEvent>) -> Step {
-        let form = self.form();
-        if let Some(frame) = shown.known(&event, &form) {
-            return Step::Event(event, frame);
+/// Renders the updates of one subscription as frames of plain JSON.
+pub struct FrameRenderer {
+    site: Site,
+    form: Form,
+    viewer: Viewer,
+}
+
+impl Renderer for FrameRenderer {
+    type Output = Utf8Bytes;
+
+    fn viewer(&self) -> &Viewer {
+        &self.viewer
+    }
+
+    fn has_checkpoints(&self) -> bool {
+        false
+    }
+
+    fn render(&self, update: &Update) -> Rendering<Utf8Bytes> {
+        match update {
+            Update::Event(event) => self.render_event(event),
+            Update::Metric(metric) => Rendering::Ready(Some(frames::metric(metric))),
+            Update::CaughtUp(_) | Update::Presence(_) => Rendering::Ready(None),
         }
-        let (author, weight) = (form.author(&event), event.body().map_or(0, |body| body.weight()));
+    }
+}
+
+impl FrameRenderer {
+    fn render_event(&self, event: &Arc<LiveEvent>) -> Rendering<Utf8Bytes> {
+        let (shown, form) = (&self.site.shown, &self.form);
+        if let Some(frame) = shown.known(event, form) {
+            return Rendering::Ready(Some(frame));
+        }
+        let (author, weight) = (form.author(event), event.body().map_or(0, |body| body.weight()));
         if author.is_none() && weight <= SMALL {
-            return shown.frame(&event, &form, None, None).map_or(Step::More, |frame| Step::Event(event, frame));
+            return Rendering::Ready(shown.frame(event, form, None, None));
         }
-        let looking = author.map(|author| board.username(author));
-        let mut lease = board.memory().lease(self.viewer.party());
-        let looking = async move {
-            let username = match looking {
-                Some(looking) => looking.await,
-                None => Ok(None),
+        let username = author.map(|author| self.site.board.username(author));
+        let mut lease = self.site.board.memory().lease(self.viewer.party());
+        let (site, form, event) = (Arc::clone(&self.site), form.clone(), Arc::clone(event));
+        Rendering::Waiting(Box::pin(async move {
+            // A frame without the name would be wrong, and the cache would keep it for other readers.
+            let username = match username {
+                Some(username) => username.await?,
+                None => None,
             };
             if weight > SMALL {
                 // Most texts are not much longer as JSON.
                 lease.wait_for(2 * weight).await;
             }
-            (username, lease)
-        };
-        self.showing = Some((event, Box::pin(looking)));
-        Step::More
-    }
-
-    fn form(&self) -> Form {
-        match &self.what {
-            What::Room(room) => Form::Room(Arc::clone(room), self.viewer.user_id().is_some()),
-            What::Subject(Subject::Notifications | Subject::Dashboard) => Form::Notification,
-            What::Subject(Subject::Tickets | Subject::Ticket(_)) => Form::Ticket,
-        }
+            Ok(site.shown.frame(&event, &form, username.as_deref(), Some(lease)))
+        }))
     }
 }
 

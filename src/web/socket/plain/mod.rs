@@ -200,7 +200,7 @@ impl Protocol for Plain {
         let count = self.followed.len();
         for i in 0..count {
             let at = (self.turn + i) % count;
-            let step = self.followed[at].poll_step(&desk.site.board, &desk.site.shown, context);
+            let step = self.followed[at].poll_step(&desk.site.board, context);
             let Poll::Ready(step) = step else { continue };
             self.turn = at + 1;
             match step {

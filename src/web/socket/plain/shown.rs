@@ -1,20 +1,20 @@
-//! Events are made into frames once for all who read them, as GraphQL's are.
+//! The frames of events. A frame is made once for all readers that get the same one.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::followed::What;
 use super::frames;
+use super::said::Subject;
+use crate::capacity::ByteCache;
 use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
 use crate::model::{Body, Cursor, Lease, UserId};
 
 /// How many bytes of frames are kept.
 const KEPT_BYTES: usize = 8 << 20;
-/// What an entry takes beside its bytes.
-const ENTRY_BYTES: usize = 200;
 
 /// As what an event is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +28,15 @@ pub enum Form {
 }
 
 impl Form {
+    /// The form of what a subscription follows, for readers that are signed in or not.
+    pub fn of(what: &What, is_signed_in: bool) -> Self {
+        match what {
+            What::Room(room) => Self::Room(Arc::clone(room), is_signed_in),
+            What::Subject(Subject::Notifications | Subject::Dashboard) => Self::Notification,
+            What::Subject(Subject::Tickets | Subject::Ticket(_)) => Self::Ticket,
+        }
+    }
+
     /// Whose name is needed to show this.
     pub fn author(&self, event: &LiveEvent) -> Option<UserId> {
         match (self, event.body()) {
@@ -49,24 +58,22 @@ impl Form {
 /// An event, the state of its object, and its form. With tags: after a failover the same number may be another event.
 type Key = (Cursor, Option<Cursor>, Form);
 
-/// The frames of late, bounded in bytes.
-#[derive(Default)]
-pub struct Shown(Mutex<Table>);
+/// The frames that were made last.
+pub struct Shown(ByteCache<Key, Utf8Bytes>);
 
-#[derive(Default)]
-struct Table {
-    frames: HashMap<Key, Utf8Bytes>,
-    order: VecDeque<Key>,
-    bytes: usize,
+impl Default for Shown {
+    fn default() -> Self {
+        Self(ByteCache::new(KEPT_BYTES))
+    }
 }
 
 impl Shown {
-    /// The frame of an event, if it is known already.
+    /// The frame of an event, if it is in the cache.
     pub fn known(&self, event: &LiveEvent, form: &Form) -> Option<Utf8Bytes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).frames.get(&key(event, form)).cloned()
+        self.0.get(&key(event, form))
     }
 
-    /// The frame of an event; `None` if it has nothing to show. `lease` is what it is held in as long as it is sent somewhere.
+    /// Makes the frame of an event. `None` if there is nothing to show. The frame holds the lease until it is sent.
     pub fn frame(
         &self,
         event: &LiveEvent,
@@ -74,20 +81,8 @@ impl Shown {
         username: Option<&str>,
         lease: Option<Lease>,
     ) -> Option<Utf8Bytes> {
-        let key = key(event, form);
         let frame = with_lease(form.show(event, username)?, lease);
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.bytes += ENTRY_BYTES + frame.len();
-        if let Some(before) = table.frames.insert(key.clone(), frame.clone()) {
-            table.bytes -= ENTRY_BYTES + before.len();
-        } else {
-            table.order.push_back(key);
-        }
-        while table.bytes > KEPT_BYTES
-            && let Some(oldest) = table.order.pop_front()
-        {
-            table.bytes -= table.frames.remove(&oldest).map_or(0, |frame| ENTRY_BYTES + frame.len());
-        }
+        self.0.insert(key(event, form), frame.clone(), frame.len());
         Some(frame)
     }
 }

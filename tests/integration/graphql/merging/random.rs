@@ -1,4 +1,5 @@
-//! Random documents, answered as the specification's algorithms do it. `PROPTEST_CASES` says how many.
+//! Random documents, compared with a reference implementation of the specification's algorithms. `PROPTEST_CASES` sets
+//! the number of cases.
 
 use std::cell::Cell;
 
@@ -9,9 +10,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::reference::{Document, Truths};
+use super::reference::{Document, VariableValues};
 use crate::fuzz::choices::{Choices, choices};
-use crate::support::{Server, Session, Socket, soon};
+use crate::support::{Server, Session, Socket, with_timeout};
 
 const MESSAGE: &str = "id title content author { id username } ticket { status assignee { id username } }";
 const CHANNEL: &str = "id name description messages(first: 2) { nodes { MESSAGE } }";
@@ -21,8 +22,8 @@ const EVENTS: &str = "subscription ($after: Cursor) { events(after: $after) { __
     ... on MessageUpdated { message { MESSAGE } }
     ... on CommentAdded { comment { id content author { id username } } } } }";
 
-/// A server, a reader, a cursor and the events behind it.
-struct World {
+/// A server with data, a reader, a cursor, and the events after it.
+struct Fixture {
     runtime: Runtime,
     server: Server,
     ann: Session,
@@ -31,7 +32,7 @@ struct World {
     events: Vec<Value>,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let (server, ann, after) = runtime.block_on(async {
@@ -50,10 +51,10 @@ impl World {
         });
         let full = |document: &str| document.replace("CHANNEL", CHANNEL).replace("MESSAGE", MESSAGE);
         let data = runtime.block_on(server.data(Some(&ann), &full(ALL), json!({})));
-        let mut world = Self { runtime, server, ann, after, data, events: Vec::new() };
-        world.events = world.runtime.block_on(async {
-            let mut socket = world.server.socket(Some(&world.ann)).await;
-            socket.subscribe("e", &full(EVENTS), json!({"after": world.after})).await;
+        let mut fixture = Self { runtime, server, ann, after, data, events: Vec::new() };
+        fixture.events = fixture.runtime.block_on(async {
+            let mut socket = fixture.server.socket(Some(&fixture.ann)).await;
+            socket.subscribe("e", &full(EVENTS), json!({"after": fixture.after})).await;
             let mut events = Vec::new();
             loop {
                 let item = socket.item("e").await;
@@ -63,19 +64,19 @@ impl World {
                 events.push(item);
             }
         });
-        // The creator of a channel is one of its members, and is told so.
-        assert!(world.events.len() >= 6, "{:?}", world.events);
-        world
+        // The creator of a channel becomes a member, which is an event, too.
+        assert!(fixture.events.len() >= 6, "{:?}", fixture.events);
+        fixture
     }
 
-    /// The response to a query, as it is written.
+    /// The response to a query, as text.
     async fn response(&self, document: &str, variables: &Value) -> String {
         let body = json!({"query": document, "variables": variables});
         let request = self.server.http().post(self.server.url("/graphql")).bearer_auth(&self.ann.token).json(&body);
-        soon("an answer", request.send()).await.expect("an answer").text().await.expect("text")
+        with_timeout("a response", request.send()).await.expect("a response").text().await.expect("text")
     }
 
-    /// The first items of a subscription, as they are written, or what it was refused with.
+    /// The payloads of the first items of a subscription, as text, or of the error that ends it.
     async fn items(&self, document: &str, variables: &Value) -> Vec<String> {
         #[derive(Deserialize)]
         struct Frame<'f> {
@@ -98,13 +99,13 @@ impl World {
     }
 }
 
-fn variables(document: &str, truths: Truths, after: &str) -> Value {
+fn variables(document: &str, values: VariableValues, after: &str) -> Value {
     let mut variables = json!({});
     if document.contains("$a)") {
-        variables["a"] = json!(truths.a);
+        variables["a"] = json!(values.a);
     }
-    // The default is true.
-    if document.contains("$b)") && !truths.b {
+    // The default value is true.
+    if document.contains("$b)") && !values.b {
         variables["b"] = json!(false);
     }
     if document.contains("$after)") {
@@ -113,7 +114,7 @@ fn variables(document: &str, truths: Truths, after: &str) -> Value {
     variables
 }
 
-fn prove(cases: u32, property: impl Fn(&mut Choices<'_>) -> Result<(), String>) {
+fn check_property(cases: u32, property: impl Fn(&mut Choices<'_>) -> Result<(), String>) {
     let default = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
     let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..default };
@@ -126,35 +127,35 @@ fn prove(cases: u32, property: impl Fn(&mut Choices<'_>) -> Result<(), String>) 
 }
 
 #[test]
-fn random_queries_are_merged_as_the_specification_says() {
-    let world = World::new();
+fn random_queries_match_the_reference_execution() {
+    let fixture = Fixture::new();
     let compared = Cell::new(0);
-    prove(400, |choices| {
-        let truths = Truths { a: choices.below(2) == 1, b: choices.below(2) == 1 };
+    check_property(400, |choices| {
+        let values = VariableValues { a: choices.below(2) == 1, b: choices.below(2) == 1 };
         let document = Document::new("Query", choices);
         let text = document.text();
-        let response = world.runtime.block_on(world.response(&text, &variables(&text, truths, &world.after)));
+        let response = fixture.runtime.block_on(fixture.response(&text, &variables(&text, values, &fixture.after)));
         if response.contains("QUERY_TOO_COMPLEX") {
             return Ok(());
         }
         compared.set(compared.get() + 1);
-        let expected = format!("{{\"data\":{}}}", document.execute(truths, &world.data));
+        let expected = format!("{{\"data\":{}}}", document.execute(values, &fixture.data));
         if response == expected { Ok(()) } else { Err(format!("{text}\n{response}\ninstead of\n{expected}")) }
     });
     assert!(compared.get() > 50, "only {} documents were within the limits", compared.get());
 }
 
 #[test]
-fn random_items_are_merged_as_the_specification_says() {
-    let world = World::new();
+fn random_subscription_items_match_the_reference_execution() {
+    let fixture = Fixture::new();
     let compared = Cell::new(0);
-    prove(200, |choices| {
-        let truths = Truths { a: choices.below(2) == 1, b: choices.below(2) == 1 };
+    check_property(200, |choices| {
+        let values = VariableValues { a: choices.below(2) == 1, b: choices.below(2) == 1 };
         let document = Document::new("Subscription", choices);
         let text = document.text();
         let expected: Vec<String> =
-            world.events.iter().map(|event| format!("{{\"data\":{}}}", document.execute(truths, event))).collect();
-        let items = world.runtime.block_on(world.items(&text, &variables(&text, truths, &world.after)));
+            fixture.events.iter().map(|event| format!("{{\"data\":{}}}", document.execute(values, event))).collect();
+        let items = fixture.runtime.block_on(fixture.items(&text, &variables(&text, values, &fixture.after)));
         if items[0].contains("QUERY_TOO_COMPLEX") || expected[0] == "{\"data\":{}}" {
             return Ok(());
         }

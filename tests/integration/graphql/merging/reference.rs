@@ -1,5 +1,5 @@
-//! Random selections, their text, and the specification's algorithms for them over data that is known: CollectFields and
-//! ExecuteSelectionSet, written to be read beside the specification.
+//! Random selections, their text, and a reference implementation of CollectFields and ExecuteSelectionSet over known
+//! data. It is written to be compared with the specification.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fuzz::choices::Choices;
 
-/// The part of the schema that is tried: type, and name, arguments and type of each field.
+/// The tested part of the schema: types, and the name, arguments and type of their fields.
 type Fields = &'static [(&'static str, &'static str, &'static str)];
 const TYPES: &[(&str, Fields)] = &[
     (
@@ -55,9 +55,9 @@ enum Condition {
     Variable(&'static str),
 }
 
-/// The values of the variables `a` and `b`.
+/// The values of the variables `$a` and `$b`.
 #[derive(Clone, Copy)]
-pub struct Truths {
+pub struct VariableValues {
     pub a: bool,
     pub b: bool,
 }
@@ -73,7 +73,7 @@ fn fields(of: &str) -> Fields {
     TYPES.iter().find(|(name, _)| *name == of).expect("a type").1
 }
 
-/// The types that a fragment may name where values are of this type.
+/// The types that a fragment may have in its type condition at a place of this type.
 fn conditions(of: &'static str) -> Vec<&'static str> {
     match of {
         "Event" => ["Event"].into_iter().chain(EVENTS).collect(),
@@ -82,13 +82,13 @@ fn conditions(of: &'static str) -> Vec<&'static str> {
     }
 }
 
-/// DoesFragmentTypeApply.
+/// DoesFragmentTypeApply of the specification.
 fn applies(condition: &str, object: &str) -> bool {
     condition == object || condition == "Event" && EVENTS.contains(&object)
 }
 
 impl Document {
-    /// A random one.
+    /// Generates a random document.
     pub fn new(root: &'static str, choices: &mut Choices<'_>) -> Self {
         let types: Vec<&str> = match root {
             "Query" => vec!["Query", "Channel", "Message", "User", "ChannelConnection"],
@@ -102,7 +102,7 @@ impl Document {
         Self { root, selections: selections(root, &ons, 0, 7, choices), fragments }
     }
 
-    /// As a client sends it.
+    /// The document as a client sends it.
     pub fn text(&self) -> String {
         let mut body = String::new();
         write_selections(&mut body, &self.selections);
@@ -134,18 +134,25 @@ impl Document {
         }
     }
 
-    /// The data of the response, as JSON in the order of the specification.
-    pub fn execute(&self, truths: Truths, data: &Value) -> String {
+    /// The data of the response, as JSON in the key order that the specification requires.
+    pub fn execute(&self, values: VariableValues, data: &Value) -> String {
         let mut out = String::new();
-        self.execute_selections(&mut out, truths, self.root, &[&self.selections], data);
+        self.execute_selections(&mut out, values, self.root, &[&self.selections], data);
         out
     }
 
-    fn execute_selections(&self, out: &mut String, truths: Truths, of: &str, sets: &[&[Selection]], data: &Value) {
+    fn execute_selections(
+        &self,
+        out: &mut String,
+        values: VariableValues,
+        of: &str,
+        sets: &[&[Selection]],
+        data: &Value,
+    ) {
         let object = data["__typename"].as_str().unwrap_or(of);
         let (mut groups, mut visited) = (Vec::new(), BTreeSet::new());
         for selections in sets {
-            self.collect(&mut groups, &mut visited, truths, object, selections);
+            self.collect(&mut groups, &mut visited, values, object, selections);
         }
         out.push('{');
         for (number, (key, occurrences)) in groups.iter().enumerate() {
@@ -164,11 +171,11 @@ impl Document {
                     out.push('[');
                     for (number, item) in items.iter().enumerate() {
                         out.push_str(if number > 0 { "," } else { "" });
-                        self.execute_selections(out, truths, of, &sets, item);
+                        self.execute_selections(out, values, of, &sets, item);
                     }
                     out.push(']');
                 }
-                (_, value) => self.execute_selections(out, truths, of, &sets, value),
+                (_, value) => self.execute_selections(out, values, of, &sets, value),
             }
         }
         out.push('}');
@@ -178,11 +185,11 @@ impl Document {
         &'d self,
         groups: &mut Vec<(&'d str, Vec<&'d Selection>)>,
         visited: &mut BTreeSet<usize>,
-        truths: Truths,
+        values: VariableValues,
         object: &str,
         selections: &'d [Selection],
     ) {
-        for selection in selections.iter().filter(|selection| selection.is_there(truths)) {
+        for selection in selections.iter().filter(|selection| selection.is_there(values)) {
             match &selection.kind {
                 Kind::Field { key, .. } => match groups.iter_mut().find(|(known, _)| known == key) {
                     Some((_, group)) => group.push(selection),
@@ -190,13 +197,13 @@ impl Document {
                 },
                 Kind::Inline { on, selections } => {
                     if on.is_none_or(|on| applies(on, object)) {
-                        self.collect(groups, visited, truths, object, selections);
+                        self.collect(groups, visited, values, object, selections);
                     }
                 }
                 Kind::Spread(number) => {
                     let (on, selections) = &self.fragments[*number];
                     if visited.insert(*number) && applies(on, object) {
-                        self.collect(groups, visited, truths, object, selections);
+                        self.collect(groups, visited, values, object, selections);
                     }
                 }
             }
@@ -205,12 +212,12 @@ impl Document {
 }
 
 impl Selection {
-    fn is_there(&self, truths: Truths) -> bool {
+    fn is_there(&self, values: VariableValues) -> bool {
         self.directives.iter().all(|(name, condition)| {
             let is_true = match condition {
                 Condition::Literal(is_true) => *is_true,
-                Condition::Variable("$a") => truths.a,
-                Condition::Variable(_) => truths.b,
+                Condition::Variable("$a") => values.a,
+                Condition::Variable(_) => values.b,
             };
             (*name == "include") == is_true
         })
@@ -265,7 +272,7 @@ fn field(
     selections: Vec<Selection>,
     choices: &mut Choices<'_>,
 ) -> Kind {
-    // One key stands for one field everywhere, or the document would not be valid.
+    // A response key has one meaning everywhere. Otherwise the document would be invalid.
     let has_alias = of != "Subscription" && choices.below(12) == 1;
     let key = if has_alias { format!("_{name}") } else { name.to_owned() };
     Kind::Field { key, name, arguments, of: inner, selections }

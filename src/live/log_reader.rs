@@ -1,0 +1,283 @@
+//! Reads the log for one subscription. The reader subscribes to the hub, reads the log from its cursor up to the position
+//! of the hub, and goes on live. When it lags behind the hub it does the same again. Resuming, lagging and a restart are
+//! this one loop.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+
+use super::Update;
+use crate::board::{Seated, Viewer};
+use crate::error::{Error, Result};
+use crate::hub::{Hub, LiveEvent, Next, ReadAt, Receiver};
+use crate::model::{Cursor, EventKind, KindSet, Lease, LoggedEvent, Memory, MessageId, Topic};
+use crate::store::{LogPage, Store, log};
+
+/// How long a reader waits at most before it reads the log again after the database did not answer.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// The kinds of events that can end a subscription which is bound to an object. The reader must see them, also if the
+/// client does not want them.
+const ENDING: KindSet = KindSet::of(&[EventKind::ChannelUpdated, EventKind::ChannelDeleted, EventKind::MessageDeleted]);
+
+/// Which events of a topic a subscription yields.
+#[derive(Debug, Clone, Copy)]
+pub struct Filter {
+    /// Where the events happen.
+    pub topic: Topic,
+    /// The kinds that are yielded.
+    pub kinds: KindSet,
+    /// Yields only events of tickets.
+    pub tickets_only: bool,
+    /// Does not yield what the viewer caused.
+    pub exclude_own: bool,
+}
+
+impl Filter {
+    /// The kinds that the reader must look at.
+    pub fn watched(&self) -> KindSet {
+        match self.topic {
+            Topic::Channel(_) | Topic::Message(..) => self.kinds.with(ENDING),
+            Topic::Everything | Topic::User(_) | Topic::Templates | Topic::Notifications(_) => self.kinds,
+        }
+    }
+
+    fn yields(&self, event: &LiveEvent, viewer: &Viewer) -> bool {
+        self.kinds.contains(event.kind)
+            && (!self.tickets_only || event.ticket)
+            && !(self.exclude_own && event.actor.is_some() && event.actor == viewer.user_id())
+            && !event.is_gone()
+            && viewer.sees(event)
+    }
+
+    /// Whether the event deletes the object that the subscription is bound to.
+    fn ends_with(&self, event: &LiveEvent) -> bool {
+        match self.topic {
+            Topic::Channel(_) => event.kind == EventKind::ChannelDeleted,
+            Topic::Message(_, message) => {
+                event.kind == EventKind::ChannelDeleted
+                    || (event.kind == EventKind::MessageDeleted && MessageId(event.object) == message)
+            }
+            Topic::Everything | Topic::User(_) | Topic::Templates | Topic::Notifications(_) => false,
+        }
+    }
+
+    fn is_permitted(&self, viewer: &Viewer) -> bool {
+        match self.topic {
+            Topic::Channel(channel) | Topic::Message(channel, _) => viewer.reads(channel),
+            Topic::User(user) => viewer.user_id() == Some(user),
+            Topic::Notifications(user) => viewer.user_id() == user && viewer.is_welcome(),
+            Topic::Templates => viewer.standing().is_ok(),
+            Topic::Everything => viewer.is_welcome(),
+        }
+    }
+}
+
+/// Reads the log for one subscription.
+///
+/// The stream yields [`Update::Event`] for each event that the viewer may see, in log order, and [`Update::CaughtUp`] when
+/// the reader is live. It ends when the object that the subscription is bound to is deleted, and after an error.
+pub struct LogReader {
+    store: Arc<Store>,
+    hub: Hub,
+    /// The budget that holds pages of the log until they are yielded.
+    memory: Arc<Memory>,
+    viewer: Viewer,
+    filter: Filter,
+    position: Cursor,
+    source: Source,
+    state: State,
+    /// A user who follows a channel is present in it.
+    _presence: Option<Seated>,
+}
+
+/// How far the stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The last event was yielded. The next item is the end of the stream.
+    Ending,
+    Ended,
+}
+
+enum Source {
+    /// Follows the hub. The flag tells whether the reader has yielded that it is live.
+    Live(Receiver, bool),
+    /// Reads a page of the log. The receiver takes over at the end of it.
+    Reading(BoxFuture<'static, Result<Page>>),
+    /// Yields the page that was read.
+    Page(Page),
+}
+
+/// A page of the log, and where to go on behind it.
+struct Page {
+    receiver: Receiver,
+    events: VecDeque<Arc<LiveEvent>>,
+    /// The position behind the page.
+    end: Cursor,
+    /// When the page was read: an edit or a deletion since then makes it outdated.
+    read_at: ReadAt,
+    _lease: Lease,
+}
+
+impl LogReader {
+    /// A reader behind `position`, which was checked. `receiver` was subscribed before that.
+    pub(super) fn new(
+        (store, hub, memory): (Arc<Store>, Hub, Arc<Memory>),
+        viewer: Viewer,
+        filter: Filter,
+        position: Cursor,
+        receiver: Receiver,
+        presence: Option<Seated>,
+    ) -> Self {
+        let source = Source::Live(receiver, false);
+        Self { store, hub, memory, viewer, filter, position, source, state: State::Open, _presence: presence }
+    }
+
+    /// The position up to which every event was yielded.
+    pub fn served(&mut self) -> Cursor {
+        if let Source::Live(receiver, _) = &self.source
+            && let Some(head) = receiver.served(self.position.seq)
+            && head.seq > self.position.seq
+        {
+            self.position = head;
+        }
+        self.position
+    }
+
+    /// The last position that the reader moved past. There may be nothing to yield up to a later one.
+    #[must_use]
+    pub fn position(&self) -> Cursor {
+        self.position
+    }
+
+    /// Checks again whether the viewer may follow this. If not, the stream has ended.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if the viewer may not.
+    pub fn recheck(&mut self) -> Result<()> {
+        if self.filter.is_permitted(&self.viewer) {
+            return Ok(());
+        }
+        self.state = State::Ended;
+        Err(forbidden())
+    }
+
+    /// Moves past an event. Returns it if the subscription yields it.
+    fn pass(&mut self, event: Arc<LiveEvent>) -> Option<Result<Update>> {
+        self.position = event.cursor;
+        if self.filter.ends_with(&event) {
+            self.state = State::Ending;
+        }
+        if self.filter.yields(&event, &self.viewer) {
+            return Some(Ok(Update::Event(event)));
+        }
+        if self.filter.is_permitted(&self.viewer) { None } else { Some(Err(forbidden())) }
+    }
+
+    fn go_live(&mut self) {
+        let placeholder = Source::Reading(Box::pin(std::future::pending()));
+        if let Source::Page(Page { receiver, end, .. }) = std::mem::replace(&mut self.source, placeholder) {
+            self.position = end;
+            self.source = Source::Live(receiver, false);
+        }
+    }
+
+    fn read(&self, delay: Duration) -> Source {
+        let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
+        let (filter, position, party) = (self.filter, self.position, self.viewer.party());
+        let mut lease = self.memory.lease(party);
+        Source::Reading(Box::pin(async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            // Until there is memory for a page, a reader that lags costs only its cursor.
+            lease.wait_for(log::PAGE_BYTES).await;
+            let (kinds, era) = (filter.watched(), hub.era());
+            let (receiver, head) = hub.subscribe(filter.topic, kinds).await?;
+            // Not further than the hub: permissions are those at its head, and must not be older than the events.
+            let page = store
+                .read_for(party, move |snapshot| {
+                    // The database is on another history than the hub. The tailer is about to notice, and the
+                    // permissions in memory are of the lost history.
+                    if !log::holds(snapshot.db(), head)? {
+                        return Err(Error::Unavailable("the log is being read anew; try again".into()));
+                    }
+                    log::page(snapshot.db(), filter.topic, kinds, position, head.seq)
+                })
+                .await?;
+            lease.set(page.weight());
+            let LogPage { events, end, head, .. } = page;
+            let events = events.into_iter().map(|logged: LoggedEvent| Arc::new(LiveEvent::new(logged))).collect();
+            Ok(Page { receiver, events, end, read_at: ReadAt { era, seq: head.seq }, _lease: lease })
+        }))
+    }
+
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Update>>> {
+        while self.state == State::Open {
+            let passed = match &mut self.source {
+                Source::Live(receiver, is_announced) => match receiver.poll_next(self.position.seq, context) {
+                    Poll::Ready(Next::Event(event)) => self.pass(event),
+                    Poll::Ready(Next::Lagged) => {
+                        self.source = self.read(Duration::ZERO);
+                        None
+                    }
+                    Poll::Pending if *is_announced => return Poll::Pending,
+                    Poll::Pending => {
+                        *is_announced = true;
+                        Some(Ok(Update::CaughtUp(self.served())))
+                    }
+                },
+                Source::Reading(reading) => match ready!(reading.as_mut().poll(context)) {
+                    Ok(page) => {
+                        self.source = Source::Page(page);
+                        None
+                    }
+                    // The database does not answer, or too many readers wait for it. The log will still be there.
+                    Err(Error::Unavailable(_)) => {
+                        self.source = self.read(RETRY_DELAY.mul_f64(rand::random_range(0.5..1.0)));
+                        None
+                    }
+                    Err(error) => Some(Err(error)),
+                },
+                Source::Page(page) if !page.events.is_empty() && self.hub.rewritten_since(page.read_at) => {
+                    // An object may have been edited or deleted since: the text of the page must not be shown.
+                    self.source = self.read(Duration::ZERO);
+                    None
+                }
+                Source::Page(page) => match page.events.pop_front() {
+                    Some(event) => self.pass(event),
+                    None => {
+                        self.go_live();
+                        None
+                    }
+                },
+            };
+            if let Some(update) = passed {
+                if update.is_err() {
+                    self.state = State::Ended;
+                }
+                return Poll::Ready(Some(update));
+            }
+        }
+        self.state = State::Ended;
+        Poll::Ready(None)
+    }
+}
+
+impl Stream for LogReader {
+    type Item = Result<Update>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Update>>> {
+        self.poll_open(context)
+    }
+}
+
+fn forbidden() -> Error {
+    Error::Forbidden("you may no longer see this".into())
+}
