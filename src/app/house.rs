@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::secret;
-use crate::auth::{Attempts, Budget, Passwords, Tokens};
+use crate::auth::{Passwords, SignInLimiter, Tokens};
 use crate::board::{self, Access, Board, Doorkeepers, Notice, Progress, Rules, Tail};
+use crate::capacity::{Rate, RateLimiter};
 use crate::config::{Config, DatabaseUrl, Registration};
 use crate::error::Error;
 use crate::model::Timestamp;
@@ -39,21 +40,24 @@ impl House {
         // directory is reported as a problem of the database.
         let store = open_store(config, notice, &vitals).await?;
         let secret = secret::load_or_create(config, had_database)?;
-        let sessions = &config.sessions;
-        let tokens = Tokens::new(secret.reveal().as_bytes(), sessions.token_lifetime, sessions.session_lifetime);
-        let failed = |error| format!("cannot read {}: {}", config.database, detail(error));
+        let lifetimes = &config.tokens;
+        let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
+        let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));
         let access = Arc::new(Access::load(&store).await.map_err(failed)?);
         let starting = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);
         let (hub, tail) = starting.await.map_err(failed)?;
         let keepers = Doorkeepers {
             passwords: Passwords::new(config.sessions.password_threads),
             tokens,
-            attempts: Attempts::new(config.sessions.attempts_per_minute),
-            mutations: Budget::per_second(config.limits.mutations_per_second, config.limits.mutation_burst),
-            mentions: Budget::per_minute(board::MENTIONS_PER_MINUTE),
-            rooms: Budget::per_minute(config.limits.new_rooms_per_minute),
-            sign_ins: Budget::per_minute(config.sessions.sign_ins_per_minute),
-            registrations: Budget::per_minute(config.sessions.registrations_per_minute),
+            attempts: SignInLimiter::new(config.sessions.attempts_per_minute),
+            mutations: RateLimiter::new(Rate::per_second(
+                config.limits.mutations_per_second,
+                config.limits.mutation_burst,
+            )),
+            mentions: RateLimiter::new(Rate::per_minute(board::MENTIONS_PER_MINUTE)),
+            rooms: RateLimiter::new(Rate::per_minute(config.limits.new_rooms_per_minute)),
+            sign_ins: RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute)),
+            registrations: RateLimiter::new(Rate::per_minute(config.sessions.registrations_per_minute)),
         };
         let board = Arc::new(Board::new(store, hub, access, progress, keepers, rules(config)));
         Ok(Self { board, tail, vitals })
@@ -83,7 +87,7 @@ impl House {
 }
 
 async fn open_store(config: &Config, notice: Notice, vitals: &Vitals) -> Result<Arc<Store>, String> {
-    let place = match &config.database {
+    let place = match config.database.url() {
         DatabaseUrl::Sqlite(path) => Place::Sqlite(path.as_path().into()),
         DatabaseUrl::Postgres(url) => Place::Postgres(url.as_str().into()),
     };
@@ -96,7 +100,7 @@ async fn open_store(config: &Config, notice: Notice, vitals: &Vitals) -> Result<
     };
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, notice));
     let opened = opening.await.map_err(|error| error.to_string())?;
-    let store = opened.map_err(|error| format!("cannot open {}: {}", config.database, detail(error)))?;
+    let store = opened.map_err(|error| format!("cannot open {}: {}", config.database.url(), detail(error)))?;
     Ok(Arc::new(store))
 }
 

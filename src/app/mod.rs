@@ -42,7 +42,7 @@ impl App {
         descriptors::prepare(config.sockets.max_connections);
         let services = House::open(&config).await?;
         let writable = services.board().check_writable().await;
-        writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database))?;
+        writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database.url()))?;
         let limits = graphql::Limits {
             depth: config.limits.max_depth,
             tokens: config.limits.max_tokens,
@@ -63,7 +63,7 @@ impl App {
             vitals.spawn("the removal of deleted rows", Arc::clone(services.board()).keep_removing()),
             vitals.spawn("the exchange of presence and metrics", Arc::clone(services.board()).keep_pulse()),
         ];
-        tracing::info!(database = %config.database, "tidings listens on http://{address}");
+        tracing::info!(database = %config.database.url(), "tidings listens on http://{address}");
         Ok(Self { address, services, stop, tasks, grace: config.shutdown_grace })
     }
 
@@ -110,6 +110,6 @@ fn settings(config: &Config) -> Settings {
         hosts: config.known_hosts(),
         introspection: config.introspection,
         graphiql: config.graphiql,
-        metrics_token: config.metrics_token.clone(),
+        metrics_token: config.metrics_token().cloned(),
     }
 }

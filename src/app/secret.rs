@@ -14,7 +14,7 @@ const MAX_FILE_BYTES: u64 = 4096;
 
 /// Whether the SQLite file exists. Must be called before the database is opened, because opening creates the file.
 pub fn has_database(config: &Config) -> bool {
-    matches!(&config.database, DatabaseUrl::Sqlite(path) if path.exists())
+    matches!(config.database.url(), DatabaseUrl::Sqlite(path) if path.exists())
 }
 
 /// The secret of this installation. `had_database` says whether the database existed before this start.
@@ -22,10 +22,10 @@ pub fn has_database(config: &Config) -> bool {
 /// # Errors
 /// One line for the operator if the secret is not usable, or cannot be read or stored.
 pub fn load_or_create(config: &Config, had_database: bool) -> Result<Secret, String> {
-    if let Some(secret) = &config.sessions.secret {
+    if let Some(secret) = config.tokens.secret() {
         return Secret::for_signing(secret.reveal()).map_err(|error| format!("TIDINGS_JWT_SECRET: {error}"));
     }
-    match &config.database {
+    match config.database.url() {
         DatabaseUrl::Sqlite(path) => read_or_create(&path.with_extension("secret"), had_database),
         // The command line refuses commands that sign or check tokens if no secret is set. The other commands do not
         // use the secret, so a random one is enough.

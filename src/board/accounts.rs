@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::policy::MAX_USERNAME;
 use super::{Board, Viewer, text};
-use crate::auth::{Attempts, PasswordTurn, WINDOW};
+use crate::auth::{PasswordTurn, SignInLimiter, WINDOW};
 use crate::error::{Error, Result};
 use crate::model::{Body, EventKind, Party, Role, Timestamp, User, UserId, Window, household};
 use crate::store::{Change, Lane, Snapshot, Tx, attempts, users};
@@ -15,8 +16,6 @@ use crate::unicode;
 const MAX_PASSWORD_BYTES: usize = 4_000;
 /// How many users one query of [`Board::all_users`] reads.
 const PAGE: usize = 500;
-/// The longest username, in characters. A display name may have twice as many.
-pub(super) const MAX_USERNAME: usize = 50;
 
 /// The input for a new account.
 #[derive(Debug, Clone)]
@@ -127,7 +126,7 @@ impl Board {
 
     async fn count_attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<()> {
         let Some(limit) = self.auth.attempts.limit() else { return Ok(()) };
-        let key = Attempts::shared_key(from, username);
+        let key = SignInLimiter::shared_key(from, username);
         let _turn = self.turn(party).await?;
         self.write_access(move |tx| {
             let now = tx.now();

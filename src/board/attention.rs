@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::notifications::notify_all;
+use super::notify::notify_all;
 use crate::error::Result;
 use crate::model::{Message, Priority, UserId, Visibility};
 use crate::store::notifications::NewNotification;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Board, Viewer, record_access_changed, record_visibility_changed, text};
+use super::policy::MAX_DESCRIPTION;
+use super::records::{record_access_changed, record_visibility_changed};
+use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{Body, Channel, ChannelId, EventKind, Rights, UserId, Visibility};
 use crate::store::{Change, Tx, channels, users};
 use crate::unicode;
-
-/// The longest description of a channel, in characters.
-pub(super) const MAX_DESCRIPTION: usize = 2_000;
 
 /// The input for a new channel.
 #[derive(Debug, Clone)]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::attention::NotificationFanout;
 use super::key::IdempotencyKey;
-use super::{Board, Viewer, check_if_cursor, text};
+use super::records::check_if_cursor;
+use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{Body, Comment, CommentId, Cursor, EventKind, Message, MessageId, Rights, UserId};
 use crate::store::idempotency::Made;

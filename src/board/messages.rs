@@ -2,8 +2,9 @@
 
 use super::attention::NotificationFanout;
 use super::key::IdempotencyKey;
-use super::organizations::MAX_LOCATIONS;
-use super::{Board, Viewer, check_if_cursor, text};
+use super::policy::MAX_LOCATIONS;
+use super::records::check_if_cursor;
+use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, Body, ChannelId, Cursor, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,

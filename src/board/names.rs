@@ -1,69 +1,23 @@
 //! A cache of usernames for protocols that show many texts. A username never changes within one history of the log.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 
-use super::Board;
-use crate::error::{Error, Result};
-use crate::model::{Party, UserId};
-use crate::store::users;
-
-/// How many usernames the cache holds before it is cleared.
-const CAPACITY: usize = 100_000;
-
-/// Delay before a lookup is repeated while the database cannot be reached.
-const RETRY_DELAY: Duration = Duration::from_millis(300);
+use crate::error::Result;
+use crate::model::UserId;
 
 /// A pending or finished lookup of a username; `None` if the user does not exist.
 pub type Name = Shared<BoxFuture<'static, Result<Option<Arc<str>>>>>;
 
 /// The cache of usernames.
 #[derive(Default)]
-pub struct UsernameCache(Mutex<Entries>);
+pub struct UsernameCache(pub(super) Mutex<Entries>);
 
 #[derive(Default)]
-struct Entries {
-    names: HashMap<UserId, Name>,
+pub struct Entries {
+    pub names: HashMap<UserId, Name>,
     /// The era of the log that the names belong to. Another history may give the same ids to other users.
-    era: u64,
-}
-
-impl Board {
-    /// A user's name, from the cache or the database. The lookup waits while the database cannot be reached. Only names
-    /// of existing users are cached.
-    ///
-    /// # Errors
-    /// `INTERNAL_SERVER_ERROR` if a statement fails.
-    pub fn username(&self, id: UserId) -> Name {
-        let era = self.hub.era();
-        let mut cache = self.names.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.names.len() > CAPACITY || cache.era != era {
-            *cache = Entries { names: HashMap::new(), era };
-        }
-        match cache.names.get(&id) {
-            Some(name) if name.peek().is_none_or(|result| matches!(result, Ok(Some(_)))) => name.clone(),
-            _ => {
-                let name = self.look_up(id);
-                cache.names.insert(id, name.clone());
-                name
-            }
-        }
-    }
-
-    fn look_up(&self, id: UserId) -> Name {
-        let store = Arc::clone(&self.store);
-        let lookup = async move {
-            loop {
-                match store.read_for(Party::User(id), move |snapshot| users::find(snapshot.db(), id)).await {
-                    Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY_DELAY).await,
-                    result => return result.map(|user| user.map(|user| Arc::from(user.username))),
-                }
-            }
-        };
-        lookup.boxed().shared()
-    }
+    pub era: u64,
 }

@@ -1,15 +1,13 @@
 //! Use cases of notifications and read markers: notify users, list unread notifications, mark as read.
 
-use std::sync::Arc;
-
+use super::notify::notify;
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{
-    Body, Channel, ChannelId, Cursor, EventKind, Lease, Notification, NotificationId, Priority, UserId, Weight as _,
-    Window,
+    Channel, ChannelId, Cursor, Lease, Notification, NotificationId, Priority, UserId, Weight as _, Window,
 };
 use crate::store::notifications::{Order, list};
-use crate::store::{Change, Tx, channels, notifications, reading, users};
+use crate::store::{channels, notifications, reading, users};
 
 /// How many notifications a page of [`Board::unread_after`] holds before no more are read.
 const PAGE_ROWS: usize = 100;
@@ -138,28 +136,4 @@ impl Board {
             })
             .await
     }
-}
-
-/// Inserts a notification and records its event.
-pub(super) fn notify(tx: &mut Tx<'_>, new: notifications::NewNotification, actor: UserId) -> Result<Notification> {
-    let (now, cursor) = (tx.now(), tx.next_cursor());
-    let notification = notifications::insert(tx.write(), new, now, cursor)?;
-    let change = Change::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
-    let change = notification.user_id.into_iter().fold(change, Change::for_user);
-    tx.record(change, Body::Notification(Arc::new(notification.clone())));
-    Ok(notification)
-}
-
-/// Inserts several notifications with a constant number of statements, and records an event for each.
-pub(super) fn notify_all(tx: &mut Tx<'_>, new: Vec<notifications::NewNotification>, actor: UserId) -> Result<()> {
-    if new.is_empty() {
-        return Ok(());
-    }
-    let (now, first) = (tx.now(), tx.next_cursor());
-    for notification in notifications::insert_all(tx.write(), new, now, first)? {
-        let change = Change::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
-        let change = notification.user_id.into_iter().fold(change, Change::for_user);
-        tx.record(change, Body::Notification(Arc::new(notification)));
-    }
-    Ok(())
 }

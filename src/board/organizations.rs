@@ -1,6 +1,8 @@
 //! Use cases of organizations and locations: create them, and assign users to them.
 
-use super::{Board, Viewer, record_access_changed, text};
+use super::policy::MAX_LOCATIONS;
+use super::records::record_access_changed;
+use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{Location, LocationId, Organization, OrganizationId, Role, User, UserId};
 use crate::store::{organizations, users};
@@ -8,8 +10,6 @@ use crate::unicode::{self, Likeness};
 
 /// The largest number of organizations of an installation.
 const MAX_ORGANIZATIONS: i64 = 10_000;
-/// The largest number of locations of an organization, and of locations that one text is shared with.
-pub const MAX_LOCATIONS: usize = 1_000;
 
 /// A user's organization, location and role. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::Board;
-use super::metrics::{ACTIVE_USERS, MESSAGES_PER_MINUTE, OPEN_TICKETS};
+use super::gauges::{ACTIVE_USERS, MESSAGES_PER_MINUTE, OPEN_TICKETS};
 use crate::error::Result;
 use crate::hub::{Next, Receiver};
 use crate::model::{Cursor, EventKind, KindSet, Seq, Timestamp, Topic};

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
-use super::Board;
+use super::service::Board;
 use crate::error::Result;
 use crate::store::{log, removal};
 
@@ -14,26 +12,6 @@ use crate::store::{log, removal};
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How long an instance's claim on the removal lasts after its last step. Then another instance may continue.
 const LEASE: Duration = Duration::from_secs(30);
-
-/// This instance's part in the removal.
-pub struct Remover {
-    /// A random id of this instance, for the claim.
-    instance: i64,
-    pending: Notify,
-}
-
-impl Default for Remover {
-    fn default() -> Self {
-        Self { instance: rand::random(), pending: Notify::new() }
-    }
-}
-
-impl Remover {
-    /// Wakes the task, because rows may have to be removed.
-    pub fn wake(&self) {
-        self.pending.notify_one();
-    }
-}
 
 /// Statistics of a removal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,10 +1,15 @@
 //! Fair sharing of bounded capacity between callers. One busy caller, or all anonymous clients together, cannot keep
 //! other callers from being served. Read threads, mutations and password hashing are shared through this module.
+//! Rate limits for callers and connections are here, too.
 
 mod cache;
 mod fair;
+mod rate_limiter;
+mod recent_map;
 mod turns;
 
 pub use cache::ByteCache;
 pub use fair::{Fair, Full, Share};
+pub use rate_limiter::{Rate, RateLimiter, Throttle};
+pub use recent_map::RecentMap;
 pub use turns::{Turn, Turns};

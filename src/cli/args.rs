@@ -1,9 +1,7 @@
 //! The commands of the program, and parsing of arguments and environment variables into a [`Command`] and a [`Config`].
 //! Parsing reads no other files than those that hold secrets.
 
-mod file;
 mod refusal;
-mod settings;
 mod variables;
 
 use std::ffi::OsString;
@@ -11,9 +9,8 @@ use std::process;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::settings::{Place, ServeSettings, SessionSettings};
 use super::output::{print_error, run_with_timeout};
-use crate::config::Config;
+use crate::config::{Config, Database, LogSettings, TokenSettings};
 use crate::model::Cursor;
 
 /// A command with its arguments and settings.
@@ -150,11 +147,33 @@ struct CommandLine {
     word: Word,
 }
 
+/// The settings of every command that opens the database.
+#[derive(Debug, Args)]
+struct Place {
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+impl Place {
+    fn into_config(self) -> Config {
+        Config { database: self.database, log: self.log, ..Config::default() }
+    }
+
+    /// # Errors
+    /// One line, if the tokens cannot be signed with these settings.
+    fn into_config_with(self, tokens: TokenSettings) -> Result<Config, String> {
+        tokens.check(&self.database)?;
+        Ok(Config { tokens, ..self.into_config() })
+    }
+}
+
 /// The commands with the flags each one takes.
 #[derive(Debug, Subcommand)]
 enum Word {
     /// Run the server (the default if no command is given)
-    Serve(Box<ServeSettings>),
+    Serve(Box<Config>),
     /// Migrate the database to this version; `serve` also does this when it starts
     Migrate(Place),
     /// Print the GraphQL schema
@@ -170,14 +189,14 @@ enum Word {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        sessions: SessionSettings,
+        tokens: TokenSettings,
     },
     /// Fill an empty database with a small example organization, and print the tokens of its users
     Demo {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        sessions: SessionSettings,
+        tokens: TokenSettings,
     },
     /// Print the event log as JSON lines, as an operator sees it
     Tail {
@@ -226,16 +245,19 @@ enum UserWord {
 impl Word {
     fn into_parts(self) -> Result<(Command, Config), String> {
         Ok(match self {
-            Self::Serve(settings) => (Command::Serve, settings.into_config()?),
-            Self::Migrate(place) => (Command::Migrate, place.into_config()?),
+            Self::Serve(config) => {
+                config.check()?;
+                (Command::Serve, *config)
+            }
+            Self::Migrate(place) => (Command::Migrate, place.into_config()),
             Self::Schema => (Command::Schema, Config::default()),
             Self::User(word) => {
                 let (command, place) = word.into_parts();
-                (Command::User(command), place.into_config()?)
+                (Command::User(command), place.into_config())
             }
-            Self::Token { name, place, sessions } => (Command::Token { name }, sessions.into_config(place)?),
-            Self::Demo { place, sessions } => (Command::Demo, sessions.into_config(place)?),
-            Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()?),
+            Self::Token { name, place, tokens } => (Command::Token { name }, place.into_config_with(tokens)?),
+            Self::Demo { place, tokens } => (Command::Demo, place.into_config_with(tokens)?),
+            Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()),
         })
     }
 }

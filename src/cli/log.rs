@@ -1,6 +1,5 @@
 //! The program's log on standard error: text if that is a terminal, JSON lines otherwise.
 
-pub mod filter;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -13,6 +12,8 @@ use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 use tracing_subscriber::{EnvFilter, fmt};
 use writer::Lines;
+
+use crate::config::log_filter;
 
 /// Targets whose level is capped. At lower levels these crates would log what clients send, including tokens and
 /// passwords.
@@ -28,7 +29,7 @@ pub struct Log(Lines);
 /// # Errors
 /// One line for the operator if the filter is not valid, or the log cannot start.
 pub fn start(filter: &str) -> Result<Log, String> {
-    let warnings = filter::unknown_targets(filter);
+    let warnings = log_filter::unknown_targets(filter);
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("TIDINGS_LOG: {error}"))?;
     let caps = LEVEL_CAPS.iter().filter_map(|directive| directive.parse().ok());
     let filter = caps.fold(filter, EnvFilter::add_directive);

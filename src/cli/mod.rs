@@ -24,7 +24,7 @@ use crate::config::{Config, DatabaseUrl};
 /// One line for the operator that says why the command failed.
 pub async fn run(invocation: Invocation, stopped: impl Future<Output = ()>) -> Result<(), String> {
     let Invocation { command, config, warnings } = invocation;
-    let log = log::start(&config.log)?;
+    let log = log::start(&config.log.filter)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let done = execute(command, config, stopped).await;
     log.flush();
@@ -43,7 +43,7 @@ async fn execute(command: Command, config: Config, stopped: impl Future<Output =
         Command::Schema => output::print(&crate::graphql::sdl()),
         Command::Migrate => {
             House::open(&config).await?.close(config.shutdown_grace).await;
-            output::print(&format!("{} is up to date\n", config.database))
+            output::print(&format!("{} is up to date\n", config.database.url()))
         }
         Command::User(command) => with_board(&config, |board| users::run(board, command)).await,
         Command::Token { name } => with_board(&config, |board| users::token(board, name)).await,
@@ -80,7 +80,7 @@ fn needs_database(command: &Command) -> bool {
 /// Checks that the SQLite file exists. Opening a mistyped path would create an empty database, and the command would
 /// then report that the user does not exist.
 fn check_database_exists(config: &Config) -> Result<(), String> {
-    match &config.database {
+    match config.database.url() {
         DatabaseUrl::Sqlite(path) if !path.exists() => {
             let path = path.display();
             Err(format!("{path} does not exist: start the server once, or set the file with --database-url"))

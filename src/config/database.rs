@@ -1,4 +1,4 @@
-//! Where the data is, chosen by the scheme of the URL. `store` opens it.
+//! Database URLs. The scheme of the URL chooses the database; `store` opens it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub enum DatabaseUrl {
     /// A SQLite file.
     Sqlite(PathBuf),
-    /// A PostgreSQL server: the whole URL, as libpq reads it.
+    /// A PostgreSQL server: the whole URL, in the syntax of libpq.
     Postgres(String),
 }
 
@@ -24,10 +24,10 @@ impl FromStr for DatabaseUrl {
 
     /// Errors never repeat the URL, which may hold a password.
     fn from_str(url: &str) -> Result<Self, String> {
-        // A file that holds it ends with a line end, and a line that was copied often with a blank.
+        // Files end with a line break, and copied lines often with a blank.
         let url = url.trim();
         if url.contains(char::is_control) {
-            return Err("has a line end or another control character in it".into());
+            return Err("contains a line break or another control character".into());
         }
         let server = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
         if let Some(server) = server {
@@ -39,7 +39,7 @@ impl FromStr for DatabaseUrl {
         if path.contains(":memory:") {
             return Err("a database in memory would lose what was acknowledged; give a file: sqlite://PATH".into());
         }
-        // Diesel's own tool opens the path as a URI, where these letters mean something else.
+        // Diesel's command-line tool opens the path as a URI, in which these characters have a meaning.
         if path.contains(['?', '#', '%', '\0']) {
             return Err("a SQLite path takes no ?parameters, and none of # % in its name".into());
         }
@@ -50,15 +50,15 @@ impl FromStr for DatabaseUrl {
     }
 }
 
-/// Refuses what libpq would refuse with words that quote a password: it takes what stands behind a colon for a port, and
-/// what stands behind a `?` for a parameter, unless an `@` comes before the first `/`.
+/// Refuses URLs for which an error of libpq would contain a part of the password. If no `@` comes before the first `/`,
+/// libpq takes the text after a colon as a port, and the text after a `?` as a parameter.
 fn checked(server: &str) -> Result<(), String> {
     let authority = server.split('/').next().unwrap_or_default();
     let place = authority.split_once('@').map_or(server, |(person, _)| &server[person.len() + 1..]);
     let hosts = place.split(['/', '?']).next().unwrap_or_default();
     if place.len() == server.len() && !hosts.split(',').all(has_good_port) {
         return Err(
-            "has a port that is no number, or no @ between USER:PASSWORD and HOST (in a password, / is written \
+            "has a port that is not a number, or no @ between USER:PASSWORD and HOST (in a password, / is written \
             %2F, and @ is written %40)"
                 .into(),
         );
@@ -70,13 +70,13 @@ fn checked(server: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Of `host`, `host:port` and `[address]:port`.
+/// Whether the port is a number, or missing, in `host`, `host:port` or `[address]:port`.
 fn has_good_port(host: &str) -> bool {
     let behind = if host.starts_with('[') { host.split_once(']').map_or(host, |(_, behind)| behind) } else { host };
     behind.split_once(':').is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The URL, without its password.
+/// Writes the URL without its password.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,13 +92,13 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Leaves out `:password` and all parameters (`?password=` is one of them).
+/// Removes `:password` and all parameters, because `?password=` is one of them.
 fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", ""));
     let place = rest.split('?').next().unwrap_or_default();
     match place.rsplit_once('@') {
         Some((who, place)) => format!("{scheme}://{}@{place}", who.split(':').next().unwrap_or_default()),
-        // A `?` inside a password: no telling where it ends.
+        // The password contains a `?`, so its end is unknown.
         None if rest.contains('@') => format!("{scheme}://…"),
         None => format!("{scheme}://{place}"),
     }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scheme_decides() {
+    fn the_scheme_chooses_the_database() {
         let parse = |url: &str| url.parse::<DatabaseUrl>();
         assert_eq!(parse("sqlite://tidings.db"), Ok(DatabaseUrl::default()));
         assert_eq!(parse("sqlite:///var/lib/t.db"), Ok(DatabaseUrl::Sqlite("/var/lib/t.db".into())));
@@ -122,7 +122,7 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("sqlite://tidings.db?mode=rwc").unwrap_err().contains("?parameters"));
-        assert_eq!(parse(" sqlite://tidings.db \r\n"), Ok(DatabaseUrl::default()), "blanks at the ends do not count");
+        assert_eq!(parse(" sqlite://tidings.db \r\n"), Ok(DatabaseUrl::default()), "blanks at the ends are ignored");
         for inner in ["postgres://h/x\npostgres://h/y", "sqlite://a\0b", "sqlite://a\nb"] {
             assert!(parse(inner).unwrap_err().contains("control character"), "{inner:?}");
         }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_password_without_a_host_is_refused_and_not_shown() {
+    fn urls_whose_password_libpq_would_show_are_refused() {
         for url in [
             "postgres://u:hunter2",
             "postgres://u:hunter2/x",
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn no_password_is_shown() {
+    fn display_shows_no_password() {
         for (url, shown) in [
             ("postgres://u:p@h:5432/x?sslmode=require", "postgres://u@h:5432/x"),
             ("postgres://u:p@ss@h/x", "postgres://u@h/x"),

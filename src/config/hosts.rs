@@ -1,11 +1,11 @@
-//! By which names a server may be addressed.
+//! Host names that the server answers to.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Host names. Those of this machine itself and literal addresses always belong to them: a page of another site can have
-/// a browser call this server by a name of its own, but not by these.
+/// A list of host names. Local names (`localhost`) and literal addresses are always allowed, because DNS rebinding needs a
+/// name whose address the attacker controls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hosts {
     any: bool,
@@ -19,14 +19,14 @@ impl Hosts {
         self.any
     }
 
-    /// With some more names, each perhaps with a port.
+    /// Adds names, with or without a port.
     #[must_use]
     pub fn and(mut self, hosts: impl Iterator<Item = String>) -> Self {
         self.list.extend(hosts.map(|host| name_of(&host)));
         self
     }
 
-    /// Whether the server may be addressed by this `Host`, whatever its port.
+    /// Whether the server answers to this `Host` header. The port is ignored.
     #[must_use]
     pub fn allow(&self, host: &str) -> bool {
         if self.any {
@@ -39,11 +39,11 @@ impl Hosts {
     }
 }
 
-/// In lower case, without a port and the dot of the root.
+/// The host in lower case, without the port and without the dot at the end.
 fn name_of(host: &str) -> String {
     let lower = host.to_ascii_lowercase();
     let name = match lower.rsplit_once(':') {
-        // Not the last group of an IPv6 address.
+        // Without brackets, the text after the last colon is a group of an IPv6 address.
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && is_one_host(name) => name,
         _ => &lower,
     };
@@ -54,7 +54,7 @@ fn is_one_host(name: &str) -> bool {
     !name.contains(':') || name.ends_with(']')
 }
 
-/// Separated by commas; `*` is every name.
+/// Parses names that are separated by commas; `*` is every name.
 impl FromStr for Hosts {
     type Err = String;
 
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_on_the_list_and_those_that_nobody_else_can_have() {
+    fn listed_names_local_names_and_addresses_are_allowed() {
         let hosts: Hosts = "Board.Example, other.example:8443".parse().unwrap();
         for yes in [
             "board.example",
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling() {
+    fn entries_that_are_not_host_names_are_refused() {
         assert_eq!("".parse(), Ok(Hosts::default()));
         for bad in ["https://board.example", "board.example/path", "*.example", "a b"] {
             assert!(bad.parse::<Hosts>().is_err(), "{bad}");

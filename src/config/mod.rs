@@ -1,325 +1,519 @@
-//! Every setting as plain data, with its default, and the small types that read one from text.
+//! Every setting: its name, variable, default, range and description are declared here, once.
 //!
-//! Settings are made here or by the command line and passed down; no floor below `app` sees all
-//! of them. Nothing here does I/O, and no `Debug` shows a secret.
+//! The structs are groups of clap arguments. The documentation of a field is its text in `tidings serve --help`, and
+//! `Config::default` has the declared defaults. `cli` fills in a `Config` and `app` passes the values down; no other
+//! module sees all of them. Nothing here does I/O except [`secret_file`], and no `Debug` shows a secret.
 
 mod database;
 mod hosts;
+pub(crate) mod log_filter;
 mod network;
 mod origin;
-mod quantity;
+mod parse;
 mod secret;
+mod secret_file;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr;
+use std::net::SocketAddr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+use humantime::format_duration;
+
+use self::parse::{address, duration, number, size};
 pub use database::DatabaseUrl;
 pub use hosts::Hosts;
-pub use network::{Network, Networks};
+pub use network::Networks;
 pub use origin::Origins;
-pub use quantity::{Bytes, Count, Positive, Span, Switch};
 pub use secret::Secret;
 
-const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// With shorter timeouts every client would be disconnected before it can do anything.
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// Tokens count whole seconds.
+const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(1);
+/// No useful request or frame is smaller.
+const MIN_INPUT_BYTES: u64 = 1024;
+/// Counters and rates have 32 bits.
+const MAX_NUMBER: usize = u32::MAX as usize;
 
-/// What an installation can be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// All settings of an installation.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Config {
-    /// Where the server listens; port 0 takes a free one.
+    /// Address and port to listen on; port 0 chooses a free one.
+    #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS:PORT", help_heading = "Server")]
+    #[arg(default_value = "127.0.0.1:8000", value_parser = address)]
     pub listen: SocketAddr,
-    /// Where the data is.
-    pub database: DatabaseUrl,
-    /// Database connections for reading: queries that run at once.
-    pub readers: usize,
-    /// How many changes are committed together at most.
-    pub commit_batch: usize,
-    /// Pages of other origins that may use the server from a browser.
+
+    /// Origins of other web pages that may use the server, separated by commas; * for all [default: none]
+    #[arg(long, env = "TIDINGS_ALLOWED_ORIGINS", value_name = "ORIGINS", help_heading = "Server")]
+    #[arg(default_value = "", hide_default_value = true)]
     pub allowed_origins: Origins,
-    /// Proxies whose word on the client's address is taken.
+
+    /// Proxies whose X-Forwarded-For is trusted: addresses or networks (10.0.0.0/8), separated by commas
+    /// [default: none]
+    #[arg(long, env = "TIDINGS_TRUSTED_PROXIES", value_name = "NETWORKS", help_heading = "Server")]
+    #[arg(default_value = "", hide_default_value = true)]
     pub trusted_proxies: Networks,
-    /// The names by which the server may be addressed; `None`: on a loopback address that no trusted proxy stands before,
-    /// those of this machine and of the allowed origins; else every name.
+
+    /// Host names that the server answers to, separated by commas; * for all [default: on a loopback address without
+    /// trusted proxies the names of this machine and the hosts of the allowed origins, else all]
+    #[arg(long, env = "TIDINGS_HOSTS", value_name = "NAMES", help_heading = "Server")]
     pub hosts: Option<Hosts>,
-    /// How long a stop waits for what is in flight.
+
+    /// Maximum duration of a graceful stop.
+    #[arg(long, env = "TIDINGS_SHUTDOWN_GRACE", value_name = "TIME", help_heading = "Server")]
+    #[arg(default_value = "10s", value_parser = duration(MILLISECOND))]
     pub shutdown_grace: Duration,
-    /// Whether the schema may be asked for.
+
+    /// Whether clients may query the schema; if not, errors suggest no names either.
+    #[arg(long, env = "TIDINGS_INTROSPECTION", value_name = "BOOL", help_heading = "Server")]
+    #[arg(default_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     pub introspection: bool,
-    /// Whether the `GraphiQL` page is served.
+
+    /// Whether the GraphiQL page is served.
+    #[arg(long, env = "TIDINGS_GRAPHIQL", value_name = "BOOL", help_heading = "Server")]
+    #[arg(default_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     pub graphiql: bool,
-    /// Who may read `/metrics`; `None`: everybody.
+
+    /// Bearer token for /metrics, 16 characters or more [default: none, /metrics is public]
+    #[arg(long, env = "TIDINGS_METRICS_TOKEN", value_name = "TOKEN", help_heading = "Server")]
+    #[arg(value_parser = Secret::for_bearers)]
     pub metrics_token: Option<Secret>,
-    /// What the program tells on standard error, as `tracing` filters say it (`off`, `info`,
-    /// `tidings=debug`).
-    pub log: String,
-    /// How long the event log is kept.
+
+    /// File that contains the bearer token, instead of --metrics-token.
+    #[arg(long, env = "TIDINGS_METRICS_TOKEN_FILE", value_name = "FILE", help_heading = "Server")]
+    #[arg(value_parser = secret_file::bearer_token, conflicts_with = "metrics_token")]
+    pub metrics_token_file: Option<Secret>,
+
+    /// The database.
+    #[command(flatten)]
+    pub database: Database,
+
+    /// Maximum number of concurrent reads.
+    // With more, the threads and connections cost more than they can do.
+    #[arg(long, env = "TIDINGS_READERS", value_name = "NUMBER", help_heading = "Database")]
+    #[arg(default_value = "4", value_parser = number(1..=1_000_usize))]
+    pub readers: usize,
+
+    /// Maximum number of changes in one commit.
+    // A larger batch would delay all others for seconds.
+    #[arg(long, env = "TIDINGS_COMMIT_BATCH", value_name = "NUMBER", help_heading = "Database")]
+    #[arg(default_value = "256", value_parser = number(1..=65_536_usize))]
+    pub commit_batch: usize,
+
+    /// How long events stay in the log.
+    #[command(flatten)]
     pub retention: Retention,
-    /// Signing in.
+
+    /// The log of the program.
+    #[command(flatten)]
+    pub log: LogSettings,
+
+    /// The tokens of users.
+    #[command(flatten)]
+    pub tokens: TokenSettings,
+
+    /// Sign-in and registration.
+    #[command(flatten)]
     pub sessions: Sessions,
-    /// Open connections.
+
+    /// Connections of clients.
+    #[command(flatten)]
     pub sockets: Sockets,
-    /// What one client may ask for.
+
+    /// Limits on requests.
+    #[command(flatten)]
     pub limits: Limits,
 }
 
-/// How long an event stays in the log: it goes when it is both older than `age` and not among the
-/// latest `events`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Database")]
+pub struct Database {
+    /// Database: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
+    #[arg(long = "database-url", env = "DATABASE_URL", value_name = "URL", default_value = "sqlite://tidings.db")]
+    pub url: DatabaseUrl,
+
+    /// File that contains the database URL, instead of --database-url.
+    #[arg(long = "database-url-file", env = "DATABASE_URL_FILE", value_name = "FILE")]
+    #[arg(value_parser = secret_file::database_url, conflicts_with = "url")]
+    pub url_file: Option<DatabaseUrl>,
+}
+
+/// How long an event stays in the log: an event is removed when it is both older than `age` and not among the latest
+/// `events`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Database")]
 pub struct Retention {
-    /// Younger events stay.
+    /// Time for which events stay in the log, so that clients can resume.
+    #[arg(long = "log-retention", env = "TIDINGS_LOG_RETENTION", value_name = "TIME")]
+    #[arg(default_value = "7d", value_parser = duration(MILLISECOND))]
     pub age: Duration,
-    /// At least so many events stay.
+
+    /// Number of latest events that stay in the log, whatever their age.
+    #[arg(long = "log-retention-events", env = "TIDINGS_LOG_RETENTION_EVENTS", value_name = "NUMBER")]
+    #[arg(default_value = "100000", value_parser = number(0..=u32::MAX))]
     pub events: u32,
 }
 
-/// How users come in and how long they stay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sessions {
-    /// What tokens are signed with; `None`: made and kept beside the SQLite file.
+/// What the program logs.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogSettings {
+    /// Log level: off, error, warn, info, debug or trace, also per module (info,tidings=debug)
+    #[arg(long = "log", env = "TIDINGS_LOG", value_name = "FILTER")]
+    #[arg(default_value = log_filter::DEFAULT, value_parser = log_filter::parse)]
+    pub filter: String,
+}
+
+/// How tokens are signed and how long they are valid.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Sessions")]
+pub struct TokenSettings {
+    /// Secret that signs tokens, 32 bytes or more. Prefer the variable: other users of the machine can read flags
+    /// [default with SQLite: created once and kept beside the database file]
+    #[arg(long = "jwt-secret", env = "TIDINGS_JWT_SECRET", value_name = "SECRET", value_parser = Secret::for_signing)]
     pub secret: Option<Secret>,
-    /// How long a token holds.
+
+    /// File that contains the secret, instead of --jwt-secret.
+    #[arg(long = "jwt-secret-file", env = "TIDINGS_JWT_SECRET_FILE", value_name = "FILE")]
+    #[arg(value_parser = secret_file::signing_secret, conflicts_with = "secret")]
+    pub secret_file: Option<Secret>,
+
+    /// Time for which a token is valid.
+    #[arg(long, env = "TIDINGS_TOKEN_LIFETIME", value_name = "TIME")]
+    #[arg(default_value = "12h", value_parser = duration(MIN_TOKEN_LIFETIME))]
     pub token_lifetime: Duration,
-    /// How long after signing in a session can be extended at most.
+
+    /// Time after signing in for which refreshToken extends a session; then the user signs in again.
+    #[arg(long, env = "TIDINGS_SESSION_LIFETIME", value_name = "TIME")]
+    #[arg(default_value = "30d", value_parser = duration(MILLISECOND))]
     pub session_lifetime: Duration,
-    /// Whether readers without a token see public channels.
+}
+
+/// Who may read, sign in and register.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Sessions")]
+pub struct Sessions {
+    /// Whether clients without a token may read public channels.
+    #[arg(long, env = "TIDINGS_ANONYMOUS_READ", value_name = "BOOL")]
+    #[arg(default_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     pub anonymous_read: bool,
-    /// Whether strangers may make an account.
+
+    /// Whether everyone may register: open or closed.
+    // Hidden values keep `--help` in its short form, which does not describe each value on a line of its own.
+    #[arg(long, env = "TIDINGS_REGISTRATION", value_name = "WHO", default_value = "open", hide_possible_values = true)]
     pub registration: Registration,
-    /// Sign-in attempts per minute, address and username; 0: no limit.
+
+    /// Sign-in attempts per minute for one address and username; 0 for no limit.
+    #[arg(long = "sign-in-attempts", env = "TIDINGS_SIGN_IN_ATTEMPTS", value_name = "NUMBER")]
+    #[arg(default_value = "10", value_parser = number(0..=u32::MAX))]
     pub attempts_per_minute: u32,
-    /// Sign-in attempts per minute and address, whatever the username; 0: no limit.
+
+    /// Sign-in attempts per minute from one address, for all usernames together; 0 for no limit.
+    // Twice what an office behind one address needs in the morning, and a fifth of the passwords that one core can check.
+    #[arg(long = "sign-ins-per-address", env = "TIDINGS_SIGN_INS_PER_ADDRESS", value_name = "NUMBER")]
+    #[arg(default_value = "300", value_parser = number(0..=u32::MAX))]
     pub sign_ins_per_minute: u32,
-    /// Accounts that may be made per minute from one address; 0: no limit.
+
+    /// New accounts per minute from one address; 0 for no limit.
+    // More than a class that registers together needs, and a fifth of the passwords that one core can hash.
+    #[arg(long, env = "TIDINGS_REGISTRATIONS_PER_MINUTE", value_name = "NUMBER")]
+    #[arg(default_value = "300", value_parser = number(0..=u32::MAX))]
     pub registrations_per_minute: u32,
-    /// Passwords checked at once, each on a thread of its own with 19 MiB.
+
+    /// Passwords checked at the same time, 19 MiB each [default: half of the cores]
+    // The other half of the cores serves signed-in users, however many clients sign in.
+    #[arg(long, env = "TIDINGS_PASSWORD_THREADS", value_name = "NUMBER", value_parser = number(1..=256_usize))]
+    #[arg(default_value_t = available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)))]
+    #[arg(hide_default_value = true)]
     pub password_threads: usize,
 }
 
-/// Whether strangers may make an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who may create an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Registration {
-    /// Anybody may `register`.
+    /// Everyone may register.
     Open,
-    /// Accounts are made by an operator only.
+    /// Only operators create accounts.
     Closed,
 }
 
-/// Limits of time and number for open connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Limits on the number and the silence of connections.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Connections")]
 pub struct Sockets {
-    /// Connections at once; more get HTTP 503.
+    /// Maximum number of open connections; further ones get HTTP 503.
+    // No machine has the memory for more than ten million.
+    #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
+    #[arg(default_value = "10000", value_parser = number(1..=10_000_000_usize))]
     pub max_connections: usize,
-    /// Those of one address.
-    pub per_address: PerAddress,
-    /// Sockets of one user at once; 0: no limit.
+
+    /// Maximum number of open connections of one address, and of requests and sockets of an address behind a trusted
+    /// proxy; further ones get HTTP 503; 0 for no limit [default: half of all connections, no limit for loopback addresses]
+    #[arg(long = "max-connections-per-address", env = "TIDINGS_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
+    #[arg(value_parser = number(0..=MAX_NUMBER))]
+    pub max_per_address: Option<usize>,
+
+    /// Maximum number of sockets of one user on this instance; further ones are closed with 1013, after which clients
+    /// reconnect; 0 for no limit.
+    #[arg(long = "max-sockets-per-user", env = "TIDINGS_MAX_SOCKETS_PER_USER", value_name = "NUMBER")]
+    #[arg(default_value = "0", value_parser = number(0..=MAX_NUMBER))]
     pub max_per_user: usize,
-    /// Subscriptions on one connection.
+
+    /// Maximum number of subscriptions on one connection.
+    #[arg(long, env = "TIDINGS_MAX_SUBSCRIPTIONS", value_name = "NUMBER")]
+    #[arg(default_value = "100", value_parser = number(1..=1_000_000_usize))]
     pub max_subscriptions: usize,
-    /// Bytes of one inbound WebSocket frame.
+
+    /// Maximum size of a WebSocket frame from a client.
+    #[arg(long = "max-frame", env = "TIDINGS_MAX_FRAME", value_name = "SIZE")]
+    #[arg(default_value = "256KiB", value_parser = size(MIN_INPUT_BYTES))]
     pub max_frame_bytes: usize,
-    /// Inbound WebSocket frames that are read per second and connection; 0: no limit.
+
+    /// Frames per second read from one connection; further frames wait; 0 for no limit.
+    #[arg(long, env = "TIDINGS_FRAMES_PER_SECOND", value_name = "NUMBER")]
+    #[arg(default_value = "200", value_parser = number(0..=u32::MAX))]
     pub frames_per_second: u32,
-    /// Time for the head of a request, and again for its body.
+
+    /// Time to receive the head of a request, and the same again for its body.
+    #[arg(long, env = "TIDINGS_REQUEST_TIMEOUT", value_name = "TIME")]
+    #[arg(default_value = "30s", value_parser = duration(MIN_TIMEOUT))]
     pub request_timeout: Duration,
-    /// How long a connection is kept open between requests.
+
+    /// Time for which a connection stays open between requests; must be longer than that of a proxy in front of the server.
+    // Common load balancers close idle connections after 60 s. If the server closed first, a balancer could send a
+    // request on a connection that the server is closing.
+    #[arg(long, env = "TIDINGS_IDLE_TIMEOUT", value_name = "TIME")]
+    #[arg(default_value = "75s", value_parser = duration(MIN_TIMEOUT))]
     pub idle_timeout: Duration,
-    /// Time for `connection_init`.
+
+    /// Time to receive connection_init.
+    #[arg(long, env = "TIDINGS_INIT_TIMEOUT", value_name = "TIME")]
+    #[arg(default_value = "10s", value_parser = duration(MIN_TIMEOUT))]
     pub init_timeout: Duration,
-    /// Time between the server's pings.
+
+    /// Time between pings of the server, and between cursors in a quiet event stream.
+    #[arg(long, env = "TIDINGS_PING_INTERVAL", value_name = "TIME")]
+    #[arg(default_value = "30s", value_parser = duration(MIN_TIMEOUT))]
     pub ping_interval: Duration,
-    /// A peer of which nothing is heard for so long is gone.
+
+    /// Time without any frame from a client, not even a pong, after which its socket is closed.
+    // Two pings without an answer, and time for the second answer.
+    #[arg(long, env = "TIDINGS_SILENCE_LIMIT", value_name = "TIME")]
+    #[arg(default_value = "75s", value_parser = duration(MIN_TIMEOUT))]
     pub silence_limit: Duration,
-    /// A peer that takes nothing for so long is closed, and may come back.
+
+    /// Time after which a client that reads nothing is disconnected; it may reconnect.
+    #[arg(long, env = "TIDINGS_SEND_TIMEOUT", value_name = "TIME")]
+    #[arg(default_value = "30s", value_parser = duration(MIN_TIMEOUT))]
     pub send_timeout: Duration,
 }
 
-/// How many of the open connections may be of one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PerAddress {
-    /// So many; 0: no limit.
-    pub most: usize,
-    /// Whether this machine's own address counts, too.
-    pub counts_loopback: bool,
-}
-
-impl PerAddress {
-    /// What holds if nothing is said: half of the places, and this machine may have all. What comes from
-    /// there is the operator's own, or everybody by a proxy that is not named yet.
-    #[must_use]
-    pub fn half_of(max_connections: usize) -> Self {
-        Self { most: max_connections.div_ceil(2), counts_loopback: false }
-    }
-
-    /// Just so many, of any address; 0: no limit.
-    #[must_use]
-    pub fn exactly(most: usize) -> Self {
-        Self { most, counts_loopback: true }
-    }
-}
-
-/// What one request or user may cost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Limits on one request or user.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Bytes of an HTTP body.
+    /// Maximum size of an HTTP body.
+    #[arg(long = "max-body", env = "TIDINGS_MAX_BODY", value_name = "SIZE")]
+    #[arg(default_value = "1MiB", value_parser = size(MIN_INPUT_BYTES))]
     pub max_body_bytes: usize,
-    /// Characters of a title.
+
+    /// Maximum length of a title, in characters.
+    #[arg(long, env = "TIDINGS_MAX_TITLE", value_name = "NUMBER")]
+    #[arg(default_value = "200", value_parser = number(1..=MAX_NUMBER))]
     pub max_title: usize,
-    /// Characters of a content.
+
+    /// Maximum length of the content of a message or comment, in characters.
+    #[arg(long, env = "TIDINGS_MAX_CONTENT", value_name = "NUMBER")]
+    #[arg(default_value = "40000", value_parser = number(1..=MAX_NUMBER))]
     pub max_content: usize,
-    /// Nesting of a GraphQL document.
+
+    /// Maximum depth of a GraphQL document.
+    #[arg(long, env = "TIDINGS_MAX_DEPTH", value_name = "NUMBER")]
+    #[arg(default_value = "15", value_parser = number(1..=MAX_NUMBER))]
     pub max_depth: usize,
-    /// Tokens of a GraphQL document.
+
+    /// Maximum number of tokens in a GraphQL document.
+    #[arg(long, env = "TIDINGS_MAX_TOKENS", value_name = "NUMBER")]
+    #[arg(default_value = "2000", value_parser = number(1..=MAX_NUMBER))]
     pub max_tokens: usize,
-    /// Aliases in a GraphQL document.
+
+    /// Maximum number of aliases in a GraphQL document.
+    #[arg(long, env = "TIDINGS_MAX_ALIASES", value_name = "NUMBER")]
+    #[arg(default_value = "30", value_parser = number(1..=MAX_NUMBER))]
     pub max_aliases: usize,
-    /// Directives in a GraphQL document.
+
+    /// Maximum number of directives in a GraphQL document.
+    #[arg(long, env = "TIDINGS_MAX_DIRECTIVES", value_name = "NUMBER")]
+    #[arg(default_value = "50", value_parser = number(1..=MAX_NUMBER))]
     pub max_directives: usize,
-    /// Estimated cost of a GraphQL operation.
+
+    /// Maximum estimated cost of a GraphQL operation.
+    #[arg(long, env = "TIDINGS_MAX_COST", value_name = "NUMBER")]
+    #[arg(default_value = "5000", value_parser = number(1..=MAX_NUMBER))]
     pub max_cost: usize,
-    /// Operations in one HTTP request.
+
+    /// Maximum number of operations in one HTTP request.
+    #[arg(long, env = "TIDINGS_MAX_BATCH", value_name = "NUMBER")]
+    #[arg(default_value = "10", value_parser = number(1..=1_000_usize))]
     pub max_batch: usize,
-    /// Bytes of the response to a GraphQL operation, to those of a batch together, and of an item of a subscription.
+
+    /// Maximum size of the response to a GraphQL operation, of the responses to a batch together, and of one item of a
+    /// subscription.
+    #[arg(long = "max-response", env = "TIDINGS_MAX_RESPONSE", value_name = "SIZE")]
+    #[arg(default_value = "16MiB", value_parser = size(1))]
     pub max_response_bytes: usize,
-    /// Bytes of memory for responses that are being made or sent, all together.
+
+    /// Memory for all large responses that are being made or sent, at least eight times --max-response.
+    #[arg(long = "response-memory", env = "TIDINGS_RESPONSE_MEMORY", value_name = "SIZE")]
+    #[arg(default_value = "128MiB", value_parser = size(1))]
     pub response_memory_bytes: usize,
-    /// How long an operation may read from the database.
+
+    /// Maximum time for which one operation reads from the database.
+    #[arg(long, env = "TIDINGS_QUERY_TIME", value_name = "TIME")]
+    #[arg(default_value = "2s", value_parser = duration(MILLISECOND))]
     pub query_time: Duration,
-    /// Mutations per second and user; 0: no limit.
+
+    /// Mutations per second of one user; 0 for no limit.
+    #[arg(long, env = "TIDINGS_MUTATIONS_PER_SECOND", value_name = "NUMBER")]
+    #[arg(default_value = "50", value_parser = number(0..=u32::MAX))]
     pub mutations_per_second: u32,
-    /// Mutations that a user may have saved up.
+
+    /// Mutations that a user may send at once before that rate applies.
+    #[arg(long, env = "TIDINGS_MUTATION_BURST", value_name = "NUMBER")]
+    #[arg(default_value = "200", value_parser = number(1..=u32::MAX))]
     pub mutation_burst: u32,
-    /// Rooms that a user may make per minute; 0: no limit.
+
+    /// New rooms of one user per minute; 0 for no limit.
+    #[arg(long, env = "TIDINGS_NEW_ROOMS_PER_MINUTE", value_name = "NUMBER")]
+    #[arg(default_value = "20", value_parser = number(0..=u32::MAX))]
     pub new_rooms_per_minute: u32,
 }
 
 impl Config {
-    /// The names by which the server may be addressed; `None`: every name.
+    /// The host names that the server answers to; `None`: every name.
     #[must_use]
     pub fn known_hosts(&self) -> Option<Hosts> {
-        // Every page may use it anyway.
+        // Pages of every origin may use the server, so the name by which they do it does not matter.
         if self.allowed_origins.is_any() {
             return None;
         }
-        let is_behind_proxy = !self.trusted_proxies.0.is_empty();
-        let hosts = match &self.hosts {
+        let is_behind_proxy = !self.trusted_proxies.is_empty();
+        // Compose passes an unset variable on as an empty one.
+        let hosts = match self.hosts.as_ref().filter(|hosts| **hosts != Hosts::default()) {
             Some(hosts) => hosts.clone(),
             None if self.listen.ip().is_loopback() && !is_behind_proxy => Hosts::default(),
             None => return None,
         };
         if hosts.is_any() { None } else { Some(hosts.and(self.allowed_origins.hosts())) }
     }
+
+    /// The bearer token for `/metrics`; `None`: `/metrics` is public.
+    #[must_use]
+    pub fn metrics_token(&self) -> Option<&Secret> {
+        self.metrics_token.as_ref().or(self.metrics_token_file.as_ref())
+    }
+
+    /// Checks settings that depend on each other.
+    ///
+    /// # Errors
+    /// One line that names the settings that conflict.
+    pub fn check(&self) -> Result<(), String> {
+        let Sockets { silence_limit, ping_interval, .. } = self.sockets;
+        // Otherwise every client that only listens would be disconnected before the server sends a ping.
+        if silence_limit <= ping_interval {
+            return Err(format!(
+                "--silence-limit (TIDINGS_SILENCE_LIMIT): {} must be longer than the ping interval, {}",
+                format_duration(silence_limit),
+                format_duration(ping_interval)
+            ));
+        }
+        let Limits { response_memory_bytes, max_response_bytes, .. } = self.limits;
+        // One client gets three eighths of the memory, and a response takes three times its size while it is made.
+        if response_memory_bytes / 8 < max_response_bytes {
+            return Err(format!(
+                "--response-memory (TIDINGS_RESPONSE_MEMORY): {response_memory_bytes} bytes must be at least eight \
+                 times --max-response, {max_response_bytes} bytes"
+            ));
+        }
+        self.tokens.check(&self.database)
+    }
+}
+
+impl Database {
+    /// The URL, from whichever setting has it.
+    #[must_use]
+    pub fn url(&self) -> &DatabaseUrl {
+        self.url_file.as_ref().unwrap_or(&self.url)
+    }
+}
+
+impl From<DatabaseUrl> for Database {
+    fn from(url: DatabaseUrl) -> Self {
+        Self { url, url_file: None }
+    }
+}
+
+impl TokenSettings {
+    /// The secret that signs tokens, if the operator has set one.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref().or(self.secret_file.as_ref())
+    }
+
+    /// Checks that there is a secret if the database needs one.
+    ///
+    /// # Errors
+    /// One line, if the database is PostgreSQL and there is no secret.
+    pub fn check(&self, database: &Database) -> Result<(), String> {
+        // Instances that each created a secret would refuse each other's tokens.
+        if self.secret().is_none() && matches!(database.url(), DatabaseUrl::Postgres(_)) {
+            return Err("TIDINGS_JWT_SECRET: required with PostgreSQL, the same for every instance".into());
+        }
+        Ok(())
+    }
+}
+
+impl Sockets {
+    /// The maximum number of connections of one address; 0: no limit.
+    #[must_use]
+    pub fn max_per_address(&self) -> usize {
+        self.max_per_address.unwrap_or(self.max_connections.div_ceil(2))
+    }
+
+    /// Whether the limit per address applies to loopback addresses. By default these may use all connections: they
+    /// belong to the operator, or to a proxy that is not listed in `--trusted-proxies` yet.
+    #[must_use]
+    pub fn limits_loopback(&self) -> bool {
+        self.max_per_address.is_some()
+    }
+}
+
+/// The declared defaults of a group of settings, whatever the environment.
+fn defaults<T: Args>() -> T {
+    let command = T::augment_args(clap::Command::new("defaults")).mut_args(|arg| arg.env(None));
+    let parsed = command.try_get_matches_from(["defaults"]).and_then(|matches| T::from_arg_matches(&matches));
+    parsed.expect("every setting is optional or has a valid default")
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            listen: (Ipv4Addr::LOCALHOST, 8000).into(),
-            database: DatabaseUrl::default(),
-            readers: 4,
-            commit_batch: 256,
-            allowed_origins: Origins::default(),
-            trusted_proxies: Networks::default(),
-            hosts: None,
-            shutdown_grace: 10 * SECOND,
-            introspection: true,
-            graphiql: true,
-            metrics_token: None,
-            log: "info".into(),
-            retention: Retention::default(),
-            sessions: Sessions::default(),
-            sockets: Sockets::default(),
-            limits: Limits::default(),
-        }
+        defaults()
     }
 }
 
-impl Default for Retention {
+impl Default for TokenSettings {
     fn default() -> Self {
-        Self { age: 7 * 24 * 3600 * SECOND, events: 100_000 }
-    }
-}
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self {
-            secret: None,
-            token_lifetime: 12 * 3600 * SECOND,
-            session_lifetime: 30 * 24 * 3600 * SECOND,
-            anonymous_read: true,
-            registration: Registration::Open,
-            attempts_per_minute: 10,
-            // An office behind one address that comes in the morning, twice over; a fifth of what one core compares.
-            sign_ins_per_minute: 300,
-            // More than a class that signs up together; a fifth of what one core hashes.
-            registrations_per_minute: 300,
-            // The other half stays with those who are already in, however many sign in.
-            password_threads: available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
-        }
+        defaults()
     }
 }
 
 impl Default for Sockets {
     fn default() -> Self {
-        Self {
-            max_connections: 10_000,
-            per_address: PerAddress::half_of(10_000),
-            max_per_user: 0,
-            max_subscriptions: 100,
-            max_frame_bytes: 256 * 1024,
-            frames_per_second: 200,
-            request_timeout: 30 * SECOND,
-            // Longer than what the usual balancers keep, 60 s: one that closes first is never asked on a closed line.
-            idle_timeout: 75 * SECOND,
-            init_timeout: 10 * SECOND,
-            ping_interval: 30 * SECOND,
-            // Two pings unanswered, and time for the second answer.
-            silence_limit: 75 * SECOND,
-            send_timeout: 30 * SECOND,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_body_bytes: 1024 * 1024,
-            max_title: 200,
-            max_content: 40_000,
-            max_depth: 15,
-            max_tokens: 2_000,
-            max_aliases: 30,
-            max_directives: 50,
-            max_cost: 5_000,
-            max_batch: 10,
-            max_response_bytes: 16 * 1024 * 1024,
-            response_memory_bytes: 128 * 1024 * 1024,
-            query_time: 2 * SECOND,
-            mutations_per_second: 50,
-            mutation_burst: 200,
-            new_rooms_per_minute: 20,
-        }
-    }
-}
-
-impl FromStr for Registration {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "open" => Ok(Self::Open),
-            "closed" => Ok(Self::Closed),
-            _ => Err(format!("'{text}' is neither 'open' nor 'closed'")),
-        }
-    }
-}
-
-impl std::fmt::Display for Registration {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-        })
+        defaults()
     }
 }
 
@@ -328,7 +522,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loopback_listener_is_known_by_its_own_names_unless_a_proxy_is_named() {
+    fn a_loopback_listener_answers_only_to_local_names_unless_a_proxy_is_trusted() {
         let known = |change: fn(&mut Config)| {
             let mut config = Config::default();
             change(&mut config);
@@ -352,9 +546,9 @@ mod tests {
     fn debug_shows_no_secret() {
         let secret = |text: &str| Some(text.parse().unwrap());
         let config = Config {
-            database: "postgres://zowi:hunter2@db.example/tidings".parse().unwrap(),
+            database: "postgres://zowi:hunter2@db.example/tidings".parse::<DatabaseUrl>().unwrap().into(),
             metrics_token: secret("scrape-me"),
-            sessions: Sessions { secret: secret("top-secret"), ..Sessions::default() },
+            tokens: TokenSettings { secret: secret("top-secret"), ..TokenSettings::default() },
             ..Config::default()
         };
         let shown = format!("{config:?}");

@@ -1,9 +1,9 @@
-//! Which web pages may use the server from a browser.
+//! Origins of web pages that may use the server from a browser.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Origins (`https://chat.example`) beside the server's own. By default there are none.
+/// A list of origins (`https://chat.example`), in addition to the origin of the server. The default list is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origins {
     any: bool,
@@ -11,27 +11,25 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Whether a page of this origin (the text of an `Origin` header) is on the list.
+    /// Whether pages of this origin, the value of an `Origin` header, are allowed.
     #[must_use]
     pub fn allow(&self, origin: &str) -> bool {
-        self.any || self.list.iter().any(|ours| ours.eq_ignore_ascii_case(origin))
+        self.any || self.list.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
     }
-}
 
-impl Origins {
-    /// Whether every page is allowed.
+    /// Whether every origin is allowed.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.any
     }
 
-    /// The hosts of those on the list, with their ports.
+    /// The hosts of the listed origins, with their ports.
     pub fn hosts(&self) -> impl Iterator<Item = String> {
         self.list.iter().filter_map(|origin| Some(origin.split_once("://")?.1.to_owned()))
     }
 }
 
-/// Separated by commas; `*` is every page.
+/// Parses origins that are separated by commas; `*` is every origin.
 impl FromStr for Origins {
     type Err = String;
 
@@ -48,7 +46,7 @@ impl FromStr for Origins {
     }
 }
 
-/// As browsers write it: a scheme and a host, no path, in lower case, without the usual port.
+/// Normalizes an origin to the form that browsers send: a scheme and a host in lower case, without the default port.
 fn origin(text: &str) -> Result<String, String> {
     let wrong = || format!("'{text}' is not an origin like https://chat.example (or * for every page)");
     let lower = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
@@ -57,12 +55,12 @@ fn origin(text: &str) -> Result<String, String> {
     if scheme.is_empty() || host.is_empty() || !scheme.chars().chain(host.chars()).all(letters) {
         return Err(wrong());
     }
-    let usual_port = match scheme {
+    let default_port = match scheme {
         "http" => ":80",
         "https" => ":443",
         _ => "",
     };
-    Ok(format!("{scheme}://{}", host.strip_suffix(usual_port).unwrap_or(host)))
+    Ok(format!("{scheme}://{}", host.strip_suffix(default_port).unwrap_or(host)))
 }
 
 impl fmt::Display for Origins {
@@ -78,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_those_on_the_list() {
+    fn listed_origins_are_allowed() {
         let origins: Origins = "https://Chat.example/, http://localhost:3000,https://a.example:443".parse().unwrap();
         for yes in ["https://chat.example", "http://localhost:3000", "https://a.example"] {
             assert!(origins.allow(yes), "{yes}");
@@ -92,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling() {
+    fn entries_that_are_not_origins_are_refused() {
         assert_eq!("".parse(), Ok(Origins::default()));
         for bad in ["chat.example", "https://", "https://chat.example/path", "https://*.example", "https://a b"] {
             assert!(bad.parse::<Origins>().is_err(), "{bad}");

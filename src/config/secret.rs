@@ -1,59 +1,59 @@
-//! Text that must not be shown, and what makes it good enough.
+//! Secrets: text that is never shown, with rules for its length.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A secret: only who asks for it by name sees it.
+/// A secret text. Only [`Secret::reveal`] returns it; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// RFC 7518 section 3.2: a key for HS256 has at least 256 bits.
-    const SHORTEST_KEY: usize = 32;
+    /// RFC 7518, section 3.2: a key for HS256 has at least 256 bits.
+    const MIN_KEY_BYTES: usize = 32;
     /// `/metrics` does not limit attempts, so its token must not be guessable.
-    const SHORTEST_TOKEN: usize = 16;
+    const MIN_TOKEN_BYTES: usize = 16;
 
-    /// The secret itself.
+    /// The text of the secret.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// A key that tokens are signed with: 32 bytes or more. One line end at the end does not count: editors and
-    /// `echo` write it into files.
+    /// Parses a key that signs tokens: 32 bytes or more. One line break at the end is removed, because editors and `echo`
+    /// write it into files.
     ///
     /// # Errors
-    /// What is wrong with it, without the text.
+    /// One sentence, without the text of the key, if the key is empty or too short.
     pub fn for_signing(text: &str) -> Result<Self, String> {
-        let key: Self = without_line_end(text).parse()?;
+        let key: Self = without_line_break(text).parse()?;
         let length = key.0.len();
-        if length < Self::SHORTEST_KEY {
+        if length < Self::MIN_KEY_BYTES {
             return Err(format!(
                 "has {length} bytes: give {} or more that nobody can guess, as `openssl rand -hex 32` prints them",
-                Self::SHORTEST_KEY
+                Self::MIN_KEY_BYTES
             ));
         }
         Ok(key)
     }
 
-    /// A token that clients send in `Authorization: Bearer TOKEN`: 16 characters or more that a header can carry. One
-    /// line end at the end does not count.
+    /// Parses a token that clients send in `Authorization: Bearer TOKEN`: 16 or more visible ASCII characters. One line
+    /// break at the end is removed.
     ///
     /// # Errors
-    /// What is wrong with it, without the text.
+    /// One sentence, without the text of the token, if the token is too short or cannot be sent in a header.
     pub fn for_bearers(text: &str) -> Result<Self, String> {
-        let token: Self = without_line_end(text).parse()?;
+        let token: Self = without_line_break(text).parse()?;
         if token.0.trim() != token.0 || !token.0.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return Err("cannot be sent in a header: use visible ASCII characters, without blanks at the ends".into());
         }
-        if token.0.len() < Self::SHORTEST_TOKEN {
-            return Err(format!("is too short: give {} characters or more", Self::SHORTEST_TOKEN));
+        if token.0.len() < Self::MIN_TOKEN_BYTES {
+            return Err(format!("is too short: give {} characters or more", Self::MIN_TOKEN_BYTES));
         }
         Ok(token)
     }
 }
 
-fn without_line_end(text: &str) -> &str {
+fn without_line_break(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
@@ -80,20 +80,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_kept_as_it_is_and_must_not_be_empty() {
+    fn a_secret_is_not_trimmed_and_must_not_be_empty() {
         let secret: Secret = " with blanks ".parse().unwrap();
         assert_eq!(secret.reveal(), " with blanks ");
         assert!(" ".parse::<Secret>().is_err());
     }
 
     #[test]
-    fn a_key_has_thirty_two_bytes_and_no_line_end() {
+    fn a_key_has_thirty_two_bytes_and_no_line_break() {
         let key = "0123456789abcdef0123456789abcdef";
         for text in [key.to_owned(), format!("{key}\n"), format!("{key}\r\n")] {
             assert_eq!(Secret::for_signing(&text).unwrap().reveal(), key);
         }
         let two_lines = format!("{key}\n\n");
-        assert_eq!(Secret::for_signing(&two_lines).unwrap().reveal(), format!("{key}\n"), "only one is dropped");
+        assert_eq!(Secret::for_signing(&two_lines).unwrap().reveal(), format!("{key}\n"), "only one is removed");
         for bad in ["", "\n", "hunter2", &key[1..], &format!("{}\n", &key[1..])] {
             let refusal = Secret::for_signing(bad).unwrap_err();
             assert!(!refusal.contains("hunter2"), "{refusal}");

@@ -429,7 +429,10 @@ fn newlines(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Mutation, Query, Schema, Subscription};
+    use super::super::mutation::Mutation;
+    use super::super::query::Query;
+    use super::super::schema::Schema;
+    use super::super::subscription::Subscription;
     use super::*;
 
     fn merged_text(text: &str, kind: MergedKind) -> String {

@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{Response, StatusCode, response};
 
-use super::encoding::{Encoding, list, weight};
+use super::content_negotiation::{Encoding, list, weight};
 
 /// The content security policy of pages: they may load files from this server and connect to it. `connect-src 'self'`
 /// includes WebSockets.

@@ -14,7 +14,7 @@ use http::{HeaderValue, Response};
 
 use tokio::sync::Semaphore;
 
-use super::encoding::{Encoding, weight};
+use super::content_negotiation::{Encoding, weight};
 use crate::graphql::Text;
 use crate::model::Lease;
 

@@ -12,8 +12,7 @@ use serde_json::value::RawValue;
 
 use super::answer::Answer;
 use super::compress::compressed;
-use super::encoding::preferences;
-use super::media::Media;
+use super::content_negotiation::{Media, preferences};
 use super::parameters::{self, Parsed};
 use super::sse::Events;
 use super::{Peer, Site, body, callers, origins, pages, socket};

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::callers;
-use super::encoding::list;
+use super::content_negotiation::list;
 use super::hint::escaped;
 use crate::graphql::{Request, Unreadable};
 use crate::model::repaired;

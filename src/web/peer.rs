@@ -52,6 +52,6 @@ impl Peer {
 
 fn acquire(site: &Site, address: IpAddr) -> Option<Permit<IpAddr>> {
     let address = household(address);
-    let is_exempt = address.is_loopback() && !site.settings.sockets.per_address.counts_loopback;
+    let is_exempt = address.is_loopback() && !site.settings.sockets.limits_loopback();
     if is_exempt { Some(Permit::uncounted()) } else { site.addresses.try_acquire(address) }
 }

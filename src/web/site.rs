@@ -1,10 +1,13 @@
-//! What all handlers of one server share.
+//! The state that all handlers of one server share.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::counts::Counts;
 use super::hint::Hint;
@@ -17,112 +20,111 @@ use crate::graphql::Engine;
 use crate::model::UserId;
 use crate::vitals::Vitals;
 
-/// How many long answers are compressed at once; the others are sent as they are.
+/// Number of long responses that are compressed at the same time; others are sent without compression.
 const COMPRESSING: usize = 2;
 
-/// What the door needs to know of the settings.
+/// The settings that handlers need.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Open connections.
+    /// Limits of connections.
     pub sockets: Sockets,
-    /// Bytes of an HTTP body.
+    /// Maximum size of an HTTP body, in bytes.
     pub max_body_bytes: usize,
-    /// Operations in one HTTP request.
+    /// Maximum number of operations in one HTTP request.
     pub max_batch: usize,
-    /// Pages of other origins that may use the server from a browser.
+    /// Origins of other web pages that may use the server.
     pub allowed_origins: Origins,
-    /// Proxies whose word on the client's address is taken.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Networks,
-    /// The names by which the server may be addressed; `None`: every name.
+    /// Host names that the server answers to; `None`: every name.
     pub hosts: Option<Hosts>,
-    /// Whether the schema may be asked for.
+    /// Whether clients may query the schema.
     pub introspection: bool,
     /// Whether the GraphiQL page is served.
     pub graphiql: bool,
-    /// Who may read `/metrics`; `None`: everybody.
+    /// Bearer token for `/metrics`; `None`: `/metrics` is public.
     pub metrics_token: Option<Secret>,
 }
 
-/// How a server is told to stop, and how one waits until it has.
+/// Stops a server and waits for its connections. The server also stops when this handle is dropped.
 #[derive(Debug)]
 pub struct Stop {
-    stopping: watch::Sender<bool>,
-    busy: mpsc::Receiver<()>,
+    stopping: DropGuard,
+    connections: TaskTracker,
 }
 
 impl Stop {
-    /// Asks every connection to come to its end and waits until the last one has, or for this long.
-    pub async fn within(mut self, grace: Duration) {
-        self.stopping.send_replace(true);
-        // Nobody ever sends: this ends when every connection has dropped its end.
-        if tokio::time::timeout(grace, self.busy.recv()).await.is_err() {
-            tracing::warn!("some connections did not end in time");
+    /// Asks every connection to end, and waits until all have ended, or until `grace` has passed.
+    pub async fn within(self, grace: Duration) {
+        drop(self.stopping);
+        self.connections.close();
+        if tokio::time::timeout(grace, self.connections.wait()).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "some connections did not end in time");
         }
     }
 }
 
-/// What all handlers of one server share.
+/// The state that all handlers of one server share.
 pub struct Site {
     /// Executes operations.
     pub engine: Arc<Engine>,
-    /// The board.
+    /// The use cases.
     pub board: Arc<Board>,
-    /// Frames that were made of events.
+    /// Cache of the frames of events on the JSON socket.
     pub shown: Shown,
-    /// Connections by address.
+    /// Counts connections by address.
     pub addresses: Quota<IpAddr>,
-    /// Sockets by user.
+    /// Counts sockets by user.
     pub users: Quota<UserId>,
-    /// Connections of which nothing is known yet.
+    /// Schedules connections that have not completed a request or handshake yet.
     pub newcomers: Arc<Newcomers>,
-    /// The turns of long answers that are being compressed.
+    /// Permits to compress a long response.
     pub compressing: Semaphore,
     /// The settings.
     pub settings: Settings,
-    /// What is counted for operators.
+    /// Counters for `/metrics`.
     pub counts: Counts,
-    /// What operators hear of once.
+    /// Problems of which the log warns once.
     pub hints: Hints,
     /// Whether every part of the server still runs.
     pub vitals: Vitals,
-    stopping: watch::Receiver<bool>,
-    alive: mpsc::Sender<()>,
+    stopping: CancellationToken,
+    connections: TaskTracker,
 }
 
-/// What operators hear of once.
+/// Problems of which the log warns once.
 #[derive(Debug, Default)]
 pub struct Hints {
-    /// A page of an origin that is not allowed.
+    /// The origin of a page is not allowed.
     pub origin: Hint,
-    /// A name by which the server is not known.
+    /// The server does not answer to the host name of a request.
     pub host: Hint,
-    /// A trusted proxy that names the client in a way that is not understood.
+    /// A trusted proxy sends an `X-Forwarded-For` that is not an address.
     pub forwarded: Hint,
-    /// A proxy that drops what asks for a WebSocket.
+    /// A proxy drops the `Upgrade` header of WebSocket requests.
     pub upgrade: Hint,
 }
 
-/// Held by a connection as long as it lives.
+/// Held by a connection until it ends: [`Stop::within`] waits for it.
 pub struct Alive {
-    stopping: watch::Receiver<bool>,
-    _busy: mpsc::Sender<()>,
+    stopping: CancellationToken,
+    _counted: TaskTrackerToken,
 }
 
 impl Alive {
-    /// Waits until the server is to stop.
+    /// Waits until the server stops.
     pub async fn stopped(&mut self) {
-        // An error means that the server is gone, which is as good.
-        drop(self.stopping.wait_for(|stopping| *stopping).await);
+        self.stopping.cancelled().await;
     }
 }
 
 impl Site {
-    /// A server's, and what stops it.
+    /// The state of a server, and the handle that stops the server.
     #[must_use]
     pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings, vitals: Vitals) -> (Arc<Self>, Stop) {
-        let (stop, stopping) = watch::channel(false);
-        let (alive, busy) = mpsc::channel(1);
-        let addresses = Quota::new(settings.sockets.per_address.most);
+        let (stopping, connections) = (CancellationToken::new(), TaskTracker::new());
+        let stop = Stop { stopping: stopping.clone().drop_guard(), connections: connections.clone() };
+        let addresses = Quota::new(settings.sockets.max_per_address());
         let users = Quota::new(settings.sockets.max_per_user);
         let (shown, counts) = (Shown::default(), Counts::default());
         let (newcomers, compressing) = (Arc::default(), Semaphore::new(COMPRESSING));
@@ -139,21 +141,20 @@ impl Site {
             hints: Hints::default(),
             vitals,
             stopping,
-            alive,
+            connections,
         };
-        (Arc::new(site), Stop { stopping: stop, busy })
+        (Arc::new(site), stop)
     }
 
-    /// For a connection that begins.
+    /// The guard of a new connection.
     #[must_use]
     pub fn alive(&self) -> Alive {
-        Alive { stopping: self.stopping.clone(), _busy: self.alive.clone() }
+        Alive { stopping: self.stopping.clone(), _counted: self.connections.token() }
     }
 
-    /// Whether the server is to stop.
+    /// Whether the server is stopping.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        // Nothing is ever said but this.
-        self.stopping.has_changed().unwrap_or(true)
+        self.stopping.is_cancelled()
     }
 }

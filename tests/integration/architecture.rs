@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("live", &["board", "error", "hub", "model", "store"]),
     ("graphql", &["board", "capacity", "error", "hub", "live", "model", "store", "unicode"]),
     ("web", &["board", "capacity", "config", "error", "graphql", "hub", "live", "model", "vitals"]),
-    ("app", &["auth", "board", "config", "error", "graphql", "model", "store", "vitals", "web"]),
+    ("app", &["auth", "board", "capacity", "config", "error", "graphql", "model", "store", "vitals", "web"]),
     ("cli", &["app", "auth", "board", "config", "error", "graphql", "model"]),
 ];
 
@@ -43,16 +43,19 @@ const EVERYWHERE: [&str; 12] = [
 ];
 
 /// Every other library, with the modules that may use it.
-const LIBRARIES: [(&str, &[&str]); 31] = [
+const LIBRARIES: [(&str, &[&str]); 35] = [
     ("argon2", &["auth"]),
+    ("bytesize", &["config"]),
     ("caseless", &["unicode"]),
-    ("clap", &["cli"]),
+    ("clap", &["cli", "config"]),
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("flate2", &["web"]),
     ("form_urlencoded", &["store", "web"]),
+    ("humantime", &["config"]),
     ("hyper", &["web"]),
     ("hyper_util", &["web"]),
+    ("ipnet", &["config"]),
     ("jsonwebtoken", &["auth"]),
     ("juniper", &["graphql", "web::socket"]),
     ("juniper_graphql_ws", &["web::socket"]),
@@ -68,7 +71,8 @@ const LIBRARIES: [(&str, &[&str]); 31] = [
     ("tokio_postgres_rustls", &["store"]),
     ("tokio_stream", &["live"]),
     ("tokio_tungstenite", &["web"]),
-    ("tracing_subscriber", &["cli"]),
+    ("tokio_util", &["web"]),
+    ("tracing_subscriber", &["cli", "config"]),
     ("unicode_normalization", &["unicode"]),
     ("unicode_properties", &["unicode"]),
     ("unicode_script", &["unicode"]),

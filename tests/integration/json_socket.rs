@@ -17,7 +17,7 @@ async fn open(server: &Server, session: Option<&Session>) -> JsonSocket {
 
 async fn second_instance(server: &Server) -> Server {
     let database = server.database_url().parse().expect("a database");
-    Server::start_with(|config| config.database = database).await
+    Server::start_with(|config| config.database.url = database).await
 }
 
 const TICKET: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id cursor } }";

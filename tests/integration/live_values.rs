@@ -11,7 +11,7 @@ use crate::support::{Program, Server, Socket, with_timeout};
 /// Starts another instance on the same database.
 async fn second_instance(server: &Server) -> Server {
     let database = server.database_url().parse().expect("a database");
-    Server::start_with(|config| config.database = database).await
+    Server::start_with(|config| config.database.url = database).await
 }
 
 /// Waits until a subscription to a metric delivers this value.

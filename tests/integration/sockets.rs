@@ -61,7 +61,7 @@ async fn the_end_of_a_session_closes_its_sockets() {
 
 #[tokio::test]
 async fn a_socket_is_closed_when_its_token_expires_unless_it_is_refreshed() {
-    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(3)).await;
+    let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(3)).await;
     let ann = server.register("ann").await;
     let mut left = server.socket(Some(&ann)).await;
     let mut kept = server.socket(Some(&ann)).await;

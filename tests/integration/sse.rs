@@ -156,7 +156,7 @@ async fn quiet_streams_receive_recent_cursors() {
 
 #[tokio::test]
 async fn the_end_of_a_session_is_an_error_without_complete() {
-    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(3)).await;
+    let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(3)).await;
     let ann = server.register("ann").await;
     let mut expiring = EventStream::open(post(&server, Some(&ann), ADDED, json!({}))).await;
     assert_eq!(expiring.next().await.code(), "UNAUTHENTICATED");

@@ -25,7 +25,7 @@ async fn a_server_is_not_ready_after_a_background_part_panicked() {
 async fn serve_returns_an_error_that_names_the_panicked_part() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = DatabaseUrl::Sqlite(directory.path().join("tidings.db"));
-    let config = Config { listen: ([127, 0, 0, 1], 0).into(), database, ..Config::default() };
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), database: database.into(), ..Config::default() };
     let app = App::start(config).await.expect("a server");
     app.vitals().spawn("the part", async { panic!("on purpose") }).await.expect("the panic is caught");
     let ended = with_timeout("the end of the process", cli::serve(app, std::future::pending())).await;

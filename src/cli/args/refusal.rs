@@ -1,5 +1,5 @@
-//! What to show when the words make no sense. A bad value is one line naming the flag or the
-//! variable it came from, for `docker logs` and `journalctl`; the rest is clap's to explain.
+//! Errors of the command line. A bad value is one line that names the flag or variable that it came from, for
+//! `docker logs` and `journalctl`. clap explains all other errors.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -8,29 +8,52 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{Refusal, clap_command};
 
-/// How to refuse these words, which clap could not take.
+/// Turns an error of clap into one line if it is about the value of a setting.
 pub(super) fn of(error: clap::Error, words: &[OsString]) -> Refusal {
-    match bad_value(&error, words) {
+    match bad_value(&error, words).or_else(|| both_set(&error)) {
         Some(line) => Refusal::Setting(line),
         None => Refusal::Usage(error),
     }
 }
 
-/// `TIDINGS_LISTEN: 'x' is no address…`. The value parsers quote what may be shown, so nothing else
-/// is repeated here: it might be a secret.
+/// `TIDINGS_LISTEN: 'x' is not an address…`. Value parsers quote only values that are not secret. This function adds no
+/// value to their text, except for enums.
 fn bad_value(error: &clap::Error, words: &[OsString]) -> Option<String> {
-    let ContextValue::String(shown) = error.get(ContextKind::InvalidArg)? else { return None };
-    let flag = shown.split(' ').next()?;
+    let flag = flag(error, ContextKind::InvalidArg)?;
     let reason = match error.kind() {
         ErrorKind::ValueValidation => error.source()?.to_string(),
-        // `--listen` with nothing behind it, or an empty variable.
-        ErrorKind::InvalidValue => "has no value".into(),
+        ErrorKind::InvalidValue => match (error.get(ContextKind::InvalidValue), error.get(ContextKind::ValidValue)) {
+            (Some(ContextValue::String(value)), Some(ContextValue::Strings(valid))) if !value.is_empty() => {
+                format!("'{value}' is not one of: {}", valid.join(", "))
+            }
+            // A flag without a value, or an empty variable.
+            _ => "has no value".into(),
+        },
         _ => return None,
     };
-    let name = flag.strip_prefix("--")?;
-    let variable = variable_of(name).filter(|_| !given(flag, words));
-    let source = variable.unwrap_or_else(|| flag.to_owned());
-    Some(format!("{source}: {reason}"))
+    let variable = variable_of(&flag).filter(|_| !given(&flag, words));
+    Some(format!("{}: {reason}", variable.unwrap_or(flag)))
+}
+
+/// `DATABASE_URL and DATABASE_URL_FILE are both set…`
+fn both_set(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::ArgumentConflict {
+        return None;
+    }
+    let mut variables = [ContextKind::InvalidArg, ContextKind::PriorArg].map(|kind| variable_of(&flag(error, kind)?));
+    variables.sort();
+    let [Some(value), Some(file)] = variables else { return None };
+    Some(format!("{value} and {file} are both set: keep one of them"))
+}
+
+/// The flag, such as `--listen`, that this part of an error is about.
+fn flag(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    let shown = match error.get(kind)? {
+        ContextValue::String(shown) => shown,
+        ContextValue::Strings(all) => all.first()?,
+        _ => return None,
+    };
+    shown.split(' ').next().filter(|flag| flag.starts_with("--")).map(str::to_owned)
 }
 
 fn given(flag: &str, words: &[OsString]) -> bool {
@@ -38,10 +61,10 @@ fn given(flag: &str, words: &[OsString]) -> bool {
     words.iter().any(|word| is_flag(&word.to_string_lossy()))
 }
 
-/// The environment variable of a flag; `serve` has all flags that have one.
-fn variable_of(name: &str) -> Option<String> {
+/// The environment variable of a flag. `serve` has all flags that have one.
+fn variable_of(flag: &str) -> Option<String> {
     let command = clap_command();
-    let serve = command.find_subcommand("serve")?;
-    let variable = serve.get_arguments().find(|arg| arg.get_long() == Some(name))?.get_env()?;
+    let mut settings = command.find_subcommand("serve")?.get_arguments();
+    let variable = settings.find(|arg| arg.get_long() == flag.strip_prefix("--"))?.get_env()?;
     Some(variable.to_string_lossy().into_owned())
 }

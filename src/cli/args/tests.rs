@@ -27,7 +27,7 @@ fn refused(line: &str) -> String {
 }
 
 #[test]
-fn nothing_said_is_serve_with_the_defaults() {
+fn serve_with_the_defaults_is_the_default_command() {
     let Invocation { command, config, .. } = parse("");
     assert_eq!(command, Command::Serve);
     assert_eq!(config, Config::default());
@@ -59,7 +59,7 @@ fn a_database_before_or_after_any_command() {
         "token zowi --database-url sqlite://x.db",
         "tail --database-url sqlite://x.db --follow",
     ] {
-        assert_eq!(parse(line).config.database, DatabaseUrl::Sqlite("x.db".into()), "{line}");
+        assert_eq!(*parse(line).config.database.url(), DatabaseUrl::Sqlite("x.db".into()), "{line}");
     }
 }
 
@@ -97,41 +97,41 @@ fn every_kind_of_setting_arrives() {
          --jwt-secret 0123456789abcdef0123456789abcdef",
     )
     .config;
-    assert_eq!(config.sessions.token_lifetime, Duration::from_secs(5400));
+    assert_eq!(config.tokens.token_lifetime, Duration::from_secs(5400));
     assert!(!config.sessions.anonymous_read);
     assert_eq!(config.sessions.registration, Registration::Closed);
-    assert_eq!(config.sessions.secret.unwrap().reveal(), "0123456789abcdef0123456789abcdef");
+    assert_eq!(config.tokens.secret.unwrap().reveal(), "0123456789abcdef0123456789abcdef");
     assert_eq!((config.retention.age, config.retention.events), (Duration::from_secs(129_600), 5));
     assert_eq!(config.sockets.max_frame_bytes, 65_536);
     assert_eq!(config.limits.mutations_per_second, 0);
     assert!(config.trusted_proxies.contain("10.9.9.9".parse().unwrap()));
     assert!(config.allowed_origins.allow("https://chat.example"));
     assert_eq!(config.metrics_token.unwrap().reveal(), "for-Prometheus-alone");
-    assert_eq!(config.log, "tidings=debug");
+    assert_eq!(config.log.filter, "tidings=debug");
 }
 
 #[test]
 fn a_bad_value_is_one_line_that_names_it() {
     for (line, said) in [
         ("--listen here", "--listen: 'here' is not an address and port like"),
-        ("--max-cost=0", "--max-cost: '0' is not a whole number, 1 or more"),
-        ("--log-retention 7", "--log-retention: '7' is not a time like"),
-        ("--registration maybe", "--registration: 'maybe' is neither"),
-        ("--graphiql perhaps", "--graphiql: 'perhaps' is neither"),
+        ("--max-cost=0", "--max-cost: '0' is not a whole number from 1 to 4294967295"),
+        ("--log-retention 7", "--log-retention: '7' is not a duration like"),
+        ("--registration maybe", "--registration: 'maybe' is not one of: open, closed"),
+        ("--graphiql perhaps", "--graphiql: value was not a boolean"),
         ("--log tidings=loud", "--log: 'tidings=loud' is not a filter like"),
         ("--jwt-secret=", "--jwt-secret: is empty"),
         ("--database-url= migrate", "--database-url: is neither"),
         ("--jwt-secret hunter2", "--jwt-secret: has 7 bytes: give 32 or more"),
         ("--metrics-token hunter2", "--metrics-token: is too short"),
         ("--jwt-secret-file /nowhere", "--jwt-secret-file: /nowhere cannot be read"),
-        ("--readers 1001", "--readers: '1001' is more than 1000"),
-        ("--password-threads 100000", "--password-threads: '100000' is more than 256"),
-        ("--max-connections 4294967295", "--max-connections: '4294967295' is more than"),
-        ("--max-frame 1000", "--max-frame: '1000' is less than 1KiB"),
+        ("--readers 1001", "--readers: '1001' is not a whole number from 1 to 1000"),
+        ("--password-threads 100000", "--password-threads: '100000' is not a whole number from 1 to 256"),
+        ("--max-connections 4294967295", "--max-connections: '4294967295' is not a whole number from 1 to 10000000"),
+        ("--max-frame 1000", "--max-frame: '1000' is less than 1.0 KiB"),
         ("--ping-interval 1ms", "--ping-interval: '1ms' is less than 100ms"),
         ("--token-lifetime 999ms", "--token-lifetime: '999ms' is less than 1s"),
         ("tail --after x", "--after: 'x' is not a cursor"),
-        ("--ping-interval 80s", "--silence-limit (TIDINGS_SILENCE_LIMIT): 75s must be longer"),
+        ("--ping-interval 80s", "--silence-limit (TIDINGS_SILENCE_LIMIT): 1m 15s must be longer"),
     ] {
         let told = refused(line);
         assert!(told.starts_with(said), "{line}: {told}");
@@ -170,24 +170,62 @@ fn slips_in_the_words_are_explained_by_clap() {
     }
 }
 
-/// One rule to remember: `--some-thing` is `TIDINGS_SOME_THING`.
+/// Calls `inspect` with each setting of `serve`.
+fn each_setting(mut inspect: impl FnMut(&str, &clap::Arg)) {
+    let command = clap_command();
+    let serve = command.find_subcommand("serve").expect("the command");
+    for setting in serve.get_arguments() {
+        if let Some(flag) = setting.get_long().filter(|flag| *flag != "help") {
+            inspect(flag, setting);
+        }
+    }
+}
+
+/// The variable of `--some-thing` is `TIDINGS_SOME_THING`.
 #[test]
 fn every_setting_has_the_variable_of_its_name() {
-    let command = clap_command();
-    let serve = command.get_subcommands().find(|command| command.get_name() == "serve").unwrap();
-    let mut settings = 0;
-    for arg in serve.get_arguments() {
-        let Some(flag) = arg.get_long().filter(|flag| *flag != "help") else { continue };
-        let expected = match flag {
-            "database-url" | "database-url-file" => flag.replace('-', "_").to_uppercase(),
-            _ => format!("TIDINGS_{}", flag.replace('-', "_").to_uppercase()),
-        };
-        let variable = arg.get_env().unwrap_or_else(|| panic!("--{flag} has no variable"));
+    each_setting(|flag, setting| {
+        let prefix = if flag.starts_with("database-url") { "" } else { "TIDINGS_" };
+        let expected = format!("{prefix}{}", flag.replace('-', "_").to_uppercase());
+        let variable = setting.get_env().unwrap_or_else(|| panic!("--{flag} has no variable"));
         assert_eq!(variable.to_string_lossy(), expected);
-        assert!(arg.get_help().is_some() && arg.get_help_heading().is_some(), "--{flag}");
-        settings += 1;
+        assert!(setting.get_help().is_some() && setting.get_help_heading().is_some(), "--{flag}");
+    });
+}
+
+/// The tables of docs/operating.md have one row for each setting, in the order of `--help`.
+#[test]
+fn the_manual_lists_every_setting_with_its_section_variable_and_default() {
+    let (mut section, mut documented) = ("", Vec::new());
+    for line in include_str!("../../../docs/operating.md").lines() {
+        if let Some(title) = line.strip_prefix("**").and_then(|line| line.strip_suffix("**")) {
+            section = title;
+        } else if line.starts_with("| `--") {
+            let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            documented.push([section, cells[1], cells[2], cells[3]].map(str::to_owned));
+        }
     }
-    assert!(settings > 30);
+    let mut rows = documented.iter();
+    each_setting(|flag, setting| {
+        let row = rows.next().unwrap_or_else(|| panic!("docs/operating.md has no row for --{flag}"));
+        let default = match setting.get_default_values() {
+            // The manual and the text of `--help` describe this default in words.
+            _ if setting.is_hide_default_value_set() => row[3].clone(),
+            [] => row[3].clone(),
+            [default, ..] => default.to_string_lossy().into_owned(),
+        };
+        let declared = [
+            setting.get_help_heading().unwrap_or_default().to_owned(),
+            format!("--{flag}"),
+            setting.get_env().unwrap_or_default().to_string_lossy().into_owned(),
+            default,
+        ];
+        assert_eq!(*row, declared);
+        let is_described = setting.get_default_values().is_empty() || setting.is_hide_default_value_set();
+        let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
+        assert!(!is_described || help.contains("[default") || flag.ends_with("-file"), "--{flag}: {help}");
+    });
+    assert_eq!(rows.next(), None, "a row of docs/operating.md is not a setting");
 }
 
 #[test]

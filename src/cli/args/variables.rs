@@ -1,18 +1,19 @@
-//! Variables of the environment that look like settings and are none: a mistyped name would be passed over in silence.
+//! Warnings for environment variables that look like settings but are not. Without a warning, a misspelled name would be
+//! ignored.
 
 use std::ffi::OsString;
 
-/// How many letters may be wrong, missing, too many or swapped in a name that is still meant to be another: one, and one
-/// more for each so many of its letters.
-const LETTERS_PER_SLIP: usize = 5;
-/// The same for names without our prefix, which other programs may have a use for.
-const SLIPS_ELSEWHERE: usize = 2;
+/// A variable with our prefix is taken for a misspelled setting if it differs by at most one edit (a wrong, missing, extra
+/// or swapped letter), plus one for each this many letters.
+const LETTERS_PER_EDIT: usize = 5;
+/// The maximum number of edits for names without our prefix, which other programs may use.
+const EDITS_WITHOUT_PREFIX: usize = 2;
 const PREFIX: &str = "TIDINGS_";
-/// What the project's own tests are told.
-const OF_TESTS: [&str; 6] =
+/// Prefixes of the variables that configure the project's tests.
+const TEST_PREFIXES: [&str; 6] =
     ["TIDINGS_TEST_", "TIDINGS_TORTURE", "TIDINGS_CLUSTER_", "TIDINGS_CLIENTS_", "TIDINGS_SIEGE", "TIDINGS_CROWD"];
 
-/// What to say of the variables of an environment, of which these are settings.
+/// Returns a warning for each variable of `environment` that looks like one of `settings` but is not.
 ///
 /// # Errors
 /// One line if a setting's value is not UTF-8.
@@ -32,7 +33,7 @@ pub(super) fn check(
     let has_database = variables.iter().any(|(name, _)| name == "DATABASE_URL" || name == "DATABASE_URL_FILE");
     let mut warnings: Vec<String> = variables
         .iter()
-        .filter(|(name, value)| !settings.contains(name) && !is_of_others(name, value))
+        .filter(|(name, value)| !settings.contains(name) && !is_foreign(name, value))
         .filter_map(|(name, _)| warning(name, settings, has_database))
         .collect();
     warnings.sort();
@@ -42,12 +43,14 @@ pub(super) fn check(
 fn warning(name: &str, settings: &[String], has_database: bool) -> Option<String> {
     let nearest = settings.iter().map(|setting| (strsim::damerau_levenshtein(name, setting), setting)).min();
     let is_ours = name.starts_with(PREFIX);
-    let allowed = 1 + name.len().saturating_sub(PREFIX.len()) / LETTERS_PER_SLIP;
+    let allowed = 1 + name.len().saturating_sub(PREFIX.len()) / LETTERS_PER_EDIT;
     match nearest {
-        Some((slips, setting)) if is_ours && slips <= allowed => {
+        Some((edits, setting)) if is_ours && edits <= allowed => {
             Some(format!("{name} is no setting and does nothing: did you mean {setting}?"))
         }
-        Some((slips, setting)) if slips <= SLIPS_ELSEWHERE && !(setting.starts_with("DATABASE_") && has_database) => {
+        Some((edits, setting))
+            if edits <= EDITS_WITHOUT_PREFIX && !(setting.starts_with("DATABASE_") && has_database) =>
+        {
             Some(format!("{name} is no setting and does nothing: did you mean {setting}?"))
         }
         _ if is_ours => Some(format!("{name} is no setting and does nothing: `tidings serve --help` lists them")),
@@ -55,13 +58,13 @@ fn warning(name: &str, settings: &[String], has_database: bool) -> Option<String
     }
 }
 
-/// Kubernetes describes a service named `tidings` to every container: `TIDINGS_SERVICE_HOST=10.0.0.1`,
+/// Whether another program set the variable. Kubernetes describes a service named `tidings` to every container: `TIDINGS_SERVICE_HOST=10.0.0.1`,
 /// `TIDINGS_PORT=tcp://10.0.0.1:8000`, `TIDINGS_PORT_8000_TCP_ADDR=10.0.0.1`.
-fn is_of_others(name: &str, value: &str) -> bool {
+fn is_foreign(name: &str, value: &str) -> bool {
     let is_link = name.ends_with("_PORT") && (value.starts_with("tcp://") || value.starts_with("udp://"));
     let is_port = name.split("_PORT_").nth(1).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     let is_service = name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT");
-    is_link || is_port || is_service || OF_TESTS.iter().any(|prefix| name.starts_with(prefix))
+    is_link || is_port || is_service || TEST_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -74,23 +77,23 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_name_is_told_the_nearest_one() {
-        for (typed, meant) in [
+    fn the_warning_for_a_misspelled_name_has_the_nearest_setting() {
+        for (misspelled, setting) in [
             ("TIDINGS_LISTN", "TIDINGS_LISTEN"),
             ("TIDINGS_LSITEN", "TIDINGS_LISTEN"),
             ("TIDINGS_MAXBODY", "TIDINGS_MAX_BODY"),
             ("TIDING_LOG", "TIDINGS_LOG"),
             ("DATABSE_URL", "DATABASE_URL"),
         ] {
-            let said = checked(&[(typed, "x")]);
-            assert_eq!(said, [format!("{typed} is no setting and does nothing: did you mean {meant}?")]);
+            let warnings = checked(&[(misspelled, "x")]);
+            assert_eq!(warnings, [format!("{misspelled} is no setting and does nothing: did you mean {setting}?")]);
         }
         assert!(checked(&[("TIDINGS_COLOUR_OF_PAGE", "red")])[0].contains("tidings serve --help"));
         assert!(checked(&[("TIDINGS_PORT", "9000")])[0].starts_with("TIDINGS_PORT is no setting"));
     }
 
     #[test]
-    fn settings_and_what_others_set_are_left_alone() {
+    fn settings_and_variables_of_other_programs_get_no_warning() {
         for fine in [
             ("TIDINGS_LISTEN", "127.0.0.1:1"),
             ("TIDINGS_PORT", "tcp://10.0.0.1:8000"),
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_value_that_is_no_text_names_its_variable() {
+    fn the_error_for_a_value_that_is_not_utf8_names_its_variable() {
         use std::os::unix::ffi::OsStringExt as _;
         let variables = [(OsString::from("TIDINGS_LOG"), OsString::from_vec(vec![0xff]))];
         let refusal = check(variables.into_iter(), &["TIDINGS_LOG".into()]).unwrap_err();

@@ -20,10 +20,10 @@ use super::close::Close;
 use super::entry::{Authenticated, Credentials};
 use super::goodbye::{End, catch_panic, close_handshake};
 use super::outbox::WriteBuffer;
-use super::pace::Pace;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use super::wire::Transport;
 use crate::board::Seated;
+use crate::capacity::{Rate, Throttle};
 use crate::graphql::Caller;
 use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
@@ -34,6 +34,8 @@ const MAX_STEPS: usize = 128;
 const FLUSH_BYTES: usize = 16 << 10;
 /// How long a close waits for the responses of running operations.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Number of seconds for which a client may exceed its rate of frames before the server stops reading.
+const BURST_SECONDS: u32 = 2;
 
 /// Event sources that were found idle in the current poll. They are not polled again in it: a change wakes the task.
 #[derive(Default)]
@@ -51,7 +53,7 @@ pub struct Connection<P> {
     /// The connection's entry in the admission queue, until the client is authenticated.
     admission: Option<Arc<Admission>>,
     timers: Timers,
-    pace: Pace,
+    frame_limit: Throttle,
     /// Reports the end of the session and changes of the user's permissions.
     watch: Option<SessionWatch>,
     /// Counts the user as active while it is held.
@@ -81,7 +83,9 @@ impl<P: Protocol> Connection<P> {
         admission: Arc<Admission>,
     ) -> Box<Self> {
         let timers = Timers::start(&site.settings.sockets, protocol.has_keep_alive());
-        let pace = Pace::new(site.settings.sockets.frames_per_second);
+        let frames_per_second = site.settings.sockets.frames_per_second;
+        let burst = frames_per_second.saturating_mul(BURST_SECONDS);
+        let frame_limit = Throttle::new(Rate::per_second(frames_per_second, burst));
         Box::new(Self {
             protocol,
             state: ConnectionState { site, caller: None, write_buffer: WriteBuffer::default() },
@@ -89,7 +93,7 @@ impl<P: Protocol> Connection<P> {
             phase: Phase::AwaitingInit(Arc::new(credentials)),
             admission: Some(admission),
             timers,
-            pace,
+            frame_limit,
             watch: None,
             connected: None,
             permit: None,
@@ -160,7 +164,7 @@ impl<P: Protocol> Connection<P> {
         // Poll the timers last, because the steps may have changed them.
         let checkpoint = self.protocol.next_due().filter(|_| !is_blocked);
         let ending = self.ending.as_ref().map(|(_, deadline)| *deadline);
-        let other = checkpoint.into_iter().chain(ending).chain(self.pace.tired_until()).min();
+        let other = checkpoint.into_iter().chain(ending).chain(self.frame_limit.blocked_until()).min();
         let is_due = self.timers.poll(now, wall, context, &self.state.site.settings.sockets, other).is_ready();
         Ok(is_due || (steps == MAX_STEPS && !is_blocked))
     }
@@ -227,7 +231,7 @@ impl<P: Protocol> Connection<P> {
                 idle.session &= !authenticated;
                 authenticated
             }
-            _ if self.pace.tired_until().is_some() => false,
+            _ if self.frame_limit.blocked_until().is_some() => false,
             _ if idle.frames || !self.protocol.may_read() => false,
             Phase::AwaitingInit(_) | Phase::Open => {
                 let read = self.poll_read(context)?;
@@ -309,7 +313,7 @@ impl<P: Protocol> Connection<P> {
             Poll::Ready(Some(Err(error))) => return Err(End::from_error(&error)),
         };
         self.timers.received();
-        self.pace.heard();
+        self.frame_limit.record();
         let received = match message {
             // RFC 8259, section 8.1: a parser may ignore a byte order mark. Request bodies are treated alike.
             Message::Text(text) => {

@@ -8,7 +8,6 @@ mod entry;
 mod goodbye;
 mod graphql;
 mod outbox;
-mod pace;
 mod plain;
 mod protocol;
 mod wire;
@@ -26,8 +25,9 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::encoding::list;
+use super::content_negotiation::list;
 use super::newcomers::Admission;
+use super::site::Alive;
 use super::{Peer, Site, body, callers, origins};
 use close::Close;
 use connection::Connection;
@@ -103,7 +103,8 @@ pub fn upgrade(
         Credentials::new(token, callers::address(&site, peer.address.ip(), &headers), endpoint != Endpoint::Tickets);
     let (handler, protocol) = select_handler(endpoint, &headers, &query);
     let admission = Arc::new(Admission::default());
-    let serving = serve(Arc::clone(&site), upgrade, handler, credentials, peer, Arc::clone(&admission));
+    let shutdown = site.alive();
+    let serving = serve(Arc::clone(&site), upgrade, handler, credentials, peer, Arc::clone(&admission), shutdown);
     tokio::spawn(site.newcomers.throttle(admission, serving));
     switching(&accept, protocol)
 }
@@ -189,10 +190,10 @@ async fn serve(
     credentials: Credentials,
     peer: Peer,
     admission: Arc<Admission>,
+    shutdown: Alive,
 ) {
     // Keeps the connection's permits until this function returns.
     let _peer = peer;
-    let shutdown = site.alive();
     let Ok(upgraded) = upgrade.await else { return };
     // Boxed: otherwise the task's future would have room for this one until its end.
     let Some(transport) = Box::pin(Transport::from_upgraded(upgraded, site.settings.sockets.max_frame_bytes)).await

@@ -44,7 +44,7 @@ async fn subscriptions_end_for_a_removed_member_and_sockets_close_for_a_disabled
 
 #[tokio::test]
 async fn a_token_closes_its_sockets_when_it_expires_and_not_before() {
-    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(20)).await;
+    let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(20)).await;
     let member = server.register("member").await;
     let session = server.board().token_for("member").expect("a token");
     let member = Session { token: session.token, ..member };

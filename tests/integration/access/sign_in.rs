@@ -94,7 +94,7 @@ async fn changing_the_password_ends_the_other_sessions() {
 /// Tokens that are expired, or forged in one of the known ways.
 #[tokio::test]
 async fn forged_and_expired_tokens_are_rejected_over_http_and_sockets() {
-    let server = Server::start_with(|config| config.sessions.token_lifetime = Duration::from_secs(1)).await;
+    let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(1)).await;
     let ann = server.register("ann").await;
     let expired = ann.token.clone();
     let parts: Vec<&str> = expired.split('.').collect();

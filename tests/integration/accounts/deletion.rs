@@ -77,8 +77,8 @@ fn fill(server: &Server, author: &Session, channel: &str, message: &str) {
 /// Opens the service on the same database without a running server, so that only the test changes the database.
 async fn open_service(server: &Server) -> House {
     let config = Config {
-        database: server.database_url().parse().expect("a URL"),
-        sessions: tidings::config::Sessions { secret: database::secret(), ..Default::default() },
+        database: server.database_url().parse::<tidings::config::DatabaseUrl>().expect("a URL").into(),
+        tokens: tidings::config::TokenSettings { secret: database::secret(), ..Default::default() },
         ..Config::default()
     };
     House::open(&config).await.expect("the database opens")

@@ -14,9 +14,9 @@ const SECRET: &str = "only for this test: 0123456789abcdef0123456789ab";
 #[tokio::test]
 async fn a_session_ends_at_its_maximum_lifetime_despite_refreshes() {
     let server = Server::start_with(|config| {
-        config.sessions.secret = Some(SECRET.parse().expect("a secret"));
-        config.sessions.session_lifetime = 10 * HOUR;
-        config.sessions.token_lifetime = HOUR;
+        config.tokens.secret = Some(SECRET.parse().expect("a secret"));
+        config.tokens.session_lifetime = 10 * HOUR;
+        config.tokens.token_lifetime = HOUR;
     })
     .await;
     let ann = server.register("ann").await;

@@ -230,7 +230,7 @@ fn protocol_rows() -> Vec<Row> {
             }
             .boxed()
         })
-        .with(|config| config.sessions.token_lifetime = Duration::from_secs(1)),
+        .with(|config| config.tokens.token_lifetime = Duration::from_secs(1)),
         row("NoProtocol", 4406, "no sub-protocol in common", &[MODERN], |client| {
             async move { RawSocket::open(client.server.address(), "/graphql", "soap").await.close_frame().await }
                 .boxed()
@@ -262,7 +262,7 @@ async fn every_close_code_is_provoked_on_every_protocol() {
             let server = Server::start_with(|config| {
                 settings(config);
                 // Some rows damage the database in ways that are specific to SQLite.
-                config.database = database;
+                config.database.url = database;
             })
             .await;
             let ann = server.register("ann").await;

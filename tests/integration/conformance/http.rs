@@ -163,7 +163,7 @@ async fn a_panicking_resolver_gets_500_and_the_server_keeps_working() {
     });
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("tidings.db");
-    let server = Server::start_with(|config| config.database = DatabaseUrl::Sqlite(file.clone())).await;
+    let server = Server::start_with(|config| config.database.url = DatabaseUrl::Sqlite(file.clone())).await;
     let ann = server.register("ann").await;
     let mut database = SqliteConnection::establish(file.to_str().expect("text")).expect("the database");
     database

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::json;
-use tidings::config::PerAddress;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Error;
@@ -36,7 +35,7 @@ const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: cl
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn an_address_at_its_connection_limit_gets_503_and_other_addresses_are_served() {
-    let server = Server::start_with(|config| config.sockets.per_address = PerAddress::exactly(3)).await;
+    let server = Server::start_with(|config| config.sockets.max_per_address = Some(3)).await;
     let held = [connect_from(&server, 2).await, connect_from(&server, 2).await, connect_from(&server, 2).await];
     let refused = send_raw_request(connect_from(&server, 2).await, HEALTH).await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("Retry-After: 5"), "{refused}");
@@ -54,7 +53,7 @@ async fn an_address_at_its_connection_limit_gets_503_and_other_addresses_are_ser
 #[tokio::test]
 async fn connection_limits_count_clients_and_not_their_trusted_proxy() {
     let server = Server::start_with(|config| {
-        config.sockets.per_address = PerAddress::exactly(2);
+        config.sockets.max_per_address = Some(2);
         config.trusted_proxies = "127.0.0.1".parse().unwrap();
     })
     .await;
@@ -91,7 +90,6 @@ async fn connection_limits_count_clients_and_not_their_trusted_proxy() {
 async fn loopback_may_use_all_connections_by_default() {
     let server = Server::start_with(|config| {
         config.sockets.max_connections = 4;
-        config.sockets.per_address = PerAddress::half_of(4);
     })
     .await;
     let mut held = Vec::new();

@@ -20,8 +20,8 @@ use crate::support::{Server, text};
 fn on_database(url: &str) -> impl FnOnce(&mut Config) {
     let (database, secret) = (url.parse().expect("a URL"), SECRET.parse().expect("a secret"));
     move |config: &mut Config| {
-        config.database = database;
-        config.sessions.secret = Some(secret);
+        config.database.url = database;
+        config.tokens.secret = Some(secret);
     }
 }
 

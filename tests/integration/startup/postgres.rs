@@ -117,8 +117,8 @@ async fn wait_for_outcomes<const N: usize>(server: &Server, token: &str, wanted:
 async fn a_database_that_becomes_unusable_makes_the_server_unavailable() {
     let url = fresh_postgres();
     let server = Server::start_with(|config| {
-        config.database = url.parse().expect("a URL");
-        config.sessions.secret = Some(SECRET.parse().expect("a secret"));
+        config.database.url = url.parse().expect("a URL");
+        config.tokens.secret = Some(SECRET.parse().expect("a secret"));
     })
     .await;
     let ann = server.register("ann").await;

@@ -41,7 +41,7 @@ impl Server {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = Config {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            database: super::database::fresh(directory.path()),
+            database: super::database::fresh(directory.path()).into(),
             ..Config::default()
         };
         config.limits.mutations_per_second = 0;
@@ -49,7 +49,7 @@ impl Server {
         config.sessions.attempts_per_minute = 0;
         config.sessions.sign_ins_per_minute = 0;
         config.sessions.registrations_per_minute = 0;
-        config.sessions.secret = super::database::secret();
+        config.tokens.secret = super::database::secret();
         change(&mut config);
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let mut server = Self { app: None, config, client, directory };
@@ -90,7 +90,7 @@ impl Server {
 
     /// The URL of the database, in the form that the command line takes.
     pub fn database_url(&self) -> String {
-        self.config.database.to_string()
+        self.config.database.url.to_string()
     }
 
     pub fn directory(&self) -> &std::path::Path {

@@ -1,25 +1,26 @@
-//! Secrets that come in files, as Docker, Kubernetes and systemd mount them: `TIDINGS_JWT_SECRET_FILE` names the file
-//! whose text is the value of `TIDINGS_JWT_SECRET`.
+//! Secrets in files, as Docker, Kubernetes and systemd provide them: `TIDINGS_JWT_SECRET_FILE` names a file that contains
+//! the value of `TIDINGS_JWT_SECRET`.
 
 use std::fs::File;
 use std::io::Read as _;
 
-use crate::config::{DatabaseUrl, Secret};
+use super::database::DatabaseUrl;
+use super::secret::Secret;
 
-/// More than any secret or URL has; what is longer is another file.
-const LONGEST: u64 = 64 << 10;
+/// A larger file cannot be a secret or a URL.
+const MAX_BYTES: u64 = 64 << 10;
 
-/// A database URL.
+/// Reads a database URL.
 pub(super) fn database_url(path: &str) -> Result<DatabaseUrl, String> {
     text(path)?.parse().map_err(|error| format!("{path} {error}"))
 }
 
-/// A key to sign tokens with.
+/// Reads a secret that signs tokens.
 pub(super) fn signing_secret(path: &str) -> Result<Secret, String> {
     Secret::for_signing(&text(path)?).map_err(|error| format!("{path} {error}"))
 }
 
-/// A token that readers of `/metrics` send.
+/// Reads the bearer token for `/metrics`.
 pub(super) fn bearer_token(path: &str) -> Result<Secret, String> {
     Secret::for_bearers(&text(path)?).map_err(|error| format!("{path} {error}"))
 }
@@ -30,22 +31,11 @@ fn text(path: &str) -> Result<String, String> {
     }
     let failed = |error: std::io::Error| format!("{path} cannot be read: {error}");
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(format!("{path} is larger than 64 KiB, so it holds something else"));
+    File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("{path} is larger than 64 KiB, so it is not a secret or URL"));
     }
     String::from_utf8(bytes).map_err(|_| format!("{path} is not UTF-8 text"))
-}
-
-/// The value that was given in one of the two ways.
-///
-/// # Errors
-/// One line if it was given in both.
-pub(super) fn one_of<T>(variable: &str, value: Option<T>, from_file: Option<T>) -> Result<Option<T>, String> {
-    if value.is_some() && from_file.is_some() {
-        return Err(format!("{variable} and {variable}_FILE are both set: keep one of them"));
-    }
-    Ok(value.or(from_file))
 }
 
 #[cfg(test)]
@@ -53,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_holds_one_value_and_perhaps_a_line_end() {
+    fn a_file_contains_one_value_and_at_most_one_line_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         let name = path.to_str().unwrap();
@@ -66,11 +56,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_it_names_the_file_and_shows_nothing_of_it() {
+    fn errors_name_the_file_and_never_show_its_content() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         let name = path.to_str().unwrap();
-        let long = vec![b'x'; (LONGEST + 1) as usize];
+        let long = vec![b'x'; (MAX_BYTES + 1) as usize];
         for bad in [b"".as_slice(), b"\n", b"hunter2", &[0xff; 64], &long] {
             std::fs::write(&path, bad).unwrap();
             let refusal = signing_secret(name).unwrap_err();

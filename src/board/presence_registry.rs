@@ -1,0 +1,153 @@
+//! Who is present where: on this instance by counting sockets, on the others by a small table. Not in
+//! the log: ten thousand who come back must not become twenty thousand events on the disk.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+
+use crate::model::{ChannelId, UserId};
+use crate::store::presence::Presence as Seat;
+
+/// Who comes back within this time has not been away.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The users of a channel, or of the installation.
+pub type Users = Arc<BTreeSet<UserId>>;
+
+/// Who is present, on all instances together.
+#[derive(Debug, Default)]
+pub struct View(HashMap<Option<ChannelId>, Users>);
+
+impl View {
+    /// Who is present in a channel; `None`: connected at all.
+    #[must_use]
+    pub fn of(&self, channel: Option<ChannelId>) -> Users {
+        self.0.get(&channel).cloned().unwrap_or_default()
+    }
+
+    /// The same with other people; those of a channel in which nothing changed are the same value.
+    #[must_use]
+    pub fn with(&self, seats: HashSet<Seat>) -> Option<Self> {
+        let mut users: HashMap<Option<ChannelId>, BTreeSet<UserId>> = HashMap::new();
+        for (channel, user) in seats {
+            users.entry(channel).or_default().insert(user);
+        }
+        let mut changed = users.len() != self.0.len();
+        let mut view = HashMap::with_capacity(users.len());
+        for (channel, users) in users {
+            let users = match self.0.get(&channel) {
+                Some(known) if **known == users => Arc::clone(known),
+                _ => {
+                    changed = true;
+                    Arc::new(users)
+                }
+            };
+            view.insert(channel, users);
+        }
+        changed.then_some(Self(view))
+    }
+}
+
+/// The sockets of this instance, and what is known of all.
+pub struct Presence {
+    sockets: Mutex<HashMap<Seat, Sockets>>,
+    pub(super) view: watch::Sender<Arc<View>>,
+    moved: Notify,
+}
+
+#[derive(Debug)]
+struct Sockets {
+    count: usize,
+    /// Since when there is none.
+    left: Option<Instant>,
+}
+
+/// Somebody is present as long as this is held.
+pub struct Seated(Arc<Presence>, Seat);
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let mut sockets = self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sockets) = sockets.get_mut(&self.1) {
+            sockets.count -= 1;
+            sockets.left = (sockets.count == 0).then(Instant::now);
+        }
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self { sockets: Mutex::default(), view: watch::Sender::new(Arc::default()), moved: Notify::new() }
+    }
+}
+
+impl Presence {
+    pub(super) fn seat(self: &Arc<Self>, seat: Seat) -> Seated {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = sockets.entry(seat).or_insert(Sockets { count: 0, left: None });
+        entry.count += 1;
+        entry.left = None;
+        self.moved.notify_one();
+        Seated(Arc::clone(self), seat)
+    }
+
+    /// Who is present by this instance now.
+    #[must_use]
+    pub fn own(&self) -> HashSet<Seat> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.retain(|_, sockets| sockets.left.is_none_or(|left| left.elapsed() < LINGER));
+        sockets.keys().copied().collect()
+    }
+
+    /// Waits until somebody comes.
+    pub async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// Who is present by all instances.
+    pub fn show(&self, seats: HashSet<Seat>) {
+        let next = self.view.borrow().with(seats);
+        if let Some(next) = next {
+            self.view.send_replace(Arc::new(next));
+        }
+    }
+
+    /// Who is present.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_comes_back_soon_has_not_been_away() {
+        let presence = Arc::new(Presence::default());
+        let seat = (Some(ChannelId(1)), UserId(1));
+        let (first, second) = (presence.seat(seat), presence.seat(seat));
+        drop(first);
+        drop(second);
+        assert_eq!(presence.own(), HashSet::from([seat]));
+        let back = presence.seat(seat);
+        let mut sockets = presence.sockets.lock().unwrap();
+        assert!(sockets[&seat].left.is_none());
+        sockets.get_mut(&seat).unwrap().left = Instant::now().checked_sub(LINGER);
+        drop(sockets);
+        assert!(presence.own().is_empty());
+        drop(back);
+    }
+
+    #[test]
+    fn what_did_not_change_is_the_same_value() {
+        let (one, two) = ((Some(ChannelId(1)), UserId(1)), (Some(ChannelId(2)), UserId(1)));
+        let before = View::default().with(HashSet::from([one])).expect("a change");
+        assert!(before.with(HashSet::from([one])).is_none());
+        let after = before.with(HashSet::from([one, two])).expect("a change");
+        assert!(Arc::ptr_eq(&before.of(one.0), &after.of(one.0)));
+    }
+}
