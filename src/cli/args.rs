@@ -4,6 +4,7 @@
 mod refusal;
 mod variables;
 
+pub use refusal::Refusal;
 use std::ffi::OsString;
 use std::process;
 
@@ -115,21 +116,13 @@ impl Invocation {
 
     fn parse_as(grammar: clap::Command, words: &[OsString]) -> Result<Self, Refusal> {
         let words = command_first(words);
-        let matches = grammar.try_get_matches_from(&words).map_err(|error| refusal::of(error, &words))?;
-        let line = CommandLine::from_arg_matches(&matches).map_err(|error| refusal::of(error, &words))?;
+        let matches =
+            grammar.try_get_matches_from(&words).map_err(|error| refusal::of(error, &words, &clap_command()))?;
+        let line =
+            CommandLine::from_arg_matches(&matches).map_err(|error| refusal::of(error, &words, &clap_command()))?;
         let (command, config) = line.word.into_parts().map_err(Refusal::Setting)?;
         Ok(Self { command, config, warnings: Vec::new() })
     }
-}
-
-/// The reason why no command runs.
-#[derive(Debug)]
-pub enum Refusal {
-    /// Help was requested, or the arguments are not valid. The error from clap has the message and knows the stream to
-    /// print it to.
-    Usage(clap::Error),
-    /// A setting has an invalid value. The text is one line that names the setting.
-    Setting(String),
 }
 
 /// A live-data server: GraphQL subscriptions that never lose or repeat an event

@@ -6,11 +6,19 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Refusal, clap_command};
+/// The reason why no command runs.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Help was requested, or the arguments are not valid. The error from clap has the message and knows the stream to
+    /// print it to.
+    Usage(clap::Error),
+    /// A setting has an invalid value. The text is one line that names the setting.
+    Setting(String),
+}
 
 /// Turns an error of clap into one line if it is about the value of a setting.
-pub(super) fn of(error: clap::Error, words: &[OsString]) -> Refusal {
-    match bad_value(&error, words).or_else(|| both_set(&error)) {
+pub(super) fn of(error: clap::Error, words: &[OsString], command: &clap::Command) -> Refusal {
+    match bad_value(&error, words, command).or_else(|| both_set(&error, command)) {
         Some(line) => Refusal::Setting(line),
         None => Refusal::Usage(error),
     }
@@ -18,7 +26,7 @@ pub(super) fn of(error: clap::Error, words: &[OsString]) -> Refusal {
 
 /// `TIDINGS_LISTEN: 'x' is not an address…`. Value parsers quote only values that are not secret. This function adds no
 /// value to their text, except for enums.
-fn bad_value(error: &clap::Error, words: &[OsString]) -> Option<String> {
+fn bad_value(error: &clap::Error, words: &[OsString], command: &clap::Command) -> Option<String> {
     let flag = flag(error, ContextKind::InvalidArg)?;
     let reason = match error.kind() {
         ErrorKind::ValueValidation => error.source()?.to_string(),
@@ -31,16 +39,17 @@ fn bad_value(error: &clap::Error, words: &[OsString]) -> Option<String> {
         },
         _ => return None,
     };
-    let variable = variable_of(&flag).filter(|_| !given(&flag, words));
+    let variable = variable_of(&flag, command).filter(|_| !given(&flag, words));
     Some(format!("{}: {reason}", variable.unwrap_or(flag)))
 }
 
 /// `DATABASE_URL and DATABASE_URL_FILE are both set…`
-fn both_set(error: &clap::Error) -> Option<String> {
+fn both_set(error: &clap::Error, command: &clap::Command) -> Option<String> {
     if error.kind() != ErrorKind::ArgumentConflict {
         return None;
     }
-    let mut variables = [ContextKind::InvalidArg, ContextKind::PriorArg].map(|kind| variable_of(&flag(error, kind)?));
+    let mut variables =
+        [ContextKind::InvalidArg, ContextKind::PriorArg].map(|kind| variable_of(&flag(error, kind)?, command));
     variables.sort();
     let [Some(value), Some(file)] = variables else { return None };
     Some(format!("{value} and {file} are both set: keep one of them"))
@@ -62,8 +71,7 @@ fn given(flag: &str, words: &[OsString]) -> bool {
 }
 
 /// The environment variable of a flag. `serve` has all flags that have one.
-fn variable_of(flag: &str) -> Option<String> {
-    let command = clap_command();
+fn variable_of(flag: &str, command: &clap::Command) -> Option<String> {
     let mut settings = command.find_subcommand("serve")?.get_arguments();
     let variable = settings.find(|arg| arg.get_long() == flag.strip_prefix("--"))?.get_env()?;
     Some(variable.to_string_lossy().into_owned())
