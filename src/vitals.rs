@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 /// Records the first panic of a required task or thread. Clones share the record.
 #[derive(Clone, Debug)]
-pub struct Vitals(Arc<watch::Sender<Option<PanicReport>>>);
+pub struct Supervisor(Arc<watch::Sender<Option<PanicReport>>>);
 
 /// The first panic of a required task or thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +22,13 @@ pub struct PanicReport {
     pub message: Arc<str>,
 }
 
-impl Default for Vitals {
+impl Default for Supervisor {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(None)))
     }
 }
 
-impl Vitals {
+impl Supervisor {
     /// Wraps the work of a required thread. If `work` panics, the panic is recorded and `then` runs, which can release
     /// callers that wait for the thread.
     pub fn thread(
@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_panic_is_recorded_and_a_normal_end_is_not() {
-        let vitals = Vitals::default();
+        let vitals = Supervisor::default();
         vitals.spawn("a task that ends", async {}).await.expect("the task ends");
         let aborted = vitals.spawn("a task that is aborted", std::future::pending());
         aborted.abort();

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use tidings::model::{Body, ChannelId, EventKind};
-use tidings::store::{Batch, Change, Options as StoreOptions, Store, Tail};
+use tidings::model::{ChannelId, EventBody, EventKind};
+use tidings::store::{Batch, CommitSink, NewEvent, Options as StoreOptions, Store};
 use tokio::time::sleep;
 
 use crate::implementation::{Implementation, Server};
@@ -118,7 +118,7 @@ async fn catch_up_seconds(server: &Server) -> Outcome<f64> {
 /// A commit listener that ignores every batch.
 struct IgnoreCommits;
 
-impl Tail for IgnoreCommits {
+impl CommitSink for IgnoreCommits {
     fn committed(&mut self, _: Batch) {}
 }
 
@@ -130,7 +130,7 @@ async fn fill(database: &Path, channel: &str, events: i64) -> Outcome<()> {
     for _ in 0..events / AT_ONCE {
         let writing = store.write(move |tx| {
             for number in 0..AT_ONCE {
-                tx.record(Change::new(EventKind::MessageDeleted, number, None).in_channel(channel), Body::None);
+                tx.record(NewEvent::new(EventKind::MessageDeleted, number, None).in_channel(channel), EventBody::None);
             }
             Ok(())
         });

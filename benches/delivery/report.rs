@@ -118,7 +118,7 @@ impl Report {
                each round. CPU is the sum of all its threads' run time as the scheduler counts it \
                (`/proc/<pid>/task/*/schedstat`), the kernel's work for its system calls and the loopback receive included.\n\
              - {subscribers} subscribers over `graphql-transport-ws` run\n  `{subscription}`;\n  content has {content} characters. \
-               {streamed} messages are published over {publishers} keep-alive HTTP connections, one mutation in flight on each (the \
+               {streamed} messages are published over {publishers} keep-shutdown_signal HTTP connections, one mutation in flight on each (the \
                slowest subscriber may be {backlog} messages behind before publishers wait), then {sequential} messages one at a time, each sent \
                when all subscribers have the one before.\n\
              - Each delivery is checked: every message reaches every subscriber once, in the same order for all, whole. A \
@@ -126,7 +126,7 @@ impl Report {
              - Memory: resident set before and after {idle} subscribed connections were opened, per connection; then again \
                after a burst of messages to all of them; of tidings the first and the last after twenty seconds of rest, in which it gives back what was used once.\n\
              - Queries (`messages(first: 20) {{ nodes {{ id title content authorId createdAt }} }}`) and `createMessage`: {requests} each \
-               over 16 keep-alive connections, no subscribers.\n\
+               over 16 keep-shutdown_signal connections, no subscribers.\n\
              - tidings runs on its default, durable settings on an SQLite file. Stock juniper keeps messages in memory; it \
                is its documentation's server, except that it does not close clients that send no pings. The kernel \
                references are no GraphQL servers: they send prepared bytes, and mark what any server must pay.\n",

@@ -7,22 +7,22 @@ use tokio::task::JoinHandle;
 
 use super::secret;
 use crate::auth::{Passwords, SignInLimiter, Tokens};
-use crate::board::{self, Access, Board, Doorkeepers, Notice, Progress, Rules, Tail};
+use crate::board::{self, AuthServices, Board, CommitListener, LogTailer, PermissionCache, Policy, Watermark};
 use crate::capacity::{Rate, RateLimiter};
 use crate::config::{Config, DatabaseUrl, Registration};
 use crate::error::Error;
 use crate::model::Timestamp;
-use crate::store::{Options, Place, Store};
-use crate::vitals::Vitals;
+use crate::store::{DatabaseTarget, Options, Store};
+use crate::vitals::Supervisor;
 
 /// The use cases over an open database, with the tasks that they need.
-pub struct House {
+pub struct Services {
     board: Arc<Board>,
     tail: JoinHandle<()>,
-    vitals: Vitals,
+    vitals: Supervisor,
 }
 
-impl House {
+impl Services {
     /// Opens the database, runs its migrations, and starts to follow its log.
     ///
     /// # Errors
@@ -33,9 +33,9 @@ impl House {
             return Err("the system clock is set before 1970: set the correct time".into());
         }
         let had_database = secret::has_database(config);
-        let progress = Arc::new(Progress::default());
-        let (notice, batches) = Notice::new(&progress);
-        let vitals = Vitals::default();
+        let progress = Arc::new(Watermark::default());
+        let (notice, batches) = CommitListener::new(&progress);
+        let vitals = Supervisor::default();
         // The database is opened before the secret is read. Both are in the same directory, so a problem with that
         // directory is reported as a problem of the database.
         let store = open_store(config, notice, &vitals).await?;
@@ -43,10 +43,11 @@ impl House {
         let lifetimes = &config.tokens;
         let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
         let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));
-        let access = Arc::new(Access::load(&store).await.map_err(failed)?);
-        let starting = Tail::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);
+        let access = Arc::new(PermissionCache::load(&store).await.map_err(failed)?);
+        let starting =
+            LogTailer::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);
         let (hub, tail) = starting.await.map_err(failed)?;
-        let keepers = Doorkeepers {
+        let keepers = AuthServices {
             passwords: Passwords::new(config.sessions.password_threads),
             tokens,
             attempts: SignInLimiter::new(config.sessions.attempts_per_minute),
@@ -71,7 +72,7 @@ impl House {
 
     /// Reports whether all required tasks and threads still run.
     #[must_use]
-    pub fn vitals(&self) -> &Vitals {
+    pub fn vitals(&self) -> &Supervisor {
         &self.vitals
     }
 
@@ -86,10 +87,10 @@ impl House {
     }
 }
 
-async fn open_store(config: &Config, notice: Notice, vitals: &Vitals) -> Result<Arc<Store>, String> {
+async fn open_store(config: &Config, notice: CommitListener, vitals: &Supervisor) -> Result<Arc<Store>, String> {
     let place = match config.database.url() {
-        DatabaseUrl::Sqlite(path) => Place::Sqlite(path.as_path().into()),
-        DatabaseUrl::Postgres(url) => Place::Postgres(url.as_str().into()),
+        DatabaseUrl::Sqlite(path) => DatabaseTarget::Sqlite(path.as_path().into()),
+        DatabaseUrl::Postgres(url) => DatabaseTarget::Postgres(url.as_str().into()),
     };
     let options = Options {
         place,
@@ -112,8 +113,8 @@ fn detail(error: Error) -> String {
     }
 }
 
-fn rules(config: &Config) -> Rules {
-    Rules {
+fn rules(config: &Config) -> Policy {
+    Policy {
         registration_open: config.sessions.registration == Registration::Open,
         anonymous_read: config.sessions.anonymous_read,
         max_title: config.limits.max_title,

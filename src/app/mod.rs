@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-pub use house::House;
+pub use house::Services;
 
 use crate::board::{self, Board};
 use crate::config::Config;
 use crate::graphql::{self, Engine};
-use crate::vitals::Vitals;
-use crate::web::{self, Listener, Settings, Site, Stop};
+use crate::vitals::Supervisor;
+use crate::web::{self, AppState, Listener, Settings, Stop};
 
 /// A running server. It owns everything it needs, so several servers can run in one process.
 pub struct App {
     address: SocketAddr,
-    services: House,
+    services: Services,
     stop: Stop,
     tasks: Vec<JoinHandle<()>>,
     grace: Duration,
@@ -40,7 +40,7 @@ impl App {
             Listener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         descriptors::prepare(config.sockets.max_connections);
-        let services = House::open(&config).await?;
+        let services = Services::open(&config).await?;
         let writable = services.board().check_writable().await;
         writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database.url()))?;
         let limits = graphql::Limits {
@@ -54,14 +54,14 @@ impl App {
         };
         let engine = Arc::new(Engine::new(Arc::clone(services.board()), limits, config.introspection));
         let vitals = services.vitals().clone();
-        let (site, stop) = Site::new(engine, Arc::clone(services.board()), settings(&config), vitals.clone());
+        let (site, stop) = AppState::new(engine, Arc::clone(services.board()), settings(&config), vitals.clone());
         let retention = board::Retention { age: config.retention.age, events: config.retention.events.into() };
         let tasks = vec![
             vitals.spawn("the admission of new connections", Arc::clone(&site.newcomers).call()),
             vitals.spawn("the listener for connections", web::serve(listener, site)),
             vitals.spawn("the pruning of the log", Arc::clone(services.board()).keep_pruning(retention)),
             vitals.spawn("the removal of deleted rows", Arc::clone(services.board()).keep_removing()),
-            vitals.spawn("the exchange of presence and metrics", Arc::clone(services.board()).keep_pulse()),
+            vitals.spawn("the exchange of presence and metrics", Arc::clone(services.board()).run_periodic_work()),
         ];
         tracing::info!(database = %config.database.url(), "tidings listens on http://{address}");
         Ok(Self { address, services, stop, tasks, grace: config.shutdown_grace })
@@ -81,7 +81,7 @@ impl App {
 
     /// Reports whether all required tasks and threads of the server still run.
     #[must_use]
-    pub fn vitals(&self) -> &Vitals {
+    pub fn vitals(&self) -> &Supervisor {
         self.services.vitals()
     }
 

@@ -8,6 +8,6 @@ mod passwords;
 mod sign_in_limiter;
 mod tokens;
 
-pub use passwords::{PasswordTurn, Passwords, generate_password};
+pub use passwords::{PasswordPermit, Passwords, generate_password};
 pub use sign_in_limiter::{SignInLimiter, WINDOW};
 pub use tokens::{Claims, IssuedToken, Tokens, generate_secret, is_generated_secret};

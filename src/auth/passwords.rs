@@ -11,9 +11,9 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use crate::capacity::{Share, Turn, Turns};
+use crate::capacity::{FairLimits, FairPermit, FairSemaphore};
 use crate::error::{Error, Result};
-use crate::model::Party;
+use crate::model::CapacityKey;
 use crate::unicode;
 
 /// Memory of one hash. The values follow OWASP's Password Storage Cheat Sheet for Argon2id: 19 MiB, two passes, one
@@ -44,7 +44,7 @@ pub struct Passwords {
     parallel: usize,
     /// One permit per password that is processed. The queue is as long as can be served within [`MAX_WAIT`]. Callers
     /// are served round-robin, so a flood of sign-ins from one address delays only that address.
-    turns: Turns,
+    turns: FairSemaphore,
     /// Moving average of the time that a permit was held.
     average: Arc<Mutex<Duration>>,
     /// A hash that no password matches, at the same cost as real hashes. Sign-ins with an unknown username are compared
@@ -53,10 +53,10 @@ pub struct Passwords {
 }
 
 /// A permit to hash and check passwords. Dropping it lets the next caller in.
-pub struct PasswordTurn {
+pub struct PasswordPermit {
     since: Instant,
     passwords: Passwords,
-    _turn: Turn,
+    _turn: FairPermit,
 }
 
 #[derive(Clone, Copy)]
@@ -79,8 +79,8 @@ impl Passwords {
         let cost =
             Cost { memory_kib: memory_kib.max(Params::MIN_M_COST), iterations: iterations.max(Params::MIN_T_COST) };
         let parallel = parallel.max(1);
-        let slots = Share { total: parallel, anonymous: parallel, each: parallel };
-        let turns = Turns::new(slots, queue_limits(parallel, INITIAL_DURATION), MAX_WAIT, BUSY);
+        let slots = FairLimits { total: parallel, anonymous: parallel, each: parallel };
+        let turns = FairSemaphore::new(slots, queue_limits(parallel, INITIAL_DURATION), MAX_WAIT, BUSY);
         Self {
             cost,
             parallel,
@@ -96,16 +96,16 @@ impl Passwords {
     /// # Errors
     /// `UNAVAILABLE` at once if more callers wait than can be served in time; later if the permit does not come in
     /// time.
-    pub async fn turn(&self, party: Party) -> Result<PasswordTurn> {
+    pub async fn turn(&self, party: CapacityKey) -> Result<PasswordPermit> {
         let turn = self.turns.take(party).await?;
-        Ok(PasswordTurn { since: Instant::now(), passwords: self.clone(), _turn: turn })
+        Ok(PasswordPermit { since: Instant::now(), passwords: self.clone(), _turn: turn })
     }
 
     /// Hashes a new password. Returns a PHC string with a random salt, and the permit.
     ///
     /// # Errors
     /// `INTERNAL_SERVER_ERROR` if the system provides no memory or no randomness, or if the hashing thread panics.
-    pub async fn hash(&self, turn: PasswordTurn, password: String) -> Result<(String, PasswordTurn)> {
+    pub async fn hash(&self, turn: PasswordPermit, password: String) -> Result<(String, PasswordPermit)> {
         let cost = self.cost;
         self.run_blocking(turn, move || cost.hash(&unicode::normalized_password(&password))).await
     }
@@ -117,10 +117,10 @@ impl Passwords {
     /// `INTERNAL_SERVER_ERROR` if the stored hash is not a valid PHC string.
     pub async fn verify(
         &self,
-        turn: PasswordTurn,
+        turn: PasswordPermit,
         password: String,
         hash: Option<String>,
-    ) -> Result<(bool, PasswordTurn)> {
+    ) -> Result<(bool, PasswordPermit)> {
         let unmatchable = Arc::clone(&self.unmatchable);
         self.run_blocking(turn, move || matches_any(&password, hash.as_deref().unwrap_or(&unmatchable))).await
     }
@@ -129,29 +129,29 @@ impl Passwords {
     /// thread, so it must not release the permit either.
     async fn run_blocking<T: Send + 'static>(
         &self,
-        turn: PasswordTurn,
+        turn: PasswordPermit,
         work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<(T, PasswordTurn)> {
+    ) -> Result<(T, PasswordPermit)> {
         let working = tokio::task::spawn_blocking(move || work().map(|done| (done, turn)));
         working.await.map_err(Error::internal)?
     }
 }
 
-impl Drop for PasswordTurn {
+impl Drop for PasswordPermit {
     /// Adjusts the length of the queue to the measured duration of permits.
     fn drop(&mut self) {
         let Passwords { parallel, turns, average, .. } = &self.passwords;
         let mut average = average.lock().unwrap_or_else(PoisonError::into_inner);
         *average = (*average * 7 + self.since.elapsed()) / 8;
-        turns.set_room(queue_limits(*parallel, *average));
+        turns.set_queue_limits(queue_limits(*parallel, *average));
     }
 }
 
 /// The number of callers that `parallel` permits serve within [`MAX_WAIT`], if each permit is held for `duration`.
-fn queue_limits(parallel: usize, duration: Duration) -> Share {
+fn queue_limits(parallel: usize, duration: Duration) -> FairLimits {
     let served = MAX_WAIT.as_secs_f64() / duration.as_secs_f64().max(0.000_1);
     let total = (served as usize).saturating_mul(parallel).clamp(1, MAX_QUEUE);
-    Share { total, anonymous: total, each: total }
+    FairLimits { total, anonymous: total, each: total }
 }
 
 impl fmt::Debug for Passwords {
@@ -210,8 +210,8 @@ mod tests {
 
     use super::*;
 
-    const HOME: Party = Party::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    const AWAY: Party = Party::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    const HOME: CapacityKey = CapacityKey::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    const AWAY: CapacityKey = CapacityKey::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
 
     fn cheap() -> Passwords {
         Passwords::with_cost(2, 64, 1)

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::capacity::{Rate, RateLimiter, RecentMap};
 use crate::error::{Error, Result};
-use crate::model::household;
+use crate::model::client_prefix;
 use crate::unicode;
 
 /// The period of the limit: so many attempts in any minute.
@@ -70,7 +70,7 @@ impl SignInLimiter {
     }
 
     fn key(&self, address: IpAddr, username: &str) -> (IpAddr, u64) {
-        (household(address), self.hasher.hash_one(unicode::fold(username.trim())))
+        (client_prefix(address), self.hasher.hash_one(unicode::fold(username.trim())))
     }
 
     /// The maximum number of attempts in one [`WINDOW`]; `None` means no limit.
@@ -83,7 +83,7 @@ impl SignInLimiter {
     /// list of who signed in from where.
     #[must_use]
     pub fn shared_key(address: IpAddr, username: &str) -> String {
-        let key = Sha256::new().chain_update(household(address).to_string()).chain_update([0]);
+        let key = Sha256::new().chain_update(client_prefix(address).to_string()).chain_update([0]);
         let digest = key.chain_update(unicode::fold(username.trim())).finalize();
         base64::engine::general_purpose::STANDARD_NO_PAD.encode(digest)
     }

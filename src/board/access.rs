@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, Event, EventKind, Party, Rights, Timestamp, User, UserId, Visibility, household};
+use crate::model::{
+    CapacityKey, ChannelId, Event, EventKind, Rights, Timestamp, User, UserId, Visibility, client_prefix,
+};
 use crate::store::{Store, channels, users};
 
 /// Half of the number of cached accounts above which accounts without connections are dropped from the cache.
@@ -24,7 +26,7 @@ const RELOAD_BATCH: usize = 256;
 const CATCH_UP_ATTEMPTS: usize = 20;
 
 /// The permissions of all users of this instance, kept current by the log tailer.
-pub struct Access {
+pub struct PermissionCache {
     private: RwLock<HashSet<ChannelId>>,
     accounts: Mutex<HashMap<UserId, Arc<Account>>>,
 }
@@ -32,14 +34,14 @@ pub struct Access {
 /// A signed-in user's cached state.
 pub struct Account {
     id: UserId,
-    state: RwLock<Option<Arc<Standing>>>,
+    state: RwLock<Option<Arc<UserState>>>,
     /// Counts changes of the user's permissions. A load that overlaps with a change is discarded and repeated.
     generation: AtomicU64,
 }
 
 /// A user and their permissions at one moment.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct UserState {
     /// The user.
     pub user: User,
     /// What the user may see.
@@ -48,15 +50,15 @@ pub struct Standing {
 
 impl Account {
     fn is_behind(&self, version: i64) -> bool {
-        self.standing().is_some_and(|standing| standing.user.token_version < version)
+        self.user_state().is_some_and(|user_state| user_state.user.token_version < version)
     }
 
-    fn standing(&self) -> Option<Arc<Standing>> {
+    fn user_state(&self) -> Option<Arc<UserState>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Access {
+impl PermissionCache {
     /// Loads the set of private channels. Accounts are loaded on demand.
     ///
     /// # Errors
@@ -72,16 +74,16 @@ impl Access {
     /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn account(&self, store: &Arc<Store>, id: UserId) -> Result<Option<Arc<Account>>> {
         let account = self.register(id);
-        while account.standing().is_none() {
+        while account.user_state().is_none() {
             let generation = account.generation.load(Ordering::Acquire);
-            let reading = store.read_for(Party::User(id), move |snapshot| load_state(snapshot.db(), id));
-            let Some(standing) = reading.await? else {
+            let reading = store.read_for(CapacityKey::User(id), move |snapshot| load_state(snapshot.db(), id));
+            let Some(user_state) = reading.await? else {
                 self.remove_missing(&account);
                 return Ok(None);
             };
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             if account.generation.load(Ordering::Acquire) == generation {
-                *state = Some(Arc::new(standing));
+                *state = Some(Arc::new(user_state));
             }
         }
         Ok(Some(account))
@@ -101,11 +103,12 @@ impl Access {
                 return Ok(());
             }
             let generation = account.generation.load(Ordering::Acquire);
-            let standing = store.read_for(Party::User(id), move |snapshot| load_state(snapshot.db(), id)).await?;
+            let user_state =
+                store.read_for(CapacityKey::User(id), move |snapshot| load_state(snapshot.db(), id)).await?;
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             if account.generation.load(Ordering::Acquire) == generation {
                 // If the state is still behind, the token belongs to a history of the log that was lost.
-                *state = standing.map(Arc::new);
+                *state = user_state.map(Arc::new);
                 return Ok(());
             }
         }
@@ -164,10 +167,10 @@ impl Access {
             })
             .await?;
         self.set_private(visibilities);
-        for (account, standing) in accounts.into_iter().zip(standings) {
+        for (account, user_state) in accounts.into_iter().zip(standings) {
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             account.generation.fetch_add(1, Ordering::AcqRel);
-            *state = standing.map(Arc::new);
+            *state = user_state.map(Arc::new);
         }
         Ok(())
     }
@@ -199,10 +202,10 @@ impl Access {
         let ids: Vec<UserId> = accounts.iter().map(|account| account.id).collect();
         let reading =
             store.read(move |snapshot| ids.iter().map(|id| load_state(snapshot.db(), *id)).collect::<Result<Vec<_>>>());
-        for (account, standing) in accounts.iter().zip(reading.await?) {
+        for (account, user_state) in accounts.iter().zip(reading.await?) {
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             account.generation.fetch_add(1, Ordering::AcqRel);
-            *state = standing.map(Arc::new);
+            *state = user_state.map(Arc::new);
         }
         Ok(())
     }
@@ -230,34 +233,39 @@ impl Access {
     }
 }
 
-fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<Standing>> {
+fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<UserState>> {
     let Some(user) = users::find(db, id)? else { return Ok(None) };
     let rights = Arc::new(users::rights(db, &user)?);
-    Ok(Some(Standing { user, rights }))
+    Ok(Some(UserState { user, rights }))
 }
 
 /// The identity behind a request or a subscription: an anonymous client, or a user with a session.
 #[derive(Clone)]
 pub struct Viewer {
-    access: Arc<Access>,
+    access: Arc<PermissionCache>,
     account: Option<Arc<Account>>,
     version: i64,
     signed_in_at: Timestamp,
-    party: Party,
+    party: CapacityKey,
 }
 
 impl Viewer {
     /// An anonymous client at this address.
     #[must_use]
-    pub fn anonymous(access: Arc<Access>, address: IpAddr) -> Self {
-        let party = Party::Address(household(address));
+    pub fn anonymous(access: Arc<PermissionCache>, address: IpAddr) -> Self {
+        let party = CapacityKey::Address(client_prefix(address));
         Self { access, account: None, version: 0, signed_in_at: Timestamp(0), party }
     }
 
     /// A signed-in user with a token of version `version`, in a session that began at `signed_in_at`.
     #[must_use]
-    pub fn signed_in(access: Arc<Access>, account: Arc<Account>, version: i64, signed_in_at: Timestamp) -> Self {
-        let party = Party::User(account.id);
+    pub fn signed_in(
+        access: Arc<PermissionCache>,
+        account: Arc<Account>,
+        version: i64,
+        signed_in_at: Timestamp,
+    ) -> Self {
+        let party = CapacityKey::User(account.id);
         Self { access, account: Some(account), version, signed_in_at, party }
     }
 
@@ -269,7 +277,7 @@ impl Viewer {
 
     /// The party whose share of the server's capacity and memory this viewer's requests take.
     #[must_use]
-    pub fn party(&self) -> Party {
+    pub fn party(&self) -> CapacityKey {
         self.party
     }
 
@@ -283,11 +291,11 @@ impl Viewer {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended.
-    pub fn standing(&self) -> Result<Arc<Standing>> {
+    pub fn user_state(&self) -> Result<Arc<UserState>> {
         let account = self.account.as_ref().ok_or_else(|| Error::Unauthenticated("sign in first".into()))?;
-        let standing = account.standing().ok_or_else(session_ended)?;
-        let valid = !standing.user.disabled && standing.user.token_version == self.version;
-        if valid { Ok(standing) } else { Err(session_ended()) }
+        let user_state = account.user_state().ok_or_else(session_ended)?;
+        let valid = !user_state.user.disabled && user_state.user.token_version == self.version;
+        if valid { Ok(user_state) } else { Err(session_ended()) }
     }
 
     /// The current state of the user, who must be an admin. A use case that decides by this must repeat the check in
@@ -295,15 +303,15 @@ impl Viewer {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session; `FORBIDDEN` if the user is not an admin.
-    pub fn admin(&self) -> Result<Arc<Standing>> {
-        let standing = self.standing()?;
-        if standing.rights.admin { Ok(standing) } else { Err(Error::Forbidden("only an admin may do this".into())) }
+    pub fn admin(&self) -> Result<Arc<UserState>> {
+        let user_state = self.user_state()?;
+        if user_state.rights.admin { Ok(user_state) } else { Err(Error::Forbidden("only an admin may do this".into())) }
     }
 
     /// Whether the session is still valid. Always true for an anonymous client.
     #[must_use]
-    pub fn is_welcome(&self) -> bool {
-        self.account.is_none() || self.standing().is_ok()
+    pub fn has_valid_session(&self) -> bool {
+        self.account.is_none() || self.user_state().is_ok()
     }
 
     /// The current permissions. An anonymous client has the default permissions, which are empty.
@@ -311,37 +319,42 @@ impl Viewer {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended.
     pub fn rights(&self) -> Result<Arc<Rights>> {
-        if self.account.is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.standing()?.rights)) }
+        if self.account.is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.user_state()?.rights)) }
     }
 
     /// Whether the viewer may read the channel now.
     #[must_use]
-    pub fn reads(&self, channel: ChannelId) -> bool {
-        if self.access.is_private(channel) { self.can_read_private(channel) } else { self.is_welcome() }
+    pub fn can_read(&self, channel: ChannelId) -> bool {
+        if self.access.is_private(channel) { self.can_read_private(channel) } else { self.has_valid_session() }
     }
 
     /// Whether the viewer could read the channel if it were private: the user is an admin or a member.
     fn can_read_private(&self, channel: ChannelId) -> bool {
-        self.standing().is_ok_and(|standing| standing.rights.admin || standing.rights.channels.contains(&channel))
+        self.user_state()
+            .is_ok_and(|user_state| user_state.rights.admin || user_state.rights.channels.contains(&channel))
     }
 
     /// Whether the viewer may receive this event now.
     #[must_use]
-    pub fn sees(&self, event: &Event) -> bool {
+    pub fn can_see(&self, event: &Event) -> bool {
         use EventKind as Kind;
         match event.kind {
             Kind::Genesis | Kind::SessionsEnded => false,
             Kind::AccessChanged => match event.user {
-                Some(user) => self.user_id() == Some(user) && self.is_welcome(),
+                Some(user) => self.user_id() == Some(user) && self.has_valid_session(),
                 // A channel became public or private. Members and admins can read it before and after, so they need no
                 // event.
-                None => self.is_welcome() && !event.channel.is_some_and(|channel| self.can_read_private(channel)),
+                None => {
+                    self.has_valid_session() && !event.channel.is_some_and(|channel| self.can_read_private(channel))
+                }
             },
             Kind::TemplateAdded | Kind::TemplateDeleted => {
-                self.standing().is_ok_and(|standing| standing.rights.in_audience(&event.audience, event.owner))
+                self.user_state().is_ok_and(|user_state| user_state.rights.in_audience(&event.audience, event.owner))
             }
             // A notification without a user is for every valid viewer. One with a user is for that user alone.
-            Kind::NotificationAdded => self.is_welcome() && event.user.is_none_or(|user| self.user_id() == Some(user)),
+            Kind::NotificationAdded => {
+                self.has_valid_session() && event.user.is_none_or(|user| self.user_id() == Some(user))
+            }
             Kind::MessageAdded
             | Kind::MessageUpdated
             | Kind::MessageDeleted
@@ -352,14 +365,14 @@ impl Viewer {
             | Kind::ChannelUpdated
             | Kind::ChannelDeleted
             | Kind::RoomBroadcast => {
-                event.channel.is_some_and(|channel| self.reads(channel)) && self.in_audience_of(event)
+                event.channel.is_some_and(|channel| self.can_read(channel)) && self.in_audience_of(event)
             }
         }
     }
 
     fn in_audience_of(&self, event: &Event) -> bool {
-        event.audience.is_everybody()
-            || self.standing().is_ok_and(|standing| standing.rights.in_audience(&event.audience, event.owner))
+        event.audience.is_unrestricted()
+            || self.user_state().is_ok_and(|user_state| user_state.rights.in_audience(&event.audience, event.owner))
     }
 }
 

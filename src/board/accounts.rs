@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::policy::MAX_USERNAME;
 use super::{Board, Viewer, text};
-use crate::auth::{PasswordTurn, SignInLimiter, WINDOW};
+use crate::auth::{PasswordPermit, SignInLimiter, WINDOW};
 use crate::error::{Error, Result};
-use crate::model::{Body, EventKind, Party, Role, Timestamp, User, UserId, Window, household};
-use crate::store::{Change, Lane, Snapshot, Tx, attempts, users};
+use crate::model::{CapacityKey, EventBody, EventKind, PageRequest, Role, Timestamp, User, UserId, client_prefix};
+use crate::store::{NewEvent, ReadPurpose, Snapshot, Tx, attempts, users};
 use crate::unicode;
 
 /// The longest password, in bytes. Longer passwords are rejected before hashing, because Argon2 reads all of the input
@@ -50,16 +50,16 @@ impl Board {
         if !self.rules.registration_open {
             return Err(Error::Forbidden("registration is closed: ask an operator for an account".into()));
         }
-        let party = Party::Address(household(from));
+        let party = CapacityKey::Address(client_prefix(from));
         self.auth.attempts.check(from, &new.username)?;
         let (username, display_name) = validated_names(&new)?;
         checked_password("password", &password, &username)?;
         // Check this limit after the checks above: rejected input must not use up the address's budget of accounts.
-        self.auth.registrations.check(household(from))?;
+        self.auth.registrations.check(client_prefix(from))?;
         let turn = self.auth.passwords.turn(party).await?;
         let (hash, turn) = self.auth.passwords.hash(turn, password).await?;
         drop(turn);
-        let _turn = self.turn(party).await?;
+        let _turn = self.mutation_slot(party).await?;
         let user = self.insert_user(username, display_name, hash, Role::Member).await?;
         self.start_session(user)
     }
@@ -72,7 +72,7 @@ impl Board {
     pub async fn add_user(&self, new: NewUser, password: String) -> Result<User> {
         let (username, display_name) = validated_names(&new)?;
         checked_password("password", &password, &username)?;
-        let turn = self.auth.passwords.turn(Party::Server).await?;
+        let turn = self.auth.passwords.turn(CapacityKey::Server).await?;
         let (hash, _turn) = self.auth.passwords.hash(turn, password).await?;
         self.insert_user(username, display_name, hash, new.role).await
     }
@@ -98,10 +98,10 @@ impl Board {
     }
 
     async fn sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
-        let turn = self.begin_attempt(Party::Address(household(from)), from, username).await?;
+        let turn = self.begin_attempt(CapacityKey::Address(client_prefix(from)), from, username).await?;
         let name = username.to_owned();
         let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
-        let found = self.store.read_for(Party::Address(household(from)), reading).await?;
+        let found = self.store.read_for(CapacityKey::Address(client_prefix(from)), reading).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
         let valid = password.len() <= MAX_PASSWORD_BYTES && self.auth.passwords.verify(turn, password, hash).await?.0;
         match user.filter(|user| valid && !user.disabled) {
@@ -116,18 +116,18 @@ impl Board {
     /// Counts a sign-in attempt before the password is verified, then waits for a password thread. The limits in memory
     /// come first, so that a flood of attempts does not reach the database; then the limit that all instances share.
     /// The password slot is taken before the write slot: attempts that wait for a password thread hold no write slot.
-    async fn begin_attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<PasswordTurn> {
-        self.auth.sign_ins.check(household(from))?;
+    async fn begin_attempt(&self, party: CapacityKey, from: IpAddr, username: &str) -> Result<PasswordPermit> {
+        self.auth.sign_ins.check(client_prefix(from))?;
         self.auth.attempts.check(from, username)?;
         let turn = self.auth.passwords.turn(party).await?;
         self.count_attempt(party, from, username).await?;
         Ok(turn)
     }
 
-    async fn count_attempt(&self, party: Party, from: IpAddr, username: &str) -> Result<()> {
+    async fn count_attempt(&self, party: CapacityKey, from: IpAddr, username: &str) -> Result<()> {
         let Some(limit) = self.auth.attempts.limit() else { return Ok(()) };
         let key = SignInLimiter::shared_key(from, username);
-        let _turn = self.turn(party).await?;
+        let _turn = self.mutation_slot(party).await?;
         self.write_access(move |tx| {
             let now = tx.now();
             let (count, first) = attempts::within(tx.read(), &key, WINDOW, now)?;
@@ -154,13 +154,13 @@ impl Board {
         self.access.catch_up(&self.store, &account, claims.version).await?;
         let access = std::sync::Arc::clone(&self.access);
         let viewer = Viewer::signed_in(access, account, claims.version, claims.signed_in_at);
-        viewer.standing()?;
+        viewer.user_state()?;
         Ok((viewer, claims.expires_at))
     }
 
     /// The viewer of an anonymous client at this address.
     #[must_use]
-    pub fn stranger(&self, address: IpAddr) -> Viewer {
+    pub fn anonymous_viewer(&self, address: IpAddr) -> Viewer {
         Viewer::anonymous(std::sync::Arc::clone(&self.access), address)
     }
 
@@ -169,7 +169,7 @@ impl Board {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended, or the viewer is anonymous.
     pub fn refresh(&self, viewer: &Viewer) -> Result<Session> {
-        let user = viewer.standing()?.user.clone();
+        let user = viewer.user_state()?.user.clone();
         let (tokens, began) = (&self.auth.tokens, viewer.signed_in_at());
         let issued = tokens.renew(user.id, user.role, user.token_version, began, Timestamp::now())?;
         Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
@@ -202,7 +202,7 @@ impl Board {
         current: String,
         new: String,
     ) -> Result<Session> {
-        let user = viewer.standing()?.user.clone();
+        let user = viewer.user_state()?.user.clone();
         let party = viewer.party();
         if current.len() > MAX_PASSWORD_BYTES {
             return Err(Error::input("current", "the current password is wrong"));
@@ -219,7 +219,7 @@ impl Board {
         let (hash, turn) = self.auth.passwords.hash(turn, new).await?;
         drop(turn);
         let id = user.id;
-        let _turn = self.turn(party).await?;
+        let _turn = self.mutation_slot(party).await?;
         let changing = self.write_access(move |tx| {
             users::set_password_hash(tx.write(), id, &hash)?;
             end_sessions(tx, id, Some(id), |_| {})
@@ -233,7 +233,7 @@ impl Board {
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `UNAVAILABLE` if the database cannot be reached.
     pub async fn logout_everywhere(&self, viewer: &Viewer) -> Result<()> {
-        let id = viewer.standing()?.user.id;
+        let id = viewer.user_state()?.user.id;
         self.write_access(move |tx| end_sessions(tx, id, Some(id), |_| {})).await.map(drop)
     }
 
@@ -244,7 +244,7 @@ impl Board {
     /// `UNAUTHENTICATED` without a valid session. `FORBIDDEN` if the viewer is not an admin. `NOT_FOUND` if there is no
     /// such user. `RATE_LIMITED` if the viewer's budget of mutations is used up.
     pub async fn set_disabled(&self, viewer: Option<&Viewer>, user: UserId, disabled: bool) -> Result<User> {
-        let actor = viewer.map(|viewer| self.actor(viewer)).transpose()?.map(|standing| standing.user.id);
+        let actor = viewer.map(|viewer| self.actor(viewer)).transpose()?.map(|user_state| user_state.user.id);
         let viewer = viewer.cloned();
         self.write_access(move |tx| {
             viewer.as_ref().map(Viewer::admin).transpose()?;
@@ -262,7 +262,7 @@ impl Board {
     /// # Errors
     /// `NOT_FOUND` if there is no such user. `UNAVAILABLE` if the database cannot be reached.
     pub fn user_named(&self, username: &str) -> Result<User> {
-        let found = users::credentials(self.store.snapshot(Lane::Own)?.db(), username)?;
+        let found = users::credentials(self.store.snapshot(ReadPurpose::Own)?.db(), username)?;
         found.map(|(user, _)| user).ok_or(Error::NotFound("user"))
     }
 
@@ -271,8 +271,8 @@ impl Board {
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub fn all_users(&self) -> Result<Vec<User>> {
-        let mut snapshot = self.store.snapshot(Lane::Own)?;
-        let (mut all, mut window) = (Vec::new(), Window::first(PAGE));
+        let mut snapshot = self.store.snapshot(ReadPurpose::Own)?;
+        let (mut all, mut window) = (Vec::new(), PageRequest::first(PAGE));
         loop {
             let page = users::list(snapshot.db(), None, &window)?;
             window.after = page.items.last().map(|user| user.username.clone());
@@ -289,7 +289,7 @@ fn end_sessions(tx: &mut Tx<'_>, id: UserId, actor: Option<UserId>, change: impl
     change(&mut user);
     user.token_version += 1;
     users::update(tx.write(), &user)?;
-    tx.record(Change::new(EventKind::SessionsEnded, id.0, actor).for_user(id), Body::None);
+    tx.record(NewEvent::new(EventKind::SessionsEnded, id.0, actor).for_user(id), EventBody::None);
     Ok(user)
 }
 
@@ -302,7 +302,7 @@ fn validated_names(new: &NewUser) -> Result<(String, String)> {
 /// Rejects a username or a display name that looks like an existing username. This prevents that one user
 /// impersonates another.
 fn check_lookalikes(tx: &mut Tx<'_>, username: &str, display_name: &str) -> Result<()> {
-    if let Some(other) = users::looks_like(tx.read(), username)? {
+    if let Some(other) = users::find_similar_name(tx.read(), username)? {
         let taken = if unicode::is_same(&other, username) {
             format!("the username {username:?} is taken")
         } else {
@@ -310,7 +310,7 @@ fn check_lookalikes(tx: &mut Tx<'_>, username: &str, display_name: &str) -> Resu
         };
         return Err(Error::Conflict(taken));
     }
-    if let Some(other) = users::looks_like(tx.read(), display_name)? {
+    if let Some(other) = users::find_similar_name(tx.read(), display_name)? {
         return Err(Error::Conflict(format!("the display name {display_name:?} looks like another user, {other:?}")));
     }
     Ok(())

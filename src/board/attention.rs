@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::model::{Message, Priority, UserId, Visibility};
 use crate::store::notifications::NewNotification;
 use crate::store::{Tx, channels, users};
-use crate::unicode::{Mention, isolated, mentions};
+use crate::unicode::{Mention, bidi_isolated, mentions};
 
 /// How many mentions of one change can notify a user.
 const MAX_MENTIONS: usize = 20;
@@ -131,7 +131,7 @@ fn notification(user: UserId, reason: Reason, message: &Message, by: &str, chann
     let what = if message.ticket.is_some() { "ticket" } else { "message" };
     let whose = if message.author_id == user { "your" } else { "the" };
     let id = message.id;
-    let (by, channel) = (isolated(by), isolated(channel));
+    let (by, channel) = (bidi_isolated(by), bidi_isolated(channel));
     let (title, text) = match reason {
         Reason::Assigned => ("A ticket is yours now", format!("{by} assigned ticket {id} in {channel} to you")),
         Reason::Commented => ("A new comment", format!("{by} commented on {whose} {what} {id} in {channel}")),

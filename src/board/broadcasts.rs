@@ -3,8 +3,8 @@
 
 use super::{Board, Viewer};
 use crate::error::{Error, Result};
-use crate::model::{Body, EventKind, JsonText};
-use crate::store::{Change, channels};
+use crate::model::{EventBody, EventKind, JsonText};
+use crate::store::{NewEvent, channels};
 
 /// The largest payload, in bytes of JSON.
 const MAX_BYTES: usize = 64 << 10;
@@ -49,8 +49,8 @@ impl Board {
             .write(move |tx| {
                 let found = channels::find_by_name(tx.read(), &viewer.admin()?.rights, &broadcast.room)?;
                 let room = found.ok_or(Error::NotFound("room"))?.id;
-                let change = Change::new(EventKind::RoomBroadcast, room.0, Some(actor)).in_channel(room);
-                tx.record(change.carrying(payload.clone()), Body::None);
+                let change = NewEvent::new(EventKind::RoomBroadcast, room.0, Some(actor)).in_channel(room);
+                tx.record(change.with_payload(payload.clone()), EventBody::None);
                 Ok(())
             })
             .await

@@ -6,8 +6,8 @@ use super::policy::MAX_DESCRIPTION;
 use super::records::{record_access_changed, record_visibility_changed};
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
-use crate::model::{Body, Channel, ChannelId, EventKind, Rights, UserId, Visibility};
-use crate::store::{Change, Tx, channels, users};
+use crate::model::{Channel, ChannelId, EventBody, EventKind, Rights, UserId, Visibility};
+use crate::store::{NewEvent, Tx, channels, users};
 use crate::unicode;
 
 /// The input for a new channel.
@@ -66,14 +66,14 @@ impl Board {
     /// anonymous. `CONFLICT` if the name looks like another room's. `RATE_LIMITED` if the user's budget of mutations or
     /// of new rooms is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
-        match self.known_room(viewer, name).await {
+        match self.existing_room(viewer, name).await {
             Err(Error::NotFound(_)) if viewer.user_id().is_some() => {}
             result => return result,
         }
         let new = NewChannel { name: name.to_owned(), description: None, visibility: None };
         match self.create_channel(viewer, new).await {
             // Another caller has created the room meanwhile, or the name looks like another room's.
-            Err(Error::Conflict(why)) => match self.known_room(viewer, name).await {
+            Err(Error::Conflict(why)) => match self.existing_room(viewer, name).await {
                 Err(Error::NotFound(_)) => Err(Error::Conflict(why)),
                 result => result,
             },
@@ -86,7 +86,7 @@ impl Board {
     /// # Errors
     /// `NOT_FOUND` if there is no such room for the viewer. `UNAUTHENTICATED` if the session has ended. `UNAVAILABLE`
     /// if the database cannot be reached.
-    pub async fn known_room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
+    pub async fn existing_room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
         let (rights, name) = (viewer.rights()?, name.to_owned());
         if name.chars().count() > self.rules.max_title {
             return Err(Error::NotFound("room"));
@@ -137,7 +137,7 @@ impl Board {
             channel.cursor = tx.next_cursor();
             channels::update(tx.write(), &channel)?;
             if name.is_some() || is_opened {
-                channels::name_since(tx.write(), channel.id, channel.cursor.seq)?;
+                channels::set_name_visible_since(tx.write(), channel.id, channel.cursor.seq)?;
             }
             record(tx, EventKind::ChannelUpdated, &channel, actor);
             if channel.visibility != before {
@@ -161,7 +161,7 @@ impl Board {
             manageable(tx, &*viewer.rights()?, actor, id)?;
             let (now, cursor) = (tx.now(), tx.next_cursor());
             channels::delete(tx.write(), id, now, cursor)?;
-            tx.record(Change::new(EventKind::ChannelDeleted, id.0, Some(actor)).in_channel(id), Body::None);
+            tx.record(NewEvent::new(EventKind::ChannelDeleted, id.0, Some(actor)).in_channel(id), EventBody::None);
             Ok(id)
         });
         let result = write.await;
@@ -230,7 +230,7 @@ fn manageable(tx: &mut Tx<'_>, rights: &Rights, actor: UserId, id: ChannelId) ->
 /// Rejects a name that looks like the name of another channel that the viewer may read. Channels that the viewer may
 /// not read are ignored, because a conflict would reveal their names.
 fn check_name(tx: &mut Tx<'_>, rights: &Rights, name: &str, except: Option<ChannelId>) -> Result<()> {
-    match channels::looks_like(tx.read(), rights, name, except)? {
+    match channels::find_similar_name(tx.read(), rights, name, except)? {
         Some(other) if unicode::is_same(&other, name) => {
             Err(Error::Conflict(format!("there is a channel named {other:?} already")))
         }
@@ -240,6 +240,6 @@ fn check_name(tx: &mut Tx<'_>, rights: &Rights, name: &str, except: Option<Chann
 }
 
 fn record(tx: &mut Tx<'_>, kind: EventKind, channel: &Channel, actor: UserId) {
-    let change = Change::new(kind, channel.id.0, Some(actor)).in_channel(channel.id);
-    tx.record(change, Body::Channel(Arc::new(channel.clone())));
+    let change = NewEvent::new(kind, channel.id.0, Some(actor)).in_channel(channel.id);
+    tx.record(change, EventBody::Channel(Arc::new(channel.clone())));
 }

@@ -7,9 +7,9 @@ use super::key::IdempotencyKey;
 use super::records::check_if_cursor;
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
-use crate::model::{Body, Comment, CommentId, Cursor, EventKind, Message, MessageId, Rights, UserId};
-use crate::store::idempotency::Made;
-use crate::store::{Change, Tx, comments, messages};
+use crate::model::{Comment, CommentId, Cursor, EventBody, EventKind, Message, MessageId, Rights, UserId};
+use crate::store::idempotency::CreatedObject;
+use crate::store::{NewEvent, Tx, comments, messages};
 
 /// The input for a new comment.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Board {
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 if let Some(first) = key.as_ref().map_or(Ok(None), |key| key.find_result(tx))? {
-                    let Made::Comment(id) = first else {
+                    let CreatedObject::Comment(id) = first else {
                         return Err(Error::internal("the idempotency key refers to another type of object"));
                     };
                     return find(tx, &rights, id).map(|(comment, _)| comment);
@@ -60,7 +60,7 @@ impl Board {
                 let (now, cursor) = (tx.now(), tx.next_cursor());
                 let comment = comments::insert(tx.write(), message.id, &content, author, now, cursor)?;
                 if let Some(key) = &key {
-                    key.store(tx, Made::Comment(comment.id))?;
+                    key.store(tx, CreatedObject::Comment(comment.id))?;
                 }
                 record(tx, EventKind::CommentAdded, &comment, &message, author);
                 let mut fanout = NotificationFanout::new(&message, author);
@@ -118,7 +118,10 @@ impl Board {
                 let (comment, message) = find(tx, &rights, id)?;
                 check_author(&rights, actor, &comment)?;
                 comments::delete(tx.write(), id)?;
-                tx.record(Change::new(EventKind::CommentDeleted, id.0, Some(actor)).of_message(&message), Body::None);
+                tx.record(
+                    NewEvent::new(EventKind::CommentDeleted, id.0, Some(actor)).of_message(&message),
+                    EventBody::None,
+                );
                 Ok(id)
             })
             .await
@@ -141,6 +144,6 @@ fn check_author(rights: &Rights, actor: UserId, comment: &Comment) -> Result<()>
 }
 
 fn record(tx: &mut Tx<'_>, kind: EventKind, comment: &Comment, message: &Message, actor: UserId) {
-    let change = Change::new(kind, comment.id.0, Some(actor)).of_message(message);
-    tx.record(change, Body::Comment(Arc::new(comment.clone())));
+    let change = NewEvent::new(kind, comment.id.0, Some(actor)).of_message(message);
+    tx.record(change, EventBody::Comment(Arc::new(comment.clone())));
 }

@@ -8,7 +8,7 @@ use super::text;
 use crate::error::{Error, Result};
 use crate::model::UserId;
 use crate::store::Tx;
-use crate::store::idempotency::{self, Made};
+use crate::store::idempotency::{self, CreatedObject};
 
 /// The longest key, in characters.
 const MAX_KEY: usize = 200;
@@ -36,7 +36,7 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// `CONFLICT` if the key was used with another input. `UNAVAILABLE` if the database cannot be reached.
-    pub fn find_result(&self, tx: &mut Tx<'_>) -> Result<Option<Made>> {
+    pub fn find_result(&self, tx: &mut Tx<'_>) -> Result<Option<CreatedObject>> {
         match idempotency::find(tx.read(), self.author, &self.name)? {
             Some((_, digest)) if digest != self.digest => {
                 Err(Error::Conflict("this idempotencyKey was used with another input".into()))
@@ -49,7 +49,7 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
-    pub fn store(&self, tx: &mut Tx<'_>, object: Made) -> Result<()> {
+    pub fn store(&self, tx: &mut Tx<'_>, object: CreatedObject) -> Result<()> {
         idempotency::keep(tx.write(), self.author, &self.name, &self.digest, object)
     }
 }

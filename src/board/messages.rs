@@ -7,11 +7,11 @@ use super::records::check_if_cursor;
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, Body, ChannelId, Cursor, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,
+    Audience, ChannelId, Cursor, EventBody, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,
     UserId,
 };
-use crate::store::idempotency::Made;
-use crate::store::{Change, Tx, channels, messages, organizations, users};
+use crate::store::idempotency::CreatedObject;
+use crate::store::{NewEvent, Tx, channels, messages, organizations, users};
 use std::sync::Arc;
 
 /// The input for a new message.
@@ -88,7 +88,7 @@ impl Board {
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 if let Some(first) = key.as_ref().map_or(Ok(None), |key| key.find_result(tx))? {
-                    let Made::Message(id) = first else {
+                    let CreatedObject::Message(id) = first else {
                         return Err(Error::internal("the idempotency key refers to another type of object"));
                     };
                     return messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"));
@@ -113,7 +113,7 @@ impl Board {
                 };
                 let message = messages::insert(tx.write(), row, now, cursor)?;
                 if let Some(key) = &key {
-                    key.store(tx, Made::Message(message.id))?;
+                    key.store(tx, CreatedObject::Message(message.id))?;
                 }
                 record(tx, EventKind::MessageAdded, &message, author);
                 let mut fanout = NotificationFanout::new(&message, author);
@@ -196,7 +196,10 @@ impl Board {
             }
             let now = tx.now();
             messages::delete(tx.write(), id, now)?;
-            tx.record(Change::new(EventKind::MessageDeleted, id.0, Some(actor)).of_message(&message), Body::None);
+            tx.record(
+                NewEvent::new(EventKind::MessageDeleted, id.0, Some(actor)).of_message(&message),
+                EventBody::None,
+            );
             Ok(id)
         });
         let result = write.await;
@@ -207,8 +210,8 @@ impl Board {
 }
 
 fn record(tx: &mut Tx<'_>, kind: EventKind, message: &Message, actor: UserId) {
-    let change = Change::new(kind, message.id.0, Some(actor)).of_message(message);
-    tx.record(change, Body::Message(Arc::new(message.clone())));
+    let change = NewEvent::new(kind, message.id.0, Some(actor)).of_message(message);
+    tx.record(change, EventBody::Message(Arc::new(message.clone())));
 }
 
 /// The texts of a message that can contain mentions.
@@ -256,7 +259,7 @@ pub(super) fn audience(locations: Vec<LocationId>) -> Result<Audience> {
 
 /// Rejects an audience with a location that does not exist.
 pub(super) fn check_locations(tx: &mut Tx<'_>, audience: &Audience) -> Result<()> {
-    if audience.is_everybody() {
+    if audience.is_unrestricted() {
         return Ok(());
     }
     let known = organizations::locations_by_ids(tx.read(), &audience.0)?;

@@ -4,7 +4,7 @@ use super::notify::notify;
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{
-    Channel, ChannelId, Cursor, Lease, Notification, NotificationId, Priority, UserId, Weight as _, Window,
+    Channel, ChannelId, Cursor, MemoryLease, Notification, NotificationId, PageRequest, Priority, UserId, Weight as _,
 };
 use crate::store::notifications::{Order, list};
 use crate::store::{channels, notifications, reading, users};
@@ -68,13 +68,13 @@ impl Board {
         &self,
         viewer: &Viewer,
         after: Option<NotificationId>,
-    ) -> Result<(Vec<Notification>, bool, Lease)> {
-        let user = viewer.standing()?.user.id;
+    ) -> Result<(Vec<Notification>, bool, MemoryLease)> {
+        let user = viewer.user_state()?.user.id;
         let mut lease = self.pages.lease(viewer.party());
         lease.wait_for(PAGE_BYTES).await;
         let reading = self.store.read_for(viewer.party(), move |snapshot| {
             let mut items: Vec<Notification> = Vec::new();
-            let mut window = Window { after, ..Window::first(ROWS_PER_QUERY) };
+            let mut window = PageRequest { after, ..PageRequest::first(ROWS_PER_QUERY) };
             loop {
                 let page = list(snapshot.db(), user, true, Order::OldestFirst, &window)?;
                 items.extend(page.items);
@@ -99,7 +99,7 @@ impl Board {
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
-                viewer.standing()?;
+                viewer.user_state()?;
                 let missing = || Error::NotFound("notification");
                 let mut notification = notifications::find(tx.read(), reader, id)?.ok_or_else(missing)?;
                 let before = match notification.user_id {
@@ -129,7 +129,7 @@ impl Board {
         self.store
             .write(move |tx| {
                 let channel = channels::find(tx.read(), &*viewer.rights()?, id)?.ok_or(Error::NotFound("channel"))?;
-                if let Some(newest) = reading::newest_up_to(tx.read(), id, up_to)? {
+                if let Some(newest) = reading::newest_at(tx.read(), id, up_to)? {
                     reading::mark(tx.write(), reader, id, newest)?;
                 }
                 Ok(channel)

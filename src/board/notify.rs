@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::model::{Body, EventKind, Notification, UserId};
-use crate::store::{Change, Tx, notifications};
+use crate::model::{EventBody, EventKind, Notification, UserId};
+use crate::store::{NewEvent, Tx, notifications};
 
 /// Inserts a notification and records its event.
 pub fn notify(tx: &mut Tx<'_>, new: notifications::NewNotification, actor: UserId) -> Result<Notification> {
     let (now, cursor) = (tx.now(), tx.next_cursor());
     let notification = notifications::insert(tx.write(), new, now, cursor)?;
-    let change = Change::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
-    let change = notification.user_id.into_iter().fold(change, Change::for_user);
-    tx.record(change, Body::Notification(Arc::new(notification.clone())));
+    let change = NewEvent::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
+    let change = notification.user_id.into_iter().fold(change, NewEvent::for_user);
+    tx.record(change, EventBody::Notification(Arc::new(notification.clone())));
     Ok(notification)
 }
 
@@ -23,9 +23,9 @@ pub fn notify_all(tx: &mut Tx<'_>, new: Vec<notifications::NewNotification>, act
     }
     let (now, first) = (tx.now(), tx.next_cursor());
     for notification in notifications::insert_all(tx.write(), new, now, first)? {
-        let change = Change::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
-        let change = notification.user_id.into_iter().fold(change, Change::for_user);
-        tx.record(change, Body::Notification(Arc::new(notification)));
+        let change = NewEvent::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
+        let change = notification.user_id.into_iter().fold(change, NewEvent::for_user);
+        tx.record(change, EventBody::Notification(Arc::new(notification)));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
 use crate::model::{Location, LocationId, Organization, OrganizationId, Role, User, UserId};
 use crate::store::{organizations, users};
-use crate::unicode::{self, Likeness};
+use crate::unicode::{self, NameForms};
 
 /// The largest number of organizations of an installation.
 const MAX_ORGANIZATIONS: i64 = 10_000;
@@ -42,7 +42,7 @@ impl Board {
                 if organizations::count(tx.read())? >= MAX_ORGANIZATIONS {
                     return Err(Error::input("name", format!("there are {MAX_ORGANIZATIONS} organizations already")));
                 }
-                if let Some(other) = organizations::looks_like(tx.read(), &name)? {
+                if let Some(other) = organizations::find_similar_name(tx.read(), &name)? {
                     return Err(name_conflict("organization", &name, &other));
                 }
                 organizations::insert(tx.write(), &name)
@@ -73,8 +73,8 @@ impl Board {
                 let why = format!("the organization has {MAX_LOCATIONS} locations already");
                 return Err(Error::input("organizationId", why));
             }
-            let likeness = Likeness::of(&name);
-            if let Some(other) = locations.iter().find(|location| likeness.is_like(&location.name)) {
+            let likeness = NameForms::of(&name);
+            if let Some(other) = locations.iter().find(|location| likeness.is_confusable_with(&location.name)) {
                 return Err(name_conflict("location of this organization", &name, &other.name));
             }
             let users = organizations::user_ids(tx.read(), organization)?;

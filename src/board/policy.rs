@@ -11,7 +11,7 @@ pub const MAX_LOCATIONS: usize = 1_000;
 
 /// The policy of one installation: settings that decide what users may do and how large objects may be.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub struct Policy {
     /// Whether clients may create accounts themselves.
     pub registration_open: bool,
     /// Whether anonymous clients may read public channels.
@@ -43,7 +43,7 @@ pub struct Largest {
     pub place: usize,
 }
 
-impl Rules {
+impl Policy {
     /// The largest objects that these limits allow.
     #[must_use]
     pub fn largest(&self) -> Largest {

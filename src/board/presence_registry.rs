@@ -65,9 +65,9 @@ struct Sockets {
 }
 
 /// Somebody is present as long as this is held.
-pub struct Seated(Arc<Presence>, Seat);
+pub struct PresenceGuard(Arc<Presence>, Seat);
 
-impl Drop for Seated {
+impl Drop for PresenceGuard {
     fn drop(&mut self) {
         let mut sockets = self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sockets) = sockets.get_mut(&self.1) {
@@ -84,13 +84,13 @@ impl Default for Presence {
 }
 
 impl Presence {
-    pub(super) fn seat(self: &Arc<Self>, seat: Seat) -> Seated {
+    pub(super) fn seat(self: &Arc<Self>, seat: Seat) -> PresenceGuard {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = sockets.entry(seat).or_insert(Sockets { count: 0, left: None });
         entry.count += 1;
         entry.left = None;
         self.moved.notify_one();
-        Seated(Arc::clone(self), seat)
+        PresenceGuard(Arc::clone(self), seat)
     }
 
     /// Who is present by this instance now.

@@ -37,7 +37,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 impl Board {
     /// Runs a round every second, or sooner after a change of presence, until the task is aborted.
-    pub async fn keep_pulse(self: Arc<Self>) {
+    pub async fn run_periodic_work(self: Arc<Self>) {
         let mut work = PeriodicWork::new(Arc::clone(&self));
         loop {
             if let Err(error) = work.run_round().await {

@@ -4,20 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::access::{Access, Standing, Viewer};
+use super::access::{PermissionCache, UserState, Viewer};
 use super::attention::Mentions;
 use super::counts::Counts;
 use super::gauges::Metrics;
 use super::names::UsernameCache;
-use super::policy::Rules;
+use super::policy::Policy;
 use super::presence_registry::Presence;
 use super::remover::Remover;
-use super::tail::Progress;
+use super::tail::Watermark;
 use crate::auth::{Passwords, SignInLimiter, Tokens};
-use crate::capacity::{RateLimiter, Share, Turn, Turns};
+use crate::capacity::{FairLimits, FairPermit, FairSemaphore, RateLimiter};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, ReadAt};
-use crate::model::{Cursor, Memory, Party, UserId};
+use crate::model::{CapacityKey, Cursor, MemoryBudget, UserId};
 use crate::store::{Store, Tx};
 
 /// How long the response to a permission change waits until this instance delivers by the new permissions.
@@ -28,19 +28,19 @@ const HEALTH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Limits on mutations that run at the same time. Each mutation waits for the disk, and the writer commits many of
 /// them in one batch. One caller may have a quarter of the slots, and so may all anonymous callers together.
-const MUTATIONS: Share = Share { total: 256, anonymous: 64, each: 64 };
+const MUTATIONS: FairLimits = FairLimits { total: 256, anonymous: 64, each: 64 };
 
 /// How many users may be notified per minute because one author mentioned them.
 pub const MENTIONS_PER_MINUTE: u32 = 120;
 
 /// Limits on mutations that wait for a slot of [`MUTATIONS`].
-const WAITING_MUTATIONS: Share = Share { total: 16_384, anonymous: 2_048, each: 1_024 };
+const WAITING_MUTATIONS: FairLimits = FairLimits { total: 16_384, anonymous: 2_048, each: 1_024 };
 
 /// How long a mutation waits for a slot before it fails with `UNAVAILABLE`.
 const MUTATION_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Authentication services and rate limiters that the use cases need.
-pub struct Doorkeepers {
+pub struct AuthServices {
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
     /// Issues and verifies tokens.
@@ -63,22 +63,22 @@ pub struct Doorkeepers {
 pub struct Board {
     pub(super) store: Arc<Store>,
     pub(super) hub: Hub,
-    pub(super) access: Arc<Access>,
-    pub(super) progress: Arc<Progress>,
-    pub(super) auth: Doorkeepers,
-    pub(super) rules: Rules,
+    pub(super) access: Arc<PermissionCache>,
+    pub(super) progress: Arc<Watermark>,
+    pub(super) auth: AuthServices,
+    pub(super) rules: Policy,
     pub(super) presence: Arc<Presence>,
     pub(super) metrics: Metrics,
     pub(super) names: UsernameCache,
     pub(super) remover: Remover,
-    pub(super) mutations: Turns,
+    pub(super) mutations: FairSemaphore,
     /// The last health check of the database: when it started, and its result.
     pub(super) health: tokio::sync::Mutex<Option<(Instant, Result<Cursor>)>>,
     pub(super) counts: Counts,
     /// The memory budget of responses that are being built or sent.
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Arc<MemoryBudget>,
     /// The memory budget of pages of the log that subscriptions have not consumed yet.
-    pub(super) pages: Arc<Memory>,
+    pub(super) pages: Arc<MemoryBudget>,
 }
 
 impl Board {
@@ -87,17 +87,18 @@ impl Board {
     pub fn new(
         store: Arc<Store>,
         hub: Hub,
-        access: Arc<Access>,
-        progress: Arc<Progress>,
-        auth: Doorkeepers,
-        rules: Rules,
+        access: Arc<PermissionCache>,
+        progress: Arc<Watermark>,
+        auth: AuthServices,
+        rules: Policy,
     ) -> Self {
         let (presence, metrics) = (Arc::new(Presence::default()), Metrics::default());
         let (names, remover, counts) = (UsernameCache::default(), Remover::default(), Counts::default());
-        let mutations = Turns::new(MUTATIONS, WAITING_MUTATIONS, MUTATION_WAIT, "the server is busy; try again");
+        let mutations =
+            FairSemaphore::new(MUTATIONS, WAITING_MUTATIONS, MUTATION_WAIT, "the server is busy; try again");
         let health = tokio::sync::Mutex::default();
         let size = rules.response_memory;
-        let (memory, pages) = (Memory::new(size, 3 * (size / 8)), Memory::new(size / 4, size / 16));
+        let (memory, pages) = (MemoryBudget::new(size, 3 * (size / 8)), MemoryBudget::new(size / 4, size / 16));
         Self {
             store,
             hub,
@@ -178,25 +179,25 @@ impl Board {
 
     /// Whether anonymous clients may read public channels.
     #[must_use]
-    pub fn serves_strangers(&self) -> bool {
+    pub fn allows_anonymous_read(&self) -> bool {
         self.rules.anonymous_read
     }
 
     /// The policy of the installation.
     #[must_use]
-    pub fn rules(&self) -> &Rules {
+    pub fn rules(&self) -> &Policy {
         &self.rules
     }
 
     /// The memory budget of responses that are being built or sent.
     #[must_use]
-    pub fn memory(&self) -> &Arc<Memory> {
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
         &self.memory
     }
 
     /// The memory budget of pages of the log that subscriptions have not consumed yet.
     #[must_use]
-    pub fn page_memory(&self) -> &Arc<Memory> {
+    pub fn page_memory(&self) -> &Arc<MemoryBudget> {
         &self.pages
     }
 
@@ -210,7 +211,7 @@ impl Board {
     ///
     /// # Errors
     /// `UNAVAILABLE` if no slot becomes free within 5 s, or too many mutations wait for one.
-    pub async fn turn(&self, party: Party) -> Result<Turn> {
+    pub async fn mutation_slot(&self, party: CapacityKey) -> Result<FairPermit> {
         self.mutations.take(party).await
     }
 
@@ -240,7 +241,7 @@ impl Board {
     }
 
     /// Why the database accepts no writes, if that is known: for example a full disk, or a file that was moved.
-    pub async fn database_trouble(&self) -> Option<String> {
+    pub async fn write_problem(&self) -> Option<String> {
         tokio::time::timeout(HEALTH_TIMEOUT, self.store.trouble())
             .await
             .unwrap_or_else(|_| Some("the database does not answer".into()))
@@ -259,10 +260,10 @@ impl Board {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session; `RATE_LIMITED` if the user's budget of mutations is used up.
-    pub(super) fn actor(&self, viewer: &Viewer) -> Result<Arc<Standing>> {
-        let standing = viewer.standing()?;
-        self.auth.mutations.check(standing.user.id)?;
-        Ok(standing)
+    pub(super) fn actor(&self, viewer: &Viewer) -> Result<Arc<UserState>> {
+        let user_state = viewer.user_state()?;
+        self.auth.mutations.check(user_state.user.id)?;
+        Ok(user_state)
     }
 
     /// The users that `texts` mention. Mentions beyond the author's budget of notifications notify no user.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 
-use super::access::Access;
+use super::access::PermissionCache;
 use crate::error::{Error, Result};
 use crate::hub::{Hub, WINDOW};
 use crate::model::{Cursor, KindSet, LoggedEvent, Seq, Topic};
-use crate::store::{Batch, Heard, LogPage, Store, Watch, log};
-use crate::vitals::Vitals;
+use crate::store::{Batch, ChangeWatch, LogPage, LogSignal, Store, log};
+use crate::vitals::Supervisor;
 
 /// How often the tailer reads the log even without a notification, because notifications can be lost.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const QUEUED_KIB: u32 = 16 << 10;
 
 /// How far this instance has processed the log. The tailer, the writer and the use cases share it.
 #[derive(Default)]
-pub struct Progress {
+pub struct Watermark {
     /// The tailer's position: events up to here are published and their permissions applied. `None` before the start.
     position: Mutex<Option<Cursor>>,
     moved: Condvar,
@@ -37,7 +37,7 @@ pub struct Progress {
     committed: Mutex<Option<Cursor>>,
 }
 
-impl Progress {
+impl Watermark {
     /// The end of this instance's last commit. It can be ahead of what the hub has published.
     pub fn committed(&self) -> Option<Cursor> {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,10 +90,10 @@ impl Progress {
 }
 
 /// The writer's side of the tailer: passes committed batches on.
-pub struct Notice {
+pub struct CommitListener {
     batches: mpsc::Sender<QueuedBatch>,
     memory: Arc<Semaphore>,
-    progress: Arc<Progress>,
+    progress: Arc<Watermark>,
 }
 
 /// A batch that waits for the tailer, with its share of the memory budget.
@@ -102,17 +102,17 @@ pub struct QueuedBatch {
     _memory: OwnedSemaphorePermit,
 }
 
-impl Notice {
-    /// Returns the listener for the store, and the receiver for [`Tail::start`].
+impl CommitListener {
+    /// Returns the listener for the store, and the receiver for [`LogTailer::start`].
     #[must_use]
-    pub fn new(progress: &Arc<Progress>) -> (Self, mpsc::Receiver<QueuedBatch>) {
+    pub fn new(progress: &Arc<Watermark>) -> (Self, mpsc::Receiver<QueuedBatch>) {
         let (batches, receiver) = mpsc::channel(QUEUED_BATCHES);
         let memory = Arc::new(Semaphore::new(QUEUED_KIB as usize));
         (Self { batches, memory, progress: Arc::clone(progress) }, receiver)
     }
 }
 
-impl crate::store::Tail for Notice {
+impl crate::store::CommitSink for CommitListener {
     fn committed(&mut self, batch: Batch) {
         self.progress.set_committed(&batch);
         let bytes: usize = batch.events.iter().map(LoggedEvent::weight).sum();
@@ -134,17 +134,17 @@ impl crate::store::Tail for Notice {
 }
 
 /// The state of the tailer's task.
-pub struct Tail {
+pub struct LogTailer {
     store: Arc<Store>,
     hub: Hub,
-    access: Arc<Access>,
-    progress: Arc<Progress>,
+    access: Arc<PermissionCache>,
+    progress: Arc<Watermark>,
     position: Cursor,
     batches: mpsc::Receiver<QueuedBatch>,
-    watch: Watch,
+    watch: ChangeWatch,
 }
 
-impl Tail {
+impl LogTailer {
     /// Starts the hub one window of events below the head and publishes the log up to the head. So clients that return
     /// after a restart are served from memory. The task follows the log until it is aborted.
     ///
@@ -152,10 +152,10 @@ impl Tail {
     /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn start(
         store: Arc<Store>,
-        access: Arc<Access>,
-        progress: Arc<Progress>,
+        access: Arc<PermissionCache>,
+        progress: Arc<Watermark>,
         batches: mpsc::Receiver<QueuedBatch>,
-        vitals: &Vitals,
+        vitals: &Supervisor,
     ) -> Result<(Hub, tokio::task::JoinHandle<()>)> {
         let position = store.read(|snapshot| start_position(snapshot.db())).await?;
         let hub = Hub::start(position, vitals);
@@ -208,15 +208,15 @@ impl Tail {
     }
 
     /// Handles a notification from another process: new heads of the log, or only that the log changed.
-    async fn notified(&mut self, hint: Heard) -> Result<()> {
+    async fn notified(&mut self, hint: LogSignal) -> Result<()> {
         match hint {
-            Heard::Heads(heads) => {
+            LogSignal::Heads(heads) => {
                 for head in heads {
                     self.read_unless_passed(head).await?;
                 }
                 Ok(())
             }
-            Heard::Something => self.catch_up().await,
+            LogSignal::Something => self.catch_up().await,
         }
     }
 
@@ -291,30 +291,30 @@ mod tests {
 
     use super::*;
     use crate::hub::{Next, Receiver};
-    use crate::model::{Body, ChannelId, EventKind, Tag};
-    use crate::store::{Change, Options};
+    use crate::model::{ChannelId, EventBody, EventKind, Tag};
+    use crate::store::{NewEvent, Options};
 
     /// A tailer over a SQLite file that runs only when the test calls it, and the batches that its writer committed.
     struct Fixture {
         directory: tempfile::TempDir,
-        tail: Tail,
+        tail: LogTailer,
         committed: mpsc::Receiver<QueuedBatch>,
     }
 
     impl Fixture {
         async fn new() -> Self {
             let directory = tempfile::tempdir().expect("create a directory");
-            let progress = Arc::<Progress>::default();
-            let (notice, committed) = Notice::new(&progress);
+            let progress = Arc::<Watermark>::default();
+            let (notice, committed) = CommitListener::new(&progress);
             let options = Options::sqlite(&directory.path().join("t.db"), 1);
             let store = Arc::new(Store::open(&options, notice).expect("open the store"));
-            let access = Arc::new(Access::load(&store).await.expect("load permissions"));
+            let access = Arc::new(PermissionCache::load(&store).await.expect("load permissions"));
             let position = store.read(|snapshot| start_position(snapshot.db())).await.expect("read the position");
             let hub = Hub::start(position, &options.vitals);
             // The tailer's own channel is unused: the test takes the batches and passes them on.
             let (_, batches) = mpsc::channel(1);
-            let watch = Watch::deaf();
-            let tail = Tail { store, hub, access, progress, position, batches, watch };
+            let watch = ChangeWatch::deaf();
+            let tail = LogTailer { store, hub, access, progress, position, batches, watch };
             tail.progress.reached(position);
             Self { directory, tail, committed }
         }
@@ -322,7 +322,7 @@ mod tests {
         /// Commits one event in a batch of its own, and returns the batch.
         async fn commit(&mut self) -> Batch {
             let change = |tx: &mut crate::store::Tx<'_>| {
-                tx.record(Change::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), Body::None);
+                tx.record(NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), EventBody::None);
                 Ok(())
             };
             self.tail.store.write(change).await.expect("commit");
@@ -335,7 +335,7 @@ mod tests {
             let store = Store::open(&Options::sqlite(&self.file(), 1), Listener(sender)).expect("open the store");
             let runtime = tokio::runtime::Handle::current();
             let change = |tx: &mut crate::store::Tx<'_>| {
-                tx.record(Change::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), Body::None);
+                tx.record(NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), EventBody::None);
                 Ok(())
             };
             tokio::task::block_in_place(|| runtime.block_on(store.write(change))).expect("commit");
@@ -353,7 +353,7 @@ mod tests {
 
     struct Listener(std::sync::mpsc::Sender<Batch>);
 
-    impl crate::store::Tail for Listener {
+    impl crate::store::CommitSink for Listener {
         fn committed(&mut self, batch: Batch) {
             self.0.send(batch).expect("the test receives");
         }
@@ -410,23 +410,26 @@ mod tests {
     async fn a_head_of_another_history_below_the_position_resets_the_hub() {
         let (mut fixture, mut receiver, _, seen) = with_lost_events(2).await;
         let head = fixture.commit_elsewhere().end();
-        fixture.tail.notified(Heard::Heads(vec![head])).await.expect("detect the other history");
+        fixture.tail.notified(LogSignal::Heads(vec![head])).await.expect("detect the other history");
         assert_eq!(fixture.tail.position, head);
         assert!(is_lagging(&mut receiver, seen).await);
         let before = fixture.tail.store.statements();
-        fixture.tail.notified(Heard::Heads(vec![head])).await.expect("skip a known head");
+        fixture.tail.notified(LogSignal::Heads(vec![head])).await.expect("skip a known head");
         assert_eq!(fixture.tail.store.statements(), before, "a known head must not cause a read of the log");
     }
 
     #[test]
     fn batches_that_wait_for_the_tailer_are_limited_in_bytes() {
-        let (mut notice, mut committed) = Notice::new(&Arc::default());
+        let (mut notice, mut committed) = CommitListener::new(&Arc::default());
         let batch = |bytes: usize| {
-            let change = Change::new(EventKind::RoomBroadcast, 1, None).carrying("x".repeat(bytes).into());
+            let change = NewEvent::new(EventKind::RoomBroadcast, 1, None).with_payload("x".repeat(bytes).into());
             let event = change.at(Cursor { seq: Seq(1), tag: Tag(1) }, crate::model::Timestamp(0));
-            Batch { after: Cursor { seq: Seq(0), tag: Tag(0) }, events: vec![LoggedEvent { event, body: Body::None }] }
+            Batch {
+                after: Cursor { seq: Seq(0), tag: Tag(0) },
+                events: vec![LoggedEvent { event, body: EventBody::None }],
+            }
         };
-        let mut send = |bytes| crate::store::Tail::committed(&mut notice, batch(bytes));
+        let mut send = |bytes| crate::store::CommitSink::committed(&mut notice, batch(bytes));
         (0..5).for_each(|_| send(5 << 20));
         let mut count = || std::iter::from_fn(|| committed.try_recv().ok()).count();
         assert_eq!(count(), 3, "only three batches of 5 MiB fit into 16 MiB");
@@ -445,7 +448,7 @@ mod tests {
         let store = Arc::clone(&fixture.tail.store);
         let writing = tokio::spawn(async move {
             let head = |tx: &mut crate::store::Tx<'_>| {
-                tx.record(Change::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), Body::None);
+                tx.record(NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), EventBody::None);
                 Ok(tx.head())
             };
             store.write(head).await

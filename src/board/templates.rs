@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::messages::{audience, check_locations};
 use super::{Board, Viewer, text};
 use crate::error::{Error, Result};
-use crate::model::{Body, EventKind, LocationId, Template, TemplateId};
-use crate::store::{Change, templates};
+use crate::model::{EventBody, EventKind, LocationId, Template, TemplateId};
+use crate::store::{NewEvent, templates};
 
 /// The input for a new template.
 #[derive(Debug, Clone)]
@@ -33,12 +33,12 @@ impl Board {
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
-                viewer.standing()?;
+                viewer.user_state()?;
                 check_locations(tx, &audience)?;
                 let (now, cursor) = (tx.now(), tx.next_cursor());
                 let template = templates::insert(tx.write(), &name, &content, author, audience.clone(), now, cursor)?;
-                let change = Change::new(EventKind::TemplateAdded, template.id.0, Some(author));
-                tx.record(change.for_audience(&audience, author), Body::Template(Arc::new(template.clone())));
+                let change = NewEvent::new(EventKind::TemplateAdded, template.id.0, Some(author));
+                tx.record(change.for_audience(&audience, author), EventBody::Template(Arc::new(template.clone())));
                 Ok(template)
             })
             .await
@@ -61,8 +61,8 @@ impl Board {
                     return Err(Error::Forbidden("only the author or an admin may delete a template".into()));
                 }
                 templates::delete(tx.write(), id)?;
-                let change = Change::new(EventKind::TemplateDeleted, id.0, Some(actor));
-                tx.record(change.for_audience(&template.audience, template.author_id), Body::None);
+                let change = NewEvent::new(EventKind::TemplateDeleted, id.0, Some(actor));
+                tx.record(change.for_audience(&template.audience, template.author_id), EventBody::None);
                 Ok(id)
             })
             .await

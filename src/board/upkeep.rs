@@ -7,7 +7,7 @@ use super::Board;
 use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Cursor, Event, Seq, Timestamp};
-use crate::store::{Lane, Tx, attempts, log, spelling};
+use crate::store::{ReadPurpose, Tx, attempts, log, spelling};
 
 /// How many events one command of the writer prunes, so that its batch stays short.
 const STEP: i64 = 1_000;
@@ -30,7 +30,7 @@ impl Board {
     /// # Errors
     /// `CURSOR_EXPIRED` if the log no longer contains the cursor. `UNAVAILABLE` if the database cannot be reached.
     pub fn events_after(&self, after: Option<Cursor>) -> Result<(Vec<Event>, Cursor)> {
-        let mut snapshot = self.store().snapshot(Lane::Own)?;
+        let mut snapshot = self.store().snapshot(ReadPurpose::Own)?;
         let after = match after {
             Some(after) => after,
             None => log::oldest(snapshot.db())?,
@@ -75,7 +75,7 @@ impl Board {
     async fn prune_attempts(&self) -> Result<()> {
         let step = |tx: &mut Tx<'_>| {
             let now = tx.now();
-            attempts::forget_some(tx.write(), WINDOW, now)
+            attempts::delete_expired(tx.write(), WINDOW, now)
         };
         while self.store.write(step).await? {}
         Ok(())
@@ -83,7 +83,7 @@ impl Board {
 
     /// Fills in the comparison forms of names that instances of version 0.1.0 have written without them.
     async fn fill_names(&self) -> Result<()> {
-        while self.store.write(|tx| spelling::fill_some(tx.write())).await? {}
+        while self.store.write(|tx| spelling::fill_batch(tx.write())).await? {}
         Ok(())
     }
 
@@ -99,7 +99,8 @@ impl Board {
                 let newest = Seq(log::head(snapshot.db())?.seq.0 - retention.events);
                 let step = newest.min(Seq(oldest.0 + STEP));
                 let cutoff = Timestamp::now().before(retention.age);
-                let floor = if step <= oldest { None } else { log::last_before(snapshot.db(), cutoff, oldest, step)? };
+                let floor =
+                    if step <= oldest { None } else { log::last_older_than(snapshot.db(), cutoff, oldest, step)? };
                 Ok((oldest, floor))
             });
             let (oldest, Some(floor)) = bounds.await? else { return Ok(pruned) };

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use super::names::{Entries, Name};
 use super::service::Board;
 use crate::error::Error;
-use crate::model::{Party, UserId};
+use crate::model::{CapacityKey, UserId};
 use crate::store::users;
 
 /// How many usernames the cache holds before it is cleared.
@@ -44,7 +44,7 @@ impl Board {
         let store = Arc::clone(&self.store);
         let lookup = async move {
             loop {
-                match store.read_for(Party::User(id), move |snapshot| users::find(snapshot.db(), id)).await {
+                match store.read_for(CapacityKey::User(id), move |snapshot| users::find(snapshot.db(), id)).await {
                     Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY_DELAY).await,
                     result => return result.map(|user| user.map(|user| Arc::from(user.username))),
                 }

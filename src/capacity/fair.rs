@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::model::Party;
+use crate::model::CapacityKey;
 
 /// Limits for all callers together, for all anonymous callers together, and for each caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct FairLimits {
     /// The limit for all callers together.
     pub total: usize,
     /// The limit for all anonymous callers together.
@@ -16,7 +16,7 @@ pub struct Share {
     pub each: usize,
 }
 
-impl Share {
+impl FairLimits {
     /// Limits with `total` slots, of which all anonymous callers together get half, and each caller half. Half is at
     /// least one.
     #[must_use]
@@ -28,12 +28,12 @@ impl Share {
 
 /// The queue has no room for the caller.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Full;
+pub struct QueueFull;
 
 /// Slots and the fair queue in front of them. The owner must protect it with a lock.
-pub struct Fair<T> {
-    slots: Share,
-    room: Share,
+pub struct FairQueue<T> {
+    slots: FairLimits,
+    room: FairLimits,
     taken: Taken,
     users: Class<T>,
     anonymous: Class<T>,
@@ -46,26 +46,26 @@ pub struct Fair<T> {
 struct Taken {
     total: usize,
     anonymous: usize,
-    by_caller: HashMap<Party, usize>,
+    by_caller: HashMap<CapacityKey, usize>,
 }
 
 /// The queued items of one class, by caller. `order` holds each waiting caller once, in the order of service.
 struct Class<T> {
-    order: VecDeque<Party>,
-    waiting: HashMap<Party, VecDeque<T>>,
+    order: VecDeque<CapacityKey>,
+    waiting: HashMap<CapacityKey, VecDeque<T>>,
     len: usize,
 }
 
-impl<T> Fair<T> {
+impl<T> FairQueue<T> {
     /// An empty queue in front of `slots`, with room for `room` waiting items.
     #[must_use]
-    pub fn new(slots: Share, room: Share) -> Self {
+    pub fn new(slots: FairLimits, room: FairLimits) -> Self {
         let (users, anonymous) = (Class::default(), Class::default());
         Self { slots, room, taken: Taken::default(), users, anonymous, is_anonymous_next: false }
     }
 
     /// Changes the limits of the queue. Items that wait already stay.
-    pub fn set_room(&mut self, room: Share) {
+    pub fn set_queue_limits(&mut self, room: FairLimits) {
         self.room = room;
     }
 
@@ -83,13 +83,13 @@ impl<T> Fair<T> {
 
     /// Whether this caller may have a slot now.
     #[must_use]
-    pub fn is_free_for(&self, party: Party) -> bool {
+    pub fn is_free_for(&self, party: CapacityKey) -> bool {
         is_free(&self.slots, &self.taken, party)
     }
 
     /// Takes a slot if this caller may have one now. This does not overtake waiting items: while a slot is free, only
     /// callers that have used up their own limit can have items waiting.
-    pub fn enter(&mut self, party: Party) -> bool {
+    pub fn enter(&mut self, party: CapacityKey) -> bool {
         let is_free = self.is_free_for(party);
         if is_free {
             self.take(party);
@@ -101,15 +101,15 @@ impl<T> Fair<T> {
     /// returned, provided that caller has more queued items than this one.
     ///
     /// # Errors
-    /// [`Full`] if there is no room for this caller.
-    pub fn push(&mut self, party: Party, item: T) -> Result<Option<T>, Full> {
+    /// [`QueueFull`] if there is no room for this caller.
+    pub fn push(&mut self, party: CapacityKey, item: T) -> Result<Option<T>, QueueFull> {
         let is_crowded =
             self.len() >= self.room.total || party.is_anonymous() && self.anonymous.len >= self.room.anonymous;
         let others = self.users.len;
         let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.users };
         let queued = class.waiting.get(&party).map_or(0, VecDeque::len);
         if queued >= self.room.each {
-            return Err(Full);
+            return Err(QueueFull);
         }
         let mut evicted = None;
         if is_crowded {
@@ -119,7 +119,7 @@ impl<T> Fair<T> {
                 evicted = self.anonymous.drop_from_longest(0);
             }
             if evicted.is_none() {
-                return Err(Full);
+                return Err(QueueFull);
             }
         }
         let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.users };
@@ -128,11 +128,11 @@ impl<T> Fair<T> {
     }
 
     /// Takes the next item whose caller may have a slot, and the slot.
-    pub fn pop(&mut self) -> Option<(Party, T)> {
+    pub fn pop(&mut self) -> Option<(CapacityKey, T)> {
         if self.is_empty() || self.taken.total >= self.slots.total {
             return None;
         }
-        let may = |party: Party| is_free(&self.slots, &self.taken, party);
+        let may = |party: CapacityKey| is_free(&self.slots, &self.taken, party);
         let (first, second) = match self.is_anonymous_next {
             true => (&mut self.anonymous, &mut self.users),
             false => (&mut self.users, &mut self.anonymous),
@@ -144,7 +144,7 @@ impl<T> Fair<T> {
     }
 
     /// Gives a slot of this caller back.
-    pub fn leave(&mut self, party: Party) {
+    pub fn leave(&mut self, party: CapacityKey) {
         self.taken.total -= 1;
         self.taken.anonymous -= usize::from(party.is_anonymous());
         if let Some(count) = self.taken.by_caller.get_mut(&party) {
@@ -155,14 +155,14 @@ impl<T> Fair<T> {
         }
     }
 
-    fn take(&mut self, party: Party) {
+    fn take(&mut self, party: CapacityKey) {
         self.taken.total += 1;
         self.taken.anonymous += usize::from(party.is_anonymous());
         *self.taken.by_caller.entry(party).or_insert(0) += 1;
     }
 }
 
-fn is_free(slots: &Share, taken: &Taken, party: Party) -> bool {
+fn is_free(slots: &FairLimits, taken: &Taken, party: CapacityKey) -> bool {
     taken.total < slots.total
         && (!party.is_anonymous() || taken.anonymous < slots.anonymous)
         && taken.by_caller.get(&party).is_none_or(|count| *count < slots.each)
@@ -175,7 +175,7 @@ impl<T> Default for Class<T> {
 }
 
 impl<T> Class<T> {
-    fn push(&mut self, party: Party, item: T) {
+    fn push(&mut self, party: CapacityKey, item: T) {
         let queue = self.waiting.entry(party).or_default();
         if queue.is_empty() {
             self.order.push_back(party);
@@ -186,7 +186,7 @@ impl<T> Class<T> {
 
     /// Removes the oldest item of the next caller that `may` have a slot. Callers that are passed over hold a slot
     /// each, so there are few.
-    fn pop(&mut self, may: impl Fn(Party) -> bool) -> Option<(Party, T)> {
+    fn pop(&mut self, may: impl Fn(CapacityKey) -> bool) -> Option<(CapacityKey, T)> {
         for _ in 0..self.order.len() {
             let party = self.order.pop_front()?;
             if !may(party) {
@@ -231,25 +231,25 @@ mod tests {
     use super::*;
     use crate::model::UserId;
 
-    const WIDE: Share = Share { total: 1_000, anonymous: 1_000, each: 1_000 };
+    const WIDE: FairLimits = FairLimits { total: 1_000, anonymous: 1_000, each: 1_000 };
 
-    fn user(id: i64) -> Party {
-        Party::User(UserId(id))
+    fn user(id: i64) -> CapacityKey {
+        CapacityKey::User(UserId(id))
     }
 
-    fn address(last: u8) -> Party {
-        Party::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)))
+    fn address(last: u8) -> CapacityKey {
+        CapacityKey::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)))
     }
 
-    fn order(fair: &mut Fair<u32>, count: usize) -> Vec<Party> {
+    fn order(fair: &mut FairQueue<u32>, count: usize) -> Vec<CapacityKey> {
         let served = (0..count).map_while(|_| fair.pop().inspect(|(party, _)| fair.leave(*party)));
         served.map(|(party, _)| party).collect()
     }
 
     #[test]
     fn callers_are_served_round_robin_whatever_one_of_them_has_queued() {
-        let one = Share { total: 1, anonymous: 1, each: 1 };
-        let mut fair = Fair::new(one, WIDE);
+        let one = FairLimits { total: 1, anonymous: 1, each: 1 };
+        let mut fair = FairQueue::new(one, WIDE);
         (0..100).for_each(|item| assert_eq!(fair.push(user(1), item), Ok(None)));
         for caller in [user(2), address(1), address(2)] {
             fair.push(caller, 0).expect("room");
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn neither_one_caller_nor_all_anonymous_callers_get_all_slots() {
-        let mut fair = Fair::<u32>::new(Share { total: 4, anonymous: 2, each: 2 }, WIDE);
+        let mut fair = FairQueue::<u32>::new(FairLimits { total: 4, anonymous: 2, each: 2 }, WIDE);
         assert!(fair.enter(address(1)) && fair.enter(address(2)) && !fair.enter(address(3)));
         assert!(fair.enter(user(1)) && fair.enter(user(1)), "a user may hold two of the four slots");
         assert!(!fair.enter(user(2)), "all slots are taken");
@@ -275,14 +275,14 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_the_newest_item_of_the_caller_with_the_most() {
-        let one = Share { total: 1, anonymous: 1, each: 1 };
-        let mut fair = Fair::new(one, Share { total: 4, anonymous: 4, each: 4 });
+        let one = FairLimits { total: 1, anonymous: 1, each: 1 };
+        let mut fair = FairQueue::new(one, FairLimits { total: 4, anonymous: 4, each: 4 });
         (0..4).for_each(|item| assert_eq!(fair.push(address(1), item), Ok(None)));
-        assert_eq!(fair.push(address(1), 4), Err(Full), "a caller that fills the queue loses its own item");
+        assert_eq!(fair.push(address(1), 4), Err(QueueFull), "a caller that fills the queue loses its own item");
         assert_eq!(fair.push(address(2), 5), Ok(Some(3)));
         assert_eq!(fair.push(address(3), 6), Ok(Some(2)));
         assert_eq!(fair.push(address(4), 7), Ok(Some(1)));
-        assert_eq!(fair.push(address(5), 8), Err(Full), "no caller would have more items queued than this one");
+        assert_eq!(fair.push(address(5), 8), Err(QueueFull), "no caller would have more items queued than this one");
         assert!(
             matches!(fair.push(user(1), 9), Ok(Some(_))),
             "an anonymous item is dropped to make room for a signed-in caller"
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn callers_are_removed_once_they_hold_and_wait_for_nothing() {
-        let mut fair = Fair::new(Share::halves(2), WIDE);
+        let mut fair = FairQueue::new(FairLimits::halves(2), WIDE);
         for last in 0..=255 {
             fair.push(address(last), u32::from(last)).expect("room");
         }

@@ -9,7 +9,7 @@ mod recent_map;
 mod turns;
 
 pub use cache::ByteCache;
-pub use fair::{Fair, Full, Share};
+pub use fair::{FairLimits, FairQueue, QueueFull};
 pub use rate_limiter::{Rate, RateLimiter, Throttle};
 pub use recent_map::RecentMap;
-pub use turns::{Turn, Turns};
+pub use turns::{FairPermit, FairSemaphore};

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::fair::{Fair, Share};
+use super::fair::{FairLimits, FairQueue};
 use crate::error::{Error, Result};
-use crate::model::Party;
+use crate::model::CapacityKey;
 
 /// A bounded number of permits that callers share fairly. It works like a semaphore with a fair, bounded queue.
 #[derive(Clone)]
-pub struct Turns(Arc<Shared>);
+pub struct FairSemaphore(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<Fair<oneshot::Sender<Turn>>>,
+    state: Mutex<FairQueue<oneshot::Sender<FairPermit>>>,
     /// How long a caller waits before it is refused.
     max_wait: Duration,
     /// The error message for a caller that is refused.
@@ -22,18 +22,18 @@ struct Shared {
 }
 
 /// A permit. Dropping it passes it on to the next caller in the queue.
-pub struct Turn {
+pub struct FairPermit {
     /// The caller that holds the permit; `None` once the permit was returned.
-    holder: Option<Party>,
+    holder: Option<CapacityKey>,
     turns: Arc<Shared>,
 }
 
-impl Turns {
+impl FairSemaphore {
     /// At most `slots` permits at once, with room in the queue for `room` callers. A caller waits for `max_wait` at
     /// most.
     #[must_use]
-    pub fn new(slots: Share, room: Share, max_wait: Duration, refusal: &'static str) -> Self {
-        Self(Arc::new(Shared { state: Mutex::new(Fair::new(slots, room)), max_wait: max_wait, refusal }))
+    pub fn new(slots: FairLimits, room: FairLimits, max_wait: Duration, refusal: &'static str) -> Self {
+        Self(Arc::new(Shared { state: Mutex::new(FairQueue::new(slots, room)), max_wait: max_wait, refusal }))
     }
 
     /// Waits for a permit.
@@ -41,11 +41,11 @@ impl Turns {
     /// # Errors
     /// `UNAVAILABLE` at once if the queue has no room for the caller. `UNAVAILABLE` later if the caller is evicted from
     /// the queue, or gets no permit in time.
-    pub async fn take(&self, party: Party) -> Result<Turn> {
+    pub async fn take(&self, party: CapacityKey) -> Result<FairPermit> {
         let waiting = {
             let mut state = self.0.lock();
             if state.enter(party) {
-                return Ok(Turn { holder: Some(party), turns: Arc::clone(&self.0) });
+                return Ok(FairPermit { holder: Some(party), turns: Arc::clone(&self.0) });
             }
             let (sender, waiting) = oneshot::channel();
             // Dropping the sender of an evicted caller ends the wait of that caller.
@@ -59,8 +59,8 @@ impl Turns {
     }
 
     /// Changes the limits of the queue.
-    pub fn set_room(&self, room: Share) {
-        self.0.lock().set_room(room);
+    pub fn set_queue_limits(&self, room: FairLimits) {
+        self.0.lock().set_queue_limits(room);
     }
 
     fn refused(&self) -> Error {
@@ -69,12 +69,12 @@ impl Turns {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Fair<oneshot::Sender<Turn>>> {
+    fn lock(&self) -> MutexGuard<'_, FairQueue<oneshot::Sender<FairPermit>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Turn {
+impl Drop for FairPermit {
     fn drop(&mut self) {
         let Some(mut party) = self.holder.take() else { return };
         // The next caller may have stopped waiting. The permit then goes to the caller after it.
@@ -102,12 +102,12 @@ mod tests {
     use super::*;
     use crate::model::UserId;
 
-    const ANN: Party = Party::User(UserId(1));
-    const BEN: Party = Party::User(UserId(2));
+    const ANN: CapacityKey = CapacityKey::User(UserId(1));
+    const BEN: CapacityKey = CapacityKey::User(UserId(2));
 
-    fn turns(total: usize) -> Turns {
-        let all = |total| Share { total, anonymous: total, each: total };
-        Turns::new(all(total), all(100_000), Duration::from_secs(5), "busy")
+    fn turns(total: usize) -> FairSemaphore {
+        let all = |total| FairLimits { total, anonymous: total, each: total };
+        FairSemaphore::new(all(total), all(100_000), Duration::from_secs(5), "busy")
     }
 
     #[tokio::test(start_paused = true)]

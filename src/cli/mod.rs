@@ -14,7 +14,7 @@ use std::sync::Arc;
 use args::{Command, Invocation, UserCommand};
 pub use output::print_error;
 
-use crate::app::{App, House};
+use crate::app::{App, Services};
 use crate::board::Board;
 use crate::config::{Config, DatabaseUrl};
 
@@ -42,7 +42,7 @@ async fn execute(command: Command, config: Config, stopped: impl Future<Output =
         }
         Command::Schema => output::print(&crate::graphql::sdl()),
         Command::Migrate => {
-            House::open(&config).await?.close(config.shutdown_grace).await;
+            Services::open(&config).await?.close(config.shutdown_grace).await;
             output::print(&format!("{} is up to date\n", config.database.url()))
         }
         Command::User(command) => with_board(&config, |board| users::run(board, command)).await,
@@ -94,7 +94,7 @@ async fn with_board<F: Future<Output = Result<(), String>>>(
     config: &Config,
     work: impl FnOnce(Arc<Board>) -> F,
 ) -> Result<(), String> {
-    let services = House::open(config).await?;
+    let services = Services::open(config).await?;
     let done = work(Arc::clone(services.board())).await;
     services.close(config.shutdown_grace).await;
     done

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::model::{Lease, Page, Window};
+use crate::model::{MemoryLease, Page, PageRequest};
 
 /// Responses of up to this many bytes need no lease. The limit on connections bounds their memory.
 pub const SMALL: usize = 16 << 10;
@@ -27,7 +27,7 @@ const MEMORY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The bytes that all operations of one request use together.
 #[derive(Debug)]
-pub struct Batch {
+pub struct ResponseBatch {
     /// Maximum of each of the three counters, in bytes.
     limit: usize,
     /// Bytes of text loaded from the database.
@@ -38,7 +38,7 @@ pub struct Batch {
     finished: AtomicUsize,
 }
 
-impl Batch {
+impl ResponseBatch {
     /// Creates the counters of a request whose responses may have `limit` bytes together.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
@@ -50,24 +50,24 @@ impl Batch {
 /// The size limit and the memory lease of one operation. Operations of one batch share the limit.
 #[derive(Debug)]
 pub struct Allowance {
-    batch: Arc<Batch>,
+    batch: Arc<ResponseBatch>,
     /// The share of this operation in `batch.loaded`, in bytes.
     loaded: AtomicUsize,
     /// The share of this operation in `batch.selected`, in bytes.
     selected: AtomicUsize,
-    lease: Mutex<Lease>,
+    lease: Mutex<MemoryLease>,
     /// Size of the lease in bytes, readable without the lock.
     leased: AtomicUsize,
     /// The response would exceed the size limit.
     is_too_large: AtomicBool,
     /// The memory budget had no free memory for the response.
-    is_short: AtomicBool,
+    is_out_of_memory: AtomicBool,
 }
 
 impl Allowance {
     /// Creates the allowance of one operation of a batch. `lease` is usually still empty.
     #[must_use]
-    pub fn new(batch: Arc<Batch>, lease: Lease) -> Self {
+    pub fn new(batch: Arc<ResponseBatch>, lease: MemoryLease) -> Self {
         Self {
             batch,
             loaded: AtomicUsize::new(0),
@@ -75,7 +75,7 @@ impl Allowance {
             leased: AtomicUsize::new(lease.bytes()),
             lease: Mutex::new(lease),
             is_too_large: AtomicBool::new(false),
-            is_short: AtomicBool::new(false),
+            is_out_of_memory: AtomicBool::new(false),
         }
     }
 
@@ -87,8 +87,8 @@ impl Allowance {
 
     /// Whether the memory budget had no free memory for the response.
     #[must_use]
-    pub fn is_short(&self) -> bool {
-        self.is_short.load(Ordering::Relaxed)
+    pub fn is_out_of_memory(&self) -> bool {
+        self.is_out_of_memory.load(Ordering::Relaxed)
     }
 
     /// Checks that the operation may load and write more.
@@ -96,7 +96,7 @@ impl Allowance {
     /// # Errors
     /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn check(&self) -> Result<()> {
-        match (self.is_too_large(), self.is_short()) {
+        match (self.is_too_large(), self.is_out_of_memory()) {
             (true, _) => Err(self.over()),
             (false, true) => Err(memory_unavailable()),
             (false, false) => Ok(()),
@@ -132,7 +132,7 @@ impl Allowance {
         if self.grow_lease_to(self.needed()) {
             return Ok(());
         }
-        self.is_short.store(true, Ordering::Relaxed);
+        self.is_out_of_memory.store(true, Ordering::Relaxed);
         Err(memory_unavailable())
     }
 
@@ -169,10 +169,10 @@ impl Allowance {
     /// free memory for it.
     pub fn page<T, K: Clone>(
         &self,
-        window: &Window<K>,
+        window: &PageRequest<K>,
         largest: usize,
         (key, weight): (impl Fn(&T) -> K, impl Fn(&T) -> usize),
-        mut load: impl FnMut(&Window<K>) -> Result<Page<T>>,
+        mut load: impl FnMut(&PageRequest<K>) -> Result<Page<T>>,
     ) -> Result<Page<T>> {
         let mut loaded: Vec<T> = Vec::new();
         let mut part = window.clone();
@@ -245,7 +245,7 @@ impl Allowance {
 
     /// Wraps the finished response. The lease shrinks to the size of the text and ends when the text is dropped.
     #[must_use]
-    pub fn made(&self, text: String) -> Text {
+    pub fn made(&self, text: String) -> ResponseText {
         self.batch.finished.fetch_add(text.len(), Ordering::Relaxed);
         let mut lease = self.lease();
         self.leased.store(0, Ordering::Relaxed);
@@ -257,7 +257,7 @@ impl Allowance {
         drop(lease);
         let mut lease = response_lease;
         lease.set(text.capacity());
-        Text(Arc::new(LeasedText { text, leases: vec![lease] }))
+        ResponseText(Arc::new(LeasedText { text, leases: vec![lease] }))
     }
 
     /// Removes the bytes of this operation from the counters, because the operation is executed again.
@@ -278,11 +278,11 @@ impl Allowance {
         let is_available = lease.renew((4 * needed).max(LEASE_STEP).min(most), MEMORY_TIMEOUT).await;
         self.leased.store(lease.bytes(), Ordering::Relaxed);
         *self.lease() = lease;
-        self.is_short.store(!is_available, Ordering::Relaxed);
+        self.is_out_of_memory.store(!is_available, Ordering::Relaxed);
         is_available
     }
 
-    fn lease(&self) -> MutexGuard<'_, Lease> {
+    fn lease(&self) -> MutexGuard<'_, MemoryLease> {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -294,16 +294,16 @@ fn memory_unavailable() -> Error {
 
 /// The JSON of a response or of a subscription item, with its memory lease. Clones share both.
 #[derive(Debug, Clone)]
-pub struct Text(Arc<LeasedText>);
+pub struct ResponseText(Arc<LeasedText>);
 
 #[derive(Debug)]
 struct LeasedText {
     text: String,
     /// The memory of the text, in the budget of the instance. Dropped together with the text.
-    leases: Vec<Lease>,
+    leases: Vec<MemoryLease>,
 }
 
-impl Text {
+impl ResponseText {
     /// Joins the responses of a batch to one JSON array. The array takes over their leases.
     #[must_use]
     pub fn list(texts: Vec<Self>) -> Self {
@@ -320,18 +320,18 @@ impl Text {
 
     /// Returns the leases, so that another form of the text can keep them. Empty if a clone of the text exists.
     #[must_use]
-    pub fn into_leases(self) -> Vec<Lease> {
+    pub fn into_leases(self) -> Vec<MemoryLease> {
         Arc::try_unwrap(self.0).map(|leased| leased.leases).unwrap_or_default()
     }
 }
 
-impl From<String> for Text {
+impl From<String> for ResponseText {
     fn from(text: String) -> Self {
         Self(Arc::new(LeasedText { text, leases: Vec::new() }))
     }
 }
 
-impl Deref for Text {
+impl Deref for ResponseText {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -339,7 +339,7 @@ impl Deref for Text {
     }
 }
 
-impl AsRef<[u8]> for Text {
+impl AsRef<[u8]> for ResponseText {
     fn as_ref(&self) -> &[u8] {
         self.0.text.as_bytes()
     }

@@ -14,11 +14,12 @@ use crate::board::{Board, Largest, MAX_LOCATIONS, Viewer};
 use crate::error::{Error, Result};
 use crate::live::{SubscriptionRequest, Update};
 use crate::model::{
-    Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId, NotificationId,
-    Organization, OrganizationId, Page, Party, Rights, Timestamp, User, UserId, Weight, Window,
+    CapacityKey, Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId,
+    NotificationId, Organization, OrganizationId, Page, PageRequest, Rights, Timestamp, User, UserId, Weight,
 };
 use crate::store::{
-    Db, Lane, Snapshot, channels, comments, is_over_time, log, messages, notifications, organizations, reading, users,
+    Db, ReadPurpose, Snapshot, channels, comments, is_over_time, log, messages, notifications, organizations, reading,
+    users,
 };
 use juniper::Executor;
 
@@ -200,7 +201,7 @@ impl Ctx {
     /// Those of [`Self::show`].
     pub fn show_ids(&self, ids: &[LocationId]) -> Result<Vec<juniper::ID>> {
         self.allowance.show(SHOWN_ID * ids.len())?;
-        Ok(ids.iter().map(super::scalars::out).collect())
+        Ok(ids.iter().map(super::scalars::to_id).collect())
     }
 
     /// The items of a list that is as long as it is, `times` of them with these fields.
@@ -232,10 +233,10 @@ impl Ctx {
     /// Those of `load`, and of [`Self::show`].
     pub fn page<T: Weight, K: Clone>(
         &self,
-        window: &Window<K>,
+        window: &PageRequest<K>,
         largest: usize,
         key: impl Fn(&T) -> K,
-        load: impl Fn(&mut Db, &Window<K>) -> Result<Page<T>>,
+        load: impl Fn(&mut Db, &PageRequest<K>) -> Result<Page<T>>,
     ) -> Result<Page<T>> {
         self.allowance.page(window, largest, (key, |item: &T| item.weight()), |part| self.read(|db| load(db, part)))
     }
@@ -276,7 +277,7 @@ impl Ctx {
 
     /// Whose share of the server's capacity the operation takes. Does not make a rendering personal.
     #[must_use]
-    pub fn party(&self) -> Party {
+    pub fn party(&self) -> CapacityKey {
         self.caller.viewer.party()
     }
 
@@ -324,7 +325,7 @@ impl Ctx {
         if matches!(self.purpose, Purpose::Render(_)) && !self.is_anonymous() {
             return Ok(());
         }
-        self.caller.viewer.standing().map(drop)
+        self.caller.viewer.user_state().map(drop)
     }
 
     /// Whether what was rendered depends on who the viewer is.
@@ -373,7 +374,7 @@ impl Ctx {
                 return Err(took_too_long(limit));
             }
             Some((snapshot, _)) => read(snapshot.db()),
-            none => self.board.store().snapshot(Lane::Clients).and_then(|snapshot| {
+            none => self.board.store().snapshot(ReadPurpose::Clients).and_then(|snapshot| {
                 let (snapshot, _) = none.insert((snapshot, Instant::now()));
                 read(snapshot.db())
             }),
@@ -458,7 +459,7 @@ impl Ctx {
         F: Future<Output = Result<T>>,
     {
         self.run_with_own_turns(async |board: Arc<Board>, caller: Caller| {
-            let _turn = board.turn(caller.viewer.party()).await?;
+            let _turn = board.mutation_slot(caller.viewer.party()).await?;
             case(board.clone(), caller).await
         })
         .await

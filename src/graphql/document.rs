@@ -16,7 +16,7 @@ use super::executable::{DocumentSource, Executable, ParsedDocument, Schemas, Val
 use super::literals::{self, ColumnShifts};
 use super::measure::{Analysis, Limits};
 use super::merge::ConditionValues;
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use super::scalar::Scalar;
 use super::schema::Schema;
 use super::tree_memory::TreeMemory;
@@ -24,7 +24,7 @@ use super::values::Variables;
 use super::variables::{self, Shape};
 use super::{errors, hints, nul, nulls, repeated, result_fields};
 use crate::error::Error;
-use crate::model::{Lease, Memory, Party};
+use crate::model::{CapacityKey, MemoryBudget, MemoryLease};
 
 /// The weight of a field after the expansion of fragments, in bytes of text.
 const FIELD_WEIGHT: usize = 4;
@@ -88,7 +88,7 @@ impl Operation {
     /// Whether anonymous clients may execute the operation if the server requires sign-in. This is true if all root
     /// fields are `login`, `register` or introspection.
     #[must_use]
-    pub fn is_for_strangers(&self) -> bool {
+    pub fn is_allowed_anonymously(&self) -> bool {
         let open = ["login", "register", "__schema", "__type", "__typename"];
         self.analysis.roots.iter().all(|root| open.contains(&root.as_str()))
     }
@@ -113,7 +113,7 @@ impl Operation {
     ///
     /// # Errors
     /// `BAD_USER_INPUT` naming `variables`, or a variable that is `null` where the operation does not allow it.
-    pub fn variables(&self, json: Option<&RawValue>) -> Result<Variables, Refusal> {
+    pub fn variables(&self, json: Option<&RawValue>) -> Result<Variables, Rejection> {
         let variables = variables::read(&self.shapes, json).map_err(|message| Error::input("variables", message))?;
         match self.non_null_variables.iter().find(|name| variables.get(name.as_str()).is_some_and(InputValue::is_null))
         {
@@ -127,18 +127,18 @@ impl Operation {
 
     /// Parses, analyzes and validates a document. The time of the checks before validation is bounded for any document.
     /// The time of validation is not, so validation comes last.
-    pub(super) fn parse(schemas: &Schemas, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Refusal> {
+    pub(super) fn parse(schemas: &Schemas, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Rejection> {
         check_tokens(text, limits)?;
         let digest = first_half(&Sha256::digest(format!("{name:?}{text}")));
         let schema = &schemas.client;
-        let rewritten = literals::rewrite(text, schema, &schemas.untyped, limits.tokens).map_err(Refusal::Invalid)?;
+        let rewritten = literals::rewrite(text, schema, &schemas.untyped, limits.tokens).map_err(Rejection::Invalid)?;
         let (text, shifts) = match rewritten {
             Some(rewritten) => (Cow::Owned(rewritten.text), rewritten.shifts),
             None => (Cow::Borrowed(text), ColumnShifts::default()),
         };
         let parsed = Self::parse_rewritten(schema, limits, &text, name);
         let (parsed, analysis, non_null_variables, results_need_database) = parsed.map_err(|mut refusal| {
-            if let Refusal::Invalid(errors) = &mut refusal {
+            if let Rejection::Invalid(errors) = &mut refusal {
                 shifts.relocate(errors);
                 if limits.hints {
                     hints::add(errors, schema, &[]);
@@ -173,7 +173,7 @@ impl Operation {
 
     /// The weight of the executables in the cache, in bytes of text. A document without conditions has one executable,
     /// which is created here. Otherwise the weight is an estimate for the number of executables that may be cached.
-    fn weigh_executables(&self, schemas: &Schemas) -> Result<usize, Refusal> {
+    fn weigh_executables(&self, schemas: &Schemas) -> Result<usize, Rejection> {
         let conditions = u32::try_from(self.analysis.conditions.len()).ok();
         let combinations = conditions.and_then(|count| 2_usize.checked_pow(count));
         let count = combinations.map_or(MAX_EXECUTABLES, |combinations| combinations.min(MAX_EXECUTABLES));
@@ -196,7 +196,7 @@ impl Operation {
     ///
     /// # Errors
     /// `QUERY_TOO_COMPLEX` if the merged document is too large.
-    pub fn executable(&self, schemas: &Schemas, variables: &Variables) -> Result<Option<Arc<Executable>>, Refusal> {
+    pub fn executable(&self, schemas: &Schemas, variables: &Variables) -> Result<Option<Arc<Executable>>, Rejection> {
         if !self.has_executable() {
             return Ok(None);
         }
@@ -239,7 +239,7 @@ impl Operation {
         limits: &Limits,
         text: &str,
         name: Option<&str>,
-    ) -> Result<(ParsedDocument, Analysis, BTreeSet<String>, bool), Refusal> {
+    ) -> Result<(ParsedDocument, Analysis, BTreeSet<String>, bool), Rejection> {
         let (analysis, non_null_variables, repeated, results_need_database) = {
             let document = juniper::parser::parse_document_source(text, &schema.schema);
             let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
@@ -260,30 +260,30 @@ impl Operation {
             (error, _) => invalid(&error, limits),
         })?;
         if let Some(errors) = repeated {
-            return Err(Refusal::Invalid(errors));
+            return Err(Rejection::Invalid(errors));
         }
-        let non_null_variables = non_null_variables.map_err(Refusal::Invalid)?;
+        let non_null_variables = non_null_variables.map_err(Rejection::Invalid)?;
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription && analysis.root_keys != 1 {
-            return Err(Refusal::Invalid(errors::rule_error("A subscription must select exactly one root field.")));
+            return Err(Rejection::Invalid(errors::rule_error("A subscription must select exactly one root field.")));
         }
         if parsed.borrow_dependent().operation_type() == OperationType::Subscription
             && analysis.roots[0].starts_with("__")
         {
             let message = "A subscription must not select an introspection field as its root field.";
-            return Err(Refusal::Invalid(errors::rule_error(message)));
+            return Err(Rejection::Invalid(errors::rule_error(message)));
         }
         Ok((parsed, analysis, non_null_variables, results_need_database))
     }
 
     /// Converts an error that juniper reports about the values of variables.
     #[must_use]
-    pub fn refusal(&self, error: &GraphQLError, variables: &Variables) -> Refusal {
+    pub fn refusal(&self, error: &GraphQLError, variables: &Variables) -> Rejection {
         let mut errors = errors::variable_errors(error, variables);
         self.shifts.relocate(&mut errors);
         if self.hints {
             hints::add(&mut errors, &self.parsed.borrow_owner().schema, &self.analysis.variables);
         }
-        Refusal::Invalid(errors)
+        Rejection::Invalid(errors)
     }
 
     /// Changes the locations of field errors to those in the document that the client sent.
@@ -306,7 +306,7 @@ impl Operation {
     ///
     /// # Errors
     /// `QUERY_TOO_COMPLEX` if the document or the variables are larger than 16 KiB.
-    pub fn kept(&self, mut variables: Variables) -> Result<Variables, Refusal> {
+    pub fn kept(&self, mut variables: Variables) -> Result<Variables, Rejection> {
         if self.parsed.borrow_owner().text.len() > MAX_SUBSCRIPTION_BYTES {
             let message = format!("the document of a subscription must have at most {MAX_SUBSCRIPTION_BYTES} bytes");
             return Err(too_complex(message));
@@ -323,7 +323,7 @@ impl Operation {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the open subscriptions of this client, or of all clients, have too many different documents.
-    pub fn borrow(&self, memory: &Arc<Memory>, party: Party) -> Result<Arc<Lease>, Refusal> {
+    pub fn borrow(&self, memory: &Arc<MemoryBudget>, party: CapacityKey) -> Result<Arc<MemoryLease>, Rejection> {
         self.memory.borrow(self.own_weight(), memory, party)
     }
 
@@ -331,7 +331,7 @@ impl Operation {
     ///
     /// # Errors
     /// `QUERY_TOO_COMPLEX` if the cost is above the limit.
-    pub fn check_cost(&self, variables: &Variables, limits: &Limits) -> Result<(), Refusal> {
+    pub fn check_cost(&self, variables: &Variables, limits: &Limits) -> Result<(), Rejection> {
         let cost = Cost::total(&self.analysis.cost, variables);
         if cost <= limits.cost {
             return Ok(());
@@ -346,7 +346,7 @@ impl Operation {
 }
 
 /// Enforces the lexical limits of a document before it is parsed: the length of names and the number of directives.
-fn check_tokens(text: &str, limits: &Limits) -> Result<(), Refusal> {
+fn check_tokens(text: &str, limits: &Limits) -> Result<(), Rejection> {
     let mut directives = 0;
     for token in Lexer::new(text).take(limits.tokens) {
         match token {
@@ -369,7 +369,7 @@ fn check_tokens(text: &str, limits: &Limits) -> Result<(), Refusal> {
 }
 
 /// Checks that the types of all variables exist. juniper relies on that before its own validation checks it.
-fn check_variable_types(document: &[Definition<'_, Scalar>], schema: &Schema) -> Result<(), Refusal> {
+fn check_variable_types(document: &[Definition<'_, Scalar>], schema: &Schema) -> Result<(), Rejection> {
     let operations = document.iter().filter_map(|definition| match definition {
         Definition::Operation(operation) => operation.item.variables_definition.as_ref(),
         Definition::Fragment(_) => None,
@@ -378,27 +378,31 @@ fn check_variable_types(document: &[Definition<'_, Scalar>], schema: &Schema) ->
     match types.find(|of| schema.schema.concrete_type_by_name(of.item.innermost_name()).is_none()) {
         Some(of) => {
             let message = format!("Unknown type \"{}\"", of.item.innermost_name());
-            Err(Refusal::Invalid(errors::rule_error_at(&message, of.span.start.line() + 1, of.span.start.column() + 1)))
+            Err(Rejection::Invalid(errors::rule_error_at(
+                &message,
+                of.span.start.line() + 1,
+                of.span.start.column() + 1,
+            )))
         }
         None => Ok(()),
     }
 }
 
-fn unknown_operation(name: &str) -> Refusal {
+fn unknown_operation(name: &str) -> Rejection {
     let name: String = name.chars().take(MAX_NAME_BYTES).collect();
     let message = format!("Unknown operation \"{name}\": the document has no operation with this name.");
-    Refusal::Invalid(errors::rule_error(&message))
+    Rejection::Invalid(errors::rule_error(&message))
 }
 
-fn invalid(error: &GraphQLError, limits: &Limits) -> Refusal {
+fn invalid(error: &GraphQLError, limits: &Limits) -> Rejection {
     let GraphQLError::ParseError(parse_error) = error else {
-        return Refusal::Invalid(errors::document_errors(error, limits.hints));
+        return Rejection::Invalid(errors::document_errors(error, limits.hints));
     };
     match parse_error.item {
         ParseError::DepthLimitExceeded(_) | ParseError::TokenLimitExceeded(_) | ParseError::FieldLimitExceeded(_) => {
             too_complex(parse_error.item.to_string())
         }
-        _ => Refusal::Invalid(errors::document_errors(error, limits.hints)),
+        _ => Rejection::Invalid(errors::document_errors(error, limits.hints)),
     }
 }
 
@@ -418,8 +422,8 @@ fn value_bytes(value: &InputValue<Scalar>) -> usize {
         }
 }
 
-fn too_complex(message: String) -> Refusal {
-    Refusal::Refused(Error::TooComplex(message))
+fn too_complex(message: String) -> Rejection {
+    Rejection::Refused(Error::TooComplex(message))
 }
 
 /// The first 16 bytes of a SHA-256 digest.

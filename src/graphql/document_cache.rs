@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::document::Operation;
 use super::executable::Schemas;
 use super::measure::Limits;
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use crate::capacity::ByteCache;
 
 /// Maximum number of documents in the cache.
@@ -22,15 +22,15 @@ const MAX_CACHED_DOCUMENT_BYTES: usize = 16 << 10;
 type CacheKey = (String, Option<String>);
 
 /// A cache of parsed operations, bounded by their number and their weight.
-pub struct Documents(ByteCache<CacheKey, Arc<Operation>>);
+pub struct DocumentCache(ByteCache<CacheKey, Arc<Operation>>);
 
-impl Default for Documents {
+impl Default for DocumentCache {
     fn default() -> Self {
         Self(ByteCache::new(MAX_CACHE_WEIGHT))
     }
 }
 
-impl Documents {
+impl DocumentCache {
     /// The operation with this name in this document, from the cache or newly parsed.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Documents {
         limits: &Limits,
         text: &str,
         name: Option<&str>,
-    ) -> Result<Arc<Operation>, Refusal> {
+    ) -> Result<Arc<Operation>, Rejection> {
         let key = (text.to_owned(), name.map(str::to_owned));
         if let Some(cached) = self.0.get(&key) {
             return Ok(cached);

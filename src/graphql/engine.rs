@@ -8,31 +8,31 @@ use std::task::{Context, Poll, Waker};
 use futures_util::FutureExt as _;
 use juniper::OperationType;
 
-use super::allowance::{Allowance, Batch};
+use super::allowance::{Allowance, ResponseBatch};
 use super::context::{Caller, Ctx, DEADLINE, Purpose};
 use super::counts::Counts;
-use super::document_cache::Documents;
+use super::document_cache::DocumentCache;
 use super::executable::Schemas;
 use super::execute::{self, Answer};
 use super::measure::Limits;
 use super::nul;
 use super::prepared::Prepared;
 use super::reader_gate::ReaderGate;
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use super::rendering_cache::{self, Renderings};
 use super::request::Request;
 use crate::board::Board;
 use crate::error::{Error, Result};
-use crate::model::{Memory, Party};
+use crate::model::{CapacityKey, MemoryBudget};
 
 /// What executes operations.
 pub struct Engine {
     pub(super) board: Arc<Board>,
     schemas: Schemas,
     pub(super) limits: Limits,
-    documents: Documents,
+    documents: DocumentCache,
     /// For the documents of subscriptions that are open.
-    pub(super) document_memory: Arc<Memory>,
+    pub(super) document_memory: Arc<MemoryBudget>,
     pub(super) renderings: Renderings,
     pub(super) counts: Counts,
 }
@@ -48,8 +48,8 @@ impl Engine {
             board,
             schemas: Schemas::new(limits.tokens, most_fields, introspection),
             limits,
-            documents: Documents::default(),
-            document_memory: Memory::new(size, size / 4),
+            documents: DocumentCache::default(),
+            document_memory: MemoryBudget::new(size, size / 4),
             renderings: rendering_cache::renderings(),
             counts: Counts::default(),
         }
@@ -65,7 +65,7 @@ impl Engine {
     ///
     /// # Errors
     /// Why not.
-    pub fn prepare(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
+    pub fn prepare(&self, request: Request, caller: &Caller) -> Result<Prepared, Rejection> {
         let prepared = self.check(request, caller);
         match &prepared {
             Ok(prepared) => self.counts.begin(prepared.kind()),
@@ -81,8 +81,8 @@ impl Engine {
 
     /// What the operations of one request may take together.
     #[must_use]
-    pub fn batch(&self) -> Arc<Batch> {
-        Batch::new(self.limits.response)
+    pub fn batch(&self) -> Arc<ResponseBatch> {
+        ResponseBatch::new(self.limits.response)
     }
 
     pub(super) fn ctx(&self, prepared: &Prepared, caller: Caller, purpose: Purpose, gate: ReaderGate) -> Ctx {
@@ -91,10 +91,13 @@ impl Engine {
         Ctx::new(Arc::clone(&self.board), caller, purpose, gate, allowance)
     }
 
-    fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Refusal> {
+    fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Rejection> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = self.documents.operation(&self.schemas, &self.limits, &request.query, name)?;
-        if caller.viewer.user_id().is_none() && !self.board.serves_strangers() && !operation.is_for_strangers() {
+        if caller.viewer.user_id().is_none()
+            && !self.board.allows_anonymous_read()
+            && !operation.is_allowed_anonymously()
+        {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
         let mut variables = operation.variables(request.variables.as_deref())?;
@@ -112,7 +115,7 @@ impl Engine {
     ///
     /// # Errors
     /// If it was not executed.
-    pub async fn answer(&self, prepared: Prepared, caller: Caller) -> Result<Answer, Refusal> {
+    pub async fn answer(&self, prepared: Prepared, caller: Caller) -> Result<Answer, Rejection> {
         let executing = async {
             match prepared.kind() {
                 OperationType::Mutation => self.change(prepared, caller).await,
@@ -133,7 +136,7 @@ impl Engine {
     }
 
     /// Executes what reads, on a thread that may; once more when there is memory, if there was none.
-    async fn read(&self, mut prepared: Prepared, mut ctx: Ctx) -> Result<Result<Answer, Refusal>> {
+    async fn read(&self, mut prepared: Prepared, mut ctx: Ctx) -> Result<Result<Answer, Rejection>> {
         let party = ctx.party();
         loop {
             let reading = move || {
@@ -143,15 +146,15 @@ impl Engine {
                 (answer, prepared, ctx)
             };
             let answer;
-            (answer, prepared, ctx) = self.board.store().on_reader(party, reading).await?;
-            if !ctx.allowance().is_short() || !ctx.allowance().wait().await {
+            (answer, prepared, ctx) = self.board.store().run_on_reader(party, reading).await?;
+            if !ctx.allowance().is_out_of_memory() || !ctx.allowance().wait().await {
                 return Ok(answer);
             }
         }
     }
 
     /// Executes a mutation on this thread, and what it reads to show its results on a reader thread.
-    async fn change(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Refusal>> {
+    async fn change(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Rejection>> {
         let shows_on_reader = prepared.operation.results_need_database();
         let ctx = self.ctx(&prepared, caller, Purpose::Answer, ReaderGate::closed()).showing_on_reader(shows_on_reader);
         let ctx = Arc::new(ctx);
@@ -164,14 +167,14 @@ impl Engine {
             let mut step = step.await;
             if step.is_pending() {
                 let reading = Arc::clone(&ctx);
-                let on_reader = move || {
+                let run_on_reader = move || {
                     let mut context = Context::from_waker(Waker::noop());
                     let step = reading.gate().run(|| execution.as_mut().poll(&mut context));
                     // The snapshot ends on this thread.
                     reading.forget();
                     (step, execution)
                 };
-                (step, execution) = self.board.store().on_reader(ctx.party(), on_reader).await?;
+                (step, execution) = self.board.store().run_on_reader(ctx.party(), run_on_reader).await?;
             }
             if let Poll::Ready(answer) = step {
                 return answer.map_err(|_| Error::internal("a mutation panicked"));
@@ -183,12 +186,12 @@ impl Engine {
     ///
     /// # Errors
     /// Those of the case; `UNAVAILABLE` if its turn does not come.
-    pub async fn write<T, F>(&self, party: Party, case: impl FnOnce(Arc<Board>) -> F) -> Result<T>
+    pub async fn write<T, F>(&self, party: CapacityKey, case: impl FnOnce(Arc<Board>) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let turn = self.board.turn(party).await?;
+        let turn = self.board.mutation_slot(party).await?;
         let case = case(Arc::clone(&self.board));
         let writing = tokio::spawn(async move {
             let _turn = turn;

@@ -112,7 +112,7 @@ pub fn variable_errors(error: &GraphQLError, variables: &Variables) -> Json {
 
 /// The `errors` of a response for the fields that failed.
 #[must_use]
-pub fn of_execution(errors: &[ExecutionError<super::scalar::Scalar>]) -> Json {
+pub fn execution_errors(errors: &[ExecutionError<super::scalar::Scalar>]) -> Json {
     let left_out = errors.len().saturating_sub(MAX_FIELD_ERRORS);
     let mut errors = serde_json::to_value(&errors[..errors.len() - left_out]).unwrap_or_default();
     if let (Json::Array(errors), 1..) = (&mut errors, left_out) {

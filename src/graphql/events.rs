@@ -7,10 +7,10 @@ use super::json::Json;
 use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
 use super::scalar::Scalar;
-use super::scalars::{Cursor, DateTime, out};
+use super::scalars::{Cursor, DateTime, to_id};
 use super::templates::Template;
 use crate::hub::LiveEvent;
-use crate::model::{self, Body, EventKind, JsonText};
+use crate::model::{self, EventBody, EventKind, JsonText};
 
 /// One change of the data, or a checkpoint between changes.
 #[derive(GraphQLInterface)]
@@ -155,28 +155,28 @@ pub fn checkpoint(cursor: model::Cursor) -> EventValue {
 /// The message that an event carries; `None` if the event carries no message.
 #[must_use]
 pub fn message(ctx: &Ctx, event: &LiveEvent) -> Option<Message> {
-    let Some(Body::Message(message)) = event.body() else { return None };
+    let Some(EventBody::Message(message)) = event.body() else { return None };
     Some(Message::new(ctx, message).delivered(event.cursor))
 }
 
 /// The comment that an event carries; `None` if the event carries no comment.
 #[must_use]
 pub fn comment(ctx: &Ctx, event: &LiveEvent) -> Option<Comment> {
-    let Some(Body::Comment(comment)) = event.body() else { return None };
+    let Some(EventBody::Comment(comment)) = event.body() else { return None };
     Some(Comment::new(ctx, comment).delivered(event.cursor))
 }
 
 /// The template that an event carries; `None` if the event carries no template.
 #[must_use]
 pub fn template(event: &LiveEvent) -> Option<Template> {
-    let Some(Body::Template(template)) = event.body() else { return None };
+    let Some(EventBody::Template(template)) = event.body() else { return None };
     Some(Template::new(template).delivered(event.cursor))
 }
 
 /// The notification that an event carries; `None` if the event carries no notification.
 #[must_use]
 pub fn notification(ctx: &Ctx, event: &LiveEvent) -> Option<Notification> {
-    let Some(Body::Notification(notification)) = event.body() else { return None };
+    let Some(EventBody::Notification(notification)) = event.body() else { return None };
     Some(Notification::new(ctx, notification))
 }
 
@@ -185,14 +185,14 @@ fn broadcast(event: &LiveEvent) -> Option<Json> {
 }
 
 fn channel(ctx: &Ctx, event: &LiveEvent) -> Option<Channel> {
-    let Some(Body::Channel(channel)) = event.body() else { return None };
+    let Some(EventBody::Channel(channel)) = event.body() else { return None };
     Some(Channel::new(ctx, channel).delivered(event.cursor))
 }
 
 /// The message that a deletion event names; `None` if the event belongs to no channel.
 #[must_use]
 pub fn deleted_message(event: &LiveEvent) -> Option<DeletedMessage> {
-    Some(DeletedMessage { id: out(event.object), channel_id: out(event.channel?), cursor: event.cursor.into() })
+    Some(DeletedMessage { id: to_id(event.object), channel_id: to_id(event.channel?), cursor: event.cursor.into() })
 }
 
 /// The GraphQL value of an event; `None` if its object no longer exists, or if clients do not see this kind of event.
@@ -200,19 +200,19 @@ pub fn deleted_message(event: &LiveEvent) -> Option<DeletedMessage> {
 pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
     let (cursor, at): (Cursor, _) = (event.cursor.into(), DateTime(event.at));
     // All signed-in readers share one rendered item, and all anonymous readers another one.
-    let actor_id = if ctx.is_anonymous() { None } else { event.actor.map(out) };
-    let id = out(event.object);
+    let actor_id = if ctx.is_anonymous() { None } else { event.actor.map(to_id) };
+    let id = to_id(event.object);
     Some(match event.kind {
         EventKind::Genesis | EventKind::SessionsEnded => return None,
         EventKind::MessageAdded => MessageAdded { cursor, at, actor_id, message: message(ctx, event)? }.into(),
         EventKind::MessageUpdated => MessageUpdated { cursor, at, actor_id, message: message(ctx, event)? }.into(),
         EventKind::MessageDeleted => {
-            MessageDeleted { cursor, at, actor_id, message_id: id, channel_id: out(event.channel?) }.into()
+            MessageDeleted { cursor, at, actor_id, message_id: id, channel_id: to_id(event.channel?) }.into()
         }
         EventKind::CommentAdded => CommentAdded { cursor, at, actor_id, comment: comment(ctx, event)? }.into(),
         EventKind::CommentUpdated => CommentUpdated { cursor, at, actor_id, comment: comment(ctx, event)? }.into(),
         EventKind::CommentDeleted => {
-            CommentDeleted { cursor, at, actor_id, comment_id: id, message_id: out(event.message?) }.into()
+            CommentDeleted { cursor, at, actor_id, comment_id: id, message_id: to_id(event.message?) }.into()
         }
         EventKind::ChannelAdded => ChannelAdded { cursor, at, actor_id, channel: channel(ctx, event)? }.into(),
         EventKind::ChannelUpdated => ChannelUpdated { cursor, at, actor_id, channel: channel(ctx, event)? }.into(),
@@ -223,10 +223,10 @@ pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
             NotificationAdded { cursor, at, actor_id, notification: notification(ctx, event)? }.into()
         }
         EventKind::RoomBroadcast => {
-            RoomBroadcast { cursor, at, actor_id, channel_id: out(event.channel?), data: broadcast(event)? }.into()
+            RoomBroadcast { cursor, at, actor_id, channel_id: to_id(event.channel?), data: broadcast(event)? }.into()
         }
         EventKind::AccessChanged => {
-            AccessChanged { cursor, at, actor_id, changed_channel_id: event.channel.map(out) }.into()
+            AccessChanged { cursor, at, actor_id, changed_channel_id: event.channel.map(to_id) }.into()
         }
     })
 }

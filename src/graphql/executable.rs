@@ -13,13 +13,13 @@ use super::literals::UntypedSchema;
 use super::merge::{self, ConditionValues, MergedDocument, MergedKind, SourceMap};
 use super::mutation::Mutation;
 use super::query::Query;
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use super::scalar::Scalar;
 use super::schema::Schema;
 use super::subscription::Subscription;
 use super::tree_memory::TreeMemory;
 use crate::error::Error;
-use crate::model::{Lease, Memory, Party};
+use crate::model::{CapacityKey, MemoryBudget, MemoryLease};
 
 /// The schemas that documents are parsed with.
 pub struct Schemas {
@@ -103,7 +103,7 @@ impl Executable {
         (text, name): (&str, Option<&str>),
         (kind, is_repetitive): (OperationType, bool),
         conditions: &ConditionValues,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let document = juniper::parser::parse_document_source(text, &schemas.client.schema);
         let document = document.map_err(|error| Error::internal(error.item))?;
         let merge = |kind: MergedKind| merge_document((text, &document), name, schemas, conditions, kind);
@@ -146,7 +146,7 @@ impl Executable {
     /// errors come from the query for an item.
     #[must_use]
     pub fn errors(&self, errors: &[ExecutionError<Scalar>], is_of_item: bool) -> serde_json::Value {
-        let mut errors = errors::of_execution(errors);
+        let mut errors = errors::execution_errors(errors);
         let source_map = if is_of_item {
             self.item.as_ref().map(|(_, source_map)| source_map)
         } else {
@@ -162,7 +162,7 @@ impl Executable {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the open subscriptions of this client, or of all clients, have too many different documents.
-    pub fn borrow(&self, memory: &Arc<Memory>, party: Party) -> Result<Arc<Lease>, Refusal> {
+    pub fn borrow(&self, memory: &Arc<MemoryBudget>, party: CapacityKey) -> Result<Arc<MemoryLease>, Rejection> {
         self.memory.borrow(self.bytes(), memory, party)
     }
 
@@ -180,13 +180,13 @@ fn merge_document(
     schemas: &Schemas,
     conditions: &ConditionValues,
     kind: MergedKind,
-) -> Result<MergedDocument, Refusal> {
+) -> Result<MergedDocument, Rejection> {
     let merged = merge::merge_document(document, name, &schemas.client.schema, conditions, kind);
     merged.map_err(|message| Error::TooComplex(message).into())
 }
 
 /// Parses and validates a merged document. It was derived from a valid document, so a failure is an internal error.
-fn validate_merged<T>(parse: impl FnOnce() -> Result<T, juniper::GraphQLError>) -> Result<T, Refusal> {
+fn validate_merged<T>(parse: impl FnOnce() -> Result<T, juniper::GraphQLError>) -> Result<T, Rejection> {
     let parsed = catch_unwind(AssertUnwindSafe(parse));
     let parsed = parsed.map_err(|_| Error::internal("validating a merged document failed"))?;
     parsed.map_err(|error| Error::internal(format!("a merged document is not valid: {error}")).into())

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use juniper::{ExecutionError, GraphQLError, OperationType};
 
-use super::allowance::{Allowance, Batch, Text};
+use super::allowance::{Allowance, ResponseBatch, ResponseText};
 use super::context::{Caller, Ctx, Purpose};
 use super::errors;
 use super::prepared::Prepared;
 use super::reader_gate::ReaderGate;
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use super::scalar::Scalar;
 use super::values::Value;
 use crate::board::Board;
@@ -22,7 +22,7 @@ use crate::live::Update;
 #[derive(Debug)]
 pub struct Answer {
     /// The response as JSON.
-    pub body: Text,
+    pub body: ResponseText,
     /// A resolver failed in a way that must not happen.
     pub is_fault: bool,
 }
@@ -31,20 +31,20 @@ pub struct Answer {
 type Executed = Result<(Value, Vec<ExecutionError<Scalar>>), GraphQLError>;
 
 /// Executes a query on a reader thread.
-pub(super) fn query(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Refusal> {
+pub(super) fn query(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Rejection> {
     prepared.check_variables(ctx)?;
     answer(prepared, ctx, prepared.validated().execute_sync(&prepared.variables, ctx))
 }
 
 /// Executes a mutation: each root field when the one before is on disk and shown. See [`super::reader_gate`] for the
 /// threads on which it must be polled.
-pub(super) async fn mutation(prepared: Prepared, ctx: Arc<Ctx>) -> Result<Answer, Refusal> {
+pub(super) async fn mutation(prepared: Prepared, ctx: Arc<Ctx>) -> Result<Answer, Rejection> {
     prepared.check_variables(&ctx)?;
     let executed = prepared.validated().execute(&prepared.variables, &ctx).await;
     answer(&prepared, &ctx, executed)
 }
 
-fn answer(prepared: &Prepared, ctx: &Ctx, executed: Executed) -> Result<Answer, Refusal> {
+fn answer(prepared: &Prepared, ctx: &Ctx, executed: Executed) -> Result<Answer, Rejection> {
     let (value, errors) = executed.map_err(|error| prepared.operation.refusal(&error, &prepared.variables))?;
     let errors = (!errors.is_empty()).then(|| prepared.errors(&errors, false));
     let made = ctx.allowance().check().and_then(|()| body(&value, errors, ctx.allowance()));
@@ -69,7 +69,7 @@ pub(super) fn faulty(detail: &str) -> Answer {
 #[expect(clippy::struct_excessive_bools, reason = "each is an observation of its own, not a state")]
 pub(super) struct Rendered {
     /// The response; `None` if there is nothing to show.
-    pub body: Option<Text>,
+    pub body: Option<ResponseText>,
     /// It differs from viewer to viewer.
     pub is_personal: bool,
     /// It was read from the database.
@@ -79,7 +79,7 @@ pub(super) struct Rendered {
     /// Reading took longer than an operation may: it is too much, or the database is slow now.
     pub is_over_time: bool,
     /// There was no memory for it.
-    pub is_short: bool,
+    pub is_out_of_memory: bool,
 }
 
 /// Executes a subscription's selection for one item.
@@ -90,7 +90,7 @@ pub(super) fn render(
     (gate, limit): (ReaderGate, usize),
 ) -> Rendered {
     let lease = board.memory().lease(caller.viewer.party());
-    let allowance = Arc::new(Allowance::new(Batch::new(limit), lease));
+    let allowance = Arc::new(Allowance::new(ResponseBatch::new(limit), lease));
     let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(update), gate, allowance);
     let item = catch_unwind(AssertUnwindSafe(|| item(prepared, &ctx)));
     let body = item.unwrap_or_else(|_| Some(fault(&"rendering an item failed").into()));
@@ -100,12 +100,12 @@ pub(super) fn render(
         used_database: ctx.used_database(),
         is_unavailable: ctx.is_unavailable(),
         is_over_time: ctx.is_over_time(),
-        is_short: ctx.allowance().is_short(),
+        is_out_of_memory: ctx.allowance().is_out_of_memory(),
     }
 }
 
 /// The response with the item; `None` if there is nothing to show.
-fn item(prepared: &Prepared, ctx: &Ctx) -> Option<Text> {
+fn item(prepared: &Prepared, ctx: &Ctx) -> Option<ResponseText> {
     let executed = prepared.item().map(|item| item.execute_sync(&prepared.variables, ctx));
     let Some(Ok((mut value, errors))) = executed else {
         return Some(fault(&"an item could not be executed").into());
@@ -131,7 +131,7 @@ fn item(prepared: &Prepared, ctx: &Ctx) -> Option<Text> {
 }
 
 /// The response, if it is not too large.
-fn body(value: &Value, errors: Option<serde_json::Value>, allowance: &Allowance) -> Result<Text> {
+fn body(value: &Value, errors: Option<serde_json::Value>, allowance: &Allowance) -> Result<ResponseText> {
     #[derive(serde::Serialize)]
     struct Response<'r> {
         data: &'r Value,

@@ -4,7 +4,7 @@ use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
 use super::people::User;
-use super::scalars::{DateTime, out};
+use super::scalars::{DateTime, to_id};
 use crate::error::{Error, Result};
 use crate::model;
 
@@ -56,7 +56,7 @@ impl PresenceChange {
 impl PresenceChange {
     /// The id of the channel.
     fn channel_id(&self) -> ID {
-        out(self.0.channel)
+        to_id(self.0.channel)
     }
 
     /// The user whose presence changed.

@@ -51,7 +51,7 @@ mod tree_memory;
 mod values;
 mod variables;
 
-pub use allowance::{Batch, SMALL, Text};
+pub use allowance::{ResponseBatch, ResponseText, SMALL};
 pub use context::Caller;
 pub use counts::Counts;
 pub use engine::Engine;
@@ -60,7 +60,7 @@ pub use execute::Answer;
 pub use juniper::OperationType;
 pub use measure::Limits;
 pub use prepared::Prepared;
-pub use refusal::Refusal;
+pub use refusal::Rejection;
 pub use render::ItemRenderer;
 pub use request::{Request, Unreadable};
 pub use schema::sdl;

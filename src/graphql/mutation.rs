@@ -15,7 +15,7 @@ use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
 use super::people::{Location, Organization, User};
 use super::scalar::Scalar;
-use super::scalars::{Cursor, DateTime, id, ids, out};
+use super::scalars::{Cursor, DateTime, id, ids, to_id};
 use super::templates::Template;
 use crate::board;
 use crate::error::Result;
@@ -112,7 +112,7 @@ impl Mutation {
     /// Deletes a channel and all in it; its owner or an admin may.
     async fn delete_channel(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] channel: ID) -> Result<ID> {
         let id = id("id", &channel)?;
-        Ok(out(ctx.run(|board, by| async move { board.delete_channel(&by.viewer, id).await }).await?))
+        Ok(to_id(ctx.run(|board, by| async move { board.delete_channel(&by.viewer, id).await }).await?))
     }
 
     /// Makes somebody a member of a channel; its owner or an admin may.
@@ -174,7 +174,7 @@ impl Mutation {
     /// Deletes a message and its comments; its author or an admin may.
     async fn delete_message(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] message: ID) -> Result<ID> {
         let id = id("id", &message)?;
-        Ok(out(ctx.run(|board, by| async move { board.delete_message(&by.viewer, id).await }).await?))
+        Ok(to_id(ctx.run(|board, by| async move { board.delete_message(&by.viewer, id).await }).await?))
     }
 
     /// Writes a comment.
@@ -200,7 +200,7 @@ impl Mutation {
     /// Deletes a comment; its author or an admin may.
     async fn delete_comment(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] comment: ID) -> Result<ID> {
         let id = id("id", &comment)?;
-        Ok(out(ctx.run(|board, by| async move { board.delete_comment(&by.viewer, id).await }).await?))
+        Ok(to_id(ctx.run(|board, by| async move { board.delete_comment(&by.viewer, id).await }).await?))
     }
 
     /// Shares a template.
@@ -217,7 +217,7 @@ impl Mutation {
     /// Deletes a template; its author or an admin may.
     async fn delete_template(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] template: ID) -> Result<ID> {
         let id = id("id", &template)?;
-        Ok(out(ctx.run(|board, by| async move { board.delete_template(&by.viewer, id).await }).await?))
+        Ok(to_id(ctx.run(|board, by| async move { board.delete_template(&by.viewer, id).await }).await?))
     }
 
     /// Keeps that the viewer has read a channel up to a position, and never less far than before.

@@ -7,7 +7,7 @@ use juniper::{ID, graphql_object};
 use super::context::Ctx;
 use super::enums::Priority;
 use super::paging::{PageArgs, connection};
-use super::scalars::{Cursor, DateTime, out};
+use super::scalars::{Cursor, DateTime, to_id};
 use crate::error::Result;
 use crate::model;
 use crate::store::Db;
@@ -32,12 +32,12 @@ impl Notification {
 impl Notification {
     /// The id of the notification.
     fn id(&self) -> ID {
-        out(self.0.id)
+        to_id(self.0.id)
     }
 
     /// The id of the user who receives the notification. `null` for an announcement to all users.
     fn user_id(&self) -> Option<ID> {
-        self.0.user_id.map(out)
+        self.0.user_id.map(to_id)
     }
 
     /// The title of the notification.
@@ -57,7 +57,7 @@ impl Notification {
 
     /// The id of the message that caused the notification. `null` if there is none, or if the message was deleted.
     fn message_id(&self) -> Option<ID> {
-        self.0.message_id.map(out)
+        self.0.message_id.map(to_id)
     }
 
     /// When the notification was created.
@@ -97,7 +97,7 @@ impl NotificationConnection {
     /// `QUERY_TOO_COMPLEX` if the response becomes too large or the query too slow, `UNAVAILABLE` if the database or
     /// memory is not available.
     pub fn load(ctx: &Ctx, unread_only: bool, args: &PageArgs) -> Result<Self> {
-        let user = ctx.viewer().standing()?.user.id;
+        let user = ctx.viewer().user_state()?.user.id;
         let window = args.window("notifications, newest first")?;
         let key = |notification: &model::Notification| notification.id;
         let read = |db: &mut Db, part: &_| list(db, user, unread_only, Order::NewestFirst, part);

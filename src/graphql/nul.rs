@@ -3,7 +3,7 @@
 
 use juniper::{Definition, InputValue, Spanning};
 
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use super::scalar::Scalar;
 use super::values::Variables;
 use crate::error::Error;
@@ -30,7 +30,7 @@ macro_rules! in_directives {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` naming the variable with U+0000 in its value, or the input field inside it.
-pub fn check_variables(variables: &Variables) -> Result<(), Refusal> {
+pub fn check_variables(variables: &Variables) -> Result<(), Rejection> {
     let found = variables.iter().find_map(|(name, value)| field_with_nul(name, value));
     found.map_or(Ok(()), |field| Err(nul_error(field)))
 }
@@ -39,7 +39,7 @@ pub fn check_variables(variables: &Variables) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` naming the argument with U+0000 in its value, or the input field inside it.
-pub fn check_document(text: &str, document: &[Definition<'_, Scalar>]) -> Result<(), Refusal> {
+pub fn check_document(text: &str, document: &[Definition<'_, Scalar>]) -> Result<(), Rejection> {
     // Without U+0000 and without a Unicode escape, no literal can contain the character.
     if !text.contains('\0') && !text.contains("\\u") {
         return Ok(());
@@ -60,7 +60,7 @@ pub fn check_document(text: &str, document: &[Definition<'_, Scalar>]) -> Result
     found.map_or(Ok(()), |field| Err(nul_error(field)))
 }
 
-fn nul_error(field: String) -> Refusal {
+fn nul_error(field: String) -> Rejection {
     let message = format!("{field} must not contain a NUL character");
     Error::input(field, message).into()
 }

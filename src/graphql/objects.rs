@@ -8,7 +8,7 @@ use super::context::Ctx;
 use super::enums::{Priority, TicketStatus, Visibility};
 use super::paging::{PageArgs, connection};
 use super::people::{User, UserConnection};
-use super::scalars::{Cursor, DateTime, out};
+use super::scalars::{Cursor, DateTime, to_id};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::store;
@@ -41,7 +41,7 @@ impl Channel {
 impl Channel {
     /// The id of the channel.
     fn id(&self) -> ID {
-        out(self.channel.id)
+        to_id(self.channel.id)
     }
 
     /// The name of the channel. It is unique among the public channels.
@@ -162,12 +162,12 @@ impl Message {
 impl Message {
     /// The id of the message.
     fn id(&self) -> ID {
-        out(self.message.id)
+        to_id(self.message.id)
     }
 
     /// The id of the message's channel.
     fn channel_id(&self) -> ID {
-        out(self.message.channel_id)
+        to_id(self.message.channel_id)
     }
 
     /// The channel of the message.
@@ -188,7 +188,7 @@ impl Message {
 
     /// The id of the message's author.
     fn author_id(&self) -> ID {
-        out(self.message.author_id)
+        to_id(self.message.author_id)
     }
 
     /// The author of the message. `null` for readers who are not signed in.
@@ -289,7 +289,7 @@ impl Ticket {
 
     /// The id of the user to whom the ticket is assigned. `null` if the ticket is not assigned.
     fn assignee_id(&self) -> Option<ID> {
-        self.0.assignee_id.map(out)
+        self.0.assignee_id.map(to_id)
     }
 
     /// The user to whom the ticket is assigned. `null` if there is none, and for readers who are not signed in.
@@ -329,12 +329,12 @@ impl Comment {
 impl Comment {
     /// The id of the comment.
     fn id(&self) -> ID {
-        out(self.comment.id)
+        to_id(self.comment.id)
     }
 
     /// The id of the message that the comment replies to.
     fn message_id(&self) -> ID {
-        out(self.comment.message_id)
+        to_id(self.comment.message_id)
     }
 
     /// The message that the comment replies to.
@@ -350,7 +350,7 @@ impl Comment {
 
     /// The id of the comment's author.
     fn author_id(&self) -> ID {
-        out(self.comment.author_id)
+        to_id(self.comment.author_id)
     }
 
     /// The author of the comment. `null` for readers who are not signed in.

@@ -9,7 +9,7 @@ use super::context::{Caller, Opened, Purpose};
 use super::engine::Engine;
 use super::prepared::{Live, Prepared};
 use super::reader_gate::ReaderGate;
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use super::render::ItemRenderer;
 use crate::error::{Error, Result};
 use crate::live::{Deliveries, LogRequest, Subscription, SubscriptionRequest};
@@ -23,7 +23,7 @@ impl Engine {
         self: &Arc<Self>,
         prepared: Prepared,
         caller: Caller,
-    ) -> Result<Deliveries<ItemRenderer>, Refusal> {
+    ) -> Result<Deliveries<ItemRenderer>, Rejection> {
         let (request, has_checkpoints) = self.subscription_request(&prepared, &caller)?;
         let party = caller.viewer.party();
         let document = prepared.operation.borrow(&self.document_memory, party)?;
@@ -42,7 +42,7 @@ impl Engine {
         &self,
         prepared: &Prepared,
         caller: &Caller,
-    ) -> Result<(SubscriptionRequest, bool), Refusal> {
+    ) -> Result<(SubscriptionRequest, bool), Rejection> {
         let ctx = self.ctx(prepared, caller.clone(), Purpose::Open(Opened::default()), ReaderGate::closed());
         prepared.check_variables(&ctx)?;
         let resolving = prepared.validated().resolve_into_stream(&prepared.variables, &ctx);
@@ -52,7 +52,7 @@ impl Engine {
             Some(Err(_)) | None => return Err(Error::internal("a subscription could not be opened").into()),
         };
         if !errors.is_empty() {
-            return Err(Refusal::Invalid(prepared.errors(&errors, false)));
+            return Err(Rejection::Invalid(prepared.errors(&errors, false)));
         }
         let Purpose::Open(opened) = ctx.purpose() else { return Err(Error::internal("not opening").into()) };
         let request = opened.request().ok_or_else(|| Error::input("query", "the subscription selects nothing"))?;

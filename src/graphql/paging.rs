@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use crate::error::{Error, Result};
-use crate::model::{ChannelKey, Window};
+use crate::model::{ChannelKey, PageRequest};
 
 /// The page size without `first` and `last`, in items.
 const DEFAULT_PAGE_SIZE: i32 = 20;
@@ -33,7 +33,7 @@ impl PageArgs {
     /// # Errors
     /// `BAD_USER_INPUT` naming the argument, if it is out of range, contradicts another argument, or is not an edge
     /// cursor of this list.
-    pub fn window<K: EdgeKey>(&self, list: &'static str) -> Result<Window<K>> {
+    pub fn window<K: EdgeKey>(&self, list: &'static str) -> Result<PageRequest<K>> {
         if self.first.is_some() && self.last.is_some() {
             return Err(Error::input("last", "use either first or last"));
         }
@@ -44,7 +44,7 @@ impl PageArgs {
         if !(1..=MAX_PAGE_SIZE).contains(&limit) {
             return Err(Error::input(field, format!("{field} must be between 1 and {MAX_PAGE_SIZE}")));
         }
-        Ok(Window {
+        Ok(PageRequest {
             limit: usize::try_from(limit).unwrap_or(1),
             after: decode_edge_cursor("after", list, self.after.as_deref())?,
             before: decode_edge_cursor("before", list, self.before.as_deref())?,
@@ -160,7 +160,7 @@ macro_rules! connection {
             /// Converts the items of a page that was loaded for `window`. `key` is the sort key of an item.
             pub fn new<T, K: $crate::graphql::paging::EdgeKey>(
                 page: $crate::model::Page<T>,
-                window: &$crate::model::Window<K>,
+                window: &$crate::model::PageRequest<K>,
                 key: impl Fn(&T) -> K,
                 node: impl Fn(T) -> $node,
             ) -> Self {

@@ -8,7 +8,7 @@ use super::context::Ctx;
 use super::enums::Role;
 use super::list::List;
 use super::paging::{PageArgs, connection};
-use super::scalars::{DateTime, out};
+use super::scalars::{DateTime, to_id};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::store;
@@ -49,7 +49,7 @@ impl User {
 impl User {
     /// The id of the user.
     fn id(&self) -> ID {
-        out(self.0.id)
+        to_id(self.0.id)
     }
 
     /// The name that the user signs in with. A text mentions the user with `@` and this name.
@@ -74,7 +74,7 @@ impl User {
 
     /// The id of the user's organization.
     fn organization_id(&self) -> Option<ID> {
-        self.0.organization_id.map(out)
+        self.0.organization_id.map(to_id)
     }
 
     /// The organization of the user.
@@ -85,7 +85,7 @@ impl User {
 
     /// The id of the user's location.
     fn location_id(&self) -> Option<ID> {
-        self.0.location_id.map(out)
+        self.0.location_id.map(to_id)
     }
 
     /// The location of the user.
@@ -126,7 +126,7 @@ impl UserConnection {
     fn load(
         ctx: &Ctx,
         args: &PageArgs,
-        list: impl Fn(&mut store::Db, &model::Window<String>) -> Result<model::Page<model::User>>,
+        list: impl Fn(&mut store::Db, &model::PageRequest<String>) -> Result<model::Page<model::User>>,
     ) -> Result<Self> {
         let window = args.window("users by username")?;
         let key = |user: &model::User| user.username.clone();
@@ -152,7 +152,7 @@ impl Organization {
 impl Organization {
     /// The id of the organization.
     fn id(&self) -> ID {
-        out(self.0.id)
+        to_id(self.0.id)
     }
 
     /// The name of the organization.
@@ -185,7 +185,7 @@ impl Location {
 impl Location {
     /// The id of the location.
     fn id(&self) -> ID {
-        out(self.0.id)
+        to_id(self.0.id)
     }
 
     /// The name of the location.
@@ -195,7 +195,7 @@ impl Location {
 
     /// The id of the location's organization.
     fn organization_id(&self) -> ID {
-        out(self.0.organization_id)
+        to_id(self.0.organization_id)
     }
 
     /// The organization of the location.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use juniper::{ExecutionError, GraphQLError, OperationType};
 
-use super::allowance::Batch;
+use super::allowance::ResponseBatch;
 use super::context::{Caller, Ctx};
 use super::document::Operation;
 use super::errors;
 use super::executable::{Executable, Validated, ValidatedItem};
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use super::scalar::Scalar;
 use super::values::Variables;
 use crate::board::Viewer;
-use crate::model::{Counted, Cursor, Lease};
+use crate::model::{Cursor, GaugeGuard, MemoryLease};
 
 /// An operation that may be executed, with its variables.
 pub struct Prepared {
@@ -27,7 +27,7 @@ pub struct Prepared {
     /// Where the log stood when the operation came: from there a subscription begins that names no other place.
     pub(super) came_at: Cursor,
     /// The operations that share the bytes of one answer with it.
-    pub(super) batch: Arc<Batch>,
+    pub(super) batch: Arc<ResponseBatch>,
 }
 
 impl Prepared {
@@ -54,7 +54,7 @@ impl Prepared {
 
     /// Checks the variables of a merged operation: it may have lost some that directives left out. juniper checks the
     /// variables of an operation before it refuses one of another kind, and executes nothing of this.
-    pub(super) fn check_variables(&self, ctx: &Ctx) -> Result<(), Refusal> {
+    pub(super) fn check_variables(&self, ctx: &Ctx) -> Result<(), Rejection> {
         if self.merged().is_none() {
             return Ok(());
         }
@@ -75,7 +75,7 @@ impl Prepared {
     pub(super) fn errors(&self, errors: &[ExecutionError<Scalar>], is_of_item: bool) -> serde_json::Value {
         let mut errors = match &self.executable {
             Some(executable) => executable.errors(errors, is_of_item),
-            None => errors::of_execution(errors),
+            None => errors::execution_errors(errors),
         };
         self.operation.relocate(&mut errors);
         errors
@@ -90,7 +90,7 @@ impl Prepared {
 
     /// The same, as one of several that are answered together.
     #[must_use]
-    pub fn in_batch(self, batch: &Arc<Batch>) -> Self {
+    pub fn in_batch(self, batch: &Arc<ResponseBatch>) -> Self {
         Self { batch: Arc::clone(batch), ..self }
     }
 }
@@ -102,8 +102,8 @@ pub struct Live {
     pub(super) caller: Caller,
     /// Checkpoints are items of it.
     pub has_checkpoints: bool,
-    pub(super) _counted: Counted,
-    pub(super) _trees: (Arc<Lease>, Option<Arc<Lease>>),
+    pub(super) _counted: GaugeGuard,
+    pub(super) _trees: (Arc<MemoryLease>, Option<Arc<MemoryLease>>),
 }
 
 impl Live {

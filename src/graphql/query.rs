@@ -31,8 +31,8 @@ impl Query {
         if ctx.viewer().user_id().is_none() {
             return Ok(None);
         }
-        let standing = ctx.viewer().standing()?;
-        Ok(ctx.user(standing.user.id)?.map(|user| User::new(ctx, user)))
+        let user_state = ctx.viewer().user_state()?;
+        Ok(ctx.user(user_state.user.id)?.map(|user| User::new(ctx, user)))
     }
 
     /// The user with this id. `null` if there is none. Requires a signed-in user.

@@ -5,7 +5,7 @@ use crate::error::Error;
 
 /// The reason why an operation is not executed.
 #[derive(Debug, Clone)]
-pub enum Refusal {
+pub enum Rejection {
     /// The document does not parse or is not valid. Contains the `errors` of the response.
     Invalid(serde_json::Value),
     /// The document is valid, but the operation may not be executed.
@@ -14,7 +14,7 @@ pub enum Refusal {
     PersistedQuery,
 }
 
-impl Refusal {
+impl Rejection {
     /// The error of a valid document; `None` if the document is not valid or missing.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
@@ -45,7 +45,7 @@ impl Refusal {
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
         Self::Refused(error)
     }

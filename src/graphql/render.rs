@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::allowance::Text;
+use super::allowance::ResponseText;
 use super::engine::Engine;
 use super::execute::{Rendered, render};
 use super::prepared::Live;
@@ -43,7 +43,7 @@ impl ItemRenderer {
 }
 
 impl Renderer for ItemRenderer {
-    type Output = Text;
+    type Output = ResponseText;
 
     fn viewer(&self) -> &Viewer {
         self.live.viewer()
@@ -53,14 +53,14 @@ impl Renderer for ItemRenderer {
         self.live.has_checkpoints
     }
 
-    fn render(&self, update: &Update) -> Rendering<Text> {
+    fn render(&self, update: &Update) -> Rendering<ResponseText> {
         self.engine.render(&self.live, update.clone())
     }
 }
 
 impl Engine {
     /// Renders an item of a subscription.
-    fn render(self: &Arc<Self>, live: &Arc<Live>, update: Update) -> Rendering<Text> {
+    fn render(self: &Arc<Self>, live: &Arc<Live>, update: Update) -> Rendering<ResponseText> {
         let operation = &live.prepared.operation;
         let Some(shown) = shown(&update) else {
             // A checkpoint carries the time it was sent, so it is not shared. Its fields need no database.
@@ -102,7 +102,7 @@ impl Engine {
             let rendered = render(&self.board, subject, update.clone(), (ReaderGate::closed(), self.limits.response));
             if rendered.used_database {
                 operation.needs_database.store(true, Ordering::Relaxed);
-            } else if rendered.is_short {
+            } else if rendered.is_out_of_memory {
                 // It waits for memory elsewhere.
             } else if rendered.is_personal {
                 operation.is_personal.store(true, Ordering::Relaxed);
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// Renders for all readers of the same item, and keeps the result for readers that come soon.
-    fn load_shared(self: &Arc<Self>, key: Key, live: &Arc<Live>, update: Update) -> Rendering<Text> {
+    fn load_shared(self: &Arc<Self>, key: Key, live: &Arc<Live>, update: Update) -> Rendering<ResponseText> {
         let (since, read_at) = (Instant::now(), self.board.read_at());
         let (engine, kept) = (Arc::downgrade(self), key.clone());
         let loading = self.load(live, update.clone(), true);
@@ -157,7 +157,7 @@ impl Engine {
         loaded: impl Future<Output = Loaded> + Send + 'static,
         live: &Arc<Live>,
         update: Update,
-    ) -> Rendering<Text> {
+    ) -> Rendering<ResponseText> {
         let (engine, live) = (Arc::clone(self), Arc::clone(live));
         Rendering::Waiting(
             async move {
@@ -169,7 +169,7 @@ impl Engine {
         )
     }
 
-    fn render_alone(self: &Arc<Self>, live: &Arc<Live>, update: Update) -> Rendering<Text> {
+    fn render_alone(self: &Arc<Self>, live: &Arc<Live>, update: Update) -> Rendering<ResponseText> {
         let loading = self.load(live, update, false);
         Rendering::Waiting(async move { Ok(loading.await.body) }.boxed())
     }
@@ -183,10 +183,10 @@ impl Engine {
             loop {
                 match render_blocking(&board, &live, update.clone(), limit).await {
                     // Other readers must not wait for the memory that this one has used up: each renders it anew.
-                    Ok(Rendered { is_short: true, .. }) if is_shared => {
+                    Ok(Rendered { is_out_of_memory: true, .. }) if is_shared => {
                         return Loaded { body: None, is_personal: true };
                     }
-                    Ok(Rendered { is_unavailable: true, .. } | Rendered { is_short: true, .. })
+                    Ok(Rendered { is_unavailable: true, .. } | Rendered { is_out_of_memory: true, .. })
                     | Err(Error::Unavailable(_)) => {}
                     Ok(Rendered { is_over_time: true, .. }) if slow + 1 < SLOW_TRIES => slow += 1,
                     Ok(Rendered { body, is_personal, .. }) => return Loaded { body, is_personal },
@@ -210,5 +210,5 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, update: Update, l
         }
         rendered
     };
-    board.store().on_reader(party, render).await
+    board.store().run_on_reader(party, render).await
 }

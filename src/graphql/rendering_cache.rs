@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::task::AbortHandle;
 
-use super::allowance::Text;
+use super::allowance::ResponseText;
 use crate::capacity::ByteCache;
 use crate::hub::ReadAt;
 use crate::live::Update;
@@ -36,7 +36,7 @@ pub enum Shown {
 #[derive(Clone)]
 pub enum Entry {
     /// Rendered from the event alone.
-    Plain(Option<Text>),
+    Plain(Option<ResponseText>),
     /// The database is being read since then.
     Loading(Loading, Instant, ReadAt),
     /// Rendered from the database as it was then.
@@ -77,7 +77,7 @@ impl Loading {
 
 #[derive(Clone)]
 pub struct Loaded {
-    pub body: Option<Text>,
+    pub body: Option<ResponseText>,
     pub is_personal: bool,
 }
 

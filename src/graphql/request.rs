@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::refusal::Refusal;
+use super::refusal::Rejection;
 use crate::error::Error;
 
 /// A request to execute an operation.
@@ -23,7 +23,7 @@ pub enum Unreadable {
     /// A parameter is missing or has the wrong JSON type. Contains the message for the client.
     Form(String),
     /// The request is refused for another reason.
-    Refused(Refusal),
+    Refused(Rejection),
 }
 
 impl Unreadable {
@@ -31,14 +31,14 @@ impl Unreadable {
     #[must_use]
     pub fn without_document(extensions: &RawValue) -> Self {
         match names_persisted_query(extensions) {
-            true => Self::Refused(Refusal::PersistedQuery),
+            true => Self::Refused(Rejection::PersistedQuery),
             false => Self::Form("the request parameters are not valid: query is missing".into()),
         }
     }
 
     /// Converts the error to the refusal of an operation. A wrong parameter becomes `BAD_USER_INPUT`.
     #[must_use]
-    pub fn refusal(self) -> Refusal {
+    pub fn refusal(self) -> Rejection {
         match self {
             Self::Form(message) => Error::input("query", message).into(),
             Self::Refused(refusal) => refusal,

@@ -78,6 +78,6 @@ pub fn ids<I: From<i64>>(field: &'static str, list: Option<&[ID]>) -> Result<Vec
 }
 
 /// The GraphQL form of an id.
-pub fn out(id: impl std::fmt::Display) -> ID {
+pub fn to_id(id: impl std::fmt::Display) -> ID {
     ID::new(id.to_string())
 }

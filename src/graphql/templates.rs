@@ -6,7 +6,7 @@ use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
 use super::paging::{PageArgs, connection};
-use super::scalars::{Cursor, DateTime, out};
+use super::scalars::{Cursor, DateTime, to_id};
 use crate::error::Result;
 use crate::model;
 use crate::store;
@@ -38,7 +38,7 @@ impl Template {
 impl Template {
     /// The id of the template.
     fn id(&self) -> ID {
-        out(self.template.id)
+        to_id(self.template.id)
     }
 
     /// The name of the template.
@@ -53,7 +53,7 @@ impl Template {
 
     /// The id of the template's author.
     fn author_id(&self) -> ID {
-        out(self.template.author_id)
+        to_id(self.template.author_id)
     }
 
     /// The ids of the locations whose users may read the template. Empty if all signed-in users may read it.

@@ -4,13 +4,13 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::{Body, Event, EventKind, LoggedEvent};
+use crate::model::{Event, EventBody, EventKind, LoggedEvent};
 
 /// A published event. Its object follows later edits, and is removed when the object is deleted.
 #[derive(Debug)]
 pub struct LiveEvent {
     event: Event,
-    body: Mutex<Body>,
+    body: Mutex<EventBody>,
     is_tombstone: AtomicBool,
     /// The size when the event was published. It stays the same when the body changes, so that the window's total stays
     /// correct.
@@ -41,13 +41,13 @@ impl LiveEvent {
 
     /// The current object. `None` if the object was deleted; the event must then be skipped.
     #[must_use]
-    pub fn body(&self) -> Option<Body> {
-        if self.is_gone() { None } else { Some(self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()) }
+    pub fn body(&self) -> Option<EventBody> {
+        if self.is_deleted() { None } else { Some(self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()) }
     }
 
     /// Whether the object was deleted.
     #[must_use]
-    pub fn is_gone(&self) -> bool {
+    pub fn is_deleted(&self) -> bool {
         self.is_tombstone.load(Ordering::Acquire)
     }
 
@@ -88,6 +88,6 @@ impl LiveEvent {
 
     fn tombstone(&self) {
         self.is_tombstone.store(true, Ordering::Release);
-        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Body::None;
+        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = EventBody::None;
     }
 }

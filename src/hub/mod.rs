@@ -20,7 +20,7 @@ pub use ring::{Next, Receiver};
 
 use crate::error::{Error, Result};
 use crate::model::{Cursor, Event, KindSet, LoggedEvent, Seq, Topic};
-use crate::vitals::Vitals;
+use crate::vitals::Supervisor;
 use ring::TopicBuffer;
 use shared::Shared;
 
@@ -61,7 +61,7 @@ enum Request {
 impl Hub {
     /// Starts the hub's task. `head` is the position of the newest event in the log; later events are published.
     #[must_use]
-    pub fn start(head: Cursor, vitals: &Vitals) -> Self {
+    pub fn start(head: Cursor, vitals: &Supervisor) -> Self {
         let (last_rewrite, window_floor) = (AtomicI64::new(head.seq.0), AtomicI64::new(head.seq.0));
         let shared = Arc::new(Shared { head: Mutex::new(head), last_rewrite, window_floor, era: AtomicU64::new(0) });
         let (inbox, requests) = mpsc::channel(REQUEST_QUEUE);

@@ -131,7 +131,7 @@ impl<R: Renderer> Stream for Deliveries<R> {
                 self.rendering = None;
                 // Rendering took time: the permission may have been withdrawn, and the object deleted.
                 let viewer = self.renderer.viewer();
-                let is_visible = update.event().is_none_or(|event| viewer.sees(event) && !event.is_gone());
+                let is_visible = update.event().is_none_or(|event| viewer.can_see(event) && !event.is_deleted());
                 (update, rendered.map(|output| output.filter(|_| is_visible)))
             } else {
                 let update = match ready!(self.poll_update(context)) {

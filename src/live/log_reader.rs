@@ -12,10 +12,10 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 
 use super::Update;
-use crate::board::{Seated, Viewer};
+use crate::board::{PresenceGuard, Viewer};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, LiveEvent, Next, ReadAt, Receiver};
-use crate::model::{Cursor, EventKind, KindSet, Lease, LoggedEvent, Memory, MessageId, Topic};
+use crate::model::{Cursor, EventKind, KindSet, LoggedEvent, MemoryBudget, MemoryLease, MessageId, Topic};
 use crate::store::{LogPage, Store, log};
 
 /// How long a reader waits at most before it reads the log again after the database did not answer.
@@ -51,8 +51,8 @@ impl Filter {
         self.kinds.contains(event.kind)
             && (!self.tickets_only || event.ticket)
             && !(self.exclude_own && event.actor.is_some() && event.actor == viewer.user_id())
-            && !event.is_gone()
-            && viewer.sees(event)
+            && !event.is_deleted()
+            && viewer.can_see(event)
     }
 
     /// Whether the event deletes the object that the subscription is bound to.
@@ -69,11 +69,11 @@ impl Filter {
 
     fn is_permitted(&self, viewer: &Viewer) -> bool {
         match self.topic {
-            Topic::Channel(channel) | Topic::Message(channel, _) => viewer.reads(channel),
+            Topic::Channel(channel) | Topic::Message(channel, _) => viewer.can_read(channel),
             Topic::User(user) => viewer.user_id() == Some(user),
-            Topic::Notifications(user) => viewer.user_id() == user && viewer.is_welcome(),
-            Topic::Templates => viewer.standing().is_ok(),
-            Topic::Everything => viewer.is_welcome(),
+            Topic::Notifications(user) => viewer.user_id() == user && viewer.has_valid_session(),
+            Topic::Templates => viewer.user_state().is_ok(),
+            Topic::Everything => viewer.has_valid_session(),
         }
     }
 }
@@ -86,14 +86,14 @@ pub struct LogReader {
     store: Arc<Store>,
     hub: Hub,
     /// The budget that holds pages of the log until they are yielded.
-    memory: Arc<Memory>,
+    memory: Arc<MemoryBudget>,
     viewer: Viewer,
     filter: Filter,
     position: Cursor,
     source: Source,
     state: State,
     /// A user who follows a channel is present in it.
-    _presence: Option<Seated>,
+    _presence: Option<PresenceGuard>,
 }
 
 /// How far the stream is.
@@ -122,18 +122,18 @@ struct Page {
     end: Cursor,
     /// When the page was read: an edit or a deletion since then makes it outdated.
     read_at: ReadAt,
-    _lease: Lease,
+    _lease: MemoryLease,
 }
 
 impl LogReader {
     /// A reader behind `position`, which was checked. `receiver` was subscribed before that.
     pub(super) fn new(
-        (store, hub, memory): (Arc<Store>, Hub, Arc<Memory>),
+        (store, hub, memory): (Arc<Store>, Hub, Arc<MemoryBudget>),
         viewer: Viewer,
         filter: Filter,
         position: Cursor,
         receiver: Receiver,
-        presence: Option<Seated>,
+        presence: Option<PresenceGuard>,
     ) -> Self {
         let source = Source::Live(receiver, false);
         Self { store, hub, memory, viewer, filter, position, source, state: State::Open, _presence: presence }

@@ -45,7 +45,7 @@ impl PresenceReader {
     /// # Errors
     /// `UNAUTHENTICATED` for anonymous readers. `NOT_FOUND` if the viewer may not read the channel.
     pub async fn open(board: &Board, viewer: &Viewer, channel: ChannelId) -> Result<Self> {
-        viewer.standing()?;
+        viewer.user_state()?;
         let request = LogRequest {
             target: Target::Channel(channel),
             kinds: KindSet::default(),

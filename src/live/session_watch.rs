@@ -75,7 +75,7 @@ impl Stream for SessionWatch {
 }
 
 async fn subscribe(board: &Board, viewer: &Viewer) -> Result<(Receiver, Cursor)> {
-    let user = viewer.standing()?.user.id;
+    let user = viewer.user_state()?.user.id;
     let kinds = KindSet::of(&[EventKind::AccessChanged, EventKind::SessionsEnded]);
     board.hub().subscribe(Topic::User(user), kinds).await
 }

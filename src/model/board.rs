@@ -15,7 +15,7 @@ pub struct Audience(pub Arc<[LocationId]>);
 impl Audience {
     /// Whether the audience is not restricted to locations.
     #[must_use]
-    pub fn is_everybody(&self) -> bool {
+    pub fn is_unrestricted(&self) -> bool {
         self.0.is_empty()
     }
 }

@@ -32,14 +32,14 @@ pub struct Gauge(Arc<AtomicU64>);
 
 /// Guard for one thing that a [`Gauge`] counts. Dropping the guard lowers the gauge by one.
 #[derive(Debug)]
-pub struct Counted(Arc<AtomicU64>);
+pub struct GaugeGuard(Arc<AtomicU64>);
 
 impl Gauge {
     /// Raises the gauge by one until the returned guard is dropped.
     #[must_use]
-    pub fn enter(&self) -> Counted {
+    pub fn enter(&self) -> GaugeGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Counted(Arc::clone(&self.0))
+        GaugeGuard(Arc::clone(&self.0))
     }
 
     /// The current value of the gauge.
@@ -49,7 +49,7 @@ impl Gauge {
     }
 }
 
-impl Drop for Counted {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -81,7 +81,7 @@ impl Histogram {
     }
 
     /// Each upper bound, with the number of observations that are not above it. The last bound is infinity.
-    pub fn cumulated(&self) -> impl Iterator<Item = (f64, u64)> {
+    pub fn cumulative_buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         bounds.zip(&self.buckets).scan(0, |sum, (bound, bucket)| {
             *sum += bucket.get();
@@ -115,7 +115,7 @@ mod tests {
     fn cumulated_counts_include_all_smaller_buckets() {
         let histogram = Histogram::new(&[1.0, 2.0]);
         [0.5, 1.0, 1.5, 9.0].into_iter().for_each(|size| histogram.observe(size));
-        let all: Vec<_> = histogram.cumulated().collect();
+        let all: Vec<_> = histogram.cumulative_buckets().collect();
         assert_eq!(all, [(1.0, 2), (2.0, 3), (f64::INFINITY, 4)]);
         assert!((histogram.sum() - 12.0).abs() < f64::EPSILON);
     }

@@ -231,7 +231,7 @@ impl Event {
 
 /// The object that an event delivers, in its current state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub enum EventBody {
     /// No object: events of this kind deliver none, or the object was deleted.
     None,
     /// A message.
@@ -246,7 +246,7 @@ pub enum Body {
     Notification(Arc<Notification>),
 }
 
-impl Body {
+impl EventBody {
     /// The estimated size in memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
@@ -288,7 +288,7 @@ pub struct LoggedEvent {
     /// The change.
     pub event: Event,
     /// The object of the event.
-    pub body: Body,
+    pub body: EventBody,
 }
 
 /// A selection of the log that a subscriber reads. A subscriber has exactly one topic, so streams are never merged.

@@ -102,7 +102,7 @@ fn compact(text: &str) -> Cow<'_, str> {
 /// The JSON text with each escaped unpaired surrogate replaced by U+FFFD. JavaScript writes unpaired surrogates when a
 /// text was cut inside an emoji, and UTF-8 cannot represent them.
 #[must_use]
-pub fn repaired(json: &str) -> Cow<'_, str> {
+pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     let bytes = json.as_bytes();
     let mut output: Option<Vec<u8>> = None;
     let mut at = 0;
@@ -188,7 +188,7 @@ mod tests {
             (r#""\ud8"#, r#""\ud8"#),
             (r"\", r"\"),
         ] {
-            assert_eq!(repaired(json), expected, "{json}");
+            assert_eq!(replace_lone_surrogates(json), expected, "{json}");
         }
     }
 }

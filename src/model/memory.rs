@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::Party;
+use super::CapacityKey;
 
 /// The unit of lending, in bytes. Leases are rounded up to it.
 const CHUNK: usize = 1 << 10;
@@ -18,7 +18,7 @@ const MIN_SWEEP: usize = 1_024;
 
 /// A memory budget that clients borrow from.
 #[derive(Debug)]
-pub struct Memory {
+pub struct MemoryBudget {
     size: usize,
     total: Arc<Semaphore>,
     /// Bounds all anonymous clients together: half of the budget.
@@ -31,12 +31,12 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Parties {
     /// One semaphore per client, alive while the client holds or waits for bytes.
-    semaphores: HashMap<Party, Weak<Semaphore>>,
+    semaphores: HashMap<CapacityKey, Weak<Semaphore>>,
     /// The number of entries at which dead ones are removed.
     sweep_at: usize,
 }
 
-impl Memory {
+impl MemoryBudget {
     /// A budget of `size` bytes. One client can hold `share` bytes at most, and never more than half of `size`. All
     /// anonymous clients together can hold half.
     #[must_use]
@@ -47,8 +47,8 @@ impl Memory {
 
     /// An empty lease for this client.
     #[must_use]
-    pub fn lease(self: &Arc<Self>, party: Party) -> Lease {
-        Lease { memory: Arc::clone(self), party, permits: None }
+    pub fn lease(self: &Arc<Self>, party: CapacityKey) -> MemoryLease {
+        MemoryLease { memory: Arc::clone(self), party, permits: None }
     }
 
     /// How many bytes are lent now.
@@ -63,7 +63,7 @@ impl Memory {
         self.size
     }
 
-    fn semaphore_of(&self, party: Party) -> Arc<Semaphore> {
+    fn semaphore_of(&self, party: CapacityKey) -> Arc<Semaphore> {
         let mut parties = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = parties.semaphores.get(&party).and_then(Weak::upgrade) {
             return known;
@@ -80,9 +80,9 @@ impl Memory {
 
 /// Bytes that one client holds. Dropping the lease returns them to the budget.
 #[derive(Debug)]
-pub struct Lease {
-    memory: Arc<Memory>,
-    party: Party,
+pub struct MemoryLease {
+    memory: Arc<MemoryBudget>,
+    party: CapacityKey,
     permits: Option<Permits>,
 }
 
@@ -95,7 +95,7 @@ struct Permits {
     total: OwnedSemaphorePermit,
 }
 
-impl Lease {
+impl MemoryLease {
     /// The number of bytes that the lease holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -212,21 +212,21 @@ mod tests {
     use super::super::UserId;
     use super::*;
 
-    const EVA: Party = Party::User(UserId(1));
-    const BEN: Party = Party::User(UserId(2));
+    const EVA: CapacityKey = CapacityKey::User(UserId(1));
+    const BEN: CapacityKey = CapacityKey::User(UserId(2));
 
-    fn anonymous(last: u8) -> Party {
-        Party::Address(IpAddr::from([192, 0, 2, last]))
+    fn anonymous(last: u8) -> CapacityKey {
+        CapacityKey::Address(IpAddr::from([192, 0, 2, last]))
     }
 
-    fn taken(memory: &Arc<Memory>, party: Party, bytes: usize) -> Option<Lease> {
+    fn taken(memory: &Arc<MemoryBudget>, party: CapacityKey, bytes: usize) -> Option<MemoryLease> {
         let mut lease = memory.lease(party);
         lease.try_grow_to(bytes).then_some(lease)
     }
 
     #[test]
     fn each_client_gets_its_own_share() {
-        let memory = Memory::new(8 * CHUNK, 3 * CHUNK);
+        let memory = MemoryBudget::new(8 * CHUNK, 3 * CHUNK);
         let eva = taken(&memory, EVA, 3 * CHUNK).expect("the share");
         assert!(taken(&memory, EVA, 1).is_none(), "the share counts for all connections of a user");
         let ben = taken(&memory, BEN, 3 * CHUNK).expect("the share of another user");
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn anonymous_clients_leave_half_of_the_budget_to_users() {
-        let memory = Memory::new(8 * CHUNK, 3 * CHUNK);
+        let memory = MemoryBudget::new(8 * CHUNK, 3 * CHUNK);
         let held = [taken(&memory, anonymous(1), 3 * CHUNK), taken(&memory, anonymous(2), CHUNK)];
         assert!(held.iter().all(Option::is_some));
         assert!(taken(&memory, anonymous(3), 1).is_none());
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_cannot_grow_keeps_its_bytes_and_shrinking_frees_bytes() {
-        let memory = Memory::new(8 * CHUNK, 4 * CHUNK);
+        let memory = MemoryBudget::new(8 * CHUNK, 4 * CHUNK);
         let mut lease = taken(&memory, EVA, 2 * CHUNK).expect("room");
         assert!(!lease.try_grow_to(5 * CHUNK));
         assert_eq!((lease.bytes(), memory.lent()), (2 * CHUNK, 2 * CHUNK));
@@ -259,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiting_lease_gets_bytes_that_another_lease_returns() {
-        let memory = Memory::new(8 * CHUNK, 4 * CHUNK);
+        let memory = MemoryBudget::new(8 * CHUNK, 4 * CHUNK);
         let held = taken(&memory, EVA, 4 * CHUNK).expect("room");
         let mut waiting = memory.lease(EVA);
         assert!(!waiting.renew(CHUNK, Duration::from_millis(1)).await);
@@ -274,9 +274,9 @@ mod tests {
 
     #[test]
     fn clients_without_leases_are_removed_from_the_map() {
-        let memory = Memory::new(8 * CHUNK, 4 * CHUNK);
+        let memory = MemoryBudget::new(8 * CHUNK, 4 * CHUNK);
         for user in 0..10_000 {
-            assert!(taken(&memory, Party::User(UserId(user)), CHUNK).is_some());
+            assert!(taken(&memory, CapacityKey::User(UserId(user)), CHUNK).is_some());
         }
         assert!(memory.parties.lock().expect("no panic").semaphores.len() <= 2 * MIN_SWEEP);
     }

@@ -4,7 +4,7 @@ use super::ChannelId;
 
 /// A request for a page of a list: at most `limit` items between two keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window<K> {
+pub struct PageRequest<K> {
     /// The maximum number of items.
     pub limit: usize,
     /// Only items after this key.
@@ -15,7 +15,7 @@ pub struct Window<K> {
     pub from_end: bool,
 }
 
-impl<K> Window<K> {
+impl<K> PageRequest<K> {
     /// The first `limit` items of the list.
     #[must_use]
     pub fn first(limit: usize) -> Self {
@@ -23,8 +23,8 @@ impl<K> Window<K> {
     }
 
     /// The same request, with both keys converted by `key`.
-    pub fn map<L>(&self, key: impl Fn(&K) -> L) -> Window<L> {
-        Window {
+    pub fn map<L>(&self, key: impl Fn(&K) -> L) -> PageRequest<L> {
+        PageRequest {
             limit: self.limit,
             after: self.after.as_ref().map(&key),
             before: self.before.as_ref().map(&key),

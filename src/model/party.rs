@@ -6,7 +6,7 @@ use super::UserId;
 
 /// The caller that an operation counts against, wherever capacity is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Party {
+pub enum CapacityKey {
     /// The server itself: the log tailer, the loading of rights, health checks.
     Server,
     /// A signed-in user.
@@ -14,11 +14,11 @@ pub enum Party {
     /// The rendering of subscription items for this user. It is separate from the user's own queries, because other
     /// subscribers may wait for the same rendering.
     RenderingFor(UserId),
-    /// An anonymous client, by its address prefix ([`household`](super::household)).
+    /// An anonymous client, by its address prefix ([`client_prefix`](super::client_prefix)).
     Address(IpAddr),
 }
 
-impl Party {
+impl CapacityKey {
     /// Whether this caller shares the capacity that is set aside for anonymous clients.
     #[must_use]
     pub fn is_anonymous(self) -> bool {

@@ -22,7 +22,7 @@ impl Rights {
     /// always are.
     #[must_use]
     pub fn in_audience(&self, audience: &Audience, owner: Option<UserId>) -> bool {
-        audience.is_everybody()
+        audience.is_unrestricted()
             || self.admin
             || (self.user.is_some() && self.user == owner)
             || self.locations.iter().any(|location| audience.0.binary_search(location).is_ok())

@@ -58,7 +58,7 @@ impl Timestamp {
     /// machine sleeps, and they do not follow a clock that is set. So a deadline that clients know by the wall clock is
     /// checked repeatedly.
     #[must_use]
-    pub fn next_look(self, now: Self) -> Duration {
+    pub fn until_next_check(self, now: Self) -> Duration {
         now.until(self).min(CHECK_INTERVAL)
     }
 

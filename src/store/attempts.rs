@@ -41,7 +41,7 @@ const MAX_STEP_ROWS: i64 = 1_000;
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn forget_some(db: &mut Db, span: Duration, now: Timestamp) -> Result<bool> {
+pub fn delete_expired(db: &mut Db, span: Duration, now: Timestamp) -> Result<bool> {
     let is_outside_span = at.lt(now.before(span).0).or(at.gt(now.after(span).0));
     let expired = dsl::sign_in_attempts.filter(is_outside_span).order(at.asc()).select(dsl::id).limit(MAX_STEP_ROWS);
     let expired: Vec<i64> = expired.load(db).map_err(map_error)?;

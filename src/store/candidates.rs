@@ -16,7 +16,7 @@ use super::schema::{channels, locations, message_locations, messages};
 use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::Result;
-use crate::model::{Rights, Window};
+use crate::model::{PageRequest, Rights};
 
 /// Number of ids read from a stream at once.
 const READ_AHEAD: usize = 32;
@@ -71,7 +71,7 @@ pub(super) use in_range;
 
 impl IdRange {
     /// The range of a window of a list that shows the newest messages first.
-    pub fn of(window: &Window<i64>) -> Self {
+    pub fn of(window: &PageRequest<i64>) -> Self {
         let (above, below) = (window.before.unwrap_or(i64::MIN), window.after.unwrap_or(i64::MAX));
         Self { above, below, is_descending: !window.from_end }
     }

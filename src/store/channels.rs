@@ -12,7 +12,7 @@ use super::time_limit::with_time_limit;
 use super::{users, visible};
 use crate::error::{Error, Result};
 use crate::model::{
-    Channel, ChannelId, ChannelKey, Cursor, Page, Rights, Seq, Tag, Timestamp, User, UserId, Visibility, Window,
+    Channel, ChannelId, ChannelKey, Cursor, Page, PageRequest, Rights, Seq, Tag, Timestamp, User, UserId, Visibility,
 };
 use crate::unicode;
 
@@ -82,7 +82,7 @@ impl TryFrom<Row> for Channel {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, rights: &Rights, window: &Window<ChannelKey>) -> Result<Page<Channel>> {
+pub fn list(db: &mut Db, rights: &Rights, window: &PageRequest<ChannelKey>) -> Result<Page<Channel>> {
     let mut query = channels::table
         .select(Row::as_select())
         .filter(channels::deleted_at.is_null())
@@ -188,7 +188,7 @@ pub fn was_readable(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<bool>
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn looks_like(db: &mut Db, rights: &Rights, name: &str, but: Option<ChannelId>) -> Result<Option<String>> {
+pub fn find_similar_name(db: &mut Db, rights: &Rights, name: &str, but: Option<ChannelId>) -> Result<Option<String>> {
     let is_similar = channels::skeleton.eq(stored_skeleton(name)).or(channels::look.eq(stored_look(name)));
     let found = channels::table
         .filter(channels::name.eq(name).or(is_similar))
@@ -281,7 +281,7 @@ pub fn visibilities(db: &mut Db, ids: &[ChannelId]) -> Result<Vec<(ChannelId, Vi
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn members(db: &mut Db, channel: ChannelId, window: &Window<String>) -> Result<Page<User>> {
+pub fn members(db: &mut Db, channel: ChannelId, window: &PageRequest<String>) -> Result<Page<User>> {
     let ids = channel_members::table.filter(channel_members::channel_id.eq(channel.0)).select(channel_members::user_id);
     users::list_among(db, users::all().filter(super::schema::users::id.eq_any(ids)), window)
 }
@@ -354,7 +354,7 @@ pub fn update(db: &mut Db, channel: &Channel) -> Result<()> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn name_since(db: &mut Db, id: ChannelId, seq: Seq) -> Result<()> {
+pub fn set_name_visible_since(db: &mut Db, id: ChannelId, seq: Seq) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(id.0)))
         .set(channels::named_at.eq(seq.0))
         .execute(db)

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 
-use super::connection::{ConnectionUse, Connector, Db, Place, map_error};
+use super::connection::{ConnectionUse, Connector, DatabaseTarget, Db, map_error};
 use super::files::sidecar;
 use crate::error::{Error, Result};
-use crate::vitals::Vitals;
+use crate::vitals::Supervisor;
 
 /// How often the size of the write-ahead log is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -28,8 +28,8 @@ impl Checkpoints {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be opened; `INTERNAL_SERVER_ERROR` if the thread cannot be started.
-    pub fn start(connector: &Connector, vitals: &Vitals) -> Result<Self> {
-        let Place::Sqlite(path) = connector.place() else { return Ok(Self { running: None }) };
+    pub fn start(connector: &Connector, vitals: &Supervisor) -> Result<Self> {
+        let DatabaseTarget::Sqlite(path) = connector.place() else { return Ok(Self { running: None }) };
         let wal = sidecar(path, "-wal");
         let db = connector.with_own_counts().open(ConnectionUse::Reading)?;
         let (stop_sender, stop) = channel();
@@ -75,9 +75,9 @@ mod tests {
     fn the_write_ahead_log_is_checkpointed_without_the_writer() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("t.db");
-        let connector = Connector::new(Place::Sqlite(path.as_path().into()));
+        let connector = Connector::new(DatabaseTarget::Sqlite(path.as_path().into()));
         let mut writer = connector.open(ConnectionUse::Writing).expect("a database");
-        let _checkpoints = Checkpoints::start(&connector, &Vitals::default()).expect("a thread");
+        let _checkpoints = Checkpoints::start(&connector, &Supervisor::default()).expect("a thread");
         writer.batch_execute("CREATE TABLE t (b BLOB); INSERT INTO t VALUES (zeroblob(6000000))").expect("written");
         let since = std::time::Instant::now();
         while std::fs::metadata(&path).expect("a file").len() < 6_000_000 {

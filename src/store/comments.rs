@@ -9,7 +9,7 @@ use super::paging::{page, window};
 use super::schema::{comments, messages};
 use super::visible;
 use crate::error::Result;
-use crate::model::{Comment, CommentId, Cursor, MessageId, Page, Seq, Tag, Timestamp, UserId, Window};
+use crate::model::{Comment, CommentId, Cursor, MessageId, Page, PageRequest, Seq, Tag, Timestamp, UserId};
 
 /// A row of `comments`.
 #[derive(Queryable, Selectable)]
@@ -43,7 +43,7 @@ impl From<Row> for Comment {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, message: MessageId, window: &Window<CommentId>) -> Result<Page<Comment>> {
+pub fn list(db: &mut Db, message: MessageId, window: &PageRequest<CommentId>) -> Result<Page<Comment>> {
     let query = comments::table
         .select(Row::as_select())
         .filter(comments::message_id.eq(message.0))

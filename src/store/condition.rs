@@ -37,8 +37,8 @@ const STORAGE_TERMS: [&str; 5] = ["file", "directory", "block", "segment", "tabl
 
 /// Whether a database error remains until an operator repairs the database.
 pub fn needs_operator(message: &str) -> bool {
-    let is_gone = message.starts_with("relation \"") && message.ends_with("does not exist");
-    is_gone || OPERATOR_ERRORS.iter().any(|known| message.contains(known)) || is_about_storage(message)
+    let is_deleted = message.starts_with("relation \"") && message.ends_with("does not exist");
+    is_deleted || OPERATOR_ERRORS.iter().any(|known| message.contains(known)) || is_about_storage(message)
 }
 
 /// Whether this is a PostgreSQL error about its files, for example `could not extend file "base/5/1": …`.

@@ -41,7 +41,7 @@ pub(super) use with_backend;
 
 /// The database to connect to.
 #[derive(Clone)]
-pub enum Place {
+pub enum DatabaseTarget {
     /// Path of a SQLite file.
     Sqlite(Arc<Path>),
     /// A `postgres://` URL.
@@ -98,7 +98,7 @@ const FILE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// counters and what is known about the database.
 #[derive(Clone)]
 pub struct Connector {
-    place: Place,
+    place: DatabaseTarget,
     statements: Arc<AtomicU64>,
     /// Time of the last failed connection attempt; `None` if the last attempt succeeded.
     unreachable_at: Arc<Mutex<Option<Instant>>>,
@@ -113,7 +113,7 @@ pub struct Connector {
 
 impl Connector {
     /// Creates a connector without connecting.
-    pub fn new(place: Place) -> Self {
+    pub fn new(place: DatabaseTarget) -> Self {
         Self {
             place,
             statements: Arc::default(),
@@ -136,7 +136,7 @@ impl Connector {
     }
 
     /// The database that this connector opens.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &DatabaseTarget {
         &self.place
     }
 
@@ -191,7 +191,7 @@ impl Connector {
     /// `INTERNAL_SERVER_ERROR` with one line for the operator: the database's message without the password, and
     /// advice.
     pub fn open_first(&self) -> Result<Db> {
-        if let Place::Sqlite(path) = &self.place {
+        if let DatabaseTarget::Sqlite(path) = &self.place {
             prepare_file(path).and_then(|()| check_file(path)).map_err(Error::Internal)?;
         }
         let opened = self.try_open(ConnectionUse::Writing).map_err(Error::Internal)?;
@@ -204,7 +204,7 @@ impl Connector {
     /// would continue to write to moved or deleted files, and commits that it acknowledges would be lost. A
     /// changed file is reported to `write_health`.
     pub fn has_original_files(&self) -> bool {
-        let Place::Sqlite(path) = &self.place else { return true };
+        let DatabaseTarget::Sqlite(path) = &self.place else { return true };
         let now = (FileId::of(path), FileId::of(&sidecar(path, "-wal")));
         let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         known.0 = known.0.or(now.0);
@@ -229,8 +229,8 @@ impl Connector {
 
     fn try_open(&self, usage: ConnectionUse) -> Result<Db, String> {
         let mut db = match &self.place {
-            Place::Sqlite(path) => Db::Sqlite(open_sqlite(path, usage)?),
-            Place::Postgres(url) => Db::Postgres(open_postgres(url)?),
+            DatabaseTarget::Sqlite(path) => Db::Sqlite(open_sqlite(path, usage)?),
+            DatabaseTarget::Postgres(url) => Db::Postgres(open_postgres(url)?),
         };
         let (statements, write_health) = (Arc::clone(&self.statements), Arc::clone(&self.write_health));
         db.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {

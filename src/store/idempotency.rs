@@ -10,7 +10,7 @@ use crate::model::{CommentId, MessageId, UserId};
 
 /// The object that was created with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Made {
+pub enum CreatedObject {
     /// The key created a message.
     Message(MessageId),
     /// The key created a comment.
@@ -21,7 +21,7 @@ pub enum Made {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, String)>> {
+pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(CreatedObject, String)>> {
     let found = keys::table.filter(keys::author_id.eq(author.0)).filter(keys::key.eq(key)).select((
         keys::message_id,
         keys::comment_id,
@@ -29,7 +29,9 @@ pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, Stri
     ));
     let row: QueryResult<(Option<i64>, Option<i64>, String)> = with_backend!(db, connection => found.first(connection));
     Ok(row.optional().map_err(map_error)?.and_then(|(message, comment, digest)| {
-        let made = message.map(|id| Made::Message(MessageId(id))).or(comment.map(|id| Made::Comment(CommentId(id))));
+        let made = message
+            .map(|id| CreatedObject::Message(MessageId(id)))
+            .or(comment.map(|id| CreatedObject::Comment(CommentId(id))));
         made.map(|made| (made, digest))
     }))
 }
@@ -38,10 +40,10 @@ pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Made, Stri
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: Made) -> Result<()> {
+pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: CreatedObject) -> Result<()> {
     let (message, comment) = match made {
-        Made::Message(id) => (Some(id.0), None),
-        Made::Comment(id) => (None, Some(id.0)),
+        CreatedObject::Message(id) => (Some(id.0), None),
+        CreatedObject::Comment(id) => (None, Some(id.0)),
     };
     let insert = diesel::insert_into(keys::table).values((
         keys::author_id.eq(author.0),

@@ -12,7 +12,7 @@ const MAX_HEADS: usize = 64;
 
 /// What is known about commits of other processes since the tailer last asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum LogSignal {
     /// Other processes announced these log heads, in no particular order. Tags are needed to compare them: a
     /// lower number may be the head of another history of the log.
     Heads(Vec<Cursor>),
@@ -23,13 +23,13 @@ pub enum Heard {
 /// Collects announcements until the log tailer asks for them.
 #[derive(Debug)]
 pub struct Inbox {
-    pending: Mutex<Heard>,
+    pending: Mutex<LogSignal>,
     arrived: Notify,
 }
 
 impl Default for Inbox {
     fn default() -> Self {
-        Self { pending: Mutex::new(Heard::Heads(Vec::new())), arrived: Notify::new() }
+        Self { pending: Mutex::new(LogSignal::Heads(Vec::new())), arrived: Notify::new() }
     }
 }
 
@@ -39,15 +39,15 @@ impl Inbox {
     pub fn notify(&self, head: Option<Cursor>) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut *pending, head) {
-            (Heard::Heads(heads), Some(head)) if heads.len() < MAX_HEADS => heads.push(head),
-            (pending, _) => *pending = Heard::Something,
+            (LogSignal::Heads(heads), Some(head)) if heads.len() < MAX_HEADS => heads.push(head),
+            (pending, _) => *pending = LogSignal::Something,
         }
         self.arrived.notify_one();
     }
 
-    pub(super) async fn take(&self) -> Heard {
+    pub(super) async fn take(&self) -> LogSignal {
         self.arrived.notified().await;
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *pending, Heard::Heads(Vec::new()))
+        std::mem::replace(&mut *pending, LogSignal::Heads(Vec::new()))
     }
 }

@@ -10,7 +10,7 @@ use super::sizes::{self, ObjectSizes, nullable_octets, octets};
 use super::{channels, comments, messages, notifications, templates};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, Body, ChannelId, CommentId, Cursor, Event, EventKind, KindSet, LocationId, LoggedEvent, MessageId,
+    Audience, ChannelId, CommentId, Cursor, Event, EventBody, EventKind, KindSet, LocationId, LoggedEvent, MessageId,
     NotificationId, Seq, Tag, TemplateId, Timestamp, Topic, UserId,
 };
 use std::collections::HashMap;
@@ -452,13 +452,21 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
     let templates = load(ids(&[Kind::TemplateAdded]), TemplateId, |ids| templates::by_ids(db, ids))?;
     let notifications = load(ids(&[Kind::NotificationAdded]), NotificationId, |ids| notifications::by_ids(db, ids))?;
     let body = |event: &Event| match event.kind {
-        Kind::MessageAdded | Kind::MessageUpdated => messages.get(&MessageId(event.object)).cloned().map(Body::Message),
-        Kind::CommentAdded | Kind::CommentUpdated => comments.get(&CommentId(event.object)).cloned().map(Body::Comment),
-        Kind::ChannelAdded | Kind::ChannelUpdated => channels.get(&ChannelId(event.object)).cloned().map(Body::Channel),
-        Kind::TemplateAdded => templates.get(&TemplateId(event.object)).cloned().map(Body::Template),
-        Kind::NotificationAdded => notifications.get(&NotificationId(event.object)).cloned().map(Body::Notification),
-        Kind::RoomBroadcast => channels.contains_key(&ChannelId(event.object)).then_some(Body::None),
-        _ => Some(Body::None),
+        Kind::MessageAdded | Kind::MessageUpdated => {
+            messages.get(&MessageId(event.object)).cloned().map(EventBody::Message)
+        }
+        Kind::CommentAdded | Kind::CommentUpdated => {
+            comments.get(&CommentId(event.object)).cloned().map(EventBody::Comment)
+        }
+        Kind::ChannelAdded | Kind::ChannelUpdated => {
+            channels.get(&ChannelId(event.object)).cloned().map(EventBody::Channel)
+        }
+        Kind::TemplateAdded => templates.get(&TemplateId(event.object)).cloned().map(EventBody::Template),
+        Kind::NotificationAdded => {
+            notifications.get(&NotificationId(event.object)).cloned().map(EventBody::Notification)
+        }
+        Kind::RoomBroadcast => channels.contains_key(&ChannelId(event.object)).then_some(EventBody::None),
+        _ => Some(EventBody::None),
     };
     Ok(events.into_iter().filter_map(|event| body(&event).map(|body| LoggedEvent { event, body })).collect())
 }
@@ -500,7 +508,7 @@ pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Opt
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn last_before(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Result<Option<Seq>> {
+pub fn last_older_than(db: &mut Db, time: Timestamp, above: Seq, up_to: Seq) -> Result<Option<Seq>> {
     let youngest: Option<i64> = events::table
         .filter(events::seq.gt(above.0))
         .filter(events::seq.le(up_to.0))

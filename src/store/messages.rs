@@ -14,8 +14,8 @@ use super::time_limit::with_time_limit;
 use super::{removal, visible};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, Priority, Rights, Seq, Tag, Ticket,
-    TicketStatus, Timestamp, UserId, Window,
+    Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, PageRequest, Priority, Rights, Seq, Tag, Ticket,
+    TicketStatus, Timestamp, UserId,
 };
 
 /// A list checks up to this many nearby messages one by one for each message that it needs, before it searches
@@ -89,7 +89,7 @@ fn among_visible<'a>(filter: &Filter, rights: &Rights) -> MessageQuery<'a> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, window: &Window<MessageId>) -> Result<Page<Message>> {
+pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, window: &PageRequest<MessageId>) -> Result<Page<Message>> {
     let window = window.map(|id| id.0);
     let (range, wanted) = (IdRange::of(&window), window.limit.saturating_add(1));
     let rows = if rights.admin {
@@ -216,7 +216,7 @@ pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> R
             messages::title.eq(new.title.as_deref()),
             messages::content.eq(&new.content),
             messages::author_id.eq(new.author.0),
-            messages::restricted.eq(!new.audience.is_everybody()),
+            messages::restricted.eq(!new.audience.is_unrestricted()),
             messages::ticket_status.eq(new.ticket.map(|ticket| ticket.status.code())),
             messages::ticket_priority.eq(new.ticket.map(|ticket| ticket.priority.code())),
             messages::assignee_id.eq(new.ticket.and_then(|ticket| ticket.assignee_id).map(|id| id.0)),

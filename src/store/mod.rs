@@ -53,18 +53,18 @@ use std::time::{Duration, Instant};
 
 use diesel::r2d2::Pool;
 
-pub use connection::{Db, Place, is_over_time};
+pub use connection::{DatabaseTarget, Db, is_over_time};
 pub use counts::Counts;
-pub use inbox::Heard;
+pub use inbox::LogSignal;
 pub use log::LogPage;
 pub use snapshot::Snapshot;
-pub use tx::{Batch, Change, Tail, Tx};
-pub use watch::Watch;
+pub use tx::{Batch, CommitSink, NewEvent, Tx};
+pub use watch::ChangeWatch;
 
-use crate::capacity::Share;
+use crate::capacity::FairLimits;
 use crate::error::Result;
-use crate::model::Party;
-use crate::vitals::Vitals;
+use crate::model::CapacityKey;
+use crate::vitals::Supervisor;
 use checkpoints::Checkpoints;
 use connection::Connector;
 use readers::{ReadPool, busy};
@@ -93,13 +93,13 @@ pub struct Store {
     read_limit: Duration,
     writer: Writer,
     counts: Arc<Counts>,
-    vitals: Vitals,
+    vitals: Supervisor,
     _checkpoints: Checkpoints,
 }
 
 /// The purpose of a snapshot. Each purpose has its own connection pool, so that one cannot starve the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
+pub enum ReadPurpose {
     /// Reads of client requests, on a reader thread.
     Clients,
     /// Reads of the server itself and of the command line.
@@ -114,13 +114,13 @@ struct Pools {
 /// The database to open, and the limits on its use.
 pub struct Options {
     /// The database: a SQLite file or a PostgreSQL URL.
-    pub place: Place,
+    pub place: DatabaseTarget,
     /// Number of reader threads for clients, and maximum number of client snapshots that are open at once.
     pub readers: u32,
     /// Maximum number of commands in one transaction of the writer.
     pub batch: usize,
     /// Receives a report when a panic ends a thread of the database layer.
-    pub vitals: Vitals,
+    pub vitals: Supervisor,
     /// Maximum time that a snapshot for a client may read.
     pub read_limit: Duration,
 }
@@ -130,10 +130,10 @@ impl Options {
     #[must_use]
     pub fn sqlite(path: &Path, readers: u32) -> Self {
         Self {
-            place: Place::Sqlite(path.into()),
+            place: DatabaseTarget::Sqlite(path.into()),
             readers,
             batch: 256,
-            vitals: Vitals::default(),
+            vitals: Supervisor::default(),
             read_limit: Duration::from_secs(2),
         }
     }
@@ -146,7 +146,7 @@ impl Store {
     /// # Errors
     /// `INTERNAL_SERVER_ERROR` with one line for the operator, if the database cannot be reached, used or
     /// migrated.
-    pub fn open(options: &Options, sink: impl Tail) -> Result<Self> {
+    pub fn open(options: &Options, sink: impl CommitSink) -> Result<Self> {
         let connector = Connector::new(options.place.clone());
         let mut db = connector.open_first()?;
         start::check(&mut db)?;
@@ -162,10 +162,10 @@ impl Store {
         let counts = Arc::new(Counts::default());
         let (vitals, read_limit) = (options.vitals.clone(), options.read_limit);
         let writer = Writer::start(connector.clone(), db, sink, options.batch, &counts, &vitals)?;
-        let client_readers = ReadPool::start("reader", Share::halves(options.readers as usize), &vitals)?;
+        let client_readers = ReadPool::start("reader", FairLimits::halves(options.readers as usize), &vitals)?;
         let internal_readers = ReadPool::start(
             "internal reader",
-            Share { total: INTERNAL_READERS, anonymous: INTERNAL_READERS, each: INTERNAL_READERS },
+            FairLimits { total: INTERNAL_READERS, anonymous: INTERNAL_READERS, each: INTERNAL_READERS },
             &vitals,
         )?;
         let checkpoints = Checkpoints::start(&connector, &vitals)?;
@@ -193,7 +193,7 @@ impl Store {
         read: impl FnOnce(&mut Snapshot) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let store = Arc::clone(self);
-        self.internal_readers.run(Party::Server, move || read(&mut store.snapshot(Lane::Own)?)).await?
+        self.internal_readers.run(CapacityKey::Server, move || read(&mut store.snapshot(ReadPurpose::Own)?)).await?
     }
 
     /// Runs `read` on one consistent snapshot, on a reader thread that callers share fairly.
@@ -203,11 +203,11 @@ impl Store {
     /// long, or if no connection is available.
     pub async fn read_for<T: Send + 'static>(
         self: &Arc<Self>,
-        party: Party,
+        party: CapacityKey,
         read: impl FnOnce(&mut Snapshot) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let store = Arc::clone(self);
-        self.on_reader(party, move || read(&mut store.snapshot(Lane::Clients)?)).await?
+        self.run_on_reader(party, move || read(&mut store.snapshot(ReadPurpose::Clients)?)).await?
     }
 
     /// Runs `job` on a reader thread when it is this caller's turn. The job may open a snapshot itself.
@@ -215,9 +215,9 @@ impl Store {
     /// # Errors
     /// `UNAVAILABLE` if the queue is full or the job queues for more than 5 s; `INTERNAL_SERVER_ERROR` if
     /// the job panics.
-    pub async fn on_reader<T: Send + 'static>(
+    pub async fn run_on_reader<T: Send + 'static>(
         &self,
-        party: Party,
+        party: CapacityKey,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
         self.client_readers.run(party, job).await
@@ -233,10 +233,10 @@ impl Store {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database is unreachable or no connection becomes free in time.
-    pub fn snapshot(&self, lane: Lane) -> Result<Snapshot> {
+    pub fn snapshot(&self, lane: ReadPurpose) -> Result<Snapshot> {
         let pool = match lane {
-            Lane::Clients => &self.pools.clients,
-            Lane::Own => &self.pools.internal,
+            ReadPurpose::Clients => &self.pools.clients,
+            ReadPurpose::Own => &self.pools.internal,
         };
         // Any pooled connection may be dead, for example after a database restart. Dead ones are replaced by new
         // ones.
@@ -305,8 +305,8 @@ impl Store {
     ///
     /// # Errors
     /// `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the watch cannot be started.
-    pub fn watch(&self) -> Result<Watch> {
-        Watch::start(&self.connector, &self.vitals)
+    pub fn watch(&self) -> Result<ChangeWatch> {
+        ChangeWatch::start(&self.connector, &self.vitals)
     }
 
     /// Commits the commands that are already queued and stops the writer.

@@ -12,7 +12,7 @@ use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::{Error, Result};
 use crate::model::{
-    Cursor, MessageId, Notification, NotificationId, Page, Priority, Seq, Tag, Timestamp, UserId, Window,
+    Cursor, MessageId, Notification, NotificationId, Page, PageRequest, Priority, Seq, Tag, Timestamp, UserId,
 };
 
 /// A row of `notifications`.
@@ -67,7 +67,7 @@ pub fn list(
     user: UserId,
     unread_only: bool,
     order: Order,
-    window: &Window<NotificationId>,
+    window: &PageRequest<NotificationId>,
 ) -> Result<Page<Notification>> {
     let window = window.map(|id| id.0);
     let all = || notifications::table.select(Row::as_select()).into_boxed::<MultiBackend>();

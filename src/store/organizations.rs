@@ -8,7 +8,7 @@ use super::connection::{Db, map_error};
 use super::schema::{locations, organizations, users};
 use crate::error::Result;
 use crate::model::{Location, LocationId, Organization, OrganizationId, UserId};
-use crate::unicode::Likeness;
+use crate::unicode::NameForms;
 
 type LocationRow = (i64, i64, String);
 
@@ -101,11 +101,11 @@ pub fn count(db: &mut Db) -> Result<i64> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
+pub fn find_similar_name(db: &mut Db, name: &str) -> Result<Option<String>> {
     let names: Vec<String> =
         organizations::table.select(organizations::name).order(organizations::id.asc()).load(db).map_err(map_error)?;
-    let likeness = Likeness::of(name);
-    Ok(names.into_iter().find(|other| likeness.is_like(other)))
+    let likeness = NameForms::of(name);
+    Ok(names.into_iter().find(|other| likeness.is_confusable_with(other)))
 }
 
 /// Inserts an organization.

@@ -24,10 +24,10 @@ macro_rules! window {
 
 pub(super) use window;
 
-use crate::model::{Page, Window};
+use crate::model::{Page, PageRequest};
 
 /// Builds a page from the rows of a [`window!`] query.
-pub fn page<T, K>(mut rows: Vec<T>, window: &Window<K>) -> Page<T> {
+pub fn page<T, K>(mut rows: Vec<T>, window: &PageRequest<K>) -> Page<T> {
     let more = rows.len() > window.limit;
     rows.truncate(window.limit);
     if window.from_end {

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::capacity::{Fair, Share};
+use crate::capacity::{FairLimits, FairQueue};
 use crate::error::{Error, Result};
-use crate::model::Party;
-use crate::vitals::Vitals;
+use crate::model::CapacityKey;
+use crate::vitals::Supervisor;
 
 /// How long a job may wait in the queue before it is rejected.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of queued jobs: in total, of all anonymous callers, and of each caller. Further jobs are
 /// rejected at once.
-const QUEUE_LIMITS: Share = Share { total: 16_384, anonymous: 4_096, each: 1_024 };
+const QUEUE_LIMITS: FairLimits = FairLimits { total: 16_384, anonymous: 4_096, each: 1_024 };
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -30,7 +30,7 @@ struct ReadQueue {
 }
 
 struct QueueState {
-    jobs: Fair<Job>,
+    jobs: FairQueue<Job>,
     /// Number of threads that wait for a job.
     idle: usize,
     is_closed: bool,
@@ -39,8 +39,8 @@ struct QueueState {
 impl ReadPool {
     /// Starts `slots.total` threads. `slots` also limits how many threads anonymous callers, and each caller,
     /// can occupy.
-    pub fn start(name: &'static str, slots: Share, vitals: &Vitals) -> Result<Self> {
-        let state = QueueState { jobs: Fair::new(slots, QUEUE_LIMITS), idle: 0, is_closed: false };
+    pub fn start(name: &'static str, slots: FairLimits, vitals: &Supervisor) -> Result<Self> {
+        let state = QueueState { jobs: FairQueue::new(slots, QUEUE_LIMITS), idle: 0, is_closed: false };
         let queue = Arc::new(ReadQueue { state: Mutex::new(state), job_arrived: Condvar::new() });
         for _ in 0..slots.total {
             let queue = Arc::clone(&queue);
@@ -56,7 +56,11 @@ impl ReadPool {
     /// # Errors
     /// `UNAVAILABLE` if the queue is full or the job does not start within 5 s; `INTERNAL_SERVER_ERROR` if the
     /// job panics.
-    pub async fn run<T: Send + 'static>(&self, party: Party, job: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        party: CapacityKey,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         let (answer, mut answered) = oneshot::channel();
         let is_started = Arc::new(AtomicBool::new(false));
         let starts = Arc::clone(&is_started);
@@ -92,7 +96,7 @@ impl ReadQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, party: Party, job: Job) -> Result<()> {
+    fn push(&self, party: CapacityKey, job: Job) -> Result<()> {
         let mut state = self.lock();
         let evicted = state.jobs.push(party, job).map_err(|_| busy())?;
         let may_begin = state.idle > 0 && state.jobs.is_free_for(party);
@@ -140,13 +144,14 @@ mod tests {
     use super::*;
     use crate::model::UserId;
 
-    fn address(last: u8) -> Party {
-        Party::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)))
+    fn address(last: u8) -> CapacityKey {
+        CapacityKey::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)))
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn slow_reads_of_anonymous_callers_leave_threads_to_members() {
-        let readers = Arc::new(ReadPool::start("reader", Share::halves(4), &Vitals::default()).expect("threads"));
+        let readers =
+            Arc::new(ReadPool::start("reader", FairLimits::halves(4), &Supervisor::default()).expect("threads"));
         let (release, blocked) = mpsc::channel::<()>();
         let blocked = Arc::new(Mutex::new(blocked));
         let slow: Vec<_> = (0..100)
@@ -160,7 +165,7 @@ mod tests {
         // Two of the four threads stay free for signed-in callers, even if the anonymous jobs occupy the other
         // two.
         for user in 0..20 {
-            assert_eq!(readers.run(Party::User(UserId(user)), move || user).await, Ok(user));
+            assert_eq!(readers.run(CapacityKey::User(UserId(user)), move || user).await, Ok(user));
         }
         drop(release);
         for slow in slow {
@@ -170,14 +175,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_fills_only_its_own_part_of_the_queue() {
-        let readers = ReadPool::start("reader", Share { total: 0, anonymous: 0, each: 0 }, &Vitals::default())
+        let readers = ReadPool::start("reader", FairLimits { total: 0, anonymous: 0, each: 0 }, &Supervisor::default())
             .expect("starting no threads succeeds");
         let full = |party| readers.0.push(party, Box::new(|| {}));
         assert!((0..QUEUE_LIMITS.each).all(|_| full(address(1)).is_ok()));
         assert_eq!(full(address(1)), Err(busy()));
-        assert_eq!((full(address(2)), full(Party::User(UserId(1)))), (Ok(()), Ok(())));
+        assert_eq!((full(address(2)), full(CapacityKey::User(UserId(1)))), (Ok(()), Ok(())));
         let anonymous = (0..=255).cycle().take(10_000).filter(|last| full(address(*last)).is_ok()).count();
         assert!(readers.0.lock().jobs.len() <= QUEUE_LIMITS.anonymous + 1, "{anonymous}");
-        assert!(full(Party::User(UserId(2))).is_ok());
+        assert!(full(CapacityKey::User(UserId(2))).is_ok());
     }
 }

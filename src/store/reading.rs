@@ -23,7 +23,7 @@ pub const MOST_UNREAD: i64 = 1_000;
 /// # Errors
 /// `CURSOR_EXPIRED` if the log does not contain `cursor`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
 /// database fails.
-pub fn newest_up_to(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<Option<MessageId>> {
+pub fn newest_at(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<Option<MessageId>> {
     log::check(db, cursor)?;
     let next: Option<i64> = events::table
         .filter(events::channel_id.eq(channel.0))

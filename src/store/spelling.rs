@@ -16,7 +16,7 @@ const MAX_STEP_ROWS: i64 = 500;
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn fill_some(db: &mut Db) -> Result<bool> {
+pub fn fill_batch(db: &mut Db) -> Result<bool> {
     let filled = users::fill_name_keys(db, MAX_STEP_ROWS)?.max(channels::fill_name_keys(db, MAX_STEP_ROWS)?);
     Ok(i64::try_from(filled) == Ok(MAX_STEP_ROWS))
 }
@@ -33,7 +33,7 @@ pub(super) fn fill_all(db: &mut Db) -> Result<()> {
             Db::Postgres(_) => "BEGIN",
         };
         db.batch_execute(begin).map_err(map_error)?;
-        let filled = fill_some(db);
+        let filled = fill_batch(db);
         db.batch_execute(if filled.is_ok() { "COMMIT" } else { "ROLLBACK" }).map_err(map_error)?;
         filled?;
     }

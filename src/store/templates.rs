@@ -12,7 +12,7 @@ use super::time_limit::with_time_limit;
 use super::visible;
 use crate::error::Result;
 use crate::model::{
-    Audience, Cursor, LocationId, Page, Rights, Seq, Tag, Template, TemplateId, Timestamp, UserId, Window,
+    Audience, Cursor, LocationId, Page, PageRequest, Rights, Seq, Tag, Template, TemplateId, Timestamp, UserId,
 };
 
 /// A row of `templates`.
@@ -47,7 +47,7 @@ impl Row {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, rights: &Rights, window: &Window<TemplateId>) -> Result<Page<Template>> {
+pub fn list(db: &mut Db, rights: &Rights, window: &PageRequest<TemplateId>) -> Result<Page<Template>> {
     let window = window.map(|id| id.0);
     let mut query = visible_templates(rights);
     if !rights.admin {
@@ -112,7 +112,7 @@ pub fn insert(
             templates::name.eq(name),
             templates::content.eq(content),
             templates::author_id.eq(author.0),
-            templates::restricted.eq(!audience.is_everybody()),
+            templates::restricted.eq(!audience.is_unrestricted()),
             templates::created_at.eq(now.0),
             templates::seq.eq(cursor.seq.0),
             templates::tag.eq(cursor.tag.0),

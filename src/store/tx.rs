@@ -10,7 +10,7 @@ use super::connection::{Db, map_error, unreachable};
 use super::log;
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, Body, ChannelId, Cursor, Event, EventKind, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
+    Audience, ChannelId, Cursor, Event, EventBody, EventKind, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
 };
 
 /// A batch waits up to `ACCESS_WAIT` for newer permissions, and tries up to `ACCESS_TRIES` times.
@@ -35,7 +35,7 @@ impl Batch {
 }
 
 /// An event to record. It has no position in the log yet.
-pub struct Change {
+pub struct NewEvent {
     kind: EventKind,
     object: i64,
     actor: Option<UserId>,
@@ -48,7 +48,7 @@ pub struct Change {
     payload: Option<Arc<str>>,
 }
 
-impl Change {
+impl NewEvent {
     /// Creates an event: `actor` changed `object`, which is the id of an object of the type that `kind` implies.
     #[must_use]
     pub fn new(kind: EventKind, object: i64, actor: Option<UserId>) -> Self {
@@ -99,7 +99,7 @@ impl Change {
 
     /// Stores `payload` (JSON) in the event itself, for events that have no object in the database.
     #[must_use]
-    pub fn carrying(mut self, payload: Arc<str>) -> Self {
+    pub fn with_payload(mut self, payload: Arc<str>) -> Self {
         self.payload = Some(payload);
         self
     }
@@ -160,7 +160,7 @@ impl Tx<'_> {
     }
 
     /// Records an event. `body` is the object that the event shows.
-    pub fn record(&mut self, change: Change, body: Body) {
+    pub fn record(&mut self, change: NewEvent, body: EventBody) {
         self.wrote = true;
         let event = change.at(self.next_cursor(), self.at);
         self.head = event.cursor.seq;
@@ -206,7 +206,7 @@ impl Tx<'_> {
     ///
     /// If it does not hold, the writer waits outside the transaction, so that other instances can commit
     /// meanwhile. During the batch, its positions can be compared by number with the applied position.
-    pub(super) fn begin<'c>(db: &'c mut Db, sink: &mut impl Tail) -> Result<Tx<'c>, BatchError> {
+    pub(super) fn begin<'c>(db: &'c mut Db, sink: &mut impl CommitSink) -> Result<Tx<'c>, BatchError> {
         for _ in 0..ACCESS_TRIES {
             let position = sink.position();
             let head = begin_and_lock_head(db, position.map_or(Seq(0), |position| position.seq))
@@ -291,7 +291,7 @@ fn roll_back(db: &mut Db) {
 
 /// Receives committed batches, and tells the writer how far this instance has applied the log. The log tailer
 /// implements it.
-pub trait Tail: Send + 'static {
+pub trait CommitSink: Send + 'static {
     /// Called after each COMMIT, in commit order, on the writer thread.
     fn committed(&mut self, batch: Batch);
 

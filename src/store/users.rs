@@ -12,7 +12,7 @@ use super::schema::users;
 use super::time_limit::with_time_limit;
 use super::{members, organizations};
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, LocationId, OrganizationId, Page, Rights, Role, Timestamp, User, UserId, Window};
+use crate::model::{ChannelId, LocationId, OrganizationId, Page, PageRequest, Rights, Role, Timestamp, User, UserId};
 use crate::unicode;
 
 /// A name longer than this, in bytes, matches no user: usernames have at most 50 characters.
@@ -60,7 +60,7 @@ pub(super) fn all<'a>() -> UserQuery<'a> {
 }
 
 /// A page of the users that `among` selects, ordered by username.
-pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, window: &Window<String>) -> Result<Page<User>> {
+pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, window: &PageRequest<String>) -> Result<Page<User>> {
     let among = with_time_limit!(db, among, users::id);
     let rows = window!(among, users::username, asc, window).load::<Row>(db).map_err(map_error)?;
     let page = page(rows, window);
@@ -73,7 +73,7 @@ pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, window: &Window<Stri
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, search: Option<&str>, window: &Window<String>) -> Result<Page<User>> {
+pub fn list(db: &mut Db, search: Option<&str>, window: &PageRequest<String>) -> Result<Page<User>> {
     let mut query = all();
     if let Some(search) = search {
         let escaped = unicode::fold(search).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
@@ -120,7 +120,7 @@ pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn looks_like(db: &mut Db, name: &str) -> Result<Option<String>> {
+pub fn find_similar_name(db: &mut Db, name: &str) -> Result<Option<String>> {
     let is_similar = users::skeleton.eq_any([stored_skeleton(name), stored_look(name)]);
     let found =
         users::table.filter(users::username.eq(name).or(is_similar)).select(users::username).order(users::id.asc());

@@ -8,12 +8,12 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use tokio::sync::watch;
 
-use super::connection::{ConnectionUse, Connector, Db, Place, map_error};
-use super::inbox::{Heard, Inbox};
+use super::connection::{ConnectionUse, Connector, DatabaseTarget, Db, map_error};
+use super::inbox::{Inbox, LogSignal};
 use super::listen::PgListener;
 use crate::error::{Error, Result};
 use crate::model::Cursor;
-use crate::vitals::Vitals;
+use crate::vitals::Supervisor;
 
 /// How often SQLite is asked for commits of other processes. `PRAGMA data_version` reads one word of shared
 /// memory, so polling takes less than 0.1 % of a core.
@@ -21,21 +21,21 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Announces this instance's log head to other instances and receives theirs. Announcements are hints and may be
 /// lost: the tailer also reads the log at regular intervals.
-pub struct Watch {
+pub struct ChangeWatch {
     inbox: Arc<Inbox>,
     own_head: watch::Sender<Option<Cursor>>,
 }
 
-impl Watch {
+impl ChangeWatch {
     /// Starts the watch. It ends when the returned value is dropped.
-    pub(super) fn start(connector: &Connector, vitals: &Vitals) -> Result<Self> {
+    pub(super) fn start(connector: &Connector, vitals: &Supervisor) -> Result<Self> {
         let inbox = Arc::<Inbox>::default();
         let (own_head, announcements) = watch::channel(None);
         match connector.place() {
-            Place::Sqlite(_) => start_sqlite_poll(connector, Arc::downgrade(&inbox), vitals)?,
-            Place::Postgres(url) => {
+            DatabaseTarget::Sqlite(_) => start_sqlite_poll(connector, Arc::downgrade(&inbox), vitals)?,
+            DatabaseTarget::Postgres(url) => {
                 let listener = PgListener::new(url)?;
-                // The task ends by itself: dropping `Watch` closes the channel of announcements.
+                // The task ends by itself: dropping `ChangeWatch` closes the channel of announcements.
                 drop(vitals.spawn("the listener", listener.listen(Arc::downgrade(&inbox), announcements)));
             }
         }
@@ -49,7 +49,7 @@ impl Watch {
     }
 
     /// Waits for a sign that another process has changed the log.
-    pub async fn changed(&mut self) -> Heard {
+    pub async fn changed(&mut self) -> LogSignal {
         self.inbox.take().await
     }
 
@@ -61,7 +61,7 @@ impl Watch {
 }
 
 /// Starts a thread that polls a SQLite file for commits of other processes.
-fn start_sqlite_poll(connector: &Connector, inbox: Weak<Inbox>, vitals: &Vitals) -> Result<()> {
+fn start_sqlite_poll(connector: &Connector, inbox: Weak<Inbox>, vitals: &Supervisor) -> Result<()> {
     // These statements are not counted in the metrics, because they run at a fixed rate whatever the load.
     let mut db = connector.with_own_counts().open(ConnectionUse::Reading)?;
     let poll = move || {

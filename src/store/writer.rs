@@ -21,9 +21,9 @@ use tokio::time::timeout;
 use super::connection::{ConnectionUse, Connector, Db};
 use super::counts::Counts;
 use super::queue::{BatchWindow, CommitQueue, PushError};
-use super::tx::{Batch, BatchError, Tail, Tx, is_committed};
+use super::tx::{Batch, BatchError, CommitSink, Tx, is_committed};
 use crate::error::{Error, Result};
-use crate::vitals::Vitals;
+use crate::vitals::Supervisor;
 
 /// Maximum number of queued commands. Further commands are rejected at once.
 const QUEUE_CAPACITY: usize = 4096;
@@ -62,10 +62,10 @@ impl Writer {
     pub fn start(
         connector: Connector,
         db: Db,
-        sink: impl Tail,
+        sink: impl CommitSink,
         max_batch: usize,
         counts: &Arc<Counts>,
-        vitals: &Vitals,
+        vitals: &Supervisor,
     ) -> Result<Self> {
         let queue = Arc::new(CommitQueue::new(QUEUE_CAPACITY));
         let commands = Arc::clone(&queue);
@@ -155,7 +155,7 @@ struct WriterThread<T> {
     runtime: Handle,
 }
 
-impl<T: Tail> WriterThread<T> {
+impl<T: CommitSink> WriterThread<T> {
     fn run(mut self, queue: &CommitQueue<QueuedCommand>) {
         while let Some(batch) = queue.take(&mut self.window, self.max_batch) {
             self.commit_all(batch, Some(queue));
@@ -306,12 +306,12 @@ fn run_command(command: &mut QueuedCommand, tx: &mut Tx<'_>) -> Result<Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Body, ChannelId, EventKind};
-    use crate::store::{Change, Options, Store};
+    use crate::model::{ChannelId, EventBody, EventKind};
+    use crate::store::{NewEvent, Options, Store};
 
     struct Panicking;
 
-    impl Tail for Panicking {
+    impl CommitSink for Panicking {
         fn committed(&mut self, _: Batch) {
             panic!("panic of the test");
         }
@@ -324,7 +324,7 @@ mod tests {
         let options = Options::sqlite(&directory.path().join("t.db"), 1);
         let store = Store::open(&options, Panicking).expect("a store");
         let change = |tx: &mut Tx<'_>| {
-            tx.record(Change::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), Body::None);
+            tx.record(NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), EventBody::None);
             Ok(())
         };
         let outcome = store.write(change).await;

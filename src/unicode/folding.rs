@@ -52,12 +52,12 @@ pub fn look(text: &str) -> String {
 
 /// The skeleton and the look of a name, for comparison with other names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Likeness {
+pub struct NameForms {
     skeleton: String,
     look: String,
 }
 
-impl Likeness {
+impl NameForms {
     /// Computes both forms of a name.
     #[must_use]
     pub fn of(name: &str) -> Self {
@@ -66,7 +66,7 @@ impl Likeness {
 
     /// Whether this name can be mistaken for the other one.
     #[must_use]
-    pub fn is_like(&self, other: &str) -> bool {
+    pub fn is_confusable_with(&self, other: &str) -> bool {
         self.skeleton == skeleton(other) || self.look == look(other)
     }
 }
@@ -103,7 +103,7 @@ fn prototype(c: char) -> String {
 /// A name for use inside a sentence. Directional isolates keep a right-to-left name from reordering the words around
 /// it.
 #[must_use]
-pub fn isolated(name: &str) -> String {
+pub fn bidi_isolated(name: &str) -> String {
     let name: String = name.chars().filter(|c| !is_bidi_control(*c)).collect();
     format!("{FIRST_STRONG_ISOLATE}{name}{POP_DIRECTIONAL_ISOLATE}")
 }
@@ -173,12 +173,18 @@ mod tests {
             ("r00t", "RООT"),
             ("ibrahim", "İbrahim"),
         ] {
-            assert!(Likeness::of(one).is_like(other) && Likeness::of(other).is_like(one), "{one} {other}");
+            assert!(
+                NameForms::of(one).is_confusable_with(other) && NameForms::of(other).is_confusable_with(one),
+                "{one} {other}"
+            );
         }
         for (one, other) in
             [("ali", "all"), ("Ali", "all"), ("mail", "mall"), ("modern", "modem"), ("Zoe", "Zoë"), ("will", "wili")]
         {
-            assert!(!Likeness::of(one).is_like(other) && !Likeness::of(other).is_like(one), "{one} {other}");
+            assert!(
+                !NameForms::of(one).is_confusable_with(other) && !NameForms::of(other).is_confusable_with(one),
+                "{one} {other}"
+            );
         }
     }
 
@@ -195,6 +201,6 @@ mod tests {
 
     #[test]
     fn an_isolated_name_does_not_reorder_the_sentence_around_it() {
-        assert_eq!(isolated("eva\u{202E}\u{2069}"), "\u{2068}eva\u{2069}");
+        assert_eq!(bidi_isolated("eva\u{202E}\u{2069}"), "\u{2068}eva\u{2069}");
     }
 }

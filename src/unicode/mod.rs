@@ -7,7 +7,7 @@ mod mentions;
 mod names;
 mod passwords;
 
-pub use folding::{Likeness, fold, is_same, isolated, look, nfc, skeleton};
+pub use folding::{NameForms, bidi_isolated, fold, is_same, look, nfc, skeleton};
 pub use mentions::{Mention, mentions};
 pub use names::{label, username};
 pub use passwords::{normalized_password, password};

@@ -7,13 +7,13 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::hint::escaped;
-use super::site::Site;
+use super::site::AppState;
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
 use crate::model::{Cursor, Timestamp};
 
 /// The client's address: the address of the connection's remote end, or the one that trusted proxies report in `X-Forwarded-For`.
-pub fn address(site: &Site, connection: IpAddr, headers: &HeaderMap) -> IpAddr {
+pub fn address(site: &AppState, connection: IpAddr, headers: &HeaderMap) -> IpAddr {
     let proxies = &site.settings.trusted_proxies;
     let mut address = connection;
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
@@ -99,13 +99,13 @@ pub fn parameter(query: &str, name: &str) -> Option<String> {
 ///
 /// # Errors
 /// `UNAUTHENTICATED` if the token is not valid. `UNAVAILABLE` if the database cannot be reached.
-pub async fn caller(site: &Arc<Site>, token: Option<&str>, address: IpAddr) -> Result<(Caller, Option<Timestamp>)> {
+pub async fn caller(site: &Arc<AppState>, token: Option<&str>, address: IpAddr) -> Result<(Caller, Option<Timestamp>)> {
     let (viewer, expires_at) = match token {
         Some(token) => {
             let (viewer, expires_at) = site.board.authenticate(token).await?;
             (viewer, Some(expires_at))
         }
-        None => (site.board.stranger(address), None),
+        None => (site.board.anonymous_viewer(address), None),
     };
     Ok((Caller { viewer, address, extends: None }, expires_at))
 }

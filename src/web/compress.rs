@@ -15,8 +15,8 @@ use http::{HeaderValue, Response};
 use tokio::sync::Semaphore;
 
 use super::content_negotiation::{Encoding, weight};
-use crate::graphql::Text;
-use crate::model::Lease;
+use crate::graphql::ResponseText;
+use crate::model::MemoryLease;
 
 /// Smaller bodies are not compressed: they fit into one packet anyway. In bytes.
 const MIN_BYTES: usize = 1 << 10;
@@ -31,7 +31,11 @@ pub async fn compressed_file(request: &HeaderMap, response: Response<Bytes>) -> 
 
 /// Compresses a response if that helps, the client accepts gzip, and a slot of `slots` is free for a large body. The
 /// memory reserved for the body is held until the kernel has all of the response.
-pub async fn compressed(slots: &Semaphore, request: &HeaderMap, mut response: Response<Text>) -> Response<Bytes> {
+pub async fn compressed(
+    slots: &Semaphore,
+    request: &HeaderMap,
+    mut response: Response<ResponseText>,
+) -> Response<Bytes> {
     if response.body().len() < MIN_BYTES || response.headers().contains_key(CONTENT_ENCODING) {
         return response.map(Bytes::from_owner);
     }
@@ -67,7 +71,7 @@ pub async fn compressed(slots: &Semaphore, request: &HeaderMap, mut response: Re
 /// The compressed body, with what remains of the memory reserved for the original.
 struct Compressed {
     bytes: Vec<u8>,
-    _leases: Vec<Lease>,
+    _leases: Vec<MemoryLease>,
 }
 
 impl AsRef<[u8]> for Compressed {

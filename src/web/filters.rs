@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use warp::Filter;
 
-use super::site::Site;
+use super::site::AppState;
 
 /// Extracts the server's state.
-pub fn with(site: &Arc<Site>) -> impl Filter<Extract = (Arc<Site>,), Error = Infallible> + Clone + use<> {
+pub fn with(site: &Arc<AppState>) -> impl Filter<Extract = (Arc<AppState>,), Error = Infallible> + Clone + use<> {
     let site = Arc::clone(site);
     warp::any().map(move || Arc::clone(&site))
 }

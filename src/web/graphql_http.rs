@@ -15,20 +15,20 @@ use super::compress::compressed;
 use super::content_negotiation::{Media, preferences};
 use super::parameters::{self, Parsed};
 use super::sse::Events;
-use super::{Peer, Site, body, callers, origins, pages, socket};
+use super::{AppState, Peer, body, callers, origins, pages, socket};
 use crate::error::Error;
-use crate::graphql::{self, Batch, Caller, OperationType, Refusal, Request, Text, Unreadable};
+use crate::graphql::{self, Caller, OperationType, Rejection, Request, ResponseBatch, ResponseText, Unreadable};
 use crate::model::Timestamp;
 
 /// A GraphQL response whose media type is not chosen yet.
 struct Reply {
     status: StatusCode,
-    body: Text,
+    body: ResponseText,
     header: Option<(HeaderName, &'static str)>,
 }
 
 impl Reply {
-    fn new(status: StatusCode, body: impl Into<Text>) -> Self {
+    fn new(status: StatusCode, body: impl Into<ResponseText>) -> Self {
         Self { status, body: body.into(), header: None }
     }
 
@@ -39,20 +39,20 @@ impl Reply {
     }
 
     /// A response to a rejected operation: nothing was executed.
-    fn rejected(refusal: &Refusal, media: Media) -> Self {
+    fn rejected(refusal: &Rejection, media: Media) -> Self {
         let (status, header) = match refusal.error() {
             Some(Error::Unauthenticated(_)) => (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, "Bearer"))),
             Some(Error::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, Some((RETRY_AFTER, "1"))),
             Some(Error::Internal(_)) => (StatusCode::INTERNAL_SERVER_ERROR, None),
             // Apollo Server responds with 200 in every media type, and Apollo's clients expect it.
-            _ if matches!(refusal, Refusal::PersistedQuery) => (StatusCode::OK, None),
+            _ if matches!(refusal, Rejection::PersistedQuery) => (StatusCode::OK, None),
             _ if media == Media::Response => (StatusCode::BAD_REQUEST, None),
             _ => (StatusCode::OK, None),
         };
         Self { status, body: graphql::errors_response(&refusal.errors()).into(), header }
     }
 
-    fn into_response(self, media: Media) -> Response<Text> {
+    fn into_response(self, media: Media) -> Response<ResponseText> {
         let mut response = body::response(self.status, media.content_type(), Bytes::new()).map(|_| self.body);
         response.headers_mut().extend(self.header.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
@@ -62,7 +62,7 @@ impl Reply {
 
 /// Handles a request to `/graphql`.
 pub async fn handle<B: Buf, E>(
-    site: Arc<Site>,
+    site: Arc<AppState>,
     method: Method,
     peer: Peer,
     headers: HeaderMap,
@@ -113,21 +113,21 @@ fn not_acceptable() -> Reply {
     )
 }
 
-fn accepts_html(site: &Site, headers: &HeaderMap) -> bool {
+fn accepts_html(site: &AppState, headers: &HeaderMap) -> bool {
     site.settings.graphiql && preferences(headers, &ACCEPT).any(|(name, weight)| name == "text/html" && weight > 0.0)
 }
 
 /// The result of a request.
 enum Outcome {
     /// A response in one piece, with the memory that is reserved for it.
-    Reply(Response<Text>),
+    Reply(Response<ResponseText>),
     /// A stream of server-sent events.
     Events(Response<Events>),
 }
 
 /// A request and the media type of its response.
 struct HttpRequest<'a> {
-    site: &'a Arc<Site>,
+    site: &'a Arc<AppState>,
     method: &'a Method,
     peer: &'a Peer,
     headers: &'a HeaderMap,
@@ -225,7 +225,7 @@ impl HttpRequest<'_> {
 
     /// Rejects an operation. A missing or invalid session is reported by status 401 in every media type. Other reasons
     /// are reported in the media type of the response; in a stream of events that is an event.
-    fn reject(&self, refusal: Refusal) -> Result<Outcome, Reply> {
+    fn reject(&self, refusal: Rejection) -> Result<Outcome, Reply> {
         let is_unauthenticated = matches!(refusal.error(), Some(Error::Unauthenticated(_)));
         match self.media {
             Media::Events if !is_unauthenticated => Ok(Outcome::Events(Events::rejected(&refusal).into_response())),
@@ -239,12 +239,12 @@ fn mutation_needs_post() -> Reply {
 }
 
 async fn answer(
-    site: &Arc<Site>,
+    site: &Arc<AppState>,
     request: Request,
     caller: Caller,
     media: Media,
     may_write: bool,
-    batch: &Arc<Batch>,
+    batch: &Arc<ResponseBatch>,
 ) -> Reply {
     let prepared = match site.engine.prepare(request, &caller) {
         Ok(prepared) => prepared.in_batch(batch),
@@ -267,7 +267,7 @@ async fn answer(
 
 /// Executes the operations of a batch concurrently, mutations included. A client that needs an order sends one
 /// operation with several root fields.
-async fn answer_batch(site: &Arc<Site>, batch: Vec<Box<RawValue>>, caller: &Caller, media: Media) -> Reply {
+async fn answer_batch(site: &Arc<AppState>, batch: Vec<Box<RawValue>>, caller: &Caller, media: Media) -> Reply {
     let max = site.settings.max_batch;
     if batch.is_empty() || batch.len() > max {
         return Reply::malformed(StatusCode::BAD_REQUEST, &format!("a batch has 1 to {max} operations"));
@@ -282,5 +282,5 @@ async fn answer_batch(site: &Arc<Site>, batch: Vec<Box<RawValue>>, caller: &Call
         }
     });
     let bodies = join_all(answers).await.into_iter().map(|reply| reply.body).collect();
-    Reply::new(StatusCode::OK, Text::list(bodies))
+    Reply::new(StatusCode::OK, ResponseText::list(bodies))
 }

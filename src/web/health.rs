@@ -9,11 +9,11 @@ use warp::{Filter, Rejection};
 use super::body;
 use super::compress::compressed_file;
 use super::filters::with;
-use super::site::Site;
+use super::site::AppState;
 
 /// The routes `/healthz`, `/readyz` and `/schema.graphql`.
-pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
-    let alive = warp::path!("healthz").and(get()).map(|| body::text(StatusCode::OK, "ok"));
+pub fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+    let shutdown_signal = warp::path!("healthz").and(get()).map(|| body::text(StatusCode::OK, "ok"));
     let ready = warp::path!("readyz").and(get()).and(with(site)).then(ready);
     let sdl: Option<Bytes> = site.settings.introspection.then(|| crate::graphql::sdl().into());
     let schema =
@@ -24,7 +24,7 @@ pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Err
             };
             async move { compressed_file(&headers, response).await }
         });
-    alive.or(ready).unify().or(schema).unify()
+    shutdown_signal.or(ready).unify().or(schema).unify()
 }
 
 fn get() -> impl Filter<Extract = (), Error = Rejection> + Clone {
@@ -32,7 +32,7 @@ fn get() -> impl Filter<Extract = (), Error = Rejection> + Clone {
 }
 
 /// Responds with 200 if the server is not stopping, no part of it has panicked, and the database accepts writes.
-async fn ready(site: Arc<Site>) -> Response<Bytes> {
+async fn ready(site: Arc<AppState>) -> Response<Bytes> {
     if site.is_stopping() {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
@@ -41,7 +41,7 @@ async fn ready(site: Arc<Site>) -> Response<Bytes> {
     }
     match site.board.reach_database().await {
         // Anyone may request this path, so the reason is only logged.
-        Ok(_) if site.board.database_trouble().await.is_some() => {
+        Ok(_) if site.board.write_problem().await.is_some() => {
             body::text(StatusCode::SERVICE_UNAVAILABLE, "the database takes no changes")
         }
         Ok(_) => body::text(StatusCode::OK, "ready"),

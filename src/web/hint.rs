@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One warning, and whether it was logged already.
 #[derive(Debug, Default)]
-pub struct Hint(AtomicBool);
+pub struct OnceWarning(AtomicBool);
 
-impl Hint {
+impl OnceWarning {
     /// Logs the warning: at level `warn` the first time, and at `debug` later.
     pub fn warn(&self, what: impl Display) {
         if self.0.swap(true, Ordering::Relaxed) {

@@ -8,13 +8,13 @@ use http::header::HOST;
 use http::{Request, Response, StatusCode, Version};
 
 use super::hint::escaped;
-use super::{Site, body};
+use super::{AppState, body};
 
 /// Paths that any host name may request. Load balancers and orchestrators use various names; a page gains nothing here.
 const ANY_HOST_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The response to a request that is not meant for this server; `None` if the request is acceptable.
-pub fn check<B>(site: &Site, request: &Request<B>) -> Option<Response<Bytes>> {
+pub fn check<B>(site: &AppState, request: &Request<B>) -> Option<Response<Bytes>> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     let is_http_1_0 = request.version() < Version::HTTP_11;

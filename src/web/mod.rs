@@ -42,10 +42,10 @@ use socket::Endpoint;
 
 pub use peer::Peer;
 pub use server::{Listener, serve};
-pub use site::{Settings, Site, Stop};
+pub use site::{AppState, Settings, Stop};
 
 /// The filter that answers all requests.
-fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + use<> {
+fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + use<> {
     socket_routes(site)
         .or(dropped_upgrades(site))
         .unify()
@@ -58,7 +58,7 @@ fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Infallib
         .unify()
 }
 
-fn page_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+fn page_routes(site: &Arc<AppState>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
     let graphiql = site.settings.graphiql;
     let allowed = warp::path::full().and_then(move |path: warp::path::FullPath| async move {
         let is_hidden = !graphiql && path.as_str().starts_with("/graphiql");
@@ -67,7 +67,7 @@ fn page_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Er
     allowed.untuple_one().and(pages::routes())
 }
 
-fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+fn socket_routes(site: &Arc<AppState>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
     warp::path::full()
         .and_then(
             |path: warp::path::FullPath| async move { endpoint(path.as_str()).ok_or_else(warp::reject::not_found) },
@@ -83,7 +83,9 @@ fn socket_routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), 
 }
 
 /// Rejects requests to the paths of WebSockets that lack the header `Upgrade`.
-fn dropped_upgrades(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+fn dropped_upgrades(
+    site: &Arc<AppState>,
+) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
     let is_for_sockets = |path: &str| endpoint(path).is_some() && path.trim_end_matches('/') != "/graphql";
     warp::path::full()
         .and_then(move |path: warp::path::FullPath| {
@@ -92,20 +94,20 @@ fn dropped_upgrades(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,
         .untuple_one()
         .and(warp::method())
         .and(with(site))
-        .map(|method: Method, site: Arc<Site>| socket::without_upgrade(&site, &method))
+        .map(|method: Method, site: Arc<AppState>| socket::without_upgrade(&site, &method))
 }
 
 /// The kind of WebSocket that this path serves.
 fn endpoint(path: &str) -> Option<Endpoint> {
     match path.strip_suffix('/').unwrap_or(path) {
         "/graphql" | "/subscriptions" => Some(Endpoint::GraphQl),
-        "/api/v1/websocket/connect" => Some(Endpoint::Plain),
+        "/api/v1/websocket/connect" => Some(Endpoint::Json),
         "/api/v1/ws" => Some(Endpoint::Tickets),
         _ => None,
     }
 }
 
-fn graphql_routes(site: &Arc<Site>) -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone + use<> {
+fn graphql_routes(site: &Arc<AppState>) -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone + use<> {
     warp::path("graphql")
         .and(warp::path::end())
         .and(with(site))

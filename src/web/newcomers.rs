@@ -17,7 +17,7 @@ const BATCH: usize = 16;
 
 /// The queue of connections that wait to be polled.
 #[derive(Default)]
-pub struct Newcomers {
+pub struct AdmissionQueue {
     queue: Mutex<VecDeque<Arc<Admission>>>,
     pushed: Notify,
 }
@@ -33,7 +33,7 @@ pin_project! {
     /// A future that is polled only when the admission queue lets its connection run.
     pub struct Throttled<F> {
         // `None` once the connection is established: then the future is polled without the queue.
-        gate: Option<(Arc<Newcomers>, Arc<Admission>)>,
+        gate: Option<(Arc<AdmissionQueue>, Arc<Admission>)>,
         #[pin]
         future: F,
     }
@@ -76,7 +76,7 @@ impl Admission {
     }
 }
 
-impl Newcomers {
+impl AdmissionQueue {
     /// Admits queued connections in batches, with a scheduler round between two batches, until the task is aborted.
     pub async fn call(self: Arc<Self>) {
         loop {
@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test]
     async fn established_connections_do_not_wait_for_a_burst_of_new_ones() {
         const MANY: usize = 1_000;
-        let (newcomers, polls) = (Arc::new(Newcomers::default()), Arc::new(AtomicUsize::new(0)));
+        let (newcomers, polls) = (Arc::new(AdmissionQueue::default()), Arc::new(AtomicUsize::new(0)));
         let queue = tokio::spawn(Arc::clone(&newcomers).call());
         let connect = || {
             let (newcomers, polls) = (Arc::clone(&newcomers), Arc::clone(&polls));
@@ -170,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_established_connection_is_polled_without_the_queue() {
-        let (newcomers, admission) = (Arc::new(Newcomers::default()), Arc::new(Admission::default()));
+        let (newcomers, admission) = (Arc::new(AdmissionQueue::default()), Arc::new(Admission::default()));
         admission.set_established();
         // No task runs the queue.
         assert_eq!(newcomers.throttle(admission, async { 7 }).await, 7);

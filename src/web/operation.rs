@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::error::Error;
-use crate::graphql::{Answer, Caller, Engine, ItemRenderer, OperationType, Prepared, Refusal, Text};
+use crate::graphql::{Answer, Caller, Engine, ItemRenderer, OperationType, Prepared, Rejection, ResponseText};
 use crate::live::Deliveries;
 use crate::model::Cursor;
 
@@ -17,8 +17,8 @@ use crate::model::Cursor;
 pub struct Operation(State);
 
 enum State {
-    Answering(BoxFuture<'static, Result<Answer, Refusal>>, OperationType),
-    Opening(BoxFuture<'static, Result<Deliveries<ItemRenderer>, Refusal>>),
+    Answering(BoxFuture<'static, Result<Answer, Rejection>>, OperationType),
+    Opening(BoxFuture<'static, Result<Deliveries<ItemRenderer>, Rejection>>),
     Delivering(Box<Deliveries<ItemRenderer>>),
 }
 
@@ -38,13 +38,13 @@ pub enum Output {
     /// The subscription is open.
     Opened,
     /// An item of a subscription, as a response, and its position if it has one in the log.
-    Item(Text, Option<Cursor>),
+    Item(ResponseText, Option<Cursor>),
     /// The response to a query or a mutation. The operation is over.
-    Answer(Text),
+    Answer(ResponseText),
     /// The subscription has ended. The operation is over.
     Completed,
     /// The operation failed and is over.
-    Failed(Refusal),
+    Failed(Rejection),
 }
 
 impl Operation {

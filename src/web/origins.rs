@@ -9,11 +9,11 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 
 use super::hint::escaped;
-use super::{Site, body};
+use super::{AppState, body};
 
 /// Whether the client may open a WebSocket or a stream of events. A browser sends the page's origin, which must be the
 /// server's own or an allowed one. Other clients send no origin and may.
-pub fn may_subscribe(site: &Site, headers: &HeaderMap) -> bool {
+pub fn may_subscribe(site: &AppState, headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_allowed =
@@ -40,7 +40,7 @@ fn without_default_port(host: &str) -> &str {
 
 /// The response to a CORS preflight request. Only the origin is checked. A page that may read responses may also send
 /// any request headers.
-pub fn preflight(site: &Site, request: &HeaderMap) -> Response<Bytes> {
+pub fn preflight(site: &AppState, request: &HeaderMap) -> Response<Bytes> {
     let mut response = body::text(StatusCode::NO_CONTENT, "");
     *response.body_mut() = Bytes::new();
     let headers = response.headers_mut();
@@ -59,7 +59,7 @@ pub fn preflight(site: &Site, request: &HeaderMap) -> Response<Bytes> {
 
 /// Adds CORS headers that let pages of the allowed origins read the response. `Vary: Origin` is always added: a cached
 /// response to a request without an origin lacks the headers that a page needs.
-pub fn add_headers(site: &Site, request: &HeaderMap, response: &mut HeaderMap) {
+pub fn add_headers(site: &AppState, request: &HeaderMap, response: &mut HeaderMap) {
     if let Some(origin) = request.get(ORIGIN)
         && is_listed(site, request)
     {
@@ -69,7 +69,7 @@ pub fn add_headers(site: &Site, request: &HeaderMap, response: &mut HeaderMap) {
     response.append(VARY, HeaderValue::from_static("origin"));
 }
 
-fn is_listed(site: &Site, request: &HeaderMap) -> bool {
+fn is_listed(site: &AppState, request: &HeaderMap) -> bool {
     let origin = request.get(ORIGIN).and_then(|origin| origin.to_str().ok());
     origin.is_some_and(|origin| site.settings.allowed_origins.allow(origin))
 }

@@ -8,7 +8,7 @@ use super::callers;
 use super::content_negotiation::list;
 use super::hint::escaped;
 use crate::graphql::{Request, Unreadable};
-use crate::model::repaired;
+use crate::model::replace_lone_surrogates;
 
 /// Whether the content type is JSON. A charset, if present, must be UTF-8, the only one of JSON.
 pub fn is_json(headers: &HeaderMap) -> bool {
@@ -46,7 +46,7 @@ pub fn from_body(body: &[u8]) -> Result<Parsed, Unreadable> {
         return Err(form("the body is UTF-16, as its byte order mark says: send UTF-8"));
     }
     let text = std::str::from_utf8(body).map_err(|_| form("the body is not JSON"))?;
-    let text = repaired(text);
+    let text = replace_lone_surrogates(text);
     match text.trim_start().bytes().next() {
         Some(b'{') => one(&text).map(Parsed::One),
         Some(b'[') => serde_json::from_str(&text).map(Parsed::Batch).map_err(|_| form("the body is not JSON")),
@@ -83,7 +83,7 @@ pub fn from_query(query: &str) -> Result<Request, Unreadable> {
         let Some(text) = callers::parameter(query, name).filter(|text| !text.is_empty() && text != "null") else {
             return Ok(None);
         };
-        let object: Option<Box<RawValue>> = serde_json::from_str(repaired(text.trim()).as_ref()).ok();
+        let object: Option<Box<RawValue>> = serde_json::from_str(replace_lone_surrogates(text.trim()).as_ref()).ok();
         match object.filter(|object| object.get().starts_with('{')) {
             Some(object) => Ok(Some(object)),
             None => Err(Unreadable::Form(format!("the parameter {name} must be a JSON object"))),

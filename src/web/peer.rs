@@ -8,8 +8,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::callers;
 use super::quota::Permit;
-use super::site::Site;
-use crate::model::{Counted, household};
+use super::site::AppState;
+use crate::model::{GaugeGuard, client_prefix};
 
 /// The remote end of a connection, with its permits. A WebSocket holds them for as long as it is open.
 #[derive(Debug, Clone)]
@@ -26,13 +26,13 @@ pub struct Peer {
 #[derive(Debug)]
 struct Slot {
     _permit: OwnedSemaphorePermit,
-    _counted: Counted,
+    _counted: GaugeGuard,
 }
 
 impl Peer {
     /// The peer of a new connection, unless its address has reached the limit. Connections of trusted proxies do not
     /// count.
-    pub fn connected(site: &Site, address: SocketAddr, permit: OwnedSemaphorePermit) -> Option<Self> {
+    pub fn connected(site: &AppState, address: SocketAddr, permit: OwnedSemaphorePermit) -> Option<Self> {
         let is_trusted_proxy = site.settings.trusted_proxies.contain(address.ip());
         let address_permit = if is_trusted_proxy { None } else { Some(Arc::new(acquire(site, address.ip())?)) };
         let slot = Slot { _permit: permit, _counted: site.counts.connections.enter() };
@@ -41,7 +41,7 @@ impl Peer {
 
     /// The peer of a request. Behind a trusted proxy, the request takes a permit of the client's address while it
     /// lasts; `None` if the client has reached the limit.
-    pub fn for_request(&self, site: &Site, headers: &HeaderMap) -> Option<Self> {
+    pub fn for_request(&self, site: &AppState, headers: &HeaderMap) -> Option<Self> {
         if self.address_permit.is_some() {
             return Some(self.clone());
         }
@@ -50,8 +50,8 @@ impl Peer {
     }
 }
 
-fn acquire(site: &Site, address: IpAddr) -> Option<Permit<IpAddr>> {
-    let address = household(address);
+fn acquire(site: &AppState, address: IpAddr) -> Option<Permit<IpAddr>> {
+    let address = client_prefix(address);
     let is_exempt = address.is_loopback() && !site.settings.sockets.limits_loopback();
     if is_exempt { Some(Permit::uncounted()) } else { site.addresses.try_acquire(address) }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
 
 /// A limit on the number of permits that each key may hold at a time.
-pub struct Quota<K> {
+pub struct ConnectionLimit<K> {
     /// The limit per key; 0 means no limit.
     limit: usize,
     counts: Counts<K>,
@@ -20,7 +20,7 @@ pub struct Permit<K: Eq + Hash> {
     counted: Option<(K, Counts<K>)>,
 }
 
-impl<K: Eq + Hash + Copy> Quota<K> {
+impl<K: Eq + Hash + Copy> ConnectionLimit<K> {
     /// A limit of `limit` permits for each key; 0 means no limit.
     pub fn new(limit: usize) -> Self {
         Self { limit, counts: Arc::default() }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn each_key_has_its_own_limit_and_unused_keys_are_removed() {
-        let quota = Quota::new(2);
+        let quota = ConnectionLimit::new(2);
         let held = [quota.try_acquire('a'), quota.try_acquire('a'), quota.try_acquire('b')];
         assert!(held.iter().all(Option::is_some));
         assert!(quota.try_acquire('a').is_none());
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn zero_means_no_limit() {
-        let quota = Quota::new(0);
+        let quota = ConnectionLimit::new(0);
         let all: Vec<_> = (0..1_000).map(|_| quota.try_acquire('a')).collect();
         assert!(all.iter().all(Option::is_some));
     }

@@ -26,7 +26,7 @@ use super::answer::Answer;
 use super::line::{Requests, TimeoutStream};
 use super::newcomers::Admission;
 use super::peer::Peer;
-use super::{Site, body, hosts, routes};
+use super::{AppState, body, hosts, routes};
 
 /// How many connections the kernel queues until the server accepts them.
 const BACKLOG: u32 = 1_024;
@@ -67,11 +67,11 @@ impl Listener {
 }
 
 /// Accepts connections until the server shuts down.
-pub async fn serve(listener: Listener, site: Arc<Site>) {
+pub async fn serve(listener: Listener, site: Arc<AppState>) {
     let routes = routes(&site);
     let rejections = Arc::new(Semaphore::new(PENDING_REJECTIONS));
     let slots = Arc::new(Semaphore::new(site.settings.sockets.max_connections));
-    let mut shutdown = site.alive();
+    let mut shutdown = site.shutdown_signal();
     loop {
         let (stream, address) = tokio::select! {
             accepted = listener.0.accept() => match accepted {
@@ -101,11 +101,11 @@ pub async fn serve(listener: Listener, site: Arc<Site>) {
 }
 
 /// Serves HTTP on one connection until it ends.
-async fn serve_connection<R>(site: Arc<Site>, stream: TcpStream, peer: Peer, routes: R, admission: Arc<Admission>)
+async fn serve_connection<R>(site: Arc<AppState>, stream: TcpStream, peer: Peer, routes: R, admission: Arc<Admission>)
 where
     R: Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
-    let (mut shutdown, limits) = (site.alive(), site.settings.sockets.clone());
+    let (mut shutdown, limits) = (site.shutdown_signal(), site.settings.sockets.clone());
     let service = TowerToHyperService::new(warp::service(routes));
     let requests = Arc::new(Requests::default());
     let stream = TimeoutStream::new(stream, &limits, Arc::clone(&requests));

@@ -10,15 +10,15 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::counts::Counts;
-use super::hint::Hint;
-use super::newcomers::Newcomers;
-use super::quota::Quota;
-use super::socket::Shown;
+use super::hint::OnceWarning;
+use super::newcomers::AdmissionQueue;
+use super::quota::ConnectionLimit;
+use super::socket::FrameCache;
 use crate::board::Board;
 use crate::config::{Hosts, Networks, Origins, Secret, Sockets};
 use crate::graphql::Engine;
 use crate::model::UserId;
-use crate::vitals::Vitals;
+use crate::vitals::Supervisor;
 
 /// Number of long responses that are compressed at the same time; others are sent without compression.
 const COMPRESSING: usize = 2;
@@ -65,19 +65,19 @@ impl Stop {
 }
 
 /// The state that all handlers of one server share.
-pub struct Site {
+pub struct AppState {
     /// Executes operations.
     pub engine: Arc<Engine>,
     /// The use cases.
     pub board: Arc<Board>,
     /// Cache of the frames of events on the JSON socket.
-    pub shown: Shown,
+    pub frames: FrameCache,
     /// Counts connections by address.
-    pub addresses: Quota<IpAddr>,
+    pub addresses: ConnectionLimit<IpAddr>,
     /// Counts sockets by user.
-    pub users: Quota<UserId>,
+    pub users: ConnectionLimit<UserId>,
     /// Schedules connections that have not completed a request or handshake yet.
-    pub newcomers: Arc<Newcomers>,
+    pub newcomers: Arc<AdmissionQueue>,
     /// Permits to compress a long response.
     pub compressing: Semaphore,
     /// The settings.
@@ -85,60 +85,60 @@ pub struct Site {
     /// Counters for `/metrics`.
     pub counts: Counts,
     /// Problems of which the log warns once.
-    pub hints: Hints,
+    pub hints: OnceWarnings,
     /// Whether every part of the server still runs.
-    pub vitals: Vitals,
+    pub vitals: Supervisor,
     stopping: CancellationToken,
     connections: TaskTracker,
 }
 
 /// Problems of which the log warns once.
 #[derive(Debug, Default)]
-pub struct Hints {
+pub struct OnceWarnings {
     /// The origin of a page is not allowed.
-    pub origin: Hint,
+    pub origin: OnceWarning,
     /// The server does not answer to the host name of a request.
-    pub host: Hint,
+    pub host: OnceWarning,
     /// A trusted proxy sends an `X-Forwarded-For` that is not an address.
-    pub forwarded: Hint,
+    pub forwarded: OnceWarning,
     /// A proxy drops the `Upgrade` header of WebSocket requests.
-    pub upgrade: Hint,
+    pub upgrade: OnceWarning,
 }
 
 /// Held by a connection until it ends: [`Stop::within`] waits for it.
-pub struct Alive {
+pub struct ShutdownSignal {
     stopping: CancellationToken,
     _counted: TaskTrackerToken,
 }
 
-impl Alive {
+impl ShutdownSignal {
     /// Waits until the server stops.
     pub async fn stopped(&mut self) {
         self.stopping.cancelled().await;
     }
 }
 
-impl Site {
+impl AppState {
     /// The state of a server, and the handle that stops the server.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings, vitals: Vitals) -> (Arc<Self>, Stop) {
+    pub fn new(engine: Arc<Engine>, board: Arc<Board>, settings: Settings, vitals: Supervisor) -> (Arc<Self>, Stop) {
         let (stopping, connections) = (CancellationToken::new(), TaskTracker::new());
         let stop = Stop { stopping: stopping.clone().drop_guard(), connections: connections.clone() };
-        let addresses = Quota::new(settings.sockets.max_per_address());
-        let users = Quota::new(settings.sockets.max_per_user);
-        let (shown, counts) = (Shown::default(), Counts::default());
+        let addresses = ConnectionLimit::new(settings.sockets.max_per_address());
+        let users = ConnectionLimit::new(settings.sockets.max_per_user);
+        let (frames, counts) = (FrameCache::default(), Counts::default());
         let (newcomers, compressing) = (Arc::default(), Semaphore::new(COMPRESSING));
         let site = Self {
             engine,
             board,
-            shown,
+            frames,
             addresses,
             users,
             newcomers,
             compressing,
             settings,
             counts,
-            hints: Hints::default(),
+            hints: OnceWarnings::default(),
             vitals,
             stopping,
             connections,
@@ -148,8 +148,8 @@ impl Site {
 
     /// The guard of a new connection.
     #[must_use]
-    pub fn alive(&self) -> Alive {
-        Alive { stopping: self.stopping.clone(), _counted: self.connections.token() }
+    pub fn shutdown_signal(&self) -> ShutdownSignal {
+        ShutdownSignal { stopping: self.stopping.clone(), _counted: self.connections.token() }
     }
 
     /// Whether the server is stopping.

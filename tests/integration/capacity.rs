@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tidings::model::{Party, household};
+use tidings::model::{CapacityKey, client_prefix};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -213,7 +213,7 @@ async fn health_checks_and_events_do_not_wait_for_client_reads() {
     socket.assert_idle().await;
     // The only reader thread for clients is blocked, and more jobs wait for it.
     let (release, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
-    let anonymous = Party::Address(household([192, 0, 2, 1].into()));
+    let anonymous = CapacityKey::Address(client_prefix([192, 0, 2, 1].into()));
     let store = Arc::clone(server.board().store());
     let jobs: Vec<_> = (0..50)
         .map(|_| {
@@ -225,7 +225,7 @@ async fn health_checks_and_events_do_not_wait_for_client_reads() {
                         std::thread::sleep(Duration::from_millis(1));
                     }
                 };
-                drop(store.on_reader(anonymous, job).await);
+                drop(store.run_on_reader(anonymous, job).await);
             })
         })
         .collect();

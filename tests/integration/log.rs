@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tidings::board::Retention;
 use tidings::error::Error;
-use tidings::model::{Body, Cursor, EventKind};
-use tidings::store::{Batch, Change, Lane, Options, Store, Tail};
+use tidings::model::{Cursor, EventBody, EventKind};
+use tidings::store::{Batch, CommitSink, NewEvent, Options, ReadPurpose, Store};
 
 use crate::subscriptions::{EVENTS, events_until_checkpoint};
 use crate::support::Server;
@@ -35,9 +35,9 @@ async fn a_failing_command_does_not_affect_others_in_its_batch() {
         }
     }
     let genesis =
-        tidings::store::log::oldest(store.snapshot(Lane::Own).expect("a snapshot").db()).expect("the beginning");
-    let (events, head) =
-        tidings::store::log::read(store.snapshot(Lane::Own).expect("a snapshot").db(), genesis).expect("the log");
+        tidings::store::log::oldest(store.snapshot(ReadPurpose::Own).expect("a snapshot").db()).expect("the beginning");
+    let (events, head) = tidings::store::log::read(store.snapshot(ReadPurpose::Own).expect("a snapshot").db(), genesis)
+        .expect("the log");
     let positions: Vec<i64> = events.iter().map(|event| event.cursor.seq.0).collect();
     assert_eq!(
         positions,
@@ -71,7 +71,7 @@ async fn a_failing_command_does_not_affect_others_in_its_batch() {
 /// Receives every batch; its instance has no rights to bring up to date.
 struct Listener<F>(F);
 
-impl<F: FnMut(Batch) + Send + 'static> Tail for Listener<F> {
+impl<F: FnMut(Batch) + Send + 'static> CommitSink for Listener<F> {
     fn committed(&mut self, batch: Batch) {
         self.0(batch);
     }
@@ -82,7 +82,7 @@ fn command(tx: &mut tidings::store::Tx<'_>, number: i64) -> Result<Cursor, Error
         return Err(Error::Conflict("refused before its first write".into()));
     }
     let cursor = tx.next_cursor();
-    tx.record(Change::new(EventKind::TemplateDeleted, number, None), Body::None);
+    tx.record(NewEvent::new(EventKind::TemplateDeleted, number, None), EventBody::None);
     match number % 4 {
         1 => Err(Error::NotFound("thing, after a write")),
         // Unwinds like a panic, without printing a message.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidings::model::{KindSet, Seq, Topic};
-use tidings::store::{Lane, log};
+use tidings::store::{ReadPurpose, log};
 
 use crate::support::json_socket::{CONNECT, JsonSocket};
 use crate::support::{Server, text};
@@ -14,7 +14,7 @@ fn long_text() -> String {
 
 /// The weight in bytes and the number of events of each page of the log, and the number of `MessageAdded` events.
 fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
-    let mut snapshot = server.board().store().snapshot(Lane::Own).expect("a snapshot");
+    let mut snapshot = server.board().store().snapshot(ReadPurpose::Own).expect("a snapshot");
     let db = snapshot.db();
     let (mut after, head) = (log::oldest(db).expect("the beginning"), log::head(db).expect("the head"));
     let (mut seen, mut messages) = (Vec::new(), 0);
@@ -71,7 +71,7 @@ async fn events_larger_than_a_page_are_delivered() {
 }
 
 fn log_start(server: &Server) -> String {
-    log::oldest(server.board().store().snapshot(Lane::Own).expect("a snapshot").db())
+    log::oldest(server.board().store().snapshot(ReadPurpose::Own).expect("a snapshot").db())
         .expect("the beginning")
         .to_string()
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::List;
-use crate::graphql::errors::of_execution;
+use crate::graphql::errors::execution_errors;
 use crate::graphql::scalar::Scalar;
 
 type Schema = RootNode<Node, EmptyMutation, EmptySubscription, Scalar>;
@@ -52,7 +52,7 @@ fn schema(root: Node) -> Schema {
 
 /// The paths of errors, sorted as text. juniper sorts errors by their location in the document.
 fn paths(errors: &[juniper::ExecutionError<Scalar>]) -> Vec<Json> {
-    let Json::Array(errors) = of_execution(errors) else { return Vec::new() };
+    let Json::Array(errors) = execution_errors(errors) else { return Vec::new() };
     sorted(errors.into_iter().map(|mut error| error["path"].take()).collect())
 }
 

@@ -13,18 +13,18 @@ use warp::{Filter, Rejection};
 
 use super::compress::compressed_file;
 use super::filters::with;
-use super::site::Site;
+use super::site::AppState;
 use super::{body, callers};
 use page::Page;
 use process::Process;
 
 /// The route of `/metrics`.
-pub fn routes(site: &Arc<Site>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
+pub fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {
     let get = warp::get().or(warp::head()).unify();
     warp::path!("metrics").and(get).and(with(site)).and(warp::header::headers_cloned()).then(respond)
 }
 
-async fn respond(site: Arc<Site>, headers: HeaderMap) -> Response<Bytes> {
+async fn respond(site: Arc<AppState>, headers: HeaderMap) -> Response<Bytes> {
     if !may_read(&site, &headers) {
         let mut response = body::text(StatusCode::UNAUTHORIZED, "the metrics token is missing or wrong");
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -39,7 +39,7 @@ async fn respond(site: Arc<Site>, headers: HeaderMap) -> Response<Bytes> {
     compressed_file(&headers, response).await
 }
 
-fn may_read(site: &Site, headers: &HeaderMap) -> bool {
+fn may_read(site: &AppState, headers: &HeaderMap) -> bool {
     let Some(expected) = &site.settings.metrics_token else { return true };
     let header = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
     let Some(Ok(token)) = header.map(callers::bearer) else { return false };
@@ -47,7 +47,7 @@ fn may_read(site: &Site, headers: &HeaderMap) -> bool {
     Sha256::digest(token) == Sha256::digest(expected.reveal())
 }
 
-fn write_connections(page: &mut Page, site: &Site) {
+fn write_connections(page: &mut Page, site: &AppState) {
     let counts = &site.counts;
     let transports = [("graphql_ws", &counts.graphql), ("plain_ws", &counts.plain), ("sse", &counts.sse)];
     page.gauge("tidings_connections", "Open TCP connections.", counts.connections.get());
@@ -65,7 +65,7 @@ fn write_connections(page: &mut Page, site: &Site) {
     page.each(("tidings_socket_closes_total", "counter"), help, "code", counts.closes());
 }
 
-fn write_operations(page: &mut Page, site: &Site) {
+fn write_operations(page: &mut Page, site: &AppState) {
     let counts = site.engine.counts();
     let kinds = [("query", &counts.queries), ("mutation", &counts.mutations), ("subscription", &counts.subscriptions)];
     let started = kinds.map(|(kind, counter)| (kind, counter.get()));
@@ -79,7 +79,7 @@ fn write_operations(page: &mut Page, site: &Site) {
     page.each(("tidings_items_total", "counter"), help, "made", sources);
 }
 
-async fn write_database(page: &mut Page, site: &Site) {
+async fn write_database(page: &mut Page, site: &AppState) {
     let (board, store) = (&site.board, site.board.store().counts());
     let sign_ins = board.counts();
     let outcomes = [("ok", &sign_ins.signed_in), ("wrong", &sign_ins.wrong), ("limited", &sign_ins.limited)];

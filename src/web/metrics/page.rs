@@ -47,7 +47,7 @@ impl Page {
     pub fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.family(name, "histogram", help);
         let mut count = 0;
-        for (bound, cumulative) in histogram.cumulated() {
+        for (bound, cumulative) in histogram.cumulative_buckets() {
             let bound = if bound.is_finite() { bound.to_string() } else { "+Inf".into() };
             self.sample(&format!("{name}_bucket"), &format!("{{le=\"{bound}\"}}"), cumulative);
             count = cumulative;

@@ -164,7 +164,7 @@ impl Timers {
     ) -> Poll<()> {
         let deadlines = [
             self.init_deadline,
-            self.session_end.map(|end| now + end.next_look(wall)),
+            self.session_end.map(|end| now + end.until_next_check(wall)),
             self.next_keep_alive,
             self.blocked_since.map(|since| since + limits.send_timeout),
             other,

@@ -11,10 +11,10 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::newcomers::Admission;
 use super::super::quota::Permit;
-use super::super::site::Alive;
+use super::super::site::ShutdownSignal;
 use super::clock::{Due, Timers};
 use super::close::Close;
 use super::entry::{Authenticated, Credentials};
@@ -22,7 +22,7 @@ use super::goodbye::{End, catch_panic, close_handshake};
 use super::outbox::WriteBuffer;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use super::wire::Transport;
-use crate::board::Seated;
+use crate::board::PresenceGuard;
 use crate::capacity::{Rate, Throttle};
 use crate::graphql::Caller;
 use crate::live::SessionWatch;
@@ -57,7 +57,7 @@ pub struct Connection<P> {
     /// Reports the end of the session and changes of the user's permissions.
     watch: Option<SessionWatch>,
     /// Counts the user as active while it is held.
-    connected: Option<Seated>,
+    connected: Option<PresenceGuard>,
     /// The permit of the limit on sockets per user.
     permit: Option<Permit<UserId>>,
     /// The close to send when all responses are sent, and the deadline for them.
@@ -76,7 +76,7 @@ enum Phase {
 impl<P: Protocol> Connection<P> {
     /// Creates the connection of a client that is not authenticated yet.
     pub fn new(
-        site: Arc<Site>,
+        site: Arc<AppState>,
         transport: Transport,
         protocol: P,
         credentials: Credentials,
@@ -103,7 +103,7 @@ impl<P: Protocol> Connection<P> {
 
     /// Serves the connection until its end. Boxed, as is the close handshake: a future reserves space for all values
     /// that it moves at any time.
-    pub async fn run(mut self: Box<Self>, mut shutdown: Alive) {
+    pub async fn run(mut self: Box<Self>, mut shutdown: ShutdownSignal) {
         let end = {
             let mut stopped = Box::pin(shutdown.stopped());
             let (mut is_registered, mut is_stopping) = (false, false);

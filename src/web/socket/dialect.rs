@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::outbox::WriteBuffer;
-use crate::graphql::{Refusal, Request, SMALL, Text, Unreadable};
-use crate::model::{Cursor, repaired};
+use crate::graphql::{Rejection, Request, ResponseText, SMALL, Unreadable};
+use crate::model::{Cursor, replace_lone_surrogates};
 
 /// The longest id of an operation, in bytes. The id is stored, and sent with each item.
 const MAX_ID: usize = 1_000;
@@ -29,7 +29,7 @@ pub enum ClientMessage {
     /// `connection_init` with its payload.
     Init(Map<String, Value>),
     /// `subscribe` or `start`: runs an operation under this id. The error rejects that operation alone.
-    Start(String, Result<Box<Request>, Refusal>),
+    Start(String, Result<Box<Request>, Rejection>),
     /// `complete` or `stop`: ends the operation with this id.
     Stop(String),
     /// `ping`: checks that the server is alive.
@@ -61,7 +61,7 @@ impl Subprotocol {
     /// Parses a message. The error is a reason for the client, to be sent with close code 4400. An operation with an
     /// unreadable value fails alone: the result contains its rejection.
     pub fn parse(self, text: &str) -> Result<ClientMessage, String> {
-        let frame = Frame::parse(&repaired(text))?;
+        let frame = Frame::parse(&replace_lone_surrogates(text))?;
         let message = match (self, frame.required::<String>("type")?.as_str()) {
             (_, "connection_init") => ClientMessage::Init(frame.parameters()?),
             (Self::TransportWs, "subscribe") | (Self::LegacyWs, "start") => {
@@ -97,7 +97,7 @@ impl Subprotocol {
     }
 
     /// Writes an item or a response of an operation. `id` is already encoded as JSON.
-    pub fn next(self, id: &str, payload: &Text, write_buffer: &mut WriteBuffer) {
+    pub fn next(self, id: &str, payload: &ResponseText, write_buffer: &mut WriteBuffer) {
         let kind = match self {
             Self::TransportWs => "next",
             Self::LegacyWs => "data",
@@ -170,7 +170,7 @@ impl Frame {
 
     /// The request in the payload of an operation. For a parameter of a wrong type, `graphql-transport-ws` demands a
     /// close. The legacy protocol has no such rule, so there only the operation fails.
-    fn operation(&self, subprotocol: Subprotocol) -> Result<Result<Box<Request>, Refusal>, String> {
+    fn operation(&self, subprotocol: Subprotocol) -> Result<Result<Box<Request>, Rejection>, String> {
         let payload = self.field("payload").filter(|payload| payload.starts_with('{'));
         let payload = payload.ok_or("Invalid message: payload must be an object")?;
         match Request::from_json(payload) {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::super::quota::Permit;
-use super::super::{Site, callers};
+use super::super::{AppState, callers};
 use super::close::Close;
-use crate::board::Seated;
+use crate::board::PresenceGuard;
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
 use crate::live::SessionWatch;
@@ -33,7 +33,7 @@ pub struct Authenticated {
     /// The permit of the limit on sockets per user; `None` for anonymous clients.
     pub permit: Option<Permit<UserId>>,
     /// Counts the user as active; `None` for anonymous clients.
-    pub connected: Option<Seated>,
+    pub connected: Option<PresenceGuard>,
 }
 
 impl Credentials {
@@ -48,14 +48,14 @@ impl Credentials {
     /// The close code for a missing or invalid token, too many sockets of the user, or a database failure.
     pub async fn authenticate(
         &self,
-        site: &Arc<Site>,
+        site: &Arc<AppState>,
         parameters: &Map<String, Value>,
     ) -> Result<Authenticated, Close> {
         let token = match token(parameters).map_err(close_for)? {
             Some(token) => Some(token),
             None => self.token.clone().map_err(close_for)?,
         };
-        if token.is_none() && !(self.allows_anonymous && site.board.serves_strangers()) {
+        if token.is_none() && !(self.allows_anonymous && site.board.allows_anonymous_read()) {
             return Err(Close::Unauthorized);
         }
         let (caller, expires_at) = callers::caller(site, token.as_deref(), self.address).await.map_err(close_for)?;

@@ -9,7 +9,7 @@ use super::dialect::{self, Subprotocol};
 use super::outbox::WriteBuffer;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use crate::error::Error;
-use crate::graphql::{Refusal, Request};
+use crate::graphql::{Rejection, Request};
 use crate::model::Cursor;
 
 /// The operations of one WebSocket.
@@ -59,7 +59,7 @@ impl GraphQl {
         &mut self,
         state: &mut ConnectionState,
         id: String,
-        request: Result<Box<Request>, Refusal>,
+        request: Result<Box<Request>, Rejection>,
     ) -> Result<(), Close> {
         let Some(caller) = &state.caller else { return Err(Close::Unauthorized) };
         if self.operations.iter().any(|running| *running.id == *id) {
@@ -180,7 +180,7 @@ impl Protocol for GraphQl {
         let subprotocol = self.subprotocol;
         self.operations.retain_mut(|running| match running.operation.recheck() {
             Ok(()) => true,
-            Err(error) => !running.write(Output::Failed(Refusal::from(error)), subprotocol, &mut state.write_buffer),
+            Err(error) => !running.write(Output::Failed(Rejection::from(error)), subprotocol, &mut state.write_buffer),
         });
     }
 

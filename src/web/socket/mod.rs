@@ -27,16 +27,16 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::content_negotiation::list;
 use super::newcomers::Admission;
-use super::site::Alive;
-use super::{Peer, Site, body, callers, origins};
+use super::site::ShutdownSignal;
+use super::{AppState, Peer, body, callers, origins};
 use close::Close;
 use connection::Connection;
 use dialect::Subprotocol;
 use entry::Credentials;
 use graphql::GraphQl;
 use outbox::WriteBuffer;
-use plain::Plain;
-pub use plain::Shown;
+pub use plain::FrameCache;
+use plain::JsonProtocol;
 use wire::Transport;
 
 /// The kind of WebSocket, which follows from the path of the request.
@@ -45,7 +45,7 @@ pub enum Endpoint {
     /// GraphQL, in either of its two sub-protocols.
     GraphQl,
     /// Plain JSON.
-    Plain,
+    Json,
     /// Plain JSON for signed-in users only, starting with a subscription to all tickets.
     Tickets,
 }
@@ -53,7 +53,7 @@ pub enum Endpoint {
 /// The protocol of a connection.
 enum Handler {
     GraphQl(Subprotocol),
-    Plain(Plain),
+    Json(JsonProtocol),
     /// The client offered no sub-protocol that the server supports.
     Unknown,
 }
@@ -61,7 +61,7 @@ enum Handler {
 /// Responds to an upgrade request and spawns the task that serves the WebSocket.
 pub fn upgrade(
     endpoint: Endpoint,
-    site: Arc<Site>,
+    site: Arc<AppState>,
     method: Method,
     upgrade: OnUpgrade,
     peer: Peer,
@@ -103,7 +103,7 @@ pub fn upgrade(
         Credentials::new(token, callers::address(&site, peer.address.ip(), &headers), endpoint != Endpoint::Tickets);
     let (handler, protocol) = select_handler(endpoint, &headers, &query);
     let admission = Arc::new(Admission::default());
-    let shutdown = site.alive();
+    let shutdown = site.shutdown_signal();
     let serving = serve(Arc::clone(&site), upgrade, handler, credentials, peer, Arc::clone(&admission), shutdown);
     tokio::spawn(site.newcomers.throttle(admission, serving));
     switching(&accept, protocol)
@@ -115,7 +115,7 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 /// Responds to a request for a WebSocket path without the header `Upgrade`.
-pub fn without_upgrade(site: &Site, method: &Method) -> Response<Bytes> {
+pub fn without_upgrade(site: &AppState, method: &Method) -> Response<Bytes> {
     if *method == Method::GET || *method == Method::HEAD { upgrade_required(site) } else { get_only() }
 }
 
@@ -126,7 +126,7 @@ fn get_only() -> Response<Bytes> {
 }
 
 /// Responds to a request that lacks a header of the upgrade. The usual cause is a proxy that drops it.
-pub fn upgrade_required(site: &Site) -> Response<Bytes> {
+pub fn upgrade_required(site: &AppState) -> Response<Bytes> {
     site.hints.upgrade.warn(
         "a request for a WebSocket lacks the headers Upgrade: websocket and Connection: upgrade; \
          a proxy in between must pass them on",
@@ -145,9 +145,9 @@ fn select_handler(endpoint: Endpoint, headers: &HeaderMap, query: &str) -> (Hand
     match (endpoint, subprotocol) {
         (Endpoint::GraphQl, Some(known)) => (Handler::GraphQl(known), protocol(headers, subprotocol)),
         (Endpoint::GraphQl, None) => (Handler::Unknown, protocol(headers, subprotocol)),
-        (Endpoint::Plain | Endpoint::Tickets, _) => {
+        (Endpoint::Json | Endpoint::Tickets, _) => {
             let after = callers::parameter(query, "after").filter(|after| !after.is_empty());
-            (Handler::Plain(Plain::new(endpoint == Endpoint::Tickets, after)), None)
+            (Handler::Json(JsonProtocol::new(endpoint == Endpoint::Tickets, after)), None)
         }
     }
 }
@@ -184,13 +184,13 @@ fn switching(accept: &str, protocol: Option<HeaderValue>) -> Response<Bytes> {
 }
 
 async fn serve(
-    site: Arc<Site>,
+    site: Arc<AppState>,
     upgrade: OnUpgrade,
     handler: Handler,
     credentials: Credentials,
     peer: Peer,
     admission: Arc<Admission>,
-    shutdown: Alive,
+    shutdown: ShutdownSignal,
 ) {
     // Keeps the connection's permits until this function returns.
     let _peer = peer;
@@ -202,14 +202,14 @@ async fn serve(
     };
     let _counted = match &handler {
         Handler::GraphQl(_) => Some(site.counts.graphql.open.enter()),
-        Handler::Plain(_) => Some(site.counts.plain.open.enter()),
+        Handler::Json(_) => Some(site.counts.plain.open.enter()),
         Handler::Unknown => None,
     };
     match handler {
         Handler::GraphQl(subprotocol) => {
             Connection::new(site, transport, GraphQl::new(subprotocol), credentials, admission).run(shutdown).await;
         }
-        Handler::Plain(plain) => {
+        Handler::Json(plain) => {
             Connection::new(site, transport, plain, credentials, admission).start_authentication().run(shutdown).await
         }
         Handler::Unknown => {

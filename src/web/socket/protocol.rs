@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
-use super::super::Site;
+use super::super::AppState;
 use super::close::Close;
 use super::outbox::WriteBuffer;
 use crate::graphql::Caller;
@@ -12,7 +12,7 @@ use crate::graphql::Caller;
 /// The state that a connection and its protocol share.
 pub struct ConnectionState {
     /// The shared state of the server.
-    pub site: Arc<Site>,
+    pub site: Arc<AppState>,
     /// The authenticated caller; `None` before the authentication.
     pub caller: Option<Caller>,
     /// The write buffer.

@@ -4,12 +4,12 @@
 
 use bytes::Bytes;
 
-use crate::graphql::{SMALL, Text};
+use crate::graphql::{ResponseText, SMALL};
 use crate::model::Cursor;
 
 /// A result. A browser's EventSource sends the id as `Last-Event-ID` when it reconnects. A long body is not copied, and
 /// keeps its memory reservation.
-pub fn next(cursor: Option<Cursor>, body: &Text) -> Vec<Bytes> {
+pub fn next(cursor: Option<Cursor>, body: &ResponseText) -> Vec<Bytes> {
     let is_long = body.len() > SMALL;
     let mut frame = String::with_capacity(60 + if is_long { 0 } else { body.len() });
     frame.push_str("event: next\n");

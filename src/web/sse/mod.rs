@@ -20,10 +20,10 @@ use session::Session;
 use tokio::time::Sleep;
 
 use super::operation::{Operation, Output, Served};
-use super::{Peer, Site, body};
+use super::{AppState, Peer, body};
 use crate::error::{Error, Result};
-use crate::graphql::{self, Caller, OperationType, Prepared, Refusal};
-use crate::model::{Counted, Cursor, Timestamp};
+use crate::graphql::{self, Caller, OperationType, Prepared, Rejection};
+use crate::model::{Cursor, GaugeGuard, Timestamp};
 
 /// How many steps one poll does at most, so that other tasks are not delayed.
 const MAX_STEPS: usize = 128;
@@ -39,7 +39,7 @@ pub struct Events {
 
 /// Produces frames until the operation is over.
 struct Source {
-    site: Arc<Site>,
+    site: Arc<AppState>,
     operation: Operation,
     /// Ends a subscription early. `None` for a query or a mutation, whose response is always completed.
     session: Option<Session>,
@@ -48,7 +48,7 @@ struct Source {
     /// When the last frame was produced.
     last_frame: Instant,
     timer: Pin<Box<Sleep>>,
-    _counted: Counted,
+    _counted: GaugeGuard,
     /// Holds the permit of the limit on connections per address.
     _peer: Peer,
 }
@@ -59,7 +59,7 @@ impl Events {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has just ended; `UNAVAILABLE` if the user has too many sockets and streams.
     pub async fn open(
-        site: &Arc<Site>,
+        site: &Arc<AppState>,
         peer: &Peer,
         prepared: Prepared,
         caller: Caller,
@@ -84,7 +84,7 @@ impl Events {
     }
 
     /// The stream of an operation that is rejected: the errors, and the end.
-    pub fn rejected(refusal: &Refusal) -> Self {
+    pub fn rejected(refusal: &Rejection) -> Self {
         let end = if is_transient(refusal) { retry() } else { frames::complete() };
         let frames = error_frames(refusal).into_iter().chain([end]);
         Self { waiting: frames.collect(), source: None }
@@ -151,7 +151,7 @@ impl Source {
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let keep_alive = self.last_frame + self.site.settings.sockets.ping_interval;
         let expires_at = self.session.as_ref().and_then(|session| session.expires_at);
-        let session_end = expires_at.map(|at| Instant::now() + at.next_look(Timestamp::now()));
+        let session_end = expires_at.map(|at| Instant::now() + at.until_next_check(Timestamp::now()));
         let next = session_end.into_iter().chain(self.operation.checkpoint_due()).fold(keep_alive, Instant::min);
         // The deadline of the session moves with every check of the wall clock. The timer is reset only for an earlier
         // deadline, or after it has fired.
@@ -206,10 +206,10 @@ fn retry() -> Bytes {
 }
 
 /// Whether the operation may succeed if it is repeated soon.
-fn is_transient(refusal: &Refusal) -> bool {
+fn is_transient(refusal: &Rejection) -> bool {
     matches!(refusal.error(), Some(Error::Unavailable(_)))
 }
 
-fn error_frames(refusal: &Refusal) -> Vec<Bytes> {
+fn error_frames(refusal: &Rejection) -> Vec<Bytes> {
     frames::next(None, &graphql::errors_response(&refusal.errors()).into())
 }

@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 
-use super::super::Site;
+use super::super::AppState;
 use super::super::operation::Operation;
 use super::super::quota::Permit;
 use super::end::End;
-use crate::board::{Seated, Viewer};
+use crate::board::{PresenceGuard, Viewer};
 use crate::error::{Error, Result};
 use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
@@ -27,7 +27,7 @@ pub struct Session {
     /// The permit of the limit on sockets and streams per user.
     _permit: Option<Permit<UserId>>,
     /// Counts the user as active while it is held.
-    _connected: Option<Seated>,
+    _connected: Option<PresenceGuard>,
 }
 
 impl Session {
@@ -35,11 +35,11 @@ impl Session {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended; `UNAVAILABLE` if the user has too many sockets and streams.
-    pub async fn start(site: &Arc<Site>, viewer: &Viewer, expires_at: Option<Timestamp>) -> Result<Self> {
+    pub async fn start(site: &Arc<AppState>, viewer: &Viewer, expires_at: Option<Timestamp>) -> Result<Self> {
         let watch = SessionWatch::start(&site.board, viewer).await?;
         let too_many = || Error::Unavailable("too many sockets and streams of this user; try again".into());
         let permit = viewer.user_id().map(|user| site.users.try_acquire(user).ok_or_else(too_many)).transpose()?;
-        let mut shutdown = site.alive();
+        let mut shutdown = site.shutdown_signal();
         let stopped = Box::pin(async move { shutdown.stopped().await });
         let connected = site.board.connect(viewer);
         Ok(Self { viewer: viewer.clone(), expires_at, watch, stopped, _permit: permit, _connected: connected })

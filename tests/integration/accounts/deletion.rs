@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _, SqliteConnection};
 use serde_json::{Value, json};
-use tidings::app::House;
+use tidings::app::Services;
 use tidings::board::Removed;
 use tidings::config::Config;
 use tidings::model::{ChannelId, MessageId};
@@ -75,13 +75,13 @@ fn fill(server: &Server, author: &Session, channel: &str, message: &str) {
 }
 
 /// Opens the service on the same database without a running server, so that only the test changes the database.
-async fn open_service(server: &Server) -> House {
+async fn open_service(server: &Server) -> Services {
     let config = Config {
         database: server.database_url().parse::<tidings::config::DatabaseUrl>().expect("a URL").into(),
         tokens: tidings::config::TokenSettings { secret: database::secret(), ..Default::default() },
         ..Config::default()
     };
-    House::open(&config).await.expect("the database opens")
+    Services::open(&config).await.expect("the database opens")
 }
 
 fn number(id: &str) -> i64 {

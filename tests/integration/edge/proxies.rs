@@ -75,7 +75,7 @@ async fn a_request_without_upgrade_headers_gets_426() {
         let asked = ask("GET /graphql HTTP/1.1", &format!("{UPGRADE}{headers}")).await;
         assert_eq!(asked.status(), expected, "{headers:?}");
     }
-    let many = format!("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n{SOCKET}");
+    let many = format!("Connection: keep-shutdown_signal, Upgrade\r\nUpgrade: WebSocket\r\n{SOCKET}");
     assert_eq!(ask("GET /graphql HTTP/1.1", &many).await.status(), 101, "the headers that Firefox sends");
 }
 

@@ -49,15 +49,15 @@ async fn rules(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
     let board = fixture.server.board();
     let in_memory = match &reader.session {
         Some(session) => board.authenticate(&session.token).await.map_err(wrong)?.0,
-        None => board.stranger(std::net::Ipv4Addr::LOCALHOST.into()),
+        None => board.anonymous_viewer(std::net::Ipv4Addr::LOCALHOST.into()),
     };
     for LoggedChange { event, what } in &fixture.log {
-        if in_memory.sees(event) != what.is_visible_to(reader.reader, &fixture.model) {
+        if in_memory.can_see(event) != what.is_visible_to(reader.reader, &fixture.model) {
             return Err(format!("the rule in memory differs from the model for {what:?}"));
         }
     }
     let rights = in_memory.rights().map_err(wrong)?;
-    let mut snapshot = board.store().snapshot(tidings::store::Lane::Own).map_err(wrong)?;
+    let mut snapshot = board.store().snapshot(tidings::store::ReadPurpose::Own).map_err(wrong)?;
     let db = snapshot.db();
     if let Some(user) = rights.user {
         let user = users::find(db, user).map_err(wrong)?.ok_or("no user")?;
@@ -67,7 +67,7 @@ async fn rules(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
         }
     }
     for (key, object) in &fixture.model.objects {
-        let sees = fixture.model.sees(reader.reader, key);
+        let sees = fixture.model.can_see(reader.reader, key);
         let (found, expected) = match key.0 {
             // A deleted channel stays readable for replays, so the check is whether it was readable.
             Kind::Channel if object.is_deleted => (channels::was_readable(db, &rights, ChannelId(number(key))), sees),

@@ -57,7 +57,7 @@ impl Change {
     /// Whether the reader may see the event now.
     pub fn is_visible_to(&self, reader: Reader, model: &Model) -> bool {
         match self {
-            Self::Object(_, key) => model.sees(reader, key),
+            Self::Object(_, key) => model.can_see(reader, key),
             Self::Access(user, _) | Self::Notified(user) => reader == Some(*user),
             Self::Visibility(channel) => !model.belongs_to(reader, channel),
         }
@@ -254,7 +254,7 @@ impl Fixture {
                 let mut created = self.create(user, "createComment", input, "content", rule).await?;
                 // The author of the message is notified if that user may still read it.
                 let Rule::Message { author, .. } = *self.rule(&place) else { return Err("no message".into()) };
-                if !created.is_empty() && author != user && self.model.sees(Some(author), &place) {
+                if !created.is_empty() && author != user && self.model.can_see(Some(author), &place) {
                     created.push(Change::Notified(author));
                 }
                 Ok(created)
@@ -322,7 +322,7 @@ impl Fixture {
             Rule::Comment { message, .. } => ("CommentAdded", Kind::Comment, Some((Kind::Message, message.clone()))),
             Rule::Template { .. } => ("TemplateAdded", Kind::Template, None),
         };
-        let may = place.is_none_or(|place| self.model.sees(Some(user), &place));
+        let may = place.is_none_or(|place| self.model.can_see(Some(user), &place));
         let created = self.mutate(Some(user), field, &format!("id {label}"), input).await?;
         match created {
             Some(created) if may => {
@@ -346,7 +346,7 @@ impl Fixture {
         let (Rule::Message { author, .. } | Rule::Comment { author, .. }) = *self.rule(&key) else {
             return Err("the object has no author".into());
         };
-        let may = self.model.sees(Some(user), &key) && (author == user || self.model.users[user].is_admin);
+        let may = self.model.can_see(Some(user), &key) && (author == user || self.model.users[user].is_admin);
         let content = self.fresh("edited");
         match self.mutate(Some(user), field, "id", json!({"id": key.1, "content": content})).await? {
             Some(_) if may => {

@@ -66,13 +66,13 @@ pub struct Model {
 
 impl Model {
     /// Whether the reader may see the object, or could see it before its deletion.
-    pub fn sees(&self, reader: Reader, key: &Key) -> bool {
+    pub fn can_see(&self, reader: Reader, key: &Key) -> bool {
         match &self.objects[key].rule {
             Rule::Channel { is_private, .. } => !is_private || self.belongs_to(reader, &key.1),
             Rule::Message { channel, author, locations } => {
-                self.sees(reader, &(Kind::Channel, channel.clone())) && self.is_addressed(reader, *author, locations)
+                self.can_see(reader, &(Kind::Channel, channel.clone())) && self.is_addressed(reader, *author, locations)
             }
-            Rule::Comment { message, .. } => self.sees(reader, &(Kind::Message, message.clone())),
+            Rule::Comment { message, .. } => self.can_see(reader, &(Kind::Message, message.clone())),
             Rule::Template { author, locations } => reader.is_some() && self.is_addressed(reader, *author, locations),
         }
     }
@@ -100,7 +100,7 @@ impl Model {
 
     /// The objects that exist and that the reader may see.
     pub fn visible(&self, reader: Reader) -> VisibleObjects {
-        let existing = self.objects.iter().filter(|(key, object)| !object.is_deleted && self.sees(reader, key));
+        let existing = self.objects.iter().filter(|(key, object)| !object.is_deleted && self.can_see(reader, key));
         existing.map(|(key, object)| (key.clone(), object.text.clone())).collect()
     }
 

@@ -103,7 +103,7 @@ impl TestReader {
         let inside = |logged: &&&LoggedChange| logged.what.channel(&fixture.model).as_ref() == Some(&channel);
         let inside: Vec<&LoggedChange> = logged.iter().filter(inside).copied().collect();
         let wrong = |item: &Value, what: &str| Err(format!("channel {channel}: {item}, but {what}"));
-        if !fixture.model.sees(self.reader, &key) {
+        if !fixture.model.can_see(self.reader, &key) {
             // An `AccessChanged` event may come before the error.
             let mut item = self.next_frame(ONE).await;
             if item["payload"]["data"]["it"]["__typename"] == "AccessChanged" {
@@ -137,7 +137,7 @@ impl TestReader {
         let variables = json!({"after": self.last, "channel": channel});
         socket.subscribe(ONE, &query("events(channelId: $channel, after: $after)"), variables).await;
         let key = (Kind::Channel, channel.clone());
-        let is_there = !fixture.model.objects[&key].is_deleted && fixture.model.sees(self.reader, &key);
+        let is_there = !fixture.model.objects[&key].is_deleted && fixture.model.can_see(self.reader, &key);
         if !is_there {
             let item = self.next_frame(ONE).await;
             let code = &item["payload"][0]["extensions"]["code"];

@@ -279,14 +279,14 @@ impl Fixture {
     pub fn deletion(&self, event: &Event) -> Option<i64> {
         let index = event.cursor.seq.0 - self.start.seq.0;
         let later = self.log.iter().skip(usize::try_from(index).expect("the event is in the log"));
-        let is_gone = |later: &&Event| match later.kind {
+        let is_deleted = |later: &&Event| match later.kind {
             EventKind::ChannelDeleted => later.channel == event.channel,
             EventKind::MessageDeleted => event.message.is_some() && later.message == event.message,
             EventKind::CommentDeleted => event.object == later.object && kind(event) == Kind::Comment,
             _ => false,
         };
         if event.kind.shows_object() {
-            later.filter(|later| later.seq() > event.seq()).find(is_gone).map(LogPosition::seq)
+            later.filter(|later| later.seq() > event.seq()).find(is_deleted).map(LogPosition::seq)
         } else {
             None
         }

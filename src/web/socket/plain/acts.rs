@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::followed::{Followed, What};
+use super::followed::{PlainSubscription, SubscriptionKey};
 use super::frames;
 use super::outcome::Outcome;
 use super::said::{NewRoomMessage, Subject};
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::graphql::Caller;
 use crate::live::{LogRequest, Subscription, SubscriptionRequest, Target};
 use crate::model::{Cursor, EventKind, KindSet};
-use crate::web::site::Site;
+use crate::web::site::AppState;
 
 /// The kinds of events that a subscription to a room delivers.
 const ROOM_KINDS: KindSet = KindSet::of(&[
@@ -33,18 +33,18 @@ const TICKET_KINDS: KindSet = KindSet::of(&[
 
 /// Opens a subscription.
 pub fn subscribe(
-    site: &Arc<Site>,
+    site: &Arc<AppState>,
     actor: Caller,
     subject: Subject,
     after: Option<Cursor>,
 ) -> BoxFuture<'static, Outcome> {
     let site = Arc::clone(site);
     async move {
-        let (what, era) = (What::Subject(subject), site.board.era());
+        let (what, era) = (SubscriptionKey::Subject(subject), site.board.era());
         match Subscription::open(&site.board, &actor.viewer, request(subject, after)).await {
             Ok(subscription) => {
                 let with_unread = subject == Subject::Notifications && after.is_none();
-                let followed = Followed::new(&site, what, subscription, actor.viewer, with_unread, era);
+                let followed = PlainSubscription::new(&site, what, subscription, actor.viewer, with_unread, era);
                 Outcome { frames: vec![frames::subscribed(subject)], followed: Some(followed) }
             }
             Err(error) => Outcome::message(frames::error(&error, &frames::Context::subject(subject))),
@@ -66,7 +66,7 @@ fn request(subject: Subject, after: Option<Cursor>) -> SubscriptionRequest {
 }
 
 /// Opens a subscription to a room, and creates the room if it does not exist.
-pub fn join(site: &Arc<Site>, actor: Caller, room: String, after: Option<Cursor>) -> BoxFuture<'static, Outcome> {
+pub fn join(site: &Arc<AppState>, actor: Caller, room: String, after: Option<Cursor>) -> BoxFuture<'static, Outcome> {
     let site = Arc::clone(site);
     async move {
         let opening = async {
@@ -78,10 +78,10 @@ pub fn join(site: &Arc<Site>, actor: Caller, room: String, after: Option<Cursor>
             let request = SubscriptionRequest::Log(request);
             let era = site.board.era();
             let subscription = Subscription::open(&site.board, &actor.viewer, request).await?;
-            let what = What::Room(room.as_str().into());
-            Ok(Followed::new(&site, what, subscription, actor.viewer.clone(), false, era))
+            let what = SubscriptionKey::Room(room.as_str().into());
+            Ok(PlainSubscription::new(&site, what, subscription, actor.viewer.clone(), false, era))
         };
-        let result: Result<Followed> = opening.await;
+        let result: Result<PlainSubscription> = opening.await;
         match result {
             Ok(followed) => Outcome { frames: vec![frames::joined(&room)], followed: Some(followed) },
             Err(error) => Outcome::message(frames::error(&error, &frames::Context::room(&room))),
@@ -91,13 +91,13 @@ pub fn join(site: &Arc<Site>, actor: Caller, room: String, after: Option<Cursor>
 }
 
 /// Posts a message to an existing room.
-pub fn post(site: &Arc<Site>, actor: Caller, new: NewRoomMessage) -> BoxFuture<'static, Outcome> {
+pub fn post(site: &Arc<AppState>, actor: Caller, new: NewRoomMessage) -> BoxFuture<'static, Outcome> {
     let site = Arc::clone(site);
     async move {
         let NewRoomMessage { room, text, key } = new;
         let (viewer, name, same_key) = (actor.viewer, room.clone(), key.clone());
         let write = site.engine.write(viewer.party(), |board| async move {
-            let channel = board.known_room(&viewer, &name).await?.id;
+            let channel = board.existing_room(&viewer, &name).await?.id;
             let message =
                 NewMessage { channel, title: None, content: text, locations: Vec::new(), ticket: None, key: same_key };
             board.create_message(&viewer, message).await

@@ -1,4 +1,4 @@
-//! One thing that a client of plain JSON follows: a room, tickets, notifications or the dashboard.
+//! A subscription of the JSON socket: to a room, tickets, notifications or the dashboard.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,47 +17,47 @@ use crate::error::Error;
 use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
 use crate::live::{Deliveries, Delivery, Renderer, Rendering, Subscription, Update};
-use crate::model::{Cursor, Lease, Notification, NotificationId, Seq};
-use crate::web::site::Site;
+use crate::model::{Cursor, MemoryLease, Notification, NotificationId, Seq};
+use crate::web::site::AppState;
 
-/// How long a page of notifications that could not be read is waited with before it is read again.
-const PAUSE: Duration = Duration::from_millis(300);
+/// Delay before a page of notifications is read again after the database did not answer.
+const RETRY_DELAY: Duration = Duration::from_millis(300);
 
-/// What is followed.
+/// Identifies a subscription on its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
-    /// A subscription.
+pub enum SubscriptionKey {
+    /// A channel of the protocol, or a ticket.
     Subject(Subject),
     /// A room.
     Room(Arc<str>),
 }
 
-/// What comes of a step.
+/// The result of one step of a subscription.
 pub enum Step {
-    /// This is to be sent.
+    /// A frame to send.
     Frame(Utf8Bytes),
-    /// This event, unless it was sent already.
+    /// An event and its frame. It must not be sent if another subscription of the connection has sent the event.
     Event(Arc<LiveEvent>, Utf8Bytes),
-    /// Nothing is to be sent, but there may be more.
+    /// Nothing to send yet. The subscription must be polled again.
     More,
-    /// It is over; this is to be sent.
+    /// The subscription has ended. This frame tells the client.
     Over(Utf8Bytes),
 }
 
-/// One thing that is followed.
-pub struct Followed {
-    /// What.
-    pub what: What,
+/// A subscription of the JSON socket.
+pub struct PlainSubscription {
+    /// What the subscription follows.
+    pub what: SubscriptionKey,
     deliveries: Deliveries<FrameRenderer>,
-    /// Where it began: events above are its own.
+    /// The position at which the subscription began. It has shown only events above.
     from: Option<Seq>,
-    /// The history of the log that `from` and what is inherited are numbers of.
+    /// The era of the log to which `from` and `inherited` belong.
     era: u64,
-    /// What is shown first: the notifications that were not read.
+    /// The unread notifications, which the client gets first.
     unread: Option<Unread>,
     /// The era before the latest update was taken from the log.
     update_era: u64,
-    /// What others had shown of tickets that this has yet to come to, and are not here to say so.
+    /// Events of tickets that ended subscriptions had shown, and that this one has not reached yet.
     inherited: Vec<Covered>,
 }
 
@@ -80,26 +80,26 @@ impl Covered {
     }
 }
 
-/// A page of notifications, whether there is more, and the memory that is borrowed for it.
-type Notes = (Vec<Notification>, bool, Lease);
+/// A page of notifications, whether more follow, and the memory of the page.
+type NotificationPage = (Vec<Notification>, bool, MemoryLease);
 
-/// Notifications that were not read, oldest first, a page at a time.
+/// Reads the unread notifications, oldest first, page by page.
 struct Unread {
-    /// Later ones come as events.
+    /// Notifications above this position come as events.
     up_to: Seq,
     page: VecDeque<Notification>,
-    /// What the page is held in.
-    lease: Option<Lease>,
+    /// The memory of the page.
+    lease: Option<MemoryLease>,
     last: Option<NotificationId>,
     more: bool,
-    loading: Option<BoxFuture<'static, Result<Notes, Error>>>,
+    loading: Option<BoxFuture<'static, Result<NotificationPage, Error>>>,
 }
 
-impl Followed {
-    /// Follows a subscription.
+impl PlainSubscription {
+    /// Delivers a subscription that began in this era of the log.
     pub fn new(
-        site: &Arc<Site>,
-        what: What,
+        site: &Arc<AppState>,
+        what: SubscriptionKey,
         subscription: Subscription,
         viewer: Viewer,
         with_unread: bool,
@@ -120,53 +120,59 @@ impl Followed {
         Self { what, deliveries, from, era, unread, update_era: era, inherited: Vec::new() }
     }
 
-    /// Up to where it has been served; `None` if it is not of the log.
+    /// The position of the log up to which everything was delivered. Live values have none.
     pub fn served(&mut self) -> Option<Cursor> {
         self.deliveries.served()
     }
 
-    /// Whether it is still showing what was there before.
+    /// Whether the client still gets the unread notifications.
     pub fn is_beginning(&self) -> bool {
         self.unread.is_some()
     }
 
-    /// Whether it has shown this event of a ticket.
+    /// Whether this subscription has shown an event of a ticket.
     pub fn has_shown(&mut self, event: &LiveEvent, era: u64) -> bool {
         self.covered(era).is_some_and(|covered| covered.holds(event))
     }
 
-    /// Whether one that is gone had shown this event of a ticket.
+    /// Whether an ended subscription had shown an event of a ticket.
     pub fn knows_shown(&self, event: &LiveEvent, era: u64) -> bool {
         self.era == era && self.inherited.iter().any(|covered| covered.holds(event))
     }
 
-    /// Remembers what another has shown, which is about to go. Nothing, if this is as far already.
+    /// Remembers the events that another subscription has shown, which is about to end. Events that this one has passed
+    /// are not remembered.
     pub fn inherit(&mut self, other: &mut Self, era: u64) {
         let (Some(own), Some(covered)) = (self.covered(era), other.covered(era)) else { return };
         self.inherited.push(covered);
         self.inherited.retain(|known| own.up_to < known.up_to);
     }
 
-    /// How much it remembers of others.
+    /// The number of remembered ranges.
     pub fn inheritance(&self) -> usize {
         self.inherited.len()
     }
 
-    /// What it has shown of tickets in this history of the log, if it is about tickets.
+    /// The events of tickets that this subscription has shown in this era, if it is about tickets.
     fn covered(&mut self, era: u64) -> Option<Covered> {
         if self.era != era {
             return None;
         }
-        let What::Subject(subject @ (Subject::Tickets | Subject::Ticket(_))) = self.what else { return None };
+        let SubscriptionKey::Subject(subject @ (Subject::Tickets | Subject::Ticket(_))) = self.what else {
+            return None;
+        };
         Some(Covered { subject, from: self.from?, up_to: self.served()?.seq })
     }
 
-    /// The error if the viewer may no longer follow this.
+    /// Checks the permission again.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if the viewer may not follow this any more.
     pub fn recheck(&mut self) -> Result<(), Error> {
         self.deliveries.recheck()
     }
 
-    /// It goes on in another history of the log, which uses numbers again: what was shown before does not count.
+    /// Forgets what was shown if the log has another history since: it uses the same numbers for other events.
     fn begin_anew(&mut self, after: Seq) {
         if self.era != self.update_era {
             self.from = self.from.map(|_| after);
@@ -175,11 +181,11 @@ impl Followed {
         }
     }
 
-    /// How an error about it is to be read.
+    /// The fields by which the client finds the subscription in an error.
     pub fn context(&self) -> frames::Context {
         match &self.what {
-            What::Subject(subject) => frames::Context::subject(*subject),
-            What::Room(room) => frames::Context::room(room),
+            SubscriptionKey::Subject(subject) => frames::Context::subject(*subject),
+            SubscriptionKey::Room(room) => frames::Context::room(room),
         }
     }
 
@@ -208,8 +214,8 @@ impl Followed {
             Some(Ok(Delivery { output, .. })) => Step::Frame(output),
             Some(Err(error)) => Step::Over(frames::error(&error, &self.context())),
             None => Step::Over(match &self.what {
-                What::Subject(subject) => frames::unsubscribed(*subject),
-                What::Room(room) => frames::left(room),
+                SubscriptionKey::Subject(subject) => frames::unsubscribed(*subject),
+                SubscriptionKey::Room(room) => frames::left(room),
             }),
         })
     }
@@ -217,7 +223,7 @@ impl Followed {
 
 /// Renders the updates of one subscription as frames of plain JSON.
 pub struct FrameRenderer {
-    site: Arc<Site>,
+    site: Arc<AppState>,
     form: Form,
     viewer: Viewer,
 }
@@ -243,23 +249,23 @@ impl Renderer for FrameRenderer {
 }
 
 /// The form of what a subscription follows, for readers that are signed in or not.
-fn form_of(what: &What, is_signed_in: bool) -> Form {
+fn form_of(what: &SubscriptionKey, is_signed_in: bool) -> Form {
     match what {
-        What::Room(room) => Form::Room(Arc::clone(room), is_signed_in),
-        What::Subject(Subject::Notifications | Subject::Dashboard) => Form::Notification,
-        What::Subject(Subject::Tickets | Subject::Ticket(_)) => Form::Ticket,
+        SubscriptionKey::Room(room) => Form::Room(Arc::clone(room), is_signed_in),
+        SubscriptionKey::Subject(Subject::Notifications | Subject::Dashboard) => Form::Notification,
+        SubscriptionKey::Subject(Subject::Tickets | Subject::Ticket(_)) => Form::Ticket,
     }
 }
 
 impl FrameRenderer {
     fn render_event(&self, event: &Arc<LiveEvent>) -> Rendering<Utf8Bytes> {
-        let (shown, form) = (&self.site.shown, &self.form);
-        if let Some(frame) = shown.known(event, form) {
+        let (frames, form) = (&self.site.frames, &self.form);
+        if let Some(frame) = frames.get(event, form) {
             return Rendering::Ready(Some(frame));
         }
         let (author, weight) = (form.author(event), event.body().map_or(0, |body| body.weight()));
         if author.is_none() && weight <= SMALL {
-            return Rendering::Ready(shown.frame(event, form, None, None));
+            return Rendering::Ready(frames.render(event, form, None, None));
         }
         let username = author.map(|author| self.site.board.username(author));
         let mut lease = self.site.board.memory().lease(self.viewer.party());
@@ -274,13 +280,13 @@ impl FrameRenderer {
                 // Most texts are not much longer as JSON.
                 lease.wait_for(2 * weight).await;
             }
-            Ok(site.shown.frame(&event, &form, username.as_deref(), Some(lease)))
+            Ok(site.frames.render(&event, &form, username.as_deref(), Some(lease)))
         }))
     }
 }
 
 impl Unread {
-    /// The next one; `None` if there is no other. While the database is away it waits.
+    /// The next notification. `None` if there are no more. Waits while the database does not answer.
     fn poll_next(
         &mut self,
         board: &Arc<Board>,
@@ -304,7 +310,7 @@ impl Unread {
                 Box::pin(async move {
                     loop {
                         match board.unread_after(&viewer, last).await {
-                            Err(Error::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
+                            Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY_DELAY).await,
                             loaded => return loaded,
                         }
                     }

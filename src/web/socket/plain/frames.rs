@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::said::Subject;
 use crate::error::Error;
 use crate::hub::LiveEvent;
-use crate::model::{Body, Comment, Cursor, EventKind, Message, Metric, Notification};
+use crate::model::{Comment, Cursor, EventBody, EventKind, Message, Metric, Notification};
 
 /// An enum value in lower case, such as `high` or `in_progress`.
 fn lower_case(value: impl Serialize) -> Value {
@@ -125,7 +125,7 @@ pub fn notification(notification: &Notification) -> Utf8Bytes {
 /// An event of a room; `None` if the protocol has no message for it. Anonymous clients get no usernames.
 pub fn of_room(event: &LiveEvent, room: &str, username: Option<&str>) -> Option<Utf8Bytes> {
     let frame = match (event.kind, event.body()?) {
-        (kind, Body::Message(message)) => {
+        (kind, EventBody::Message(message)) => {
             let mut frame = json!({
                 "type": "message",
                 "room": room,
@@ -160,16 +160,16 @@ pub fn of_room(event: &LiveEvent, room: &str, username: Option<&str>) -> Option<
 pub fn of_ticket(event: &LiveEvent) -> Option<Utf8Bytes> {
     let cursor = event.cursor;
     let frame = match (event.kind, event.body()?) {
-        (EventKind::MessageAdded, Body::Message(message)) => {
+        (EventKind::MessageAdded, EventBody::Message(message)) => {
             json!({ "type": "ticket_created", "ticket": ticket(&message)?, "cursor": cursor })
         }
-        (_, Body::Message(message)) => {
+        (_, EventBody::Message(message)) => {
             json!({ "type": "ticket_updated", "ticket": ticket(&message)?, "cursor": cursor })
         }
         (EventKind::MessageDeleted, _) => {
             json!({ "type": "ticket_deleted", "ticket_id": event.object.to_string(), "cursor": cursor })
         }
-        (EventKind::CommentAdded, Body::Comment(added)) => json!({
+        (EventKind::CommentAdded, EventBody::Comment(added)) => json!({
             "type": "comment_added",
             "ticket_id": added.message_id.to_string(),
             "comment": comment(&added),

@@ -14,24 +14,24 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-pub use shown::Shown;
+pub use shown::FrameCache;
 
 use super::close::Close;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use crate::error::{Error, Result};
 use crate::graphql::SMALL;
 use crate::model::Cursor;
-use followed::{Followed, Step, What};
+use followed::{PlainSubscription, Step, SubscriptionKey};
 use outcome::Outcome;
 use said::{ClientMessage, Subject, Unreadable};
 
 /// The subscriptions and the running request of one WebSocket.
-pub struct Plain {
+pub struct JsonProtocol {
     /// Whether the connection starts with a subscription to all tickets.
     starts_with_tickets: bool,
     /// The default cursor of subscriptions that name none, from the query string of the upgrade request.
     after: Option<Result<Cursor>>,
-    followed: Vec<Followed>,
+    followed: Vec<PlainSubscription>,
     /// The index of the subscription that is polled first, so that all subscriptions get their turn to send.
     next_index: usize,
     /// The running request, and whether it writes. No frame is read meanwhile, so a client's requests are executed in
@@ -39,7 +39,7 @@ pub struct Plain {
     request: Option<(BoxFuture<'static, Outcome>, bool)>,
 }
 
-impl Plain {
+impl JsonProtocol {
     /// No subscriptions yet. `after` is the default cursor of the client's subscriptions.
     pub fn new(starts_with_tickets: bool, after: Option<String>) -> Self {
         let after = after.map(|text| said::cursor(&text));
@@ -68,16 +68,17 @@ impl Plain {
                 state.write_buffer.push(&[&frames::pong(cursor)]);
             }
             ClientMessage::Unsubscribe(subject) => {
-                self.unsubscribe(&What::Subject(subject), state.site.board.era());
+                self.unsubscribe(&SubscriptionKey::Subject(subject), state.site.board.era());
                 state.write_buffer.push(&[&frames::unsubscribed(subject)]);
             }
             ClientMessage::Leave(room) => {
-                self.unsubscribe(&What::Room(room.as_str().into()), state.site.board.era());
+                self.unsubscribe(&SubscriptionKey::Room(room.as_str().into()), state.site.board.era());
                 state.write_buffer.push(&[&frames::left(&room)]);
             }
             ClientMessage::Subscribe(subject, cursor) => {
                 let context = || frames::Context::subject(subject);
-                let is_new = self.check_limit(state, &What::Subject(subject)).map_err(|error| (error, context()))?;
+                let is_new =
+                    self.check_limit(state, &SubscriptionKey::Subject(subject)).map_err(|error| (error, context()))?;
                 if !is_new && cursor.is_none() {
                     state.write_buffer.push(&[&frames::subscribed(subject)]);
                     return Ok(());
@@ -87,7 +88,7 @@ impl Plain {
             }
             ClientMessage::Join(room, cursor) => {
                 let context = || frames::Context::room(&room);
-                let what = What::Room(room.as_str().into());
+                let what = SubscriptionKey::Room(room.as_str().into());
                 let is_new = self.check_limit(state, &what).map_err(|error| (error, context()))?;
                 if !is_new && cursor.is_none() {
                     state.write_buffer.push(&[&frames::joined(&room)]);
@@ -107,12 +108,12 @@ impl Plain {
     ///
     /// # Errors
     /// `QUERY_TOO_COMPLEX` if the connection has as many subscriptions as are allowed.
-    fn check_limit(&self, state: &ConnectionState, what: &What) -> Result<bool> {
+    fn check_limit(&self, state: &ConnectionState, what: &SubscriptionKey) -> Result<bool> {
         let max = state.site.settings.sockets.max_subscriptions;
         let exists = self.followed.iter().any(|followed| followed.what == *what);
         // A remaining subscription keeps records of what ended subscriptions have sent, until it has passed those events.
         // The records count towards the limit.
-        let inherited = self.followed.iter().map(Followed::inheritance).max().unwrap_or(0);
+        let inherited = self.followed.iter().map(PlainSubscription::inheritance).max().unwrap_or(0);
         if self.followed.len() + inherited >= max + usize::from(exists) {
             return Err(Error::TooComplex(format!("a connection has at most {max} subscriptions")));
         }
@@ -121,7 +122,7 @@ impl Plain {
 
     /// The cursor up to which all subscriptions have been served.
     fn served(&mut self, state: &ConnectionState) -> Cursor {
-        state.site.board.lowest(self.followed.iter_mut().filter_map(Followed::served))
+        state.site.board.lowest(self.followed.iter_mut().filter_map(PlainSubscription::served))
     }
 
     fn poll_request(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool {
@@ -136,7 +137,7 @@ impl Plain {
         true
     }
 
-    fn unsubscribe(&mut self, what: &What, era: u64) {
+    fn unsubscribe(&mut self, what: &SubscriptionKey, era: u64) {
         if let Some(at) = self.followed.iter().position(|followed| followed.what == *what) {
             self.remove(at, era);
         }
@@ -152,14 +153,15 @@ impl Plain {
 
     /// Whether another subscription has already sent this event of a ticket.
     fn is_repeated(&mut self, at: usize, event: &crate::hub::LiveEvent, era: u64) -> bool {
-        let is_of_ticket = matches!(self.followed[at].what, What::Subject(Subject::Tickets | Subject::Ticket(_)));
+        let is_of_ticket =
+            matches!(self.followed[at].what, SubscriptionKey::Subject(Subject::Tickets | Subject::Ticket(_)));
         is_of_ticket
             && (self.followed[at].knows_shown(event, era)
                 || (0..self.followed.len()).any(|other| other != at && self.followed[other].has_shown(event, era)))
     }
 }
 
-impl Protocol for Plain {
+impl Protocol for JsonProtocol {
     fn has_keep_alive(&self) -> bool {
         false
     }
@@ -173,7 +175,7 @@ impl Protocol for Plain {
     fn reject(&mut self, _: &mut ConnectionState, _: &str) {}
 
     fn may_read(&self) -> bool {
-        self.request.is_none() && !self.followed.iter().any(Followed::is_beginning)
+        self.request.is_none() && !self.followed.iter().any(PlainSubscription::is_beginning)
     }
 
     fn on_text(&mut self, state: &mut ConnectionState, text: &str) -> Result<Received, Close> {

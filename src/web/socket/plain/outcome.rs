@@ -2,12 +2,12 @@
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::followed::Followed;
+use super::followed::PlainSubscription;
 
 /// The result of a request: frames to send, and a new subscription.
 pub struct Outcome {
     pub frames: Vec<Utf8Bytes>,
-    pub followed: Option<Followed>,
+    pub followed: Option<PlainSubscription>,
 }
 
 impl Outcome {

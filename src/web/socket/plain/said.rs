@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::model::{Cursor, MessageId, repaired};
+use crate::model::{Cursor, MessageId, replace_lone_surrogates};
 
 /// The longest room name and the longest idempotency key, in bytes.
 const MAX_NAME: usize = 1_000;
@@ -68,7 +68,7 @@ impl ClientMessage {
     /// # Errors
     /// [`Unreadable`] if the text is not one JSON object, or a field is missing or invalid.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
-        match serde_json::from_str(&repaired(text)) {
+        match serde_json::from_str(&replace_lone_surrogates(text)) {
             Ok(Value::Object(frame)) => {
                 Self::from_frame(&frame).map_err(|error| Unreadable { error, fields: identifying(&frame) })
             }

@@ -9,27 +9,27 @@ use super::frames;
 use crate::capacity::ByteCache;
 use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
-use crate::model::{Body, Cursor, Lease, UserId};
+use crate::model::{Cursor, EventBody, MemoryLease, UserId};
 
-/// How many bytes of frames are kept.
+/// Maximum size of the cache, in bytes.
 const KEPT_BYTES: usize = 8 << 20;
 
-/// As what an event is shown.
+/// The form in which an event is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// As one of a room, to those who are signed in or to the others.
+    /// As an event of a room, with the author's name if the reader is signed in.
     Room(Arc<str>, bool),
-    /// As one of a ticket.
+    /// As an event of a ticket.
     Ticket,
     /// As a notification.
     Notification,
 }
 
 impl Form {
-    /// Whose name is needed to show this.
+    /// The user whose name the frame contains.
     pub fn author(&self, event: &LiveEvent) -> Option<UserId> {
         match (self, event.body()) {
-            (Self::Room(_, true), Some(Body::Message(message))) => Some(message.author_id),
+            (Self::Room(_, true), Some(EventBody::Message(message))) => Some(message.author_id),
             _ => None,
         }
     }
@@ -38,37 +38,40 @@ impl Form {
         match (self, event.body()) {
             (Self::Room(room, _), _) => frames::of_room(event, room, username),
             (Self::Ticket, _) => frames::of_ticket(event),
-            (Self::Notification, Some(Body::Notification(notification))) => Some(frames::notification(&notification)),
+            (Self::Notification, Some(EventBody::Notification(notification))) => {
+                Some(frames::notification(&notification))
+            }
             (Self::Notification, _) => None,
         }
     }
 }
 
-/// An event, the state of its object, and its form. With tags: after a failover the same number may be another event.
+/// An event, the state of its object, and its form. Cursors contain tags: after a failover the same number may be another
+/// event.
 type Key = (Cursor, Option<Cursor>, Form);
 
-/// The frames that were made last.
-pub struct Shown(ByteCache<Key, Utf8Bytes>);
+/// The cache of frames.
+pub struct FrameCache(ByteCache<Key, Utf8Bytes>);
 
-impl Default for Shown {
+impl Default for FrameCache {
     fn default() -> Self {
         Self(ByteCache::new(KEPT_BYTES))
     }
 }
 
-impl Shown {
+impl FrameCache {
     /// The frame of an event, if it is in the cache.
-    pub fn known(&self, event: &LiveEvent, form: &Form) -> Option<Utf8Bytes> {
+    pub fn get(&self, event: &LiveEvent, form: &Form) -> Option<Utf8Bytes> {
         self.0.get(&key(event, form))
     }
 
     /// Makes the frame of an event. `None` if there is nothing to show. The frame holds the lease until it is sent.
-    pub fn frame(
+    pub fn render(
         &self,
         event: &LiveEvent,
         form: &Form,
         username: Option<&str>,
-        lease: Option<Lease>,
+        lease: Option<MemoryLease>,
     ) -> Option<Utf8Bytes> {
         let frame = with_lease(form.show(event, username)?, lease);
         self.0.insert(key(event, form), frame.clone(), frame.len());
@@ -77,7 +80,7 @@ impl Shown {
 }
 
 /// A long frame holds the memory that is borrowed for it.
-fn with_lease(frame: Utf8Bytes, lease: Option<Lease>) -> Utf8Bytes {
+fn with_lease(frame: Utf8Bytes, lease: Option<MemoryLease>) -> Utf8Bytes {
     let Some(mut lease) = lease.filter(|_| frame.len() > SMALL) else { return frame };
     lease.set(frame.len());
     let held = Bytes::from_owner(Held { frame: frame.clone(), _lease: lease });
@@ -86,7 +89,7 @@ fn with_lease(frame: Utf8Bytes, lease: Option<Lease>) -> Utf8Bytes {
 
 struct Held {
     frame: Utf8Bytes,
-    _lease: Lease,
+    _lease: MemoryLease,
 }
 
 impl AsRef<[u8]> for Held {
