@@ -10,13 +10,14 @@
 //! | assembly | [`app`] | creating, connecting and stopping all parts of a server |
 //! | transport | [`web`] | HTTP, WebSocket and server-sent events: routes, sockets, pages, health checks, metrics |
 //! | language | [`graphql`] | the schema, thin resolvers, query limits, loaders, rendering of subscription items |
-//! | service | [`board`] | the use cases, permissions, the log tailer, subscriptions, presence |
+//! | subscriptions | [`live`] | subscriptions as streams of updates, and the driver that delivers them |
+//! | service | [`board`] | the use cases, permissions, the log tailer, presence |
 //! | storage | [`store`] | the tables, the event log, the single writer, the read threads; the only SQL |
 //! | delivery | [`hub`] | the newest events in memory, and waking the subscribers of each topic |
 //! | authentication | [`auth`] | password hashes, session tokens, rate limits |
 //! | text | [`unicode`] | normalization of names and passwords, look-alike names, mentions |
 //! | sharing | [`capacity`] | fair queues and permits for bounded resources |
-//! | shared types | [`model`], [`error`], [`config`], [`vitals`] | ids, objects and events; error codes; settings; task supervision |
+//! | shared types | [`model`], [`error`], [`config`], [`supervisor`] | ids, objects and events; error codes; settings; task supervision |
 //!
 //! `store`, `hub` and `auth` are independent of each other. `ARCHITECTURE.md` in the repository explains the mechanisms
 //! and their invariants.
@@ -59,6 +60,6 @@ pub mod hub;
 pub mod live;
 pub mod model;
 pub mod store;
+pub mod supervisor;
 pub mod unicode;
-pub mod vitals;
 pub mod web;

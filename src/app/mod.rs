@@ -1,9 +1,9 @@
 //! The top layer: creates all parts of a server from its settings, connects them, and stops them in order. It contains
 //! no other logic.
 
-mod descriptors;
-mod house;
-mod secret;
+mod fd_limit;
+mod jwt_secret;
+mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-pub use house::Services;
+pub use services::Services;
 
 use crate::board::{self, Board};
 use crate::config::Config;
 use crate::graphql::{self, Engine};
-use crate::vitals::Supervisor;
+use crate::supervisor::Supervisor;
 use crate::web::{self, AppState, Listener, Settings, Stop};
 
 /// A running server. It owns everything it needs, so several servers can run in one process.
@@ -39,7 +39,7 @@ impl App {
         let listener =
             Listener::bind(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        descriptors::prepare(config.sockets.max_connections);
+        fd_limit::prepare(config.sockets.max_connections);
         let services = Services::open(&config).await?;
         let writable = services.board().check_writable().await;
         writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database.url()))?;

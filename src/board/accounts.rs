@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::policy::MAX_USERNAME;
-use super::{Board, Viewer, text};
+use super::{Board, Viewer, validate};
 use crate::auth::{PasswordPermit, SignInLimiter, WINDOW};
 use crate::error::{Error, Result};
 use crate::model::{CapacityKey, EventBody, EventKind, PageRequest, Role, Timestamp, User, UserId, client_prefix};
-use crate::store::{NewEvent, ReadPurpose, Snapshot, Tx, attempts, users};
+use crate::store::{NewEvent, ReadPurpose, Snapshot, Tx, sign_in_attempts, users};
 use crate::unicode;
 
 /// The longest password, in bytes. Longer passwords are rejected before hashing, because Argon2 reads all of the input
@@ -130,9 +130,9 @@ impl Board {
         let _turn = self.mutation_slot(party).await?;
         self.write_access(move |tx| {
             let now = tx.now();
-            let (count, first) = attempts::within(tx.read(), &key, WINDOW, now)?;
+            let (count, first) = sign_in_attempts::within(tx.read(), &key, WINDOW, now)?;
             if usize::try_from(count).is_ok_and(|count| count < limit) {
-                return attempts::add(tx.write(), &key, now);
+                return sign_in_attempts::add(tx.write(), &key, now);
             }
             let waited = first.map_or(Duration::ZERO, |first| first.until(now));
             Err(Error::RateLimited { retry_after: WINDOW.saturating_sub(waited) })
@@ -294,8 +294,8 @@ fn end_sessions(tx: &mut Tx<'_>, id: UserId, actor: Option<UserId>, change: impl
 }
 
 fn validated_names(new: &NewUser) -> Result<(String, String)> {
-    let username = text::username("username", &new.username, MAX_USERNAME)?;
-    let display_name = text::name("displayName", &new.display_name, MAX_USERNAME * 2)?;
+    let username = validate::username("username", &new.username, MAX_USERNAME)?;
+    let display_name = validate::name("displayName", &new.display_name, MAX_USERNAME * 2)?;
     Ok((username, display_name))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::policy::MAX_DESCRIPTION;
 use super::records::{record_access_changed, record_visibility_changed};
-use super::{Board, Viewer, text};
+use super::{Board, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{Channel, ChannelId, EventBody, EventKind, Rights, UserId, Visibility};
 use crate::store::{NewEvent, Tx, channels, users};
@@ -44,8 +44,8 @@ impl Board {
     pub async fn create_channel(&self, viewer: &Viewer, new: NewChannel) -> Result<Channel> {
         let owner = self.actor(viewer)?.user.id;
         self.auth.rooms.check(owner)?;
-        let name = text::name("name", &new.name, self.rules.max_title)?;
-        let description = text::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
+        let name = validate::name("name", &new.name, self.rules.max_title)?;
+        let description = validate::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
         let visibility = new.visibility.unwrap_or(Visibility::Public);
         let viewer = viewer.clone();
         self.write_access(move |tx| {
@@ -111,11 +111,11 @@ impl Board {
             // Limit renames like new rooms: otherwise a user could probe for existing names at the rate of mutations.
             self.auth.rooms.check(actor)?;
         }
-        let name = edit.name.as_ref().map(|name| text::name("name", name, self.rules.max_title)).transpose()?;
+        let name = edit.name.as_ref().map(|name| validate::name("name", name, self.rules.max_title)).transpose()?;
         let description = edit
             .description
             .as_ref()
-            .map(|description| text::optional("description", description.as_deref(), MAX_DESCRIPTION))
+            .map(|description| validate::optional("description", description.as_deref(), MAX_DESCRIPTION))
             .transpose()?;
         let viewer = viewer.clone();
         self.write_access(move |tx| {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::attention::NotificationFanout;
-use super::key::IdempotencyKey;
+use super::idempotency::IdempotencyKey;
+use super::notification_rules::NotificationFanout;
 use super::records::check_if_cursor;
-use super::{Board, Viewer, text};
+use super::{Board, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{Comment, CommentId, Cursor, EventBody, EventKind, Message, MessageId, Rights, UserId};
 use crate::store::idempotency::CreatedObject;
@@ -42,7 +42,7 @@ impl Board {
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create_comment(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
         let author = self.actor(viewer)?.user.id;
-        let content = text::required("content", &new.content, self.rules.max_content)?;
+        let content = validate::required("content", &new.content, self.rules.max_content)?;
         let parts = || vec!["comment".into(), new.message.to_string(), content.clone()];
         let key = IdempotencyKey::new(author, new.key.as_deref(), parts)?;
         let mentions = self.mentions(author, &[&content]);
@@ -81,7 +81,7 @@ impl Board {
     /// up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn update_comment(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
         let actor = self.actor(viewer)?.user.id;
-        let content = text::required("content", &edit.content, self.rules.max_content)?;
+        let content = validate::required("content", &edit.content, self.rules.max_content)?;
         let mentions = self.mentions(actor, &[&content]);
         let viewer = viewer.clone();
         self.store

@@ -1,10 +1,10 @@
 //! Use cases of messages and tickets: create, update, delete.
 
-use super::attention::NotificationFanout;
-use super::key::IdempotencyKey;
+use super::idempotency::IdempotencyKey;
+use super::notification_rules::NotificationFanout;
 use super::policy::MAX_LOCATIONS;
 use super::records::check_if_cursor;
-use super::{Board, Viewer, text};
+use super::{Board, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, ChannelId, Cursor, EventBody, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,
@@ -75,8 +75,8 @@ impl Board {
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create_message(&self, viewer: &Viewer, new: NewMessage) -> Result<Message> {
         let author = self.actor(viewer)?.user.id;
-        let title = text::optional("title", new.title.as_deref(), self.rules.max_title)?;
-        let content = text::required("content", &new.content, self.rules.max_content)?;
+        let title = validate::optional("title", new.title.as_deref(), self.rules.max_title)?;
+        let content = validate::required("content", &new.content, self.rules.max_content)?;
         let audience = audience(new.locations.clone())?;
         let key = IdempotencyKey::new(author, new.key.as_deref(), || {
             let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
@@ -136,9 +136,9 @@ impl Board {
     pub async fn update_message(&self, viewer: &Viewer, edit: MessageEdit) -> Result<Message> {
         let actor = self.actor(viewer)?.user.id;
         let max = self.rules.max_title;
-        let title = edit.title.as_ref().map(|title| text::optional("title", title.as_deref(), max)).transpose()?;
+        let title = edit.title.as_ref().map(|title| validate::optional("title", title.as_deref(), max)).transpose()?;
         let max = self.rules.max_content;
-        let content = edit.content.as_ref().map(|content| text::required("content", content, max)).transpose()?;
+        let content = edit.content.as_ref().map(|content| validate::required("content", content, max)).transpose()?;
         let mentioning =
             [title.iter().flatten().next().map_or("", String::as_str), content.as_deref().unwrap_or_default()];
         let mentions = self.mentions(actor, &mentioning);

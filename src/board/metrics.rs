@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::gauges::{ACTIVE_USERS, Gauges, MAX_METRIC_NAME, MESSAGES_PER_MINUTE, OPEN_TICKETS};
-use super::{Board, Viewer, text};
+use super::{Board, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::Metric;
 use crate::store::metrics;
@@ -18,7 +18,7 @@ impl Board {
     /// `BAD_USER_INPUT`, `FORBIDDEN`, `RATE_LIMITED`.
     pub async fn publish_metric(&self, viewer: &Viewer, name: &str, value: f64) -> Result<Metric> {
         self.actor(viewer)?;
-        let name = text::identifier("metric", name, MAX_METRIC_NAME)?;
+        let name = validate::identifier("metric", name, MAX_METRIC_NAME)?;
         if [ACTIVE_USERS, OPEN_TICKETS, MESSAGES_PER_MINUTE].contains(&name.as_str()) {
             return Err(Error::input("metric", format!("{name} is the server's own")));
         }

@@ -1,13 +1,13 @@
 //! Use cases of notifications and read markers: notify users, list unread notifications, mark as read.
 
 use super::notify::notify;
-use super::{Board, Viewer, text};
+use super::{Board, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{
     Channel, ChannelId, Cursor, MemoryLease, Notification, NotificationId, PageRequest, Priority, UserId, Weight as _,
 };
 use crate::store::notifications::{Order, list};
-use crate::store::{channels, notifications, reading, users};
+use crate::store::{channels, notifications, read_markers, users};
 
 /// How many notifications a page of [`Board::unread_after`] holds before no more are read.
 const PAGE_ROWS: usize = 100;
@@ -38,8 +38,8 @@ impl Board {
     /// used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn notify_user(&self, viewer: &Viewer, new: NewNotification) -> Result<Notification> {
         let actor = self.actor(viewer)?.user.id;
-        let title = text::required("title", &new.title, self.rules.max_title)?;
-        let message = text::required("message", &new.message, self.rules.max_content)?;
+        let title = validate::required("title", &new.title, self.rules.max_title)?;
+        let message = validate::required("message", &new.message, self.rules.max_content)?;
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
@@ -129,8 +129,8 @@ impl Board {
         self.store
             .write(move |tx| {
                 let channel = channels::find(tx.read(), &*viewer.rights()?, id)?.ok_or(Error::NotFound("channel"))?;
-                if let Some(newest) = reading::newest_at(tx.read(), id, up_to)? {
-                    reading::mark(tx.write(), reader, id, newest)?;
+                if let Some(newest) = read_markers::newest_at(tx.read(), id, up_to)? {
+                    read_markers::mark(tx.write(), reader, id, newest)?;
                 }
                 Ok(channel)
             })

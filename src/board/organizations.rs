@@ -2,7 +2,7 @@
 
 use super::policy::MAX_LOCATIONS;
 use super::records::record_access_changed;
-use super::{Board, Viewer, text};
+use super::{Board, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{Location, LocationId, Organization, OrganizationId, Role, User, UserId};
 use crate::store::{organizations, users};
@@ -34,7 +34,7 @@ impl Board {
     /// cannot be reached.
     pub async fn create_organization(&self, viewer: &Viewer, name: &str) -> Result<Organization> {
         self.actor(viewer)?;
-        let name = text::name("name", name, self.rules.max_title)?;
+        let name = validate::name("name", name, self.rules.max_title)?;
         let viewer = viewer.clone();
         self.store
             .write(move |tx| {
@@ -60,7 +60,7 @@ impl Board {
     /// viewer's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create_location(&self, viewer: &Viewer, organization: OrganizationId, name: &str) -> Result<Location> {
         let actor = self.actor(viewer)?.user.id;
-        let name = text::name("name", name, self.rules.max_title)?;
+        let name = validate::name("name", name, self.rules.max_title)?;
         let viewer = viewer.clone();
         self.write_access(move |tx| {
             viewer.admin()?;

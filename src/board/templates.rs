@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::messages::{audience, check_locations};
-use super::{Board, Viewer, text};
+use super::{Board, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{EventBody, EventKind, LocationId, Template, TemplateId};
 use crate::store::{NewEvent, templates};
@@ -27,8 +27,8 @@ impl Board {
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn add_template(&self, viewer: &Viewer, new: NewTemplate) -> Result<Template> {
         let author = self.actor(viewer)?.user.id;
-        let name = text::name("name", &new.name, self.rules.max_title)?;
-        let content = text::required("content", &new.content, self.rules.max_content)?;
+        let name = validate::name("name", &new.name, self.rules.max_title)?;
+        let content = validate::required("content", &new.content, self.rules.max_content)?;
         let audience = audience(new.locations)?;
         let viewer = viewer.clone();
         self.store

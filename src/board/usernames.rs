@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::names::{Entries, Name};
 use super::service::Board;
+use super::username_cache::{Entries, Name};
 use crate::error::Error;
 use crate::model::{CapacityKey, UserId};
 use crate::store::users;

@@ -2,14 +2,14 @@
 //! other callers from being served. Read threads, mutations and password hashing are shared through this module.
 //! Rate limits for callers and connections are here, too.
 
-mod cache;
-mod fair;
+mod byte_cache;
+mod fair_queue;
 mod rate_limiter;
 mod recent_map;
-mod turns;
+mod semaphore;
 
-pub use cache::ByteCache;
-pub use fair::{FairLimits, FairQueue, QueueFull};
+pub use byte_cache::ByteCache;
+pub use fair_queue::{FairLimits, FairQueue, QueueFull};
 pub use rate_limiter::{Rate, RateLimiter, Throttle};
 pub use recent_map::RecentMap;
-pub use turns::{FairPermit, FairSemaphore};
+pub use semaphore::{FairPermit, FairSemaphore};

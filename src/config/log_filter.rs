@@ -12,8 +12,21 @@ const CRATES: [&str; 9] =
     ["tidings", "h2", "hyper", "hyper_util", "r2d2", "tokio_postgres", "tokio_tungstenite", "tungstenite", "warp"];
 /// The modules of this crate. A test compares them with `lib.rs`.
 const MODULES: [&str; 15] = [
-    "app", "auth", "board", "capacity", "cli", "config", "error", "graphql", "hub", "live", "model", "store",
-    "unicode", "vitals", "web",
+    "app",
+    "auth",
+    "board",
+    "capacity",
+    "cli",
+    "config",
+    "error",
+    "graphql",
+    "hub",
+    "live",
+    "model",
+    "store",
+    "supervisor",
+    "unicode",
+    "web",
 ];
 
 /// Checks a filter and removes its blanks. An empty filter means the default.

@@ -18,8 +18,8 @@ use crate::model::{
     NotificationId, Organization, OrganizationId, Page, PageRequest, Rights, Timestamp, User, UserId, Weight,
 };
 use crate::store::{
-    Db, ReadPurpose, Snapshot, channels, comments, is_over_time, log, messages, notifications, organizations, reading,
-    users,
+    Db, ReadPurpose, Snapshot, channels, comments, is_over_time, log, messages, notifications, organizations,
+    read_markers, users,
 };
 use juniper::Executor;
 
@@ -552,7 +552,7 @@ impl Ctx {
         let rights = self.rights()?;
         let Some(user) = rights.user else { return Ok(0) };
         let found =
-            self.unread.get(id, |ids| self.count_all(ids, |db, ids| reading::unread(db, &rights, user, ids)))?;
+            self.unread.get(id, |ids| self.count_all(ids, |db, ids| read_markers::unread(db, &rights, user, ids)))?;
         Ok(found.unwrap_or(0))
     }
 

@@ -11,18 +11,18 @@ use juniper::{Definition, GraphQLError, InputValue, OperationType, ParseError};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use super::complexity::{Analysis, Limits};
 use super::cost::Cost;
 use super::executable::{DocumentSource, Executable, ParsedDocument, Schemas, Validated};
+use super::field_merging::ConditionValues;
 use super::literals::{self, ColumnShifts};
-use super::measure::{Analysis, Limits};
-use super::merge::ConditionValues;
 use super::refusal::Rejection;
 use super::scalar::Scalar;
 use super::schema::Schema;
 use super::tree_memory::TreeMemory;
 use super::values::Variables;
 use super::variables::{self, Shape};
-use super::{errors, hints, nul, nulls, repeated, result_fields};
+use super::{errors, nul_characters, null_variables, repeated_directives, result_fields, suggestions};
 use crate::error::Error;
 use crate::model::{CapacityKey, MemoryBudget, MemoryLease};
 
@@ -141,7 +141,7 @@ impl Operation {
             if let Rejection::Invalid(errors) = &mut refusal {
                 shifts.relocate(errors);
                 if limits.hints {
-                    hints::add(errors, schema, &[]);
+                    suggestions::add(errors, schema, &[]);
                 }
             }
             refusal
@@ -244,11 +244,16 @@ impl Operation {
             let document = juniper::parser::parse_document_source(text, &schema.schema);
             let document = document.map_err(|error| invalid(&GraphQLError::ParseError(error), limits))?;
             check_variable_types(&document, schema)?;
-            nul::check_document(text, &document)?;
+            nul_characters::check_document(text, &document)?;
             let analysis = Analysis::of(&document, name, limits).map_err(too_complex)?;
             let results_need_database = result_fields::need_database(&document, schema);
-            let non_null_variables = nulls::non_null_variables(&document, name, schema);
-            (analysis, non_null_variables, repeated::directive_errors(&document, schema), results_need_database)
+            let non_null_variables = null_variables::non_null_variables(&document, name, schema);
+            (
+                analysis,
+                non_null_variables,
+                repeated_directives::directive_errors(&document, schema),
+                results_need_database,
+            )
         };
         let source = DocumentSource { schema: Arc::clone(schema), text: text.to_owned() };
         let parsed = catch_unwind(AssertUnwindSafe(|| {
@@ -281,7 +286,7 @@ impl Operation {
         let mut errors = errors::variable_errors(error, variables);
         self.shifts.relocate(&mut errors);
         if self.hints {
-            hints::add(&mut errors, &self.parsed.borrow_owner().schema, &self.analysis.variables);
+            suggestions::add(&mut errors, &self.parsed.borrow_owner().schema, &self.analysis.variables);
         }
         Rejection::Invalid(errors)
     }

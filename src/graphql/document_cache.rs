@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::complexity::Limits;
 use super::document::Operation;
 use super::executable::Schemas;
-use super::measure::Limits;
 use super::refusal::Rejection;
 use crate::capacity::ByteCache;
 

@@ -9,13 +9,13 @@ use futures_util::FutureExt as _;
 use juniper::OperationType;
 
 use super::allowance::{Allowance, ResponseBatch};
+use super::complexity::Limits;
 use super::context::{Caller, Ctx, DEADLINE, Purpose};
 use super::counts::Counts;
 use super::document_cache::DocumentCache;
 use super::executable::Schemas;
 use super::execute::{self, Answer};
-use super::measure::Limits;
-use super::nul;
+use super::nul_characters;
 use super::prepared::Prepared;
 use super::reader_gate::ReaderGate;
 use super::refusal::Rejection;
@@ -101,7 +101,7 @@ impl Engine {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
         let mut variables = operation.variables(request.variables.as_deref())?;
-        nul::check_variables(&variables)?;
+        nul_characters::check_variables(&variables)?;
         operation.check_cost(&variables, &self.limits)?;
         if operation.kind() == OperationType::Subscription {
             variables = operation.kept(variables)?;

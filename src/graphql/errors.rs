@@ -3,8 +3,8 @@
 use juniper::{ExecutionError, FieldError, GraphQLError, IntoFieldError, Object, ScalarValue, Value};
 use serde_json::{Value as Json, json};
 
-use super::coercion;
 use super::values::Variables;
+use super::variable_messages;
 use crate::error::Error;
 
 /// Maximum number of validation errors in a response.
@@ -98,7 +98,7 @@ pub fn variable_errors(error: &GraphQLError, variables: &Variables) -> Json {
     let mut errors = serde_json::to_value(error).unwrap_or_default();
     for error in errors.as_array_mut().into_iter().flatten() {
         if let Some(Json::String(message)) = error.get_mut("message")
-            && let Some(reworded) = coercion::reworded(message, variables)
+            && let Some(reworded) = variable_messages::reworded(message, variables)
         {
             *message = reworded;
         }

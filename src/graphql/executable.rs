@@ -8,9 +8,9 @@ use juniper::{Definition, EmptyMutation, EmptySubscription, ExecutionError, Oper
 
 use super::context::Ctx;
 use super::errors;
+use super::field_merging::{self, ConditionValues, MergedDocument, MergedKind, SourceMap};
 use super::items::{ItemSchema, Items};
 use super::literals::UntypedSchema;
-use super::merge::{self, ConditionValues, MergedDocument, MergedKind, SourceMap};
 use super::mutation::Mutation;
 use super::query::Query;
 use super::refusal::Rejection;
@@ -181,7 +181,7 @@ fn merge_document(
     conditions: &ConditionValues,
     kind: MergedKind,
 ) -> Result<MergedDocument, Rejection> {
-    let merged = merge::merge_document(document, name, &schemas.client.schema, conditions, kind);
+    let merged = field_merging::merge_document(document, name, &schemas.client.schema, conditions, kind);
     merged.map_err(|message| Error::TooComplex(message).into())
 }
 

@@ -6,7 +6,7 @@ use juniper::{EmptyMutation, EmptySubscription, RootNode, graphql_object};
 
 use super::context::{Ctx, Purpose};
 use super::events::{self, DeletedMessage, EventValue};
-use super::live::{Metric, PresenceChange};
+use super::metrics::{Metric, PresenceChange};
 use super::notifications::Notification;
 use super::objects::{Comment, Message};
 use super::scalar::Scalar;

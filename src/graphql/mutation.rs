@@ -10,13 +10,13 @@ use super::inputs::{
     CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, MetricInput, NotifyUserInput,
     RegisterInput, UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, change_to, id_change,
 };
-use super::live::Metric;
+use super::metrics::Metric;
 use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
-use super::people::{Location, Organization, User};
 use super::scalar::Scalar;
 use super::scalars::{Cursor, DateTime, id, ids, to_id};
 use super::templates::Template;
+use super::users::{Location, Organization, User};
 use crate::board;
 use crate::error::Result;
 use crate::model::{self, Role};

@@ -145,7 +145,7 @@ macro_rules! connection {
     ($connection:ident, $edge:ident, $node:ty, $name:literal, $edge_name:literal, $list:literal) => {
         #[doc = concat!("A page of a list: ", $list, ".")]
         pub struct $connection {
-            edges: $crate::graphql::list::List<$edge>,
+            edges: $crate::graphql::indexed_list::List<$edge>,
             info: $crate::graphql::paging::PageInfo,
         }
 
@@ -186,12 +186,12 @@ macro_rules! connection {
         #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $name)]
         impl $connection {
             /// The edges of the page. Each has an item and its cursor.
-            fn edges(&self) -> &$crate::graphql::list::List<$edge> {
+            fn edges(&self) -> &$crate::graphql::indexed_list::List<$edge> {
                 &self.edges
             }
 
             /// The items of the page, without their cursors.
-            fn nodes(&self) -> $crate::graphql::list::List<$node> {
+            fn nodes(&self) -> $crate::graphql::indexed_list::List<$node> {
                 self.edges.iter().map(|edge| edge.node.clone()).collect()
             }
 

@@ -6,14 +6,14 @@ use juniper::{Executor, ID, ScalarValue, graphql_object};
 
 use super::context::Ctx;
 use super::enums::TicketStatus;
-use super::list::List;
-use super::live::Metric;
+use super::indexed_list::List;
+use super::metrics::Metric;
 use super::notifications::NotificationConnection;
 use super::objects::{Channel, ChannelConnection, Message, MessageConnection};
 use super::paging::PageArgs;
-use super::people::{Organization, User, UserConnection};
 use super::scalars::{Cursor, id};
 use super::templates::TemplateConnection;
+use super::users::{Organization, User, UserConnection};
 use crate::error::{Error, Result};
 use crate::store::{channels, messages, metrics, organizations};
 

@@ -6,7 +6,7 @@ use juniper::{ID, graphql_subscription};
 
 use super::context::{Ctx, Opened, Purpose};
 use super::events::{DeletedMessage, EventValue};
-use super::live::{Metric, PresenceChange};
+use super::metrics::{Metric, PresenceChange};
 use super::notifications::Notification;
 use super::objects::{Comment, Message};
 use super::scalar::Scalar;

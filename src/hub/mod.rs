@@ -4,9 +4,9 @@
 //! If the buffer no longer holds the next event, the subscriber gets [`Next::Lagged`] and reads the log instead. The
 //! hub does not know databases, permissions or GraphQL. Only the log tailer (`board/tail.rs`) publishes to it.
 
-mod live;
-mod ring;
+mod live_event;
 mod shared;
+mod topic_buffer;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -15,14 +15,14 @@ use std::task::Waker;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use live::LiveEvent;
-pub use ring::{Next, Receiver};
+pub use live_event::LiveEvent;
+pub use topic_buffer::{Next, Receiver};
 
 use crate::error::{Error, Result};
 use crate::model::{Cursor, Event, KindSet, LoggedEvent, Seq, Topic};
-use crate::vitals::Supervisor;
-use ring::TopicBuffer;
+use crate::supervisor::Supervisor;
 use shared::Shared;
+use topic_buffer::TopicBuffer;
 
 /// The maximum number of events in memory. Subscribers whose position is among them resume without the database.
 pub const WINDOW: usize = 8192;

@@ -2,33 +2,33 @@
 //! do no I/O. They depend on `std`, `serde`, `serde_json` and `chrono` only, and on the semaphores of `tokio` for
 //! [`MemoryBudget`].
 
-mod address;
-mod board;
-mod count;
+mod capacity_key;
+mod client_prefix;
+mod counters;
 mod cursor;
 mod event;
 mod ids;
 mod json;
-mod live;
+mod live_values;
 mod memory;
+mod objects;
 mod page;
-mod party;
 mod rights;
 mod time;
 
-pub use address::client_prefix;
-pub use board::{
-    Audience, Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket,
-    TicketStatus, User, Visibility, Weight,
-};
-pub use count::{Counter, Gauge, GaugeGuard, Histogram};
+pub use capacity_key::CapacityKey;
+pub use client_prefix::client_prefix;
+pub use counters::{Counter, Gauge, GaugeGuard, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Event, EventBody, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
 pub use json::{JsonText, replace_lone_surrogates};
-pub use live::{Metric, PresenceChange};
+pub use live_values::{Metric, PresenceChange};
 pub use memory::{MemoryBudget, MemoryLease};
+pub use objects::{
+    Audience, Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket,
+    TicketStatus, User, Visibility, Weight,
+};
 pub use page::{ChannelKey, Page, PageRequest};
-pub use party::CapacityKey;
 pub use rights::Rights;
 pub use time::Timestamp;

@@ -9,7 +9,7 @@ use super::name_keys::{stored_look, stored_skeleton};
 use super::paging::page;
 use super::schema::{channel_members, channels};
 use super::time_limit::with_time_limit;
-use super::{users, visible};
+use super::{users, visibility};
 use crate::error::{Error, Result};
 use crate::model::{
     Channel, ChannelId, ChannelKey, Cursor, Page, PageRequest, Rights, Seq, Tag, Timestamp, User, UserId, Visibility,
@@ -86,7 +86,7 @@ pub fn list(db: &mut Db, rights: &Rights, window: &PageRequest<ChannelKey>) -> R
     let mut query = channels::table
         .select(Row::as_select())
         .filter(channels::deleted_at.is_null())
-        .filter(visible::channel(rights.into()))
+        .filter(visibility::channel(rights.into()))
         .into_boxed::<MultiBackend>();
     if !rights.admin {
         // Only the first public channels and the viewer's own channels can be on this page. Naming them keeps
@@ -117,7 +117,7 @@ pub fn find(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<Option<Channe
     let found = channels::table
         .filter(channels::id.eq(id.0))
         .filter(channels::deleted_at.is_null())
-        .filter(visible::channel(rights.into()));
+        .filter(visibility::channel(rights.into()));
     let row = with_backend!(db, connection => found.select(Row::as_select()).first(connection));
     row.optional().map_err(map_error)?.map(Channel::try_from).transpose()
 }
@@ -135,7 +135,7 @@ pub fn find_by_name(db: &mut Db, rights: &Rights, name: &str) -> Result<Option<C
     let found: Vec<(Row, i64)> = channels::table
         .filter(channels::name.eq(&trimmed).or(channels::name.eq(name)).or(is_similar))
         .filter(channels::deleted_at.is_null())
-        .filter(visible::channel(rights.into()))
+        .filter(visibility::channel(rights.into()))
         .select((Row::as_select(), channels::named_at))
         .load(db)
         .map_err(map_error)?;
@@ -174,7 +174,7 @@ fn member_since(db: &mut Db, user: Option<UserId>, ids: &[i64]) -> Result<HashMa
 pub fn was_readable(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<bool> {
     let found = channels::table
         .filter(channels::id.eq(id.0))
-        .filter(visible::channel(rights.into()))
+        .filter(visibility::channel(rights.into()))
         .select(channels::id)
         .first::<i64>(db)
         .optional()
@@ -194,7 +194,7 @@ pub fn find_similar_name(db: &mut Db, rights: &Rights, name: &str, but: Option<C
         .filter(channels::name.eq(name).or(is_similar))
         .filter(channels::id.ne(but.map_or(0, |id| id.0)))
         .filter(channels::deleted_at.is_null())
-        .filter(visible::channel(rights.into()))
+        .filter(visibility::channel(rights.into()))
         .select(channels::name);
     found.first(db).optional().map_err(map_error)
 }

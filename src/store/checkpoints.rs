@@ -9,9 +9,9 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection as _;
 
 use super::connection::{ConnectionUse, Connector, DatabaseTarget, Db, map_error};
-use super::files::sidecar;
+use super::sqlite_files::sidecar;
 use crate::error::{Error, Result};
-use crate::vitals::Supervisor;
+use crate::supervisor::Supervisor;
 
 /// How often the size of the write-ahead log is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);

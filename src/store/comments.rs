@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::connection::{Db, MultiBackend, map_error};
 use super::paging::{page, window};
 use super::schema::{comments, messages};
-use super::visible;
+use super::visibility;
 use crate::error::Result;
 use crate::model::{Comment, CommentId, Cursor, MessageId, Page, PageRequest, Seq, Tag, Timestamp, UserId};
 
@@ -62,7 +62,7 @@ pub fn by_ids(db: &mut Db, ids: &[CommentId]) -> Result<HashMap<CommentId, Comme
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let existing_message = messages::table
         .filter(messages::id.eq(comments::message_id))
-        .filter(visible::is_not_deleted())
+        .filter(visibility::is_not_deleted())
         .select(messages::id);
     let existing = comments::table.filter(comments::id.eq_any(ids)).filter(diesel::dsl::exists(existing_message));
     let rows = existing.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;

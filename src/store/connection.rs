@@ -11,10 +11,10 @@ use diesel::r2d2::{ManageConnection, R2D2Connection};
 use diesel::{Connection, PgConnection, SqliteConnection};
 
 use super::advice::{one_line, with_advice};
-use super::condition::{WriteHealth, needs_operator};
 use super::file_check::check_file;
-use super::files::{FileId, prepare_file, sidecar};
+use super::sqlite_files::{FileId, prepare_file, sidecar};
 use super::time_limit::{self, TimeLimit};
+use super::write_health::{WriteHealth, needs_operator};
 use crate::error::{Error, Result};
 
 /// A connection to the database of this installation.

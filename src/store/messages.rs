@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
 
-use super::candidates::{Candidates, IdRange, in_range};
 use super::connection::{Db, MultiBackend, map_error, with_backend};
+use super::message_candidates::{Candidates, IdRange, in_range};
 pub use super::message_filter::Filter;
 use super::paging::page;
 use super::schema::{comments, message_locations, messages};
 use super::time_limit::with_time_limit;
-use super::{removal, visible};
+use super::{removal, visibility};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, PageRequest, Priority, Rights, Seq, Tag, Ticket,
@@ -77,7 +77,7 @@ type MessageQuery<'a> = IntoBoxed<'a, Select<messages::table, AsSelect<Row, Mult
 /// Selects the messages that the viewer may read.
 fn visible_messages<'a>(rights: &Rights) -> MessageQuery<'a> {
     let all = messages::table.select(Row::as_select()).into_boxed::<MultiBackend>();
-    if rights.admin { all.filter(visible::is_not_deleted()) } else { all.filter(visible::message(rights.into())) }
+    if rights.admin { all.filter(visibility::is_not_deleted()) } else { all.filter(visibility::message(rights.into())) }
 }
 
 /// The messages that the viewer may see and that match all conditions of a filter.
@@ -149,7 +149,7 @@ fn load_nearest(
     range: IdRange,
     wanted: usize,
 ) -> Result<Vec<(Row, bool)>> {
-    let all = messages::table.select((Row::as_select(), visible::message(rights.into())));
+    let all = messages::table.select((Row::as_select(), visibility::message(rights.into())));
     let near = filter.in_channel(all.into_boxed::<MultiBackend>());
     in_range!(near, messages::id, range, wanted).load(db).map_err(map_error)
 }
@@ -169,7 +169,7 @@ pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Messag
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let existing = messages::table.filter(messages::id.eq_any(ids)).filter(visible::is_not_deleted());
+    let existing = messages::table.filter(messages::id.eq_any(ids)).filter(visibility::is_not_deleted());
     let rows = existing.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
 }

@@ -7,7 +7,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::advice::with_advice;
 use super::connection::{Db, POSTGRES_SETTINGS};
-use super::start::unusable;
+use super::startup_checks::unusable;
 use crate::error::{Error, Result};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");

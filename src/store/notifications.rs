@@ -9,7 +9,7 @@ use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::paging::{page, window};
 use super::schema::{announcement_reads as reads, messages, notifications};
 use super::time_limit::with_time_limit;
-use super::visible;
+use super::visibility;
 use crate::error::{Error, Result};
 use crate::model::{
     Cursor, MessageId, Notification, NotificationId, Page, PageRequest, Priority, Seq, Tag, Timestamp, UserId,
@@ -127,7 +127,7 @@ fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
         return Ok(rows);
     }
     let existing =
-        messages::table.filter(messages::id.eq_any(about)).filter(visible::is_not_deleted()).select(messages::id);
+        messages::table.filter(messages::id.eq_any(about)).filter(visibility::is_not_deleted()).select(messages::id);
     let existing: HashSet<i64> = existing.load(db).map_err(map_error)?.into_iter().collect();
     for row in &mut rows {
         row.message_id = row.message_id.filter(|id| existing.contains(id));

@@ -9,7 +9,7 @@ use super::connection::{Db, MultiBackend, map_error};
 use super::paging::{page, window};
 use super::schema::{template_locations, templates};
 use super::time_limit::with_time_limit;
-use super::visible;
+use super::visibility;
 use crate::error::Result;
 use crate::model::{
     Audience, Cursor, LocationId, Page, PageRequest, Rights, Seq, Tag, Template, TemplateId, Timestamp, UserId,
@@ -58,7 +58,7 @@ pub fn list(db: &mut Db, rights: &Rights, window: &PageRequest<TemplateId>) -> R
             .load(db)
             .map_err(map_error)?;
         let for_viewer = template_locations::table
-            .filter(template_locations::location_id.eq_any(visible::viewer_locations(rights.into())))
+            .filter(template_locations::location_id.eq_any(visibility::viewer_locations(rights.into())))
             .select(template_locations::template_id);
         let author = rights.user.map_or(-1, |user| user.0);
         let own = templates::author_id.eq(author);
@@ -180,12 +180,12 @@ fn visible_templates<'a>(rights: &Rights) -> TemplateQuery<'a> {
     }
     let for_viewer = template_locations::table
         .filter(template_locations::template_id.eq(templates::id))
-        .filter(template_locations::location_id.eq_any(visible::viewer_locations(rights.into())))
+        .filter(template_locations::location_id.eq_any(visibility::viewer_locations(rights.into())))
         .select(template_locations::template_id);
     query.filter(
         templates::restricted
             .eq(false)
-            .or(templates::author_id.eq(visible::ViewerParams::from(rights).user))
+            .or(templates::author_id.eq(visibility::ViewerParams::from(rights).user))
             .or(diesel::dsl::exists(for_viewer)),
     )
 }

@@ -18,12 +18,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::commit_queue::{BatchWindow, CommitQueue, PushError};
 use super::connection::{ConnectionUse, Connector, Db};
 use super::counts::Counts;
-use super::queue::{BatchWindow, CommitQueue, PushError};
 use super::tx::{Batch, BatchError, CommitSink, Tx, is_committed};
 use crate::error::{Error, Result};
-use crate::vitals::Supervisor;
+use crate::supervisor::Supervisor;
 
 /// Maximum number of queued commands. Further commands are rejected at once.
 const QUEUE_CAPACITY: usize = 4096;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use warp::Filter;
 
-use super::site::AppState;
+use super::state::AppState;
 
 /// Extracts the server's state.
 pub fn with(site: &Arc<AppState>) -> impl Filter<Extract = (Arc<AppState>,), Error = Infallible> + Clone + use<> {

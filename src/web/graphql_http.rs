@@ -10,12 +10,12 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use serde_json::value::RawValue;
 
-use super::answer::Answer;
-use super::compress::compressed;
+use super::compression::compressed;
 use super::content_negotiation::{Media, preferences};
-use super::parameters::{self, Parsed};
+use super::request::{self, Parsed};
+use super::response::Answer;
 use super::sse::Events;
-use super::{AppState, Peer, body, callers, origins, pages, socket};
+use super::{AppState, Peer, body, client_identity, origins, pages, socket};
 use crate::error::Error;
 use crate::graphql::{self, Caller, OperationType, Rejection, Request, ResponseBatch, ResponseText, Unreadable};
 use crate::model::Timestamp;
@@ -170,9 +170,9 @@ impl HttpRequest<'_> {
     }
 
     async fn caller(&self) -> crate::error::Result<(Caller, Option<Timestamp>)> {
-        let token = callers::token(self.headers, self.query)?;
-        let address = callers::address(self.site, self.peer.address.ip(), self.headers);
-        callers::caller(self.site, token.as_deref(), address).await
+        let token = client_identity::token(self.headers, self.query)?;
+        let address = client_identity::address(self.site, self.peer.address.ip(), self.headers);
+        client_identity::caller(self.site, token.as_deref(), address).await
     }
 
     async fn parse<B: Buf, E>(
@@ -181,12 +181,12 @@ impl HttpRequest<'_> {
     ) -> Result<Result<Parsed, Unreadable>, Reply> {
         let bad = |message: &str| Reply::malformed(StatusCode::BAD_REQUEST, message);
         if *self.method != Method::POST {
-            return Ok(parameters::from_query(self.query).map(Parsed::One));
+            return Ok(request::from_query(self.query).map(Parsed::One));
         }
-        if !parameters::is_json(self.headers) {
+        if !request::is_json(self.headers) {
             return Err(Reply::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
         }
-        if let Some(encoding) = parameters::encoding(self.headers) {
+        if let Some(encoding) = request::encoding(self.headers) {
             let message = format!("the body is encoded with {encoding}: send it unencoded, without Content-Encoding");
             return Err(Reply::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message));
         }
@@ -199,7 +199,7 @@ impl HttpRequest<'_> {
             }
             body::ReadError::Broken => bad("the body is incomplete"),
         })?;
-        Ok(parameters::from_body(&read))
+        Ok(request::from_body(&read))
     }
 
     /// Starts a stream of events. Errors of the operation are sent in the stream: a browser's EventSource gives a page
@@ -212,7 +212,7 @@ impl HttpRequest<'_> {
         if prepared.kind() == OperationType::Mutation && *self.method != Method::POST {
             return Err(mutation_needs_post());
         }
-        let prepared = match callers::last_event_id(self.headers, self.query) {
+        let prepared = match client_identity::last_event_id(self.headers, self.query) {
             Ok(Some(cursor)) => prepared.after(cursor),
             Ok(None) => prepared,
             Err(error) => return self.reject(error.into()),
@@ -275,7 +275,7 @@ async fn answer_batch(site: &Arc<AppState>, batch: Vec<Box<RawValue>>, caller: &
     // The limit on the size of a response holds for the batch as a whole.
     let shared = site.engine.batch();
     let answers = batch.iter().map(|one| async {
-        match parameters::from_batch(one) {
+        match request::from_batch(one) {
             Ok(request) => answer(site, request, caller.clone(), media, true, &shared).await,
             Err(Unreadable::Form(message)) => Reply::malformed(StatusCode::BAD_REQUEST, &message),
             Err(Unreadable::Refused(refusal)) => Reply::rejected(&refusal, media),

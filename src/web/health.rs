@@ -7,9 +7,9 @@ use http::{HeaderMap, Response, StatusCode};
 use warp::{Filter, Rejection};
 
 use super::body;
-use super::compress::compressed_file;
+use super::compression::compressed_file;
 use super::filters::with;
-use super::site::AppState;
+use super::state::AppState;
 
 /// The routes `/healthz`, `/readyz` and `/schema.graphql`.
 pub fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (Response<Bytes>,), Error = Rejection> + Clone + use<> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Version};
 
-use super::hint::escaped;
+use super::once_warning::escaped;
 use super::{AppState, body};
 
 /// Paths that any host name may request. Load balancers and orchestrators use various names; a page gains nothing here.

@@ -1,31 +1,31 @@
 //! HTTP: the listener, the routes, GraphQL over HTTP, WebSockets, server-sent events, static pages, health and metrics.
 //! This module translates between the wire and the modules below, and contains no application logic.
 
-mod answer;
+mod admission;
 mod assets;
 mod body;
-mod callers;
-mod compress;
+mod client_identity;
+mod compression;
+mod connection_limits;
 mod content_negotiation;
 mod counts;
 mod filters;
 mod graphql_http;
 mod health;
-mod hint;
 mod hosts;
-mod line;
 mod metrics;
-mod newcomers;
+mod once_warning;
 mod operation;
 mod origins;
 mod pages;
-mod parameters;
 mod peer;
-mod quota;
+mod request;
+mod response;
 mod server;
-mod site;
 mod socket;
 mod sse;
+mod state;
+mod timeout_stream;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -36,13 +36,13 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use warp::{Filter, Rejection};
 
-use answer::Answer;
 use filters::{query, with};
+use response::Answer;
 use socket::Endpoint;
 
 pub use peer::Peer;
 pub use server::{Listener, serve};
-pub use site::{AppState, Settings, Stop};
+pub use state::{AppState, Settings, Stop};
 
 /// The filter that answers all requests.
 fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + use<> {

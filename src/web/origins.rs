@@ -8,7 +8,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
-use super::hint::escaped;
+use super::once_warning::escaped;
 use super::{AppState, body};
 
 /// Whether the client may open a WebSocket or a stream of events. A browser sends the page's origin, which must be the

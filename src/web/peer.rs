@@ -6,9 +6,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::callers;
-use super::quota::Permit;
-use super::site::AppState;
+use super::client_identity;
+use super::connection_limits::Permit;
+use super::state::AppState;
 use crate::model::{GaugeGuard, client_prefix};
 
 /// The remote end of a connection, with its permits. A WebSocket holds them for as long as it is open.
@@ -45,7 +45,7 @@ impl Peer {
         if self.address_permit.is_some() {
             return Some(self.clone());
         }
-        let client = callers::address(site, self.address.ip(), headers);
+        let client = client_identity::address(site, self.address.ip(), headers);
         Some(Self { address_permit: Some(Arc::new(acquire(site, client)?)), ..self.clone() })
     }
 }

@@ -22,10 +22,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use super::answer::Answer;
-use super::line::{Requests, TimeoutStream};
-use super::newcomers::Admission;
+use super::admission::Admission;
 use super::peer::Peer;
+use super::response::Answer;
+use super::timeout_stream::{Requests, TimeoutStream};
 use super::{AppState, body, hosts, routes};
 
 /// How many connections the kernel queues until the server accepts them.

@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 use warp::{Filter, Rejection};
 
-use super::compress::compressed_file;
+use super::compression::compressed_file;
 use super::filters::with;
-use super::site::AppState;
-use super::{body, callers};
+use super::state::AppState;
+use super::{body, client_identity};
 use page::Page;
 use process::Process;
 
@@ -42,7 +42,7 @@ async fn respond(site: Arc<AppState>, headers: HeaderMap) -> Response<Bytes> {
 fn may_read(site: &AppState, headers: &HeaderMap) -> bool {
     let Some(expected) = &site.settings.metrics_token else { return true };
     let header = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
-    let Some(Ok(token)) = header.map(callers::bearer) else { return false };
+    let Some(Ok(token)) = header.map(client_identity::bearer) else { return false };
     // Comparing digests instead of tokens: the time it takes reveals nothing about the token.
     Sha256::digest(token) == Sha256::digest(expected.reveal())
 }

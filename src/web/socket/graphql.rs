@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::super::operation::{Operation, Output, Served};
 use super::close::Close;
-use super::dialect::{self, Subprotocol};
-use super::outbox::WriteBuffer;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
+use super::subprotocol::{self, Subprotocol};
+use super::write_buffer::WriteBuffer;
 use crate::error::Error;
 use crate::graphql::{Rejection, Request};
 use crate::model::Cursor;
@@ -130,12 +130,12 @@ impl Protocol for GraphQl {
 
     fn on_text(&mut self, state: &mut ConnectionState, text: &str) -> Result<Received, Close> {
         match self.subprotocol.parse(text).map_err(Close::BadMessage)? {
-            dialect::ClientMessage::Init(parameters) => return Ok(Received::Init(parameters)),
-            dialect::ClientMessage::Start(id, request) => self.start(state, id, request)?,
-            dialect::ClientMessage::Stop(id) => self.stop(state, &id),
-            dialect::ClientMessage::Ping => state.write_buffer.push(&[&self.subprotocol.pong()]),
-            dialect::ClientMessage::Pong => {}
-            dialect::ClientMessage::Terminate => return Err(Close::Goodbye),
+            subprotocol::ClientMessage::Init(parameters) => return Ok(Received::Init(parameters)),
+            subprotocol::ClientMessage::Start(id, request) => self.start(state, id, request)?,
+            subprotocol::ClientMessage::Stop(id) => self.stop(state, &id),
+            subprotocol::ClientMessage::Ping => state.write_buffer.push(&[&self.subprotocol.pong()]),
+            subprotocol::ClientMessage::Pong => {}
+            subprotocol::ClientMessage::Terminate => return Err(Close::Goodbye),
         }
         Ok(Received::Handled)
     }

@@ -1,16 +1,16 @@
 //! WebSockets: the upgrade request, and the connection after it, with GraphQL or plain JSON as its protocol.
 
-mod clock;
+mod authentication;
 mod close;
+mod close_handshake;
 mod connection;
-mod dialect;
-mod entry;
-mod goodbye;
 mod graphql;
-mod outbox;
-mod plain;
+mod json;
 mod protocol;
-mod wire;
+mod subprotocol;
+mod timers;
+mod transport;
+mod write_buffer;
 
 use std::sync::Arc;
 
@@ -25,19 +25,19 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::admission::Admission;
 use super::content_negotiation::list;
-use super::newcomers::Admission;
-use super::site::ShutdownSignal;
-use super::{AppState, Peer, body, callers, origins};
+use super::state::ShutdownSignal;
+use super::{AppState, Peer, body, client_identity, origins};
+use authentication::Credentials;
 use close::Close;
 use connection::Connection;
-use dialect::Subprotocol;
-use entry::Credentials;
 use graphql::GraphQl;
-use outbox::WriteBuffer;
-pub use plain::FrameCache;
-use plain::JsonProtocol;
-use wire::Transport;
+pub use json::FrameCache;
+use json::JsonProtocol;
+use subprotocol::Subprotocol;
+use transport::Transport;
+use write_buffer::WriteBuffer;
 
 /// The kind of WebSocket, which follows from the path of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +98,12 @@ pub fn upgrade(
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
     let accept = derive_accept_key(key.as_bytes());
-    let token = callers::token(&headers, &query);
-    let credentials =
-        Credentials::new(token, callers::address(&site, peer.address.ip(), &headers), endpoint != Endpoint::Tickets);
+    let token = client_identity::token(&headers, &query);
+    let credentials = Credentials::new(
+        token,
+        client_identity::address(&site, peer.address.ip(), &headers),
+        endpoint != Endpoint::Tickets,
+    );
     let (handler, protocol) = select_handler(endpoint, &headers, &query);
     let admission = Arc::new(Admission::default());
     let shutdown = site.shutdown_signal();
@@ -146,7 +149,7 @@ fn select_handler(endpoint: Endpoint, headers: &HeaderMap, query: &str) -> (Hand
         (Endpoint::GraphQl, Some(known)) => (Handler::GraphQl(known), protocol(headers, subprotocol)),
         (Endpoint::GraphQl, None) => (Handler::Unknown, protocol(headers, subprotocol)),
         (Endpoint::Json | Endpoint::Tickets, _) => {
-            let after = callers::parameter(query, "after").filter(|after| !after.is_empty());
+            let after = client_identity::parameter(query, "after").filter(|after| !after.is_empty());
             (Handler::Json(JsonProtocol::new(endpoint == Endpoint::Tickets, after)), None)
         }
     }
@@ -214,7 +217,8 @@ async fn serve(
         }
         Handler::Unknown => {
             site.counts.close(Close::NoProtocol.frame().code.into());
-            Box::pin(goodbye::close_handshake(transport, WriteBuffer::default(), Some(&Close::NoProtocol))).await;
+            Box::pin(close_handshake::close_handshake(transport, WriteBuffer::default(), Some(&Close::NoProtocol)))
+                .await;
         }
     }
 }

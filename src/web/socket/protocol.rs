@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::AppState;
 use super::close::Close;
-use super::outbox::WriteBuffer;
+use super::write_buffer::WriteBuffer;
 use crate::graphql::Caller;
 
 /// The state that a connection and its protocol share.

@@ -8,8 +8,8 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 
 use super::super::AppState;
+use super::super::connection_limits::Permit;
 use super::super::operation::Operation;
-use super::super::quota::Permit;
 use super::end::End;
 use crate::board::{PresenceGuard, Viewer};
 use crate::error::{Error, Result};

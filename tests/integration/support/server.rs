@@ -84,7 +84,7 @@ impl Server {
         self.app.as_ref().expect("the process runs").board()
     }
 
-    pub fn vitals(&self) -> &tidings::vitals::Supervisor {
+    pub fn vitals(&self) -> &tidings::supervisor::Supervisor {
         self.app.as_ref().expect("the process runs").vitals()
     }
 

@@ -1,12 +1,12 @@
 //! Plain JSON on a WebSocket, for clients that do not use GraphQL. Use cases, permissions and subscriptions are those
 //! of the `board` module; this module only translates messages.
 
-mod acts;
-mod followed;
-mod frames;
+mod client_message;
+mod frame_cache;
+mod handlers;
 mod outcome;
-mod said;
-mod shown;
+mod server_message;
+mod subscription;
 
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -14,16 +14,16 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-pub use shown::FrameCache;
+pub use frame_cache::FrameCache;
 
 use super::close::Close;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use crate::error::{Error, Result};
 use crate::graphql::SMALL;
 use crate::model::Cursor;
-use followed::{PlainSubscription, Step, SubscriptionKey};
+use client_message::{ClientMessage, Subject, Unreadable};
 use outcome::Outcome;
-use said::{ClientMessage, Subject, Unreadable};
+use subscription::{PlainSubscription, Step, SubscriptionKey};
 
 /// The subscriptions and the running request of one WebSocket.
 pub struct JsonProtocol {
@@ -42,7 +42,7 @@ pub struct JsonProtocol {
 impl JsonProtocol {
     /// No subscriptions yet. `after` is the default cursor of the client's subscriptions.
     pub fn new(starts_with_tickets: bool, after: Option<String>) -> Self {
-        let after = after.map(|text| said::cursor(&text));
+        let after = after.map(|text| client_message::cursor(&text));
         Self { starts_with_tickets, after, followed: Vec::new(), next_index: 0, request: None }
     }
 
@@ -52,7 +52,7 @@ impl JsonProtocol {
 
     fn handle(&mut self, state: &mut ConnectionState, message: ClientMessage) {
         if let Err((error, context)) = self.try_handle(state, message) {
-            state.write_buffer.push(&[&frames::error(&error, &context)]);
+            state.write_buffer.push(&[&server_message::error(&error, &context)]);
         }
     }
 
@@ -60,45 +60,45 @@ impl JsonProtocol {
         &mut self,
         state: &mut ConnectionState,
         message: ClientMessage,
-    ) -> Result<(), (Error, frames::Context)> {
+    ) -> Result<(), (Error, server_message::Context)> {
         let Some(caller) = &state.caller else { return Ok(()) };
         match message {
             ClientMessage::Ping => {
                 let cursor = self.served(state);
-                state.write_buffer.push(&[&frames::pong(cursor)]);
+                state.write_buffer.push(&[&server_message::pong(cursor)]);
             }
             ClientMessage::Unsubscribe(subject) => {
                 self.unsubscribe(&SubscriptionKey::Subject(subject), state.site.board.era());
-                state.write_buffer.push(&[&frames::unsubscribed(subject)]);
+                state.write_buffer.push(&[&server_message::unsubscribed(subject)]);
             }
             ClientMessage::Leave(room) => {
                 self.unsubscribe(&SubscriptionKey::Room(room.as_str().into()), state.site.board.era());
-                state.write_buffer.push(&[&frames::left(&room)]);
+                state.write_buffer.push(&[&server_message::left(&room)]);
             }
             ClientMessage::Subscribe(subject, cursor) => {
-                let context = || frames::Context::subject(subject);
+                let context = || server_message::Context::subject(subject);
                 let is_new =
                     self.check_limit(state, &SubscriptionKey::Subject(subject)).map_err(|error| (error, context()))?;
                 if !is_new && cursor.is_none() {
-                    state.write_buffer.push(&[&frames::subscribed(subject)]);
+                    state.write_buffer.push(&[&server_message::subscribed(subject)]);
                     return Ok(());
                 }
                 let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
-                self.request = Some((acts::subscribe(&state.site, caller.clone(), subject, after), false));
+                self.request = Some((handlers::subscribe(&state.site, caller.clone(), subject, after), false));
             }
             ClientMessage::Join(room, cursor) => {
-                let context = || frames::Context::room(&room);
+                let context = || server_message::Context::room(&room);
                 let what = SubscriptionKey::Room(room.as_str().into());
                 let is_new = self.check_limit(state, &what).map_err(|error| (error, context()))?;
                 if !is_new && cursor.is_none() {
-                    state.write_buffer.push(&[&frames::joined(&room)]);
+                    state.write_buffer.push(&[&server_message::joined(&room)]);
                     return Ok(());
                 }
                 let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
-                self.request = Some((acts::join(&state.site, caller.clone(), room, after), true));
+                self.request = Some((handlers::join(&state.site, caller.clone(), room, after), true));
             }
             ClientMessage::Message(new) => {
-                self.request = Some((acts::post(&state.site, caller.clone(), new), true));
+                self.request = Some((handlers::post(&state.site, caller.clone(), new), true));
             }
         }
         Ok(())
@@ -182,7 +182,7 @@ impl Protocol for JsonProtocol {
         match ClientMessage::parse(text) {
             Ok(message) => self.handle(state, message),
             Err(Unreadable { error, fields }) => {
-                state.write_buffer.push(&[&frames::error(&error, &frames::Context(fields))]);
+                state.write_buffer.push(&[&server_message::error(&error, &server_message::Context(fields))]);
             }
         }
         Ok(Received::Handled)
@@ -190,7 +190,7 @@ impl Protocol for JsonProtocol {
 
     fn on_binary(&mut self, state: &mut ConnectionState) -> Result<Received, Close> {
         let error = Error::input("type", "a message is one JSON object in a text frame");
-        state.write_buffer.push(&[&frames::error(&error, &frames::Context::default())]);
+        state.write_buffer.push(&[&server_message::error(&error, &server_message::Context::default())]);
         Ok(Received::Handled)
     }
 
@@ -233,7 +233,7 @@ impl Protocol for JsonProtocol {
     fn recheck(&mut self, state: &mut ConnectionState) {
         for at in (0..self.followed.len()).rev() {
             if let Err(error) = self.followed[at].recheck() {
-                state.write_buffer.push(&[&frames::error(&error, &self.followed[at].context())]);
+                state.write_buffer.push(&[&server_message::error(&error, &self.followed[at].context())]);
                 self.remove(at, state.site.board.era());
             }
         }

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use super::connection::{ConnectionUse, Connector, DatabaseTarget, Db, map_error};
 use super::inbox::{Inbox, LogSignal};
-use super::listen::PgListener;
+use super::pg_listener::PgListener;
 use crate::error::{Error, Result};
 use crate::model::Cursor;
-use crate::vitals::Supervisor;
+use crate::supervisor::Supervisor;
 
 /// How often SQLite is asked for commits of other processes. `PRAGMA data_version` reads one word of shared
 /// memory, so polling takes less than 0.1 % of a core.

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
 use super::close::Close;
-use super::outbox::WriteBuffer;
-use super::wire::Transport;
+use super::transport::Transport;
+use super::write_buffer::WriteBuffer;
 
 /// How long the close handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

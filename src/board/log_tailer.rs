@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 
-use super::access::PermissionCache;
+use super::permissions::PermissionCache;
 use crate::error::{Error, Result};
 use crate::hub::{Hub, WINDOW};
 use crate::model::{Cursor, KindSet, LoggedEvent, Seq, Topic};
 use crate::store::{Batch, ChangeWatch, LogPage, LogSignal, Store, log};
-use crate::vitals::Supervisor;
+use crate::supervisor::Supervisor;
 
 /// How often the tailer reads the log even without a notification, because notifications can be lost.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::capacity::{FairLimits, FairQueue};
 use crate::error::{Error, Result};
 use crate::model::CapacityKey;
-use crate::vitals::Supervisor;
+use crate::supervisor::Supervisor;
 
 /// How long a job may wait in the queue before it is rejected.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);

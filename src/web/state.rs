@@ -9,16 +9,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::admission::AdmissionQueue;
+use super::connection_limits::ConnectionLimit;
 use super::counts::Counts;
-use super::hint::OnceWarning;
-use super::newcomers::AdmissionQueue;
-use super::quota::ConnectionLimit;
+use super::once_warning::OnceWarning;
 use super::socket::FrameCache;
 use crate::board::Board;
 use crate::config::{Hosts, Networks, Origins, Secret, Sockets};
 use crate::graphql::Engine;
 use crate::model::UserId;
-use crate::vitals::Supervisor;
+use crate::supervisor::Supervisor;
 
 /// Number of long responses that are compressed at the same time; others are sent without compression.
 const COMPRESSING: usize = 2;

@@ -2,7 +2,7 @@
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::followed::PlainSubscription;
+use super::subscription::PlainSubscription;
 
 /// The result of a request: frames to send, and a new subscription.
 pub struct Outcome {

@@ -14,7 +14,7 @@ use super::connection::{Db, MultiBackend, map_error};
 use super::message_filter::Filter;
 use super::schema::{channels, locations, message_locations, messages};
 use super::time_limit::with_time_limit;
-use super::visible;
+use super::visibility;
 use crate::error::Result;
 use crate::model::{PageRequest, Rights};
 
@@ -198,7 +198,7 @@ fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: IdR
     let query = channels::table
         .select((channels::id, sql::<Nullable<BigInt>>(&first)))
         .filter(channels::deleted_at.is_null())
-        .filter(visible::channel(rights.into()))
+        .filter(visibility::channel(rights.into()))
         .into_boxed::<MultiBackend>();
     let query = match filter.channel {
         Some(channel) => query.filter(channels::id.eq(channel.0)),

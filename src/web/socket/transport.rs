@@ -15,8 +15,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::super::line::TimeoutStream;
-use super::outbox::WriteBuffer;
+use super::super::timeout_stream::TimeoutStream;
+use super::write_buffer::WriteBuffer;
 
 /// tungstenite's read buffer, in bytes. It is zeroed on every read, and every connection has one; its default is 128
 /// KiB.

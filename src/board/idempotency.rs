@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use sha2::{Digest as _, Sha256};
 
-use super::text;
+use super::validate;
 use crate::error::{Error, Result};
 use crate::model::UserId;
 use crate::store::Tx;
@@ -28,7 +28,7 @@ impl IdempotencyKey {
     /// `BAD_USER_INPUT` if the key is empty, too long, or contains control characters.
     pub fn new(author: UserId, key: Option<&str>, parts: impl FnOnce() -> Vec<String>) -> Result<Option<Self>> {
         let Some(key) = key else { return Ok(None) };
-        let name = text::identifier("idempotencyKey", key, MAX_KEY)?;
+        let name = validate::identifier("idempotencyKey", key, MAX_KEY)?;
         Ok(Some(Self { author, name, digest: digest(&parts()) }))
     }
 

@@ -3,8 +3,8 @@
 use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
-use super::people::User;
 use super::scalars::{DateTime, to_id};
+use super::users::User;
 use crate::error::{Error, Result};
 use crate::model;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::frames;
+use super::server_message;
 use crate::capacity::ByteCache;
 use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
@@ -36,10 +36,10 @@ impl Form {
 
     fn show(&self, event: &LiveEvent, username: Option<&str>) -> Option<Utf8Bytes> {
         match (self, event.body()) {
-            (Self::Room(room, _), _) => frames::of_room(event, room, username),
-            (Self::Ticket, _) => frames::of_ticket(event),
+            (Self::Room(room, _), _) => server_message::of_room(event, room, username),
+            (Self::Ticket, _) => server_message::of_ticket(event),
             (Self::Notification, Some(EventBody::Notification(notification))) => {
-                Some(frames::notification(&notification))
+                Some(server_message::notification(&notification))
             }
             (Self::Notification, _) => None,
         }

@@ -9,16 +9,16 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::frames;
-use super::said::Subject;
-use super::shown::Form;
+use super::client_message::Subject;
+use super::frame_cache::Form;
+use super::server_message;
 use crate::board::{Board, Viewer};
 use crate::error::Error;
 use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
 use crate::live::{Deliveries, Delivery, Renderer, Rendering, Subscription, Update};
 use crate::model::{Cursor, MemoryLease, Notification, NotificationId, Seq};
-use crate::web::site::AppState;
+use crate::web::state::AppState;
 
 /// Delay before a page of notifications is read again after the database did not answer.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
@@ -182,10 +182,10 @@ impl PlainSubscription {
     }
 
     /// The fields by which the client finds the subscription in an error.
-    pub fn context(&self) -> frames::Context {
+    pub fn context(&self) -> server_message::Context {
         match &self.what {
-            SubscriptionKey::Subject(subject) => frames::Context::subject(*subject),
-            SubscriptionKey::Room(room) => frames::Context::room(room),
+            SubscriptionKey::Subject(subject) => server_message::Context::subject(*subject),
+            SubscriptionKey::Room(room) => server_message::Context::room(room),
         }
     }
 
@@ -194,12 +194,12 @@ impl PlainSubscription {
         if let Some(unread) = &mut self.unread {
             let viewer = self.deliveries.renderer().viewer();
             return Poll::Ready(match ready!(unread.poll_next(board, viewer, context)) {
-                Ok(Some(notification)) => Step::Frame(frames::notification(&notification)),
+                Ok(Some(notification)) => Step::Frame(server_message::notification(&notification)),
                 Ok(None) => {
                     self.unread = None;
                     Step::More
                 }
-                Err(error) => Step::Over(frames::error(&error, &self.context())),
+                Err(error) => Step::Over(server_message::error(&error, &self.context())),
             });
         }
         if !self.deliveries.is_rendering() {
@@ -212,10 +212,10 @@ impl PlainSubscription {
                 Step::Event(event, output)
             }
             Some(Ok(Delivery { output, .. })) => Step::Frame(output),
-            Some(Err(error)) => Step::Over(frames::error(&error, &self.context())),
+            Some(Err(error)) => Step::Over(server_message::error(&error, &self.context())),
             None => Step::Over(match &self.what {
-                SubscriptionKey::Subject(subject) => frames::unsubscribed(*subject),
-                SubscriptionKey::Room(room) => frames::left(room),
+                SubscriptionKey::Subject(subject) => server_message::unsubscribed(*subject),
+                SubscriptionKey::Room(room) => server_message::left(room),
             }),
         })
     }
@@ -242,7 +242,7 @@ impl Renderer for FrameRenderer {
     fn render(&self, update: &Update) -> Rendering<Utf8Bytes> {
         match update {
             Update::Event(event) => self.render_event(event),
-            Update::Metric(metric) => Rendering::Ready(Some(frames::metric(metric))),
+            Update::Metric(metric) => Rendering::Ready(Some(server_message::metric(metric))),
             Update::CaughtUp(_) | Update::Presence(_) => Rendering::Ready(None),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::live::LiveEvent;
+use super::live_event::LiveEvent;
 use super::shared::Shared;
 use crate::model::{Cursor, Event, KindSet, Seq};
 

@@ -7,7 +7,7 @@ use super::Board;
 use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Cursor, Event, Seq, Timestamp};
-use crate::store::{ReadPurpose, Tx, attempts, log, spelling};
+use crate::store::{ReadPurpose, Tx, log, name_key_backfill, sign_in_attempts};
 
 /// How many events one command of the writer prunes, so that its batch stays short.
 const STEP: i64 = 1_000;
@@ -75,7 +75,7 @@ impl Board {
     async fn prune_attempts(&self) -> Result<()> {
         let step = |tx: &mut Tx<'_>| {
             let now = tx.now();
-            attempts::delete_expired(tx.write(), WINDOW, now)
+            sign_in_attempts::delete_expired(tx.write(), WINDOW, now)
         };
         while self.store.write(step).await? {}
         Ok(())
@@ -83,7 +83,7 @@ impl Board {
 
     /// Fills in the comparison forms of names that instances of version 0.1.0 have written without them.
     async fn fill_names(&self) -> Result<()> {
-        while self.store.write(|tx| spelling::fill_batch(tx.write())).await? {}
+        while self.store.write(|tx| name_key_backfill::fill_batch(tx.write())).await? {}
         Ok(())
     }
 

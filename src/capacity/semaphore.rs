@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::fair::{FairLimits, FairQueue};
+use super::fair_queue::{FairLimits, FairQueue};
 use crate::error::{Error, Result};
 use crate::model::CapacityKey;
 

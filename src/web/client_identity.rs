@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::hint::escaped;
-use super::site::AppState;
+use super::once_warning::escaped;
+use super::state::AppState;
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
 use crate::model::{Cursor, Timestamp};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::super::quota::Permit;
-use super::super::{AppState, callers};
+use super::super::connection_limits::Permit;
+use super::super::{AppState, client_identity};
 use super::close::Close;
 use crate::board::PresenceGuard;
 use crate::error::{Error, Result};
@@ -58,7 +58,8 @@ impl Credentials {
         if token.is_none() && !(self.allows_anonymous && site.board.allows_anonymous_read()) {
             return Err(Close::Unauthorized);
         }
-        let (caller, expires_at) = callers::caller(site, token.as_deref(), self.address).await.map_err(close_for)?;
+        let (caller, expires_at) =
+            client_identity::caller(site, token.as_deref(), self.address).await.map_err(close_for)?;
         let watch = SessionWatch::start(&site.board, &caller.viewer).await.map_err(close_for)?;
         let permit = match caller.viewer.user_id() {
             Some(user) => Some(site.users.try_acquire(user).ok_or(Close::Crowded)?),
@@ -72,7 +73,7 @@ impl Credentials {
 fn token(parameters: &Map<String, Value>) -> Result<Option<String>> {
     let text = |name: &str| parameters.get(name)?.as_str();
     if let Some(header) = text("authorization").or_else(|| text("Authorization")).filter(|text| !text.is_empty()) {
-        return callers::bearer(header).map(Some);
+        return client_identity::bearer(header).map(Some);
     }
     Ok(text("token").or_else(|| text("authToken")).filter(|text| !text.is_empty()).map(str::to_owned))
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::said::Subject;
+use super::client_message::Subject;
 use crate::error::Error;
 use crate::hub::LiveEvent;
 use crate::model::{Comment, Cursor, EventBody, EventKind, Message, Metric, Notification};

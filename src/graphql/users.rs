@@ -6,7 +6,7 @@ use juniper::{Executor, ID, ScalarValue, graphql_object};
 
 use super::context::Ctx;
 use super::enums::Role;
-use super::list::List;
+use super::indexed_list::List;
 use super::paging::{PageArgs, connection};
 use super::scalars::{DateTime, to_id};
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::secret;
+use super::jwt_secret;
 use crate::auth::{Passwords, SignInLimiter, Tokens};
 use crate::board::{self, AuthServices, Board, CommitListener, LogTailer, PermissionCache, Policy, Watermark};
 use crate::capacity::{Rate, RateLimiter};
@@ -13,7 +13,7 @@ use crate::config::{Config, DatabaseUrl, Registration};
 use crate::error::Error;
 use crate::model::Timestamp;
 use crate::store::{DatabaseTarget, Options, Store};
-use crate::vitals::Supervisor;
+use crate::supervisor::Supervisor;
 
 /// The use cases over an open database, with the tasks that they need.
 pub struct Services {
@@ -32,14 +32,14 @@ impl Services {
             // hyper panics when it writes the `Date` header of a response at a time before 1970.
             return Err("the system clock is set before 1970: set the correct time".into());
         }
-        let had_database = secret::has_database(config);
+        let had_database = jwt_secret::has_database(config);
         let progress = Arc::new(Watermark::default());
         let (notice, batches) = CommitListener::new(&progress);
         let vitals = Supervisor::default();
         // The database is opened before the secret is read. Both are in the same directory, so a problem with that
         // directory is reported as a problem of the database.
         let store = open_store(config, notice, &vitals).await?;
-        let secret = secret::load_or_create(config, had_database)?;
+        let secret = jwt_secret::load_or_create(config, had_database)?;
         let lifetimes = &config.tokens;
         let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
         let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));

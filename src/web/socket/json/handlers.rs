@@ -5,16 +5,16 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::followed::{PlainSubscription, SubscriptionKey};
-use super::frames;
+use super::client_message::{NewRoomMessage, Subject};
 use super::outcome::Outcome;
-use super::said::{NewRoomMessage, Subject};
+use super::server_message;
+use super::subscription::{PlainSubscription, SubscriptionKey};
 use crate::board::NewMessage;
 use crate::error::Result;
 use crate::graphql::Caller;
 use crate::live::{LogRequest, Subscription, SubscriptionRequest, Target};
 use crate::model::{Cursor, EventKind, KindSet};
-use crate::web::site::AppState;
+use crate::web::state::AppState;
 
 /// The kinds of events that a subscription to a room delivers.
 const ROOM_KINDS: KindSet = KindSet::of(&[
@@ -45,9 +45,9 @@ pub fn subscribe(
             Ok(subscription) => {
                 let with_unread = subject == Subject::Notifications && after.is_none();
                 let followed = PlainSubscription::new(&site, what, subscription, actor.viewer, with_unread, era);
-                Outcome { frames: vec![frames::subscribed(subject)], followed: Some(followed) }
+                Outcome { frames: vec![server_message::subscribed(subject)], followed: Some(followed) }
             }
-            Err(error) => Outcome::message(frames::error(&error, &frames::Context::subject(subject))),
+            Err(error) => Outcome::message(server_message::error(&error, &server_message::Context::subject(subject))),
         }
     }
     .boxed()
@@ -83,8 +83,8 @@ pub fn join(site: &Arc<AppState>, actor: Caller, room: String, after: Option<Cur
         };
         let result: Result<PlainSubscription> = opening.await;
         match result {
-            Ok(followed) => Outcome { frames: vec![frames::joined(&room)], followed: Some(followed) },
-            Err(error) => Outcome::message(frames::error(&error, &frames::Context::room(&room))),
+            Ok(followed) => Outcome { frames: vec![server_message::joined(&room)], followed: Some(followed) },
+            Err(error) => Outcome::message(server_message::error(&error, &server_message::Context::room(&room))),
         }
     }
     .boxed()
@@ -103,11 +103,11 @@ pub fn post(site: &Arc<AppState>, actor: Caller, new: NewRoomMessage) -> BoxFutu
             board.create_message(&viewer, message).await
         });
         Outcome::message(match write.await {
-            Ok(message) => frames::sent(key.as_deref(), &message),
+            Ok(message) => server_message::sent(key.as_deref(), &message),
             Err(error) => {
-                let mut context = frames::Context::room(&room);
+                let mut context = server_message::Context::room(&room);
                 context.0.extend(key.map(|key| ("key", key)));
-                frames::error(&error, &context)
+                server_message::error(&error, &context)
             }
         })
     }

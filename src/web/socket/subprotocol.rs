@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::outbox::WriteBuffer;
+use super::write_buffer::WriteBuffer;
 use crate::graphql::{Rejection, Request, ResponseText, SMALL, Unreadable};
 use crate::model::{Cursor, replace_lone_surrogates};
 

@@ -4,9 +4,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::callers;
+use super::client_identity;
 use super::content_negotiation::list;
-use super::hint::escaped;
+use super::once_warning::escaped;
 use crate::graphql::{Request, Unreadable};
 use crate::model::replace_lone_surrogates;
 
@@ -80,7 +80,8 @@ pub fn from_batch(one: &RawValue) -> Result<Request, Unreadable> {
 /// If the query is missing, or a parameter is not a JSON object.
 pub fn from_query(query: &str) -> Result<Request, Unreadable> {
     let object = |name: &str| {
-        let Some(text) = callers::parameter(query, name).filter(|text| !text.is_empty() && text != "null") else {
+        let Some(text) = client_identity::parameter(query, name).filter(|text| !text.is_empty() && text != "null")
+        else {
             return Ok(None);
         };
         let object: Option<Box<RawValue>> = serde_json::from_str(replace_lone_surrogates(text.trim()).as_ref()).ok();
@@ -90,12 +91,16 @@ pub fn from_query(query: &str) -> Result<Request, Unreadable> {
         }
     };
     let (variables, extensions) = (object("variables"), object("extensions"));
-    let Some(document) = callers::parameter(query, "query") else {
+    let Some(document) = client_identity::parameter(query, "query") else {
         return Err(match extensions? {
             Some(extensions) => Unreadable::without_document(&extensions),
             None => Unreadable::Form("the parameter query is missing".into()),
         });
     };
     extensions?;
-    Ok(Request { query: document, operation_name: callers::parameter(query, "operationName"), variables: variables? })
+    Ok(Request {
+        query: document,
+        operation_name: client_identity::parameter(query, "operationName"),
+        variables: variables?,
+    })
 }

@@ -9,7 +9,7 @@ use diesel::sql_types::BigInt;
 use super::connection::{Db, map_error};
 use super::log;
 use super::schema::{channel_reads as reads, channels, events, messages};
-use super::visible;
+use super::visibility;
 use crate::error::Result;
 use crate::model::{ChannelId, Cursor, EventKind, MessageId, Rights, UserId};
 
@@ -76,13 +76,13 @@ pub fn unread(db: &mut Db, rights: &Rights, user: UserId, among: &[ChannelId]) -
          AND m.deleted_at IS NULL AND m.id > coalesce((SELECT r.message_id FROM channel_reads r WHERE r.user_id = {user} \
          AND r.channel_id = channels.id), 0) ORDER BY m.id DESC LIMIT {MOST_UNREAD}) n \
          WHERE n.author_id <> {user} AND {})",
-        visible::audience_as_sql(rights, "n")
+        visibility::audience_as_sql(rights, "n")
     );
     let counts: Vec<(i64, i64)> = channels::table
         .select((channels::id, sql::<BigInt>(&unread)))
         .filter(channels::id.eq_any(ids))
         .filter(channels::deleted_at.is_null())
-        .filter(visible::channel(rights.into()))
+        .filter(visibility::channel(rights.into()))
         .load(db)
         .map_err(map_error)?;
     Ok(counts.into_iter().filter(|(_, count)| *count > 0).map(|(channel, count)| (ChannelId(channel), count)).collect())
