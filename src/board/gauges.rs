@@ -1,5 +1,6 @@
-//! Metrics: numbers by name, of which only the newest counts. Programs publish some; the server adds
-//! its own. Readers get the current value first, then changes, at most one a second of each.
+//! The current values of metrics. A metric is a number with a name, and only its newest value is kept. Programs publish
+//! some metrics, and the server computes others. Subscribers get the current values first, then changes, at most one
+//! per second and metric.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +16,13 @@ pub const OPEN_TICKETS: &str = "open_tickets";
 /// Messages posted within the last minute.
 pub const MESSAGES_PER_MINUTE: &str = "messages_per_minute";
 
-/// The longest name, in characters.
+/// The longest name of a metric, in characters.
 pub const MAX_METRIC_NAME: usize = 100;
 
 /// Every metric by name.
 pub type Gauges = Arc<BTreeMap<String, Metric>>;
 
-/// What the metrics are, as readers are told once a second.
+/// The current values of all metrics. Subscribers receive changes at most once per second.
 pub struct Metrics(pub(super) watch::Sender<Gauges>);
 
 impl Default for Metrics {
@@ -31,13 +32,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// What they are now.
+    /// The current values.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Tells the readers; one whose value is the same keeps its time.
+    /// Replaces all values and notifies the subscribers if any value changed. A server metric with an unchanged value
+    /// keeps its time.
     pub fn show(&self, published: Vec<Metric>, own: [(&'static str, f64); 3]) {
         let known = self.gauges();
         let now = Timestamp::now();

@@ -8,14 +8,16 @@ use crate::error::{Error, Result};
 use crate::model::Metric;
 use crate::store::metrics;
 
-/// So many may be published.
+/// How many different metrics programs may publish.
 const MAX_METRICS: i64 = 1_000;
 
 impl Board {
-    /// Publishes a metric's new value.
+    /// Publishes the new value of a metric. Only admins may do this.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT`, `FORBIDDEN`, `RATE_LIMITED`.
+    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid name or value, for a name of the
+    /// server's own metrics, or if there are 1,000 metrics already. `FORBIDDEN` if the viewer is not an admin.
+    /// `RATE_LIMITED` if the viewer's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn publish_metric(&self, viewer: &Viewer, name: &str, value: f64) -> Result<Metric> {
         self.actor(viewer)?;
         let name = validate::identifier("metric", name, MAX_METRIC_NAME)?;
@@ -39,7 +41,7 @@ impl Board {
             .await
     }
 
-    /// The server's own metrics, as readers were told last.
+    /// The metrics that the server computes itself, with the values that subscribers received last.
     #[must_use]
     pub fn own_metrics(&self) -> Vec<Metric> {
         let gauges = self.metrics.gauges();
@@ -47,7 +49,7 @@ impl Board {
         own.iter().filter_map(|name| gauges.get(*name)).cloned().collect()
     }
 
-    /// The newest values of all metrics, once a second at most.
+    /// Watches the values of all metrics. They change at most once per second.
     #[must_use]
     pub fn watch_metrics(&self) -> watch::Receiver<Gauges> {
         self.metrics.0.subscribe()

@@ -1,4 +1,4 @@
-//! Use cases of presence: connect, join a channel, and list who is present.
+//! Use cases of presence: connect, join a channel, and list the users who are present.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use super::{Board, Viewer};
 use crate::model::ChannelId;
 
 impl Board {
-    /// The viewer is connected as long as this is held; nobody who is not signed in is.
+    /// Marks the viewer as connected until the guard is dropped. `None` for anonymous viewers, who have no presence.
     #[must_use]
     pub fn connect(&self, viewer: &Viewer) -> Option<PresenceGuard> {
         viewer.user_id().map(|user| self.presence.seat((None, user)))
     }
 
-    /// The viewer is present in a channel as long as this is held.
+    /// Marks the viewer as present in a channel until the guard is dropped. `None` for anonymous viewers.
     #[must_use]
     pub fn enter(&self, viewer: &Viewer, channel: ChannelId) -> Option<PresenceGuard> {
         viewer.user_id().map(|user| self.presence.seat((Some(channel), user)))
     }
 
-    /// Who is present in a channel.
+    /// The users who are present in a channel, on all instances together.
     #[must_use]
     pub fn present(&self, channel: ChannelId) -> Users {
         self.presence.view().of(Some(channel))
     }
 
-    /// Who is present in each channel, on all instances together.
+    /// Watches the users who are present in each channel, on all instances together.
     #[must_use]
     pub fn watch_presence(&self) -> watch::Receiver<Arc<View>> {
         self.presence.view.subscribe()

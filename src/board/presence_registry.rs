@@ -1,5 +1,6 @@
-//! Who is present where: on this instance by counting sockets, on the others by a small table. Not in
-//! the log: ten thousand who come back must not become twenty thousand events on the disk.
+//! The registry of present users. This instance counts its own connections; a small table of the database shows the
+//! users of other instances. Presence is not in the log: if 10,000 clients reconnect at once, the log would get 20,000
+//! events.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,24 +11,25 @@ use tokio::sync::{Notify, watch};
 use crate::model::{ChannelId, UserId};
 use crate::store::presence::Presence as Seat;
 
-/// Who comes back within this time has not been away.
+/// Grace period before a user without connections is reported as absent.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The users of a channel, or of the installation.
+/// The users who are present in a channel, or connected to the installation.
 pub type Users = Arc<BTreeSet<UserId>>;
 
-/// Who is present, on all instances together.
+/// The users who are present in each channel, and all connected users (`None`), on all instances together.
 #[derive(Debug, Default)]
 pub struct View(HashMap<Option<ChannelId>, Users>);
 
 impl View {
-    /// Who is present in a channel; `None`: connected at all.
+    /// The users who are present in a channel. For `None`: all connected users.
     #[must_use]
     pub fn of(&self, channel: Option<ChannelId>) -> Users {
         self.0.get(&channel).cloned().unwrap_or_default()
     }
 
-    /// The same with other people; those of a channel in which nothing changed are the same value.
+    /// The view of these presence entries; `None` if it equals this view. A channel whose users have not changed shares
+    /// the set of users with this view.
     #[must_use]
     pub fn with(&self, seats: HashSet<Seat>) -> Option<Self> {
         let mut users: HashMap<Option<ChannelId>, BTreeSet<UserId>> = HashMap::new();
@@ -50,7 +52,7 @@ impl View {
     }
 }
 
-/// The sockets of this instance, and what is known of all.
+/// The connections of this instance by user and channel, and the view of all instances.
 pub struct Presence {
     sockets: Mutex<HashMap<Seat, Sockets>>,
     pub(super) view: watch::Sender<Arc<View>>,
@@ -60,11 +62,11 @@ pub struct Presence {
 #[derive(Debug)]
 struct Sockets {
     count: usize,
-    /// Since when there is none.
+    /// When the last connection ended; `None` if there are connections.
     left: Option<Instant>,
 }
 
-/// Somebody is present as long as this is held.
+/// Keeps a user present until it is dropped.
 pub struct PresenceGuard(Arc<Presence>, Seat);
 
 impl Drop for PresenceGuard {
@@ -93,7 +95,7 @@ impl Presence {
         PresenceGuard(Arc::clone(self), seat)
     }
 
-    /// Who is present by this instance now.
+    /// The presence entries of this instance. Entries without connections stay for the grace period.
     #[must_use]
     pub fn own(&self) -> HashSet<Seat> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,12 +103,12 @@ impl Presence {
         sockets.keys().copied().collect()
     }
 
-    /// Waits until somebody comes.
+    /// Waits until a connection of a user is added.
     pub async fn moved(&self) {
         self.moved.notified().await;
     }
 
-    /// Who is present by all instances.
+    /// Publishes the presence entries of all instances to the watchers, if they changed.
     pub fn show(&self, seats: HashSet<Seat>) {
         let next = self.view.borrow().with(seats);
         if let Some(next) = next {
@@ -114,7 +116,7 @@ impl Presence {
         }
     }
 
-    /// Who is present.
+    /// The users who are present, on all instances together.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())

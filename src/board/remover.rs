@@ -1,10 +1,10 @@
-//! This instance's part in the removal of deleted rows.
+//! The state of one instance for the removal of deleted rows. Only one instance removes rows at a time.
 
 use tokio::sync::Notify;
 
-/// This instance's part in the removal.
+/// The id with which this instance claims the removal, and the signal that wakes its task.
 pub struct Remover {
-    /// A random id of this instance, for the claim.
+    /// The random id with which this instance claims the removal of rows.
     pub(super) instance: i64,
     pub(super) pending: Notify,
 }
@@ -16,7 +16,7 @@ impl Default for Remover {
 }
 
 impl Remover {
-    /// Wakes the task, because rows may have to be removed.
+    /// Wakes the task that removes deleted rows. Callers call this after a deletion.
     pub fn wake(&self) {
         self.pending.notify_one();
     }

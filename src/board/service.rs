@@ -1,4 +1,4 @@
-//! What the use cases share: the store, the hub, permissions, limits and caches.
+//! The state that all use cases share: the store, the hub, permissions, limits and caches.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// Creates the service over an open store. A running [`Tail`] must publish the store's commits to `hub`.
+    /// Creates the service over an open store. A running `LogTailer` must publish the store's commits to `hub`.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
@@ -166,8 +166,8 @@ impl Board {
     }
 
     /// The lowest cursor of several subscriptions, or the head if there are none. A cursor above the head belongs to a
-    /// lost history: it is returned unchanged, so that the log rejects it. The head would let its client skip
-    /// events.
+    /// lost history. Such a cursor is returned unchanged, so that the log rejects it. If the head were returned
+    /// instead, the client would miss events.
     #[must_use]
     pub fn lowest(&self, served: impl Iterator<Item = Cursor>) -> Cursor {
         let served: Vec<Cursor> = served.collect();
@@ -256,7 +256,7 @@ impl Board {
         self.store.trouble().await.map_or(Ok(()), Err)
     }
 
-    /// The user who may run one more mutation now.
+    /// The current state of the viewer's user. Takes one mutation from the user's budget.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session; `RATE_LIMITED` if the user's budget of mutations is used up.

@@ -1,11 +1,11 @@
-//! A cache that is bounded in bytes. It evicts what was not used for long.
+//! A cache that is bounded in bytes. It evicts entries that were not used recently.
 
 use std::hash::Hash;
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-/// What an entry takes besides its key and its value, in bytes.
+/// Overhead of an entry besides its key and its value, in bytes.
 const ENTRY: usize = 200;
 
 /// A cache of values that are cheap to clone, bounded in bytes.
@@ -31,30 +31,30 @@ impl<K: Hash + Eq + Clone, V: Clone> ByteCache<K, V> {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let mut options = OptionsBuilder::new();
-        // Each shard has its part of the bytes: with one, a value may be as large as the whole cache.
+        // Shards divide the capacity. With a single shard, one value may be as large as the whole cache.
         options.shards(1).weight_capacity(bytes as u64).estimated_items_capacity(bytes / (16 * ENTRY));
         let options = options.build().expect("both capacities are set");
         Self(Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default()))
     }
 
-    /// The value under a key.
+    /// The value of a key, if the cache has one.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<V> {
         self.0.get(key).map(|weighed| weighed.value)
     }
 
-    /// Keeps a value of this many bytes.
+    /// Inserts a value of this many bytes, and evicts other entries if needed.
     pub fn insert(&self, key: K, value: V, bytes: usize) {
         self.0.insert(key, Weighed { value, bytes });
     }
 
-    /// Keeps a value with another weight, if the key is still in the cache.
+    /// Replaces the value and the size of a key, if the key is still in the cache.
     pub fn replace(&self, key: K, value: V, bytes: usize) {
         // The error is the entry that was evicted meanwhile.
         drop(self.0.replace(key, Weighed { value, bytes }, true));
     }
 
-    /// How many bytes the entries take.
+    /// The size of all entries, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         usize::try_from(self.0.weight()).unwrap_or(usize::MAX)

@@ -1,5 +1,5 @@
-//! Slots with a fair queue in front. Signed-in and anonymous callers are served alternately; within each of the two
-//! classes, callers are served round-robin.
+//! A fair queue for a bounded number of slots. Signed-in and anonymous callers are served alternately; within each of
+//! the two classes, callers are served round-robin.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,6 +1,6 @@
 //! Fair sharing of bounded capacity between callers. One busy caller, or all anonymous clients together, cannot keep
 //! other callers from being served. Read threads, mutations and password hashing are shared through this module.
-//! Rate limits for callers and connections are here, too.
+//! The module also owns the rate limiters for callers and connections, and a cache bounded in bytes.
 
 mod byte_cache;
 mod fair_queue;

@@ -1,5 +1,6 @@
 //! Rate limits by the generic cell rate algorithm (GCRA): a bucket of permits that refills at a constant rate. Only one
-//! moment is kept for each bucket: when it will be full again. Each permit that is taken moves it by one interval.
+//! moment is stored for each bucket: when the bucket will be full again. Each permit that is taken moves this moment by
+//! one interval.
 //!
 //! The crate `governor` has this algorithm, but the number of keys of its keyed limiters is not bounded.
 
@@ -46,7 +47,7 @@ impl Rate {
         full_at.unwrap_or(now).max(now) + self.interval
     }
 
-    /// How long a bucket that will be full at `full_at` is overdrawn; zero: it is not.
+    /// How long a bucket that will be full at `full_at` is overdrawn; zero if it is not overdrawn.
     fn overdrawn(self, full_at: Instant, now: Instant) -> Duration {
         full_at.saturating_duration_since(now).saturating_sub(self.refill)
     }
@@ -71,7 +72,7 @@ impl<K: Eq + Hash> RateLimiter<K> {
     /// Takes one permit of this key.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] with the time until the next permit. Nothing is taken then.
+    /// [`Error::RateLimited`] with the time until the next permit. No permit is taken then.
     pub fn check(&self, key: K) -> Result<()> {
         self.check_at(key, Instant::now())
     }
@@ -79,7 +80,7 @@ impl<K: Eq + Hash> RateLimiter<K> {
     /// [`Self::check`] at a given time.
     ///
     /// # Errors
-    /// Those of [`Self::check`].
+    /// [`Error::RateLimited`] with the time until the next permit. No permit is taken then.
     pub fn check_at(&self, key: K, now: Instant) -> Result<()> {
         if self.rate.interval.is_zero() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What the resolvers of one operation share: the viewer, one snapshot, the loaders.
+//! The context that all resolvers of one operation share: the viewer, one snapshot of the database, and the loaders.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,33 +23,35 @@ use crate::store::{
 };
 use juniper::Executor;
 
-/// What an id of a list takes in a response, in bytes.
+/// Size of an id of a list in a response, in bytes.
 const SHOWN_ID: usize = 24;
-/// What a field takes in a response beside its name and its text: half of what it takes in memory.
+/// Bytes that are counted for a field besides its name and its text: half of its size in memory, because a response
+/// exists twice while it is written.
 const FIELD: usize = 64;
 
-/// The request an operation came with.
+/// The client that sent an operation, and its session.
 #[derive(Clone)]
 pub struct Caller {
-    /// Who reads.
+    /// The user or the anonymous client that sent the operation.
     pub viewer: Viewer,
-    /// From where.
+    /// The client's address.
     pub address: IpAddr,
-    /// Where the end of the session is kept, if `refreshToken` is to extend it.
+    /// Receives the new end of the session from `refreshToken`, so that the WebSocket extends its session. `None` for
+    /// requests without a WebSocket.
     pub extends: Option<Arc<Mutex<Option<Timestamp>>>>,
 }
 
-/// What an operation is executed for.
+/// The purpose for which an operation is executed.
 pub enum Purpose {
     /// A query or a mutation.
     Answer,
-    /// A subscription is being opened. Its resolver leaves the request here.
+    /// A subscription is being opened. Its resolver stores the request here.
     Open(Opened),
     /// One item of a subscription is rendered.
     Render(Update),
 }
 
-/// What the resolver of a subscription that is being opened asks for.
+/// The request that the resolver of a subscription stores when the subscription is opened.
 #[derive(Default)]
 pub struct Opened {
     request: OnceLock<SubscriptionRequest>,
@@ -57,13 +59,13 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Keeps the request.
+    /// Stores the request.
     pub fn set(&self, request: SubscriptionRequest) {
         // juniper refuses subscriptions with a second root field before any resolver runs.
         let _: std::result::Result<(), SubscriptionRequest> = self.request.set(request);
     }
 
-    /// Checkpoints are items of it, too.
+    /// Makes checkpoints items of the subscription, too.
     pub fn add_checkpoints(&self) {
         self.checkpoints.store(true, Ordering::Relaxed);
     }
@@ -74,15 +76,16 @@ impl Opened {
         self.request.get().cloned()
     }
 
-    /// Whether checkpoints are items of it.
+    /// Whether checkpoints are items of the subscription.
     #[must_use]
     pub fn has_checkpoints(&self) -> bool {
         self.checkpoints.load(Ordering::Relaxed)
     }
 }
 
-/// After so long an operation is answered that its outcome is unknown: longer than the writer takes to say so, and than a
-/// statement may take in PostgreSQL.
+/// Time limit of an operation. After it, the client gets the error that the outcome is unknown. The limit is longer
+/// than the time after which the writer itself reports an unknown outcome, and than the statement timeout in
+/// PostgreSQL.
 pub(super) const DEADLINE: Duration = Duration::from_secs(12);
 
 /// The context of one operation.
@@ -91,13 +94,13 @@ pub struct Ctx {
     caller: Caller,
     purpose: Purpose,
     gate: ReaderGate,
-    /// Whether the results of a mutation are shown on a reader thread.
+    /// Whether the results of a mutation are resolved on a reader thread.
     shows_on_reader: bool,
     allowance: Arc<Allowance>,
-    /// Where the log stands in the snapshot, once a resolver asked.
+    /// The head of the log in the snapshot, once a resolver has read it.
     log_head: Mutex<Option<Cursor>>,
     began: Instant,
-    /// The snapshot, and when it was opened: it may be read for a limited time.
+    /// The snapshot and when it was opened. A snapshot may be read for a limited time only.
     reading: Mutex<Option<(Snapshot, Instant)>>,
     used_database: AtomicBool,
     unavailable: AtomicBool,
@@ -115,18 +118,18 @@ pub struct Ctx {
     pub locations: Loader<LocationId, Arc<Location>>,
     /// The locations of an organization.
     pub locations_of: Loader<OrganizationId, Arc<Vec<Location>>>,
-    /// How many comments a message has.
+    /// The number of comments of a message.
     pub comment_counts: Loader<MessageId, i64>,
-    /// How many messages of a channel the viewer has not read.
+    /// The number of messages of a channel that the viewer has not read.
     pub unread: Loader<ChannelId, i64>,
-    /// When the viewer read an announcement.
+    /// When the viewer has read an announcement.
     pub announcements_read: Loader<NotificationId, Timestamp>,
 }
 
 impl juniper::Context for Ctx {}
 
 impl Ctx {
-    /// For one operation. The gate says whether the current thread may wait for the database.
+    /// Creates the context of one operation. The gate tells whether the current thread may wait for the database.
     #[must_use]
     pub fn new(
         board: Arc<Board>,
@@ -161,53 +164,55 @@ impl Ctx {
         }
     }
 
-    /// The same for a mutation whose results are read from the database.
+    /// Sets whether the results of a mutation are resolved on a reader thread, because they need the database.
     #[must_use]
     pub fn showing_on_reader(self, shows_on_reader: bool) -> Self {
         Self { shows_on_reader, ..self }
     }
 
-    /// Whether the current thread may wait for the database, and how to get to one that may.
+    /// The gate, which tells whether the current thread may wait for the database. An operation can wait at the gate
+    /// for a thread that may.
     #[must_use]
     pub fn gate(&self) -> &ReaderGate {
         &self.gate
     }
 
-    /// What the response may still take.
+    /// The size limit and the memory of the response.
     #[must_use]
     pub fn allowance(&self) -> &Allowance {
         &self.allowance
     }
 
-    /// A text that is shown, if there is room for it in the response.
+    /// Counts a text that the response will contain, and returns the text.
     ///
     /// # Errors
-    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no memory for it now.
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn show<'t>(&self, text: &'t str) -> Result<&'t str> {
         self.allowance.show(json_len(text)).map(|()| text)
     }
 
-    /// The same for a text that may be missing.
+    /// Like [`Self::show`], for a text that may be missing.
     ///
     /// # Errors
-    /// Those of [`Self::show`].
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn show_some<'t>(&self, text: Option<&'t str>) -> Result<Option<&'t str>> {
         text.map(|text| self.show(text)).transpose()
     }
 
-    /// The ids of a list that are shown.
+    /// Counts ids that the response will contain, and returns them as GraphQL ids.
     ///
     /// # Errors
-    /// Those of [`Self::show`].
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn show_ids(&self, ids: &[LocationId]) -> Result<Vec<juniper::ID>> {
         self.allowance.show(SHOWN_ID * ids.len())?;
         Ok(ids.iter().map(super::scalars::to_id).collect())
     }
 
-    /// The items of a list that is as long as it is, `times` of them with these fields.
+    /// Counts the fields of a list without a page limit. The list has `times` items with the fields that the operation
+    /// selects.
     ///
     /// # Errors
-    /// Those of [`Self::show`].
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn show_items<S: juniper::ScalarValue>(
         &self,
         times: usize,
@@ -216,10 +221,10 @@ impl Ctx {
         self.allowance.show(times * fields_weight(&executor.look_ahead()))
     }
 
-    /// Counts one object that was loaded.
+    /// Counts the size of one object that was loaded, and returns the object.
     ///
     /// # Errors
-    /// Those of [`Self::show`].
+    /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
     pub fn loaded<T: Weight>(&self, found: Option<T>) -> Result<Option<T>> {
         if let Some(found) = &found {
             self.allowance.load(found.weight())?;
@@ -227,10 +232,11 @@ impl Ctx {
         Ok(found)
     }
 
-    /// Reads a page of a list whose items have `largest` bytes at most.
+    /// Reads a page of a list whose items have `largest` bytes at most. `key` is the sort key of an item.
     ///
     /// # Errors
-    /// Those of `load`, and of [`Self::show`].
+    /// Returns errors of `load`. `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no
+    /// free memory for it.
     pub fn page<T: Weight, K: Clone>(
         &self,
         window: &PageRequest<K>,
@@ -241,7 +247,7 @@ impl Ctx {
         self.allowance.page(window, largest, (key, |item: &T| item.weight()), |part| self.read(|db| load(db, part)))
     }
 
-    /// The largest objects that there can be.
+    /// The size of the largest object of each type that the policy of the server allows.
     #[must_use]
     pub fn largest(&self) -> Largest {
         self.board.rules().largest()
@@ -264,7 +270,8 @@ impl Ctx {
         Ok(all)
     }
 
-    /// Numbers or times by their keys: small, but too many for one statement, perhaps.
+    /// Loads small values, such as numbers or times, by their keys. Several statements read them if there are many
+    /// keys.
     fn count_all<K: Copy + Eq + Hash, V>(
         &self,
         ids: &[K],
@@ -275,32 +282,33 @@ impl Ctx {
         Ok(all)
     }
 
-    /// Whose share of the server's capacity the operation takes. Does not make a rendering personal.
+    /// The caller whose share of the server's capacity the operation uses. A call does not make a rendering
+    /// personal.
     #[must_use]
     pub fn party(&self) -> CapacityKey {
         self.caller.viewer.party()
     }
 
-    /// The board.
+    /// The use cases.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board
     }
 
-    /// What the operation is executed for.
+    /// The purpose for which the operation is executed.
     #[must_use]
     pub fn purpose(&self) -> &Purpose {
         &self.purpose
     }
 
-    /// Who reads. Whoever asks makes the rendering one of this viewer alone.
+    /// The viewer. A call makes the rendering personal: it is not shared with other viewers.
     #[must_use]
     pub fn viewer(&self) -> &Viewer {
         self.personal.store(true, Ordering::Relaxed);
         &self.caller.viewer
     }
 
-    /// The viewer's rights; makes the rendering personal, too.
+    /// The viewer's rights. A call makes the rendering personal: it is not shared with other viewers.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended.
@@ -308,49 +316,50 @@ impl Ctx {
         self.viewer().rights()
     }
 
-    /// Whether the reader never signed in. Does not make a rendering personal: see [`Self::signed_in`].
+    /// Whether the viewer is anonymous. A call does not make the rendering personal: see [`Self::signed_in`].
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.caller.viewer.user_id().is_none()
     }
 
-    /// Refuses anonymous readers. Renderings are shared among the signed-in and among the
-    /// anonymous, so this alone does not make one personal.
+    /// Fails for anonymous viewers. A call does not make the rendering personal: signed-in viewers share one rendering,
+    /// and anonymous viewers share another.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`.
+    /// `UNAUTHENTICATED` if the viewer is anonymous. In a query or mutation also if the session has ended.
     pub fn signed_in(&self) -> Result<()> {
-        // Other signed-in readers get the same rendering, so it must not depend on whether this reader's session has
-        // just ended. The delivery checks that.
+        // Other signed-in viewers get the same rendering. So the rendering must not depend on whether this viewer's
+        // session has just ended. The delivery of the item checks the session.
         if matches!(self.purpose, Purpose::Render(_)) && !self.is_anonymous() {
             return Ok(());
         }
         self.caller.viewer.user_state().map(drop)
     }
 
-    /// Whether what was rendered depends on who the viewer is.
+    /// Whether the rendering depends on the viewer, so that it cannot be shared with other viewers.
     #[must_use]
     pub fn is_personal(&self) -> bool {
         self.personal.load(Ordering::Relaxed)
     }
 
-    /// Whether the database was needed.
+    /// Whether the operation has read the database.
     #[must_use]
     pub fn used_database(&self) -> bool {
         self.used_database.load(Ordering::Relaxed)
     }
 
-    /// Extends the session of the socket this operation came by.
+    /// Extends the session of the WebSocket that the operation arrived on. Does nothing for other operations.
     pub fn extend_session(&self, until: Timestamp) {
         if let Some(end) = &self.caller.extends {
             *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
         }
     }
 
-    /// Reads from the operation's snapshot.
+    /// Reads from the operation's snapshot. The first read opens the snapshot.
     ///
     /// # Errors
-    /// Those of `read`; `UNAVAILABLE` if no snapshot can be had.
+    /// Returns errors of `read`. `UNAVAILABLE` if the database does not answer, or this thread may not wait for it.
+    /// `QUERY_TOO_COMPLEX` if reading takes longer than the time limit.
     pub fn read<T>(&self, read: impl FnOnce(&mut Db) -> Result<T>) -> Result<T> {
         self.used_database.store(true, Ordering::Relaxed);
         self.allowance.check()?;
@@ -362,13 +371,13 @@ impl Ctx {
             debug_assert!(false, "a field of `result_fields::IN_MEMORY` reads the database");
         }
         if self.is_unavailable() {
-            // The next statement would wait as long as the one that failed, and its transaction is over.
+            // A new statement would wait as long as the one that failed. The snapshot's transaction has ended anyway.
             return Err(unavailable());
         }
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = self.board.store().read_limit();
         let done = match &mut *reading {
-            // A client that tries again unchanged would wait as long again.
+            // The error is not `UNAVAILABLE`: a client that repeats the same operation would exceed the limit again.
             Some((_, since)) if since.elapsed() > limit => {
                 self.over_time.store(true, Ordering::Relaxed);
                 return Err(took_too_long(limit));
@@ -389,10 +398,10 @@ impl Ctx {
         done
     }
 
-    /// Where the log stands in the operation's snapshot.
+    /// The head of the log in the operation's snapshot.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if reading takes too long.
     pub fn log_head(&self) -> Result<Cursor> {
         let mut head = self.log_head.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(head) = *head {
@@ -401,20 +410,20 @@ impl Ctx {
         Ok(*head.insert(self.read(log::head)?))
     }
 
-    /// Whether something could not be read that may well be there later.
+    /// Whether a read failed because the database did not answer. A later execution may succeed.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         self.unavailable.load(Ordering::Relaxed)
     }
 
-    /// Whether reading took longer than an operation may.
+    /// Whether reading took longer than the time limit of a snapshot.
     #[must_use]
     pub fn is_over_time(&self) -> bool {
         self.over_time.load(Ordering::Relaxed)
     }
 
-    /// Whether what the rendered event shows is not there any more, in the snapshot that it was rendered from: then what
-    /// belongs to it may be missing.
+    /// Whether the object of the rendered event no longer exists in the snapshot from which the item was rendered. Then
+    /// related objects, such as the comments of a message, may be missing, too.
     #[must_use]
     pub fn has_lost_object(&self) -> bool {
         let Purpose::Render(Update::Event(event)) = &self.purpose else { return false };
@@ -434,7 +443,7 @@ impl Ctx {
         found == Ok(0)
     }
 
-    /// Something may have been written: what is read from now on must know of it.
+    /// Ends the snapshot and clears the loaders, because data may have been written. Later reads see the new data.
     pub fn forget(&self) {
         self.unavailable.store(false, Ordering::Relaxed);
         *self.log_head.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -450,10 +459,11 @@ impl Ctx {
         self.announcements_read.clear();
     }
 
-    /// Runs a use case that writes for the viewer, when it is the turn of this caller. Then the result can be shown.
+    /// Runs a use case that writes for the viewer, once the caller has a mutation slot. When this returns, the thread
+    /// may resolve the fields of the result.
     ///
     /// # Errors
-    /// Those of the use case. `UNAVAILABLE` if the turn does not come in time.
+    /// Returns errors of the use case. `UNAVAILABLE` if no slot becomes free in time.
     pub async fn run<T, F>(&self, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -465,15 +475,17 @@ impl Ctx {
         .await
     }
 
-    /// The same for a use case that takes turns itself: one that waits for a password must not keep a turn meanwhile.
+    /// Like [`Self::run`], for a use case that takes its mutation slot itself. A use case that hashes a password must
+    /// not hold a slot meanwhile.
     ///
     /// # Errors
-    /// Those of the use case.
+    /// Returns errors of the use case. `UNAVAILABLE` if the operation has already used up its time limit.
     pub async fn run_with_own_turns<T, F>(&self, case: impl FnOnce(Arc<Board>, Caller) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
-        // The root field before may have been shown on a reader thread. What was read for it is older than this change.
+        // The fields of the previous root field may have been resolved on a reader thread. The data that was read for
+        // them is older than this change.
         self.gate.left().await;
         self.forget();
         if self.began.elapsed() > DEADLINE {
@@ -486,68 +498,69 @@ impl Ctx {
         done
     }
 
-    /// A user by id.
+    /// A user by id. `None` if there is none.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
         self.users.get(id, |ids| self.load_all(ids, self.largest().user, users::by_ids))
     }
 
-    /// A channel by id, whoever may read it.
+    /// A channel by id, without a check of the viewer's permissions. `None` if there is none.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn channel(&self, id: ChannelId) -> Result<Option<Arc<Channel>>> {
         self.channels.get(id, |ids| self.load_all(ids, self.largest().channel, channels::by_ids))
     }
 
-    /// A message by id, whoever may see it.
+    /// A message by id, without a check of the viewer's permissions. `None` if there is none.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn message(&self, id: MessageId) -> Result<Option<Arc<Message>>> {
         self.messages.get(id, |ids| self.load_all(ids, self.largest().message, messages::by_ids))
     }
 
-    /// An organization by id.
+    /// An organization by id. `None` if there is none.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>> {
         self.organizations.get(id, |ids| self.load_all(ids, self.largest().place, organizations::by_ids))
     }
 
-    /// A location by id.
+    /// A location by id. `None` if there is none.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn location(&self, id: LocationId) -> Result<Option<Arc<Location>>> {
         self.locations.get(id, |ids| self.load_all(ids, self.largest().place, organizations::locations_by_ids))
     }
 
-    /// The locations of an organization, by name.
+    /// The locations of an organization, ordered by name.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn locations_of(&self, id: OrganizationId) -> Result<Arc<Vec<Location>>> {
         let largest = MAX_LOCATIONS * self.largest().place;
         let found = self.locations_of.get(id, |ids| self.load_all(ids, largest, organizations::locations_of))?;
         Ok(found.unwrap_or_default())
     }
 
-    /// How many comments a message has.
+    /// The number of comments of a message.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn comment_count(&self, id: MessageId) -> Result<i64> {
         Ok(self.comment_counts.get(id, |ids| self.count_all(ids, messages::comment_counts))?.unwrap_or(0))
     }
 
-    /// How many messages of a channel the viewer has not read; nothing for those who are not signed in.
+    /// The number of messages of a channel that the viewer has not read; 0 for anonymous viewers. A call makes the
+    /// rendering personal.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn unread(&self, id: ChannelId) -> Result<i64> {
         let rights = self.rights()?;
         let Some(user) = rights.user else { return Ok(0) };
@@ -556,10 +569,10 @@ impl Ctx {
         Ok(found.unwrap_or(0))
     }
 
-    /// When the viewer read an announcement, if they have.
+    /// When the viewer has read an announcement; `None` if never. A call makes the rendering personal.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn announcement_read(&self, id: NotificationId) -> Result<Option<Timestamp>> {
         let Some(user) = self.viewer().user_id() else { return Ok(None) };
         let read =
@@ -568,7 +581,7 @@ impl Ctx {
     }
 }
 
-/// What an object with these fields takes in a response, beside its texts.
+/// Bytes that are counted for one object with the selected fields, besides its texts.
 fn fields_weight<S: juniper::ScalarValue>(field: &juniper::LookAheadSelection<'_, S>) -> usize {
     field.children().iter().map(|child| FIELD + child.field_name().len() + fields_weight(child)).sum()
 }

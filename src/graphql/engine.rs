@@ -1,4 +1,5 @@
-//! Runs operations: decides who may run which, and where; answers queries and mutations, opens subscriptions.
+//! Runs operations: checks whether a caller may run an operation, chooses the thread, and executes queries and
+//! mutations. Another module, `open.rs`, opens subscriptions with this engine.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -25,23 +26,24 @@ use crate::board::Board;
 use crate::error::{Error, Result};
 use crate::model::{CapacityKey, MemoryBudget};
 
-/// What executes operations.
+/// Executes the operations of one server instance.
 pub struct Engine {
     pub(super) board: Arc<Board>,
     schemas: Schemas,
     pub(super) limits: Limits,
     documents: DocumentCache,
-    /// For the documents of subscriptions that are open.
+    /// The memory budget for the documents of open subscriptions.
     pub(super) document_memory: Arc<MemoryBudget>,
     pub(super) renderings: Renderings,
     pub(super) counts: Counts,
 }
 
 impl Engine {
-    /// Over a board.
+    /// Creates an engine over a board. Without `introspection`, clients cannot query the schema.
     #[must_use]
     pub fn new(board: Arc<Board>, limits: Limits, introspection: bool) -> Self {
-        // Every field costs one at least: what has more of them is refused while it is parsed.
+        // Every field costs at least 1. So the parser can already refuse a document with more fields than the cost
+        // limit.
         let most_fields = usize::try_from(limits.cost).unwrap_or(usize::MAX);
         let size = board.rules().response_memory;
         Self {
@@ -55,23 +57,25 @@ impl Engine {
         }
     }
 
-    /// What was counted for operators.
+    /// Counters for operators.
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Parses, validates and measures an operation, and decides whether this caller may run it.
+    /// Parses and validates an operation, computes its cost, and checks whether this caller may run it.
     ///
     /// # Errors
-    /// Why not.
+    /// [`Rejection::Invalid`] if the document or the variables are not valid. `BAD_USER_INPUT` if a variable contains a
+    /// NUL character. `UNAUTHENTICATED` if only signed-in users may run the operation. `QUERY_TOO_COMPLEX` if the
+    /// operation is above a limit.
     pub fn prepare(&self, request: Request, caller: &Caller) -> Result<Prepared, Rejection> {
         let prepared = self.check(request, caller);
         match &prepared {
             Ok(prepared) => self.counts.begin(prepared.kind()),
             Err(refusal) => {
                 self.counts.refused.count();
-                // Not what is wrong with a document: that may quote it, with a password in it.
+                // Validation errors are not logged: they may quote the document, which may contain a password.
                 let reason = refusal.error().map(ToString::to_string);
                 tracing::debug!(code = refusal.code(), reason, "an operation was refused before it began");
             }
@@ -79,7 +83,7 @@ impl Engine {
         prepared
     }
 
-    /// What the operations of one request may take together.
+    /// Creates the counters for the size of the response that the operations of one request share.
     #[must_use]
     pub fn batch(&self) -> Arc<ResponseBatch> {
         ResponseBatch::new(self.limits.response)
@@ -111,10 +115,12 @@ impl Engine {
         Ok(Prepared { operation, executable, variables, resumed: None, came_at: self.board.now(), batch })
     }
 
-    /// Executes a query or a mutation.
+    /// Executes a query or a mutation. Errors of fields are part of the answer.
     ///
     /// # Errors
-    /// If it was not executed.
+    /// `UNAVAILABLE` if the operation takes longer than 12 s, no thread or memory is free in time, or the database does
+    /// not answer. `QUERY_TOO_COMPLEX` if the response is too large. [`Rejection::Invalid`] if juniper refuses the
+    /// operation.
     pub async fn answer(&self, prepared: Prepared, caller: Caller) -> Result<Answer, Rejection> {
         let executing = async {
             match prepared.kind() {
@@ -135,13 +141,13 @@ impl Engine {
         }
     }
 
-    /// Executes what reads, on a thread that may; once more when there is memory, if there was none.
+    /// Executes a query on a reader thread. If no memory was free for the response, waits for memory and tries again.
     async fn read(&self, mut prepared: Prepared, mut ctx: Ctx) -> Result<Result<Answer, Rejection>> {
         let party = ctx.party();
         loop {
             let reading = move || {
                 let answer = execute::query(&prepared, &ctx);
-                // Its snapshot ends on this thread.
+                // End the snapshot on the reader thread, because that can block.
                 ctx.forget();
                 (answer, prepared, ctx)
             };
@@ -153,7 +159,8 @@ impl Engine {
         }
     }
 
-    /// Executes a mutation on this thread, and what it reads to show its results on a reader thread.
+    /// Executes a mutation. Root resolvers run on this thread; fields of their results that read the database are
+    /// resolved on a reader thread.
     async fn change(&self, prepared: Prepared, caller: Caller) -> Result<Result<Answer, Rejection>> {
         let shows_on_reader = prepared.operation.results_need_database();
         let ctx = self.ctx(&prepared, caller, Purpose::Answer, ReaderGate::closed()).showing_on_reader(shows_on_reader);
@@ -170,7 +177,7 @@ impl Engine {
                 let run_on_reader = move || {
                     let mut context = Context::from_waker(Waker::noop());
                     let step = reading.gate().run(|| execution.as_mut().poll(&mut context));
-                    // The snapshot ends on this thread.
+                    // End the snapshot on the reader thread, because that can block.
                     reading.forget();
                     (step, execution)
                 };
@@ -182,10 +189,11 @@ impl Engine {
         }
     }
 
-    /// Runs a use case that may write, when it is its turn: all of it, also when the client leaves meanwhile.
+    /// Runs a use case that may write, once the caller has a mutation slot. A use case that has started is completed
+    /// even if the client disconnects.
     ///
     /// # Errors
-    /// Those of the case; `UNAVAILABLE` if its turn does not come.
+    /// Returns errors of the use case. `UNAVAILABLE` if no mutation slot becomes free in time.
     pub async fn write<T, F>(&self, party: CapacityKey, case: impl FnOnce(Arc<Board>) -> F) -> Result<T>
     where
         T: Send + 'static,

@@ -1,4 +1,5 @@
-//! What juniper does with an operation, put into words: the response to it, or one item of it.
+//! Executes operations with juniper, and writes the results as JSON: the response to a query or a mutation, or one item
+//! of a subscription.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,11 +24,11 @@ use crate::live::Update;
 pub struct Answer {
     /// The response as JSON.
     pub body: ResponseText,
-    /// A resolver failed in a way that must not happen.
+    /// Whether a resolver failed with an internal error, such as a panic.
     pub is_fault: bool,
 }
 
-/// What juniper makes of an operation: the value of `data`, and the errors of fields.
+/// The result of juniper: the value of `data` and the errors of fields, or the reason why nothing was executed.
 type Executed = Result<(Value, Vec<ExecutionError<Scalar>>), GraphQLError>;
 
 /// Executes a query on a reader thread.
@@ -36,8 +37,8 @@ pub(super) fn query(prepared: &Prepared, ctx: &Ctx) -> Result<Answer, Rejection>
     answer(prepared, ctx, prepared.validated().execute_sync(&prepared.variables, ctx))
 }
 
-/// Executes a mutation: each root field when the one before is on disk and shown. See [`super::reader_gate`] for the
-/// threads on which it must be polled.
+/// Executes a mutation. A root field starts after the change of the previous one is on disk and its result is resolved.
+/// The module [`super::reader_gate`] explains on which threads this future must be polled.
 pub(super) async fn mutation(prepared: Prepared, ctx: Arc<Ctx>) -> Result<Answer, Rejection> {
     prepared.check_variables(&ctx)?;
     let executed = prepared.validated().execute(&prepared.variables, &ctx).await;
@@ -60,25 +61,25 @@ fn answer(prepared: &Prepared, ctx: &Ctx, executed: Executed) -> Result<Answer, 
     }
 }
 
-/// The response of a resolver that failed in a way that must not happen.
+/// The response to an operation that failed with an internal error. `detail` is not sent to the client.
 pub(super) fn faulty(detail: &str) -> Answer {
     Answer { body: fault(&detail).into(), is_fault: true }
 }
 
-/// One item of a subscription, and what it was made of.
+/// A rendered item of a subscription, with facts that decide whether the item can be cached or must be rendered again.
 #[expect(clippy::struct_excessive_bools, reason = "each is an observation of its own, not a state")]
 pub(super) struct Rendered {
-    /// The response; `None` if there is nothing to show.
+    /// The item as a GraphQL response; `None` if the client gets no item.
     pub body: Option<ResponseText>,
-    /// It differs from viewer to viewer.
+    /// Whether the item depends on the viewer.
     pub is_personal: bool,
-    /// It was read from the database.
+    /// Whether rendering read the database.
     pub used_database: bool,
-    /// The database could not be reached, so it is not what it should be.
+    /// Whether the database did not answer. Then the item is incomplete.
     pub is_unavailable: bool,
-    /// Reading took longer than an operation may: it is too much, or the database is slow now.
+    /// Whether reading exceeded the time limit: the selection is too large, or the database is slow at the moment.
     pub is_over_time: bool,
-    /// There was no memory for it.
+    /// Whether no memory was free for the item.
     pub is_out_of_memory: bool,
 }
 
@@ -104,7 +105,7 @@ pub(super) fn render(
     }
 }
 
-/// The response with the item; `None` if there is nothing to show.
+/// The item as a GraphQL response; `None` if the client gets no item.
 fn item(prepared: &Prepared, ctx: &Ctx) -> Option<ResponseText> {
     let executed = prepared.item().map(|item| item.execute_sync(&prepared.variables, ctx));
     let Some(Ok((mut value, errors))) = executed else {
@@ -115,22 +116,22 @@ fn item(prepared: &Prepared, ctx: &Ctx) -> Option<ResponseText> {
         if errors.is_empty() {
             return None;
         }
-        // In the schema the field cannot be null.
+        // The subscription's root field cannot be null in the schema. So the error makes the whole of `data` null.
         value = Value::Null;
     }
-    // It was deleted while its event was on the way, and the deletion has not come by yet.
+    // The object was deleted after this event. The event of the deletion follows, so this item is left out.
     if !errors.is_empty() && ctx.has_lost_object() {
         return None;
     }
     let errors = (!errors.is_empty()).then(|| prepared.errors(&errors, true));
     let made = ctx.allowance().check().and_then(|()| body(&value, errors, ctx.allowance()));
-    // An item that is too large says so in its place.
+    // If the item is too large, the client gets the error instead of the item.
     Some(made.unwrap_or_else(|error| {
         serde_json::json!({ "data": null, "errors": [errors::to_json(&error)] }).to_string().into()
     }))
 }
 
-/// The response, if it is not too large.
+/// The response as JSON. Fails if the response exceeds the size limit.
 fn body(value: &Value, errors: Option<serde_json::Value>, allowance: &Allowance) -> Result<ResponseText> {
     #[derive(serde::Serialize)]
     struct Response<'r> {
@@ -148,7 +149,7 @@ fn body(value: &Value, errors: Option<serde_json::Value>, allowance: &Allowance)
     }
 }
 
-/// Bytes up to a limit.
+/// A buffer of at most `room` bytes. A write beyond that fails with `FileTooLarge`.
 struct Bounded {
     bytes: Vec<u8>,
     room: usize,

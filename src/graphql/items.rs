@@ -1,6 +1,6 @@
-//! The root of the queries that show items of subscriptions. Such a query has the selection of the subscription's root
-//! field; so an item is executed like the answer to a query, with the same order of fields, and the same partial data
-//! where a field fails. juniper's own streams have neither.
+//! The root type of the queries that render items of subscriptions. Each of these queries has the selection of the
+//! subscription's root field. So an item has the fields in the order of the query, and partial data if a field fails,
+//! like the response to a query. juniper's own subscription streams do not guarantee the order or partial data.
 
 use juniper::{EmptyMutation, EmptySubscription, RootNode, graphql_object};
 
@@ -14,13 +14,13 @@ use super::templates::Template;
 use crate::hub::LiveEvent;
 use crate::live::Update;
 
-/// The schema of these queries.
+/// The schema of the queries that render items of subscriptions.
 pub type ItemSchema = RootNode<Items, EmptyMutation<Ctx>, EmptySubscription<Ctx>, Scalar>;
 
-/// The root of these queries.
+/// The root type of the queries that render items of subscriptions.
 pub struct Items;
 
-/// One field for each subscription, without its arguments; `null` if there is nothing to show.
+/// One field for each subscription, without the arguments; `null` if the client gets no item for the update.
 #[graphql_object(name = "Subscription", context = Ctx, scalar = Scalar)]
 impl Items {
     fn message_added(ctx: &Ctx) -> Option<Message> {

@@ -1,4 +1,4 @@
-//! The mutations. Each resolver parses its input, awaits a use case of the board and returns the object that was made.
+//! The mutations. Each resolver parses its input, awaits a use case of the board and returns the resulting object.
 
 use std::sync::Arc;
 
@@ -21,25 +21,25 @@ use crate::board;
 use crate::error::Result;
 use crate::model::{self, Role};
 
-/// A session that was opened or extended.
+/// A session that was started or extended.
 #[derive(GraphQLObject)]
 #[graphql(context = Ctx)]
 pub struct Session {
-    /// What to send as `Authorization: Bearer …`, or in `connection_init`.
+    /// The token. Clients send it as `Authorization: Bearer …`, or in `connection_init`.
     token: String,
-    /// When it ends.
+    /// When the token expires.
     expires_at: DateTime,
-    /// Whose it is.
+    /// The user whom the session belongs to.
     user: User,
 }
 
 /// The root of all mutations.
 pub struct Mutation;
 
-/// What can be changed. An answer means that the change is on disk.
+/// The mutations. When a mutation has returned its result, the change is on disk.
 #[graphql_object(context = Ctx, scalar = Scalar)]
 impl Mutation {
-    /// Registers a user and signs them in.
+    /// Creates a user account and starts a session of the user.
     async fn register(ctx: &Ctx, input: RegisterInput) -> Result<Session> {
         let display_name = input.display_name.unwrap_or_else(|| input.username.clone());
         let new = board::NewUser { username: input.username, display_name, role: Role::Member };
@@ -52,7 +52,7 @@ impl Mutation {
         )
     }
 
-    /// Signs somebody in.
+    /// Signs a user in: starts a session.
     async fn login(ctx: &Ctx, input: LoginInput) -> Result<Session> {
         let LoginInput { username, password } = input;
         opened(
@@ -62,7 +62,8 @@ impl Mutation {
         )
     }
 
-    /// A new token for the session, until `--session-lifetime` after signing in; over a socket it extends the session of that socket, too.
+    /// Issues a new token for the viewer's session. A session ends at the latest `--session-lifetime` after sign-in.
+    /// Over a WebSocket, this also extends the session of the WebSocket.
     async fn refresh_token(ctx: &Ctx) -> Result<Session> {
         let refreshed = ctx.run_with_own_turns(|board, by| async move { board.refresh(&by.viewer) }).await;
         let session = opened(ctx, refreshed)?;
@@ -70,7 +71,7 @@ impl Mutation {
         Ok(session)
     }
 
-    /// Changes the password, ends all sessions of the user and answers with a new one.
+    /// Changes the password of the viewer, ends all sessions of the viewer and starts a new session.
     async fn change_password(ctx: &Ctx, input: ChangePasswordInput) -> Result<Session> {
         let ChangePasswordInput { current, new } = input;
         opened(
@@ -82,13 +83,13 @@ impl Mutation {
         )
     }
 
-    /// Ends all sessions of the user, this one too.
+    /// Ends all sessions of the viewer, including the current one. The result is always `true`.
     async fn logout_everywhere(ctx: &Ctx) -> Result<bool> {
         ctx.run(|board, by| async move { board.logout_everywhere(&by.viewer).await }).await?;
         Ok(true)
     }
 
-    /// Makes a channel; whoever makes it is its owner and first member.
+    /// Creates a channel. The viewer becomes its owner and first member.
     async fn create_channel(ctx: &Ctx, input: CreateChannelInput) -> Result<Channel> {
         let new = board::NewChannel {
             name: input.name,
@@ -98,7 +99,7 @@ impl Mutation {
         channel(ctx, ctx.run(|board, by| async move { board.create_channel(&by.viewer, new).await }).await)
     }
 
-    /// Changes a channel; its owner or an admin may.
+    /// Changes a channel. Requires the owner of the channel or an admin.
     async fn update_channel(ctx: &Ctx, input: UpdateChannelInput) -> Result<Channel> {
         let edit = board::ChannelEdit {
             id: id("id", &input.id)?,
@@ -109,33 +110,36 @@ impl Mutation {
         channel(ctx, ctx.run(|board, by| async move { board.update_channel(&by.viewer, edit).await }).await)
     }
 
-    /// Deletes a channel and all in it; its owner or an admin may.
-    async fn delete_channel(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] channel: ID) -> Result<ID> {
+    /// Deletes a channel with all its content. Requires the owner of the channel or an admin. Returns the id.
+    async fn delete_channel(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "The id of the channel.")] channel: ID,
+    ) -> Result<ID> {
         let id = id("id", &channel)?;
         Ok(to_id(ctx.run(|board, by| async move { board.delete_channel(&by.viewer, id).await }).await?))
     }
 
-    /// Makes somebody a member of a channel; its owner or an admin may.
+    /// Adds a user to the members of a channel. Requires the owner of the channel or an admin.
     async fn add_member(
         ctx: &Ctx,
-        #[graphql(description = "Of which channel.")] channel_id: ID,
-        #[graphql(description = "Who.")] user_id: ID,
+        #[graphql(description = "The id of the channel.")] channel_id: ID,
+        #[graphql(description = "The id of the user to add.")] user_id: ID,
     ) -> Result<Channel> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
         channel(ctx, ctx.run(|board, by| async move { board.add_member(&by.viewer, place, user).await }).await)
     }
 
-    /// Ends somebody's membership of a channel; its owner, an admin or that member may.
+    /// Removes a user from the members of a channel. Requires the owner of the channel, an admin, or the user.
     async fn remove_member(
         ctx: &Ctx,
-        #[graphql(description = "Of which channel.")] channel_id: ID,
-        #[graphql(description = "Who.")] user_id: ID,
+        #[graphql(description = "The id of the channel.")] channel_id: ID,
+        #[graphql(description = "The id of the user to remove.")] user_id: ID,
     ) -> Result<Channel> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
         channel(ctx, ctx.run(|board, by| async move { board.remove_member(&by.viewer, place, user).await }).await)
     }
 
-    /// Posts a message.
+    /// Posts a message in a channel that the viewer may read.
     async fn create_message(ctx: &Ctx, input: CreateMessageInput) -> Result<Message> {
         let ticket = |ticket: super::inputs::CreateTicketInput| {
             let assignee = ticket.assignee_id.map(|user| id("assigneeId", &user)).transpose()?;
@@ -152,7 +156,8 @@ impl Mutation {
         message(ctx, ctx.run(|board, by| async move { board.create_message(&by.viewer, new).await }).await)
     }
 
-    /// Changes a message: its author or an admin may. Its ticket: whoever may write in the channel may.
+    /// Changes a message. Requires the author or an admin.
+    /// Other users who may read the message may only change its ticket, if it has one.
     async fn update_message(ctx: &Ctx, input: UpdateMessageInput) -> Result<Message> {
         let ticket = |ticket: super::inputs::UpdateTicketInput| {
             Ok(board::TicketEdit {
@@ -171,13 +176,16 @@ impl Mutation {
         message(ctx, ctx.run(|board, by| async move { board.update_message(&by.viewer, edit).await }).await)
     }
 
-    /// Deletes a message and its comments; its author or an admin may.
-    async fn delete_message(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] message: ID) -> Result<ID> {
+    /// Deletes a message and its comments. Requires the author of the message or an admin. Returns the id.
+    async fn delete_message(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "The id of the message.")] message: ID,
+    ) -> Result<ID> {
         let id = id("id", &message)?;
         Ok(to_id(ctx.run(|board, by| async move { board.delete_message(&by.viewer, id).await }).await?))
     }
 
-    /// Writes a comment.
+    /// Writes a comment on a message that the viewer may read.
     async fn create_comment(ctx: &Ctx, input: CreateCommentInput) -> Result<Comment> {
         let new = board::NewComment {
             message: id("messageId", &input.message_id)?,
@@ -187,7 +195,7 @@ impl Mutation {
         comment(ctx, ctx.run(|board, by| async move { board.create_comment(&by.viewer, new).await }).await)
     }
 
-    /// Changes a comment; its author or an admin may.
+    /// Changes a comment. Requires the author of the comment or an admin.
     async fn update_comment(ctx: &Ctx, input: UpdateCommentInput) -> Result<Comment> {
         let edit = board::CommentEdit {
             id: id("id", &input.id)?,
@@ -197,13 +205,16 @@ impl Mutation {
         comment(ctx, ctx.run(|board, by| async move { board.update_comment(&by.viewer, edit).await }).await)
     }
 
-    /// Deletes a comment; its author or an admin may.
-    async fn delete_comment(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] comment: ID) -> Result<ID> {
+    /// Deletes a comment. Requires the author of the comment or an admin. Returns the id.
+    async fn delete_comment(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "The id of the comment.")] comment: ID,
+    ) -> Result<ID> {
         let id = id("id", &comment)?;
         Ok(to_id(ctx.run(|board, by| async move { board.delete_comment(&by.viewer, id).await }).await?))
     }
 
-    /// Shares a template.
+    /// Creates a template and shares it with other users.
     async fn add_template(ctx: &Ctx, input: AddTemplateInput) -> Result<Template> {
         let new = board::NewTemplate {
             name: input.name,
@@ -214,23 +225,27 @@ impl Mutation {
         Ok(Template::new(Arc::new(template)))
     }
 
-    /// Deletes a template; its author or an admin may.
-    async fn delete_template(ctx: &Ctx, #[graphql(name = "id", description = "Which.")] template: ID) -> Result<ID> {
+    /// Deletes a template. Requires the author of the template or an admin. Returns the id.
+    async fn delete_template(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "The id of the template.")] template: ID,
+    ) -> Result<ID> {
         let id = id("id", &template)?;
         Ok(to_id(ctx.run(|board, by| async move { board.delete_template(&by.viewer, id).await }).await?))
     }
 
-    /// Keeps that the viewer has read a channel up to a position, and never less far than before.
+    /// Marks the messages of a channel up to a position of the log as read by the viewer.
+    /// A position before the one that is already marked changes nothing.
     async fn mark_channel_read(
         ctx: &Ctx,
-        #[graphql(description = "Which channel.")] channel_id: ID,
-        #[graphql(description = "The last position that was read.")] up_to: Cursor,
+        #[graphql(description = "The id of the channel.")] channel_id: ID,
+        #[graphql(description = "The cursor of the last event that the viewer has read.")] up_to: Cursor,
     ) -> Result<Channel> {
         let (place, up_to) = (id("channelId", &channel_id)?, up_to.position("upTo")?);
         channel(ctx, ctx.run(|board, by| async move { board.mark_channel_read(&by.viewer, place, up_to).await }).await)
     }
 
-    /// Notifies a user, or everybody; an admin may.
+    /// Sends a notification to one user, or an announcement to all users. Requires an admin.
     async fn notify_user(ctx: &Ctx, input: NotifyUserInput) -> Result<Notification> {
         let new = board::NewNotification {
             user: input.user_id.map(|user| id("userId", &user)).transpose()?,
@@ -242,24 +257,24 @@ impl Mutation {
         Ok(Notification::new(ctx, Arc::new(made)))
     }
 
-    /// Keeps that the viewer has read a notification.
+    /// Marks a notification as read by the viewer.
     async fn mark_notification_read(
         ctx: &Ctx,
-        #[graphql(name = "id", description = "Which.")] notification: ID,
+        #[graphql(name = "id", description = "The id of the notification.")] notification: ID,
     ) -> Result<Notification> {
         let id = id("id", &notification)?;
         let read = ctx.run(|board, by| async move { board.mark_notification_read(&by.viewer, id).await }).await?;
         Ok(Notification::new(ctx, Arc::new(read)))
     }
 
-    /// Sends something to everybody in a room; an admin may.
+    /// Sends data to all subscribers of a channel. Requires an admin. The result is always `true`.
     async fn broadcast(ctx: &Ctx, input: BroadcastInput) -> Result<bool> {
         let broadcast = board::Broadcast { room: input.room, data: input.data.0.unquoted() };
         ctx.run(|board, by| async move { board.broadcast(&by.viewer, broadcast).await }).await?;
         Ok(true)
     }
 
-    /// Publishes a metric's new value; an admin may.
+    /// Publishes the new value of a metric. Requires an admin.
     async fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<Metric> {
         Ok(Metric::new(
             ctx.run(|board, by| async move { board.publish_metric(&by.viewer, &input.metric, input.value).await })
@@ -267,14 +282,14 @@ impl Mutation {
         ))
     }
 
-    /// Makes an organization; an admin may.
+    /// Creates an organization. Requires an admin.
     async fn create_organization(ctx: &Ctx, input: CreateOrganizationInput) -> Result<Organization> {
         let organization =
             ctx.run(|board, by| async move { board.create_organization(&by.viewer, &input.name).await }).await?;
         Ok(Organization::new(ctx, Arc::new(organization)))
     }
 
-    /// Makes a location of an organization; an admin may.
+    /// Creates a location of an organization. Requires an admin.
     async fn create_location(ctx: &Ctx, input: CreateLocationInput) -> Result<Location> {
         let organization = id("organizationId", &input.organization_id)?;
         let location = ctx
@@ -283,7 +298,7 @@ impl Mutation {
         Ok(Location::new(ctx, Arc::new(location)))
     }
 
-    /// Says where a user belongs and what they may do; an admin may.
+    /// Changes the organization, the location and the role of a user. Requires an admin.
     async fn assign_user(ctx: &Ctx, input: AssignUserInput) -> Result<User> {
         let assignment = board::Assignment {
             user: id("userId", &input.user_id)?,
@@ -294,11 +309,11 @@ impl Mutation {
         user(ctx, ctx.run(|board, by| async move { board.assign_user(&by.viewer, assignment).await }).await)
     }
 
-    /// Disables or enables a user; disabling ends all their sessions. An admin may.
+    /// Disables or enables a user. Either change ends all sessions of the user. Requires an admin.
     async fn set_user_disabled(
         ctx: &Ctx,
-        #[graphql(description = "Who.")] user_id: ID,
-        #[graphql(description = "Whether they may no longer sign in.")] disabled: bool,
+        #[graphql(description = "The id of the user.")] user_id: ID,
+        #[graphql(description = "Whether the user is disabled. A disabled user cannot sign in.")] disabled: bool,
     ) -> Result<User> {
         let who = id("userId", &user_id)?;
         user(ctx, ctx.run(|board, by| async move { board.set_disabled(Some(&by.viewer), who, disabled).await }).await)

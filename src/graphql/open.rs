@@ -1,4 +1,4 @@
-//! Opens subscriptions.
+//! Opens GraphQL subscriptions: runs the resolver once, and starts to deliver rendered items.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,10 +15,13 @@ use crate::error::{Error, Result};
 use crate::live::{Deliveries, LogRequest, Subscription, SubscriptionRequest};
 
 impl Engine {
-    /// Opens a subscription.
+    /// Opens a subscription for a caller. The result yields the rendered items.
     ///
     /// # Errors
-    /// If it cannot be opened.
+    /// `BAD_USER_INPUT` for an invalid argument. `NOT_FOUND` if the target does not exist for the viewer.
+    /// `CURSOR_EXPIRED` if the log cannot be resumed from the cursor. `UNAUTHENTICATED` if the subscription requires a
+    /// signed-in user. `UNAVAILABLE` if the database does not answer, or the documents of open subscriptions use too
+    /// much memory.
     pub async fn open(
         self: &Arc<Self>,
         prepared: Prepared,
@@ -37,7 +40,8 @@ impl Engine {
         Ok(Deliveries::new(updates, ItemRenderer::new(Arc::clone(self), live)))
     }
 
-    /// Runs the resolver of a subscription. Returns its request, and whether the subscription has checkpoints.
+    /// Runs the resolver of a subscription. Returns the request for the log, and whether the subscription has
+    /// checkpoints.
     fn subscription_request(
         &self,
         prepared: &Prepared,

@@ -1,4 +1,4 @@
-//! Operations that may be executed, and subscriptions that are open.
+//! Operations that passed all checks and may be executed, and open subscriptions.
 
 use std::sync::Arc;
 
@@ -16,44 +16,48 @@ use super::values::Variables;
 use crate::board::Viewer;
 use crate::model::{Cursor, GaugeGuard, MemoryLease};
 
-/// An operation that may be executed, with its variables.
+/// An operation that passed all checks and may be executed, with its variables.
 pub struct Prepared {
     pub(super) operation: Arc<Operation>,
-    /// What is executed instead of its document.
+    /// The documents that juniper executes instead of the client's document, if there are any.
     pub(super) executable: Option<Arc<Executable>>,
     pub(super) variables: Variables,
-    /// From where a subscription goes on, whatever its arguments say.
+    /// The position from which a subscription resumes. It overrides the argument `after`.
     pub(super) resumed: Option<Cursor>,
-    /// Where the log stood when the operation came: from there a subscription begins that names no other place.
+    /// The head of the log when the operation arrived. A subscription without `after` starts there.
     pub(super) came_at: Cursor,
-    /// The operations that share the bytes of one answer with it.
+    /// The size counters that the operation shares with the other operations of the request.
     pub(super) batch: Arc<ResponseBatch>,
 }
 
 impl Prepared {
-    /// Query, mutation or subscription.
+    /// The type of the operation: query, mutation or subscription.
     #[must_use]
     pub fn kind(&self) -> OperationType {
         self.operation.kind()
     }
 
-    /// The operation to execute.
+    /// The operation that juniper executes: the merged one if there is one, else the client's document.
     pub(super) fn validated(&self) -> &Validated<'_> {
         self.merged().unwrap_or_else(|| self.operation.validated())
     }
 
-    /// The operation to execute if it is not the document as it is.
+    /// The operation with merged fields, if it replaces the client's document.
     fn merged(&self) -> Option<&Validated<'_>> {
         self.executable.as_ref().and_then(|executable| executable.operation())
     }
 
-    /// The query for an item of a subscription.
+    /// The query that renders an item of a subscription. `None` if the operation is not a subscription.
     pub(super) fn item(&self) -> Option<&ValidatedItem<'_>> {
         self.executable.as_ref().and_then(|executable| executable.item())
     }
 
-    /// Checks the variables of a merged operation: it may have lost some that directives left out. juniper checks the
-    /// variables of an operation before it refuses one of another kind, and executes nothing of this.
+    /// Checks the variables that the client's document declares, if a merged operation replaces the document. The
+    /// merged operation lacks fields that directives exclude, so juniper would not check variables that only those
+    /// fields use.
+    ///
+    /// The check passes the operation to an entry point of juniper for another operation type. juniper checks the
+    /// variables first, then refuses the type, and executes nothing.
     pub(super) fn check_variables(&self, ctx: &Ctx) -> Result<(), Rejection> {
         if self.merged().is_none() {
             return Ok(());
@@ -71,7 +75,7 @@ impl Prepared {
         }
     }
 
-    /// The errors of fields, as `errors` of a response.
+    /// Converts errors of fields to the `errors` of a response. Their locations refer to the client's document.
     pub(super) fn errors(&self, errors: &[ExecutionError<Scalar>], is_of_item: bool) -> serde_json::Value {
         let mut errors = match &self.executable {
             Some(executable) => executable.errors(errors, is_of_item),
@@ -81,33 +85,33 @@ impl Prepared {
         errors
     }
 
-    /// The same, behind this position if it is a subscription of events: for clients that come back with a cursor and
-    /// cannot say it anywhere but beside their request.
+    /// Makes a subscription resume behind this position. This is for clients that reconnect and send their cursor
+    /// beside the request, for example in the header `Last-Event-ID`, because they cannot change the document.
     #[must_use]
     pub fn after(self, cursor: Cursor) -> Self {
         Self { resumed: Some(cursor), ..self }
     }
 
-    /// The same, as one of several that are answered together.
+    /// Makes the operation share the size counters of `batch` with the other operations of its request.
     #[must_use]
     pub fn in_batch(self, batch: &Arc<ResponseBatch>) -> Self {
         Self { batch: Arc::clone(batch), ..self }
     }
 }
 
-/// A subscription that was opened.
+/// An open subscription: what is needed to render its items.
 pub struct Live {
     pub(super) prepared: Prepared,
     pub(super) selection: [u8; 16],
     pub(super) caller: Caller,
-    /// Checkpoints are items of it.
+    /// Whether checkpoints are items of the subscription.
     pub has_checkpoints: bool,
     pub(super) _counted: GaugeGuard,
     pub(super) _trees: (Arc<MemoryLease>, Option<Arc<MemoryLease>>),
 }
 
 impl Live {
-    /// Who reads it.
+    /// The viewer who reads the subscription.
     #[must_use]
     pub fn viewer(&self) -> &Viewer {
         &self.caller.viewer

@@ -1,5 +1,5 @@
-//! Renders subscription items. An item is rendered once for all subscriptions with the same selection: the permission was
-//! decided from the event, and the response depends on the event and the selection only.
+//! Renders subscription items. An item is rendered once for all subscriptions with the same selection: the permission
+//! was decided from the event, and the response depends on the event and the selection only.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 use crate::hub::ReadAt;
 use crate::live::{Renderer, Rendering, Update};
 
-/// How long a rendering that was read from the database is shared. An edit of the object ends that at once, but the cache
-/// does not notice, for example, a new display name of its author.
+/// How long a rendering that was read from the database is shared. An edit of the object ends that at once, but the
+/// cache does not notice, for example, a new display name of its author.
 const FRESH: Duration = Duration::from_secs(1);
 /// Delay before an item is rendered again after the database did not answer.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -103,7 +103,7 @@ impl Engine {
             if rendered.used_database {
                 operation.needs_database.store(true, Ordering::Relaxed);
             } else if rendered.is_out_of_memory {
-                // It waits for memory elsewhere.
+                // `load_shared` below waits for memory and renders the item again.
             } else if rendered.is_personal {
                 operation.is_personal.store(true, Ordering::Relaxed);
                 return Rendering::Ready(rendered.body);
@@ -116,7 +116,7 @@ impl Engine {
         self.load_shared(key, live, update)
     }
 
-    /// Whether what was read from the database then may still be shown.
+    /// Whether an item that was rendered from the database at `since` may still be sent to other subscriptions.
     fn is_fresh(&self, since: Instant, read_at: ReadAt) -> bool {
         since.elapsed() < FRESH && !self.board.rewritten_since(read_at)
     }
@@ -129,7 +129,7 @@ impl Engine {
         let (is_kept, wait_until_kept) = oneshot::channel::<()>();
         let loading = tokio::spawn(async move {
             let loaded = loading.await;
-            // The result replaces the entry below, so that must be there.
+            // The result replaces the `Loading` entry that is inserted below. Wait until that entry is in the cache.
             drop(wait_until_kept.await);
             if let Some(engine) = engine.upgrade() {
                 let bytes = loaded.body.as_ref().map_or(0, |body| body.len());
@@ -138,7 +138,8 @@ impl Engine {
             loaded
         });
         let task = Arc::new(Task(loading.abort_handle()));
-        // A panic was logged. An aborted task has no reader left.
+        // The task fails if rendering panics, which is logged, or if it is aborted because no subscription waits for
+        // it.
         let result = loading.map(|result| result.unwrap_or(Loaded { body: None, is_personal: false })).boxed().shared();
         let loading = Loading { result: result.clone(), task: Arc::downgrade(&task) };
         self.renderings.insert(key, Entry::Loading(loading, since, read_at), 0);
@@ -151,7 +152,7 @@ impl Engine {
         self.share(loaded, live, update)
     }
 
-    /// Waits for a shared rendering. If it turns out to be for one reader alone, renders anew.
+    /// Waits for a shared rendering. If that rendering depends on its viewer, renders the item again for this viewer.
     fn share(
         self: &Arc<Self>,
         loaded: impl Future<Output = Loaded> + Send + 'static,
@@ -174,15 +175,16 @@ impl Engine {
         Rendering::Waiting(async move { Ok(loading.await.body) }.boxed())
     }
 
-    /// Renders on a thread that may block, for as long as it is polled. An item is not lost because the database is away
-    /// for a while: it waits.
+    /// Renders an item on a reader thread. While the database does not answer, rendering is repeated, so that no item
+    /// is lost. Rendering stops when the future is dropped.
     fn load(&self, live: &Arc<Live>, update: Update, is_shared: bool) -> BoxFuture<'static, Loaded> {
         let (board, live, limit) = (Arc::clone(&self.board), Arc::clone(live), self.limits.response);
         async move {
             let mut slow = 0;
             loop {
                 match render_blocking(&board, &live, update.clone(), limit).await {
-                    // Other readers must not wait for the memory that this one has used up: each renders it anew.
+                    // Other viewers must not wait because this viewer has used up its share of memory. So each
+                    // subscription renders the item itself.
                     Ok(Rendered { is_out_of_memory: true, .. }) if is_shared => {
                         return Loaded { body: None, is_personal: true };
                     }

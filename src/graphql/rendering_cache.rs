@@ -25,8 +25,8 @@ pub struct Key {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Shown {
-    /// An event, and the event that last changed its object. Deletions have none. Both have tags, because after a restore
-    /// the same number can be another event.
+    /// An event, and the event that last changed its object. Deletions have none. Both have tags, because after a
+    /// restore the same number can be another event.
     Event(Cursor, Option<Cursor>),
     /// A metric's name, value and time.
     Metric(String, u64, i64),
@@ -37,9 +37,9 @@ pub enum Shown {
 pub enum Entry {
     /// Rendered from the event alone.
     Plain(Option<ResponseText>),
-    /// The database is being read since then.
+    /// An item that is being rendered from the database, with the time and the log position when rendering started.
     Loading(Loading, Instant, ReadAt),
-    /// Rendered from the database as it was then.
+    /// Rendered from the database, with the time and the log position when rendering started.
     Loaded(Loaded, Instant, ReadAt),
 }
 
@@ -81,7 +81,7 @@ pub struct Loaded {
     pub is_personal: bool,
 }
 
-/// The items that were rendered last.
+/// The cache of recently rendered items.
 pub type Renderings = ByteCache<Key, Entry>;
 
 /// An empty cache of rendered items.

@@ -1,5 +1,5 @@
-//! The subscriptions. A resolver runs once, when a subscription is opened, and leaves a request in the context. The updates
-//! come from `live` and are rendered by `items.rs`, so juniper keeps no stream per subscriber.
+//! The subscriptions. A resolver runs once, when a subscription is opened, and stores its request in the context. The
+//! updates come from the module `live`, and `items.rs` renders them. So juniper keeps no stream per subscriber.
 
 use futures_util::stream::{self, Empty};
 use juniper::{ID, graphql_subscription};
@@ -17,23 +17,24 @@ use crate::error::{Error, Result};
 use crate::live::{LogRequest, SubscriptionRequest, Target};
 use crate::model::{EventKind, KindSet};
 
-/// What a resolver yields: its type, and nothing else.
+/// The empty stream that a resolver returns. juniper takes the item type of the field from it.
 type Items<T> = Empty<Result<T>>;
 
 /// The root of all subscriptions.
 pub struct Subscription;
 
-/// What can be followed. `after` a cursor: what was missed comes first, nothing is lost or repeated.
+/// The subscriptions. A subscription with a cursor as `after` first delivers the events that the client has missed.
+/// The client receives each event exactly once.
 #[graphql_subscription(context = Ctx, scalar = Scalar)]
 impl Subscription {
-    /// Each message that is posted.
+    /// Each new message that the viewer may read.
     async fn message_added(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "Only in this channel.")] channel_id: Option<ID>,
+        #[graphql(description = "Only messages in the channel with this id.")] channel_id: Option<ID>,
         #[graphql(description = "Only tickets.")] tickets_only: Option<bool>,
-        #[graphql(description = "Not one's own.")] exclude_own: Option<bool>,
-        #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
+        #[graphql(description = "Leave out messages of the viewer.")] exclude_own: Option<bool>,
+        #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
     ) -> Result<Items<Message>> {
         let request = || {
             let request = request(&[EventKind::MessageAdded], target(channel_id.as_ref(), None)?, after.as_ref())?;
@@ -43,39 +44,39 @@ impl Subscription {
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
-    /// Each change of a message or its ticket.
+    /// Each change of a message or its ticket. The viewer gets only messages that the viewer may read.
     async fn message_updated(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "Only in this channel.")] channel_id: Option<ID>,
-        #[graphql(description = "Only this message.")] message_id: Option<ID>,
-        #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
+        #[graphql(description = "Only messages in the channel with this id.")] channel_id: Option<ID>,
+        #[graphql(description = "Only the message with this id.")] message_id: Option<ID>,
+        #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
     ) -> Result<Items<Message>> {
         let target = || target(channel_id.as_ref(), message_id.as_ref());
         let request = || request(&[EventKind::MessageUpdated], target()?, after.as_ref());
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
-    /// Each deletion of a message.
+    /// Each deletion of a message that the viewer could read.
     async fn message_deleted(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "Only in this channel.")] channel_id: Option<ID>,
-        #[graphql(description = "Only this message.")] message_id: Option<ID>,
-        #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
+        #[graphql(description = "Only messages in the channel with this id.")] channel_id: Option<ID>,
+        #[graphql(description = "Only the message with this id.")] message_id: Option<ID>,
+        #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
     ) -> Result<Items<DeletedMessage>> {
         let target = || target(channel_id.as_ref(), message_id.as_ref());
         let request = || request(&[EventKind::MessageDeleted], target()?, after.as_ref());
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
-    /// Each comment that is written.
+    /// Each new comment on a message that the viewer may read.
     async fn comment_added(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "Only on this message.")] message_id: Option<ID>,
-        #[graphql(description = "Not one's own.")] exclude_own: Option<bool>,
-        #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
+        #[graphql(description = "Only comments on the message with this id.")] message_id: Option<ID>,
+        #[graphql(description = "Leave out comments of the viewer.")] exclude_own: Option<bool>,
+        #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
     ) -> Result<Items<Comment>> {
         let request = || {
             let request = request(&[EventKind::CommentAdded], target(None, message_id.as_ref())?, after.as_ref())?;
@@ -84,11 +85,11 @@ impl Subscription {
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
-    /// Each template that somebody else shares with the viewer; only for those who are signed in.
+    /// Each template that another user shares with the viewer. Requires a signed-in user.
     async fn template_added(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
+        #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
     ) -> Result<Items<Template>> {
         let request = || {
             let request = request(&[EventKind::TemplateAdded], Target::Templates, after.as_ref())?;
@@ -97,21 +98,21 @@ impl Subscription {
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
-    /// Each notification for the viewer and each announcement; those who are not signed in hear the announcements.
+    /// Each notification for the viewer, and each announcement. Readers who are not signed in get only announcements.
     async fn notification_added(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
+        #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
     ) -> Result<Items<Notification>> {
         let request = || request(&[EventKind::NotificationAdded], Target::Notifications, after.as_ref());
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
-    /// The value of each metric, the current one first; changes at most once a second.
+    /// The values of metrics: first the current value of each metric, then changes, at most one per second and metric.
     async fn metric_updated(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "Only this one.")] metric: Option<String>,
+        #[graphql(description = "Only the metric with this name.")] metric: Option<String>,
     ) -> Result<Items<Metric>> {
         open(ctx, || {
             if metric.as_ref().is_some_and(|metric| metric.chars().count() > MAX_METRIC_NAME) {
@@ -122,22 +123,23 @@ impl Subscription {
         })
     }
 
-    /// Who comes to a channel and who leaves it; those who are there come first. Only for those who are signed in.
+    /// The presence of users in a channel: first each user who is present, then each change. Requires a signed-in user.
     async fn presence_changed(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "Which channel.")] channel_id: ID,
+        #[graphql(description = "The id of the channel.")] channel_id: ID,
     ) -> Result<Items<PresenceChange>> {
         open(ctx, || Ok(SubscriptionRequest::Presence(id("channelId", &channel_id)?)))
     }
 
-    /// Everything the viewer may see, as one stream: what was missed, then a Checkpoint (= you are live), then live events, and a Checkpoint after 30 s of silence.
+    /// All events that the viewer may read, in one stream: first missed events, then a Checkpoint, then live events.
+    /// After 30 s without an event, another Checkpoint follows.
     async fn events(
         &self,
         ctx: &Ctx,
-        #[graphql(description = "Only in this channel.")] channel_id: Option<ID>,
-        #[graphql(description = "Only of this message and its comments.")] message_id: Option<ID>,
-        #[graphql(description = "From behind this position; from now on if not said.")] after: Option<Cursor>,
+        #[graphql(description = "Only events of the channel with this id.")] channel_id: Option<ID>,
+        #[graphql(description = "Only events of the message with this id and of its comments.")] message_id: Option<ID>,
+        #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
     ) -> Result<Items<EventValue>> {
         let target = || target(channel_id.as_ref(), message_id.as_ref());
         let request = || request(EventKind::ALL, target()?, after.as_ref());
@@ -146,7 +148,7 @@ impl Subscription {
     }
 }
 
-/// Leaves the request in the context.
+/// Stores the request in the context.
 fn open<T>(ctx: &Ctx, request: impl FnOnce() -> Result<SubscriptionRequest>) -> Result<Items<T>> {
     opened(ctx)?.set(request()?);
     Ok(stream::empty())

@@ -211,20 +211,18 @@ impl Connector {
         known.1 = known.1.or(now.1);
         let is_same = *known == now;
         drop(known);
+        *self.files_checked_at.lock().unwrap_or_else(PoisonError::into_inner) = is_same.then(Instant::now);
         if !is_same {
             self.write_health.record_failure(&format!("{}: {FILES_MOVED}", path.display()));
         }
         is_same
     }
 
-    /// Like [`Self::has_original_files`], for readers: checks the files at most once every
+    /// Like [`Self::has_original_files`], for readers: relies on a check that succeeded within the last
     /// [`FILE_CHECK_INTERVAL`], because a check costs two system calls.
     pub fn had_original_files(&self) -> bool {
-        let mut seen = self.files_checked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.is_none_or(|seen| seen.elapsed() >= FILE_CHECK_INTERVAL) {
-            *seen = self.has_original_files().then(Instant::now);
-        }
-        seen.is_some()
+        let checked_at = *self.files_checked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        checked_at.is_some_and(|at| at.elapsed() < FILE_CHECK_INTERVAL) || self.has_original_files()
     }
 
     fn try_open(&self, usage: ConnectionUse) -> Result<Db, String> {

@@ -1,4 +1,4 @@
-//! The frames of events. A frame is made once for all readers that get the same one.
+//! The cache of frames. A frame of an event is built once and sent to all clients that get the same frame.
 
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ impl Form {
     }
 }
 
-/// An event, the state of its object, and its form. Cursors contain tags: after a failover the same number may be another
-/// event.
+/// The cursor of an event, the cursor of the last change of its object, and the form of the frame. Cursors contain
+/// tags, because after a failover the same number can be another event.
 type Key = (Cursor, Option<Cursor>, Form);
 
 /// The cache of frames.
@@ -65,7 +65,8 @@ impl FrameCache {
         self.0.get(&key(event, form))
     }
 
-    /// Makes the frame of an event. `None` if there is nothing to show. The frame holds the lease until it is sent.
+    /// Builds the frame of an event and caches it. `None` if the protocol has no frame for the event. The frame holds
+    /// the lease until it is sent.
     pub fn render(
         &self,
         event: &LiveEvent,
@@ -79,7 +80,8 @@ impl FrameCache {
     }
 }
 
-/// A long frame holds the memory that is borrowed for it.
+/// Ties the memory lease to a long frame: the lease ends when the last copy of the frame is dropped. A short frame
+/// needs no lease.
 fn with_lease(frame: Utf8Bytes, lease: Option<MemoryLease>) -> Utf8Bytes {
     let Some(mut lease) = lease.filter(|_| frame.len() > SMALL) else { return frame };
     lease.set(frame.len());

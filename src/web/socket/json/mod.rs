@@ -32,7 +32,7 @@ pub struct JsonProtocol {
     /// The default cursor of subscriptions that name none, from the query string of the upgrade request.
     after: Option<Result<Cursor>>,
     followed: Vec<PlainSubscription>,
-    /// The index of the subscription that is polled first, so that all subscriptions get their turn to send.
+    /// The index of the subscription that is polled first, so that no subscription keeps others from sending.
     next_index: usize,
     /// The running request, and whether it writes. No frame is read meanwhile, so a client's requests are executed in
     /// the order in which the client sends them.
@@ -111,8 +111,8 @@ impl JsonProtocol {
     fn check_limit(&self, state: &ConnectionState, what: &SubscriptionKey) -> Result<bool> {
         let max = state.site.settings.sockets.max_subscriptions;
         let exists = self.followed.iter().any(|followed| followed.what == *what);
-        // A remaining subscription keeps records of what ended subscriptions have sent, until it has passed those events.
-        // The records count towards the limit.
+        // A remaining subscription keeps records of what ended subscriptions have sent, until it has passed those
+        // events. The records count towards the limit.
         let inherited = self.followed.iter().map(PlainSubscription::inheritance).max().unwrap_or(0);
         if self.followed.len() + inherited >= max + usize::from(exists) {
             return Err(Error::TooComplex(format!("a connection has at most {max} subscriptions")));

@@ -46,10 +46,10 @@ pub enum Step {
 
 /// A subscription of the JSON socket.
 pub struct PlainSubscription {
-    /// What the subscription follows.
+    /// The subject or room of the subscription.
     pub what: SubscriptionKey,
     deliveries: Deliveries<FrameRenderer>,
-    /// The position at which the subscription began. It has shown only events above.
+    /// The position at which the subscription began. The subscription has sent only events above it.
     from: Option<Seq>,
     /// The era of the log to which `from` and `inherited` belong.
     era: u64,
@@ -57,11 +57,11 @@ pub struct PlainSubscription {
     unread: Option<Unread>,
     /// The era before the latest update was taken from the log.
     update_era: u64,
-    /// Events of tickets that ended subscriptions had shown, and that this one has not reached yet.
+    /// Ranges of ticket events that ended subscriptions had sent, and that this subscription has not reached yet.
     inherited: Vec<Covered>,
 }
 
-/// Events of tickets that one subscription has shown: those in `(from, up_to]`.
+/// The range of ticket events that one subscription has sent: those in `(from, up_to]`.
 #[derive(Debug, Clone, Copy)]
 struct Covered {
     subject: Subject,
@@ -85,7 +85,7 @@ type NotificationPage = (Vec<Notification>, bool, MemoryLease);
 
 /// Reads the unread notifications, oldest first, page by page.
 struct Unread {
-    /// Notifications above this position come as events.
+    /// Notifications above this position are delivered as events.
     up_to: Seq,
     page: VecDeque<Notification>,
     /// The memory of the page.
@@ -120,40 +120,40 @@ impl PlainSubscription {
         Self { what, deliveries, from, era, unread, update_era: era, inherited: Vec::new() }
     }
 
-    /// The position of the log up to which everything was delivered. Live values have none.
+    /// The position of the log up to which all events were delivered. `None` for metrics, which are not in the log.
     pub fn served(&mut self) -> Option<Cursor> {
         self.deliveries.served()
     }
 
-    /// Whether the client still gets the unread notifications.
+    /// Whether the subscription still sends the unread notifications from before its start.
     pub fn is_beginning(&self) -> bool {
         self.unread.is_some()
     }
 
-    /// Whether this subscription has shown an event of a ticket.
+    /// Whether this subscription has sent an event of a ticket.
     pub fn has_shown(&mut self, event: &LiveEvent, era: u64) -> bool {
         self.covered(era).is_some_and(|covered| covered.holds(event))
     }
 
-    /// Whether an ended subscription had shown an event of a ticket.
+    /// Whether an ended subscription had sent an event of a ticket.
     pub fn knows_shown(&self, event: &LiveEvent, era: u64) -> bool {
         self.era == era && self.inherited.iter().any(|covered| covered.holds(event))
     }
 
-    /// Remembers the events that another subscription has shown, which is about to end. Events that this one has passed
-    /// are not remembered.
+    /// Takes over the range of events that a subscription which is about to end has sent. Ranges that this subscription
+    /// has already passed are dropped.
     pub fn inherit(&mut self, other: &mut Self, era: u64) {
         let (Some(own), Some(covered)) = (self.covered(era), other.covered(era)) else { return };
         self.inherited.push(covered);
         self.inherited.retain(|known| own.up_to < known.up_to);
     }
 
-    /// The number of remembered ranges.
+    /// The number of ranges that were taken over from ended subscriptions.
     pub fn inheritance(&self) -> usize {
         self.inherited.len()
     }
 
-    /// The events of tickets that this subscription has shown in this era, if it is about tickets.
+    /// The range of ticket events that this subscription has sent in this era. `None` for other subscriptions.
     fn covered(&mut self, era: u64) -> Option<Covered> {
         if self.era != era {
             return None;
@@ -167,12 +167,13 @@ impl PlainSubscription {
     /// Checks the permission again.
     ///
     /// # Errors
-    /// `FORBIDDEN` if the viewer may not follow this any more.
+    /// `FORBIDDEN` if the viewer may no longer read the subject of the subscription.
     pub fn recheck(&mut self) -> Result<(), Error> {
         self.deliveries.recheck()
     }
 
-    /// Forgets what was shown if the log has another history since: it uses the same numbers for other events.
+    /// Forgets which events were sent if the log has another history since then. The new history uses the same numbers
+    /// for other events.
     fn begin_anew(&mut self, after: Seq) {
         if self.era != self.update_era {
             self.from = self.from.map(|_| after);
@@ -189,7 +190,7 @@ impl PlainSubscription {
         }
     }
 
-    /// The next step.
+    /// Polls for the next frame or state change of the subscription.
     pub fn poll_step(&mut self, board: &Arc<Board>, context: &mut Context<'_>) -> Poll<Step> {
         if let Some(unread) = &mut self.unread {
             let viewer = self.deliveries.renderer().viewer();
@@ -203,7 +204,8 @@ impl PlainSubscription {
             });
         }
         if !self.deliveries.is_rendering() {
-            // Before the update: an event of the lost history may still come in the new era, never the reverse.
+            // Read the era before the update. An event of the old history can then arrive in the new era, but an event
+            // of the new history is never recorded with the old era.
             self.update_era = board.era();
         }
         Poll::Ready(match ready!(self.deliveries.poll_next_unpin(context)) {
@@ -248,7 +250,7 @@ impl Renderer for FrameRenderer {
     }
 }
 
-/// The form of what a subscription follows, for readers that are signed in or not.
+/// The form of the frames of a subscription. Frames of rooms differ for signed-in and anonymous clients.
 fn form_of(what: &SubscriptionKey, is_signed_in: bool) -> Form {
     match what {
         SubscriptionKey::Room(room) => Form::Room(Arc::clone(room), is_signed_in),
@@ -271,13 +273,13 @@ impl FrameRenderer {
         let mut lease = self.site.board.memory().lease(self.viewer.party());
         let (site, form, event) = (Arc::clone(&self.site), form.clone(), Arc::clone(event));
         Rendering::Waiting(Box::pin(async move {
-            // A frame without the name would be wrong, and the cache would keep it for other readers.
+            // Wait for the name. The cache would keep a frame without it for other clients.
             let username = match username {
                 Some(username) => username.await?,
                 None => None,
             };
             if weight > SMALL {
-                // Most texts are not much longer as JSON.
+                // Estimate of the frame's size: most texts take less than twice their size as JSON.
                 lease.wait_for(2 * weight).await;
             }
             Ok(site.frames.render(&event, &form, username.as_deref(), Some(lease)))
