@@ -7,7 +7,7 @@ SECONDS ?= 600
 CASES ?= 100000
 TOOLS := target/tools/bin
 
-.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages screenshots torture failover crowd siege fuzz bench lint lint-code lint-js lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages test-long screenshots torture failover crowd siege fuzz bench lint lint-code lint-js lint-deps clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,10 @@ test-pages: setup
 	cargo build
 	cd static && npm test
 
+test-long: setup ## Run the tests that take about a minute or more each: torture, attacks, client libraries, random scripts
+	cargo test --test integration -- --ignored
+	TIDINGS_TEST_DATABASE=postgres cargo test --test integration -- --ignored scripts:: rights::
+
 # These tests start the real binary, which they configure for SQLite.
 ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture max_connections fuzz hostile close_codes slow_reader random_frames diesel_command_line secrets architecture wall_clock)
 
@@ -45,7 +49,7 @@ screenshots: setup ## Take screenshots of every page into target/screenshots, an
 	cd static && node tests/browser/screenshots.mjs
 
 torture: setup ## Kill servers and parts of a cluster under load for SECONDS (600), then check that no event was lost
-	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --nocapture
+	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --include-ignored --nocapture
 
 failover: setup ## Fail over 20 times to a standby that lacks events while clients write, and print the totals
 	TIDINGS_FAILOVER=20 cargo test --release --test integration failover -- --nocapture
@@ -54,7 +58,7 @@ crowd: build-setup ## Open 10,000 connections to a server, each in a channel, an
 	TIDINGS_CROWD=10000 cargo test --release --test integration max_connections -- --nocapture
 
 siege: build-setup ## Send known attacks; print the answers, other clients' waiting times and the memory in use
-	TIDINGS_SIEGE=5000 cargo test --release --test integration -- hostile close_codes --nocapture --test-threads 1
+	TIDINGS_SIEGE=5000 cargo test --release --test integration -- hostile close_codes --include-ignored --nocapture --test-threads 1
 	TIDINGS_TEST_ROWS=200000 TIDINGS_TEST_DATABASE=postgres cargo test --release --test integration accounts::deletion -- --nocapture --test-threads 1
 
 fuzz: build-setup ## Send CASES (100,000) random documents, requests and frames each

@@ -33,7 +33,8 @@ impl<K: Hash + Eq + Clone, V: Clone> ByteCache<K, V> {
         let mut options = OptionsBuilder::new();
         // Shards divide the capacity. With a single shard, one value may be as large as the whole cache.
         options.shards(1).weight_capacity(bytes as u64).estimated_items_capacity(bytes / (16 * ENTRY));
-        let options = options.build().expect("both capacities are set");
+        // `build` fails only if a capacity is missing.
+        let options = options.build().unwrap_or_else(|error| unreachable!("{error}"));
         Self(Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default()))
     }
 

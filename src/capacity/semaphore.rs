@@ -33,7 +33,7 @@ impl FairSemaphore {
     /// most.
     #[must_use]
     pub fn new(slots: FairLimits, room: FairLimits, max_wait: Duration, refusal: &'static str) -> Self {
-        Self(Arc::new(Shared { state: Mutex::new(FairQueue::new(slots, room)), max_wait: max_wait, refusal }))
+        Self(Arc::new(Shared { state: Mutex::new(FairQueue::new(slots, room)), max_wait, refusal }))
     }
 
     /// Waits for a permit.

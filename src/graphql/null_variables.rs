@@ -154,7 +154,7 @@ impl<'w, 'd, 'a> Checker<'w, 'd, 'a> {
         let nullable = expected_type.trim_end_matches('!');
         match &value.item {
             InputValue::Variable(name) if nullable.len() < expected_type.len() => {
-                self.variable(name, value, expected_type)
+                self.variable(name, value, expected_type);
             }
             InputValue::List(items) => {
                 let item = nullable.strip_prefix('[').and_then(|item| item.strip_suffix(']')).unwrap_or(expected_type);

@@ -32,12 +32,15 @@ pub trait Renderer: Unpin {
     fn render(&self, update: &Update) -> Rendering<Self::Output>;
 }
 
+/// A rendering in progress. `None` if there is nothing to show.
+pub type PendingOutput<T> = BoxFuture<'static, Result<Option<T>>>;
+
 /// An update that is rendered, or being rendered.
 pub enum Rendering<T> {
     /// The result. `None` if there is nothing to show.
     Ready(Option<T>),
     /// The result comes later, for example because the database is read.
-    Waiting(BoxFuture<'static, Result<Option<T>>>),
+    Waiting(PendingOutput<T>),
 }
 
 /// A rendered update.
@@ -52,7 +55,7 @@ pub struct Delivery<T> {
 pub struct Deliveries<R: Renderer> {
     subscription: Subscription,
     renderer: R,
-    rendering: Option<(Update, BoxFuture<'static, Result<Option<R::Output>>>)>,
+    rendering: Option<(Update, PendingOutput<R::Output>)>,
     /// The position up to which everything was delivered, before the update that is being rendered.
     delivered_up_to: Option<Cursor>,
     last_update: Instant,

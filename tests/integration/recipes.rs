@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use crate::support::Report;
 
 #[test]
+#[ignore = "takes about a minute or more: `make test-long` runs it"]
 fn client_libraries_lose_and_repeat_no_event_and_the_http_audits_pass() {
     let run = Command::new("node")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/run.mjs"))

@@ -144,6 +144,7 @@ fn scripts() -> impl Strategy<Value = Script> {
 }
 
 #[test]
+#[ignore = "takes about a minute or more: `make test-long` runs it"]
 fn queries_replays_live_events_and_both_rules_agree_on_visibility() {
     check_property(100, concat!(env!("CARGO_TARGET_TMPDIR"), "/rights.seeds"), scripts, run_script);
 }

@@ -169,6 +169,7 @@ pub fn check_property<S: Strategy>(
 }
 
 #[test]
+#[ignore = "takes about a minute or more: `make test-long` runs it"]
 fn subscribers_receive_exactly_the_log_and_their_state_equals_a_fresh_query() {
     check_property(200, concat!(env!("CARGO_TARGET_TMPDIR"), "/scripts.seeds"), scripts, run_script);
 }

@@ -32,6 +32,7 @@ const EVENTS: &str = "subscription ($after: Cursor) {
 const CREATE: &str = "mutation ($input: CreateMessageInput!) { createMessage(input: $input) { id } }";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes about a minute or more: `make test-long` runs it"]
 async fn a_subscriber_that_stops_reading_costs_less_than_a_megabyte_and_misses_nothing() {
     let patience = [("TIDINGS_SEND_TIMEOUT", "10m"), ("TIDINGS_SILENCE_LIMIT", "10m")];
     let (control, closing, waiting) =

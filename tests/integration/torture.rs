@@ -56,6 +56,7 @@ struct RunReport {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes about a minute or more: `make test-long` runs it"]
 async fn nothing_is_lost_repeated_or_applied_twice_when_the_server_is_killed() {
     let length = Duration::from_secs(env_number("TIDINGS_TORTURE_SECONDS").unwrap_or(60));
     let seed = env_number("TIDINGS_TORTURE_SEED").unwrap_or_else(rand::random);

@@ -213,7 +213,7 @@ async fn serve(
             Connection::new(site, transport, GraphQl::new(subprotocol), credentials, admission).run(shutdown).await;
         }
         Handler::Json(plain) => {
-            Connection::new(site, transport, plain, credentials, admission).start_authentication().run(shutdown).await
+            Connection::new(site, transport, plain, credentials, admission).start_authentication().run(shutdown).await;
         }
         Handler::Unknown => {
             site.counts.close(Close::NoProtocol.frame().code.into());

@@ -159,7 +159,7 @@ impl Visit for ErrorVisitor {
 async fn a_panicking_resolver_gets_500_and_the_server_keeps_working() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        tracing::subscriber::set_global_default(PanicOnError).expect("no other subscriber is set in this process")
+        tracing::subscriber::set_global_default(PanicOnError).expect("no other subscriber is set in this process");
     });
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("tidings.db");

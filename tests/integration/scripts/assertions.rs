@@ -38,14 +38,14 @@ pub fn acknowledged(fixture: &Fixture) -> Result<(), String> {
 /// the end:
 ///
 /// - Each received event is in the log as the same change of the same object. Events come in the order of the log, none
-/// twice.
+///   twice.
 /// - Every deletion was received, and every event whose object still exists.
 /// - An event may be missing only if its object was deleted later in the log, before the subscriber had time to receive
-/// it. At the end of each step in which it reads, a subscriber has received every event whose object existed then. So a
-/// missing event happened while it was disconnected or not reading, or its object was deleted in the same step.
+///   it. At the end of each step in which it reads, a subscriber has received every event whose object existed then. So a
+///   missing event happened while it was disconnected or not reading, or its object was deleted in the same step.
 /// - An event shows its object as it was at the event or later, never older than an edit that the subscriber has
-/// passed. A replay shows the current object: items of a connection are at least as new as the connection, and never of
-/// an object that had been deleted by then.
+///   passed. A replay shows the current object: items of a connection are at least as new as the connection, and never of
+///   an object that had been deleted by then.
 pub fn received(subscriber: &Subscriber, fixture: &Fixture) -> Result<(), String> {
     let Some(since) = subscriber.since else { return Ok(()) };
     let end = subscriber.seen.last().filter(|_| subscriber.ended).map_or(i64::MAX, |seen| seen.cursor.seq.0);

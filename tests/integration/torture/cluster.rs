@@ -28,6 +28,7 @@ pub struct Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes about a minute or more: `make test-long` runs it"]
 async fn nothing_is_lost_repeated_or_applied_twice_when_parts_of_a_cluster_fail() {
     let length = Duration::from_secs(env_number("TIDINGS_TORTURE_SECONDS").unwrap_or(60));
     let seed = env_number("TIDINGS_TORTURE_SEED").unwrap_or_else(rand::random);

@@ -115,7 +115,7 @@ impl<'p> Subscriber<'p> {
                 Ok(()) if self.profile.long_absences => self.wait_for_missed(MISSED).await,
                 Ok(()) => {}
                 Err(ConnectionEnd::Disconnected(Disconnected(code))) if RECONNECT_CODES.contains(&code) => {
-                    retry_delay(&mut self.random).await
+                    retry_delay(&mut self.random).await;
                 }
                 Err(ConnectionEnd::Disconnected(Disconnected(code))) => return Err(format!("closed with {code}")),
                 Err(ConnectionEnd::Unexpected(what)) => return Err(what),
