@@ -34,7 +34,7 @@
 //! async fn main() -> Result<(), String> {
 //!     let config = Config {
 //!         listen: ([127, 0, 0, 1], 8000).into(),
-//!         database: DatabaseUrl::Sqlite("board.db".into()),
+//!         database: DatabaseUrl::Sqlite("board.db".into()).into(),
 //!         ..Config::default()
 //!     };
 //!     let app = App::start(config).await?;
