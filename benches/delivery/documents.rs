@@ -1,6 +1,6 @@
 //! The requests that every server gets, identical for all: the GraphQL documents and the text of message n.
 
-/// The document of every subscriber.
+/// The GraphQL document of the subscription that each subscriber opens.
 pub const SUBSCRIPTION: &str = "subscription { messageAdded { id title content authorId createdAt } }";
 /// The fields that each delivery must have.
 pub const FIELDS: [&str; 5] = ["id", "title", "content", "authorId", "createdAt"];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The measurements of one turn, in µs of CPU unless stated otherwise.
+/// The measurements of one implementation in one round of the benchmark, in µs of CPU unless stated otherwise.
 pub struct Turn {
     /// Per delivery with several mutations in flight: all CPU of the server divided by the deliveries.
     pub streamed: f64,
@@ -10,7 +10,7 @@ pub struct Turn {
     pub streamed_net: f64,
     /// Deliveries per second in this measurement, by the wall clock.
     pub rate: f64,
-    /// Per delivery, one message at a time.
+    /// CPU time per delivery when the publisher sends the next message only after the last one was delivered.
     pub sequential: f64,
     pub sequential_net: f64,
     /// From sending a single mutation until the last subscriber has the message.

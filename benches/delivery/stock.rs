@@ -82,7 +82,7 @@ impl Mutation {
         messages.push(message.clone());
         // Sending fails only if there is no subscriber.
         let _ = board.added.send(message.clone());
-        // There is only one channel.
+        // The reference server has only one chat channel, so it ignores the channel of a message.
         drop(input.channel_id);
         message
     }

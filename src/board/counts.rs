@@ -6,7 +6,7 @@ use crate::model::Counter;
 /// Sign-in attempts by their result.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Attempts that started a session.
+    /// Sign-in attempts with the right password, which started a session.
     pub signed_in: Counter,
     /// Attempts with a wrong username or password, or for a disabled account.
     pub wrong: Counter,

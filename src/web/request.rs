@@ -67,7 +67,7 @@ fn one(text: &str) -> Result<Request, Unreadable> {
 /// # Errors
 /// If it is not a JSON object, or not a GraphQL request.
 pub fn from_batch(one: &RawValue) -> Result<Request, Unreadable> {
-    // serde would also accept an array that has the members in order.
+    // Only objects are accepted. serde would also accept an array that has the fields in order.
     if !one.get().starts_with('{') {
         return Err(Unreadable::Form("an operation of a batch is a JSON object, with a query".into()));
     }

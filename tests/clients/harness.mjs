@@ -196,7 +196,7 @@ async function testLists(fixture, client) {
   await a.post();
   await Promise.all([a, second].map((list) => list.shown('two components with one list')));
   for (const list of [a, b, second]) list.close();
-  // A cached position that the server no longer has: the list must be read again, once.
+  // The server refuses the cursor in the client's cache with CURSOR_EXPIRED. The client must then query the list exactly once.
   const c = new ListComponent(fixture, client, await fixture.channel());
   await c.post();
   const read = await fixture.withExpiredCursor(() => c.open());

@@ -136,7 +136,7 @@ struct Frame(BTreeMap<String, Box<RawValue>>);
 
 impl Frame {
     fn parse(text: &str) -> Result<Self, String> {
-        // serde would also accept an array that has the fields in order.
+        // Only objects are accepted. serde would also accept an array that has the fields in order.
         if !text.trim_start().starts_with('{') {
             return Err("Invalid message: not a JSON object".into());
         }
