@@ -57,7 +57,7 @@ impl App {
         let (site, stop) = AppState::new(engine, Arc::clone(services.board()), settings(&config), vitals.clone());
         let retention = board::Retention { age: config.retention.age, events: config.retention.events.into() };
         let tasks = vec![
-            vitals.spawn("the admission of new connections", Arc::clone(&site.newcomers).call()),
+            vitals.spawn("the admission of new connections", Arc::clone(&site.admission_queue).run()),
             vitals.spawn("the listener for connections", web::serve(listener, site)),
             vitals.spawn("the pruning of the log", Arc::clone(services.board()).keep_pruning(retention)),
             vitals.spawn("the removal of deleted rows", Arc::clone(services.board()).keep_removing()),

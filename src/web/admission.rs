@@ -44,8 +44,8 @@ impl<F: Future> Future for Throttled<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if let Some((newcomers, admission)) = this.gate {
-            ready!(newcomers.poll_admission(admission, context));
+        if let Some((admissions, admission)) = this.gate {
+            ready!(admissions.poll_admission(admission, context));
             if admission.state.load(Ordering::Acquire) == ESTABLISHED {
                 *this.gate = None;
             }
@@ -78,7 +78,7 @@ impl Admission {
 
 impl AdmissionQueue {
     /// Admits queued connections in batches, with a scheduler round between two batches, until the task is aborted.
-    pub async fn call(self: Arc<Self>) {
+    pub async fn run(self: Arc<Self>) {
         loop {
             self.pushed.notified().await;
             while self.admit_batch() {
@@ -138,10 +138,10 @@ mod tests {
     #[tokio::test]
     async fn established_connections_do_not_wait_for_a_burst_of_new_ones() {
         const MANY: usize = 1_000;
-        let (newcomers, polls) = (Arc::new(AdmissionQueue::default()), Arc::new(AtomicUsize::new(0)));
-        let queue = tokio::spawn(Arc::clone(&newcomers).call());
+        let (admissions, polls) = (Arc::new(AdmissionQueue::default()), Arc::new(AtomicUsize::new(0)));
+        let queue = tokio::spawn(Arc::clone(&admissions).run());
         let connect = || {
-            let (newcomers, polls) = (Arc::clone(&newcomers), Arc::clone(&polls));
+            let (admissions, polls) = (Arc::clone(&admissions), Arc::clone(&polls));
             tokio::spawn(async move {
                 let future = async {
                     for _ in 0..3 {
@@ -149,7 +149,7 @@ mod tests {
                         tokio::task::yield_now().await;
                     }
                 };
-                newcomers.throttle(Arc::default(), future).await;
+                admissions.throttle(Arc::default(), future).await;
             })
         };
         let connections: Vec<_> = (0..MANY).map(|_| connect()).collect();
@@ -170,9 +170,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_established_connection_is_polled_without_the_queue() {
-        let (newcomers, admission) = (Arc::new(AdmissionQueue::default()), Arc::new(Admission::default()));
+        let (admissions, admission) = (Arc::new(AdmissionQueue::default()), Arc::new(Admission::default()));
         admission.set_established();
         // No task runs the queue.
-        assert_eq!(newcomers.throttle(admission, async { 7 }).await, 7);
+        assert_eq!(admissions.throttle(admission, async { 7 }).await, 7);
     }
 }

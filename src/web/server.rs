@@ -96,7 +96,7 @@ pub async fn serve(listener: Listener, site: Arc<AppState>) {
         site.counts.accepted.count();
         let admission = Arc::new(Admission::default());
         let serving = serve_connection(Arc::clone(&site), stream, peer, routes.clone(), Arc::clone(&admission));
-        tokio::spawn(site.newcomers.throttle(admission, serving));
+        tokio::spawn(site.admission_queue.throttle(admission, serving));
     }
 }
 

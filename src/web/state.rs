@@ -77,7 +77,7 @@ pub struct AppState {
     /// Counts sockets by user.
     pub users: ConnectionLimit<UserId>,
     /// Schedules connections that have not completed a request or handshake yet.
-    pub newcomers: Arc<AdmissionQueue>,
+    pub admission_queue: Arc<AdmissionQueue>,
     /// Permits to compress a long response.
     pub compressing: Semaphore,
     /// The settings.
@@ -127,14 +127,14 @@ impl AppState {
         let addresses = ConnectionLimit::new(settings.sockets.max_per_address());
         let users = ConnectionLimit::new(settings.sockets.max_per_user);
         let (frames, counts) = (FrameCache::default(), Counts::default());
-        let (newcomers, compressing) = (Arc::default(), Semaphore::new(COMPRESSING));
+        let (admission_queue, compressing) = (Arc::default(), Semaphore::new(COMPRESSING));
         let site = Self {
             engine,
             board,
             frames,
             addresses,
             users,
-            newcomers,
+            admission_queue,
             compressing,
             settings,
             counts,

@@ -108,7 +108,7 @@ pub fn upgrade(
     let admission = Arc::new(Admission::default());
     let shutdown = site.shutdown_signal();
     let serving = serve(Arc::clone(&site), upgrade, handler, credentials, peer, Arc::clone(&admission), shutdown);
-    tokio::spawn(site.newcomers.throttle(admission, serving));
+    tokio::spawn(site.admission_queue.throttle(admission, serving));
     switching(&accept, protocol)
 }
 
