@@ -41,7 +41,7 @@ impl App {
         let address = listener.address().map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         fd_limit::prepare(config.sockets.max_connections);
         let services = Services::open(&config).await?;
-        let writable = services.board().check_writable().await;
+        let writable = services.board().health.check_writable().await;
         writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database.url()))?;
         let limits = graphql::Limits {
             depth: config.limits.max_depth,
@@ -59,9 +59,9 @@ impl App {
         let tasks = vec![
             vitals.spawn("the admission of new connections", Arc::clone(&site.admission_queue).run()),
             vitals.spawn("the listener for connections", web::serve(listener, site)),
-            vitals.spawn("the pruning of the log", Arc::clone(services.board()).keep_pruning(retention)),
-            vitals.spawn("the removal of deleted rows", Arc::clone(services.board()).keep_removing()),
-            vitals.spawn("the exchange of presence and metrics", Arc::clone(services.board()).run_periodic_work()),
+            vitals.spawn("the pruning of the log", services.board().pruner(retention).run()),
+            vitals.spawn("the removal of deleted rows", Arc::clone(&services.board().remover).run()),
+            vitals.spawn("the exchange of presence and metrics", services.board().periodic_work().run()),
         ];
         tracing::info!(database = %config.database.url(), "tidings listens on http://{address}");
         Ok(Self { address, services, stop, tasks, grace: config.shutdown_grace })

@@ -7,7 +7,9 @@ use tokio::task::JoinHandle;
 
 use super::jwt_secret;
 use crate::auth::{Passwords, SignInLimiter, Tokens};
-use crate::board::{self, AuthServices, Board, CommitListener, LogTailer, PermissionCache, Policy, Watermark};
+use crate::board::{
+    self, AuthServices, Board, CommitListener, LogTailer, PermissionCache, Policy, Watermark, WriteLimits,
+};
 use crate::capacity::{Rate, RateLimiter};
 use crate::config::{Config, DatabaseUrl, Registration};
 use crate::error::Error;
@@ -47,20 +49,15 @@ impl Services {
         let starting =
             LogTailer::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);
         let (hub, tail) = starting.await.map_err(failed)?;
-        let keepers = AuthServices {
+        let auth = AuthServices {
             passwords: Passwords::new(config.sessions.password_threads),
             tokens,
             attempts: SignInLimiter::new(config.sessions.attempts_per_minute),
-            mutations: RateLimiter::new(Rate::per_second(
-                config.limits.mutations_per_second,
-                config.limits.mutation_burst,
-            )),
-            mentions: RateLimiter::new(Rate::per_minute(board::MENTIONS_PER_MINUTE)),
-            rooms: RateLimiter::new(Rate::per_minute(config.limits.new_rooms_per_minute)),
             sign_ins: RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute)),
             registrations: RateLimiter::new(Rate::per_minute(config.sessions.registrations_per_minute)),
         };
-        let board = Arc::new(Board::new(store, hub, access, progress, keepers, rules(config)));
+        let services = (auth, write_limits(config));
+        let board = Arc::new(Board::new(store, hub, access, progress, services, policy(config)));
         Ok(Self { board, tail, vitals })
     }
 
@@ -113,7 +110,16 @@ fn detail(error: Error) -> String {
     }
 }
 
-fn rules(config: &Config) -> Policy {
+fn write_limits(config: &Config) -> WriteLimits {
+    let limits = &config.limits;
+    WriteLimits {
+        mutations: RateLimiter::new(Rate::per_second(limits.mutations_per_second, limits.mutation_burst)),
+        mentions: RateLimiter::new(Rate::per_minute(board::MENTIONS_PER_MINUTE)),
+        channel_names: RateLimiter::new(Rate::per_minute(limits.new_rooms_per_minute)),
+    }
+}
+
+fn policy(config: &Config) -> Policy {
     Policy {
         registration_open: config.sessions.registration == Registration::Open,
         anonymous_read: config.sessions.anonymous_read,

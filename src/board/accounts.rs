@@ -1,20 +1,25 @@
 //! Accounts and sessions: registering, signing in, and ending sessions.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::MAX_USERNAME;
-use super::{Board, Viewer, validate};
-use crate::auth::{PasswordPermit, SignInLimiter, WINDOW};
+use super::commands::Commands;
+use super::counts::Counts;
+use super::permissions::PermissionCache;
+use super::policy::{MAX_USERNAME, Policy};
+use super::{Viewer, validate};
+use crate::auth::{PasswordPermit, Passwords, SignInLimiter, Tokens, WINDOW};
+use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
 use crate::model::{CapacityKey, EventBody, EventKind, PageRequest, Role, Timestamp, User, UserId, client_prefix};
-use crate::store::{NewEvent, ReadPurpose, Snapshot, Tx, sign_in_attempts, users};
+use crate::store::{NewEvent, ReadPurpose, Snapshot, Store, Tx, sign_in_attempts, users};
 use crate::unicode;
 
 /// The longest password, in bytes. Longer passwords are rejected before hashing, because Argon2 reads all of the input
 /// and a client could send megabytes.
 const MAX_PASSWORD_BYTES: usize = 4_000;
-/// How many users one query of [`Board::all_users`] reads.
+/// How many users one query of [`Accounts::all`] reads.
 const PAGE: usize = 500;
 
 /// The input for a new account.
@@ -39,7 +44,37 @@ pub struct Session {
     pub user: User,
 }
 
-impl Board {
+/// Authentication services and rate limiters that the use cases of accounts need.
+pub struct AuthServices {
+    /// Hashes and verifies passwords.
+    pub passwords: Passwords,
+    /// Issues and verifies tokens.
+    pub tokens: Tokens,
+    /// Limits sign-in attempts per username and address.
+    pub attempts: SignInLimiter,
+    /// Limits sign-in attempts per address, for all usernames together.
+    pub sign_ins: RateLimiter<IpAddr>,
+    /// Limits new accounts per address.
+    pub registrations: RateLimiter<IpAddr>,
+}
+
+/// The use cases of accounts and sessions.
+pub struct Accounts {
+    pub(super) commands: Arc<Commands>,
+    pub(super) store: Arc<Store>,
+    pub(super) permissions: Arc<PermissionCache>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) auth: AuthServices,
+    pub(super) counts: Counts,
+}
+
+impl Accounts {
+    /// The counters of sign-in attempts.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     /// Creates an account and signs the user in. `from` is the client's address.
     ///
     /// # Errors
@@ -47,7 +82,7 @@ impl Board {
     /// if the username is taken, or a name looks like another username. `RATE_LIMITED` after too many attempts or
     /// accounts from this address. `UNAVAILABLE` if the server is busy or the database cannot be reached.
     pub async fn register(&self, from: IpAddr, new: NewUser, password: String) -> Result<Session> {
-        if !self.rules.registration_open {
+        if !self.policy.registration_open {
             return Err(Error::Forbidden("registration is closed: ask an operator for an account".into()));
         }
         let party = CapacityKey::Address(client_prefix(from));
@@ -59,7 +94,7 @@ impl Board {
         let turn = self.auth.passwords.turn(party).await?;
         let (hash, turn) = self.auth.passwords.hash(turn, password).await?;
         drop(turn);
-        let _turn = self.mutation_slot(party).await?;
+        let _turn = self.commands.slot(party).await?;
         let user = self.insert_user(username, display_name, hash, Role::Member).await?;
         self.start_session(user)
     }
@@ -69,7 +104,7 @@ impl Board {
     /// # Errors
     /// `BAD_USER_INPUT` if a name or the password is not acceptable. `CONFLICT` if the username is taken, or a name
     /// looks like another username. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn add_user(&self, new: NewUser, password: String) -> Result<User> {
+    pub async fn add(&self, new: NewUser, password: String) -> Result<User> {
         let (username, display_name) = validated_names(&new)?;
         checked_password("password", &password, &username)?;
         let turn = self.auth.passwords.turn(CapacityKey::Server).await?;
@@ -78,12 +113,13 @@ impl Board {
     }
 
     async fn insert_user(&self, username: String, display_name: String, hash: String, role: Role) -> Result<User> {
-        self.write_access(move |tx| {
-            check_lookalikes(tx, &username, &display_name)?;
-            let now = tx.now();
-            users::insert(tx.write(), &username, &display_name, &hash, role, now)
-        })
-        .await
+        self.commands
+            .write_access(move |tx| {
+                check_lookalikes(tx, &username, &display_name)?;
+                let now = tx.now();
+                users::insert(tx.write(), &username, &display_name, &hash, role, now)
+            })
+            .await
     }
 
     /// Signs a user in. The response and its time are the same for an unknown username and a wrong password.
@@ -91,13 +127,13 @@ impl Board {
     /// # Errors
     /// `UNAUTHENTICATED` if the username or the password is wrong, or the account is disabled. `RATE_LIMITED` after too
     /// many attempts. `UNAVAILABLE` if the server is busy or the database cannot be reached.
-    pub async fn login(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
-        let result = self.sign_in(from, username, password).await;
+    pub async fn sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
+        let result = self.verify_sign_in(from, username, password).await;
         self.counts.sign_in(&result);
         result
     }
 
-    async fn sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
+    async fn verify_sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
         let turn = self.begin_attempt(CapacityKey::Address(client_prefix(from)), from, username).await?;
         let name = username.to_owned();
         let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
@@ -127,17 +163,18 @@ impl Board {
     async fn count_attempt(&self, party: CapacityKey, from: IpAddr, username: &str) -> Result<()> {
         let Some(limit) = self.auth.attempts.limit() else { return Ok(()) };
         let key = SignInLimiter::shared_key(from, username);
-        let _turn = self.mutation_slot(party).await?;
-        self.write_access(move |tx| {
-            let now = tx.now();
-            let (count, first) = sign_in_attempts::within(tx.read(), &key, WINDOW, now)?;
-            if usize::try_from(count).is_ok_and(|count| count < limit) {
-                return sign_in_attempts::add(tx.write(), &key, now);
-            }
-            let waited = first.map_or(Duration::ZERO, |first| first.until(now));
-            Err(Error::RateLimited { retry_after: WINDOW.saturating_sub(waited) })
-        })
-        .await
+        let _turn = self.commands.slot(party).await?;
+        self.commands
+            .write_access(move |tx| {
+                let now = tx.now();
+                let (count, first) = sign_in_attempts::within(tx.read(), &key, WINDOW, now)?;
+                if usize::try_from(count).is_ok_and(|count| count < limit) {
+                    return sign_in_attempts::add(tx.write(), &key, now);
+                }
+                let waited = first.map_or(Duration::ZERO, |first| first.until(now));
+                Err(Error::RateLimited { retry_after: WINDOW.saturating_sub(waited) })
+            })
+            .await
     }
 
     /// Verifies a token. Returns the viewer and the time at which the token expires.
@@ -147,12 +184,12 @@ impl Board {
     /// reached.
     pub async fn authenticate(&self, token: &str) -> Result<(Viewer, Timestamp)> {
         let claims = self.auth.tokens.verify(token, Timestamp::now())?;
-        let account = self.access.account(&self.store, claims.user).await?;
+        let account = self.permissions.account(&self.store, claims.user).await?;
         let account = account.ok_or_else(|| Error::Unauthenticated("the session has ended: sign in again".into()))?;
         // Another instance or the command line may have issued the token after a change that this instance has not read
         // yet.
-        self.access.catch_up(&self.store, &account, claims.version).await?;
-        let access = std::sync::Arc::clone(&self.access);
+        self.permissions.catch_up(&self.store, &account, claims.version).await?;
+        let access = Arc::clone(&self.permissions);
         let viewer = Viewer::signed_in(access, account, claims.version, claims.signed_in_at);
         viewer.user_state()?;
         Ok((viewer, claims.expires_at))
@@ -161,7 +198,7 @@ impl Board {
     /// The viewer of an anonymous client at this address.
     #[must_use]
     pub fn anonymous_viewer(&self, address: IpAddr) -> Viewer {
-        Viewer::anonymous(std::sync::Arc::clone(&self.access), address)
+        Viewer::anonymous(Arc::clone(&self.permissions), address)
     }
 
     /// Issues a new token for the viewer's session. The session still ends `--session-lifetime` after its start.
@@ -180,7 +217,7 @@ impl Board {
     /// # Errors
     /// `NOT_FOUND` if there is no such user. `UNAVAILABLE` if the database cannot be reached.
     pub fn token_for(&self, username: &str) -> Result<Session> {
-        let user = self.user_named(username)?;
+        let user = self.by_username(username)?;
         let issued = self.auth.tokens.issue_unbounded(user.id, user.role, user.token_version, Timestamp::now())?;
         Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
     }
@@ -219,8 +256,8 @@ impl Board {
         let (hash, turn) = self.auth.passwords.hash(turn, new).await?;
         drop(turn);
         let id = user.id;
-        let _turn = self.mutation_slot(party).await?;
-        let changing = self.write_access(move |tx| {
+        let _turn = self.commands.slot(party).await?;
+        let changing = self.commands.write_access(move |tx| {
             users::set_password_hash(tx.write(), id, &hash)?;
             end_sessions(tx, id, Some(id), |_| {})
         });
@@ -232,9 +269,9 @@ impl Board {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn logout_everywhere(&self, viewer: &Viewer) -> Result<()> {
+    pub async fn sign_out_everywhere(&self, viewer: &Viewer) -> Result<()> {
         let id = viewer.user_state()?.user.id;
-        self.write_access(move |tx| end_sessions(tx, id, Some(id), |_| {})).await.map(drop)
+        self.commands.write_access(move |tx| end_sessions(tx, id, Some(id), |_| {})).await.map(drop)
     }
 
     /// Disables or enables an account. Disabling ends all sessions of the user, and so does enabling. A `viewer` of
@@ -244,24 +281,25 @@ impl Board {
     /// `UNAUTHENTICATED` without a valid session. `FORBIDDEN` if the viewer is not an admin. `NOT_FOUND` if there is no
     /// such user. `RATE_LIMITED` if the viewer's budget of mutations is used up.
     pub async fn set_disabled(&self, viewer: Option<&Viewer>, user: UserId, disabled: bool) -> Result<User> {
-        let actor = viewer.map(|viewer| self.actor(viewer)).transpose()?.map(|user_state| user_state.user.id);
+        let actor = viewer.map(|viewer| self.commands.actor(viewer)).transpose()?.map(|user_state| user_state.user.id);
         let viewer = viewer.cloned();
-        self.write_access(move |tx| {
-            viewer.as_ref().map(Viewer::admin).transpose()?;
-            let known = users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
-            if known.disabled == disabled {
-                return Ok(known);
-            }
-            end_sessions(tx, user, actor, |user| user.disabled = disabled)
-        })
-        .await
+        self.commands
+            .write_access(move |tx| {
+                viewer.as_ref().map(Viewer::admin).transpose()?;
+                let known = users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
+                if known.disabled == disabled {
+                    return Ok(known);
+                }
+                end_sessions(tx, user, actor, |user| user.disabled = disabled)
+            })
+            .await
     }
 
     /// Finds a user by username. Blocks the thread on the database.
     ///
     /// # Errors
     /// `NOT_FOUND` if there is no such user. `UNAVAILABLE` if the database cannot be reached.
-    pub fn user_named(&self, username: &str) -> Result<User> {
+    pub fn by_username(&self, username: &str) -> Result<User> {
         let found = users::credentials(self.store.snapshot(ReadPurpose::Own)?.db(), username)?;
         found.map(|(user, _)| user).ok_or(Error::NotFound("user"))
     }
@@ -270,7 +308,7 @@ impl Board {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
-    pub fn all_users(&self) -> Result<Vec<User>> {
+    pub fn all(&self) -> Result<Vec<User>> {
         let mut snapshot = self.store.snapshot(ReadPurpose::Own)?;
         let (mut all, mut window) = (Vec::new(), PageRequest::first(PAGE));
         loop {

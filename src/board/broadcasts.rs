@@ -1,7 +1,10 @@
 //! Broadcasts: messages that other programs send to a room. They are stored only in the log, and only until it is
 //! pruned.
 
-use super::{Board, Viewer};
+use std::sync::Arc;
+
+use super::commands::Commands;
+use super::{Policy, Viewer};
 use crate::error::{Error, Result};
 use crate::model::{EventBody, EventKind, JsonText};
 use crate::store::{NewEvent, channels};
@@ -18,15 +21,21 @@ pub struct Broadcast {
     pub data: JsonText,
 }
 
-impl Board {
+/// The use case of broadcasts.
+pub struct Broadcasts {
+    pub(super) commands: Arc<Commands>,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl Broadcasts {
     /// Sends a payload to all subscribers of a room. Only admins may do this.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if the payload is not acceptable. `FORBIDDEN` if the
     /// viewer is not an admin. `NOT_FOUND` if the room does not exist. `RATE_LIMITED` if the viewer's budget of
     /// mutations is used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn broadcast(&self, viewer: &Viewer, broadcast: Broadcast) -> Result<()> {
-        let actor = self.actor(viewer)?.user.id;
+    pub async fn send(&self, viewer: &Viewer, broadcast: Broadcast) -> Result<()> {
+        let actor = self.commands.actor(viewer)?.user.id;
         if !broadcast.data.is_object() {
             return Err(Error::input("data", "data must be an object"));
         }
@@ -41,11 +50,11 @@ impl Board {
             return Err(Error::input("data", "data must not contain a NUL character"));
         }
         // Names of channels are limited to this length, so no room can match.
-        if broadcast.room.chars().count() > self.rules.max_title {
+        if broadcast.room.chars().count() > self.policy.max_title {
             return Err(Error::NotFound("room"));
         }
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 let found = channels::find_by_name(tx.read(), &viewer.admin()?.rights, &broadcast.room)?;
                 let room = found.ok_or(Error::NotFound("room"))?.id;

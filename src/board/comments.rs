@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::commands::Commands;
 use super::idempotency::IdempotencyKey;
-use super::notification_rules::NotificationFanout;
+use super::notification_rules::{Mentions, NotificationFanout};
 use super::records::check_if_cursor;
-use super::{Board, Viewer, validate};
+use super::{Policy, Viewer, validate};
+use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
 use crate::model::{Comment, CommentId, Cursor, EventBody, EventKind, Message, MessageId, Rights, UserId};
 use crate::store::idempotency::CreatedObject;
@@ -33,21 +35,28 @@ pub struct CommentEdit {
     pub if_cursor: Option<Cursor>,
 }
 
-impl Board {
+/// The use cases of comments.
+pub struct Comments {
+    pub(super) commands: Arc<Commands>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) mention_limit: Arc<RateLimiter<UserId>>,
+}
+
+impl Comments {
     /// Creates a comment and notifies the users whom it concerns.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `NOT_FOUND` if the message
     /// does not exist for the viewer. `CONFLICT` if the key was used with another input. `RATE_LIMITED` if the user's
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn create_comment(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
-        let author = self.actor(viewer)?.user.id;
-        let content = validate::required("content", &new.content, self.rules.max_content)?;
+    pub async fn create(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
+        let author = self.commands.actor(viewer)?.user.id;
+        let content = validate::required("content", &new.content, self.policy.max_content)?;
         let parts = || vec!["comment".into(), new.message.to_string(), content.clone()];
         let key = IdempotencyKey::new(author, new.key.as_deref(), parts)?;
-        let mentions = self.mentions(author, &[&content]);
+        let mentions = Mentions::new(&self.mention_limit, author, &[&content]);
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 if let Some(first) = key.as_ref().map_or(Ok(None), |key| key.find_result(tx))? {
@@ -79,12 +88,12 @@ impl Board {
     /// comment does not exist for the viewer. `FORBIDDEN` if the viewer is neither its author nor an admin. `CONFLICT`
     /// if the comment no longer has the cursor `if_cursor`. `RATE_LIMITED` if the user's budget of mutations is used
     /// up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn update_comment(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
-        let actor = self.actor(viewer)?.user.id;
-        let content = validate::required("content", &edit.content, self.rules.max_content)?;
-        let mentions = self.mentions(actor, &[&content]);
+    pub async fn update(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
+        let actor = self.commands.actor(viewer)?.user.id;
+        let content = validate::required("content", &edit.content, self.policy.max_content)?;
+        let mentions = Mentions::new(&self.mention_limit, actor, &[&content]);
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 let (mut comment, message) = find(tx, &rights, edit.id)?;
@@ -109,10 +118,10 @@ impl Board {
     /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the comment does not exist for the viewer. `FORBIDDEN`
     /// if the viewer is neither its author nor an admin. `RATE_LIMITED` if the user's budget of mutations is used up.
     /// `UNAVAILABLE` if the database cannot be reached.
-    pub async fn delete_comment(&self, viewer: &Viewer, id: CommentId) -> Result<CommentId> {
-        let actor = self.actor(viewer)?.user.id;
+    pub async fn delete(&self, viewer: &Viewer, id: CommentId) -> Result<CommentId> {
+        let actor = self.commands.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 let (comment, message) = find(tx, &rights, id)?;

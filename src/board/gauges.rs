@@ -23,15 +23,33 @@ pub const MAX_METRIC_NAME: usize = 100;
 pub type Gauges = Arc<BTreeMap<String, Metric>>;
 
 /// The current values of all metrics. Subscribers receive changes at most once per second.
-pub struct Metrics(pub(super) watch::Sender<Gauges>);
+pub struct LatestMetrics(watch::Sender<Gauges>);
 
-impl Default for Metrics {
+impl Default for LatestMetrics {
     fn default() -> Self {
         Self(watch::Sender::new(Gauges::default()))
     }
 }
 
-impl Metrics {
+/// Whether the server itself computes the metric with this name.
+#[must_use]
+pub fn is_own(name: &str) -> bool {
+    [ACTIVE_USERS, MESSAGES_PER_MINUTE, OPEN_TICKETS].contains(&name)
+}
+
+impl LatestMetrics {
+    /// Watches the current values.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Gauges> {
+        self.0.subscribe()
+    }
+
+    /// The metrics that the server computes itself, with the values that subscribers received last.
+    #[must_use]
+    pub fn own(&self) -> Vec<Metric> {
+        self.0.borrow().values().filter(|metric| is_own(&metric.name)).cloned().collect()
+    }
+
     /// The current values.
     #[must_use]
     pub fn gauges(&self) -> Gauges {

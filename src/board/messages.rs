@@ -1,10 +1,13 @@
 //! Use cases of messages and tickets: create, update, delete.
 
+use super::commands::Commands;
 use super::idempotency::IdempotencyKey;
-use super::notification_rules::NotificationFanout;
-use super::policy::MAX_LOCATIONS;
+use super::notification_rules::{Mentions, NotificationFanout};
+use super::policy::{MAX_LOCATIONS, Policy};
 use super::records::check_if_cursor;
-use super::{Board, Viewer, validate};
+use super::removal::Remover;
+use super::{Viewer, validate};
+use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, ChannelId, Cursor, EventBody, EventKind, LocationId, Message, MessageId, Priority, Ticket, TicketStatus,
@@ -66,25 +69,33 @@ pub struct TicketEdit {
     pub assignee: Option<Option<UserId>>,
 }
 
-impl Board {
+/// The use cases of messages and tickets.
+pub struct Messages {
+    pub(super) commands: Arc<Commands>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) mention_limit: Arc<RateLimiter<UserId>>,
+    pub(super) remover: Arc<Remover>,
+}
+
+impl Messages {
     /// Creates a message and notifies the users whom it concerns.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `NOT_FOUND` if the channel
     /// does not exist for the viewer. `CONFLICT` if the key was used with another input. `RATE_LIMITED` if the user's
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn create_message(&self, viewer: &Viewer, new: NewMessage) -> Result<Message> {
-        let author = self.actor(viewer)?.user.id;
-        let title = validate::optional("title", new.title.as_deref(), self.rules.max_title)?;
-        let content = validate::required("content", &new.content, self.rules.max_content)?;
+    pub async fn create(&self, viewer: &Viewer, new: NewMessage) -> Result<Message> {
+        let author = self.commands.actor(viewer)?.user.id;
+        let title = validate::optional("title", new.title.as_deref(), self.policy.max_title)?;
+        let content = validate::required("content", &new.content, self.policy.max_content)?;
         let audience = audience(new.locations.clone())?;
         let key = IdempotencyKey::new(author, new.key.as_deref(), || {
             let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
             vec!["message".into(), new.channel.to_string(), format!("{title:?}"), content.clone(), audience, ticket]
         })?;
-        let mentions = self.mentions(author, &[title.as_deref().unwrap_or_default(), &content]);
+        let mentions = Mentions::new(&self.mention_limit, author, &[title.as_deref().unwrap_or_default(), &content]);
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 if let Some(first) = key.as_ref().map_or(Ok(None), |key| key.find_result(tx))? {
@@ -133,17 +144,17 @@ impl Board {
     /// does not exist for the viewer. `FORBIDDEN` if the viewer may not make this change. `CONFLICT` if the message no
     /// longer has the cursor `if_cursor`. `RATE_LIMITED` if the user's budget of mutations is used up. `UNAVAILABLE` if
     /// the database cannot be reached.
-    pub async fn update_message(&self, viewer: &Viewer, edit: MessageEdit) -> Result<Message> {
-        let actor = self.actor(viewer)?.user.id;
-        let max = self.rules.max_title;
+    pub async fn update(&self, viewer: &Viewer, edit: MessageEdit) -> Result<Message> {
+        let actor = self.commands.actor(viewer)?.user.id;
+        let max = self.policy.max_title;
         let title = edit.title.as_ref().map(|title| validate::optional("title", title.as_deref(), max)).transpose()?;
-        let max = self.rules.max_content;
+        let max = self.policy.max_content;
         let content = edit.content.as_ref().map(|content| validate::required("content", content, max)).transpose()?;
         let mentioning =
             [title.iter().flatten().next().map_or("", String::as_str), content.as_deref().unwrap_or_default()];
-        let mentions = self.mentions(actor, &mentioning);
+        let mentions = Mentions::new(&self.mention_limit, actor, &mentioning);
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 let mut message = messages::find(tx.read(), &rights, edit.id)?.ok_or(Error::NotFound("message"))?;
@@ -185,10 +196,10 @@ impl Board {
     /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the message does not exist for the viewer. `FORBIDDEN`
     /// if the viewer is neither the author nor an admin. `RATE_LIMITED` if the user's budget of mutations is used up.
     /// `UNAVAILABLE` if the database cannot be reached.
-    pub async fn delete_message(&self, viewer: &Viewer, id: MessageId) -> Result<MessageId> {
-        let actor = self.actor(viewer)?.user.id;
+    pub async fn delete(&self, viewer: &Viewer, id: MessageId) -> Result<MessageId> {
+        let actor = self.commands.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        let write = self.store.write(move |tx| {
+        let write = self.commands.write(move |tx| {
             let rights = viewer.rights()?;
             let message = messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"))?;
             if !rights.admin && message.author_id != actor {

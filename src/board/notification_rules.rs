@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::notify::notify_all;
+use crate::capacity::RateLimiter;
 use crate::error::Result;
 use crate::model::{Message, Priority, UserId, Visibility};
 use crate::store::notifications::NewNotification;
@@ -119,10 +120,11 @@ pub(super) struct Mentions {
 }
 
 impl Mentions {
-    /// Parses the texts. Each call of `is_allowed` that returns true permits one notification.
-    pub fn new(texts: &[&str], is_allowed: impl Fn() -> bool) -> Self {
+    /// Parses the texts. Each mentioned user takes one notification from the author's budget. Mentions beyond the budget
+    /// notify no user.
+    pub fn new(budget: &RateLimiter<UserId>, author: UserId, texts: &[&str]) -> Self {
         let names = all_mentions(texts);
-        let limit = (0..names.len().min(MAX_MENTIONS)).take_while(|_| is_allowed()).count();
+        let limit = (0..names.len().min(MAX_MENTIONS)).take_while(|_| budget.check(author).is_ok()).count();
         Self { names, limit }
     }
 }

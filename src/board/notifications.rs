@@ -1,15 +1,18 @@
-//! Use cases of notifications and read markers: notify users, list unread notifications, mark as read.
+//! Use cases of notifications: notify users, list unread notifications, mark as read.
 
+use std::sync::Arc;
+
+use super::commands::Commands;
 use super::notify::notify;
-use super::{Board, Viewer, validate};
+use super::reads::Reads;
+use super::{Policy, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{
-    Channel, ChannelId, Cursor, MemoryLease, Notification, NotificationId, PageRequest, Priority, UserId, Weight as _,
+    MemoryBudget, MemoryLease, Notification, NotificationId, PageRequest, Priority, UserId, Weight as _,
 };
-use crate::store::notifications::{Order, list};
-use crate::store::{channels, notifications, read_markers, users};
+use crate::store::{notifications, users};
 
-/// How many notifications a page of [`Board::unread_after`] holds before no more are read.
+/// How many notifications a page of [`Notifications::unread_after`] holds before no more are read.
 const PAGE_ROWS: usize = 100;
 /// How many bytes of notifications such a page holds before no more are read.
 const PAGE_BYTES: usize = 256 << 10;
@@ -29,19 +32,28 @@ pub struct NewNotification {
     pub priority: Option<Priority>,
 }
 
-impl Board {
+/// The use cases of notifications.
+pub struct Notifications {
+    pub(super) commands: Arc<Commands>,
+    pub(super) reads: Arc<Reads>,
+    pub(super) policy: Arc<Policy>,
+    /// The memory budget of pages of the log and of notifications.
+    pub(super) page_memory: Arc<MemoryBudget>,
+}
+
+impl Notifications {
     /// Notifies one user, or all users. Only admins may do this.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `FORBIDDEN` if the viewer is
     /// not an admin. `NOT_FOUND` if the recipient does not exist. `RATE_LIMITED` if the viewer's budget of mutations is
     /// used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn notify_user(&self, viewer: &Viewer, new: NewNotification) -> Result<Notification> {
-        let actor = self.actor(viewer)?.user.id;
-        let title = validate::required("title", &new.title, self.rules.max_title)?;
-        let message = validate::required("message", &new.message, self.rules.max_content)?;
+    pub async fn send(&self, viewer: &Viewer, new: NewNotification) -> Result<Notification> {
+        let actor = self.commands.actor(viewer)?.user.id;
+        let title = validate::required("title", &new.title, self.policy.max_title)?;
+        let message = validate::required("message", &new.message, self.policy.max_content)?;
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 viewer.admin()?;
                 if let Some(user) = new.user {
@@ -69,14 +81,14 @@ impl Board {
         viewer: &Viewer,
         after: Option<NotificationId>,
     ) -> Result<(Vec<Notification>, bool, MemoryLease)> {
-        let user = viewer.user_state()?.user.id;
-        let mut lease = self.pages.lease(viewer.party());
+        viewer.user_state()?;
+        let mut lease = self.page_memory.lease(viewer.party());
         lease.wait_for(PAGE_BYTES).await;
-        let reading = self.store.read_for(viewer.party(), move |snapshot| {
+        let reading = self.reads.read(viewer, move |view| {
             let mut items: Vec<Notification> = Vec::new();
             let mut window = PageRequest { after, ..PageRequest::first(ROWS_PER_QUERY) };
             loop {
-                let page = list(snapshot.db(), user, true, Order::OldestFirst, &window)?;
+                let page = view.unread_notifications(&window)?;
                 items.extend(page.items);
                 if !page.more || items.len() >= PAGE_ROWS || items.weight() >= PAGE_BYTES {
                     return Ok((items, page.more));
@@ -94,10 +106,10 @@ impl Board {
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the viewer has no such notification. `RATE_LIMITED` if
     /// the user's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn mark_notification_read(&self, viewer: &Viewer, id: NotificationId) -> Result<Notification> {
-        let reader = self.actor(viewer)?.user.id;
+    pub async fn mark_read(&self, viewer: &Viewer, id: NotificationId) -> Result<Notification> {
+        let reader = self.commands.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 viewer.user_state()?;
                 let missing = || Error::NotFound("notification");
@@ -113,26 +125,6 @@ impl Board {
                     notification.read_at = notification.user_id.map(|_| now);
                 }
                 Ok(notification)
-            })
-            .await
-    }
-
-    /// Marks the messages of a channel up to a cursor as read by the viewer.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the channel does not exist for the viewer.
-    /// `CURSOR_EXPIRED` if the log no longer contains the cursor. `RATE_LIMITED` if the user's budget of mutations is
-    /// used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn mark_channel_read(&self, viewer: &Viewer, id: ChannelId, up_to: Cursor) -> Result<Channel> {
-        let reader = self.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        self.store
-            .write(move |tx| {
-                let channel = channels::find(tx.read(), &*viewer.rights()?, id)?.ok_or(Error::NotFound("channel"))?;
-                if let Some(newest) = read_markers::newest_at(tx.read(), id, up_to)? {
-                    read_markers::mark(tx.write(), reader, id, newest)?;
-                }
-                Ok(channel)
             })
             .await
     }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::Board;
-use super::gauges::{ACTIVE_USERS, MESSAGES_PER_MINUTE, OPEN_TICKETS};
+use super::gauges::{ACTIVE_USERS, LatestMetrics, MESSAGES_PER_MINUTE, OPEN_TICKETS};
+use super::presence::Presence;
 use crate::error::Result;
-use crate::hub::{Next, Receiver};
+use crate::hub::{Hub, Next, Receiver};
 use crate::model::{Cursor, EventKind, KindSet, Seq, Timestamp, Topic};
-use crate::store::metrics;
-use crate::store::presence::{self, Instance, Presence as Entry, Row};
+use crate::store::presence::{self, HeartbeatOutcome, Instance, Presence as Entry};
+use crate::store::{Store, metrics};
 
 /// How often a round runs.
 const TICK: Duration = Duration::from_secs(1);
@@ -34,24 +34,6 @@ const COUNTED_KINDS: KindSet = KindSet::of(&[
     EventKind::ChannelDeleted,
 ]);
 const MINUTE: Duration = Duration::from_secs(60);
-
-impl Board {
-    /// Runs a round every second, or sooner after a change of presence, until the task is aborted.
-    pub async fn run_periodic_work(self: Arc<Self>) {
-        let mut work = PeriodicWork::new(Arc::clone(&self));
-        loop {
-            if let Err(error) = work.run_round().await {
-                tracing::debug!(%error, "cannot exchange presence or refresh metrics; retrying");
-            }
-            let next = tokio::time::sleep(TICK);
-            tokio::pin!(next);
-            tokio::select! {
-                () = &mut next => {}
-                () = self.presence.moved() => tokio::time::sleep(CHANGE_DELAY).await,
-            }
-        }
-    }
-}
 
 /// Another instance, as its rows in the database show it.
 struct RemoteInstance {
@@ -103,8 +85,12 @@ impl RemoteInstances {
     }
 }
 
-struct PeriodicWork {
-    board: Arc<Board>,
+/// The periodic work of one instance.
+pub struct PeriodicWork {
+    store: Arc<Store>,
+    hub: Hub,
+    presence: Arc<Presence>,
+    metrics: Arc<LatestMetrics>,
     own: Instance,
     /// The entries of this instance in the database, as far as this instance knows.
     written: HashSet<Entry>,
@@ -115,7 +101,7 @@ struct PeriodicWork {
 }
 
 impl PeriodicWork {
-    fn new(board: Arc<Board>) -> Self {
+    pub(super) fn new(store: Arc<Store>, hub: Hub, presence: Arc<Presence>, metrics: Arc<LatestMetrics>) -> Self {
         let own = Instance { id: rand::random_range(1..i64::MAX), beat: 0, version: 0 };
         let (written, others) = (HashSet::new(), RemoteInstances::default());
         let counter = EventCounter {
@@ -126,14 +112,29 @@ impl PeriodicWork {
             open_tickets: 0,
             is_stale: true,
         };
-        Self { board, own, written, written_at: None, others, counter, measured_at: None }
+        Self { store, hub, presence, metrics, own, written, written_at: None, others, counter, measured_at: None }
+    }
+
+    /// Runs a round every second, or sooner after a change of presence, until the task is aborted.
+    pub async fn run(mut self) {
+        loop {
+            if let Err(error) = self.run_round().await {
+                tracing::debug!(%error, "cannot exchange presence or refresh metrics; retrying");
+            }
+            let next = tokio::time::sleep(TICK);
+            tokio::pin!(next);
+            tokio::select! {
+                () = &mut next => {}
+                () = self.presence.moved() => tokio::time::sleep(CHANGE_DELAY).await,
+            }
+        }
     }
 
     async fn run_round(&mut self) -> Result<()> {
-        let own = self.board.presence.own();
+        let own = self.presence.own();
         let published = self.publish_local(&own).await;
         self.pull_remote().await?;
-        self.board.presence.show(own.into_iter().chain(self.others.entries()).collect());
+        self.presence.show(own.into_iter().chain(self.others.entries()).collect());
         // Subscriptions to metrics receive at most one value per second.
         if self.measured_at.is_none_or(|at| at.elapsed() >= TICK) {
             self.measured_at = Some(Instant::now());
@@ -170,20 +171,20 @@ impl PeriodicWork {
         let own = self.own;
         let (added, removed) = (Arc::new(added), Arc::new(removed));
         let (some_added, some_removed) = (Arc::clone(&added), Arc::clone(&removed));
-        let writing = self.board.store.write(move |tx| {
+        let writing = self.store.write(move |tx| {
             let row = presence::beat(tx.write(), own)?;
-            if row != Row::Another {
+            if row != HeartbeatOutcome::Another {
                 presence::change(tx.write(), own.id, &some_added, &some_removed)?;
             }
             Ok(row)
         });
         match writing.await {
-            Ok(Row::AsLeft) => {}
+            Ok(HeartbeatOutcome::AsLeft) => {}
             // The other instances took this instance for stopped and removed its entries. The next round writes all
             // again.
-            Ok(Row::Missing) => self.written.clear(),
+            Ok(HeartbeatOutcome::Missing) => self.written.clear(),
             // A failover lost this instance's last writes: the old primary had not replicated them.
-            Ok(Row::Another) => {
+            Ok(HeartbeatOutcome::Another) => {
                 self.restart_with_new_id();
                 return Ok(());
             }
@@ -209,7 +210,6 @@ impl PeriodicWork {
         let known = self.others.versions();
         let own = self.own.id;
         let found = self
-            .board
             .store
             .read(move |snapshot| {
                 let mut found = Vec::new();
@@ -222,16 +222,15 @@ impl PeriodicWork {
             })
             .await?;
         for id in self.others.update(found, Instant::now()) {
-            self.board.store.write(move |tx| presence::forget(tx.write(), id)).await?;
+            self.store.write(move |tx| presence::forget(tx.write(), id)).await?;
         }
         Ok(())
     }
 
     async fn refresh_metrics(&mut self) -> Result<()> {
-        self.counter.count_events(&self.board).await?;
+        self.counter.count_events(&self.hub).await?;
         let is_stale = self.counter.is_stale;
         let (published, open) = self
-            .board
             .store
             .read(move |snapshot| {
                 let open = is_stale.then(|| metrics::open_tickets(snapshot.db())).transpose()?;
@@ -240,13 +239,13 @@ impl PeriodicWork {
             .await?;
         self.counter.open_tickets = open.unwrap_or(self.counter.open_tickets);
         self.counter.is_stale = false;
-        let users = self.board.presence.view().of(None).len();
+        let users = self.presence.view().of(None).len();
         let own = [
             (ACTIVE_USERS, users as f64),
             (OPEN_TICKETS, self.counter.open_tickets as f64),
             (MESSAGES_PER_MINUTE, self.counter.messages.len() as f64),
         ];
-        self.board.metrics.show(published, own);
+        self.metrics.show(published, own);
         Ok(())
     }
 }
@@ -267,21 +266,21 @@ struct EventCounter {
 
 impl EventCounter {
     /// Counts the events since the last call, and drops messages that are older than a minute.
-    async fn count_events(&mut self, board: &Board) -> Result<()> {
+    async fn count_events(&mut self, hub: &Hub) -> Result<()> {
         let minute_ago = Timestamp::now().before(MINUTE);
         loop {
             let (receiver, position) = match &mut self.subscription {
                 Some(subscription) => subscription,
                 none => {
                     self.is_stale = true;
-                    let era = board.hub.era();
-                    let (receiver, head) = board.hub.subscribe(Topic::Everything, COUNTED_KINDS).await?;
+                    let era = hub.era();
+                    let (receiver, head) = hub.subscribe(Topic::Everything, COUNTED_KINDS).await?;
                     if std::mem::replace(&mut self.era, era) != era {
                         // Another history gives the same numbers to other events.
                         self.counted = Seq(0);
                     }
                     // Start at the bottom of the window, so that messages from before a restart are counted too.
-                    let from = board.hub.floor().max(self.counted);
+                    let from = hub.floor().max(self.counted);
                     none.insert((receiver, Cursor { seq: from, ..head }))
                 }
             };

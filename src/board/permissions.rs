@@ -1,5 +1,5 @@
 //! Permission checks on events, decided from the fields of the event and the current permissions of the viewer.
-//! `store::visible` has the same rules as SQL conditions for queries; a property test compares the two.
+//! `store::visibility` has the same rules as SQL conditions for queries; a property test compares the two.
 //!
 //! This module caches the permissions of each signed-in user of this instance. An account is registered before it is
 //! loaded, and the log tailer reloads it before any subscriber passes a change. So no event is delivered by
@@ -285,6 +285,12 @@ impl Viewer {
     #[must_use]
     pub fn user_id(&self) -> Option<UserId> {
         self.account.as_ref().map(|account| account.id)
+    }
+
+    /// Whether the viewer may see users: who owns, writes, or is assigned. Anonymous clients may not.
+    #[must_use]
+    pub fn can_see_users(&self) -> bool {
+        self.account.is_some()
     }
 
     /// The current state of the signed-in user.

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::service::Board;
+use tokio::sync::Notify;
+
 use crate::error::Result;
-use crate::store::{log, removal};
+use crate::store::{Store, log, removal};
 
 /// How often an instance checks for rows that another instance, or an earlier run, left behind.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -26,9 +27,26 @@ pub struct Removed {
     pub longest: Duration,
 }
 
-impl Board {
+/// Removes the rows of deleted objects.
+pub struct Remover {
+    store: Arc<Store>,
+    /// The random id with which this instance claims the removal of rows.
+    instance: i64,
+    pending: Notify,
+}
+
+impl Remover {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self { store, instance: rand::random(), pending: Notify::new() }
+    }
+
+    /// Wakes the task that removes deleted rows. Callers call this after a deletion.
+    pub(super) fn wake(&self) {
+        self.pending.notify_one();
+    }
+
     /// Removes deleted rows until the task is aborted.
-    pub async fn keep_removing(self: Arc<Self>) {
+    pub async fn run(self: Arc<Self>) {
         loop {
             match self.remove_deleted().await {
                 Ok(Removed { steps: 0, .. }) => {}
@@ -36,7 +54,7 @@ impl Board {
                 Err(error) => tracing::warn!(%error, "cannot remove deleted rows; retrying later"),
             }
             tokio::select! {
-                () = self.remover.pending.notified() => {}
+                () = self.pending.notified() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
@@ -55,7 +73,7 @@ impl Board {
                 Ok(removal::is_pending(snapshot.db(), oldest)?.then_some(oldest))
             });
             let Some(oldest) = check.await? else { return Ok(removed) };
-            let (instance, started) = (self.remover.instance, Instant::now());
+            let (instance, started) = (self.instance, Instant::now());
             let step = self.store.write(move |tx| {
                 let now = tx.now();
                 if !removal::claim(tx.write(), instance, now, now.after(LEASE))? {

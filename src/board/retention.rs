@@ -1,13 +1,13 @@
-//! Maintenance of the log: pages of events for the command line, and pruning of events, sign-in attempts and the like
-//! in small steps.
+//! Prunes events and expired sign-in attempts, in small steps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Board;
+use super::removal::Remover;
 use crate::auth::WINDOW;
 use crate::error::Result;
-use crate::model::{Cursor, Event, Seq, Timestamp};
-use crate::store::{ReadPurpose, Tx, log, name_key_backfill, sign_in_attempts};
+use crate::model::{Seq, Timestamp};
+use crate::store::{Store, Tx, log, name_key_backfill, sign_in_attempts};
 
 /// How many events one command of the writer prunes, so that its batch stays short.
 const STEP: i64 = 1_000;
@@ -23,23 +23,16 @@ pub struct Retention {
     pub events: i64,
 }
 
-impl Board {
-    /// A page of the log after a cursor, and the cursor at its end, for the command line. Without a cursor it starts
-    /// after the oldest one that is usable. Blocks the thread on the database.
-    ///
-    /// # Errors
-    /// `CURSOR_EXPIRED` if the log no longer contains the cursor. `UNAVAILABLE` if the database cannot be reached.
-    pub fn events_after(&self, after: Option<Cursor>) -> Result<(Vec<Event>, Cursor)> {
-        let mut snapshot = self.store().snapshot(ReadPurpose::Own)?;
-        let after = match after {
-            Some(after) => after,
-            None => log::oldest(snapshot.db())?,
-        };
-        log::read(snapshot.db(), after)
-    }
+/// Prunes the log.
+pub struct Pruner {
+    pub(super) store: Arc<Store>,
+    pub(super) remover: Arc<Remover>,
+    pub(super) retention: Retention,
+}
 
+impl Pruner {
     /// Prunes every minute, until the task is aborted. Of several instances, one does it each time.
-    pub async fn keep_pruning(self: std::sync::Arc<Self>, retention: Retention) {
+    pub async fn run(self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let pruning = async {
@@ -48,7 +41,7 @@ impl Board {
                 }
                 self.prune_attempts().await?;
                 self.fill_names().await?;
-                self.prune(retention).await
+                self.prune().await
             };
             match pruning.await {
                 Ok(0) => {}
@@ -91,8 +84,8 @@ impl Board {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
-    pub async fn prune(&self, retention: Retention) -> Result<i64> {
-        let mut pruned = 0;
+    pub async fn prune(&self) -> Result<i64> {
+        let (retention, mut pruned) = (self.retention, 0);
         loop {
             let bounds = self.store.read(move |snapshot| {
                 let oldest = log::oldest(snapshot.db())?.seq;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::commands::Commands;
 use super::messages::{audience, check_locations};
-use super::{Board, Viewer, validate};
+use super::{Policy, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{EventBody, EventKind, LocationId, Template, TemplateId};
 use crate::store::{NewEvent, templates};
@@ -19,19 +20,25 @@ pub struct NewTemplate {
     pub locations: Vec<LocationId>,
 }
 
-impl Board {
+/// The use cases of templates.
+pub struct Templates {
+    pub(super) commands: Arc<Commands>,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl Templates {
     /// Creates a template and shares it with its audience.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `RATE_LIMITED` if the user's
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn add_template(&self, viewer: &Viewer, new: NewTemplate) -> Result<Template> {
-        let author = self.actor(viewer)?.user.id;
-        let name = validate::name("name", &new.name, self.rules.max_title)?;
-        let content = validate::required("content", &new.content, self.rules.max_content)?;
+    pub async fn create(&self, viewer: &Viewer, new: NewTemplate) -> Result<Template> {
+        let author = self.commands.actor(viewer)?.user.id;
+        let name = validate::name("name", &new.name, self.policy.max_title)?;
+        let content = validate::required("content", &new.content, self.policy.max_content)?;
         let audience = audience(new.locations)?;
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 viewer.user_state()?;
                 check_locations(tx, &audience)?;
@@ -50,10 +57,10 @@ impl Board {
     /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the template does not exist for the viewer.
     /// `FORBIDDEN` if the viewer is neither its author nor an admin. `RATE_LIMITED` if the user's budget of mutations
     /// is used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn delete_template(&self, viewer: &Viewer, id: TemplateId) -> Result<TemplateId> {
-        let actor = self.actor(viewer)?.user.id;
+    pub async fn delete(&self, viewer: &Viewer, id: TemplateId) -> Result<TemplateId> {
+        let actor = self.commands.actor(viewer)?.user.id;
         let viewer = viewer.clone();
-        self.store
+        self.commands
             .write(move |tx| {
                 let rights = viewer.rights()?;
                 let template = templates::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("template"))?;

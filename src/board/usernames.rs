@@ -1,46 +1,59 @@
-//! Looks up usernames.
+//! Looks up usernames, for protocols that show many texts.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 
-use super::service::Board;
-use super::username_cache::{Entries, Name};
-use crate::error::Error;
+use crate::capacity::ByteCache;
+use crate::error::{Error, Result};
+use crate::hub::Hub;
 use crate::model::{CapacityKey, UserId};
-use crate::store::users;
+use crate::store::{Store, users};
 
-/// How many usernames the cache holds before it is cleared.
-const CAPACITY: usize = 100_000;
+/// The size of the cache, in bytes.
+const CACHE_BYTES: usize = 8 << 20;
+/// The largest size of a cached lookup besides its overhead: the longest username, and the state of a future.
+const LOOKUP_BYTES: usize = 400;
 
 /// Delay before a lookup is repeated while the database cannot be reached.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
 
-impl Board {
+/// A pending or finished lookup of a username; `None` if the user does not exist.
+pub type Username = Shared<BoxFuture<'static, Result<Option<Arc<str>>>>>;
+
+/// Looks up usernames, and caches them.
+pub struct Usernames {
+    store: Arc<Store>,
+    hub: Hub,
+    /// Lookups by the era of the log and the id. A username never changes within one era. Another era may give the same
+    /// ids to other users.
+    cache: ByteCache<(u64, UserId), Username>,
+}
+
+impl Usernames {
+    pub(super) fn new(store: Arc<Store>, hub: Hub) -> Self {
+        Self { store, hub, cache: ByteCache::new(CACHE_BYTES) }
+    }
+
     /// A user's name, from the cache or the database. The lookup waits while the database cannot be reached. Only names
     /// of existing users are cached.
     ///
     /// # Errors
     /// `INTERNAL_SERVER_ERROR` if a statement fails.
-    pub fn username(&self, id: UserId) -> Name {
-        let era = self.hub.era();
-        let mut cache = self.names.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.names.len() > CAPACITY || cache.era != era {
-            *cache = Entries { names: HashMap::new(), era };
+    pub fn get(&self, id: UserId) -> Username {
+        let key = (self.hub.era(), id);
+        let is_usable = |name: &Username| name.peek().is_none_or(|result| matches!(result, Ok(Some(_))));
+        if let Some(name) = self.cache.get(&key).filter(is_usable) {
+            return name;
         }
-        match cache.names.get(&id) {
-            Some(name) if name.peek().is_none_or(|result| matches!(result, Ok(Some(_)))) => name.clone(),
-            _ => {
-                let name = self.look_up(id);
-                cache.names.insert(id, name.clone());
-                name
-            }
-        }
+        let name = self.look_up(id);
+        self.cache.insert(key, name.clone(), LOOKUP_BYTES);
+        name
     }
 
-    fn look_up(&self, id: UserId) -> Name {
+    fn look_up(&self, id: UserId) -> Username {
         let store = Arc::clone(&self.store);
         let lookup = async move {
             loop {

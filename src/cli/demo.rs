@@ -33,7 +33,7 @@ struct DemoUser {
 /// One line for the operator if the database has users already, or cannot be written.
 pub async fn run(board: Arc<Board>) -> std::result::Result<(), String> {
     let reader = Arc::clone(&board);
-    if !blocking(move || reader.all_users()).await?.is_empty() {
+    if !blocking(move || reader.accounts.all()).await?.is_empty() {
         return Err("the database is not empty: the demo needs an empty database".into());
     }
     let mut users = Vec::new();
@@ -52,10 +52,10 @@ async fn add_user(
     role: Role,
 ) -> std::result::Result<DemoUser, String> {
     let new = NewUser { username: username.into(), display_name: display_name.into(), role };
-    let user = board.add_user(new, generate_password()).await.map_err(|error| error.to_string())?;
+    let user = board.accounts.add(new, generate_password()).await.map_err(|error| error.to_string())?;
     let issuer = Arc::clone(board);
-    let session = blocking(move || issuer.token_for(username)).await?;
-    let (viewer, _) = board.authenticate(&session.token).await.map_err(|error| error.to_string())?;
+    let session = blocking(move || issuer.accounts.token_for(username)).await?;
+    let (viewer, _) = board.accounts.authenticate(&session.token).await.map_err(|error| error.to_string())?;
     Ok(DemoUser { id: user.id, username, viewer, token: session.token })
 }
 
@@ -65,7 +65,7 @@ async fn add_content(board: &Board, users: &[DemoUser]) -> Result<()> {
     let general = channel(board, ben, "general", "What everybody should know", Visibility::Public).await?;
     let support = channel(board, ben, "support", "What customers report", Visibility::Public).await?;
     let team = channel(board, ada, "leads", "For the leads only", Visibility::Private).await?;
-    board.add_member(&ada.viewer, team, cleo.id).await?;
+    board.channels.add_member(&ada.viewer, team, cleo.id).await?;
 
     let welcome =
         post(board, ada, general, Some("Welcome"), "This board is live: open it twice and write.", vec![]).await?;
@@ -75,15 +75,15 @@ async fn add_content(board: &Board, users: &[DemoUser]) -> Result<()> {
 
     let broken = ticket(board, ben, support, "Printer on fire", Priority::Urgent, Some(cleo.id)).await?;
     comment(board, cleo, broken, "On my way, with a bucket.").await?;
-    board.update_message(&cleo.viewer, status(broken, TicketStatus::InProgress)).await?;
+    board.messages.update(&cleo.viewer, status(broken, TicketStatus::InProgress)).await?;
     ticket(board, dan, support, "Invoices show the wrong year", Priority::High, None).await?;
     let done = ticket(board, cleo, support, "New chairs", Priority::Low, Some(dan.id)).await?;
-    board.update_message(&dan.viewer, status(done, TicketStatus::Resolved)).await?;
+    board.messages.update(&dan.viewer, status(done, TicketStatus::Resolved)).await?;
 
     let greeting = "Thank you for writing to us. We look into it and come back to you today.";
-    board.add_template(&ada.viewer, template("Greeting", greeting, vec![])).await?;
+    board.templates.create(&ada.viewer, template("Greeting", greeting, vec![])).await?;
     let closing = "We have fixed it. Please write to us if it happens again.";
-    board.add_template(&ben.viewer, template("Closing", closing, vec![south.id])).await?;
+    board.templates.create(&ben.viewer, template("Closing", closing, vec![south.id])).await?;
     Ok(())
 }
 
@@ -92,12 +92,12 @@ async fn add_organization(
     ada: &DemoUser,
     [ben, cleo, dan]: [&DemoUser; 3],
 ) -> Result<(Location, Location)> {
-    let bakery = board.create_organization(&ada.viewer, "The Bakery").await?;
-    let north = board.create_location(&ada.viewer, bakery.id, "North Street").await?;
-    let south = board.create_location(&ada.viewer, bakery.id, "South Street").await?;
+    let bakery = board.organizations.create(&ada.viewer, "The Bakery").await?;
+    let north = board.organizations.create_location(&ada.viewer, bakery.id, "North Street").await?;
+    let south = board.organizations.create_location(&ada.viewer, bakery.id, "South Street").await?;
     let assign = async |user: &DemoUser, organization, location| {
         let assignment = Assignment { user: user.id, organization, location, role: None };
-        board.assign_user(&ada.viewer, assignment).await.map(drop)
+        board.organizations.assign_user(&ada.viewer, assignment).await.map(drop)
     };
     assign(ben, Some(Some(bakery.id)), None).await?;
     assign(cleo, None, Some(Some(north.id))).await?;
@@ -107,7 +107,7 @@ async fn add_organization(
 
 async fn channel(board: &Board, owner: &DemoUser, name: &str, what: &str, visibility: Visibility) -> Result<ChannelId> {
     let new = NewChannel { name: name.into(), description: Some(what.into()), visibility: Some(visibility) };
-    Ok(board.create_channel(&owner.viewer, new).await?.id)
+    Ok(board.channels.create(&owner.viewer, new).await?.id)
 }
 
 async fn post(
@@ -120,7 +120,7 @@ async fn post(
 ) -> Result<MessageId> {
     let title = title.map(str::to_owned);
     let new = NewMessage { channel, title, content: content.into(), locations, ticket: None, key: None };
-    Ok(board.create_message(&author.viewer, new).await?.id)
+    Ok(board.messages.create(&author.viewer, new).await?.id)
 }
 
 async fn ticket(
@@ -134,11 +134,11 @@ async fn ticket(
     let ticket = Some(NewTicket { priority: Some(priority), assignee });
     let content = format!("{title}: please have a look.");
     let new = NewMessage { channel, title: Some(title.into()), content, locations: vec![], ticket, key: None };
-    Ok(board.create_message(&author.viewer, new).await?.id)
+    Ok(board.messages.create(&author.viewer, new).await?.id)
 }
 
 async fn comment(board: &Board, author: &DemoUser, message: MessageId, content: &str) -> Result<()> {
-    board.create_comment(&author.viewer, NewComment { message, content: content.into(), key: None }).await.map(drop)
+    board.comments.create(&author.viewer, NewComment { message, content: content.into(), key: None }).await.map(drop)
 }
 
 fn status(id: MessageId, status: TicketStatus) -> crate::board::MessageEdit {

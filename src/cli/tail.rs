@@ -23,7 +23,7 @@ pub async fn run(board: Arc<Board>, after: Option<Cursor>, follow: bool) -> Resu
     let mut position = after;
     loop {
         let (reader, from) = (Arc::clone(&board), position);
-        let (events, end) = blocking(move || reader.events_after(from)).await?;
+        let (events, end) = blocking(move || reader.log.events_after(from)).await?;
         let at_end = position == Some(end);
         position = Some(end);
         if !print(&events).map_err(|error| format!("cannot print: {error}"))? {

@@ -29,7 +29,7 @@ pub async fn run(board: Arc<Board>, command: UserCommand) -> Result<(), String> 
 /// # Errors
 /// One line for the operator if the user does not exist or the token cannot be printed.
 pub async fn token(board: Arc<Board>, name: String) -> Result<(), String> {
-    let session = blocking(move || board.token_for(&name)).await?;
+    let session = blocking(move || board.accounts.token_for(&name)).await?;
     output::print(&format!("{}\n", session.token))
 }
 
@@ -38,7 +38,7 @@ async fn add(board: &Board, account: NewAccount) -> Result<(), String> {
     let display_name = account.display_name.unwrap_or_else(|| account.name.clone());
     let role = if account.admin { Role::Admin } else { Role::Member };
     let new = NewUser { username: account.name, display_name, role };
-    board.add_user(new, password.clone()).await.map_err(|error| error.to_string())?;
+    board.accounts.add(new, password.clone()).await.map_err(|error| error.to_string())?;
     if account.password_stdin {
         return Ok(());
     }
@@ -54,7 +54,7 @@ fn read_password() -> Result<String, String> {
 }
 
 async fn list(board: Arc<Board>) -> Result<(), String> {
-    let users = blocking(move || board.all_users()).await?;
+    let users = blocking(move || board.accounts.all()).await?;
     let mut list = String::new();
     for user in users {
         let role = if user.role == Role::Admin { "admin" } else { "member" };
@@ -68,6 +68,6 @@ async fn list(board: Arc<Board>) -> Result<(), String> {
 
 async fn set_disabled(board: Arc<Board>, name: String, disabled: bool) -> Result<(), String> {
     let reader = Arc::clone(&board);
-    let user = blocking(move || reader.user_named(&name)).await?;
-    board.set_disabled(None, user.id, disabled).await.map(drop).map_err(|error| error.to_string())
+    let user = blocking(move || reader.accounts.by_username(&name)).await?;
+    board.accounts.set_disabled(None, user.id, disabled).await.map(drop).map_err(|error| error.to_string())
 }

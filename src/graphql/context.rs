@@ -10,16 +10,12 @@ use std::time::{Duration, Instant};
 use super::allowance::{Allowance, json_len};
 use super::loaders::Loader;
 use super::reader_gate::ReaderGate;
-use crate::board::{Board, Largest, MAX_LOCATIONS, Viewer};
+use crate::board::{Board, Largest, MAX_LOCATIONS, ReadSnapshot, Recipient, View, Viewer};
 use crate::error::{Error, Result};
 use crate::live::{SubscriptionRequest, Update};
 use crate::model::{
-    CapacityKey, Channel, ChannelId, CommentId, Cursor, EventKind, Location, LocationId, Message, MessageId,
-    NotificationId, Organization, OrganizationId, Page, PageRequest, Rights, Timestamp, User, UserId, Weight,
-};
-use crate::store::{
-    Db, ReadPurpose, Snapshot, channels, comments, is_over_time, log, messages, notifications, organizations,
-    read_markers, users,
+    CapacityKey, Channel, ChannelId, Cursor, Location, LocationId, Message, MessageId, NotificationId, Organization,
+    OrganizationId, Page, PageRequest, Timestamp, User, UserId, Weight,
 };
 use juniper::Executor;
 
@@ -100,8 +96,7 @@ pub struct Ctx {
     /// The head of the log in the snapshot, once a resolver has read it.
     log_head: Mutex<Option<Cursor>>,
     began: Instant,
-    /// The snapshot and when it was opened. A snapshot may be read for a limited time only.
-    reading: Mutex<Option<(Snapshot, Instant)>>,
+    snapshot: Mutex<Option<ReadSnapshot>>,
     used_database: AtomicBool,
     unavailable: AtomicBool,
     over_time: AtomicBool,
@@ -147,7 +142,7 @@ impl Ctx {
             allowance,
             log_head: Mutex::new(None),
             began: Instant::now(),
-            reading: Mutex::default(),
+            snapshot: Mutex::default(),
             used_database: AtomicBool::new(false),
             unavailable: AtomicBool::new(false),
             over_time: AtomicBool::new(false),
@@ -242,26 +237,26 @@ impl Ctx {
         window: &PageRequest<K>,
         largest: usize,
         key: impl Fn(&T) -> K,
-        load: impl Fn(&mut Db, &PageRequest<K>) -> Result<Page<T>>,
+        load: impl Fn(&mut View<'_>, &PageRequest<K>) -> Result<Page<T>>,
     ) -> Result<Page<T>> {
-        self.allowance.page(window, largest, (key, |item: &T| item.weight()), |part| self.read(|db| load(db, part)))
+        self.allowance.page(window, largest, (key, |item: &T| item.weight()), |part| self.read(|view| load(view, part)))
     }
 
     /// The size of the largest object of each type that the policy of the server allows.
     #[must_use]
     pub fn largest(&self) -> Largest {
-        self.board.rules().largest()
+        self.board.policy.largest()
     }
 
     fn load_all<K: Copy + Eq + Hash, V: Weight>(
         &self,
         ids: &[K],
         largest: usize,
-        load: impl Fn(&mut Db, &[K]) -> Result<HashMap<K, V>>,
+        load: impl Fn(&mut View<'_>, &[K]) -> Result<HashMap<K, V>>,
     ) -> Result<HashMap<K, Arc<V>>> {
         let mut all = HashMap::new();
         let load = |some: &[K]| -> Result<(HashMap<K, V>, usize)> {
-            let found = self.read(|db| load(db, some))?;
+            let found = self.read(|view| load(view, some))?;
             let bytes = found.values().map(Weight::weight).sum();
             Ok((found, bytes))
         };
@@ -275,10 +270,10 @@ impl Ctx {
     fn count_all<K: Copy + Eq + Hash, V>(
         &self,
         ids: &[K],
-        load: impl Fn(&mut Db, &[K]) -> Result<HashMap<K, V>>,
+        load: impl Fn(&mut View<'_>, &[K]) -> Result<HashMap<K, V>>,
     ) -> Result<HashMap<K, V>> {
         let mut all = HashMap::new();
-        self.allowance.each(ids, 0, |some| Ok((self.read(|db| load(db, some))?, 0)), |found| all.extend(found))?;
+        self.allowance.each(ids, 0, |some| Ok((self.read(|view| load(view, some))?, 0)), |found| all.extend(found))?;
         Ok(all)
     }
 
@@ -308,32 +303,11 @@ impl Ctx {
         &self.caller.viewer
     }
 
-    /// The viewer's rights. A call makes the rendering personal: it is not shared with other viewers.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` if the session has ended.
-    pub fn rights(&self) -> Result<Arc<Rights>> {
-        self.viewer().rights()
-    }
-
-    /// Whether the viewer is anonymous. A call does not make the rendering personal: see [`Self::signed_in`].
+    /// Whether the viewer may see users. A call does not make the rendering personal: signed-in viewers share one
+    /// rendering, and anonymous viewers share another.
     #[must_use]
-    pub fn is_anonymous(&self) -> bool {
-        self.caller.viewer.user_id().is_none()
-    }
-
-    /// Fails for anonymous viewers. A call does not make the rendering personal: signed-in viewers share one rendering,
-    /// and anonymous viewers share another.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` if the viewer is anonymous. In a query or mutation also if the session has ended.
-    pub fn signed_in(&self) -> Result<()> {
-        // Other signed-in viewers get the same rendering. So the rendering must not depend on whether this viewer's
-        // session has just ended. The delivery of the item checks the session.
-        if matches!(self.purpose, Purpose::Render(_)) && !self.is_anonymous() {
-            return Ok(());
-        }
-        self.caller.viewer.user_state().map(drop)
+    pub fn can_see_users(&self) -> bool {
+        self.caller.viewer.can_see_users()
     }
 
     /// Whether the rendering depends on the viewer, so that it cannot be shared with other viewers.
@@ -355,16 +329,17 @@ impl Ctx {
         }
     }
 
-    /// Reads from the operation's snapshot. The first read opens the snapshot.
+    /// Reads what the viewer may see in the operation's snapshot. The first read opens the snapshot.
     ///
     /// # Errors
     /// Returns errors of `read`. `UNAVAILABLE` if the database does not answer, or this thread may not wait for it.
     /// `QUERY_TOO_COMPLEX` if reading takes longer than the time limit.
-    pub fn read<T>(&self, read: impl FnOnce(&mut Db) -> Result<T>) -> Result<T> {
+    pub fn read<T>(&self, read: impl FnOnce(&mut View<'_>) -> Result<T>) -> Result<T> {
         self.used_database.store(true, Ordering::Relaxed);
         self.allowance.check()?;
+        let is_rendering = matches!(self.purpose, Purpose::Render(_));
         if !self.gate.is_open() {
-            if matches!(self.purpose, Purpose::Render(_)) {
+            if is_rendering {
                 // The item is discarded and rendered again on a reader thread, because `used_database` is set.
                 return Err(Error::Unavailable("this needs the database".into()));
             }
@@ -374,28 +349,31 @@ impl Ctx {
             // A new statement would wait as long as the one that failed. The snapshot's transaction has ended anyway.
             return Err(unavailable());
         }
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = self.board.store().read_limit();
-        let done = match &mut *reading {
-            // The error is not `UNAVAILABLE`: a client that repeats the same operation would exceed the limit again.
-            Some((_, since)) if since.elapsed() > limit => {
-                self.over_time.store(true, Ordering::Relaxed);
-                return Err(took_too_long(limit));
+        let recipient = if is_rendering { Recipient::AllViewers } else { Recipient::Viewer };
+        let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = match Self::opened(&self.board, &mut snapshot) {
+            Ok(snapshot) => {
+                let (result, is_personal) = self.board.reads.view(snapshot, &self.caller.viewer, recipient, read);
+                if is_personal {
+                    self.personal.store(true, Ordering::Relaxed);
+                }
+                result
             }
-            Some((snapshot, _)) => read(snapshot.db()),
-            none => self.board.store().snapshot(ReadPurpose::Clients).and_then(|snapshot| {
-                let (snapshot, _) = none.insert((snapshot, Instant::now()));
-                read(snapshot.db())
-            }),
+            Err(error) => Err(error),
         };
-        if done.as_ref().is_err_and(is_over_time) {
-            self.over_time.store(true, Ordering::Relaxed);
-            return Err(took_too_long(limit));
+        match result {
+            Err(Error::TooComplex(_)) => self.over_time.store(true, Ordering::Relaxed),
+            Err(Error::Unavailable(_)) => self.unavailable.store(true, Ordering::Relaxed),
+            _ => {}
         }
-        if matches!(done, Err(Error::Unavailable(_))) {
-            self.unavailable.store(true, Ordering::Relaxed);
+        result
+    }
+
+    fn opened<'s>(board: &Board, snapshot: &'s mut Option<ReadSnapshot>) -> Result<&'s mut ReadSnapshot> {
+        match snapshot {
+            Some(snapshot) => Ok(snapshot),
+            none => Ok(none.insert(board.reads.snapshot()?)),
         }
-        done
     }
 
     /// The head of the log in the operation's snapshot.
@@ -407,7 +385,7 @@ impl Ctx {
         if let Some(head) = *head {
             return Ok(head);
         }
-        Ok(*head.insert(self.read(log::head)?))
+        Ok(*head.insert(self.read(|view| view.log_head())?))
     }
 
     /// Whether a read failed because the database did not answer. A later execution may succeed.
@@ -427,27 +405,14 @@ impl Ctx {
     #[must_use]
     pub fn has_lost_object(&self) -> bool {
         let Purpose::Render(Update::Event(event)) = &self.purpose else { return false };
-        let id = event.object;
-        let found = match event.kind {
-            EventKind::MessageAdded | EventKind::MessageUpdated => {
-                self.read(|db| Ok(messages::by_ids(db, &[MessageId(id)])?.len()))
-            }
-            EventKind::CommentAdded | EventKind::CommentUpdated => {
-                self.read(|db| Ok(comments::by_ids(db, &[CommentId(id)])?.len()))
-            }
-            EventKind::ChannelAdded | EventKind::ChannelUpdated => {
-                self.read(|db| Ok(channels::by_ids(db, &[ChannelId(id)])?.len()))
-            }
-            _ => return false,
-        };
-        found == Ok(0)
+        self.read(|view| view.has_object(event)) == Ok(false)
     }
 
     /// Ends the snapshot and clears the loaders, because data may have been written. Later reads see the new data.
     pub fn forget(&self) {
         self.unavailable.store(false, Ordering::Relaxed);
         *self.log_head.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.users.clear();
         self.channels.clear();
         self.messages.clear();
@@ -469,7 +434,7 @@ impl Ctx {
         F: Future<Output = Result<T>>,
     {
         self.run_with_own_turns(async |board: Arc<Board>, caller: Caller| {
-            let _turn = board.mutation_slot(caller.viewer.party()).await?;
+            let _turn = board.commands.slot(caller.viewer.party()).await?;
             case(board.clone(), caller).await
         })
         .await
@@ -503,7 +468,7 @@ impl Ctx {
     /// # Errors
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
-        self.users.get(id, |ids| self.load_all(ids, self.largest().user, users::by_ids))
+        self.users.get(id, |ids| self.load_all(ids, self.largest().user, |view, ids| view.users(ids)))
     }
 
     /// A channel by id, without a check of the viewer's permissions. `None` if there is none.
@@ -511,7 +476,8 @@ impl Ctx {
     /// # Errors
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn channel(&self, id: ChannelId) -> Result<Option<Arc<Channel>>> {
-        self.channels.get(id, |ids| self.load_all(ids, self.largest().channel, channels::by_ids))
+        self.channels
+            .get(id, |ids| self.load_all(ids, self.largest().channel, |view, ids| view.channels_of_messages(ids)))
     }
 
     /// A message by id, without a check of the viewer's permissions. `None` if there is none.
@@ -519,7 +485,8 @@ impl Ctx {
     /// # Errors
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn message(&self, id: MessageId) -> Result<Option<Arc<Message>>> {
-        self.messages.get(id, |ids| self.load_all(ids, self.largest().message, messages::by_ids))
+        self.messages
+            .get(id, |ids| self.load_all(ids, self.largest().message, |view, ids| view.messages_of_comments(ids)))
     }
 
     /// An organization by id. `None` if there is none.
@@ -527,7 +494,7 @@ impl Ctx {
     /// # Errors
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn organization(&self, id: OrganizationId) -> Result<Option<Arc<Organization>>> {
-        self.organizations.get(id, |ids| self.load_all(ids, self.largest().place, organizations::by_ids))
+        self.organizations.get(id, |ids| self.load_all(ids, self.largest().place, |view, ids| view.organizations(ids)))
     }
 
     /// A location by id. `None` if there is none.
@@ -535,7 +502,7 @@ impl Ctx {
     /// # Errors
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn location(&self, id: LocationId) -> Result<Option<Arc<Location>>> {
-        self.locations.get(id, |ids| self.load_all(ids, self.largest().place, organizations::locations_by_ids))
+        self.locations.get(id, |ids| self.load_all(ids, self.largest().place, |view, ids| view.locations(ids)))
     }
 
     /// The locations of an organization, ordered by name.
@@ -544,7 +511,7 @@ impl Ctx {
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn locations_of(&self, id: OrganizationId) -> Result<Arc<Vec<Location>>> {
         let largest = MAX_LOCATIONS * self.largest().place;
-        let found = self.locations_of.get(id, |ids| self.load_all(ids, largest, organizations::locations_of))?;
+        let found = self.locations_of.get(id, |ids| self.load_all(ids, largest, |view, ids| view.locations_of(ids)))?;
         Ok(found.unwrap_or_default())
     }
 
@@ -553,7 +520,7 @@ impl Ctx {
     /// # Errors
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn comment_count(&self, id: MessageId) -> Result<i64> {
-        Ok(self.comment_counts.get(id, |ids| self.count_all(ids, messages::comment_counts))?.unwrap_or(0))
+        Ok(self.comment_counts.get(id, |ids| self.count_all(ids, |view, ids| view.comment_counts(ids)))?.unwrap_or(0))
     }
 
     /// The number of messages of a channel that the viewer has not read; 0 for anonymous viewers. A call makes the
@@ -562,10 +529,10 @@ impl Ctx {
     /// # Errors
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn unread(&self, id: ChannelId) -> Result<i64> {
-        let rights = self.rights()?;
-        let Some(user) = rights.user else { return Ok(0) };
-        let found =
-            self.unread.get(id, |ids| self.count_all(ids, |db, ids| read_markers::unread(db, &rights, user, ids)))?;
+        if self.viewer().user_id().is_none() {
+            return Ok(0);
+        }
+        let found = self.unread.get(id, |ids| self.count_all(ids, |view, ids| view.unread(ids)))?;
         Ok(found.unwrap_or(0))
     }
 
@@ -574,10 +541,10 @@ impl Ctx {
     /// # Errors
     /// `UNAVAILABLE` if the database does not answer; `QUERY_TOO_COMPLEX` if the read is too slow or too large.
     pub fn announcement_read(&self, id: NotificationId) -> Result<Option<Timestamp>> {
-        let Some(user) = self.viewer().user_id() else { return Ok(None) };
-        let read =
-            |ids: &[NotificationId]| self.count_all(ids, |db, ids| notifications::announcements_read(db, user, ids));
-        self.announcements_read.get(id, read)
+        if self.viewer().user_id().is_none() {
+            return Ok(None);
+        }
+        self.announcements_read.get(id, |ids| self.count_all(ids, |view, ids| view.announcements_read(ids)))
     }
 }
 
@@ -588,8 +555,4 @@ fn fields_weight<S: juniper::ScalarValue>(field: &juniper::LookAheadSelection<'_
 
 fn unavailable() -> Error {
     Error::Unavailable("the database cannot be reached; try again".into())
-}
-
-fn took_too_long(limit: Duration) -> Error {
-    Error::TooComplex(format!("reading this takes longer than {} ms: ask for less at once", limit.as_millis()))
 }

@@ -45,7 +45,7 @@ impl Engine {
         // Every field costs at least 1. So the parser can already refuse a document with more fields than the cost
         // limit.
         let most_fields = usize::try_from(limits.cost).unwrap_or(usize::MAX);
-        let size = board.rules().response_memory;
+        let size = board.policy.response_memory;
         Self {
             board,
             schemas: Schemas::new(limits.tokens, most_fields, introspection),
@@ -90,7 +90,7 @@ impl Engine {
     }
 
     pub(super) fn ctx(&self, prepared: &Prepared, caller: Caller, purpose: Purpose, gate: ReaderGate) -> Ctx {
-        let lease = self.board.memory().lease(caller.viewer.party());
+        let lease = self.board.response_memory.lease(caller.viewer.party());
         let allowance = Arc::new(Allowance::new(Arc::clone(&prepared.batch), lease));
         Ctx::new(Arc::clone(&self.board), caller, purpose, gate, allowance)
     }
@@ -98,9 +98,7 @@ impl Engine {
     fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Rejection> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = self.documents.operation(&self.schemas, &self.limits, &request.query, name)?;
-        if caller.viewer.user_id().is_none()
-            && !self.board.allows_anonymous_read()
-            && !operation.is_allowed_anonymously()
+        if caller.viewer.user_id().is_none() && !self.board.policy.anonymous_read && !operation.is_allowed_anonymously()
         {
             return Err(Error::Unauthenticated("sign in first".into()).into());
         }
@@ -112,7 +110,7 @@ impl Engine {
         }
         let executable = operation.executable(&self.schemas, &variables)?;
         let batch = self.batch();
-        Ok(Prepared { operation, executable, variables, resumed: None, came_at: self.board.now(), batch })
+        Ok(Prepared { operation, executable, variables, resumed: None, came_at: self.board.log.now(), batch })
     }
 
     /// Executes a query or a mutation. Errors of fields are part of the answer.
@@ -152,7 +150,7 @@ impl Engine {
                 (answer, prepared, ctx)
             };
             let answer;
-            (answer, prepared, ctx) = self.board.store().run_on_reader(party, reading).await?;
+            (answer, prepared, ctx) = self.board.reads.run_on_reader(party, reading).await?;
             if !ctx.allowance().is_out_of_memory() || !ctx.allowance().wait().await {
                 return Ok(answer);
             }
@@ -181,7 +179,7 @@ impl Engine {
                     reading.forget();
                     (step, execution)
                 };
-                (step, execution) = self.board.store().run_on_reader(ctx.party(), run_on_reader).await?;
+                (step, execution) = self.board.reads.run_on_reader(ctx.party(), run_on_reader).await?;
             }
             if let Poll::Ready(answer) = step {
                 return answer.map_err(|_| Error::internal("a mutation panicked"));
@@ -199,7 +197,7 @@ impl Engine {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let turn = self.board.mutation_slot(party).await?;
+        let turn = self.board.commands.slot(party).await?;
         let case = case(Arc::clone(&self.board));
         let writing = tokio::spawn(async move {
             let _turn = turn;

@@ -200,7 +200,7 @@ pub fn deleted_message(event: &LiveEvent) -> Option<DeletedMessage> {
 pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
     let (cursor, at): (Cursor, _) = (event.cursor.into(), DateTime(event.at));
     // All signed-in readers share one rendered item, and all anonymous readers another one.
-    let actor_id = if ctx.is_anonymous() { None } else { event.actor.map(to_id) };
+    let actor_id = event.actor.filter(|_| ctx.can_see_users()).map(to_id);
     let id = to_id(event.object);
     Some(match event.kind {
         EventKind::Genesis | EventKind::SessionsEnded => return None,

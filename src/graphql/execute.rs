@@ -90,7 +90,7 @@ pub(super) fn render(
     update: Update,
     (gate, limit): (ReaderGate, usize),
 ) -> Rendered {
-    let lease = board.memory().lease(caller.viewer.party());
+    let lease = board.response_memory.lease(caller.viewer.party());
     let allowance = Arc::new(Allowance::new(ResponseBatch::new(limit), lease));
     let ctx = Ctx::new(Arc::clone(board), caller.clone(), Purpose::Render(update), gate, allowance);
     let item = catch_unwind(AssertUnwindSafe(|| item(prepared, &ctx)));

@@ -45,9 +45,9 @@ impl Mutation {
         let new = board::NewUser { username: input.username, display_name, role: Role::Member };
         opened(
             ctx,
-            ctx.run_with_own_turns(
-                |board, from| async move { board.register(from.address, new, input.password).await },
-            )
+            ctx.run_with_own_turns(|board, from| async move {
+                board.accounts.register(from.address, new, input.password).await
+            })
             .await,
         )
     }
@@ -57,15 +57,17 @@ impl Mutation {
         let LoginInput { username, password } = input;
         opened(
             ctx,
-            ctx.run_with_own_turns(|board, from| async move { board.login(from.address, &username, password).await })
-                .await,
+            ctx.run_with_own_turns(|board, from| async move {
+                board.accounts.sign_in(from.address, &username, password).await
+            })
+            .await,
         )
     }
 
     /// Issues a new token for the viewer's session. A session ends at the latest `--session-lifetime` after sign-in.
     /// Over a WebSocket, this also extends the session of the WebSocket.
     async fn refresh_token(ctx: &Ctx) -> Result<Session> {
-        let refreshed = ctx.run_with_own_turns(|board, by| async move { board.refresh(&by.viewer) }).await;
+        let refreshed = ctx.run_with_own_turns(|board, by| async move { board.accounts.refresh(&by.viewer) }).await;
         let session = opened(ctx, refreshed)?;
         ctx.extend_session(session.expires_at.0);
         Ok(session)
@@ -77,7 +79,7 @@ impl Mutation {
         opened(
             ctx,
             ctx.run_with_own_turns(|board, by| async move {
-                board.change_password(by.address, &by.viewer, current, new).await
+                board.accounts.change_password(by.address, &by.viewer, current, new).await
             })
             .await,
         )
@@ -85,7 +87,7 @@ impl Mutation {
 
     /// Ends all sessions of the viewer, including the current one. The result is always `true`.
     async fn logout_everywhere(ctx: &Ctx) -> Result<bool> {
-        ctx.run(|board, by| async move { board.logout_everywhere(&by.viewer).await }).await?;
+        ctx.run(|board, by| async move { board.accounts.sign_out_everywhere(&by.viewer).await }).await?;
         Ok(true)
     }
 
@@ -96,7 +98,7 @@ impl Mutation {
             description: input.description,
             visibility: input.visibility.map(Into::into),
         };
-        channel(ctx, ctx.run(|board, by| async move { board.create_channel(&by.viewer, new).await }).await)
+        channel(ctx, ctx.run(|board, by| async move { board.channels.create(&by.viewer, new).await }).await)
     }
 
     /// Changes a channel. Requires the owner of the channel or an admin.
@@ -107,7 +109,7 @@ impl Mutation {
             description: change(input.description),
             visibility: change_to("visibility", input.visibility)?.map(Into::into),
         };
-        channel(ctx, ctx.run(|board, by| async move { board.update_channel(&by.viewer, edit).await }).await)
+        channel(ctx, ctx.run(|board, by| async move { board.channels.update(&by.viewer, edit).await }).await)
     }
 
     /// Deletes a channel with all its content. Requires the owner of the channel or an admin. Returns the id.
@@ -116,7 +118,7 @@ impl Mutation {
         #[graphql(name = "id", description = "The id of the channel.")] channel: ID,
     ) -> Result<ID> {
         let id = id("id", &channel)?;
-        Ok(to_id(ctx.run(|board, by| async move { board.delete_channel(&by.viewer, id).await }).await?))
+        Ok(to_id(ctx.run(|board, by| async move { board.channels.delete(&by.viewer, id).await }).await?))
     }
 
     /// Adds a user to the members of a channel. Requires the owner of the channel or an admin.
@@ -126,7 +128,7 @@ impl Mutation {
         #[graphql(description = "The id of the user to add.")] user_id: ID,
     ) -> Result<Channel> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
-        channel(ctx, ctx.run(|board, by| async move { board.add_member(&by.viewer, place, user).await }).await)
+        channel(ctx, ctx.run(|board, by| async move { board.channels.add_member(&by.viewer, place, user).await }).await)
     }
 
     /// Removes a user from the members of a channel. Requires the owner of the channel, an admin, or the user.
@@ -136,7 +138,10 @@ impl Mutation {
         #[graphql(description = "The id of the user to remove.")] user_id: ID,
     ) -> Result<Channel> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
-        channel(ctx, ctx.run(|board, by| async move { board.remove_member(&by.viewer, place, user).await }).await)
+        channel(
+            ctx,
+            ctx.run(|board, by| async move { board.channels.remove_member(&by.viewer, place, user).await }).await,
+        )
     }
 
     /// Posts a message in a channel that the viewer may read.
@@ -153,7 +158,7 @@ impl Mutation {
             ticket: input.ticket.map(ticket).transpose()?,
             key: input.idempotency_key,
         };
-        message(ctx, ctx.run(|board, by| async move { board.create_message(&by.viewer, new).await }).await)
+        message(ctx, ctx.run(|board, by| async move { board.messages.create(&by.viewer, new).await }).await)
     }
 
     /// Changes a message. Requires the author or an admin.
@@ -173,7 +178,7 @@ impl Mutation {
             ticket: change_to("ticket", input.ticket)?.map(ticket).transpose()?,
             if_cursor: position(input.if_cursor)?,
         };
-        message(ctx, ctx.run(|board, by| async move { board.update_message(&by.viewer, edit).await }).await)
+        message(ctx, ctx.run(|board, by| async move { board.messages.update(&by.viewer, edit).await }).await)
     }
 
     /// Deletes a message and its comments. Requires the author of the message or an admin. Returns the id.
@@ -182,7 +187,7 @@ impl Mutation {
         #[graphql(name = "id", description = "The id of the message.")] message: ID,
     ) -> Result<ID> {
         let id = id("id", &message)?;
-        Ok(to_id(ctx.run(|board, by| async move { board.delete_message(&by.viewer, id).await }).await?))
+        Ok(to_id(ctx.run(|board, by| async move { board.messages.delete(&by.viewer, id).await }).await?))
     }
 
     /// Writes a comment on a message that the viewer may read.
@@ -192,7 +197,7 @@ impl Mutation {
             content: input.content,
             key: input.idempotency_key,
         };
-        comment(ctx, ctx.run(|board, by| async move { board.create_comment(&by.viewer, new).await }).await)
+        comment(ctx, ctx.run(|board, by| async move { board.comments.create(&by.viewer, new).await }).await)
     }
 
     /// Changes a comment. Requires the author of the comment or an admin.
@@ -202,7 +207,7 @@ impl Mutation {
             content: input.content,
             if_cursor: position(input.if_cursor)?,
         };
-        comment(ctx, ctx.run(|board, by| async move { board.update_comment(&by.viewer, edit).await }).await)
+        comment(ctx, ctx.run(|board, by| async move { board.comments.update(&by.viewer, edit).await }).await)
     }
 
     /// Deletes a comment. Requires the author of the comment or an admin. Returns the id.
@@ -211,7 +216,7 @@ impl Mutation {
         #[graphql(name = "id", description = "The id of the comment.")] comment: ID,
     ) -> Result<ID> {
         let id = id("id", &comment)?;
-        Ok(to_id(ctx.run(|board, by| async move { board.delete_comment(&by.viewer, id).await }).await?))
+        Ok(to_id(ctx.run(|board, by| async move { board.comments.delete(&by.viewer, id).await }).await?))
     }
 
     /// Creates a template and shares it with other users.
@@ -221,7 +226,7 @@ impl Mutation {
             content: input.content,
             locations: ids("shareLocationIds", input.share_location_ids.as_deref())?,
         };
-        let template = ctx.run(|board, by| async move { board.add_template(&by.viewer, new).await }).await?;
+        let template = ctx.run(|board, by| async move { board.templates.create(&by.viewer, new).await }).await?;
         Ok(Template::new(Arc::new(template)))
     }
 
@@ -231,7 +236,7 @@ impl Mutation {
         #[graphql(name = "id", description = "The id of the template.")] template: ID,
     ) -> Result<ID> {
         let id = id("id", &template)?;
-        Ok(to_id(ctx.run(|board, by| async move { board.delete_template(&by.viewer, id).await }).await?))
+        Ok(to_id(ctx.run(|board, by| async move { board.templates.delete(&by.viewer, id).await }).await?))
     }
 
     /// Marks the messages of a channel up to a position of the log as read by the viewer.
@@ -242,7 +247,7 @@ impl Mutation {
         #[graphql(description = "The cursor of the last event that the viewer has read.")] up_to: Cursor,
     ) -> Result<Channel> {
         let (place, up_to) = (id("channelId", &channel_id)?, up_to.position("upTo")?);
-        channel(ctx, ctx.run(|board, by| async move { board.mark_channel_read(&by.viewer, place, up_to).await }).await)
+        channel(ctx, ctx.run(|board, by| async move { board.channels.mark_read(&by.viewer, place, up_to).await }).await)
     }
 
     /// Sends a notification to one user, or an announcement to all users. Requires an admin.
@@ -253,7 +258,7 @@ impl Mutation {
             message: input.message,
             priority: input.priority.map(Into::into),
         };
-        let made = ctx.run(|board, by| async move { board.notify_user(&by.viewer, new).await }).await?;
+        let made = ctx.run(|board, by| async move { board.notifications.send(&by.viewer, new).await }).await?;
         Ok(Notification::new(ctx, Arc::new(made)))
     }
 
@@ -263,21 +268,21 @@ impl Mutation {
         #[graphql(name = "id", description = "The id of the notification.")] notification: ID,
     ) -> Result<Notification> {
         let id = id("id", &notification)?;
-        let read = ctx.run(|board, by| async move { board.mark_notification_read(&by.viewer, id).await }).await?;
+        let read = ctx.run(|board, by| async move { board.notifications.mark_read(&by.viewer, id).await }).await?;
         Ok(Notification::new(ctx, Arc::new(read)))
     }
 
     /// Sends data to all subscribers of a channel. Requires an admin. The result is always `true`.
     async fn broadcast(ctx: &Ctx, input: BroadcastInput) -> Result<bool> {
         let broadcast = board::Broadcast { room: input.room, data: input.data.0.unquoted() };
-        ctx.run(|board, by| async move { board.broadcast(&by.viewer, broadcast).await }).await?;
+        ctx.run(|board, by| async move { board.broadcasts.send(&by.viewer, broadcast).await }).await?;
         Ok(true)
     }
 
     /// Publishes the new value of a metric. Requires an admin.
     async fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<Metric> {
         Ok(Metric::new(
-            ctx.run(|board, by| async move { board.publish_metric(&by.viewer, &input.metric, input.value).await })
+            ctx.run(|board, by| async move { board.metrics.publish(&by.viewer, &input.metric, input.value).await })
                 .await?,
         ))
     }
@@ -285,15 +290,17 @@ impl Mutation {
     /// Creates an organization. Requires an admin.
     async fn create_organization(ctx: &Ctx, input: CreateOrganizationInput) -> Result<Organization> {
         let organization =
-            ctx.run(|board, by| async move { board.create_organization(&by.viewer, &input.name).await }).await?;
+            ctx.run(|board, by| async move { board.organizations.create(&by.viewer, &input.name).await }).await?;
         Ok(Organization::new(ctx, Arc::new(organization)))
     }
 
     /// Creates a location of an organization. Requires an admin.
     async fn create_location(ctx: &Ctx, input: CreateLocationInput) -> Result<Location> {
         let organization = id("organizationId", &input.organization_id)?;
-        let location = ctx
-            .run(|board, by| async move { board.create_location(&by.viewer, organization, &input.name).await })
+        let location =
+            ctx.run(|board, by| async move {
+                board.organizations.create_location(&by.viewer, organization, &input.name).await
+            })
             .await?;
         Ok(Location::new(ctx, Arc::new(location)))
     }
@@ -306,7 +313,10 @@ impl Mutation {
             location: id_change("locationId", input.location_id)?,
             role: change_to("role", input.role)?.map(Into::into),
         };
-        user(ctx, ctx.run(|board, by| async move { board.assign_user(&by.viewer, assignment).await }).await)
+        user(
+            ctx,
+            ctx.run(|board, by| async move { board.organizations.assign_user(&by.viewer, assignment).await }).await,
+        )
     }
 
     /// Disables or enables a user. Either change ends all sessions of the user. Requires an admin.
@@ -316,7 +326,11 @@ impl Mutation {
         #[graphql(description = "Whether the user is disabled. A disabled user cannot sign in.")] disabled: bool,
     ) -> Result<User> {
         let who = id("userId", &user_id)?;
-        user(ctx, ctx.run(|board, by| async move { board.set_disabled(Some(&by.viewer), who, disabled).await }).await)
+        user(
+            ctx,
+            ctx.run(|board, by| async move { board.accounts.set_disabled(Some(&by.viewer), who, disabled).await })
+                .await,
+        )
     }
 }
 

@@ -8,10 +8,9 @@ use super::context::Ctx;
 use super::enums::Priority;
 use super::paging::{PageArgs, connection};
 use super::scalars::{Cursor, DateTime, to_id};
+use crate::board::View;
 use crate::error::Result;
 use crate::model;
-use crate::store::Db;
-use crate::store::notifications::{Order, list};
 
 /// A notification as a GraphQL object.
 #[derive(Clone)]
@@ -97,10 +96,9 @@ impl NotificationConnection {
     /// `QUERY_TOO_COMPLEX` if the response becomes too large or the query too slow, `UNAVAILABLE` if the database or
     /// memory is not available.
     pub fn load(ctx: &Ctx, unread_only: bool, args: &PageArgs) -> Result<Self> {
-        let user = ctx.viewer().user_state()?.user.id;
         let window = args.window("notifications, newest first")?;
         let key = |notification: &model::Notification| notification.id;
-        let read = |db: &mut Db, part: &_| list(db, user, unread_only, Order::NewestFirst, part);
+        let read = |view: &mut View<'_>, part: &_| view.notifications(unread_only, part);
         let page = ctx.page(&window, ctx.largest().notification, key, read)?;
         Ok(Self::new(page, &window, key, |notification| Notification::new(ctx, Arc::new(notification))))
     }

@@ -9,9 +9,9 @@ use super::enums::{Priority, TicketStatus, Visibility};
 use super::paging::{PageArgs, connection};
 use super::scalars::{Cursor, DateTime, to_id};
 use super::users::{User, UserConnection};
+use crate::board::View;
 use crate::error::{Error, Result};
-use crate::model;
-use crate::store;
+use crate::model::{self, MessageFilter};
 
 /// A channel as a GraphQL object.
 #[derive(Clone)]
@@ -61,10 +61,8 @@ impl Channel {
 
     /// The user who owns the channel. `null` if there is no owner, and for readers who are not signed in.
     fn owner(&self, ctx: &Ctx) -> Result<Option<User>> {
-        match self.channel.owner_id {
-            Some(id) if !ctx.is_anonymous() => User::load(ctx, id),
-            _ => Ok(None),
-        }
+        let owner = self.channel.owner_id.filter(|_| ctx.can_see_users());
+        Ok(owner.map(|id| User::load(ctx, id)).transpose()?.flatten())
     }
 
     /// The members of the channel, ordered by username. Requires a signed-in user.
@@ -88,7 +86,7 @@ impl Channel {
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<MessageConnection> {
-        let filter = store::messages::Filter { channel: Some(self.channel.id), ..Default::default() };
+        let filter = MessageFilter { channel: Some(self.channel.id), ..Default::default() };
         MessageConnection::load(ctx, &filter, &PageArgs { first, after, last, before })
     }
 
@@ -123,10 +121,9 @@ impl ChannelConnection {
     /// `BAD_USER_INPUT` for a wrong page argument, `UNAUTHENTICATED` if the session has ended, `QUERY_TOO_COMPLEX` if
     /// the response becomes too large or the query too slow, `UNAVAILABLE` if the database or memory is not available.
     pub fn load(ctx: &Ctx, args: &PageArgs) -> Result<Self> {
-        let (window, rights) = (args.window("channels by name")?, ctx.rights()?);
+        let window = args.window("channels by name")?;
         let key = |channel: &model::Channel| model::ChannelKey { name: channel.name.clone(), id: channel.id };
-        let list = |db: &mut store::Db, part: &_| store::channels::list(db, &rights, part);
-        let page = ctx.page(&window, ctx.largest().channel, key, list)?;
+        let page = ctx.page(&window, ctx.largest().channel, key, |view, part| view.channels(part))?;
         Ok(Self::new(page, &window, key, |channel| Channel::new(ctx, Arc::new(channel))))
     }
 }
@@ -193,10 +190,7 @@ impl Message {
 
     /// The author of the message. `null` for readers who are not signed in.
     fn author(&self, ctx: &Ctx) -> Result<Option<User>> {
-        if ctx.is_anonymous() {
-            return Ok(None);
-        }
-        User::must_load(ctx, self.message.author_id).map(Some)
+        ctx.can_see_users().then(|| User::must_load(ctx, self.message.author_id)).transpose()
     }
 
     /// The ids of the locations whose users may read the message. Empty if all readers of the channel may read it.
@@ -220,7 +214,7 @@ impl Message {
     ) -> Result<CommentConnection> {
         let window = PageArgs { first, after, last, before }.window("comments by age")?;
         let key = |comment: &model::Comment| comment.id;
-        let list = |db: &mut store::Db, part: &_| store::comments::list(db, self.message.id, part);
+        let list = |view: &mut View<'_>, part: &_| view.comments(self.message.id, part);
         let page = ctx.page(&window, ctx.largest().comment, key, list)?;
         Ok(CommentConnection::new(page, &window, key, |comment| Comment::new(ctx, Arc::new(comment))))
     }
@@ -260,11 +254,10 @@ impl MessageConnection {
     /// # Errors
     /// `BAD_USER_INPUT` for a wrong page argument, `UNAUTHENTICATED` if the session has ended, `QUERY_TOO_COMPLEX` if
     /// the response becomes too large or the query too slow, `UNAVAILABLE` if the database or memory is not available.
-    pub fn load(ctx: &Ctx, filter: &store::messages::Filter, args: &PageArgs) -> Result<Self> {
+    pub fn load(ctx: &Ctx, filter: &MessageFilter, args: &PageArgs) -> Result<Self> {
         let window = args.window("messages, newest first")?;
-        let rights = ctx.rights()?;
         let key = |message: &model::Message| message.id;
-        let list = |db: &mut store::Db, part: &_| store::messages::list(db, &rights, filter, part);
+        let list = |view: &mut View<'_>, part: &_| view.messages(filter, part);
         let page = ctx.page(&window, ctx.largest().message, key, list)?;
         Ok(Self::new(page, &window, key, |message| Message::new(ctx, Arc::new(message))))
     }
@@ -294,10 +287,8 @@ impl Ticket {
 
     /// The user to whom the ticket is assigned. `null` if there is none, and for readers who are not signed in.
     fn assignee(&self, ctx: &Ctx) -> Result<Option<User>> {
-        match self.0.assignee_id {
-            Some(id) if !ctx.is_anonymous() => User::load(ctx, id),
-            _ => Ok(None),
-        }
+        let assignee = self.0.assignee_id.filter(|_| ctx.can_see_users());
+        Ok(assignee.map(|id| User::load(ctx, id)).transpose()?.flatten())
     }
 }
 
@@ -355,10 +346,7 @@ impl Comment {
 
     /// The author of the comment. `null` for readers who are not signed in.
     fn author(&self, ctx: &Ctx) -> Result<Option<User>> {
-        if ctx.is_anonymous() {
-            return Ok(None);
-        }
-        User::must_load(ctx, self.comment.author_id).map(Some)
+        ctx.can_see_users().then(|| User::must_load(ctx, self.comment.author_id)).transpose()
     }
 
     /// When the comment was written.

@@ -15,7 +15,7 @@ use super::scalars::{Cursor, id};
 use super::templates::TemplateConnection;
 use super::users::{Organization, User, UserConnection};
 use crate::error::{Error, Result};
-use crate::store::{channels, messages, metrics, organizations};
+use crate::model::MessageFilter;
 
 /// The longest text of a search for users, in characters.
 const MAX_SEARCH: usize = 200;
@@ -68,15 +68,12 @@ impl Query {
         #[graphql(name = "id", description = "The id of the channel.")] channel: Option<ID>,
         #[graphql(description = "The name of the channel. Case makes no difference.")] name: Option<String>,
     ) -> Result<Option<Channel>> {
-        let rights = ctx.rights()?;
         let found = match (&channel, &name) {
             (Some(channel), None) => {
                 let channel = id("id", channel)?;
-                ctx.read(|db| channels::find(db, &rights, channel))?
+                ctx.read(|view| view.channel(channel))?
             }
-            // Names of channels are not longer, so the database need not be asked.
-            (None, Some(name)) if name.chars().count() > ctx.board().rules().max_title => None,
-            (None, Some(name)) => ctx.read(|db| channels::find_by_name(db, &rights, name))?,
+            (None, Some(name)) => ctx.read(|view| view.channel_named(name))?,
             _ => return Err(Error::input("id", "pass either id or name")),
         };
         Ok(ctx.loaded(found)?.map(|channel| Channel::new(ctx, Arc::new(channel))))
@@ -98,8 +95,8 @@ impl Query {
         ctx: &Ctx,
         #[graphql(name = "id", description = "The id of the message.")] message: ID,
     ) -> Result<Option<Message>> {
-        let (message, rights) = (id("id", &message)?, ctx.rights()?);
-        let found = ctx.read(|db| messages::find(db, &rights, message))?;
+        let message = id("id", &message)?;
+        let found = ctx.read(|view| view.message(message))?;
         Ok(ctx.loaded(found)?.map(|message| Message::new(ctx, Arc::new(message))))
     }
 
@@ -116,7 +113,7 @@ impl Query {
         #[graphql(description = "At most this many items from the end: 1 to 100.")] last: Option<i32>,
         #[graphql(description = "Only items before this edge cursor.")] before: Option<String>,
     ) -> Result<MessageConnection> {
-        let filter = messages::Filter {
+        let filter = MessageFilter {
             channel: channel_id.as_ref().map(|channel| id("channelId", channel)).transpose()?,
             tickets_only: tickets_only.unwrap_or(false),
             status: status.map(Into::into),
@@ -153,8 +150,7 @@ impl Query {
 
     /// All organizations, ordered by name. Requires a signed-in user.
     fn organizations<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Organization>> {
-        ctx.signed_in()?;
-        let found = ctx.loaded(Some(ctx.read(organizations::list)?))?.unwrap_or_default();
+        let found = ctx.loaded(Some(ctx.read(|view| view.all_organizations())?))?.unwrap_or_default();
         ctx.show_items(found.len(), executor)?;
         Ok(found.into_iter().map(|organization| Organization::new(ctx, Arc::new(organization))).collect())
     }
@@ -166,10 +162,8 @@ impl Query {
         executor: &Executor<'_, '_, Ctx, S>,
         #[graphql(description = "The id of the channel.")] channel_id: ID,
     ) -> Result<List<User>> {
-        ctx.signed_in()?;
-        let (channel, rights) = (id("channelId", &channel_id)?, ctx.rights()?);
-        ctx.read(|db| channels::find(db, &rights, channel))?.ok_or(Error::NotFound("channel"))?;
-        let present = ctx.board().present(channel);
+        let channel = id("channelId", &channel_id)?;
+        let present = ctx.read(|view| view.present(channel))?;
         ctx.show_items(present.len(), executor)?;
         present.iter().for_each(|user| ctx.users.prefetch(*user));
         present.iter().filter_map(|user| User::load(ctx, *user).transpose()).collect()
@@ -177,10 +171,8 @@ impl Query {
 
     /// All metrics, ordered by name: the published ones and those of the server itself.
     fn metrics<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Metric>> {
-        let mut all = ctx.read(metrics::all)?;
-        all.extend(ctx.board().own_metrics());
+        let all = ctx.read(|view| view.metrics())?;
         ctx.show_items(all.len(), executor)?;
-        all.sort_by(|first, second| first.name.cmp(&second.name));
         Ok(all.into_iter().map(Metric::new).collect())
     }
 

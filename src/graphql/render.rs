@@ -118,12 +118,12 @@ impl Engine {
 
     /// Whether an item that was rendered from the database at `since` may still be sent to other subscriptions.
     fn is_fresh(&self, since: Instant, read_at: ReadAt) -> bool {
-        since.elapsed() < FRESH && !self.board.rewritten_since(read_at)
+        since.elapsed() < FRESH && !self.board.log.rewritten_since(read_at)
     }
 
     /// Renders for all readers of the same item, and keeps the result for readers that come soon.
     fn load_shared(self: &Arc<Self>, key: Key, live: &Arc<Live>, update: Update) -> Rendering<ResponseText> {
-        let (since, read_at) = (Instant::now(), self.board.read_at());
+        let (since, read_at) = (Instant::now(), self.board.log.read_at());
         let (engine, kept) = (Arc::downgrade(self), key.clone());
         let loading = self.load(live, update.clone(), true);
         let (is_kept, wait_until_kept) = oneshot::channel::<()>();
@@ -212,5 +212,5 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, update: Update, l
         }
         rendered
     };
-    board.store().run_on_reader(party, render).await
+    board.reads.run_on_reader(party, render).await
 }

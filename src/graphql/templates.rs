@@ -9,7 +9,6 @@ use super::paging::{PageArgs, connection};
 use super::scalars::{Cursor, DateTime, to_id};
 use crate::error::Result;
 use crate::model;
-use crate::store;
 
 /// A template as a GraphQL object.
 #[derive(Clone)]
@@ -87,11 +86,9 @@ impl TemplateConnection {
     /// `QUERY_TOO_COMPLEX` if the response becomes too large or the query too slow, `UNAVAILABLE` if the database or
     /// memory is not available.
     pub fn load(ctx: &Ctx, args: &PageArgs) -> Result<Self> {
-        ctx.signed_in()?;
-        let (window, rights) = (args.window("templates by age")?, ctx.rights()?);
+        let window = args.window("templates by age")?;
         let key = |template: &model::Template| template.id;
-        let list = |db: &mut store::Db, part: &_| store::templates::list(db, &rights, part);
-        let page = ctx.page(&window, ctx.largest().template, key, list)?;
+        let page = ctx.page(&window, ctx.largest().template, key, |view, part| view.templates(part))?;
         Ok(Self::new(
             page,
             &window,

@@ -9,9 +9,9 @@ use super::enums::Role;
 use super::indexed_list::List;
 use super::paging::{PageArgs, connection};
 use super::scalars::{DateTime, to_id};
+use crate::board::View;
 use crate::error::{Error, Result};
 use crate::model;
-use crate::store;
 
 /// A user as a GraphQL object.
 #[derive(Clone)]
@@ -31,7 +31,6 @@ impl User {
     /// `UNAUTHENTICATED` if the viewer is not signed in, `QUERY_TOO_COMPLEX` if the response becomes too large or the
     /// query too slow, `UNAVAILABLE` if the database or memory is not available.
     pub fn load(ctx: &Ctx, id: model::UserId) -> Result<Option<Self>> {
-        ctx.signed_in()?;
         Ok(ctx.user(id)?.map(|user| Self::new(ctx, user)))
     }
 
@@ -110,8 +109,7 @@ impl UserConnection {
     /// `QUERY_TOO_COMPLEX` if the response becomes too large or the query too slow, `UNAVAILABLE` if the database or
     /// memory is not available.
     pub fn search(ctx: &Ctx, text: Option<&str>, args: &PageArgs) -> Result<Self> {
-        ctx.signed_in()?;
-        Self::load(ctx, args, |db, window| store::users::list(db, text, window))
+        Self::load(ctx, args, |view, window| view.search_users(text, window))
     }
 
     /// Loads a page of the members of a channel, ordered by username.
@@ -119,14 +117,13 @@ impl UserConnection {
     /// # Errors
     /// Like [`Self::search`].
     pub fn members(ctx: &Ctx, channel: model::ChannelId, args: &PageArgs) -> Result<Self> {
-        ctx.signed_in()?;
-        Self::load(ctx, args, |db, window| store::channels::members(db, channel, window))
+        Self::load(ctx, args, |view, window| view.members(channel, window))
     }
 
     fn load(
         ctx: &Ctx,
         args: &PageArgs,
-        list: impl Fn(&mut store::Db, &model::PageRequest<String>) -> Result<model::Page<model::User>>,
+        list: impl Fn(&mut View<'_>, &model::PageRequest<String>) -> Result<model::Page<model::User>>,
     ) -> Result<Self> {
         let window = args.window("users by username")?;
         let key = |user: &model::User| user.username.clone();

@@ -27,7 +27,7 @@ const ENDING: KindSet = KindSet::of(&[EventKind::ChannelUpdated, EventKind::Chan
 
 /// Which events of a topic a subscription yields.
 #[derive(Debug, Clone, Copy)]
-pub struct Filter {
+pub struct EventFilter {
     /// Where the events happen.
     pub topic: Topic,
     /// The kinds that are yielded.
@@ -38,7 +38,7 @@ pub struct Filter {
     pub exclude_own: bool,
 }
 
-impl Filter {
+impl EventFilter {
     /// The kinds that the reader must look at.
     pub fn watched(&self) -> KindSet {
         match self.topic {
@@ -88,7 +88,7 @@ pub struct LogReader {
     /// The budget that holds pages of the log until they are yielded.
     memory: Arc<MemoryBudget>,
     viewer: Viewer,
-    filter: Filter,
+    filter: EventFilter,
     position: Cursor,
     source: Source,
     state: State,
@@ -130,7 +130,7 @@ impl LogReader {
     pub(super) fn new(
         (store, hub, memory): (Arc<Store>, Hub, Arc<MemoryBudget>),
         viewer: Viewer,
-        filter: Filter,
+        filter: EventFilter,
         position: Cursor,
         receiver: Receiver,
         presence: Option<PresenceGuard>,

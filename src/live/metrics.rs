@@ -24,5 +24,5 @@ impl Difference for MetricDifference {
 
 /// Follows this metric, or all.
 pub fn follow(board: &Board, metric: Option<String>) -> Changes<MetricDifference> {
-    Changes::new(MetricDifference(metric), board.watch_metrics(), |gauges| gauges)
+    Changes::new(MetricDifference(metric), board.metrics.watch(), |gauges| gauges)
 }

@@ -55,7 +55,7 @@ impl PresenceReader {
         };
         let reader = LogReader::open(board, viewer, request).await?;
         let changes =
-            Changes::new(PresenceDifference(channel), board.watch_presence(), move |view| view.of(Some(channel)));
+            Changes::new(PresenceDifference(channel), board.presence.watch(), move |view| view.of(Some(channel)));
         Ok(Self { channel: reader, changes })
     }
 

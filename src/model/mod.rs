@@ -11,6 +11,7 @@ mod ids;
 mod json;
 mod live_values;
 mod memory;
+mod message_filter;
 mod objects;
 mod page;
 mod rights;
@@ -25,6 +26,7 @@ pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, Organ
 pub use json::{JsonText, replace_lone_surrogates};
 pub use live_values::{Metric, PresenceChange};
 pub use memory::{MemoryBudget, MemoryLease};
+pub use message_filter::MessageFilter;
 pub use objects::{
     Audience, Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket,
     TicketStatus, User, Visibility, Weight,

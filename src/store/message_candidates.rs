@@ -11,12 +11,12 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 
 use super::connection::{Db, MultiBackend, map_error};
-use super::message_filter::Filter;
+use super::message_filter::{ticket_conditions_as_sql, with_ticket_conditions};
 use super::schema::{channels, locations, message_locations, messages};
 use super::time_limit::with_time_limit;
 use super::visibility;
 use crate::error::Result;
-use crate::model::{PageRequest, Rights};
+use crate::model::{MessageFilter, PageRequest, Rights};
 
 /// Number of ids read from a stream at once.
 const READ_AHEAD: usize = 32;
@@ -35,7 +35,7 @@ pub struct IdRange {
 /// Sorted ids of messages that the viewer can possibly see.
 pub struct Candidates {
     range: IdRange,
-    filter: Filter,
+    filter: MessageFilter,
     streams: Vec<IdStream>,
     /// The next id of each stream and the index of that stream. In descending order, ids are negated.
     next: BinaryHeap<Reverse<(i64, usize)>>,
@@ -104,7 +104,7 @@ impl Candidates {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-    pub fn new(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, wanted: usize) -> Result<Self> {
+    pub fn new(db: &mut Db, rights: &Rights, filter: &MessageFilter, range: IdRange, wanted: usize) -> Result<Self> {
         let mut streams = Vec::new();
         let mut firsts = channels_with_first(db, rights, filter, range)?;
         firsts.sort_unstable_by_key(|(_, first)| range.key(*first));
@@ -159,11 +159,12 @@ impl IdRange {
 }
 
 impl StreamSource {
-    fn read(self, db: &mut Db, filter: &Filter, range: IdRange, limit: usize) -> Result<Vec<i64>> {
+    fn read(self, db: &mut Db, filter: &MessageFilter, range: IdRange, limit: usize) -> Result<Vec<i64>> {
         let ids = match self {
             Self::Channel(channel) => {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
-                let query = filter.with_ticket_conditions(
+                let query = with_ticket_conditions(
+                    filter,
                     query.filter(messages::channel_id.eq(channel)).filter(messages::restricted.eq(false)),
                 );
                 let query = query.filter(messages::deleted_at.is_null());
@@ -189,10 +190,15 @@ impl StreamSource {
 
 /// Each channel that the viewer may read, with its first unrestricted message in the range. Channels without one
 /// are left out.
-fn channels_with_first(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange) -> Result<Vec<(i64, i64)>> {
+fn channels_with_first(
+    db: &mut Db,
+    rights: &Rights,
+    filter: &MessageFilter,
+    range: IdRange,
+) -> Result<Vec<(i64, i64)>> {
     let first = format!(
         "(SELECT m.id FROM messages m WHERE m.channel_id = channels.id AND m.restricted = FALSE AND m.deleted_at IS NULL{} AND {})",
-        filter.as_sql("m"),
+        ticket_conditions_as_sql(filter, "m"),
         range.first_as_sql("m.id")
     );
     let query = channels::table

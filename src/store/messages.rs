@@ -7,15 +7,15 @@ use diesel::prelude::*;
 
 use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::message_candidates::{Candidates, IdRange, in_range};
-pub use super::message_filter::Filter;
+use super::message_filter::{in_channel, with_ticket_conditions};
 use super::paging::page;
 use super::schema::{comments, message_locations, messages};
 use super::time_limit::with_time_limit;
 use super::{removal, visibility};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, ChannelId, Cursor, LocationId, Message, MessageId, Page, PageRequest, Priority, Rights, Seq, Tag, Ticket,
-    TicketStatus, Timestamp, UserId,
+    Audience, ChannelId, Cursor, LocationId, Message, MessageFilter, MessageId, Page, PageRequest, Priority, Rights,
+    Seq, Tag, Ticket, TicketStatus, Timestamp, UserId,
 };
 
 /// A list checks up to this many nearby messages one by one for each message that it needs, before it searches
@@ -81,15 +81,20 @@ fn visible_messages<'a>(rights: &Rights) -> MessageQuery<'a> {
 }
 
 /// The messages that the viewer may see and that match all conditions of a filter.
-fn among_visible<'a>(filter: &Filter, rights: &Rights) -> MessageQuery<'a> {
-    filter.in_channel(filter.with_ticket_conditions(visible_messages(rights)))
+fn among_visible<'a>(filter: &MessageFilter, rights: &Rights) -> MessageQuery<'a> {
+    in_channel(filter, with_ticket_conditions(filter, visible_messages(rights)))
 }
 
 /// A page of the messages that the viewer may see, newest first.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, window: &PageRequest<MessageId>) -> Result<Page<Message>> {
+pub fn list(
+    db: &mut Db,
+    rights: &Rights,
+    filter: &MessageFilter,
+    window: &PageRequest<MessageId>,
+) -> Result<Page<Message>> {
     let window = window.map(|id| id.0);
     let (range, wanted) = (IdRange::of(&window), window.limit.saturating_add(1));
     let rows = if rights.admin {
@@ -105,7 +110,13 @@ pub fn list(db: &mut Db, rights: &Rights, filter: &Filter, window: &PageRequest<
 /// The first messages of a range that the viewer may see. Usually the viewer may see the nearest ones, so one
 /// statement reads as many of those as are wanted. If that is not enough, some more messages are checked one by
 /// one, and the rest are found by index (`candidates`).
-fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, wanted: usize) -> Result<Vec<Row>> {
+fn find_visible(
+    db: &mut Db,
+    rights: &Rights,
+    filter: &MessageFilter,
+    range: IdRange,
+    wanted: usize,
+) -> Result<Vec<Row>> {
     let (mut rows, range) = if filter.is_for_tickets() {
         (Vec::new(), range)
     } else {
@@ -118,7 +129,7 @@ fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, w
             _ => return Ok(visible),
         }
     };
-    let near = filter.in_channel(messages::table.select(messages::id).into_boxed::<MultiBackend>());
+    let near = in_channel(filter, messages::table.select(messages::id).into_boxed::<MultiBackend>());
     let edge_offset = NEAREST_FACTOR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAREST_FACTOR) - 1;
     let edge: Option<i64> =
         in_range!(near, messages::id, range, 1_usize).offset(edge_offset).first(db).optional().map_err(map_error)?;
@@ -145,12 +156,12 @@ fn find_visible(db: &mut Db, rights: &Rights, filter: &Filter, range: IdRange, w
 fn load_nearest(
     db: &mut Db,
     rights: &Rights,
-    filter: &Filter,
+    filter: &MessageFilter,
     range: IdRange,
     wanted: usize,
 ) -> Result<Vec<(Row, bool)>> {
     let all = messages::table.select((Row::as_select(), visibility::message(rights.into())));
-    let near = filter.in_channel(all.into_boxed::<MultiBackend>());
+    let near = in_channel(filter, all.into_boxed::<MultiBackend>());
     in_range!(near, messages::id, range, wanted).load(db).map_err(map_error)
 }
 

@@ -47,7 +47,7 @@ pub fn of_instance(db: &mut Db, instance: i64) -> Result<Vec<Presence>> {
 
 /// The state in which an instance found its own row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Row {
+pub enum HeartbeatOutcome {
     /// The row is as this instance left it, and was updated.
     AsLeft,
     /// The row did not exist, so its presence entries are gone as well. The row was inserted.
@@ -62,20 +62,20 @@ pub enum Row {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn beat(db: &mut Db, instance: Instance) -> Result<Row> {
+pub fn beat(db: &mut Db, instance: Instance) -> Result<HeartbeatOutcome> {
     let (beat, version) = (instances::beat.eq(instance.beat), instances::version.eq(instance.version));
     let row_of_instance = instances::table.filter(instances::id.eq(instance.id));
     let found: Option<i64> = row_of_instance.select(instances::beat).first(db).optional().map_err(map_error)?;
     match found {
         Some(last) if last == instance.beat || last + 1 == instance.beat => {
             diesel::update(row_of_instance).set((beat, version)).execute(db).map_err(map_error)?;
-            Ok(Row::AsLeft)
+            Ok(HeartbeatOutcome::AsLeft)
         }
-        Some(_) => Ok(Row::Another),
+        Some(_) => Ok(HeartbeatOutcome::Another),
         None => {
             let row = (instances::id.eq(instance.id), beat, version);
             diesel::insert_into(instances::table).values(row).execute(db).map_err(map_error)?;
-            Ok(Row::Missing)
+            Ok(HeartbeatOutcome::Missing)
         }
     }
 }

@@ -102,10 +102,10 @@ pub fn parameter(query: &str, name: &str) -> Option<String> {
 pub async fn caller(site: &Arc<AppState>, token: Option<&str>, address: IpAddr) -> Result<(Caller, Option<Timestamp>)> {
     let (viewer, expires_at) = match token {
         Some(token) => {
-            let (viewer, expires_at) = site.board.authenticate(token).await?;
+            let (viewer, expires_at) = site.board.accounts.authenticate(token).await?;
             (viewer, Some(expires_at))
         }
-        None => (site.board.anonymous_viewer(address), None),
+        None => (site.board.accounts.anonymous_viewer(address), None),
     };
     Ok((Caller { viewer, address, extends: None }, expires_at))
 }

@@ -39,9 +39,9 @@ async fn ready(site: Arc<AppState>) -> Response<Bytes> {
     if let Some(fault) = site.vitals.fault() {
         return body::text(StatusCode::SERVICE_UNAVAILABLE, &format!("a fault ended {}", fault.part));
     }
-    match site.board.reach_database().await {
+    match site.board.health.reach_database().await {
         // Anyone may request this path, so the reason is only logged.
-        Ok(_) if site.board.write_problem().await.is_some() => {
+        Ok(_) if site.board.health.write_problem().await.is_some() => {
             body::text(StatusCode::SERVICE_UNAVAILABLE, "the database takes no changes")
         }
         Ok(_) => body::text(StatusCode::OK, "ready"),

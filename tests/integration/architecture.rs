@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("hub", &["error", "model", "supervisor"]),
     ("board", &["auth", "capacity", "error", "hub", "model", "store", "unicode", "supervisor"]),
     ("live", &["board", "error", "hub", "model", "store"]),
-    ("graphql", &["board", "capacity", "error", "hub", "live", "model", "store", "unicode"]),
+    ("graphql", &["board", "capacity", "error", "hub", "live", "model", "unicode"]),
     ("web", &["board", "capacity", "config", "error", "graphql", "hub", "live", "model", "supervisor"]),
     ("app", &["auth", "board", "capacity", "config", "error", "graphql", "model", "store", "supervisor", "web"]),
     ("cli", &["app", "auth", "board", "config", "error", "graphql", "model"]),
@@ -92,6 +92,8 @@ struct Module {
     /// What the module re-exports, by name, as the module writes it.
     exported: BTreeMap<String, Segments>,
     has_static: bool,
+    /// Whether a method named `store` is called without arguments, as `Board::store` is.
+    calls_store: bool,
 }
 
 impl Module {
@@ -121,6 +123,11 @@ impl<'ast> Visit<'ast> for Module {
             self.used.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         }
         visit::visit_path(self, path);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        self.calls_store |= call.method == "store" && call.args.is_empty();
+        visit::visit_expr_method_call(self, call);
     }
 
     fn visit_item_static(&mut self, item: &'ast syn::ItemStatic) {
@@ -233,6 +240,15 @@ fn imports_point_down() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Reads for clients go through `board::View`, which checks permissions. Only the log reader and the metrics page use the
+/// store of the board.
+#[test]
+fn resolvers_and_handlers_do_not_use_the_store() {
+    let using = Crate::read().0.into_iter().filter(|(_, content)| content.calls_store).map(|(module, _)| module);
+    let outside = using.filter(|module| ["live", "graphql", "web"].contains(&layer_of(module)));
+    assert_eq!(outside.collect::<Vec<_>>(), ["live::open", "web::metrics"]);
 }
 
 #[test]

@@ -243,7 +243,7 @@ async fn health_checks_and_events_do_not_wait_for_client_reads() {
 async fn concurrent_health_checks_share_database_statements() {
     let server = Server::start().await;
     let before = server.board().store().statements();
-    let asking = (0..500).map(|_| server.board().reach_database());
+    let asking = (0..500).map(|_| server.board().health.reach_database());
     assert!(with_timeout("answers", join_all(asking)).await.iter().all(Result::is_ok));
     let statements = server.board().store().statements() - before;
     assert!(statements < 100, "{statements} statements for 500 health checks");
@@ -271,7 +271,7 @@ async fn mentions_are_limited_per_message_and_per_author() {
     let (events, few) = statements(&names(2)).await;
     assert_eq!(events, 3);
     let (events, many) = statements(&names(60)).await;
-    let notes = server.board().events_after(None).expect("the log").0;
+    let notes = server.board().log.events_after(None).expect("the log").0;
     let notes: Vec<_> = notes.iter().filter_map(|event| event.user).collect();
     assert_eq!(events, 1 + 20, "at most 20 users are notified of one message: {notes:?}");
     // SQLite needs one statement for each event of a batch.

@@ -118,7 +118,7 @@ async fn a_pruned_log_rejects_old_cursors_and_names_the_oldest_valid_one() {
         server.post(&ann, &channel, &number.to_string()).await;
     }
     let board = Arc::clone(server.board());
-    let prune = async |age, events| board.prune(Retention { age, events }).await.expect("pruned");
+    let prune = async |age, events| board.pruner(Retention { age, events }).prune().await.expect("pruned");
     assert_eq!(prune(Duration::from_secs(3_600), 0).await, 0, "events younger than the age are kept");
     assert_eq!(prune(Duration::ZERO, 1_000).await, 0, "the newest events are kept whatever their age");
     assert!(prune(Duration::ZERO, 5).await > 0);

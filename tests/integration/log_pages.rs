@@ -121,11 +121,11 @@ async fn many_lagging_readers_get_every_event_and_return_their_memory() {
             seen[reader].to_string(),
             "each message comes once and in order"
         );
-        let lent = server.board().page_memory().lent();
+        let lent = server.board().page_memory.lent();
         assert!(lent <= 1 << 20, "{lent} bytes of pages for one client");
     }
     socket.assert_idle().await;
-    assert_eq!(server.board().page_memory().lent(), 0);
+    assert_eq!(server.board().page_memory.lent(), 0);
 }
 
 #[tokio::test]
@@ -152,5 +152,5 @@ async fn the_json_socket_replays_long_texts_and_unread_notifications() {
         assert_eq!((&message["id"], message["text"].as_str().map(str::len)), (&json!(id.to_string()), Some(160_000)));
     }
     json_socket.assert_idle().await;
-    assert_eq!(server.board().page_memory().lent(), 0);
+    assert_eq!(server.board().page_memory.lent(), 0);
 }

@@ -130,7 +130,7 @@ async fn a_batch_has_the_limit_of_one_response() {
     let answers: Vec<Value> = serde_json::from_str(&answer).expect("a list");
     let refused = answers.iter().filter(|one| one["errors"][0]["extensions"]["code"] == "QUERY_TOO_COMPLEX").count();
     assert!(answers.len() == 10 && refused >= 9, "{refused} of {}", answers.len());
-    assert_eq!(server.board().memory().lent(), 0, "all response memory was returned");
+    assert_eq!(server.board().response_memory.lent(), 0, "all response memory was returned");
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn unread_responses_use_only_the_memory_share_of_their_client() {
         }
     };
     with_timeout("a 503 response", waiting).await;
-    let lent = server.board().memory().lent();
+    let lent = server.board().response_memory.lent();
     assert!(lent <= 6 << 20, "{lent} bytes are lent to one address");
     let mut answer = vec![0; 4 << 10];
     let data = server.data(Some(&eva), "{ messages { nodes { content } } }", json!({})).await;
@@ -241,7 +241,7 @@ async fn unread_responses_use_only_the_memory_share_of_their_client() {
     assert!(with_timeout("a response", held[0].read(&mut answer)).await.expect("the connection is open") > 0);
     drop(held);
     let freed = async {
-        while server.board().memory().lent() > 0 {
+        while server.board().response_memory.lent() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

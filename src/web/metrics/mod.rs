@@ -81,7 +81,7 @@ fn write_operations(page: &mut Page, site: &AppState) {
 
 async fn write_database(page: &mut Page, site: &AppState) {
     let (board, store) = (&site.board, site.board.store().counts());
-    let sign_ins = board.counts();
+    let sign_ins = board.accounts.counts();
     let outcomes = [("ok", &sign_ins.signed_in), ("wrong", &sign_ins.wrong), ("limited", &sign_ins.limited)];
     let outcomes = outcomes.map(|(outcome, counter)| (outcome, counter.get()));
     page.each(("tidings_sign_ins_total", "counter"), "Attempts to sign in, by outcome.", "outcome", outcomes);
@@ -90,9 +90,9 @@ async fn write_database(page: &mut Page, site: &AppState) {
     page.histogram("tidings_commit_commands", "Number of commands in a committed batch.", &store.commands);
     let help = "Batches that were rolled back or lost, then retried or rejected.";
     page.counter("tidings_commit_failures_total", help, store.failures.get());
-    let tail = board.head().seq.0;
+    let tail = board.log.head().seq.0;
     page.gauge("tidings_tail_position", "Position of the last event that this instance has read.", tail);
-    let head = board.reach_database().await;
+    let head = board.health.reach_database().await;
     page.gauge("tidings_database_up", "Whether the database answers.", u8::from(head.is_ok()));
     if let Ok(head) = head {
         page.gauge("tidings_log_head", "Position of the last event in the log.", head.seq.0);

@@ -55,7 +55,7 @@ impl Credentials {
             Some(token) => Some(token),
             None => self.token.clone().map_err(close_for)?,
         };
-        if token.is_none() && !(self.allows_anonymous && site.board.allows_anonymous_read()) {
+        if token.is_none() && !(self.allows_anonymous && site.board.policy.anonymous_read) {
             return Err(Close::Unauthorized);
         }
         let (caller, expires_at) =
@@ -65,7 +65,7 @@ impl Credentials {
             Some(user) => Some(site.users.try_acquire(user).ok_or(Close::Crowded)?),
             None => None,
         };
-        let connected = site.board.connect(&caller.viewer);
+        let connected = site.board.presence.connect(&caller.viewer);
         Ok(Authenticated { caller, expires_at, watch, permit, connected })
     }
 }

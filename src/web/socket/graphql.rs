@@ -101,7 +101,7 @@ impl GraphQl {
                 Served::Unknown => return None,
             }
         }
-        Some(state.site.board.lowest(served.into_iter()))
+        Some(state.site.board.log.lowest(served.into_iter()))
     }
 }
 
@@ -111,7 +111,7 @@ impl Protocol for GraphQl {
     }
 
     fn on_authenticated(&mut self, state: &mut ConnectionState) {
-        let head = state.site.board.head();
+        let head = state.site.board.log.head();
         state.write_buffer.push(&[&self.subprotocol.acknowledge(head)]);
         if self.subprotocol == Subprotocol::LegacyWs {
             state.write_buffer.push(&[&self.subprotocol.ping(head)]);

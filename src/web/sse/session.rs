@@ -41,7 +41,7 @@ impl Session {
         let permit = viewer.user_id().map(|user| site.users.try_acquire(user).ok_or_else(too_many)).transpose()?;
         let mut shutdown = site.shutdown_signal();
         let stopped = Box::pin(async move { shutdown.stopped().await });
-        let connected = site.board.connect(viewer);
+        let connected = site.board.presence.connect(viewer);
         Ok(Self { viewer: viewer.clone(), expires_at, watch, stopped, _permit: permit, _connected: connected })
     }
 

@@ -295,7 +295,7 @@ impl Fixture {
         if name == "anonymous" {
             return None;
         }
-        let session = self.server.board().token_for(name).expect("a token");
+        let session = self.server.board().accounts.token_for(name).expect("a token");
         Some(Session { id: session.user.id.to_string(), username: name.into(), token: session.token })
     }
 

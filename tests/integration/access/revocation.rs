@@ -46,7 +46,7 @@ async fn subscriptions_end_for_a_removed_member_and_sockets_close_for_a_disabled
 async fn a_token_closes_its_sockets_when_it_expires_and_not_before() {
     let server = Server::start_with(|config| config.tokens.token_lifetime = Duration::from_secs(20)).await;
     let member = server.register("member").await;
-    let session = server.board().token_for("member").expect("a token");
+    let session = server.board().accounts.token_for("member").expect("a token");
     let member = Session { token: session.token, ..member };
     let mut sockets = Vec::new();
     for _ in 0..SUBSCRIBERS {
@@ -65,7 +65,7 @@ async fn listeners(server: &Server, member: &Session, channel: &str) -> Vec<Sock
     let mut sockets = Vec::new();
     for _ in 0..SUBSCRIBERS {
         let mut socket = server.socket(Some(member)).await;
-        let after = server.board().head().to_string();
+        let after = server.board().log.head().to_string();
         let added = "subscription ($c: ID!, $after: Cursor) { messageAdded(channelId: $c, after: $after) { content } }";
         socket.subscribe("m", added, json!({"c": channel, "after": after})).await;
         sockets.push(socket);

@@ -99,9 +99,9 @@ async fn rows_are_removed_in_bounded_steps_and_removal_resumes_after_an_interrup
     fill(&server, &ann, &large, &commented);
 
     let first = open_service(&server).await;
-    let (viewer, _) = first.board().authenticate(&ann.token).await.expect("a valid session");
-    first.board().delete_channel(&viewer, ChannelId(number(&large))).await.expect("the deletion");
-    first.board().delete_message(&viewer, MessageId(number(&commented))).await.expect("the deletion");
+    let (viewer, _) = first.board().accounts.authenticate(&ann.token).await.expect("a valid session");
+    first.board().channels.delete(&viewer, ChannelId(number(&large))).await.expect("the deletion");
+    first.board().messages.delete(&viewer, MessageId(number(&commented))).await.expect("the deletion");
     let all = 4 * i64::try_from(rows()).expect("a number");
     let left = || ["messages", "comments"].map(|table| count(&server, table)).iter().sum::<i64>();
     assert!(left() > all * 2 / 3, "the deletion itself must remove few rows, but only {} of {all} are left", left());
@@ -109,17 +109,17 @@ async fn rows_are_removed_in_bounded_steps_and_removal_resumes_after_an_interrup
     // The removal is interrupted, as by a crash.
     let before = left();
     while left() == before {
-        drop(tokio::time::timeout(Duration::from_millis(20), first.board().remove_deleted()).await);
+        drop(tokio::time::timeout(Duration::from_millis(20), first.board().remover.remove_deleted()).await);
     }
     let is_stopped = left() > 1;
     println!("stopped in the middle: {} rows of {before} are left", left());
     // The removal lease of the first instance is still valid, so another instance removes nothing.
     let second = open_service(&server).await;
     if is_stopped {
-        let idle = second.board().remove_deleted().await.expect("the check for deleted rows");
+        let idle = second.board().remover.remove_deleted().await.expect("the check for deleted rows");
         assert_eq!(idle, Removed::default(), "only the holder of the lease removes rows");
     }
-    let removed = first.board().remove_deleted().await.expect("the removal");
+    let removed = first.board().remover.remove_deleted().await.expect("the removal");
     println!("{removed:?}");
     assert!(removed.most <= 1_000, "{removed:?}");
     assert_eq!(
@@ -128,7 +128,7 @@ async fn rows_are_removed_in_bounded_steps_and_removal_resumes_after_an_interrup
         "exactly the message that was not deleted is left"
     );
     assert_eq!(count(&server, "notifications WHERE message_id IS NOT NULL"), 0);
-    assert_eq!(first.board().remove_deleted().await.expect("the check for deleted rows"), Removed::default());
+    assert_eq!(first.board().remover.remove_deleted().await.expect("the check for deleted rows"), Removed::default());
     for service in [first, second] {
         service.close(Duration::from_secs(5)).await;
     }

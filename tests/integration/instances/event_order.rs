@@ -54,7 +54,7 @@ async fn readers_on_four_instances_receive_the_same_events_in_the_same_order() {
     let log: Vec<String> = {
         let (mut all, mut after) = (Vec::new(), Some(start.parse().expect("a cursor")));
         while all.len() < expected {
-            let (page, end) = servers[0].board().events_after(after).expect("the log");
+            let (page, end) = servers[0].board().log.events_after(after).expect("the log");
             all.extend(page.iter().map(|event| event.cursor.to_string()));
             after = Some(end);
         }
@@ -97,7 +97,7 @@ async fn read(servers: &[Arc<Server>], number: usize, start: &str, count: usize,
 #[tokio::test]
 async fn instances_that_start_together_share_one_migrated_log() {
     let servers = with_timeout("the start of all instances", instances(INSTANCES)).await;
-    let (events, _) = servers[0].board().events_after(None).expect("the log");
+    let (events, _) = servers[0].board().log.events_after(None).expect("the log");
     assert_eq!(events.len(), 0);
     // All instances have the same genesis event, so each accepts the others' cursors.
     let start = servers[0].cursor(None).await;

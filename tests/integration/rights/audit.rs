@@ -48,8 +48,8 @@ async fn rules(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
     let wrong = |error: tidings::error::Error| error.to_string();
     let board = fixture.server.board();
     let in_memory = match &reader.session {
-        Some(session) => board.authenticate(&session.token).await.map_err(wrong)?.0,
-        None => board.anonymous_viewer(std::net::Ipv4Addr::LOCALHOST.into()),
+        Some(session) => board.accounts.authenticate(&session.token).await.map_err(wrong)?.0,
+        None => board.accounts.anonymous_viewer(std::net::Ipv4Addr::LOCALHOST.into()),
     };
     for LoggedChange { event, what } in &fixture.log {
         if in_memory.can_see(event) != what.is_visible_to(reader.reader, &fixture.model) {

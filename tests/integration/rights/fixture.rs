@@ -92,13 +92,13 @@ impl Fixture {
             let username = format!("user{number}");
             let role = if number == 0 { Role::Admin } else { Role::Member };
             let new = NewUser { username: username.clone(), display_name: username.clone(), role };
-            server.board().add_user(new, PASSWORD.into()).await.map_err(|error| error.to_string())?;
-            let session = server.board().token_for(&username).map_err(|error| error.to_string())?;
+            server.board().accounts.add(new, PASSWORD.into()).await.map_err(|error| error.to_string())?;
+            let session = server.board().accounts.token_for(&username).map_err(|error| error.to_string())?;
             let id = session.user.id.to_string();
             model.users.push(User { id: id.clone(), is_admin: number == 0, ..User::default() });
             sessions.push(Session { id, username, token: session.token });
         }
-        let start = server.board().head();
+        let start = server.board().log.head();
         let mut fixture = Self { server, sessions, model, start, log: Vec::new(), readers: Vec::new(), count: 0 };
         for organization in 0..2 {
             let input = json!({"name": fixture.fresh("organization")});
@@ -173,7 +173,7 @@ impl Fixture {
     /// Reads the new events of the log, compares them with the expected changes, and waits until they are published.
     async fn settle(&mut self, expected: Vec<Change>) -> Result<(), String> {
         let after = self.log.last().map_or(self.start, |logged| logged.event.cursor);
-        let (events, _) = self.server.board().events_after(Some(after)).map_err(|error| error.to_string())?;
+        let (events, _) = self.server.board().log.events_after(Some(after)).map_err(|error| error.to_string())?;
         let what: Vec<Change> = events.iter().map(|event| self.what(event)).collect::<Result<_, _>>()?;
         if what != expected {
             return Err(format!("the step must cause {expected:?}, but the log has {what:?}"));
@@ -181,7 +181,7 @@ impl Fixture {
         self.log.extend(events.into_iter().zip(what).map(|(event, what)| LoggedChange { event, what }));
         let head = self.log.last().map_or(self.start, |logged| logged.event.cursor);
         let served = async {
-            while self.server.board().head().seq < head.seq {
+            while self.server.board().log.head().seq < head.seq {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
         };

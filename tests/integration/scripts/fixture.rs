@@ -110,10 +110,10 @@ impl Fixture {
         })
         .await;
         let user = NewUser { username: "ann".into(), display_name: "Ann".into(), role: Role::Admin };
-        server.board().add_user(user, PASSWORD.into()).await.expect("an admin");
-        let session = server.board().token_for("ann").expect("a token");
+        server.board().accounts.add(user, PASSWORD.into()).await.expect("an admin");
+        let session = server.board().accounts.token_for("ann").expect("a token");
         let writer = Session { id: session.user.id.to_string(), username: "ann".into(), token: session.token };
-        let start = server.board().head();
+        let start = server.board().log.head();
         let mut fixture = Self {
             server,
             writer,
@@ -231,7 +231,7 @@ impl Fixture {
     pub async fn evict_window(&self, message: u8) -> Result<(), String> {
         let Some(id) = self.known().pick(Kind::Message, message) else { return Ok(()) };
         let wrong = |error: tidings::error::Error| error.to_string();
-        let (viewer, _) = self.server.board().authenticate(&self.writer.token).await.map_err(wrong)?;
+        let (viewer, _) = self.server.board().accounts.authenticate(&self.writer.token).await.map_err(wrong)?;
         for title in [Some("\u{1f980}".repeat(HEAVY_TITLE)), None] {
             let edit = MessageEdit {
                 id: MessageId(id.parse().expect("a number")),
@@ -240,7 +240,7 @@ impl Fixture {
                 ticket: None,
                 if_cursor: None,
             };
-            let created = self.server.board().update_message(&viewer, edit).await.map_err(wrong)?;
+            let created = self.server.board().messages.update(&viewer, edit).await.map_err(wrong)?;
             let mut known = self.known();
             let key = (Kind::Message, id.clone());
             // The title is not among the fields that subscribers read, so the shown object stays the same.
@@ -255,14 +255,14 @@ impl Fixture {
     pub async fn settle(&mut self) {
         loop {
             let after = self.log.last().map_or(self.start, |event| event.cursor);
-            let (events, _) = self.server.board().events_after(Some(after)).expect("the log");
+            let (events, _) = self.server.board().log.events_after(Some(after)).expect("the log");
             if events.is_empty() {
                 break;
             }
             self.log.extend(events);
         }
         let served = async {
-            while self.server.board().head().seq.0 < self.head() {
+            while self.server.board().log.head().seq.0 < self.head() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };

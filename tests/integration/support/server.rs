@@ -160,7 +160,7 @@ impl Server {
             display_name: username.into(),
             role: tidings::model::Role::Admin,
         };
-        self.board().add_user(new, PASSWORD.into()).await.expect("an admin");
+        self.board().accounts.add(new, PASSWORD.into()).await.expect("an admin");
         self.login(username).await
     }
 

@@ -40,7 +40,7 @@ pub fn subscribe(
 ) -> BoxFuture<'static, Outcome> {
     let site = Arc::clone(site);
     async move {
-        let (what, era) = (SubscriptionKey::Subject(subject), site.board.era());
+        let (what, era) = (SubscriptionKey::Subject(subject), site.board.log.era());
         match Subscription::open(&site.board, &actor.viewer, request(subject, after)).await {
             Ok(subscription) => {
                 let with_unread = subject == Subject::Notifications && after.is_none();
@@ -71,12 +71,14 @@ pub fn join(site: &Arc<AppState>, actor: Caller, room: String, after: Option<Cur
     async move {
         let opening = async {
             let (viewer, name) = (actor.viewer.clone(), room.clone());
-            let channel =
-                site.engine.write(viewer.party(), |board| async move { board.room(&viewer, &name).await }).await?;
+            let channel = site
+                .engine
+                .write(viewer.party(), |board| async move { board.channels.find_or_create_room(&viewer, &name).await })
+                .await?;
             let target = Target::Channel(channel.id);
             let request = LogRequest { target, kinds: ROOM_KINDS, tickets_only: false, exclude_own: false, after };
             let request = SubscriptionRequest::Log(request);
-            let era = site.board.era();
+            let era = site.board.log.era();
             let subscription = Subscription::open(&site.board, &actor.viewer, request).await?;
             let what = SubscriptionKey::Room(room.as_str().into());
             Ok(PlainSubscription::new(&site, what, subscription, actor.viewer.clone(), false, era))
@@ -97,10 +99,10 @@ pub fn post(site: &Arc<AppState>, actor: Caller, new: NewRoomMessage) -> BoxFutu
         let NewRoomMessage { room, text, key } = new;
         let (viewer, name, same_key) = (actor.viewer, room.clone(), key.clone());
         let write = site.engine.write(viewer.party(), |board| async move {
-            let channel = board.existing_room(&viewer, &name).await?.id;
+            let channel = board.channels.room(&viewer, &name).await?.id;
             let message =
                 NewMessage { channel, title: None, content: text, locations: Vec::new(), ticket: None, key: same_key };
-            board.create_message(&viewer, message).await
+            board.messages.create(&viewer, message).await
         });
         Outcome::message(match write.await {
             Ok(message) => server_message::sent(key.as_deref(), &message),

@@ -68,11 +68,11 @@ impl JsonProtocol {
                 state.write_buffer.push(&[&server_message::pong(cursor)]);
             }
             ClientMessage::Unsubscribe(subject) => {
-                self.unsubscribe(&SubscriptionKey::Subject(subject), state.site.board.era());
+                self.unsubscribe(&SubscriptionKey::Subject(subject), state.site.board.log.era());
                 state.write_buffer.push(&[&server_message::unsubscribed(subject)]);
             }
             ClientMessage::Leave(room) => {
-                self.unsubscribe(&SubscriptionKey::Room(room.as_str().into()), state.site.board.era());
+                self.unsubscribe(&SubscriptionKey::Room(room.as_str().into()), state.site.board.log.era());
                 state.write_buffer.push(&[&server_message::left(&room)]);
             }
             ClientMessage::Subscribe(subject, cursor) => {
@@ -122,7 +122,7 @@ impl JsonProtocol {
 
     /// The cursor up to which all subscriptions have been served.
     fn served(&mut self, state: &ConnectionState) -> Cursor {
-        state.site.board.lowest(self.followed.iter_mut().filter_map(PlainSubscription::served))
+        state.site.board.log.lowest(self.followed.iter_mut().filter_map(PlainSubscription::served))
     }
 
     fn poll_request(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool {
@@ -131,7 +131,7 @@ impl JsonProtocol {
         self.request = None;
         frames.iter().for_each(|frame| state.write_buffer.push(&[frame]));
         if let Some(followed) = followed {
-            self.unsubscribe(&followed.what, state.site.board.era());
+            self.unsubscribe(&followed.what, state.site.board.log.era());
             self.followed.push(followed);
         }
         true
@@ -208,13 +208,13 @@ impl Protocol for JsonProtocol {
                 Step::More => {}
                 Step::Frame(frame) => deliver(state, frame),
                 Step::Event(event, frame) => {
-                    if !self.is_repeated(at, &event, state.site.board.era()) {
+                    if !self.is_repeated(at, &event, state.site.board.log.era()) {
                         deliver(state, frame);
                     }
                 }
                 Step::Over(frame) => {
                     state.write_buffer.push(&[&frame]);
-                    self.remove(at, state.site.board.era());
+                    self.remove(at, state.site.board.log.era());
                 }
             }
             return true;
@@ -234,7 +234,7 @@ impl Protocol for JsonProtocol {
         for at in (0..self.followed.len()).rev() {
             if let Err(error) = self.followed[at].recheck() {
                 state.write_buffer.push(&[&server_message::error(&error, &self.followed[at].context())]);
-                self.remove(at, state.site.board.era());
+                self.remove(at, state.site.board.log.era());
             }
         }
     }

@@ -206,7 +206,7 @@ impl PlainSubscription {
         if !self.deliveries.is_rendering() {
             // Read the era before the update. An event of the old history can then arrive in the new era, but an event
             // of the new history is never recorded with the old era.
-            self.update_era = board.era();
+            self.update_era = board.log.era();
         }
         Poll::Ready(match ready!(self.deliveries.poll_next_unpin(context)) {
             Some(Ok(Delivery { update: Update::Event(event), output })) => {
@@ -269,8 +269,8 @@ impl FrameRenderer {
         if author.is_none() && weight <= SMALL {
             return Rendering::Ready(frames.render(event, form, None, None));
         }
-        let username = author.map(|author| self.site.board.username(author));
-        let mut lease = self.site.board.memory().lease(self.viewer.party());
+        let username = author.map(|author| self.site.board.usernames.get(author));
+        let mut lease = self.site.board.response_memory.lease(self.viewer.party());
         let (site, form, event) = (Arc::clone(&self.site), form.clone(), Arc::clone(event));
         Rendering::Waiting(Box::pin(async move {
             // Wait for the name. The cache would keep a frame without it for other clients.
@@ -311,7 +311,7 @@ impl Unread {
                 let (board, viewer, last) = (Arc::clone(board), viewer.clone(), self.last);
                 Box::pin(async move {
                     loop {
-                        match board.unread_after(&viewer, last).await {
+                        match board.notifications.unread_after(&viewer, last).await {
                             Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY_DELAY).await,
                             loaded => return loaded,
                         }
