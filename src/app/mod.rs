@@ -43,7 +43,7 @@ impl App {
         let services = Services::open(&config).await?;
         let writable = services.board().health.check_writable().await;
         writable.map_err(|reason| format!("cannot write to {}: {reason}", config.database.url()))?;
-        let limits = graphql::Limits {
+        let limits = graphql::OperationLimits {
             depth: config.limits.max_depth,
             tokens: config.limits.max_tokens,
             aliases: config.limits.max_aliases,

@@ -40,7 +40,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// sign-ins must queue here instead of slowing all other requests down.
 #[derive(Clone)]
 pub struct Passwords {
-    cost: Cost,
+    cost: HashCost,
     parallel: usize,
     /// One permit per password that is processed. The queue is as long as can be served within [`MAX_WAIT`]. Callers
     /// are served round-robin, so a flood of sign-ins from one address delays only that address.
@@ -60,7 +60,7 @@ pub struct PasswordPermit {
 }
 
 #[derive(Clone, Copy)]
-struct Cost {
+struct HashCost {
     memory_kib: u32,
     iterations: u32,
 }
@@ -77,7 +77,7 @@ impl Passwords {
     #[must_use]
     pub fn with_cost(parallel: usize, memory_kib: u32, iterations: u32) -> Self {
         let cost =
-            Cost { memory_kib: memory_kib.max(Params::MIN_M_COST), iterations: iterations.max(Params::MIN_T_COST) };
+            HashCost { memory_kib: memory_kib.max(Params::MIN_M_COST), iterations: iterations.max(Params::MIN_T_COST) };
         let parallel = parallel.max(1);
         let slots = FairLimits { total: parallel, anonymous: parallel, each: parallel };
         let turns = FairSemaphore::new(slots, queue_limits(parallel, INITIAL_DURATION), MAX_WAIT, BUSY);
@@ -160,7 +160,7 @@ impl fmt::Debug for Passwords {
     }
 }
 
-impl Cost {
+impl HashCost {
     fn hash(self, password: &str) -> Result<String> {
         let params = Params::new(self.memory_kib, self.iterations, 1, None).map_err(Error::internal)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

@@ -114,7 +114,7 @@ impl Messages {
                     assignee_id: ticket.assignee,
                 });
                 let (now, cursor) = (tx.now(), tx.next_cursor());
-                let row = messages::NewMessage {
+                let row = messages::NewMessageRow {
                     channel: new.channel,
                     title: title.clone(),
                     content: content.clone(),

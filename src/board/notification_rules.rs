@@ -9,7 +9,7 @@ use super::notify::notify_all;
 use crate::capacity::RateLimiter;
 use crate::error::Result;
 use crate::model::{Message, Priority, UserId, Visibility};
-use crate::store::notifications::NewNotification;
+use crate::store::notifications::NewNotificationRow;
 use crate::store::{Tx, channels, users};
 use crate::unicode::{Mention, bidi_isolated, mentions};
 
@@ -129,7 +129,7 @@ impl Mentions {
     }
 }
 
-fn notification(user: UserId, reason: Reason, message: &Message, by: &str, channel: &str) -> NewNotification {
+fn notification(user: UserId, reason: Reason, message: &Message, by: &str, channel: &str) -> NewNotificationRow {
     let what = if message.ticket.is_some() { "ticket" } else { "message" };
     let whose = if message.author_id == user { "your" } else { "the" };
     let id = message.id;
@@ -143,7 +143,7 @@ fn notification(user: UserId, reason: Reason, message: &Message, by: &str, chann
         (Reason::Assigned, Some(ticket)) => ticket.priority,
         _ => Priority::Medium,
     };
-    NewNotification { user: Some(user), title: title.into(), message: text, priority, about: Some(id) }
+    NewNotificationRow { user: Some(user), title: title.into(), message: text, priority, about: Some(id) }
 }
 
 fn all_mentions(texts: &[&str]) -> BTreeSet<Mention> {

@@ -59,7 +59,7 @@ impl Notifications {
                 if let Some(user) = new.user {
                     users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
                 }
-                let row = notifications::NewNotification {
+                let row = notifications::NewNotificationRow {
                     user: new.user,
                     title: title.clone(),
                     message: message.clone(),

@@ -7,7 +7,7 @@ use crate::model::{EventBody, EventKind, Notification, UserId};
 use crate::store::{NewEvent, Tx, notifications};
 
 /// Inserts a notification and records its event.
-pub fn notify(tx: &mut Tx<'_>, new: notifications::NewNotification, actor: UserId) -> Result<Notification> {
+pub fn notify(tx: &mut Tx<'_>, new: notifications::NewNotificationRow, actor: UserId) -> Result<Notification> {
     let (now, cursor) = (tx.now(), tx.next_cursor());
     let notification = notifications::insert(tx.write(), new, now, cursor)?;
     let change = NewEvent::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
@@ -17,7 +17,7 @@ pub fn notify(tx: &mut Tx<'_>, new: notifications::NewNotification, actor: UserI
 }
 
 /// Inserts several notifications with a constant number of statements, and records an event for each.
-pub fn notify_all(tx: &mut Tx<'_>, new: Vec<notifications::NewNotification>, actor: UserId) -> Result<()> {
+pub fn notify_all(tx: &mut Tx<'_>, new: Vec<notifications::NewNotificationRow>, actor: UserId) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }

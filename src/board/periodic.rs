@@ -12,7 +12,7 @@ use super::presence::Presence;
 use crate::error::Result;
 use crate::hub::{Hub, Next, Receiver};
 use crate::model::{Cursor, EventKind, KindSet, Seq, Timestamp, Topic};
-use crate::store::presence::{self, HeartbeatOutcome, Instance, Presence as Entry};
+use crate::store::presence::{self, HeartbeatOutcome, Instance, PresenceEntry as Entry};
 use crate::store::{Store, metrics};
 
 /// How often a round runs.

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::permissions::Viewer;
 use crate::model::{ChannelId, UserId};
-use crate::store::presence::Presence as Seat;
+use crate::store::presence::PresenceEntry as Seat;
 
 /// Grace period before a user without connections is reported as absent.
 const LINGER: Duration = Duration::from_secs(5);
@@ -55,13 +55,13 @@ impl PresenceView {
 
 /// The connections of this instance by user and channel, and the view of all instances.
 pub struct Presence {
-    sockets: Mutex<HashMap<Seat, Sockets>>,
+    sockets: Mutex<HashMap<Seat, SocketCount>>,
     view: watch::Sender<Arc<PresenceView>>,
     moved: Notify,
 }
 
 #[derive(Debug)]
-struct Sockets {
+struct SocketCount {
     count: usize,
     /// When the last connection ended; `None` if there are connections.
     left: Option<Instant>,
@@ -113,7 +113,7 @@ impl Presence {
 
     fn seat(self: &Arc<Self>, seat: Seat) -> PresenceGuard {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = sockets.entry(seat).or_insert(Sockets { count: 0, left: None });
+        let entry = sockets.entry(seat).or_insert(SocketCount { count: 0, left: None });
         entry.count += 1;
         entry.left = None;
         self.moved.notify_one();

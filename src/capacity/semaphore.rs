@@ -11,9 +11,9 @@ use crate::model::CapacityKey;
 
 /// A bounded number of permits that callers share fairly. It works like a semaphore with a fair, bounded queue.
 #[derive(Clone)]
-pub struct FairSemaphore(Arc<Shared>);
+pub struct FairSemaphore(Arc<SharedSlots>);
 
-struct Shared {
+struct SharedSlots {
     state: Mutex<FairQueue<oneshot::Sender<FairPermit>>>,
     /// How long a caller waits before it is refused.
     max_wait: Duration,
@@ -25,7 +25,7 @@ struct Shared {
 pub struct FairPermit {
     /// The caller that holds the permit; `None` once the permit was returned.
     holder: Option<CapacityKey>,
-    turns: Arc<Shared>,
+    turns: Arc<SharedSlots>,
 }
 
 impl FairSemaphore {
@@ -33,7 +33,7 @@ impl FairSemaphore {
     /// most.
     #[must_use]
     pub fn new(slots: FairLimits, room: FairLimits, max_wait: Duration, refusal: &'static str) -> Self {
-        Self(Arc::new(Shared { state: Mutex::new(FairQueue::new(slots, room)), max_wait, refusal }))
+        Self(Arc::new(SharedSlots { state: Mutex::new(FairQueue::new(slots, room)), max_wait, refusal }))
     }
 
     /// Waits for a permit.
@@ -68,7 +68,7 @@ impl FairSemaphore {
     }
 }
 
-impl Shared {
+impl SharedSlots {
     fn lock(&self) -> MutexGuard<'_, FairQueue<oneshot::Sender<FairPermit>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -105,7 +105,7 @@ pub struct Config {
 
     /// How long events stay in the log.
     #[command(flatten)]
-    pub retention: Retention,
+    pub retention: RetentionSettings,
 
     /// The log of the program.
     #[command(flatten)]
@@ -121,11 +121,11 @@ pub struct Config {
 
     /// Connections of clients.
     #[command(flatten)]
-    pub sockets: Sockets,
+    pub sockets: SocketSettings,
 
     /// Limits on requests.
     #[command(flatten)]
-    pub limits: Limits,
+    pub limits: LimitSettings,
 }
 
 /// Where the data is.
@@ -146,7 +146,7 @@ pub struct Database {
 /// `events`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Database")]
-pub struct Retention {
+pub struct RetentionSettings {
     /// Time for which events stay in the log, so that clients can resume.
     #[arg(long = "log-retention", env = "TIDINGS_LOG_RETENTION", value_name = "TIME")]
     #[arg(default_value = "7d", value_parser = duration(MILLISECOND))]
@@ -244,7 +244,7 @@ pub enum Registration {
 /// Limits on the number and the silence of connections.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Connections")]
-pub struct Sockets {
+pub struct SocketSettings {
     /// Maximum number of open connections; further ones get HTTP 503.
     // No machine has the memory for more than ten million.
     #[arg(long, env = "TIDINGS_MAX_CONNECTIONS", value_name = "NUMBER")]
@@ -315,7 +315,7 @@ pub struct Sockets {
 /// Limits on one request or user.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Limits")]
-pub struct Limits {
+pub struct LimitSettings {
     /// Maximum size of an HTTP body.
     #[arg(long = "max-body", env = "TIDINGS_MAX_BODY", value_name = "SIZE")]
     #[arg(default_value = "1MiB", value_parser = size(MIN_INPUT_BYTES))]
@@ -422,7 +422,7 @@ impl Config {
     /// # Errors
     /// One line that names the settings that conflict.
     pub fn check(&self) -> Result<(), String> {
-        let Sockets { silence_limit, ping_interval, .. } = self.sockets;
+        let SocketSettings { silence_limit, ping_interval, .. } = self.sockets;
         // Otherwise every client that only listens would be disconnected before the server sends a ping.
         if silence_limit <= ping_interval {
             return Err(format!(
@@ -431,7 +431,7 @@ impl Config {
                 format_duration(ping_interval)
             ));
         }
-        let Limits { response_memory_bytes, max_response_bytes, .. } = self.limits;
+        let LimitSettings { response_memory_bytes, max_response_bytes, .. } = self.limits;
         // One client gets three eighths of the memory, and a response takes three times its size while it is made.
         if response_memory_bytes / 8 < max_response_bytes {
             return Err(format!(
@@ -477,7 +477,7 @@ impl TokenSettings {
     }
 }
 
-impl Sockets {
+impl SocketSettings {
     /// The maximum number of connections of one address; 0: no limit.
     #[must_use]
     pub fn max_per_address(&self) -> usize {
@@ -511,7 +511,7 @@ impl Default for TokenSettings {
     }
 }
 
-impl Default for Sockets {
+impl Default for SocketSettings {
     fn default() -> Self {
         defaults()
     }

@@ -9,7 +9,7 @@ use juniper::Definition;
 
 use super::cost::{Cost, DefaultPageSizes, ItemCount, page_size};
 use super::scalar::Scalar;
-use super::values::InputValue;
+use super::values::{InputValue, OperationNode, Selection};
 use super::variables::list_depth;
 
 /// Maximum number of operations in a document. Validation checks each operation against all fragments that it uses.
@@ -22,7 +22,7 @@ const MAX_INTROSPECTION_LISTS: usize = 3;
 
 /// The limits on the size of an operation and of its response.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct OperationLimits {
     /// Maximum nesting depth of fields. Introspection fields do not count.
     pub depth: usize,
     /// Maximum number of tokens in a document.
@@ -62,15 +62,16 @@ pub struct Analysis {
 /// The limit that an operation exceeds, as a message for the client.
 pub type LimitExceeded = String;
 
-type Selection<'a> = juniper::Selection<'a, Scalar>;
-type Operation<'a> = juniper::Operation<'a, Scalar>;
-
 impl Analysis {
     /// Analyzes all operations of a document, and returns the result for the operation with this name.
     ///
     /// # Errors
     /// The message for the client, if an operation of the document exceeds a limit.
-    pub fn of(document: &[Definition<'_, Scalar>], name: Option<&str>, limits: &Limits) -> Result<Self, LimitExceeded> {
+    pub fn of(
+        document: &[Definition<'_, Scalar>],
+        name: Option<&str>,
+        limits: &OperationLimits,
+    ) -> Result<Self, LimitExceeded> {
         let mut analyzer = Analyzer::new(limits);
         let mut operations = Vec::new();
         for definition in document {
@@ -115,7 +116,7 @@ struct Fragment<'d, 'a> {
 
 /// Walks through the operations of a document, and follows the spreads of fragments.
 struct Analyzer<'d, 'a> {
-    limits: &'d Limits,
+    limits: &'d OperationLimits,
     fragments: HashMap<&'a str, Fragment<'d, 'a>>,
     /// The default values of the current operation's variables, as page sizes.
     defaults: DefaultPageSizes<'a>,
@@ -130,7 +131,7 @@ struct Analyzer<'d, 'a> {
 }
 
 impl<'d, 'a> Analyzer<'d, 'a> {
-    fn new(limits: &'d Limits) -> Self {
+    fn new(limits: &'d OperationLimits) -> Self {
         Self {
             limits,
             fragments: HashMap::new(),
@@ -143,7 +144,7 @@ impl<'d, 'a> Analyzer<'d, 'a> {
         }
     }
 
-    fn operation(&mut self, operation: &'d Operation<'a>) -> Result<Analysis, LimitExceeded> {
+    fn operation(&mut self, operation: &'d OperationNode<'a>) -> Result<Analysis, LimitExceeded> {
         self.fields.clear();
         self.defaults.clear();
         let variables = operation.variables_definition.iter().flat_map(|definitions| &definitions.item.items);

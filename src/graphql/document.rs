@@ -11,7 +11,7 @@ use juniper::{Definition, GraphQLError, InputValue, OperationType, ParseError};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::complexity::{Analysis, Limits};
+use super::complexity::{Analysis, OperationLimits};
 use super::cost::Cost;
 use super::executable::{DocumentSource, Executable, ParsedDocument, Schemas, Validated};
 use super::field_merging::ConditionValues;
@@ -38,7 +38,7 @@ const MAX_EXECUTABLES: usize = 4;
 const MAX_NAME_BYTES: usize = 200;
 
 /// One operation of a document that passed validation.
-pub struct Operation {
+pub struct ParsedOperation {
     parsed: ParsedDocument,
     /// The `operationName` of the request.
     name: Option<String>,
@@ -66,7 +66,7 @@ pub struct Operation {
     memory: TreeMemory,
 }
 
-impl Operation {
+impl ParsedOperation {
     /// The operation in the form that juniper executes.
     #[must_use]
     pub fn validated(&self) -> &Validated<'_> {
@@ -127,7 +127,12 @@ impl Operation {
 
     /// Parses, analyzes and validates a document. The time of the checks before validation is bounded for any document.
     /// The time of validation is not, so validation comes last.
-    pub(super) fn parse(schemas: &Schemas, limits: &Limits, text: &str, name: Option<&str>) -> Result<Self, Rejection> {
+    pub(super) fn parse(
+        schemas: &Schemas,
+        limits: &OperationLimits,
+        text: &str,
+        name: Option<&str>,
+    ) -> Result<Self, Rejection> {
         check_tokens(text, limits)?;
         let digest = first_half(&Sha256::digest(format!("{name:?}{text}")));
         let schema = &schemas.client;
@@ -236,7 +241,7 @@ impl Operation {
     /// Parses, analyzes and validates a document whose literals juniper can parse.
     fn parse_rewritten(
         schema: &Arc<Schema>,
-        limits: &Limits,
+        limits: &OperationLimits,
         text: &str,
         name: Option<&str>,
     ) -> Result<(ParsedDocument, Analysis, BTreeSet<String>, bool), Rejection> {
@@ -336,7 +341,7 @@ impl Operation {
     ///
     /// # Errors
     /// `QUERY_TOO_COMPLEX` if the cost is above the limit.
-    pub fn check_cost(&self, variables: &Variables, limits: &Limits) -> Result<(), Rejection> {
+    pub fn check_cost(&self, variables: &Variables, limits: &OperationLimits) -> Result<(), Rejection> {
         let cost = Cost::total(&self.analysis.cost, variables);
         if cost <= limits.cost {
             return Ok(());
@@ -351,7 +356,7 @@ impl Operation {
 }
 
 /// Enforces the lexical limits of a document before it is parsed: the length of names and the number of directives.
-fn check_tokens(text: &str, limits: &Limits) -> Result<(), Rejection> {
+fn check_tokens(text: &str, limits: &OperationLimits) -> Result<(), Rejection> {
     let mut directives = 0;
     for token in Lexer::new(text).take(limits.tokens) {
         match token {
@@ -399,7 +404,7 @@ fn unknown_operation(name: &str) -> Rejection {
     Rejection::Invalid(errors::rule_error(&message))
 }
 
-fn invalid(error: &GraphQLError, limits: &Limits) -> Rejection {
+fn invalid(error: &GraphQLError, limits: &OperationLimits) -> Rejection {
     let GraphQLError::ParseError(parse_error) = error else {
         return Rejection::Invalid(errors::document_errors(error, limits.hints));
     };

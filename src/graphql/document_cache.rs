@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::complexity::Limits;
-use super::document::Operation;
+use super::complexity::OperationLimits;
+use super::document::ParsedOperation;
 use super::executable::Schemas;
 use super::refusal::Rejection;
 use crate::capacity::ByteCache;
@@ -22,7 +22,7 @@ const MAX_CACHED_DOCUMENT_BYTES: usize = 16 << 10;
 type CacheKey = (String, Option<String>);
 
 /// A cache of parsed operations, bounded by their number and their weight.
-pub struct DocumentCache(ByteCache<CacheKey, Arc<Operation>>);
+pub struct DocumentCache(ByteCache<CacheKey, Arc<ParsedOperation>>);
 
 impl Default for DocumentCache {
     fn default() -> Self {
@@ -39,15 +39,15 @@ impl DocumentCache {
     pub fn operation(
         &self,
         schemas: &Schemas,
-        limits: &Limits,
+        limits: &OperationLimits,
         text: &str,
         name: Option<&str>,
-    ) -> Result<Arc<Operation>, Rejection> {
+    ) -> Result<Arc<ParsedOperation>, Rejection> {
         let key = (text.to_owned(), name.map(str::to_owned));
         if let Some(cached) = self.0.get(&key) {
             return Ok(cached);
         }
-        let operation = Arc::new(Operation::parse(schemas, limits, text, name)?);
+        let operation = Arc::new(ParsedOperation::parse(schemas, limits, text, name)?);
         if text.len() <= MAX_CACHED_DOCUMENT_BYTES {
             let weight = operation.weight().max(MAX_CACHE_WEIGHT / MAX_CACHED_DOCUMENTS);
             self.0.insert(key, Arc::clone(&operation), weight);

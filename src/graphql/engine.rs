@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use juniper::OperationType;
 
 use super::allowance::{Allowance, ResponseBatch};
-use super::complexity::Limits;
+use super::complexity::OperationLimits;
 use super::context::{Caller, Ctx, DEADLINE, Purpose};
 use super::counts::Counts;
 use super::document_cache::DocumentCache;
@@ -30,7 +30,7 @@ use crate::model::{CapacityKey, MemoryBudget};
 pub struct Engine {
     pub(super) board: Arc<Board>,
     schemas: Schemas,
-    pub(super) limits: Limits,
+    pub(super) limits: OperationLimits,
     documents: DocumentCache,
     /// The memory budget for the documents of open subscriptions.
     pub(super) document_memory: Arc<MemoryBudget>,
@@ -41,7 +41,7 @@ pub struct Engine {
 impl Engine {
     /// Creates an engine over a board. Without `introspection`, clients cannot query the schema.
     #[must_use]
-    pub fn new(board: Arc<Board>, limits: Limits, introspection: bool) -> Self {
+    pub fn new(board: Arc<Board>, limits: OperationLimits, introspection: bool) -> Self {
         // Every field costs at least 1. So the parser can already refuse a document with more fields than the cost
         // limit.
         let most_fields = usize::try_from(limits.cost).unwrap_or(usize::MAX);

@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::scalar::Scalar;
 use super::source::SourceText;
+use super::values::{OperationNode, Selection};
 
 /// A merged document may always have this many bytes, besides a multiple of the original document's length.
 const BASE_BYTES: usize = 64 << 10;
@@ -24,9 +25,6 @@ const EMPTY_SELECTION: &str = "__typename @skip(if: true)";
 /// The same for the root of a subscription, where juniper does not allow `__typename`.
 const EMPTY_SUBSCRIPTION_SELECTION: &str = "... @skip(if: true) {__typename}";
 
-type Selection<'a> = juniper::Selection<'a, Scalar>;
-type Operation<'a> = juniper::Operation<'a, Scalar>;
-type Schema = SchemaType<Scalar>;
 /// The name of an argument and its value.
 type ArgumentValue<'a> = (Spanning<&'a str>, Spanning<InputValue<Scalar>>);
 
@@ -86,7 +84,7 @@ impl SourceMap {
 pub fn merge_document(
     (text, document): (&str, &[Definition<'_, Scalar>]),
     name: Option<&str>,
-    schema: &Schema,
+    schema: &SchemaType<Scalar>,
     conditions: &ConditionValues,
     kind: MergedKind,
 ) -> Result<MergedDocument, String> {
@@ -108,7 +106,7 @@ pub fn merge_document(
     }
     let operation = selected.ok_or("the document has no operation with this name")?;
     let max_bytes = text.len() * GROWTH_FACTOR + BASE_BYTES;
-    let writer = Writer {
+    let writer = DocumentWriter {
         source: SourceText::new(text),
         schema,
         fragments,
@@ -158,9 +156,9 @@ impl<'d, 'a> CollectedFields<'d, 'a> {
 }
 
 /// Writes the text of a merged document.
-struct Writer<'w, 'd, 'a> {
+struct DocumentWriter<'w, 'd, 'a> {
     source: SourceText<'w>,
-    schema: &'w Schema,
+    schema: &'w SchemaType<Scalar>,
     /// The type condition and the selections of each fragment, by name.
     fragments: HashMap<&'a str, (&'a str, &'d [Selection<'a>])>,
     conditions: &'w ConditionValues,
@@ -199,8 +197,8 @@ fn is_true(condition: &InputValue<Scalar>, conditions: &ConditionValues) -> bool
     }
 }
 
-impl<'d, 'a> Writer<'_, 'd, 'a> {
-    fn operation(mut self, operation: &'d Spanning<Operation<'a>>) -> Result<MergedDocument, String> {
+impl<'d, 'a> DocumentWriter<'_, 'd, 'a> {
+    fn operation(mut self, operation: &'d Spanning<OperationNode<'a>>) -> Result<MergedDocument, String> {
         let (line, column) = (operation.span.start.line(), operation.span.start.column());
         let operation = &operation.item;
         let root_type = match operation.operation_type {

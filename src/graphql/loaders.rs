@@ -11,16 +11,16 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::Result;
 
 /// Loads values by their keys, and caches them for one operation. A missing value is cached, too.
-pub struct Loader<K, V>(Mutex<State<K, V>>);
+pub struct Loader<K, V>(Mutex<LoaderState<K, V>>);
 
-struct State<K, V> {
+struct LoaderState<K, V> {
     pending: HashSet<K>,
     loaded: HashMap<K, Option<V>>,
 }
 
 impl<K, V> Default for Loader<K, V> {
     fn default() -> Self {
-        Self(Mutex::new(State { pending: HashSet::new(), loaded: HashMap::new() }))
+        Self(Mutex::new(LoaderState { pending: HashSet::new(), loaded: HashMap::new() }))
     }
 }
 

@@ -52,7 +52,7 @@ mod variable_messages;
 mod variables;
 
 pub use allowance::{ResponseBatch, ResponseText, SMALL};
-pub use complexity::Limits;
+pub use complexity::OperationLimits;
 pub use context::Caller;
 pub use counts::Counts;
 pub use engine::Engine;

@@ -5,11 +5,10 @@ use juniper::{Definition, InputValue, Spanning};
 
 use super::refusal::Rejection;
 use super::scalar::Scalar;
-use super::values::Variables;
+use super::values::{Selection, Variables};
 use crate::error::Error;
 
 type Value = InputValue<Scalar>;
-type Selection<'a> = juniper::Selection<'a, Scalar>;
 type Argument<'a> = (Spanning<&'a str>, Spanning<Value>);
 
 /// The arguments of a field or a directive. A macro, because juniper does not export their types.

@@ -13,9 +13,8 @@ use serde_json::Value as Json;
 use super::errors;
 use super::scalar::Scalar;
 use super::schema::Schema;
+use super::values::{OperationNode, Selection};
 
-type Selection<'a> = juniper::Selection<'a, Scalar>;
-type Operation<'a> = juniper::Operation<'a, Scalar>;
 type Value = Spanning<InputValue<Scalar>>;
 /// The name of an argument and its value.
 type ArgumentValue<'a> = (Spanning<&'a str>, Value);
@@ -58,7 +57,7 @@ pub fn non_null_variables(
     let mut selected = BTreeSet::new();
     for definition in document {
         let Definition::Operation(operation) = definition else { continue };
-        let found = Checker::check(&operation.item, schema, &fragments)?;
+        let found = NullChecker::check(&operation.item, schema, &fragments)?;
         if name.is_none() || operation.item.name.as_ref().map(|name| name.item) == name {
             selected = found;
         }
@@ -70,7 +69,7 @@ pub fn non_null_variables(
 type Fragments<'d, 'a> = HashMap<&'a str, (&'a str, &'d [Selection<'a>])>;
 
 /// Visits the values in one operation and in its fragments, and collects the variables that must not be `null`.
-struct Checker<'w, 'd, 'a> {
+struct NullChecker<'w, 'd, 'a> {
     schema: &'w Schema,
     fragments: &'w Fragments<'d, 'a>,
     /// The nullable variables of the operation, and whether their default value is `null`.
@@ -83,9 +82,9 @@ struct Checker<'w, 'd, 'a> {
     error: Option<Json>,
 }
 
-impl<'w, 'd, 'a> Checker<'w, 'd, 'a> {
+impl<'w, 'd, 'a> NullChecker<'w, 'd, 'a> {
     fn check(
-        operation: &'d Operation<'a>,
+        operation: &'d OperationNode<'a>,
         schema: &'w Schema,
         fragments: &'w Fragments<'d, 'a>,
     ) -> Result<BTreeSet<String>, Json> {

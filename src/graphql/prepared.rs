@@ -7,7 +7,7 @@ use juniper::{ExecutionError, GraphQLError, OperationType};
 
 use super::allowance::ResponseBatch;
 use super::context::{Caller, Ctx};
-use super::document::Operation;
+use super::document::ParsedOperation;
 use super::errors;
 use super::executable::{Executable, Validated, ValidatedItem};
 use super::refusal::Rejection;
@@ -18,7 +18,7 @@ use crate::model::{Cursor, GaugeGuard, MemoryLease};
 
 /// An operation that passed all checks and may be executed, with its variables.
 pub struct Prepared {
-    pub(super) operation: Arc<Operation>,
+    pub(super) operation: Arc<ParsedOperation>,
     /// The documents that juniper executes instead of the client's document, if there are any.
     pub(super) executable: Option<Arc<Executable>>,
     pub(super) variables: Variables,

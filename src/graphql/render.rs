@@ -14,7 +14,7 @@ use super::engine::Engine;
 use super::execute::{Rendered, render};
 use super::prepared::Live;
 use super::reader_gate::ReaderGate;
-use super::rendering_cache::{Entry, Key, Loaded, Loading, Task, shown};
+use super::rendering_cache::{CachedRendering, Loaded, Loading, RenderingKey, Task, shown};
 use crate::board::{Board, Viewer};
 use crate::error::{Error, Result};
 use crate::hub::ReadAt;
@@ -75,27 +75,27 @@ impl Engine {
             return self.render_alone(live, update);
         }
         let signed_in = live.caller.viewer.user_id().is_some();
-        let key = Key { shown, selection: live.selection, signed_in };
+        let key = RenderingKey { shown, selection: live.selection, signed_in };
         match self.renderings.get(&key) {
-            Some(Entry::Plain(body)) => {
+            Some(CachedRendering::Plain(body)) => {
                 self.counts.shared.count();
                 return Rendering::Ready(body);
             }
-            Some(Entry::Loading(loading, since, read_at))
+            Some(CachedRendering::Loading(loading, since, read_at))
                 if self.is_fresh(since, read_at)
                     && let Some(loaded) = loading.join() =>
             {
                 self.counts.shared.count();
                 return self.share(loaded, live, update);
             }
-            Some(Entry::Loaded(loaded, since, read_at)) if self.is_fresh(since, read_at) => {
+            Some(CachedRendering::Loaded(loaded, since, read_at)) if self.is_fresh(since, read_at) => {
                 self.counts.shared.count();
                 if !loaded.is_personal {
                     return Rendering::Ready(loaded.body);
                 }
                 return self.render_alone(live, update);
             }
-            Some(Entry::Loading(..) | Entry::Loaded(..)) | None => self.counts.rendered.count(),
+            Some(CachedRendering::Loading(..) | CachedRendering::Loaded(..)) | None => self.counts.rendered.count(),
         }
         if !operation.needs_database.load(Ordering::Relaxed) {
             let subject = (&live.prepared, &live.caller);
@@ -109,7 +109,7 @@ impl Engine {
                 return Rendering::Ready(rendered.body);
             } else {
                 let bytes = rendered.body.as_ref().map_or(0, |body| body.len());
-                self.renderings.insert(key, Entry::Plain(rendered.body.clone()), bytes);
+                self.renderings.insert(key, CachedRendering::Plain(rendered.body.clone()), bytes);
                 return Rendering::Ready(rendered.body);
             }
         }
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// Renders for all readers of the same item, and keeps the result for readers that come soon.
-    fn load_shared(self: &Arc<Self>, key: Key, live: &Arc<Live>, update: Update) -> Rendering<ResponseText> {
+    fn load_shared(self: &Arc<Self>, key: RenderingKey, live: &Arc<Live>, update: Update) -> Rendering<ResponseText> {
         let (since, read_at) = (Instant::now(), self.board.log.read_at());
         let (engine, kept) = (Arc::downgrade(self), key.clone());
         let loading = self.load(live, update.clone(), true);
@@ -133,7 +133,7 @@ impl Engine {
             drop(wait_until_kept.await);
             if let Some(engine) = engine.upgrade() {
                 let bytes = loaded.body.as_ref().map_or(0, |body| body.len());
-                engine.renderings.replace(kept, Entry::Loaded(loaded.clone(), since, read_at), bytes);
+                engine.renderings.replace(kept, CachedRendering::Loaded(loaded.clone(), since, read_at), bytes);
             }
             loaded
         });
@@ -142,7 +142,7 @@ impl Engine {
         // it.
         let result = loading.map(|result| result.unwrap_or(Loaded { body: None, is_personal: false })).boxed().shared();
         let loading = Loading { result: result.clone(), task: Arc::downgrade(&task) };
-        self.renderings.insert(key, Entry::Loading(loading, since, read_at), 0);
+        self.renderings.insert(key, CachedRendering::Loading(loading, since, read_at), 0);
         drop(is_kept);
         let loaded = async move {
             let loaded = result.await;

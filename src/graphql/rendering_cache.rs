@@ -17,7 +17,7 @@ const KEPT_BYTES: usize = 8 << 20;
 
 /// Identifies a rendering: an update with the state of its object, the selection, and whether the viewer is signed in.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct RenderingKey {
     pub shown: Shown,
     pub selection: [u8; 16],
     pub signed_in: bool,
@@ -34,7 +34,7 @@ pub enum Shown {
 }
 
 #[derive(Clone)]
-pub enum Entry {
+pub enum CachedRendering {
     /// Rendered from the event alone.
     Plain(Option<ResponseText>),
     /// An item that is being rendered from the database, with the time and the log position when rendering started.
@@ -82,7 +82,7 @@ pub struct Loaded {
 }
 
 /// The cache of recently rendered items.
-pub type Renderings = ByteCache<Key, Entry>;
+pub type Renderings = ByteCache<RenderingKey, CachedRendering>;
 
 /// An empty cache of rendered items.
 pub fn renderings() -> Renderings {

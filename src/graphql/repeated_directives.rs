@@ -9,11 +9,10 @@ use serde_json::Value as Json;
 use super::errors;
 use super::scalar::Scalar;
 use super::schema::Schema;
-
-type Selection<'a> = juniper::Selection<'a, Scalar>;
+use super::values::Selection;
 
 /// Visits all selections of a document, and collects the errors.
-struct Checker<'s> {
+struct DirectiveChecker<'s> {
     schema: &'s Schema,
     errors: Vec<Json>,
 }
@@ -35,7 +34,7 @@ macro_rules! check_directives {
 
 /// The `errors` of the response, if a selection of the document repeats a directive; otherwise `None`.
 pub fn directive_errors(document: &[Definition<'_, Scalar>], schema: &Schema) -> Option<Json> {
-    let mut checker = Checker { schema, errors: Vec::new() };
+    let mut checker = DirectiveChecker { schema, errors: Vec::new() };
     for definition in document {
         match definition {
             Definition::Fragment(fragment) => checker.selections(&fragment.item.selection_set),
@@ -47,7 +46,7 @@ pub fn directive_errors(document: &[Definition<'_, Scalar>], schema: &Schema) ->
     (!errors.is_empty()).then_some(Json::Array(errors))
 }
 
-impl Checker<'_> {
+impl DirectiveChecker<'_> {
     fn selections(&mut self, selections: &[Selection<'_>]) {
         for selection in selections {
             match selection {

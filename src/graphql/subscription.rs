@@ -18,7 +18,7 @@ use crate::live::{LogRequest, SubscriptionRequest, Target};
 use crate::model::{EventKind, KindSet};
 
 /// The empty stream that a resolver returns. juniper takes the item type of the field from it.
-type Items<T> = Empty<Result<T>>;
+type NoItems<T> = Empty<Result<T>>;
 
 /// The root of all subscriptions.
 pub struct Subscription;
@@ -35,7 +35,7 @@ impl Subscription {
         #[graphql(description = "Only tickets.")] tickets_only: Option<bool>,
         #[graphql(description = "Leave out messages of the viewer.")] exclude_own: Option<bool>,
         #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
-    ) -> Result<Items<Message>> {
+    ) -> Result<NoItems<Message>> {
         let request = || {
             let request = request(&[EventKind::MessageAdded], target(channel_id.as_ref(), None)?, after.as_ref())?;
             let (tickets_only, exclude_own) = (tickets_only.unwrap_or(false), exclude_own.unwrap_or(false));
@@ -51,7 +51,7 @@ impl Subscription {
         #[graphql(description = "Only messages in the channel with this id.")] channel_id: Option<ID>,
         #[graphql(description = "Only the message with this id.")] message_id: Option<ID>,
         #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
-    ) -> Result<Items<Message>> {
+    ) -> Result<NoItems<Message>> {
         let target = || target(channel_id.as_ref(), message_id.as_ref());
         let request = || request(&[EventKind::MessageUpdated], target()?, after.as_ref());
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
@@ -64,7 +64,7 @@ impl Subscription {
         #[graphql(description = "Only messages in the channel with this id.")] channel_id: Option<ID>,
         #[graphql(description = "Only the message with this id.")] message_id: Option<ID>,
         #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
-    ) -> Result<Items<DeletedMessage>> {
+    ) -> Result<NoItems<DeletedMessage>> {
         let target = || target(channel_id.as_ref(), message_id.as_ref());
         let request = || request(&[EventKind::MessageDeleted], target()?, after.as_ref());
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
@@ -77,7 +77,7 @@ impl Subscription {
         #[graphql(description = "Only comments on the message with this id.")] message_id: Option<ID>,
         #[graphql(description = "Leave out comments of the viewer.")] exclude_own: Option<bool>,
         #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
-    ) -> Result<Items<Comment>> {
+    ) -> Result<NoItems<Comment>> {
         let request = || {
             let request = request(&[EventKind::CommentAdded], target(None, message_id.as_ref())?, after.as_ref())?;
             Ok(LogRequest { exclude_own: exclude_own.unwrap_or(false), ..request })
@@ -90,7 +90,7 @@ impl Subscription {
         &self,
         ctx: &Ctx,
         #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
-    ) -> Result<Items<Template>> {
+    ) -> Result<NoItems<Template>> {
         let request = || {
             let request = request(&[EventKind::TemplateAdded], Target::Templates, after.as_ref())?;
             Ok(LogRequest { exclude_own: true, ..request })
@@ -103,7 +103,7 @@ impl Subscription {
         &self,
         ctx: &Ctx,
         #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
-    ) -> Result<Items<Notification>> {
+    ) -> Result<NoItems<Notification>> {
         let request = || request(&[EventKind::NotificationAdded], Target::Notifications, after.as_ref());
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
@@ -113,7 +113,7 @@ impl Subscription {
         &self,
         ctx: &Ctx,
         #[graphql(description = "Only the metric with this name.")] metric: Option<String>,
-    ) -> Result<Items<Metric>> {
+    ) -> Result<NoItems<Metric>> {
         open(ctx, || {
             if metric.as_ref().is_some_and(|metric| metric.chars().count() > MAX_METRIC_NAME) {
                 let why = format!("metric has at most {MAX_METRIC_NAME} characters");
@@ -128,7 +128,7 @@ impl Subscription {
         &self,
         ctx: &Ctx,
         #[graphql(description = "The id of the channel.")] channel_id: ID,
-    ) -> Result<Items<PresenceChange>> {
+    ) -> Result<NoItems<PresenceChange>> {
         open(ctx, || Ok(SubscriptionRequest::Presence(id("channelId", &channel_id)?)))
     }
 
@@ -140,7 +140,7 @@ impl Subscription {
         #[graphql(description = "Only events of the channel with this id.")] channel_id: Option<ID>,
         #[graphql(description = "Only events of the message with this id and of its comments.")] message_id: Option<ID>,
         #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
-    ) -> Result<Items<EventValue>> {
+    ) -> Result<NoItems<EventValue>> {
         let target = || target(channel_id.as_ref(), message_id.as_ref());
         let request = || request(EventKind::ALL, target()?, after.as_ref());
         opened(ctx)?.add_checkpoints();
@@ -149,7 +149,7 @@ impl Subscription {
 }
 
 /// Stores the request in the context.
-fn open<T>(ctx: &Ctx, request: impl FnOnce() -> Result<SubscriptionRequest>) -> Result<Items<T>> {
+fn open<T>(ctx: &Ctx, request: impl FnOnce() -> Result<SubscriptionRequest>) -> Result<NoItems<T>> {
     opened(ctx)?.set(request()?);
     Ok(stream::empty())
 }

@@ -1,4 +1,4 @@
-//! The value types of juniper, with the scalars of tidings.
+//! The types of juniper for documents and values, with the scalars of tidings.
 
 use super::scalar::Scalar;
 
@@ -8,3 +8,7 @@ pub type Variables = juniper::Variables<Scalar>;
 pub type Value = juniper::Value<Scalar>;
 /// A value in a document or in a variable.
 pub type InputValue = juniper::InputValue<Scalar>;
+/// An operation in a document.
+pub type OperationNode<'a> = juniper::Operation<'a, Scalar>;
+/// A field, a fragment spread or an inline fragment in a document.
+pub type Selection<'a> = juniper::Selection<'a, Scalar>;

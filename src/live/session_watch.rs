@@ -19,10 +19,10 @@ use crate::model::{Cursor, EventKind, KindSet, Topic};
 pub struct SessionWatch {
     board: Arc<Board>,
     viewer: Viewer,
-    source: Source,
+    source: WatchSource,
 }
 
-enum Source {
+enum WatchSource {
     Following(Receiver, Cursor),
     Subscribing(BoxFuture<'static, Result<(Receiver, Cursor)>>),
     /// The hub has stopped.
@@ -41,23 +41,23 @@ impl SessionWatch {
         let (receiver, position) = subscribe(board, viewer).await?;
         // The session may have ended before the subscription began.
         viewer.rights()?;
-        let source = Source::Following(receiver, position);
+        let source = WatchSource::Following(receiver, position);
         Ok(Some(Self { board: Arc::clone(board), viewer: viewer.clone(), source }))
     }
 
     fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
         match &mut self.source {
-            Source::Stopped => return Poll::Ready(None),
-            Source::Subscribing(subscribing) => {
+            WatchSource::Stopped => return Poll::Ready(None),
+            WatchSource::Subscribing(subscribing) => {
                 let subscribed = ready!(subscribing.as_mut().poll(context));
-                self.source =
-                    subscribed.map_or(Source::Stopped, |(receiver, position)| Source::Following(receiver, position));
+                self.source = subscribed
+                    .map_or(WatchSource::Stopped, |(receiver, position)| WatchSource::Following(receiver, position));
             }
-            Source::Following(receiver, position) => match ready!(receiver.poll_next(position.seq, context)) {
+            WatchSource::Following(receiver, position) => match ready!(receiver.poll_next(position.seq, context)) {
                 Next::Event(event) => *position = event.cursor,
                 Next::Lagged => {
                     let (board, viewer) = (Arc::clone(&self.board), self.viewer.clone());
-                    self.source = Source::Subscribing(Box::pin(async move { subscribe(&board, &viewer).await }));
+                    self.source = WatchSource::Subscribing(Box::pin(async move { subscribe(&board, &viewer).await }));
                 }
             },
         }

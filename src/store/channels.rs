@@ -51,7 +51,7 @@ macro_rules! missing_name_keys {
 /// A row of `channels`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = channels)]
-struct Row {
+struct ChannelRow {
     id: i64,
     name: String,
     description: Option<String>,
@@ -62,10 +62,10 @@ struct Row {
     tag: i64,
 }
 
-impl TryFrom<Row> for Channel {
+impl TryFrom<ChannelRow> for Channel {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self> {
+    fn try_from(row: ChannelRow) -> Result<Self> {
         Ok(Self {
             id: ChannelId(row.id),
             name: row.name,
@@ -84,7 +84,7 @@ impl TryFrom<Row> for Channel {
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db, rights: &Rights, window: &PageRequest<ChannelKey>) -> Result<Page<Channel>> {
     let mut query = channels::table
-        .select(Row::as_select())
+        .select(ChannelRow::as_select())
         .filter(channels::deleted_at.is_null())
         .filter(visibility::channel(rights.into()))
         .into_boxed::<MultiBackend>();
@@ -103,7 +103,7 @@ pub fn list(db: &mut Db, rights: &Rights, window: &PageRequest<ChannelKey>) -> R
         query = query.filter(channels::id.eq_any(public).or(channels::id.eq_any(own_channels)));
     }
     let query = with_time_limit!(db, query, channels::id);
-    let rows = in_window_by_name!(query, window).load::<Row>(db).map_err(map_error)?;
+    let rows = in_window_by_name!(query, window).load::<ChannelRow>(db).map_err(map_error)?;
     let page = page(rows, window);
     let items = page.items.into_iter().map(Channel::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
@@ -118,7 +118,7 @@ pub fn find(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<Option<Channe
         .filter(channels::id.eq(id.0))
         .filter(channels::deleted_at.is_null())
         .filter(visibility::channel(rights.into()));
-    let row = with_backend!(db, connection => found.select(Row::as_select()).first(connection));
+    let row = with_backend!(db, connection => found.select(ChannelRow::as_select()).first(connection));
     row.optional().map_err(map_error)?.map(Channel::try_from).transpose()
 }
 
@@ -132,11 +132,11 @@ pub fn find_by_name(db: &mut Db, rights: &Rights, name: &str) -> Result<Option<C
     let trimmed = unicode::nfc(name.trim());
     let skeleton = if trimmed.len() > MAX_NAME_BYTES { String::new() } else { unicode::skeleton(&trimmed) };
     let is_similar = channels::skeleton.eq(skeleton).and(channels::skeleton.ne(""));
-    let found: Vec<(Row, i64)> = channels::table
+    let found: Vec<(ChannelRow, i64)> = channels::table
         .filter(channels::name.eq(&trimmed).or(channels::name.eq(name)).or(is_similar))
         .filter(channels::deleted_at.is_null())
         .filter(visibility::channel(rights.into()))
-        .select((Row::as_select(), channels::named_at))
+        .select((ChannelRow::as_select(), channels::named_at))
         .load(db)
         .map_err(map_error)?;
     let mut rows: Vec<_> = found.into_iter().filter(|(row, _)| unicode::is_same(&row.name, &trimmed)).collect();
@@ -238,10 +238,10 @@ pub(super) fn fill_name_keys(db: &mut Db, limit: i64) -> Result<usize> {
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[ChannelId]) -> Result<HashMap<ChannelId, Channel>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<Row> = channels::table
+    let rows: Vec<ChannelRow> = channels::table
         .filter(channels::id.eq_any(ids))
         .filter(channels::deleted_at.is_null())
-        .select(Row::as_select())
+        .select(ChannelRow::as_select())
         .load(db)
         .map_err(map_error)?;
     rows.into_iter().map(|row| Ok((ChannelId(row.id), Channel::try_from(row)?))).collect()

@@ -14,7 +14,7 @@ use crate::model::{Comment, CommentId, Cursor, MessageId, Page, PageRequest, Seq
 /// A row of `comments`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = comments)]
-struct Row {
+struct CommentRow {
     id: i64,
     message_id: i64,
     content: String,
@@ -25,8 +25,8 @@ struct Row {
     tag: i64,
 }
 
-impl From<Row> for Comment {
-    fn from(row: Row) -> Self {
+impl From<CommentRow> for Comment {
+    fn from(row: CommentRow) -> Self {
         Self {
             id: CommentId(row.id),
             message_id: MessageId(row.message_id),
@@ -45,11 +45,11 @@ impl From<Row> for Comment {
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db, message: MessageId, window: &PageRequest<CommentId>) -> Result<Page<Comment>> {
     let query = comments::table
-        .select(Row::as_select())
+        .select(CommentRow::as_select())
         .filter(comments::message_id.eq(message.0))
         .into_boxed::<MultiBackend>();
     let window = window.map(|id| id.0);
-    let rows = window!(query, comments::id, asc, window).load::<Row>(db).map_err(map_error)?;
+    let rows = window!(query, comments::id, asc, window).load::<CommentRow>(db).map_err(map_error)?;
     let page = page(rows, &window);
     Ok(Page { items: page.items.into_iter().map(Comment::from).collect(), more: page.more })
 }
@@ -65,7 +65,7 @@ pub fn by_ids(db: &mut Db, ids: &[CommentId]) -> Result<HashMap<CommentId, Comme
         .filter(visibility::is_not_deleted())
         .select(messages::id);
     let existing = comments::table.filter(comments::id.eq_any(ids)).filter(diesel::dsl::exists(existing_message));
-    let rows = existing.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
+    let rows = existing.select(CommentRow::as_select()).load::<CommentRow>(db).map_err(map_error)?;
     Ok(rows.into_iter().map(|row| (CommentId(row.id), Comment::from(row))).collect())
 }
 

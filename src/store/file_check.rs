@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Text};
 use super::advice::with_advice;
 
 #[derive(QueryableByName)]
-struct Encoding {
+struct TextEncoding {
     #[diesel(sql_type = Text)]
     encoding: String,
 }
@@ -37,7 +37,7 @@ pub fn check_file(path: &Path) -> Result<(), String> {
     let counts = diesel::sql_query(tables).get_result(&mut connection);
     let TableCounts { all, migrations } = counts.map_err(|error| message(&error))?;
     let encoding = diesel::sql_query("PRAGMA encoding").get_result(&mut connection);
-    let Encoding { encoding } = encoding.map_err(|error| message(&error))?;
+    let TextEncoding { encoding } = encoding.map_err(|error| message(&error))?;
     if encoding != "UTF-8" {
         return Err(format!("its encoding is {encoding}: tidings needs UTF-8"));
     }

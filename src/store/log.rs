@@ -32,7 +32,7 @@ const MAX_PAGE_SPAN: i64 = 8192;
 // `treat_none_as_default_value = false` writes NULL explicitly. Without it, each combination of empty columns would
 // be a different statement that has to be prepared.
 #[diesel(table_name = events, treat_none_as_default_value = false)]
-struct Row {
+struct EventRow {
     seq: i64,
     tag: i64,
     format: i16,
@@ -49,7 +49,7 @@ struct Row {
     at: i64,
 }
 
-impl Row {
+impl EventRow {
     fn new(event: &Event) -> Self {
         let audience: Vec<String> = event.audience.0.iter().map(ToString::to_string).collect();
         Self {
@@ -119,7 +119,7 @@ impl LogPage {
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub(super) fn insert_genesis(db: &mut Db) -> Result<()> {
     let now = Timestamp::now().0;
-    let genesis = Row {
+    let genesis = EventRow {
         seq: 0,
         tag: rand::random(),
         format: FORMAT,
@@ -210,7 +210,7 @@ pub(super) fn rewrite_head(db: &mut Db) -> Result<()> {
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEvent]) -> Result<()> {
-    let rows: Vec<Row> = batch.iter().map(|logged| Row::new(&logged.event)).collect();
+    let rows: Vec<EventRow> = batch.iter().map(|logged| EventRow::new(&logged.event)).collect();
     for rows in rows.chunks(MAX_INSERT_ROWS) {
         match db {
             // One by one: for several rows, diesel would begin a transaction of its own.
@@ -343,13 +343,13 @@ impl PageRows {
             texts.extend(found.into_iter().map(|(seq, audience, payload)| (seq, (audience, payload))));
         }
         let row = |row: &RowSummary| with_texts(row, texts.remove(&row.seq).unwrap_or_default());
-        Ok(self.rows.iter().map(row).filter_map(Row::event).collect())
+        Ok(self.rows.iter().map(row).filter_map(EventRow::event).collect())
     }
 }
 
 /// The row of `events` with its texts.
-fn with_texts(summary: &RowSummary, (audience, payload): (String, Option<String>)) -> Row {
-    Row {
+fn with_texts(summary: &RowSummary, (audience, payload): (String, Option<String>)) -> EventRow {
+    EventRow {
         seq: summary.seq,
         tag: summary.tag,
         format: summary.format,
@@ -490,7 +490,7 @@ fn load<I: Copy + Eq + std::hash::Hash, T>(
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Option<Event>> {
     let mut query = events::table
-        .select(Row::as_select())
+        .select(EventRow::as_select())
         .filter(events::seq.gt(after.0))
         .filter(events::kind.eq(kind.code()))
         .filter(events::object_id.eq(object))
@@ -498,8 +498,8 @@ pub fn find(db: &mut Db, kind: EventKind, object: i64, after: Seq) -> Result<Opt
     if kind == EventKind::MessageDeleted {
         query = query.filter(events::message_id.eq(object));
     }
-    let row: Option<Row> = query.first(db).optional().map_err(map_error)?;
-    Ok(row.and_then(Row::event))
+    let row: Option<EventRow> = query.first(db).optional().map_err(map_error)?;
+    Ok(row.and_then(EventRow::event))
 }
 
 /// The last position for which all events up to it are older than `time`, in log order. `None` if there is none

@@ -25,7 +25,7 @@ const NEAREST_FACTOR: i64 = 3;
 /// A row of `messages`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = messages)]
-pub struct Row {
+pub struct MessageRow {
     id: i64,
     channel_id: i64,
     title: Option<String>,
@@ -41,7 +41,7 @@ pub struct Row {
     tag: i64,
 }
 
-impl Row {
+impl MessageRow {
     fn message(self, audience: Audience) -> Result<Message> {
         let ticket = self
             .ticket_status
@@ -72,11 +72,11 @@ impl Row {
 }
 
 /// A query of message rows.
-type MessageQuery<'a> = IntoBoxed<'a, Select<messages::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+type MessageQuery<'a> = IntoBoxed<'a, Select<messages::table, AsSelect<MessageRow, MultiBackend>>, MultiBackend>;
 
 /// Selects the messages that the viewer may read.
 fn visible_messages<'a>(rights: &Rights) -> MessageQuery<'a> {
-    let all = messages::table.select(Row::as_select()).into_boxed::<MultiBackend>();
+    let all = messages::table.select(MessageRow::as_select()).into_boxed::<MultiBackend>();
     if rights.admin { all.filter(visibility::is_not_deleted()) } else { all.filter(visibility::message(rights.into())) }
 }
 
@@ -99,7 +99,7 @@ pub fn list(
     let (range, wanted) = (IdRange::of(&window), window.limit.saturating_add(1));
     let rows = if rights.admin {
         let query = with_time_limit!(db, among_visible(filter, rights), messages::id);
-        in_range!(query, messages::id, range, wanted).load::<Row>(db).map_err(map_error)?
+        in_range!(query, messages::id, range, wanted).load::<MessageRow>(db).map_err(map_error)?
     } else {
         find_visible(db, rights, filter, range, wanted)?
     };
@@ -116,14 +116,15 @@ fn find_visible(
     filter: &MessageFilter,
     range: IdRange,
     wanted: usize,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<MessageRow>> {
     let (mut rows, range) = if filter.is_for_tickets() {
         (Vec::new(), range)
     } else {
         let nearest = load_nearest(db, rights, filter, range, wanted)?;
         let end = nearest.last().map(|(row, _)| row.id);
         let is_exhausted = nearest.len() < wanted;
-        let visible: Vec<Row> = nearest.into_iter().filter_map(|(row, is_visible)| is_visible.then_some(row)).collect();
+        let visible: Vec<MessageRow> =
+            nearest.into_iter().filter_map(|(row, is_visible)| is_visible.then_some(row)).collect();
         match end {
             Some(end) if !is_exhausted && visible.len() < wanted => (visible, range.after(end)),
             _ => return Ok(visible),
@@ -136,7 +137,7 @@ fn find_visible(
     let within = edge.map_or(range, |edge| range.up_to(edge));
     let missing = wanted - rows.len();
     let found = in_range!(among_visible(filter, rights), messages::id, within, missing);
-    rows.extend(found.load::<Row>(db).map_err(map_error)?);
+    rows.extend(found.load::<MessageRow>(db).map_err(map_error)?);
     let Some(edge) = edge.filter(|_| rows.len() < wanted) else { return Ok(rows) };
     let beyond = range.after(edge);
     let mut candidates = Candidates::new(db, rights, filter, beyond, wanted)?;
@@ -147,7 +148,7 @@ fn find_visible(
         }
         let query = among_visible(filter, rights).filter(messages::id.eq_any(ids));
         let query = with_time_limit!(db, query, messages::id);
-        rows.extend(in_range!(query, messages::id, beyond, wanted).load::<Row>(db).map_err(map_error)?);
+        rows.extend(in_range!(query, messages::id, beyond, wanted).load::<MessageRow>(db).map_err(map_error)?);
     }
     Ok(rows)
 }
@@ -159,8 +160,8 @@ fn load_nearest(
     filter: &MessageFilter,
     range: IdRange,
     wanted: usize,
-) -> Result<Vec<(Row, bool)>> {
-    let all = messages::table.select((Row::as_select(), visibility::message(rights.into())));
+) -> Result<Vec<(MessageRow, bool)>> {
+    let all = messages::table.select((MessageRow::as_select(), visibility::message(rights.into())));
     let near = in_channel(filter, all.into_boxed::<MultiBackend>());
     in_range!(near, messages::id, range, wanted).load(db).map_err(map_error)
 }
@@ -170,7 +171,8 @@ fn load_nearest(
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Message>> {
-    let row = visible_messages(rights).filter(messages::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
+    let row =
+        visible_messages(rights).filter(messages::id.eq(id.0)).first::<MessageRow>(db).optional().map_err(map_error)?;
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
@@ -181,7 +183,7 @@ pub fn find(db: &mut Db, rights: &Rights, id: MessageId) -> Result<Option<Messag
 pub fn by_ids(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let existing = messages::table.filter(messages::id.eq_any(ids)).filter(visibility::is_not_deleted());
-    let rows = existing.select(Row::as_select()).load::<Row>(db).map_err(map_error)?;
+    let rows = existing.select(MessageRow::as_select()).load::<MessageRow>(db).map_err(map_error)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|message| (message.id, message)).collect())
 }
 
@@ -201,7 +203,7 @@ pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageI
 }
 
 /// A message to insert.
-pub struct NewMessage {
+pub struct NewMessageRow {
     /// The channel of the message.
     pub channel: ChannelId,
     /// The title of the message, if it has one.
@@ -220,7 +222,7 @@ pub struct NewMessage {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(db: &mut Db, new: NewMessage, now: Timestamp, cursor: Cursor) -> Result<Message> {
+pub fn insert(db: &mut Db, new: NewMessageRow, now: Timestamp, cursor: Cursor) -> Result<Message> {
     let inserting = diesel::insert_into(messages::table)
         .values((
             messages::channel_id.eq(new.channel.0),
@@ -294,7 +296,7 @@ pub fn delete(db: &mut Db, id: MessageId, now: Timestamp) -> Result<()> {
 
 /// Adds the audiences to the rows. Most messages are unrestricted, and only restricted ones need a second
 /// statement.
-fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Message>> {
+fn with_audiences(db: &mut Db, rows: Vec<MessageRow>) -> Result<Vec<Message>> {
     let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
     let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();
     if !restricted.is_empty() {

@@ -18,7 +18,7 @@ use crate::model::{
 /// A row of `notifications`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = notifications)]
-struct Row {
+struct NotificationRow {
     id: i64,
     user_id: Option<i64>,
     title: String,
@@ -31,10 +31,10 @@ struct Row {
     tag: i64,
 }
 
-impl TryFrom<Row> for Notification {
+impl TryFrom<NotificationRow> for Notification {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self> {
+    fn try_from(row: NotificationRow) -> Result<Self> {
         Ok(Self {
             id: NotificationId(row.id),
             user_id: row.user_id.map(UserId),
@@ -70,7 +70,7 @@ pub fn list(
     window: &PageRequest<NotificationId>,
 ) -> Result<Page<Notification>> {
     let window = window.map(|id| id.0);
-    let all = || notifications::table.select(Row::as_select()).into_boxed::<MultiBackend>();
+    let all = || notifications::table.select(NotificationRow::as_select()).into_boxed::<MultiBackend>();
     // Two queries, each served by an index. A single query would also scan the notifications of other users.
     let mut rows = Vec::new();
     for query in [all().filter(notifications::user_id.eq(user.0)), all().filter(notifications::user_id.is_null())] {
@@ -83,8 +83,8 @@ pub fn list(
             query = query.filter(notifications::read_at.is_null()).filter(diesel::dsl::not(diesel::dsl::exists(read)));
         }
         let found = match order {
-            Order::NewestFirst => window!(query, notifications::id, desc, window).load::<Row>(db),
-            Order::OldestFirst => window!(query, notifications::id, asc, window).load::<Row>(db),
+            Order::NewestFirst => window!(query, notifications::id, desc, window).load::<NotificationRow>(db),
+            Order::OldestFirst => window!(query, notifications::id, asc, window).load::<NotificationRow>(db),
         };
         rows.extend(found.map_err(map_error)?);
     }
@@ -114,14 +114,14 @@ pub fn find(db: &mut Db, user: UserId, id: NotificationId) -> Result<Option<Noti
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[NotificationId]) -> Result<HashMap<NotificationId, Notification>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = notifications::table.filter(notifications::id.eq_any(ids)).select(Row::as_select());
-    let rows: Vec<Row> = rows.load(db).map_err(map_error)?;
+    let rows = notifications::table.filter(notifications::id.eq_any(ids)).select(NotificationRow::as_select());
+    let rows: Vec<NotificationRow> = rows.load(db).map_err(map_error)?;
     let rows = without_deleted(db, rows)?;
     rows.into_iter().map(|row| Ok((NotificationId(row.id), Notification::try_from(row)?))).collect()
 }
 
 /// Clears `message_id` where the message is marked as deleted but not removed yet.
-fn without_deleted(db: &mut Db, mut rows: Vec<Row>) -> Result<Vec<Row>> {
+fn without_deleted(db: &mut Db, mut rows: Vec<NotificationRow>) -> Result<Vec<NotificationRow>> {
     let about: Vec<i64> = rows.iter().filter_map(|row| row.message_id).collect();
     if about.is_empty() {
         return Ok(rows);
@@ -156,7 +156,7 @@ pub fn announcements_read(
 
 /// A notification to insert.
 #[derive(Debug, Clone)]
-pub struct NewNotification {
+pub struct NewNotificationRow {
     /// The user who receives the notification; `None` for an announcement to all users.
     pub user: Option<UserId>,
     /// The title of the notification.
@@ -173,7 +173,7 @@ pub struct NewNotification {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor) -> Result<Notification> {
+pub fn insert(db: &mut Db, new: NewNotificationRow, now: Timestamp, cursor: Cursor) -> Result<Notification> {
     let id: i64 = diesel::insert_into(notifications::table)
         .values((
             notifications::user_id.eq(new.user.map(|id| id.0)),
@@ -206,7 +206,12 @@ pub fn insert(db: &mut Db, new: NewNotification, now: Timestamp, cursor: Cursor)
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first: Cursor) -> Result<Vec<Notification>> {
+pub fn insert_all(
+    db: &mut Db,
+    new: Vec<NewNotificationRow>,
+    now: Timestamp,
+    first: Cursor,
+) -> Result<Vec<Notification>> {
     let seqs = first.seq.0..;
     let rows: Vec<_> = new
         .iter()
@@ -234,8 +239,8 @@ pub fn insert_all(db: &mut Db, new: Vec<NewNotification>, now: Timestamp, first:
         .filter(notifications::id.gt(before.unwrap_or(0)))
         .filter(notifications::seq.ge(first.seq.0))
         .order(notifications::seq.asc())
-        .select(Row::as_select());
-    let written: Vec<Row> = written.load(db).map_err(map_error)?;
+        .select(NotificationRow::as_select());
+    let written: Vec<NotificationRow> = written.load(db).map_err(map_error)?;
     written.into_iter().map(Notification::try_from).collect()
 }
 

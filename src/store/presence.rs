@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::model::{ChannelId, UserId};
 
 /// A user who is connected (no channel), or present in a channel.
-pub type Presence = (Option<ChannelId>, UserId);
+pub type PresenceEntry = (Option<ChannelId>, UserId);
 
 /// The row of an instance that reports presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub fn instances(db: &mut Db) -> Result<Vec<Instance>> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn of_instance(db: &mut Db, instance: i64) -> Result<Vec<Presence>> {
+pub fn of_instance(db: &mut Db, instance: i64) -> Result<Vec<PresenceEntry>> {
     let rows: Vec<(i64, i64)> = presence::table
         .filter(presence::instance_id.eq(instance))
         .select((presence::channel_id, presence::user_id))
@@ -85,7 +85,7 @@ pub fn beat(db: &mut Db, instance: Instance) -> Result<HeartbeatOutcome> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn change(db: &mut Db, instance: i64, joined: &[Presence], left: &[Presence]) -> Result<()> {
+pub fn change(db: &mut Db, instance: i64, joined: &[PresenceEntry], left: &[PresenceEntry]) -> Result<()> {
     let channel_code = |channel: Option<ChannelId>| channel.map_or(0, |id| id.0);
     for (channel, user) in left {
         let row = presence::table

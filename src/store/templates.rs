@@ -18,7 +18,7 @@ use crate::model::{
 /// A row of `templates`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = templates)]
-pub struct Row {
+pub struct TemplateRow {
     id: i64,
     name: String,
     content: String,
@@ -29,7 +29,7 @@ pub struct Row {
     tag: i64,
 }
 
-impl Row {
+impl TemplateRow {
     fn template(self, audience: Audience) -> Template {
         Template {
             id: TemplateId(self.id),
@@ -65,7 +65,7 @@ pub fn list(db: &mut Db, rights: &Rights, window: &PageRequest<TemplateId>) -> R
         query = query.filter(templates::id.eq_any(unrestricted).or(own).or(templates::id.eq_any(for_viewer)));
     }
     let query = with_time_limit!(db, query, templates::id);
-    let rows = window!(query, templates::id, asc, window).load::<Row>(db).map_err(map_error)?;
+    let rows = window!(query, templates::id, asc, window).load::<TemplateRow>(db).map_err(map_error)?;
     let page = page(rows, &window);
     Ok(Page { items: with_audiences(db, page.items)?, more: page.more })
 }
@@ -75,8 +75,11 @@ pub fn list(db: &mut Db, rights: &Rights, window: &PageRequest<TemplateId>) -> R
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, rights: &Rights, id: TemplateId) -> Result<Option<Template>> {
-    let row =
-        visible_templates(rights).filter(templates::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
+    let row = visible_templates(rights)
+        .filter(templates::id.eq(id.0))
+        .first::<TemplateRow>(db)
+        .optional()
+        .map_err(map_error)?;
     Ok(with_audiences(db, row.into_iter().collect())?.pop())
 }
 
@@ -88,8 +91,8 @@ pub fn by_ids(db: &mut Db, ids: &[TemplateId]) -> Result<HashMap<TemplateId, Tem
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let rows = templates::table
         .filter(templates::id.eq_any(ids))
-        .select(Row::as_select())
-        .load::<Row>(db)
+        .select(TemplateRow::as_select())
+        .load::<TemplateRow>(db)
         .map_err(map_error)?;
     Ok(with_audiences(db, rows)?.into_iter().map(|template| (template.id, template)).collect())
 }
@@ -147,7 +150,7 @@ pub fn delete(db: &mut Db, id: TemplateId) -> Result<()> {
 }
 
 /// Converts rows to templates and loads the audiences of the restricted ones.
-fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
+fn with_audiences(db: &mut Db, rows: Vec<TemplateRow>) -> Result<Vec<Template>> {
     let restricted: Vec<i64> = rows.iter().filter(|row| row.restricted).map(|row| row.id).collect();
     let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();
     if !restricted.is_empty() {
@@ -170,11 +173,11 @@ fn with_audiences(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Template>> {
 }
 
 /// A query of template rows.
-type TemplateQuery<'a> = IntoBoxed<'a, Select<templates::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+type TemplateQuery<'a> = IntoBoxed<'a, Select<templates::table, AsSelect<TemplateRow, MultiBackend>>, MultiBackend>;
 
 /// Selects the templates that a signed-in viewer may read.
 fn visible_templates<'a>(rights: &Rights) -> TemplateQuery<'a> {
-    let query = templates::table.select(Row::as_select()).into_boxed::<MultiBackend>();
+    let query = templates::table.select(TemplateRow::as_select()).into_boxed::<MultiBackend>();
     if rights.admin {
         return query;
     }

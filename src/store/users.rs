@@ -21,7 +21,7 @@ const MAX_NAME_BYTES: usize = 1_000;
 /// A row of `users`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
-pub struct Row {
+pub struct UserRow {
     id: i64,
     username: String,
     display_name: String,
@@ -33,10 +33,10 @@ pub struct Row {
     created_at: i64,
 }
 
-impl TryFrom<Row> for User {
+impl TryFrom<UserRow> for User {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self> {
+    fn try_from(row: UserRow) -> Result<Self> {
         Ok(Self {
             id: UserId(row.id),
             username: row.username,
@@ -52,17 +52,17 @@ impl TryFrom<Row> for User {
 }
 
 /// A query of user rows.
-pub(super) type UserQuery<'a> = IntoBoxed<'a, Select<users::table, AsSelect<Row, MultiBackend>>, MultiBackend>;
+pub(super) type UserQuery<'a> = IntoBoxed<'a, Select<users::table, AsSelect<UserRow, MultiBackend>>, MultiBackend>;
 
 /// Selects all users.
 pub(super) fn all<'a>() -> UserQuery<'a> {
-    users::table.select(Row::as_select()).into_boxed::<MultiBackend>()
+    users::table.select(UserRow::as_select()).into_boxed::<MultiBackend>()
 }
 
 /// A page of the users that `among` selects, ordered by username.
 pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, window: &PageRequest<String>) -> Result<Page<User>> {
     let among = with_time_limit!(db, among, users::id);
-    let rows = window!(among, users::username, asc, window).load::<Row>(db).map_err(map_error)?;
+    let rows = window!(among, users::username, asc, window).load::<UserRow>(db).map_err(map_error)?;
     let page = page(rows, window);
     let items = page.items.into_iter().map(User::try_from).collect::<Result<_>>()?;
     Ok(Page { items, more: page.more })
@@ -87,7 +87,7 @@ pub fn list(db: &mut Db, search: Option<&str>, window: &PageRequest<String>) -> 
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
-    let row = all().filter(users::id.eq(id.0)).first::<Row>(db).optional().map_err(map_error)?;
+    let row = all().filter(users::id.eq(id.0)).first::<UserRow>(db).optional().map_err(map_error)?;
     row.map(User::try_from).transpose()
 }
 
@@ -103,9 +103,9 @@ pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>
     }
     let (lowercased, skeleton) = (trimmed.to_lowercase(), unicode::skeleton(trimmed));
     let is_similar = users::skeleton.eq(&skeleton).and(users::skeleton.ne(""));
-    let rows: Vec<(Row, String)> = users::table
+    let rows: Vec<(UserRow, String)> = users::table
         .filter(users::username.eq(&lowercased).or(is_similar))
-        .select((Row::as_select(), users::password_hash))
+        .select((UserRow::as_select(), users::password_hash))
         .order(users::id.asc())
         .load(db)
         .map_err(map_error)?;
@@ -214,7 +214,7 @@ pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<Hash
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn by_ids(db: &mut Db, ids: &[UserId]) -> Result<HashMap<UserId, User>> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = all().filter(users::id.eq_any(ids)).load::<Row>(db).map_err(map_error)?;
+    let rows = all().filter(users::id.eq_any(ids)).load::<UserRow>(db).map_err(map_error)?;
     rows.into_iter().map(|row| Ok((UserId(row.id), User::try_from(row)?))).collect()
 }
 

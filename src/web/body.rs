@@ -35,7 +35,7 @@ pub enum ReadError {
 
 /// Limits on a request body.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct BodyLimits {
     /// The size, in bytes.
     pub bytes: usize,
     /// The time from the head of the request to the end of the body.
@@ -49,7 +49,7 @@ pub struct Limits {
 pub async fn read<B: Buf, E>(
     headers: &HeaderMap,
     stream: impl Stream<Item = Result<B, E>>,
-    limits: Limits,
+    limits: BodyLimits,
 ) -> Result<Vec<u8>, ReadError> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|declared| declared > limits.bytes) {

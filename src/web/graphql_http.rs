@@ -87,13 +87,13 @@ pub async fn handle<B: Buf, E>(
                         query: &query,
                         media,
                     };
-                    request.execute(stream).await.unwrap_or_else(|reply| Outcome::Reply(reply.into_response(media)))
+                    request.execute(stream).await.unwrap_or_else(|reply| Executed::Reply(reply.into_response(media)))
                 }
-                None => Outcome::Reply(not_acceptable().into_response(Media::Json)),
+                None => Executed::Reply(not_acceptable().into_response(Media::Json)),
             };
             match outcome {
-                Outcome::Reply(response) => compressed(&site.compressing, &headers, response).await.into(),
-                Outcome::Events(events) => Answer::Events(events),
+                Executed::Reply(response) => compressed(&site.compressing, &headers, response).await.into(),
+                Executed::Events(events) => Answer::Events(events),
             }
         }
         _ => {
@@ -118,7 +118,7 @@ fn accepts_html(site: &AppState, headers: &HeaderMap) -> bool {
 }
 
 /// The result of a request.
-enum Outcome {
+enum Executed {
     /// A response in one piece, with the memory that is reserved for it.
     Reply(Response<ResponseText>),
     /// A stream of server-sent events.
@@ -136,7 +136,7 @@ struct HttpRequest<'a> {
 }
 
 impl HttpRequest<'_> {
-    async fn execute<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Outcome, Reply> {
+    async fn execute<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Executed, Reply> {
         let Self { site, media, .. } = *self;
         if media == Media::Events && !origins::may_subscribe(site, self.headers) {
             return Err(Reply::malformed(
@@ -158,13 +158,13 @@ impl HttpRequest<'_> {
             Parsed::One(request) if media == Media::Events => self.stream(request, caller, expires_at).await,
             Parsed::One(request) => {
                 let reply = answer(site, request, caller, media, may_write, &site.engine.batch()).await;
-                Ok(Outcome::Reply(reply.into_response(media)))
+                Ok(Executed::Reply(reply.into_response(media)))
             }
             Parsed::Batch(_) if media == Media::Events => {
                 Err(Reply::malformed(StatusCode::BAD_REQUEST, "a stream of events takes one operation, not a batch"))
             }
             Parsed::Batch(batch) => {
-                Ok(Outcome::Reply(answer_batch(site, batch, &caller, media).await.into_response(media)))
+                Ok(Executed::Reply(answer_batch(site, batch, &caller, media).await.into_response(media)))
             }
         }
     }
@@ -191,7 +191,7 @@ impl HttpRequest<'_> {
             return Err(Reply::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message));
         }
         let settings = &self.site.settings;
-        let limits = body::Limits { bytes: settings.max_body_bytes, timeout: settings.sockets.request_timeout };
+        let limits = body::BodyLimits { bytes: settings.max_body_bytes, timeout: settings.sockets.request_timeout };
         let read = body::read(self.headers, stream, limits).await.map_err(|error| match error {
             body::ReadError::TooLarge => Reply::malformed(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
             body::ReadError::TooSlow => {
@@ -204,7 +204,7 @@ impl HttpRequest<'_> {
 
     /// Starts a stream of events. Errors of the operation are sent in the stream: a browser's EventSource gives a page
     /// no access to the body of an error response.
-    async fn stream(&self, request: Request, caller: Caller, expires_at: Option<Timestamp>) -> Result<Outcome, Reply> {
+    async fn stream(&self, request: Request, caller: Caller, expires_at: Option<Timestamp>) -> Result<Executed, Reply> {
         let prepared = match self.site.engine.prepare(request, &caller) {
             Ok(prepared) => prepared,
             Err(refusal) => return self.reject(refusal),
@@ -218,17 +218,17 @@ impl HttpRequest<'_> {
             Err(error) => return self.reject(error.into()),
         };
         match Events::open(self.site, self.peer, prepared, caller, expires_at).await {
-            Ok(events) => Ok(Outcome::Events(events.into_response())),
+            Ok(events) => Ok(Executed::Events(events.into_response())),
             Err(error) => self.reject(error.into()),
         }
     }
 
     /// Rejects an operation. A missing or invalid session is reported by status 401 in every media type. Other reasons
     /// are reported in the media type of the response; in a stream of events that is an event.
-    fn reject(&self, refusal: Rejection) -> Result<Outcome, Reply> {
+    fn reject(&self, refusal: Rejection) -> Result<Executed, Reply> {
         let is_unauthenticated = matches!(refusal.error(), Some(Error::Unauthenticated(_)));
         match self.media {
-            Media::Events if !is_unauthenticated => Ok(Outcome::Events(Events::rejected(&refusal).into_response())),
+            Media::Events if !is_unauthenticated => Ok(Executed::Events(Events::rejected(&refusal).into_response())),
             media => Err(Reply::rejected(&refusal, media)),
         }
     }

@@ -14,9 +14,9 @@ use crate::live::Deliveries;
 use crate::model::Cursor;
 
 /// One operation.
-pub struct Operation(State);
+pub struct Operation(OperationState);
 
-enum State {
+enum OperationState {
     Answering(BoxFuture<'static, Result<Answer, Rejection>>, OperationType),
     Opening(BoxFuture<'static, Result<Deliveries<ItemRenderer>, Rejection>>),
     Delivering(Box<Deliveries<ItemRenderer>>),
@@ -52,35 +52,37 @@ impl Operation {
     pub fn start(engine: &Arc<Engine>, prepared: Prepared, caller: Caller) -> Self {
         let engine = Arc::clone(engine);
         Self(match prepared.kind() {
-            OperationType::Subscription => State::Opening(Box::pin(async move { engine.open(prepared, caller).await })),
-            kind => State::Answering(Box::pin(async move { engine.answer(prepared, caller).await }), kind),
+            OperationType::Subscription => {
+                OperationState::Opening(Box::pin(async move { engine.open(prepared, caller).await }))
+            }
+            kind => OperationState::Answering(Box::pin(async move { engine.answer(prepared, caller).await }), kind),
         })
     }
 
     /// Whether this is a mutation whose response is still to come.
     pub fn is_writing(&self) -> bool {
-        matches!(self.0, State::Answering(_, OperationType::Mutation))
+        matches!(self.0, OperationState::Answering(_, OperationType::Mutation))
     }
 
     /// Whether this is a query or a mutation whose response is still to come.
     pub fn is_answering(&self) -> bool {
-        matches!(self.0, State::Answering(..))
+        matches!(self.0, OperationState::Answering(..))
     }
 
     /// The position up to which a subscription has delivered everything.
     pub fn served(&mut self) -> Served {
         match &mut self.0 {
-            State::Delivering(deliveries) => deliveries.served().map_or(Served::NotOfLog, Served::UpTo),
-            State::Answering(..) => Served::NotOfLog,
-            State::Opening(_) => Served::Unknown,
+            OperationState::Delivering(deliveries) => deliveries.served().map_or(Served::NotOfLog, Served::UpTo),
+            OperationState::Answering(..) => Served::NotOfLog,
+            OperationState::Opening(_) => Served::Unknown,
         }
     }
 
     /// When a checkpoint is due. The operation must be polled then.
     pub fn checkpoint_due(&self) -> Option<Instant> {
         match &self.0 {
-            State::Delivering(deliveries) => deliveries.checkpoint_due(),
-            State::Answering(..) | State::Opening(_) => None,
+            OperationState::Delivering(deliveries) => deliveries.checkpoint_due(),
+            OperationState::Answering(..) | OperationState::Opening(_) => None,
         }
     }
 
@@ -90,26 +92,26 @@ impl Operation {
     /// `FORBIDDEN` if the viewer may not follow the subscription any more. It is over.
     pub fn recheck(&mut self) -> Result<(), Error> {
         match &mut self.0 {
-            State::Delivering(deliveries) => deliveries.recheck(),
-            State::Answering(..) | State::Opening(_) => Ok(()),
+            OperationState::Delivering(deliveries) => deliveries.recheck(),
+            OperationState::Answering(..) | OperationState::Opening(_) => Ok(()),
         }
     }
 
     /// Yields the next output. Must not be called after the operation is over.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Output> {
         match &mut self.0 {
-            State::Answering(answering, _) => Poll::Ready(match ready!(answering.as_mut().poll(context)) {
+            OperationState::Answering(answering, _) => Poll::Ready(match ready!(answering.as_mut().poll(context)) {
                 Ok(answer) => Output::Answer(answer.body),
                 Err(refusal) => Output::Failed(refusal),
             }),
-            State::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
+            OperationState::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
                 Ok(deliveries) => {
-                    self.0 = State::Delivering(Box::new(deliveries));
+                    self.0 = OperationState::Delivering(Box::new(deliveries));
                     Poll::Ready(Output::Opened)
                 }
                 Err(refusal) => Poll::Ready(Output::Failed(refusal)),
             },
-            State::Delivering(deliveries) => Poll::Ready(match ready!(deliveries.poll_next_unpin(context)) {
+            OperationState::Delivering(deliveries) => Poll::Ready(match ready!(deliveries.poll_next_unpin(context)) {
                 Some(Ok(delivery)) => Output::Item(delivery.output, delivery.update.cursor()),
                 Some(Err(error)) => Output::Failed(error.into()),
                 None => Output::Completed,

@@ -16,7 +16,7 @@ use crate::model::{GaugeGuard, client_prefix};
 pub struct Peer {
     /// The remote address of the TCP connection; behind a proxy, the proxy's.
     pub address: SocketAddr,
-    _slot: Arc<Slot>,
+    _slot: Arc<ConnectionSlot>,
     /// The permit of the address. A trusted proxy's connection has none, because it carries many clients: each request
     /// has.
     address_permit: Option<Arc<Permit<IpAddr>>>,
@@ -24,7 +24,7 @@ pub struct Peer {
 
 /// A permit of the total limit on connections, and the gauge of open connections.
 #[derive(Debug)]
-struct Slot {
+struct ConnectionSlot {
     _permit: OwnedSemaphorePermit,
     _counted: GaugeGuard,
 }
@@ -35,7 +35,7 @@ impl Peer {
     pub fn connected(site: &AppState, address: SocketAddr, permit: OwnedSemaphorePermit) -> Option<Self> {
         let is_trusted_proxy = site.settings.trusted_proxies.contain(address.ip());
         let address_permit = if is_trusted_proxy { None } else { Some(Arc::new(acquire(site, address.ip())?)) };
-        let slot = Slot { _permit: permit, _counted: site.counts.connections.enter() };
+        let slot = ConnectionSlot { _permit: permit, _counted: site.counts.connections.enter() };
         Some(Self { address, _slot: Arc::new(slot), address_permit })
     }
 

@@ -15,7 +15,7 @@ use super::counts::Counts;
 use super::once_warning::OnceWarning;
 use super::socket::FrameCache;
 use crate::board::Board;
-use crate::config::{Hosts, Networks, Origins, Secret, Sockets};
+use crate::config::{Hosts, Networks, Origins, Secret, SocketSettings};
 use crate::graphql::Engine;
 use crate::model::UserId;
 use crate::supervisor::Supervisor;
@@ -27,7 +27,7 @@ const COMPRESSING: usize = 2;
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Limits of connections.
-    pub sockets: Sockets,
+    pub sockets: SocketSettings,
     /// Maximum size of an HTTP body, in bytes.
     pub max_body_bytes: usize,
     /// Maximum number of operations in one HTTP request.

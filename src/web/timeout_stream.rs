@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use crate::config::Sockets;
+use crate::config::SocketSettings;
 
 /// How much later this stream's write timeout is than the WebSocket's own send timeout, which closes with a code. This
 /// stream's timeout is for plain HTTP, and for a WebSocket that cannot even send its close frame.
@@ -52,7 +52,7 @@ impl Requests {
 
 impl TimeoutStream {
     /// Wraps a stream. A write may block for `send_timeout` and [`CLOSE_GRACE`] after that.
-    pub fn new(stream: TcpStream, limits: &Sockets, requests: Arc<Requests>) -> Self {
+    pub fn new(stream: TcpStream, limits: &SocketSettings, requests: Arc<Requests>) -> Self {
         let write_timeout = limits.send_timeout + CLOSE_GRACE;
         set_user_timeout(&stream, write_timeout.max(limits.silence_limit));
         let head_timeout = limits.request_timeout;
@@ -155,8 +155,8 @@ mod tests {
     async fn the_kernel_timeout_for_a_vanished_client_is_set() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind a port");
         let stream = TcpStream::connect(listener.local_addr().expect("read the address")).await.expect("connect");
-        let stream = TimeoutStream::new(stream, &Sockets::default(), Arc::default());
+        let stream = TimeoutStream::new(stream, &SocketSettings::default(), Arc::default());
         let timeout = socket2::SockRef::from(&stream.stream).tcp_user_timeout().expect("read the option");
-        assert_eq!(timeout, Some(Sockets::default().silence_limit));
+        assert_eq!(timeout, Some(SocketSettings::default().silence_limit));
     }
 }

@@ -25,7 +25,7 @@ const FLUSH_RETRY: Duration = Duration::from_millis(5);
 /// A handle to the queue. All clones feed the same thread. Writing to it never blocks.
 #[derive(Clone)]
 pub struct Lines {
-    queue: SyncSender<Entry>,
+    queue: SyncSender<QueueEntry>,
     load: Arc<Load>,
 }
 
@@ -36,7 +36,7 @@ struct Load {
     dropped: AtomicU64,
 }
 
-enum Entry {
+enum QueueEntry {
     /// A line, and the number of lines that were dropped just before it.
     Line { line: Vec<u8>, dropped_before: u64 },
     /// A request that is answered when all earlier lines are written.
@@ -65,7 +65,7 @@ impl Lines {
         let length = line.len();
         let waiting = self.load.bytes.fetch_add(length, Ordering::Relaxed);
         let has_room = waiting + length <= MAX_BYTES;
-        if has_room && self.queue.try_send(Entry::Line { line, dropped_before }).is_ok() {
+        if has_room && self.queue.try_send(QueueEntry::Line { line, dropped_before }).is_ok() {
             return;
         }
         self.load.bytes.fetch_sub(length, Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl Lines {
     pub fn flush_within(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let (done, written) = sync_channel(1);
-        let mut flush = Entry::Flush(done);
+        let mut flush = QueueEntry::Flush(done);
         while let Err(refused) = self.queue.try_send(flush) {
             let TrySendError::Full(again) = refused else { return };
             if Instant::now() >= deadline {
@@ -109,7 +109,7 @@ struct LineWriter<W, N> {
 }
 
 impl<W: Write + AsFd, N: Fn(u64) -> String> LineWriter<W, N> {
-    fn run(mut self, entries: &Receiver<Entry>) {
+    fn run(mut self, entries: &Receiver<QueueEntry>) {
         loop {
             let entry = match entries.try_recv() {
                 Ok(entry) => entry,
@@ -121,12 +121,12 @@ impl<W: Write + AsFd, N: Fn(u64) -> String> LineWriter<W, N> {
                 }
             };
             match entry {
-                Entry::Line { line, dropped_before } => {
+                QueueEntry::Line { line, dropped_before } => {
                     self.report(dropped_before);
                     self.write(&line);
                     self.load.bytes.fetch_sub(line.len(), Ordering::Relaxed);
                 }
-                Entry::Flush(done) => {
+                QueueEntry::Flush(done) => {
                     self.report_dropped();
                     // An error means that the caller of `flush_within` has stopped waiting.
                     let _ = done.send(());

@@ -15,7 +15,7 @@ use super::compression::compressed_file;
 use super::filters::with;
 use super::state::AppState;
 use super::{body, client_identity};
-use page::Page;
+use page::MetricsText;
 use process::Process;
 
 /// The route of `/metrics`.
@@ -30,7 +30,7 @@ async fn respond(site: Arc<AppState>, headers: HeaderMap) -> Response<Bytes> {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
-    let mut page = Page::default();
+    let mut page = MetricsText::default();
     write_connections(&mut page, &site);
     write_operations(&mut page, &site);
     write_database(&mut page, &site).await;
@@ -47,7 +47,7 @@ fn may_read(site: &AppState, headers: &HeaderMap) -> bool {
     Sha256::digest(token) == Sha256::digest(expected.reveal())
 }
 
-fn write_connections(page: &mut Page, site: &AppState) {
+fn write_connections(page: &mut MetricsText, site: &AppState) {
     let counts = &site.counts;
     let transports = [("graphql_ws", &counts.graphql), ("plain_ws", &counts.plain), ("sse", &counts.sse)];
     page.gauge("tidings_connections", "Open TCP connections.", counts.connections.get());
@@ -65,7 +65,7 @@ fn write_connections(page: &mut Page, site: &AppState) {
     page.each(("tidings_socket_closes_total", "counter"), help, "code", counts.closes());
 }
 
-fn write_operations(page: &mut Page, site: &AppState) {
+fn write_operations(page: &mut MetricsText, site: &AppState) {
     let counts = site.engine.counts();
     let kinds = [("query", &counts.queries), ("mutation", &counts.mutations), ("subscription", &counts.subscriptions)];
     let started = kinds.map(|(kind, counter)| (kind, counter.get()));
@@ -79,7 +79,7 @@ fn write_operations(page: &mut Page, site: &AppState) {
     page.each(("tidings_items_total", "counter"), help, "made", sources);
 }
 
-async fn write_database(page: &mut Page, site: &AppState) {
+async fn write_database(page: &mut MetricsText, site: &AppState) {
     let (board, store) = (&site.board, site.board.store().counts());
     let sign_ins = board.accounts.counts();
     let outcomes = [("ok", &sign_ins.signed_in), ("wrong", &sign_ins.wrong), ("limited", &sign_ins.limited)];
@@ -101,7 +101,7 @@ async fn write_database(page: &mut Page, site: &AppState) {
     }
 }
 
-fn write_process(page: &mut Page) {
+fn write_process(page: &mut MetricsText) {
     let version = [(env!("CARGO_PKG_VERSION"), 1)];
     page.each(("tidings_build_info", "gauge"), "Version of the running server.", "version", version);
     let Some(process) = Process::read() else { return };

@@ -9,9 +9,9 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A page of metrics under construction.
 #[derive(Default)]
-pub struct Page(String);
+pub struct MetricsText(String);
 
-impl Page {
+impl MetricsText {
     /// The finished page.
     pub fn into_text(self) -> String {
         self.0

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::close::Close;
-use crate::config::Sockets;
+use crate::config::SocketSettings;
 use crate::model::Timestamp;
 
 /// The interval of the legacy protocol's keep-alive. Its clients expect one at least every 20 s or so.
@@ -50,7 +50,7 @@ pub enum Due {
 
 impl Timers {
     /// Starts the timers of a new connection.
-    pub fn start(limits: &Sockets, has_keep_alive: bool) -> Self {
+    pub fn start(limits: &SocketSettings, has_keep_alive: bool) -> Self {
         let now = Instant::now();
         let init_deadline = now + limits.init_timeout;
         Self {
@@ -74,7 +74,7 @@ impl Timers {
     }
 
     /// Records that the client sent its credentials. From now on the init deadline limits the authentication.
-    pub fn authenticating(&mut self, limits: &Sockets) {
+    pub fn authenticating(&mut self, limits: &SocketSettings) {
         self.init_deadline = Some(Instant::now() + limits.init_timeout);
     }
 
@@ -104,7 +104,7 @@ impl Timers {
     }
 
     /// The next expired timer, by the monotonic or the wall clock. Call it until it returns `None`.
-    pub fn due(&mut self, now: Instant, wall: Timestamp, limits: &Sockets) -> Option<Due> {
+    pub fn due(&mut self, now: Instant, wall: Timestamp, limits: &SocketSettings) -> Option<Due> {
         if self.is_set && now > self.armed + SUSPENSION && !self.is_extended {
             self.extend_deadlines(now, limits);
         }
@@ -133,7 +133,7 @@ impl Timers {
 
     /// Extends the deadlines once after a suspension of the process. Frames that the client sent, and bytes that it
     /// accepted meanwhile, are then processed first.
-    fn extend_deadlines(&mut self, now: Instant, limits: &Sockets) {
+    fn extend_deadlines(&mut self, now: Instant, limits: &SocketSettings) {
         self.is_extended = true;
         let extended = now + SHORT_DELAY;
         let last = |since: Instant, limit: Duration| since.max(extended.checked_sub(limit).unwrap_or(since));
@@ -159,7 +159,7 @@ impl Timers {
         now: Instant,
         wall: Timestamp,
         context: &mut Context<'_>,
-        limits: &Sockets,
+        limits: &SocketSettings,
         other: Option<Instant>,
     ) -> Poll<()> {
         let deadlines = [
@@ -191,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_suspension_extends_deadlines_once() {
-        let limits = Sockets::default();
+        let limits = SocketSettings::default();
         let mut timers = Timers::start(&limits, false);
         let mut context = Context::from_waker(std::task::Waker::noop());
         let wall = Timestamp::now();
@@ -205,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_ends_by_the_wall_clock_even_if_timers_did_not_advance() {
-        let limits = Sockets { ping_interval: Duration::from_secs(3600), ..Sockets::default() };
+        let limits = SocketSettings { ping_interval: Duration::from_secs(3600), ..SocketSettings::default() };
         let mut timers = Timers::start(&limits, false);
         let mut context = Context::from_waker(std::task::Waker::noop());
         let (now, wall) = (Instant::now(), Timestamp::now());

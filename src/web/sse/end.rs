@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::graphql::{Rejection, ResponseText};
 
 /// Why the stream ends.
-pub enum End {
+pub enum StreamEnd {
     /// The operation is over. A query or a mutation has a response to send.
     Complete(Option<ResponseText>),
     /// The server shuts down. The client should reconnect and resume.

@@ -13,10 +13,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use end::End;
+use end::StreamEnd;
 use http::header::VARY;
 use http::{HeaderValue, Response, StatusCode};
-use session::Session;
+use session::StreamSession;
 use tokio::time::Sleep;
 
 use super::operation::{Operation, Output, Served};
@@ -34,15 +34,15 @@ const RETRY_DELAY: std::ops::Range<u32> = 1_000..3_000;
 /// The body of an event stream. Frames are produced when the connection asks for them.
 pub struct Events {
     waiting: VecDeque<Bytes>,
-    source: Option<Box<Source>>,
+    source: Option<Box<FrameSource>>,
 }
 
 /// Produces frames until the operation is over.
-struct Source {
+struct FrameSource {
     site: Arc<AppState>,
     operation: Operation,
     /// Ends a subscription early. `None` for a query or a mutation, whose response is always completed.
-    session: Option<Session>,
+    session: Option<StreamSession>,
     /// Whether the client has received the cursor that it would resume from.
     sent_cursor: bool,
     /// When the last frame was produced.
@@ -66,7 +66,7 @@ impl Events {
         expires_at: Option<Timestamp>,
     ) -> Result<Self> {
         let session = match prepared.kind() {
-            OperationType::Subscription => Some(Session::start(site, &caller.viewer, expires_at).await?),
+            OperationType::Subscription => Some(StreamSession::start(site, &caller.viewer, expires_at).await?),
             OperationType::Query | OperationType::Mutation => None,
         };
         // No retry delay for queries and mutations: a client that reconnects would execute the operation again.
@@ -78,7 +78,7 @@ impl Events {
         let site = Arc::clone(site);
         let peer = peer.clone();
         let source =
-            Source { site, operation, session, sent_cursor, last_frame, timer, _counted: counted, _peer: peer };
+            FrameSource { site, operation, session, sent_cursor, last_frame, timer, _counted: counted, _peer: peer };
         let source = Box::new(source);
         Ok(Self { waiting, source: Some(source) })
     }
@@ -119,9 +119,9 @@ impl Events {
     }
 }
 
-impl Source {
+impl FrameSource {
     /// Does the next step of the operation. Returns the frames that it produced.
-    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Bytes>, End>> {
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Bytes>, StreamEnd>> {
         if let Some(session) = &mut self.session
             && let Poll::Ready(end) = session.poll_end(context, &mut self.operation)
         {
@@ -133,9 +133,9 @@ impl Source {
                 self.site.counts.sse.deliveries.count();
                 frames::next(cursor, &body)
             }
-            Poll::Ready(Output::Answer(body)) => return Poll::Ready(Err(End::Complete(Some(body)))),
-            Poll::Ready(Output::Completed) => return Poll::Ready(Err(End::Complete(None))),
-            Poll::Ready(Output::Failed(refusal)) => return Poll::Ready(Err(End::Failed(refusal))),
+            Poll::Ready(Output::Answer(body)) => return Poll::Ready(Err(StreamEnd::Complete(Some(body)))),
+            Poll::Ready(Output::Completed) => return Poll::Ready(Err(StreamEnd::Complete(None))),
+            Poll::Ready(Output::Failed(refusal)) => return Poll::Ready(Err(StreamEnd::Failed(refusal))),
             Poll::Pending => {
                 ready!(self.poll_timer(context));
                 self.keep_alive().into_iter().collect()
@@ -185,18 +185,22 @@ impl Source {
     }
 
     /// The last frames of a stream. `complete` tells clients not to reconnect, so it is omitted where they should.
-    fn last_frames(&self, end: End) -> Vec<Bytes> {
+    fn last_frames(&self, end: StreamEnd) -> Vec<Bytes> {
         let session_error = self.session.as_ref().and_then(|session| session.viewer.rights().err());
         match (end, session_error) {
-            (End::Complete(answer), _) => {
+            (StreamEnd::Complete(answer), _) => {
                 answer.iter().flat_map(|body| frames::next(None, body)).chain([frames::complete()]).collect()
             }
-            (End::Stopped, _) => Vec::new(),
+            (StreamEnd::Stopped, _) => Vec::new(),
             // The subscription may have noticed the end of the session first. Its own error does not tell the client
             // to sign in, so the session's error is sent instead.
-            (End::SessionEnded(error), _) | (End::Failed(_), Some(error)) => error_frames(&error.into()),
-            (End::Failed(refusal), None) if self.session.is_some() && is_transient(&refusal) => error_frames(&refusal),
-            (End::Failed(refusal), None) => error_frames(&refusal).into_iter().chain([frames::complete()]).collect(),
+            (StreamEnd::SessionEnded(error), _) | (StreamEnd::Failed(_), Some(error)) => error_frames(&error.into()),
+            (StreamEnd::Failed(refusal), None) if self.session.is_some() && is_transient(&refusal) => {
+                error_frames(&refusal)
+            }
+            (StreamEnd::Failed(refusal), None) => {
+                error_frames(&refusal).into_iter().chain([frames::complete()]).collect()
+            }
         }
     }
 }

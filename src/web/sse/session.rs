@@ -10,14 +10,14 @@ use futures_util::future::BoxFuture;
 use super::super::AppState;
 use super::super::connection_limits::Permit;
 use super::super::operation::Operation;
-use super::end::End;
+use super::end::StreamEnd;
 use crate::board::{PresenceGuard, Viewer};
 use crate::error::{Error, Result};
 use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
 /// The viewer of a subscription, and the permits that the subscription holds.
-pub struct Session {
+pub struct StreamSession {
     /// The viewer of the subscription.
     pub viewer: Viewer,
     /// When the token expires; `None` for anonymous clients.
@@ -30,7 +30,7 @@ pub struct Session {
     _connected: Option<PresenceGuard>,
 }
 
-impl Session {
+impl StreamSession {
     /// Starts to watch the session.
     ///
     /// # Errors
@@ -46,22 +46,22 @@ impl Session {
     }
 
     /// Ready when the operation must end. Also rechecks the operation's permissions when they change.
-    pub fn poll_end(&mut self, context: &mut Context<'_>, operation: &mut Operation) -> Poll<End> {
+    pub fn poll_end(&mut self, context: &mut Context<'_>, operation: &mut Operation) -> Poll<StreamEnd> {
         if self.stopped.as_mut().poll(context).is_ready() {
-            return Poll::Ready(End::Stopped);
+            return Poll::Ready(StreamEnd::Stopped);
         }
         if self.expires_at.is_some_and(|at| at <= Timestamp::now()) {
             let expired = Error::Unauthenticated("the session has ended: sign in again".into());
-            return Poll::Ready(End::SessionEnded(expired));
+            return Poll::Ready(StreamEnd::SessionEnded(expired));
         }
         while let Some(watch) = &mut self.watch {
             match ready!(watch.poll_next_unpin(context)) {
                 Some(Ok(())) => {
                     if let Err(error) = operation.recheck() {
-                        return Poll::Ready(End::Failed(error.into()));
+                        return Poll::Ready(StreamEnd::Failed(error.into()));
                     }
                 }
-                Some(Err(error)) => return Poll::Ready(End::SessionEnded(error)),
+                Some(Err(error)) => return Poll::Ready(StreamEnd::SessionEnded(error)),
                 None => self.watch = None,
             }
         }

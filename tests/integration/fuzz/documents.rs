@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidings::graphql::{Caller, Engine, Limits, OperationType, Request};
+use tidings::graphql::{Caller, Engine, OperationLimits, OperationType, Request};
 use tokio::runtime::Runtime;
 
 use super::{Choices, Tally, check_property, choices, mutated};
@@ -148,7 +148,7 @@ fn random_documents_get_one_verdict_within_five_seconds() {
     let fuzzing = std::thread::Builder::new().stack_size(STACK).spawn(|| {
         let runtime = Runtime::new().expect("a runtime");
         let server = runtime.block_on(Server::start());
-        let limits = Limits {
+        let limits = OperationLimits {
             depth: 15,
             tokens: 2_000,
             aliases: 30,

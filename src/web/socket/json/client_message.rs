@@ -11,7 +11,7 @@ const MAX_NAME: usize = 1_000;
 
 /// A message from a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientMessage {
+pub enum JsonRequest {
     /// Subscribes, from the cursor if there is one.
     Subscribe(Subject, Option<Cursor>),
     /// Ends a subscription.
@@ -52,7 +52,7 @@ pub struct NewRoomMessage {
 
 /// An invalid message, with the fields by which the client can match the error to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct InvalidJsonRequest {
     /// `BAD_USER_INPUT` with the name of the invalid field.
     pub error: Error,
     /// The fields of [`IDENTIFYING`] that the message contains and that can be returned.
@@ -62,17 +62,20 @@ pub struct Unreadable {
 /// The fields of a message that are returned with an error.
 const IDENTIFYING: [&str; 4] = ["room", "channel", "ticket_id", "key"];
 
-impl ClientMessage {
+impl JsonRequest {
     /// Parses a message.
     ///
     /// # Errors
-    /// [`Unreadable`] if the text is not one JSON object, or a field is missing or invalid.
-    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+    /// [`InvalidJsonRequest`] if the text is not one JSON object, or a field is missing or invalid.
+    pub fn parse(text: &str) -> Result<Self, InvalidJsonRequest> {
         match serde_json::from_str(&replace_lone_surrogates(text)) {
             Ok(Value::Object(frame)) => {
-                Self::from_frame(&frame).map_err(|error| Unreadable { error, fields: identifying(&frame) })
+                Self::from_frame(&frame).map_err(|error| InvalidJsonRequest { error, fields: identifying(&frame) })
             }
-            _ => Err(Unreadable { error: Error::input("type", "a message is one JSON object"), fields: Vec::new() }),
+            _ => Err(InvalidJsonRequest {
+                error: Error::input("type", "a message is one JSON object"),
+                fields: Vec::new(),
+            }),
         }
     }
 
@@ -199,7 +202,7 @@ mod tests {
             (r#"{"type":"subscribe","channel":"tickets\u0000"}"#, "channel"),
             (r#"{"type":"ping\u0000"}"#, "type"),
         ] {
-            let refusal = ClientMessage::parse(frame).map_err(|unreadable| unreadable.error);
+            let refusal = JsonRequest::parse(frame).map_err(|unreadable| unreadable.error);
             let Err(Error::BadInput { field, .. }) = refusal else { panic!("{frame} was accepted") };
             assert_eq!(field, expected, "{frame}");
         }
@@ -229,7 +232,7 @@ mod tests {
             (&format!(r#"{{"type":"message","room":"{long}","text":"t","key":"k"}}"#), &[("key", "k")]),
             (&format!(r#"{{"type":"message","room":"r","text":"t","key":"{long}"}}"#), &[("room", "r")]),
         ] {
-            let unreadable = ClientMessage::parse(frame).expect_err(frame);
+            let unreadable = JsonRequest::parse(frame).expect_err(frame);
             let found: Vec<_> = unreadable.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
             assert_eq!(found, fields, "{frame}");
         }
@@ -239,8 +242,8 @@ mod tests {
     fn ticket_ids_may_be_numbers_or_strings() {
         for id in ["1", "\"1\""] {
             let message =
-                ClientMessage::parse(&format!(r#"{{"type":"subscribe","ticket_id":{id},"later":true}}"#)).unwrap();
-            assert_eq!(message, ClientMessage::Subscribe(Subject::Ticket(MessageId(1)), None));
+                JsonRequest::parse(&format!(r#"{{"type":"subscribe","ticket_id":{id},"later":true}}"#)).unwrap();
+            assert_eq!(message, JsonRequest::Subscribe(Subject::Ticket(MessageId(1)), None));
         }
     }
 }

@@ -48,10 +48,10 @@ impl Form {
 
 /// The cursor of an event, the cursor of the last change of its object, and the form of the frame. Cursors contain
 /// tags, because after a failover the same number can be another event.
-type Key = (Cursor, Option<Cursor>, Form);
+type FrameKey = (Cursor, Option<Cursor>, Form);
 
 /// The cache of frames.
-pub struct FrameCache(ByteCache<Key, Utf8Bytes>);
+pub struct FrameCache(ByteCache<FrameKey, Utf8Bytes>);
 
 impl Default for FrameCache {
     fn default() -> Self {
@@ -100,7 +100,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-fn key(event: &LiveEvent, form: &Form) -> Key {
+fn key(event: &LiveEvent, form: &Form) -> FrameKey {
     let revision = event.body().and_then(|body| body.revision());
     (event.cursor, revision, form.clone())
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::client_message::{NewRoomMessage, Subject};
-use super::outcome::Outcome;
+use super::outcome::HandlerResult;
 use super::server_message;
 use super::subscription::{PlainSubscription, SubscriptionKey};
 use crate::board::NewMessage;
@@ -37,7 +37,7 @@ pub fn subscribe(
     actor: Caller,
     subject: Subject,
     after: Option<Cursor>,
-) -> BoxFuture<'static, Outcome> {
+) -> BoxFuture<'static, HandlerResult> {
     let site = Arc::clone(site);
     async move {
         let (what, era) = (SubscriptionKey::Subject(subject), site.board.log.era());
@@ -45,9 +45,11 @@ pub fn subscribe(
             Ok(subscription) => {
                 let with_unread = subject == Subject::Notifications && after.is_none();
                 let followed = PlainSubscription::new(&site, what, subscription, actor.viewer, with_unread, era);
-                Outcome { frames: vec![server_message::subscribed(subject)], followed: Some(followed) }
+                HandlerResult { frames: vec![server_message::subscribed(subject)], followed: Some(followed) }
             }
-            Err(error) => Outcome::message(server_message::error(&error, &server_message::Context::subject(subject))),
+            Err(error) => {
+                HandlerResult::message(server_message::error(&error, &server_message::ErrorContext::subject(subject)))
+            }
         }
     }
     .boxed()
@@ -66,7 +68,12 @@ fn request(subject: Subject, after: Option<Cursor>) -> SubscriptionRequest {
 }
 
 /// Opens a subscription to a room, and creates the room if it does not exist.
-pub fn join(site: &Arc<AppState>, actor: Caller, room: String, after: Option<Cursor>) -> BoxFuture<'static, Outcome> {
+pub fn join(
+    site: &Arc<AppState>,
+    actor: Caller,
+    room: String,
+    after: Option<Cursor>,
+) -> BoxFuture<'static, HandlerResult> {
     let site = Arc::clone(site);
     async move {
         let opening = async {
@@ -85,15 +92,17 @@ pub fn join(site: &Arc<AppState>, actor: Caller, room: String, after: Option<Cur
         };
         let result: Result<PlainSubscription> = opening.await;
         match result {
-            Ok(followed) => Outcome { frames: vec![server_message::joined(&room)], followed: Some(followed) },
-            Err(error) => Outcome::message(server_message::error(&error, &server_message::Context::room(&room))),
+            Ok(followed) => HandlerResult { frames: vec![server_message::joined(&room)], followed: Some(followed) },
+            Err(error) => {
+                HandlerResult::message(server_message::error(&error, &server_message::ErrorContext::room(&room)))
+            }
         }
     }
     .boxed()
 }
 
 /// Posts a message to an existing room.
-pub fn post(site: &Arc<AppState>, actor: Caller, new: NewRoomMessage) -> BoxFuture<'static, Outcome> {
+pub fn post(site: &Arc<AppState>, actor: Caller, new: NewRoomMessage) -> BoxFuture<'static, HandlerResult> {
     let site = Arc::clone(site);
     async move {
         let NewRoomMessage { room, text, key } = new;
@@ -104,10 +113,10 @@ pub fn post(site: &Arc<AppState>, actor: Caller, new: NewRoomMessage) -> BoxFutu
                 NewMessage { channel, title: None, content: text, locations: Vec::new(), ticket: None, key: same_key };
             board.messages.create(&viewer, message).await
         });
-        Outcome::message(match write.await {
+        HandlerResult::message(match write.await {
             Ok(message) => server_message::sent(key.as_deref(), &message),
             Err(error) => {
-                let mut context = server_message::Context::room(&room);
+                let mut context = server_message::ErrorContext::room(&room);
                 context.0.extend(key.map(|key| ("key", key)));
                 server_message::error(&error, &context)
             }

@@ -21,8 +21,8 @@ use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use crate::error::{Error, Result};
 use crate::graphql::SMALL;
 use crate::model::Cursor;
-use client_message::{ClientMessage, Subject, Unreadable};
-use outcome::Outcome;
+use client_message::{InvalidJsonRequest, JsonRequest, Subject};
+use outcome::HandlerResult;
 use subscription::{PlainSubscription, Step, SubscriptionKey};
 
 /// The subscriptions and the running request of one WebSocket.
@@ -36,7 +36,7 @@ pub struct JsonProtocol {
     next_index: usize,
     /// The running request, and whether it writes. No frame is read meanwhile, so a client's requests are executed in
     /// the order in which the client sends them.
-    request: Option<(BoxFuture<'static, Outcome>, bool)>,
+    request: Option<(BoxFuture<'static, HandlerResult>, bool)>,
 }
 
 impl JsonProtocol {
@@ -50,7 +50,7 @@ impl JsonProtocol {
         cursor.map(Ok).or_else(|| self.after.clone()).transpose()
     }
 
-    fn handle(&mut self, state: &mut ConnectionState, message: ClientMessage) {
+    fn handle(&mut self, state: &mut ConnectionState, message: JsonRequest) {
         if let Err((error, context)) = self.try_handle(state, message) {
             state.write_buffer.push(&[&server_message::error(&error, &context)]);
         }
@@ -59,24 +59,24 @@ impl JsonProtocol {
     fn try_handle(
         &mut self,
         state: &mut ConnectionState,
-        message: ClientMessage,
-    ) -> Result<(), (Error, server_message::Context)> {
+        message: JsonRequest,
+    ) -> Result<(), (Error, server_message::ErrorContext)> {
         let Some(caller) = &state.caller else { return Ok(()) };
         match message {
-            ClientMessage::Ping => {
+            JsonRequest::Ping => {
                 let cursor = self.served(state);
                 state.write_buffer.push(&[&server_message::pong(cursor)]);
             }
-            ClientMessage::Unsubscribe(subject) => {
+            JsonRequest::Unsubscribe(subject) => {
                 self.unsubscribe(&SubscriptionKey::Subject(subject), state.site.board.log.era());
                 state.write_buffer.push(&[&server_message::unsubscribed(subject)]);
             }
-            ClientMessage::Leave(room) => {
+            JsonRequest::Leave(room) => {
                 self.unsubscribe(&SubscriptionKey::Room(room.as_str().into()), state.site.board.log.era());
                 state.write_buffer.push(&[&server_message::left(&room)]);
             }
-            ClientMessage::Subscribe(subject, cursor) => {
-                let context = || server_message::Context::subject(subject);
+            JsonRequest::Subscribe(subject, cursor) => {
+                let context = || server_message::ErrorContext::subject(subject);
                 let is_new =
                     self.check_limit(state, &SubscriptionKey::Subject(subject)).map_err(|error| (error, context()))?;
                 if !is_new && cursor.is_none() {
@@ -86,8 +86,8 @@ impl JsonProtocol {
                 let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
                 self.request = Some((handlers::subscribe(&state.site, caller.clone(), subject, after), false));
             }
-            ClientMessage::Join(room, cursor) => {
-                let context = || server_message::Context::room(&room);
+            JsonRequest::Join(room, cursor) => {
+                let context = || server_message::ErrorContext::room(&room);
                 let what = SubscriptionKey::Room(room.as_str().into());
                 let is_new = self.check_limit(state, &what).map_err(|error| (error, context()))?;
                 if !is_new && cursor.is_none() {
@@ -97,7 +97,7 @@ impl JsonProtocol {
                 let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
                 self.request = Some((handlers::join(&state.site, caller.clone(), room, after), true));
             }
-            ClientMessage::Message(new) => {
+            JsonRequest::Message(new) => {
                 self.request = Some((handlers::post(&state.site, caller.clone(), new), true));
             }
         }
@@ -127,7 +127,7 @@ impl JsonProtocol {
 
     fn poll_request(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool {
         let Some((request, _)) = &mut self.request else { return false };
-        let Poll::Ready(Outcome { frames, followed }) = request.as_mut().poll(context) else { return false };
+        let Poll::Ready(HandlerResult { frames, followed }) = request.as_mut().poll(context) else { return false };
         self.request = None;
         frames.iter().for_each(|frame| state.write_buffer.push(&[frame]));
         if let Some(followed) = followed {
@@ -168,7 +168,7 @@ impl Protocol for JsonProtocol {
 
     fn on_authenticated(&mut self, state: &mut ConnectionState) {
         if self.starts_with_tickets {
-            self.handle(state, ClientMessage::Subscribe(Subject::Tickets, None));
+            self.handle(state, JsonRequest::Subscribe(Subject::Tickets, None));
         }
     }
 
@@ -179,10 +179,10 @@ impl Protocol for JsonProtocol {
     }
 
     fn on_text(&mut self, state: &mut ConnectionState, text: &str) -> Result<Received, Close> {
-        match ClientMessage::parse(text) {
+        match JsonRequest::parse(text) {
             Ok(message) => self.handle(state, message),
-            Err(Unreadable { error, fields }) => {
-                state.write_buffer.push(&[&server_message::error(&error, &server_message::Context(fields))]);
+            Err(InvalidJsonRequest { error, fields }) => {
+                state.write_buffer.push(&[&server_message::error(&error, &server_message::ErrorContext(fields))]);
             }
         }
         Ok(Received::Handled)
@@ -190,7 +190,7 @@ impl Protocol for JsonProtocol {
 
     fn on_binary(&mut self, state: &mut ConnectionState) -> Result<Received, Close> {
         let error = Error::input("type", "a message is one JSON object in a text frame");
-        state.write_buffer.push(&[&server_message::error(&error, &server_message::Context::default())]);
+        state.write_buffer.push(&[&server_message::error(&error, &server_message::ErrorContext::default())]);
         Ok(Received::Handled)
     }
 

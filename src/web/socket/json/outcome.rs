@@ -5,12 +5,12 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::subscription::PlainSubscription;
 
 /// The result of a request: frames to send, and a new subscription.
-pub struct Outcome {
+pub struct HandlerResult {
     pub frames: Vec<Utf8Bytes>,
     pub followed: Option<PlainSubscription>,
 }
 
-impl Outcome {
+impl HandlerResult {
     pub fn message(frame: Utf8Bytes) -> Self {
         Self { frames: vec![frame], followed: None }
     }

@@ -63,9 +63,9 @@ pub fn pong(cursor: Cursor) -> Utf8Bytes {
 
 /// The fields that name what an error is about, so that the client can match the error to its own message.
 #[derive(Debug, Clone, Default)]
-pub struct Context(pub Vec<(&'static str, String)>);
+pub struct ErrorContext(pub Vec<(&'static str, String)>);
 
-impl Context {
+impl ErrorContext {
     /// The context of an error about a room.
     pub fn room(room: &str) -> Self {
         Self(vec![("room", room.to_owned())])
@@ -80,7 +80,7 @@ impl Context {
 }
 
 /// An error message. The connection stays open.
-pub fn error(error: &Error, context: &Context) -> Utf8Bytes {
+pub fn error(error: &Error, context: &ErrorContext) -> Utf8Bytes {
     let json = crate::graphql::to_json(error);
     let mut frame = json!({ "type": "error", "code": error.code(), "message": json["message"] });
     for (name, value) in &context.0 {

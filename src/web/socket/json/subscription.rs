@@ -183,10 +183,10 @@ impl PlainSubscription {
     }
 
     /// The fields by which the client finds the subscription in an error.
-    pub fn context(&self) -> server_message::Context {
+    pub fn context(&self) -> server_message::ErrorContext {
         match &self.what {
-            SubscriptionKey::Subject(subject) => server_message::Context::subject(*subject),
-            SubscriptionKey::Room(room) => server_message::Context::room(room),
+            SubscriptionKey::Subject(subject) => server_message::ErrorContext::subject(*subject),
+            SubscriptionKey::Room(room) => server_message::ErrorContext::room(room),
         }
     }
 
