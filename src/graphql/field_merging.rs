@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use super::scalar::Scalar;
 use super::source::SourceText;
-use super::values::{OperationNode, Selection};
+use super::values::{Argument, OperationNode, Selection};
 
 /// A merged document may always have this many bytes, besides a multiple of the original document's length.
 const BASE_BYTES: usize = 64 << 10;
@@ -26,7 +26,6 @@ const EMPTY_SELECTION: &str = "__typename @skip(if: true)";
 const EMPTY_SUBSCRIPTION_SELECTION: &str = "... @skip(if: true) {__typename}";
 
 /// The name of an argument and its value.
-type ArgumentValue<'a> = (Spanning<&'a str>, Spanning<InputValue<Scalar>>);
 
 /// The purpose of a merged document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +125,7 @@ struct Field<'d, 'a> {
     key: &'a str,
     name: &'a str,
     start: SourcePosition,
-    arguments: Option<(Span, &'d [ArgumentValue<'a>])>,
+    arguments: Option<(Span, &'d [Argument<'a>])>,
     selections: &'d [Selection<'a>],
 }
 
@@ -430,11 +429,11 @@ mod tests {
     use super::super::mutation::Mutation;
     use super::super::query::Query;
     use super::super::schema::Schema;
-    use super::super::subscription::Subscription;
+    use super::super::subscription::SubscriptionRoot;
     use super::*;
 
     fn merged_text(text: &str, kind: MergedKind) -> String {
-        let schema = Schema::new_with_scalar_value(Query, Mutation, Subscription).schema;
+        let schema = Schema::new_with_scalar_value(Query, Mutation, SubscriptionRoot).schema;
         let document = juniper::parser::parse_document_source(text, &schema).expect("the document parses");
         let merged = merge_document((text, &document), None, &schema, &ConditionValues::new(), kind);
         merged.expect("the merged document is not too large").text

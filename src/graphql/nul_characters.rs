@@ -1,15 +1,12 @@
 //! Refuses the character U+0000 in every text that a client sends, because PostgreSQL cannot store it or search for it.
 //! The check runs before any resolver and for every operation, so new arguments and input fields are checked, too.
 
-use juniper::{Definition, InputValue, Spanning};
+use juniper::Definition;
 
 use super::refusal::Rejection;
 use super::scalar::Scalar;
-use super::values::{Selection, Variables};
+use super::values::{Argument, InputValue, Selection, Variables};
 use crate::error::Error;
-
-type Value = InputValue<Scalar>;
-type Argument<'a> = (Spanning<&'a str>, Spanning<Value>);
 
 /// The arguments of a field or a directive. A macro, because juniper does not export their types.
 macro_rules! arguments {
@@ -83,7 +80,7 @@ fn in_arguments<'v, 'a: 'v>(mut arguments: impl Iterator<Item = &'v Argument<'a>
 }
 
 /// The name of the argument or input field whose text contains U+0000; `None` if the value contains no U+0000.
-fn field_with_nul(name: &str, value: &Value) -> Option<String> {
+fn field_with_nul(name: &str, value: &InputValue) -> Option<String> {
     match value {
         InputValue::Scalar(Scalar::String(text)) => text.contains('\0').then(|| name.to_owned()),
         // A `JSON` value is kept as JSON text, in which the character is written as an escape.

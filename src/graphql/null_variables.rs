@@ -6,18 +6,16 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use juniper::meta::{Argument, MetaType};
-use juniper::{Definition, InputValue, OperationType, Spanning};
+use juniper::meta::{self, MetaType};
+use juniper::{Definition, InputValue, OperationType};
 use serde_json::Value as Json;
 
 use super::errors;
 use super::scalar::Scalar;
 use super::schema::Schema;
-use super::values::{OperationNode, Selection};
+use super::values::{Argument, ArgumentValue, OperationNode, Selection};
 
-type Value = Spanning<InputValue<Scalar>>;
 /// The name of an argument and its value.
-type ArgumentValue<'a> = (Spanning<&'a str>, Value);
 
 /// The arguments of a field or a directive. A macro, because juniper does not export their types.
 macro_rules! arguments {
@@ -142,14 +140,14 @@ impl<'w, 'd, 'a> NullChecker<'w, 'd, 'a> {
         }
     }
 
-    fn argument(&mut self, definitions: &[Argument<Scalar>], (name, value): &ArgumentValue<'a>) {
+    fn argument(&mut self, definitions: &[meta::Argument<Scalar>], (name, value): &Argument<'a>) {
         if let Some(argument) = definitions.iter().find(|argument| argument.name == *name.item) {
             self.value(value, &argument.arg_type.to_string());
         }
     }
 
     /// Checks a value of this type. The type is in the notation of the schema language, for example `[ID!]!`.
-    fn value(&mut self, value: &Value, expected_type: &str) {
+    fn value(&mut self, value: &ArgumentValue, expected_type: &str) {
         let nullable = expected_type.trim_end_matches('!');
         match &value.item {
             InputValue::Variable(name) if nullable.len() < expected_type.len() => {
@@ -174,7 +172,7 @@ impl<'w, 'd, 'a> NullChecker<'w, 'd, 'a> {
         }
     }
 
-    fn variable(&mut self, name: &str, value: &Value, expected_type: &str) {
+    fn variable(&mut self, name: &str, value: &ArgumentValue, expected_type: &str) {
         let Some(default_is_null) = self.nullable.get(name) else { return };
         if *default_is_null && self.error.is_none() {
             let start = value.span.start;

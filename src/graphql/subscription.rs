@@ -21,12 +21,12 @@ use crate::model::{EventKind, KindSet};
 type NoItems<T> = Empty<Result<T>>;
 
 /// The root of all subscriptions.
-pub struct Subscription;
+pub struct SubscriptionRoot;
 
 /// The subscriptions. A subscription with a cursor as `after` first delivers the events that the client has missed.
 /// The client receives each event exactly once.
-#[graphql_subscription(context = Ctx, scalar = Scalar)]
-impl Subscription {
+#[graphql_subscription(name = "Subscription", context = Ctx, scalar = Scalar)]
+impl SubscriptionRoot {
     /// Each new message that the viewer may read.
     async fn message_added(
         &self,

@@ -12,3 +12,7 @@ pub type InputValue = juniper::InputValue<Scalar>;
 pub type OperationNode<'a> = juniper::Operation<'a, Scalar>;
 /// A field, a fragment spread or an inline fragment in a document.
 pub type Selection<'a> = juniper::Selection<'a, Scalar>;
+/// A value of an argument in a document, and its place.
+pub type ArgumentValue = juniper::Spanning<InputValue>;
+/// An argument in a document: its name and its value, each with its place.
+pub type Argument<'a> = (juniper::Spanning<&'a str>, ArgumentValue);

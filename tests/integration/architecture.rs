@@ -92,6 +92,8 @@ struct Module {
     /// What the module re-exports, by name, as the module writes it.
     exported: BTreeMap<String, Segments>,
     has_static: bool,
+    /// The types that the module defines.
+    types: Vec<String>,
     /// Whether a method named `store` is called without arguments, as `Board::store` is.
     calls_store: bool,
 }
@@ -128,6 +130,18 @@ impl<'ast> Visit<'ast> for Module {
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
         self.calls_store |= call.method == "store" && call.args.is_empty();
         visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_item(&mut self, item: &'ast Item) {
+        let name = match item {
+            Item::Struct(item) => Some(&item.ident),
+            Item::Enum(item) => Some(&item.ident),
+            Item::Trait(item) => Some(&item.ident),
+            Item::Type(item) => Some(&item.ident),
+            _ => None,
+        };
+        self.types.extend(name.map(ToString::to_string));
+        visit::visit_item(self, item);
     }
 
     fn visit_item_static(&mut self, item: &'ast syn::ItemStatic) {
@@ -249,6 +263,24 @@ fn resolvers_and_handlers_do_not_use_the_store() {
     let using = Crate::read().0.into_iter().filter(|(_, content)| content.calls_store).map(|(module, _)| module);
     let outside = using.filter(|module| ["live", "graphql", "web"].contains(&layer_of(module)));
     assert_eq!(outside.collect::<Vec<_>>(), ["live::open", "web::metrics"]);
+}
+
+/// A domain type and its GraphQL object may share a name.
+#[test]
+fn no_type_name_has_two_meanings() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (module, content) in Crate::read().0 {
+        for name in content.types {
+            places.entry(name).or_default().push(module.clone());
+        }
+    }
+    let has_two_meanings = |modules: &[String]| match modules {
+        [_] => false,
+        [domain, object] if layer_of(object) == "graphql" => !["model", "board"].contains(&layer_of(domain)),
+        _ => true,
+    };
+    let doubled: Vec<_> = places.into_iter().filter(|(_, modules)| has_two_meanings(modules)).collect();
+    assert!(doubled.is_empty(), "{doubled:#?}");
 }
 
 #[test]
