@@ -240,9 +240,13 @@ fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<UserState>
 }
 
 /// The identity behind a request or a subscription: an anonymous client, or a user with a session.
+///
+/// Clones share one allocation: every socket and every subscription has some.
 #[derive(Clone)]
-pub struct Viewer {
-    access: Arc<PermissionCache>,
+pub struct Viewer(Arc<Identity>);
+
+struct Identity {
+    permissions: Arc<PermissionCache>,
     account: Option<Arc<Account>>,
     version: i64,
     signed_in_at: Timestamp,
@@ -252,45 +256,45 @@ pub struct Viewer {
 impl Viewer {
     /// An anonymous client at this address.
     #[must_use]
-    pub fn anonymous(access: Arc<PermissionCache>, address: IpAddr) -> Self {
+    pub fn anonymous(permissions: Arc<PermissionCache>, address: IpAddr) -> Self {
         let party = CapacityKey::Address(client_prefix(address));
-        Self { access, account: None, version: 0, signed_in_at: Timestamp(0), party }
+        Self(Arc::new(Identity { permissions, account: None, version: 0, signed_in_at: Timestamp(0), party }))
     }
 
     /// A signed-in user with a token of version `version`, in a session that began at `signed_in_at`.
     #[must_use]
     pub fn signed_in(
-        access: Arc<PermissionCache>,
+        permissions: Arc<PermissionCache>,
         account: Arc<Account>,
         version: i64,
         signed_in_at: Timestamp,
     ) -> Self {
         let party = CapacityKey::User(account.id);
-        Self { access, account: Some(account), version, signed_in_at, party }
+        Self(Arc::new(Identity { permissions, account: Some(account), version, signed_in_at, party }))
     }
 
     /// When the session began; time 0 for an anonymous client.
     #[must_use]
     pub fn signed_in_at(&self) -> Timestamp {
-        self.signed_in_at
+        self.0.signed_in_at
     }
 
     /// The party whose share of the server's capacity and memory this viewer's requests take.
     #[must_use]
     pub fn party(&self) -> CapacityKey {
-        self.party
+        self.0.party
     }
 
     /// The user's id; `None` for an anonymous client.
     #[must_use]
     pub fn user_id(&self) -> Option<UserId> {
-        self.account.as_ref().map(|account| account.id)
+        self.0.account.as_ref().map(|account| account.id)
     }
 
     /// Whether the viewer may see users: who owns, writes, or is assigned. Anonymous clients may not.
     #[must_use]
     pub fn can_see_users(&self) -> bool {
-        self.account.is_some()
+        self.0.account.is_some()
     }
 
     /// The current state of the signed-in user.
@@ -298,9 +302,9 @@ impl Viewer {
     /// # Errors
     /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended.
     pub fn user_state(&self) -> Result<Arc<UserState>> {
-        let account = self.account.as_ref().ok_or_else(|| Error::Unauthenticated("sign in first".into()))?;
+        let account = self.0.account.as_ref().ok_or_else(|| Error::Unauthenticated("sign in first".into()))?;
         let user_state = account.user_state().ok_or_else(session_ended)?;
-        let valid = !user_state.user.disabled && user_state.user.token_version == self.version;
+        let valid = !user_state.user.disabled && user_state.user.token_version == self.0.version;
         if valid { Ok(user_state) } else { Err(session_ended()) }
     }
 
@@ -317,7 +321,7 @@ impl Viewer {
     /// Whether the session is still valid. Always true for an anonymous client.
     #[must_use]
     pub fn has_valid_session(&self) -> bool {
-        self.account.is_none() || self.user_state().is_ok()
+        self.0.account.is_none() || self.user_state().is_ok()
     }
 
     /// The current permissions. An anonymous client has the default permissions, which are empty.
@@ -325,13 +329,13 @@ impl Viewer {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended.
     pub fn rights(&self) -> Result<Arc<Rights>> {
-        if self.account.is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.user_state()?.rights)) }
+        if self.0.account.is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.user_state()?.rights)) }
     }
 
     /// Whether the viewer may read the channel now.
     #[must_use]
     pub fn can_read(&self, channel: ChannelId) -> bool {
-        if self.access.is_private(channel) { self.can_read_private(channel) } else { self.has_valid_session() }
+        if self.0.permissions.is_private(channel) { self.can_read_private(channel) } else { self.has_valid_session() }
     }
 
     /// Whether the viewer could read the channel if it were private: the user is an admin or a member.

@@ -17,6 +17,7 @@ use super::refusal::Rejection;
 use super::scalar::Scalar;
 use super::schema::Schema;
 use super::subscription::SubscriptionRoot;
+use super::sync_value::SyncValue;
 use super::tree_memory::TreeMemory;
 use crate::error::Error;
 use crate::model::{CapacityKey, MemoryBudget, MemoryLease};
@@ -37,7 +38,7 @@ impl Schemas {
     /// Creates the schemas. `tokens` and `fields` limit the documents of clients.
     #[must_use]
     pub fn new(tokens: usize, fields: usize, introspection: bool) -> Self {
-        let new = || Schema::new_with_scalar_value(Query, Mutation, SubscriptionRoot);
+        let new = || Schema::new_with_scalar_value(SyncValue(Query), Mutation, SubscriptionRoot);
         let client = new().limit_tokens(tokens).limit_fields(fields);
         let client = if introspection { client } else { client.disable_introspection() };
         let items = ItemSchema::new_with_scalar_value(Items, EmptyMutation::new(), EmptySubscription::new());
@@ -57,7 +58,7 @@ pub struct DocumentSource<S> {
 }
 
 /// An operation of the schema in the form that juniper executes.
-pub type Validated<'a> = ValidatedOperation<'a, Query, Mutation, SubscriptionRoot, Scalar>;
+pub type Validated<'a> = ValidatedOperation<'a, SyncValue<Query>, Mutation, SubscriptionRoot, Scalar>;
 type ClientSource = DocumentSource<Schema>;
 type ItemSource = DocumentSource<ItemSchema>;
 /// The query for a subscription item in the form that juniper executes.

@@ -430,10 +430,11 @@ mod tests {
     use super::super::query::Query;
     use super::super::schema::Schema;
     use super::super::subscription::SubscriptionRoot;
+    use super::super::sync_value::SyncValue;
     use super::*;
 
     fn merged_text(text: &str, kind: MergedKind) -> String {
-        let schema = Schema::new_with_scalar_value(Query, Mutation, SubscriptionRoot).schema;
+        let schema = Schema::new_with_scalar_value(SyncValue(Query), Mutation, SubscriptionRoot).schema;
         let document = juniper::parser::parse_document_source(text, &schema).expect("the document parses");
         let merged = merge_document((text, &document), None, &schema, &ConditionValues::new(), kind);
         merged.expect("the merged document is not too large").text

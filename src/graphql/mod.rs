@@ -44,6 +44,7 @@ mod schema;
 mod source;
 mod subscription;
 mod suggestions;
+mod sync_value;
 mod templates;
 mod tree_memory;
 mod users;

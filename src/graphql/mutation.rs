@@ -15,6 +15,7 @@ use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
 use super::scalar::Scalar;
 use super::scalars::{Cursor, DateTime, id, ids, to_id};
+use super::sync_value::SyncValue;
 use super::templates::Template;
 use super::users::{Location, Organization, User};
 use crate::board;
@@ -40,7 +41,7 @@ pub struct Mutation;
 #[graphql_object(context = Ctx, scalar = Scalar)]
 impl Mutation {
     /// Creates a user account and starts a session of the user.
-    async fn register(ctx: &Ctx, input: RegisterInput) -> Result<Session> {
+    async fn register(ctx: &Ctx, input: RegisterInput) -> Result<SyncValue<Session>> {
         let display_name = input.display_name.unwrap_or_else(|| input.username.clone());
         let new = board::NewUser { username: input.username, display_name, role: Role::Member };
         opened(
@@ -53,7 +54,7 @@ impl Mutation {
     }
 
     /// Signs a user in: starts a session.
-    async fn login(ctx: &Ctx, input: LoginInput) -> Result<Session> {
+    async fn login(ctx: &Ctx, input: LoginInput) -> Result<SyncValue<Session>> {
         let LoginInput { username, password } = input;
         opened(
             ctx,
@@ -66,15 +67,15 @@ impl Mutation {
 
     /// Issues a new token for the viewer's session. A session ends at the latest `--session-lifetime` after sign-in.
     /// Over a WebSocket, this also extends the session of the WebSocket.
-    async fn refresh_token(ctx: &Ctx) -> Result<Session> {
+    async fn refresh_token(ctx: &Ctx) -> Result<SyncValue<Session>> {
         let refreshed = ctx.run_with_own_turns(|board, by| async move { board.accounts.refresh(&by.viewer) }).await;
         let session = opened(ctx, refreshed)?;
-        ctx.extend_session(session.expires_at.0);
+        ctx.extend_session(session.0.expires_at.0);
         Ok(session)
     }
 
     /// Changes the password of the viewer, ends all sessions of the viewer and starts a new session.
-    async fn change_password(ctx: &Ctx, input: ChangePasswordInput) -> Result<Session> {
+    async fn change_password(ctx: &Ctx, input: ChangePasswordInput) -> Result<SyncValue<Session>> {
         let ChangePasswordInput { current, new } = input;
         opened(
             ctx,
@@ -92,7 +93,7 @@ impl Mutation {
     }
 
     /// Creates a channel. The viewer becomes its owner and first member.
-    async fn create_channel(ctx: &Ctx, input: CreateChannelInput) -> Result<Channel> {
+    async fn create_channel(ctx: &Ctx, input: CreateChannelInput) -> Result<SyncValue<Channel>> {
         let new = board::NewChannel {
             name: input.name,
             description: input.description,
@@ -102,7 +103,7 @@ impl Mutation {
     }
 
     /// Changes a channel. Requires the owner of the channel or an admin.
-    async fn update_channel(ctx: &Ctx, input: UpdateChannelInput) -> Result<Channel> {
+    async fn update_channel(ctx: &Ctx, input: UpdateChannelInput) -> Result<SyncValue<Channel>> {
         let edit = board::ChannelEdit {
             id: id("id", &input.id)?,
             name: change_to("name", input.name)?,
@@ -126,7 +127,7 @@ impl Mutation {
         ctx: &Ctx,
         #[graphql(description = "The id of the channel.")] channel_id: ID,
         #[graphql(description = "The id of the user to add.")] user_id: ID,
-    ) -> Result<Channel> {
+    ) -> Result<SyncValue<Channel>> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
         channel(ctx, ctx.run(|board, by| async move { board.channels.add_member(&by.viewer, place, user).await }).await)
     }
@@ -136,7 +137,7 @@ impl Mutation {
         ctx: &Ctx,
         #[graphql(description = "The id of the channel.")] channel_id: ID,
         #[graphql(description = "The id of the user to remove.")] user_id: ID,
-    ) -> Result<Channel> {
+    ) -> Result<SyncValue<Channel>> {
         let (place, user) = (id("channelId", &channel_id)?, id("userId", &user_id)?);
         channel(
             ctx,
@@ -145,7 +146,7 @@ impl Mutation {
     }
 
     /// Posts a message in a channel that the viewer may read.
-    async fn create_message(ctx: &Ctx, input: CreateMessageInput) -> Result<Message> {
+    async fn create_message(ctx: &Ctx, input: CreateMessageInput) -> Result<SyncValue<Message>> {
         let ticket = |ticket: super::inputs::CreateTicketInput| {
             let assignee = ticket.assignee_id.map(|user| id("assigneeId", &user)).transpose()?;
             Ok(board::NewTicket { priority: ticket.priority.map(Into::into), assignee })
@@ -163,7 +164,7 @@ impl Mutation {
 
     /// Changes a message. Requires the author or an admin.
     /// Other users who may read the message may only change its ticket, if it has one.
-    async fn update_message(ctx: &Ctx, input: UpdateMessageInput) -> Result<Message> {
+    async fn update_message(ctx: &Ctx, input: UpdateMessageInput) -> Result<SyncValue<Message>> {
         let ticket = |ticket: super::inputs::UpdateTicketInput| {
             Ok(board::TicketEdit {
                 status: change_to("status", ticket.status)?.map(Into::into),
@@ -191,7 +192,7 @@ impl Mutation {
     }
 
     /// Writes a comment on a message that the viewer may read.
-    async fn create_comment(ctx: &Ctx, input: CreateCommentInput) -> Result<Comment> {
+    async fn create_comment(ctx: &Ctx, input: CreateCommentInput) -> Result<SyncValue<Comment>> {
         let new = board::NewComment {
             message: id("messageId", &input.message_id)?,
             content: input.content,
@@ -201,7 +202,7 @@ impl Mutation {
     }
 
     /// Changes a comment. Requires the author of the comment or an admin.
-    async fn update_comment(ctx: &Ctx, input: UpdateCommentInput) -> Result<Comment> {
+    async fn update_comment(ctx: &Ctx, input: UpdateCommentInput) -> Result<SyncValue<Comment>> {
         let edit = board::CommentEdit {
             id: id("id", &input.id)?,
             content: input.content,
@@ -220,14 +221,14 @@ impl Mutation {
     }
 
     /// Creates a template and shares it with other users.
-    async fn add_template(ctx: &Ctx, input: AddTemplateInput) -> Result<Template> {
+    async fn add_template(ctx: &Ctx, input: AddTemplateInput) -> Result<SyncValue<Template>> {
         let new = board::NewTemplate {
             name: input.name,
             content: input.content,
             locations: ids("shareLocationIds", input.share_location_ids.as_deref())?,
         };
         let template = ctx.run(|board, by| async move { board.templates.create(&by.viewer, new).await }).await?;
-        Ok(Template::new(Arc::new(template)))
+        Ok(SyncValue(Template::new(Arc::new(template))))
     }
 
     /// Deletes a template. Requires the author of the template or an admin. Returns the id.
@@ -245,13 +246,13 @@ impl Mutation {
         ctx: &Ctx,
         #[graphql(description = "The id of the channel.")] channel_id: ID,
         #[graphql(description = "The cursor of the last event that the viewer has read.")] up_to: Cursor,
-    ) -> Result<Channel> {
+    ) -> Result<SyncValue<Channel>> {
         let (place, up_to) = (id("channelId", &channel_id)?, up_to.position("upTo")?);
         channel(ctx, ctx.run(|board, by| async move { board.channels.mark_read(&by.viewer, place, up_to).await }).await)
     }
 
     /// Sends a notification to one user, or an announcement to all users. Requires an admin.
-    async fn notify_user(ctx: &Ctx, input: NotifyUserInput) -> Result<Notification> {
+    async fn notify_user(ctx: &Ctx, input: NotifyUserInput) -> Result<SyncValue<Notification>> {
         let new = board::NewNotification {
             user: input.user_id.map(|user| id("userId", &user)).transpose()?,
             title: input.title,
@@ -259,17 +260,17 @@ impl Mutation {
             priority: input.priority.map(Into::into),
         };
         let made = ctx.run(|board, by| async move { board.notifications.send(&by.viewer, new).await }).await?;
-        Ok(Notification::new(ctx, Arc::new(made)))
+        Ok(SyncValue(Notification::new(ctx, Arc::new(made))))
     }
 
     /// Marks a notification as read by the viewer.
     async fn mark_notification_read(
         ctx: &Ctx,
         #[graphql(name = "id", description = "The id of the notification.")] notification: ID,
-    ) -> Result<Notification> {
+    ) -> Result<SyncValue<Notification>> {
         let id = id("id", &notification)?;
         let read = ctx.run(|board, by| async move { board.notifications.mark_read(&by.viewer, id).await }).await?;
-        Ok(Notification::new(ctx, Arc::new(read)))
+        Ok(SyncValue(Notification::new(ctx, Arc::new(read))))
     }
 
     /// Sends data to all subscribers of a channel. Requires an admin. The result is always `true`.
@@ -280,33 +281,33 @@ impl Mutation {
     }
 
     /// Publishes the new value of a metric. Requires an admin.
-    async fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<Metric> {
-        Ok(Metric::new(
+    async fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<SyncValue<Metric>> {
+        Ok(SyncValue(Metric::new(
             ctx.run(|board, by| async move { board.metrics.publish(&by.viewer, &input.metric, input.value).await })
                 .await?,
-        ))
+        )))
     }
 
     /// Creates an organization. Requires an admin.
-    async fn create_organization(ctx: &Ctx, input: CreateOrganizationInput) -> Result<Organization> {
+    async fn create_organization(ctx: &Ctx, input: CreateOrganizationInput) -> Result<SyncValue<Organization>> {
         let organization =
             ctx.run(|board, by| async move { board.organizations.create(&by.viewer, &input.name).await }).await?;
-        Ok(Organization::new(ctx, Arc::new(organization)))
+        Ok(SyncValue(Organization::new(ctx, Arc::new(organization))))
     }
 
     /// Creates a location of an organization. Requires an admin.
-    async fn create_location(ctx: &Ctx, input: CreateLocationInput) -> Result<Location> {
+    async fn create_location(ctx: &Ctx, input: CreateLocationInput) -> Result<SyncValue<Location>> {
         let organization = id("organizationId", &input.organization_id)?;
         let location =
             ctx.run(|board, by| async move {
                 board.organizations.create_location(&by.viewer, organization, &input.name).await
             })
             .await?;
-        Ok(Location::new(ctx, Arc::new(location)))
+        Ok(SyncValue(Location::new(ctx, Arc::new(location))))
     }
 
     /// Changes the organization, the location and the role of a user. Requires an admin.
-    async fn assign_user(ctx: &Ctx, input: AssignUserInput) -> Result<User> {
+    async fn assign_user(ctx: &Ctx, input: AssignUserInput) -> Result<SyncValue<User>> {
         let assignment = board::Assignment {
             user: id("userId", &input.user_id)?,
             organization: id_change("organizationId", input.organization_id)?,
@@ -324,7 +325,7 @@ impl Mutation {
         ctx: &Ctx,
         #[graphql(description = "The id of the user.")] user_id: ID,
         #[graphql(description = "Whether the user is disabled. A disabled user cannot sign in.")] disabled: bool,
-    ) -> Result<User> {
+    ) -> Result<SyncValue<User>> {
         let who = id("userId", &user_id)?;
         user(
             ctx,
@@ -334,29 +335,29 @@ impl Mutation {
     }
 }
 
-fn opened(ctx: &Ctx, session: Result<board::Session>) -> Result<Session> {
+fn opened(ctx: &Ctx, session: Result<board::Session>) -> Result<SyncValue<Session>> {
     let session = session?;
-    Ok(Session {
+    Ok(SyncValue(Session {
         token: session.token,
         expires_at: DateTime(session.expires_at),
         user: User::new(ctx, Arc::new(session.user)),
-    })
+    }))
 }
 
-fn channel(ctx: &Ctx, channel: Result<model::Channel>) -> Result<Channel> {
-    Ok(Channel::new(ctx, Arc::new(channel?)))
+fn channel(ctx: &Ctx, channel: Result<model::Channel>) -> Result<SyncValue<Channel>> {
+    Ok(SyncValue(Channel::new(ctx, Arc::new(channel?))))
 }
 
-fn message(ctx: &Ctx, message: Result<model::Message>) -> Result<Message> {
-    Ok(Message::new(ctx, Arc::new(message?)))
+fn message(ctx: &Ctx, message: Result<model::Message>) -> Result<SyncValue<Message>> {
+    Ok(SyncValue(Message::new(ctx, Arc::new(message?))))
 }
 
-fn comment(ctx: &Ctx, comment: Result<model::Comment>) -> Result<Comment> {
-    Ok(Comment::new(ctx, Arc::new(comment?)))
+fn comment(ctx: &Ctx, comment: Result<model::Comment>) -> Result<SyncValue<Comment>> {
+    Ok(SyncValue(Comment::new(ctx, Arc::new(comment?))))
 }
 
-fn user(ctx: &Ctx, user: Result<model::User>) -> Result<User> {
-    Ok(User::new(ctx, Arc::new(user?)))
+fn user(ctx: &Ctx, user: Result<model::User>) -> Result<SyncValue<User>> {
+    Ok(SyncValue(User::new(ctx, Arc::new(user?))))
 }
 
 fn position(cursor: Option<Cursor>) -> Result<Option<model::Cursor>> {

@@ -21,6 +21,7 @@ use crate::model::MessageFilter;
 const MAX_SEARCH: usize = 200;
 
 /// The root of all queries.
+#[derive(Debug, Clone, Copy)]
 pub struct Query;
 
 /// The queries. All fields of one operation read the same snapshot of the database.

@@ -109,9 +109,9 @@ enum Source {
     /// Follows the hub. The flag tells whether the reader has yielded that it is live.
     Live(Receiver, bool),
     /// Reads a page of the log. The receiver takes over at the end of it.
-    Reading(BoxFuture<'static, Result<Page>>),
-    /// Yields the page that was read.
-    Page(Page),
+    Reading(BoxFuture<'static, Result<Box<Page>>>),
+    /// Yields the page that was read. Boxed, because most readers are live, and have none.
+    Page(Box<Page>),
 }
 
 /// A page of the log, and where to go on behind it.
@@ -182,9 +182,9 @@ impl LogReader {
 
     fn go_live(&mut self) {
         let placeholder = Source::Reading(Box::pin(std::future::pending()));
-        if let Source::Page(Page { receiver, end, .. }) = std::mem::replace(&mut self.source, placeholder) {
-            self.position = end;
-            self.source = Source::Live(receiver, false);
+        if let Source::Page(page) = std::mem::replace(&mut self.source, placeholder) {
+            self.position = page.end;
+            self.source = Source::Live(page.receiver, false);
         }
     }
 
@@ -214,7 +214,7 @@ impl LogReader {
             lease.set(page.weight());
             let LogPage { events, end, head, .. } = page;
             let events = events.into_iter().map(|logged: LoggedEvent| Arc::new(LiveEvent::new(logged))).collect();
-            Ok(Page { receiver, events, end, read_at: ReadAt { era, seq: head.seq }, _lease: lease })
+            Ok(Box::new(Page { receiver, events, end, read_at: ReadAt { era, seq: head.seq }, _lease: lease }))
         }))
     }
 
