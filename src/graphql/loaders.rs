@@ -4,7 +4,7 @@
 //! need. The first field that needs one of these keys loads the values of all of them. So the number of statements
 //! depends on the shape of the operation and not on the length of its lists.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
@@ -14,22 +14,23 @@ use crate::error::Result;
 pub struct Loader<K, V>(Mutex<LoaderState<K, V>>);
 
 struct LoaderState<K, V> {
-    pending: HashSet<K>,
+    /// Registered keys, some of them more than once. Most are never loaded, so registering must cost little.
+    pending: Vec<K>,
     loaded: HashMap<K, Option<V>>,
 }
 
 impl<K, V> Default for Loader<K, V> {
     fn default() -> Self {
-        Self(Mutex::new(LoaderState { pending: HashSet::new(), loaded: HashMap::new() }))
+        Self(Mutex::new(LoaderState { pending: Vec::new(), loaded: HashMap::new() }))
     }
 }
 
-impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
+impl<K: Copy + Ord + Hash, V: Clone> Loader<K, V> {
     /// Registers a key whose value may be needed. The next call of [`Self::get`] that loads values loads it, too.
     pub fn prefetch(&self, key: K) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.loaded.contains_key(&key) {
-            state.pending.insert(key);
+        if state.pending.last() != Some(&key) {
+            state.pending.push(key);
         }
     }
 
@@ -40,8 +41,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
     pub fn get(&self, key: K, load: impl FnOnce(&[K]) -> Result<HashMap<K, V>>) -> Result<Option<V>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.loaded.contains_key(&key) {
-            state.pending.insert(key);
-            let keys: Vec<K> = state.pending.drain().collect();
+            let mut keys = std::mem::take(&mut state.pending);
+            keys.push(key);
+            keys.sort_unstable();
+            keys.dedup();
+            keys.retain(|key| !state.loaded.contains_key(key));
             let mut found = load(&keys)?;
             for key in keys {
                 let value = found.remove(&key);

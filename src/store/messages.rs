@@ -153,7 +153,8 @@ fn find_visible(
     Ok(rows)
 }
 
-/// The nearest messages of a range, each with whether the viewer may see it.
+/// The nearest messages of a range, each with whether the viewer may see it. Most queries of lists end here. So each form
+/// of this statement has a type of its own, by which diesel finds the prepared statement without writing its SQL.
 fn load_nearest(
     db: &mut Db,
     rights: &Rights,
@@ -161,9 +162,20 @@ fn load_nearest(
     range: IdRange,
     wanted: usize,
 ) -> Result<Vec<(MessageRow, bool)>> {
-    let all = messages::table.select((MessageRow::as_select(), visibility::message(rights.into())));
-    let near = in_channel(filter, all.into_boxed::<MultiBackend>());
-    in_range!(near, messages::id, range, wanted).load(db).map_err(map_error)
+    let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
+    with_backend!(db, connection => {
+        let all = messages::table.select((MessageRow::as_select(), visibility::message(rights.into())));
+        let all = all.filter(messages::id.gt(range.above)).filter(messages::id.lt(range.below)).limit(limit);
+        match (filter.channel, range.is_descending) {
+            (None, true) => all.order(messages::id.desc()).load(connection),
+            (None, false) => all.order(messages::id.asc()).load(connection),
+            (Some(id), true) => {
+                all.filter(messages::channel_id.eq(id.0)).order(messages::id.desc()).load(connection)
+            }
+            (Some(id), false) => all.filter(messages::channel_id.eq(id.0)).order(messages::id.asc()).load(connection),
+        }
+    })
+    .map_err(map_error)
 }
 
 /// The message with this id, if the viewer may see it.
