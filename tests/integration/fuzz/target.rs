@@ -24,6 +24,8 @@ impl Target {
         let program = Program::new(&[
             ("TIDINGS_LOG", "error,tidings::app=info"),
             ("TIDINGS_REQUEST_TIMEOUT", "500ms"),
+            // A request can leave empty lines behind. Then the connection is idle, and the client waits for its end.
+            ("TIDINGS_IDLE_TIMEOUT", "5s"),
             ("TIDINGS_FRAMES_PER_SECOND", "0"),
             ("TIDINGS_METRICS_TOKEN", METRICS_TOKEN),
         ]);
