@@ -7,6 +7,9 @@ SECONDS ?= 600
 CASES ?= 100000
 TOOLS := target/tools/bin
 
+# Most tests wait for a server, so more of them than cores run at once.
+export RUST_TEST_THREADS ?= 5
+
 .PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages test-long screenshots torture failover crowd siege fuzz bench lint lint-code lint-js lint-deps clean
 
 help: ## List the targets
