@@ -10,7 +10,7 @@ TOOLS := target/tools/bin
 # Most tests wait for a server, so more of them than cores run at once.
 export RUST_TEST_THREADS ?= 5
 
-.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages test-long screenshots torture failover crowd siege fuzz bench lint lint-code lint-js lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages test-long screenshots torture failover connections siege fuzz bench lint lint-code lint-js lint-deps clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -57,8 +57,8 @@ torture: setup ## Kill servers and parts of a cluster under load for SECONDS (60
 failover: setup ## Fail over 20 times to a standby that lacks events while clients write, and print the totals
 	TIDINGS_FAILOVER=20 cargo test --release --test integration failover -- --nocapture
 
-crowd: build-setup ## Open 10,000 connections to a server, each in a channel, and measure
-	TIDINGS_CROWD=10000 cargo test --release --test integration max_connections -- --nocapture
+connections: build-setup ## Open 10,000 connections to a server, each in a channel, and measure
+	TIDINGS_CONNECTIONS=10000 cargo test --release --test integration max_connections -- --nocapture
 
 siege: build-setup ## Send known attacks; print the answers, other clients' waiting times and the memory in use
 	TIDINGS_SIEGE=5000 cargo test --release --test integration -- hostile close_codes --include-ignored --nocapture --test-threads 1

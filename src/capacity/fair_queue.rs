@@ -103,7 +103,7 @@ impl<T> FairQueue<T> {
     /// # Errors
     /// [`QueueFull`] if there is no room for this caller.
     pub fn push(&mut self, party: CapacityKey, item: T) -> Result<Option<T>, QueueFull> {
-        let is_crowded =
+        let is_full =
             self.len() >= self.room.total || party.is_anonymous() && self.anonymous.len >= self.room.anonymous;
         let others = self.users.len;
         let class = if party.is_anonymous() { &mut self.anonymous } else { &mut self.users };
@@ -112,7 +112,7 @@ impl<T> FairQueue<T> {
             return Err(QueueFull);
         }
         let mut evicted = None;
-        if is_crowded {
+        if is_full {
             evicted = class.drop_from_longest(queued + 1);
             // Anonymous callers must not keep a signed-in caller out of the queue.
             if evicted.is_none() && !party.is_anonymous() && others < self.room.total {

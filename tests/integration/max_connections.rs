@@ -1,7 +1,7 @@
 //! As many connections as the limit allows, each in a room of the JSON socket. Prints the connection rate, the memory
 //! per connection and the duration of a broadcast, and checks that one more connection gets 503.
 //!
-//! 300 connections by default; `TIDINGS_CROWD` sets another number (`make crowd`: 10,000, with the release build).
+//! 300 connections by default; `TIDINGS_CONNECTIONS` sets another number (`make connections`: 10,000, with the release build).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ type Connection = WebSocketStream<TcpStream>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_connection_up_to_the_limit_gets_broadcasts_and_one_more_gets_503() {
-    let limit = std::env::var("TIDINGS_CROWD").map_or(DEFAULT_CONNECTIONS, |number| number.parse().expect("a number"));
+    let limit = std::env::var("TIDINGS_CONNECTIONS").map_or(DEFAULT_CONNECTIONS, |number| number.parse().expect("a number"));
     let limit_setting = limit.to_string();
     let program =
         Program::new(&[("TIDINGS_MAX_CONNECTIONS", &limit_setting), ("TIDINGS_LOG", "warn,tidings::app=info")]);
@@ -37,7 +37,7 @@ async fn every_connection_up_to_the_limit_gets_broadcasts_and_one_more_gets_503(
     let token = program.run(&["token", "root"]).await.trim().to_owned();
     let root = Session { id: String::new(), username: "root".into(), token };
     let mut admin = Socket::connect_and_init(program.address(), Some(&root)).await;
-    admin.subscribe("c", "mutation { createChannel(input: { name: \"crowd\" }) { id } }", json!({})).await;
+    admin.subscribe("c", "mutation { createChannel(input: { name: \"all\" }) { id } }", json!({})).await;
     admin.item("c").await;
     admin.frame().await;
     let empty = process.resident();
@@ -75,7 +75,7 @@ async fn connect_and_join(address: SocketAddr, number: usize, token: &str) -> Co
     let config = WebSocketConfig::default().read_buffer_size(2 << 10);
     let (mut connection, _) =
         with_timeout("an upgrade", client_async_with_config(url, stream, Some(config))).await.expect("an upgrade");
-    let join = json!({"type": "join_room", "room": "crowd"}).to_string();
+    let join = json!({"type": "join_room", "room": "all"}).to_string();
     connection.send(Message::text(join)).await.expect("the connection is open");
     assert_eq!(next_frame(&mut connection).await["type"], "joined");
     connection
@@ -93,7 +93,7 @@ async fn broadcast(admin: &mut Socket, connections: Vec<Connection>, number: usi
     });
     let receiving: Vec<_> = receiving.collect();
     let since = Instant::now();
-    let query = "mutation ($d: JSON!) { broadcast(input: { room: \"crowd\", data: $d }) }";
+    let query = "mutation ($d: JSON!) { broadcast(input: { room: \"all\", data: $d }) }";
     admin.subscribe("b", query, json!({"d": {"number": number}})).await;
     admin.item("b").await;
     admin.frame().await;

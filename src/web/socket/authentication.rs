@@ -62,7 +62,7 @@ impl Credentials {
             client_identity::caller(site, token.as_deref(), self.address).await.map_err(close_for)?;
         let watch = SessionWatch::start(&site.board, &caller.viewer).await.map_err(close_for)?;
         let permit = match caller.viewer.user_id() {
-            Some(user) => Some(site.users.try_acquire(user).ok_or(Close::Crowded)?),
+            Some(user) => Some(site.users.try_acquire(user).ok_or(Close::TooManySockets)?),
             None => None,
         };
         let connected = site.board.presence.connect(&caller.viewer);

@@ -25,7 +25,7 @@ pub enum Close {
     /// 1013: the server cannot authenticate the client now, but may soon. The client should reconnect later.
     Busy,
     /// 1013: the user has too many sockets on this instance. The client should reconnect later.
-    Crowded,
+    TooManySockets,
     /// 4400: a message that violates the protocol. A bug in the client, which must not reconnect.
     BadMessage(String),
     /// 4401: an operation before `connection_ack`, or no token where one is required. The client must not reconnect
@@ -61,7 +61,7 @@ impl Close {
             Self::Restarting => (1012, "Restarting: come back"),
             Self::TooSlow => (1013, "Too slow: come back"),
             Self::Busy => (1013, "Busy: come back"),
-            Self::Crowded => (1013, "Too many sockets of this user: come back"),
+            Self::TooManySockets => (1013, "Too many sockets of this user: come back"),
             Self::BadMessage(why) => (4400, why),
             Self::Unauthorized => (4401, "Unauthorized"),
             Self::Forbidden(why) => (4403, why),

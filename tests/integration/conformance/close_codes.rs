@@ -160,7 +160,7 @@ fn server_rows() -> Vec<Row> {
             }
             .boxed()
         }),
-        row("Crowded", 1013, "more sockets of a user than allowed", ALL, |client| {
+        row("TooManySockets", 1013, "more sockets of a user than allowed", ALL, |client| {
             async move {
                 let _first = client.server.socket(Some(&client.ann)).await;
                 client.connect_and_init(Some(&client.ann.token)).await.close_frame().await
