@@ -1,8 +1,8 @@
-//! Makes the pages that the binary carries: has npm build `static/dist/` when it is missing or older than its sources,
-//! then writes `$OUT_DIR/assets.rs`, the table that `src/web/assets.rs` includes.
+//! Builds the pages that the binary contains. If `static/dist/` is missing or older than its sources, npm builds it.
+//! Then this script writes `$OUT_DIR/assets.rs`, the table that `src/web/assets.rs` includes.
 //!
-//! A `static/dist/` that is newer than its sources is taken as it is, so a machine without Node.js can build from a
-//! tree in which somebody else has built the pages. Standard library only.
+//! A `static/dist/` that is newer than its sources is used as it is. So a machine without Node.js can build a tree whose
+//! pages were built elsewhere. The script uses the standard library only.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// The files and directories right under `static/` that somebody wrote. Cargo looks into directories by itself.
+/// The source files and directories directly in `static/`. Cargo watches directories with their content.
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut sources = Vec::new();
     for entry in fs::read_dir(root)? {

@@ -59,8 +59,8 @@ impl Subscription {
         }
     }
 
-    /// The last position of the log that the reader moved past. Unlike [`Self::served`], this does not look whether a
-    /// later position can be told because there is nothing in between.
+    /// The last position of the log that the reader moved past. Unlike [`Self::served`], this does not check
+    /// whether a later position is equivalent, because no event of the subscription is in between.
     #[must_use]
     pub fn position(&self) -> Option<Cursor> {
         match self {
