@@ -27,7 +27,8 @@ type Connection = WebSocketStream<TcpStream>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_connection_up_to_the_limit_gets_broadcasts_and_one_more_gets_503() {
-    let limit = std::env::var("TIDINGS_CONNECTIONS").map_or(DEFAULT_CONNECTIONS, |number| number.parse().expect("a number"));
+    let limit =
+        std::env::var("TIDINGS_CONNECTIONS").map_or(DEFAULT_CONNECTIONS, |number| number.parse().expect("a number"));
     let limit_setting = limit.to_string();
     let program =
         Program::new(&[("TIDINGS_MAX_CONNECTIONS", &limit_setting), ("TIDINGS_LOG", "warn,tidings::app=info")]);

@@ -10,8 +10,14 @@ const LETTERS_PER_EDIT: usize = 5;
 const EDITS_WITHOUT_PREFIX: usize = 2;
 const PREFIX: &str = "TIDINGS_";
 /// Prefixes of the variables that configure the project's tests.
-const TEST_PREFIXES: [&str; 6] =
-    ["TIDINGS_TEST_", "TIDINGS_TORTURE", "TIDINGS_CLUSTER_", "TIDINGS_CLIENTS_", "TIDINGS_SIEGE", "TIDINGS_CONNECTIONS"];
+const TEST_PREFIXES: [&str; 6] = [
+    "TIDINGS_TEST_",
+    "TIDINGS_TORTURE",
+    "TIDINGS_CLUSTER_",
+    "TIDINGS_CLIENTS_",
+    "TIDINGS_SIEGE",
+    "TIDINGS_CONNECTIONS",
+];
 
 /// Returns a warning for each variable of `environment` that looks like one of `settings` but is not.
 ///
