@@ -9,6 +9,7 @@ mod cursor;
 mod event;
 mod ids;
 mod json;
+mod label;
 mod live_values;
 mod memory;
 mod objects;
@@ -23,6 +24,8 @@ pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Event, EventBody, EventKind, KindSet, LoggedEvent, Topic};
 pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
 pub use json::{JsonText, replace_lone_surrogates};
+pub(crate) use label::labels;
+pub use label::{CountersBy, Label};
 pub use live_values::{Metric, PresenceChange};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use objects::{

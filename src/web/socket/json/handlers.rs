@@ -45,9 +45,9 @@ pub fn subscribe(
             Ok(subscription) => {
                 let with_unread = subject == Subject::Notifications && after.is_none();
                 let followed = PlainSubscription::new(&site, what, subscription, actor.viewer, with_unread, era);
-                Outcome { frames: vec![server_message::subscribed(subject)], followed: Some(followed) }
+                Outcome::subscription(server_message::subscribed(subject), followed)
             }
-            Err(error) => Outcome::message(server_message::error(&error, &server_message::Context::subject(subject))),
+            Err(error) => Outcome::failure(error, &server_message::Context::subject(subject)),
         }
     }
     .boxed()
@@ -83,8 +83,8 @@ pub fn join(site: &Arc<AppState>, actor: Caller, room: String, after: Option<Cur
         };
         let result: Result<PlainSubscription> = opening.await;
         match result {
-            Ok(followed) => Outcome { frames: vec![server_message::joined(&room)], followed: Some(followed) },
-            Err(error) => Outcome::message(server_message::error(&error, &server_message::Context::room(&room))),
+            Ok(followed) => Outcome::subscription(server_message::joined(&room), followed),
+            Err(error) => Outcome::failure(error, &server_message::Context::room(&room)),
         }
     }
     .boxed()
@@ -102,14 +102,14 @@ pub fn post(site: &Arc<AppState>, actor: Caller, new: NewRoomMessage) -> BoxFutu
                 NewMessage { channel, title: None, content: text, locations: Vec::new(), ticket: None, key: same_key };
             board.create_message(&viewer, message).await
         });
-        Outcome::message(match write.await {
-            Ok(message) => server_message::sent(key.as_deref(), &message),
+        match write.await {
+            Ok(message) => Outcome::message(server_message::sent(key.as_deref(), &message)),
             Err(error) => {
                 let mut context = server_message::Context::room(&room);
                 context.0.extend(key.map(|key| ("key", key)));
-                server_message::error(&error, &context)
+                Outcome::failure(error, &context)
             }
-        })
+        }
     }
     .boxed()
 }
