@@ -40,8 +40,11 @@ fn raise_limit(needed: u64, connections: usize) {
     };
     if allowed < needed {
         tracing::warn!(
-            "the process may open only {allowed} files, but {connections} connections need {needed}: \
-             set `ulimit -n {needed}` (systemd: LimitNOFILE={needed}), or lower TIDINGS_MAX_CONNECTIONS"
+            allowed,
+            needed,
+            connections,
+            "the process may open fewer files than its connections need: raise the limit with `ulimit -n` (systemd: \
+             LimitNOFILE), or lower TIDINGS_MAX_CONNECTIONS"
         );
     }
 }

@@ -44,8 +44,8 @@ fn read_or_create(path: &Path, has_database: bool) -> Result<Secret, String> {
     }
     if has_database {
         tracing::warn!(
-            "{} is missing: a new secret is generated, and all existing tokens become invalid",
-            path.display()
+            path = %path.display(),
+            "the file of the secret is missing: a new secret is generated, and all existing tokens become invalid"
         );
     }
     let draft = path.with_extension(format!("secret-{}", std::process::id()));
@@ -90,8 +90,10 @@ fn warn_if_open(path: &Path, file: &File) {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = file.metadata().map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o007 != 0 {
-        let path = path.display();
-        tracing::warn!("every user of this machine can access {path} and forge tokens: run `chmod 600 {path}`");
+        tracing::warn!(
+            path = %path.display(),
+            "every user of this machine can read the file of the secret and forge tokens: run `chmod 600` on it"
+        );
     }
 }
 

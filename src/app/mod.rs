@@ -105,6 +105,7 @@ fn settings(config: &Config) -> Settings {
         sockets: config.sockets.clone(),
         max_body_bytes: config.limits.max_body_bytes,
         max_batch: config.limits.max_batch,
+        log_requests: config.log_requests,
         allowed_origins: config.allowed_origins.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         hosts: config.known_hosts(),

@@ -308,8 +308,8 @@ fn command_first(words: &[OsString]) -> Vec<OsString> {
     }
 }
 
-/// Splits off the flags before the next command. Every flag that may stand there takes a value, so the first word that
-/// is neither a flag nor a value is the command. `None` if the flags ask for help or the version: clap answers that for
+/// Splits off the flags before the next command. Every flag that may stand there takes a value, which only a switch can
+/// lack, and then only before another flag. So the first word that is neither a flag nor a value is the command. `None` if the flags ask for help or the version: clap answers that for
 /// the position of the flag.
 fn leading_flags(words: &[OsString]) -> Option<(&[OsString], &[OsString])> {
     let mut end = 0;
@@ -317,7 +317,9 @@ fn leading_flags(words: &[OsString]) -> Option<(&[OsString], &[OsString])> {
         if matches!(flag, "-h" | "--help" | "-V" | "--version") {
             return None;
         }
-        end += if flag.contains('=') { 1 } else { 2 };
+        let is_followed_by_flag =
+            words.get(end + 1).and_then(|word| word.to_str()).is_some_and(|word| word.starts_with("--"));
+        end += if flag.contains('=') || is_followed_by_flag { 1 } else { 2 };
     }
     Some(words.split_at(end.min(words.len())))
 }

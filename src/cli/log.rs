@@ -44,7 +44,7 @@ pub fn start(filter: &str) -> Result<Log, String> {
     let log = fmt().log_internal_errors(false).with_env_filter(filter).with_writer(make_writer).with_target(false);
     let started = match format {
         LineFormat::Text => log.compact().try_init(),
-        LineFormat::Json => log.json().flatten_event(true).try_init(),
+        LineFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
     };
     started.map_err(|error| error.to_string())?;
     report_panics(lines.clone(), format);

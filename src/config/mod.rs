@@ -111,6 +111,12 @@ pub struct Config {
     #[command(flatten)]
     pub log: LogSettings,
 
+    /// Whether the log has a line for each operation, at level info, with its duration and outcome.
+    #[arg(long, env = "TIDINGS_LOG_REQUESTS", value_name = "BOOL", help_heading = "Log")]
+    #[arg(default_value = "false", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, default_missing_value = "true")]
+    pub log_requests: bool,
+
     /// The tokens of users.
     #[command(flatten)]
     pub tokens: TokenSettings,

@@ -42,6 +42,8 @@ pub struct OperationLimits {
 /// The properties of an operation that later steps need.
 #[derive(Debug, Default)]
 pub struct Analysis {
+    /// The name of the operation in the document.
+    pub name: Option<String>,
     /// The names of all root fields, also of those that `@skip` or `@include` removes.
     pub roots: Vec<String>,
     /// The number of root fields with different response keys.
@@ -90,7 +92,7 @@ impl Analysis {
         for operation in operations {
             let analysis = analyzer.operation(operation)?;
             if name.is_none() || operation.name.as_ref().map(|name| name.item) == name {
-                selected = analysis;
+                selected = Self { name: operation.name.as_ref().map(|name| name.item.to_owned()), ..analysis };
             }
         }
         Ok(selected)

@@ -79,6 +79,12 @@ impl ParsedOperation {
         self.validated().operation_type()
     }
 
+    /// The name of the operation in the document.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.analysis.name.as_deref()
+    }
+
     /// Whether showing the result of a mutation may need the database.
     #[must_use]
     pub fn results_need_database(&self) -> bool {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt as _;
 use juniper::OperationType;
+use tracing::Instrument as _;
 
 use super::allowance::{Allowance, ResponseBatch};
 use super::complexity::OperationLimits;
@@ -69,16 +70,11 @@ impl Engine {
     /// [`Rejection::Invalid`] if the document or the variables are not valid. `BAD_USER_INPUT` if a variable contains a
     /// NUL character. `UNAUTHENTICATED` if only signed-in users may run the operation. `QUERY_TOO_COMPLEX` if the
     /// operation is above a limit.
-    pub fn prepare(&self, request: Request, caller: &Caller) -> Result<Prepared, Rejection> {
+    pub fn prepare(&self, request: &Request, caller: &Caller) -> Result<Prepared, Rejection> {
         let prepared = self.check(request, caller);
         match &prepared {
             Ok(prepared) => self.counts.begin(prepared.kind()),
-            Err(refusal) => {
-                self.counts.refused.count();
-                // Validation errors are not logged: they may quote the document, which may contain a password.
-                let reason = refusal.error().map(ToString::to_string);
-                tracing::debug!(code = refusal.code(), reason, "an operation was refused before it began");
-            }
+            Err(_) => self.counts.refused.count(),
         }
         prepared
     }
@@ -95,7 +91,7 @@ impl Engine {
         Ctx::new(Arc::clone(&self.board), caller, purpose, gate, allowance)
     }
 
-    fn check(&self, request: Request, caller: &Caller) -> Result<Prepared, Rejection> {
+    fn check(&self, request: &Request, caller: &Caller) -> Result<Prepared, Rejection> {
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
         let operation = self.documents.operation(&self.schemas, &self.limits, &request.query, name)?;
         if caller.viewer.user_id().is_none() && !self.board.policy.anonymous_read && !operation.is_allowed_anonymously()
@@ -199,10 +195,11 @@ impl Engine {
     {
         let turn = self.board.commands.slot(party).await?;
         let case = case(Arc::clone(&self.board));
-        let writing = tokio::spawn(async move {
+        let writing = async move {
             let _turn = turn;
             case.await
-        });
+        };
+        let writing = tokio::spawn(writing.in_current_span());
         writing.await.map_err(Error::internal)?
     }
 }

@@ -9,6 +9,7 @@ use juniper::{ExecutionError, GraphQLError, OperationType};
 
 use super::allowance::{Allowance, ResponseBatch, ResponseText};
 use super::context::{Caller, Ctx, Purpose};
+use super::error_code::ErrorCode;
 use super::errors;
 use super::prepared::Prepared;
 use super::reader_gate::ReaderGate;
@@ -26,6 +27,8 @@ pub struct Answer {
     pub body: ResponseText,
     /// Whether a resolver failed with an internal error, such as a panic.
     pub is_fault: bool,
+    /// The code of the first error in the response, if it has errors.
+    pub error: Option<ErrorCode>,
 }
 
 /// The result of juniper: the value of `data` and the errors of fields, or the reason why nothing was executed.
@@ -48,9 +51,10 @@ pub(super) async fn mutation(prepared: Prepared, ctx: Arc<Ctx>) -> Result<Answer
 fn answer(prepared: &Prepared, ctx: &Ctx, executed: Executed) -> Result<Answer, Rejection> {
     let (value, errors) = executed.map_err(|error| prepared.operation.refusal(&error, &prepared.variables))?;
     let errors = (!errors.is_empty()).then(|| prepared.errors(&errors, false));
+    let error = errors.as_ref().map(ErrorCode::of_errors);
     let made = ctx.allowance().check().and_then(|()| body(&value, errors, ctx.allowance()));
     match made {
-        Ok(body) => Ok(Answer { body, is_fault: false }),
+        Ok(body) => Ok(Answer { body, is_fault: false, error }),
         Err(Error::TooComplex(why)) if prepared.kind() == OperationType::Mutation => {
             Err(Error::TooComplex(format!("the change was made, but its response cannot be sent: {why}")).into())
         }
@@ -63,7 +67,7 @@ fn answer(prepared: &Prepared, ctx: &Ctx, executed: Executed) -> Result<Answer, 
 
 /// The response to an operation that failed with an internal error. `detail` is not sent to the client.
 pub(super) fn faulty(detail: &str) -> Answer {
-    Answer { body: fault(&detail).into(), is_fault: true }
+    Answer { body: fault(&detail).into(), is_fault: true, error: Some(ErrorCode::InternalServerError) }
 }
 
 /// A rendered item of a subscription, with facts that decide whether the item can be cached or must be rendered again.

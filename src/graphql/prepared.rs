@@ -37,6 +37,12 @@ impl Prepared {
         self.operation.kind()
     }
 
+    /// The name of the operation in its document.
+    #[must_use]
+    pub fn operation_name(&self) -> Option<&str> {
+        self.operation.label()
+    }
+
     /// The operation that juniper executes: the merged one if there is one, else the client's document.
     pub(super) fn validated(&self) -> &Validated<'_> {
         self.merged().unwrap_or_else(|| self.operation.validated())

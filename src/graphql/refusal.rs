@@ -1,5 +1,6 @@
 //! Why an operation is not executed.
 
+use super::error_code::ErrorCode;
 use super::errors;
 use crate::error::Error;
 
@@ -26,11 +27,11 @@ impl Rejection {
 
     /// The `extensions.code` of the first error.
     #[must_use]
-    pub fn code(&self) -> &str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Invalid(errors) => errors[0]["extensions"]["code"].as_str().unwrap_or_default(),
-            Self::PersistedQuery => "PERSISTED_QUERY_NOT_SUPPORTED",
-            Self::Refused(error) => error.code(),
+            Self::Invalid(errors) => ErrorCode::of_errors(errors),
+            Self::PersistedQuery => ErrorCode::PersistedQueryNotSupported,
+            Self::Refused(error) => error.into(),
         }
     }
 

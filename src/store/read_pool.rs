@@ -64,9 +64,11 @@ impl ReadPool {
         let (answer, mut answered) = oneshot::channel();
         let is_started = Arc::new(AtomicBool::new(false));
         let starts = Arc::clone(&is_started);
+        // Log lines of the job have the fields of the operation that waits for it.
+        let span = tracing::Span::current();
         let job: Job = Box::new(move || {
             if !answer.is_closed() && !starts.swap(true, Ordering::AcqRel) {
-                drop(answer.send(catch_unwind(AssertUnwindSafe(job))));
+                drop(answer.send(span.in_scope(|| catch_unwind(AssertUnwindSafe(job)))));
             }
         });
         self.0.push(party, job)?;

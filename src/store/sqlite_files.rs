@@ -133,10 +133,10 @@ fn create_private(path: &Path) -> std::io::Result<File> {
 fn warn_if_world_readable(database: &Path, file: &Metadata) {
     use std::os::unix::fs::PermissionsExt as _;
     if file.permissions().mode() & 0o004 != 0 {
-        let path = database.display();
         tracing::warn!(
-            "every user of this machine can read {path}, including private texts and password hashes; \
-             run `chmod o-rwx {path} {path}-wal {path}-shm`"
+            path = %database.display(),
+            "every user of this machine can read the database, including private texts and password hashes: run \
+             `chmod o-rwx` on the file, and on the files beside it that end with -wal and -shm"
         );
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::once_warning::escaped;
+use super::once_warning::{escaped, warn_once};
 use super::state::AppState;
 use crate::error::{Error, Result};
 use crate::graphql::Caller;
@@ -25,20 +25,23 @@ pub fn address(site: &AppState, connection: IpAddr, headers: &HeaderMap) -> IpAd
             break;
         }
         let Some(reported) = entry_address(entry) else {
-            let entry = escaped(entry.as_bytes());
-            site.hints.forwarded.warn(format_args!(
-                "X-Forwarded-For of the trusted proxy {address} names no address: {entry:?}; \
-                 the proxy's own address counts"
-            ));
+            warn_once!(
+                site.hints.forwarded,
+                proxy = %address,
+                entry = escaped(entry.as_bytes()),
+                "X-Forwarded-For of a trusted proxy names no address; the address of the proxy counts"
+            );
             break;
         };
         address = reported;
     }
     if entries.is_empty() && headers.contains_key("forwarded") && proxies.contain(address) {
         // A proxy that sets only Forwarded passes X-Forwarded-For on as the client sent it, and the reverse.
-        site.hints.forwarded.warn(format_args!(
-            "the trusted proxy {address} sends Forwarded, which is not read: have it send X-Forwarded-For"
-        ));
+        warn_once!(
+            site.hints.forwarded,
+            proxy = %address,
+            "a trusted proxy sends Forwarded, which is not read: have it send X-Forwarded-For"
+        );
     }
     address
 }

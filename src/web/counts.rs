@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::{Counter, Gauge};
+use super::refusal::Refusal;
+use crate::graphql::ErrorCode;
+use crate::model::{Counter, CountersBy, Gauge, Label as _};
 
 /// Counters of this instance's connections.
 #[derive(Debug, Default)]
@@ -20,6 +22,10 @@ pub struct Counts {
     pub plain: TransportCounts,
     /// Streams of server-sent events.
     pub sse: TransportCounts,
+    /// Everything that was refused, by reason.
+    pub refusals: CountersBy<Refusal>,
+    /// Operations that failed or were refused, by the code of their first error.
+    pub errors: CountersBy<ErrorCode>,
     /// WebSockets that the server closed, by close code. They are rare, so contention on the lock does not matter.
     closes: Mutex<BTreeMap<u16, u64>>,
 }
@@ -34,6 +40,24 @@ pub struct TransportCounts {
 }
 
 impl Counts {
+    /// Counts and logs a refusal.
+    pub fn refuse(&self, refusal: Refusal) {
+        self.refusals.count(refusal);
+        tracing::debug!(reason = refusal.label(), "refused: {}", refusal.meaning());
+    }
+
+    /// Counts and logs an operation that ended with this error code, and the refusal behind it if it was refused.
+    pub fn fail(&self, refusal: Option<Refusal>, code: ErrorCode) {
+        self.errors.count(code);
+        match refusal {
+            Some(refusal) => {
+                self.refusals.count(refusal);
+                tracing::debug!(reason = refusal.label(), code = code.label(), "refused: {}", refusal.meaning());
+            }
+            None => tracing::debug!(code = code.label(), "an operation failed: {}", code.meaning()),
+        }
+    }
+
     /// Counts a socket that the server closed with this code.
     pub fn close(&self, code: u16) {
         *self.closes.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;

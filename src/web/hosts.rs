@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Version};
 
-use super::once_warning::escaped;
+use super::once_warning::{escaped, warn_once};
+use super::refusal::Refusal;
 use super::{AppState, body};
 
 /// Paths that any host name may request. Load balancers and orchestrators use various names; a page gains nothing here.
@@ -19,6 +20,7 @@ pub fn check<B>(site: &AppState, request: &Request<B>) -> Option<Response<Bytes>
     let (first, second) = (hosts.next(), hosts.next());
     let is_http_1_0 = request.version() < Version::HTTP_11;
     if second.is_some() || first.is_none() && !is_http_1_0 {
+        site.counts.refuse(Refusal::Host);
         return Some(body::text(StatusCode::BAD_REQUEST, "a request must have exactly one Host header"));
     }
     let allowed = site.settings.hosts.as_ref()?;
@@ -30,10 +32,12 @@ pub fn check<B>(site: &AppState, request: &Request<B>) -> Option<Response<Bytes>
     if is_allowed || first.is_none() || ANY_HOST_PATHS.contains(&request.uri().path()) {
         return None;
     }
-    let host = escaped(host);
-    site.hints.host.warn(format_args!(
-        "a request for the host {host} was refused: name it in TIDINGS_HOSTS, or its proxy in TIDINGS_TRUSTED_PROXIES"
-    ));
+    warn_once!(
+        site.hints.host,
+        host = escaped(host),
+        "a request for another host was refused: name the host in TIDINGS_HOSTS, or the proxy in TIDINGS_TRUSTED_PROXIES"
+    );
+    site.counts.refuse(Refusal::Host);
     let message = "this server does not accept this host name: the operator can add it to TIDINGS_HOSTS, or add the \
         proxy to TIDINGS_TRUSTED_PROXIES";
     Some(body::text(StatusCode::MISDIRECTED_REQUEST, message))

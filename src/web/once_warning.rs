@@ -1,22 +1,26 @@
 //! Warnings about the configuration that clients can trigger at will. Only the first occurrence is logged as a warning.
 
-use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One warning, and whether it was logged already.
+/// Whether one kind of warning was logged already.
 #[derive(Debug, Default)]
 pub struct OnceWarning(AtomicBool);
 
 impl OnceWarning {
-    /// Logs the warning: at level `warn` the first time, and at `debug` later.
-    pub fn warn(&self, what: impl Display) {
-        if self.0.swap(true, Ordering::Relaxed) {
-            tracing::debug!("{what}");
-        } else {
-            tracing::warn!("{what} (further occurrences are logged at level debug)");
-        }
+    /// Whether this is the first occurrence.
+    pub fn is_first(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
     }
 }
+
+/// Logs an event: at level `warn` the first time, and at `debug` later. The arguments after the [`OnceWarning`] are those
+/// of `tracing::warn!`.
+macro_rules! warn_once {
+    ($warning:expr, $($event:tt)+) => {
+        if $warning.is_first() { tracing::warn!($($event)+) } else { tracing::debug!($($event)+) }
+    };
+}
+pub(super) use warn_once;
 
 /// Text from a client for the log: at most 100 bytes, with special characters escaped.
 pub fn escaped(text: &[u8]) -> String {

@@ -8,13 +8,17 @@ use std::time::Instant;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 
+use super::operation_record::OperationRecord;
 use crate::error::Error;
 use crate::graphql::{Answer, Caller, Engine, ItemRenderer, OperationType, Prepared, Rejection, ResponseText};
 use crate::live::Deliveries;
 use crate::model::Cursor;
 
 /// One operation.
-pub struct Operation(OperationState);
+pub struct Operation {
+    state: OperationState,
+    record: Box<OperationRecord>,
+}
 
 enum OperationState {
     Answering(BoxFuture<'static, Result<Answer, Rejection>>, OperationType),
@@ -40,7 +44,7 @@ pub enum Output {
     /// An item of a subscription, as a response, and its position if it has one in the log.
     Item(ResponseText, Option<Cursor>),
     /// The response to a query or a mutation. The operation is over.
-    Answer(ResponseText),
+    Answer(Answer),
     /// The subscription has ended. The operation is over.
     Completed,
     /// The operation failed and is over.
@@ -49,29 +53,40 @@ pub enum Output {
 
 impl Operation {
     /// Starts a prepared operation.
-    pub fn start(engine: &Arc<Engine>, prepared: Prepared, caller: Caller) -> Self {
+    pub fn start(engine: &Arc<Engine>, prepared: Prepared, caller: Caller, record: Box<OperationRecord>) -> Self {
         let engine = Arc::clone(engine);
-        Self(match prepared.kind() {
+        let state = match prepared.kind() {
             OperationType::Subscription => {
                 OperationState::Opening(Box::pin(async move { engine.open(prepared, caller).await }))
             }
             kind => OperationState::Answering(Box::pin(async move { engine.answer(prepared, caller).await }), kind),
-        })
+        };
+        Self { state, record }
+    }
+
+    /// Runs code in the span of the operation.
+    pub fn in_scope<T>(&self, code: impl FnOnce() -> T) -> T {
+        self.record.in_scope(code)
+    }
+
+    /// Records that the transport ends the operation with this error.
+    pub fn fail(&mut self, rejection: &Rejection) {
+        self.record.fail(rejection);
     }
 
     /// Whether this is a mutation whose response is still to come.
     pub fn is_writing(&self) -> bool {
-        matches!(self.0, OperationState::Answering(_, OperationType::Mutation))
+        matches!(self.state, OperationState::Answering(_, OperationType::Mutation))
     }
 
     /// Whether this is a query or a mutation whose response is still to come.
     pub fn is_answering(&self) -> bool {
-        matches!(self.0, OperationState::Answering(..))
+        matches!(self.state, OperationState::Answering(..))
     }
 
     /// The position up to which a subscription has delivered everything.
     pub fn served(&mut self) -> Served {
-        match &mut self.0 {
+        match &mut self.state {
             OperationState::Delivering(deliveries) => deliveries.served().map_or(Served::NotOfLog, Served::UpTo),
             OperationState::Answering(..) => Served::NotOfLog,
             OperationState::Opening(_) => Served::Unknown,
@@ -80,7 +95,7 @@ impl Operation {
 
     /// When a checkpoint is due. The operation must be polled then.
     pub fn checkpoint_due(&self) -> Option<Instant> {
-        match &self.0 {
+        match &self.state {
             OperationState::Delivering(deliveries) => deliveries.checkpoint_due(),
             OperationState::Answering(..) | OperationState::Opening(_) => None,
         }
@@ -91,27 +106,43 @@ impl Operation {
     /// # Errors
     /// `FORBIDDEN` if the viewer may not follow the subscription any more. It is over.
     pub fn recheck(&mut self) -> Result<(), Error> {
-        match &mut self.0 {
+        let checked = match &mut self.state {
             OperationState::Delivering(deliveries) => deliveries.recheck(),
             OperationState::Answering(..) | OperationState::Opening(_) => Ok(()),
-        }
+        };
+        checked.inspect_err(|error| self.record.fail(&error.clone().into()))
     }
 
     /// Yields the next output. Must not be called after the operation is over.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Output> {
-        match &mut self.0 {
-            OperationState::Answering(answering, _) => Poll::Ready(match ready!(answering.as_mut().poll(context)) {
-                Ok(answer) => Output::Answer(answer.body),
+        let Self { state, record } = self;
+        let output = ready!(record.in_scope(|| state.poll(context)));
+        match &output {
+            Output::Opened => record.opened(),
+            Output::Item(..) => record.item(),
+            Output::Answer(answer) => record.finish(answer.error),
+            Output::Completed => record.finish(None),
+            Output::Failed(rejection) => record.fail(rejection),
+        }
+        Poll::Ready(output)
+    }
+}
+
+impl OperationState {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Output> {
+        match self {
+            Self::Answering(answering, _) => Poll::Ready(match ready!(answering.as_mut().poll(context)) {
+                Ok(answer) => Output::Answer(answer),
                 Err(refusal) => Output::Failed(refusal),
             }),
-            OperationState::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
+            Self::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
                 Ok(deliveries) => {
-                    self.0 = OperationState::Delivering(Box::new(deliveries));
+                    *self = Self::Delivering(Box::new(deliveries));
                     Poll::Ready(Output::Opened)
                 }
                 Err(refusal) => Poll::Ready(Output::Failed(refusal)),
             },
-            OperationState::Delivering(deliveries) => Poll::Ready(match ready!(deliveries.poll_next_unpin(context)) {
+            Self::Delivering(deliveries) => Poll::Ready(match ready!(deliveries.poll_next_unpin(context)) {
                 Some(Ok(delivery)) => Output::Item(delivery.output, delivery.update.cursor()),
                 Some(Err(error)) => Output::Failed(error.into()),
                 None => Output::Completed,

@@ -8,7 +8,8 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
-use super::once_warning::escaped;
+use super::once_warning::{escaped, warn_once};
+use super::refusal::Refusal;
 use super::{AppState, body};
 
 /// Whether the client may open a WebSocket or a stream of events. A browser sends the page's origin, which must be the
@@ -19,11 +20,13 @@ pub fn may_subscribe(site: &AppState, headers: &HeaderMap) -> bool {
     let is_allowed =
         origin.to_str().is_ok_and(|origin| is_same_origin(origin, host) || site.settings.allowed_origins.allow(origin));
     if !is_allowed {
-        let (origin, host) = (escaped(origin.as_bytes()), escaped(host.as_bytes()));
-        site.hints.origin.warn(format_args!(
-            "a page of the origin {origin} was refused a socket or stream of {host}: add the origin to \
-             TIDINGS_ALLOWED_ORIGINS, or let the proxy pass on the header Host unchanged"
-        ));
+        warn_once!(
+            site.hints.origin,
+            origin = escaped(origin.as_bytes()),
+            host = escaped(host.as_bytes()),
+            "a page of another origin was refused a socket or a stream: add the origin to TIDINGS_ALLOWED_ORIGINS, or \
+             let the proxy pass on the header Host unchanged"
+        );
     }
     is_allowed
 }
@@ -53,6 +56,8 @@ pub fn preflight(site: &AppState, request: &HeaderMap) -> Response<Bytes> {
         for name in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
             headers.append(ACCESS_CONTROL_ALLOW_HEADERS, name.clone());
         }
+    } else if request.contains_key(ORIGIN) {
+        site.counts.refuse(Refusal::Origin);
     }
     response
 }
@@ -64,7 +69,8 @@ pub fn add_headers(site: &AppState, request: &HeaderMap, response: &mut HeaderMa
         && is_listed(site, request)
     {
         response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, www-authenticate"));
+        let exposed = HeaderValue::from_static("retry-after, www-authenticate, x-request-id");
+        response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response.append(VARY, HeaderValue::from_static("origin"));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
 use super::client_identity;
 use super::connection_limits::Permit;
@@ -16,6 +17,8 @@ use crate::model::{GaugeGuard, client_prefix};
 pub struct Peer {
     /// The remote address of the TCP connection; behind a proxy, the proxy's.
     pub address: SocketAddr,
+    /// The number of the connection.
+    pub connection_id: u64,
     _slot: Arc<ConnectionSlot>,
     /// The permit of the address. A trusted proxy's connection has none, because it carries many clients: each request
     /// has.
@@ -36,7 +39,19 @@ impl Peer {
         let is_trusted_proxy = site.settings.trusted_proxies.contain(address.ip());
         let address_permit = if is_trusted_proxy { None } else { Some(Arc::new(acquire(site, address.ip())?)) };
         let slot = ConnectionSlot { _permit: permit, _counted: site.counts.connections.enter() };
-        Some(Self { address, _slot: Arc::new(slot), address_permit })
+        let connection_id = site.next_connection_id();
+        Some(Self { address, connection_id, _slot: Arc::new(slot), address_permit })
+    }
+
+    /// The span of the connection's log lines.
+    pub fn span(&self) -> Span {
+        tracing::info_span!(parent: None, "connection", connection_id = self.connection_id, peer = %self.address)
+    }
+
+    /// The span of a WebSocket's log lines. There is none at level info, because the spans of ten thousand idle sockets
+    /// would need megabytes.
+    pub fn socket_span(&self) -> Span {
+        if tracing::enabled!(tracing::Level::DEBUG) { self.span() } else { Span::none() }
     }
 
     /// The peer of a request. Behind a trusted proxy, the request takes a permit of the client's address while it

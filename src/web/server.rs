@@ -2,7 +2,9 @@
 //! cannot set the header timeout, the buffer size or a limit of connections.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::ready;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +21,13 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::admission::Admission;
 use super::peer::Peer;
+use super::refusal::Refusal;
 use super::response::Answer;
 use super::timeout_stream::{Requests, TimeoutStream};
 use super::{AppState, body, hosts, routes};
@@ -47,7 +51,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the address is in use or not available.
-    pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         // Accepted connections inherit both options. With Nagle's algorithm, small events would be delayed.
@@ -61,7 +65,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the operating system cannot report it.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
+    pub fn address(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
 }
@@ -85,18 +89,34 @@ pub async fn serve(listener: Listener, site: Arc<AppState>) {
             },
             () = shutdown.stopped() => return,
         };
-        let slot = Arc::clone(&slots).try_acquire_owned().ok();
-        let Some(peer) = slot.and_then(|slot| Peer::connected(&site, address, slot)) else {
-            site.counts.refused.count();
+        let Some(peer) = admit(&site, &slots, address) else {
             if let Ok(slot) = Arc::clone(&rejections).try_acquire_owned() {
                 tokio::spawn(reject(stream, slot));
             }
             continue;
         };
-        site.counts.accepted.count();
-        let admission = Arc::new(Admission::default());
+        let (admission, span) = (Arc::new(Admission::default()), peer.span());
         let serving = serve_connection(Arc::clone(&site), stream, peer, routes.clone(), Arc::clone(&admission));
-        tokio::spawn(site.admission_queue.throttle(admission, serving));
+        tokio::spawn(site.admission_queue.throttle(admission, serving.instrument(span)));
+    }
+}
+
+/// The peer of a new connection; `None` if a limit on connections is reached.
+fn admit(site: &Arc<AppState>, slots: &Arc<Semaphore>, address: SocketAddr) -> Option<Peer> {
+    let peer = match Arc::clone(slots).try_acquire_owned() {
+        Ok(slot) => Peer::connected(site, address, slot).ok_or(Refusal::AddressLimit),
+        Err(_) => Err(Refusal::ConnectionLimit),
+    };
+    match peer {
+        Ok(peer) => {
+            site.counts.accepted.count();
+            Some(peer)
+        }
+        Err(refusal) => {
+            site.counts.refused.count();
+            tracing::debug_span!("connection", peer = %address).in_scope(|| site.counts.refuse(refusal));
+            None
+        }
     }
 }
 
@@ -105,28 +125,19 @@ async fn serve_connection<R>(site: Arc<AppState>, stream: TcpStream, peer: Peer,
 where
     R: Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
+    tracing::debug!("a connection was accepted");
     let (mut shutdown, limits) = (site.shutdown_signal(), site.settings.sockets.clone());
+    let state = Arc::clone(&site);
     let service = TowerToHyperService::new(warp::service(routes));
     let requests = Arc::new(Requests::default());
     let stream = TimeoutStream::new(stream, &limits, Arc::clone(&requests));
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         requests.begin();
         let phase = Arc::clone(&requests);
-        // warp expects a path in every request URI. A `CONNECT` request has none.
-        if request.uri().path_and_query().is_none() {
+        if let Some(rejection) = check_request(&site, &peer, &mut request) {
             phase.end();
-            let rejection = body::text(StatusCode::BAD_REQUEST, "the request must name a path");
-            return Either::Left(ready(Ok(rejection.into_response())));
+            return Either::Left(ready(Ok(rejection)));
         }
-        if let Some(rejection) = hosts::check(&site, &request) {
-            phase.end();
-            return Either::Left(ready(Ok(rejection.into_response())));
-        }
-        let Some(peer) = peer.for_request(&site, request.headers()) else {
-            phase.end();
-            return Either::Left(ready(Ok(too_many_requests().into_response())));
-        };
-        request.extensions_mut().insert(peer);
         let admission = Arc::clone(&admission);
         let is_options = request.method() == Method::OPTIONS;
         Either::Right(service.call(request).map_ok(move |response| {
@@ -153,8 +164,36 @@ where
         }
     };
     if let Err(error) = result {
+        if is_timeout(&error) {
+            state.counts.refuse(Refusal::SlowClient);
+        }
         tracing::debug!(%error, "a connection ended with an error");
     }
+}
+
+/// Checks a request before any route does, and adds its peer to it. The response to a request that is refused; `None` if
+/// the request is acceptable.
+fn check_request<B>(site: &AppState, peer: &Peer, request: &mut http::Request<B>) -> Option<Response> {
+    // warp expects a path in every request URI. A `CONNECT` request has none.
+    if request.uri().path_and_query().is_none() {
+        site.counts.refuse(Refusal::MalformedRequest);
+        return Some(body::text(StatusCode::BAD_REQUEST, "the request must name a path").into_response());
+    }
+    if let Some(rejection) = hosts::check(site, request) {
+        return Some(rejection.into_response());
+    }
+    let Some(peer) = peer.for_request(site, request.headers()) else {
+        site.counts.refuse(Refusal::AddressLimit);
+        return Some(too_many_requests().into_response());
+    };
+    request.extensions_mut().insert(peer);
+    None
+}
+
+/// Whether a timeout of [`TimeoutStream`] ended the connection.
+fn is_timeout(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Turns the 405 response to an `OPTIONS` request into a 204 with the same `Allow` header. So each route lists its
@@ -191,7 +230,7 @@ async fn reject(mut stream: TcpStream, _slot: OwnedSemaphorePermit) {
         stream.write_all(RESPONSE).await?;
         stream.shutdown().await?;
         while stream.read(&mut buffer).await? > 0 {}
-        Ok::<_, std::io::Error>(())
+        Ok::<_, io::Error>(())
     };
     drop(tokio::time::timeout(Duration::from_secs(1), responding).await);
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub introspection: bool,
     /// Whether the GraphiQL page is served.
     pub graphiql: bool,
+    /// Whether the log has a line for each operation.
+    pub log_requests: bool,
     /// Bearer token for `/metrics`; `None`: `/metrics` is public.
     pub metrics_token: Option<Secret>,
 }
@@ -88,6 +91,7 @@ pub struct AppState {
     pub hints: OnceWarnings,
     /// Whether every part of the server still runs.
     pub vitals: Supervisor,
+    last_connection_id: AtomicU64,
     stopping: CancellationToken,
     connections: TaskTracker,
 }
@@ -140,6 +144,7 @@ impl AppState {
             counts,
             hints: OnceWarnings::default(),
             vitals,
+            last_connection_id: AtomicU64::new(0),
             stopping,
             connections,
         };
@@ -150,6 +155,12 @@ impl AppState {
     #[must_use]
     pub fn shutdown_signal(&self) -> ShutdownSignal {
         ShutdownSignal { stopping: self.stopping.clone(), _counted: self.connections.token() }
+    }
+
+    /// A number for a new connection. The log names connections by these numbers.
+    #[must_use]
+    pub fn next_connection_id(&self) -> u64 {
+        self.last_connection_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Whether the server is stopping.

@@ -21,6 +21,7 @@ mod log_pages;
 mod max_connections;
 mod metrics;
 mod notifications;
+mod observability;
 mod queries_and_mutations;
 mod recipes;
 mod response_size;

@@ -49,6 +49,21 @@ fn flags_without_a_command_serve() {
 }
 
 #[test]
+fn a_switch_may_stand_without_a_value() {
+    for (line, is_set) in [
+        ("--log-requests", true),
+        ("--log-requests --listen 127.0.0.1:3001", true),
+        ("serve --log-requests", true),
+        ("--log-requests true serve", true),
+        ("--log-requests=false", false),
+        ("serve --log-requests no", false),
+    ] {
+        let Invocation { command, config, .. } = parse(line);
+        assert_eq!((command, config.log_requests), (Command::Serve, is_set), "{line}");
+    }
+}
+
+#[test]
 fn a_database_before_or_after_any_command() {
     for line in [
         "--database-url sqlite://x.db user list",

@@ -13,6 +13,7 @@ use warp::{Filter, Rejection};
 
 use super::compression::compressed_file;
 use super::filters::with;
+use super::refusal::Refusal;
 use super::state::AppState;
 use super::{body, client_identity};
 use page::MetricsText;
@@ -26,6 +27,7 @@ pub fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (Response<Bytes>,),
 
 async fn respond(site: Arc<AppState>, headers: HeaderMap) -> Response<Bytes> {
     if !may_read(&site, &headers) {
+        site.counts.refuse(Refusal::MetricsToken);
         let mut response = body::text(StatusCode::UNAUTHORIZED, "the metrics token is missing or wrong");
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
@@ -63,6 +65,8 @@ fn write_connections(page: &mut MetricsText, site: &AppState) {
     page.each(("tidings_deliveries_total", "counter"), help, "kind", delivered);
     let help = "Sockets that the server closed, by close code.";
     page.each(("tidings_socket_closes_total", "counter"), help, "code", counts.closes());
+    let help = "Connections, requests, operations and sockets that were refused, by reason.";
+    page.each(("tidings_refused_total", "counter"), help, "reason", counts.refusals.values());
 }
 
 fn write_operations(page: &mut MetricsText, site: &AppState) {
@@ -72,6 +76,8 @@ fn write_operations(page: &mut MetricsText, site: &AppState) {
     page.each(("tidings_operations_total", "counter"), "GraphQL operations that were started.", "kind", started);
     let help = "GraphQL operations that were refused before they began.";
     page.counter("tidings_operations_refused_total", help, counts.refused.get());
+    let help = "Operations of all transports that ended with an error, by the code of the first error.";
+    page.each(("tidings_operation_errors_total", "counter"), help, "code", site.counts.errors.values());
     page.gauge("tidings_subscriptions", "Open GraphQL subscriptions.", counts.following.get());
     let sources = [("rendered", counts.rendered.get()), ("shared", counts.shared.get())];
     let help =

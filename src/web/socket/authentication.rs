@@ -20,6 +20,8 @@ pub struct Credentials {
     address: IpAddr,
     /// Whether clients without a token are allowed on this path.
     allows_anonymous: bool,
+    /// The number of the connection.
+    pub connection_id: u64,
 }
 
 /// The state of an authenticated WebSocket. Dropping it frees the user's permit and presence.
@@ -38,8 +40,8 @@ pub struct Authenticated {
 
 impl Credentials {
     /// Keeps what the upgrade request contained.
-    pub fn new(token: Result<Option<String>>, address: IpAddr, allows_anonymous: bool) -> Self {
-        Self { token, address, allows_anonymous }
+    pub fn new(token: Result<Option<String>>, address: IpAddr, allows_anonymous: bool, connection_id: u64) -> Self {
+        Self { token, address, allows_anonymous, connection_id }
     }
 
     /// Authenticates the client. A token in the parameters of `connection_init` takes precedence over the upgrade's.
@@ -51,6 +53,7 @@ impl Credentials {
         site: &Arc<AppState>,
         parameters: &Map<String, Value>,
     ) -> Result<Authenticated, Close> {
+        let close_for = |error| close_for(error, self.connection_id);
         let token = match token(parameters).map_err(close_for)? {
             Some(token) => Some(token),
             None => self.token.clone().map_err(close_for)?,
@@ -78,16 +81,16 @@ fn token(parameters: &Map<String, Value>) -> Result<Option<String>> {
     Ok(text("token").or_else(|| text("authToken")).filter(|text| !text.is_empty()).map(str::to_owned))
 }
 
-fn close_for(error: Error) -> Close {
+fn close_for(error: Error, connection_id: u64) -> Close {
     match error {
         Error::Unauthenticated(why) => Close::Forbidden(why),
         // Close with 4500, not 1013: a retry would fail in the same way and only add load.
         Error::Internal(detail) => {
-            tracing::error!(%detail, "internal error while authenticating a WebSocket client");
+            tracing::error!(connection_id, %detail, "internal error while authenticating a WebSocket client");
             Close::Fault
         }
         error => {
-            tracing::warn!(%error, "cannot authenticate a WebSocket client");
+            tracing::warn!(connection_id, %error, "cannot authenticate a WebSocket client");
             Close::Busy
         }
     }

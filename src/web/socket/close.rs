@@ -4,6 +4,10 @@
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::super::counts::Counts;
+use super::super::refusal::Refusal;
+use crate::model::Label as _;
+
 /// The longest reason of a close frame, in bytes: a control frame holds 125 bytes, and the code takes two.
 const MAX_REASON: usize = 123;
 
@@ -49,6 +53,35 @@ impl Close {
     /// Whether the connection is closed because a frame of the client could not be read.
     pub fn is_of_frames(&self) -> bool {
         matches!(self, Self::BrokenFrame | Self::BrokenText | Self::TooLarge)
+    }
+
+    /// Counts and logs that the server closes a socket. The log has no text of the close frame, because it may quote the
+    /// client.
+    pub fn record(&self, counts: &Counts) {
+        let code = self.frame().code.into();
+        counts.close(code);
+        let refusal = self.refusal();
+        refusal.inspect(|refusal| counts.refusals.count(*refusal));
+        tracing::debug!(code, reason = refusal.map(Refusal::label), "the server closes a socket");
+    }
+
+    /// The reason of a close that refuses something. `None` for the end that the client asks for, and for a fault of
+    /// the server.
+    fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Goodbye | Self::Fault => None,
+            Self::BrokenFrame | Self::BrokenText | Self::BadMessage(_) | Self::Duplicate(_) | Self::SecondInit => {
+                Some(Refusal::MalformedMessage)
+            }
+            Self::TooLarge => Some(Refusal::FrameTooLarge),
+            Self::Restarting => Some(Refusal::Stopping),
+            Self::TooSlow => Some(Refusal::SlowClient),
+            Self::Busy => Some(Refusal::Unavailable),
+            Self::TooManySockets => Some(Refusal::UserLimit),
+            Self::Unauthorized | Self::Forbidden(_) => Some(Refusal::Token),
+            Self::NoProtocol => Some(Refusal::Subprotocol),
+            Self::InitTimeout => Some(Refusal::InitTimeout),
+        }
     }
 
     /// The close frame, with its reason cut to the maximum length.

@@ -84,11 +84,12 @@ impl<P: Protocol> Connection<P> {
     ) -> Box<Self> {
         let timers = Timers::start(&site.settings.sockets, protocol.has_keep_alive());
         let frames_per_second = site.settings.sockets.frames_per_second;
+        let connection_id = credentials.connection_id;
         let burst = frames_per_second.saturating_mul(BURST_SECONDS);
         let frame_limit = Throttle::new(Rate::per_second(frames_per_second, burst));
         Box::new(Self {
             protocol,
-            state: ConnectionState { site, caller: None, write_buffer: WriteBuffer::default() },
+            state: ConnectionState { site, connection_id, caller: None, write_buffer: WriteBuffer::default() },
             transport,
             phase: Phase::AwaitingInit(Arc::new(credentials)),
             admission: Some(admission),
@@ -123,8 +124,7 @@ impl<P: Protocol> Connection<P> {
         match end {
             End::Gone => Box::pin(close_handshake(self.transport, self.state.write_buffer, None)).await,
             End::Close(close) => {
-                tracing::debug!(?close, "closing a socket");
-                self.state.site.counts.close(close.frame().code.into());
+                close.record(&self.state.site.counts);
                 drop(self.protocol);
                 Box::pin(close_handshake(self.transport, self.state.write_buffer, Some(&close))).await;
             }

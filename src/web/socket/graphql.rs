@@ -4,12 +4,15 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::super::operation::{Operation, Output, Served};
+use super::super::operation_record::{OperationRecord, Transport};
+use super::super::refusal::Refusal;
+use super::super::request_id::RequestId;
 use super::close::Close;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use super::subprotocol::{self, Subprotocol};
 use super::write_buffer::WriteBuffer;
 use crate::error::Error;
-use crate::graphql::{Rejection, Request};
+use crate::graphql::{Caller, Prepared, Rejection, Request};
 use crate::model::Cursor;
 
 /// The operations of one WebSocket.
@@ -38,12 +41,15 @@ impl Running {
                 subprotocol.next(&self.json_id, &body, write_buffer);
                 return false;
             }
-            Output::Answer(body) => {
-                subprotocol.next(&self.json_id, &body, write_buffer);
+            Output::Answer(answer) => {
+                subprotocol.next(&self.json_id, &answer.body, write_buffer);
                 write_buffer.push(&[&subprotocol.complete(&self.json_id)]);
             }
             Output::Completed => write_buffer.push(&[&subprotocol.complete(&self.json_id)]),
-            Output::Failed(refusal) => write_buffer.push(&[&subprotocol.error(&self.json_id, &refusal.errors())]),
+            Output::Failed(refusal) => {
+                let errors = self.operation.in_scope(|| refusal.errors());
+                write_buffer.push(&[&subprotocol.error(&self.json_id, &errors)]);
+            }
         }
         true
     }
@@ -65,21 +71,48 @@ impl GraphQl {
         if self.operations.iter().any(|running| *running.id == *id) {
             return Err(Close::Duplicate(id));
         }
-        let max = state.site.settings.sockets.max_subscriptions;
-        let prepared = if self.operations.len() < max {
-            request.and_then(|request| state.site.engine.prepare(*request, caller))
-        } else {
-            Err(Error::TooComplex(format!("a connection runs at most {max} operations at once")).into())
-        };
+        let (prepared, record) = self.prepare(state, caller, request);
         let json_id: Box<str> = serde_json::Value::from(id.as_str()).to_string().into();
         match prepared {
             Ok(prepared) => {
-                let operation = Operation::start(&state.site.engine, prepared, caller.clone());
+                let operation = Operation::start(&state.site.engine, prepared, caller.clone(), record);
+                // Most sockets have one operation. A vector that grows by itself has room for four.
+                if self.operations.is_empty() {
+                    self.operations.reserve_exact(1);
+                }
                 self.operations.push(Running { id: id.into(), json_id, operation });
             }
-            Err(refusal) => state.write_buffer.push(&[&self.subprotocol.error(&json_id, &refusal.errors())]),
+            Err(refusal) => {
+                let errors = record.in_scope(|| refusal.errors());
+                state.write_buffer.push(&[&self.subprotocol.error(&json_id, &errors)]);
+            }
         }
         Ok(())
+    }
+
+    /// Prepares an operation, unless the connection has the maximum number of operations.
+    fn prepare(
+        &self,
+        state: &ConnectionState,
+        caller: &Caller,
+        request: Result<Box<Request>, Rejection>,
+    ) -> (Result<Prepared, Rejection>, Box<OperationRecord>) {
+        let request_id = RequestId::random();
+        let source = state.source(Transport::WebSocket, &request_id);
+        let max = state.site.settings.sockets.max_subscriptions;
+        match request {
+            _ if self.operations.len() >= max => {
+                let error = Error::TooComplex(format!("a connection runs at most {max} operations at once"));
+                let mut record = source.begin(None, None);
+                record.refuse(Refusal::OperationLimit, (&error).into());
+                (Err(error.into()), record)
+            }
+            Ok(request) => source.prepare(&request, caller),
+            Err(rejection) => {
+                let record = source.reject(&rejection);
+                (Err(rejection), record)
+            }
+        }
     }
 
     fn stop(&mut self, state: &mut ConnectionState, id: &str) {

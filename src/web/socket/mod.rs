@@ -24,9 +24,12 @@ use http::header::{
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::Instrument as _;
 
 use super::admission::Admission;
 use super::content_negotiation::list;
+use super::once_warning::warn_once;
+use super::refusal::Refusal;
 use super::state::ShutdownSignal;
 use super::{AppState, Peer, body, client_identity, origins};
 use authentication::Credentials;
@@ -69,12 +72,13 @@ pub fn upgrade(
     query: String,
 ) -> Response<Bytes> {
     if method != Method::GET {
-        return get_only();
+        return get_only(&site);
     }
     if !list(&headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade")) {
         return upgrade_required(&site);
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        site.counts.refuse(Refusal::Upgrade);
         let mut response = body::text(StatusCode::UPGRADE_REQUIRED, "use version 13 of the WebSocket protocol");
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -83,32 +87,32 @@ pub fn upgrade(
     }
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     let (Some(key), None) = (keys.next().filter(|key| is_key(key.as_bytes())), keys.next()) else {
+        site.counts.refuse(Refusal::Upgrade);
         return body::text(
             StatusCode::BAD_REQUEST,
             "the request must have one header Sec-WebSocket-Key: 16 bytes as base64",
         );
     };
     if !origins::may_subscribe(&site, &headers) {
+        site.counts.refuse(Refusal::Origin);
         return body::text(
             StatusCode::FORBIDDEN,
             "pages of this origin may not connect: the operator can allow the origin in TIDINGS_ALLOWED_ORIGINS",
         );
     }
     if site.is_stopping() {
+        site.counts.refuse(Refusal::Stopping);
         return body::text(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
     let accept = derive_accept_key(key.as_bytes());
     let token = client_identity::token(&headers, &query);
-    let credentials = Credentials::new(
-        token,
-        client_identity::address(&site, peer.address.ip(), &headers),
-        endpoint != Endpoint::Tickets,
-    );
+    let address = client_identity::address(&site, peer.address.ip(), &headers);
+    let credentials = Credentials::new(token, address, endpoint != Endpoint::Tickets, peer.connection_id);
     let (handler, protocol) = select_handler(endpoint, &headers, &query);
-    let admission = Arc::new(Admission::default());
+    let (admission, span) = (Arc::new(Admission::default()), peer.socket_span());
     let shutdown = site.shutdown_signal();
     let serving = serve(Arc::clone(&site), upgrade, handler, credentials, peer, Arc::clone(&admission), shutdown);
-    tokio::spawn(site.admission_queue.throttle(admission, serving));
+    tokio::spawn(site.admission_queue.throttle(admission, serving.instrument(span)));
     switching(&accept, protocol)
 }
 
@@ -119,10 +123,11 @@ fn is_key(key: &[u8]) -> bool {
 
 /// Responds to a request for a WebSocket path without the header `Upgrade`.
 pub fn without_upgrade(site: &AppState, method: &Method) -> Response<Bytes> {
-    if *method == Method::GET || *method == Method::HEAD { upgrade_required(site) } else { get_only() }
+    if *method == Method::GET || *method == Method::HEAD { upgrade_required(site) } else { get_only(site) }
 }
 
-fn get_only() -> Response<Bytes> {
+fn get_only(site: &AppState) -> Response<Bytes> {
+    site.counts.refuse(Refusal::Method);
     let mut response = body::text(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket handshake uses GET");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
     response
@@ -130,10 +135,12 @@ fn get_only() -> Response<Bytes> {
 
 /// Responds to a request that lacks a header of the upgrade. The usual cause is a proxy that drops it.
 pub fn upgrade_required(site: &AppState) -> Response<Bytes> {
-    site.hints.upgrade.warn(
+    warn_once!(
+        site.hints.upgrade,
         "a request for a WebSocket lacks the headers Upgrade: websocket and Connection: upgrade; \
-         a proxy in between must pass them on",
+         a proxy in between must pass them on"
     );
+    site.counts.refuse(Refusal::Upgrade);
     let message = "this path serves WebSocket connections only: send the headers Upgrade: websocket and \
         Connection: upgrade. A proxy in between must pass both on";
     let mut response = body::text(StatusCode::UPGRADE_REQUIRED, message);
@@ -216,7 +223,7 @@ async fn serve(
             Connection::new(site, transport, plain, credentials, admission).start_authentication().run(shutdown).await;
         }
         Handler::Unknown => {
-            site.counts.close(Close::NoProtocol.frame().code.into());
+            Close::NoProtocol.record(&site.counts);
             Box::pin(close_handshake::close_handshake(transport, WriteBuffer::default(), Some(&Close::NoProtocol)))
                 .await;
         }

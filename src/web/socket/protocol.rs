@@ -5,6 +5,8 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::super::AppState;
+use super::super::operation_record::{Source, Transport};
+use super::super::request_id::RequestId;
 use super::close::Close;
 use super::write_buffer::WriteBuffer;
 use crate::graphql::Caller;
@@ -13,6 +15,8 @@ use crate::graphql::Caller;
 pub struct ConnectionState {
     /// The shared state of the server.
     pub site: Arc<AppState>,
+    /// The number of the connection.
+    pub connection_id: u64,
     /// The authenticated caller; `None` before the authentication.
     pub caller: Option<Caller>,
     /// The write buffer.
@@ -20,6 +24,12 @@ pub struct ConnectionState {
 }
 
 impl ConnectionState {
+    /// Where the operations of this connection come from.
+    pub fn source<'a>(&'a self, transport: Transport, request_id: &'a RequestId) -> Source<'a> {
+        let user_id = self.caller.as_ref().and_then(|caller| caller.viewer.user_id());
+        Source { site: &self.site, transport, connection_id: self.connection_id, request_id, user_id }
+    }
+
     /// Sends a frame that may be dropped. It is dropped if two or more frames already wait.
     pub fn send_optional(&mut self, frame: &str) {
         if self.write_buffer.frames() < 2 {

@@ -20,6 +20,7 @@ use session::StreamSession;
 use tokio::time::Sleep;
 
 use super::operation::{Operation, Output, Served};
+use super::operation_record::OperationRecord;
 use super::{AppState, Peer, body};
 use crate::error::{Error, Result};
 use crate::graphql::{self, Caller, OperationType, Prepared, Rejection};
@@ -64,14 +65,18 @@ impl Events {
         prepared: Prepared,
         caller: Caller,
         expires_at: Option<Timestamp>,
-    ) -> Result<Self> {
+        mut record: Box<OperationRecord>,
+    ) -> Result<Self, Rejection> {
         let session = match prepared.kind() {
-            OperationType::Subscription => Some(StreamSession::start(site, &caller.viewer, expires_at).await?),
+            OperationType::Subscription => {
+                let started = StreamSession::start(site, &caller.viewer, expires_at).await;
+                Some(started.map_err(|unstarted| unstarted.record(&mut record))?)
+            }
             OperationType::Query | OperationType::Mutation => None,
         };
         // No retry delay for queries and mutations: a client that reconnects would execute the operation again.
         let waiting = session.iter().map(|_| retry()).collect();
-        let operation = Operation::start(&site.engine, prepared, caller);
+        let operation = Operation::start(&site.engine, prepared, caller, record);
         let (sent_cursor, last_frame) = (false, Instant::now());
         let timer = Box::pin(tokio::time::sleep(site.settings.sockets.ping_interval));
         let counted = site.counts.sse.open.enter();
@@ -133,7 +138,7 @@ impl FrameSource {
                 self.site.counts.sse.deliveries.count();
                 frames::next(cursor, &body)
             }
-            Poll::Ready(Output::Answer(body)) => return Poll::Ready(Err(StreamEnd::Complete(Some(body)))),
+            Poll::Ready(Output::Answer(answer)) => return Poll::Ready(Err(StreamEnd::Complete(Some(answer.body)))),
             Poll::Ready(Output::Completed) => return Poll::Ready(Err(StreamEnd::Complete(None))),
             Poll::Ready(Output::Failed(refusal)) => return Poll::Ready(Err(StreamEnd::Failed(refusal))),
             Poll::Pending => {
@@ -185,7 +190,12 @@ impl FrameSource {
     }
 
     /// The last frames of a stream. `complete` tells clients not to reconnect, so it is omitted where they should.
-    fn last_frames(&self, end: StreamEnd) -> Vec<Bytes> {
+    fn last_frames(&mut self, end: StreamEnd) -> Vec<Bytes> {
+        match &end {
+            StreamEnd::SessionEnded(error) => self.operation.fail(&error.clone().into()),
+            StreamEnd::Failed(rejection) => self.operation.fail(rejection),
+            StreamEnd::Complete(_) | StreamEnd::Stopped => {}
+        }
         let session_error = self.session.as_ref().and_then(|session| session.viewer.rights().err());
         match (end, session_error) {
             (StreamEnd::Complete(answer), _) => {

@@ -10,9 +10,12 @@ use futures_util::future::BoxFuture;
 use super::super::AppState;
 use super::super::connection_limits::Permit;
 use super::super::operation::Operation;
+use super::super::operation_record::OperationRecord;
+use super::super::refusal::Refusal;
 use super::end::StreamEnd;
 use crate::board::{PresenceGuard, Viewer};
 use crate::error::{Error, Result};
+use crate::graphql::Rejection;
 use crate::live::SessionWatch;
 use crate::model::{Timestamp, UserId};
 
@@ -30,15 +33,43 @@ pub struct StreamSession {
     _connected: Option<PresenceGuard>,
 }
 
+/// Why a session cannot start.
+pub enum SessionError {
+    /// The user has too many sockets and streams.
+    UserLimit,
+    /// The session has ended, or the database does not answer.
+    Failed(Error),
+}
+
+impl SessionError {
+    /// Records the reason, and returns the rejection of the operation.
+    pub fn record(self, record: &mut OperationRecord) -> Rejection {
+        let rejection = match self {
+            Self::UserLimit => {
+                let error = Error::Unavailable("too many sockets and streams of this user; try again".into());
+                record.refuse(Refusal::UserLimit, (&error).into());
+                error.into()
+            }
+            Self::Failed(error) => error.into(),
+        };
+        record.fail(&rejection);
+        rejection
+    }
+}
+
 impl StreamSession {
     /// Starts to watch the session.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended; `UNAVAILABLE` if the user has too many sockets and streams.
-    pub async fn start(site: &Arc<AppState>, viewer: &Viewer, expires_at: Option<Timestamp>) -> Result<Self> {
-        let watch = SessionWatch::start(&site.board, viewer).await?;
-        let too_many = || Error::Unavailable("too many sockets and streams of this user; try again".into());
-        let permit = viewer.user_id().map(|user| site.users.try_acquire(user).ok_or_else(too_many)).transpose()?;
+    pub async fn start(
+        site: &Arc<AppState>,
+        viewer: &Viewer,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Self, SessionError> {
+        let watch = SessionWatch::start(&site.board, viewer).await.map_err(SessionError::Failed)?;
+        let permit = viewer.user_id().map(|user| site.users.try_acquire(user).ok_or(SessionError::UserLimit));
+        let permit = permit.transpose()?;
         let mut shutdown = site.shutdown_signal();
         let stopped = Box::pin(async move { shutdown.stopped().await });
         let connected = site.board.presence.connect(viewer);

@@ -171,7 +171,7 @@ fn random_documents_get_one_verdict_within_five_seconds() {
             }
             let request = || Request { query: text.clone(), operation_name: None, variables: None };
             let since = Instant::now();
-            let verdicts = [&one, &other].map(|engine| engine.prepare(request(), &caller));
+            let verdicts = [&one, &other].map(|engine| engine.prepare(&request(), &caller));
             let errors = verdicts.each_ref().map(|verdict| verdict.as_ref().err().map(|refusal| refusal.errors()));
             if errors[0] != errors[1] {
                 return Err(format!("the engines disagree: {errors:?} for {text}"));

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::graphql::OperationType;
 use crate::model::{Cursor, MessageId, replace_lone_surrogates};
 
 /// The longest room name and the longest idempotency key, in bytes.
@@ -76,6 +77,16 @@ impl JsonRequest {
                 error: Error::input("type", "a message is one JSON object"),
                 fields: Vec::new(),
             }),
+        }
+    }
+
+    /// The name and the kind of the operation that the message starts; `None` if it starts none.
+    pub fn operation(&self) -> Option<(&'static str, OperationType)> {
+        match self {
+            Self::Subscribe(..) => Some(("subscribe", OperationType::Subscription)),
+            Self::Join(..) => Some(("join_room", OperationType::Subscription)),
+            Self::Message(_) => Some(("message", OperationType::Mutation)),
+            Self::Unsubscribe(_) | Self::Leave(_) | Self::Ping => None,
         }
     }
 

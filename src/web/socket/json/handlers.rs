@@ -45,11 +45,9 @@ pub fn subscribe(
             Ok(subscription) => {
                 let with_unread = subject == Subject::Notifications && after.is_none();
                 let followed = PlainSubscription::new(&site, what, subscription, actor.viewer, with_unread, era);
-                HandlerResult { frames: vec![server_message::subscribed(subject)], followed: Some(followed) }
+                HandlerResult::subscription(server_message::subscribed(subject), followed)
             }
-            Err(error) => {
-                HandlerResult::message(server_message::error(&error, &server_message::ErrorContext::subject(subject)))
-            }
+            Err(error) => HandlerResult::failure(error, &server_message::ErrorContext::subject(subject)),
         }
     }
     .boxed()
@@ -92,10 +90,8 @@ pub fn join(
         };
         let result: Result<PlainSubscription> = opening.await;
         match result {
-            Ok(followed) => HandlerResult { frames: vec![server_message::joined(&room)], followed: Some(followed) },
-            Err(error) => {
-                HandlerResult::message(server_message::error(&error, &server_message::ErrorContext::room(&room)))
-            }
+            Ok(followed) => HandlerResult::subscription(server_message::joined(&room), followed),
+            Err(error) => HandlerResult::failure(error, &server_message::ErrorContext::room(&room)),
         }
     }
     .boxed()
@@ -113,14 +109,14 @@ pub fn post(site: &Arc<AppState>, actor: Caller, new: NewRoomMessage) -> BoxFutu
                 NewMessage { channel, title: None, content: text, locations: Vec::new(), ticket: None, key: same_key };
             board.messages.create(&viewer, message).await
         });
-        HandlerResult::message(match write.await {
-            Ok(message) => server_message::sent(key.as_deref(), &message),
+        match write.await {
+            Ok(message) => HandlerResult::message(server_message::sent(key.as_deref(), &message)),
             Err(error) => {
                 let mut context = server_message::ErrorContext::room(&room);
                 context.0.extend(key.map(|key| ("key", key)));
-                server_message::error(&error, &context)
+                HandlerResult::failure(error, &context)
             }
-        })
+        }
     }
     .boxed()
 }

@@ -13,9 +13,13 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tracing::Span;
 
 pub use frame_cache::FrameCache;
 
+use super::super::operation_record::{OperationRecord, Transport};
+use super::super::refusal::Refusal;
+use super::super::request_id::RequestId;
 use super::close::Close;
 use super::protocol::{ConnectionState, PingOutcome, Protocol, Received};
 use crate::error::{Error, Result};
@@ -34,9 +38,16 @@ pub struct JsonProtocol {
     followed: Vec<PlainSubscription>,
     /// The index of the subscription that is polled first, so that no subscription keeps others from sending.
     next_index: usize,
-    /// The running request, and whether it writes. No frame is read meanwhile, so a client's requests are executed in
-    /// the order in which the client sends them.
-    request: Option<(BoxFuture<'static, HandlerResult>, bool)>,
+    /// The running request. No frame is read meanwhile, so a client's requests are executed in the order in which the
+    /// client sends them.
+    request: Option<RunningRequest>,
+}
+
+/// A request that is being executed.
+struct RunningRequest {
+    future: BoxFuture<'static, HandlerResult>,
+    is_writing: bool,
+    record: Option<Box<OperationRecord>>,
 }
 
 impl JsonProtocol {
@@ -51,17 +62,34 @@ impl JsonProtocol {
     }
 
     fn handle(&mut self, state: &mut ConnectionState, message: JsonRequest) {
-        if let Err((error, context)) = self.try_handle(state, message) {
-            state.write_buffer.push(&[&server_message::error(&error, &context)]);
+        let mut record = message.operation().map(|(name, kind)| {
+            let request_id = RequestId::random();
+            state.source(Transport::Json, &request_id).begin(Some(kind), Some(name))
+        });
+        match self.try_handle(state, message) {
+            Ok(Some((future, is_writing))) => self.request = Some(RunningRequest { future, is_writing, record }),
+            Ok(None) => record.iter_mut().for_each(|record| record.finish(None)),
+            Err((error, context)) => {
+                if let Some(record) = &mut record {
+                    if matches!(error, Error::TooComplex(_)) {
+                        record.refuse(Refusal::OperationLimit, (&error).into());
+                    }
+                    record.fail(&error.clone().into());
+                }
+                state.write_buffer.push(&[&server_message::error(&error, &context)]);
+            }
         }
     }
+
+    /// Handles a message. Returns the request that executes it, and whether the request writes; `None` if the message
+    /// is handled.
 
     fn try_handle(
         &mut self,
         state: &mut ConnectionState,
         message: JsonRequest,
-    ) -> Result<(), (Error, server_message::ErrorContext)> {
-        let Some(caller) = &state.caller else { return Ok(()) };
+    ) -> Result<Option<(BoxFuture<'static, HandlerResult>, bool)>, (Error, server_message::ErrorContext)> {
+        let Some(caller) = &state.caller else { return Ok(None) };
         match message {
             JsonRequest::Ping => {
                 let cursor = self.served(state);
@@ -81,10 +109,10 @@ impl JsonProtocol {
                     self.check_limit(state, &SubscriptionKey::Subject(subject)).map_err(|error| (error, context()))?;
                 if !is_new && cursor.is_none() {
                     state.write_buffer.push(&[&server_message::subscribed(subject)]);
-                    return Ok(());
+                    return Ok(None);
                 }
                 let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
-                self.request = Some((handlers::subscribe(&state.site, caller.clone(), subject, after), false));
+                return Ok(Some((handlers::subscribe(&state.site, caller.clone(), subject, after), false)));
             }
             JsonRequest::Join(room, cursor) => {
                 let context = || server_message::ErrorContext::room(&room);
@@ -92,16 +120,16 @@ impl JsonProtocol {
                 let is_new = self.check_limit(state, &what).map_err(|error| (error, context()))?;
                 if !is_new && cursor.is_none() {
                     state.write_buffer.push(&[&server_message::joined(&room)]);
-                    return Ok(());
+                    return Ok(None);
                 }
                 let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
-                self.request = Some((handlers::join(&state.site, caller.clone(), room, after), true));
+                return Ok(Some((handlers::join(&state.site, caller.clone(), room, after), true)));
             }
             JsonRequest::Message(new) => {
-                self.request = Some((handlers::post(&state.site, caller.clone(), new), true));
+                return Ok(Some((handlers::post(&state.site, caller.clone(), new), true)));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether this would be a new subscription.
@@ -126,13 +154,21 @@ impl JsonProtocol {
     }
 
     fn poll_request(&mut self, state: &mut ConnectionState, context: &mut Context<'_>) -> bool {
-        let Some((request, _)) = &mut self.request else { return false };
-        let Poll::Ready(HandlerResult { frames, followed }) = request.as_mut().poll(context) else { return false };
+        let Some(RunningRequest { future, record, .. }) = &mut self.request else { return false };
+        let span = record.as_ref().map_or_else(Span::none, |record| record.span().clone());
+        let Poll::Ready(outcome) = span.in_scope(|| future.as_mut().poll(context)) else { return false };
+        let mut record = record.take();
         self.request = None;
+        let HandlerResult { frames, followed, error } = outcome;
         frames.iter().for_each(|frame| state.write_buffer.push(&[frame]));
-        if let Some(followed) = followed {
-            self.unsubscribe(&followed.what, state.site.board.log.era());
-            self.followed.push(followed);
+        match (followed, error) {
+            (Some(mut followed), _) => {
+                record.into_iter().for_each(|record| followed.record_in(record));
+                self.unsubscribe(&followed.what, state.site.board.log.era());
+                self.followed.push(followed);
+            }
+            (None, Some(error)) => record.iter_mut().for_each(|record| record.fail(&error.clone().into())),
+            (None, None) => record.iter_mut().for_each(|record| record.finish(None)),
         }
         true
     }
@@ -182,6 +218,7 @@ impl Protocol for JsonProtocol {
         match JsonRequest::parse(text) {
             Ok(message) => self.handle(state, message),
             Err(InvalidJsonRequest { error, fields }) => {
+                state.site.counts.refuse(Refusal::MalformedMessage);
                 state.write_buffer.push(&[&server_message::error(&error, &server_message::ErrorContext(fields))]);
             }
         }
@@ -189,6 +226,7 @@ impl Protocol for JsonProtocol {
     }
 
     fn on_binary(&mut self, state: &mut ConnectionState) -> Result<Received, Close> {
+        state.site.counts.refuse(Refusal::MalformedMessage);
         let error = Error::input("type", "a message is one JSON object in a text frame");
         state.write_buffer.push(&[&server_message::error(&error, &server_message::ErrorContext::default())]);
         Ok(Received::Handled)
@@ -206,9 +244,13 @@ impl Protocol for JsonProtocol {
             self.next_index = at + 1;
             match step {
                 Step::More => {}
-                Step::Frame(frame) => deliver(state, frame),
+                Step::Frame(frame) => {
+                    self.followed[at].delivered();
+                    deliver(state, frame);
+                }
                 Step::Event(event, frame) => {
                     if !self.is_repeated(at, &event, state.site.board.log.era()) {
+                        self.followed[at].delivered();
                         deliver(state, frame);
                     }
                 }
@@ -232,8 +274,8 @@ impl Protocol for JsonProtocol {
 
     fn recheck(&mut self, state: &mut ConnectionState) {
         for at in (0..self.followed.len()).rev() {
-            if let Err(error) = self.followed[at].recheck() {
-                state.write_buffer.push(&[&server_message::error(&error, &self.followed[at].context())]);
+            if let Err(frame) = self.followed[at].recheck() {
+                state.write_buffer.push(&[&frame]);
                 self.remove(at, state.site.board.log.era());
             }
         }
@@ -243,7 +285,7 @@ impl Protocol for JsonProtocol {
         self.followed.clear();
         self.next_index = 0;
         if !finish_running {
-            self.request = self.request.take().filter(|(_, is_writing)| *is_writing);
+            self.request = self.request.take().filter(|request| request.is_writing);
         }
     }
 

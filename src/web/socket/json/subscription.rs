@@ -18,6 +18,7 @@ use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
 use crate::live::{Deliveries, Delivery, Renderer, Rendering, Subscription, Update};
 use crate::model::{Cursor, MemoryLease, Notification, NotificationId, Seq};
+use crate::web::operation_record::OperationRecord;
 use crate::web::state::AppState;
 
 /// Delay before a page of notifications is read again after the database did not answer.
@@ -59,6 +60,8 @@ pub struct PlainSubscription {
     update_era: u64,
     /// Ranges of ticket events that ended subscriptions had sent, and that this subscription has not reached yet.
     inherited: Vec<Covered>,
+    /// The record of the request that opened the subscription. It ends with the subscription.
+    record: Option<Box<OperationRecord>>,
 }
 
 /// The range of ticket events that one subscription has sent: those in `(from, up_to]`.
@@ -117,7 +120,25 @@ impl PlainSubscription {
             more: true,
             loading: None,
         });
-        Self { what, deliveries, from, era, unread, update_era: era, inherited: Vec::new() }
+        Self { what, deliveries, from, era, unread, update_era: era, inherited: Vec::new(), record: None }
+    }
+
+    /// Records deliveries and the end of the subscription here.
+    pub fn record_in(&mut self, mut record: Box<OperationRecord>) {
+        record.opened();
+        self.record = Some(record);
+    }
+
+    /// Records that the client was sent an item.
+    pub fn delivered(&mut self) {
+        self.record.iter_mut().for_each(|record| record.item());
+    }
+
+    /// Records the end of the subscription, and returns the message for the client.
+    fn failed(&mut self, error: Error) -> Utf8Bytes {
+        let frame = server_message::error(&error, &self.context());
+        self.record.iter_mut().for_each(|record| record.fail(&error.clone().into()));
+        frame
     }
 
     /// The position of the log up to which all events were delivered. `None` for metrics, which are not in the log.
@@ -167,9 +188,9 @@ impl PlainSubscription {
     /// Checks the permission again.
     ///
     /// # Errors
-    /// `FORBIDDEN` if the viewer may no longer read the subject of the subscription.
-    pub fn recheck(&mut self) -> Result<(), Error> {
-        self.deliveries.recheck()
+    /// The message for the client if the viewer may no longer read the subject of the subscription.
+    pub fn recheck(&mut self) -> Result<(), Utf8Bytes> {
+        self.deliveries.recheck().map_err(|error| self.failed(error))
     }
 
     /// Forgets which events were sent if the log has another history since then. The new history uses the same numbers
@@ -183,7 +204,7 @@ impl PlainSubscription {
     }
 
     /// The fields by which the client finds the subscription in an error.
-    pub fn context(&self) -> server_message::ErrorContext {
+    fn context(&self) -> server_message::ErrorContext {
         match &self.what {
             SubscriptionKey::Subject(subject) => server_message::ErrorContext::subject(*subject),
             SubscriptionKey::Room(room) => server_message::ErrorContext::room(room),
@@ -200,7 +221,7 @@ impl PlainSubscription {
                     self.unread = None;
                     Step::More
                 }
-                Err(error) => Step::Over(server_message::error(&error, &self.context())),
+                Err(error) => Step::Over(self.failed(error)),
             });
         }
         if !self.deliveries.is_rendering() {
@@ -214,11 +235,14 @@ impl PlainSubscription {
                 Step::Event(event, output)
             }
             Some(Ok(Delivery { output, .. })) => Step::Frame(output),
-            Some(Err(error)) => Step::Over(server_message::error(&error, &self.context())),
-            None => Step::Over(match &self.what {
-                SubscriptionKey::Subject(subject) => server_message::unsubscribed(*subject),
-                SubscriptionKey::Room(room) => server_message::left(room),
-            }),
+            Some(Err(error)) => Step::Over(self.failed(error)),
+            None => {
+                self.record.iter_mut().for_each(|record| record.finish(None));
+                Step::Over(match &self.what {
+                    SubscriptionKey::Subject(subject) => server_message::unsubscribed(*subject),
+                    SubscriptionKey::Room(room) => server_message::left(room),
+                })
+            }
         })
     }
 }
