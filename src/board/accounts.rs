@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commands::Commands;
-use super::counts::Counts;
+use super::counts::SignInCounts;
 use super::permissions::PermissionCache;
 use super::policy::{MAX_USERNAME, Policy};
 use super::{Viewer, validate};
@@ -65,13 +65,13 @@ pub struct Accounts {
     pub(super) permissions: Arc<PermissionCache>,
     pub(super) policy: Arc<Policy>,
     pub(super) auth: AuthServices,
-    pub(super) counts: Counts,
+    pub(super) counts: SignInCounts,
 }
 
 impl Accounts {
     /// The counters of sign-in attempts.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &SignInCounts {
         &self.counts
     }
 

@@ -5,7 +5,7 @@ use crate::model::Counter;
 
 /// Sign-in attempts by their result.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct SignInCounts {
     /// Sign-in attempts with the right password, which started a session.
     pub signed_in: Counter,
     /// Attempts with a wrong username or password, or for a disabled account.
@@ -14,7 +14,7 @@ pub struct Counts {
     pub limited: Counter,
 }
 
-impl Counts {
+impl SignInCounts {
     /// Counts an attempt by its result.
     pub(super) fn sign_in<T>(&self, result: &Result<T>) {
         if let Err(error) = result {

@@ -36,7 +36,7 @@ pub use accounts::{AuthServices, NewUser, Session};
 pub use broadcasts::Broadcast;
 pub use channels::{ChannelEdit, NewChannel};
 pub use comments::{CommentEdit, NewComment};
-pub use counts::Counts;
+pub use counts::SignInCounts;
 pub use gauges::{Gauges, MAX_METRIC_NAME};
 pub use log_tailer::{CommitListener, LogTailer, Watermark};
 pub use messages::{MessageEdit, NewMessage, NewTicket, TicketEdit};

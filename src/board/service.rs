@@ -7,7 +7,7 @@ use super::broadcasts::Broadcasts;
 use super::channels::Channels;
 use super::commands::Commands;
 use super::comments::Comments;
-use super::counts::Counts;
+use super::counts::SignInCounts;
 use super::event_log::EventLog;
 use super::gauges::LatestMetrics;
 use super::health::Health;
@@ -116,7 +116,7 @@ impl Board {
                 permissions,
                 policy: policy.clone(),
                 auth,
-                counts: Counts::default(),
+                counts: SignInCounts::default(),
             },
             channels: Channels {
                 commands: commands.clone(),

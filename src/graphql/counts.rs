@@ -6,7 +6,7 @@ use crate::model::{Counter, Gauge};
 
 /// The counters of one instance. Totals count since the start of the process.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct OperationCounts {
     /// Total of accepted queries.
     pub queries: Counter,
     /// Total of accepted mutations.
@@ -23,7 +23,7 @@ pub struct Counts {
     pub shared: Counter,
 }
 
-impl Counts {
+impl OperationCounts {
     /// Counts one accepted operation of this type.
     pub(super) fn begin(&self, kind: OperationType) {
         match kind {

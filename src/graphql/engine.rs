@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use super::allowance::{Allowance, ResponseBatch};
 use super::complexity::OperationLimits;
 use super::context::{Caller, Ctx, DEADLINE, Purpose};
-use super::counts::Counts;
+use super::counts::OperationCounts;
 use super::document_cache::DocumentCache;
 use super::executable::Schemas;
 use super::execute::{self, Answer};
@@ -36,7 +36,7 @@ pub struct Engine {
     /// The memory budget for the documents of open subscriptions.
     pub(super) document_memory: Arc<MemoryBudget>,
     pub(super) renderings: Renderings,
-    pub(super) counts: Counts,
+    pub(super) counts: OperationCounts,
 }
 
 impl Engine {
@@ -54,13 +54,13 @@ impl Engine {
             documents: DocumentCache::default(),
             document_memory: MemoryBudget::new(size, size / 4),
             renderings: rendering_cache::renderings(),
-            counts: Counts::default(),
+            counts: OperationCounts::default(),
         }
     }
 
     /// Counters for operators.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &OperationCounts {
         &self.counts
     }
 

@@ -56,7 +56,7 @@ mod variables;
 pub use allowance::{ResponseBatch, ResponseText, SMALL};
 pub use complexity::OperationLimits;
 pub use context::Caller;
-pub use counts::Counts;
+pub use counts::OperationCounts;
 pub use engine::Engine;
 pub use error_code::ErrorCode;
 pub use errors::{response as errors_response, to_json};

@@ -4,7 +4,7 @@ use crate::model::{Counter, Histogram};
 
 /// Counters and histograms of this instance's writer.
 #[derive(Debug)]
-pub struct Counts {
+pub struct WriterCounts {
     /// Number of commands in each committed batch.
     pub commands: Histogram,
     /// Duration of each COMMIT, in seconds.
@@ -15,7 +15,7 @@ pub struct Counts {
     pub events: Counter,
 }
 
-impl Default for Counts {
+impl Default for WriterCounts {
     fn default() -> Self {
         Self {
             commands: Histogram::new(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),

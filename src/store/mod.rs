@@ -55,7 +55,7 @@ use diesel::r2d2::Pool;
 
 pub use change_watch::ChangeWatch;
 pub use connection::{DatabaseTarget, Db, is_over_time};
-pub use counts::Counts;
+pub use counts::WriterCounts;
 pub use inbox::LogSignal;
 pub use log::LogPage;
 pub use snapshot::Snapshot;
@@ -92,7 +92,7 @@ pub struct Store {
     internal_readers: ReadPool,
     read_limit: Duration,
     writer: Writer,
-    counts: Arc<Counts>,
+    counts: Arc<WriterCounts>,
     vitals: Supervisor,
     _checkpoints: Checkpoints,
 }
@@ -159,7 +159,7 @@ impl Store {
             clients: pool(&limited_connector, options.readers)?,
             internal: pool(&connector, u32::try_from(INTERNAL_READERS).unwrap_or(u32::MAX))?,
         };
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(WriterCounts::default());
         let (vitals, read_limit) = (options.vitals.clone(), options.read_limit);
         let writer = Writer::start(connector.clone(), db, sink, options.batch, &counts, &vitals)?;
         let client_readers = ReadPool::start("reader", FairLimits::halves(options.readers as usize), &vitals)?;
@@ -291,7 +291,7 @@ impl Store {
 
     /// Counters and histograms of the writer.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &WriterCounts {
         &self.counts
     }
 

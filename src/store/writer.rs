@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::commit_queue::{BatchWindow, CommitQueue, PushError};
 use super::connection::{ConnectionUse, Connector, Db};
-use super::counts::Counts;
+use super::counts::WriterCounts;
 use super::tx::{Batch, BatchError, CommitSink, Tx, is_committed};
 use crate::error::{Error, Result};
 use crate::supervisor::Supervisor;
@@ -64,7 +64,7 @@ impl Writer {
         db: Db,
         sink: impl CommitSink,
         max_batch: usize,
-        counts: &Arc<Counts>,
+        counts: &Arc<WriterCounts>,
         vitals: &Supervisor,
     ) -> Result<Self> {
         let queue = Arc::new(CommitQueue::new(QUEUE_CAPACITY));
@@ -149,7 +149,7 @@ struct WriterThread<T> {
     sink: T,
     /// How many commands are committed together at most.
     max_batch: usize,
-    counts: Arc<Counts>,
+    counts: Arc<WriterCounts>,
     window: BatchWindow,
     /// The runtime on which callers are answered.
     runtime: Handle,

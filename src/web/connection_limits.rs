@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
+type CountsByKey<K> = Arc<Mutex<HashMap<K, usize>>>;
 
 /// A limit on the number of permits that each key may hold at a time.
 pub struct ConnectionLimit<K> {
     /// The limit per key; 0 means no limit.
     limit: usize,
-    counts: Counts<K>,
+    counts: CountsByKey<K>,
 }
 
 /// A permit for one connection. Dropping it frees its place.
 #[derive(Debug)]
 pub struct Permit<K: Eq + Hash> {
     /// The key and the counter; `None` if the permit is not counted.
-    counted: Option<(K, Counts<K>)>,
+    counted: Option<(K, CountsByKey<K>)>,
 }
 
 impl<K: Eq + Hash + Copy> ConnectionLimit<K> {

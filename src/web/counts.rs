@@ -9,7 +9,7 @@ use crate::model::{Counter, CountersBy, Gauge, Label as _};
 
 /// Counters of this instance's connections.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct ServerCounts {
     /// Open connections.
     pub connections: Gauge,
     /// Connections that were accepted.
@@ -39,7 +39,7 @@ pub struct TransportCounts {
     pub deliveries: Counter,
 }
 
-impl Counts {
+impl ServerCounts {
     /// Counts and logs a refusal.
     pub fn refuse(&self, refusal: Refusal) {
         self.refusals.count(refusal);

@@ -1,5 +1,5 @@
 //! Why the server refuses a connection, a request, an operation or a socket. Every refusal is counted and logged by its
-//! reason, with [`Counts::refuse`](super::counts::Counts::refuse).
+//! reason, with [`ServerCounts::refuse`](super::counts::ServerCounts::refuse).
 
 use crate::error::Error;
 use crate::graphql::{ErrorCode, Rejection};

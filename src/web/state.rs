@@ -12,7 +12,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::admission::AdmissionQueue;
 use super::connection_limits::ConnectionLimit;
-use super::counts::Counts;
+use super::counts::ServerCounts;
 use super::once_warning::OnceWarning;
 use super::socket::FrameCache;
 use crate::board::Board;
@@ -86,7 +86,7 @@ pub struct AppState {
     /// The settings.
     pub settings: Settings,
     /// Counters for `/metrics`.
-    pub counts: Counts,
+    pub counts: ServerCounts,
     /// Problems of which the log warns once.
     pub hints: OnceWarnings,
     /// Whether every part of the server still runs.
@@ -130,7 +130,7 @@ impl AppState {
         let stop = Stop { stopping: stopping.clone().drop_guard(), connections: connections.clone() };
         let addresses = ConnectionLimit::new(settings.sockets.max_per_address());
         let users = ConnectionLimit::new(settings.sockets.max_per_user);
-        let (frames, counts) = (FrameCache::default(), Counts::default());
+        let (frames, counts) = (FrameCache::default(), ServerCounts::default());
         let (admission_queue, compressing) = (Arc::default(), Semaphore::new(COMPRESSING));
         let site = Self {
             engine,

@@ -4,7 +4,7 @@
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use super::super::counts::Counts;
+use super::super::counts::ServerCounts;
 use super::super::refusal::Refusal;
 use crate::model::Label as _;
 
@@ -57,7 +57,7 @@ impl Close {
 
     /// Counts and logs that the server closes a socket. The log has no text of the close frame, because it may quote the
     /// client.
-    pub fn record(&self, counts: &Counts) {
+    pub fn record(&self, counts: &ServerCounts) {
         let code = self.frame().code.into();
         counts.close(code);
         let refusal = self.refusal();
