@@ -10,7 +10,7 @@ TOOLS := target/tools/bin
 # Most tests wait for a server, so more of them than cores run at once.
 export RUST_TEST_THREADS ?= 5
 
-.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages test-long screenshots torture failover connections siege fuzz bench lint lint-code lint-js lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages test-long test-loom screenshots torture failover connections siege fuzz bench lint lint-code lint-js lint-deps clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,9 +40,13 @@ test-pages: setup
 	cargo build
 	cd static && npm test
 
-test-long: setup ## Run the tests that take about a minute or more each: torture, attacks, client libraries, random scripts
+test-long: setup test-loom ## Run the tests that take about a minute or more each: torture, attacks, client libraries, random scripts
 	cargo test --test integration -- --ignored
 	TIDINGS_TEST_DATABASE=postgres cargo test --test integration -- --ignored scripts:: rights::
+
+# `cargo test` checks the same models with at most 3 interruptions of threads.
+test-loom: build-setup ## Check the models of the hub's synchronization in more interleavings
+	LOOM_MAX_PREEMPTIONS=5 cargo test --test loom hub
 
 # These tests start the real binary, which they configure for SQLite.
 ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture max_connections fuzz hostile close_codes slow_reader random_frames diesel_command_line secrets architecture wall_clock)

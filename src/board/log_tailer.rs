@@ -287,6 +287,8 @@ fn start_position(db: &mut crate::store::Db) -> Result<Cursor> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
     use futures_util::future::poll_fn;
 
     use super::*;
@@ -499,5 +501,81 @@ mod tests {
             "reads of the current history must not count as rewritten"
         );
         assert!(now.seq < seen.seq);
+    }
+
+    /// The numbers of the events that a subscriber gets above a position, until there are no more.
+    fn read(receiver: &mut Receiver, mut after: Seq) -> Vec<i64> {
+        let mut context = Context::from_waker(Waker::noop());
+        let next = std::iter::from_fn(|| match receiver.poll_next(after, &mut context) {
+            Poll::Ready(Next::Event(event)) => {
+                after = event.cursor.seq;
+                Some(after.0)
+            }
+            Poll::Ready(Next::Lagged) => panic!("the subscriber lags"),
+            Poll::Pending => None,
+        });
+        next.collect()
+    }
+
+    impl Fixture {
+        /// The numbers of all events that the hub has published since its start.
+        async fn published(&self) -> Vec<i64> {
+            // The hub answers after it has handled all earlier requests.
+            let (mut receiver, _) = self.follow().await;
+            read(&mut receiver, Seq(0))
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_batch_that_follows_the_position_is_published_without_reading_the_log() {
+        let mut fixture = Fixture::new().await;
+        let batches = [fixture.commit().await, fixture.commit().await];
+        let before = fixture.tail.store.statements();
+        for batch in batches {
+            fixture.tail.publish_own(batch).await.expect("publish");
+        }
+        assert_eq!(fixture.published().await, [1, 2]);
+        assert_eq!(fixture.tail.store.statements(), before);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_events_of_a_batch_that_was_dropped_are_read_from_the_log_and_published_once() {
+        let mut fixture = Fixture::new().await;
+        let (dropped, next) = (fixture.commit().await, fixture.commit().await);
+        fixture.tail.publish_own(next.clone()).await.expect("read the log");
+        assert_eq!(fixture.published().await, [1, 2]);
+        fixture.tail.publish_own(dropped).await.expect("skip a batch that is published");
+        assert_eq!((fixture.published().await, fixture.tail.position), (vec![1, 2], next.end()));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn events_of_other_processes_are_published_once_although_several_signals_announce_them() {
+        let mut fixture = Fixture::new().await;
+        let (first, second) = (fixture.commit_elsewhere(), fixture.commit_elsewhere());
+        for signal in [LogSignal::Heads(vec![second.end(), first.end()]), LogSignal::Something] {
+            fixture.tail.notified(signal).await.expect("read the log");
+            assert_eq!(fixture.published().await, [1, 2]);
+        }
+        let before = fixture.tail.store.statements();
+        fixture.tail.notified(LogSignal::Heads(vec![first.end()])).await.expect("skip a known head");
+        assert_eq!(fixture.tail.store.statements(), before, "a known head must not cause a read of the log");
+        let own = fixture.commit().await;
+        assert_eq!(own.after, second.end());
+        fixture.tail.publish_own(own).await.expect("publish");
+        assert_eq!(fixture.published().await, [1, 2, 3]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_tailer_starts_with_the_newest_events_of_the_log_in_the_window() {
+        let mut fixture = Fixture::new().await;
+        let end = [fixture.commit().await, fixture.commit().await][1].end();
+        let LogTailer { store, access, progress, batches, .. } = fixture.tail;
+        let vitals = Supervisor::default();
+        let started = LogTailer::start(store, access, Arc::clone(&progress), batches, &vitals).await;
+        let (hub, following) = started.expect("start");
+        let (mut receiver, head) = hub.subscribe(Topic::Everything, KindSet::all()).await.expect("subscribe");
+        assert_eq!((head, *progress.position()), (end, Some(end)));
+        assert_eq!(read(&mut receiver, Seq(0)), [1, 2]);
+        following.abort();
     }
 }

@@ -1,9 +1,8 @@
 //! A published event in memory, together with its object.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use super::sync::{AtomicBool, Mutex, Ordering, PoisonError};
 use crate::model::{Event, EventBody, EventKind, LoggedEvent};
 
 /// A published event. Its object follows later edits, and is removed when the object is deleted.

@@ -1,12 +1,11 @@
 //! The newest events of one topic, the wakers of its subscribers, and the subscriber's side of it ([`Receiver`]).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::live_event::LiveEvent;
 use super::shared::Shared;
+use super::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::model::{Cursor, Event, KindSet, Seq};
 
 /// A buffer with the newest events of one topic. It holds every event of the topic above its floor.
@@ -72,6 +71,12 @@ impl TopicBuffer {
 
     pub(super) fn len(&self) -> usize {
         self.state().events.len()
+    }
+
+    /// The number of entries for subscribers, also those without one.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.state().slots.len()
     }
 
     pub(super) fn floor(&self) -> Seq {
@@ -168,7 +173,7 @@ impl Receiver {
         }
         let at = state.events.partition_point(|(seq, _)| *seq <= after);
         if let Some((seq, event)) = state.events.get(at) {
-            let is_kept = self.shared.is_in_window(*seq);
+            let is_kept = *seq > self.shared.window_floor();
             return Poll::Ready(if is_kept { Next::Event(Arc::clone(event)) } else { Next::Lagged });
         }
         let slot = &mut state.slots[self.slot];

@@ -2,6 +2,9 @@
 //! of the hub, and goes on live. When it lags behind the hub it does the same again. Resuming, lagging and a restart are
 //! this one loop.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;

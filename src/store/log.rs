@@ -21,7 +21,7 @@ const FORMAT: i16 = 1;
 /// Maximum number of events in one INSERT. PostgreSQL's protocol limits a statement to 65,535 bound values.
 const MAX_INSERT_ROWS: usize = 1_000;
 /// Maximum number of events in a page.
-const MAX_PAGE_ROWS: i64 = 256;
+pub const MAX_PAGE_ROWS: i64 = 256;
 /// Maximum number of bytes in a page, unless its first event alone is larger.
 pub const PAGE_BYTES: usize = 1 << 20;
 /// Maximum number of log positions that one page covers. It bounds the duration of the snapshot.

@@ -9,6 +9,9 @@
 //! memory are at least as new as the last permission change in the log. A command that changes permissions is
 //! the last one of its batch.
 
+#[cfg(test)]
+mod tests;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -300,39 +303,5 @@ fn run_command(command: &mut QueuedCommand, tx: &mut Tx<'_>) -> Result<Result<()
     match outcome {
         Err(error) if must_roll_back => Err(error),
         outcome => Ok(outcome),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{ChannelId, EventBody, EventKind};
-    use crate::store::{NewEvent, Options, Store};
-
-    struct Panicking;
-
-    impl CommitSink for Panicking {
-        fn committed(&mut self, _: Batch) {
-            panic!("panic of the test");
-        }
-    }
-
-    /// A panic of the writer thread rejects both the waiting command and later commands.
-    #[tokio::test]
-    async fn a_writer_panic_rejects_waiting_and_later_commands() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let options = Options::sqlite(&directory.path().join("t.db"), 1);
-        let store = Store::open(&options, Panicking).expect("a store");
-        let change = |tx: &mut Tx<'_>| {
-            tx.record(NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), EventBody::None);
-            Ok(())
-        };
-        let outcome = store.write(change).await;
-        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
-        let fault = options.vitals.faulted().await;
-        assert_eq!((fault.part, &*fault.message), ("the writer", "panic of the test"));
-        let error = store.write(change).await;
-        assert!(matches!(error, Err(Error::Unavailable(_))), "{error:?}");
-        store.close();
     }
 }

@@ -1,19 +1,15 @@
-//! Fair scheduling for connections that have not completed a request or a handshake: at most 16 of them are polled per
-//! round of the scheduler. Otherwise thousands of connections that arrive, or time out, at once would delay the
-//! established ones.
+//! The queue, and the future of a connection that waits in it.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use futures_util::task::AtomicWaker;
 use pin_project_lite::pin_project;
-use tokio::sync::Notify;
+
+use super::sync::{Arc, AtomicU8, AtomicWaker, Mutex, MutexGuard, Notify, Ordering, PoisonError};
 
 /// How many connections are admitted to one poll per round.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 
 /// The queue of connections that wait to be polled.
 #[derive(Default)]
@@ -25,6 +21,8 @@ pub struct AdmissionQueue {
 /// The state of one connection in the admission queue, until the connection is established.
 #[derive(Default)]
 pub struct Admission {
+    /// Only the queue changes `QUEUED`, and only to `ADMITTED`. The task of the connection makes all other changes. So
+    /// that task may store a new state without comparing it.
     state: AtomicU8,
     waker: AtomicWaker,
 }
@@ -63,7 +61,8 @@ const ADMITTED: u8 = 2;
 const ESTABLISHED: u8 = 3;
 
 impl Admission {
-    /// Marks the connection as established: it is polled without the queue from now on.
+    /// Marks the connection as established: it is polled without the queue from now on. Only the task of the connection
+    /// may call this.
     pub fn set_established(&self) {
         self.state.store(ESTABLISHED, Ordering::Release);
     }
@@ -125,54 +124,5 @@ impl AdmissionQueue {
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Arc<Admission>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use super::*;
-
-    /// A single-threaded runtime, so that the test observes every round of the scheduler.
-    #[tokio::test]
-    async fn established_connections_do_not_wait_for_a_burst_of_new_ones() {
-        const MANY: usize = 1_000;
-        let (admissions, polls) = (Arc::new(AdmissionQueue::default()), Arc::new(AtomicUsize::new(0)));
-        let queue = tokio::spawn(Arc::clone(&admissions).run());
-        let connect = || {
-            let (admissions, polls) = (Arc::clone(&admissions), Arc::clone(&polls));
-            tokio::spawn(async move {
-                let future = async {
-                    for _ in 0..3 {
-                        polls.fetch_add(1, Ordering::Relaxed);
-                        tokio::task::yield_now().await;
-                    }
-                };
-                admissions.throttle(Arc::default(), future).await;
-            })
-        };
-        let connections: Vec<_> = (0..MANY).map(|_| connect()).collect();
-        // This task stands for an established connection that has work in every round.
-        let (mut before, mut most) = (0, 0);
-        while polls.load(Ordering::Relaxed) < 3 * MANY {
-            tokio::task::yield_now().await;
-            let now = polls.load(Ordering::Relaxed);
-            most = most.max(now - before);
-            before = now;
-        }
-        for connection in connections {
-            connection.await.expect("the connection must finish");
-        }
-        queue.abort();
-        assert!(0 < most && most <= BATCH, "{most} polls in one round");
-    }
-
-    #[tokio::test]
-    async fn an_established_connection_is_polled_without_the_queue() {
-        let (admissions, admission) = (Arc::new(AdmissionQueue::default()), Arc::new(Admission::default()));
-        admission.set_established();
-        // No task runs the queue.
-        assert_eq!(admissions.throttle(admission, async { 7 }).await, 7);
     }
 }
