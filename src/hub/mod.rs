@@ -37,11 +37,11 @@ const WAKE_BATCH: usize = 64;
 /// A handle to the hub's task. The task ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Hub {
-    inbox: mpsc::Sender<Request>,
+    inbox: mpsc::Sender<HubRequest>,
     shared: Arc<Shared>,
 }
 
-enum Request {
+enum HubRequest {
     Subscribe(Topic, KindSet, oneshot::Sender<(Receiver, Cursor)>),
     Knows(Cursor, oneshot::Sender<bool>),
     Publish(Vec<LoggedEvent>, Cursor),
@@ -68,7 +68,7 @@ impl Hub {
     /// `UNAVAILABLE` if the server is stopping.
     pub async fn subscribe(&self, topic: Topic, kinds: KindSet) -> Result<(Receiver, Cursor)> {
         let (answer, answered) = oneshot::channel();
-        self.inbox.send(Request::Subscribe(topic, kinds, answer)).await.map_err(|_| stopping())?;
+        self.inbox.send(HubRequest::Subscribe(topic, kinds, answer)).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())
     }
 
@@ -78,13 +78,13 @@ impl Hub {
     /// `UNAVAILABLE` if the server is stopping.
     pub async fn knows(&self, cursor: Cursor) -> Result<bool> {
         let (answer, answered) = oneshot::channel();
-        self.inbox.send(Request::Knows(cursor, answer)).await.map_err(|_| stopping())?;
+        self.inbox.send(HubRequest::Knows(cursor, answer)).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())
     }
 
     /// Publishes the events that follow the last published position, up to `head`.
     pub async fn publish(&self, events: Vec<LoggedEvent>, head: Cursor) {
-        drop(self.inbox.send(Request::Publish(events, head)).await);
+        drop(self.inbox.send(HubRequest::Publish(events, head)).await);
     }
 
     /// Discards all events in memory, because the log has another history or cannot be continued. Every subscriber gets
@@ -92,7 +92,7 @@ impl Hub {
     /// position of the new history.
     pub async fn reset(&self, head: Cursor) {
         let (done, is_done) = oneshot::channel();
-        drop(self.inbox.send(Request::Reset(head, done)).await);
+        drop(self.inbox.send(HubRequest::Reset(head, done)).await);
         drop(is_done.await);
     }
 
@@ -134,7 +134,7 @@ struct HubTask {
 }
 
 impl HubTask {
-    async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    async fn run(mut self, mut requests: mpsc::Receiver<HubRequest>) {
         while let Some(request) = requests.recv().await {
             self.handle(request);
             // Waking thousands of subscribers at once would delay all other tasks, including the next changes. So the
@@ -149,15 +149,15 @@ impl HubTask {
         }
     }
 
-    fn handle(&mut self, request: Request) {
+    fn handle(&mut self, request: HubRequest) {
         match request {
-            Request::Subscribe(topic, kinds, answer) => {
+            HubRequest::Subscribe(topic, kinds, answer) => {
                 let receiver = self.window.subscribe(topic, kinds);
                 drop(answer.send((receiver, self.shared.head())));
             }
-            Request::Knows(cursor, answer) => drop(answer.send(self.window.knows(cursor))),
-            Request::Publish(events, head) => self.window.publish(events, head),
-            Request::Reset(head, done) => {
+            HubRequest::Knows(cursor, answer) => drop(answer.send(self.window.knows(cursor))),
+            HubRequest::Publish(events, head) => self.window.publish(events, head),
+            HubRequest::Reset(head, done) => {
                 self.window.reset(head);
                 let _: Result<(), ()> = done.send(());
             }

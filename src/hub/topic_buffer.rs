@@ -11,13 +11,13 @@ use crate::model::{Cursor, Event, KindSet, Seq};
 /// A buffer with the newest events of one topic. It holds every event of the topic above its floor.
 #[derive(Debug)]
 pub(super) struct TopicBuffer {
-    state: Mutex<State>,
+    state: Mutex<BufferState>,
     /// How often wakers were taken to be woken. It changes under the lock of `state` and is read without the lock.
     wake_epoch: AtomicU64,
 }
 
 #[derive(Debug)]
-struct State {
+struct BufferState {
     /// Events of the topic at or below this position are no longer in the buffer. It rises only when an event of this
     /// topic is dropped, so a subscriber of a quiet topic does not lag because other topics are busy.
     floor: Seq,
@@ -38,11 +38,11 @@ struct Slot {
 impl TopicBuffer {
     pub(super) fn new(floor: Seq, events: Vec<Arc<LiveEvent>>) -> Self {
         let events = events.into_iter().map(|event| (event.cursor.seq, event)).collect();
-        let state = State { floor, events, slots: Vec::new(), free_slots: Vec::new() };
+        let state = BufferState { floor, events, slots: Vec::new(), free_slots: Vec::new() };
         Self { state: Mutex::new(state), wake_epoch: AtomicU64::new(0) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -93,32 +93,32 @@ pub struct LogReader {
     viewer: Viewer,
     filter: EventFilter,
     position: Cursor,
-    source: Source,
-    state: State,
+    source: ReadSource,
+    state: ReaderState,
     /// A user who follows a channel is present in it.
     _presence: Option<PresenceGuard>,
 }
 
 /// How far the stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ReaderState {
     Open,
     /// The last event was yielded. The next item is the end of the stream.
     Ending,
     Ended,
 }
 
-enum Source {
+enum ReadSource {
     /// Follows the hub. The flag tells whether the reader has yielded that it is live.
     Live(Receiver, bool),
     /// Reads a page of the log. The receiver takes over at the end of it.
-    Reading(BoxFuture<'static, Result<Box<Page>>>),
+    Reading(BoxFuture<'static, Result<Box<PendingPage>>>),
     /// Yields the page that was read. Boxed, because most readers are live, and have none.
-    Page(Box<Page>),
+    Page(Box<PendingPage>),
 }
 
 /// A page of the log, and where to go on behind it.
-struct Page {
+struct PendingPage {
     receiver: Receiver,
     events: VecDeque<Arc<LiveEvent>>,
     /// The position behind the page.
@@ -138,13 +138,13 @@ impl LogReader {
         receiver: Receiver,
         presence: Option<PresenceGuard>,
     ) -> Self {
-        let source = Source::Live(receiver, false);
-        Self { store, hub, memory, viewer, filter, position, source, state: State::Open, _presence: presence }
+        let source = ReadSource::Live(receiver, false);
+        Self { store, hub, memory, viewer, filter, position, source, state: ReaderState::Open, _presence: presence }
     }
 
     /// The position up to which every event was yielded.
     pub fn served(&mut self) -> Cursor {
-        if let Source::Live(receiver, _) = &self.source
+        if let ReadSource::Live(receiver, _) = &self.source
             && let Some(head) = receiver.served(self.position.seq)
             && head.seq > self.position.seq
         {
@@ -167,7 +167,7 @@ impl LogReader {
         if self.filter.is_permitted(&self.viewer) {
             return Ok(());
         }
-        self.state = State::Ended;
+        self.state = ReaderState::Ended;
         Err(forbidden())
     }
 
@@ -175,7 +175,7 @@ impl LogReader {
     fn pass(&mut self, event: Arc<LiveEvent>) -> Option<Result<Update>> {
         self.position = event.cursor;
         if self.filter.ends_with(&event) {
-            self.state = State::Ending;
+            self.state = ReaderState::Ending;
         }
         if self.filter.yields(&event, &self.viewer) {
             return Some(Ok(Update::Event(event)));
@@ -184,18 +184,18 @@ impl LogReader {
     }
 
     fn go_live(&mut self) {
-        let placeholder = Source::Reading(Box::pin(std::future::pending()));
-        if let Source::Page(page) = std::mem::replace(&mut self.source, placeholder) {
+        let placeholder = ReadSource::Reading(Box::pin(std::future::pending()));
+        if let ReadSource::Page(page) = std::mem::replace(&mut self.source, placeholder) {
             self.position = page.end;
-            self.source = Source::Live(page.receiver, false);
+            self.source = ReadSource::Live(page.receiver, false);
         }
     }
 
-    fn read(&self, delay: Duration) -> Source {
+    fn read(&self, delay: Duration) -> ReadSource {
         let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
         let (filter, position, party) = (self.filter, self.position, self.viewer.party());
         let mut lease = self.memory.lease(party);
-        Source::Reading(Box::pin(async move {
+        ReadSource::Reading(Box::pin(async move {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
@@ -217,14 +217,14 @@ impl LogReader {
             lease.set(page.weight());
             let LogPage { events, end, head, .. } = page;
             let events = events.into_iter().map(|logged: LoggedEvent| Arc::new(LiveEvent::new(logged))).collect();
-            Ok(Box::new(Page { receiver, events, end, read_at: ReadAt { era, seq: head.seq }, _lease: lease }))
+            Ok(Box::new(PendingPage { receiver, events, end, read_at: ReadAt { era, seq: head.seq }, _lease: lease }))
         }))
     }
 
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Update>>> {
-        while self.state == State::Open {
+        while self.state == ReaderState::Open {
             let passed = match &mut self.source {
-                Source::Live(receiver, is_announced) => match receiver.poll_next(self.position.seq, context) {
+                ReadSource::Live(receiver, is_announced) => match receiver.poll_next(self.position.seq, context) {
                     Poll::Ready(Next::Event(event)) => self.pass(event),
                     Poll::Ready(Next::Lagged) => {
                         self.source = self.read(Duration::ZERO);
@@ -236,9 +236,9 @@ impl LogReader {
                         Some(Ok(Update::CaughtUp(self.served())))
                     }
                 },
-                Source::Reading(reading) => match ready!(reading.as_mut().poll(context)) {
+                ReadSource::Reading(reading) => match ready!(reading.as_mut().poll(context)) {
                     Ok(page) => {
-                        self.source = Source::Page(page);
+                        self.source = ReadSource::Page(page);
                         None
                     }
                     // The database does not answer, or too many readers wait for it. The log will still be there.
@@ -248,12 +248,12 @@ impl LogReader {
                     }
                     Err(error) => Some(Err(error)),
                 },
-                Source::Page(page) if !page.events.is_empty() && self.hub.rewritten_since(page.read_at) => {
+                ReadSource::Page(page) if !page.events.is_empty() && self.hub.rewritten_since(page.read_at) => {
                     // An object may have been edited or deleted since: the text of the page must not be shown.
                     self.source = self.read(Duration::ZERO);
                     None
                 }
-                Source::Page(page) => match page.events.pop_front() {
+                ReadSource::Page(page) => match page.events.pop_front() {
                     Some(event) => self.pass(event),
                     None => {
                         self.go_live();
@@ -263,12 +263,12 @@ impl LogReader {
             };
             if let Some(update) = passed {
                 if update.is_err() {
-                    self.state = State::Ended;
+                    self.state = ReaderState::Ended;
                 }
                 return Poll::Ready(Some(update));
             }
         }
-        self.state = State::Ended;
+        self.state = ReaderState::Ended;
         Poll::Ready(None)
     }
 }

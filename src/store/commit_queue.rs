@@ -12,12 +12,12 @@ const SKIPPED_BATCHES: u32 = 16;
 
 /// A bounded queue with a single consumer.
 pub struct CommitQueue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<QueueState<T>>,
     item_arrived: Condvar,
     capacity: usize,
 }
 
-struct State<T> {
+struct QueueState<T> {
     items: VecDeque<T>,
     /// The consumer is woken when the queue has this many items.
     wake_at: usize,
@@ -65,7 +65,7 @@ impl BatchWindow {
 impl<T> CommitQueue<T> {
     /// Creates an empty queue for at most `capacity` items.
     pub fn new(capacity: usize) -> Self {
-        let state = State { items: VecDeque::new(), wake_at: 1, is_closed: false };
+        let state = QueueState { items: VecDeque::new(), wake_at: 1, is_closed: false };
         Self { state: Mutex::new(state), item_arrived: Condvar::new(), capacity }
     }
 
@@ -124,12 +124,12 @@ impl<T> CommitQueue<T> {
         self.item_arrived.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> State<T> {
+impl<T> QueueState<T> {
     fn is_below_target(&self) -> bool {
         self.items.len() < self.wake_at && !self.is_closed
     }

@@ -25,11 +25,11 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct ReadPool(Arc<ReadQueue>);
 
 struct ReadQueue {
-    state: Mutex<QueueState>,
+    state: Mutex<ReadQueueState>,
     job_arrived: Condvar,
 }
 
-struct QueueState {
+struct ReadQueueState {
     jobs: FairQueue<Job>,
     /// Number of threads that wait for a job.
     idle: usize,
@@ -40,7 +40,7 @@ impl ReadPool {
     /// Starts `slots.total` threads. `slots` also limits how many threads anonymous callers, and each caller,
     /// can occupy.
     pub fn start(name: &'static str, slots: FairLimits, vitals: &Supervisor) -> Result<Self> {
-        let state = QueueState { jobs: FairQueue::new(slots, QUEUE_LIMITS), idle: 0, is_closed: false };
+        let state = ReadQueueState { jobs: FairQueue::new(slots, QUEUE_LIMITS), idle: 0, is_closed: false };
         let queue = Arc::new(ReadQueue { state: Mutex::new(state), job_arrived: Condvar::new() });
         for _ in 0..slots.total {
             let queue = Arc::clone(&queue);
@@ -94,7 +94,7 @@ impl Drop for ReadPool {
 }
 
 impl ReadQueue {
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
+    fn lock(&self) -> MutexGuard<'_, ReadQueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

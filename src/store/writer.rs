@@ -43,11 +43,11 @@ const MAX_RETRIES: usize = 3;
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);
 const LOOKUP_INTERVAL: Duration = Duration::from_millis(100);
 
-type Command = Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>;
+type CommandFn = Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>;
 
 /// A queued command. `run` may be called several times (retries); the caller is answered once.
 struct QueuedCommand {
-    run: Command,
+    run: CommandFn,
     answer: oneshot::Sender<Result<()>>,
 }
 

@@ -12,12 +12,12 @@ use tracing::Instrument as _;
 
 use super::compression::compressed;
 use super::content_negotiation::{Media, preferences};
-use super::operation_record::{Source, Transport};
+use super::operation_record::{OperationSource, TransportKind};
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::{self, Parsed};
 use super::request_id::{self, RequestId};
-use super::response::Answer;
+use super::response::RouteResponse;
 use super::sse::Events;
 use super::{AppState, Peer, body, client_identity, origins, pages, socket};
 use crate::error::Error;
@@ -32,22 +32,28 @@ pub async fn handle<B: Buf, E>(
     headers: HeaderMap,
     query: String,
     stream: impl Stream<Item = Result<B, E>>,
-) -> Answer {
+) -> RouteResponse {
     if (method == Method::GET || method == Method::HEAD) && accepts_html(&site, &headers) {
         return pages::graphiql_response(&headers).into();
     }
     let request_id = RequestId::of_request(&headers);
     let span = tracing::debug_span!("request", %request_id);
-    let head =
-        Head { site: &site, method: &method, peer: &peer, headers: &headers, query: &query, request_id: &request_id };
+    let head = RequestHead {
+        site: &site,
+        method: &method,
+        peer: &peer,
+        headers: &headers,
+        query: &query,
+        request_id: &request_id,
+    };
     let mut answer = respond(head, stream).instrument(span).await;
     answer.headers_mut().extend(request_id.to_header().map(|id| (HeaderName::from_static(request_id::HEADER), id)));
     origins::add_headers(&site, &headers, answer.headers_mut());
     answer
 }
 
-async fn respond<B: Buf, E>(head: Head<'_>, stream: impl Stream<Item = Result<B, E>>) -> Answer {
-    let Head { site, method, headers, .. } = head;
+async fn respond<B: Buf, E>(head: RequestHead<'_>, stream: impl Stream<Item = Result<B, E>>) -> RouteResponse {
+    let RequestHead { site, method, headers, .. } = head;
     match *method {
         Method::OPTIONS => origins::preflight(site, headers).into(),
         // A WebSocket handshake without `Upgrade`: a proxy has dropped that header.
@@ -56,16 +62,16 @@ async fn respond<B: Buf, E>(head: Head<'_>, stream: impl Stream<Item = Result<B,
             let outcome = match Media::of(headers) {
                 Some(media) => {
                     let request = HttpRequest { head, media };
-                    request.execute(stream).await.unwrap_or_else(|reply| Executed::Reply(reply.into_response(media)))
+                    request.execute(stream).await.unwrap_or_else(|reply| HttpOutcome::Reply(reply.into_response(media)))
                 }
                 None => {
                     site.counts.refuse(Refusal::MediaType);
-                    Executed::Reply(Reply::not_acceptable().into_response(Media::Json))
+                    HttpOutcome::Reply(Reply::not_acceptable().into_response(Media::Json))
                 }
             };
             match outcome {
-                Executed::Reply(response) => compressed(&site.compressing, headers, response).await.into(),
-                Executed::Events(events) => Answer::Events(events),
+                HttpOutcome::Reply(response) => compressed(&site.compressing, headers, response).await.into(),
+                HttpOutcome::Events(events) => RouteResponse::Events(events),
             }
         }
         _ => {
@@ -82,7 +88,7 @@ fn accepts_html(site: &AppState, headers: &HeaderMap) -> bool {
 }
 
 /// The result of a request.
-enum Executed {
+enum HttpOutcome {
     /// A response in one piece, with the memory that is reserved for it.
     Reply(Response<ResponseText>),
     /// A stream of server-sent events.
@@ -91,7 +97,7 @@ enum Executed {
 
 /// A request without its body.
 #[derive(Clone, Copy)]
-struct Head<'a> {
+struct RequestHead<'a> {
     site: &'a Arc<AppState>,
     method: &'a Method,
     peer: &'a Peer,
@@ -102,13 +108,13 @@ struct Head<'a> {
 
 /// A request and the media type of its response.
 struct HttpRequest<'a> {
-    head: Head<'a>,
+    head: RequestHead<'a>,
     media: Media,
 }
 
 impl HttpRequest<'_> {
-    async fn execute<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<Executed, Reply> {
-        let (Head { site, method, headers, .. }, media) = (self.head, self.media);
+    async fn execute<B: Buf, E>(&self, stream: impl Stream<Item = Result<B, E>>) -> Result<HttpOutcome, Reply> {
+        let (RequestHead { site, method, headers, .. }, media) = (self.head, self.media);
         if media == Media::Events && !origins::may_subscribe(site, headers) {
             let message = "pages of this origin may not subscribe: the operator can allow the origin in \
                 TIDINGS_ALLOWED_ORIGINS";
@@ -134,23 +140,23 @@ impl HttpRequest<'_> {
             Parsed::One(request) if media == Media::Events => self.stream(request, caller, expires_at).await,
             Parsed::One(request) => {
                 let reply = answer(source, &request, caller, media, may_write, &site.engine.batch()).await;
-                Ok(Executed::Reply(reply.into_response(media)))
+                Ok(HttpOutcome::Reply(reply.into_response(media)))
             }
             Parsed::Batch(_) if media == Media::Events => {
                 let message = "a stream of events takes one operation, not a batch";
                 Err(self.refuse(Refusal::Batch, StatusCode::BAD_REQUEST, message))
             }
             Parsed::Batch(batch) => {
-                Ok(Executed::Reply(answer_batch(source, batch, &caller, media).await.into_response(media)))
+                Ok(HttpOutcome::Reply(answer_batch(source, batch, &caller, media).await.into_response(media)))
             }
         }
     }
 
     /// Where the operations of this request come from.
-    fn source(&self, user_id: Option<UserId>) -> Source<'_> {
-        let Head { site, peer, request_id, .. } = self.head;
-        let transport = if self.media == Media::Events { Transport::Sse } else { Transport::Http };
-        Source { site, transport, connection_id: peer.connection_id, request_id, user_id }
+    fn source(&self, user_id: Option<UserId>) -> OperationSource<'_> {
+        let RequestHead { site, peer, request_id, .. } = self.head;
+        let transport = if self.media == Media::Events { TransportKind::Sse } else { TransportKind::Http };
+        OperationSource { site, transport, connection_id: peer.connection_id, request_id, user_id }
     }
 
     /// Records that the request is refused. Returns the response.
@@ -160,13 +166,13 @@ impl HttpRequest<'_> {
     }
 
     async fn caller(&self) -> crate::error::Result<(Caller, Option<Timestamp>)> {
-        let Head { site, peer, headers, query, .. } = self.head;
+        let RequestHead { site, peer, headers, query, .. } = self.head;
         let token = client_identity::token(headers, query)?;
         let address = client_identity::address(site, peer.address.ip(), headers);
         client_identity::caller(site, token.as_deref(), address).await
     }
 
-    fn reject_caller(&self, error: Error) -> Result<Executed, Reply> {
+    fn reject_caller(&self, error: Error) -> Result<HttpOutcome, Reply> {
         let mut record = self.source(None).begin(None, None);
         if let Some(refusal) = Refusal::of_authentication(&error) {
             record.refuse(refusal, (&error).into());
@@ -180,7 +186,7 @@ impl HttpRequest<'_> {
         &self,
         stream: impl Stream<Item = Result<B, E>>,
     ) -> Result<Result<Parsed, Unreadable>, Reply> {
-        let Head { site, method, headers, query, .. } = self.head;
+        let RequestHead { site, method, headers, query, .. } = self.head;
         if *method != Method::POST {
             return Ok(request::from_query(query).map(Parsed::One));
         }
@@ -213,8 +219,13 @@ impl HttpRequest<'_> {
 
     /// Starts a stream of events. Errors of the operation are sent in the stream: a browser's EventSource gives a page
     /// no access to the body of an error response.
-    async fn stream(&self, request: Request, caller: Caller, expires_at: Option<Timestamp>) -> Result<Executed, Reply> {
-        let Head { site, method, peer, headers, query, .. } = self.head;
+    async fn stream(
+        &self,
+        request: Request,
+        caller: Caller,
+        expires_at: Option<Timestamp>,
+    ) -> Result<HttpOutcome, Reply> {
+        let RequestHead { site, method, peer, headers, query, .. } = self.head;
         let (prepared, mut record) = self.source(caller.viewer.user_id()).prepare(&request, &caller);
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -234,24 +245,24 @@ impl HttpRequest<'_> {
             }
         };
         match Events::open(site, peer, prepared, caller, expires_at, record).await {
-            Ok(events) => Ok(Executed::Events(events.into_response())),
+            Ok(events) => Ok(HttpOutcome::Events(events.into_response())),
             Err(rejection) => self.reject(&rejection),
         }
     }
 
     /// Rejects an operation. A missing or invalid session is reported by status 401 in every media type. Other reasons
     /// are reported in the media type of the response; in a stream of events that is an event.
-    fn reject(&self, refusal: &Rejection) -> Result<Executed, Reply> {
+    fn reject(&self, refusal: &Rejection) -> Result<HttpOutcome, Reply> {
         let is_unauthenticated = matches!(refusal.error(), Some(Error::Unauthenticated(_)));
         match self.media {
-            Media::Events if !is_unauthenticated => Ok(Executed::Events(Events::rejected(refusal).into_response())),
+            Media::Events if !is_unauthenticated => Ok(HttpOutcome::Events(Events::rejected(refusal).into_response())),
             media => Err(Reply::rejected(refusal, media)),
         }
     }
 }
 
 async fn answer(
-    source: Source<'_>,
+    source: OperationSource<'_>,
     request: &Request,
     caller: Caller,
     media: Media,
@@ -290,7 +301,7 @@ async fn answer(
 
 /// Executes the operations of a batch concurrently, mutations included. A client that needs an order sends one
 /// operation with several root fields.
-async fn answer_batch(source: Source<'_>, batch: Vec<Box<RawValue>>, caller: &Caller, media: Media) -> Reply {
+async fn answer_batch(source: OperationSource<'_>, batch: Vec<Box<RawValue>>, caller: &Caller, media: Media) -> Reply {
     let site = source.site;
     let max = site.settings.max_batch;
     if batch.is_empty() || batch.len() > max {

@@ -41,7 +41,7 @@ use hyper::upgrade::OnUpgrade;
 use warp::{Filter, Rejection};
 
 use filters::{query, with};
-use response::Answer;
+use response::RouteResponse;
 use socket::Endpoint;
 
 pub use peer::Peer;
@@ -49,14 +49,19 @@ pub use server::{Listener, serve};
 pub use state::{AppState, Settings, Stop};
 
 /// The filter that answers all requests.
-fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + use<> {
+fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (RouteResponse,), Error = Infallible> + Clone + use<> {
     socket_routes(site)
         .or(dropped_upgrades(site))
         .unify()
-        .map(Answer::from)
+        .map(RouteResponse::from)
         .or(graphql_routes(site))
         .unify()
-        .or(health::routes(site).or(metrics::routes(site)).unify().or(page_routes(site)).unify().map(Answer::from))
+        .or(health::routes(site)
+            .or(metrics::routes(site))
+            .unify()
+            .or(page_routes(site))
+            .unify()
+            .map(RouteResponse::from))
         .unify()
         .recover(reject)
         .unify()
@@ -111,7 +116,7 @@ fn endpoint(path: &str) -> Option<Endpoint> {
     }
 }
 
-fn graphql_routes(site: &Arc<AppState>) -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone + use<> {
+fn graphql_routes(site: &Arc<AppState>) -> impl Filter<Extract = (RouteResponse,), Error = Rejection> + Clone + use<> {
     warp::path("graphql")
         .and(warp::path::end())
         .and(with(site))
@@ -127,7 +132,7 @@ fn graphql_routes(site: &Arc<AppState>) -> impl Filter<Extract = (Answer,), Erro
 }
 
 /// The response to a request that no route accepts.
-async fn reject(rejection: Rejection) -> Result<Answer, Infallible> {
+async fn reject(rejection: Rejection) -> Result<RouteResponse, Infallible> {
     let (status, message) = if rejection.is_not_found() {
         (StatusCode::NOT_FOUND, "no such path")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {

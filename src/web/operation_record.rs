@@ -17,7 +17,7 @@ const MAX_NAME: usize = 100;
 
 /// How an operation reaches the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
+pub enum TransportKind {
     /// GraphQL over HTTP.
     Http,
     /// GraphQL over a WebSocket.
@@ -28,7 +28,7 @@ pub enum Transport {
     Json,
 }
 
-impl Transport {
+impl TransportKind {
     fn label(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -41,11 +41,11 @@ impl Transport {
 
 /// Where an operation comes from.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
+pub struct OperationSource<'a> {
     /// The state of the server.
     pub site: &'a Arc<AppState>,
     /// The transport.
-    pub transport: Transport,
+    pub transport: TransportKind,
     /// The number of the connection.
     pub connection_id: u64,
     /// The id of the request. The operations of a batch share it.
@@ -54,7 +54,7 @@ pub struct Source<'a> {
     pub user_id: Option<UserId>,
 }
 
-impl Source<'_> {
+impl OperationSource<'_> {
     /// Prepares a GraphQL operation, and begins its record. If the operation is rejected, the record has the reason.
     pub fn prepare(&self, request: &Request, caller: &Caller) -> (Result<Prepared, Rejection>, Box<OperationRecord>) {
         let prepared = self.site.engine.prepare(request, caller);

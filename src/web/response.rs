@@ -12,14 +12,14 @@ use http::{HeaderMap, Response};
 use super::sse::Events;
 
 /// The response of a route.
-pub enum Answer {
+pub enum RouteResponse {
     /// A response with a complete body.
     Whole(Response<Bytes>),
     /// A response whose body is a stream of events.
     Events(Response<Events>),
 }
 
-impl Answer {
+impl RouteResponse {
     /// The response's headers.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         match self {
@@ -29,13 +29,13 @@ impl Answer {
     }
 }
 
-impl From<Response<Bytes>> for Answer {
+impl From<Response<Bytes>> for RouteResponse {
     fn from(response: Response<Bytes>) -> Self {
         Self::Whole(response)
     }
 }
 
-impl warp::Reply for Answer {
+impl warp::Reply for RouteResponse {
     fn into_response(self) -> warp::reply::Response {
         match self {
             Self::Whole(response) => response.into_response(),

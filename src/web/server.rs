@@ -28,7 +28,7 @@ use warp::{Filter, Reply};
 use super::admission::Admission;
 use super::peer::Peer;
 use super::refusal::Refusal;
-use super::response::Answer;
+use super::response::RouteResponse;
 use super::timeout_stream::{Requests, TimeoutStream};
 use super::{AppState, body, hosts, routes};
 
@@ -123,7 +123,7 @@ fn admit(site: &Arc<AppState>, slots: &Arc<Semaphore>, address: SocketAddr) -> O
 /// Serves HTTP on one connection until it ends.
 async fn serve_connection<R>(site: Arc<AppState>, stream: TcpStream, peer: Peer, routes: R, admission: Arc<Admission>)
 where
-    R: Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static,
+    R: Filter<Extract = (RouteResponse,), Error = Infallible> + Clone + Send + Sync + 'static,
 {
     tracing::debug!("a connection was accepted");
     let (mut shutdown, limits) = (site.shutdown_signal(), site.settings.sockets.clone());

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::super::operation::{Operation, Output, Served};
-use super::super::operation_record::{OperationRecord, Transport};
+use super::super::operation_record::{OperationRecord, TransportKind};
 use super::super::refusal::Refusal;
 use super::super::request_id::RequestId;
 use super::close::Close;
@@ -98,7 +98,7 @@ impl GraphQl {
         request: Result<Box<Request>, Rejection>,
     ) -> (Result<Prepared, Rejection>, Box<OperationRecord>) {
         let request_id = RequestId::random();
-        let source = state.source(Transport::WebSocket, &request_id);
+        let source = state.source(TransportKind::WebSocket, &request_id);
         let max = state.site.settings.sockets.max_subscriptions;
         match request {
             _ if self.operations.len() >= max => {

@@ -5,7 +5,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::super::AppState;
-use super::super::operation_record::{Source, Transport};
+use super::super::operation_record::{OperationSource, TransportKind};
 use super::super::request_id::RequestId;
 use super::close::Close;
 use super::write_buffer::WriteBuffer;
@@ -25,9 +25,9 @@ pub struct ConnectionState {
 
 impl ConnectionState {
     /// Where the operations of this connection come from.
-    pub fn source<'a>(&'a self, transport: Transport, request_id: &'a RequestId) -> Source<'a> {
+    pub fn source<'a>(&'a self, transport: TransportKind, request_id: &'a RequestId) -> OperationSource<'a> {
         let user_id = self.caller.as_ref().and_then(|caller| caller.viewer.user_id());
-        Source { site: &self.site, transport, connection_id: self.connection_id, request_id, user_id }
+        OperationSource { site: &self.site, transport, connection_id: self.connection_id, request_id, user_id }
     }
 
     /// Sends a frame that may be dropped. It is dropped if two or more frames already wait.

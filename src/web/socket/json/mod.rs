@@ -17,7 +17,7 @@ use tracing::Span;
 
 pub use frame_cache::FrameCache;
 
-use super::super::operation_record::{OperationRecord, Transport};
+use super::super::operation_record::{OperationRecord, TransportKind};
 use super::super::refusal::Refusal;
 use super::super::request_id::RequestId;
 use super::close::Close;
@@ -64,7 +64,7 @@ impl JsonProtocol {
     fn handle(&mut self, state: &mut ConnectionState, message: JsonRequest) {
         let mut record = message.operation().map(|(name, kind)| {
             let request_id = RequestId::random();
-            state.source(Transport::Json, &request_id).begin(Some(kind), Some(name))
+            state.source(TransportKind::Json, &request_id).begin(Some(kind), Some(name))
         });
         match self.try_handle(state, message) {
             Ok(Some((future, is_writing))) => self.request = Some(RunningRequest { future, is_writing, record }),
