@@ -9,6 +9,7 @@ mod command_line;
 mod compression;
 mod conformance;
 mod edge;
+mod examples;
 mod fuzz;
 mod graphql;
 mod hostile;

@@ -1,6 +1,7 @@
-//! The GraphQL interface: objects, numbers, errors, coercion and documents.
+//! The GraphQL interface: objects, numbers, errors, coercion, documents and interrupted mutations.
 
 mod documents;
+mod interrupted_mutations;
 mod merging;
 mod numbers;
 mod object_fields;
