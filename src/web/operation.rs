@@ -17,6 +17,7 @@ use crate::model::Cursor;
 /// One operation.
 pub struct Operation {
     state: OperationState,
+    /// Boxed, because the vector of a socket's operations may have room for several.
     record: Box<OperationRecord>,
 }
 
@@ -53,7 +54,7 @@ pub enum Output {
 
 impl Operation {
     /// Starts a prepared operation.
-    pub fn start(engine: &Arc<Engine>, prepared: Prepared, caller: Caller, record: Box<OperationRecord>) -> Self {
+    pub fn start(engine: &Arc<Engine>, prepared: Prepared, caller: Caller, record: OperationRecord) -> Self {
         let engine = Arc::clone(engine);
         let state = match prepared.kind() {
             OperationType::Subscription => {
@@ -61,7 +62,7 @@ impl Operation {
             }
             kind => OperationState::Answering(Box::pin(async move { engine.answer(prepared, caller).await }), kind),
         };
-        Self { state, record }
+        Self { state, record: Box::new(record) }
     }
 
     /// Runs code in the span of the operation.

@@ -56,7 +56,7 @@ pub struct OperationSource<'a> {
 
 impl OperationSource<'_> {
     /// Prepares a GraphQL operation, and begins its record. If the operation is rejected, the record has the reason.
-    pub fn prepare(&self, request: &Request, caller: &Caller) -> (Result<Prepared, Rejection>, Box<OperationRecord>) {
+    pub fn prepare(&self, request: &Request, caller: &Caller) -> (Result<Prepared, Rejection>, OperationRecord) {
         let prepared = self.site.engine.prepare(request, caller);
         let record = match &prepared {
             Ok(prepared) => self.begin(Some(prepared.kind()), prepared.operation_name()),
@@ -70,7 +70,7 @@ impl OperationSource<'_> {
     }
 
     /// Records an operation that was rejected before it could be prepared.
-    pub fn reject(&self, rejection: &Rejection) -> Box<OperationRecord> {
+    pub fn reject(&self, rejection: &Rejection) -> OperationRecord {
         let mut record = self.begin(None, None);
         record.fail(rejection);
         record
@@ -83,7 +83,7 @@ impl OperationSource<'_> {
 
     /// Begins the record of an operation. The span has no parent, because it names the connection itself: it may
     /// outlive the span of the connection, and lines of the log have each field only once.
-    pub fn begin(&self, kind: Option<OperationType>, name: Option<&str>) -> Box<OperationRecord> {
+    pub fn begin(&self, kind: Option<OperationType>, name: Option<&str>) -> OperationRecord {
         let kind = kind.map(kind_label);
         let (name, user_id) = (name.and_then(loggable), self.user_id.map(|user| user.0));
         let span = tracing::info_span!(
@@ -109,7 +109,7 @@ impl OperationSource<'_> {
                 reason: None,
             })
         });
-        Box::new(OperationRecord { site: Arc::clone(self.site), span, outcome: None, line })
+        OperationRecord { site: Arc::clone(self.site), span, outcome: None, line }
     }
 }
 

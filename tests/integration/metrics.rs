@@ -98,6 +98,11 @@ async fn the_metrics_page_counts_what_happened() {
         ("tidings_operations_total{kind=\"subscription\"}", 3),
         ("tidings_operations_total{kind=\"mutation\"}", 2),
         ("tidings_operations_refused_total", 1),
+        ("tidings_operation_errors_total{code=\"GRAPHQL_VALIDATION_FAILED\"}", 1),
+        ("tidings_operation_errors_total{code=\"UNAUTHENTICATED\"}", 1),
+        ("tidings_refused_total{reason=\"document\"}", 1),
+        ("tidings_refused_total{reason=\"unauthenticated\"}", 1),
+        ("tidings_refused_total{reason=\"subprotocol\"}", 1),
         ("tidings_sign_ins_total{outcome=\"wrong\"}", 1),
         ("tidings_events_total", 1),
         ("tidings_log_head", 1),
@@ -131,6 +136,17 @@ async fn the_metrics_page_counts_what_happened() {
             || page.get("tidings_subscriptions") > 0.0
     };
     with_timeout("zero open streams and subscriptions", async { while is_any_open().await {} }).await;
+}
+
+#[tokio::test]
+async fn the_manual_describes_every_metric() {
+    let server = Server::start().await;
+    let manual = include_str!("../../docs/operating.md");
+    for sample in Page::of(&server).await.0.keys() {
+        let name = sample.split('{').next().expect("a name");
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        assert!(manual.contains(&format!("`{family}")), "docs/operating.md lacks {family}");
+    }
 }
 
 #[tokio::test]

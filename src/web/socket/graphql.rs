@@ -96,7 +96,7 @@ impl GraphQl {
         state: &ConnectionState,
         caller: &Caller,
         request: Result<Box<Request>, Rejection>,
-    ) -> (Result<Prepared, Rejection>, Box<OperationRecord>) {
+    ) -> (Result<Prepared, Rejection>, OperationRecord) {
         let request_id = RequestId::random();
         let source = state.source(TransportKind::WebSocket, &request_id);
         let max = state.site.settings.sockets.max_subscriptions;

@@ -71,19 +71,8 @@ pub fn upgrade(
     headers: HeaderMap,
     query: String,
 ) -> Response<Bytes> {
-    if method != Method::GET {
-        return get_only(&site);
-    }
-    if !list(&headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade")) {
-        return upgrade_required(&site);
-    }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        site.counts.refuse(Refusal::Upgrade);
-        let mut response = body::text(StatusCode::UPGRADE_REQUIRED, "use version 13 of the WebSocket protocol");
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return response;
+    if let Some(rejection) = check_handshake(&site, &method, &headers) {
+        return rejection;
     }
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     let (Some(key), None) = (keys.next().filter(|key| is_key(key.as_bytes())), keys.next()) else {
@@ -114,6 +103,25 @@ pub fn upgrade(
     let serving = serve(Arc::clone(&site), upgrade, handler, credentials, peer, Arc::clone(&admission), shutdown);
     tokio::spawn(site.admission_queue.throttle(admission, serving.instrument(span)));
     switching(&accept, protocol)
+}
+
+/// Checks the method, `Connection` and the version of a handshake. The response if one is wrong.
+fn check_handshake(site: &AppState, method: &Method, headers: &HeaderMap) -> Option<Response<Bytes>> {
+    if *method != Method::GET {
+        return Some(get_only(site));
+    }
+    if !list(headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade")) {
+        return Some(upgrade_required(site));
+    }
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        site.counts.refuse(Refusal::Upgrade);
+        let mut response = body::text(StatusCode::UPGRADE_REQUIRED, "use version 13 of the WebSocket protocol");
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return Some(response);
+    }
+    None
 }
 
 /// Whether the value is 16 bytes in base64, as RFC 6455, section 4.2.1 requires.

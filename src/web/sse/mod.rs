@@ -65,7 +65,7 @@ impl Events {
         prepared: Prepared,
         caller: Caller,
         expires_at: Option<Timestamp>,
-        mut record: Box<OperationRecord>,
+        mut record: OperationRecord,
     ) -> Result<Self, Rejection> {
         let session = match prepared.kind() {
             OperationType::Subscription => {

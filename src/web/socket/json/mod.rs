@@ -43,11 +43,14 @@ pub struct JsonProtocol {
     request: Option<RunningRequest>,
 }
 
+/// A request, and whether it writes.
+type StartedRequest = (BoxFuture<'static, HandlerResult>, bool);
+
 /// A request that is being executed.
 struct RunningRequest {
     future: BoxFuture<'static, HandlerResult>,
     is_writing: bool,
-    record: Option<Box<OperationRecord>>,
+    record: Option<OperationRecord>,
 }
 
 impl JsonProtocol {
@@ -83,12 +86,11 @@ impl JsonProtocol {
 
     /// Handles a message. Returns the request that executes it, and whether the request writes; `None` if the message
     /// is handled.
-
     fn try_handle(
         &mut self,
         state: &mut ConnectionState,
         message: JsonRequest,
-    ) -> Result<Option<(BoxFuture<'static, HandlerResult>, bool)>, (Error, server_message::ErrorContext)> {
+    ) -> Result<Option<StartedRequest>, (Error, server_message::ErrorContext)> {
         let Some(caller) = &state.caller else { return Ok(None) };
         match message {
             JsonRequest::Ping => {

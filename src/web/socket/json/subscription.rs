@@ -124,9 +124,9 @@ impl PlainSubscription {
     }
 
     /// Records deliveries and the end of the subscription here.
-    pub fn record_in(&mut self, mut record: Box<OperationRecord>) {
+    pub fn record_in(&mut self, mut record: OperationRecord) {
         record.opened();
-        self.record = Some(record);
+        self.record = Some(Box::new(record));
     }
 
     /// Records that the client was sent an item.
