@@ -25,8 +25,6 @@ const EMPTY_SELECTION: &str = "__typename @skip(if: true)";
 /// The same for the root of a subscription, where juniper does not allow `__typename`.
 const EMPTY_SUBSCRIPTION_SELECTION: &str = "... @skip(if: true) {__typename}";
 
-/// The name of an argument and its value.
-
 /// The purpose of a merged document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MergedKind {

@@ -15,8 +15,6 @@ use super::scalar::Scalar;
 use super::schema::Schema;
 use super::values::{Argument, ArgumentValue, OperationNode, Selection};
 
-/// The name of an argument and its value.
-
 /// The arguments of a field or a directive. A macro, because juniper does not export their types.
 macro_rules! arguments {
     ($node:expr) => {
