@@ -20,8 +20,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Runs `program` on the servers' core and waits for its address. Its output goes to `log`.
-    /// Runs `program` on the servers' core and waits for its address. Its output goes to the file `log`.
+    /// Runs `program` on the servers' core, and waits until it has printed its address. Its output goes to the file `log`.
     ///
     /// `setpriv` makes the kernel kill the server when this process ends. `taskset` keeps it on its core. Both exec the
     /// next program, so the child's process id is that of the server.

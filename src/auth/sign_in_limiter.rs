@@ -20,7 +20,7 @@ use crate::unicode;
 /// The period of the limit: so many attempts in any minute.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// All addresses together may try one username this many times as often as one address.
+/// The limit on attempts with one username from all addresses together, as a multiple of the limit for one address.
 const ADDRESSES: u32 = 10;
 
 /// How long an address stays known after a user has signed in from it.

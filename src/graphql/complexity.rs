@@ -140,7 +140,8 @@ impl<'d, 'a> Analyzer<'d, 'a> {
             defaults: DefaultPageSizes::new(),
             analysis: Analysis::default(),
             fields: HashMap::new(),
-            // Each field costs at least 1. Factor 4 leaves room for three fragments per field.
+            // The most fields and fragments in a document. Each field costs at least 1, so four times the cost limit
+            // leaves room for three fragments per field.
             budget: limits.cost.saturating_mul(4),
             comparisons: 0,
         }

@@ -41,7 +41,7 @@ pub struct Caller {
 pub enum Purpose {
     /// A query or a mutation.
     Answer,
-    /// A subscription is being opened. Its resolver stores the request here.
+    /// A subscription is being opened. Its resolver stores here what to follow, and the engine then opens the stream.
     Open(Opened),
     /// One item of a subscription is rendered.
     Render(Update),

@@ -73,8 +73,8 @@ impl SourceMap {
     }
 }
 
-/// Merges the fields of the operation with this name. `text` is the text of `document`, which must have passed
-/// validation.
+/// Merges selections with the same response key in the operation named `name`, so that juniper executes each one once.
+/// `text` is the text of `document`, which must have passed validation.
 ///
 /// # Errors
 /// A message for the client, if the merged document would be too large.

@@ -42,7 +42,7 @@ impl ReaderGate {
         self.waiting().is_some()
     }
 
-    /// Waits until the execution runs on a reader thread.
+    /// Waits until the engine has moved this execution to a read thread.
     pub async fn passed(&self) {
         std::future::poll_fn(|context| {
             if self.is_open() {
@@ -54,7 +54,7 @@ impl ReaderGate {
         .await;
     }
 
-    /// Waits until the execution runs on a thread of the runtime.
+    /// Waits until the engine has moved this execution from a read thread back to a thread of the runtime.
     pub async fn left(&self) {
         std::future::poll_fn(|context| {
             if !self.is_open() {

@@ -1,5 +1,5 @@
-//! Renders subscription items. An item is rendered once for all subscriptions with the same selection: the permission
-//! was decided from the event, and the response depends on the event and the selection only.
+//! Renders subscription items. An item is rendered once for all subscriptions with the same selection. Whether a viewer
+//! may see the event was decided before, so the response depends on the event and the selection only.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

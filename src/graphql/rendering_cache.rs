@@ -35,7 +35,7 @@ pub enum Shown {
 
 #[derive(Clone)]
 pub enum CachedRendering {
-    /// Rendered from the event alone.
+    /// An item that was rendered from its event, without the database.
     Plain(Option<ResponseText>),
     /// An item that is being rendered from the database, with the time and the log position when rendering started.
     Loading(Loading, Instant, ReadAt),

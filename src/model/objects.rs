@@ -68,7 +68,7 @@ codes! {
 }
 
 codes! {
-    /// The progress of a ticket.
+    /// The status of a ticket, from open to closed.
     TicketStatus {
         /// Work has not started.
         Open = 0,

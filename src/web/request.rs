@@ -40,7 +40,7 @@ pub enum Parsed {
 /// If the body is not UTF-8, not JSON, or not a GraphQL request.
 pub fn from_body(body: &[u8]) -> Result<Parsed, Unreadable> {
     let form = |message: &str| Unreadable::Form(message.to_owned());
-    // A byte order mark is not allowed in JSON, but a parser may ignore it (RFC 8259, section 8.1).
+    // JSON must not begin with a byte order mark, but a parser may ignore one (RFC 8259, section 8.1). This one does.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.starts_with(&[0xFF, 0xFE]) || body.starts_with(&[0xFE, 0xFF]) {
         return Err(form("the body is UTF-16, as its byte order mark says: send UTF-8"));

@@ -112,7 +112,7 @@ async fn presence_is_shared_by_all_instances_without_flicker() {
     let shown = server.data(Some(&bob), present, json!({"c": channel})).await;
     assert_eq!(shown["presence"], json!([{"username": "ann"}, {"username": "bob"}]));
 
-    // An instance whose rows expired, as after a long pause, publishes its users again.
+    // After a long pause, the presence rows of an instance have expired. The instance then writes its connected users again.
     server
         .board()
         .store()

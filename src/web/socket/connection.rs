@@ -109,7 +109,8 @@ impl<P: Protocol> Connection<P> {
             let mut stopped = Box::pin(shutdown.stopped());
             let (mut is_registered, mut is_stopping) = (false, false);
             poll_fn(|context| {
-                // Poll once to register the waker. Before the shutdown there is no reason to poll again.
+                // Poll the shutdown once, to register the waker. The shutdown wakes this task, so until then there is no
+                // reason to poll it again.
                 if !is_registered || (!is_stopping && self.state.site.is_stopping()) {
                     is_registered = true;
                     is_stopping = stopped.as_mut().poll(context).is_ready();

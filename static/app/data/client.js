@@ -129,7 +129,7 @@ export class Client {
     return messages.pageInfo.hasNextPage ? messages.pageInfo.endCursor : null;
   }
 
-  // Resolves with false if the message does not exist or the user may not read it.
+  // Loads a message with a page of its comments. Resolves with false if it does not exist or the user may not read it.
   async loadThread(id, edge = null) {
     const { message } = await this.#load(documents.THREAD, { id, before: edge }, (state, { message }) =>
       message ? reducer.mergeThread(state, message, edge === null) : state,

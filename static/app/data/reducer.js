@@ -80,6 +80,7 @@ class Draft {
    */
   write(name) {
     if (!this.#own.has(name)) {
+      // A collection is a Map or a Set. Its constructor copies another one.
       const Copy = /** @type {new (from: State[Name]) => State[Name]} */ (this.state[name].constructor);
       this.state[name] = new Copy(this.state[name]);
       this.#own.add(name);

@@ -39,7 +39,8 @@ export function MessageList({ channel }) {
   useEffect(() => {
     if (!isAtEnd || shown.length <= MAX_MESSAGES) return undefined;
     let isCurrent = true;
-    // The user may have scrolled to older messages before the answer arrives. Then the list keeps them.
+    // Loads the newest messages, which drops older ones from memory. If the user has scrolled up before the response
+    // arrives, the list keeps the older ones.
     client.loadMessages(id, null, () => isCurrent && isAtEndNow()).catch(() => {});
     return () => (isCurrent = false);
   }, [id, isAtEnd, Math.floor((shown.length - 1) / MAX_MESSAGES)]);
