@@ -241,24 +241,29 @@ fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<UserState>
 
 /// The identity behind a request or a subscription: an anonymous client, or a user with a session.
 ///
-/// Clones share one allocation: every socket and every subscription has some.
+/// Every socket and every subscription has some, and each delivery reads one. So it is small, and the way to the account
+/// is short.
 #[derive(Clone)]
-pub struct Viewer(Arc<Identity>);
-
-struct Identity {
+pub struct Viewer {
     permissions: Arc<PermissionCache>,
-    account: Option<Arc<Account>>,
+    identity: Identity,
     version: i64,
     signed_in_at: Timestamp,
-    party: CapacityKey,
+}
+
+#[derive(Clone)]
+enum Identity {
+    User(Arc<Account>),
+    /// Boxed, because it is larger than an account's pointer.
+    Anonymous(Box<CapacityKey>),
 }
 
 impl Viewer {
     /// An anonymous client at this address.
     #[must_use]
     pub fn anonymous(permissions: Arc<PermissionCache>, address: IpAddr) -> Self {
-        let party = CapacityKey::Address(client_prefix(address));
-        Self(Arc::new(Identity { permissions, account: None, version: 0, signed_in_at: Timestamp(0), party }))
+        let identity = Identity::Anonymous(Box::new(CapacityKey::Address(client_prefix(address))));
+        Self { permissions, identity, version: 0, signed_in_at: Timestamp(0) }
     }
 
     /// A signed-in user with a token of version `version`, in a session that began at `signed_in_at`.
@@ -269,32 +274,41 @@ impl Viewer {
         version: i64,
         signed_in_at: Timestamp,
     ) -> Self {
-        let party = CapacityKey::User(account.id);
-        Self(Arc::new(Identity { permissions, account: Some(account), version, signed_in_at, party }))
+        Self { permissions, identity: Identity::User(account), version, signed_in_at }
     }
 
     /// When the session began; time 0 for an anonymous client.
     #[must_use]
     pub fn signed_in_at(&self) -> Timestamp {
-        self.0.signed_in_at
+        self.signed_in_at
     }
 
     /// The party whose share of the server's capacity and memory this viewer's requests take.
     #[must_use]
     pub fn party(&self) -> CapacityKey {
-        self.0.party
+        match &self.identity {
+            Identity::User(account) => CapacityKey::User(account.id),
+            Identity::Anonymous(key) => **key,
+        }
+    }
+
+    fn account(&self) -> Option<&Arc<Account>> {
+        match &self.identity {
+            Identity::User(account) => Some(account),
+            Identity::Anonymous(_) => None,
+        }
     }
 
     /// The user's id; `None` for an anonymous client.
     #[must_use]
     pub fn user_id(&self) -> Option<UserId> {
-        self.0.account.as_ref().map(|account| account.id)
+        self.account().map(|account| account.id)
     }
 
     /// Whether the viewer may see users: who owns, writes, or is assigned. Anonymous clients may not.
     #[must_use]
     pub fn can_see_users(&self) -> bool {
-        self.0.account.is_some()
+        self.account().is_some()
     }
 
     /// The current state of the signed-in user.
@@ -302,9 +316,9 @@ impl Viewer {
     /// # Errors
     /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended.
     pub fn user_state(&self) -> Result<Arc<UserState>> {
-        let account = self.0.account.as_ref().ok_or_else(|| Error::Unauthenticated("sign in first".into()))?;
+        let account = self.account().ok_or_else(|| Error::Unauthenticated("sign in first".into()))?;
         let user_state = account.user_state().ok_or_else(session_ended)?;
-        let valid = !user_state.user.disabled && user_state.user.token_version == self.0.version;
+        let valid = !user_state.user.disabled && user_state.user.token_version == self.version;
         if valid { Ok(user_state) } else { Err(session_ended()) }
     }
 
@@ -321,7 +335,7 @@ impl Viewer {
     /// Whether the session is still valid. Always true for an anonymous client.
     #[must_use]
     pub fn has_valid_session(&self) -> bool {
-        self.0.account.is_none() || self.user_state().is_ok()
+        self.account().is_none() || self.user_state().is_ok()
     }
 
     /// The current permissions. An anonymous client has the default permissions, which are empty.
@@ -329,13 +343,13 @@ impl Viewer {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended.
     pub fn rights(&self) -> Result<Arc<Rights>> {
-        if self.0.account.is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.user_state()?.rights)) }
+        if self.account().is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.user_state()?.rights)) }
     }
 
     /// Whether the viewer may read the channel now.
     #[must_use]
     pub fn can_read(&self, channel: ChannelId) -> bool {
-        if self.0.permissions.is_private(channel) { self.can_read_private(channel) } else { self.has_valid_session() }
+        if self.permissions.is_private(channel) { self.can_read_private(channel) } else { self.has_valid_session() }
     }
 
     /// Whether the viewer could read the channel if it were private: the user is an admin or a member.

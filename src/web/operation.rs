@@ -19,6 +19,8 @@ pub struct Operation {
     state: OperationState,
     /// Boxed, because the vector of a socket's operations may have room for several.
     record: Box<OperationRecord>,
+    /// Whether the items of a subscription are not recorded. Then a delivery does not read the record.
+    is_unrecorded: bool,
 }
 
 enum OperationState {
@@ -62,7 +64,7 @@ impl Operation {
             }
             kind => OperationState::Answering(Box::pin(async move { engine.answer(prepared, caller).await }), kind),
         };
-        Self { state, record: Box::new(record) }
+        Self { state, record: Box::new(record), is_unrecorded: false }
     }
 
     /// Runs code in the span of the operation.
@@ -116,10 +118,12 @@ impl Operation {
 
     /// Yields the next output. Must not be called after the operation is over.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Output> {
-        let Self { state, record } = self;
-        let output = ready!(record.in_scope(|| state.poll(context)));
+        let Self { state, record, is_unrecorded } = self;
+        let output =
+            if *is_unrecorded { ready!(state.poll(context)) } else { ready!(record.in_scope(|| state.poll(context))) };
         match &output {
-            Output::Opened => record.opened(),
+            Output::Opened => *is_unrecorded = !record.opened(),
+            Output::Item(..) if *is_unrecorded => {}
             Output::Item(..) => record.item(),
             Output::Answer(answer) => record.finish(answer.error),
             Output::Completed => record.finish(None),

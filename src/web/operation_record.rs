@@ -150,10 +150,13 @@ impl OperationRecord {
 
     /// Notes that the subscription is open. At level info, log lines of the delivery have no context from then on: the
     /// spans of ten thousand open subscriptions would need megabytes, and time for each item.
-    pub fn opened(&mut self) {
-        if !tracing::enabled!(tracing::Level::DEBUG) {
+    /// Returns whether the items of the subscription are recorded.
+    pub fn opened(&mut self) -> bool {
+        let is_debugging = tracing::enabled!(tracing::Level::DEBUG);
+        if !is_debugging {
             self.span = Span::none();
         }
+        is_debugging || self.line.is_some()
     }
 
     /// Notes that the client was sent an item.
