@@ -40,9 +40,10 @@ test-pages: setup
 	cargo build
 	cd static && npm test
 
+# These tests keep the processor busy, so no more of them than two run at once.
 test-long: setup test-loom ## Run the tests that take about a minute or more each: torture, attacks, client libraries, random scripts
-	cargo test --test integration -- --ignored
-	TIDINGS_TEST_DATABASE=postgres cargo test --test integration -- --ignored scripts:: rights::
+	cargo test --test integration -- --ignored --test-threads 2
+	TIDINGS_TEST_DATABASE=postgres cargo test --test integration -- --ignored --test-threads 2 scripts:: rights::
 
 # `cargo test` checks the same models with at most 3 interruptions of threads.
 test-loom: build-setup ## Check the models of the hub's synchronization in more interleavings
