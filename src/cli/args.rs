@@ -4,7 +4,7 @@
 mod refusal;
 mod variables;
 
-pub use refusal::Refusal;
+pub use refusal::InvalidArguments;
 use std::ffi::OsString;
 use std::process;
 
@@ -90,16 +90,16 @@ impl Invocation {
     pub fn from_process() -> Self {
         let words: Vec<OsString> = std::env::args_os().collect();
         let invocation = variables::check(std::env::vars_os(), &setting_variables())
-            .map_err(Refusal::Setting)
+            .map_err(InvalidArguments::Setting)
             .and_then(|warnings| Ok(Self { warnings, ..Self::parse(&words)? }));
         invocation.unwrap_or_else(|refusal| match refusal {
-            Refusal::Usage(error) if error.use_stderr() => {
+            InvalidArguments::Usage(error) if error.use_stderr() => {
                 let code = error.exit_code();
                 run_with_timeout(move || drop(error.print()));
                 process::exit(code)
             }
-            Refusal::Usage(error) => error.exit(),
-            Refusal::Setting(line) => {
+            InvalidArguments::Usage(error) => error.exit(),
+            InvalidArguments::Setting(line) => {
                 print_error(&line);
                 process::exit(2)
             }
@@ -110,17 +110,17 @@ impl Invocation {
     ///
     /// # Errors
     /// The message to show instead of running a command.
-    pub fn parse(words: &[OsString]) -> Result<Self, Refusal> {
+    pub fn parse(words: &[OsString]) -> Result<Self, InvalidArguments> {
         Self::parse_as(clap_command(), words)
     }
 
-    fn parse_as(grammar: clap::Command, words: &[OsString]) -> Result<Self, Refusal> {
+    fn parse_as(grammar: clap::Command, words: &[OsString]) -> Result<Self, InvalidArguments> {
         let words = command_first(words);
         let matches =
             grammar.try_get_matches_from(&words).map_err(|error| refusal::of(error, &words, &clap_command()))?;
         let line =
             CommandLine::from_arg_matches(&matches).map_err(|error| refusal::of(error, &words, &clap_command()))?;
-        let (command, config) = line.word.into_parts().map_err(Refusal::Setting)?;
+        let (command, config) = line.word.into_parts().map_err(InvalidArguments::Setting)?;
         Ok(Self { command, config, warnings: Vec::new() })
     }
 }

@@ -144,6 +144,13 @@ impl<'ast> Visit<'ast> for Module {
         visit::visit_item(self, item);
     }
 
+    fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
+        // Macros such as `labels!` define types, too. In the definition of a macro, the name is a variable.
+        let tokens: Vec<String> = item.mac.tokens.clone().into_iter().map(|token| token.to_string()).collect();
+        let defined = tokens.windows(2).filter(|pair| ["enum", "struct"].contains(&pair[0].as_str()));
+        self.types.extend(defined.map(|pair| pair[1].clone()).filter(|name| name != "$"));
+    }
+
     fn visit_item_static(&mut self, item: &'ast syn::ItemStatic) {
         self.has_static = true;
         visit::visit_item_static(self, item);

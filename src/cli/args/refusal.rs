@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// The reason why no command runs.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum InvalidArguments {
     /// Help was requested, or the arguments are not valid. The error from clap has the message and knows the stream to
     /// print it to.
     Usage(clap::Error),
@@ -17,10 +17,10 @@ pub enum Refusal {
 }
 
 /// Turns an error of clap into one line if it is about the value of a setting.
-pub(super) fn of(error: clap::Error, words: &[OsString], command: &clap::Command) -> Refusal {
+pub(super) fn of(error: clap::Error, words: &[OsString], command: &clap::Command) -> InvalidArguments {
     match bad_value(&error, words, command).or_else(|| both_set(&error, command)) {
-        Some(line) => Refusal::Setting(line),
-        None => Refusal::Usage(error),
+        Some(line) => InvalidArguments::Setting(line),
+        None => InvalidArguments::Usage(error),
     }
 }
 

@@ -8,7 +8,7 @@ fn words(line: &str) -> Vec<OsString> {
 }
 
 /// Whatever the environment of the machine that runs the tests.
-fn attempt(line: &str) -> Result<Invocation, Refusal> {
+fn attempt(line: &str) -> Result<Invocation, InvalidArguments> {
     fn without_environment(command: clap::Command) -> clap::Command {
         command.mut_args(|arg| arg.env(None)).mut_subcommands(without_environment)
     }
@@ -21,7 +21,7 @@ fn parse(line: &str) -> Invocation {
 
 fn refused(line: &str) -> String {
     match attempt(line) {
-        Err(Refusal::Setting(line)) => line,
+        Err(InvalidArguments::Setting(line)) => line,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -181,7 +181,7 @@ fn slips_in_the_words_are_explained_by_clap() {
         "serve --help",
         "--version",
     ] {
-        assert!(matches!(attempt(line), Err(Refusal::Usage(_))), "{line}");
+        assert!(matches!(attempt(line), Err(InvalidArguments::Usage(_))), "{line}");
     }
 }
 

@@ -94,7 +94,7 @@ fn a_subscriber_gets_every_event_although_it_registers_while_they_arrive() {
     });
 }
 
-/// The first event wakes nobody and is not read, but it changes the buffer and the epoch.
+/// The first event wakes no subscriber and is not read, but it changes the buffer and the epoch.
 #[test]
 fn an_event_of_another_kind_hides_no_wake_up() {
     check(3, || {
