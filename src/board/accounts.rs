@@ -4,16 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commands::Commands;
+use super::commands::{Commands, UserCommand};
 use super::counts::SignInCounts;
-use super::permissions::PermissionCache;
+use super::permissions::{PermissionCache, UserState};
 use super::policy::{MAX_USERNAME, Policy};
 use super::{Viewer, validate};
 use crate::auth::{PasswordPermit, Passwords, SignInLimiter, Tokens, WINDOW};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
 use crate::model::{CapacityKey, EventBody, EventKind, PageRequest, Role, Timestamp, User, UserId, client_prefix};
-use crate::store::{NewEvent, ReadPurpose, Snapshot, Store, Tx, sign_in_attempts, users};
+use crate::store::{
+    BatchState, Effects, Needs, NewEvent, ReadPurpose, SingleWrite, Snapshot, Store, WriteCommand, users,
+};
 use crate::unicode;
 
 /// The longest password, in bytes. Longer passwords are rejected before hashing, because Argon2 reads all of the input
@@ -113,13 +115,7 @@ impl Accounts {
     }
 
     async fn insert_user(&self, username: String, display_name: String, hash: String, role: Role) -> Result<User> {
-        self.commands
-            .write_access(move |tx| {
-                check_lookalikes(tx, &username, &display_name)?;
-                let now = tx.now();
-                users::insert(tx.write(), &username, &display_name, &hash, role, now)
-            })
-            .await
+        self.commands.write_access(AddUser { username, display_name, hash, role }).await
     }
 
     /// Signs a user in. The response and its time are the same for an unknown username and a wrong password.
@@ -164,17 +160,7 @@ impl Accounts {
         let Some(limit) = self.auth.attempts.limit() else { return Ok(()) };
         let key = SignInLimiter::shared_key(from, username);
         let _turn = self.commands.slot(party).await?;
-        self.commands
-            .write_access(move |tx| {
-                let now = tx.now();
-                let (count, first) = sign_in_attempts::within(tx.read(), &key, WINDOW, now)?;
-                if usize::try_from(count).is_ok_and(|count| count < limit) {
-                    return sign_in_attempts::add(tx.write(), &key, now);
-                }
-                let waited = first.map_or(Duration::ZERO, |first| first.until(now));
-                Err(Error::RateLimited { retry_after: WINDOW.saturating_sub(waited) })
-            })
-            .await
+        self.commands.write_access(CountAttempt { key, limit }).await
     }
 
     /// Verifies a token. Returns the viewer and the time at which the token expires.
@@ -257,11 +243,7 @@ impl Accounts {
         drop(turn);
         let id = user.id;
         let _turn = self.commands.slot(party).await?;
-        let changing = self.commands.write_access(move |tx| {
-            users::set_password_hash(tx.write(), id, &hash)?;
-            end_sessions(tx, id, Some(id), |_| {})
-        });
-        let user = changing.await?;
+        let user = self.commands.write_access(EndSessions { user: id, new_hash: Some(hash) }).await?;
         self.start_session(user)
     }
 
@@ -271,7 +253,7 @@ impl Accounts {
     /// `UNAUTHENTICATED` without a valid session. `UNAVAILABLE` if the database cannot be reached.
     pub async fn sign_out_everywhere(&self, viewer: &Viewer) -> Result<()> {
         let id = viewer.user_state()?.user.id;
-        self.commands.write_access(move |tx| end_sessions(tx, id, Some(id), |_| {})).await.map(drop)
+        self.commands.write_access(EndSessions { user: id, new_hash: None }).await.map(drop)
     }
 
     /// Disables or enables an account. Disabling ends all sessions of the user, and so does enabling. A `viewer` of
@@ -281,18 +263,14 @@ impl Accounts {
     /// `UNAUTHENTICATED` without a valid session. `FORBIDDEN` if the viewer is not an admin. `NOT_FOUND` if there is no
     /// such user. `RATE_LIMITED` if the viewer's budget of mutations is used up.
     pub async fn set_disabled(&self, viewer: Option<&Viewer>, user: UserId, disabled: bool) -> Result<User> {
-        let actor = viewer.map(|viewer| self.commands.actor(viewer)).transpose()?.map(|user_state| user_state.user.id);
-        let viewer = viewer.cloned();
-        self.commands
-            .write_access(move |tx| {
-                viewer.as_ref().map(Viewer::admin).transpose()?;
-                let known = users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
-                if known.disabled == disabled {
-                    return Ok(known);
-                }
-                end_sessions(tx, user, actor, |user| user.disabled = disabled)
-            })
-            .await
+        let change = SetDisabled { user, disabled };
+        match viewer {
+            Some(viewer) => {
+                self.commands.actor(viewer)?;
+                self.commands.run_access(viewer, change).await
+            }
+            None => self.commands.write_access(change).await,
+        }
     }
 
     /// Finds a user by username. Blocks the thread on the database.
@@ -322,13 +300,140 @@ impl Accounts {
     }
 }
 
-fn end_sessions(tx: &mut Tx<'_>, id: UserId, actor: Option<UserId>, change: impl Fn(&mut User)) -> Result<User> {
-    let mut user = users::find(tx.read(), id)?.ok_or(Error::NotFound("user"))?;
-    change(&mut user);
+/// Creates an account.
+struct AddUser {
+    username: String,
+    display_name: String,
+    hash: String,
+    role: Role,
+}
+
+impl WriteCommand for AddUser {
+    type Output = User;
+
+    fn needs(&self, needs: &mut Needs) {
+        needs.similar_user(&self.username);
+        needs.similar_user(&self.display_name);
+    }
+
+    fn decide(&self, state: &BatchState) -> Result<(User, Effects)> {
+        check_lookalikes(state, &self.username, &self.display_name)?;
+        let user = User {
+            id: UserId(-1),
+            username: self.username.clone(),
+            display_name: self.display_name.clone(),
+            role: self.role,
+            disabled: false,
+            token_version: 0,
+            organization_id: None,
+            location_id: None,
+            created_at: state.now(),
+        };
+        let mut effects = state.effects();
+        effects.write(SingleWrite::AddUser(user.clone(), self.hash.clone()));
+        Ok((user, effects))
+    }
+}
+
+/// Counts a sign-in attempt, unless there were too many.
+struct CountAttempt {
+    key: String,
+    limit: usize,
+}
+
+impl WriteCommand for CountAttempt {
+    type Output = ();
+
+    fn needs(&self, needs: &mut Needs) {
+        needs.attempts(&self.key, WINDOW);
+    }
+
+    fn decide(&self, state: &BatchState) -> Result<((), Effects)> {
+        let (count, first) = state.attempts(&self.key)?;
+        if usize::try_from(count).is_ok_and(|count| count < self.limit) {
+            let mut effects = state.effects();
+            effects.write(SingleWrite::AddAttempt(self.key.clone()));
+            return Ok(((), effects));
+        }
+        let waited = first.map_or(Duration::ZERO, |first| first.until(state.now()));
+        Err(Error::RateLimited { retry_after: WINDOW.saturating_sub(waited) })
+    }
+}
+
+/// Ends all sessions of a user, who asked for it, and stores the hash of a new password if there is one.
+struct EndSessions {
+    user: UserId,
+    new_hash: Option<String>,
+}
+
+impl WriteCommand for EndSessions {
+    type Output = User;
+
+    fn needs(&self, needs: &mut Needs) {
+        needs.lock_head();
+        needs.user(self.user);
+    }
+
+    fn decide(&self, state: &BatchState) -> Result<(User, Effects)> {
+        let (user, mut effects) = end_sessions(state, state.user(self.user)?.clone(), Some(self.user));
+        if let Some(hash) = &self.new_hash {
+            effects.write(SingleWrite::SetPasswordHash(user.id, hash.clone()));
+        }
+        Ok((user, effects))
+    }
+}
+
+/// Disables or enables an account, and ends all sessions of the user.
+struct SetDisabled {
+    user: UserId,
+    disabled: bool,
+}
+
+impl SetDisabled {
+    fn change(&self, state: &BatchState, actor: Option<UserId>) -> Result<(User, Effects)> {
+        let known = state.user(self.user)?;
+        if known.disabled == self.disabled {
+            return Ok((known.clone(), state.effects()));
+        }
+        Ok(end_sessions(state, User { disabled: self.disabled, ..known.clone() }, actor))
+    }
+}
+
+/// The operator's command.
+impl WriteCommand for SetDisabled {
+    type Output = User;
+
+    fn needs(&self, needs: &mut Needs) {
+        needs.lock_head();
+        needs.user(self.user);
+    }
+
+    fn decide(&self, state: &BatchState) -> Result<(User, Effects)> {
+        self.change(state, None)
+    }
+}
+
+/// An admin's command.
+impl UserCommand for SetDisabled {
+    type Output = User;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        WriteCommand::needs(self, needs);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(User, Effects)> {
+        actor.check_admin()?;
+        self.change(state, Some(actor.user.id))
+    }
+}
+
+/// Writes the user with a new token version, which ends all sessions.
+fn end_sessions(state: &BatchState, mut user: User, actor: Option<UserId>) -> (User, Effects) {
     user.token_version += 1;
-    users::update(tx.write(), &user)?;
-    tx.record(NewEvent::new(EventKind::SessionsEnded, id.0, actor).for_user(id), EventBody::None);
-    Ok(user)
+    let mut effects = state.effects();
+    effects.write(SingleWrite::UpdateUser(user.clone()));
+    effects.record(NewEvent::new(EventKind::SessionsEnded, user.id.0, actor).for_user(user.id), EventBody::None);
+    (user, effects)
 }
 
 fn validated_names(new: &NewUser) -> Result<(String, String)> {
@@ -339,16 +444,16 @@ fn validated_names(new: &NewUser) -> Result<(String, String)> {
 
 /// Rejects a username or a display name that looks like an existing username. This prevents that one user
 /// impersonates another.
-fn check_lookalikes(tx: &mut Tx<'_>, username: &str, display_name: &str) -> Result<()> {
-    if let Some(other) = users::find_similar_name(tx.read(), username)? {
-        let taken = if unicode::is_same(&other, username) {
+fn check_lookalikes(state: &BatchState, username: &str, display_name: &str) -> Result<()> {
+    if let Some(other) = state.similar_name(username)? {
+        let taken = if unicode::is_same(other, username) {
             format!("the username {username:?} is taken")
         } else {
             format!("the username {username:?} looks like {other:?}, which is taken")
         };
         return Err(Error::Conflict(taken));
     }
-    if let Some(other) = users::find_similar_name(tx.read(), display_name)? {
+    if let Some(other) = state.similar_name(display_name)? {
         return Err(Error::Conflict(format!("the display name {display_name:?} looks like another user, {other:?}")));
     }
     Ok(())

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::commands::Commands;
+use super::commands::{Commands, UserCommand};
+use super::permissions::UserState;
 use super::{Policy, Viewer};
 use crate::error::{Error, Result};
 use crate::model::{EventBody, EventKind, JsonText};
-use crate::store::{NewEvent, channels};
+use crate::store::{BatchState, Effects, Needs, NewEvent};
 
 /// The largest payload, in bytes of JSON.
 const MAX_BYTES: usize = 64 << 10;
@@ -35,7 +36,7 @@ impl Broadcasts {
     /// viewer is not an admin. `NOT_FOUND` if the room does not exist. `RATE_LIMITED` if the viewer's budget of
     /// mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn send(&self, viewer: &Viewer, broadcast: Broadcast) -> Result<()> {
-        let actor = self.commands.actor(viewer)?.user.id;
+        self.commands.actor(viewer)?;
         if !broadcast.data.is_object() {
             return Err(Error::input("data", "data must be an object"));
         }
@@ -53,15 +54,28 @@ impl Broadcasts {
         if broadcast.room.chars().count() > self.policy.max_title {
             return Err(Error::NotFound("room"));
         }
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                let found = channels::find_by_name(tx.read(), &viewer.admin()?.rights, &broadcast.room)?;
-                let room = found.ok_or(Error::NotFound("room"))?.id;
-                let change = NewEvent::new(EventKind::RoomBroadcast, room.0, Some(actor)).in_channel(room);
-                tx.record(change.with_payload(payload.clone()), EventBody::None);
-                Ok(())
-            })
-            .await
+        self.commands.run(viewer, SendBroadcast { room: broadcast.room, payload }).await
+    }
+}
+
+struct SendBroadcast {
+    room: String,
+    payload: Arc<str>,
+}
+
+impl UserCommand for SendBroadcast {
+    type Output = ();
+
+    fn needs(&self, actor: &UserState, needs: &mut Needs) {
+        needs.room(&actor.rights, &self.room);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<((), Effects)> {
+        actor.check_admin()?;
+        let room = state.room(&actor.rights, &self.room)?.id;
+        let change = NewEvent::new(EventKind::RoomBroadcast, room.0, Some(actor.user.id)).in_channel(room);
+        let mut effects = state.effects();
+        effects.record(change.with_payload(Arc::clone(&self.payload)), EventBody::None);
+        Ok(((), effects))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::commands::Commands;
+use super::commands::{Commands, UserCommand};
+use super::permissions::UserState;
 use super::policy::{MAX_DESCRIPTION, Policy};
 use super::reads::Reads;
 use super::records::{record_access_changed, record_visibility_changed};
@@ -10,9 +11,12 @@ use super::removal::Remover;
 use super::{Viewer, validate};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
-use crate::model::{Channel, ChannelId, Cursor, EventBody, EventKind, Rights, UserId, Visibility};
-use crate::store::{NewEvent, Tx, channels, read_markers, users};
+use crate::model::{Channel, ChannelId, Cursor, EventBody, EventKind, UserId, Visibility};
+use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite};
 use crate::unicode;
+
+/// The provisional id of a channel that is being created.
+const NEW_CHANNEL: ChannelId = ChannelId(-1);
 
 /// The input for a new channel.
 #[derive(Debug, Clone)]
@@ -55,22 +59,11 @@ impl Channels {
     /// taken or looks like another channel's. `RATE_LIMITED` if the user's budget of mutations or of new rooms is used
     /// up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create(&self, viewer: &Viewer, new: NewChannel) -> Result<Channel> {
-        let owner = self.commands.actor(viewer)?.user.id;
-        self.name_limit.check(owner)?;
+        self.name_limit.check(self.commands.actor(viewer)?.user.id)?;
         let name = validate::name("name", &new.name, self.policy.max_title)?;
         let description = validate::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
         let visibility = new.visibility.unwrap_or(Visibility::Public);
-        let viewer = viewer.clone();
-        self.commands
-            .write_access(move |tx| {
-                check_name(tx, &*viewer.rights()?, &name, None)?;
-                let (now, cursor) = (tx.now(), tx.next_cursor());
-                let channel =
-                    channels::insert(tx.write(), &name, description.as_deref(), visibility, Some(owner), now, cursor)?;
-                record(tx, EventKind::ChannelAdded, &channel, owner);
-                Ok(channel)
-            })
-            .await
+        self.commands.run_access(viewer, CreateChannel { name, description, visibility }).await
     }
 
     /// The room with this name. If it does not exist and the viewer is signed in, it is created as a public channel.
@@ -113,48 +106,17 @@ impl Channels {
     /// does not exist for the viewer. `FORBIDDEN` if the viewer is neither its owner nor an admin. `CONFLICT` if the
     /// name is taken or looks like another channel's. `RATE_LIMITED` if the user's budget of mutations or of new rooms
     /// is used up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn update(&self, viewer: &Viewer, edit: ChannelEdit) -> Result<Channel> {
+    pub async fn update(&self, viewer: &Viewer, mut edit: ChannelEdit) -> Result<Channel> {
         let actor = self.commands.actor(viewer)?.user.id;
         if edit.name.is_some() {
             // Limit renames like new rooms: otherwise a user could probe for existing names at the rate of mutations.
             self.name_limit.check(actor)?;
         }
-        let name = edit.name.as_ref().map(|name| validate::name("name", name, self.policy.max_title)).transpose()?;
-        let description = edit
-            .description
-            .as_ref()
-            .map(|description| validate::optional("description", description.as_deref(), MAX_DESCRIPTION))
-            .transpose()?;
-        let viewer = viewer.clone();
-        self.commands
-            .write_access(move |tx| {
-                let rights = viewer.rights()?;
-                let mut channel = manageable(tx, &rights, actor, edit.id)?;
-                let before = channel.visibility;
-                channel.visibility = edit.visibility.unwrap_or(before);
-                let is_opened = before != channel.visibility && channel.visibility == Visibility::Public;
-                let name = name.as_ref().filter(|name| **name != channel.name);
-                if name.is_some() || is_opened {
-                    check_name(tx, &rights, name.unwrap_or(&channel.name), Some(channel.id))?;
-                }
-                if let Some(name) = name {
-                    channel.name.clone_from(name);
-                }
-                if let Some(description) = &description {
-                    channel.description.clone_from(description);
-                }
-                channel.cursor = tx.next_cursor();
-                channels::update(tx.write(), &channel)?;
-                if name.is_some() || is_opened {
-                    channels::set_name_visible_since(tx.write(), channel.id, channel.cursor.seq)?;
-                }
-                record(tx, EventKind::ChannelUpdated, &channel, actor);
-                if channel.visibility != before {
-                    record_visibility_changed(tx, channel.id, actor);
-                }
-                Ok(channel)
-            })
-            .await
+        let max = self.policy.max_title;
+        edit.name = edit.name.map(|name| validate::name("name", &name, max)).transpose()?;
+        let validated = |text: Option<String>| validate::optional("description", text.as_deref(), MAX_DESCRIPTION);
+        edit.description = edit.description.map(validated).transpose()?;
+        self.commands.run_access(viewer, UpdateChannel(edit)).await
     }
 
     /// Deletes a channel with all its content. It is invisible to all users at once; its rows are removed later.
@@ -164,16 +126,8 @@ impl Channels {
     /// if the viewer is neither its owner nor an admin. `RATE_LIMITED` if the user's budget of mutations is used up.
     /// `UNAVAILABLE` if the database cannot be reached.
     pub async fn delete(&self, viewer: &Viewer, id: ChannelId) -> Result<ChannelId> {
-        let actor = self.commands.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        let write = self.commands.write_access(move |tx| {
-            manageable(tx, &*viewer.rights()?, actor, id)?;
-            let (now, cursor) = (tx.now(), tx.next_cursor());
-            channels::delete(tx.write(), id, now, cursor)?;
-            tx.record(NewEvent::new(EventKind::ChannelDeleted, id.0, Some(actor)).in_channel(id), EventBody::None);
-            Ok(id)
-        });
-        let result = write.await;
+        self.commands.actor(viewer)?;
+        let result = self.commands.run_access(viewer, DeleteChannel(id)).await;
         // Also after an error: the commit may have succeeded without an answer.
         self.remover.wake();
         result
@@ -186,20 +140,8 @@ impl Channels {
     /// does not exist. `FORBIDDEN` if the viewer is neither the channel's owner nor an admin. `RATE_LIMITED` if the
     /// user's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn add_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
-        let actor = self.commands.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        self.commands
-            .write_access(move |tx| {
-                let channel = manageable(tx, &*viewer.rights()?, actor, id)?;
-                users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
-                if !channels::is_member(tx.read(), id, user)? {
-                    let since = tx.next_cursor().seq;
-                    channels::add_member(tx.write(), id, user, since)?;
-                    record_access_changed(tx, user, Some(id), Some(actor));
-                }
-                Ok(channel)
-            })
-            .await
+        self.commands.actor(viewer)?;
+        self.commands.run_access(viewer, AddMember(id, user)).await
     }
 
     /// Removes a user from the members of a channel. Users may remove themselves.
@@ -209,20 +151,8 @@ impl Channels {
     /// if the viewer removes another user and is neither the channel's owner nor an admin. `RATE_LIMITED` if the user's
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn remove_member(&self, viewer: &Viewer, id: ChannelId, user: UserId) -> Result<Channel> {
-        let actor = self.commands.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        self.commands
-            .write_access(move |tx| {
-                let rights = viewer.rights()?;
-                let channel =
-                    if user == actor { readable(tx, &rights, id)? } else { manageable(tx, &rights, actor, id)? };
-                if channels::is_member(tx.read(), id, user)? {
-                    channels::remove_member(tx.write(), id, user)?;
-                    record_access_changed(tx, user, Some(id), Some(actor));
-                }
-                Ok(channel)
-            })
-            .await
+        self.commands.actor(viewer)?;
+        self.commands.run_access(viewer, RemoveMember(id, user)).await
     }
 
     /// Marks the messages of a channel up to a cursor as read by the viewer.
@@ -232,28 +162,168 @@ impl Channels {
     /// `CURSOR_EXPIRED` if the log no longer contains the cursor. `RATE_LIMITED` if the user's budget of mutations is
     /// used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn mark_read(&self, viewer: &Viewer, id: ChannelId, up_to: Cursor) -> Result<Channel> {
-        let reader = self.commands.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                let channel = channels::find(tx.read(), &*viewer.rights()?, id)?.ok_or(Error::NotFound("channel"))?;
-                if let Some(newest) = read_markers::newest_at(tx.read(), id, up_to)? {
-                    read_markers::mark(tx.write(), reader, id, newest)?;
-                }
-                Ok(channel)
-            })
-            .await
+        self.commands.actor(viewer)?;
+        self.commands.run(viewer, MarkChannelRead(id, up_to)).await
     }
 }
 
-fn readable(tx: &mut Tx<'_>, rights: &Rights, id: ChannelId) -> Result<Channel> {
-    channels::find(tx.read(), rights, id)?.ok_or(Error::NotFound("channel"))
+struct CreateChannel {
+    name: String,
+    description: Option<String>,
+    visibility: Visibility,
+}
+
+impl UserCommand for CreateChannel {
+    type Output = Channel;
+
+    fn needs(&self, actor: &UserState, needs: &mut Needs) {
+        needs.similar_channel(&actor.rights, &self.name);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Channel, Effects)> {
+        check_name(state, &self.name)?;
+        let mut effects = state.effects();
+        let channel = Channel {
+            id: NEW_CHANNEL,
+            name: self.name.clone(),
+            description: self.description.clone(),
+            visibility: self.visibility,
+            owner_id: Some(actor.user.id),
+            created_at: state.now(),
+            cursor: effects.next_cursor(),
+        };
+        effects.write(SingleWrite::AddChannel(channel.clone()));
+        record(&mut effects, EventKind::ChannelAdded, &channel, actor);
+        Ok((channel, effects))
+    }
+}
+
+struct UpdateChannel(ChannelEdit);
+
+impl UserCommand for UpdateChannel {
+    type Output = Channel;
+
+    fn needs(&self, actor: &UserState, needs: &mut Needs) {
+        needs.channel(self.0.id);
+        needs.similar_to_channel(&actor.rights, self.0.id, self.0.name.as_deref());
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Channel, Effects)> {
+        let (edit, before) = (&self.0, manageable(state, actor, self.0.id)?);
+        let mut channel = before.clone();
+        channel.visibility = edit.visibility.unwrap_or(before.visibility);
+        let is_opened = before.visibility != channel.visibility && channel.visibility == Visibility::Public;
+        let name = edit.name.as_ref().filter(|name| **name != before.name);
+        let is_name_new = name.is_some() || is_opened;
+        if let Some(name) = name {
+            channel.name.clone_from(name);
+        }
+        if is_name_new {
+            check_name(state, &channel.name)?;
+        }
+        if let Some(description) = &edit.description {
+            channel.description.clone_from(description);
+        }
+        let mut effects = state.effects();
+        channel.cursor = effects.next_cursor();
+        effects.write(SingleWrite::UpdateChannel(channel.clone(), is_name_new));
+        record(&mut effects, EventKind::ChannelUpdated, &channel, actor);
+        if channel.visibility != before.visibility {
+            record_visibility_changed(&mut effects, channel.id, actor.user.id);
+        }
+        Ok((channel, effects))
+    }
+}
+
+struct DeleteChannel(ChannelId);
+
+impl UserCommand for DeleteChannel {
+    type Output = ChannelId;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.lock_head();
+        needs.channel(self.0);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(ChannelId, Effects)> {
+        let id = manageable(state, actor, self.0)?.id;
+        let mut effects = state.effects();
+        effects.write(SingleWrite::DeleteChannel(id, effects.next_cursor()));
+        let change = NewEvent::new(EventKind::ChannelDeleted, id.0, Some(actor.user.id)).in_channel(id);
+        effects.record(change, EventBody::None);
+        Ok((id, effects))
+    }
+}
+
+struct AddMember(ChannelId, UserId);
+
+impl UserCommand for AddMember {
+    type Output = Channel;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.lock_head();
+        needs.channel(self.0);
+        needs.user(self.1);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Channel, Effects)> {
+        let (channel, mut effects) = (manageable(state, actor, self.0)?, state.effects());
+        let user = state.user(self.1)?.id;
+        if !state.is_member(channel.id, user) {
+            effects.write(SingleWrite::AddMember(channel.id, user, effects.next_cursor().seq));
+            record_access_changed(&mut effects, user, Some(channel.id), Some(actor.user.id));
+        }
+        Ok((channel.clone(), effects))
+    }
+}
+
+struct RemoveMember(ChannelId, UserId);
+
+impl UserCommand for RemoveMember {
+    type Output = Channel;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.lock_head();
+        needs.channel(self.0);
+        needs.user(self.1);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Channel, Effects)> {
+        let Self(id, user) = *self;
+        let is_own = user == actor.user.id;
+        let channel = if is_own { state.channel(&actor.rights, id)? } else { manageable(state, actor, id)? };
+        let mut effects = state.effects();
+        if state.is_member(id, user) {
+            effects.write(SingleWrite::RemoveMember(id, user));
+            record_access_changed(&mut effects, user, Some(id), Some(actor.user.id));
+        }
+        Ok((channel.clone(), effects))
+    }
+}
+
+struct MarkChannelRead(ChannelId, Cursor);
+
+impl UserCommand for MarkChannelRead {
+    type Output = Channel;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.channel(self.0);
+        needs.position(self.0, self.1);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Channel, Effects)> {
+        let (channel, mut effects) = (state.channel(&actor.rights, self.0)?, state.effects());
+        if let Some(newest) = state.newest_at(channel.id, self.1)? {
+            effects.mark_read(actor.user.id, channel.id, newest);
+        }
+        Ok((channel.clone(), effects))
+    }
 }
 
 /// The channel, if the actor is its owner or an admin.
-fn manageable(tx: &mut Tx<'_>, rights: &Rights, actor: UserId, id: ChannelId) -> Result<Channel> {
-    let channel = readable(tx, rights, id)?;
-    if rights.admin || channel.owner_id == Some(actor) {
+fn manageable<'s>(state: &'s BatchState, actor: &UserState, id: ChannelId) -> Result<&'s Channel> {
+    let channel = state.channel(&actor.rights, id)?;
+    if actor.rights.admin || channel.owner_id == Some(actor.user.id) {
         return Ok(channel);
     }
     Err(Error::Forbidden("only the channel's owner or an admin may do this".into()))
@@ -261,9 +331,9 @@ fn manageable(tx: &mut Tx<'_>, rights: &Rights, actor: UserId, id: ChannelId) ->
 
 /// Rejects a name that looks like the name of another channel that the viewer may read. Channels that the viewer may
 /// not read are ignored, because a conflict would reveal their names.
-fn check_name(tx: &mut Tx<'_>, rights: &Rights, name: &str, except: Option<ChannelId>) -> Result<()> {
-    match channels::find_similar_name(tx.read(), rights, name, except)? {
-        Some(other) if unicode::is_same(&other, name) => {
+fn check_name(state: &BatchState, name: &str) -> Result<()> {
+    match state.similar_name(name)? {
+        Some(other) if unicode::is_same(other, name) => {
             Err(Error::Conflict(format!("there is a channel named {other:?} already")))
         }
         Some(other) => Err(Error::Conflict(format!("the name {name:?} looks like that of the channel {other:?}"))),
@@ -271,7 +341,7 @@ fn check_name(tx: &mut Tx<'_>, rights: &Rights, name: &str, except: Option<Chann
     }
 }
 
-fn record(tx: &mut Tx<'_>, kind: EventKind, channel: &Channel, actor: UserId) {
-    let change = NewEvent::new(kind, channel.id.0, Some(actor)).in_channel(channel.id);
-    tx.record(change, EventBody::Channel(Arc::new(channel.clone())));
+fn record(effects: &mut Effects, kind: EventKind, channel: &Channel, actor: &UserState) {
+    let change = NewEvent::new(kind, channel.id.0, Some(actor.user.id)).in_channel(channel.id);
+    effects.record(change, EventBody::Channel(Arc::new(channel.clone())));
 }

@@ -7,8 +7,8 @@ use super::log_tailer::Watermark;
 use super::permissions::{UserState, Viewer};
 use crate::capacity::{FairLimits, FairPermit, FairSemaphore, RateLimiter};
 use crate::error::Result;
-use crate::model::{CapacityKey, UserId};
-use crate::store::{Store, Tx};
+use crate::model::{CapacityKey, Seq, UserId};
+use crate::store::{BatchState, Effects, Needs, Numbers, Settle, Store, WriteCommand};
 
 /// How long the response to a permission change waits until this instance delivers by the new permissions.
 const PERMISSIONS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -56,32 +56,93 @@ impl Commands {
         Ok(user_state)
     }
 
-    /// Runs a command, and returns after the commit. The command runs even if the caller stops waiting.
+    /// Runs a command of the viewer, and returns after the commit. The command runs even if the caller stops waiting.
     ///
     /// # Errors
-    /// Returns errors of the command. `UNAVAILABLE` if it was not committed, or the outcome is unknown.
-    pub(super) async fn write<T: Send + 'static>(
-        &self,
-        command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        self.store.write(command).await
+    /// `UNAUTHENTICATED` without a valid session; errors of the command. `UNAVAILABLE` if it was not committed, or the
+    /// outcome is unknown.
+    pub(super) async fn run<C: UserCommand>(&self, viewer: &Viewer, command: C) -> Result<C::Output> {
+        self.store.write(ByViewer { viewer: viewer.clone(), command }).await
     }
 
-    /// Runs a command that changes permissions. Returns once this instance delivers events by the new permissions, or
-    /// after 1 s at the latest.
+    /// Runs a command of the viewer that changes permissions. Returns once this instance delivers events by the new
+    /// permissions, or after 1 s at the latest.
     ///
     /// # Errors
-    /// As [`Self::write`].
-    pub(super) async fn write_access<T: Send + 'static>(
-        &self,
-        mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let writing = self.store.write(move |tx| {
-            let result = command(tx)?;
-            Ok((result, tx.head()))
-        });
-        let (result, head) = writing.await?;
-        self.progress.wait_until(head, PERMISSIONS_TIMEOUT).await;
-        Ok(result)
+    /// As [`Self::run`].
+    pub(super) async fn run_access<C: UserCommand>(&self, viewer: &Viewer, command: C) -> Result<C::Output> {
+        self.write_access(ByViewer { viewer: viewer.clone(), command }).await
+    }
+
+    /// Runs a command of the server or the operator that changes permissions, as [`Self::run_access`] does.
+    ///
+    /// # Errors
+    /// Errors of the command. `UNAVAILABLE` if it was not committed, or the outcome is unknown.
+    pub(super) async fn write_access<C: WriteCommand>(&self, command: C) -> Result<C::Output> {
+        let (output, Position(end)) = self.store.write(WithPosition(command)).await?;
+        self.progress.wait_until(end, PERMISSIONS_TIMEOUT).await;
+        Ok(output)
+    }
+}
+
+/// A command of a signed-in user. It decides on the user's permissions, which are as new as the log, and on the state of
+/// the batch, and on nothing else.
+pub(super) trait UserCommand: Send + 'static {
+    /// What the user gets after the commit.
+    type Output: Settle + Send + 'static;
+
+    /// Names the rows that the command decides on.
+    fn needs(&self, actor: &UserState, needs: &mut Needs);
+
+    /// Decides. See [`WriteCommand::decide`].
+    ///
+    /// # Errors
+    /// Why the change is refused.
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Self::Output, Effects)>;
+}
+
+/// A command with the viewer who gave it. Refused if the session has ended meanwhile.
+struct ByViewer<C> {
+    viewer: Viewer,
+    command: C,
+}
+
+impl<C: UserCommand> WriteCommand for ByViewer<C> {
+    type Output = C::Output;
+
+    fn needs(&self, needs: &mut Needs) {
+        if let Ok(actor) = self.viewer.user_state() {
+            self.command.needs(&actor, needs);
+        }
+    }
+
+    fn decide(&self, state: &BatchState) -> Result<(C::Output, Effects)> {
+        self.command.decide(&*self.viewer.user_state()?, state)
+    }
+}
+
+/// A command that also returns the position of its last event.
+struct WithPosition<C>(C);
+
+/// The position of the last event before the end of a command.
+struct Position(Seq);
+
+impl Settle for Position {
+    fn settle(&mut self, numbers: &Numbers) {
+        self.0.settle(numbers);
+    }
+}
+
+impl<C: WriteCommand> WriteCommand for WithPosition<C> {
+    type Output = (C::Output, Position);
+
+    fn needs(&self, needs: &mut Needs) {
+        self.0.needs(needs);
+    }
+
+    fn decide(&self, state: &BatchState) -> Result<((C::Output, Position), Effects)> {
+        let (output, effects) = self.0.decide(state)?;
+        let end = Position(effects.end());
+        Ok(((output, end), effects))
     }
 }

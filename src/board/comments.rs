@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use super::commands::Commands;
+use super::commands::{Commands, UserCommand};
 use super::idempotency::IdempotencyKey;
 use super::notification_rules::{Mentions, NotificationFanout};
+use super::permissions::UserState;
 use super::records::check_if_cursor;
 use super::{Policy, Viewer, validate};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
-use crate::model::{Comment, CommentId, Cursor, EventBody, EventKind, Message, MessageId, Rights, UserId};
+use crate::model::{Comment, CommentId, Cursor, EventBody, EventKind, Message, MessageId, UserId};
 use crate::store::idempotency::CreatedObject;
-use crate::store::{NewEvent, Tx, comments, messages};
+use crate::store::{BatchState, Effects, Needs, NewEvent};
 
 /// The input for a new comment.
 #[derive(Debug, Clone)]
@@ -55,30 +56,7 @@ impl Comments {
         let parts = || vec!["comment".into(), new.message.to_string(), content.clone()];
         let key = IdempotencyKey::new(author, new.key.as_deref(), parts)?;
         let mentions = Mentions::new(&self.mention_limit, author, &[&content]);
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                let rights = viewer.rights()?;
-                if let Some(first) = key.as_ref().map_or(Ok(None), |key| key.find_result(tx))? {
-                    let CreatedObject::Comment(id) = first else {
-                        return Err(Error::internal("the idempotency key refers to another type of object"));
-                    };
-                    return find(tx, &rights, id).map(|(comment, _)| comment);
-                }
-                let message = messages::find(tx.read(), &rights, new.message)?.ok_or(Error::NotFound("message"))?;
-                let (now, cursor) = (tx.now(), tx.next_cursor());
-                let comment = comments::insert(tx.write(), message.id, &content, author, now, cursor)?;
-                if let Some(key) = &key {
-                    key.store(tx, CreatedObject::Comment(comment.id))?;
-                }
-                record(tx, EventKind::CommentAdded, &comment, &message, author);
-                let mut fanout = NotificationFanout::new(&message, author);
-                fanout.add_commented();
-                fanout.add_mentioned(tx, &[], &mentions)?;
-                fanout.dispatch(tx)?;
-                Ok(comment)
-            })
-            .await
+        self.commands.run(viewer, CreateComment { message: new.message, content, key, mentions }).await
     }
 
     /// Changes the text of a comment and notifies users whom only the new text mentions.
@@ -88,28 +66,11 @@ impl Comments {
     /// comment does not exist for the viewer. `FORBIDDEN` if the viewer is neither its author nor an admin. `CONFLICT`
     /// if the comment no longer has the cursor `if_cursor`. `RATE_LIMITED` if the user's budget of mutations is used
     /// up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn update(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
+    pub async fn update(&self, viewer: &Viewer, mut edit: CommentEdit) -> Result<Comment> {
         let actor = self.commands.actor(viewer)?.user.id;
-        let content = validate::required("content", &edit.content, self.policy.max_content)?;
-        let mentions = Mentions::new(&self.mention_limit, actor, &[&content]);
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                let rights = viewer.rights()?;
-                let (mut comment, message) = find(tx, &rights, edit.id)?;
-                check_author(&rights, actor, &comment)?;
-                check_if_cursor(comment.cursor, edit.if_cursor)?;
-                let before = std::mem::replace(&mut comment.content, content.clone());
-                comment.updated_at = tx.now();
-                comment.cursor = tx.next_cursor();
-                comments::update(tx.write(), &comment)?;
-                record(tx, EventKind::CommentUpdated, &comment, &message, actor);
-                let mut fanout = NotificationFanout::new(&message, actor);
-                fanout.add_mentioned(tx, &[&before], &mentions)?;
-                fanout.dispatch(tx)?;
-                Ok(comment)
-            })
-            .await
+        edit.content = validate::required("content", &edit.content, self.policy.max_content)?;
+        let mentions = Mentions::new(&self.mention_limit, actor, &[&edit.content]);
+        self.commands.run(viewer, UpdateComment { edit, mentions }).await
     }
 
     /// Deletes a comment.
@@ -119,40 +80,111 @@ impl Comments {
     /// if the viewer is neither its author nor an admin. `RATE_LIMITED` if the user's budget of mutations is used up.
     /// `UNAVAILABLE` if the database cannot be reached.
     pub async fn delete(&self, viewer: &Viewer, id: CommentId) -> Result<CommentId> {
-        let actor = self.commands.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                let rights = viewer.rights()?;
-                let (comment, message) = find(tx, &rights, id)?;
-                check_author(&rights, actor, &comment)?;
-                comments::delete(tx.write(), id)?;
-                tx.record(
-                    NewEvent::new(EventKind::CommentDeleted, id.0, Some(actor)).of_message(&message),
-                    EventBody::None,
-                );
-                Ok(id)
-            })
-            .await
+        self.commands.actor(viewer)?;
+        self.commands.run(viewer, DeleteComment(id)).await
     }
 }
 
-/// A comment and its message. A comment exists for a viewer if its message does.
-fn find(tx: &mut Tx<'_>, rights: &Rights, id: CommentId) -> Result<(Comment, Message)> {
-    let missing = || Error::NotFound("comment");
-    let comment = comments::by_ids(tx.read(), &[id])?.remove(&id).ok_or_else(missing)?;
-    let message = messages::find(tx.read(), rights, comment.message_id)?.ok_or_else(missing)?;
-    Ok((comment, message))
+struct CreateComment {
+    message: MessageId,
+    content: String,
+    key: Option<IdempotencyKey>,
+    mentions: Mentions,
 }
 
-fn check_author(rights: &Rights, actor: UserId, comment: &Comment) -> Result<()> {
-    if rights.admin || comment.author_id == actor {
+impl UserCommand for CreateComment {
+    type Output = Comment;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.message_with_people(self.message);
+        self.key.iter().for_each(|key| key.needs(needs));
+        self.mentions.needs(needs);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Comment, Effects)> {
+        let mut effects = state.effects();
+        if let Some(first) = self.key.as_ref().map_or(Ok(None), |key| key.find_result(state))? {
+            let CreatedObject::Comment(id) = first else {
+                return Err(Error::internal("the idempotency key refers to another type of object"));
+            };
+            let comment = state.created_comment(&actor.rights, id).ok_or(Error::NotFound("comment"))?;
+            return Ok((comment.clone(), effects));
+        }
+        let message = state.message(&actor.rights, self.message)?;
+        let comment = effects.add_comment(message.id, self.content.clone(), actor.user.id);
+        if let Some(key) = &self.key {
+            key.store(&mut effects, CreatedObject::Comment(comment.id));
+        }
+        record(&mut effects, EventKind::CommentAdded, &comment, message, actor);
+        let mut fanout = NotificationFanout::new(message, actor);
+        fanout.add_commented();
+        fanout.add_mentioned(state, &[], &self.mentions);
+        fanout.dispatch(state, &mut effects)?;
+        Ok((comment, effects))
+    }
+}
+
+struct UpdateComment {
+    edit: CommentEdit,
+    mentions: Mentions,
+}
+
+impl UserCommand for UpdateComment {
+    type Output = Comment;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.comment(self.edit.id);
+        self.mentions.needs(needs);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Comment, Effects)> {
+        let (before, message) = state.comment(&actor.rights, self.edit.id)?;
+        check_author(actor, before)?;
+        check_if_cursor(before.cursor, self.edit.if_cursor)?;
+        let mut effects = state.effects();
+        let comment = Comment {
+            content: self.edit.content.clone(),
+            updated_at: state.now(),
+            cursor: effects.next_cursor(),
+            ..before.clone()
+        };
+        effects.update_comment(&comment);
+        record(&mut effects, EventKind::CommentUpdated, &comment, message, actor);
+        let mut fanout = NotificationFanout::new(message, actor);
+        fanout.add_mentioned(state, &[&before.content], &self.mentions);
+        fanout.dispatch(state, &mut effects)?;
+        Ok((comment, effects))
+    }
+}
+
+struct DeleteComment(CommentId);
+
+impl UserCommand for DeleteComment {
+    type Output = CommentId;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.comment(self.0);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(CommentId, Effects)> {
+        let (comment, message) = state.comment(&actor.rights, self.0)?;
+        check_author(actor, comment)?;
+        let mut effects = state.effects();
+        effects.delete_comment(comment.id);
+        let change = NewEvent::new(EventKind::CommentDeleted, comment.id.0, Some(actor.user.id)).of_message(message);
+        effects.record(change, EventBody::None);
+        Ok((comment.id, effects))
+    }
+}
+
+fn check_author(actor: &UserState, comment: &Comment) -> Result<()> {
+    if actor.rights.admin || comment.author_id == actor.user.id {
         return Ok(());
     }
     Err(Error::Forbidden("only the author or an admin may change or delete a comment".into()))
 }
 
-fn record(tx: &mut Tx<'_>, kind: EventKind, comment: &Comment, message: &Message, actor: UserId) {
-    let change = NewEvent::new(kind, comment.id.0, Some(actor)).of_message(message);
-    tx.record(change, EventBody::Comment(Arc::new(comment.clone())));
+fn record(effects: &mut Effects, kind: EventKind, comment: &Comment, message: &Message, actor: &UserState) {
+    let change = NewEvent::new(kind, comment.id.0, Some(actor.user.id)).of_message(message);
+    effects.record(change, EventBody::Comment(Arc::new(comment.clone())));
 }

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use super::validate;
 use crate::error::{Error, Result};
 use crate::model::UserId;
-use crate::store::Tx;
-use crate::store::idempotency::{self, CreatedObject};
+use crate::store::idempotency::CreatedObject;
+use crate::store::{BatchState, Effects, Needs};
 
 /// The longest key, in characters.
 const MAX_KEY: usize = 200;
@@ -32,12 +32,17 @@ impl IdempotencyKey {
         Ok(Some(Self { author, name, digest: digest(&parts()) }))
     }
 
+    /// Names the use of this key, with the object that was created, as a need of a command.
+    pub fn needs(&self, needs: &mut Needs) {
+        needs.key(self.author, &self.name);
+    }
+
     /// The object that was created with this key before, if any.
     ///
     /// # Errors
-    /// `CONFLICT` if the key was used with another input. `UNAVAILABLE` if the database cannot be reached.
-    pub fn find_result(&self, tx: &mut Tx<'_>) -> Result<Option<CreatedObject>> {
-        match idempotency::find(tx.read(), self.author, &self.name)? {
+    /// `CONFLICT` if the key was used with another input.
+    pub fn find_result(&self, state: &BatchState) -> Result<Option<CreatedObject>> {
+        match state.key(self.author, &self.name) {
             Some((_, digest)) if digest != self.digest => {
                 Err(Error::Conflict("this idempotencyKey was used with another input".into()))
             }
@@ -46,11 +51,8 @@ impl IdempotencyKey {
     }
 
     /// Stores the object that was created with this key.
-    ///
-    /// # Errors
-    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
-    pub fn store(&self, tx: &mut Tx<'_>, object: CreatedObject) -> Result<()> {
-        idempotency::keep(tx.write(), self.author, &self.name, &self.digest, object)
+    pub fn store(&self, effects: &mut Effects, object: CreatedObject) {
+        effects.use_key(self.author, &self.name, &self.digest, object);
     }
 }
 

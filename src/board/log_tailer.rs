@@ -43,8 +43,8 @@ impl Watermark {
         *self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_committed(&self, batch: &Batch) {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(batch.end());
+    fn set_committed(&self, end: Cursor) {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
 
     /// Records that the log has another history, and that the hub was reset to `position`.
@@ -114,7 +114,7 @@ impl CommitListener {
 
 impl crate::store::CommitSink for CommitListener {
     fn committed(&mut self, batch: Batch) {
-        self.progress.set_committed(&batch);
+        batch.end().into_iter().for_each(|end| self.progress.set_committed(end));
         let bytes: usize = batch.events.iter().map(LoggedEvent::weight).sum();
         // A batch larger than the whole budget is accepted when no other batch waits.
         let kib = u32::try_from(bytes >> 10).map_or(QUEUED_KIB, |kib| kib.clamp(1, QUEUED_KIB));
@@ -198,9 +198,9 @@ impl LogTailer {
     /// A batch whose last event the hub has already is skipped. In all other cases the tailer reads the log, because
     /// the batch can be of another history than the tailer's.
     async fn publish_own(&mut self, batch: Batch) -> Result<()> {
-        let end = batch.end();
+        let Some(end) = batch.end() else { return Ok(()) };
         self.watch.say(end);
-        if batch.after == self.position {
+        if batch.after == Some(self.position) {
             self.advance(batch.events, end).await
         } else {
             self.read_unless_passed(end).await
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
     use crate::hub::{Next, Receiver};
     use crate::model::{ChannelId, EventBody, EventKind, Tag};
-    use crate::store::{NewEvent, Options};
+    use crate::store::{BatchState, Effects, NewEvent, Options, TestCommand, WriteCommand};
 
     /// A tailer over a SQLite file that runs only when the test calls it, and the batches that its writer committed.
     struct Fixture {
@@ -323,11 +323,7 @@ mod tests {
 
         /// Commits one event in a batch of its own, and returns the batch.
         async fn commit(&mut self) -> Batch {
-            let change = |tx: &mut crate::store::Tx<'_>| {
-                tx.record(NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), EventBody::None);
-                Ok(())
-            };
-            self.tail.store.write(change).await.expect("commit");
+            self.tail.store.write(change()).await.expect("commit");
             self.committed.recv().await.expect("a committed batch").batch
         }
 
@@ -336,11 +332,7 @@ mod tests {
             let (sender, committed) = std::sync::mpsc::channel();
             let store = Store::open(&Options::sqlite(&self.file(), 1), Listener(sender)).expect("open the store");
             let runtime = tokio::runtime::Handle::current();
-            let change = |tx: &mut crate::store::Tx<'_>| {
-                tx.record(NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), EventBody::None);
-                Ok(())
-            };
-            tokio::task::block_in_place(|| runtime.block_on(store.write(change))).expect("commit");
+            tokio::task::block_in_place(|| runtime.block_on(store.write(change()))).expect("commit");
             committed.recv().expect("commit")
         }
 
@@ -351,6 +343,19 @@ mod tests {
         async fn follow(&self) -> (Receiver, Cursor) {
             self.tail.hub.subscribe(Topic::Everything, KindSet::all()).await.expect("subscribe")
         }
+    }
+
+    /// A command that records an event, and returns its position.
+    fn change() -> impl WriteCommand<Output = Seq> {
+        TestCommand(|_: &BatchState, effects: &mut Effects| {
+            let change = NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1));
+            effects.record(change, EventBody::None);
+            Ok(effects.end())
+        })
+    }
+
+    fn end_of(batch: &Batch) -> Cursor {
+        batch.end().expect("a batch has events")
     }
 
     struct Listener(std::sync::mpsc::Sender<Batch>);
@@ -378,23 +383,23 @@ mod tests {
         let seen = fixture.tail.position;
         assert_eq!(seen.seq.0, 1 + i64::try_from(lost).expect("a small number"));
         let (receiver, _) = fixture.follow().await;
-        log::undo(&fixture.file(), kept.end().seq);
-        (fixture, receiver, kept.end(), seen)
+        log::undo(&fixture.file(), end_of(&kept).seq);
+        (fixture, receiver, end_of(&kept), seen)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_batch_of_another_history_below_the_position_resets_the_hub() {
         let (mut fixture, mut receiver, _, seen) = with_lost_events(3).await;
         let batch = fixture.commit_elsewhere();
-        assert!(batch.end().seq <= seen.seq);
+        assert!(end_of(&batch).seq <= seen.seq);
         fixture.tail.publish_own(batch.clone()).await.expect("detect the other history");
-        assert_eq!(fixture.tail.position, batch.end());
+        assert_eq!(fixture.tail.position, end_of(&batch));
         assert!(is_lagging(&mut receiver, seen).await);
         assert!(
             !fixture.tail.hub.knows(seen).await.expect("ask the hub"),
             "the hub accepts a cursor of a lost history"
         );
-        assert_eq!((fixture.tail.hub.era(), *fixture.tail.progress.position()), (1, Some(batch.end())));
+        assert_eq!((fixture.tail.hub.era(), *fixture.tail.progress.position()), (1, Some(end_of(&batch))));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -402,16 +407,16 @@ mod tests {
         let (mut fixture, mut receiver, kept, seen) = with_lost_events(2).await;
         // One event per batch: the last batch has the number that follows the tailer's position.
         let batches: Vec<Batch> = (0..3).map(|_| fixture.commit_elsewhere()).collect();
-        assert_eq!((batches[0].after, batches[2].after.seq), (kept, seen.seq));
+        assert_eq!((batches[0].after, batches[2].after.map(|after| after.seq)), (Some(kept), Some(seen.seq)));
         fixture.tail.publish_own(batches[2].clone()).await.expect("detect the other history");
-        assert_eq!(fixture.tail.position, batches[2].end());
+        assert_eq!(fixture.tail.position, end_of(&batches[2]));
         assert!(is_lagging(&mut receiver, seen).await, "a subscriber continued from a position of a lost history");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_head_of_another_history_below_the_position_resets_the_hub() {
         let (mut fixture, mut receiver, _, seen) = with_lost_events(2).await;
-        let head = fixture.commit_elsewhere().end();
+        let head = end_of(&fixture.commit_elsewhere());
         fixture.tail.notified(LogSignal::Heads(vec![head])).await.expect("detect the other history");
         assert_eq!(fixture.tail.position, head);
         assert!(is_lagging(&mut receiver, seen).await);
@@ -427,7 +432,7 @@ mod tests {
             let change = NewEvent::new(EventKind::RoomBroadcast, 1, None).with_payload("x".repeat(bytes).into());
             let event = change.at(Cursor { seq: Seq(1), tag: Tag(1) }, crate::model::Timestamp(0));
             Batch {
-                after: Cursor { seq: Seq(0), tag: Tag(0) },
+                after: Some(Cursor { seq: Seq(0), tag: Tag(0) }),
                 events: vec![LoggedEvent { event, body: EventBody::None }],
             }
         };
@@ -446,15 +451,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_batch_starts_until_the_tailer_is_on_the_same_history() {
         let (mut fixture, _, _, seen) = with_lost_events(2).await;
-        let elsewhere = fixture.commit_elsewhere().end();
+        let elsewhere = end_of(&fixture.commit_elsewhere());
         let store = Arc::clone(&fixture.tail.store);
-        let writing = tokio::spawn(async move {
-            let head = |tx: &mut crate::store::Tx<'_>| {
-                tx.record(NewEvent::new(EventKind::MessageDeleted, 1, None).in_channel(ChannelId(1)), EventBody::None);
-                Ok(tx.head())
-            };
-            store.write(head).await
-        });
+        let writing = tokio::spawn(async move { store.write(change()).await });
         // The writer asks the tailer to read the log. Until the tailer has read it, the writer commits nothing.
         fixture.tail.progress.read_requested.notified().await;
         let head = fixture.tail.store.read(|snapshot| log::head(snapshot.db())).await.expect("read the head");
@@ -476,7 +475,7 @@ mod tests {
         let (batches, traffic) = mpsc::channel(1);
         tail.batches = traffic;
         let following = tokio::spawn(tail.follow());
-        log::undo(&directory.path().join("t.db"), known.end().seq);
+        log::undo(&directory.path().join("t.db"), end_of(&known).seq);
         let memory = Arc::new(Semaphore::new(1));
         let sending = tokio::spawn(async move {
             while let Ok(memory) = Arc::clone(&memory).acquire_owned().await
@@ -545,22 +544,22 @@ mod tests {
         fixture.tail.publish_own(next.clone()).await.expect("read the log");
         assert_eq!(fixture.published().await, [1, 2]);
         fixture.tail.publish_own(dropped).await.expect("skip a batch that is published");
-        assert_eq!((fixture.published().await, fixture.tail.position), (vec![1, 2], next.end()));
+        assert_eq!((fixture.published().await, fixture.tail.position), (vec![1, 2], end_of(&next)));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn events_of_other_processes_are_published_once_although_several_signals_announce_them() {
         let mut fixture = Fixture::new().await;
         let (first, second) = (fixture.commit_elsewhere(), fixture.commit_elsewhere());
-        for signal in [LogSignal::Heads(vec![second.end(), first.end()]), LogSignal::Something] {
+        for signal in [LogSignal::Heads(vec![end_of(&second), end_of(&first)]), LogSignal::Something] {
             fixture.tail.notified(signal).await.expect("read the log");
             assert_eq!(fixture.published().await, [1, 2]);
         }
         let before = fixture.tail.store.statements();
-        fixture.tail.notified(LogSignal::Heads(vec![first.end()])).await.expect("skip a known head");
+        fixture.tail.notified(LogSignal::Heads(vec![end_of(&first)])).await.expect("skip a known head");
         assert_eq!(fixture.tail.store.statements(), before, "a known head must not cause a read of the log");
         let own = fixture.commit().await;
-        assert_eq!(own.after, second.end());
+        assert_eq!(own.after, Some(end_of(&second)));
         fixture.tail.publish_own(own).await.expect("publish");
         assert_eq!(fixture.published().await, [1, 2, 3]);
     }
@@ -568,7 +567,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_tailer_starts_with_the_newest_events_of_the_log_in_the_window() {
         let mut fixture = Fixture::new().await;
-        let end = [fixture.commit().await, fixture.commit().await][1].end();
+        let end = end_of(&[fixture.commit().await, fixture.commit().await][1]);
         let LogTailer { store, access, progress, batches, .. } = fixture.tail;
         let vitals = Supervisor::default();
         let started = LogTailer::start(store, access, Arc::clone(&progress), batches, &vitals).await;

@@ -1,8 +1,11 @@
 //! Use cases of messages and tickets: create, update, delete.
 
-use super::commands::Commands;
+use std::sync::Arc;
+
+use super::commands::{Commands, UserCommand};
 use super::idempotency::IdempotencyKey;
 use super::notification_rules::{Mentions, NotificationFanout};
+use super::permissions::UserState;
 use super::policy::{MAX_LOCATIONS, Policy};
 use super::records::check_if_cursor;
 use super::removal::Remover;
@@ -14,8 +17,7 @@ use crate::model::{
     UserId,
 };
 use crate::store::idempotency::CreatedObject;
-use crate::store::{NewEvent, Tx, channels, messages, organizations, users};
-use std::sync::Arc;
+use crate::store::{BatchState, Effects, Needs, NewEvent, NewMessageRow};
 
 /// The input for a new message.
 #[derive(Debug, Clone)]
@@ -88,52 +90,19 @@ impl Messages {
         let author = self.commands.actor(viewer)?.user.id;
         let title = validate::optional("title", new.title.as_deref(), self.policy.max_title)?;
         let content = validate::required("content", &new.content, self.policy.max_content)?;
-        let audience = audience(new.locations.clone())?;
+        let audience = audience(new.locations)?;
         let key = IdempotencyKey::new(author, new.key.as_deref(), || {
             let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
             vec!["message".into(), new.channel.to_string(), format!("{title:?}"), content.clone(), audience, ticket]
         })?;
         let mentions = Mentions::new(&self.mention_limit, author, &[title.as_deref().unwrap_or_default(), &content]);
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                let rights = viewer.rights()?;
-                if let Some(first) = key.as_ref().map_or(Ok(None), |key| key.find_result(tx))? {
-                    let CreatedObject::Message(id) = first else {
-                        return Err(Error::internal("the idempotency key refers to another type of object"));
-                    };
-                    return messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"));
-                }
-                channels::find(tx.read(), &rights, new.channel)?.ok_or(Error::NotFound("channel"))?;
-                check_locations(tx, &audience)?;
-                let assignee = new.ticket.and_then(|ticket| ticket.assignee);
-                check_assignee(tx, assignee, new.channel, &audience, author)?;
-                let ticket = new.ticket.map(|ticket| Ticket {
-                    status: TicketStatus::Open,
-                    priority: ticket.priority.unwrap_or(Priority::Medium),
-                    assignee_id: ticket.assignee,
-                });
-                let (now, cursor) = (tx.now(), tx.next_cursor());
-                let row = messages::NewMessageRow {
-                    channel: new.channel,
-                    title: title.clone(),
-                    content: content.clone(),
-                    author,
-                    audience: audience.clone(),
-                    ticket,
-                };
-                let message = messages::insert(tx.write(), row, now, cursor)?;
-                if let Some(key) = &key {
-                    key.store(tx, CreatedObject::Message(message.id))?;
-                }
-                record(tx, EventKind::MessageAdded, &message, author);
-                let mut fanout = NotificationFanout::new(&message, author);
-                fanout.add_assignee(None);
-                fanout.add_mentioned(tx, &[], &mentions)?;
-                fanout.dispatch(tx)?;
-                Ok(message)
-            })
-            .await
+        let ticket = new.ticket.map(|ticket| Ticket {
+            status: TicketStatus::Open,
+            priority: ticket.priority.unwrap_or(Priority::Medium),
+            assignee_id: ticket.assignee,
+        });
+        let row = NewMessageRow { channel: new.channel, title, content, author, audience, ticket };
+        self.commands.run(viewer, CreateMessage { row, key, mentions }).await
     }
 
     /// Changes a message or its ticket. The author or an admin may change everything; other users who can see the
@@ -144,50 +113,15 @@ impl Messages {
     /// does not exist for the viewer. `FORBIDDEN` if the viewer may not make this change. `CONFLICT` if the message no
     /// longer has the cursor `if_cursor`. `RATE_LIMITED` if the user's budget of mutations is used up. `UNAVAILABLE` if
     /// the database cannot be reached.
-    pub async fn update(&self, viewer: &Viewer, edit: MessageEdit) -> Result<Message> {
+    pub async fn update(&self, viewer: &Viewer, mut edit: MessageEdit) -> Result<Message> {
         let actor = self.commands.actor(viewer)?.user.id;
         let max = self.policy.max_title;
-        let title = edit.title.as_ref().map(|title| validate::optional("title", title.as_deref(), max)).transpose()?;
+        edit.title = edit.title.map(|title| validate::optional("title", title.as_deref(), max)).transpose()?;
         let max = self.policy.max_content;
-        let content = edit.content.as_ref().map(|content| validate::required("content", content, max)).transpose()?;
-        let mentioning =
-            [title.iter().flatten().next().map_or("", String::as_str), content.as_deref().unwrap_or_default()];
-        let mentions = Mentions::new(&self.mention_limit, actor, &mentioning);
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                let rights = viewer.rights()?;
-                let mut message = messages::find(tx.read(), &rights, edit.id)?.ok_or(Error::NotFound("message"))?;
-                let may_edit = rights.admin || message.author_id == actor;
-                let makes_ticket = edit.ticket.is_some() && message.ticket.is_none();
-                if !may_edit && (title.is_some() || content.is_some() || makes_ticket) {
-                    return Err(Error::Forbidden("only the author or an admin may change a message".into()));
-                }
-                check_if_cursor(message.cursor, edit.if_cursor)?;
-                let before = message.clone();
-                if let Some(change) = edit.ticket {
-                    let current = message.ticket.and_then(|ticket| ticket.assignee_id);
-                    let assignee = change.assignee.flatten().filter(|assignee| Some(*assignee) != current);
-                    check_assignee(tx, assignee, message.channel_id, &message.audience, message.author_id)?;
-                    message.ticket = Some(apply_edit(message.ticket, change));
-                }
-                if let Some(title) = &title {
-                    message.title.clone_from(title);
-                }
-                if let Some(content) = &content {
-                    message.content.clone_from(content);
-                }
-                message.updated_at = tx.now();
-                message.cursor = tx.next_cursor();
-                messages::update(tx.write(), &message)?;
-                record(tx, EventKind::MessageUpdated, &message, actor);
-                let mut fanout = NotificationFanout::new(&message, actor);
-                fanout.add_assignee(before.ticket.and_then(|ticket| ticket.assignee_id));
-                fanout.add_mentioned(tx, &texts(&before), &mentions)?;
-                fanout.dispatch(tx)?;
-                Ok(message)
-            })
-            .await
+        edit.content = edit.content.map(|content| validate::required("content", &content, max)).transpose()?;
+        let title = edit.title.iter().flatten().next().map_or("", String::as_str);
+        let mentions = Mentions::new(&self.mention_limit, actor, &[title, edit.content.as_deref().unwrap_or_default()]);
+        self.commands.run(viewer, UpdateMessage { edit, mentions }).await
     }
 
     /// Deletes a message and its comments. Its rows are removed later.
@@ -197,32 +131,132 @@ impl Messages {
     /// if the viewer is neither the author nor an admin. `RATE_LIMITED` if the user's budget of mutations is used up.
     /// `UNAVAILABLE` if the database cannot be reached.
     pub async fn delete(&self, viewer: &Viewer, id: MessageId) -> Result<MessageId> {
-        let actor = self.commands.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        let write = self.commands.write(move |tx| {
-            let rights = viewer.rights()?;
-            let message = messages::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("message"))?;
-            if !rights.admin && message.author_id != actor {
-                return Err(Error::Forbidden("only the author or an admin may delete a message".into()));
-            }
-            let now = tx.now();
-            messages::delete(tx.write(), id, now)?;
-            tx.record(
-                NewEvent::new(EventKind::MessageDeleted, id.0, Some(actor)).of_message(&message),
-                EventBody::None,
-            );
-            Ok(id)
-        });
-        let result = write.await;
+        self.commands.actor(viewer)?;
+        let result = self.commands.run(viewer, DeleteMessage(id)).await;
         // Also after an error: the commit may have succeeded without an answer.
         self.remover.wake();
         result
     }
 }
 
-fn record(tx: &mut Tx<'_>, kind: EventKind, message: &Message, actor: UserId) {
-    let change = NewEvent::new(kind, message.id.0, Some(actor)).of_message(message);
-    tx.record(change, EventBody::Message(Arc::new(message.clone())));
+struct CreateMessage {
+    row: NewMessageRow,
+    key: Option<IdempotencyKey>,
+    mentions: Mentions,
+}
+
+impl UserCommand for CreateMessage {
+    type Output = Message;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.channel(self.row.channel);
+        needs.audience(&self.row.audience);
+        self.key.iter().for_each(|key| key.needs(needs));
+        self.mentions.needs(needs);
+        let assignee = self.row.ticket.and_then(|ticket| ticket.assignee_id);
+        assignee.iter().for_each(|assignee| needs.user(*assignee));
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Message, Effects)> {
+        let (row, mut effects) = (&self.row, state.effects());
+        if let Some(first) = self.key.as_ref().map_or(Ok(None), |key| key.find_result(state))? {
+            let CreatedObject::Message(id) = first else {
+                return Err(Error::internal("the idempotency key refers to another type of object"));
+            };
+            let message = state.created_message(&actor.rights, id).ok_or(Error::NotFound("message"))?;
+            return Ok((message.clone(), effects));
+        }
+        state.channel(&actor.rights, row.channel)?;
+        check_locations(state, &row.audience)?;
+        let assignee = row.ticket.and_then(|ticket| ticket.assignee_id);
+        check_assignee(state, assignee, row.channel, &row.audience, row.author)?;
+        let message = effects.add_message(row.clone());
+        if let Some(key) = &self.key {
+            key.store(&mut effects, CreatedObject::Message(message.id));
+        }
+        record(&mut effects, EventKind::MessageAdded, &message, actor);
+        let mut fanout = NotificationFanout::new(&message, actor);
+        fanout.add_assignee(None);
+        fanout.add_mentioned(state, &[], &self.mentions);
+        fanout.dispatch(state, &mut effects)?;
+        Ok((message, effects))
+    }
+}
+
+struct UpdateMessage {
+    edit: MessageEdit,
+    mentions: Mentions,
+}
+
+impl UserCommand for UpdateMessage {
+    type Output = Message;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.message(self.edit.id);
+        self.mentions.needs(needs);
+        let assignee = self.edit.ticket.and_then(|ticket| ticket.assignee).flatten();
+        assignee.iter().for_each(|assignee| needs.user(*assignee));
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Message, Effects)> {
+        let (edit, mut effects) = (&self.edit, state.effects());
+        let before = state.message(&actor.rights, edit.id)?;
+        let may_edit = actor.rights.admin || before.author_id == actor.user.id;
+        let makes_ticket = edit.ticket.is_some() && before.ticket.is_none();
+        if !may_edit && (edit.title.is_some() || edit.content.is_some() || makes_ticket) {
+            return Err(Error::Forbidden("only the author or an admin may change a message".into()));
+        }
+        check_if_cursor(before.cursor, edit.if_cursor)?;
+        let mut message = before.clone();
+        let assignee_before = before.ticket.and_then(|ticket| ticket.assignee_id);
+        if let Some(change) = edit.ticket {
+            let assignee = change.assignee.flatten().filter(|assignee| Some(*assignee) != assignee_before);
+            check_assignee(state, assignee, message.channel_id, &message.audience, message.author_id)?;
+            message.ticket = Some(apply_edit(message.ticket, change));
+        }
+        if let Some(title) = &edit.title {
+            message.title.clone_from(title);
+        }
+        if let Some(content) = &edit.content {
+            message.content.clone_from(content);
+        }
+        message.updated_at = state.now();
+        message.cursor = effects.next_cursor();
+        effects.update_message(&message);
+        record(&mut effects, EventKind::MessageUpdated, &message, actor);
+        let mut fanout = NotificationFanout::new(&message, actor);
+        fanout.add_assignee(assignee_before);
+        fanout.add_mentioned(state, &texts(before), &self.mentions);
+        fanout.dispatch(state, &mut effects)?;
+        Ok((message, effects))
+    }
+}
+
+struct DeleteMessage(MessageId);
+
+impl UserCommand for DeleteMessage {
+    type Output = MessageId;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.message(self.0);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(MessageId, Effects)> {
+        let message = state.message(&actor.rights, self.0)?;
+        if !actor.rights.admin && message.author_id != actor.user.id {
+            return Err(Error::Forbidden("only the author or an admin may delete a message".into()));
+        }
+        let mut effects = state.effects();
+        effects.delete_message(message.id);
+        let change = NewEvent::new(EventKind::MessageDeleted, message.id.0, Some(actor.user.id));
+        effects.record(change.of_message(message), EventBody::None);
+        Ok((message.id, effects))
+    }
+}
+
+fn record(effects: &mut Effects, kind: EventKind, message: &Message, actor: &UserState) {
+    let change = NewEvent::new(kind, message.id.0, Some(actor.user.id)).of_message(message);
+    effects.record(change, EventBody::Message(Arc::new(message.clone())));
 }
 
 /// The texts of a message that can contain mentions.
@@ -241,7 +275,7 @@ fn apply_edit(ticket: Option<Ticket>, change: TicketEdit) -> Ticket {
 
 /// Rejects an assignee who does not exist, is disabled, or may not see the ticket.
 fn check_assignee(
-    tx: &mut Tx<'_>,
+    state: &BatchState,
     assignee: Option<UserId>,
     channel: ChannelId,
     audience: &Audience,
@@ -249,12 +283,13 @@ fn check_assignee(
 ) -> Result<()> {
     let Some(id) = assignee else { return Ok(()) };
     let reject = |why: &str| Err(Error::input("assigneeId", why));
-    let Some(user) = users::find(tx.read(), id)? else { return reject("no such user") };
-    if user.disabled {
-        return reject("this user is disabled: assign the ticket to another one");
+    if state.user(id).is_err() {
+        return reject("no such user");
     }
-    let rights = users::rights(tx.read(), &user)?;
-    let may_see = channels::find(tx.read(), &rights, channel)?.is_some() && rights.in_audience(audience, Some(author));
+    let Some(rights) = state.rights_in(id, channel) else {
+        return reject("this user is disabled: assign the ticket to another one");
+    };
+    let may_see = state.channel(&rights, channel).is_ok() && rights.in_audience(audience, Some(author));
     if may_see { Ok(()) } else { reject("this user may not see the ticket: assign it to another one") }
 }
 
@@ -269,10 +304,6 @@ pub(super) fn audience(locations: Vec<LocationId>) -> Result<Audience> {
 }
 
 /// Rejects an audience with a location that does not exist.
-pub(super) fn check_locations(tx: &mut Tx<'_>, audience: &Audience) -> Result<()> {
-    if audience.is_unrestricted() {
-        return Ok(());
-    }
-    let known = organizations::locations_by_ids(tx.read(), &audience.0)?;
-    if known.len() == audience.0.len() { Ok(()) } else { Err(Error::input("shareLocationIds", "no such location")) }
+pub(super) fn check_locations(state: &BatchState, audience: &Audience) -> Result<()> {
+    if state.has_locations(audience) { Ok(()) } else { Err(Error::input("shareLocationIds", "no such location")) }
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::commands::Commands;
+use super::commands::{Commands, UserCommand};
 use super::gauges::{Gauges, LatestMetrics, MAX_METRIC_NAME, is_own};
+use super::permissions::UserState;
 use super::{Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::Metric;
-use crate::store::metrics;
+use crate::store::{BatchState, Effects, Needs};
 
-/// How many different metrics programs may publish.
+/// How many different metrics programs may publish. Instances that publish new ones at the same moment can exceed it by a
+/// few.
 const MAX_METRICS: i64 = 1_000;
 
 /// The use cases of metrics.
@@ -36,23 +38,37 @@ impl Metrics {
         if !value.is_finite() {
             return Err(Error::input("value", "value must be a finite number"));
         }
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                viewer.admin()?;
-                if !metrics::is_known(tx.read(), &name)? && metrics::count(tx.read())? >= MAX_METRICS {
-                    return Err(Error::input("metric", format!("there are {MAX_METRICS} metrics already")));
-                }
-                let metric = Metric { name: name.clone(), value, updated_at: tx.now() };
-                metrics::put(tx.write(), &metric)?;
-                Ok(metric)
-            })
-            .await
+        self.commands.run(viewer, PublishMetric { name, value }).await
     }
 
     /// Watches the values of all metrics. They change at most once per second.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Gauges> {
         self.latest.subscribe()
+    }
+}
+
+struct PublishMetric {
+    name: String,
+    value: f64,
+}
+
+impl UserCommand for PublishMetric {
+    type Output = Metric;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.metric(&self.name);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Metric, Effects)> {
+        actor.check_admin()?;
+        let (is_known, count) = state.metric(&self.name);
+        if !is_known && count >= MAX_METRICS {
+            return Err(Error::input("metric", format!("there are {MAX_METRICS} metrics already")));
+        }
+        let metric = Metric { name: self.name.clone(), value: self.value, updated_at: state.now() };
+        let mut effects = state.effects();
+        effects.put_metric(&metric);
+        Ok((metric, effects))
     }
 }

@@ -16,7 +16,6 @@ mod messages;
 mod metrics;
 mod notification_rules;
 mod notifications;
-mod notify;
 mod organizations;
 mod periodic;
 mod permissions;

@@ -5,16 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use super::notify::notify_all;
+use super::permissions::UserState;
 use crate::capacity::RateLimiter;
 use crate::error::Result;
-use crate::model::{Message, Priority, UserId, Visibility};
-use crate::store::notifications::NewNotificationRow;
-use crate::store::{Tx, channels, users};
+use crate::model::{Message, Priority, UserId};
+use crate::store::{BatchState, Effects, Needs, NewNotificationRow, NotificationText};
 use crate::unicode::{Mention, bidi_isolated, mentions};
 
 /// How many mentions of one change can notify a user.
 const MAX_MENTIONS: usize = 20;
+/// How many different mentions of a text are considered, because each one is looked up.
+const MAX_CONSIDERED_MENTIONS: usize = 100;
 
 /// Why a user is notified. [`NotificationFanout`]'s callers add reasons in this order; a user's first reason is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,13 +28,13 @@ enum Reason {
 /// Collects the users to notify about one change of a message.
 pub(super) struct NotificationFanout<'m> {
     message: &'m Message,
-    actor: UserId,
+    actor: &'m UserState,
     recipients: Vec<(UserId, Reason)>,
 }
 
 impl<'m> NotificationFanout<'m> {
     /// Starts an empty collection for a change that `actor` made to `message`.
-    pub fn new(message: &'m Message, actor: UserId) -> Self {
+    pub fn new(message: &'m Message, actor: &'m UserState) -> Self {
         Self { message, actor, recipients: Vec::new() }
     }
 
@@ -54,60 +55,42 @@ impl<'m> NotificationFanout<'m> {
     }
 
     /// Adds the users that the new texts mention and the texts `before` the change did not.
-    ///
-    /// # Errors
-    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
-    pub fn add_mentioned(&mut self, tx: &mut Tx<'_>, before: &[&str], now: &Mentions) -> Result<()> {
+    pub fn add_mentioned(&mut self, state: &BatchState, before: &[&str], now: &Mentions) {
         if now.limit == 0 {
-            return Ok(());
+            return;
         }
-        let known = all_mentions(before);
-        let added: Vec<&Mention> = now.names.difference(&known).take(now.limit).collect();
-        if added.is_empty() {
-            return Ok(());
-        }
-        let candidates: Vec<&str> = added.iter().flat_map(|mention| &mention.0).map(String::as_str).collect();
-        let users = users::by_names(tx.read(), &candidates)?;
-        for mention in added {
+        let known: BTreeSet<Mention> = all_mentions(before).collect();
+        for mention in now.names.difference(&known).take(now.limit) {
             // A mention has several candidate names, the longest first. The first one that is a username counts.
-            if let Some(user) = mention.0.iter().find_map(|candidate| users.get(candidate.as_str())) {
-                self.add(*user, Reason::Mentioned);
+            if let Some(user) = mention.0.iter().find_map(|candidate| state.user_named(candidate)) {
+                self.add(user, Reason::Mentioned);
             }
         }
-        Ok(())
     }
 
     fn add(&mut self, user: UserId, reason: Reason) {
-        if user != self.actor && !self.recipients.iter().any(|(other, _)| *other == user) {
+        if user != self.actor.user.id && !self.recipients.iter().any(|(other, _)| *other == user) {
             self.recipients.push((user, reason));
         }
     }
 
-    /// Records a notification for each collected user who may read the message.
+    /// Creates a notification for each collected user who may read the message.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
-    pub fn dispatch(self, tx: &mut Tx<'_>) -> Result<()> {
+    /// `NOT_FOUND` if the channel of the message does not exist for the actor.
+    pub fn dispatch(self, state: &BatchState, effects: &mut Effects) -> Result<()> {
         let Self { message, actor, recipients } = self;
-        if recipients.is_empty() {
-            return Ok(());
+        let channel = state.channel(&actor.rights, message.channel_id)?;
+        for (user, reason) in recipients {
+            let may_read = state.rights_in(user, channel.id).is_some_and(|rights| {
+                rights.can_read(channel) && rights.in_audience(&message.audience, Some(message.author_id))
+            });
+            if may_read {
+                let new = notification(user, reason, message, &actor.user.display_name, &channel.name);
+                effects.notify(new, actor.user.id);
+            }
         }
-        let by = users::find(tx.read(), actor)?.map_or_else(String::new, |user| user.display_name);
-        let channel = channels::by_ids(tx.read(), &[message.channel_id])?.remove(&message.channel_id);
-        let Some(channel) = channel else { return Ok(()) };
-        let ids: Vec<UserId> = recipients.iter().map(|(user, _)| *user).collect();
-        let rights = users::rights_in(tx.read(), &ids, channel.id)?;
-        let may_read = |user: &UserId| {
-            rights.get(user).is_some_and(|rights| {
-                let can_read_channel =
-                    channel.visibility == Visibility::Public || rights.admin || rights.channels.contains(&channel.id);
-                can_read_channel && rights.in_audience(&message.audience, Some(message.author_id))
-            })
-        };
-        let readers = recipients.into_iter().filter(|(user, _)| may_read(user));
-        let notifications =
-            readers.map(|(user, reason)| notification(user, reason, message, &by, &channel.name)).collect();
-        notify_all(tx, notifications, actor)
+        Ok(())
     }
 }
 
@@ -123,29 +106,48 @@ impl Mentions {
     /// Parses the texts. Each mentioned user takes one notification from the author's budget. Mentions beyond the budget
     /// notify no user.
     pub fn new(budget: &RateLimiter<UserId>, author: UserId, texts: &[&str]) -> Self {
-        let names = all_mentions(texts);
+        let mut names = BTreeSet::new();
+        for mention in all_mentions(texts) {
+            if names.len() == MAX_CONSIDERED_MENTIONS {
+                break;
+            }
+            names.insert(mention);
+        }
         let limit = (0..names.len().min(MAX_MENTIONS)).take_while(|_| budget.check(author).is_ok()).count();
         Self { names, limit }
+    }
+
+    /// Names the users who may be mentioned as needs of a command.
+    pub fn needs(&self, needs: &mut Needs) {
+        if self.limit > 0 {
+            self.names.iter().flat_map(|mention| &mention.0).for_each(|candidate| needs.username(candidate));
+        }
     }
 }
 
 fn notification(user: UserId, reason: Reason, message: &Message, by: &str, channel: &str) -> NewNotificationRow {
     let what = if message.ticket.is_some() { "ticket" } else { "message" };
     let whose = if message.author_id == user { "your" } else { "the" };
-    let id = message.id;
     let (by, channel) = (bidi_isolated(by), bidi_isolated(channel));
-    let (title, text) = match reason {
-        Reason::Assigned => ("A ticket is yours now", format!("{by} assigned ticket {id} in {channel} to you")),
-        Reason::Commented => ("A new comment", format!("{by} commented on {whose} {what} {id} in {channel}")),
-        Reason::Mentioned => ("You were mentioned", format!("{by} mentioned you at {what} {id} in {channel}")),
+    let (title, around_id) = match reason {
+        Reason::Assigned => {
+            ("A ticket is yours now", [format!("{by} assigned ticket "), format!(" in {channel} to you")])
+        }
+        Reason::Commented => {
+            ("A new comment", [format!("{by} commented on {whose} {what} "), format!(" in {channel}")])
+        }
+        Reason::Mentioned => {
+            ("You were mentioned", [format!("{by} mentioned you at {what} "), format!(" in {channel}")])
+        }
     };
     let priority = match (reason, message.ticket) {
         (Reason::Assigned, Some(ticket)) => ticket.priority,
         _ => Priority::Medium,
     };
-    NewNotificationRow { user: Some(user), title: title.into(), message: text, priority, about: Some(id) }
+    let text = NotificationText::AboutMessage(message.id, around_id);
+    NewNotificationRow { user: Some(user), title: title.into(), text, priority }
 }
 
-fn all_mentions(texts: &[&str]) -> BTreeSet<Mention> {
-    texts.iter().flat_map(|text| mentions(text)).collect()
+fn all_mentions<'t>(texts: &[&'t str]) -> impl Iterator<Item = Mention> {
+    texts.iter().flat_map(|text| mentions(text))
 }

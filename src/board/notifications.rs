@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::commands::Commands;
-use super::notify::notify;
+use super::commands::{Commands, UserCommand};
+use super::permissions::UserState;
 use super::reads::Reads;
 use super::{Policy, Viewer, validate};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{
     MemoryBudget, MemoryLease, Notification, NotificationId, PageRequest, Priority, UserId, Weight as _,
 };
-use crate::store::{notifications, users};
+use crate::store::{BatchState, Effects, Needs, NewNotificationRow, NotificationText};
 
 /// How many notifications a page of [`Notifications::unread_after`] holds before no more are read.
 const PAGE_ROWS: usize = 100;
@@ -49,26 +49,16 @@ impl Notifications {
     /// not an admin. `NOT_FOUND` if the recipient does not exist. `RATE_LIMITED` if the viewer's budget of mutations is
     /// used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn send(&self, viewer: &Viewer, new: NewNotification) -> Result<Notification> {
-        let actor = self.commands.actor(viewer)?.user.id;
+        self.commands.actor(viewer)?;
         let title = validate::required("title", &new.title, self.policy.max_title)?;
         let message = validate::required("message", &new.message, self.policy.max_content)?;
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                viewer.admin()?;
-                if let Some(user) = new.user {
-                    users::find(tx.read(), user)?.ok_or(Error::NotFound("user"))?;
-                }
-                let row = notifications::NewNotificationRow {
-                    user: new.user,
-                    title: title.clone(),
-                    message: message.clone(),
-                    priority: new.priority.unwrap_or(Priority::Medium),
-                    about: None,
-                };
-                notify(tx, row, actor)
-            })
-            .await
+        let row = NewNotificationRow {
+            user: new.user,
+            title,
+            text: NotificationText::Plain(message),
+            priority: new.priority.unwrap_or(Priority::Medium),
+        };
+        self.commands.run(viewer, SendNotification(row)).await
     }
 
     /// A page of the viewer's unread notifications with ids above `after`, oldest first; whether there are more; and
@@ -107,25 +97,46 @@ impl Notifications {
     /// `UNAUTHENTICATED` without a valid session. `NOT_FOUND` if the viewer has no such notification. `RATE_LIMITED` if
     /// the user's budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn mark_read(&self, viewer: &Viewer, id: NotificationId) -> Result<Notification> {
-        let reader = self.commands.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                viewer.user_state()?;
-                let missing = || Error::NotFound("notification");
-                let mut notification = notifications::find(tx.read(), reader, id)?.ok_or_else(missing)?;
-                let before = match notification.user_id {
-                    Some(_) => notification.read_at,
-                    None => notifications::announcements_read(tx.read(), reader, &[id])?.remove(&id),
-                };
-                if before.is_none() {
-                    let now = tx.now();
-                    notifications::mark_read(tx.write(), reader, &notification, now)?;
-                    // An announcement has no read time of its own: each user has one.
-                    notification.read_at = notification.user_id.map(|_| now);
-                }
-                Ok(notification)
-            })
-            .await
+        self.commands.actor(viewer)?;
+        self.commands.run(viewer, MarkNotificationRead(id)).await
+    }
+}
+
+struct SendNotification(NewNotificationRow);
+
+impl UserCommand for SendNotification {
+    type Output = Notification;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        self.0.user.iter().for_each(|user| needs.user(*user));
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Notification, Effects)> {
+        actor.check_admin()?;
+        self.0.user.map(|user| state.user(user)).transpose()?;
+        let mut effects = state.effects();
+        let notification = effects.notify(self.0.clone(), actor.user.id);
+        Ok((notification, effects))
+    }
+}
+
+struct MarkNotificationRead(NotificationId);
+
+impl UserCommand for MarkNotificationRead {
+    type Output = Notification;
+
+    fn needs(&self, actor: &UserState, needs: &mut Needs) {
+        needs.notification(self.0, actor.user.id);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Notification, Effects)> {
+        let (notification, is_read) = state.notification(actor.user.id, self.0)?;
+        let (mut notification, mut effects) = (notification.clone(), state.effects());
+        if !is_read {
+            effects.read_notification(&notification, actor.user.id);
+            // An announcement has no read time of its own: each user has one.
+            notification.read_at = notification.user_id.map(|_| state.now());
+        }
+        Ok((notification, effects))
     }
 }

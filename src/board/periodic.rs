@@ -171,10 +171,10 @@ impl PeriodicWork {
         let own = self.own;
         let (added, removed) = (Arc::new(added), Arc::new(removed));
         let (some_added, some_removed) = (Arc::clone(&added), Arc::clone(&removed));
-        let writing = self.store.write(move |tx| {
-            let row = presence::beat(tx.write(), own)?;
+        let writing = self.store.maintain(move |db| {
+            let row = presence::beat(db, own)?;
             if row != HeartbeatOutcome::Another {
-                presence::change(tx.write(), own.id, &some_added, &some_removed)?;
+                presence::change(db, own.id, &some_added, &some_removed)?;
             }
             Ok(row)
         });
@@ -222,7 +222,7 @@ impl PeriodicWork {
             })
             .await?;
         for id in self.others.update(found, Instant::now()) {
-            self.store.write(move |tx| presence::forget(tx.write(), id)).await?;
+            self.store.maintain(move |db| presence::forget(db, id)).await?;
         }
         Ok(())
     }

@@ -48,6 +48,16 @@ pub struct UserState {
     pub rights: Arc<Rights>,
 }
 
+impl UserState {
+    /// Checks that the user is an admin.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if the user is not an admin.
+    pub fn check_admin(&self) -> Result<()> {
+        if self.rights.admin { Ok(()) } else { Err(Error::Forbidden("only an admin may do this".into())) }
+    }
+}
+
 impl Account {
     fn is_behind(&self, version: i64) -> bool {
         self.user_state().is_some_and(|user_state| user_state.user.token_version < version)
@@ -320,16 +330,6 @@ impl Viewer {
         let user_state = account.user_state().ok_or_else(session_ended)?;
         let valid = !user_state.user.disabled && user_state.user.token_version == self.version;
         if valid { Ok(user_state) } else { Err(session_ended()) }
-    }
-
-    /// The current state of the user, who must be an admin. A use case that decides by this must repeat the check in
-    /// its transaction: only there are the permissions as new as the log.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` without a valid session; `FORBIDDEN` if the user is not an admin.
-    pub fn admin(&self) -> Result<Arc<UserState>> {
-        let user_state = self.user_state()?;
-        if user_state.rights.admin { Ok(user_state) } else { Err(Error::Forbidden("only an admin may do this".into())) }
     }
 
     /// Whether the session is still valid. Always true for an anonymous client.

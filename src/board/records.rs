@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{ChannelId, Cursor, EventBody, EventKind, UserId};
-use crate::store::{NewEvent, Tx};
+use crate::store::{Effects, NewEvent};
 
 /// Rejects a change with `CONFLICT` if the client made it for another version of the object than the current one.
 pub fn check_if_cursor(now: Cursor, expected: Option<Cursor>) -> Result<()> {
@@ -15,13 +15,14 @@ pub fn check_if_cursor(now: Cursor, expected: Option<Cursor>) -> Result<()> {
 }
 
 /// Records an event that informs one user's subscriptions that the user's permissions have changed.
-pub fn record_access_changed(tx: &mut Tx<'_>, user: UserId, channel: Option<ChannelId>, actor: Option<UserId>) {
+pub fn record_access_changed(effects: &mut Effects, user: UserId, channel: Option<ChannelId>, actor: Option<UserId>) {
     let change = NewEvent::new(EventKind::AccessChanged, user.0, actor).for_user(user);
     let change = channel.into_iter().fold(change, NewEvent::in_channel);
-    tx.record(change, EventBody::None);
+    effects.record(change, EventBody::None);
 }
 
 /// Records an event that a channel became public or private, for all users who gain or lose access by that.
-pub fn record_visibility_changed(tx: &mut Tx<'_>, channel: ChannelId, actor: UserId) {
-    tx.record(NewEvent::new(EventKind::AccessChanged, channel.0, Some(actor)).in_channel(channel), EventBody::None);
+pub fn record_visibility_changed(effects: &mut Effects, channel: ChannelId, actor: UserId) {
+    effects
+        .record(NewEvent::new(EventKind::AccessChanged, channel.0, Some(actor)).in_channel(channel), EventBody::None);
 }

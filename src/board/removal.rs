@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::error::Result;
+use crate::model::Timestamp;
 use crate::store::{Store, log, removal};
 
 /// How often an instance checks for rows that another instance, or an earlier run, left behind.
@@ -74,14 +75,12 @@ impl Remover {
             });
             let Some(oldest) = check.await? else { return Ok(removed) };
             let (instance, started) = (self.instance, Instant::now());
-            let step = self.store.write(move |tx| {
-                let now = tx.now();
-                if !removal::claim(tx.write(), instance, now, now.after(LEASE))? {
-                    return Ok(0);
-                }
-                removal::step(tx.write(), now, oldest)
-            });
-            let rows = step.await?;
+            let now = Timestamp::now();
+            let claim = self.store.maintain(move |db| removal::claim(db, instance, now, now.after(LEASE)));
+            if !claim.await? {
+                return Ok(removed);
+            }
+            let rows = self.store.maintain(move |db| removal::step(db, now, oldest)).await?;
             if rows == 0 {
                 return Ok(removed);
             }

@@ -7,7 +7,7 @@ use super::removal::Remover;
 use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Seq, Timestamp};
-use crate::store::{Store, Tx, log, name_key_backfill, sign_in_attempts};
+use crate::store::{Db, Store, log, name_key_backfill, sign_in_attempts};
 
 /// How many events one command of the writer prunes, so that its batch stays short.
 const STEP: i64 = 1_000;
@@ -56,27 +56,20 @@ impl Pruner {
 
     /// Claims this round of pruning; `false` if another instance has claimed it already.
     async fn claim_round(&self) -> Result<bool> {
-        self.store
-            .write(|tx| {
-                let now = tx.now();
-                log::claim_pruning(tx.write(), now, now.before(INTERVAL / 2))
-            })
-            .await
+        let now = Timestamp::now();
+        self.store.maintain(move |db| log::claim_pruning(db, now, now.before(INTERVAL / 2))).await
     }
 
     /// Removes expired sign-in attempts in steps, because a flood can leave many.
     async fn prune_attempts(&self) -> Result<()> {
-        let step = |tx: &mut Tx<'_>| {
-            let now = tx.now();
-            sign_in_attempts::delete_expired(tx.write(), WINDOW, now)
-        };
-        while self.store.write(step).await? {}
+        let step = |db: &mut Db| sign_in_attempts::delete_expired(db, WINDOW, Timestamp::now());
+        while self.store.maintain(step).await? {}
         Ok(())
     }
 
     /// Fills in the comparison forms of names that instances of version 0.1.0 have written without them.
     async fn fill_names(&self) -> Result<()> {
-        while self.store.write(|tx| name_key_backfill::fill_batch(tx.write())).await? {}
+        while self.store.maintain(name_key_backfill::fill_batch).await? {}
         Ok(())
     }
 
@@ -97,7 +90,7 @@ impl Pruner {
                 Ok((oldest, floor))
             });
             let (oldest, Some(floor)) = bounds.await? else { return Ok(pruned) };
-            self.store.write(move |tx| log::prune(tx.write(), floor)).await?;
+            self.store.maintain(move |db| log::prune(db, floor)).await?;
             pruned += floor.0 - oldest.0;
         }
     }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::commands::Commands;
+use super::commands::{Commands, UserCommand};
 use super::messages::{audience, check_locations};
+use super::permissions::UserState;
 use super::{Policy, Viewer, validate};
 use crate::error::{Error, Result};
-use crate::model::{EventBody, EventKind, LocationId, Template, TemplateId};
-use crate::store::{NewEvent, templates};
+use crate::model::{Audience, EventBody, EventKind, LocationId, Template, TemplateId};
+use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite};
+
+/// The provisional id of a template that is being created.
+const NEW_TEMPLATE: TemplateId = TemplateId(-1);
 
 /// The input for a new template.
 #[derive(Debug, Clone)]
@@ -33,22 +37,11 @@ impl Templates {
     /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `RATE_LIMITED` if the user's
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create(&self, viewer: &Viewer, new: NewTemplate) -> Result<Template> {
-        let author = self.commands.actor(viewer)?.user.id;
+        self.commands.actor(viewer)?;
         let name = validate::name("name", &new.name, self.policy.max_title)?;
         let content = validate::required("content", &new.content, self.policy.max_content)?;
         let audience = audience(new.locations)?;
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                viewer.user_state()?;
-                check_locations(tx, &audience)?;
-                let (now, cursor) = (tx.now(), tx.next_cursor());
-                let template = templates::insert(tx.write(), &name, &content, author, audience.clone(), now, cursor)?;
-                let change = NewEvent::new(EventKind::TemplateAdded, template.id.0, Some(author));
-                tx.record(change.for_audience(&audience, author), EventBody::Template(Arc::new(template.clone())));
-                Ok(template)
-            })
-            .await
+        self.commands.run(viewer, CreateTemplate { name, content, audience }).await
     }
 
     /// Deletes a template.
@@ -58,20 +51,69 @@ impl Templates {
     /// `FORBIDDEN` if the viewer is neither its author nor an admin. `RATE_LIMITED` if the user's budget of mutations
     /// is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn delete(&self, viewer: &Viewer, id: TemplateId) -> Result<TemplateId> {
-        let actor = self.commands.actor(viewer)?.user.id;
-        let viewer = viewer.clone();
-        self.commands
-            .write(move |tx| {
-                let rights = viewer.rights()?;
-                let template = templates::find(tx.read(), &rights, id)?.ok_or(Error::NotFound("template"))?;
-                if !rights.admin && template.author_id != actor {
-                    return Err(Error::Forbidden("only the author or an admin may delete a template".into()));
-                }
-                templates::delete(tx.write(), id)?;
-                let change = NewEvent::new(EventKind::TemplateDeleted, id.0, Some(actor));
-                tx.record(change.for_audience(&template.audience, template.author_id), EventBody::None);
-                Ok(id)
-            })
-            .await
+        self.commands.actor(viewer)?;
+        self.commands.run(viewer, DeleteTemplate(id)).await
     }
+}
+
+struct CreateTemplate {
+    name: String,
+    content: String,
+    audience: Audience,
+}
+
+impl UserCommand for CreateTemplate {
+    type Output = Template;
+
+    fn needs(&self, _: &UserState, needs: &mut Needs) {
+        needs.lock_head();
+        needs.audience(&self.audience);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Template, Effects)> {
+        check_locations(state, &self.audience)?;
+        let mut effects = state.effects();
+        let template = Template {
+            id: NEW_TEMPLATE,
+            name: self.name.clone(),
+            content: self.content.clone(),
+            author_id: actor.user.id,
+            audience: self.audience.clone(),
+            created_at: state.now(),
+            cursor: effects.next_cursor(),
+        };
+        effects.write(SingleWrite::AddTemplate(template.clone()));
+        record(&mut effects, EventKind::TemplateAdded, &template, actor);
+        Ok((template, effects))
+    }
+}
+
+struct DeleteTemplate(TemplateId);
+
+impl UserCommand for DeleteTemplate {
+    type Output = TemplateId;
+
+    fn needs(&self, actor: &UserState, needs: &mut Needs) {
+        needs.template(&actor.rights, self.0);
+    }
+
+    fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(TemplateId, Effects)> {
+        let template = state.template(self.0)?;
+        if !actor.rights.admin && template.author_id != actor.user.id {
+            return Err(Error::Forbidden("only the author or an admin may delete a template".into()));
+        }
+        let mut effects = state.effects();
+        effects.write(SingleWrite::DeleteTemplate(template.id));
+        record(&mut effects, EventKind::TemplateDeleted, template, actor);
+        Ok((template.id, effects))
+    }
+}
+
+fn record(effects: &mut Effects, kind: EventKind, template: &Template, actor: &UserState) {
+    let change = NewEvent::new(kind, template.id.0, Some(actor.user.id));
+    let body = match kind {
+        EventKind::TemplateAdded => EventBody::Template(Arc::new(template.clone())),
+        _ => EventBody::None,
+    };
+    effects.record(change.for_audience(&template.audience, template.author_id), body);
 }

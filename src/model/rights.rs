@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Audience, ChannelId, LocationId, UserId};
+use super::{Audience, Channel, ChannelId, LocationId, UserId, Visibility};
 
 /// The rights of one viewer at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,5 +26,11 @@ impl Rights {
             || self.admin
             || (self.user.is_some() && self.user == owner)
             || self.locations.iter().any(|location| audience.0.binary_search(location).is_ok())
+    }
+
+    /// Whether a viewer with these rights may read the channel.
+    #[must_use]
+    pub fn can_read(&self, channel: &Channel) -> bool {
+        channel.visibility == Visibility::Public || self.admin || self.channels.contains(&channel.id)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
+use serde::Deserialize;
 
 use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::name_keys::{stored_look, stored_skeleton};
@@ -49,9 +50,9 @@ macro_rules! missing_name_keys {
 }
 
 /// A row of `channels`.
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Deserialize)]
 #[diesel(table_name = channels)]
-struct ChannelRow {
+pub struct ChannelRow {
     id: i64,
     name: String,
     description: Option<String>,
@@ -118,6 +119,16 @@ pub fn find(db: &mut Db, rights: &Rights, id: ChannelId) -> Result<Option<Channe
         .filter(channels::id.eq(id.0))
         .filter(channels::deleted_at.is_null())
         .filter(visibility::channel(rights.into()));
+    let row = with_backend!(db, connection => found.select(ChannelRow::as_select()).first(connection));
+    row.optional().map_err(map_error)?.map(Channel::try_from).transpose()
+}
+
+/// The channel with this id, without a permission check. It is left out if it is deleted.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn find_any(db: &mut Db, id: ChannelId) -> Result<Option<Channel>> {
+    let found = channels::table.filter(channels::id.eq(id.0)).filter(channels::deleted_at.is_null());
     let row = with_backend!(db, connection => found.select(ChannelRow::as_select()).first(connection));
     row.optional().map_err(map_error)?.map(Channel::try_from).transpose()
 }
@@ -286,54 +297,38 @@ pub fn members(db: &mut Db, channel: ChannelId, window: &PageRequest<String>) ->
     users::list_among(db, users::all().filter(super::schema::users::id.eq_any(ids)), window)
 }
 
-/// Inserts a channel. Its owner, if any, becomes its first member.
+/// Inserts a channel. Its owner, if any, becomes its first member. Returns its id; the id in `channel` is ignored.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(
-    db: &mut Db,
-    name: &str,
-    description: Option<&str>,
-    visibility: Visibility,
-    owner: Option<UserId>,
-    now: Timestamp,
-    cursor: Cursor,
-) -> Result<Channel> {
+pub(super) fn insert(db: &mut Db, channel: &Channel) -> Result<ChannelId> {
     let id: i64 = diesel::insert_into(channels::table)
         .values((
-            channels::name.eq(name),
-            channels::skeleton.eq(stored_skeleton(name)),
-            channels::look.eq(stored_look(name)),
-            channels::named_at.eq(cursor.seq.0),
-            channels::description.eq(description),
-            channels::visibility.eq(visibility.code()),
-            channels::owner_id.eq(owner.map(|id| id.0)),
-            channels::created_at.eq(now.0),
-            channels::seq.eq(cursor.seq.0),
-            channels::tag.eq(cursor.tag.0),
+            channels::name.eq(&channel.name),
+            channels::skeleton.eq(stored_skeleton(&channel.name)),
+            channels::look.eq(stored_look(&channel.name)),
+            channels::named_at.eq(channel.cursor.seq.0),
+            channels::description.eq(channel.description.as_deref()),
+            channels::visibility.eq(channel.visibility.code()),
+            channels::owner_id.eq(channel.owner_id.map(|id| id.0)),
+            channels::created_at.eq(channel.created_at.0),
+            channels::seq.eq(channel.cursor.seq.0),
+            channels::tag.eq(channel.cursor.tag.0),
         ))
         .returning(channels::id)
         .get_result(db)
         .map_err(map_error)?;
-    if let Some(owner) = owner {
-        add_member(db, ChannelId(id), owner, cursor.seq)?;
+    if let Some(owner) = channel.owner_id {
+        add_member(db, ChannelId(id), owner, channel.cursor.seq)?;
     }
-    Ok(Channel {
-        id: ChannelId(id),
-        name: name.into(),
-        description: description.map(Into::into),
-        visibility,
-        owner_id: owner,
-        created_at: now,
-        cursor,
-    })
+    Ok(ChannelId(id))
 }
 
 /// Updates the fields of a channel that can change: name, description, visibility and cursor.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn update(db: &mut Db, channel: &Channel) -> Result<()> {
+pub(super) fn update(db: &mut Db, channel: &Channel) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(channel.id.0)))
         .set((
             channels::name.eq(&channel.name),
@@ -354,7 +349,7 @@ pub fn update(db: &mut Db, channel: &Channel) -> Result<()> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn set_name_visible_since(db: &mut Db, id: ChannelId, seq: Seq) -> Result<()> {
+pub(super) fn set_name_visible_since(db: &mut Db, id: ChannelId, seq: Seq) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(id.0)))
         .set(channels::named_at.eq(seq.0))
         .execute(db)
@@ -368,7 +363,7 @@ pub fn set_name_visible_since(db: &mut Db, id: ChannelId, seq: Seq) -> Result<()
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Result<()> {
+pub(super) fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Result<()> {
     diesel::update(channels::table.filter(channels::id.eq(id.0)))
         .set((channels::deleted_at.eq(now.0), channels::seq.eq(cursor.seq.0), channels::tag.eq(cursor.tag.0)))
         .execute(db)
@@ -376,26 +371,11 @@ pub fn delete(db: &mut Db, id: ChannelId, now: Timestamp, cursor: Cursor) -> Res
     Ok(())
 }
 
-/// Whether the user is a member of the channel.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn is_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<bool> {
-    let row = channel_members::table
-        .filter(channel_members::channel_id.eq(channel.0))
-        .filter(channel_members::user_id.eq(user.0))
-        .select(channel_members::user_id)
-        .first::<i64>(db)
-        .optional()
-        .map_err(map_error)?;
-    Ok(row.is_some())
-}
-
 /// Adds a member. The user must not be a member yet. `since` is the log position of the change.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: Seq) -> Result<()> {
+pub(super) fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: Seq) -> Result<()> {
     diesel::insert_into(channel_members::table)
         .values((
             channel_members::channel_id.eq(channel.0),
@@ -411,7 +391,7 @@ pub fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: Seq) -> 
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn remove_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<()> {
+pub(super) fn remove_member(db: &mut Db, channel: ChannelId, user: UserId) -> Result<()> {
     diesel::delete(
         channel_members::table
             .filter(channel_members::channel_id.eq(channel.0))

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
+use serde::Deserialize;
 
-use super::connection::{Db, MultiBackend, map_error};
+use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::paging::{page, window};
 use super::schema::{comments, messages};
 use super::visibility;
@@ -12,9 +13,9 @@ use crate::error::Result;
 use crate::model::{Comment, CommentId, Cursor, MessageId, Page, PageRequest, Seq, Tag, Timestamp, UserId};
 
 /// A row of `comments`.
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Deserialize)]
 #[diesel(table_name = comments)]
-struct CommentRow {
+pub struct CommentRow {
     id: i64,
     message_id: i64,
     content: String,
@@ -23,6 +24,12 @@ struct CommentRow {
     updated_at: i64,
     seq: i64,
     tag: i64,
+}
+
+impl CommentRow {
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
 }
 
 impl From<CommentRow> for Comment {
@@ -69,47 +76,41 @@ pub fn by_ids(db: &mut Db, ids: &[CommentId]) -> Result<HashMap<CommentId, Comme
     Ok(rows.into_iter().map(|row| (CommentId(row.id), Comment::from(row))).collect())
 }
 
-/// Inserts a comment.
+/// The comment with this id, without a permission check and without its message.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(
-    db: &mut Db,
-    message: MessageId,
-    content: &str,
-    author: UserId,
-    now: Timestamp,
-    cursor: Cursor,
-) -> Result<Comment> {
-    let id: i64 = diesel::insert_into(comments::table)
+pub(super) fn find(db: &mut Db, id: CommentId) -> Result<Option<Comment>> {
+    let found = comments::table.filter(comments::id.eq(id.0));
+    let row = with_backend!(db, connection => found.select(CommentRow::as_select()).first(connection));
+    Ok(row.optional().map_err(map_error)?.map(Comment::from))
+}
+
+/// Inserts a comment. Returns its id; the id in `comment` is ignored.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn insert(connection: &mut SqliteConnection, comment: &Comment) -> Result<i64> {
+    diesel::insert_into(comments::table)
         .values((
-            comments::message_id.eq(message.0),
-            comments::content.eq(content),
-            comments::author_id.eq(author.0),
-            comments::created_at.eq(now.0),
-            comments::updated_at.eq(now.0),
-            comments::seq.eq(cursor.seq.0),
-            comments::tag.eq(cursor.tag.0),
+            comments::message_id.eq(comment.message_id.0),
+            comments::content.eq(&comment.content),
+            comments::author_id.eq(comment.author_id.0),
+            comments::created_at.eq(comment.created_at.0),
+            comments::updated_at.eq(comment.updated_at.0),
+            comments::seq.eq(comment.cursor.seq.0),
+            comments::tag.eq(comment.cursor.tag.0),
         ))
         .returning(comments::id)
-        .get_result(db)
-        .map_err(map_error)?;
-    Ok(Comment {
-        id: CommentId(id),
-        message_id: message,
-        content: content.into(),
-        author_id: author,
-        created_at: now,
-        updated_at: now,
-        cursor,
-    })
+        .get_result(connection)
+        .map_err(map_error)
 }
 
 /// Updates the fields of a comment that can change: text, time and cursor.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn update(db: &mut Db, comment: &Comment) -> Result<()> {
+pub(super) fn update(connection: &mut SqliteConnection, comment: &Comment) -> Result<()> {
     diesel::update(comments::table.filter(comments::id.eq(comment.id.0)))
         .set((
             comments::content.eq(&comment.content),
@@ -117,7 +118,7 @@ pub fn update(db: &mut Db, comment: &Comment) -> Result<()> {
             comments::seq.eq(comment.cursor.seq.0),
             comments::tag.eq(comment.cursor.tag.0),
         ))
-        .execute(db)
+        .execute(connection)
         .map_err(map_error)?;
     Ok(())
 }
@@ -126,7 +127,7 @@ pub fn update(db: &mut Db, comment: &Comment) -> Result<()> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn delete(db: &mut Db, id: CommentId) -> Result<()> {
-    diesel::delete(comments::table.filter(comments::id.eq(id.0))).execute(db).map_err(map_error)?;
-    Ok(())
+pub(super) fn delete(connection: &mut SqliteConnection, id: CommentId) -> Result<()> {
+    let deleted = diesel::delete(comments::table.filter(comments::id.eq(id.0))).execute(connection);
+    deleted.map(drop).map_err(map_error)
 }

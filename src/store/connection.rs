@@ -417,21 +417,26 @@ pub fn is_over_time(error: &Error) -> bool {
     matches!(error, Error::Unavailable(message) if message == STATEMENT_TIMED_OUT)
 }
 
+/// Whether the connection was lost, so that it is unknown whether the statement took effect.
+pub fn is_connection_lost(error: &diesel::result::Error) -> bool {
+    use diesel::result::{DatabaseErrorKind as Kind, Error as DieselError};
+    match error {
+        DieselError::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand, _) => true,
+        DieselError::DatabaseError(_, information) => {
+            CONNECTION_LOST_ERRORS.iter().any(|known| information.message().contains(known))
+        }
+        _ => false,
+    }
+}
+
 /// Translates a diesel error for callers: `UNAVAILABLE` for failures of the connection, lock and statement
 /// timeouts and storage problems, else `INTERNAL_SERVER_ERROR`.
 pub fn map_error(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as DieselError};
     match &error {
         // A read-only server is a standby: during a failover the connection may still lead to the wrong server.
-        DieselError::DatabaseError(
-            Kind::ClosedConnection | Kind::SerializationFailure | Kind::UnableToSendCommand | Kind::ReadOnlyTransaction,
-            _,
-        ) => unreachable(error),
-        DieselError::DatabaseError(_, information)
-            if CONNECTION_LOST_ERRORS.iter().any(|known| information.message().contains(known)) =>
-        {
-            unreachable(error)
-        }
+        DieselError::DatabaseError(Kind::SerializationFailure | Kind::ReadOnlyTransaction, _) => unreachable(error),
+        error if is_connection_lost(error) => unreachable(error),
         DieselError::DatabaseError(_, information)
             if TIMEOUT_ERRORS.iter().any(|known| information.message().contains(known)) =>
         {

@@ -21,7 +21,7 @@ pub enum CreatedObject {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(CreatedObject, String)>> {
+pub(super) fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(CreatedObject, String)>> {
     let found = keys::table.filter(keys::author_id.eq(author.0)).filter(keys::key.eq(key)).select((
         keys::message_id,
         keys::comment_id,
@@ -40,7 +40,13 @@ pub fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(CreatedObj
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: CreatedObject) -> Result<()> {
+pub(super) fn keep(
+    connection: &mut SqliteConnection,
+    author: UserId,
+    key: &str,
+    digest: &str,
+    made: CreatedObject,
+) -> Result<()> {
     let (message, comment) = match made {
         CreatedObject::Message(id) => (Some(id.0), None),
         CreatedObject::Comment(id) => (None, Some(id.0)),
@@ -52,5 +58,5 @@ pub fn keep(db: &mut Db, author: UserId, key: &str, digest: &str, made: CreatedO
         keys::message_id.eq(message),
         keys::comment_id.eq(comment),
     ));
-    with_backend!(db, connection => insert.execute(connection)).map(drop).map_err(map_error)
+    insert.execute(connection).map(drop).map_err(map_error)
 }

@@ -2,6 +2,7 @@
 //! Readers read it in pages; each page checks its cursor in the snapshot that it reads.
 
 use diesel::prelude::*;
+use serde::Serialize;
 
 use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::row_summary::RowSummary;
@@ -18,8 +19,6 @@ use std::sync::Arc;
 
 /// Format version of a row. Rows with another version were written by a newer release.
 const FORMAT: i16 = 1;
-/// Maximum number of events in one INSERT. PostgreSQL's protocol limits a statement to 65,535 bound values.
-const MAX_INSERT_ROWS: usize = 1_000;
 /// Maximum number of events in a page.
 pub const MAX_PAGE_ROWS: i64 = 256;
 /// Maximum number of bytes in a page, unless its first event alone is larger.
@@ -28,11 +27,11 @@ pub const PAGE_BYTES: usize = 1 << 20;
 const MAX_PAGE_SPAN: i64 = 8192;
 
 /// A row of `events`.
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Queryable, Selectable, Insertable, Serialize)]
 // `treat_none_as_default_value = false` writes NULL explicitly. Without it, each combination of empty columns would
 // be a different statement that has to be prepared.
 #[diesel(table_name = events, treat_none_as_default_value = false)]
-struct EventRow {
+pub(super) struct EventRow {
     seq: i64,
     tag: i64,
     format: i16,
@@ -50,7 +49,7 @@ struct EventRow {
 }
 
 impl EventRow {
-    fn new(event: &Event) -> Self {
+    pub(super) fn new(event: &Event) -> Self {
         let audience: Vec<String> = event.audience.0.iter().map(ToString::to_string).collect();
         Self {
             seq: event.cursor.seq.0,
@@ -148,7 +147,7 @@ pub(super) fn insert_genesis(db: &mut Db) -> Result<()> {
     }
 }
 
-/// The log head, locked by the writer's transaction.
+/// The log head, as a batch of the writer reads it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
     /// Cursor of the last event.
@@ -157,42 +156,42 @@ pub(super) struct Head {
     pub at: Timestamp,
     /// Position of the last permission change.
     pub access: Seq,
-    /// The tag at the requested position; `None` if the log has no such row.
-    pub requested_tag: Option<Tag>,
+    /// The tag at the position that this instance has applied; `None` if the log has no such row.
+    pub applied_tag: Option<Tag>,
 }
 
-/// Locks the log head in the writer's transaction, and reads the tag at position `requested`. It is one
-/// statement, because all instances wait for this lock.
+/// The log head, and the tag at position `applied`, in one statement.
 ///
 /// # Errors
 /// The error of the database; `NotFound` if the log has no row at its head.
-pub(super) fn lock_head(db: &mut Db, requested: Seq) -> QueryResult<Head> {
+pub(super) fn head_with_tag_at(db: &mut Db, applied: Seq) -> QueryResult<Head> {
+    let applied_tag = events::table.filter(events::seq.eq(applied.0)).select(events::tag).single_value();
     let at_head = || events::table.filter(events::seq.eq(log_head::head));
-    let requested_tag = events::table.filter(events::seq.eq(requested.0)).select(events::tag).single_value();
     let heads = log_head::table.select((
         log_head::head,
         log_head::access_head,
         at_head().select(events::tag).single_value(),
         at_head().select(events::at).single_value(),
-        requested_tag,
+        applied_tag,
     ));
-    let locked: (i64, i64, Option<i64>, Option<i64>, Option<i64>) = match db {
-        // BEGIN IMMEDIATE already holds the lock.
-        Db::Sqlite(connection) => heads.first(connection)?,
-        Db::Postgres(connection) => heads.for_update().first(connection)?,
-    };
-    let (head, access, tag, at, requested_tag) = locked;
-    let (tag, at) = match tag.zip(at) {
-        Some(found) => found,
-        // PostgreSQL waited for the lock and then read the new head. Its event is newer than the statement's
-        // snapshot.
-        None => {
-            let row = events::table.filter(events::seq.eq(head)).select((events::tag, events::at));
-            with_backend!(db, connection => row.first(connection))?
-        }
-    };
+    let found: (i64, i64, Option<i64>, Option<i64>, Option<i64>) =
+        with_backend!(db, connection => heads.first(connection))?;
+    let (head, access, Some(tag), Some(at), applied_tag) = found else { return Err(diesel::result::Error::NotFound) };
     let cursor = Cursor { seq: Seq(head), tag: Tag(tag) };
-    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), requested_tag: requested_tag.map(Tag) })
+    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), applied_tag: applied_tag.map(Tag) })
+}
+
+/// The events with this tag above a position, in log order: number, kind, object and time.
+///
+/// # Errors
+/// The error of the database.
+pub(super) fn with_tag(db: &mut Db, tag: Tag, above: Seq) -> QueryResult<Vec<(i64, i16, i64, i64)>> {
+    events::table
+        .filter(events::seq.gt(above.0))
+        .filter(events::tag.eq(tag.0))
+        .order(events::seq.asc())
+        .select((events::seq, events::kind, events::object_id, events::at))
+        .load(db)
 }
 
 /// Writes the log head without changing it. It tests whether the database accepts writes: it fails as any write
@@ -205,27 +204,28 @@ pub(super) fn rewrite_head(db: &mut Db) -> Result<()> {
     diesel::update(log_head::table).set(same).execute(db).map_err(map_error).map(drop)
 }
 
-/// Appends the events of a batch, the last of which is at `head`, and updates the log head.
+/// Appends the events of a batch, the last of which is at `head`, and updates the log head. `access_head` is the last
+/// event of the batch that changes permissions.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn append(db: &mut Db, head: Seq, access_head: Seq, batch: &[LoggedEvent]) -> Result<()> {
-    let rows: Vec<EventRow> = batch.iter().map(|logged| EventRow::new(&logged.event)).collect();
-    for rows in rows.chunks(MAX_INSERT_ROWS) {
-        match db {
-            // One by one: for several rows, diesel would begin a transaction of its own.
-            Db::Sqlite(connection) => rows.iter().try_for_each(|row| {
-                diesel::insert_into(events::table).values(row).execute(connection).map_err(map_error).map(drop)
-            })?,
-            // One round trip for all rows, because the other instances wait for the head lock.
-            Db::Postgres(connection) => {
-                diesel::insert_into(events::table).values(rows).execute(connection).map_err(map_error).map(drop)?;
-            }
-        }
+pub(super) fn append(
+    connection: &mut SqliteConnection,
+    head: Seq,
+    access_head: Option<Seq>,
+    batch: &[LoggedEvent],
+) -> Result<()> {
+    // One by one: for several rows, diesel would begin a transaction of its own.
+    for logged in batch {
+        let row = EventRow::new(&logged.event);
+        diesel::insert_into(events::table).values(row).execute(connection).map_err(map_error)?;
     }
     let heads = diesel::update(log_head::table);
-    let heads = heads.set((log_head::head.eq(head.0), log_head::access_head.eq(access_head.0)));
-    with_backend!(db, connection => heads.execute(connection)).map(drop).map_err(map_error)
+    let updated = match access_head {
+        Some(access) => heads.set((log_head::head.eq(head.0), log_head::access_head.eq(access.0))).execute(connection),
+        None => heads.set(log_head::head.eq(head.0)).execute(connection),
+    };
+    updated.map(drop).map_err(map_error)
 }
 
 /// The log head in this snapshot.

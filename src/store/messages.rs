@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
+use serde::Deserialize;
 
 use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::message_candidates::{Candidates, IdRange, in_range};
@@ -11,7 +12,7 @@ use super::message_filter::{in_channel, with_ticket_conditions};
 use super::paging::page;
 use super::schema::{comments, message_locations, messages};
 use super::time_limit::with_time_limit;
-use super::{removal, visibility};
+use super::visibility;
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, ChannelId, Cursor, LocationId, Message, MessageFilter, MessageId, Page, PageRequest, Priority, Rights,
@@ -23,7 +24,7 @@ use crate::model::{
 const NEAREST_FACTOR: i64 = 3;
 
 /// A row of `messages`.
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Deserialize)]
 #[diesel(table_name = messages)]
 pub struct MessageRow {
     id: i64,
@@ -42,7 +43,11 @@ pub struct MessageRow {
 }
 
 impl MessageRow {
-    fn message(self, audience: Audience) -> Result<Message> {
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
+    pub(super) fn message(self, audience: Audience) -> Result<Message> {
         let ticket = self
             .ticket_status
             .map(|status| {
@@ -214,69 +219,53 @@ pub fn comment_counts(db: &mut Db, ids: &[MessageId]) -> Result<HashMap<MessageI
     Ok(counts.into_iter().map(|(id, count)| (MessageId(id), count)).collect())
 }
 
-/// A message to insert.
-pub struct NewMessageRow {
-    /// The channel of the message.
-    pub channel: ChannelId,
-    /// The title of the message, if it has one.
-    pub title: Option<String>,
-    /// The text of the message.
-    pub content: String,
-    /// The author of the message.
-    pub author: UserId,
-    /// The locations whose users may read the message; empty means all readers of the channel.
-    pub audience: Audience,
-    /// The ticket fields, if the message is a ticket.
-    pub ticket: Option<Ticket>,
-}
-
-/// Inserts a message and its audience.
+/// The message with this id, without a permission check. It is left out if it is marked as deleted itself.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(db: &mut Db, new: NewMessageRow, now: Timestamp, cursor: Cursor) -> Result<Message> {
-    let inserting = diesel::insert_into(messages::table)
+pub(super) fn find_any(db: &mut Db, id: MessageId) -> Result<Option<Message>> {
+    let found = messages::table.filter(messages::id.eq(id.0)).filter(messages::deleted_at.is_null());
+    let row = with_backend!(db, connection => found.select(MessageRow::as_select()).first(connection));
+    Ok(with_audiences(db, row.optional().map_err(map_error)?.into_iter().collect())?.pop())
+}
+
+/// Inserts a message and its audience. Returns its id; the id in `message` is ignored.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn insert(connection: &mut SqliteConnection, message: &Message) -> Result<i64> {
+    let id: i64 = diesel::insert_into(messages::table)
         .values((
-            messages::channel_id.eq(new.channel.0),
-            messages::title.eq(new.title.as_deref()),
-            messages::content.eq(&new.content),
-            messages::author_id.eq(new.author.0),
-            messages::restricted.eq(!new.audience.is_unrestricted()),
-            messages::ticket_status.eq(new.ticket.map(|ticket| ticket.status.code())),
-            messages::ticket_priority.eq(new.ticket.map(|ticket| ticket.priority.code())),
-            messages::assignee_id.eq(new.ticket.and_then(|ticket| ticket.assignee_id).map(|id| id.0)),
-            messages::created_at.eq(now.0),
-            messages::updated_at.eq(now.0),
-            messages::seq.eq(cursor.seq.0),
-            messages::tag.eq(cursor.tag.0),
+            messages::channel_id.eq(message.channel_id.0),
+            messages::title.eq(message.title.as_deref()),
+            messages::content.eq(&message.content),
+            messages::author_id.eq(message.author_id.0),
+            messages::restricted.eq(!message.audience.is_unrestricted()),
+            messages::ticket_status.eq(message.ticket.map(|ticket| ticket.status.code())),
+            messages::ticket_priority.eq(message.ticket.map(|ticket| ticket.priority.code())),
+            messages::assignee_id.eq(message.ticket.and_then(|ticket| ticket.assignee_id).map(|id| id.0)),
+            messages::created_at.eq(message.created_at.0),
+            messages::updated_at.eq(message.updated_at.0),
+            messages::seq.eq(message.cursor.seq.0),
+            messages::tag.eq(message.cursor.tag.0),
         ))
-        .returning(messages::id);
-    let id: i64 = with_backend!(db, connection => inserting.get_result(connection)).map_err(map_error)?;
-    for location in new.audience.0.iter() {
+        .returning(messages::id)
+        .get_result(connection)
+        .map_err(map_error)?;
+    for location in message.audience.0.iter() {
         diesel::insert_into(message_locations::table)
             .values((message_locations::message_id.eq(id), message_locations::location_id.eq(location.0)))
-            .execute(db)
+            .execute(connection)
             .map_err(map_error)?;
     }
-    Ok(Message {
-        id: MessageId(id),
-        channel_id: new.channel,
-        title: new.title,
-        content: new.content,
-        author_id: new.author,
-        audience: new.audience,
-        ticket: new.ticket,
-        created_at: now,
-        updated_at: now,
-        cursor,
-    })
+    Ok(id)
 }
 
 /// Updates the fields of a message that can change: title, text, ticket, time and cursor.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn update(db: &mut Db, message: &Message) -> Result<()> {
+pub(super) fn update(connection: &mut SqliteConnection, message: &Message) -> Result<()> {
     diesel::update(messages::table.filter(messages::id.eq(message.id.0)))
         .set((
             messages::title.eq(message.title.as_deref()),
@@ -288,22 +277,18 @@ pub fn update(db: &mut Db, message: &Message) -> Result<()> {
             messages::seq.eq(message.cursor.seq.0),
             messages::tag.eq(message.cursor.tag.0),
         ))
-        .execute(db)
+        .execute(connection)
         .map_err(map_error)?;
     Ok(())
 }
 
-/// Marks a message as deleted, and removes it with its comments at once if these are few. Otherwise `removal`
-/// removes the rows later.
+/// Marks a message as deleted, which hides it. `removal` removes its rows later.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn delete(db: &mut Db, id: MessageId, now: Timestamp) -> Result<()> {
-    diesel::update(messages::table.filter(messages::id.eq(id.0)))
-        .set(messages::deleted_at.eq(now.0))
-        .execute(db)
-        .map_err(map_error)?;
-    removal::remove_message(db, id)
+pub(super) fn mark_deleted(connection: &mut SqliteConnection, id: MessageId, now: Timestamp) -> Result<()> {
+    let marked = diesel::update(messages::table.filter(messages::id.eq(id.0))).set(messages::deleted_at.eq(now.0));
+    marked.execute(connection).map(drop).map_err(map_error)
 }
 
 /// Adds the audiences to the rows. Most messages are unrestricted, and only restricted ones need a second

@@ -41,13 +41,14 @@ pub fn count(db: &mut Db) -> Result<i64> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn put(db: &mut Db, metric: &Metric) -> Result<()> {
+pub(super) fn put(connection: &mut SqliteConnection, metric: &Metric) -> Result<()> {
     let (value, at) = (metrics::value.eq(metric.value), metrics::updated_at.eq(metric.updated_at.0));
-    let updated = diesel::update(metrics::table.filter(metrics::name.eq(&metric.name))).set((value, at)).execute(db);
+    let updated =
+        diesel::update(metrics::table.filter(metrics::name.eq(&metric.name))).set((value, at)).execute(connection);
     if updated.map_err(map_error)? == 0 {
         diesel::insert_into(metrics::table)
             .values((metrics::name.eq(&metric.name), value, at))
-            .execute(db)
+            .execute(connection)
             .map_err(map_error)?;
     }
     Ok(())

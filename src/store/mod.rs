@@ -3,6 +3,7 @@
 //! `board`, does that.
 
 mod advice;
+mod batch;
 pub mod channels;
 mod checkpoints;
 pub mod comments;
@@ -13,6 +14,7 @@ mod file_check;
 pub mod idempotency;
 mod inbox;
 pub mod log;
+mod maintenance;
 mod members;
 mod message_candidates;
 mod message_filter;
@@ -42,7 +44,6 @@ mod startup_checks;
 pub mod templates;
 mod time_limit;
 mod tls;
-mod tx;
 pub mod users;
 mod visibility;
 mod writer;
@@ -53,13 +54,18 @@ use std::time::{Duration, Instant};
 
 use diesel::r2d2::Pool;
 
+#[cfg(test)]
+pub use batch::TestCommand;
+pub use batch::{
+    Batch, BatchState, CommitSink, Effects, Needs, NewEvent, NewMessageRow, NewNotificationRow, NotificationText,
+    Numbers, OrganizationRows, Settle, SingleWrite, WriteCommand,
+};
 pub use change_watch::ChangeWatch;
 pub use connection::{DatabaseTarget, Db, is_over_time};
 pub use counts::WriterCounts;
 pub use inbox::LogSignal;
 pub use log::LogPage;
 pub use snapshot::Snapshot;
-pub use tx::{Batch, CommitSink, NewEvent, Tx};
 
 use crate::capacity::FairLimits;
 use crate::error::Result;
@@ -256,16 +262,25 @@ impl Store {
         }
     }
 
-    /// Queues `command` for the writer and waits until its transaction is committed. The command runs even if
-    /// the caller stops waiting.
+    /// Queues `command` for the writer and waits until its batch is committed. The command runs even if the caller
+    /// stops waiting.
     ///
     /// # Errors
     /// The error of `command`; `UNAVAILABLE` if the command was not committed or the outcome is unknown.
-    pub async fn write<T: Send + 'static>(
-        &self,
-        command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    pub async fn write<C: WriteCommand>(&self, command: C) -> Result<C::Output> {
         self.writer.run(command).await
+    }
+
+    /// Queues a job that maintains rows, without events, and waits until its transaction is committed. The job runs even
+    /// if the caller stops waiting.
+    ///
+    /// # Errors
+    /// The error of `job`; `UNAVAILABLE` if the job was not committed or the outcome is unknown.
+    pub async fn maintain<T: Send + 'static>(
+        &self,
+        job: impl FnMut(&mut Db) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.maintain(job).await
     }
 
     /// Returns why the database rejects writes, for example a full disk or a moved file. Returns `None` if
@@ -286,7 +301,7 @@ impl Store {
     /// # Errors
     /// `UNAVAILABLE` if the database rejects the write or the writer's queue is full.
     pub async fn probe(&self) -> Result<()> {
-        self.write(|tx| log::rewrite_head(tx.write())).await
+        self.maintain(log::rewrite_head).await
     }
 
     /// Counters and histograms of the writer.

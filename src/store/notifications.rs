@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
+use serde::Deserialize;
 
-use super::connection::{Db, MultiBackend, map_error, with_backend};
+use super::connection::{Db, MultiBackend, map_error};
 use super::paging::{page, window};
 use super::schema::{announcement_reads as reads, messages, notifications};
 use super::time_limit::with_time_limit;
@@ -16,9 +17,9 @@ use crate::model::{
 };
 
 /// A row of `notifications`.
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Deserialize)]
 #[diesel(table_name = notifications)]
-struct NotificationRow {
+pub struct NotificationRow {
     id: i64,
     user_id: Option<i64>,
     title: String,
@@ -154,108 +155,47 @@ pub fn announcements_read(
     Ok(rows.into_iter().map(|(id, at)| (NotificationId(id), Timestamp(at))).collect())
 }
 
-/// A notification to insert.
-#[derive(Debug, Clone)]
-pub struct NewNotificationRow {
-    /// The user who receives the notification; `None` for an announcement to all users.
-    pub user: Option<UserId>,
-    /// The title of the notification.
-    pub title: String,
-    /// The text of the notification.
-    pub message: String,
-    /// The priority of the notification.
-    pub priority: Priority,
-    /// The message that the notification is about.
-    pub about: Option<MessageId>,
-}
-
-/// Inserts a notification.
+/// Inserts a notification. Returns its id; the id in `notification` is ignored.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(db: &mut Db, new: NewNotificationRow, now: Timestamp, cursor: Cursor) -> Result<Notification> {
-    let id: i64 = diesel::insert_into(notifications::table)
+pub(super) fn insert(connection: &mut SqliteConnection, notification: &Notification) -> Result<i64> {
+    diesel::insert_into(notifications::table)
         .values((
-            notifications::user_id.eq(new.user.map(|id| id.0)),
-            notifications::title.eq(&new.title),
-            notifications::message.eq(&new.message),
-            notifications::priority.eq(new.priority.code()),
-            notifications::message_id.eq(new.about.map(|id| id.0)),
-            notifications::created_at.eq(now.0),
-            notifications::seq.eq(cursor.seq.0),
-            notifications::tag.eq(cursor.tag.0),
+            notifications::user_id.eq(notification.user_id.map(|id| id.0)),
+            notifications::title.eq(&notification.title),
+            notifications::message.eq(&notification.message),
+            notifications::priority.eq(notification.priority.code()),
+            notifications::message_id.eq(notification.message_id.map(|id| id.0)),
+            notifications::created_at.eq(notification.created_at.0),
+            notifications::seq.eq(notification.cursor.seq.0),
+            notifications::tag.eq(notification.cursor.tag.0),
         ))
         .returning(notifications::id)
-        .get_result(db)
-        .map_err(map_error)?;
-    Ok(Notification {
-        id: NotificationId(id),
-        user_id: new.user,
-        title: new.title,
-        message: new.message,
-        priority: new.priority,
-        message_id: new.about,
-        created_at: now,
-        read_at: None,
-        cursor,
-    })
+        .get_result(connection)
+        .map_err(map_error)
 }
 
-/// Inserts notifications, each of which is also an event. The first one gets the cursor `first`, the others the
-/// positions after it.
+/// Marks a notification for one user as read, unless it was read before.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert_all(
-    db: &mut Db,
-    new: Vec<NewNotificationRow>,
-    now: Timestamp,
-    first: Cursor,
-) -> Result<Vec<Notification>> {
-    let seqs = first.seq.0..;
-    let rows: Vec<_> = new
-        .iter()
-        .zip(seqs)
-        .map(|(new, seq)| {
-            (
-                notifications::user_id.eq(new.user.map(|id| id.0)),
-                notifications::title.eq(&new.title),
-                notifications::message.eq(&new.message),
-                notifications::priority.eq(new.priority.code()),
-                notifications::message_id.eq(new.about.map(|id| id.0)),
-                notifications::created_at.eq(now.0),
-                notifications::seq.eq(seq),
-                notifications::tag.eq(first.tag.0),
-            )
-        })
-        .collect();
-    // No other instance inserts meanwhile, because this transaction holds the head lock. So exactly the rows
-    // with higher ids are the new ones.
-    let before: Option<i64> =
-        notifications::table.select(diesel::dsl::max(notifications::id)).first(db).map_err(map_error)?;
-    with_backend!(db, connection => diesel::insert_into(notifications::table).values(rows).execute(connection))
-        .map_err(map_error)?;
-    let written = notifications::table
-        .filter(notifications::id.gt(before.unwrap_or(0)))
-        .filter(notifications::seq.ge(first.seq.0))
-        .order(notifications::seq.asc())
-        .select(NotificationRow::as_select());
-    let written: Vec<NotificationRow> = written.load(db).map_err(map_error)?;
-    written.into_iter().map(Notification::try_from).collect()
-}
-
-/// Marks a notification as read. The user must not have read it before.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn mark_read(db: &mut Db, user: UserId, notification: &Notification, now: Timestamp) -> Result<()> {
-    let marked = match notification.user_id {
-        Some(_) => diesel::update(notifications::table.filter(notifications::id.eq(notification.id.0)))
-            .set(notifications::read_at.eq(now.0))
-            .execute(db),
-        None => diesel::insert_into(reads::table)
-            .values((reads::notification_id.eq(notification.id.0), reads::user_id.eq(user.0), reads::read_at.eq(now.0)))
-            .execute(db),
-    };
+pub(super) fn mark_read(connection: &mut SqliteConnection, id: NotificationId, now: Timestamp) -> Result<()> {
+    let unread = notifications::table.filter(notifications::id.eq(id.0)).filter(notifications::read_at.is_null());
+    let marked = diesel::update(unread).set(notifications::read_at.eq(now.0)).execute(connection);
     marked.map(drop).map_err(map_error)
+}
+
+/// Marks an announcement as read by this user, who has not read it before.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn mark_announcement_read(
+    connection: &mut SqliteConnection,
+    id: NotificationId,
+    reader: UserId,
+    now: Timestamp,
+) -> Result<()> {
+    let read = (reads::notification_id.eq(id.0), reads::user_id.eq(reader.0), reads::read_at.eq(now.0));
+    diesel::insert_into(reads::table).values(read).execute(connection).map(drop).map_err(map_error)
 }

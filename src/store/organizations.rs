@@ -108,28 +108,21 @@ pub fn find_similar_name(db: &mut Db, name: &str) -> Result<Option<String>> {
     Ok(names.into_iter().find(|other| likeness.is_confusable_with(other)))
 }
 
-/// Inserts an organization.
+/// Inserts an organization. Returns its id; the id in `organization` is ignored.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(db: &mut Db, name: &str) -> Result<Organization> {
-    let id: i64 = diesel::insert_into(organizations::table)
-        .values(organizations::name.eq(name))
-        .returning(organizations::id)
-        .get_result(db)
-        .map_err(map_error)?;
-    Ok(Organization { id: OrganizationId(id), name: name.into() })
+pub(super) fn insert(db: &mut Db, organization: &Organization) -> Result<OrganizationId> {
+    let inserting = diesel::insert_into(organizations::table).values(organizations::name.eq(&organization.name));
+    inserting.returning(organizations::id).get_result(db).map(OrganizationId).map_err(map_error)
 }
 
-/// Inserts a location.
+/// Inserts a location. Returns its id; the id in `location` is ignored.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert_location(db: &mut Db, organization: OrganizationId, name: &str) -> Result<Location> {
-    let id: i64 = diesel::insert_into(locations::table)
-        .values((locations::organization_id.eq(organization.0), locations::name.eq(name)))
-        .returning(locations::id)
-        .get_result(db)
-        .map_err(map_error)?;
-    Ok(Location { id: LocationId(id), organization_id: organization, name: name.into() })
+pub(super) fn insert_location(db: &mut Db, location: &Location) -> Result<LocationId> {
+    let row = (locations::organization_id.eq(location.organization_id.0), locations::name.eq(&location.name));
+    let inserting = diesel::insert_into(locations::table).values(row);
+    inserting.returning(locations::id).get_result(db).map(LocationId).map_err(map_error)
 }

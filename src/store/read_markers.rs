@@ -50,15 +50,20 @@ pub fn newest_at(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<Opti
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn mark(db: &mut Db, user: UserId, channel: ChannelId, up_to: MessageId) -> Result<()> {
+pub(super) fn mark(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    channel: ChannelId,
+    up_to: MessageId,
+) -> Result<()> {
     let marker = reads::table.filter(reads::user_id.eq(user.0)).filter(reads::channel_id.eq(channel.0));
-    let current: Option<i64> = marker.select(reads::message_id).first(db).optional().map_err(map_error)?;
+    let current: Option<i64> = marker.select(reads::message_id).first(connection).optional().map_err(map_error)?;
     let marked = match current {
         Some(current) if current >= up_to.0 => return Ok(()),
-        Some(_) => diesel::update(marker).set(reads::message_id.eq(up_to.0)).execute(db),
+        Some(_) => diesel::update(marker).set(reads::message_id.eq(up_to.0)).execute(connection),
         None => diesel::insert_into(reads::table)
             .values((reads::user_id.eq(user.0), reads::channel_id.eq(channel.0), reads::message_id.eq(up_to.0)))
-            .execute(db),
+            .execute(connection),
     };
     marked.map(drop).map_err(map_error)
 }

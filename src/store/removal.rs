@@ -10,7 +10,7 @@ use super::schema::{
     notifications,
 };
 use crate::error::Result;
-use crate::model::{MessageId, Seq, Timestamp};
+use crate::model::{Seq, Timestamp};
 
 /// Maximum number of rows that a step removes from one table.
 pub const MAX_STEP_ROWS: i64 = 500;
@@ -58,15 +58,6 @@ pub fn step(db: &mut Db, now: Timestamp, oldest: Seq) -> Result<i64> {
         return Ok(0);
     }
     removed_rows(diesel::delete(notifications::table.filter(notifications::id.eq_any(notification_ids))).execute(db))
-}
-
-/// Removes a message that is marked as deleted, with the rows that depend on it, if these are few. Otherwise the
-/// message stays marked.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn remove_message(db: &mut Db, id: MessageId) -> Result<()> {
-    remove_messages(db, &[id.0]).map(drop)
 }
 
 /// Removes the rows that depend on these messages, at most [`MAX_STEP_ROWS`] of each table. Removes the messages

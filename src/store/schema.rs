@@ -108,6 +108,7 @@ diesel::table! {
         pruned_at -> BigInt,
         removing_instance -> BigInt,
         removing_until -> BigInt,
+        at -> BigInt,
     }
 }
 

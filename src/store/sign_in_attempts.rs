@@ -15,7 +15,12 @@ use crate::model::Timestamp;
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn within(db: &mut Db, attempt_key: &str, span: Duration, now: Timestamp) -> Result<(i64, Option<Timestamp>)> {
+pub(super) fn within(
+    db: &mut Db,
+    attempt_key: &str,
+    span: Duration,
+    now: Timestamp,
+) -> Result<(i64, Option<Timestamp>)> {
     let (start, end) = (now.before(span), now.after(span));
     let recent = dsl::sign_in_attempts.filter(key.eq(attempt_key)).filter(at.gt(start.0)).filter(at.lt(end.0));
     let (count, first): (i64, Option<i64>) =
@@ -27,7 +32,7 @@ pub fn within(db: &mut Db, attempt_key: &str, span: Duration, now: Timestamp) ->
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn add(db: &mut Db, attempt_key: &str, now: Timestamp) -> Result<()> {
+pub(super) fn add(db: &mut Db, attempt_key: &str, now: Timestamp) -> Result<()> {
     let attempt = (key.eq(attempt_key), at.eq(now.0));
     diesel::insert_into(dsl::sign_in_attempts).values(attempt).execute(db).map_err(map_error)?;
     Ok(())

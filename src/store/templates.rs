@@ -97,54 +97,38 @@ pub fn by_ids(db: &mut Db, ids: &[TemplateId]) -> Result<HashMap<TemplateId, Tem
     Ok(with_audiences(db, rows)?.into_iter().map(|template| (template.id, template)).collect())
 }
 
-/// Inserts a template and its audience.
+/// Inserts a template and its audience. Returns its id; the id in `template` is ignored.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(
-    db: &mut Db,
-    name: &str,
-    content: &str,
-    author: UserId,
-    audience: Audience,
-    now: Timestamp,
-    cursor: Cursor,
-) -> Result<Template> {
+pub(super) fn insert(db: &mut Db, template: &Template) -> Result<TemplateId> {
     let id: i64 = diesel::insert_into(templates::table)
         .values((
-            templates::name.eq(name),
-            templates::content.eq(content),
-            templates::author_id.eq(author.0),
-            templates::restricted.eq(!audience.is_unrestricted()),
-            templates::created_at.eq(now.0),
-            templates::seq.eq(cursor.seq.0),
-            templates::tag.eq(cursor.tag.0),
+            templates::name.eq(&template.name),
+            templates::content.eq(&template.content),
+            templates::author_id.eq(template.author_id.0),
+            templates::restricted.eq(!template.audience.is_unrestricted()),
+            templates::created_at.eq(template.created_at.0),
+            templates::seq.eq(template.cursor.seq.0),
+            templates::tag.eq(template.cursor.tag.0),
         ))
         .returning(templates::id)
         .get_result(db)
         .map_err(map_error)?;
-    for location in audience.0.iter() {
+    for location in template.audience.0.iter() {
         diesel::insert_into(template_locations::table)
             .values((template_locations::template_id.eq(id), template_locations::location_id.eq(location.0)))
             .execute(db)
             .map_err(map_error)?;
     }
-    Ok(Template {
-        id: TemplateId(id),
-        name: name.into(),
-        content: content.into(),
-        author_id: author,
-        audience,
-        created_at: now,
-        cursor,
-    })
+    Ok(TemplateId(id))
 }
 
 /// Deletes a template and its audience.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn delete(db: &mut Db, id: TemplateId) -> Result<()> {
+pub(super) fn delete(db: &mut Db, id: TemplateId) -> Result<()> {
     diesel::delete(templates::table.filter(templates::id.eq(id.0))).execute(db).map_err(map_error)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
+use serde::Deserialize;
 
 use super::connection::{Db, MultiBackend, map_error};
 use super::name_keys::{stored_look, stored_skeleton};
@@ -12,14 +13,14 @@ use super::schema::users;
 use super::time_limit::with_time_limit;
 use super::{members, organizations};
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, LocationId, OrganizationId, Page, PageRequest, Rights, Role, Timestamp, User, UserId};
+use crate::model::{LocationId, OrganizationId, Page, PageRequest, Rights, Role, Timestamp, User, UserId};
 use crate::unicode;
 
 /// A name longer than this, in bytes, matches no user: usernames have at most 50 characters.
 const MAX_NAME_BYTES: usize = 1_000;
 
 /// A row of `users`.
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Deserialize)]
 #[diesel(table_name = users)]
 pub struct UserRow {
     id: i64,
@@ -163,49 +164,16 @@ fn search_text(username: &str, display_name: &str) -> String {
     format!("{}\n{}", unicode::fold(username), unicode::fold(display_name))
 }
 
-/// Finds users by username, in one statement and by the rule of [`credentials`]. The keys are the names as
-/// typed; unknown names are left out.
+/// Users whose username may be one of these names, as mentions spell them. The caller compares the names.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn by_names<'n>(db: &mut Db, names: &[&'n str]) -> Result<HashMap<&'n str, UserId>> {
-    let searchable = || names.iter().filter(|name| name.len() <= MAX_NAME_BYTES);
-    let lowercased: Vec<String> = searchable().map(|name| name.to_lowercase()).collect();
+pub(super) fn by_names<'n>(db: &mut Db, names: impl IntoIterator<Item = &'n String> + Clone) -> Result<Vec<User>> {
+    let lowercased: Vec<String> = names.clone().into_iter().map(|name| name.to_lowercase()).collect();
     let skeletons: Vec<String> =
-        searchable().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
-    let rows: Vec<(i64, String)> = users::table
-        .filter(users::username.eq_any(lowercased).or(users::skeleton.eq_any(skeletons)))
-        .select((users::id, users::username))
-        .order(users::id.asc())
-        .load(db)
-        .map_err(map_error)?;
-    let user_of = |name: &&'n str| {
-        let exact = rows.iter().find(|(_, username)| *username == name.to_lowercase());
-        let found = exact.or_else(|| rows.iter().find(|(_, username)| unicode::is_same(username, name)))?;
-        Some((*name, UserId(found.0)))
-    };
-    Ok(searchable().filter_map(user_of).collect())
-}
-
-/// The permissions of these users within one channel, in a constant number of statements. Disabled users are
-/// left out. Of each user's memberships, only that in `channel` is included.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn rights_in(db: &mut Db, ids: &[UserId], channel: ChannelId) -> Result<HashMap<UserId, Rights>> {
-    let users = by_ids(db, ids)?;
-    let organizations: Vec<OrganizationId> = users.values().filter_map(|user| user.organization_id).collect();
-    let locations = organizations::locations_of(db, &organizations)?;
-    let members = members::members_among(db, channel, ids)?;
-    let rights = users.into_values().filter(|user| !user.disabled).map(|user| {
-        let of_organization = user.organization_id.and_then(|id| locations.get(&id)).into_iter().flatten();
-        let mut here: Vec<LocationId> = of_organization.map(|location| location.id).chain(user.location_id).collect();
-        here.sort_unstable();
-        here.dedup();
-        let channels = members.contains(&user.id).then_some(channel).into_iter().collect();
-        (user.id, Rights { user: Some(user.id), admin: user.role == Role::Admin, locations: here, channels })
-    });
-    Ok(rights.collect())
+        names.into_iter().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
+    let rows = all().filter(users::username.eq_any(lowercased).or(users::skeleton.eq_any(skeletons)));
+    rows.load::<UserRow>(db).map_err(map_error)?.into_iter().map(User::try_from).collect()
 }
 
 /// Users by id. Missing ones are left out.
@@ -238,41 +206,34 @@ pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
     })
 }
 
-/// Inserts a user without an organization or a location. The user's token version starts at 0.
+/// Inserts a user without an organization or a location. Returns its id; the id in `user` is ignored.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn insert(
-    db: &mut Db,
-    username: &str,
-    display_name: &str,
-    password_hash: &str,
-    role: Role,
-    now: Timestamp,
-) -> Result<User> {
+pub(super) fn insert(db: &mut Db, user: &User, password_hash: &str) -> Result<UserId> {
     let id: i64 = diesel::insert_into(users::table)
         .values((
-            users::username.eq(username),
-            users::display_name.eq(display_name),
+            users::username.eq(&user.username),
+            users::display_name.eq(&user.display_name),
             users::password_hash.eq(password_hash),
-            users::skeleton.eq(stored_skeleton(username)),
-            users::search.eq(search_text(username, display_name)),
-            users::role.eq(role.code()),
-            users::disabled.eq(false),
-            users::token_version.eq(0),
-            users::created_at.eq(now.0),
+            users::skeleton.eq(stored_skeleton(&user.username)),
+            users::search.eq(search_text(&user.username, &user.display_name)),
+            users::role.eq(user.role.code()),
+            users::disabled.eq(user.disabled),
+            users::token_version.eq(user.token_version),
+            users::created_at.eq(user.created_at.0),
         ))
         .returning(users::id)
         .get_result(db)
         .map_err(map_error)?;
-    find(db, UserId(id))?.ok_or_else(|| Error::internal("an inserted user cannot be read back"))
+    Ok(UserId(id))
 }
 
 /// Updates the fields of a user that can change, except the password.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn update(db: &mut Db, user: &User) -> Result<()> {
+pub(super) fn update(db: &mut Db, user: &User) -> Result<()> {
     diesel::update(users::table.filter(users::id.eq(user.id.0)))
         .set((
             users::display_name.eq(&user.display_name),
@@ -292,7 +253,7 @@ pub fn update(db: &mut Db, user: &User) -> Result<()> {
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn set_password_hash(db: &mut Db, id: UserId, hash: &str) -> Result<()> {
+pub(super) fn set_password_hash(db: &mut Db, id: UserId, hash: &str) -> Result<()> {
     diesel::update(users::table.filter(users::id.eq(id.0)))
         .set(users::password_hash.eq(hash))
         .execute(db)

@@ -1,18 +1,18 @@
-//! The writer of an instance: one thread that runs queued commands in batches, one transaction for each batch
+//! The writer of an instance: one thread that runs queued commands in batches (`batch`), one transaction for each batch
 //! (group commit). A command is answered only after its transaction is on disk.
 //!
-//! A command makes its decision before its first write. A rejection is therefore an ordinary error value, and
-//! the transaction stays usable. If a command fails unexpectedly, the batch is rolled back and its commands run
-//! again one by one, so a failing command does not affect the others.
+//! A command decides without writing, so a refusal is an ordinary value. If the statements of a batch fail, the batch is
+//! rolled back and its commands run again one by one, so a failing command does not affect the others.
 //!
-//! Commands check permissions in this instance's memory. A batch therefore begins only when the permissions in
-//! memory are at least as new as the last permission change in the log. A command that changes permissions is
-//! the last one of its batch.
+//! Commands check permissions in this instance's memory. A batch therefore decides only when the permissions in memory
+//! are at least as new as the last permission change in the log. A command that changes permissions is the last one of
+//! its batch.
+//!
+//! Maintenance jobs run between the batches, each in a transaction of its own.
 
 #[cfg(test)]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,39 +21,40 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::batch::{
+    Attempt, Batch, BatchError, CommitSink, Numbers, PendingCommand, QueuedCommand, Unresolved, WriteCommand, attempt,
+    find_written,
+};
 use super::commit_queue::{BatchWindow, CommitQueue, PushError};
 use super::connection::{ConnectionUse, Connector, Db};
 use super::counts::WriterCounts;
-use super::tx::{Batch, BatchError, CommitSink, Tx, is_committed};
+use super::maintenance::{PendingJob, QueuedJob};
 use crate::error::{Error, Result};
 use crate::supervisor::Supervisor;
 
 /// Maximum number of queued commands. Further commands are rejected at once.
 const QUEUE_CAPACITY: usize = 4096;
-/// A batch takes no further command after this time. Other instances wait for the lock on the log head
-/// meanwhile, and the connection to the database may be slow.
-const MAX_BATCH_TIME: Duration = Duration::from_millis(100);
 /// How long a caller waits for the result of its command before it receives `UNAVAILABLE` (outcome unknown).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many times a batch is retried after a lost connection or a lock timeout.
 const MAX_RETRIES: usize = 3;
+/// How many times a batch decides again because other batches were faster. Then it locks the log head first.
+const MAX_OUTDATED: usize = 3;
 /// After a COMMIT fails, the writer looks for the batch in the log for up to `LOOKUP_TIMEOUT`, once every
 /// `LOOKUP_INTERVAL`.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);
 const LOOKUP_INTERVAL: Duration = Duration::from_millis(100);
 
-type CommandFn = Box<dyn FnMut(&mut Tx<'_>) -> Result<()> + Send>;
-
-/// A queued command. `run` may be called several times (retries); the caller is answered once.
-struct QueuedCommand {
-    run: CommandFn,
-    answer: oneshot::Sender<Result<()>>,
+/// What the writer runs.
+enum QueuedWork {
+    Command(Box<dyn QueuedCommand>),
+    Job(Box<dyn QueuedJob>),
 }
 
 /// Handle to the writer thread.
 pub struct Writer {
-    queue: Arc<CommitQueue<QueuedCommand>>,
+    queue: Arc<CommitQueue<QueuedWork>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -94,30 +95,27 @@ impl Writer {
     /// # Errors
     /// The error of `command`; `UNAVAILABLE` if the queue is full, the writer has stopped, or the outcome is
     /// unknown.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        mut command: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
-        let output_slot = Arc::new(Mutex::new(None));
-        let result = Arc::clone(&output_slot);
-        self.push(QueuedCommand {
-            run: Box::new(move |tx| {
-                let output = command(tx)?;
-                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
-                Ok(())
-            }),
-            answer,
-        })?;
-        let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
-        let outcome = timeout(ANSWER_TIMEOUT, answered).await.map_err(|_| unknown())?;
-        outcome.map_err(|_| unknown())??;
-        let output = output_slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        output.ok_or_else(|| Error::internal("a command was acknowledged without a result"))
+    pub async fn run<C: WriteCommand>(&self, command: C) -> Result<C::Output> {
+        let (pending, answer) = PendingCommand::new(command);
+        self.push(QueuedWork::Command(Box::new(pending)))?;
+        answered(answer).await
     }
 
-    fn push(&self, command: QueuedCommand) -> Result<()> {
-        self.queue.push(command).map_err(|error| match error {
+    /// Queues a maintenance job and waits for its result. The job stays queued if the caller stops waiting.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn maintain<T: Send + 'static>(
+        &self,
+        job: impl FnMut(&mut Db) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (pending, answer) = PendingJob::new(job);
+        self.push(QueuedWork::Job(Box::new(pending)))?;
+        answered(answer).await
+    }
+
+    fn push(&self, work: QueuedWork) -> Result<()> {
+        self.queue.push(work).map_err(|error| match error {
             PushError::Full => Error::Unavailable("too many changes are waiting; try again".into()),
             PushError::Closed => stopping(),
         })
@@ -136,6 +134,16 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Waits for the answer of the writer.
+async fn answered<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+    let answer = timeout(ANSWER_TIMEOUT, answer).await.map_err(|_| unknown_outcome())?;
+    answer.map_err(|_| unknown_outcome())?
+}
+
+fn unknown_outcome() -> Error {
+    Error::Unavailable("the outcome is unknown; try again".into())
 }
 
 /// The error for new commands after the queue was closed: the server is shutting down, or the writer thread
@@ -159,125 +167,145 @@ struct WriterThread<T> {
 }
 
 impl<T: CommitSink> WriterThread<T> {
-    fn run(mut self, queue: &CommitQueue<QueuedCommand>) {
-        while let Some(batch) = queue.take(&mut self.window, self.max_batch) {
-            self.commit_all(batch, Some(queue));
+    fn run(mut self, queue: &CommitQueue<QueuedWork>) {
+        while let Some(work) = queue.take(&mut self.window, self.max_batch) {
+            let (started, taken) = (Instant::now(), work.len());
+            let (mut commands, mut jobs) = (Vec::with_capacity(taken), Vec::new());
+            for work in work {
+                match work {
+                    QueuedWork::Command(command) => commands.push(command),
+                    QueuedWork::Job(job) => jobs.push(job),
+                }
+            }
+            self.commit_all(commands);
+            self.window.record_batch(taken + queue.len(), started.elapsed());
+            jobs.into_iter().for_each(|job| self.maintain(job));
         }
     }
 
-    /// Commits all commands of the batch, and those that are queued meanwhile, in as few transactions as
-    /// possible. If a transaction fails for good, its commands run again, each in its own transaction.
-    fn commit_all(&mut self, mut batch: Vec<QueuedCommand>, queue: Option<&CommitQueue<QueuedCommand>>) {
-        let mut tries = 0;
-        while !batch.is_empty() {
-            let attempt = self.try_commit(&mut batch, queue);
+    /// Commits all commands in as few transactions as possible. If a transaction fails for good, its commands run
+    /// again, each in its own transaction.
+    fn commit_all(&mut self, mut commands: Vec<Box<dyn QueuedCommand>>) {
+        let (mut retries, mut outdated) = (0, 0);
+        while !commands.is_empty() {
+            let attempt = self.try_commit(&mut commands, outdated >= MAX_OUTDATED);
             if attempt.is_err() {
                 self.counts.failures.count();
             }
             match attempt {
-                Ok(outcomes) => {
-                    let rest = batch.split_off(outcomes.len());
-                    self.answer(batch, outcomes);
-                    batch = rest;
+                Ok(Some((ran, numbers))) => {
+                    let rest = commands.split_off(ran);
+                    self.answer(commands, Ok(numbers));
+                    (commands, retries, outdated) = (rest, 0, 0);
                 }
-                Err(BatchError::Retryable(error)) if tries < MAX_RETRIES && self.reconnect() => {
-                    tries += 1;
-                    tracing::debug!(%error, commands = batch.len(), "retrying a batch");
+                Ok(None) if outdated < MAX_OUTDATED => {
+                    self.counts.outdated.count();
+                    outdated += 1;
                 }
-                Err(BatchError::Failed(error)) if batch.len() > 1 => {
-                    tracing::debug!(%error, commands = batch.len(), "retrying the commands of a batch one by one");
-                    return batch.into_iter().for_each(|command| self.commit_all(vec![command], None));
+                Ok(None) => self.commit_one_by_one(&mut commands, Error::internal("a unique value exists already")),
+                Err(BatchError::Retryable(error)) if retries < MAX_RETRIES && self.reconnect() => {
+                    retries += 1;
+                    tracing::debug!(%error, commands = commands.len(), "retrying a batch");
                 }
-                Err(BatchError::Failed(error) | BatchError::Retryable(error) | BatchError::Unknown(error, _)) => {
-                    let outcomes = batch.iter().map(|_| Err(error.clone())).collect();
-                    return self.answer(batch, outcomes);
+                Err(BatchError::Failed(error)) => self.commit_one_by_one(&mut commands, error),
+                Err(BatchError::Retryable(error) | BatchError::Unknown(error, _)) => {
+                    self.answer(std::mem::take(&mut commands), Err(error));
                 }
             }
         }
+    }
+
+    /// Runs the commands of a failed batch again, each in its own transaction. A single command gets the error.
+    fn commit_one_by_one(&mut self, commands: &mut Vec<Box<dyn QueuedCommand>>, error: Error) {
+        let commands = std::mem::take(commands);
+        if commands.len() == 1 {
+            return self.answer(commands, Err(error));
+        }
+        tracing::debug!(%error, commands = commands.len(), "retrying the commands of a batch one by one");
+        commands.into_iter().for_each(|command| self.commit_all(vec![command]));
     }
 
     /// Sends the results of a batch from one spawned task. If the writer thread sent them one by one, each woken
     /// task could preempt the writer thread.
-    fn answer(&self, batch: Vec<QueuedCommand>, outcomes: Vec<Result<()>>) {
+    fn answer(&self, commands: Vec<Box<dyn QueuedCommand>>, result: Result<Numbers>) {
         self.runtime.spawn(async move {
-            for (command, outcome) in batch.into_iter().zip(outcomes) {
-                // An error means that the caller has stopped waiting.
-                drop(command.answer.send(outcome));
-            }
+            commands.into_iter().for_each(|command| command.answer(&result));
         });
     }
 
-    /// Runs commands in one transaction and commits it. It stops after a command that changes permissions, or
-    /// after `MAX_BATCH_TIME`. Returns the results of the commands that ran.
+    /// Runs commands in one transaction and commits it. Returns how many have run, and the numbers of what they have
+    /// created; `None` if other batches have changed what they decided on.
     fn try_commit(
         &mut self,
-        batch: &mut Vec<QueuedCommand>,
-        queue: Option<&CommitQueue<QueuedCommand>>,
-    ) -> Result<Vec<Result<()>>, BatchError> {
-        if !self.connector.has_original_files() {
-            self.db = None;
-        }
-        let db = match &mut self.db {
-            Some(db) => db,
-            none => none.insert(self.connector.open(ConnectionUse::Writing).map_err(BatchError::Retryable)?),
-        };
-        let mut tx = Tx::begin(db, &mut self.sink)?;
-        // Commands that were queued while the writer waited for the head lock join this batch.
-        let room = self.max_batch.saturating_sub(batch.len());
-        batch.extend(queue.into_iter().flat_map(|queue| queue.take_ready(room)));
-        let started = Instant::now();
-        let queued = batch.len();
-        let mut outcomes = Vec::with_capacity(queued);
-        for command in batch {
-            match run_command(command, &mut tx) {
-                Ok(outcome) => outcomes.push(outcome),
-                Err(error) => {
-                    tx.roll_back();
-                    return Err(BatchError::before_commit(error));
+        commands: &mut [Box<dyn QueuedCommand>],
+        must_lock: bool,
+    ) -> Result<Option<(usize, Numbers)>, BatchError> {
+        let (db, sink) = (connected(&self.connector, &mut self.db)?, &mut self.sink);
+        let (ran, numbers, batch) = match attempt(db, sink, commands, must_lock) {
+            Ok(Attempt::Outdated) => return Ok(None),
+            Ok(Attempt::Written { ran, numbers, batch, duration }) => {
+                if let Some(duration) = duration {
+                    self.connector.write_health().record_success();
+                    self.counts.commits.observe(duration.as_secs_f64());
                 }
+                (ran, numbers, batch)
             }
-            if tx.changes_access() || started.elapsed() > MAX_BATCH_TIME {
-                break;
-            }
-        }
-        let commit_started = Instant::now();
-        let wrote = tx.wrote;
-        let batch = match tx.commit() {
-            Err(BatchError::Unknown(error, batch)) => self.resolve_commit(error, batch)?,
-            committed => committed?,
+            Err(BatchError::Unknown(error, unresolved)) => self.resolve_commit(error, unresolved)?,
+            Err(error) => return Err(error),
         };
-        if wrote {
-            self.connector.write_health().record_success();
-        }
-        self.window.record_batch(queued + queue.map_or(0, CommitQueue::len), started.elapsed());
-        self.counts.commits.observe(commit_started.elapsed().as_secs_f64());
-        self.counts.commands.observe(outcomes.len() as f64);
+        self.counts.commands.observe(ran as f64);
         self.counts.events.add(batch.events.len() as u64);
         if !batch.events.is_empty() {
             self.sink.committed(batch);
         }
-        Ok(outcomes)
+        Ok(Some((ran, numbers)))
     }
 
-    /// Finds out whether a batch whose COMMIT failed is in the log. Returns the batch if it is.
-    fn resolve_commit(&mut self, error: Error, batch: Batch) -> Result<Batch, BatchError> {
-        tracing::warn!(%error, events = batch.events.len(), "commit failed; checking the log for the batch");
-        let unknown = || Error::Unavailable("the outcome is unknown; try again".into());
-        // A batch without events leaves no row in the log that could be looked up.
-        if batch.events.is_empty() {
+    /// Finds out whether a batch whose commit failed is in the log. Returns the batch if it is.
+    fn resolve_commit(&mut self, error: Error, batch: Box<Unresolved>) -> Result<(usize, Numbers, Batch), BatchError> {
+        tracing::warn!(%error, "commit failed; checking the log for the batch");
+        if !batch.is_in_log() {
             self.db = None;
-            return Err(BatchError::Unknown(unknown(), batch));
+            // The log cannot tell. Most batches without events can be repeated without harm.
+            return Err(if batch.is_repeatable() {
+                BatchError::Retryable(error)
+            } else {
+                BatchError::Unknown(unknown_outcome(), batch)
+            });
         }
         let started = Instant::now();
         while started.elapsed() < LOOKUP_TIMEOUT {
-            let found = if self.reconnect() { self.db.as_mut().map(|db| is_committed(db, batch.end())) } else { None };
+            let found = if self.reconnect() { self.db.as_mut().map(|db| find_written(db, &batch)) } else { None };
             match found {
-                Some(Ok(true)) => return Ok(batch),
-                Some(Ok(false)) => return Err(BatchError::Retryable(error)),
+                Some(Ok(Some(numbers))) => {
+                    let (ran, events) = batch.into_events(&numbers);
+                    return Ok((ran, numbers, Batch { after: None, events }));
+                }
+                Some(Ok(None)) => return Err(BatchError::Retryable(error)),
                 Some(Err(_)) | None => std::thread::sleep(LOOKUP_INTERVAL),
             }
         }
-        Err(BatchError::Unknown(unknown(), batch))
+        Err(BatchError::Unknown(unknown_outcome(), batch))
+    }
+
+    /// Runs a maintenance job in its own transaction. Repeats it after a lost connection.
+    fn maintain(&mut self, mut job: Box<dyn QueuedJob>) {
+        let mut retries = 0;
+        let result = loop {
+            let ran = connected(&self.connector, &mut self.db).and_then(|db| job.run(db));
+            match ran {
+                Err(BatchError::Retryable(_)) if retries < MAX_RETRIES && self.reconnect() => retries += 1,
+                Err(BatchError::Failed(error) | BatchError::Retryable(error) | BatchError::Unknown(error, _)) => {
+                    self.counts.failures.count();
+                    break Err(error);
+                }
+                Ok(()) => break Ok(()),
+            }
+        };
+        if result.is_ok() {
+            self.connector.write_health().record_success();
+        }
+        self.runtime.spawn(async move { job.answer(result) });
     }
 
     /// Replaces the connection. Returns whether that succeeded.
@@ -288,20 +316,13 @@ impl<T: CommitSink> WriterThread<T> {
     }
 }
 
-/// Runs one command. The inner result is the caller's result; an outer error means that the batch must be rolled
-/// back.
-fn run_command(command: &mut QueuedCommand, tx: &mut Tx<'_>) -> Result<Result<()>> {
-    let wrote_before = std::mem::take(&mut tx.wrote);
-    let outcome = catch_unwind(AssertUnwindSafe(|| (command.run)(tx)))
-        .unwrap_or_else(|_| Err(Error::internal("a command panicked")));
-    let must_roll_back = match &outcome {
-        Ok(()) => false,
-        Err(Error::Internal(_) | Error::Unavailable(_)) => true,
-        Err(_) => tx.wrote,
-    };
-    tx.wrote |= wrote_before;
-    match outcome {
-        Err(error) if must_roll_back => Err(error),
-        outcome => Ok(outcome),
+/// The writer's connection. It is opened again if it was lost, or if the SQLite files were replaced.
+fn connected<'c>(connector: &Connector, db: &'c mut Option<Db>) -> Result<&'c mut Db, BatchError> {
+    if !connector.has_original_files() {
+        *db = None;
+    }
+    match db {
+        Some(db) => Ok(db),
+        none => Ok(none.insert(connector.open(ConnectionUse::Writing).map_err(BatchError::Retryable)?)),
     }
 }

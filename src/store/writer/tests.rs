@@ -8,13 +8,15 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{ChannelId, Cursor, EventBody, EventKind, Metric, Seq, Timestamp};
-use crate::store::{NewEvent, Options, Store, log, metrics};
+use crate::model::{ChannelId, Cursor, EventBody, EventKind, Metric, Priority, Seq, Timestamp, UserId};
+use crate::store::{
+    BatchState, Effects, NewEvent, NewNotificationRow, NotificationText, Options, Store, TestCommand, log, metrics,
+};
 
 /// The batch size of most tests: larger than the number of their commands.
 const BATCH: usize = 64;
 
-type TestCommand = Box<dyn FnMut(&mut Tx<'_>) -> Result<i64> + Send>;
+type Decide = Box<dyn Fn(&BatchState, &mut Effects) -> Result<Seq> + Send>;
 
 struct Fixture {
     store: Arc<Store>,
@@ -53,26 +55,31 @@ impl Fixture {
         let mut entered = Some(entered);
         let store = Arc::clone(&self.store);
         let holding = tokio::spawn(async move {
-            let command = move |_: &mut Tx<'_>| {
+            let job = move |_: &mut Db| {
                 let _ = entered.take().map(|entered| entered.send(()));
                 released.recv().map_err(Error::internal)
             };
-            store.write(command).await
+            store.maintain(job).await
         });
-        entering.await.expect("the writer runs the command");
+        entering.await.expect("the writer runs the job");
         HeldWriter { release, holding }
     }
 
     /// Queues all commands while the writer is in another transaction, so that it takes them together.
-    async fn run_together(&self, commands: Vec<TestCommand>) -> Vec<Result<i64>> {
+    async fn run_together(&self, commands: Vec<Decide>) -> Vec<Result<i64>> {
         let held = self.hold().await;
         let count = commands.len();
         let queued = async {
             wait_until(|| self.store.writer.queue.len() == count).await;
             held.release().await;
         };
-        let writing = join_all(commands.into_iter().map(|command| self.store.write(command)));
+        let writing = join_all(commands.into_iter().map(|decide| self.run(decide)));
         tokio::join!(writing, queued).0
+    }
+
+    /// Runs a command. Returns the number of its event.
+    async fn run(&self, decide: Decide) -> Result<i64> {
+        self.store.write(TestCommand(decide)).await.map(|seq| seq.0)
     }
 
     /// The number of events in each batch so far.
@@ -117,17 +124,22 @@ fn poll_once<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn record(tx: &mut Tx<'_>, kind: EventKind) -> i64 {
-    tx.record(NewEvent::new(kind, 1, None).in_channel(ChannelId(1)), EventBody::None);
-    tx.head().0
+fn record(effects: &mut Effects, kind: EventKind) -> Seq {
+    effects.record(NewEvent::new(kind, 1, None).in_channel(ChannelId(1)), EventBody::None);
+    effects.end()
 }
 
 /// Sets a metric, and records an event. Returns the number of the event.
-fn put(name: &'static str, value: f64) -> TestCommand {
-    Box::new(move |tx| {
-        metrics::put(tx.write(), &Metric { name: name.into(), value, updated_at: Timestamp(0) })?;
-        Ok(record(tx, EventKind::MessageDeleted))
+fn put(name: &'static str, value: f64) -> Decide {
+    Box::new(move |_, effects| {
+        effects.put_metric(&Metric { name: name.into(), value, updated_at: Timestamp(0) });
+        Ok(record(effects, EventKind::MessageDeleted))
     })
+}
+
+/// A command that changes nothing. Returns the number of the last event before it.
+fn nothing() -> Decide {
+    Box::new(|_, effects| Ok(effects.end()))
 }
 
 fn conflict() -> Error {
@@ -135,52 +147,58 @@ fn conflict() -> Error {
 }
 
 #[tokio::test]
-async fn commands_of_one_batch_see_the_changes_of_earlier_ones_and_share_a_commit() {
+async fn commands_of_one_batch_follow_each_other_and_share_a_commit() {
     let fixture = Fixture::new(BATCH);
-    let read: TestCommand = Box::new(|tx| Ok(metrics::count(tx.read())? * 100 + tx.head().0));
-    let outcomes = fixture.run_together(vec![put("a", 1.0), put("b", 2.0), read, put("a", 3.0)]).await;
-    assert_eq!(outcomes, [Ok(1), Ok(2), Ok(202), Ok(3)]);
+    let outcomes = fixture.run_together(vec![put("a", 1.0), put("b", 2.0), nothing(), put("a", 3.0)]).await;
+    assert_eq!(outcomes, [Ok(1), Ok(2), Ok(2), Ok(3)]);
     assert_eq!(fixture.batch_sizes(), [3]);
     assert_eq!(fixture.metrics().await, [("a".into(), 3.0), ("b".into(), 2.0)]);
 }
 
 #[tokio::test]
-async fn a_rejected_command_does_not_affect_the_other_commands_of_its_batch() {
+async fn a_refused_command_leaves_nothing_behind_and_does_not_affect_its_batch() {
     let fixture = Fixture::new(BATCH);
-    let rejected: TestCommand = Box::new(|_| Err(conflict()));
-    let outcomes = fixture.run_together(vec![put("a", 1.0), rejected, put("b", 2.0)]).await;
+    let write = put("lost", 9.0);
+    let refused: Decide = Box::new(move |state, effects| write(state, effects).and_then(|_| Err(conflict())));
+    let outcomes = fixture.run_together(vec![put("a", 1.0), refused, put("b", 2.0)]).await;
     assert_eq!(outcomes, [Ok(1), Err(conflict()), Ok(2)]);
-    assert_eq!(fixture.batch_sizes(), [2], "a rejection before the first write needs no other transaction");
-    assert_eq!(fixture.metrics().await, [("a".into(), 1.0), ("b".into(), 2.0)]);
-}
-
-#[tokio::test]
-async fn a_command_that_is_rejected_after_it_wrote_leaves_nothing_behind() {
-    let fixture = Fixture::new(BATCH);
-    let mut write = put("lost", 9.0);
-    let rejected: TestCommand = Box::new(move |tx| write(tx).and_then(|_| Err(conflict())));
-    let outcomes = fixture.run_together(vec![put("a", 1.0), rejected, put("b", 2.0)]).await;
-    assert_eq!(outcomes, [Ok(1), Err(conflict()), Ok(2)]);
-    assert_eq!(fixture.batch_sizes(), [1, 1], "each command has run again in its own transaction");
+    assert_eq!(fixture.batch_sizes(), [2], "a refusal needs no other transaction");
     assert_eq!(fixture.metrics().await, [("a".into(), 1.0), ("b".into(), 2.0)]);
 }
 
 #[tokio::test]
 async fn a_panic_fails_only_its_command_and_leaves_nothing_behind() {
     let fixture = Fixture::new(BATCH);
-    let mut write = put("lost", 9.0);
-    let panicking: TestCommand = Box::new(move |tx| {
-        write(tx)?;
+    let write = put("lost", 9.0);
+    let panicking: Decide = Box::new(move |state, effects| {
+        write(state, effects)?;
         panic!("panic of the test")
     });
     let outcomes = fixture.run_together(vec![put("a", 1.0), panicking, put("b", 2.0)]).await;
-    assert!(
-        matches!(&outcomes[..], [Ok(1), Err(Error::Internal(_)), Ok(2)]),
-        "the outcome must be that of the last run: {outcomes:?}"
-    );
+    assert!(matches!(&outcomes[..], [Ok(1), Err(Error::Internal(_)), Ok(2)]), "{outcomes:?}");
     assert_eq!(fixture.metrics().await, [("a".into(), 1.0), ("b".into(), 2.0)]);
-    assert_eq!(fixture.store.write(put("c", 3.0)).await, Ok(3), "the writer goes on");
+    assert_eq!(fixture.run(put("c", 3.0)).await, Ok(3), "the writer goes on");
     assert_eq!(fixture.options.vitals.fault(), None);
+}
+
+/// A command whose statements fail: its notification is for a user who does not exist.
+fn broken() -> Decide {
+    Box::new(|_, effects| {
+        let text = NotificationText::Plain("text".into());
+        let user = Some(UserId(1));
+        let new = NewNotificationRow { user, title: "title".into(), text, priority: Priority::Low };
+        effects.notify(new, UserId(1));
+        Ok(effects.end())
+    })
+}
+
+#[tokio::test]
+async fn a_command_whose_statements_fail_does_not_affect_the_others() {
+    let fixture = Fixture::new(BATCH);
+    let outcomes = fixture.run_together(vec![put("a", 1.0), broken(), put("b", 2.0)]).await;
+    assert!(matches!(&outcomes[..], [Ok(1), Err(Error::Internal(_)), Ok(2)]), "{outcomes:?}");
+    assert_eq!(fixture.batch_sizes(), [1, 1], "each command has run again in its own transaction");
+    assert_eq!(fixture.metrics().await, [("a".into(), 1.0), ("b".into(), 2.0)]);
 }
 
 #[tokio::test]
@@ -188,18 +206,18 @@ async fn the_numbers_of_events_have_no_gaps_over_batches_and_failures() {
     let fixture = Fixture::new(BATCH);
     let begin = fixture.head().await;
     for round in 0..3 {
-        let failing: TestCommand = Box::new(move |tx| {
-            record(tx, EventKind::MessageDeleted);
-            if round == 1 { Err(conflict()) } else { Ok(0) }
+        let failing: Decide = Box::new(move |_, effects| {
+            let recorded = record(effects, EventKind::MessageDeleted);
+            if round == 1 { Err(conflict()) } else { Ok(recorded) }
         });
-        fixture.run_together(vec![put("a", 1.0), failing, put("b", 2.0)]).await;
-        fixture.store.write(|_| Ok(())).await.expect("a command without events");
+        fixture.run_together(vec![put("a", 1.0), failing, broken(), put("b", 2.0)]).await;
+        fixture.run(nothing()).await.expect("a command without events");
     }
     let mut end = begin;
     let mut events = Vec::new();
     for batch in fixture.batches.try_iter() {
-        assert_eq!(batch.after, end, "a batch must follow the batch before it");
-        end = batch.end();
+        assert_eq!(batch.after, Some(end), "a batch must follow the batch before it");
+        end = batch.end().expect("a batch has events");
         events.extend(batch.events.into_iter().map(|logged| logged.event.cursor));
     }
     let seqs: Vec<i64> = events.iter().map(|cursor| cursor.seq.0).collect();
@@ -218,22 +236,9 @@ async fn a_batch_has_at_most_the_configured_number_of_commands() {
 }
 
 #[tokio::test]
-async fn a_batch_takes_no_further_command_after_its_maximum_time() {
-    let fixture = Fixture::new(BATCH);
-    let mut write = put("a", 1.0);
-    let slow: TestCommand = Box::new(move |tx| {
-        std::thread::sleep(MAX_BATCH_TIME + Duration::from_millis(1));
-        write(tx)
-    });
-    let outcomes = fixture.run_together(vec![slow, put("b", 2.0), put("c", 3.0)]).await;
-    assert_eq!(outcomes, [Ok(1), Ok(2), Ok(3)]);
-    assert_eq!(fixture.batch_sizes()[0], 1);
-}
-
-#[tokio::test]
 async fn a_command_that_changes_permissions_is_the_last_of_its_batch() {
     let fixture = Fixture::new(BATCH);
-    let changes_permissions: TestCommand = Box::new(|tx| Ok(record(tx, EventKind::AccessChanged)));
+    let changes_permissions: Decide = Box::new(|_, effects| Ok(record(effects, EventKind::AccessChanged)));
     let outcomes = fixture.run_together(vec![put("a", 1.0), changes_permissions, put("b", 2.0)]).await;
     assert_eq!(outcomes, [Ok(1), Ok(2), Ok(3)]);
     assert_eq!(fixture.batch_sizes(), [2, 1]);
@@ -243,28 +248,28 @@ async fn a_command_that_changes_permissions_is_the_last_of_its_batch() {
 async fn a_full_queue_rejects_further_commands_and_runs_the_queued_ones() {
     let fixture = Fixture::new(BATCH);
     let held = fixture.hold().await;
-    let mut queued: Vec<_> = (0..QUEUE_CAPACITY).map(|_| Box::pin(fixture.store.write(|_| Ok(())))).collect();
+    let mut queued: Vec<_> = (0..QUEUE_CAPACITY).map(|_| Box::pin(fixture.run(nothing()))).collect();
     for command in &mut queued {
         assert!(poll_once(command).is_pending());
     }
-    let full = fixture.store.write(|_| Ok(())).await;
+    let full = fixture.run(nothing()).await;
     assert_eq!(full, Err(Error::Unavailable("too many changes are waiting; try again".into())));
     held.release().await;
     assert!(join_all(queued).await.iter().all(Result::is_ok));
-    assert_eq!(fixture.store.write(|_| Ok(())).await, Ok(()));
+    assert_eq!(fixture.run(nothing()).await, Ok(0));
 }
 
 #[tokio::test]
 async fn closing_commits_the_queued_commands_and_rejects_new_ones() {
     let fixture = Fixture::new(BATCH);
     let held = fixture.hold().await;
-    let mut queued = Box::pin(join_all([put("a", 1.0), put("b", 2.0)].map(|command| fixture.store.write(command))));
+    let mut queued = Box::pin(join_all([put("a", 1.0), put("b", 2.0)].map(|decide| fixture.run(decide))));
     assert!(poll_once(&mut queued).is_pending());
     let store = Arc::clone(&fixture.store);
     let closing = tokio::task::spawn_blocking(move || store.close());
-    let is_closed = || fixture.store.writer.queue.push(empty_command()) == Err(PushError::Closed);
+    let is_closed = || fixture.store.writer.queue.push(empty_job()) == Err(PushError::Closed);
     wait_until(is_closed).await;
-    let rejected = fixture.store.write(|_| Ok(())).await;
+    let rejected = fixture.run(nothing()).await;
     assert_eq!(rejected, Err(Error::Unavailable("the server is stopping; try again".into())));
     held.release().await;
     assert_eq!(queued.await, [Ok(1), Ok(2)]);
@@ -272,19 +277,19 @@ async fn closing_commits_the_queued_commands_and_rejects_new_ones() {
     assert_eq!(fixture.metrics().await, [("a".into(), 1.0), ("b".into(), 2.0)]);
 }
 
-fn empty_command() -> QueuedCommand {
-    QueuedCommand { run: Box::new(|_| Ok(())), answer: oneshot::channel().0 }
+fn empty_job() -> QueuedWork {
+    QueuedWork::Job(Box::new(PendingJob::new(|_: &mut Db| Ok(())).0))
 }
 
 #[tokio::test]
 async fn a_command_runs_although_its_caller_stops_waiting() {
     let fixture = Fixture::new(BATCH);
     let held = fixture.hold().await;
-    let mut abandoned = Box::pin(fixture.store.write(put("a", 1.0)));
+    let mut abandoned = Box::pin(fixture.run(put("a", 1.0)));
     assert!(poll_once(&mut abandoned).is_pending());
     drop(abandoned);
     held.release().await;
-    assert_eq!(fixture.store.write(put("b", 2.0)).await, Ok(2));
+    assert_eq!(fixture.run(put("b", 2.0)).await, Ok(2));
     assert_eq!(fixture.metrics().await, [("a".into(), 1.0), ("b".into(), 2.0)]);
 }
 
@@ -313,7 +318,7 @@ impl CommitSink for Applying {
 async fn with_permission_changes(fixture: &Fixture) -> (Cursor, Vec<Cursor>) {
     let begin = fixture.head().await;
     for _ in 0..2 {
-        fixture.store.write(|tx| Ok(record(tx, EventKind::AccessChanged))).await.expect("commit");
+        fixture.run(Box::new(|_, effects| Ok(record(effects, EventKind::AccessChanged)))).await.expect("commit");
     }
     let events = fixture.store.read(move |snapshot| log::read(snapshot.db(), begin)).await.expect("read the log").0;
     (begin, events.iter().map(|event| event.cursor).collect())
@@ -326,7 +331,7 @@ async fn a_batch_begins_only_when_the_permissions_in_memory_are_as_new_as_the_lo
     let (waits, waited) = mpsc::channel();
     let sink = Applying { steps: vec![changes[1], changes[0]], position: begin, waits };
     let reading = Store::open(&writing.options, sink).expect("open the store");
-    assert_eq!(reading.write(|tx| Ok(tx.head())).await, Ok(changes[1].seq));
+    assert_eq!(reading.write(TestCommand(nothing())).await, Ok(changes[1].seq));
     assert_eq!(waited.try_iter().collect::<Vec<_>>(), [changes[1].seq; 2]);
 }
 
@@ -337,10 +342,10 @@ async fn a_command_is_rejected_if_the_permissions_in_memory_stay_behind_the_log(
     let (waits, waited) = mpsc::channel();
     let sink = Applying { steps: Vec::new(), position: begin, waits };
     let behind = Store::open(&writing.options, sink).expect("open the store");
-    let outcome = behind.write(|tx| Ok(tx.head())).await;
+    let outcome = behind.write(TestCommand(nothing())).await;
     assert_eq!(outcome, Err(Error::Unavailable("this instance is behind; try again".into())));
     assert!(waited.try_iter().count() > 1, "the writer must give the log tailer several chances");
-    assert_eq!(writing.store.write(|tx| Ok(tx.head().0)).await, Ok(2), "a waiting writer must not keep the lock");
+    assert_eq!(writing.run(nothing()).await, Ok(2), "a waiting writer must not keep the lock");
 }
 
 struct Panicking;
@@ -355,11 +360,11 @@ impl CommitSink for Panicking {
 #[tokio::test]
 async fn a_writer_panic_rejects_waiting_and_later_commands() {
     let fixture = Fixture::with_sink(BATCH, Panicking, mpsc::channel().1);
-    let outcome = fixture.store.write(put("a", 1.0)).await;
+    let outcome = fixture.run(put("a", 1.0)).await;
     assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     let fault = fixture.options.vitals.faulted().await;
     assert_eq!((fault.part, &*fault.message), ("the writer", "panic of the test"));
-    let error = fixture.store.write(put("b", 2.0)).await;
+    let error = fixture.run(put("b", 2.0)).await;
     assert!(matches!(error, Err(Error::Unavailable(_))), "{error:?}");
     fixture.store.close();
 }

@@ -1,0 +1,56 @@
+//! The reads of a batch that have a statement of their own.
+
+use super::needs::{Lookup, Needs};
+use super::state::{BatchRows, OrganizationRows};
+use crate::error::Result;
+use crate::model::{OrganizationId, Timestamp};
+use crate::store::connection::Db;
+use crate::store::{channels, organizations, sign_in_attempts, templates, users};
+
+/// Runs the lookups of a batch and adds what they find to its rows.
+pub fn read(db: &mut Db, needs: &Needs, now: Timestamp, rows: &mut BatchRows) -> Result<()> {
+    needs.lookups.iter().try_for_each(|lookup| read_one(db, lookup, now, rows))
+}
+
+fn read_one(db: &mut Db, lookup: &Lookup, now: Timestamp, rows: &mut BatchRows) -> Result<()> {
+    match lookup {
+        Lookup::Room(rights, name) => {
+            rows.rooms.push((rights.user, name.clone(), channels::find_by_name(db, rights, name)?));
+        }
+        Lookup::SimilarChannel(rights, name) => {
+            rows.similar_names.insert(name.clone(), channels::find_similar_name(db, rights, name, None)?);
+        }
+        Lookup::SimilarToChannel(rights, id, name) => {
+            let name = name.clone().or_else(|| rows.channels.get(id).map(|channel| channel.name.clone()));
+            if let Some(name) = name {
+                let found = channels::find_similar_name(db, rights, &name, Some(*id))?;
+                rows.similar_names.insert(name, found);
+            }
+        }
+        Lookup::SimilarUser(name) => {
+            rows.similar_names.insert(name.clone(), users::find_similar_name(db, name)?);
+        }
+        Lookup::SimilarOrganization(name) => {
+            rows.organization_count = organizations::count(db)?;
+            rows.similar_names.insert(name.clone(), organizations::find_similar_name(db, name)?);
+        }
+        Lookup::Organization(id) => read_organization(db, *id, false, rows)?,
+        Lookup::OrganizationWithUsers(id) => read_organization(db, *id, true, rows)?,
+        Lookup::Template(rights, id) => {
+            rows.templates.extend(templates::find(db, rights, *id)?.map(|template| (*id, template)));
+        }
+        Lookup::Attempts(key, span) => {
+            rows.attempts.insert(key.clone(), sign_in_attempts::within(db, key, *span, now)?);
+        }
+    }
+    Ok(())
+}
+
+fn read_organization(db: &mut Db, id: OrganizationId, with_users: bool, rows: &mut BatchRows) -> Result<()> {
+    if organizations::by_ids(db, &[id])?.contains_key(&id) {
+        let locations = organizations::locations_of(db, &[id])?.remove(&id).unwrap_or_default();
+        let users = if with_users { organizations::user_ids(db, id)? } else { Vec::new() };
+        rows.organizations.insert(id, OrganizationRows { locations, users });
+    }
+    Ok(())
+}

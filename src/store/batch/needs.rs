@@ -1,0 +1,177 @@
+//! What the commands of a batch read, named before any of them decides. The rows of all commands are read together.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Audience, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, Rights, TemplateId,
+    UserId,
+};
+
+/// How many lookups a batch has at most. Each one is a statement of its own.
+const MAX_LOOKUPS: usize = 4;
+
+/// The rows that commands need to decide.
+///
+/// References are followed: a comment brings its message; a message brings its channel; a user brings the locations that
+/// the user belongs to; and memberships are loaded for all users and channels together.
+#[derive(Debug, Default)]
+pub struct Needs {
+    pub(super) channels: BTreeSet<ChannelId>,
+    pub(super) messages: BTreeSet<MessageId>,
+    pub(super) comments: BTreeSet<CommentId>,
+    /// Messages whose author and assignee are read, too.
+    pub(super) people: BTreeSet<MessageId>,
+    pub(super) notifications: BTreeSet<(NotificationId, UserId)>,
+    pub(super) users: BTreeSet<UserId>,
+    pub(super) usernames: BTreeSet<String>,
+    pub(super) locations: BTreeSet<LocationId>,
+    pub(super) keys: BTreeSet<(UserId, String)>,
+    pub(super) positions: BTreeSet<(ChannelId, (i64, i64))>,
+    pub(super) metrics: BTreeSet<String>,
+    pub(super) lookups: Vec<Lookup>,
+    pub(super) locks_head: bool,
+}
+
+/// A read that has a statement of its own.
+#[derive(Debug, Clone)]
+pub(super) enum Lookup {
+    Room(Arc<Rights>, String),
+    SimilarChannel(Arc<Rights>, String),
+    SimilarToChannel(Arc<Rights>, ChannelId, Option<String>),
+    SimilarUser(String),
+    SimilarOrganization(String),
+    Organization(OrganizationId),
+    OrganizationWithUsers(OrganizationId),
+    Template(Arc<Rights>, TemplateId),
+    Attempts(String, Duration),
+}
+
+impl Needs {
+    /// The channel with this id.
+    pub fn channel(&mut self, id: ChannelId) {
+        self.channels.insert(id);
+    }
+
+    /// The message with this id.
+    pub fn message(&mut self, id: MessageId) {
+        self.messages.insert(id);
+    }
+
+    /// The message with this id, its author and its assignee.
+    pub fn message_with_people(&mut self, id: MessageId) {
+        self.messages.insert(id);
+        self.people.insert(id);
+    }
+
+    /// The comment with this id.
+    pub fn comment(&mut self, id: CommentId) {
+        self.comments.insert(id);
+    }
+
+    /// The notification with this id, and whether `reader` has read it.
+    pub fn notification(&mut self, id: NotificationId, reader: UserId) {
+        self.notifications.insert((id, reader));
+    }
+
+    /// The user with this id, with the user's rights in each channel that is read.
+    pub fn user(&mut self, id: UserId) {
+        self.users.insert(id);
+    }
+
+    /// The user with this name, as a mention spells it, with the user's rights in each channel that is read.
+    pub fn username(&mut self, name: &str) {
+        self.usernames.insert(name.to_owned());
+    }
+
+    /// Whether the locations of an audience exist.
+    pub fn audience(&mut self, audience: &Audience) {
+        self.locations.extend(audience.0.iter());
+    }
+
+    /// Whether the location exists.
+    pub fn location(&mut self, id: LocationId) {
+        self.locations.insert(id);
+    }
+
+    /// The use of an idempotency key, with the object that was created.
+    pub fn key(&mut self, author: UserId, key: &str) {
+        self.keys.insert((author, key.to_owned()));
+    }
+
+    /// The newest message that a channel had at this position of the log.
+    pub fn position(&mut self, channel: ChannelId, cursor: Cursor) {
+        self.positions.insert((channel, (cursor.seq.0, cursor.tag.0)));
+    }
+
+    /// Whether there is a metric with this name, and how many metrics there are.
+    pub fn metric(&mut self, name: &str) {
+        self.metrics.insert(name.to_owned());
+    }
+
+    /// The channel with this name, among those that a viewer with these rights may read.
+    pub fn room(&mut self, rights: &Arc<Rights>, name: &str) {
+        self.lookups.push(Lookup::Room(Arc::clone(rights), name.to_owned()));
+    }
+
+    /// A channel whose name looks like `name`, among those that a viewer with these rights may read.
+    pub fn similar_channel(&mut self, rights: &Arc<Rights>, name: &str) {
+        self.lookups.push(Lookup::SimilarChannel(Arc::clone(rights), name.to_owned()));
+        self.lock_head();
+    }
+
+    /// Another channel whose name looks like `name` or, if that is `None`, like the present name of channel `id`.
+    pub fn similar_to_channel(&mut self, rights: &Arc<Rights>, id: ChannelId, name: Option<&str>) {
+        self.lookups.push(Lookup::SimilarToChannel(Arc::clone(rights), id, name.map(str::to_owned)));
+        self.lock_head();
+    }
+
+    /// The user whose name looks like `name`.
+    pub fn similar_user(&mut self, name: &str) {
+        self.lookups.push(Lookup::SimilarUser(name.to_owned()));
+        self.lock_head();
+    }
+
+    /// The organization whose name looks like `name`, and the number of organizations.
+    pub fn similar_organization(&mut self, name: &str) {
+        self.lookups.push(Lookup::SimilarOrganization(name.to_owned()));
+        self.lock_head();
+    }
+
+    /// The organization with this id, with its locations.
+    pub fn organization(&mut self, id: OrganizationId) {
+        self.lookups.push(Lookup::Organization(id));
+        self.lock_head();
+    }
+
+    /// The organization with this id, with its locations and the ids of its users.
+    pub fn organization_with_users(&mut self, id: OrganizationId) {
+        self.lookups.push(Lookup::OrganizationWithUsers(id));
+        self.lock_head();
+    }
+
+    /// The template with this id, if a viewer with these rights may see it.
+    pub fn template(&mut self, rights: &Arc<Rights>, id: TemplateId) {
+        self.lookups.push(Lookup::Template(Arc::clone(rights), id));
+        self.lock_head();
+    }
+
+    /// The number of sign-in attempts for this key within `span`, and the time of the first one.
+    pub fn attempts(&mut self, key: &str, span: Duration) {
+        self.lookups.push(Lookup::Attempts(key.to_owned(), span));
+        self.lock_head();
+    }
+
+    /// Locks the log head before anything is read. Needed if the decision depends on rows whose changes the commit does
+    /// not notice, or if it has a [`SingleWrite`](super::SingleWrite). Other instances wait meanwhile. The command is
+    /// the last one of its batch.
+    pub fn lock_head(&mut self) {
+        self.locks_head = true;
+    }
+
+    /// Whether no further command may join the batch.
+    pub(super) fn is_full(&self) -> bool {
+        self.locks_head || self.lookups.len() >= MAX_LOOKUPS
+    }
+}

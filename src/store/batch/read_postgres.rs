@@ -1,0 +1,184 @@
+//! Reads the rows of a batch from PostgreSQL, with one statement that returns them as JSON.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use serde::Deserialize;
+
+use super::fixed_sql::{FixedSql, FixedStatement, Parameter};
+use super::needs::Needs;
+use super::state::BatchRows;
+use crate::error::{Error, Result};
+use crate::model::{
+    Audience, Channel, ChannelId, Comment, CommentId, Cursor, LocationId, MessageId, Notification, NotificationId,
+    OrganizationId, Seq, Tag, Timestamp, User, UserId,
+};
+use crate::store::channels::ChannelRow;
+use crate::store::comments::CommentRow;
+use crate::store::connection::map_error;
+use crate::store::idempotency::CreatedObject;
+use crate::store::log::Head;
+use crate::store::messages::MessageRow;
+use crate::store::notifications::NotificationRow;
+use crate::store::users::UserRow;
+use crate::unicode;
+
+struct ReadSql;
+
+impl FixedSql for ReadSql {
+    const TEXT: &'static str = include_str!("read_postgres.sql");
+    type Columns = (Text,);
+}
+
+/// The result of the statement. A list without rows is NULL.
+#[derive(Deserialize)]
+struct Found {
+    head: (i64, i64, i64, i64),
+    applied_tag: Option<i64>,
+    keys: Option<Vec<KeyRow>>,
+    comments: Option<Vec<CommentRow>>,
+    messages: Option<Vec<MessageRow>>,
+    audiences: Option<Vec<(i64, i64)>>,
+    channels: Option<Vec<ChannelRow>>,
+    users: Option<Vec<UserRow>>,
+    locations: Option<Vec<(i64, i64)>>,
+    members: Option<Vec<(i64, i64)>>,
+    notifications: Option<Vec<NotificationRow>>,
+    read_announcements: Option<Vec<(i64, i64)>>,
+    positions: Option<Vec<PositionRow>>,
+    oldest: Option<(i64, i64)>,
+    metrics: Option<Vec<String>>,
+    metric_count: i64,
+}
+
+#[derive(Deserialize)]
+struct KeyRow {
+    author_id: i64,
+    key: String,
+    digest: String,
+    message_id: Option<i64>,
+    comment_id: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct PositionRow {
+    channel_id: i64,
+    seq: i64,
+    tag: i64,
+    found_tag: Option<i64>,
+    newest: Option<i64>,
+}
+
+/// Reads the log head, with the tag at position `applied`, and the rows. The lookups are left out.
+pub fn read(connection: &mut PgConnection, needs: &Needs, applied: Seq) -> Result<(Head, BatchRows)> {
+    let statement = FixedStatement::<ReadSql>::new(parameters(needs, applied));
+    let (json,): (String,) = statement.get_result(connection).map_err(map_error)?;
+    let found: Found = serde_json::from_str(&json).map_err(Error::internal)?;
+    let (seq, tag, at, access) = found.head;
+    let head = Head {
+        cursor: Cursor { seq: Seq(seq), tag: Tag(tag) },
+        at: Timestamp(at),
+        access: Seq(access),
+        applied_tag: found.applied_tag.map(Tag),
+    };
+    Ok((head, found.rows()?))
+}
+
+/// The parameters of the statement, in its order.
+fn parameters(needs: &Needs, applied: Seq) -> Vec<Parameter> {
+    fn numbers<T>(values: impl IntoIterator<Item = T>, id: impl Fn(T) -> i64) -> Parameter {
+        Parameter::Numbers(values.into_iter().map(id).collect())
+    }
+    let lowercased: Vec<String> = needs.usernames.iter().map(|name| name.to_lowercase()).collect();
+    let skeletons = needs.usernames.iter().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
+    let (positions, notifications) = (&needs.positions, &needs.notifications);
+    vec![
+        numbers(&needs.keys, |(author, _)| author.0),
+        Parameter::Texts(needs.keys.iter().map(|(_, key)| key.clone()).collect()),
+        numbers(&needs.comments, |id| id.0),
+        numbers(&needs.messages, |id| id.0),
+        numbers(&needs.channels, |id| id.0),
+        numbers(&needs.people, |id| id.0),
+        numbers(&needs.users, |id| id.0),
+        Parameter::Texts(lowercased),
+        Parameter::Texts(skeletons),
+        numbers(notifications, |(id, _)| id.0),
+        numbers(positions, |(channel, _)| channel.0),
+        numbers(positions, |(_, (seq, _))| *seq),
+        numbers(positions, |(_, (_, tag))| *tag),
+        Parameter::Number(applied.0),
+        numbers(&needs.locations, |id| id.0),
+        numbers(notifications, |(_, reader)| reader.0),
+        Parameter::Texts(needs.metrics.iter().cloned().collect()),
+        Parameter::Flag(!needs.metrics.is_empty()),
+    ]
+}
+
+impl Found {
+    fn rows(self) -> Result<BatchRows> {
+        let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();
+        for (message, location) in self.audiences.unwrap_or_default() {
+            audiences.entry(message).or_default().push(LocationId(location));
+        }
+        let message = |row: MessageRow| {
+            let audience = audiences.remove(&row.id()).map(Audience::new).unwrap_or_default();
+            row.message(audience).map(|message| (message.id, message))
+        };
+        let comment = |row: CommentRow| (CommentId(row.id()), Comment::from(row));
+        let positions = self.positions.unwrap_or_default();
+        let positions = positions.into_iter().map(|row| row.newest(self.oldest)).collect::<Result<_>>()?;
+        Ok(BatchRows {
+            keys: self.keys.unwrap_or_default().into_iter().filter_map(KeyRow::used).collect(),
+            messages: self.messages.unwrap_or_default().into_iter().map(message).collect::<Result<_>>()?,
+            comments: self.comments.unwrap_or_default().into_iter().map(comment).collect(),
+            channels: by_id(self.channels, |channel: &Channel| channel.id)?,
+            users: by_id(self.users, |user: &User| user.id)?,
+            notifications: by_id(self.notifications, |notification: &Notification| notification.id)?,
+            locations: pairs(self.locations, LocationId, OrganizationId).collect(),
+            members: pairs(self.members, ChannelId, UserId).collect(),
+            read_announcements: pairs(self.read_announcements, NotificationId, UserId).collect(),
+            positions,
+            metrics: self.metrics.unwrap_or_default().into_iter().collect(),
+            metric_count: self.metric_count,
+            ..BatchRows::default()
+        })
+    }
+}
+
+/// Converts rows to objects by id.
+fn by_id<R: TryInto<T, Error: Into<Error>>, T, I: Eq + std::hash::Hash>(
+    rows: Option<Vec<R>>,
+    id: impl Fn(&T) -> I,
+) -> Result<HashMap<I, T>> {
+    let objects = rows.unwrap_or_default().into_iter().map(TryInto::try_into);
+    objects.map(|object| object.map(|object| (id(&object), object)).map_err(Into::into)).collect()
+}
+
+fn pairs<A, B>(
+    rows: Option<Vec<(i64, i64)>>,
+    first: impl Fn(i64) -> A,
+    second: impl Fn(i64) -> B,
+) -> impl Iterator<Item = (A, B)> {
+    rows.unwrap_or_default().into_iter().map(move |(one, other)| (first(one), second(other)))
+}
+
+impl KeyRow {
+    fn used(self) -> Option<((UserId, String), (CreatedObject, String))> {
+        let message = self.message_id.map(|id| CreatedObject::Message(MessageId(id)));
+        let object = message.or(self.comment_id.map(|id| CreatedObject::Comment(CommentId(id))))?;
+        Some(((UserId(self.author_id), self.key), (object, self.digest)))
+    }
+}
+
+impl PositionRow {
+    fn newest(self, oldest: Option<(i64, i64)>) -> Result<((ChannelId, Cursor), Result<Option<MessageId>>)> {
+        let (seq, tag) = oldest.ok_or_else(|| Error::internal("the log is empty"))?;
+        let newest = if self.found_tag == Some(self.tag) {
+            Ok(self.newest.map(MessageId))
+        } else {
+            Err(Error::CursorExpired { oldest: Cursor { seq: Seq(seq), tag: Tag(tag) } })
+        };
+        Ok(((ChannelId(self.channel_id), Cursor { seq: Seq(self.seq), tag: Tag(self.tag) }), newest))
+    }
+}

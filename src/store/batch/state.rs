@@ -1,0 +1,304 @@
+//! What the commands of a batch know when they decide: the rows that they named, as the commands before them in the
+//! batch have left them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::effects::{CommentChange, Effects, MessageChange};
+use super::numbers::CreatedCounts;
+use crate::error::{Error, Result};
+use crate::model::{
+    Audience, Channel, ChannelId, Comment, CommentId, Cursor, Location, LocationId, Message, MessageId, Notification,
+    NotificationId, OrganizationId, Rights, Role, Seq, Tag, Template, TemplateId, Timestamp, User, UserId,
+};
+use crate::store::idempotency::CreatedObject;
+use crate::unicode;
+
+/// The rows that a batch has read.
+#[derive(Default)]
+pub struct BatchRows {
+    pub channels: HashMap<ChannelId, Channel>,
+    pub messages: HashMap<MessageId, Message>,
+    pub comments: HashMap<CommentId, Comment>,
+    pub notifications: HashMap<NotificationId, Notification>,
+    pub read_announcements: HashSet<(NotificationId, UserId)>,
+    pub users: HashMap<UserId, User>,
+    pub locations: HashMap<LocationId, OrganizationId>,
+    pub members: HashSet<(ChannelId, UserId)>,
+    pub keys: HashMap<(UserId, String), (CreatedObject, String)>,
+    pub positions: HashMap<(ChannelId, Cursor), Result<Option<MessageId>>>,
+    pub metrics: HashSet<String>,
+    pub metric_count: i64,
+    pub rooms: Vec<(Option<UserId>, String, Option<Channel>)>,
+    pub similar_names: HashMap<String, Option<String>>,
+    pub organization_count: i64,
+    pub organizations: HashMap<OrganizationId, OrganizationRows>,
+    pub templates: HashMap<TemplateId, Template>,
+    pub attempts: HashMap<String, (i64, Option<Timestamp>)>,
+}
+
+/// What belongs to an organization.
+#[derive(Debug, Clone)]
+pub struct OrganizationRows {
+    /// Its locations.
+    pub locations: Vec<Location>,
+    /// The ids of its users, if they were asked for.
+    pub users: Vec<UserId>,
+}
+
+/// The versions of the rows that a commit compares: if one has changed meanwhile, the batch decides again.
+#[derive(Default)]
+pub(super) struct Versions {
+    pub messages: Vec<(i64, Cursor)>,
+    pub comments: Vec<(i64, Cursor)>,
+}
+
+/// The state that a command decides on.
+pub struct BatchState {
+    now: Timestamp,
+    head: Seq,
+    tag: Tag,
+    created: CreatedCounts,
+    rows: BatchRows,
+}
+
+impl BatchState {
+    /// The state before the first command of a batch, in a log with this head. All events of the batch get this tag.
+    pub(super) fn new(rows: BatchRows, head: Seq, tag: Tag, now: Timestamp) -> Self {
+        Self { now, head, tag, created: CreatedCounts::default(), rows }
+    }
+
+    /// The versions of the rows that commands may have decided on.
+    pub(super) fn versions(&self) -> Versions {
+        Versions {
+            messages: self.rows.messages.values().map(|message| (message.id.0, message.cursor)).collect(),
+            comments: self.rows.comments.values().map(|comment| (comment.id.0, comment.cursor)).collect(),
+        }
+    }
+
+    /// Lets the next commands see the effects of a command. Effects of single writes are left out: their command is the
+    /// last one of the batch.
+    pub(super) fn apply(&mut self, effects: &Effects) {
+        self.created = effects.counts();
+        let rows = &mut self.rows;
+        rows.messages.extend(effects.messages.iter().map(|message| (message.id, message.clone())));
+        for (id, change) in &effects.message_changes {
+            match change {
+                MessageChange::Update(message) => rows.messages.insert(*id, message.clone()),
+                MessageChange::Delete => rows.messages.remove(id),
+            };
+        }
+        rows.comments.extend(effects.comments.iter().map(|comment| (comment.id, comment.clone())));
+        for (id, change) in &effects.comment_changes {
+            match change {
+                CommentChange::Update(comment) => rows.comments.insert(*id, comment.clone()),
+                CommentChange::Delete => rows.comments.remove(id),
+            };
+        }
+        for (id, _) in &effects.read_notifications {
+            if let Some(notification) = rows.notifications.get_mut(id) {
+                notification.read_at = Some(self.now);
+            }
+        }
+        rows.read_announcements.extend(&effects.read_announcements);
+        for used in &effects.keys {
+            rows.keys.insert((used.author, used.key.clone()), (used.object, used.digest.clone()));
+        }
+        for name in effects.metrics.keys().filter(|name| !rows.metrics.contains(*name)).cloned().collect::<Vec<_>>() {
+            rows.metrics.insert(name);
+            rows.metric_count += 1;
+        }
+    }
+
+    /// The time of the batch by this machine's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Empty effects, for the command that decides next.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        Effects::new(self.created, self.head, self.tag, self.now)
+    }
+
+    /// The channel, if a viewer with these rights may read it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such channel for the viewer.
+    pub fn channel(&self, rights: &Rights, id: ChannelId) -> Result<&Channel> {
+        let found = self.rows.channels.get(&id).filter(|channel| rights.can_read(channel));
+        found.ok_or(Error::NotFound("channel"))
+    }
+
+    /// The message, if a viewer with these rights may read it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such message for the viewer.
+    pub fn message(&self, rights: &Rights, id: MessageId) -> Result<&Message> {
+        // A client cannot know a provisional id.
+        let message = Some(id).filter(|id| id.0 > 0).and_then(|id| self.created_message(rights, id));
+        message.ok_or(Error::NotFound("message"))
+    }
+
+    /// The comment and its message, if a viewer with these rights may read them.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such comment for the viewer.
+    pub fn comment(&self, rights: &Rights, id: CommentId) -> Result<(&Comment, &Message)> {
+        let missing = || Error::NotFound("comment");
+        let comment = Some(id).filter(|id| id.0 > 0).and_then(|id| self.rows.comments.get(&id)).ok_or_else(missing)?;
+        let message = self.message(rights, comment.message_id).map_err(|_| missing())?;
+        Ok((comment, message))
+    }
+
+    /// A message that an idempotency key names, if a viewer with these rights may read it. It may be new in this batch.
+    #[must_use]
+    pub fn created_message(&self, rights: &Rights, id: MessageId) -> Option<&Message> {
+        let message = self.rows.messages.get(&id)?;
+        self.channel(rights, message.channel_id).ok()?;
+        rights.in_audience(&message.audience, Some(message.author_id)).then_some(message)
+    }
+
+    /// A comment that an idempotency key names, if a viewer with these rights may read it. It may be new in this batch.
+    #[must_use]
+    pub fn created_comment(&self, rights: &Rights, id: CommentId) -> Option<&Comment> {
+        let comment = self.rows.comments.get(&id)?;
+        self.created_message(rights, comment.message_id).map(|_| comment)
+    }
+
+    /// The object that an author created with this key, and the digest of the input.
+    #[must_use]
+    pub fn key(&self, author: UserId, key: &str) -> Option<(CreatedObject, &str)> {
+        let used = self.rows.keys.get(&(author, key.to_owned()));
+        used.map(|(object, digest)| (*object, digest.as_str()))
+    }
+
+    /// The notification, if it is for this reader or an announcement, and whether the reader has read it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if the reader has no such notification.
+    pub fn notification(&self, reader: UserId, id: NotificationId) -> Result<(&Notification, bool)> {
+        let notification = self.rows.notifications.get(&id).ok_or(Error::NotFound("notification"))?;
+        match notification.user_id {
+            Some(user) if user != reader => Err(Error::NotFound("notification")),
+            Some(_) => Ok((notification, notification.read_at.is_some())),
+            None => Ok((notification, self.rows.read_announcements.contains(&(id, reader)))),
+        }
+    }
+
+    /// The user.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such user.
+    pub fn user(&self, id: UserId) -> Result<&User> {
+        self.rows.users.get(&id).ok_or(Error::NotFound("user"))
+    }
+
+    /// The user with this name, as a mention spells it.
+    #[must_use]
+    pub fn user_named(&self, name: &str) -> Option<UserId> {
+        let lowercased = name.to_lowercase();
+        let exact = self.rows.users.values().find(|user| user.username == lowercased);
+        let similar = || {
+            let same = self.rows.users.values().filter(|user| unicode::is_same(&user.username, name));
+            same.min_by_key(|user| user.id)
+        };
+        exact.or_else(similar).map(|user| user.id)
+    }
+
+    /// The rights of a user within one channel; `None` if there is no such user, or the user is disabled.
+    #[must_use]
+    pub fn rights_in(&self, id: UserId, channel: ChannelId) -> Option<Rights> {
+        let user = self.rows.users.get(&id).filter(|user| !user.disabled)?;
+        let is_own = |organization: &OrganizationId| Some(*organization) == user.organization_id;
+        let of_organization = self.rows.locations.iter().filter(|(_, organization)| is_own(organization));
+        let mut locations: Vec<LocationId> = of_organization.map(|(id, _)| *id).chain(user.location_id).collect();
+        locations.sort_unstable();
+        locations.dedup();
+        let channels = self.is_member(channel, id).then_some(channel).into_iter().collect();
+        Some(Rights { user: Some(id), admin: user.role == Role::Admin, locations, channels })
+    }
+
+    /// Whether the user is a member of the channel.
+    #[must_use]
+    pub fn is_member(&self, channel: ChannelId, user: UserId) -> bool {
+        self.rows.members.contains(&(channel, user))
+    }
+
+    /// Whether all locations of the audience exist.
+    #[must_use]
+    pub fn has_locations(&self, audience: &Audience) -> bool {
+        audience.0.iter().all(|location| self.has_location(*location))
+    }
+
+    /// Whether the location exists.
+    #[must_use]
+    pub fn has_location(&self, id: LocationId) -> bool {
+        self.rows.locations.contains_key(&id)
+    }
+
+    /// The newest message that the channel had at this position of the log; `None` if it had none.
+    ///
+    /// # Errors
+    /// `CURSOR_EXPIRED` if the log does not contain the cursor.
+    pub fn newest_at(&self, channel: ChannelId, cursor: Cursor) -> Result<Option<MessageId>> {
+        self.rows.positions.get(&(channel, cursor)).cloned().unwrap_or_else(|| Err(unread("position")))
+    }
+
+    /// Whether there is a metric with this name, and the number of metrics.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> (bool, i64) {
+        (self.rows.metrics.contains(name), self.rows.metric_count)
+    }
+
+    /// The channel with this name, among those that a viewer with these rights may read.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such channel for the viewer.
+    pub fn room(&self, rights: &Rights, name: &str) -> Result<&Channel> {
+        let found = self.rows.rooms.iter().find(|(user, other, _)| *user == rights.user && other == name);
+        found.and_then(|(_, _, channel)| channel.as_ref()).ok_or(Error::NotFound("room"))
+    }
+
+    /// The existing name that looks like this one.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named it as a need.
+    pub fn similar_name(&self, name: &str) -> Result<Option<&str>> {
+        self.rows.similar_names.get(name).map(Option::as_deref).ok_or_else(|| unread("name"))
+    }
+
+    /// The number of organizations.
+    #[must_use]
+    pub fn organization_count(&self) -> i64 {
+        self.rows.organization_count
+    }
+
+    /// What belongs to the organization; `None` if there is no such organization.
+    #[must_use]
+    pub fn organization(&self, id: OrganizationId) -> Option<&OrganizationRows> {
+        self.rows.organizations.get(&id)
+    }
+
+    /// The template, if the viewer that asked for it may see it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such template for the viewer.
+    pub fn template(&self, id: TemplateId) -> Result<&Template> {
+        self.rows.templates.get(&id).ok_or(Error::NotFound("template"))
+    }
+
+    /// The number of recent sign-in attempts for this key, and the time of the first one.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named them as a need.
+    pub fn attempts(&self, key: &str) -> Result<(i64, Option<Timestamp>)> {
+        self.rows.attempts.get(key).copied().ok_or_else(|| unread("attempts"))
+    }
+}
+
+/// The error for a row that a command uses but has not named as a need. Without it, a forgotten need would look like a
+/// row that does not exist.
+fn unread(what: &str) -> Error {
+    Error::internal(format!("a command uses a {what} that it has not named as a need"))
+}

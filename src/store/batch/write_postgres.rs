@@ -1,0 +1,264 @@
+//! Writes the effects of a batch to PostgreSQL, with one statement.
+
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sql_types::{Array, BigInt};
+use serde::Serialize;
+
+use super::effects::{AddedNotification, CommentChange, Effects, KeyUse, MessageChange};
+use super::fixed_sql::{FixedSql, FixedStatement, Parameter};
+use super::numbers::Numbers;
+use super::state::Versions;
+use crate::error::Error;
+use crate::model::{Comment, Cursor, LoggedEvent, Message, Tag, Timestamp};
+use crate::store::idempotency::CreatedObject;
+use crate::store::log::{EventRow, Head};
+
+struct WriteSql;
+
+impl FixedSql for WriteSql {
+    const TEXT: &'static str = include_str!("write_postgres.sql");
+    type Columns = (BigInt, BigInt, Array<BigInt>, Array<BigInt>, Array<BigInt>);
+}
+
+/// What a batch was decided on.
+pub struct Basis<'a> {
+    pub head: &'a Head,
+    pub versions: &'a Versions,
+    pub tag: Tag,
+    pub now: Timestamp,
+}
+
+/// Writes the effects. Returns `None` if a row or a permission that commands have decided on has changed since it was
+/// read: then nothing was written.
+pub fn write(connection: &mut PgConnection, effects: &Effects, basis: &Basis<'_>) -> QueryResult<Option<Numbers>> {
+    let parameters = parameters(effects, basis).map_err(|error| DieselError::SerializationError(Box::new(error)))?;
+    let written = FixedStatement::<WriteSql>::new(parameters).get_result(connection).optional();
+    let numbers = |(base, at, messages, comments, notifications)| Numbers {
+        base: Some(base),
+        at,
+        messages,
+        comments,
+        notifications,
+        single: None,
+    };
+    match written {
+        Err(error) if is_conflict(&error) => Ok(None),
+        written => Ok(written?.map(numbers)),
+    }
+}
+
+/// Whether the error means that another batch was faster. It has changed a row that this batch has decided on, or used
+/// the same idempotency key.
+fn is_conflict(error: &DieselError) -> bool {
+    match error {
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => true,
+        DieselError::DatabaseError(_, information) => information.message() == "division by zero",
+        _ => false,
+    }
+}
+
+/// The parameters of the statement, in its order.
+fn parameters(effects: &Effects, basis: &Basis<'_>) -> Result<Vec<Parameter>, Error> {
+    let Basis { head, versions, tag, now } = basis;
+    let deleted_messages = effects.message_changes.iter().filter(|(_, change)| matches!(change, MessageChange::Delete));
+    let deleted_comments = effects.comment_changes.iter().filter(|(_, change)| matches!(change, CommentChange::Delete));
+    let count = |versions: &[_]| Parameter::Number(i64::try_from(versions.len()).unwrap_or(i64::MAX));
+    Ok(vec![
+        Parameter::Number(tag.0),
+        Parameter::Number(now.0),
+        Parameter::Number(effects.counts().events),
+        Parameter::Number(effects.access_offset()),
+        Parameter::Number(head.at.max(*now).0),
+        Parameter::Number(head.access.0),
+        json(versions.messages.iter().map(VersionJson::of))?,
+        json(versions.comments.iter().map(VersionJson::of))?,
+        count(&versions.messages),
+        count(&versions.comments),
+        json(effects.messages.iter().map(MessageJson::of))?,
+        json(effects.messages.iter().flat_map(AudienceJson::of))?,
+        json(effects.message_changes.values().filter_map(MessageJson::of_change))?,
+        Parameter::Numbers(deleted_messages.map(|(id, _)| id.0).collect()),
+        json(effects.comments.iter().map(CommentJson::of))?,
+        json(effects.comment_changes.values().filter_map(CommentJson::of_change))?,
+        Parameter::Numbers(deleted_comments.map(|(id, _)| id.0).collect()),
+        json(effects.notifications.iter().map(NotificationJson::of))?,
+        Parameter::Numbers(effects.read_notifications.iter().map(|(id, _)| id.0).collect()),
+        json(effects.read_announcements.iter().map(|(id, user)| ReadJson { notification_id: id.0, user_id: user.0 }))?,
+        json(effects.keys.iter().map(KeyJson::of))?,
+        json(effects.read_markers.iter().map(|((user, channel), message)| MarkerJson {
+            user_id: user.0,
+            channel_id: channel.0,
+            message_id: message.0,
+        }))?,
+        json(effects.metrics.values().map(|metric| MetricJson { name: &metric.name, value: metric.value }))?,
+        json(effects.events.iter().map(|LoggedEvent { event, .. }| EventRow::new(event)))?,
+    ])
+}
+
+/// A JSON list of rows.
+fn json<R: Serialize>(rows: impl Iterator<Item = R>) -> Result<Parameter, Error> {
+    let rows: Vec<R> = rows.collect();
+    serde_json::to_string(&rows).map(Parameter::Text).map_err(Error::internal)
+}
+
+#[derive(Serialize)]
+struct VersionJson {
+    id: i64,
+    seq: i64,
+    tag: i64,
+}
+
+impl VersionJson {
+    fn of((id, cursor): &(i64, Cursor)) -> Self {
+        Self { id: *id, seq: cursor.seq.0, tag: cursor.tag.0 }
+    }
+}
+
+#[derive(Serialize)]
+struct MessageJson<'a> {
+    number: i64,
+    channel_id: i64,
+    title: Option<&'a str>,
+    content: &'a str,
+    author_id: i64,
+    restricted: bool,
+    ticket_status: Option<i16>,
+    ticket_priority: Option<i16>,
+    assignee_id: Option<i64>,
+    seq: i64,
+}
+
+impl<'a> MessageJson<'a> {
+    fn of(message: &'a Message) -> Self {
+        Self {
+            number: message.id.0,
+            channel_id: message.channel_id.0,
+            title: message.title.as_deref(),
+            content: &message.content,
+            author_id: message.author_id.0,
+            restricted: !message.audience.is_unrestricted(),
+            ticket_status: message.ticket.map(|ticket| ticket.status.code()),
+            ticket_priority: message.ticket.map(|ticket| ticket.priority.code()),
+            assignee_id: message.ticket.and_then(|ticket| ticket.assignee_id).map(|id| id.0),
+            seq: message.cursor.seq.0,
+        }
+    }
+
+    fn of_change(change: &'a MessageChange) -> Option<Self> {
+        match change {
+            MessageChange::Update(message) => Some(Self::of(message)),
+            MessageChange::Delete => None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AudienceJson {
+    number: i64,
+    location_id: i64,
+}
+
+impl AudienceJson {
+    fn of(message: &Message) -> impl Iterator<Item = Self> {
+        message.audience.0.iter().map(|location| Self { number: message.id.0, location_id: location.0 })
+    }
+}
+
+#[derive(Serialize)]
+struct CommentJson<'a> {
+    number: i64,
+    message_id: i64,
+    content: &'a str,
+    author_id: i64,
+    seq: i64,
+}
+
+impl<'a> CommentJson<'a> {
+    fn of(comment: &'a Comment) -> Self {
+        Self {
+            number: comment.id.0,
+            message_id: comment.message_id.0,
+            content: &comment.content,
+            author_id: comment.author_id.0,
+            seq: comment.cursor.seq.0,
+        }
+    }
+
+    fn of_change(change: &'a CommentChange) -> Option<Self> {
+        match change {
+            CommentChange::Update(comment) => Some(Self::of(comment)),
+            CommentChange::Delete => None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct NotificationJson<'a> {
+    number: i64,
+    user_id: Option<i64>,
+    title: &'a str,
+    before: &'a str,
+    after: Option<&'a str>,
+    priority: i16,
+    message_id: Option<i64>,
+    seq: i64,
+}
+
+impl<'a> NotificationJson<'a> {
+    fn of(added: &'a AddedNotification) -> Self {
+        let AddedNotification { notification, around_id } = added;
+        let (before, after) = match around_id {
+            Some([before, after]) => (before.as_str(), Some(after.as_str())),
+            None => (notification.message.as_str(), None),
+        };
+        Self {
+            number: notification.id.0,
+            user_id: notification.user_id.map(|id| id.0),
+            title: &notification.title,
+            before,
+            after,
+            priority: notification.priority.code(),
+            message_id: notification.message_id.map(|id| id.0),
+            seq: notification.cursor.seq.0,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ReadJson {
+    notification_id: i64,
+    user_id: i64,
+}
+
+#[derive(Serialize)]
+struct KeyJson<'a> {
+    author_id: i64,
+    key: &'a str,
+    digest: &'a str,
+    message_number: Option<i64>,
+    comment_number: Option<i64>,
+}
+
+impl<'a> KeyJson<'a> {
+    fn of(used: &'a KeyUse) -> Self {
+        let (message_number, comment_number) = match used.object {
+            CreatedObject::Message(id) => (Some(id.0), None),
+            CreatedObject::Comment(id) => (None, Some(id.0)),
+        };
+        Self { author_id: used.author.0, key: &used.key, digest: &used.digest, message_number, comment_number }
+    }
+}
+
+#[derive(Serialize)]
+struct MarkerJson {
+    user_id: i64,
+    channel_id: i64,
+    message_id: i64,
+}
+
+#[derive(Serialize)]
+struct MetricJson<'a> {
+    name: &'a str,
+    value: f64,
+}

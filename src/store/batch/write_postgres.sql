@@ -1,0 +1,128 @@
+-- Writes a whole batch: the log head, all rows and all events. As a statement of its own it is also the transaction, so
+-- the lock on the head is held only while this statement runs, and for its commit.
+--
+-- All parts depend on `numbered`, which comes from the update of the head. If the permissions in the log have changed,
+-- no row is updated, and therefore nothing is written. If a row that commands have decided on has changed, the division
+-- by zero ends the statement. (Its snapshot may be older than the lock, so both conditions are put on rows that the
+-- statement locks: PostgreSQL evaluates them again on the newest version.)
+--
+-- Negative numbers refer to new rows of this statement: -1 is the first one. Each parameter is used once, in order.
+WITH input AS MATERIALIZED (
+    SELECT $1 AS tag, $2 AS now, $3 AS events, $4 AS access_offset, $5 AS at, $6 AS access_head
+), head AS (
+    UPDATE log_head h SET
+        head = h.head + i.events,
+        access_head = CASE WHEN i.access_offset = 0 THEN h.access_head ELSE h.head + i.access_offset END,
+        at = greatest(h.at, i.at)
+    FROM input i WHERE h.access_head = i.access_head
+    RETURNING h.head - i.events AS base, h.at AS at
+), held_messages AS (
+    SELECT m.id FROM head, json_to_recordset($7::json) AS c (id bigint, seq bigint, tag bigint)
+    JOIN messages m ON m.id = c.id AND m.seq = c.seq AND m.tag = c.tag AND m.deleted_at IS NULL
+    FOR NO KEY UPDATE OF m
+), held_comments AS (
+    SELECT m.id FROM head, json_to_recordset($8::json) AS c (id bigint, seq bigint, tag bigint)
+    JOIN comments m ON m.id = c.id AND m.seq = c.seq AND m.tag = c.tag
+    FOR NO KEY UPDATE OF m
+), numbered AS MATERIALIZED (
+    SELECT h.base, h.at, i.tag, i.now,
+        1 / CASE WHEN (SELECT count(*) FROM held_messages) = $9 AND (SELECT count(*) FROM held_comments) = $10
+            THEN 1 ELSE 0 END AS is_unchanged
+    FROM head h, input i
+), new_messages AS MATERIALIZED (
+    SELECT nextval('messages_id_seq') AS id, r.*, b.base, b.tag, b.now
+    FROM numbered b, (
+        SELECT * FROM json_to_recordset($11::json) AS r (
+            number bigint, channel_id bigint, title text, content text, author_id bigint, restricted boolean,
+            ticket_status smallint, ticket_priority smallint, assignee_id bigint, seq bigint)
+        ORDER BY number DESC) r
+), add_messages AS (
+    INSERT INTO messages (id, channel_id, title, content, author_id, restricted, ticket_status, ticket_priority,
+        assignee_id, created_at, updated_at, seq, tag)
+    SELECT id, channel_id, title, content, author_id, restricted, ticket_status, ticket_priority,
+        assignee_id, now, now, base - seq, tag FROM new_messages
+), add_audiences AS (
+    INSERT INTO message_locations (message_id, location_id)
+    SELECT m.id, r.location_id FROM json_to_recordset($12::json) AS r (number bigint, location_id bigint)
+    JOIN new_messages m ON m.number = r.number
+), update_messages AS (
+    UPDATE messages m SET title = r.title, content = r.content, ticket_status = r.ticket_status,
+        ticket_priority = r.ticket_priority, assignee_id = r.assignee_id, updated_at = b.now,
+        seq = b.base - r.seq, tag = b.tag
+    FROM numbered b, json_to_recordset($13::json) AS r (
+        number bigint, title text, content text, ticket_status smallint, ticket_priority smallint, assignee_id bigint,
+        seq bigint)
+    WHERE m.id = r.number
+), delete_messages AS (
+    UPDATE messages m SET deleted_at = b.now FROM numbered b WHERE m.id = ANY ($14)
+), new_comments AS MATERIALIZED (
+    SELECT nextval('comments_id_seq') AS id, r.*, b.base, b.tag, b.now
+    FROM numbered b, (
+        SELECT * FROM json_to_recordset($15::json) AS r (
+            number bigint, message_id bigint, content text, author_id bigint, seq bigint)
+        ORDER BY number DESC) r
+), add_comments AS (
+    INSERT INTO comments (id, message_id, content, author_id, created_at, updated_at, seq, tag)
+    SELECT id, message_id, content, author_id, now, now, base - seq, tag FROM new_comments
+), update_comments AS (
+    UPDATE comments c SET content = r.content, updated_at = b.now, seq = b.base - r.seq, tag = b.tag
+    FROM numbered b, json_to_recordset($16::json) AS r (number bigint, content text, seq bigint)
+    WHERE c.id = r.number
+), delete_comments AS (
+    DELETE FROM comments c USING numbered b WHERE c.id = ANY ($17)
+), new_notifications AS MATERIALIZED (
+    SELECT nextval('notifications_id_seq') AS id, r.*, b.base, b.tag, b.now
+    FROM numbered b, (
+        SELECT * FROM json_to_recordset($18::json) AS r (
+            number bigint, user_id bigint, title text, before text, after text, priority smallint, message_id bigint,
+            seq bigint)
+        ORDER BY number DESC) r
+), add_notifications AS (
+    INSERT INTO notifications (id, user_id, title, message, priority, message_id, created_at, seq, tag)
+    SELECT n.id, n.user_id, n.title,
+        CASE WHEN n.after IS NULL THEN n.before ELSE n.before || coalesce(m.id, n.message_id)::text || n.after END,
+        n.priority, coalesce(m.id, n.message_id), n.now, n.base - n.seq, n.tag
+    FROM new_notifications n LEFT JOIN new_messages m ON m.number = n.message_id
+), read_notifications AS (
+    UPDATE notifications n SET read_at = b.now FROM numbered b WHERE n.id = ANY ($19) AND n.read_at IS NULL
+), read_announcements AS (
+    INSERT INTO announcement_reads (notification_id, user_id, read_at)
+    SELECT r.notification_id, r.user_id, b.now
+    FROM numbered b, json_to_recordset($20::json) AS r (notification_id bigint, user_id bigint)
+    ON CONFLICT DO NOTHING
+), add_keys AS (
+    INSERT INTO idempotency_keys (author_id, key, digest, message_id, comment_id)
+    SELECT r.author_id, r.key, r.digest, m.id, c.id
+    FROM numbered b, json_to_recordset($21::json) AS r (
+        author_id bigint, key text, digest text, message_number bigint, comment_number bigint)
+    LEFT JOIN new_messages m ON m.number = r.message_number
+    LEFT JOIN new_comments c ON c.number = r.comment_number
+), mark_read AS (
+    INSERT INTO channel_reads (user_id, channel_id, message_id)
+    SELECT r.user_id, r.channel_id, r.message_id
+    FROM numbered b, json_to_recordset($22::json) AS r (user_id bigint, channel_id bigint, message_id bigint)
+    ON CONFLICT (user_id, channel_id) DO UPDATE SET message_id = greatest(channel_reads.message_id, excluded.message_id)
+), put_metrics AS (
+    INSERT INTO metrics (name, value, updated_at)
+    SELECT r.name, r.value, b.now FROM numbered b, json_to_recordset($23::json) AS r (name text, value double precision)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+), add_events AS (
+    INSERT INTO events (seq, tag, format, kind, object_id, channel_id, message_id, user_id, owner_id, actor_id, ticket,
+        audience, at, payload)
+    SELECT b.base - r.seq, b.tag, r.format, r.kind,
+        CASE r.kind WHEN 1 THEN coalesce(m.id, r.object_id) WHEN 4 THEN coalesce(c.id, r.object_id)
+            WHEN 14 THEN coalesce(n.id, r.object_id) ELSE r.object_id END,
+        r.channel_id, coalesce(m.id, r.message_id), r.user_id, r.owner_id, r.actor_id, r.ticket, r.audience, b.at,
+        r.payload
+    FROM numbered b, json_to_recordset($24::json) AS r (
+        seq bigint, format smallint, kind smallint, object_id bigint, channel_id bigint, message_id bigint,
+        user_id bigint, owner_id bigint, actor_id bigint, ticket boolean, audience text, payload text)
+    LEFT JOIN new_messages m ON m.number = r.message_id
+    LEFT JOIN new_comments c ON r.kind = 4 AND c.number = r.object_id
+    LEFT JOIN new_notifications n ON r.kind = 14 AND n.number = r.object_id
+)
+SELECT base, at,
+    ARRAY(SELECT id FROM new_messages ORDER BY number DESC) AS messages,
+    ARRAY(SELECT id FROM new_comments ORDER BY number DESC) AS comments,
+    ARRAY(SELECT id FROM new_notifications ORDER BY number DESC) AS notifications
+FROM numbered WHERE is_unchanged = 1
