@@ -2,6 +2,7 @@
 
 mod clock;
 pub mod database;
+pub mod delay_proxy;
 mod event_stream;
 pub mod json_socket;
 mod process;

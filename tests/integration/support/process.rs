@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,6 +22,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// Everything that is needed to start a server repeatedly: settings, a database, and the log of all starts.
 pub struct Program {
+    binary: PathBuf,
     directory: TempDir,
     address: SocketAddr,
     settings: Vec<(&'static str, String)>,
@@ -37,6 +39,11 @@ pub struct Process {
 impl Program {
     /// Adds these settings to the defaults of the tests.
     pub fn new(settings: &[(&'static str, &str)]) -> Self {
+        Self::of_binary(Path::new(env!("CARGO_BIN_EXE_tidings")), settings)
+    }
+
+    /// The same for another build of the server.
+    pub fn of_binary(binary: &Path, settings: &[(&'static str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let address = free_address();
         let mut all = vec![
@@ -49,7 +56,7 @@ impl Program {
         ];
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().expect("a client");
-        Self { directory, address, settings: all, log: Arc::default(), client }
+        Self { binary: binary.to_owned(), directory, address, settings: all, log: Arc::default(), client }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -132,7 +139,7 @@ impl Program {
 
     /// A command of the binary, not started yet.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        let mut command = Command::new(&self.binary);
         command
             .args(arguments)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
