@@ -10,7 +10,7 @@ TOOLS := target/tools/bin
 # Most tests wait for a server, so more of them than cores run at once.
 export RUST_TEST_THREADS ?= 5
 
-.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages test-long test-loom screenshots torture failover connections siege fuzz bench lint lint-code lint-js lint-deps clean
+.PHONY: help setup build-setup test-setup run demo cluster test test-sqlite test-postgres test-pages test-long test-loom screenshots torture failover connections siege fuzz bench bench-scaling lint lint-code lint-js lint-deps clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -75,6 +75,10 @@ fuzz: build-setup ## Send CASES (100,000) random documents, requests and frames 
 bench: setup ## Measure event delivery and idle connections, then several instances on PostgreSQL
 	cargo bench --bench delivery -- $(ARGS)
 	cargo bench --bench cluster
+	cargo bench --bench scaling
+
+bench-scaling: setup ## Measure only the writes per second on PostgreSQL, by distance and number of instances, beside pgbench
+	cargo bench --bench scaling
 
 cluster: setup ## Build, and run four instances on PostgreSQL at 127.0.0.1:3001 to 3004
 	cargo build --release

@@ -1,12 +1,10 @@
-//! Several instances on one PostgreSQL on this machine: the delay of an event from one instance to another, and the
-//! total rate of acknowledged mutations. Prints a table and asserts no limits.
+//! Two instances on one PostgreSQL on this machine: the delay of an event from one instance to another. Prints the delays
+//! and asserts no limits.
 
 #[path = "../tests/integration/support/mod.rs"]
 #[allow(dead_code, unused_imports)] // the tests use the rest
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -20,9 +18,6 @@ const POST: &str =
 const ADDED: &str = "subscription { messageAdded { id } }";
 /// Number of sequential mutations; the first tenth is not counted.
 const SEQUENTIAL: usize = 1_100;
-/// Number of concurrent clients.
-const CLIENTS: usize = 64;
-const DURATION: Duration = Duration::from_secs(8);
 
 fn main() {
     // The arguments that cargo passes are ignored.
@@ -31,41 +26,27 @@ fn main() {
 }
 
 async fn measure() {
-    let postgres = Arc::new(Postgres::start("bench", &["max_connections=300"]));
+    let postgres = Postgres::start("bench", &["max_connections=300"]);
     println!("PostgreSQL with fsync on this machine; release build; every client waits for its answer\n");
-    let cluster = Cluster::start(&postgres, 2, 256).await;
+    let cluster = Cluster::start(&postgres, 2).await;
     let (same_instance, other_instance) = cluster.latency().await;
     println!("from the acknowledgement on A to the delivery, {} changes:", same_instance.len());
     println!("  on A: {}", describe(same_instance));
-    println!("  on B: {}\n", describe(other_instance));
-    drop(cluster);
-    println!("{CLIENTS} clients, {} s each:", DURATION.as_secs());
-    for (instances, batch) in [(1, 256), (4, 256), (1, 1), (4, 1)] {
-        let cluster = Cluster::start(&postgres, instances, batch).await;
-        let (count, batches) = cluster.throughput().await;
-        let rate = f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / DURATION.as_secs_f64();
-        println!(
-            "  {instances} instances, at most {batch} changes a commit: {rate:.0} changes/s, {batches:.1} a commit"
-        );
-    }
+    println!("  on B: {}", describe(other_instance));
 }
 
 /// Instances on a new database, with a user and a channel.
 struct Cluster {
     programs: Vec<Program>,
     _processes: Vec<Process>,
-    postgres: Arc<Postgres>,
-    database: String,
     token: String,
     channel: String,
 }
 
 impl Cluster {
-    async fn start(postgres: &Arc<Postgres>, count: usize, batch: usize) -> Self {
-        let database = postgres.create_database();
-        let url = postgres.url(postgres.port(), &database);
-        let batch = batch.to_string();
-        let settings = [("DATABASE_URL", &*url), ("TIDINGS_JWT_SECRET", SECRET), ("TIDINGS_COMMIT_BATCH", &*batch)];
+    async fn start(postgres: &Postgres, count: usize) -> Self {
+        let url = postgres.url(postgres.port(), &postgres.create_database());
+        let settings = [("DATABASE_URL", &*url), ("TIDINGS_JWT_SECRET", SECRET)];
         let (mut programs, mut processes) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let program = Program::new(&settings);
@@ -76,7 +57,7 @@ impl Cluster {
         }
         let token = programs[0].register("ann").await;
         let channel = programs[0].channel(&token, "general").await;
-        Self { programs, _processes: processes, postgres: Arc::clone(postgres), database, token, channel }
+        Self { programs, _processes: processes, token, channel }
     }
 
     async fn post(&self, instance: usize) -> Instant {
@@ -129,22 +110,6 @@ impl Cluster {
             received.into_iter().zip(&acknowledged).skip(SEQUENTIAL / 10).map(since).collect()
         };
         (delays(same_instance), delays(other_instance))
-    }
-
-    /// The number of acknowledged mutations, and the average number of mutations per commit.
-    async fn throughput(&self) -> (usize, f64) {
-        let count = AtomicUsize::new(0);
-        let until = Instant::now() + DURATION;
-        let client = async |number: usize| {
-            while Instant::now() < until {
-                self.post(number % self.programs.len()).await;
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        };
-        futures_util::future::join_all((0..CLIENTS).map(client)).await;
-        let batches = "SELECT count(*)::float8 / count(DISTINCT tag) FROM events WHERE kind = 1";
-        let printed = self.postgres.run("psql", &["-qAt", "-d", &self.database, "-c", batches]);
-        (count.into_inner(), printed.trim().parse().expect("a number"))
     }
 }
 

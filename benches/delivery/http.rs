@@ -36,6 +36,15 @@ impl Connection {
     /// # Errors
     /// If the status is not 200 or the body has `errors`.
     pub async fn post(&mut self, body: &str) -> Outcome<&str> {
+        let body = self.execute(body).await?;
+        if body.contains(r#""errors""#) { Err(format!("the request failed: {body}")) } else { Ok(body) }
+    }
+
+    /// Executes one operation, which may be refused; returns the body of the response.
+    ///
+    /// # Errors
+    /// If the status is not 200.
+    pub async fn execute(&mut self, body: &str) -> Outcome<&str> {
         self.ask(format!("{}{}\r\n\r\n{body}", self.head, body.len())).await
     }
 
@@ -52,7 +61,7 @@ impl Connection {
         let start = self.receive().await?;
         let (head, body) = self.answer.split_at(start);
         let body = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-        if !head.starts_with(b"HTTP/1.1 200") || body.contains(r#""errors""#) {
+        if !head.starts_with(b"HTTP/1.1 200") {
             return Err(format!("the request failed: {} {body}", String::from_utf8_lossy(head)));
         }
         Ok(body)

@@ -9,8 +9,9 @@ const LETTERS_PER_EDIT: usize = 5;
 /// The maximum number of edits for names without our prefix, which other programs may use.
 const EDITS_WITHOUT_PREFIX: usize = 2;
 const PREFIX: &str = "TIDINGS_";
-/// Prefixes of the variables that configure the project's tests.
-const TEST_PREFIXES: [&str; 6] = [
+/// Prefixes of the variables that configure the project's tests and benchmarks.
+const TEST_PREFIXES: [&str; 7] = [
+    "TIDINGS_BENCH_",
     "TIDINGS_TEST_",
     "TIDINGS_TORTURE",
     "TIDINGS_CLUSTER_",
