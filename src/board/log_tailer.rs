@@ -114,7 +114,7 @@ impl CommitListener {
 
 impl crate::store::CommitSink for CommitListener {
     fn committed(&mut self, batch: Batch) {
-        batch.end().into_iter().for_each(|end| self.progress.set_committed(end));
+        self.progress.set_committed(batch.end());
         let bytes: usize = batch.events.iter().map(LoggedEvent::weight).sum();
         // A batch larger than the whole budget is accepted when no other batch waits.
         let kib = u32::try_from(bytes >> 10).map_or(QUEUED_KIB, |kib| kib.clamp(1, QUEUED_KIB));
@@ -198,7 +198,7 @@ impl LogTailer {
     /// A batch whose last event the hub has already is skipped. In all other cases the tailer reads the log, because
     /// the batch can be of another history than the tailer's.
     async fn publish_own(&mut self, batch: Batch) -> Result<()> {
-        let Some(end) = batch.end() else { return Ok(()) };
+        let end = batch.end();
         self.watch.say(end);
         if batch.after == Some(self.position) {
             self.advance(batch.events, end).await
@@ -354,10 +354,6 @@ mod tests {
         })
     }
 
-    fn end_of(batch: &Batch) -> Cursor {
-        batch.end().expect("a batch has events")
-    }
-
     struct Listener(std::sync::mpsc::Sender<Batch>);
 
     impl crate::store::CommitSink for Listener {
@@ -383,23 +379,23 @@ mod tests {
         let seen = fixture.tail.position;
         assert_eq!(seen.seq.0, 1 + i64::try_from(lost).expect("a small number"));
         let (receiver, _) = fixture.follow().await;
-        log::undo(&fixture.file(), end_of(&kept).seq);
-        (fixture, receiver, end_of(&kept), seen)
+        log::undo(&fixture.file(), kept.end().seq);
+        (fixture, receiver, kept.end(), seen)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_batch_of_another_history_below_the_position_resets_the_hub() {
         let (mut fixture, mut receiver, _, seen) = with_lost_events(3).await;
         let batch = fixture.commit_elsewhere();
-        assert!(end_of(&batch).seq <= seen.seq);
+        assert!(batch.end().seq <= seen.seq);
         fixture.tail.publish_own(batch.clone()).await.expect("detect the other history");
-        assert_eq!(fixture.tail.position, end_of(&batch));
+        assert_eq!(fixture.tail.position, batch.end());
         assert!(is_lagging(&mut receiver, seen).await);
         assert!(
             !fixture.tail.hub.knows(seen).await.expect("ask the hub"),
             "the hub accepts a cursor of a lost history"
         );
-        assert_eq!((fixture.tail.hub.era(), *fixture.tail.progress.position()), (1, Some(end_of(&batch))));
+        assert_eq!((fixture.tail.hub.era(), *fixture.tail.progress.position()), (1, Some(batch.end())));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -409,14 +405,14 @@ mod tests {
         let batches: Vec<Batch> = (0..3).map(|_| fixture.commit_elsewhere()).collect();
         assert_eq!((batches[0].after, batches[2].after.map(|after| after.seq)), (Some(kept), Some(seen.seq)));
         fixture.tail.publish_own(batches[2].clone()).await.expect("detect the other history");
-        assert_eq!(fixture.tail.position, end_of(&batches[2]));
+        assert_eq!(fixture.tail.position, batches[2].end());
         assert!(is_lagging(&mut receiver, seen).await, "a subscriber continued from a position of a lost history");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_head_of_another_history_below_the_position_resets_the_hub() {
         let (mut fixture, mut receiver, _, seen) = with_lost_events(2).await;
-        let head = end_of(&fixture.commit_elsewhere());
+        let head = fixture.commit_elsewhere().end();
         fixture.tail.notified(LogSignal::Heads(vec![head])).await.expect("detect the other history");
         assert_eq!(fixture.tail.position, head);
         assert!(is_lagging(&mut receiver, seen).await);
@@ -431,10 +427,8 @@ mod tests {
         let batch = |bytes: usize| {
             let change = NewEvent::new(EventKind::RoomBroadcast, 1, None).with_payload("x".repeat(bytes).into());
             let event = change.at(Cursor { seq: Seq(1), tag: Tag(1) }, crate::model::Timestamp(0));
-            Batch {
-                after: Some(Cursor { seq: Seq(0), tag: Tag(0) }),
-                events: vec![LoggedEvent { event, body: EventBody::None }],
-            }
+            let after = Some(Cursor { seq: Seq(0), tag: Tag(0) });
+            Batch::new(after, vec![LoggedEvent { event, body: EventBody::None }]).expect("an event")
         };
         let mut send = |bytes| crate::store::CommitSink::committed(&mut notice, batch(bytes));
         (0..5).for_each(|_| send(5 << 20));
@@ -451,7 +445,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_batch_starts_until_the_tailer_is_on_the_same_history() {
         let (mut fixture, _, _, seen) = with_lost_events(2).await;
-        let elsewhere = end_of(&fixture.commit_elsewhere());
+        let elsewhere = fixture.commit_elsewhere().end();
         let store = Arc::clone(&fixture.tail.store);
         let writing = tokio::spawn(async move { store.write(change()).await });
         // The writer asks the tailer to read the log. Until the tailer has read it, the writer commits nothing.
@@ -475,7 +469,7 @@ mod tests {
         let (batches, traffic) = mpsc::channel(1);
         tail.batches = traffic;
         let following = tokio::spawn(tail.follow());
-        log::undo(&directory.path().join("t.db"), end_of(&known).seq);
+        log::undo(&directory.path().join("t.db"), known.end().seq);
         let memory = Arc::new(Semaphore::new(1));
         let sending = tokio::spawn(async move {
             while let Ok(memory) = Arc::clone(&memory).acquire_owned().await
@@ -544,22 +538,22 @@ mod tests {
         fixture.tail.publish_own(next.clone()).await.expect("read the log");
         assert_eq!(fixture.published().await, [1, 2]);
         fixture.tail.publish_own(dropped).await.expect("skip a batch that is published");
-        assert_eq!((fixture.published().await, fixture.tail.position), (vec![1, 2], end_of(&next)));
+        assert_eq!((fixture.published().await, fixture.tail.position), (vec![1, 2], next.end()));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn events_of_other_processes_are_published_once_although_several_signals_announce_them() {
         let mut fixture = Fixture::new().await;
         let (first, second) = (fixture.commit_elsewhere(), fixture.commit_elsewhere());
-        for signal in [LogSignal::Heads(vec![end_of(&second), end_of(&first)]), LogSignal::Something] {
+        for signal in [LogSignal::Heads(vec![second.end(), first.end()]), LogSignal::Something] {
             fixture.tail.notified(signal).await.expect("read the log");
             assert_eq!(fixture.published().await, [1, 2]);
         }
         let before = fixture.tail.store.statements();
-        fixture.tail.notified(LogSignal::Heads(vec![end_of(&first)])).await.expect("skip a known head");
+        fixture.tail.notified(LogSignal::Heads(vec![first.end()])).await.expect("skip a known head");
         assert_eq!(fixture.tail.store.statements(), before, "a known head must not cause a read of the log");
         let own = fixture.commit().await;
-        assert_eq!(own.after, Some(end_of(&second)));
+        assert_eq!(own.after, Some(second.end()));
         fixture.tail.publish_own(own).await.expect("publish");
         assert_eq!(fixture.published().await, [1, 2, 3]);
     }
@@ -567,7 +561,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_tailer_starts_with_the_newest_events_of_the_log_in_the_window() {
         let mut fixture = Fixture::new().await;
-        let end = end_of(&[fixture.commit().await, fixture.commit().await][1]);
+        let end = [fixture.commit().await, fixture.commit().await][1].end();
         let LogTailer { store, access, progress, batches, .. } = fixture.tail;
         let vitals = Supervisor::default();
         let started = LogTailer::start(store, access, Arc::clone(&progress), batches, &vitals).await;

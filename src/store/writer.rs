@@ -254,15 +254,19 @@ impl<T: CommitSink> WriterThread<T> {
             Err(error) => return Err(error),
         };
         self.counts.commands.observe(ran as f64);
-        self.counts.events.add(batch.events.len() as u64);
-        if !batch.events.is_empty() {
+        if let Some(batch) = batch {
+            self.counts.events.add(batch.events.len() as u64);
             self.sink.committed(batch);
         }
         Ok(Some((ran, numbers)))
     }
 
     /// Finds out whether a batch whose commit failed is in the log. Returns the batch if it is.
-    fn resolve_commit(&mut self, error: Error, batch: Box<Unresolved>) -> Result<(usize, Numbers, Batch), BatchError> {
+    fn resolve_commit(
+        &mut self,
+        error: Error,
+        batch: Box<Unresolved>,
+    ) -> Result<(usize, Numbers, Option<Batch>), BatchError> {
         tracing::warn!(%error, "commit failed; checking the log for the batch");
         if !batch.is_in_log() {
             self.db = None;
@@ -279,7 +283,7 @@ impl<T: CommitSink> WriterThread<T> {
             match found {
                 Some(Ok(Some(numbers))) => {
                     let (ran, events) = batch.into_events(&numbers);
-                    return Ok((ran, numbers, Batch { after: None, events }));
+                    return Ok((ran, numbers, Batch::new(None, events)));
                 }
                 Some(Ok(None)) => return Err(BatchError::Retryable(error)),
                 Some(Err(_)) | None => std::thread::sleep(LOOKUP_INTERVAL),

@@ -116,9 +116,9 @@ async fn presence_is_shared_by_all_instances_without_flicker() {
     server
         .board()
         .store()
-        .write(|tx| {
-            for instance in presence::instances(tx.read())? {
-                presence::forget(tx.write(), instance.id)?;
+        .maintain(|db| {
+            for instance in presence::instances(db)? {
+                presence::forget(db, instance.id)?;
             }
             Ok(())
         })

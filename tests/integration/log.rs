@@ -9,10 +9,10 @@ use serde_json::json;
 use tidings::board::Retention;
 use tidings::error::Error;
 use tidings::model::{Cursor, EventBody, EventKind};
-use tidings::store::{Batch, CommitSink, NewEvent, Options, ReadPurpose, Store};
+use tidings::store::{Batch, BatchState, CommitSink, Db, Effects, NewEvent, Options, ReadPurpose, Store, WriteCommand};
 
 use crate::subscriptions::{EVENTS, events_until_checkpoint};
-use crate::support::Server;
+use crate::support::{Decide, Server};
 
 #[tokio::test]
 async fn a_failing_command_does_not_affect_others_in_its_batch() {
@@ -23,8 +23,7 @@ async fn a_failing_command_does_not_affect_others_in_its_batch() {
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
     let tail = Listener(move |batch| delivered.lock().unwrap().push(batch));
     let store = Arc::new(Store::open(&options, tail).expect("a store"));
-    let writing =
-        (0..COMMANDS).map(|number| store.write(move |tx| command(tx, number)).map(move |made| (number, made)));
+    let writing = (0..COMMANDS).map(|number| store.write(command(number)).map(move |made| (number, made)));
     let outcomes: Vec<(i64, Result<Cursor, Error>)> = join_all(writing).await;
     for (number, outcome) in &outcomes {
         match number % 4 {
@@ -77,18 +76,20 @@ impl<F: FnMut(Batch) + Send + 'static> CommitSink for Listener<F> {
     }
 }
 
-fn command(tx: &mut tidings::store::Tx<'_>, number: i64) -> Result<Cursor, Error> {
-    if number % 4 == 0 {
-        return Err(Error::Conflict("refused before its first write".into()));
-    }
-    let cursor = tx.next_cursor();
-    tx.record(NewEvent::new(EventKind::TemplateDeleted, number, None), EventBody::None);
-    match number % 4 {
-        1 => Err(Error::NotFound("thing, after a write")),
-        // Unwinds like a panic, without printing a message.
-        2 => std::panic::resume_unwind(Box::new("after a write")),
-        _ => Ok(cursor),
-    }
+fn command(number: i64) -> impl WriteCommand<Output = Cursor> {
+    Decide(move |_: &BatchState, effects: &mut Effects| {
+        if number % 4 == 0 {
+            return Err(Error::Conflict("refused before its first effect".into()));
+        }
+        let cursor = effects.next_cursor();
+        effects.record(NewEvent::new(EventKind::TemplateDeleted, number, None), EventBody::None);
+        match number % 4 {
+            1 => Err(Error::NotFound("thing, after an effect")),
+            // Unwinds like a panic, without printing a message.
+            2 => std::panic::resume_unwind(Box::new("after an effect")),
+            _ => Ok(cursor),
+        }
+    })
 }
 
 #[tokio::test]
@@ -99,7 +100,7 @@ async fn waiting_commands_share_commits() {
     let options = Options::sqlite(&directory.path().join("t.db"), 2);
     let tail = Listener(move |batch: Batch| tell.send(batch.events.len()).expect("the receiver exists"));
     let store = Store::open(&options, tail).expect("a store");
-    let made = join_all((0..COMMANDS).map(|number| store.write(move |tx| command(tx, 4 * number + 3)))).await;
+    let made = join_all((0..COMMANDS).map(|number| store.write(command(4 * number + 3)))).await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");
     drop(store);
     let batches: Vec<usize> = delivered.iter().collect();
@@ -156,7 +157,7 @@ async fn unknown_events_are_skipped_and_the_events_around_them_are_delivered() {
         server
             .board()
             .store()
-            .write(move |tx| insert_unknown_event(tx, kind, format))
+            .maintain(move |db| insert_unknown_event(db, kind, format))
             .await
             .expect("the event is written");
         server.post(&ann, &channel, &format!("after {round}")).await;
@@ -175,14 +176,14 @@ async fn unknown_events_are_skipped_and_the_events_around_them_are_delivered() {
 }
 
 /// Writes an event with this kind and format, as another version would.
-fn insert_unknown_event(tx: &mut tidings::store::Tx<'_>, kind: i16, format: i16) -> Result<(), Error> {
+fn insert_unknown_event(db: &mut Db, kind: i16, format: i16) -> Result<(), Error> {
     let insert = format!(
         "INSERT INTO events (seq, tag, format, kind, object_id, ticket, audience, at) \
          SELECT head + 1, {}, {format}, {kind}, 7, (1 = 0), '', 0 FROM log_head",
         rand::random::<u32>(),
     );
     for statement in [insert.as_str(), "UPDATE log_head SET head = head + 1, access_head = head + 1"] {
-        diesel::RunQueryDsl::execute(diesel::sql_query(statement), tx.write()).map_err(Error::internal)?;
+        diesel::RunQueryDsl::execute(diesel::sql_query(statement), db).map_err(Error::internal)?;
     }
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidings::model::MessageId;
-use tidings::store::messages;
+use tidings::store::{BatchState, Effects};
 
-use crate::support::{Server, Socket};
+use crate::support::{Decide, Server, Socket};
 
 /// A subscription with every event from which a client folds its state.
 pub const EVENTS: &str = "subscription ($after: Cursor) { events(after: $after) { __typename cursor
@@ -242,15 +242,12 @@ async fn events_of_already_deleted_objects_are_skipped() {
     let comment = "mutation ($m: ID!) { createComment(input: { messageId: $m, content: \"!\" }) { id } }";
     server.data(Some(&ann), comment, json!({"m": message})).await;
     let id = MessageId(message.parse().expect("a number"));
-    server
-        .board()
-        .store()
-        .write(move |tx| {
-            let now = tx.now();
-            messages::delete(tx.write(), id, now)
-        })
-        .await
-        .expect("the deletion");
+    let deleting = server.board().store().write(Decide(move |_: &BatchState, effects: &mut Effects| {
+        // Without an event.
+        effects.delete_message(id);
+        Ok(())
+    }));
+    deleting.await.expect("the deletion");
     let mut socket = server.socket(Some(&ann)).await;
     let query = "subscription ($after: Cursor) { commentAdded(after: $after) { content message { title } } }";
     socket.subscribe("c", query, json!({"after": start})).await;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::board::PermissionCache;
 use crate::model::{ChannelId, EventBody, Seq, Tag};
-use crate::store::{Batch, CommitSink, NewEvent, Options, Tx};
+use crate::store::{Batch, BatchState, CommitSink, Effects, NewEvent, Options, TestCommand};
 
 /// A kind of event that every viewer gets and that makes no page outdated.
 const PLAIN: EventKind = EventKind::AccessChanged;
@@ -97,12 +97,12 @@ impl Fixture {
 /// Commits events in one batch.
 async fn commit(store: &Store, batches: &mpsc::Receiver<Batch>, kinds: &[EventKind]) -> Batch {
     let kinds = kinds.to_vec();
-    let command = move |tx: &mut Tx<'_>| {
+    let command = TestCommand(move |_: &BatchState, effects: &mut Effects| {
         for kind in &kinds {
-            tx.record(NewEvent::new(*kind, CHANNEL.0, None).in_channel(CHANNEL), EventBody::None);
+            effects.record(NewEvent::new(*kind, CHANNEL.0, None).in_channel(CHANNEL), EventBody::None);
         }
         Ok(())
-    };
+    });
     store.write(command).await.expect("commit");
     batches.recv_timeout(Duration::from_secs(30)).expect("a committed batch")
 }

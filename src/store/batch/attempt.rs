@@ -89,7 +89,8 @@ pub enum Attempt {
     Written {
         ran: usize,
         numbers: Numbers,
-        batch: Batch,
+        /// The events; `None` if there are none.
+        batch: Option<Batch>,
         /// How long the writes and the commit took; `None` if there was nothing to write.
         duration: Option<Duration>,
     },
@@ -188,8 +189,7 @@ fn write(db: &mut Db, decided: Decided, head: &Head, is_locked: bool) -> Result<
         if is_locked {
             roll_back(db);
         }
-        let batch = Batch { after: Some(head.cursor), events: Vec::new() };
-        return Ok(Attempt::Written { ran, numbers: Numbers::default(), batch, duration: None });
+        return Ok(Attempt::Written { ran, numbers: Numbers::default(), batch: None, duration: None });
     }
     let started = Instant::now();
     let basis = Basis { head, versions: &versions, tag, now };
@@ -219,7 +219,7 @@ fn write(db: &mut Db, decided: Decided, head: &Head, is_locked: bool) -> Result<
     }
     effects.settle(&numbers);
     let is_next = numbers.base == Some(head.cursor.seq.0);
-    let batch = Batch { after: is_next.then_some(head.cursor), events: effects.events };
+    let batch = Batch::new(is_next.then_some(head.cursor), effects.events);
     Ok(Attempt::Written { ran, numbers, batch, duration: Some(started.elapsed()) })
 }
 

@@ -60,13 +60,20 @@ pub struct Batch {
     pub after: Option<Cursor>,
     /// The events in log order, without gaps.
     pub events: Vec<LoggedEvent>,
+    end: Cursor,
 }
 
 impl Batch {
-    /// The cursor of the last event. `None` if the batch has no events.
+    /// The batch with these events, the first of which follows `after`. `None` if there are no events.
+    pub(crate) fn new(after: Option<Cursor>, events: Vec<LoggedEvent>) -> Option<Self> {
+        let end = events.last()?.event.cursor;
+        Some(Self { after, events, end })
+    }
+
+    /// The cursor of the last event.
     #[must_use]
-    pub fn end(&self) -> Option<Cursor> {
-        self.events.last().map(|logged| logged.event.cursor)
+    pub fn end(&self) -> Cursor {
+        self.end
     }
 }
 

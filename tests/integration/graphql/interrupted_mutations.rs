@@ -1,11 +1,14 @@
 //! Clients that leave while the first of several root fields of their mutation waits for the writer.
 
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
+use tidings::store::{BatchState, Effects};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use crate::support::{Server, Session, Socket, text, with_timeout};
+use crate::support::{Decide, Server, Session, Socket, text, with_timeout};
 
 const TWO_FIELDS: &str = "mutation ($c: ID!) {
     first: createMessage(input: { channelId: $c, content: \"first @ben\" }) { id }
@@ -38,14 +41,15 @@ impl Fixture {
     async fn hold_writer(&self) -> HeldWriter {
         let (entered, entering) = oneshot::channel();
         let (release, released) = std::sync::mpsc::channel();
-        let (mut entered, board) = (Some(entered), self.server.board().clone());
+        let (gate, board) = (Mutex::new((Some(entered), released)), self.server.board().clone());
         let holding = tokio::spawn(async move {
-            let command = move |_: &mut tidings::store::Tx<'_>| {
+            let command = Decide(move |_: &BatchState, _: &mut Effects| {
+                let (entered, released) = &mut *gate.lock().expect("no other thread");
                 let _ = entered.take().map(|entered| entered.send(()));
-                // The end of the channel is the release, also for a retry: PostgreSQL ends a transaction that is idle.
+                // The end of the channel is the release.
                 let _: Result<(), _> = released.recv();
                 Ok(())
-            };
+            });
             board.store().write(command).await
         });
         with_timeout("a transaction", entering).await.expect("the writer runs the command");

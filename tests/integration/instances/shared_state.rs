@@ -47,7 +47,7 @@ async fn one_instance_at_a_time_gets_the_pruning_lease() {
     let servers = instances(4).await;
     let claim = async |server: &Server, now: Timestamp| {
         let span = std::time::Duration::from_secs(30);
-        let claiming = server.board().store().write(move |tx| log::claim_pruning(tx.write(), now, now.before(span)));
+        let claiming = server.board().store().maintain(move |db| log::claim_pruning(db, now, now.before(span)));
         claiming.await.expect("a claim")
     };
     let now = Timestamp::now();

@@ -2,6 +2,7 @@
 
 mod clock;
 pub mod database;
+mod decide;
 pub mod delay_proxy;
 mod event_stream;
 pub mod json_socket;
@@ -14,6 +15,7 @@ mod socket;
 mod test_subscription;
 
 pub use clock::Clock;
+pub use decide::Decide;
 pub use event_stream::{EventStream, SseFrame};
 pub use json_socket::JsonSocket;
 pub use process::{Process, Program};
