@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::counts::SignInCounts;
 use super::permissions::{PermissionCache, UserState};
 use super::policy::{MAX_USERNAME, Policy};
@@ -414,7 +414,7 @@ impl WriteCommand for SetDisabled {
 }
 
 /// An admin's command.
-impl UserCommand for SetDisabled {
+impl ViewerCommand for SetDisabled {
     type Output = User;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {

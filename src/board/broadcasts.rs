@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::permissions::UserState;
 use super::{Policy, Viewer};
 use crate::error::{Error, Result};
@@ -63,7 +63,7 @@ struct SendBroadcast {
     payload: Arc<str>,
 }
 
-impl UserCommand for SendBroadcast {
+impl ViewerCommand for SendBroadcast {
     type Output = ();
 
     fn needs(&self, actor: &UserState, needs: &mut Needs) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::permissions::UserState;
 use super::policy::{MAX_DESCRIPTION, Policy};
 use super::reads::Reads;
@@ -173,7 +173,7 @@ struct CreateChannel {
     visibility: Visibility,
 }
 
-impl UserCommand for CreateChannel {
+impl ViewerCommand for CreateChannel {
     type Output = Channel;
 
     fn needs(&self, actor: &UserState, needs: &mut Needs) {
@@ -200,7 +200,7 @@ impl UserCommand for CreateChannel {
 
 struct UpdateChannel(ChannelEdit);
 
-impl UserCommand for UpdateChannel {
+impl ViewerCommand for UpdateChannel {
     type Output = Channel;
 
     fn needs(&self, actor: &UserState, needs: &mut Needs) {
@@ -237,7 +237,7 @@ impl UserCommand for UpdateChannel {
 
 struct DeleteChannel(ChannelId);
 
-impl UserCommand for DeleteChannel {
+impl ViewerCommand for DeleteChannel {
     type Output = ChannelId;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -257,7 +257,7 @@ impl UserCommand for DeleteChannel {
 
 struct AddMember(ChannelId, UserId);
 
-impl UserCommand for AddMember {
+impl ViewerCommand for AddMember {
     type Output = Channel;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -279,7 +279,7 @@ impl UserCommand for AddMember {
 
 struct RemoveMember(ChannelId, UserId);
 
-impl UserCommand for RemoveMember {
+impl ViewerCommand for RemoveMember {
     type Output = Channel;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -303,7 +303,7 @@ impl UserCommand for RemoveMember {
 
 struct MarkChannelRead(ChannelId, Cursor);
 
-impl UserCommand for MarkChannelRead {
+impl ViewerCommand for MarkChannelRead {
     type Output = Channel;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {

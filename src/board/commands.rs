@@ -61,7 +61,7 @@ impl Commands {
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session; errors of the command. `UNAVAILABLE` if it was not committed, or the
     /// outcome is unknown.
-    pub(super) async fn run<C: UserCommand>(&self, viewer: &Viewer, command: C) -> Result<C::Output> {
+    pub(super) async fn run<C: ViewerCommand>(&self, viewer: &Viewer, command: C) -> Result<C::Output> {
         self.store.write(ByViewer { viewer: viewer.clone(), command }).await
     }
 
@@ -70,7 +70,7 @@ impl Commands {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub(super) async fn run_access<C: UserCommand>(&self, viewer: &Viewer, command: C) -> Result<C::Output> {
+    pub(super) async fn run_access<C: ViewerCommand>(&self, viewer: &Viewer, command: C) -> Result<C::Output> {
         self.write_access(ByViewer { viewer: viewer.clone(), command }).await
     }
 
@@ -87,7 +87,7 @@ impl Commands {
 
 /// A command of a signed-in user. It decides on the user's permissions, which are as new as the log, and on the state of
 /// the batch, and on nothing else.
-pub(super) trait UserCommand: Send + 'static {
+pub(super) trait ViewerCommand: Send + 'static {
     /// What the user gets after the commit.
     type Output: Settle + Send + 'static;
 
@@ -107,7 +107,7 @@ struct ByViewer<C> {
     command: C,
 }
 
-impl<C: UserCommand> WriteCommand for ByViewer<C> {
+impl<C: ViewerCommand> WriteCommand for ByViewer<C> {
     type Output = C::Output;
 
     fn needs(&self, needs: &mut Needs) {

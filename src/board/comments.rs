@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::idempotency::IdempotencyKey;
 use super::notification_rules::{Mentions, NotificationFanout};
 use super::permissions::UserState;
@@ -92,7 +92,7 @@ struct CreateComment {
     mentions: Mentions,
 }
 
-impl UserCommand for CreateComment {
+impl ViewerCommand for CreateComment {
     type Output = Comment;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -129,7 +129,7 @@ struct UpdateComment {
     mentions: Mentions,
 }
 
-impl UserCommand for UpdateComment {
+impl ViewerCommand for UpdateComment {
     type Output = Comment;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -159,7 +159,7 @@ impl UserCommand for UpdateComment {
 
 struct DeleteComment(CommentId);
 
-impl UserCommand for DeleteComment {
+impl ViewerCommand for DeleteComment {
     type Output = CommentId;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {

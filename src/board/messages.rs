@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::idempotency::IdempotencyKey;
 use super::notification_rules::{Mentions, NotificationFanout};
 use super::permissions::UserState;
@@ -145,7 +145,7 @@ struct CreateMessage {
     mentions: Mentions,
 }
 
-impl UserCommand for CreateMessage {
+impl ViewerCommand for CreateMessage {
     type Output = Message;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -188,7 +188,7 @@ struct UpdateMessage {
     mentions: Mentions,
 }
 
-impl UserCommand for UpdateMessage {
+impl ViewerCommand for UpdateMessage {
     type Output = Message;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -234,7 +234,7 @@ impl UserCommand for UpdateMessage {
 
 struct DeleteMessage(MessageId);
 
-impl UserCommand for DeleteMessage {
+impl ViewerCommand for DeleteMessage {
     type Output = MessageId;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::gauges::{Gauges, LatestMetrics, MAX_METRIC_NAME, is_own};
 use super::permissions::UserState;
 use super::{Viewer, validate};
@@ -53,7 +53,7 @@ struct PublishMetric {
     value: f64,
 }
 
-impl UserCommand for PublishMetric {
+impl ViewerCommand for PublishMetric {
     type Output = Metric;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::permissions::UserState;
 use super::reads::Reads;
 use super::{Policy, Viewer, validate};
@@ -104,7 +104,7 @@ impl Notifications {
 
 struct SendNotification(NewNotificationRow);
 
-impl UserCommand for SendNotification {
+impl ViewerCommand for SendNotification {
     type Output = Notification;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -122,7 +122,7 @@ impl UserCommand for SendNotification {
 
 struct MarkNotificationRead(NotificationId);
 
-impl UserCommand for MarkNotificationRead {
+impl ViewerCommand for MarkNotificationRead {
     type Output = Notification;
 
     fn needs(&self, actor: &UserState, needs: &mut Needs) {

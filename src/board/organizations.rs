@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::permissions::UserState;
 use super::policy::{MAX_LOCATIONS, Policy};
 use super::records::record_access_changed;
@@ -76,7 +76,7 @@ impl Organizations {
 
 struct CreateOrganization(String);
 
-impl UserCommand for CreateOrganization {
+impl ViewerCommand for CreateOrganization {
     type Output = Organization;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -103,7 +103,7 @@ struct CreateLocation {
     name: String,
 }
 
-impl UserCommand for CreateLocation {
+impl ViewerCommand for CreateLocation {
     type Output = Location;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -133,7 +133,7 @@ impl UserCommand for CreateLocation {
 
 struct AssignUser(Assignment);
 
-impl UserCommand for AssignUser {
+impl ViewerCommand for AssignUser {
     type Output = User;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {

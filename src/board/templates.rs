@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::commands::{Commands, UserCommand};
+use super::commands::{Commands, ViewerCommand};
 use super::messages::{audience, check_locations};
 use super::permissions::UserState;
 use super::{Policy, Viewer, validate};
@@ -62,7 +62,7 @@ struct CreateTemplate {
     audience: Audience,
 }
 
-impl UserCommand for CreateTemplate {
+impl ViewerCommand for CreateTemplate {
     type Output = Template;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
@@ -90,7 +90,7 @@ impl UserCommand for CreateTemplate {
 
 struct DeleteTemplate(TemplateId);
 
-impl UserCommand for DeleteTemplate {
+impl ViewerCommand for DeleteTemplate {
     type Output = TemplateId;
 
     fn needs(&self, actor: &UserState, needs: &mut Needs) {

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
-use diesel::result::Error as DieselError;
 use tokio::sync::oneshot;
 
 use super::effects::Effects;
@@ -12,6 +11,7 @@ use super::needs::Needs;
 use super::numbers::{Numbers, Settle};
 use super::outcome::{BatchError, Unresolved};
 use super::state::{BatchRows, BatchState, Versions};
+use super::transaction::{begin_and_lock_head, roll_back};
 use super::write_postgres::Basis;
 use super::{Batch, CommitSink, WriteCommand};
 use super::{lookups, read_postgres, read_sqlite, write_postgres, write_sqlite};
@@ -252,24 +252,4 @@ fn failed(db: &mut Db, is_locked: bool, error: Error) -> BatchError {
         roll_back(db);
     }
     BatchError::before_commit(error)
-}
-
-/// Begins a transaction and locks the log head.
-///
-/// # Errors
-/// `UNAVAILABLE` if the database is unreachable or another process keeps the lock.
-pub fn begin_and_lock_head(db: &mut Db) -> Result<()> {
-    let begin = match db {
-        Db::Sqlite(_) => "BEGIN IMMEDIATE",
-        Db::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM log_head FOR UPDATE",
-    };
-    let begun: Result<(), DieselError> = db.batch_execute(begin);
-    begun.map_err(unreachable).inspect_err(|_| roll_back(db))
-}
-
-/// Rolls back the transaction.
-pub fn roll_back(db: &mut Db) {
-    if let Err(error) = db.batch_execute("ROLLBACK") {
-        tracing::debug!(%error, "ROLLBACK failed");
-    }
 }

@@ -8,7 +8,6 @@
 
 mod attempt;
 mod effects;
-mod fixed_sql;
 mod lookups;
 mod needs;
 mod numbers;
@@ -16,9 +15,11 @@ mod outcome;
 mod read_postgres;
 mod read_sqlite;
 mod singles;
+mod sql_template;
 mod state;
 #[cfg(test)]
 mod test_command;
+mod transaction;
 mod write_postgres;
 mod write_sqlite;
 

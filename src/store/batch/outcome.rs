@@ -2,6 +2,7 @@
 
 use super::effects::Effects;
 use super::numbers::{Numbers, Settle as _};
+use super::transaction::{begin_and_lock_head, roll_back};
 use crate::error::{Error, Result};
 use crate::model::{EventKind, LoggedEvent, Seq, Tag};
 use crate::store::connection::{Db, unreachable};
@@ -62,10 +63,10 @@ impl BatchError {
 /// # Errors
 /// `UNAVAILABLE` if the head cannot be locked: the outcome is still unknown.
 pub fn find_written(db: &mut Db, batch: &Unresolved) -> Result<Option<Numbers>> {
-    super::attempt::begin_and_lock_head(db)?;
+    begin_and_lock_head(db)?;
     // Separate from the locking statement, whose snapshot may predate the commit in question.
     let events = log::with_tag(db, batch.tag, batch.read_at).map_err(unreachable);
-    super::attempt::roll_back(db);
+    roll_back(db);
     let events = events?;
     let Some((first, ..)) = events.first() else { return Ok(None) };
     let ids = |kinds: &[EventKind]| {

@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde::Deserialize;
 
-use super::fixed_sql::{FixedSql, FixedStatement, Parameter};
 use super::needs::Needs;
+use super::sql_template::{Parameter, TemplateStatement};
 use super::state::BatchRows;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -24,13 +24,6 @@ use crate::store::notifications::NotificationRow;
 use crate::store::users::UserRow;
 use crate::unicode;
 
-struct ReadSql;
-
-impl FixedSql for ReadSql {
-    const TEXT: &'static str = include_str!("read_postgres.sql");
-    type Columns = (Text,);
-}
-
 /// The result of the statement. A list without rows is NULL.
 #[derive(Deserialize)]
 struct Found {
@@ -43,13 +36,14 @@ struct Found {
     channels: Option<Vec<ChannelRow>>,
     users: Option<Vec<UserRow>>,
     locations: Option<Vec<(i64, i64)>>,
+    locations_of_users: Option<Vec<(i64, i64)>>,
     members: Option<Vec<(i64, i64)>>,
     notifications: Option<Vec<NotificationRow>>,
     read_announcements: Option<Vec<(i64, i64)>>,
     positions: Option<Vec<PositionRow>>,
     oldest: Option<(i64, i64)>,
     metrics: Option<Vec<String>>,
-    metric_count: i64,
+    metric_count: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +66,11 @@ struct PositionRow {
 
 /// Reads the log head, with the tag at position `applied`, and the rows. The lookups are left out.
 pub fn read(connection: &mut PgConnection, needs: &Needs, applied: Seq) -> Result<(Head, BatchRows)> {
-    let statement = FixedStatement::<ReadSql>::new(parameters(needs, applied));
+    let statement = TemplateStatement::<(Text,)>::new(
+        include_str!("read_postgres.sql"),
+        |part| is_needed(needs, part),
+        |name| parameter(needs, applied, name),
+    )?;
     let (json,): (String,) = statement.get_result(connection).map_err(map_error)?;
     let found: Found = serde_json::from_str(&json).map_err(Error::internal)?;
     let (seq, tag, at, access) = found.head;
@@ -85,34 +83,51 @@ pub fn read(connection: &mut PgConnection, needs: &Needs, applied: Seq) -> Resul
     Ok((head, found.rows()?))
 }
 
-/// The parameters of the statement, in its order.
-fn parameters(needs: &Needs, applied: Seq) -> Vec<Parameter> {
+/// Whether the statement needs this part. Keys can refer to comments, and both can refer to messages.
+fn is_needed(needs: &Needs, part: &str) -> bool {
+    let has_comments = !needs.keys.is_empty() || !needs.comments.is_empty();
+    match part {
+        "keys" => !needs.keys.is_empty(),
+        "comments" => has_comments,
+        "messages" => has_comments || !needs.messages.is_empty(),
+        "users" => !needs.users.is_empty() || !needs.people.is_empty() || !needs.usernames.is_empty(),
+        "locations" => !needs.locations.is_empty(),
+        "notifications" => !needs.notifications.is_empty(),
+        "positions" => !needs.positions.is_empty(),
+        "metrics" => !needs.metrics.is_empty(),
+        _ => false,
+    }
+}
+
+/// A parameter of the statement.
+fn parameter(needs: &Needs, applied: Seq, name: &str) -> Result<Parameter> {
     fn numbers<T>(values: impl IntoIterator<Item = T>, id: impl Fn(T) -> i64) -> Parameter {
         Parameter::Numbers(values.into_iter().map(id).collect())
     }
-    let lowercased: Vec<String> = needs.usernames.iter().map(|name| name.to_lowercase()).collect();
-    let skeletons = needs.usernames.iter().map(|name| unicode::skeleton(name)).filter(|one| !one.is_empty()).collect();
     let (positions, notifications) = (&needs.positions, &needs.notifications);
-    vec![
-        numbers(&needs.keys, |(author, _)| author.0),
-        Parameter::Texts(needs.keys.iter().map(|(_, key)| key.clone()).collect()),
-        numbers(&needs.comments, |id| id.0),
-        numbers(&needs.messages, |id| id.0),
-        numbers(&needs.channels, |id| id.0),
-        numbers(&needs.people, |id| id.0),
-        numbers(&needs.users, |id| id.0),
-        Parameter::Texts(lowercased),
-        Parameter::Texts(skeletons),
-        numbers(notifications, |(id, _)| id.0),
-        numbers(positions, |(channel, _)| channel.0),
-        numbers(positions, |(_, (seq, _))| *seq),
-        numbers(positions, |(_, (_, tag))| *tag),
-        Parameter::Number(applied.0),
-        numbers(&needs.locations, |id| id.0),
-        numbers(notifications, |(_, reader)| reader.0),
-        Parameter::Texts(needs.metrics.iter().cloned().collect()),
-        Parameter::Flag(!needs.metrics.is_empty()),
-    ]
+    Ok(match name {
+        "key_authors" => numbers(&needs.keys, |(author, _)| author.0),
+        "keys" => Parameter::Texts(needs.keys.iter().map(|(_, key)| key.clone()).collect()),
+        "comments" => numbers(&needs.comments, |id| id.0),
+        "messages" => numbers(&needs.messages, |id| id.0),
+        "channels" => numbers(&needs.channels, |id| id.0),
+        "people" => numbers(&needs.people, |id| id.0),
+        "users" => numbers(&needs.users, |id| id.0),
+        "usernames" => Parameter::Texts(needs.usernames.iter().map(|name| name.to_lowercase()).collect()),
+        "skeletons" => {
+            let skeletons = needs.usernames.iter().map(|name| unicode::skeleton(name));
+            Parameter::Texts(skeletons.filter(|skeleton| !skeleton.is_empty()).collect())
+        }
+        "locations" => numbers(&needs.locations, |id| id.0),
+        "notifications" => numbers(notifications, |(id, _)| id.0),
+        "readers" => numbers(notifications, |(_, reader)| reader.0),
+        "position_channels" => numbers(positions, |(channel, _)| channel.0),
+        "position_seqs" => numbers(positions, |(_, (seq, _))| *seq),
+        "position_tags" => numbers(positions, |(_, (_, tag))| *tag),
+        "metrics" => Parameter::Texts(needs.metrics.iter().cloned().collect()),
+        "applied" => Parameter::Number(applied.0),
+        _ => return Err(Error::internal(format!("the statement has an unknown parameter {name}"))),
+    })
 }
 
 impl Found {
@@ -128,6 +143,8 @@ impl Found {
         let comment = |row: CommentRow| (CommentId(row.id()), Comment::from(row));
         let positions = self.positions.unwrap_or_default();
         let positions = positions.into_iter().map(|row| row.newest(self.oldest)).collect::<Result<_>>()?;
+        let locations = pairs(self.locations, LocationId, OrganizationId);
+        let locations = locations.chain(pairs(self.locations_of_users, LocationId, OrganizationId));
         Ok(BatchRows {
             keys: self.keys.unwrap_or_default().into_iter().filter_map(KeyRow::used).collect(),
             messages: self.messages.unwrap_or_default().into_iter().map(message).collect::<Result<_>>()?,
@@ -135,12 +152,12 @@ impl Found {
             channels: by_id(self.channels, |channel: &Channel| channel.id)?,
             users: by_id(self.users, |user: &User| user.id)?,
             notifications: by_id(self.notifications, |notification: &Notification| notification.id)?,
-            locations: pairs(self.locations, LocationId, OrganizationId).collect(),
+            locations: locations.collect(),
             members: pairs(self.members, ChannelId, UserId).collect(),
             read_announcements: pairs(self.read_announcements, NotificationId, UserId).collect(),
             positions,
             metrics: self.metrics.unwrap_or_default().into_iter().collect(),
-            metric_count: self.metric_count,
+            metric_count: self.metric_count.unwrap_or_default(),
             ..BatchRows::default()
         })
     }

@@ -6,20 +6,18 @@ use diesel::sql_types::{Array, BigInt};
 use serde::Serialize;
 
 use super::effects::{AddedNotification, CommentChange, Effects, KeyUse, MessageChange};
-use super::fixed_sql::{FixedSql, FixedStatement, Parameter};
 use super::numbers::Numbers;
+use super::sql_template::{Parameter, TemplateStatement};
 use super::state::Versions;
 use crate::error::Error;
-use crate::model::{Comment, Cursor, LoggedEvent, Message, Tag, Timestamp};
+use crate::model::{
+    ChannelId, Comment, Cursor, LoggedEvent, Message, MessageId, NotificationId, Tag, Timestamp, UserId,
+};
 use crate::store::idempotency::CreatedObject;
 use crate::store::log::{EventRow, Head};
 
-struct WriteSql;
-
-impl FixedSql for WriteSql {
-    const TEXT: &'static str = include_str!("write_postgres.sql");
-    type Columns = (BigInt, BigInt, Array<BigInt>, Array<BigInt>, Array<BigInt>);
-}
+/// The log head before the batch, the time of its events, and the ids of new messages, comments and notifications.
+type WrittenColumns = (BigInt, BigInt, Array<BigInt>, Array<BigInt>, Array<BigInt>);
 
 /// What a batch was decided on.
 pub struct Basis<'a> {
@@ -32,8 +30,13 @@ pub struct Basis<'a> {
 /// Writes the effects. Returns `None` if a row or a permission that commands have decided on has changed since it was
 /// read: then nothing was written.
 pub fn write(connection: &mut PgConnection, effects: &Effects, basis: &Basis<'_>) -> QueryResult<Option<Numbers>> {
-    let parameters = parameters(effects, basis).map_err(|error| DieselError::SerializationError(Box::new(error)))?;
-    let written = FixedStatement::<WriteSql>::new(parameters).get_result(connection).optional();
+    let statement = TemplateStatement::<WrittenColumns>::new(
+        include_str!("write_postgres.sql"),
+        |part| is_needed(effects, basis.versions, part),
+        |name| parameter(effects, basis, name),
+    );
+    let statement = statement.map_err(|error| DieselError::SerializationError(Box::new(error)))?;
+    let written = statement.get_result(connection).optional();
     let numbers = |(base, at, messages, comments, notifications)| Numbers {
         base: Some(base),
         at,
@@ -58,42 +61,64 @@ fn is_conflict(error: &DieselError) -> bool {
     }
 }
 
-/// The parameters of the statement, in its order.
-fn parameters(effects: &Effects, basis: &Basis<'_>) -> Result<Vec<Parameter>, Error> {
+/// Whether the statement needs this part.
+fn is_needed(effects: &Effects, versions: &Versions, part: &str) -> bool {
+    !match part {
+        "message_versions" => versions.messages.is_empty(),
+        "comment_versions" => versions.comments.is_empty(),
+        "new_messages" => effects.messages.is_empty(),
+        "changed_messages" => effects.message_changes.is_empty(),
+        "new_comments" => effects.comments.is_empty(),
+        "changed_comments" => effects.comment_changes.is_empty(),
+        "new_notifications" => effects.notifications.is_empty(),
+        "read_notifications" => effects.read_notifications.is_empty() && effects.read_announcements.is_empty(),
+        "keys" => effects.keys.is_empty(),
+        "read_markers" => effects.read_markers.is_empty(),
+        "metrics" => effects.metrics.is_empty(),
+        "new_events" => effects.events.is_empty(),
+        _ => true,
+    }
+}
+
+/// A parameter of the statement.
+fn parameter(effects: &Effects, basis: &Basis<'_>, name: &str) -> Result<Parameter, Error> {
     let Basis { head, versions, tag, now } = basis;
-    let deleted_messages = effects.message_changes.iter().filter(|(_, change)| matches!(change, MessageChange::Delete));
-    let deleted_comments = effects.comment_changes.iter().filter(|(_, change)| matches!(change, CommentChange::Delete));
     let count = |versions: &[_]| Parameter::Number(i64::try_from(versions.len()).unwrap_or(i64::MAX));
-    Ok(vec![
-        Parameter::Number(tag.0),
-        Parameter::Number(now.0),
-        Parameter::Number(effects.counts().events),
-        Parameter::Number(effects.access_offset()),
-        Parameter::Number(head.at.max(*now).0),
-        Parameter::Number(head.access.0),
-        json(versions.messages.iter().map(VersionJson::of))?,
-        json(versions.comments.iter().map(VersionJson::of))?,
-        count(&versions.messages),
-        count(&versions.comments),
-        json(effects.messages.iter().map(MessageJson::of))?,
-        json(effects.messages.iter().flat_map(AudienceJson::of))?,
-        json(effects.message_changes.values().filter_map(MessageJson::of_change))?,
-        Parameter::Numbers(deleted_messages.map(|(id, _)| id.0).collect()),
-        json(effects.comments.iter().map(CommentJson::of))?,
-        json(effects.comment_changes.values().filter_map(CommentJson::of_change))?,
-        Parameter::Numbers(deleted_comments.map(|(id, _)| id.0).collect()),
-        json(effects.notifications.iter().map(NotificationJson::of))?,
-        Parameter::Numbers(effects.read_notifications.iter().map(|(id, _)| id.0).collect()),
-        json(effects.read_announcements.iter().map(|(id, user)| ReadJson { notification_id: id.0, user_id: user.0 }))?,
-        json(effects.keys.iter().map(KeyJson::of))?,
-        json(effects.read_markers.iter().map(|((user, channel), message)| MarkerJson {
-            user_id: user.0,
-            channel_id: channel.0,
-            message_id: message.0,
-        }))?,
-        json(effects.metrics.values().map(|metric| MetricJson { name: &metric.name, value: metric.value }))?,
-        json(effects.events.iter().map(|LoggedEvent { event, .. }| EventRow::new(event)))?,
-    ])
+    Ok(match name {
+        "tag" => Parameter::Number(tag.0),
+        "now" => Parameter::Number(now.0),
+        "events" => Parameter::Number(effects.counts().events),
+        "access_offset" => Parameter::Number(effects.access_offset()),
+        "at" => Parameter::Number(head.at.max(*now).0),
+        "access_head" => Parameter::Number(head.access.0),
+        "message_versions" => json(versions.messages.iter().map(VersionJson::of))?,
+        "comment_versions" => json(versions.comments.iter().map(VersionJson::of))?,
+        "message_version_count" => count(&versions.messages),
+        "comment_version_count" => count(&versions.comments),
+        "new_messages" => json(effects.messages.iter().map(MessageJson::of))?,
+        "audiences" => json(effects.messages.iter().flat_map(AudienceJson::of))?,
+        "updated_messages" => json(effects.message_changes.values().filter_map(MessageJson::of_change))?,
+        "deleted_messages" => {
+            let deleted = effects.message_changes.iter().filter(|(_, change)| matches!(change, MessageChange::Delete));
+            Parameter::Numbers(deleted.map(|(id, _)| id.0).collect())
+        }
+        "new_comments" => json(effects.comments.iter().map(CommentJson::of))?,
+        "updated_comments" => json(effects.comment_changes.values().filter_map(CommentJson::of_change))?,
+        "deleted_comments" => {
+            let deleted = effects.comment_changes.iter().filter(|(_, change)| matches!(change, CommentChange::Delete));
+            Parameter::Numbers(deleted.map(|(id, _)| id.0).collect())
+        }
+        "new_notifications" => json(effects.notifications.iter().map(NotificationJson::of))?,
+        "read_notifications" => Parameter::Numbers(effects.read_notifications.iter().map(|(id, _)| id.0).collect()),
+        "read_announcements" => json(effects.read_announcements.iter().map(ReadJson::of))?,
+        "keys" => json(effects.keys.iter().map(KeyJson::of))?,
+        "read_markers" => json(effects.read_markers.iter().map(MarkerJson::of))?,
+        "metrics" => {
+            json(effects.metrics.values().map(|metric| MetricJson { name: &metric.name, value: metric.value }))?
+        }
+        "new_events" => json(effects.events.iter().map(|LoggedEvent { event, .. }| EventRow::new(event)))?,
+        _ => return Err(Error::internal(format!("the statement has an unknown parameter {name}"))),
+    })
 }
 
 /// A JSON list of rows.
@@ -231,6 +256,12 @@ struct ReadJson {
     user_id: i64,
 }
 
+impl ReadJson {
+    fn of((notification, user): &(NotificationId, UserId)) -> Self {
+        Self { notification_id: notification.0, user_id: user.0 }
+    }
+}
+
 #[derive(Serialize)]
 struct KeyJson<'a> {
     author_id: i64,
@@ -255,6 +286,12 @@ struct MarkerJson {
     user_id: i64,
     channel_id: i64,
     message_id: i64,
+}
+
+impl MarkerJson {
+    fn of(((user, channel), message): (&(UserId, ChannelId), &MessageId)) -> Self {
+        Self { user_id: user.0, channel_id: channel.0, message_id: message.0 }
+    }
 }
 
 #[derive(Serialize)]

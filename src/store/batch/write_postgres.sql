@@ -6,9 +6,9 @@
 -- by zero ends the statement. (Its snapshot may be older than the lock, so both conditions are put on rows that the
 -- statement locks: PostgreSQL evaluates them again on the newest version.)
 --
--- Negative numbers refer to new rows of this statement: -1 is the first one. Each parameter is used once, in order.
+-- Negative numbers refer to new rows of this statement: -1 is the first one.
 WITH input AS MATERIALIZED (
-    SELECT $1 AS tag, $2 AS now, $3 AS events, $4 AS access_offset, $5 AS at, $6 AS access_head
+    SELECT $tag AS tag, $now AS now, $events AS events, $access_offset AS access_offset, $at AS at, $access_head AS access_head
 ), head AS (
     UPDATE log_head h SET
         head = h.head + i.events,
@@ -16,23 +16,34 @@ WITH input AS MATERIALIZED (
         at = greatest(h.at, i.at)
     FROM input i WHERE h.access_head = i.access_head
     RETURNING h.head - i.events AS base, h.at AS at
+-- if message_versions
 ), held_messages AS (
-    SELECT m.id FROM head, json_to_recordset($7::json) AS c (id bigint, seq bigint, tag bigint)
+    SELECT m.id FROM head, json_to_recordset($message_versions::json) AS c (id bigint, seq bigint, tag bigint)
     JOIN messages m ON m.id = c.id AND m.seq = c.seq AND m.tag = c.tag AND m.deleted_at IS NULL
     FOR NO KEY UPDATE OF m
+-- else
+), held_messages AS (
+    SELECT 1 WHERE FALSE
+-- end
+-- if comment_versions
 ), held_comments AS (
-    SELECT m.id FROM head, json_to_recordset($8::json) AS c (id bigint, seq bigint, tag bigint)
+    SELECT m.id FROM head, json_to_recordset($comment_versions::json) AS c (id bigint, seq bigint, tag bigint)
     JOIN comments m ON m.id = c.id AND m.seq = c.seq AND m.tag = c.tag
     FOR NO KEY UPDATE OF m
+-- else
+), held_comments AS (
+    SELECT 1 WHERE FALSE
+-- end
 ), numbered AS MATERIALIZED (
     SELECT h.base, h.at, i.tag, i.now,
-        1 / CASE WHEN (SELECT count(*) FROM held_messages) = $9 AND (SELECT count(*) FROM held_comments) = $10
+        1 / CASE WHEN (SELECT count(*) FROM held_messages) = $message_version_count AND (SELECT count(*) FROM held_comments) = $comment_version_count
             THEN 1 ELSE 0 END AS is_unchanged
     FROM head h, input i
+-- if new_messages
 ), new_messages AS MATERIALIZED (
     SELECT nextval('messages_id_seq') AS id, r.*, b.base, b.tag, b.now
     FROM numbered b, (
-        SELECT * FROM json_to_recordset($11::json) AS r (
+        SELECT * FROM json_to_recordset($new_messages::json) AS r (
             number bigint, channel_id bigint, title text, content text, author_id bigint, restricted boolean,
             ticket_status smallint, ticket_priority smallint, assignee_id bigint, seq bigint)
         ORDER BY number DESC) r
@@ -43,37 +54,51 @@ WITH input AS MATERIALIZED (
         assignee_id, now, now, base - seq, tag FROM new_messages
 ), add_audiences AS (
     INSERT INTO message_locations (message_id, location_id)
-    SELECT m.id, r.location_id FROM json_to_recordset($12::json) AS r (number bigint, location_id bigint)
+    SELECT m.id, r.location_id FROM json_to_recordset($audiences::json) AS r (number bigint, location_id bigint)
     JOIN new_messages m ON m.number = r.number
+-- else
+), new_messages AS (
+    SELECT 0::bigint AS id, 0::bigint AS number WHERE FALSE
+-- end
+-- if changed_messages
 ), update_messages AS (
     UPDATE messages m SET title = r.title, content = r.content, ticket_status = r.ticket_status,
         ticket_priority = r.ticket_priority, assignee_id = r.assignee_id, updated_at = b.now,
         seq = b.base - r.seq, tag = b.tag
-    FROM numbered b, json_to_recordset($13::json) AS r (
+    FROM numbered b, json_to_recordset($updated_messages::json) AS r (
         number bigint, title text, content text, ticket_status smallint, ticket_priority smallint, assignee_id bigint,
         seq bigint)
     WHERE m.id = r.number
 ), delete_messages AS (
-    UPDATE messages m SET deleted_at = b.now FROM numbered b WHERE m.id = ANY ($14)
+    UPDATE messages m SET deleted_at = b.now FROM numbered b WHERE m.id = ANY ($deleted_messages)
+-- end
+-- if new_comments
 ), new_comments AS MATERIALIZED (
     SELECT nextval('comments_id_seq') AS id, r.*, b.base, b.tag, b.now
     FROM numbered b, (
-        SELECT * FROM json_to_recordset($15::json) AS r (
+        SELECT * FROM json_to_recordset($new_comments::json) AS r (
             number bigint, message_id bigint, content text, author_id bigint, seq bigint)
         ORDER BY number DESC) r
 ), add_comments AS (
     INSERT INTO comments (id, message_id, content, author_id, created_at, updated_at, seq, tag)
     SELECT id, message_id, content, author_id, now, now, base - seq, tag FROM new_comments
+-- else
+), new_comments AS (
+    SELECT 0::bigint AS id, 0::bigint AS number WHERE FALSE
+-- end
+-- if changed_comments
 ), update_comments AS (
     UPDATE comments c SET content = r.content, updated_at = b.now, seq = b.base - r.seq, tag = b.tag
-    FROM numbered b, json_to_recordset($16::json) AS r (number bigint, content text, seq bigint)
+    FROM numbered b, json_to_recordset($updated_comments::json) AS r (number bigint, content text, seq bigint)
     WHERE c.id = r.number
 ), delete_comments AS (
-    DELETE FROM comments c USING numbered b WHERE c.id = ANY ($17)
+    DELETE FROM comments c USING numbered b WHERE c.id = ANY ($deleted_comments)
+-- end
+-- if new_notifications
 ), new_notifications AS MATERIALIZED (
     SELECT nextval('notifications_id_seq') AS id, r.*, b.base, b.tag, b.now
     FROM numbered b, (
-        SELECT * FROM json_to_recordset($18::json) AS r (
+        SELECT * FROM json_to_recordset($new_notifications::json) AS r (
             number bigint, user_id bigint, title text, before text, after text, priority smallint, message_id bigint,
             seq bigint)
         ORDER BY number DESC) r
@@ -83,29 +108,42 @@ WITH input AS MATERIALIZED (
         CASE WHEN n.after IS NULL THEN n.before ELSE n.before || coalesce(m.id, n.message_id)::text || n.after END,
         n.priority, coalesce(m.id, n.message_id), n.now, n.base - n.seq, n.tag
     FROM new_notifications n LEFT JOIN new_messages m ON m.number = n.message_id
+-- else
+), new_notifications AS (
+    SELECT 0::bigint AS id, 0::bigint AS number WHERE FALSE
+-- end
+-- if read_notifications
 ), read_notifications AS (
-    UPDATE notifications n SET read_at = b.now FROM numbered b WHERE n.id = ANY ($19) AND n.read_at IS NULL
+    UPDATE notifications n SET read_at = b.now FROM numbered b WHERE n.id = ANY ($read_notifications) AND n.read_at IS NULL
 ), read_announcements AS (
     INSERT INTO announcement_reads (notification_id, user_id, read_at)
     SELECT r.notification_id, r.user_id, b.now
-    FROM numbered b, json_to_recordset($20::json) AS r (notification_id bigint, user_id bigint)
+    FROM numbered b, json_to_recordset($read_announcements::json) AS r (notification_id bigint, user_id bigint)
     ON CONFLICT DO NOTHING
+-- end
+-- if keys
 ), add_keys AS (
     INSERT INTO idempotency_keys (author_id, key, digest, message_id, comment_id)
     SELECT r.author_id, r.key, r.digest, m.id, c.id
-    FROM numbered b, json_to_recordset($21::json) AS r (
+    FROM numbered b, json_to_recordset($keys::json) AS r (
         author_id bigint, key text, digest text, message_number bigint, comment_number bigint)
     LEFT JOIN new_messages m ON m.number = r.message_number
     LEFT JOIN new_comments c ON c.number = r.comment_number
+-- end
+-- if read_markers
 ), mark_read AS (
     INSERT INTO channel_reads (user_id, channel_id, message_id)
     SELECT r.user_id, r.channel_id, r.message_id
-    FROM numbered b, json_to_recordset($22::json) AS r (user_id bigint, channel_id bigint, message_id bigint)
+    FROM numbered b, json_to_recordset($read_markers::json) AS r (user_id bigint, channel_id bigint, message_id bigint)
     ON CONFLICT (user_id, channel_id) DO UPDATE SET message_id = greatest(channel_reads.message_id, excluded.message_id)
+-- end
+-- if metrics
 ), put_metrics AS (
     INSERT INTO metrics (name, value, updated_at)
-    SELECT r.name, r.value, b.now FROM numbered b, json_to_recordset($23::json) AS r (name text, value double precision)
+    SELECT r.name, r.value, b.now FROM numbered b, json_to_recordset($metrics::json) AS r (name text, value double precision)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+-- end
+-- if new_events
 ), add_events AS (
     INSERT INTO events (seq, tag, format, kind, object_id, channel_id, message_id, user_id, owner_id, actor_id, ticket,
         audience, at, payload)
@@ -114,12 +152,13 @@ WITH input AS MATERIALIZED (
             WHEN 14 THEN coalesce(n.id, r.object_id) ELSE r.object_id END,
         r.channel_id, coalesce(m.id, r.message_id), r.user_id, r.owner_id, r.actor_id, r.ticket, r.audience, b.at,
         r.payload
-    FROM numbered b, json_to_recordset($24::json) AS r (
+    FROM numbered b, json_to_recordset($new_events::json) AS r (
         seq bigint, format smallint, kind smallint, object_id bigint, channel_id bigint, message_id bigint,
         user_id bigint, owner_id bigint, actor_id bigint, ticket boolean, audience text, payload text)
     LEFT JOIN new_messages m ON m.number = r.message_id
     LEFT JOIN new_comments c ON r.kind = 4 AND c.number = r.object_id
     LEFT JOIN new_notifications n ON r.kind = 14 AND n.number = r.object_id
+-- end
 )
 SELECT base, at,
     ARRAY(SELECT id FROM new_messages ORDER BY number DESC) AS messages,

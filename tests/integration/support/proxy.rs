@@ -21,9 +21,9 @@ pub enum NetworkFault {
     Slow(Duration),
     /// The proxy reads from the sender and forwards nothing. Connections stay open.
     Stall,
-    /// The next connection that sends COMMIT is reset before the server receives it. Then traffic passes again.
+    /// The next connection that commits events is reset before the server receives that. Then traffic passes again.
     DropCommit,
-    /// The next connection that sends COMMIT is reset before the client receives the answer. Then traffic passes again.
+    /// The next connection that commits events is reset before the client receives the answer. Then traffic passes again.
     DropCommitAnswer,
 }
 
@@ -84,6 +84,12 @@ async fn forward_connection(near: TcpStream, target: SocketAddr, faults: FaultSe
     }
 }
 
+/// Whether the client commits with this chunk: by COMMIT, or by a statement that writes events and is a transaction of
+/// its own. A field of the events is part of the statement's parameters.
+fn commits(chunk: &[u8]) -> bool {
+    [b"COMMIT".as_slice(), b"\"owner_id\""].iter().any(|word| chunk.windows(word.len()).any(|found| found == *word))
+}
+
 async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -99,7 +105,7 @@ async fn forward(
         if let NetworkFault::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
-        if is_from_client && chunk.windows(6).any(|word| word == b"COMMIT") {
+        if is_from_client && commits(chunk) {
             match now {
                 NetworkFault::DropCommit => {
                     faults.send_replace(NetworkFault::None);
