@@ -73,6 +73,12 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 pub(super) const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET lock_timeout = '2s'; \
     SET idle_in_transaction_session_timeout = '2s'; SET statement_timeout = '10s';";
 
+/// The writer's statements are planned once and then used for a long time. A plan that was made while the tables were
+/// small must not scan them when they have grown: all access is by index. Discouraged scans have such a high cost that
+/// PostgreSQL would compile each statement (`jit`).
+const POSTGRES_WRITER_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;";
+
 /// Oldest supported PostgreSQL, in the format of `server_version_num`. At the time of writing, it was the oldest
 /// release that the PostgreSQL project maintained.
 const MIN_POSTGRES_VERSION: i32 = 14_00_00;
@@ -228,7 +234,7 @@ impl Connector {
     fn try_open(&self, usage: ConnectionUse) -> Result<Db, String> {
         let mut db = match &self.place {
             DatabaseTarget::Sqlite(path) => Db::Sqlite(open_sqlite(path, usage)?),
-            DatabaseTarget::Postgres(url) => Db::Postgres(open_postgres(url)?),
+            DatabaseTarget::Postgres(url) => Db::Postgres(open_postgres(url, usage)?),
         };
         let (statements, write_health) = (Arc::clone(&self.statements), Arc::clone(&self.write_health));
         db.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
@@ -251,10 +257,13 @@ impl Connector {
 const FILES_MOVED: &str = "the database file or its -wal file was moved, deleted or replaced while the server runs: \
     stop the server, put the files back, and start it again";
 
-fn open_postgres(url: &str) -> Result<PgConnection, String> {
+fn open_postgres(url: &str, usage: ConnectionUse) -> Result<PgConnection, String> {
     let message = |error: &dyn std::fmt::Display| with_advice(&without_secrets(&error.to_string(), url));
     let mut connection = PgConnection::establish(&with_parameters(url)).map_err(|error| message(&error))?;
     connection.batch_execute(POSTGRES_SETTINGS).map_err(|error| message(&error))?;
+    if usage == ConnectionUse::Writing {
+        connection.batch_execute(POSTGRES_WRITER_SETTINGS).map_err(|error| message(&error))?;
+    }
     Ok(connection)
 }
 

@@ -47,6 +47,8 @@ WITH input AS MATERIALIZED (
             number bigint, channel_id bigint, title text, content text, author_id bigint, restricted boolean,
             ticket_status smallint, ticket_priority smallint, assignee_id bigint, seq bigint)
         ORDER BY number DESC) r
+), message_ids AS MATERIALIZED (
+    SELECT array_agg(id ORDER BY number DESC) AS messages FROM new_messages
 ), add_messages AS (
     INSERT INTO messages (id, channel_id, title, content, author_id, restricted, ticket_status, ticket_priority,
         assignee_id, created_at, updated_at, seq, tag)
@@ -54,11 +56,11 @@ WITH input AS MATERIALIZED (
         assignee_id, now, now, base - seq, tag FROM new_messages
 ), add_audiences AS (
     INSERT INTO message_locations (message_id, location_id)
-    SELECT m.id, r.location_id FROM json_to_recordset($audiences::json) AS r (number bigint, location_id bigint)
-    JOIN new_messages m ON m.number = r.number
+    SELECT i.messages[-r.number], r.location_id
+    FROM message_ids i, json_to_recordset($audiences::json) AS r (number bigint, location_id bigint)
 -- else
-), new_messages AS (
-    SELECT 0::bigint AS id, 0::bigint AS number WHERE FALSE
+), message_ids AS (
+    SELECT ARRAY[]::bigint[] AS messages
 -- end
 -- if changed_messages
 ), update_messages AS (
@@ -79,12 +81,14 @@ WITH input AS MATERIALIZED (
         SELECT * FROM json_to_recordset($new_comments::json) AS r (
             number bigint, message_id bigint, content text, author_id bigint, seq bigint)
         ORDER BY number DESC) r
+), comment_ids AS MATERIALIZED (
+    SELECT array_agg(id ORDER BY number DESC) AS comments FROM new_comments
 ), add_comments AS (
     INSERT INTO comments (id, message_id, content, author_id, created_at, updated_at, seq, tag)
     SELECT id, message_id, content, author_id, now, now, base - seq, tag FROM new_comments
 -- else
-), new_comments AS (
-    SELECT 0::bigint AS id, 0::bigint AS number WHERE FALSE
+), comment_ids AS (
+    SELECT ARRAY[]::bigint[] AS comments
 -- end
 -- if changed_comments
 ), update_comments AS (
@@ -102,15 +106,18 @@ WITH input AS MATERIALIZED (
             number bigint, user_id bigint, title text, before text, after text, priority smallint, message_id bigint,
             seq bigint)
         ORDER BY number DESC) r
+), notification_ids AS MATERIALIZED (
+    SELECT array_agg(id ORDER BY number DESC) AS notifications FROM new_notifications
 ), add_notifications AS (
     INSERT INTO notifications (id, user_id, title, message, priority, message_id, created_at, seq, tag)
     SELECT n.id, n.user_id, n.title,
-        CASE WHEN n.after IS NULL THEN n.before ELSE n.before || coalesce(m.id, n.message_id)::text || n.after END,
-        n.priority, coalesce(m.id, n.message_id), n.now, n.base - n.seq, n.tag
-    FROM new_notifications n LEFT JOIN new_messages m ON m.number = n.message_id
+        CASE WHEN n.after IS NULL THEN n.before ELSE n.before || about.id || n.after END,
+        n.priority, about.id, n.now, n.base - n.seq, n.tag
+    FROM new_notifications n, message_ids i, LATERAL (
+        SELECT CASE WHEN n.message_id < 0 THEN i.messages[-n.message_id] ELSE n.message_id END AS id) about
 -- else
-), new_notifications AS (
-    SELECT 0::bigint AS id, 0::bigint AS number WHERE FALSE
+), notification_ids AS (
+    SELECT ARRAY[]::bigint[] AS notifications
 -- end
 -- if read_notifications
 ), read_notifications AS (
@@ -124,11 +131,9 @@ WITH input AS MATERIALIZED (
 -- if keys
 ), add_keys AS (
     INSERT INTO idempotency_keys (author_id, key, digest, message_id, comment_id)
-    SELECT r.author_id, r.key, r.digest, m.id, c.id
-    FROM numbered b, json_to_recordset($keys::json) AS r (
+    SELECT r.author_id, r.key, r.digest, i.messages[-r.message_number], j.comments[-r.comment_number]
+    FROM numbered b, message_ids i, comment_ids j, json_to_recordset($keys::json) AS r (
         author_id bigint, key text, digest text, message_number bigint, comment_number bigint)
-    LEFT JOIN new_messages m ON m.number = r.message_number
-    LEFT JOIN new_comments c ON c.number = r.comment_number
 -- end
 -- if read_markers
 ), mark_read AS (
@@ -148,20 +153,17 @@ WITH input AS MATERIALIZED (
     INSERT INTO events (seq, tag, format, kind, object_id, channel_id, message_id, user_id, owner_id, actor_id, ticket,
         audience, at, payload)
     SELECT b.base - r.seq, b.tag, r.format, r.kind,
-        CASE r.kind WHEN 1 THEN coalesce(m.id, r.object_id) WHEN 4 THEN coalesce(c.id, r.object_id)
-            WHEN 14 THEN coalesce(n.id, r.object_id) ELSE r.object_id END,
-        r.channel_id, coalesce(m.id, r.message_id), r.user_id, r.owner_id, r.actor_id, r.ticket, r.audience, b.at,
-        r.payload
-    FROM numbered b, json_to_recordset($new_events::json) AS r (
+        CASE WHEN r.object_id > 0 THEN r.object_id ELSE CASE r.kind
+            WHEN 1 THEN i.messages[-r.object_id]
+            WHEN 4 THEN j.comments[-r.object_id]
+            WHEN 14 THEN k.notifications[-r.object_id]
+            ELSE r.object_id END END,
+        r.channel_id, CASE WHEN r.message_id < 0 THEN i.messages[-r.message_id] ELSE r.message_id END,
+        r.user_id, r.owner_id, r.actor_id, r.ticket, r.audience, b.at, r.payload
+    FROM numbered b, message_ids i, comment_ids j, notification_ids k, json_to_recordset($new_events::json) AS r (
         seq bigint, format smallint, kind smallint, object_id bigint, channel_id bigint, message_id bigint,
         user_id bigint, owner_id bigint, actor_id bigint, ticket boolean, audience text, payload text)
-    LEFT JOIN new_messages m ON m.number = r.message_id
-    LEFT JOIN new_comments c ON r.kind = 4 AND c.number = r.object_id
-    LEFT JOIN new_notifications n ON r.kind = 14 AND n.number = r.object_id
 -- end
 )
-SELECT base, at,
-    ARRAY(SELECT id FROM new_messages ORDER BY number DESC) AS messages,
-    ARRAY(SELECT id FROM new_comments ORDER BY number DESC) AS comments,
-    ARRAY(SELECT id FROM new_notifications ORDER BY number DESC) AS notifications
-FROM numbered WHERE is_unchanged = 1
+SELECT base, at, i.messages, j.comments, k.notifications
+FROM numbered, message_ids i, comment_ids j, notification_ids k WHERE is_unchanged = 1
