@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use tidings::model::{ChannelId, EventBody, EventKind};
-use tidings::store::{Batch, CommitSink, NewEvent, Options as StoreOptions, Store};
+use tidings::store::{
+    Batch, BatchState, CommitSink, Effects, Needs, NewEvent, Options as StoreOptions, Store, WriteCommand,
+};
 use tokio::time::sleep;
 
 use crate::implementation::{Implementation, Server};
@@ -122,19 +124,31 @@ impl CommitSink for IgnoreCommits {
     fn committed(&mut self, _: Batch) {}
 }
 
+/// A command that records [`AT_ONCE`] events in a channel.
+struct RecordMany(ChannelId);
+
+impl WriteCommand for RecordMany {
+    type Output = ();
+
+    fn needs(&self, _: &mut Needs) {}
+
+    fn decide(&self, state: &BatchState) -> tidings::error::Result<((), Effects)> {
+        let mut effects = state.effects();
+        for number in 1..=AT_ONCE {
+            let change = NewEvent::new(EventKind::MessageDeleted, number, None).in_channel(self.0);
+            effects.record(change, EventBody::None);
+        }
+        Ok(((), effects))
+    }
+}
+
 /// Appends events of one channel to the log of a stopped server.
 async fn fill(database: &Path, channel: &str, events: i64) -> Outcome<()> {
     let wrong = |error: tidings::error::Error| error.to_string();
     let channel = ChannelId(channel.parse().map_err(|_| "a channel's id is a number")?);
     let store = Store::open(&StoreOptions::sqlite(database, 1), IgnoreCommits).map_err(wrong)?;
     for _ in 0..events / AT_ONCE {
-        let writing = store.write(move |tx| {
-            for number in 0..AT_ONCE {
-                tx.record(NewEvent::new(EventKind::MessageDeleted, number, None).in_channel(channel), EventBody::None);
-            }
-            Ok(())
-        });
-        writing.await.map_err(wrong)?;
+        store.write(RecordMany(channel)).await.map_err(wrong)?;
     }
     store.close();
     Ok(())

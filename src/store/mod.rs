@@ -40,6 +40,7 @@ pub mod name_key_backfill;
 mod schema;
 mod sizes;
 mod snapshot;
+mod sql_template;
 mod startup_checks;
 pub mod templates;
 mod time_limit;

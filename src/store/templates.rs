@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use diesel::dsl::{AsSelect, IntoBoxed, Select};
 use diesel::prelude::*;
+use serde::Deserialize;
 
 use super::connection::{Db, MultiBackend, map_error};
 use super::paging::{page, window};
@@ -16,7 +17,7 @@ use crate::model::{
 };
 
 /// A row of `templates`.
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, Deserialize)]
 #[diesel(table_name = templates)]
 pub struct TemplateRow {
     id: i64,
@@ -30,7 +31,11 @@ pub struct TemplateRow {
 }
 
 impl TemplateRow {
-    fn template(self, audience: Audience) -> Template {
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
+    pub(super) fn template(self, audience: Audience) -> Template {
         Template {
             id: TemplateId(self.id),
             name: self.name,

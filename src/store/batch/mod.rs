@@ -15,7 +15,6 @@ mod outcome;
 mod read_postgres;
 mod read_sqlite;
 mod singles;
-mod sql_template;
 mod state;
 #[cfg(test)]
 mod test_command;

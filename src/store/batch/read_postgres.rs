@@ -7,7 +7,6 @@ use diesel::sql_types::Text;
 use serde::Deserialize;
 
 use super::needs::Needs;
-use super::sql_template::{Parameter, TemplateStatement};
 use super::state::BatchRows;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -21,6 +20,7 @@ use crate::store::idempotency::CreatedObject;
 use crate::store::log::Head;
 use crate::store::messages::MessageRow;
 use crate::store::notifications::NotificationRow;
+use crate::store::sql_template::{Parameter, TemplateStatement};
 use crate::store::users::UserRow;
 use crate::unicode;
 

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::effects::{AddedNotification, CommentChange, Effects, KeyUse, MessageChange};
 use super::numbers::Numbers;
-use super::sql_template::{Parameter, TemplateStatement};
 use super::state::Versions;
 use crate::error::Error;
 use crate::model::{
@@ -15,6 +14,7 @@ use crate::model::{
 };
 use crate::store::idempotency::CreatedObject;
 use crate::store::log::{EventRow, Head};
+use crate::store::sql_template::{Parameter, TemplateStatement};
 
 /// The log head before the batch, the time of its events, and the ids of new messages, comments and notifications.
 type WrittenColumns = (BigInt, BigInt, Array<BigInt>, Array<BigInt>, Array<BigInt>);
