@@ -3,6 +3,7 @@
 
 mod page;
 mod page_postgres;
+mod page_rows;
 
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -11,11 +12,12 @@ use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::schema::{events, log_head};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, ChannelId, Cursor, Event, EventKind, LocationId, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
+    Audience, ChannelId, Cursor, Event, EventKind, KindSet, LocationId, LoggedEvent, MessageId, Seq, Tag, Timestamp,
+    Topic, UserId,
 };
 use std::sync::Arc;
 
-pub use page::{LogPage, MAX_PAGE_ROWS, PAGE_BYTES, page, read};
+pub use page::{LogPage, MAX_PAGE_ROWS, PAGE_BYTES};
 
 /// Format version of a row. Rows with another version were written by a newer release.
 const FORMAT: i16 = 1;
@@ -247,6 +249,32 @@ pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn holds(db: &mut Db, cursor: Cursor) -> Result<bool> {
     Ok(at(db, cursor.seq)? == Some(cursor))
+}
+
+/// Reads the next page of a topic, after `after` and up to `up_to`. Each event has its object as it is now;
+/// events whose object no longer exists are left out.
+///
+/// # Errors
+/// `CURSOR_EXPIRED` if the log cannot be read from `after`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
+pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
+    match db {
+        Db::Sqlite(_) => page_rows::page(db, topic, kinds, after, up_to),
+        Db::Postgres(connection) => match page_postgres::page(connection, topic, kinds, after, up_to)? {
+            Some(page) => Ok(page),
+            None => Err(Error::CursorExpired { oldest: oldest(db)? }),
+        },
+    }
+}
+
+/// Reads the next events of all topics after `after`, without their objects. Also returns the cursor at the end
+/// of the page.
+///
+/// # Errors
+/// `CURSOR_EXPIRED` if the log cannot be read from `after`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
+/// database fails.
+pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
+    page_rows::read(db, after)
 }
 
 /// Finds an event of this kind about this object, at a position above `after`.
