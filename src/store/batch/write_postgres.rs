@@ -51,14 +51,10 @@ pub fn write(connection: &mut PgConnection, effects: &Effects, basis: &Basis<'_>
     }
 }
 
-/// Whether the error means that another batch was faster. It has changed a row that this batch has decided on, or used
-/// the same idempotency key.
+/// Whether the error means that another batch was faster. It has changed a row that this batch has decided on
+/// (`end_if_changed` in the statement), or used the same idempotency key.
 fn is_conflict(error: &DieselError) -> bool {
-    match error {
-        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => true,
-        DieselError::DatabaseError(_, information) => information.message() == "division by zero",
-        _ => false,
-    }
+    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
 }
 
 /// Whether the statement needs this part.

@@ -2,13 +2,15 @@
 -- the lock on the head is held only while this statement runs, and for its commit.
 --
 -- All parts depend on `numbered`, which comes from the update of the head. If the permissions in the log have changed,
--- no row is updated, and therefore nothing is written. If a row that commands have decided on has changed, the division
--- by zero ends the statement. (Its snapshot may be older than the lock, so both conditions are put on rows that the
--- statement locks: PostgreSQL evaluates them again on the newest version.)
+-- no row is updated, and therefore nothing is written. If a row that commands have decided on has changed,
+-- `end_if_changed` ends the statement: it inserts the head again, which violates the primary key. (The snapshot of the
+-- statement may be older than the lock, so both conditions are put on rows that the statement locks: PostgreSQL
+-- evaluates them again on the newest version.)
 --
 -- Negative numbers refer to new rows of this statement: -1 is the first one.
 WITH input AS MATERIALIZED (
-    SELECT $tag AS tag, $now AS now, $events AS events, $access_offset AS access_offset, $at AS at, $access_head AS access_head
+    SELECT $tag AS tag, $now AS now, $events AS events, $access_offset AS access_offset, $at AS at,
+        $access_head AS access_head
 ), head AS (
     UPDATE log_head h SET
         head = h.head + i.events,
@@ -36,9 +38,11 @@ WITH input AS MATERIALIZED (
 -- end
 ), numbered AS MATERIALIZED (
     SELECT h.base, h.at, i.tag, i.now,
-        1 / CASE WHEN (SELECT count(*) FROM held_messages) = $message_version_count AND (SELECT count(*) FROM held_comments) = $comment_version_count
-            THEN 1 ELSE 0 END AS is_unchanged
+        (SELECT count(*) FROM held_messages) = $message_version_count
+            AND (SELECT count(*) FROM held_comments) = $comment_version_count AS is_unchanged
     FROM head h, input i
+), end_if_changed AS (
+    INSERT INTO log_head (id, head, access_head) SELECT 1, 0, 0 FROM numbered WHERE NOT is_unchanged
 -- if new_messages
 ), new_messages AS MATERIALIZED (
     SELECT nextval('messages_id_seq') AS id, r.*, b.base, b.tag, b.now
@@ -145,7 +149,8 @@ WITH input AS MATERIALIZED (
 -- if metrics
 ), put_metrics AS (
     INSERT INTO metrics (name, value, updated_at)
-    SELECT r.name, r.value, b.now FROM numbered b, json_to_recordset($metrics::json) AS r (name text, value double precision)
+    SELECT r.name, r.value, b.now
+    FROM numbered b, json_to_recordset($metrics::json) AS r (name text, value double precision)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 -- end
 -- if new_events
@@ -166,4 +171,4 @@ WITH input AS MATERIALIZED (
 -- end
 )
 SELECT base, at, i.messages, j.comments, k.notifications
-FROM numbered, message_ids i, comment_ids j, notification_ids k WHERE is_unchanged = 1
+FROM numbered, message_ids i, comment_ids j, notification_ids k
