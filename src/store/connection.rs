@@ -73,10 +73,10 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 pub(super) const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET lock_timeout = '2s'; \
     SET idle_in_transaction_session_timeout = '2s'; SET statement_timeout = '10s';";
 
-/// The writer's statements are planned once and then used for a long time. A plan that was made while the tables were
-/// small must not scan them when they have grown: all access is by index. Discouraged scans have such a high cost that
-/// PostgreSQL would compile each statement (`jit`).
-const POSTGRES_WRITER_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+/// Settings for the writer and the server's own reads. Their statements are planned once and then used for a long time.
+/// A plan that was made while the tables were small must not scan them when they have grown: all access is by index.
+/// Discouraged scans have such a high cost that PostgreSQL would compile each statement (`jit`).
+const POSTGRES_INDEX_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;";
 
 /// Oldest supported PostgreSQL, in the format of `server_version_num`. At the time of writing, it was the oldest
@@ -113,7 +113,8 @@ pub struct Connector {
     files: Arc<Mutex<(Option<FileId>, Option<FileId>)>>,
     /// Time of the last check by a reader, if it found the original SQLite files.
     files_checked_at: Arc<Mutex<Option<Instant>>>,
-    /// Time limit for the statements of pooled connections; `None` keeps the general limit.
+    /// Time limit for the statements of pooled connections; `None` for the server's own reads, which keep the general
+    /// limit.
     read_limit: Option<Duration>,
 }
 
@@ -262,7 +263,7 @@ fn open_postgres(url: &str, usage: ConnectionUse) -> Result<PgConnection, String
     let mut connection = PgConnection::establish(&with_parameters(url)).map_err(|error| message(&error))?;
     connection.batch_execute(POSTGRES_SETTINGS).map_err(|error| message(&error))?;
     if usage == ConnectionUse::Writing {
-        connection.batch_execute(POSTGRES_WRITER_SETTINGS).map_err(|error| message(&error))?;
+        connection.batch_execute(POSTGRES_INDEX_SETTINGS).map_err(|error| message(&error))?;
     }
     Ok(connection)
 }
@@ -360,12 +361,15 @@ impl ManageConnection for Connector {
         match &mut db {
             Db::Sqlite(connection) => time.register(connection).map_err(|error| failed(error.to_string()))?,
             Db::Postgres(connection) => {
-                if let Some(limit) = read_limit {
-                    let limit = limit.as_millis().max(2);
+                let settings = match read_limit {
                     // The lock timeout must expire first: a lock timeout is worth a retry, a slow statement is not.
-                    let limits = format!("SET statement_timeout = {limit}; SET lock_timeout = {}", limit / 2);
-                    connection.batch_execute(&limits).map_err(|error| failed(unreachable(error).to_string()))?;
-                }
+                    Some(limit) => {
+                        let limit = limit.as_millis().max(2);
+                        format!("SET statement_timeout = {limit}; SET lock_timeout = {}", limit / 2)
+                    }
+                    None => POSTGRES_INDEX_SETTINGS.to_owned(),
+                };
+                connection.batch_execute(&settings).map_err(|error| failed(unreachable(error).to_string()))?;
             }
         }
         Ok(Pooled { db, is_broken: false, read_limit, time })

@@ -7,7 +7,7 @@ use crate::model::{Counter, Histogram};
 pub struct WriterCounts {
     /// Number of commands in each committed batch.
     pub commands: Histogram,
-    /// Duration of each COMMIT, in seconds.
+    /// Duration of the writes and the commit of each batch, in seconds.
     pub commits: Histogram,
     /// Number of batches that failed: rolled back, or lost with their connection.
     pub failures: Counter,

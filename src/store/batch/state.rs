@@ -80,14 +80,17 @@ impl BatchState {
     pub(super) fn apply(&mut self, effects: &Effects) {
         self.created = effects.counts();
         let rows = &mut self.rows;
-        rows.messages.extend(effects.messages.iter().map(|message| (message.id, message.clone())));
+        // A command can name a new object only by its idempotency key.
+        if !effects.keys.is_empty() {
+            rows.messages.extend(effects.messages.iter().map(|message| (message.id, message.clone())));
+            rows.comments.extend(effects.comments.iter().map(|comment| (comment.id, comment.clone())));
+        }
         for (id, change) in &effects.message_changes {
             match change {
                 MessageChange::Update(message) => rows.messages.insert(*id, message.clone()),
                 MessageChange::Delete => rows.messages.remove(id),
             };
         }
-        rows.comments.extend(effects.comments.iter().map(|comment| (comment.id, comment.clone())));
         for (id, change) in &effects.comment_changes {
             match change {
                 CommentChange::Update(comment) => rows.comments.insert(*id, comment.clone()),

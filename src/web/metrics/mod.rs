@@ -92,7 +92,7 @@ async fn write_database(page: &mut MetricsText, site: &AppState) {
     let outcomes = outcomes.map(|(outcome, counter)| (outcome, counter.get()));
     page.each(("tidings_sign_ins_total", "counter"), "Attempts to sign in, by outcome.", "outcome", outcomes);
     page.counter("tidings_events_total", "Events that this instance wrote.", store.events.get());
-    page.histogram("tidings_commit_seconds", "Duration of COMMIT.", &store.commits);
+    page.histogram("tidings_commit_seconds", "Duration of the writes and the commit of a batch.", &store.commits);
     page.histogram("tidings_commit_commands", "Number of commands in a committed batch.", &store.commands);
     let help = "Batches that were rolled back or lost, then retried or rejected.";
     page.counter("tidings_commit_failures_total", help, store.failures.get());
