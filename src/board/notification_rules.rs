@@ -148,6 +148,6 @@ fn notification(user: UserId, reason: Reason, message: &Message, by: &str, chann
     NewNotificationRow { user: Some(user), title: title.into(), text, priority }
 }
 
-fn all_mentions<'t>(texts: &[&'t str]) -> impl Iterator<Item = Mention> {
+fn all_mentions(texts: &[&str]) -> impl Iterator<Item = Mention> {
     texts.iter().flat_map(|text| mentions(text))
 }

@@ -7,7 +7,7 @@ use diesel::sql_types::Text;
 use serde::Deserialize;
 
 use super::needs::Needs;
-use super::state::BatchRows;
+use super::state::{BatchRows, NewestMessage};
 use crate::error::{Error, Result};
 use crate::model::{
     Audience, Channel, ChannelId, Comment, CommentId, Cursor, LocationId, MessageId, Notification, NotificationId,
@@ -189,7 +189,7 @@ impl KeyRow {
 }
 
 impl PositionRow {
-    fn newest(self, oldest: Option<(i64, i64)>) -> Result<((ChannelId, Cursor), Result<Option<MessageId>>)> {
+    fn newest(self, oldest: Option<(i64, i64)>) -> Result<((ChannelId, Cursor), NewestMessage)> {
         let (seq, tag) = oldest.ok_or_else(|| Error::internal("the log is empty"))?;
         let newest = if self.found_tag == Some(self.tag) {
             Ok(self.newest.map(MessageId))

@@ -78,7 +78,7 @@ fn read_users(db: &mut Db, needs: &Needs, rows: &mut BatchRows) -> Result<()> {
         rows.users.extend(users::by_names(db, &needs.usernames)?.into_iter().map(|user| (user.id, user)));
     }
     if !needs.locations.is_empty() {
-        let known = organizations::locations_by_ids(db, &Vec::from_iter(needs.locations.iter().copied()))?;
+        let known = organizations::locations_by_ids(db, &needs.locations.iter().copied().collect::<Vec<_>>())?;
         rows.locations.extend(known.into_values().map(|location| (location.id, location.organization_id)));
     }
     let organizations: BTreeSet<OrganizationId> = rows.users.values().filter_map(|user| user.organization_id).collect();

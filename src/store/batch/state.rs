@@ -13,6 +13,9 @@ use crate::model::{
 use crate::store::idempotency::CreatedObject;
 use crate::unicode;
 
+/// The newest message at a position of the log; an error if the log does not contain the position.
+pub type NewestMessage = Result<Option<MessageId>>;
+
 /// The rows that a batch has read.
 #[derive(Default)]
 pub struct BatchRows {
@@ -25,7 +28,7 @@ pub struct BatchRows {
     pub locations: HashMap<LocationId, OrganizationId>,
     pub members: HashSet<(ChannelId, UserId)>,
     pub keys: HashMap<(UserId, String), (CreatedObject, String)>,
-    pub positions: HashMap<(ChannelId, Cursor), Result<Option<MessageId>>>,
+    pub positions: HashMap<(ChannelId, Cursor), NewestMessage>,
     pub metrics: HashSet<String>,
     pub metric_count: i64,
     pub rooms: Vec<(Option<UserId>, String, Option<Channel>)>,

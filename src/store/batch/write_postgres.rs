@@ -278,6 +278,7 @@ impl<'a> KeyJson<'a> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "these are the names of columns")]
 struct MarkerJson {
     user_id: i64,
     channel_id: i64,
