@@ -10,7 +10,7 @@ use super::removal::Remover;
 use super::{Viewer, validate};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
-use crate::model::{Channel, ChannelId, Cursor, EventBody, EventKind, Rights, UserId, Visibility};
+use crate::model::{Channel, ChannelId, Cursor, EventBody, EventKind, Freshness, Rights, UserId, Visibility};
 use crate::store::{NewEvent, Tx, channels, read_markers, users};
 use crate::unicode;
 
@@ -102,7 +102,7 @@ impl Channels {
     /// if the database cannot be reached.
     pub async fn room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
         let name = name.to_owned();
-        let found = self.reads.read(viewer, move |view| view.channel_named(&name)).await?;
+        let found = self.reads.read(Freshness::Known, viewer, move |view| view.channel_named(&name)).await?;
         found.ok_or(Error::NotFound("room"))
     }
 

@@ -292,7 +292,8 @@ fn roll_back(db: &mut Db) {
 /// Receives committed batches, and tells the writer how far this instance has applied the log. The log tailer
 /// implements it.
 pub trait CommitSink: Send + 'static {
-    /// Called after each COMMIT, in commit order, on the writer thread.
+    /// Called after each COMMIT of a batch that wrote, in commit order, on the writer thread, before the commands are
+    /// answered. The log tailer gets only batches with events.
     fn committed(&mut self, batch: Batch);
 
     /// The position up to which this instance has applied the log, permissions included. `None` if the commands

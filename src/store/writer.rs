@@ -253,7 +253,7 @@ impl<T: CommitSink> WriterThread<T> {
         self.counts.commits.observe(commit_started.elapsed().as_secs_f64());
         self.counts.commands.observe(outcomes.len() as f64);
         self.counts.events.add(batch.events.len() as u64);
-        if !batch.events.is_empty() {
+        if wrote {
             self.sink.committed(batch);
         }
         Ok(outcomes)
