@@ -95,11 +95,19 @@ async fn open_store(config: &Config, notice: CommitListener, vitals: &Supervisor
         batch: config.commit_batch,
         read_limit: config.limits.query_time,
         vitals: vitals.clone(),
+        read_url: config.replica.url().and_then(postgres_url).map(Into::into),
     };
     let opening = tokio::task::spawn_blocking(move || Store::open(&options, notice));
     let opened = opening.await.map_err(|error| error.to_string())?;
     let store = opened.map_err(|error| format!("cannot open {}: {}", config.database.url(), detail(error)))?;
     Ok(Arc::new(store))
+}
+
+fn postgres_url(url: &DatabaseUrl) -> Option<&str> {
+    match url {
+        DatabaseUrl::Postgres(url) => Some(url),
+        DatabaseUrl::Sqlite(_) => None,
+    }
 }
 
 /// The text of an error for the operator, who may see the detail of an internal error. Clients must not see it.

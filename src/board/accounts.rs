@@ -12,7 +12,9 @@ use super::{Viewer, validate};
 use crate::auth::{PasswordPermit, Passwords, SignInLimiter, Tokens, WINDOW};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
-use crate::model::{CapacityKey, EventBody, EventKind, PageRequest, Role, Timestamp, User, UserId, client_prefix};
+use crate::model::{
+    CapacityKey, EventBody, EventKind, Freshness, PageRequest, Role, Timestamp, User, UserId, client_prefix,
+};
 use crate::store::{
     BatchState, Effects, Needs, NewEvent, ReadPurpose, SingleWrite, Snapshot, Store, WriteCommand, users,
 };
@@ -133,7 +135,7 @@ impl Accounts {
         let turn = self.begin_attempt(CapacityKey::Address(client_prefix(from)), from, username).await?;
         let name = username.to_owned();
         let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
-        let found = self.store.read_for(CapacityKey::Address(client_prefix(from)), reading).await?;
+        let found = self.store.read_for(Freshness::Newest, CapacityKey::Address(client_prefix(from)), reading).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
         let valid = password.len() <= MAX_PASSWORD_BYTES && self.auth.passwords.verify(turn, password, hash).await?.0;
         match user.filter(|user| valid && !user.disabled) {
@@ -234,7 +236,7 @@ impl Accounts {
         checked_password("new", &new, &user.username)?;
         let name = user.username.clone();
         let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
-        let found = self.store.read_for(party, reading).await?;
+        let found = self.store.read_for(Freshness::Newest, party, reading).await?;
         let (is_correct, turn) = self.auth.passwords.verify(turn, current, found.map(|(_, hash)| hash)).await?;
         if !is_correct {
             return Err(Error::input("current", "the current password is wrong"));

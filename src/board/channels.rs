@@ -11,7 +11,7 @@ use super::removal::Remover;
 use super::{Viewer, validate};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
-use crate::model::{Channel, ChannelId, Cursor, EventBody, EventKind, UserId, Visibility};
+use crate::model::{Channel, ChannelId, Cursor, EventBody, EventKind, Freshness, UserId, Visibility};
 use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite};
 use crate::unicode;
 
@@ -95,7 +95,7 @@ impl Channels {
     /// if the database cannot be reached.
     pub async fn room(&self, viewer: &Viewer, name: &str) -> Result<Channel> {
         let name = name.to_owned();
-        let found = self.reads.read(viewer, move |view| view.channel_named(&name)).await?;
+        let found = self.reads.read(Freshness::Known, viewer, move |view| view.channel_named(&name)).await?;
         found.ok_or(Error::NotFound("room"))
     }
 

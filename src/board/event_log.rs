@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::log_tailer::Watermark;
 use crate::error::Result;
 use crate::hub::{Hub, ReadAt};
 use crate::model::{Cursor, Event};
@@ -12,7 +11,6 @@ use crate::store::{ReadPurpose, Store, log};
 pub struct EventLog {
     pub(super) store: Arc<Store>,
     pub(super) hub: Hub,
-    pub(super) progress: Arc<Watermark>,
 }
 
 impl EventLog {
@@ -27,7 +25,7 @@ impl EventLog {
     #[must_use]
     pub fn now(&self) -> Cursor {
         let head = self.hub.head();
-        self.progress.committed().filter(|committed| committed.seq > head.seq).unwrap_or(head)
+        self.store.positions().committed().filter(|committed| committed.seq > head.seq).unwrap_or(head)
     }
 
     /// How many histories of the log this instance has seen, counted from 0. The number grows after a restore, or after

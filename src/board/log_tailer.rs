@@ -33,26 +33,9 @@ pub struct Watermark {
     advanced: Notify,
     /// Wakes the tailer because the writer found another history of the log, or a head far above the tailer's position.
     read_requested: Notify,
-    /// The end of this instance's last commit. `None` after the log turned out to have another history.
-    committed: Mutex<Option<Cursor>>,
 }
 
 impl Watermark {
-    /// The end of this instance's last commit. It can be ahead of what the hub has published.
-    pub fn committed(&self) -> Option<Cursor> {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set_committed(&self, end: Cursor) {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
-    }
-
-    /// Records that the log has another history, and that the hub was reset to `position`.
-    fn restart_at(&self, position: Cursor) {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.reached(position);
-    }
-
     fn reached(&self, position: Cursor) {
         *self.position() = Some(position);
         self.moved.notify_all();
@@ -114,7 +97,6 @@ impl CommitListener {
 
 impl crate::store::CommitSink for CommitListener {
     fn committed(&mut self, batch: Batch) {
-        self.progress.set_committed(batch.end());
         let bytes: usize = batch.events.iter().map(LoggedEvent::weight).sum();
         // A batch larger than the whole budget is accepted when no other batch waits.
         let kib = u32::try_from(bytes >> 10).map_or(QUEUED_KIB, |kib| kib.clamp(1, QUEUED_KIB));
@@ -162,6 +144,7 @@ impl LogTailer {
         let watch = store.watch()?;
         let mut tail = Self { store, hub: hub.clone(), access, progress, position, batches, watch };
         tail.progress.reached(position);
+        tail.store.positions().restart_at(position);
         tail.catch_up().await?;
         Ok((hub, vitals.spawn("the log tailer", tail.follow())))
     }
@@ -228,12 +211,16 @@ impl LogTailer {
     async fn catch_up(&mut self) -> Result<()> {
         loop {
             let position = self.position;
+            let losses = self.store.positions().losses();
             let page = self
                 .store
                 .read(move |snapshot| {
                     log::page(snapshot.db(), Topic::Everything, KindSet::all(), position, Seq(i64::MAX))
                 })
                 .await;
+            if let Ok(LogPage { head, .. }) = &page {
+                self.store.positions().confirm(losses, *head);
+            }
             match page {
                 Ok(LogPage { end, .. }) if end == position => return Ok(()),
                 Ok(LogPage { events, end, has_unknown, .. }) => {
@@ -252,6 +239,7 @@ impl LogTailer {
 
     async fn advance(&mut self, events: Vec<LoggedEvent>, end: Cursor) -> Result<()> {
         self.access.apply(&self.store, events.iter().map(|logged| &logged.event)).await?;
+        self.store.positions().advance(events.iter().map(|logged| logged.event.cursor), end);
         self.hub.publish(events, end).await;
         self.position = end;
         self.progress.reached(end);
@@ -268,10 +256,12 @@ impl LogTailer {
         );
         // Read the head first. Then the permissions may be newer than the head, but never older.
         let head = self.store.read(|snapshot| log::head(snapshot.db())).await?;
+        // Replicas of the lost history must not serve readers that the reset wakes.
+        self.store.positions().restart_at(head);
         self.access.reload(&self.store).await?;
         self.position = head;
         self.hub.reset(head).await;
-        self.progress.restart_at(head);
+        self.progress.reached(head);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::reads::Reads;
 use super::{Policy, Viewer, validate};
 use crate::error::Result;
 use crate::model::{
-    MemoryBudget, MemoryLease, Notification, NotificationId, PageRequest, Priority, UserId, Weight as _,
+    Freshness, MemoryBudget, MemoryLease, Notification, NotificationId, PageRequest, Priority, UserId, Weight as _,
 };
 use crate::store::{BatchState, Effects, Needs, NewNotificationRow, NotificationText};
 
@@ -74,7 +74,7 @@ impl Notifications {
         viewer.user_state()?;
         let mut lease = self.page_memory.lease(viewer.party());
         lease.wait_for(PAGE_BYTES).await;
-        let reading = self.reads.read(viewer, move |view| {
+        let reading = self.reads.read(Freshness::Known, viewer, move |view| {
             let mut items: Vec<Notification> = Vec::new();
             let mut window = PageRequest { after, ..PageRequest::first(ROWS_PER_QUERY) };
             loop {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
 use crate::model::{
-    CapacityKey, ChannelId, Event, EventKind, Rights, Timestamp, User, UserId, Visibility, client_prefix,
+    CapacityKey, ChannelId, Event, EventKind, Freshness, Rights, Timestamp, User, UserId, Visibility, client_prefix,
 };
 use crate::store::{Store, channels, users};
 
@@ -86,7 +86,8 @@ impl PermissionCache {
         let account = self.register(id);
         while account.user_state().is_none() {
             let generation = account.generation.load(Ordering::Acquire);
-            let reading = store.read_for(CapacityKey::User(id), move |snapshot| load_state(snapshot.db(), id));
+            let reading =
+                store.read_for(Freshness::Newest, CapacityKey::User(id), move |snapshot| load_state(snapshot.db(), id));
             let Some(user_state) = reading.await? else {
                 self.remove_missing(&account);
                 return Ok(None);
@@ -113,8 +114,9 @@ impl PermissionCache {
                 return Ok(());
             }
             let generation = account.generation.load(Ordering::Acquire);
-            let user_state =
-                store.read_for(CapacityKey::User(id), move |snapshot| load_state(snapshot.db(), id)).await?;
+            let user_state = store
+                .read_for(Freshness::Newest, CapacityKey::User(id), move |snapshot| load_state(snapshot.db(), id))
+                .await?;
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             if account.generation.load(Ordering::Acquire) == generation {
                 // If the state is still behind, the token belongs to a history of the log that was lost.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::permissions::Viewer;
 use super::view::{InMemory, Recipient, View};
 use crate::error::{Error, Result};
-use crate::model::CapacityKey;
+use crate::model::{CapacityKey, Freshness};
 use crate::store::{ReadPurpose, Snapshot, Store, is_over_time};
 
 /// Runs reads for viewers.
@@ -21,42 +21,53 @@ pub struct ReadSnapshot {
     opened: Instant,
 }
 
+impl ReadSnapshot {
+    /// Whether a read failed with this error because the replica that serves this snapshot failed.
+    #[must_use]
+    pub fn is_lost(&self, error: &Error) -> bool {
+        self.snapshot.is_lost(error)
+    }
+}
+
 impl Reads {
-    /// Runs `read` with a view of one snapshot, on a reader thread that callers share fairly.
+    /// Runs `read` with a view of one snapshot, on a reader thread that callers share fairly. If a replica fails during
+    /// the read, runs it again on the primary.
     ///
     /// # Errors
     /// Returns errors of `read`. `UNAVAILABLE` if no thread or connection is free in time, or the read takes too long.
     pub async fn read<T: Send + 'static>(
         self: &Arc<Self>,
+        freshness: Freshness,
         viewer: &Viewer,
-        read: impl FnOnce(&mut View<'_>) -> Result<T> + Send + 'static,
+        read: impl Fn(&mut View<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reads, party, viewer) = (Arc::clone(self), viewer.party(), viewer.clone());
         let reading = move |snapshot: &mut Snapshot| {
             read(&mut View::new(snapshot.db(), &reads.in_memory, &viewer, Recipient::Viewer))
         };
-        self.store.read_for(party, reading).await
+        self.store.read_for(freshness, party, reading).await
     }
 
-    /// Runs `job` on a reader thread when it is this caller's turn. The job may open a snapshot.
+    /// Runs `job` on a reader thread when it is this caller's turn. The job may open a snapshot of this freshness.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the queue is full or the job queues for more than 5 s; `INTERNAL_SERVER_ERROR` if the job
     /// panics.
     pub async fn run_on_reader<T: Send + 'static>(
         &self,
+        freshness: Freshness,
         party: CapacityKey,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        self.store.run_on_reader(party, job).await
+        self.store.run_on_reader(freshness, party, job).await
     }
 
     /// Opens a snapshot for a client. Blocks the thread, so call this on a reader thread.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached, or no connection is free in time.
-    pub fn snapshot(&self) -> Result<ReadSnapshot> {
-        let snapshot = self.store.snapshot(ReadPurpose::Clients)?;
+    pub fn snapshot(&self, freshness: Freshness) -> Result<ReadSnapshot> {
+        let snapshot = self.store.snapshot(ReadPurpose::Clients(freshness))?;
         Ok(ReadSnapshot { snapshot, opened: Instant::now() })
     }
 

@@ -106,7 +106,7 @@ impl Board {
         let (policy, mention_limit) = (Arc::new(policy), Arc::new(limits.mentions));
         let (presence, metrics) = (Arc::new(Presence::default()), Arc::new(LatestMetrics::default()));
         let remover = Arc::new(Remover::new(store.clone()));
-        let commands = Arc::new(Commands::new(store.clone(), progress.clone(), limits.mutations));
+        let commands = Arc::new(Commands::new(store.clone(), progress, limits.mutations));
         let in_memory = InMemory { policy: policy.clone(), presence: presence.clone(), metrics: metrics.clone() };
         let reads = Arc::new(Reads { store: store.clone(), in_memory });
         Self {
@@ -146,7 +146,7 @@ impl Board {
             usernames: Usernames::new(store.clone(), hub.clone()),
             reads,
             commands,
-            log: EventLog { store: store.clone(), hub: hub.clone(), progress },
+            log: EventLog { store: store.clone(), hub: hub.clone() },
             health: Health::new(store.clone()),
             remover,
             policy,

@@ -9,8 +9,8 @@ use futures_util::future::{BoxFuture, Shared};
 use crate::capacity::ByteCache;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
-use crate::model::{CapacityKey, UserId};
-use crate::store::{Store, users};
+use crate::model::{CapacityKey, Freshness, UserId};
+use crate::store::{Snapshot, Store, users};
 
 /// The size of the cache, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
@@ -57,7 +57,8 @@ impl Usernames {
         let store = Arc::clone(&self.store);
         let lookup = async move {
             loop {
-                match store.read_for(CapacityKey::User(id), move |snapshot| users::find(snapshot.db(), id)).await {
+                let reading = move |snapshot: &mut Snapshot| users::find(snapshot.db(), id);
+                match store.read_for(Freshness::Known, CapacityKey::User(id), reading).await {
                     Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY_DELAY).await,
                     result => return result.map(|user| user.map(|user| Arc::from(user.username))),
                 }

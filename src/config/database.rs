@@ -19,6 +19,18 @@ impl Default for DatabaseUrl {
     }
 }
 
+impl DatabaseUrl {
+    /// Parses the URL of a replica, which must be a PostgreSQL server.
+    pub(super) fn of_replica(url: &str) -> Result<Self, String> {
+        match url.parse()? {
+            Self::Sqlite(_) => {
+                Err("is not postgres://USER:PASSWORD@HOST/DATABASE: only PostgreSQL has replicas".into())
+            }
+            postgres @ Self::Postgres(_) => Ok(postgres),
+        }
+    }
+}
+
 impl FromStr for DatabaseUrl {
     type Err = String;
 

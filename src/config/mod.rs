@@ -91,6 +91,10 @@ pub struct Config {
     #[command(flatten)]
     pub database: Database,
 
+    /// A replica of the database.
+    #[command(flatten)]
+    pub replica: ReplicaSettings,
+
     /// Maximum number of concurrent reads.
     // With more, the threads and connections cost more than they can do.
     #[arg(long, env = "TIDINGS_READERS", value_name = "NUMBER", help_heading = "Database")]
@@ -146,6 +150,22 @@ pub struct Database {
     #[arg(long = "database-url-file", env = "DATABASE_URL_FILE", value_name = "FILE")]
     #[arg(value_parser = secret_file::database_url, conflicts_with = "url")]
     pub url_file: Option<DatabaseUrl>,
+}
+
+/// A streaming replica of the database, which serves reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Database")]
+pub struct ReplicaSettings {
+    /// Streaming replica of the PostgreSQL database, for queries and for reading the log [default: none, the database
+    /// serves all reads]
+    #[arg(long = "database-read-url", env = "TIDINGS_DATABASE_READ_URL", value_name = "URL")]
+    #[arg(value_parser = DatabaseUrl::of_replica)]
+    pub read_url: Option<DatabaseUrl>,
+
+    /// File that contains the URL of the replica, instead of --database-read-url.
+    #[arg(long = "database-read-url-file", env = "TIDINGS_DATABASE_READ_URL_FILE", value_name = "FILE")]
+    #[arg(value_parser = secret_file::replica_url, conflicts_with = "read_url")]
+    pub read_url_file: Option<DatabaseUrl>,
 }
 
 /// How long an event stays in the log: an event is removed when it is both older than `age` and not among the latest
@@ -445,6 +465,7 @@ impl Config {
                  times --max-response, {max_response_bytes} bytes"
             ));
         }
+        self.replica.check(&self.database)?;
         self.tokens.check(&self.database)
     }
 }
@@ -454,6 +475,27 @@ impl Database {
     #[must_use]
     pub fn url(&self) -> &DatabaseUrl {
         self.url_file.as_ref().unwrap_or(&self.url)
+    }
+}
+
+impl ReplicaSettings {
+    /// The URL of the replica, from whichever setting has it.
+    #[must_use]
+    pub fn url(&self) -> Option<&DatabaseUrl> {
+        self.read_url_file.as_ref().or(self.read_url.as_ref())
+    }
+
+    /// Checks that the database can have a replica.
+    ///
+    /// # Errors
+    /// One line, if a replica is named and the database is SQLite.
+    pub fn check(&self, database: &Database) -> Result<(), String> {
+        if self.url().is_some() && matches!(database.url(), DatabaseUrl::Sqlite(_)) {
+            return Err("--database-read-url (TIDINGS_DATABASE_READ_URL): needs a PostgreSQL database, but \
+                 DATABASE_URL is SQLite, which has no replicas"
+                .into());
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,11 @@ pub(super) fn database_url(path: &str) -> Result<DatabaseUrl, String> {
     text(path)?.parse().map_err(|error| format!("{path} {error}"))
 }
 
+/// Reads the URL of a replica.
+pub(super) fn replica_url(path: &str) -> Result<DatabaseUrl, String> {
+    DatabaseUrl::of_replica(&text(path)?).map_err(|error| format!("{path} {error}"))
+}
+
 /// Reads a secret that signs tokens.
 pub(super) fn signing_secret(path: &str) -> Result<Secret, String> {
     Secret::for_signing(&text(path)?).map_err(|error| format!("{path} {error}"))

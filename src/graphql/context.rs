@@ -14,8 +14,8 @@ use crate::board::{Board, Largest, MAX_LOCATIONS, ReadSnapshot, Recipient, View,
 use crate::error::{Error, Result};
 use crate::live::{SubscriptionRequest, Update};
 use crate::model::{
-    CapacityKey, Channel, ChannelId, Cursor, Location, LocationId, Message, MessageId, NotificationId, Organization,
-    OrganizationId, Page, PageRequest, Timestamp, User, UserId, Weight,
+    CapacityKey, Channel, ChannelId, Cursor, Freshness, Location, LocationId, Message, MessageId, NotificationId,
+    Organization, OrganizationId, Page, PageRequest, Timestamp, User, UserId, Weight,
 };
 use juniper::Executor;
 
@@ -99,6 +99,10 @@ pub struct Ctx {
     snapshot: Mutex<Option<ReadSnapshot>>,
     used_database: AtomicBool,
     unavailable: AtomicBool,
+    /// Whether the replica that served the snapshot failed.
+    lost_replica: AtomicBool,
+    /// Whether the operation was executed again on the primary, because the replica failed.
+    uses_primary: AtomicBool,
     over_time: AtomicBool,
     personal: AtomicBool,
     /// Users by id.
@@ -145,6 +149,8 @@ impl Ctx {
             snapshot: Mutex::default(),
             used_database: AtomicBool::new(false),
             unavailable: AtomicBool::new(false),
+            lost_replica: AtomicBool::new(false),
+            uses_primary: AtomicBool::new(false),
             over_time: AtomicBool::new(false),
             personal: AtomicBool::new(false),
             users: Loader::default(),
@@ -351,11 +357,14 @@ impl Ctx {
         }
         let recipient = if is_rendering { Recipient::AllViewers } else { Recipient::Viewer };
         let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = match Self::opened(&self.board, &mut snapshot) {
+        let result = match self.opened(&mut snapshot) {
             Ok(snapshot) => {
                 let (result, is_personal) = self.board.reads.view(snapshot, &self.caller.viewer, recipient, read);
                 if is_personal {
                     self.personal.store(true, Ordering::Relaxed);
+                }
+                if result.as_ref().is_err_and(|error| snapshot.is_lost(error)) {
+                    self.lost_replica.store(true, Ordering::Relaxed);
                 }
                 result
             }
@@ -369,11 +378,30 @@ impl Ctx {
         result
     }
 
-    fn opened<'s>(board: &Board, snapshot: &'s mut Option<ReadSnapshot>) -> Result<&'s mut ReadSnapshot> {
+    fn opened<'s>(&self, snapshot: &'s mut Option<ReadSnapshot>) -> Result<&'s mut ReadSnapshot> {
         match snapshot {
             Some(snapshot) => Ok(snapshot),
-            none => Ok(none.insert(board.reads.snapshot()?)),
+            none => Ok(none.insert(self.board.reads.snapshot(self.freshness())?)),
         }
+    }
+
+    /// How new the data of the operation must be. The result of a mutation is read from the primary: a replica does not
+    /// have the change yet.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        let is_for_primary = self.shows_on_reader || self.uses_primary.load(Ordering::Relaxed);
+        if is_for_primary { Freshness::Newest } else { Freshness::Known }
+    }
+
+    /// Prepares a query for another execution, on the primary, if the replica failed during this one. Returns whether
+    /// the query must be executed again.
+    pub fn moves_to_primary(&self) -> bool {
+        let is_moving = self.lost_replica.swap(false, Ordering::Relaxed);
+        if is_moving {
+            self.uses_primary.store(true, Ordering::Relaxed);
+            self.allowance.start_over();
+        }
+        is_moving
     }
 
     /// The head of the log in the operation's snapshot.

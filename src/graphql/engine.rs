@@ -25,7 +25,7 @@ use super::rendering_cache::{self, Renderings};
 use super::request::Request;
 use crate::board::Board;
 use crate::error::{Error, Result};
-use crate::model::{CapacityKey, MemoryBudget};
+use crate::model::{CapacityKey, Freshness, MemoryBudget};
 
 /// Executes the operations of one server instance.
 pub struct Engine {
@@ -135,10 +135,12 @@ impl Engine {
         }
     }
 
-    /// Executes a query on a reader thread. If no memory was free for the response, waits for memory and tries again.
+    /// Executes a query on a reader thread. If a replica failed, executes it again on the primary. If no memory was free
+    /// for the response, waits for memory and tries again.
     async fn read(&self, mut prepared: Prepared, mut ctx: Ctx) -> Result<Result<Answer, Rejection>> {
         let party = ctx.party();
         loop {
+            let freshness = ctx.freshness();
             let reading = move || {
                 let answer = execute::query(&prepared, &ctx);
                 // End the snapshot on the reader thread, because that can block.
@@ -146,7 +148,10 @@ impl Engine {
                 (answer, prepared, ctx)
             };
             let answer;
-            (answer, prepared, ctx) = self.board.reads.run_on_reader(party, reading).await?;
+            (answer, prepared, ctx) = self.board.reads.run_on_reader(freshness, party, reading).await?;
+            if ctx.moves_to_primary() {
+                continue;
+            }
             if !ctx.allowance().is_out_of_memory() || !ctx.allowance().wait().await {
                 return Ok(answer);
             }
@@ -175,7 +180,8 @@ impl Engine {
                     reading.forget();
                     (step, execution)
                 };
-                (step, execution) = self.board.reads.run_on_reader(ctx.party(), run_on_reader).await?;
+                (step, execution) =
+                    self.board.reads.run_on_reader(Freshness::Newest, ctx.party(), run_on_reader).await?;
             }
             if let Poll::Ready(answer) = step {
                 return answer.map_err(|_| Error::internal("a mutation panicked"));

@@ -19,6 +19,7 @@ use crate::board::{Board, Viewer};
 use crate::error::{Error, Result};
 use crate::hub::ReadAt;
 use crate::live::{Renderer, Rendering, Update};
+use crate::model::Freshness;
 
 /// How long a rendering that was read from the database is shared. An edit of the object ends that at once, but the
 /// cache does not notice, for example, a new display name of its author.
@@ -212,5 +213,5 @@ async fn render_blocking(board: &Arc<Board>, live: &Arc<Live>, update: Update, l
         }
         rendered
     };
-    board.reads.run_on_reader(party, render).await
+    board.reads.run_on_reader(Freshness::Known, party, render).await
 }

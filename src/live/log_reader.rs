@@ -18,7 +18,7 @@ use super::Update;
 use crate::board::{PresenceGuard, Viewer};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, LiveEvent, Next, ReadAt, Receiver};
-use crate::model::{Cursor, EventKind, KindSet, LoggedEvent, MemoryBudget, MemoryLease, MessageId, Topic};
+use crate::model::{Cursor, EventKind, Freshness, KindSet, LoggedEvent, MemoryBudget, MemoryLease, MessageId, Topic};
 use crate::store::{LogPage, Store, log};
 
 /// How long a reader waits at most before it reads the log again after the database did not answer.
@@ -205,7 +205,7 @@ impl LogReader {
             let (receiver, head) = hub.subscribe(filter.topic, kinds).await?;
             // Not further than the hub: permissions are those at its head, and must not be older than the events.
             let page = store
-                .read_for(party, move |snapshot| {
+                .read_for(Freshness::Known, party, move |snapshot| {
                     // The database is on another history than the hub. The tailer is about to notice, and the
                     // permissions in memory are of the lost history.
                     if !log::holds(snapshot.db(), head)? {

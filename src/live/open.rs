@@ -6,7 +6,7 @@ use super::LogReader;
 use super::log_reader::EventFilter;
 use crate::board::{Board, Viewer};
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, Cursor, KindSet, MessageId, Topic};
+use crate::model::{ChannelId, Cursor, Freshness, KindSet, MessageId, Topic};
 
 /// What a client names to follow. Unlike a [`Topic`], a message has no channel yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl LogReader {
         let is_known = after == head || board.hub().knows(after).await?;
         let is_bound = matches!(topic, Topic::Channel(_) | Topic::Message(..));
         if !is_known || is_bound {
-            let checks = board.reads.read(viewer, move |view| {
+            let checks = board.reads.read(Freshness::Reaching(after), viewer, move |view| {
                 if !is_known {
                     view.check_cursor(after)?;
                 }
@@ -78,7 +78,7 @@ async fn topic_of(board: &Board, viewer: &Viewer, target: Target, after: Cursor)
         Target::Templates => viewer.user_state().map(|_| Topic::Templates),
         Target::Notifications => Ok(Topic::Notifications(viewer.rights()?.user)),
         Target::Message(named, message) => {
-            let reading = board.reads.read(viewer, move |view| {
+            let reading = board.reads.read(Freshness::Reaching(after), viewer, move |view| {
                 // The cursor first: with a cursor of a lost history no id means what the client thinks.
                 view.check_cursor(after)?;
                 view.channel_of_message(message, after)

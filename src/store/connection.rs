@@ -106,8 +106,12 @@ const FILE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Connector {
     place: DatabaseTarget,
     statements: Arc<AtomicU64>,
-    /// Time of the last failed connection attempt; `None` if the last attempt succeeded.
-    unreachable_at: Arc<Mutex<Option<Instant>>>,
+    /// Time and reason of the last failed connection attempt; `None` if the last attempt succeeded.
+    unreachable: Arc<Mutex<Option<(Instant, String)>>>,
+    /// Number of connections that were lost.
+    losses: Arc<AtomicU64>,
+    /// Whether the database is a replica. Then its caller logs whether it can be reached.
+    is_replica: bool,
     write_health: Arc<WriteHealth>,
     /// Identity of the SQLite database file, and of its write-ahead log once it exists.
     files: Arc<Mutex<(Option<FileId>, Option<FileId>)>>,
@@ -124,12 +128,19 @@ impl Connector {
         Self {
             place,
             statements: Arc::default(),
-            unreachable_at: Arc::default(),
+            unreachable: Arc::default(),
+            losses: Arc::default(),
+            is_replica: false,
             write_health: Arc::default(),
             files: Arc::default(),
             files_checked_at: Arc::default(),
             read_limit: None,
         }
+    }
+
+    /// Creates a connector to a streaming replica of a PostgreSQL database, without connecting.
+    pub fn to_replica(url: &str) -> Self {
+        Self { is_replica: true, ..Self::new(DatabaseTarget::Postgres(url.into())) }
     }
 
     /// The state of writes on this database, which all connections of the connector share.
@@ -149,11 +160,18 @@ impl Connector {
 
     /// Whether the last attempt to connect to the database failed.
     pub fn is_unreachable(&self) -> bool {
-        self.unreachable_since().is_some()
+        self.unreachable().is_some()
     }
 
-    fn unreachable_since(&self) -> Option<Instant> {
-        *self.unreachable_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Time and reason of the last attempt to connect, if it failed.
+    pub fn unreachable(&self) -> Option<(Instant, String)> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Number of connections to the database that were lost. After a loss, the database may be another server, and
+    /// its log may have another history.
+    pub fn losses(&self) -> &Arc<AtomicU64> {
+        &self.losses
     }
 
     /// Returns a connector for the same database with its own statement count and state.
@@ -171,20 +189,23 @@ impl Connector {
     /// # Errors
     /// `UNAVAILABLE` if the database cannot be reached.
     pub fn open(&self, usage: ConnectionUse) -> Result<Db> {
+        if usage == ConnectionUse::Writing {
+            // The writer replaces a connection that it has lost.
+            self.losses.fetch_add(1, Ordering::AcqRel);
+        }
         self.open_with_reason(usage).map_err(|_| unavailable())
     }
 
     fn open_with_reason(&self, usage: ConnectionUse) -> Result<Db, String> {
-        if self.unreachable_since().is_some_and(|since| since.elapsed() < RECONNECT_BACKOFF) {
-            return Err("the last connection attempt failed a moment ago".into());
+        if let Some((_, reason)) = self.unreachable().filter(|(at, _)| at.elapsed() < RECONNECT_BACKOFF) {
+            return Err(reason);
         }
         let opened = if self.has_original_files() { self.try_open(usage) } else { Err(FILES_MOVED.to_owned()) };
-        let now_unreachable = opened.as_ref().err().map(|_| Instant::now());
-        let was_unreachable = std::mem::replace(
-            &mut *self.unreachable_at.lock().unwrap_or_else(PoisonError::into_inner),
-            now_unreachable,
-        );
+        let now_unreachable = opened.as_ref().err().map(|reason| (Instant::now(), reason.clone()));
+        let was_unreachable =
+            std::mem::replace(&mut *self.unreachable.lock().unwrap_or_else(PoisonError::into_inner), now_unreachable);
         match (&opened, was_unreachable) {
+            _ if self.is_replica => {}
             (Err(reason), None) => tracing::warn!(%reason, "the database cannot be reached"),
             (Ok(_), Some(_)) => tracing::info!("the database can be reached again"),
             _ => {}
@@ -347,6 +368,10 @@ pub struct Pooled {
     pub read_limit: Option<Duration>,
     /// The time until which the open snapshot may read.
     pub time: TimeLimit,
+    /// Whether this is a connection to a replica.
+    pub is_replica: bool,
+    /// On a replica: it had replayed the WAL at least up to this position, in bytes, when it was asked last.
+    pub replayed: u64,
 }
 
 /// Lets r2d2 create pooled connections, all of them read-only.
@@ -372,7 +397,7 @@ impl ManageConnection for Connector {
                 connection.batch_execute(&settings).map_err(|error| failed(unreachable(error).to_string()))?;
             }
         }
-        Ok(Pooled { db, is_broken: false, read_limit, time })
+        Ok(Pooled { db, is_broken: false, read_limit, time, is_replica: self.is_replica, replayed: 0 })
     }
 
     fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Self::Error> {
@@ -380,6 +405,9 @@ impl ManageConnection for Connector {
     }
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        if pooled.is_broken {
+            self.losses.fetch_add(1, Ordering::AcqRel);
+        }
         std::thread::panicking() || pooled.is_broken
     }
 }

@@ -14,6 +14,7 @@ mod file_check;
 pub mod idempotency;
 mod inbox;
 pub mod log;
+mod log_positions;
 mod maintenance;
 mod members;
 mod message_candidates;
@@ -30,6 +31,8 @@ pub mod presence;
 pub mod read_markers;
 mod read_pool;
 pub mod removal;
+mod replica;
+mod replication;
 pub mod sign_in_attempts;
 mod sqlite_files;
 mod write_health;
@@ -66,15 +69,19 @@ pub use connection::{DatabaseTarget, Db, is_over_time};
 pub use counts::WriterCounts;
 pub use inbox::LogSignal;
 pub use log::LogPage;
+pub use log_positions::LogPositions;
+pub use replica::ReplicaStatus;
 pub use snapshot::Snapshot;
 
 use crate::capacity::FairLimits;
 use crate::error::Result;
-use crate::model::CapacityKey;
+use crate::model::{CapacityKey, Freshness};
 use crate::supervisor::Supervisor;
 use checkpoints::Checkpoints;
 use connection::Connector;
+use log_positions::RecordedCommits;
 use read_pool::{ReadPool, busy};
+use replica::Replica;
 use writer::Writer;
 
 /// How long a read waits for a free pooled connection while the database is reachable.
@@ -100,6 +107,8 @@ pub struct Store {
     read_limit: Duration,
     writer: Writer,
     counts: Arc<WriterCounts>,
+    positions: Arc<LogPositions>,
+    replica: Option<Arc<Replica>>,
     vitals: Supervisor,
     _checkpoints: Checkpoints,
 }
@@ -107,8 +116,8 @@ pub struct Store {
 /// The purpose of a snapshot. Each purpose has its own connection pool, so that one cannot starve the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadPurpose {
-    /// Reads of client requests, on a reader thread.
-    Clients,
+    /// Reads of client requests, on a reader thread. A replica may serve them.
+    Clients(Freshness),
     /// Reads of the server itself and of the command line.
     Own,
 }
@@ -130,6 +139,8 @@ pub struct Options {
     pub vitals: Supervisor,
     /// Maximum time that a snapshot for a client may read.
     pub read_limit: Duration,
+    /// URL of a streaming replica of the PostgreSQL database, for reads of clients.
+    pub read_url: Option<Arc<str>>,
 }
 
 impl Options {
@@ -142,6 +153,7 @@ impl Options {
             batch: 256,
             vitals: Supervisor::default(),
             read_limit: Duration::from_secs(2),
+            read_url: None,
         }
     }
 }
@@ -168,6 +180,12 @@ impl Store {
         };
         let counts = Arc::new(WriterCounts::default());
         let (vitals, read_limit) = (options.vitals.clone(), options.read_limit);
+        let positions = Arc::new(LogPositions::new(connector.losses()));
+        let sink = RecordedCommits { positions: Arc::clone(&positions), sink };
+        let start_replica = |url: &Arc<str>| {
+            Replica::start((url, read_limit), options.readers, pools.clients.clone(), &positions, &vitals)
+        };
+        let replica = options.read_url.as_ref().map(start_replica).transpose()?;
         let writer = Writer::start(connector.clone(), db, sink, options.batch, &counts, &vitals)?;
         let client_readers = ReadPool::start("reader", FairLimits::halves(options.readers as usize), &vitals)?;
         let internal_readers = ReadPool::start(
@@ -184,6 +202,8 @@ impl Store {
             read_limit,
             writer,
             counts,
+            positions,
+            replica,
             vitals,
             _checkpoints: checkpoints,
         })
@@ -203,31 +223,46 @@ impl Store {
         self.internal_readers.run(CapacityKey::Server, move || read(&mut store.snapshot(ReadPurpose::Own)?)).await?
     }
 
-    /// Runs `read` on one consistent snapshot, on a reader thread that callers share fairly.
+    /// Runs `read` on one consistent snapshot, on a reader thread that callers share fairly. If a replica fails during
+    /// the read, runs it again on the primary.
     ///
     /// # Errors
     /// The error of `read`; `UNAVAILABLE` if the queue is full, if the read queues for more than 5 s or takes too
     /// long, or if no connection is available.
     pub async fn read_for<T: Send + 'static>(
         self: &Arc<Self>,
+        freshness: Freshness,
         party: CapacityKey,
-        read: impl FnOnce(&mut Snapshot) -> Result<T> + Send + 'static,
+        read: impl Fn(&mut Snapshot) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let store = Arc::clone(self);
-        self.run_on_reader(party, move || read(&mut store.snapshot(ReadPurpose::Clients)?)).await?
+        let job = move || {
+            let mut snapshot = store.snapshot(ReadPurpose::Clients(freshness))?;
+            match read(&mut snapshot) {
+                Err(error) if snapshot.is_lost(&error) => {
+                    drop(snapshot);
+                    read(&mut store.snapshot(ReadPurpose::Clients(Freshness::Newest))?)
+                }
+                result => result,
+            }
+        };
+        self.run_on_reader(freshness, party, job).await?
     }
 
-    /// Runs `job` on a reader thread when it is this caller's turn. The job may open a snapshot itself.
+    /// Runs `job` on a reader thread when it is this caller's turn. The job may open a snapshot of this freshness
+    /// itself.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the queue is full or the job queues for more than 5 s; `INTERNAL_SERVER_ERROR` if
     /// the job panics.
     pub async fn run_on_reader<T: Send + 'static>(
         &self,
+        freshness: Freshness,
         party: CapacityKey,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        self.client_readers.run(party, job).await
+        let readers = self.replica.as_ref().and_then(|replica| replica.readers_for(freshness));
+        readers.unwrap_or(&self.client_readers).run(party, job).await
     }
 
     /// Maximum time that a snapshot for a client may read.
@@ -240,11 +275,17 @@ impl Store {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the database is unreachable or no connection becomes free in time.
-    pub fn snapshot(&self, lane: ReadPurpose) -> Result<Snapshot> {
-        let pool = match lane {
-            ReadPurpose::Clients => &self.pools.clients,
-            ReadPurpose::Own => &self.pools.internal,
-        };
+    pub fn snapshot(&self, purpose: ReadPurpose) -> Result<Snapshot> {
+        match (purpose, &self.replica) {
+            (ReadPurpose::Own, _) => self.primary_snapshot(&self.pools.internal),
+            (ReadPurpose::Clients(_), None) => self.primary_snapshot(&self.pools.clients),
+            (ReadPurpose::Clients(freshness), Some(replica)) => {
+                replica.snapshot(freshness, || self.primary_snapshot(&self.pools.clients))
+            }
+        }
+    }
+
+    fn primary_snapshot(&self, pool: &Pool<Connector>) -> Result<Snapshot> {
         // Any pooled connection may be dead, for example after a database restart. Dead ones are replaced by new
         // ones.
         let since = Instant::now();
@@ -303,6 +344,18 @@ impl Store {
     /// `UNAVAILABLE` if the database rejects the write or the writer's queue is full.
     pub async fn probe(&self) -> Result<()> {
         self.maintain(log::rewrite_head).await
+    }
+
+    /// The positions of the log that this instance knows.
+    #[must_use]
+    pub fn positions(&self) -> &LogPositions {
+        &self.positions
+    }
+
+    /// The state of the replica, if there is one.
+    #[must_use]
+    pub fn replica(&self) -> Option<ReplicaStatus> {
+        self.replica.as_ref().map(|replica| replica.status())
     }
 
     /// Counters and histograms of the writer.

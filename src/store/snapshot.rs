@@ -5,8 +5,8 @@ use std::time::Instant;
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::PooledConnection;
 
-use super::connection::{Connector, Db, unreachable};
-use crate::error::Result;
+use super::connection::{Connector, Db, is_over_time, unreachable};
+use crate::error::{Error, Result};
 
 /// One read transaction on one pooled connection. It ends when dropped. Its queries block the thread.
 pub struct Snapshot(PooledConnection<Connector>);
@@ -32,6 +32,13 @@ impl Snapshot {
     /// The connection to read from.
     pub fn db(&mut self) -> &mut Db {
         &mut self.0.db
+    }
+
+    /// Whether a read failed with this error because the replica that serves this snapshot failed. The primary may
+    /// be able to serve the read.
+    #[must_use]
+    pub fn is_lost(&self, error: &Error) -> bool {
+        self.0.is_replica && matches!(error, Error::Unavailable(_)) && !is_over_time(error)
     }
 }
 

@@ -247,6 +247,9 @@ impl<T: CommitSink> WriterThread<T> {
                 if let Some(duration) = duration {
                     self.connector.write_health().record_success();
                     self.counts.commits.observe(duration.as_secs_f64());
+                    if batch.is_none() {
+                        self.sink.committed_without_events();
+                    }
                 }
                 (ran, numbers, batch)
             }
@@ -308,6 +311,7 @@ impl<T: CommitSink> WriterThread<T> {
         };
         if result.is_ok() {
             self.connector.write_health().record_success();
+            self.sink.committed_without_events();
         }
         self.runtime.spawn(async move { job.answer(result) });
     }

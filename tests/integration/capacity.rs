@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tidings::model::{CapacityKey, client_prefix};
+use tidings::model::{CapacityKey, Freshness, client_prefix};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -225,7 +225,7 @@ async fn health_checks_and_events_do_not_wait_for_client_reads() {
                         std::thread::sleep(Duration::from_millis(1));
                     }
                 };
-                drop(store.run_on_reader(anonymous, job).await);
+                drop(store.run_on_reader(Freshness::Known, anonymous, job).await);
             })
         })
         .collect();

@@ -136,6 +136,8 @@ fn a_bad_value_is_one_line_that_names_it() {
         ("--log tidings=loud", "--log: 'tidings=loud' is not a filter like"),
         ("--jwt-secret=", "--jwt-secret: is empty"),
         ("--database-url= migrate", "--database-url: is neither"),
+        ("--database-read-url sqlite://x.db", "--database-read-url: is not postgres://"),
+        ("--database-read-url postgres://h/x", "--database-read-url (TIDINGS_DATABASE_READ_URL): needs a PostgreSQL"),
         ("--jwt-secret hunter2", "--jwt-secret: has 7 bytes: give 32 or more"),
         ("--metrics-token hunter2", "--metrics-token: is too short"),
         ("--jwt-secret-file /nowhere", "--jwt-secret-file: /nowhere cannot be read"),

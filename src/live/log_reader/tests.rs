@@ -82,7 +82,7 @@ impl Fixture {
     /// Waits until a reader thread has finished what it does for readers: they all have one address, and one caller gets
     /// one reader thread.
     async fn wait_for_page(&self) {
-        self.store.read_for(self.viewer().party(), |_| Ok(())).await.expect("a snapshot");
+        self.store.read_for(Freshness::Known, self.viewer().party(), |_| Ok(())).await.expect("a snapshot");
     }
 
     fn viewer(&self) -> Viewer {

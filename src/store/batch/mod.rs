@@ -80,8 +80,12 @@ impl Batch {
 /// Receives committed batches, and tells the writer how far this instance has applied the log. The log tailer
 /// implements it.
 pub trait CommitSink: Send + 'static {
-    /// Called after each COMMIT that has events, in commit order, on the writer thread.
+    /// Called after each COMMIT that has events, in commit order, on the writer thread, before the callers are answered.
     fn committed(&mut self, batch: Batch);
+
+    /// Called after each COMMIT that has written something but no events, on the writer thread, before the caller is
+    /// answered.
+    fn committed_without_events(&mut self) {}
 
     /// The position up to which this instance has applied the log, permissions included. `None` if the commands
     /// of this store check no permissions.

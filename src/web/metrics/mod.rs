@@ -96,6 +96,14 @@ async fn write_database(page: &mut MetricsText, site: &AppState) {
     page.histogram("tidings_commit_commands", "Number of commands in a committed batch.", &store.commands);
     let help = "Batches that were rolled back or lost, then retried or rejected.";
     page.counter("tidings_commit_failures_total", help, store.failures.get());
+    if let Some(replica) = site.board.store().replica() {
+        let help = "Reads of clients, by the database server that served them.";
+        let reads = [("primary", replica.reads_from_primary), ("replica", replica.reads)];
+        page.each(("tidings_reads_total", "counter"), help, "server", reads);
+        let help = "Whether reads go to the read replica.";
+        page.gauge("tidings_replica_up", help, u8::from(replica.is_serving));
+        page.gauge("tidings_replica_lag", "Events that the read replica did not have yet.", replica.lag);
+    }
     let tail = board.log.head().seq.0;
     page.gauge("tidings_tail_position", "Position of the last event that this instance has read.", tail);
     let head = board.health.reach_database().await;

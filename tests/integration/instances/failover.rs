@@ -1,4 +1,5 @@
 //! A failover to a standby that lacks the last events, below two instances with continuous writers and subscribers.
+//! Another failover has a read replica that keeps the lost events.
 //! `TIDINGS_FAILOVER` sets the number of failovers; `make failover` runs 20.
 
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::on_database;
+use super::{on_database, with_replica};
 use crate::support::database::Postgres;
 use crate::support::{Report, Server, Session, Socket, text, with_timeout};
 
@@ -29,17 +30,32 @@ async fn after_a_failover_that_loses_events_clients_converge_on_the_surviving_me
     let rounds = std::env::var("TIDINGS_FAILOVER").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
     let mut report = Report::new(format!("failovers to a standby that lacks the last events: {rounds}"));
     for number in 0..rounds {
-        let line = Box::pin(failover(number)).await;
+        let line = Box::pin(failover(number, false)).await;
         report.line(format!("{number}: {line}"));
     }
 }
 
-/// Runs one failover; returns a line for the report.
-async fn failover(number: usize) -> String {
+/// The instances read from a replica that receives the lost events, and that cannot follow the new primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failover_no_client_reads_lost_events_from_a_read_replica() {
+    for number in [1_000, 1_001] {
+        Box::pin(failover(number, true)).await;
+    }
+}
+
+/// Runs one failover, with or without a read replica; returns a line for the report.
+async fn failover(number: usize, has_replica: bool) -> String {
     let begun = Instant::now();
     let Pair { primary, standby, url } = pair(number).await;
-    let servers =
-        [Arc::new(Server::start_with(on_database(&url)).await), Arc::new(Server::start_with(on_database(&url)).await)];
+    let replica = has_replica.then(|| tokio::task::block_in_place(|| primary.standby(&format!("replica{number}"))));
+    let start = || async {
+        let server = match &replica {
+            Some(replica) => Server::start_with(with_replica(&url, &replica.url(replica.port(), name_in(&url)))).await,
+            None => Server::start_with(on_database(&url)).await,
+        };
+        Arc::new(server)
+    };
+    let servers = [start().await, start().await];
     let [one, two] = &servers;
     let boss = one.admin("boss").await;
     let (ann, victim) = (one.register("ann").await, one.register("victim").await);
@@ -52,6 +68,15 @@ async fn failover(number: usize) -> String {
         one.post(&ann, &channel, &format!("kept {kept}")).await;
     }
     let kept = one.cursor(Some(&ann)).await;
+    for server in servers.iter().filter(|_| has_replica) {
+        let is_serving = || server.board().store().replica().is_some_and(|replica| replica.is_serving);
+        let serving = async {
+            while !is_serving() {
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+        };
+        with_timeout("a replica that serves", serving).await;
+    }
     tokio::task::block_in_place(|| {
         primary.wait_for(&standby);
         standby.stop_cleanly();
@@ -67,6 +92,9 @@ async fn failover(number: usize) -> String {
     let lost = one.cursor(Some(&ann)).await;
     for follower in &followers {
         with_timeout("delivery of a message that is about to be lost", follower.has("lost 0")).await;
+    }
+    if let Some(replica) = &replica {
+        tokio::task::block_in_place(|| primary.wait_for(replica));
     }
     tokio::task::block_in_place(|| {
         primary.stop();
@@ -146,9 +174,13 @@ async fn pair(number: usize) -> Pair {
 
 /// The content of every message in the database, in order of the ids.
 fn contents(server: &Postgres, url: &str) -> Vec<String> {
-    let name = url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name");
     let query = "SELECT content FROM messages ORDER BY id";
-    server.run("psql", &["-qAt", "-d", name, "-c", query]).lines().map(str::to_owned).collect()
+    server.run("psql", &["-qAt", "-d", name_in(url), "-c", query]).lines().map(str::to_owned).collect()
+}
+
+/// The name of the database in a URL.
+fn name_in(url: &str) -> &str {
+    url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name")
 }
 
 /// The data of an operation, and its outcome: the code of its error, `OK`, or `NONE` if there was no answer.

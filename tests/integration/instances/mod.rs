@@ -5,6 +5,7 @@ mod event_order;
 mod failover;
 mod locked_table;
 mod lookups;
+mod read_replica;
 mod restored_backup;
 mod shared_state;
 mod tls;
@@ -22,6 +23,15 @@ fn on_database(url: &str) -> impl FnOnce(&mut Config) {
     move |config: &mut Config| {
         config.database.url = database;
         config.tokens.secret = Some(secret);
+    }
+}
+
+/// The settings of an instance on this database, with a replica that serves reads.
+fn with_replica(url: &str, read_url: &str) -> impl FnOnce(&mut Config) {
+    let (set, read_url) = (on_database(url), read_url.parse().expect("a URL"));
+    move |config: &mut Config| {
+        set(config);
+        config.replica.read_url = Some(read_url);
     }
 }
 

@@ -51,6 +51,7 @@ async fn invalid_values_stop_the_start_and_name_their_variable() {
         ("TIDINGS_LOG", "tidings=loud"),
         ("TIDINGS_LOG", "inof"),
         ("TIDINGS_LOG", "info,debgu"),
+        ("TIDINGS_DATABASE_READ_URL", "sqlite://replica.db"),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "postgres://h/x\npostgres://h/y"),
     ] {

@@ -140,6 +140,20 @@ impl Postgres {
         }
     }
 
+    /// Stops this standby from applying what it receives, until [`Self::resume_replay`].
+    pub fn pause_replay(&self) {
+        let paused = "SELECT pg_wal_replay_pause(); SELECT pg_get_wal_replay_pause_state()";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.run("psql", &["-qAt", "-d", "postgres", "-c", paused]).trim() != "paused" {
+            assert!(Instant::now() < deadline, "the standby does not pause: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn resume_replay(&self) {
+        self.run("psql", &["-qAt", "-d", "postgres", "-c", "SELECT pg_wal_replay_resume()"]);
+    }
+
     /// Promotes this standby to primary.
     pub fn promote(&self) {
         self.run("psql", &["-qAt", "-d", "postgres", "-c", "SELECT pg_promote(true, 30)"]);
@@ -239,8 +253,8 @@ impl Postgres {
         self.port
     }
 
-    /// The log of the server.
-    fn log(&self) -> String {
+    /// The log of the server. With `log_statement=all` it has every statement.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.root.join("log")).unwrap_or_default()
     }
 
