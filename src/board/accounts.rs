@@ -354,7 +354,7 @@ impl WriteCommand for CountAttempt {
         let (count, first) = state.attempts(&self.key)?;
         if usize::try_from(count).is_ok_and(|count| count < self.limit) {
             let mut effects = state.effects();
-            effects.write(SingleWrite::AddAttempt(self.key.clone()));
+            effects.add_attempt(&self.key);
             return Ok(((), effects));
         }
         let waited = first.map_or(Duration::ZERO, |first| first.until(state.now()));

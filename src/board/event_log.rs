@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::hub::{Hub, ReadAt};
 use crate::model::{Cursor, Event};
-use crate::store::{ReadPurpose, Store, log};
+use crate::store::{ReadPurpose, Store, log, log_pages};
 
 /// The positions in the log that this instance knows.
 pub struct EventLog {
@@ -72,6 +72,6 @@ impl EventLog {
             Some(after) => after,
             None => log::oldest(snapshot.db())?,
         };
-        log::read(snapshot.db(), after)
+        log_pages::read(snapshot.db(), after)
     }
 }

@@ -12,7 +12,7 @@ use super::permissions::PermissionCache;
 use crate::error::{Error, Result};
 use crate::hub::{Hub, WINDOW};
 use crate::model::{Cursor, KindSet, LoggedEvent, Seq, Topic};
-use crate::store::{Batch, ChangeWatch, LogPage, LogSignal, Store, log};
+use crate::store::{Batch, ChangeWatch, LogPage, LogSignal, Store, log, log_pages};
 use crate::supervisor::Supervisor;
 
 /// How often the tailer reads the log even without a notification, because notifications can be lost.
@@ -215,7 +215,7 @@ impl LogTailer {
             let page = self
                 .store
                 .read(move |snapshot| {
-                    log::page(snapshot.db(), Topic::Everything, KindSet::all(), position, Seq(i64::MAX))
+                    log_pages::page(snapshot.db(), Topic::Everything, KindSet::all(), position, Seq(i64::MAX))
                 })
                 .await;
             if let Ok(LogPage { head, .. }) = &page {

@@ -19,7 +19,7 @@ use crate::board::{PresenceGuard, Viewer};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, LiveEvent, Next, ReadAt, Receiver};
 use crate::model::{Cursor, EventKind, Freshness, KindSet, LoggedEvent, MemoryBudget, MemoryLease, MessageId, Topic};
-use crate::store::{LogPage, Store, log};
+use crate::store::{LogPage, Store, log, log_pages};
 
 /// How long a reader waits at most before it reads the log again after the database did not answer.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
@@ -200,7 +200,7 @@ impl LogReader {
                 tokio::time::sleep(delay).await;
             }
             // Until there is memory for a page, a reader that lags costs only its cursor.
-            lease.wait_for(log::PAGE_BYTES).await;
+            lease.wait_for(log_pages::PAGE_BYTES).await;
             let (kinds, era) = (filter.watched(), hub.era());
             let (receiver, head) = hub.subscribe(filter.topic, kinds).await?;
             // Not further than the hub: permissions are those at its head, and must not be older than the events.
@@ -211,7 +211,7 @@ impl LogReader {
                     if !log::holds(snapshot.db(), head)? {
                         return Err(Error::Unavailable("the log is being read anew; try again".into()));
                     }
-                    log::page(snapshot.db(), filter.topic, kinds, position, head.seq)
+                    log_pages::page(snapshot.db(), filter.topic, kinds, position, head.seq)
                 })
                 .await?;
             lease.set(page.weight());

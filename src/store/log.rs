@@ -1,10 +1,6 @@
 //! The event log: all events in one order without gaps. The writer appends to it at the end of each batch.
 //! Readers read it in pages; each page checks its cursor in the snapshot that it reads.
 
-mod page;
-mod page_postgres;
-mod page_rows;
-
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +8,9 @@ use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::schema::{events, log_head};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, ChannelId, Cursor, Event, EventKind, KindSet, LocationId, LoggedEvent, MessageId, Seq, Tag, Timestamp,
-    Topic, UserId,
+    Audience, ChannelId, Cursor, Event, EventKind, LocationId, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
 };
 use std::sync::Arc;
-
-pub use page::{LogPage, MAX_PAGE_ROWS, PAGE_BYTES};
 
 /// Format version of a row. Rows with another version were written by a newer release.
 const FORMAT: i16 = 1;
@@ -27,20 +20,20 @@ const FORMAT: i16 = 1;
 // be a different statement that has to be prepared.
 #[diesel(table_name = events, treat_none_as_default_value = false)]
 pub(super) struct EventRow {
-    seq: i64,
-    tag: i64,
-    format: i16,
-    kind: i16,
-    object_id: i64,
-    channel_id: Option<i64>,
-    message_id: Option<i64>,
-    user_id: Option<i64>,
-    owner_id: Option<i64>,
-    actor_id: Option<i64>,
-    ticket: bool,
-    audience: String,
-    payload: Option<String>,
-    at: i64,
+    pub seq: i64,
+    pub tag: i64,
+    pub format: i16,
+    pub kind: i16,
+    pub object_id: i64,
+    pub channel_id: Option<i64>,
+    pub message_id: Option<i64>,
+    pub user_id: Option<i64>,
+    pub owner_id: Option<i64>,
+    pub actor_id: Option<i64>,
+    pub ticket: bool,
+    pub audience: String,
+    pub payload: Option<String>,
+    pub at: i64,
 }
 
 impl EventRow {
@@ -65,7 +58,7 @@ impl EventRow {
     }
 
     /// `None` if a newer release wrote the row. Readers skip it.
-    fn event(self) -> Option<Event> {
+    pub(super) fn event(self) -> Option<Event> {
         let kind = EventKind::from_code(self.kind).filter(|_| self.format == FORMAT)?;
         let locations = self.audience.split(',').filter(|id| !id.is_empty()).filter_map(|id| id.parse().ok());
         Some(Event {
@@ -249,32 +242,6 @@ pub fn check(db: &mut Db, cursor: Cursor) -> Result<()> {
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn holds(db: &mut Db, cursor: Cursor) -> Result<bool> {
     Ok(at(db, cursor.seq)? == Some(cursor))
-}
-
-/// Reads the next page of a topic, after `after` and up to `up_to`. Each event has its object as it is now;
-/// events whose object no longer exists are left out.
-///
-/// # Errors
-/// `CURSOR_EXPIRED` if the log cannot be read from `after`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
-/// database fails.
-pub fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
-    match db {
-        Db::Sqlite(_) => page_rows::page(db, topic, kinds, after, up_to),
-        Db::Postgres(connection) => match page_postgres::page(connection, topic, kinds, after, up_to)? {
-            Some(page) => Ok(page),
-            None => Err(Error::CursorExpired { oldest: oldest(db)? }),
-        },
-    }
-}
-
-/// Reads the next events of all topics after `after`, without their objects. Also returns the cursor at the end
-/// of the page.
-///
-/// # Errors
-/// `CURSOR_EXPIRED` if the log cannot be read from `after`; `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the
-/// database fails.
-pub fn read(db: &mut Db, after: Cursor) -> Result<(Vec<Event>, Cursor)> {
-    page_rows::read(db, after)
 }
 
 /// Finds an event of this kind about this object, at a position above `after`.

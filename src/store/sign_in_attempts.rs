@@ -1,5 +1,6 @@
 //! Sign-in attempts, counted across all instances.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -9,33 +10,49 @@ use super::schema::sign_in_attempts::{at, dsl, key};
 use crate::error::Result;
 use crate::model::Timestamp;
 
-/// Counts the sign-in attempts for a key within `span` before and after `now`, and returns the time of the first one.
-/// Times after `now` come from instances whose clocks are slightly ahead. Attempts still later come from a clock
-/// that has been set back since, and do not count.
+/// Counts the sign-in attempts for each of these keys within `span` before and after `now`, and returns the time of the
+/// first one. Times after `now` come from instances whose clocks are slightly ahead. Attempts still later come from a
+/// clock that has been set back since, and do not count.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn within(
+pub(super) fn counts(
     db: &mut Db,
-    attempt_key: &str,
+    keys: &BTreeSet<String>,
     span: Duration,
     now: Timestamp,
-) -> Result<(i64, Option<Timestamp>)> {
+) -> Result<HashMap<String, (i64, Option<Timestamp>)>> {
     let (start, end) = (now.before(span), now.after(span));
-    let recent = dsl::sign_in_attempts.filter(key.eq(attempt_key)).filter(at.gt(start.0)).filter(at.lt(end.0));
-    let (count, first): (i64, Option<i64>) =
-        recent.select((diesel::dsl::count_star(), diesel::dsl::min(at))).first(db).map_err(map_error)?;
-    Ok((count, first.map(Timestamp)))
+    let recent = dsl::sign_in_attempts.filter(key.eq_any(keys)).filter(at.gt(start.0)).filter(at.lt(end.0));
+    let found: Vec<(String, i64, Option<i64>)> = recent
+        .group_by(key)
+        .select((key, diesel::dsl::count_star(), diesel::dsl::min(at)))
+        .load(db)
+        .map_err(map_error)?;
+    let mut counts: HashMap<_, _> = keys.iter().map(|one| (one.clone(), (0, None))).collect();
+    counts.extend(found.into_iter().map(|(one, count, first)| (one, (count, first.map(Timestamp)))));
+    Ok(counts)
 }
 
-/// Records a sign-in attempt. The key is a hash of the client address and the username.
+/// Records sign-in attempts. A key is a hash of the client address and the username.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn add(db: &mut Db, attempt_key: &str, now: Timestamp) -> Result<()> {
-    let attempt = (key.eq(attempt_key), at.eq(now.0));
-    diesel::insert_into(dsl::sign_in_attempts).values(attempt).execute(db).map_err(map_error)?;
-    Ok(())
+pub(super) fn add(db: &mut Db, keys: &[String], now: Timestamp) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let attempts: Vec<_> = keys.iter().map(|attempt_key| (key.eq(attempt_key), at.eq(now.0))).collect();
+    let inserted = match db {
+        // One by one: for several rows, diesel would begin a transaction of its own.
+        Db::Sqlite(connection) => attempts.into_iter().try_for_each(|attempt| {
+            diesel::insert_into(dsl::sign_in_attempts).values(attempt).execute(connection).map(drop)
+        }),
+        Db::Postgres(connection) => {
+            diesel::insert_into(dsl::sign_in_attempts).values(attempts).execute(connection).map(drop)
+        }
+    };
+    inserted.map_err(map_error)
 }
 
 /// Maximum number of attempts that one step deletes.

@@ -35,8 +35,9 @@ async fn a_failing_command_does_not_affect_others_in_its_batch() {
     }
     let genesis =
         tidings::store::log::oldest(store.snapshot(ReadPurpose::Own).expect("a snapshot").db()).expect("the beginning");
-    let (events, head) = tidings::store::log::read(store.snapshot(ReadPurpose::Own).expect("a snapshot").db(), genesis)
-        .expect("the log");
+    let (events, head) =
+        tidings::store::log_pages::read(store.snapshot(ReadPurpose::Own).expect("a snapshot").db(), genesis)
+            .expect("the log");
     let positions: Vec<i64> = events.iter().map(|event| event.cursor.seq.0).collect();
     assert_eq!(
         positions,

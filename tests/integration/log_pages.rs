@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidings::model::{KindSet, Seq, Topic};
-use tidings::store::{ReadPurpose, log};
+use tidings::store::{ReadPurpose, log, log_pages};
 
 use crate::support::json_socket::{CONNECT, JsonSocket};
 use crate::support::{Server, text};
@@ -19,7 +19,7 @@ fn pages(server: &Server) -> (Vec<(usize, usize)>, usize) {
     let (mut after, head) = (log::oldest(db).expect("the beginning"), log::head(db).expect("the head"));
     let (mut seen, mut messages) = (Vec::new(), 0);
     while after != head {
-        let page = log::page(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX)).expect("a page");
+        let page = log_pages::page(db, Topic::Everything, KindSet::all(), after, Seq(i64::MAX)).expect("a page");
         assert!(page.end.seq > after.seq, "each page advances the cursor");
         messages += page.events.iter().filter(|event| event.event.kind.name() == "MessageAdded").count();
         seen.push((page.weight(), page.events.len()));
@@ -40,7 +40,7 @@ async fn pages_of_the_log_are_bounded_in_bytes() {
     assert_eq!(messages, 30, "the pages contain every message");
     assert!(pages.len() >= 5, "{pages:?}");
     for (weight, _) in pages {
-        assert!(weight <= log::PAGE_BYTES + (16 << 10), "{weight} bytes");
+        assert!(weight <= log_pages::PAGE_BYTES + (16 << 10), "{weight} bytes");
     }
 }
 
@@ -86,7 +86,7 @@ async fn broadcast_data_counts_towards_the_page_size() {
         server.data(Some(&admin), query, json!({"data": {"text": "x".repeat(60_000)}})).await;
     }
     let (pages, _) = pages(&server);
-    assert!(pages.len() > 2 && pages.iter().all(|(weight, _)| *weight <= log::PAGE_BYTES), "{pages:?}");
+    assert!(pages.len() > 2 && pages.iter().all(|(weight, _)| *weight <= log_pages::PAGE_BYTES), "{pages:?}");
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ impl Fixture {
         let access = Arc::new(PermissionCache::load(&store).await.expect("load permissions"));
         let genesis = store.read(|snapshot| log::head(snapshot.db())).await.expect("read the head");
         let head = if stored.is_empty() { genesis } else { commit(&store, &batches, stored).await.end() };
-        let memory = MemoryBudget::new(2 * log::PAGE_BYTES, log::PAGE_BYTES);
+        let memory = MemoryBudget::new(2 * log_pages::PAGE_BYTES, log_pages::PAGE_BYTES);
         Self { directory, hub: Hub::start(head, &options.vitals), store, batches, access, memory, genesis }
     }
 
@@ -138,7 +138,7 @@ async fn assert_events(reader: &mut LogReader, seqs: impl IntoIterator<Item = i6
 
 #[tokio::test]
 async fn a_reader_below_the_window_reads_pages_and_goes_live_without_gap_or_repetition() {
-    let stored = 2 * log::MAX_PAGE_ROWS + 10;
+    let stored = 2 * log_pages::MAX_PAGE_ROWS + 10;
     let fixture = Fixture::new(&[PLAIN].repeat(usize::try_from(stored).expect("a small number"))).await;
     let mut reader = fixture.reader_of_everything(fixture.genesis).await;
     assert_events(&mut reader, 1..=stored).await;
@@ -263,7 +263,7 @@ async fn a_reader_without_memory_for_a_page_waits_and_reads_nothing() {
     let fixture = Fixture::new(&[PLAIN]).await;
     let mut reader = fixture.reader_of_everything(fixture.genesis).await;
     let mut other = fixture.memory.lease(fixture.viewer().party());
-    assert!(other.try_grow_to(log::PAGE_BYTES));
+    assert!(other.try_grow_to(log_pages::PAGE_BYTES));
     let before = fixture.store.statements();
     fixture.wait_for_page().await;
     let empty_snapshot = fixture.store.statements() - before;

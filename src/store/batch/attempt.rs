@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::model::{Cursor, Seq, Tag, Timestamp};
 use crate::store::connection::{Db, is_connection_lost, map_error, unreachable};
 use crate::store::log::{self, Head};
+use crate::store::sign_in_attempts;
 
 /// A batch waits up to `ACCESS_WAIT` for newer permissions, and tries up to `ACCESS_TRIES` times.
 const ACCESS_WAIT: Duration = Duration::from_secs(1);
@@ -151,7 +152,10 @@ fn read(db: &mut Db, needs: &Needs, applied: Seq, now: Timestamp) -> Result<(Hea
         Db::Sqlite(_) => (log::head_with_tag_at(db, applied).map_err(unreachable)?, read_sqlite::read(db, needs)?),
         Db::Postgres(connection) => read_postgres::read(connection, needs, applied)?,
     };
-    lookups::read(db, needs, now, &mut rows)?;
+    if !needs.attempts.is_empty() {
+        rows.attempts = sign_in_attempts::counts(db, &needs.attempts, needs.attempt_span, now)?;
+    }
+    lookups::read(db, needs, &mut rows)?;
     Ok((head, rows))
 }
 
@@ -234,6 +238,7 @@ fn write_rows(db: &mut Db, effects: &mut Effects, basis: &Basis<'_>) -> Result<O
         }
         effects.settle(&Numbers { single: numbers.single, ..Numbers::default() });
     }
+    sign_in_attempts::add(db, &effects.attempts, basis.now)?;
     match db {
         Db::Sqlite(connection) => {
             write_sqlite::write(connection, effects, &mut numbers, basis.now)?;

@@ -172,8 +172,6 @@ pub enum SingleWrite {
     AddOrganization(Organization),
     /// Creates a location.
     AddLocation(Location),
-    /// CreatedCounts a sign-in attempt for this key.
-    AddAttempt(String),
 }
 
 /// The effects of one command, or of several commands of a batch.
@@ -194,6 +192,7 @@ pub struct Effects {
     pub(super) keys: Vec<KeyUse>,
     pub(super) read_markers: BTreeMap<(UserId, ChannelId), MessageId>,
     pub(super) metrics: BTreeMap<String, Metric>,
+    pub(super) attempts: Vec<String>,
     pub(super) singles: Vec<SingleWrite>,
     pub(super) events: Vec<LoggedEvent>,
 }
@@ -215,6 +214,7 @@ impl Effects {
             keys: Vec::new(),
             read_markers: BTreeMap::new(),
             metrics: BTreeMap::new(),
+            attempts: Vec::new(),
             singles: Vec::new(),
             events: Vec::new(),
         }
@@ -341,6 +341,11 @@ impl Effects {
         self.metrics.insert(metric.name.clone(), metric.clone());
     }
 
+    /// Counts a sign-in attempt for this key.
+    pub fn add_attempt(&mut self, key: &str) {
+        self.attempts.push(key.to_owned());
+    }
+
     /// Adds a write that has a statement of its own.
     pub fn write(&mut self, write: SingleWrite) {
         self.singles.push(write);
@@ -361,6 +366,7 @@ impl Effects {
             && self.keys.is_empty()
             && self.read_markers.is_empty()
             && self.metrics.is_empty()
+            && self.attempts.is_empty()
             && self.singles.is_empty()
     }
 
@@ -388,6 +394,7 @@ impl Effects {
             self.mark_read(user, channel, up_to);
         }
         self.metrics.extend(next.metrics);
+        self.attempts.extend(next.attempts);
         self.singles.extend(next.singles);
         self.events.extend(next.events);
     }
@@ -463,8 +470,7 @@ impl Settle for SingleWrite {
             | Self::UpdateUser(_)
             | Self::SetPasswordHash(..)
             | Self::AddOrganization(_)
-            | Self::AddLocation(_)
-            | Self::AddAttempt(_) => {}
+            | Self::AddLocation(_) => {}
         }
     }
 }

@@ -3,16 +3,16 @@
 use super::needs::{Lookup, Needs};
 use super::state::{BatchRows, OrganizationRows};
 use crate::error::Result;
-use crate::model::{OrganizationId, Timestamp};
+use crate::model::OrganizationId;
 use crate::store::connection::Db;
-use crate::store::{channels, organizations, sign_in_attempts, templates, users};
+use crate::store::{channels, organizations, templates, users};
 
 /// Runs the lookups of a batch and adds what they find to its rows.
-pub fn read(db: &mut Db, needs: &Needs, now: Timestamp, rows: &mut BatchRows) -> Result<()> {
-    needs.lookups.iter().try_for_each(|lookup| read_one(db, lookup, now, rows))
+pub fn read(db: &mut Db, needs: &Needs, rows: &mut BatchRows) -> Result<()> {
+    needs.lookups.iter().try_for_each(|lookup| read_one(db, lookup, rows))
 }
 
-fn read_one(db: &mut Db, lookup: &Lookup, now: Timestamp, rows: &mut BatchRows) -> Result<()> {
+fn read_one(db: &mut Db, lookup: &Lookup, rows: &mut BatchRows) -> Result<()> {
     match lookup {
         Lookup::Room(rights, name) => {
             rows.rooms.push((rights.user, name.clone(), channels::find_by_name(db, rights, name)?));
@@ -38,9 +38,6 @@ fn read_one(db: &mut Db, lookup: &Lookup, now: Timestamp, rows: &mut BatchRows) 
         Lookup::OrganizationWithUsers(id) => read_organization(db, *id, true, rows)?,
         Lookup::Template(rights, id) => {
             rows.templates.extend(templates::find(db, rights, *id)?.map(|template| (*id, template)));
-        }
-        Lookup::Attempts(key, span) => {
-            rows.attempts.insert(key.clone(), sign_in_attempts::within(db, key, *span, now)?);
         }
     }
     Ok(())

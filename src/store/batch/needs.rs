@@ -31,7 +31,11 @@ pub struct Needs {
     pub(super) positions: BTreeSet<(ChannelId, (i64, i64))>,
     pub(super) metrics: BTreeSet<String>,
     pub(super) lookups: Vec<Lookup>,
+    pub(super) attempts: BTreeSet<String>,
+    pub(super) attempt_span: Duration,
     pub(super) locks_head: bool,
+    /// Whether no further command may join the batch.
+    is_closed: bool,
 }
 
 /// A read that has a statement of its own.
@@ -45,7 +49,6 @@ pub(super) enum Lookup {
     Organization(OrganizationId),
     OrganizationWithUsers(OrganizationId),
     Template(Arc<Rights>, TemplateId),
-    Attempts(String, Duration),
 }
 
 impl Needs {
@@ -157,10 +160,13 @@ impl Needs {
         self.lock_head();
     }
 
-    /// The number of sign-in attempts for this key within `span`, and the time of the first one.
+    /// The number of sign-in attempts for this key within `span`, which is the same for all commands, and the time of the
+    /// first one. Locks the log head, so that the count is exact for all instances together. Other commands may follow in
+    /// the batch.
     pub fn attempts(&mut self, key: &str, span: Duration) {
-        self.lookups.push(Lookup::Attempts(key.to_owned(), span));
-        self.lock_head();
+        self.attempts.insert(key.to_owned());
+        self.attempt_span = span;
+        self.locks_head = true;
     }
 
     /// Locks the log head before anything is read. Needed if the decision depends on rows whose changes the commit does
@@ -168,10 +174,11 @@ impl Needs {
     /// the last one of its batch.
     pub fn lock_head(&mut self) {
         self.locks_head = true;
+        self.is_closed = true;
     }
 
     /// Whether no further command may join the batch.
     pub(super) fn is_full(&self) -> bool {
-        self.locks_head || self.lookups.len() >= MAX_LOOKUPS
+        self.is_closed || self.lookups.len() >= MAX_LOOKUPS
     }
 }

@@ -4,7 +4,7 @@ use super::effects::SingleWrite;
 use crate::error::Result;
 use crate::model::Timestamp;
 use crate::store::connection::Db;
-use crate::store::{channels, organizations, sign_in_attempts, templates, users};
+use crate::store::{channels, organizations, templates, users};
 
 impl SingleWrite {
     /// Runs the write. Returns the id of the object that it has created.
@@ -29,7 +29,6 @@ impl SingleWrite {
                 return organizations::insert(db, organization).map(|id| Some(id.0));
             }
             Self::AddLocation(location) => return organizations::insert_location(db, location).map(|id| Some(id.0)),
-            Self::AddAttempt(key) => sign_in_attempts::add(db, key, now)?,
         }
         Ok(None)
     }

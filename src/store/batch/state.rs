@@ -106,6 +106,11 @@ impl BatchState {
             }
         }
         rows.read_announcements.extend(&effects.read_announcements);
+        for key in &effects.attempts {
+            let (count, first) = rows.attempts.entry(key.clone()).or_default();
+            *count += 1;
+            first.get_or_insert(self.now);
+        }
         for used in &effects.keys {
             rows.keys.insert((used.author, used.key.clone()), (used.object, used.digest.clone()));
         }

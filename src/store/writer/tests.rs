@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::{ChannelId, Cursor, EventBody, EventKind, Metric, Priority, Seq, Timestamp, UserId};
 use crate::store::{
-    BatchState, Effects, NewEvent, NewNotificationRow, NotificationText, Options, Store, TestCommand, log, metrics,
+    BatchState, Effects, NewEvent, NewNotificationRow, NotificationText, Options, Store, TestCommand, log, log_pages,
+    metrics,
 };
 
 /// The batch size of most tests: larger than the number of their commands.
@@ -223,7 +224,7 @@ async fn the_numbers_of_events_have_no_gaps_over_batches_and_failures() {
     let seqs: Vec<i64> = events.iter().map(|cursor| cursor.seq.0).collect();
     assert_eq!(seqs, (1..=8).collect::<Vec<i64>>());
     assert_eq!(fixture.head().await, end);
-    let log = fixture.store.read(move |snapshot| log::read(snapshot.db(), begin)).await.expect("read the log").0;
+    let log = fixture.store.read(move |snapshot| log_pages::read(snapshot.db(), begin)).await.expect("read the log").0;
     assert_eq!(log.iter().map(|event| event.cursor).collect::<Vec<_>>(), events);
 }
 
@@ -320,7 +321,8 @@ async fn with_permission_changes(fixture: &Fixture) -> (Cursor, Vec<Cursor>) {
     for _ in 0..2 {
         fixture.run(Box::new(|_, effects| Ok(record(effects, EventKind::AccessChanged)))).await.expect("commit");
     }
-    let events = fixture.store.read(move |snapshot| log::read(snapshot.db(), begin)).await.expect("read the log").0;
+    let events =
+        fixture.store.read(move |snapshot| log_pages::read(snapshot.db(), begin)).await.expect("read the log").0;
     (begin, events.iter().map(|event| event.cursor).collect())
 }
 

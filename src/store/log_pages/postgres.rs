@@ -8,7 +8,6 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use serde::Deserialize;
 
-use super::EventRow;
 use super::page::{LogPage, MAX_PAGE_ROWS, MAX_PAGE_SPAN, PAGE_BYTES, ShownObjects};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -17,6 +16,7 @@ use crate::model::{
 use crate::store::channels::ChannelRow;
 use crate::store::comments::CommentRow;
 use crate::store::connection::map_error;
+use crate::store::log::EventRow;
 use crate::store::messages::MessageRow;
 use crate::store::notifications::NotificationRow;
 use crate::store::sql_template::{Parameter, TemplateStatement};
@@ -47,7 +47,7 @@ pub(super) fn page(
     up_to: Seq,
 ) -> Result<Option<LogPage>> {
     let statement = TemplateStatement::<(Text,)>::new(
-        include_str!("page_postgres.sql"),
+        include_str!("postgres.sql"),
         |part| is_needed(topic, kinds, part),
         |name| parameter(topic, kinds, after.seq, up_to, name),
     )?;

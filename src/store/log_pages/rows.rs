@@ -7,19 +7,19 @@ use std::sync::Arc;
 use diesel::prelude::*;
 
 use super::page::{LogPage, MAX_PAGE_ROWS, MAX_PAGE_SPAN, PAGE_BYTES, ShownObjects};
-use super::{EventRow, at, check, head};
 use crate::error::{Error, Result};
 use crate::model::{
     ChannelId, CommentId, Cursor, Event, EventKind, KindSet, LoggedEvent, MessageId, NotificationId, Seq, TemplateId,
     Topic,
 };
 use crate::store::connection::{Db, MultiBackend, map_error};
+use crate::store::log::{EventRow, at, check, head};
 use crate::store::row_summary::RowSummary;
 use crate::store::schema::events;
 use crate::store::sizes::{self, ObjectSizes, nullable_octets, octets};
 use crate::store::{channels, comments, messages, notifications, templates};
 
-/// Reads the next page of a topic. See [`super::page`].
+/// Reads the next page of a topic. See [`super::page()`].
 pub(super) fn page(db: &mut Db, topic: Topic, kinds: KindSet, after: Cursor, up_to: Seq) -> Result<LogPage> {
     let mut page = select_rows(db, topic, kinds, after, up_to)?;
     let sizes = sizes::of_objects(db, &page.rows)?;
