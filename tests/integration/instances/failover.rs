@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::on_database;
+use super::{attempt, on_database};
 use crate::support::database::Postgres;
 use crate::support::{Report, Server, Session, Socket, text, with_timeout};
 
@@ -149,16 +149,6 @@ fn contents(server: &Postgres, url: &str) -> Vec<String> {
     let name = url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name");
     let query = "SELECT content FROM messages ORDER BY id";
     server.run("psql", &["-qAt", "-d", name, "-c", query]).lines().map(str::to_owned).collect()
-}
-
-/// The data of an operation, and its outcome: the code of its error, `OK`, or `NONE` if there was no answer.
-async fn attempt(server: &Server, session: &Session, query: &str, variables: &Value) -> (Value, String) {
-    let request = server.http().post(server.url("/graphql")).bearer_auth(&session.token);
-    let answer = request.json(&json!({"query": query, "variables": variables})).send().await;
-    let Ok(answer) = answer else { return (Value::Null, "NONE".into()) };
-    let Ok(mut answer) = answer.json::<Value>().await else { return (Value::Null, "NONE".into()) };
-    let code = answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("OK").to_owned();
-    (answer["data"].take(), code)
 }
 
 /// Repeats an operation until its outcome is `code`.
