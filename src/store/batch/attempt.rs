@@ -183,7 +183,7 @@ struct Decided {
 fn decide(commands: &mut [Box<dyn QueuedCommand>], rows: BatchRows, head: Seq, now: Timestamp) -> Decided {
     let tag = Tag(rand::random());
     let mut state = BatchState::new(rows, head, tag, now);
-    let (versions, mut all, mut ran) = (state.versions(), state.effects(), 0);
+    let (mut all, mut ran) = (state.effects(), 0);
     for command in commands {
         ran += 1;
         let Some(effects) = command.decide(&state) else { continue };
@@ -193,6 +193,7 @@ fn decide(commands: &mut [Box<dyn QueuedCommand>], rows: BatchRows, head: Seq, n
             break;
         }
     }
+    let versions = state.versions(&all);
     Decided { effects: all, versions, ran, tag, now }
 }
 

@@ -1,7 +1,7 @@
 //! What the commands of a batch know when they decide: the rows that they named, as the commands before them in the
 //! batch have left them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::effects::{CommentChange, Effects, MessageChange};
 use super::numbers::CreatedCounts;
@@ -48,11 +48,20 @@ pub struct OrganizationRows {
     pub users: Vec<UserId>,
 }
 
-/// The versions of the rows that a commit compares: if one has changed meanwhile, the batch decides again.
+/// The rows that a commit compares with what the batch has read: if one has changed meanwhile, the batch decides again.
 #[derive(Default)]
 pub(super) struct Versions {
-    pub messages: Vec<(i64, Cursor)>,
-    pub comments: Vec<(i64, Cursor)>,
+    pub messages: BTreeMap<MessageId, MessageVersion>,
+    pub comments: BTreeMap<CommentId, Cursor>,
+}
+
+/// What a commit compares of a message. A comment and its event depend only on the ticket, and that the message exists.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MessageVersion {
+    /// The last change of the message; `None` if it does not matter.
+    pub cursor: Option<Cursor>,
+    pub is_ticket: bool,
+    pub assignee: Option<UserId>,
 }
 
 /// The state that a command decides on.
@@ -62,20 +71,38 @@ pub struct BatchState {
     tag: Tag,
     created: CreatedCounts,
     rows: BatchRows,
+    /// The messages and comments as they were read.
+    read: Versions,
 }
 
 impl BatchState {
     /// The state before the first command of a batch, in a log with this head. All events of the batch get this tag.
     pub(super) fn new(rows: BatchRows, head: Seq, tag: Tag, now: Timestamp) -> Self {
-        Self { now, head, tag, created: CreatedCounts::default(), rows }
+        let version = |message: &Message| MessageVersion {
+            cursor: Some(message.cursor),
+            is_ticket: message.ticket.is_some(),
+            assignee: message.ticket.and_then(|ticket| ticket.assignee_id),
+        };
+        let read = Versions {
+            messages: rows.messages.iter().map(|(id, message)| (*id, version(message))).collect(),
+            comments: rows.comments.iter().map(|(id, comment)| (*id, comment.cursor)).collect(),
+        };
+        Self { now, head, tag, created: CreatedCounts::default(), rows, read }
     }
 
-    /// The versions of the rows that commands may have decided on.
-    pub(super) fn versions(&self) -> Versions {
-        Versions {
-            messages: self.rows.messages.values().map(|message| (message.id.0, message.cursor)).collect(),
-            comments: self.rows.comments.values().map(|comment| (comment.id.0, comment.cursor)).collect(),
+    /// The versions of the existing rows that these effects of the batch depend on: the rows that they change, and the
+    /// messages that their events are about.
+    pub(super) fn versions(&self, effects: &Effects) -> Versions {
+        let mut versions = Versions::default();
+        for id in effects.events.iter().filter_map(|logged| logged.event.message) {
+            if let Some(version) = self.read.messages.get(&id) {
+                let cursor = version.cursor.filter(|_| effects.message_changes.contains_key(&id));
+                versions.messages.insert(id, MessageVersion { cursor, ..*version });
+            }
         }
+        let changed = effects.comment_changes.keys().filter_map(|id| Some((*id, *self.read.comments.get(id)?)));
+        versions.comments.extend(changed);
+        versions
     }
 
     /// Lets the next commands see the effects of a command. Effects of single writes are left out: their command is the

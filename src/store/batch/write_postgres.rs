@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::effects::{AddedNotification, CommentChange, Effects, KeyUse, MessageChange};
 use super::numbers::Numbers;
-use super::state::Versions;
+use super::state::{MessageVersion, Versions};
 use crate::error::Error;
 use crate::model::{
-    ChannelId, Comment, Cursor, LoggedEvent, Message, MessageId, NotificationId, Tag, Timestamp, UserId,
+    ChannelId, Comment, CommentId, Cursor, LoggedEvent, Message, MessageId, NotificationId, Tag, Timestamp, UserId,
 };
 use crate::store::idempotency::CreatedObject;
 use crate::store::log::{EventRow, Head};
@@ -79,7 +79,7 @@ fn is_needed(effects: &Effects, versions: &Versions, part: &str) -> bool {
 /// A parameter of the statement.
 fn parameter(effects: &Effects, basis: &Basis<'_>, name: &str) -> Result<Parameter, Error> {
     let Basis { head, versions, tag, now } = basis;
-    let count = |versions: &[_]| Parameter::Number(i64::try_from(versions.len()).unwrap_or(i64::MAX));
+    let count = |length: usize| Parameter::Number(i64::try_from(length).unwrap_or(i64::MAX));
     Ok(match name {
         "tag" => Parameter::Number(tag.0),
         "now" => Parameter::Number(now.0),
@@ -88,10 +88,10 @@ fn parameter(effects: &Effects, basis: &Basis<'_>, name: &str) -> Result<Paramet
         "at" => Parameter::Number(head.at.max(*now).0),
         "access_head" => Parameter::Number(head.access.0),
         "fence" => Parameter::Number(head.fence),
-        "message_versions" => json(versions.messages.iter().map(VersionJson::of))?,
-        "comment_versions" => json(versions.comments.iter().map(VersionJson::of))?,
-        "message_version_count" => count(&versions.messages),
-        "comment_version_count" => count(&versions.comments),
+        "message_versions" => json(versions.messages.iter().map(MessageVersionJson::of))?,
+        "comment_versions" => json(versions.comments.iter().map(CommentVersionJson::of))?,
+        "message_version_count" => count(versions.messages.len()),
+        "comment_version_count" => count(versions.comments.len()),
         "new_messages" => json(effects.messages.iter().map(MessageJson::of))?,
         "audiences" => json(effects.messages.iter().flat_map(AudienceJson::of))?,
         "updated_messages" => json(effects.message_changes.values().filter_map(MessageJson::of_change))?,
@@ -125,15 +125,36 @@ fn json<R: Serialize>(rows: impl Iterator<Item = R>) -> Result<Parameter, Error>
 }
 
 #[derive(Serialize)]
-struct VersionJson {
+struct MessageVersionJson {
+    id: i64,
+    seq: Option<i64>,
+    tag: Option<i64>,
+    is_ticket: bool,
+    assignee_id: Option<i64>,
+}
+
+impl MessageVersionJson {
+    fn of((id, version): (&MessageId, &MessageVersion)) -> Self {
+        Self {
+            id: id.0,
+            seq: version.cursor.map(|cursor| cursor.seq.0),
+            tag: version.cursor.map(|cursor| cursor.tag.0),
+            is_ticket: version.is_ticket,
+            assignee_id: version.assignee.map(|id| id.0),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct CommentVersionJson {
     id: i64,
     seq: i64,
     tag: i64,
 }
 
-impl VersionJson {
-    fn of((id, cursor): &(i64, Cursor)) -> Self {
-        Self { id: *id, seq: cursor.seq.0, tag: cursor.tag.0 }
+impl CommentVersionJson {
+    fn of((id, cursor): (&CommentId, &Cursor)) -> Self {
+        Self { id: id.0, seq: cursor.seq.0, tag: cursor.tag.0 }
     }
 }
 

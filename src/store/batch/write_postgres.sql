@@ -21,8 +21,11 @@ WITH input AS MATERIALIZED (
     RETURNING h.head - i.events AS base, h.at AS at
 -- if message_versions
 ), held_messages AS (
-    SELECT m.id FROM head, json_to_recordset($message_versions::json) AS c (id bigint, seq bigint, tag bigint)
-    JOIN messages m ON m.id = c.id AND m.seq = c.seq AND m.tag = c.tag AND m.deleted_at IS NULL
+    -- Without a position, only what a comment depends on is compared.
+    SELECT m.id FROM head, json_to_recordset($message_versions::json) AS c (
+        id bigint, seq bigint, tag bigint, is_ticket boolean, assignee_id bigint)
+    JOIN messages m ON m.id = c.id AND (c.seq IS NULL OR (m.seq = c.seq AND m.tag = c.tag)) AND m.deleted_at IS NULL
+        AND (m.ticket_status IS NOT NULL) = c.is_ticket AND m.assignee_id IS NOT DISTINCT FROM c.assignee_id
     FOR NO KEY UPDATE OF m
 -- else
 ), held_messages AS (
