@@ -1,5 +1,8 @@
 //! Accounts and sessions: registering, signing in, and ending sessions.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,9 @@
 //! Broadcasts: messages that other programs send to a room. They are stored only in the log, and only until it is
 //! pruned.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};

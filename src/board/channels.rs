@@ -1,5 +1,8 @@
 //! Use cases of channels and their members: create, update, delete, add and remove members.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};

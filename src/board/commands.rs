@@ -1,5 +1,8 @@
 //! Runs the commands of use cases on the writer, within the limits of their callers.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,8 @@
 //! Use cases of comments: create, update, delete.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};
@@ -52,11 +55,8 @@ impl Comments {
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create(&self, viewer: &Viewer, new: NewComment) -> Result<Comment> {
         let author = self.commands.actor(viewer)?.user.id;
-        let content = validate::required("content", &new.content, self.policy.max_content)?;
-        let parts = || vec!["comment".into(), new.message.to_string(), content.clone()];
-        let key = IdempotencyKey::new(author, new.key.as_deref(), parts)?;
-        let mentions = Mentions::new(&self.mention_limit, author, &[&content]);
-        self.commands.run(viewer, CreateComment { message: new.message, content, key, mentions }).await
+        let command = CreateComment::new(new, author, &self.policy, &self.mention_limit)?;
+        self.commands.run(viewer, command).await
     }
 
     /// Changes the text of a comment and notifies users whom only the new text mentions.
@@ -66,11 +66,10 @@ impl Comments {
     /// comment does not exist for the viewer. `FORBIDDEN` if the viewer is neither its author nor an admin. `CONFLICT`
     /// if the comment no longer has the cursor `if_cursor`. `RATE_LIMITED` if the user's budget of mutations is used
     /// up. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn update(&self, viewer: &Viewer, mut edit: CommentEdit) -> Result<Comment> {
+    pub async fn update(&self, viewer: &Viewer, edit: CommentEdit) -> Result<Comment> {
         let actor = self.commands.actor(viewer)?.user.id;
-        edit.content = validate::required("content", &edit.content, self.policy.max_content)?;
-        let mentions = Mentions::new(&self.mention_limit, actor, &[&edit.content]);
-        self.commands.run(viewer, UpdateComment { edit, mentions }).await
+        let command = UpdateComment::new(edit, actor, &self.policy, &self.mention_limit)?;
+        self.commands.run(viewer, command).await
     }
 
     /// Deletes a comment.
@@ -90,6 +89,18 @@ struct CreateComment {
     content: String,
     key: Option<IdempotencyKey>,
     mentions: Mentions,
+}
+
+impl CreateComment {
+    /// # Errors
+    /// `BAD_USER_INPUT` for an invalid field.
+    fn new(new: NewComment, author: UserId, policy: &Policy, mention_limit: &RateLimiter<UserId>) -> Result<Self> {
+        let content = validate::required("content", &new.content, policy.max_content)?;
+        let parts = || vec!["comment".into(), new.message.to_string(), content.clone()];
+        let key = IdempotencyKey::new(author, new.key.as_deref(), parts)?;
+        let mentions = Mentions::new(mention_limit, author, &[&content]);
+        Ok(Self { message: new.message, content, key, mentions })
+    }
 }
 
 impl ViewerCommand for CreateComment {
@@ -127,6 +138,16 @@ impl ViewerCommand for CreateComment {
 struct UpdateComment {
     edit: CommentEdit,
     mentions: Mentions,
+}
+
+impl UpdateComment {
+    /// # Errors
+    /// `BAD_USER_INPUT` if the text is not acceptable.
+    fn new(mut edit: CommentEdit, actor: UserId, policy: &Policy, mention_limit: &RateLimiter<UserId>) -> Result<Self> {
+        edit.content = validate::required("content", &edit.content, policy.max_content)?;
+        let mentions = Mentions::new(mention_limit, actor, &[&edit.content]);
+        Ok(Self { edit, mentions })
+    }
 }
 
 impl ViewerCommand for UpdateComment {

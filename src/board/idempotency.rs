@@ -1,5 +1,8 @@
 //! Idempotency keys: a repeated creation with the same key creates nothing and returns the first result.
 
+#[cfg(test)]
+mod tests;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use sha2::{Digest as _, Sha256};

@@ -1,5 +1,8 @@
 //! Use cases of messages and tickets: create, update, delete.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};
@@ -88,21 +91,8 @@ impl Messages {
     /// budget of mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn create(&self, viewer: &Viewer, new: NewMessage) -> Result<Message> {
         let author = self.commands.actor(viewer)?.user.id;
-        let title = validate::optional("title", new.title.as_deref(), self.policy.max_title)?;
-        let content = validate::required("content", &new.content, self.policy.max_content)?;
-        let audience = audience(new.locations)?;
-        let key = IdempotencyKey::new(author, new.key.as_deref(), || {
-            let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
-            vec!["message".into(), new.channel.to_string(), format!("{title:?}"), content.clone(), audience, ticket]
-        })?;
-        let mentions = Mentions::new(&self.mention_limit, author, &[title.as_deref().unwrap_or_default(), &content]);
-        let ticket = new.ticket.map(|ticket| Ticket {
-            status: TicketStatus::Open,
-            priority: ticket.priority.unwrap_or(Priority::Medium),
-            assignee_id: ticket.assignee,
-        });
-        let row = NewMessageRow { channel: new.channel, title, content, author, audience, ticket };
-        self.commands.run(viewer, CreateMessage { row, key, mentions }).await
+        let command = CreateMessage::new(new, author, &self.policy, &self.mention_limit)?;
+        self.commands.run(viewer, command).await
     }
 
     /// Changes a message or its ticket. The author or an admin may change everything; other users who can see the
@@ -113,15 +103,10 @@ impl Messages {
     /// does not exist for the viewer. `FORBIDDEN` if the viewer may not make this change. `CONFLICT` if the message no
     /// longer has the cursor `if_cursor`. `RATE_LIMITED` if the user's budget of mutations is used up. `UNAVAILABLE` if
     /// the database cannot be reached.
-    pub async fn update(&self, viewer: &Viewer, mut edit: MessageEdit) -> Result<Message> {
+    pub async fn update(&self, viewer: &Viewer, edit: MessageEdit) -> Result<Message> {
         let actor = self.commands.actor(viewer)?.user.id;
-        let max = self.policy.max_title;
-        edit.title = edit.title.map(|title| validate::optional("title", title.as_deref(), max)).transpose()?;
-        let max = self.policy.max_content;
-        edit.content = edit.content.map(|content| validate::required("content", &content, max)).transpose()?;
-        let title = edit.title.iter().flatten().next().map_or("", String::as_str);
-        let mentions = Mentions::new(&self.mention_limit, actor, &[title, edit.content.as_deref().unwrap_or_default()]);
-        self.commands.run(viewer, UpdateMessage { edit, mentions }).await
+        let command = UpdateMessage::new(edit, actor, &self.policy, &self.mention_limit)?;
+        self.commands.run(viewer, command).await
     }
 
     /// Deletes a message and its comments. Its rows are removed later.
@@ -143,6 +128,28 @@ struct CreateMessage {
     row: NewMessageRow,
     key: Option<IdempotencyKey>,
     mentions: Mentions,
+}
+
+impl CreateMessage {
+    /// # Errors
+    /// `BAD_USER_INPUT` for an invalid field.
+    fn new(new: NewMessage, author: UserId, policy: &Policy, mention_limit: &RateLimiter<UserId>) -> Result<Self> {
+        let title = validate::optional("title", new.title.as_deref(), policy.max_title)?;
+        let content = validate::required("content", &new.content, policy.max_content)?;
+        let audience = audience(new.locations)?;
+        let key = IdempotencyKey::new(author, new.key.as_deref(), || {
+            let (audience, ticket) = (format!("{:?}", audience.0), format!("{:?}", new.ticket));
+            vec!["message".into(), new.channel.to_string(), format!("{title:?}"), content.clone(), audience, ticket]
+        })?;
+        let mentions = Mentions::new(mention_limit, author, &[title.as_deref().unwrap_or_default(), &content]);
+        let ticket = new.ticket.map(|ticket| Ticket {
+            status: TicketStatus::Open,
+            priority: ticket.priority.unwrap_or(Priority::Medium),
+            assignee_id: ticket.assignee,
+        });
+        let row = NewMessageRow { channel: new.channel, title, content, author, audience, ticket };
+        Ok(Self { row, key, mentions })
+    }
 }
 
 impl ViewerCommand for CreateMessage {
@@ -186,6 +193,20 @@ impl ViewerCommand for CreateMessage {
 struct UpdateMessage {
     edit: MessageEdit,
     mentions: Mentions,
+}
+
+impl UpdateMessage {
+    /// # Errors
+    /// `BAD_USER_INPUT` for an invalid field.
+    fn new(mut edit: MessageEdit, actor: UserId, policy: &Policy, mention_limit: &RateLimiter<UserId>) -> Result<Self> {
+        let validated_title = |title: Option<String>| validate::optional("title", title.as_deref(), policy.max_title);
+        edit.title = edit.title.map(validated_title).transpose()?;
+        let validated_content = |content: String| validate::required("content", &content, policy.max_content);
+        edit.content = edit.content.map(validated_content).transpose()?;
+        let title = edit.title.iter().flatten().next().map_or("", String::as_str);
+        let mentions = Mentions::new(mention_limit, actor, &[title, edit.content.as_deref().unwrap_or_default()]);
+        Ok(Self { edit, mentions })
+    }
 }
 
 impl ViewerCommand for UpdateMessage {

@@ -1,5 +1,8 @@
 //! Use cases of metrics: publish a value, and read all values.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use tokio::sync::watch;

@@ -27,6 +27,8 @@ mod removal;
 mod retention;
 mod service;
 mod templates;
+#[cfg(test)]
+mod tests;
 mod usernames;
 mod validate;
 mod view;

@@ -3,6 +3,9 @@
 //! none about messages they may not see, and one per change. A notification contains none of the text, because the
 //! text can be edited or deleted later while the notification remains.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use super::permissions::UserState;

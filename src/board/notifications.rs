@@ -1,5 +1,8 @@
 //! Use cases of notifications: notify users, list unread notifications, mark as read.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};

@@ -1,5 +1,8 @@
 //! Use cases of organizations and locations: create them, and assign users to them.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};

@@ -245,6 +245,21 @@ impl PermissionCache {
     }
 }
 
+#[cfg(test)]
+impl PermissionCache {
+    /// A cache without accounts, for tests without a database.
+    pub fn empty() -> Self {
+        Self { private: RwLock::default(), accounts: Mutex::default() }
+    }
+
+    /// Replaces the state of a user, as the log tailer does. Returns the account.
+    pub fn set(&self, user_state: UserState) -> Arc<Account> {
+        let account = self.register(user_state.user.id);
+        *account.state.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(user_state));
+        account
+    }
+}
+
 fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<UserState>> {
     let Some(user) = users::find(db, id)? else { return Ok(None) };
     let rights = Arc::new(users::rights(db, &user)?);

@@ -1,5 +1,8 @@
 //! Use cases of templates: create and delete.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};

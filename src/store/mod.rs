@@ -65,6 +65,8 @@ pub use batch::{
     Batch, BatchState, CommitSink, Effects, Needs, NewEvent, NewMessageRow, NewNotificationRow, NotificationText,
     Numbers, OrganizationRows, Settle, SingleWrite, WriteCommand,
 };
+#[cfg(test)]
+pub(crate) use batch::{SqliteMirror, TestAnswer, TestQueue, TestTables};
 pub use change_watch::ChangeWatch;
 pub use connection::{DatabaseTarget, Db, is_over_time};
 pub use counts::WriterCounts;

@@ -120,24 +120,28 @@ pub enum NotificationText {
 }
 
 /// A change of an existing message.
+#[cfg_attr(test, derive(Debug, Clone, PartialEq))]
 pub(super) enum MessageChange {
     Update(Message),
     Delete,
 }
 
 /// A change of an existing comment.
+#[cfg_attr(test, derive(Debug, Clone, PartialEq))]
 pub(super) enum CommentChange {
     Update(Comment),
     Delete,
 }
 
 /// A new notification, and its text around the id of the message that it is about.
+#[cfg_attr(test, derive(Debug, Clone, PartialEq))]
 pub(super) struct AddedNotification {
     pub notification: Notification,
     pub around_id: Option<[String; 2]>,
 }
 
 /// The use of an idempotency key.
+#[cfg_attr(test, derive(Debug, Clone, PartialEq))]
 pub(super) struct KeyUse {
     pub author: UserId,
     pub key: String,
@@ -147,6 +151,7 @@ pub(super) struct KeyUse {
 
 /// A rare write, which has a statement of its own. Its command must lock the head
 /// ([`Needs::lock_head`](super::Needs::lock_head)). New objects have the provisional id -1.
+#[cfg_attr(test, derive(Debug, Clone, PartialEq))]
 pub enum SingleWrite {
     /// Creates a channel, with its owner as its first member.
     AddChannel(Channel),
@@ -175,6 +180,7 @@ pub enum SingleWrite {
 }
 
 /// The effects of one command, or of several commands of a batch.
+#[cfg_attr(test, derive(Debug, Clone, PartialEq))]
 pub struct Effects {
     /// How many objects and events the commands before have created.
     start: CreatedCounts,

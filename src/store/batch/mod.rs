@@ -7,31 +7,38 @@
 //! commits. If that has changed, nothing is written, and the batch reads and decides again.
 
 mod attempt;
+mod decide;
 mod effects;
 mod lookups;
 mod needs;
 mod numbers;
 mod outcome;
+mod queued_command;
 mod read_postgres;
 mod read_sqlite;
 mod singles;
 mod state;
 #[cfg(test)]
 mod test_command;
+#[cfg(test)]
+mod test_tables;
 mod transaction;
 mod write_postgres;
 mod write_sqlite;
 
 use std::time::Duration;
 
-pub(super) use attempt::{Attempt, PendingCommand, QueuedCommand, attempt};
+pub(super) use attempt::{Attempt, attempt};
 pub use effects::{Effects, NewEvent, NewMessageRow, NewNotificationRow, NotificationText, SingleWrite};
 pub use needs::Needs;
 pub use numbers::{Numbers, Settle};
 pub(super) use outcome::{BatchError, Unresolved, find_written};
+pub(super) use queued_command::{PendingCommand, QueuedCommand};
 pub use state::{BatchState, OrganizationRows};
 #[cfg(test)]
 pub use test_command::TestCommand;
+#[cfg(test)]
+pub use test_tables::{SqliteMirror, TestAnswer, TestQueue, TestTables};
 
 use crate::error::Result;
 use crate::model::{Cursor, LoggedEvent, Seq};

@@ -93,7 +93,8 @@ SELECT json_build_object(
 -- if notifications
     'notifications', (SELECT json_agg(n) FROM (
         SELECT n.id, n.user_id, n.title, n.message, n.priority, m.id AS message_id, n.created_at, n.read_at, n.seq, n.tag
-        FROM needed_notifications n LEFT JOIN messages m ON m.id = n.message_id AND m.deleted_at IS NULL) n),
+        FROM needed_notifications n LEFT JOIN messages m ON m.id = n.message_id AND m.deleted_at IS NULL
+            AND EXISTS (SELECT FROM channels c WHERE c.id = m.channel_id AND c.deleted_at IS NULL)) n),
     'read_announcements', (SELECT json_agg(json_build_array(r.notification_id, r.user_id)) FROM announcement_reads r
                            WHERE r.notification_id = ANY (ARRAY(SELECT id FROM needed_notifications))
                              AND r.user_id = ANY ($readers)),

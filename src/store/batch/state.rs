@@ -18,6 +18,7 @@ pub type NewestMessage = Result<Option<MessageId>>;
 
 /// The rows that a batch has read.
 #[derive(Default)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct BatchRows {
     pub channels: HashMap<ChannelId, Channel>,
     pub messages: HashMap<MessageId, Message>,
@@ -40,7 +41,7 @@ pub struct BatchRows {
 }
 
 /// What belongs to an organization.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationRows {
     /// Its locations.
     pub locations: Vec<Location>,
@@ -109,23 +110,13 @@ impl BatchState {
     /// last one of the batch.
     pub(super) fn apply(&mut self, effects: &Effects) {
         self.created = effects.counts();
+        self.apply_message_changes(effects);
+        self.apply_comment_changes(effects);
         let rows = &mut self.rows;
         // A command can name a new object only by its idempotency key.
         if !effects.keys.is_empty() {
             rows.messages.extend(effects.messages.iter().map(|message| (message.id, message.clone())));
             rows.comments.extend(effects.comments.iter().map(|comment| (comment.id, comment.clone())));
-        }
-        for (id, change) in &effects.message_changes {
-            match change {
-                MessageChange::Update(message) => rows.messages.insert(*id, message.clone()),
-                MessageChange::Delete => rows.messages.remove(id),
-            };
-        }
-        for (id, change) in &effects.comment_changes {
-            match change {
-                CommentChange::Update(comment) => rows.comments.insert(*id, comment.clone()),
-                CommentChange::Delete => rows.comments.remove(id),
-            };
         }
         for (id, _) in &effects.read_notifications {
             if let Some(notification) = rows.notifications.get_mut(id) {
@@ -145,6 +136,44 @@ impl BatchState {
             rows.metrics.insert(name);
             rows.metric_count += 1;
         }
+    }
+
+    fn apply_message_changes(&mut self, effects: &Effects) {
+        let rows = &mut self.rows;
+        for (id, change) in &effects.message_changes {
+            match change {
+                MessageChange::Update(message) => {
+                    rows.messages.insert(*id, message.clone());
+                }
+                MessageChange::Delete => {
+                    rows.messages.remove(id);
+                    let about = rows.notifications.values_mut().filter(|found| found.message_id == Some(*id));
+                    about.for_each(|notification| notification.message_id = None);
+                }
+            }
+        }
+    }
+
+    fn apply_comment_changes(&mut self, effects: &Effects) {
+        let rows = &mut self.rows;
+        for (id, change) in &effects.comment_changes {
+            match change {
+                CommentChange::Update(comment) => {
+                    rows.comments.insert(*id, comment.clone());
+                }
+                CommentChange::Delete => {
+                    rows.comments.remove(id);
+                    // The database removes the key of a comment together with the comment.
+                    rows.keys.retain(|_, (object, _)| *object != CreatedObject::Comment(*id));
+                }
+            }
+        }
+    }
+
+    /// The rows, as the commands have left them.
+    #[cfg(test)]
+    pub(super) fn into_rows(self) -> BatchRows {
+        self.rows
     }
 
     /// The time of the batch by this machine's clock.

@@ -105,6 +105,11 @@ WITH input AS MATERIALIZED (
     WHERE c.id = r.number
 ), delete_comments AS (
     DELETE FROM comments c USING numbered b WHERE c.id = ANY ($deleted_comments)
+), delete_keys AS (
+    DELETE FROM idempotency_keys k USING numbered b WHERE k.comment_id = ANY ($deleted_comments) RETURNING 1
+-- else
+), delete_keys AS (
+    SELECT 1 WHERE FALSE
 -- end
 -- if new_notifications
 ), new_notifications AS MATERIALIZED (
@@ -140,7 +145,8 @@ WITH input AS MATERIALIZED (
 ), add_keys AS (
     INSERT INTO idempotency_keys (author_id, key, digest, message_id, comment_id)
     SELECT r.author_id, r.key, r.digest, i.messages[-r.message_number], j.comments[-r.comment_number]
-    FROM numbered b, message_ids i, comment_ids j, json_to_recordset($keys::json) AS r (
+    -- A batch can use the key of a comment again that it deletes. The join makes the deletion come first.
+    FROM (SELECT count(*) FROM delete_keys) d, numbered b, message_ids i, comment_ids j, json_to_recordset($keys::json) AS r (
         author_id bigint, key text, digest text, message_number bigint, comment_number bigint)
 -- end
 -- if read_markers
