@@ -248,6 +248,7 @@ impl PermissionCache {
 #[cfg(test)]
 impl PermissionCache {
     /// A cache without accounts, for tests without a database.
+    #[must_use]
     pub fn empty() -> Self {
         Self { private: RwLock::default(), accounts: Mutex::default() }
     }

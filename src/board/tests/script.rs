@@ -165,7 +165,7 @@ fn version(number: u8) -> ExpectedVersion {
 }
 
 fn visibility(number: u8) -> Visibility {
-    if number % 2 == 0 { Visibility::Public } else { Visibility::Private }
+    if number.is_multiple_of(2) { Visibility::Public } else { Visibility::Private }
 }
 
 /// The id that a number selects among those up to `last`, which may belong to deleted objects. Unknown ids are high ones:
@@ -234,7 +234,7 @@ impl GivenCommand {
                 let if_cursor = version.cursor(tables.messages.get(&id).map(|message| message.cursor), tables);
                 let (status, assignee) = (closes.then_some(TicketStatus::Closed), assignee.map(|one| one.map(user)));
                 let ticket = Some(TicketEdit { status, priority: None, assignee });
-                let edit = MessageEdit { if_cursor, ticket, ..messages::tests::edit(id) };
+                let edit = MessageEdit { ticket, if_cursor, ..messages::tests::edit(id) };
                 AnyCommand::new(messages::tests::update(actor, edit))
             }
             Kind::Delete(id) => AnyCommand::new(messages::tests::delete(message(*id))),
