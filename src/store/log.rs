@@ -129,6 +129,8 @@ pub(super) struct Head {
     pub at: Timestamp,
     /// Position of the last permission change.
     pub access: Seq,
+    /// How many lost batches instances have given up. 0 on SQLite.
+    pub fence: i64,
     /// The tag at the position that this instance has applied; `None` if the log has no such row.
     pub applied_tag: Option<Tag>,
 }
@@ -151,7 +153,7 @@ pub(super) fn head_with_tag_at(db: &mut Db, applied: Seq) -> QueryResult<Head> {
         with_backend!(db, connection => heads.first(connection))?;
     let (head, access, Some(tag), Some(at), applied_tag) = found else { return Err(diesel::result::Error::NotFound) };
     let cursor = Cursor { seq: Seq(head), tag: Tag(tag) };
-    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), applied_tag: applied_tag.map(Tag) })
+    Ok(Head { cursor, at: Timestamp(at), access: Seq(access), fence: 0, applied_tag: applied_tag.map(Tag) })
 }
 
 /// The events with this tag above a position, in log order: number, kind, object and time.

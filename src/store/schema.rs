@@ -109,6 +109,7 @@ diesel::table! {
         removing_instance -> BigInt,
         removing_until -> BigInt,
         at -> BigInt,
+        fence -> BigInt,
     }
 }
 

@@ -271,14 +271,9 @@ impl<T: CommitSink> WriterThread<T> {
         batch: Box<Unresolved>,
     ) -> Result<(usize, Numbers, Option<Batch>), BatchError> {
         tracing::warn!(%error, "commit failed; checking the log for the batch");
-        if !batch.is_in_log() {
+        if !batch.can_be_found() {
             self.db = None;
-            // The log cannot tell. Most batches without events can be repeated without harm.
-            return Err(if batch.is_repeatable() {
-                BatchError::Retryable(error)
-            } else {
-                BatchError::Unknown(unknown_outcome(), batch)
-            });
+            return Err(BatchError::Unknown(unknown_outcome(), batch));
         }
         let started = Instant::now();
         while started.elapsed() < LOOKUP_TIMEOUT {

@@ -1,5 +1,8 @@
 //! How an attempt to write a batch fails, and how to find out whether it was written after all.
 
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+
 use super::effects::Effects;
 use super::numbers::{Numbers, Settle as _};
 use super::transaction::{begin_and_lock_head, roll_back};
@@ -7,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{EventKind, LoggedEvent, Seq, Tag};
 use crate::store::connection::{Db, unreachable};
 use crate::store::log;
+use crate::store::schema::log_head;
 
 /// Why a batch was not written.
 pub enum BatchError {
@@ -31,18 +35,12 @@ pub struct Unresolved {
 }
 
 impl Unresolved {
-    /// Whether the log contains the batch, if it was written.
-    pub fn is_in_log(&self) -> bool {
-        !self.effects.events.is_empty()
+    /// Whether [`find_written`] can tell how to go on: the log contains the batch if it was written, or a repetition
+    /// changes nothing.
+    pub fn can_be_found(&self) -> bool {
+        !self.effects.events.is_empty() || self.effects.singles.is_empty()
     }
 
-    /// Whether writing the batch again changes nothing.
-    pub fn is_repeatable(&self) -> bool {
-        !self.is_in_log() && self.effects.singles.is_empty()
-    }
-}
-
-impl Unresolved {
     /// How many commands have run, and the events of the batch, which was written with these numbers.
     pub fn into_events(mut self, numbers: &Numbers) -> (usize, Vec<LoggedEvent>) {
         self.effects.settle(numbers);
@@ -57,18 +55,22 @@ impl BatchError {
     }
 }
 
-/// Whether a batch whose commit failed is in the log; returns its numbers if so. Once this function holds the head lock,
-/// the failed transaction has ended, so the result is final.
+/// Whether a batch whose commit failed is in the log; returns its numbers if so. If not, the batch may be written again.
+///
+/// The result is final. A transaction that held the head lock has ended once this function holds it. A statement that is
+/// a transaction of its own may still be on its way to the database: `log_head.fence` makes it write nothing.
 ///
 /// # Errors
-/// `UNAVAILABLE` if the head cannot be locked: the outcome is still unknown.
+/// `UNAVAILABLE` if the head cannot be locked or written: the outcome is still unknown.
 pub fn find_written(db: &mut Db, batch: &Unresolved) -> Result<Option<Numbers>> {
     begin_and_lock_head(db)?;
     // Separate from the locking statement, whose snapshot may predate the commit in question.
-    let events = log::with_tag(db, batch.tag, batch.read_at).map_err(unreachable);
+    let events = log::with_tag(db, batch.tag, batch.read_at).map_err(unreachable).inspect_err(|_| roll_back(db))?;
+    let Some((first, ..)) = events.first() else {
+        raise_fence_and_commit(db).map_err(unreachable).inspect_err(|_| roll_back(db))?;
+        return Ok(None);
+    };
     roll_back(db);
-    let events = events?;
-    let Some((first, ..)) = events.first() else { return Ok(None) };
     let ids = |kinds: &[EventKind]| {
         let is_of_kind = |code: i16| kinds.iter().any(|kind| kind.code() == code);
         events.iter().filter(|(_, kind, ..)| is_of_kind(*kind)).map(|(_, _, object, _)| *object).collect::<Vec<_>>()
@@ -81,4 +83,12 @@ pub fn find_written(db: &mut Db, batch: &Unresolved) -> Result<Option<Numbers>> 
         notifications: ids(&[EventKind::NotificationAdded]),
         single: ids(&[EventKind::ChannelAdded, EventKind::TemplateAdded]).first().copied(),
     }))
+}
+
+/// Makes every batch outdated that was read before, on all instances. SQLite executes nothing late.
+fn raise_fence_and_commit(db: &mut Db) -> QueryResult<()> {
+    if let Db::Postgres(connection) = db {
+        diesel::update(log_head::table).set(log_head::fence.eq(log_head::fence + 1)).execute(connection)?;
+    }
+    db.batch_execute("COMMIT")
 }

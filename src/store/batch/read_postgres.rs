@@ -27,7 +27,7 @@ use crate::unicode;
 /// The result of the statement. A list without rows is NULL.
 #[derive(Deserialize)]
 struct Found {
-    head: (i64, i64, i64, i64),
+    head: (i64, i64, i64, i64, i64),
     applied_tag: Option<i64>,
     keys: Option<Vec<KeyRow>>,
     comments: Option<Vec<CommentRow>>,
@@ -73,11 +73,12 @@ pub fn read(connection: &mut PgConnection, needs: &Needs, applied: Seq) -> Resul
     )?;
     let (json,): (String,) = statement.get_result(connection).map_err(map_error)?;
     let found: Found = serde_json::from_str(&json).map_err(Error::internal)?;
-    let (seq, tag, at, access) = found.head;
+    let (seq, tag, at, access, fence) = found.head;
     let head = Head {
         cursor: Cursor { seq: Seq(seq), tag: Tag(tag) },
         at: Timestamp(at),
         access: Seq(access),
+        fence,
         applied_tag: found.applied_tag.map(Tag),
     };
     Ok((head, found.rows()?))

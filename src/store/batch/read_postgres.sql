@@ -61,7 +61,7 @@ WITH start AS (SELECT 1
 -- end
 )
 SELECT json_build_object(
-    'head', (SELECT json_build_array(h.head, e.tag, greatest(h.at, e.at), h.access_head)
+    'head', (SELECT json_build_array(h.head, e.tag, greatest(h.at, e.at), h.access_head, h.fence)
              FROM log_head h JOIN events e ON e.seq = h.head),
 -- if keys
     'keys', (SELECT json_agg(k) FROM used_keys k),

@@ -28,7 +28,7 @@ pub struct Basis<'a> {
 }
 
 /// Writes the effects. Returns `None` if a row or a permission that commands have decided on has changed since it was
-/// read: then nothing was written.
+/// read, or an instance has given up a lost batch: then nothing was written.
 pub fn write(connection: &mut PgConnection, effects: &Effects, basis: &Basis<'_>) -> QueryResult<Option<Numbers>> {
     let statement = TemplateStatement::<WrittenColumns>::new(
         include_str!("write_postgres.sql"),
@@ -87,6 +87,7 @@ fn parameter(effects: &Effects, basis: &Basis<'_>, name: &str) -> Result<Paramet
         "access_offset" => Parameter::Number(effects.access_offset()),
         "at" => Parameter::Number(head.at.max(*now).0),
         "access_head" => Parameter::Number(head.access.0),
+        "fence" => Parameter::Number(head.fence),
         "message_versions" => json(versions.messages.iter().map(VersionJson::of))?,
         "comment_versions" => json(versions.comments.iter().map(VersionJson::of))?,
         "message_version_count" => count(&versions.messages),

@@ -2,7 +2,8 @@
 -- the lock on the head is held only while this statement runs, and for its commit.
 --
 -- All parts depend on `numbered`, which comes from the update of the head. If the permissions in the log have changed,
--- no row is updated, and therefore nothing is written. If a row that commands have decided on has changed,
+-- no row is updated, and therefore nothing is written. The same happens if `fence` has changed: then the statement may
+-- be of a batch that was lost, and written again meanwhile. If a row that commands have decided on has changed,
 -- `end_if_changed` ends the statement: it inserts the head again, which violates the primary key. (The snapshot of the
 -- statement may be older than the lock, so both conditions are put on rows that the statement locks: PostgreSQL
 -- evaluates them again on the newest version.)
@@ -10,13 +11,13 @@
 -- Negative numbers refer to new rows of this statement: -1 is the first one.
 WITH input AS MATERIALIZED (
     SELECT $tag AS tag, $now AS now, $events AS events, $access_offset AS access_offset, $at AS at,
-        $access_head AS access_head
+        $access_head AS access_head, $fence AS fence
 ), head AS (
     UPDATE log_head h SET
         head = h.head + i.events,
         access_head = CASE WHEN i.access_offset = 0 THEN h.access_head ELSE h.head + i.access_offset END,
         at = greatest(h.at, i.at)
-    FROM input i WHERE h.access_head = i.access_head
+    FROM input i WHERE h.access_head = i.access_head AND h.fence = i.fence
     RETURNING h.head - i.events AS base, h.at AS at
 -- if message_versions
 ), held_messages AS (

@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
 use serde_json::json;
 
-use super::{on_database, outcome, postgres};
+use super::{on_database, outcome, port_and_name, postgres};
 use crate::support::database::SECRET;
 use crate::support::{NetworkFault, Proxy, Server, Socket, with_timeout};
 
@@ -139,8 +139,7 @@ async fn an_unreachable_database_stops_the_start_with_one_line() {
 /// Creates a database: returns its URL, a proxy in front of it, and its URL through the proxy.
 pub async fn database_behind_a_proxy() -> (String, Proxy, String) {
     let url = crate::support::database::fresh_postgres();
-    let (place, name) = url.rsplit_once('/').expect("a URL");
-    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let (port, name) = port_and_name(&url);
     let proxy = Proxy::start(port).await;
     let through = format!("postgres://tidings@127.0.0.1:{}/{name}", proxy.port());
     (url, proxy, through)

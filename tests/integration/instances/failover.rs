@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{on_database, with_replica};
+use super::{attempt, on_database, with_replica};
 use crate::support::database::Postgres;
 use crate::support::{Report, Server, Session, Socket, text, with_timeout};
 
@@ -181,16 +181,6 @@ fn contents(server: &Postgres, url: &str) -> Vec<String> {
 /// The name of the database in a URL.
 fn name_in(url: &str) -> &str {
     url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name")
-}
-
-/// The data of an operation, and its outcome: the code of its error, `OK`, or `NONE` if there was no answer.
-async fn attempt(server: &Server, session: &Session, query: &str, variables: &Value) -> (Value, String) {
-    let request = server.http().post(server.url("/graphql")).bearer_auth(&session.token);
-    let answer = request.json(&json!({"query": query, "variables": variables})).send().await;
-    let Ok(answer) = answer else { return (Value::Null, "NONE".into()) };
-    let Ok(mut answer) = answer.json::<Value>().await else { return (Value::Null, "NONE".into()) };
-    let code = answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("OK").to_owned();
-    (answer["data"].take(), code)
 }
 
 /// Repeats an operation until its outcome is `code`.

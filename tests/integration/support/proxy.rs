@@ -6,9 +6,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use super::with_timeout;
 
 /// What the proxy does to the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +23,21 @@ pub enum NetworkFault {
     Slow(Duration),
     /// The proxy reads from the sender and forwards nothing. Connections stay open.
     Stall,
-    /// The next connection that commits events is reset before the server receives that. Then traffic passes again.
+    /// The connection on which the last of this many chunks arrives, in any direction, is reset instead. Then traffic
+    /// passes again.
+    DropAfter(u32),
+    /// The next connection that commits a batch is reset before the server receives that. Then traffic passes again.
     DropCommit,
-    /// The next connection that commits events is reset before the client receives the answer. Then traffic passes again.
+    /// The next connection that commits a batch is reset before the client receives the answer. Then traffic passes
+    /// again.
     DropCommitAnswer,
+    /// The client's side of the next connection that commits a batch is reset. The server receives the commit late: by
+    /// [`Proxy::deliver_commit`].
+    HoldCommit,
+    /// A commit is held. Other traffic passes.
+    CommitHeld,
+    /// The server receives the held commit. Once it has answered, no fault is left.
+    DeliverCommit,
 }
 
 /// A running proxy. It accepts no new connection after it is dropped.
@@ -53,6 +66,19 @@ impl Proxy {
     pub fn fault(&self) -> NetworkFault {
         *self.faults.borrow()
     }
+
+    /// Waits until this fault has happened or was replaced.
+    pub async fn wait_while(&self, fault: NetworkFault) {
+        let mut faults = self.faults.subscribe();
+        faults.wait_for(|now| *now != fault).await.map(drop).expect("the proxy runs");
+    }
+
+    /// Lets the server receive the commit that is held, and waits until the server has answered it.
+    pub async fn deliver_commit(&self) {
+        assert_eq!(self.fault(), NetworkFault::CommitHeld, "no commit is held");
+        self.set_fault(NetworkFault::DeliverCommit);
+        with_timeout("an answer to the commit", self.wait_while(NetworkFault::DeliverCommit)).await;
+    }
 }
 
 type FaultSender = Arc<watch::Sender<NetworkFault>>;
@@ -67,37 +93,68 @@ async fn serve(listener: TcpListener, target: SocketAddr, faults: Weak<watch::Se
 }
 
 /// Forwards one connection until one side ends it or the fault resets it.
-async fn forward_connection(near: TcpStream, target: SocketAddr, faults: FaultSender) {
-    let Ok(far) = TcpStream::connect(target).await else { return };
+async fn forward_connection(mut near: TcpStream, target: SocketAddr, faults: FaultSender) {
+    let Ok(mut far) = TcpStream::connect(target).await else { return };
     for side in [&near, &far] {
         drop(side.set_nodelay(true));
         // With zero linger, dropping the stream sends RST.
         drop(side.set_zero_linger());
     }
-    let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+    let ((near_in, near_out), (far_in, far_out)) = (near.split(), far.split());
     let mut fault = faults.subscribe();
     let drops_answers = AtomicBool::new(false);
-    tokio::select! {
-        () = forward(near_in, far_out, &faults, &drops_answers, true) => {}
-        () = forward(far_in, near_out, &faults, &drops_answers, false) => {}
-        _ = fault.wait_for(|fault| *fault == NetworkFault::Cut) => {}
+    let held_commit = tokio::select! {
+        held = forward(near_in, far_out, &faults, &drops_answers, true) => held,
+        _ = forward(far_in, near_out, &faults, &drops_answers, false) => None,
+        _ = fault.wait_for(|fault| *fault == NetworkFault::Cut) => None,
+    };
+    drop(near);
+    if let Some(commit) = held_commit {
+        drop(fault.wait_for(|fault| *fault == NetworkFault::DeliverCommit).await);
+        // An error means that the server has ended the connection.
+        if far.write_all(&commit).await.is_ok() {
+            drop(far.read(&mut [0; 1024]).await);
+        }
+        faults.send_replace(NetworkFault::None);
     }
 }
 
-/// Whether the client commits with this chunk: by COMMIT, or by a statement that writes events and is a transaction of
-/// its own. A field of the events is part of the statement's parameters.
-fn commits(chunk: &[u8]) -> bool {
-    [b"COMMIT".as_slice(), b"\"owner_id\""].iter().any(|word| chunk.windows(word.len()).any(|found| found == *word))
+/// Recognizes the commits of batches in what a client sends.
+#[derive(Default)]
+struct CommitDetector {
+    /// Whether the client holds the lock on the log head.
+    holds_head: bool,
 }
 
+impl CommitDetector {
+    /// Whether the client commits a batch with this chunk: by COMMIT while it holds the lock on the log head, or by a
+    /// statement that is a transaction of its own. Among the parameters of such a statement are JSON lists.
+    fn is_commit(&mut self, chunk: &[u8]) -> bool {
+        let has = |word: &[u8]| chunk.windows(word.len()).any(|found| found == word);
+        if has(b"log_head FOR UPDATE") {
+            self.holds_head = true;
+            return false;
+        }
+        if self.holds_head {
+            let is_commit = has(b"COMMIT");
+            self.holds_head = !is_commit && !has(b"ROLLBACK");
+            return is_commit;
+        }
+        // The length of a parameter stands before it: four bytes.
+        has(b"[{\"") || has(b"\0\0\0\x02[]")
+    }
+}
+
+/// Forwards one direction until it ends or the fault ends it. Returns the commit that is held, if one is.
 async fn forward(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     faults: &FaultSender,
     drops_answers: &AtomicBool,
     is_from_client: bool,
-) {
+) -> Option<Vec<u8>> {
     let mut buffer = vec![0; 16 * 1024];
+    let mut commits = CommitDetector::default();
     let mut fault = faults.subscribe();
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let chunk = &buffer[..count];
@@ -105,24 +162,44 @@ async fn forward(
         if let NetworkFault::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
-        if is_from_client && commits(chunk) {
+        if drops_chunk(faults) {
+            return None;
+        }
+        if is_from_client && commits.is_commit(chunk) {
             match now {
                 NetworkFault::DropCommit => {
                     faults.send_replace(NetworkFault::None);
-                    return;
+                    return None;
                 }
                 NetworkFault::DropCommitAnswer => {
                     drops_answers.store(true, Ordering::SeqCst);
                     faults.send_replace(NetworkFault::None);
                 }
+                NetworkFault::HoldCommit => {
+                    faults.send_replace(NetworkFault::CommitHeld);
+                    return Some(chunk.to_vec());
+                }
                 _ => {}
             }
         }
         if !is_from_client && drops_answers.load(Ordering::SeqCst) {
-            return;
+            return None;
         }
         if fault.wait_for(|fault| *fault != NetworkFault::Stall).await.is_err() || to.write_all(chunk).await.is_err() {
-            return;
+            return None;
         }
     }
+    None
+}
+
+/// Counts a chunk for [`NetworkFault::DropAfter`]. Returns whether its connection is reset.
+fn drops_chunk(faults: &FaultSender) -> bool {
+    let mut is_dropped = false;
+    faults.send_if_modified(|fault| {
+        let NetworkFault::DropAfter(left) = *fault else { return false };
+        is_dropped = left <= 1;
+        *fault = if is_dropped { NetworkFault::None } else { NetworkFault::DropAfter(left - 1) };
+        is_dropped
+    });
+    is_dropped
 }
