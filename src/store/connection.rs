@@ -70,8 +70,12 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 
 /// Time limits on statements, lock waits and idle transactions. A paused or disconnected instance must not hold
 /// the lock on the log head for longer than that.
+///
+/// The statement that commits a batch has no BEGIN, so the session sets its isolation level. Any other level would fail
+/// the statement if another instance commits while it waits for the lock on the log head.
 pub(super) const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET lock_timeout = '2s'; \
-    SET idle_in_transaction_session_timeout = '2s'; SET statement_timeout = '10s';";
+    SET idle_in_transaction_session_timeout = '2s'; SET statement_timeout = '10s'; \
+    SET default_transaction_isolation = 'read committed';";
 
 /// Settings for the writer and the server's own reads. Their statements are planned once and then used for a long time.
 /// A plan that was made while the tables were small must not scan them when they have grown: all access is by index.

@@ -104,21 +104,31 @@ pub fn attempt(
     commands: &mut [Box<dyn QueuedCommand>],
     must_lock: bool,
 ) -> Result<Attempt, BatchError> {
-    let (needs, taken) = needs_of(commands);
-    let is_locked = must_lock || needs.locks_head || matches!(db, Db::Sqlite(_));
-    for _ in 0..ACCESS_TRIES {
-        if is_locked {
+    let mut is_locked = false;
+    let mut must_lock = must_lock || matches!(db, Db::Sqlite(_));
+    for remaining in (0..ACCESS_TRIES).rev() {
+        must_lock |= remaining <= 1;
+        if must_lock && !is_locked {
             begin_and_lock_head(db).map_err(BatchError::Retryable)?;
+            is_locked = true;
         }
+        // Needs can depend on permissions, so these must not be older than the position.
         let (applied, now) = (sink.position(), Timestamp::now());
+        let (needs, taken) = needs_of(commands);
+        if needs.locks_head && !is_locked {
+            must_lock = true;
+            continue;
+        }
         let read = read(db, &needs, applied.map_or(Seq(0), |applied| applied.seq), now);
         let (head, rows) = read.map_err(|error| failed(db, is_locked, error))?;
         let Some(behind) = applied.filter(|applied| is_behind(*applied, &head)) else {
             let decided = decide(&mut commands[..taken], rows, head.cursor.seq, now);
             return write(db, decided, &head, is_locked);
         };
-        if is_locked {
+        // The last wait keeps the lock, so that no other instance changes permissions meanwhile.
+        if is_locked && remaining != 1 {
             roll_back(db);
+            is_locked = false;
         }
         sink.wait(behind, head.access, ACCESS_WAIT);
     }

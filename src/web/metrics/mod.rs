@@ -96,6 +96,8 @@ async fn write_database(page: &mut MetricsText, site: &AppState) {
     page.histogram("tidings_commit_commands", "Number of commands in a committed batch.", &store.commands);
     let help = "Batches that were rolled back or lost, then retried or rejected.";
     page.counter("tidings_commit_failures_total", help, store.failures.get());
+    let help = "Batches that decided again, because another instance had changed what they were decided on.";
+    page.counter("tidings_commits_outdated_total", help, store.outdated.get());
     if let Some(replica) = site.board.store().replica() {
         let help = "Reads of clients, by the database server that served them.";
         let reads = [("primary", replica.reads_from_primary), ("replica", replica.reads)];
