@@ -1,4 +1,5 @@
-//! Four instances on one PostgreSQL, with faults in the instances, the database and the network between them.
+//! Four instances on one PostgreSQL, two of them at a distance, with faults in the instances, the database and the network
+//! between them.
 
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::faults;
 use super::{Load, env_number, run, seeded_rng, verify};
 use crate::support::database::{Postgres, SECRET};
+use crate::support::delay_proxy::DelayProxy;
 use crate::support::{Process, Program, Proxy};
 
 const INSTANCES: usize = 4;
@@ -17,10 +19,17 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 // `commit_delay` slows commits down, so that a connection can be terminated during COMMIT.
 const SETTINGS: [&str; 3] = ["max_connections=300", "commit_delay=2000", "commit_siblings=0"];
 
+/// The round-trip time between each instance and the database, in microseconds. `TIDINGS_TORTURE_ROUND_TRIP` sets it for
+/// all instances.
+const ROUND_TRIPS: [u64; INSTANCES] = [0, 0, 500, 1_000];
+
 /// The instances, the proxies between them and the database, and the database.
 pub struct Cluster {
     pub programs: Vec<Program>,
+    /// The proxies that inject faults, one for each instance.
     pub proxies: Vec<Proxy>,
+    /// The proxies that delay the traffic of distant instances.
+    _distances: Vec<DelayProxy>,
     pub postgres: Postgres,
     pub database: String,
     /// The token of an admin.
@@ -53,16 +62,23 @@ impl Cluster {
         })
         .await
         .expect("a database");
-        let (mut programs, mut proxies) = (Vec::new(), Vec::new());
-        for _ in 0..INSTANCES {
-            let proxy = Proxy::start(postgres.port()).await;
+        let (mut programs, mut proxies, mut distances) = (Vec::new(), Vec::new(), Vec::new());
+        let same_for_all = env_number("TIDINGS_TORTURE_ROUND_TRIP");
+        for round_trip in ROUND_TRIPS.map(|own| same_for_all.unwrap_or(own)) {
+            let mut port = postgres.port();
+            if round_trip > 0 {
+                let distance = DelayProxy::start(port, Duration::from_micros(round_trip));
+                port = distance.port();
+                distances.push(distance);
+            }
+            let proxy = Proxy::start(port).await;
             let url = postgres.url(proxy.port(), &database);
             programs.push(Program::new(&[("DATABASE_URL", &url), ("TIDINGS_JWT_SECRET", SECRET)]));
             proxies.push(proxy);
         }
         programs[0].run(&["user", "add", "boss", "--admin"]).await;
         let token = programs[0].run(&["token", "boss"]).await.trim().to_owned();
-        Self { programs, proxies, postgres, database, token }
+        Self { programs, proxies, _distances: distances, postgres, database, token }
     }
 
     /// How long it takes until an instance acknowledges a mutation. The mutation creates an organization, which no

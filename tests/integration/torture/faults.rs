@@ -155,7 +155,9 @@ async fn inject(
             Ok((Duration::ZERO, terminate_connections(cluster, "application_name = 'tidings listener'", 1).await?))
         }
         Fault::EndCommits => {
-            let during_commit = "application_name = 'tidings' AND state = 'active' AND query = 'COMMIT'";
+            // Most batches are one statement, which is also the transaction.
+            let during_commit = "application_name = 'tidings' AND state = 'active' \
+                AND (query = 'COMMIT' OR query LIKE 'WITH input AS %')";
             Ok((Duration::ZERO, terminate_connections(cluster, during_commit, TERMINATE_ATTEMPTS).await?))
         }
         Fault::CrashDatabase => {
