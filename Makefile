@@ -56,8 +56,9 @@ screenshots: setup ## Take screenshots of every page into target/screenshots, an
 	cargo build
 	cd static && node tests/browser/screenshots.mjs
 
+# Two of the four instances are at a distance of 0.5 and 1 ms. ROUND_TRIP sets the distance of all four, in microseconds.
 torture: setup ## Kill servers and parts of a cluster under load for SECONDS (600), then check that no event was lost
-	TIDINGS_TORTURE_SECONDS=$(SECONDS) cargo test --release --test integration torture -- --include-ignored --nocapture
+	TIDINGS_TORTURE_SECONDS=$(SECONDS) $(if $(ROUND_TRIP),TIDINGS_TORTURE_ROUND_TRIP=$(ROUND_TRIP)) cargo test --release --test integration torture -- --include-ignored --nocapture
 
 failover: setup ## Fail over 20 times to a standby that lacks events while clients write, and print the totals
 	TIDINGS_FAILOVER=20 cargo test --release --test integration failover -- --nocapture
