@@ -254,7 +254,7 @@ impl PermissionCache {
     }
 
     /// Replaces the state of a user, as the log tailer does. Returns the account.
-    pub fn set(&self, user_state: UserState) -> Arc<Account> {
+    pub(super) fn set(&self, user_state: UserState) -> Arc<Account> {
         let account = self.register(user_state.user.id);
         *account.state.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(user_state));
         account

@@ -66,7 +66,7 @@ pub use batch::{
     Numbers, OrganizationRows, Settle, SingleWrite, WriteCommand,
 };
 #[cfg(test)]
-pub(crate) use batch::{SqliteMirror, TestAnswer, TestQueue, TestTables};
+pub(crate) use batch::{DecidedBatch, SqliteMirror, TestAnswer, TestQueue, TestTables};
 pub use change_watch::ChangeWatch;
 pub use connection::{DatabaseTarget, Db, is_over_time};
 pub use counts::WriterCounts;

@@ -4,6 +4,7 @@
 mod access;
 mod accounts;
 mod architecture;
+mod batches;
 mod capacity;
 mod command_line;
 mod compression;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::any_command::AnyCommand;
 use crate::board::commands::ViewerCommand;
 use crate::board::commands::tests::by_viewer;
 use crate::board::permissions::{PermissionCache, UserState, Viewer};
@@ -13,7 +14,7 @@ use crate::model::{
     ChannelId, Comment, LocationId, LoggedEvent, Message, MessageId, Notification, OrganizationId, Rights, Role,
     Timestamp, UserId, Visibility,
 };
-use crate::store::{SqliteMirror, TestAnswer, TestQueue, TestTables, WriteCommand};
+use crate::store::{DecidedBatch, SqliteMirror, TestAnswer, TestQueue, TestTables, WriteCommand};
 
 /// The policy of the tests.
 pub const POLICY: policy::Policy = policy::Policy {
@@ -169,6 +170,15 @@ impl BoardFixture {
             }
             self.stale.extend(self.tables.run_batch(&mut self.queue, self.mirror.as_mut()));
         }
+    }
+
+    /// Decides on a batch of these commands, but writes nothing. Returns the batch, and which commands were accepted.
+    pub fn decide(&self, commands: Vec<(UserId, AnyCommand)>) -> (DecidedBatch, Vec<bool>) {
+        let mut queue = TestQueue::default();
+        let push = |(actor, command)| queue.push(by_viewer(self.viewer(actor), command));
+        let answers: Vec<_> = commands.into_iter().map(push).collect();
+        let decided = self.tables.decide_batch(&mut queue);
+        (decided, answers.into_iter().map(|answer| answer.get().is_ok()).collect())
     }
 
     /// Runs a command of a user.

@@ -5,30 +5,31 @@ mod any_command;
 mod event_fields;
 mod fixture;
 mod script;
+mod script_commands;
+mod script_run;
 
 use std::cell::RefCell;
 
-use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{TestRunner, contextualize_config};
 
 pub use fixture::{BoardFixture, POLICY, unlimited};
 
 use crate::board::commands::ViewerCommand as _;
 use crate::model::EventKind;
 use crate::store::{Needs, SqliteMirror, TestTables};
-use script::{CommandScript, MAX_COMMANDS, populated_board, run_script, scripts};
+use script::{CommandScript, GivenCommand, rounds, scripts};
+use script_run::{populated_board, run_script};
 
-/// A quarter of the usual number of cases, which `PROPTEST_CASES` sets.
+/// The number of cases is 64, or what `PROPTEST_CASES` says.
 fn config() -> ProptestConfig {
-    let default = ProptestConfig::default();
-    ProptestConfig { cases: default.cases.div_ceil(4), source_file: Some(file!()), ..default }
+    contextualize_config(ProptestConfig { cases: 64, source_file: Some(file!()), ..ProptestConfig::default() })
 }
 
 /// Calls `check` before each command of a script, and then runs the command in a batch of its own.
 fn before_each_command(
     script: &CommandScript,
-    mut check: impl FnMut(&BoardFixture, &script::GivenCommand, any_command::AnyCommand) -> Result<(), TestCaseError>,
+    mut check: impl FnMut(&BoardFixture, &GivenCommand, any_command::AnyCommand) -> Result<(), TestCaseError>,
 ) -> Result<BoardFixture, TestCaseError> {
     let mut board = populated_board(None);
     for round in &script.0 {
@@ -74,12 +75,12 @@ proptest! {
     #[test]
     fn the_division_into_batches_changes_no_answer_and_no_event_and_no_row(
         script in scripts(),
-        begins_batch in vec(any::<bool>(), MAX_COMMANDS),
+        division in any::<u64>(),
     ) {
         let singles = run_script(&script, populated_board(None), |_| false, |_| true);
         for divided in [
             run_script(&script, populated_board(None), |_| false, |_| false),
-            run_script(&script, populated_board(None), |_| false, |index| begins_batch[index]),
+            run_script(&script, populated_board(None), |_| false, |index| division >> index & 1 == 1),
         ] {
             prop_assert_eq!(&divided.answers, &singles.answers);
             prop_assert_eq!(&divided.board.tables.log, &singles.board.tables.log);
@@ -147,6 +148,31 @@ proptest! {
                 expected.channels.retain(|member_of| member_of == channel);
                 prop_assert_eq!(found, (!user.disabled).then_some(expected));
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// Another instance can write between the decisions of a batch and its commit, which compares only some rows.
+    #[test]
+    fn a_batch_decides_the_same_as_long_as_its_commit_finds_no_change(history in rounds(1..=6), last in rounds(2..=24)) {
+        let history = CommandScript(vec![history]);
+        let mut board = run_script(&history, populated_board(None), |_| false, |_| false).board;
+        let start = board.tables.clone();
+        let content: Vec<_> = last.iter().filter(|given| given.changes_content(&start)).collect();
+        let (batch, others) = content.split_at(content.len() / 2);
+        let commands = |given: &[&GivenCommand]| given.iter().map(|one| (one.actor(), one.command(&start))).collect();
+        let is_accepted = board.decide(commands(batch)).1;
+        let accepted = batch.iter().zip(is_accepted).filter_map(|(given, is_accepted)| is_accepted.then_some(*given));
+        let accepted: Vec<_> = accepted.collect();
+        let decided = board.decide(commands(&accepted)).0;
+        for given in others {
+            drop(board.run(given.actor(), given.command(&start)));
+        }
+        if decided.can_be_written(&board.tables) {
+            prop_assert_eq!(board.decide(commands(&accepted)).0.changes(), decided.changes());
         }
     }
 }

@@ -1,32 +1,17 @@
-//! Random scripts of commands, and how they run.
+//! Random scripts of commands.
+
+use std::ops::RangeInclusive;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::any_command::AnyCommand;
-use super::fixture::BoardFixture;
-use crate::board::{
-    Assignment, ChannelEdit, CommentEdit, MessageEdit, NewComment, NewMessage, NewTicket, TicketEdit, accounts,
-    broadcasts, channels, comments, messages, metrics, notifications, organizations, templates,
-};
-use crate::model::{
-    ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, Role, Tag, TemplateId,
-    TicketStatus, UserId, Visibility,
-};
-use crate::store::{SqliteMirror, TestTables};
+use crate::model::{Role, UserId, Visibility};
 
 /// The users who give commands. The first one is an admin.
-const ACTORS: [&str; 5] = ["ada", "ben", "cleo", "dan", "eve"];
-/// Texts, most of which mention users.
-const TEXTS: [&str; 6] = ["text", "@ben", "@cleo and @DAN", "@ada @ben @nobody @eve", "@еve", ""];
-/// Names, some of which look alike.
-const NAMES: [&str; 5] = ["general", "staff", "GENERAL", "genera1", "other"];
-
-/// The largest number of commands of a round, and of rounds.
+pub const ACTORS: [&str; 5] = ["ada", "ben", "cleo", "dan", "eve"];
+/// The largest numbers of commands of a round, and of rounds. A script has fewer commands than a `u64` has bits.
 const ROUND: usize = 9;
 const ROUNDS: usize = 6;
-/// The largest number of commands of a script.
-pub const MAX_COMMANDS: usize = ROUND * ROUNDS;
 
 /// What several users do. The commands of a round are given at the same time: they refer to what existed before it.
 #[derive(Clone)]
@@ -46,12 +31,12 @@ impl std::fmt::Debug for CommandScript {
 #[derive(Debug, Clone)]
 pub struct GivenCommand {
     actor: usize,
-    kind: CommandKind,
+    pub kind: CommandKind,
 }
 
 /// The version of an object that an edit is for.
 #[derive(Debug, Clone, Copy)]
-enum ExpectedVersion {
+pub enum ExpectedVersion {
     Any,
     Current,
     Old,
@@ -59,7 +44,7 @@ enum ExpectedVersion {
 
 /// A command. A number selects an object: 0 is the newest one, and the highest numbers select ids that do not exist.
 #[derive(Debug, Clone)]
-enum CommandKind {
+pub enum CommandKind {
     Post { channel: u8, text: u8, ticket: Option<Option<u8>>, location: Option<u8>, key: Option<u8> },
     Edit { message: u8, text: u8, version: ExpectedVersion },
     EditTicket { message: u8, assignee: Option<Option<u8>>, closes: bool, version: ExpectedVersion },
@@ -88,12 +73,15 @@ enum CommandKind {
     Publish { name: u8 },
 }
 
-/// Random scripts. They are made of numbers: strategies for so many kinds of commands would take most of the time.
+/// Random scripts.
 pub fn scripts() -> impl Strategy<Value = CommandScript> {
-    let rounds = vec(vec(any::<[u8; 7]>(), 1..=ROUND), 1..=ROUNDS);
-    rounds.prop_map(|rounds| {
-        CommandScript(rounds.into_iter().map(|round| round.into_iter().map(GivenCommand::from).collect()).collect())
-    })
+    vec(rounds(1..=ROUND), 1..=ROUNDS).prop_map(CommandScript)
+}
+
+/// A random round with a number of commands in this range. It is made of numbers: strategies for so many kinds of
+/// commands would take most of the time.
+pub fn rounds(lengths: RangeInclusive<usize>) -> impl Strategy<Value = Vec<GivenCommand>> {
+    vec(any::<[u8; 7]>().prop_map(GivenCommand::from), lengths)
 }
 
 impl From<[u8; 7]> for GivenCommand {
@@ -165,35 +153,7 @@ fn version(number: u8) -> ExpectedVersion {
 }
 
 fn visibility(number: u8) -> Visibility {
-    if number.is_multiple_of(2) { Visibility::Public } else { Visibility::Private }
-}
-
-/// The id that a number selects among those up to `last`, which may belong to deleted objects. Unknown ids are high ones:
-/// whether a client can guess the next id depends on the division into batches.
-fn selected(selector: u8, last: i64) -> i64 {
-    match selector {
-        0..=239 => last - i64::from(selector) % last.max(1),
-        240..=247 => 1_000_000,
-        248..=255 => 247 - i64::from(selector),
-    }
-}
-
-fn one_of(list: &[&'static str], selector: u8) -> String {
-    list[usize::from(selector) % list.len()].to_owned()
-}
-
-fn key(selector: Option<u8>) -> Option<String> {
-    selector.map(|selector| format!("key {selector}"))
-}
-
-impl ExpectedVersion {
-    fn cursor(self, current: Option<Cursor>, tables: &TestTables) -> Option<Cursor> {
-        match self {
-            Self::Any => None,
-            Self::Current => current,
-            Self::Old => tables.log.first().map(|logged| logged.event.cursor),
-        }
-    }
+    if number < 128 { Visibility::Public } else { Visibility::Private }
 }
 
 impl GivenCommand {
@@ -201,178 +161,4 @@ impl GivenCommand {
     pub fn actor(&self) -> UserId {
         UserId(i64::try_from(self.actor).expect("a small number") + 1)
     }
-
-    /// The command, for a client that knows these tables.
-    pub fn command(&self, tables: &TestTables) -> AnyCommand {
-        self.content(tables).or_else(|| self.administration(tables)).expect("each kind is a command")
-    }
-
-    fn content(&self, tables: &TestTables) -> Option<AnyCommand> {
-        use CommandKind as Kind;
-        let (actor, last) = (self.actor(), &tables.last_ids);
-        let text = |selector: u8| format!("{} .", one_of(&TEXTS, selector));
-        let user = |selector: u8| UserId(selected(selector, last.users));
-        let message = |selector: u8| MessageId(selected(selector, last.messages));
-        let comment = |selector: u8| CommentId(selected(selector, last.comments));
-        Some(match &self.kind {
-            Kind::Post { channel, text: content, ticket, location, key: name } => {
-                let ticket = ticket.map(|assignee| NewTicket { priority: None, assignee: assignee.map(user) });
-                let locations = location.iter().map(|one| LocationId(selected(*one, last.locations))).collect();
-                let channel = ChannelId(selected(*channel, last.channels));
-                let new =
-                    NewMessage { channel, title: None, content: text(*content), locations, ticket, key: key(*name) };
-                AnyCommand::new(messages::tests::create(actor, new))
-            }
-            Kind::Edit { message: id, text: content, version } => {
-                let id = message(*id);
-                let if_cursor = version.cursor(tables.messages.get(&id).map(|message| message.cursor), tables);
-                let edit = MessageEdit { if_cursor, ..messages::tests::text_edit(id, &text(*content)) };
-                AnyCommand::new(messages::tests::update(actor, edit))
-            }
-            Kind::EditTicket { message: id, assignee, closes, version } => {
-                let id = message(*id);
-                let if_cursor = version.cursor(tables.messages.get(&id).map(|message| message.cursor), tables);
-                let (status, assignee) = (closes.then_some(TicketStatus::Closed), assignee.map(|one| one.map(user)));
-                let ticket = Some(TicketEdit { status, priority: None, assignee });
-                let edit = MessageEdit { ticket, if_cursor, ..messages::tests::edit(id) };
-                AnyCommand::new(messages::tests::update(actor, edit))
-            }
-            Kind::Delete(id) => AnyCommand::new(messages::tests::delete(message(*id))),
-            Kind::Comment { message: id, text: content, key: name } => {
-                let new = NewComment { message: message(*id), content: text(*content), key: key(*name) };
-                AnyCommand::new(comments::tests::create(actor, new))
-            }
-            Kind::EditComment { comment: id, text: content, version } => {
-                let id = comment(*id);
-                let if_cursor = version.cursor(tables.comments.get(&id).map(|comment| comment.cursor), tables);
-                let edit = CommentEdit { if_cursor, ..comments::tests::edit(id, &text(*content)) };
-                AnyCommand::new(comments::tests::update(actor, edit))
-            }
-            Kind::DeleteComment(id) => AnyCommand::new(comments::tests::delete(comment(*id))),
-            Kind::MarkRead { channel, position } => {
-                let known = tables.log.iter().rev().map(|logged| logged.event.cursor).nth(usize::from(*position) / 4);
-                let cursor = known.unwrap_or(Cursor { tag: Tag(99), ..tables.head() });
-                AnyCommand::new(channels::tests::mark_read(ChannelId(selected(*channel, last.channels)), cursor))
-            }
-            Kind::Notify(recipient) => AnyCommand::new(notifications::tests::send(recipient.map(user))),
-            Kind::ReadNotification(id) => {
-                // Most users read their own notifications.
-                let own =
-                    tables.notifications.values().rev().filter(|one| one.user_id.is_none_or(|user| user == actor));
-                let id = match own.map(|one| one.id).nth(usize::from(*id) / 32) {
-                    Some(own) => own,
-                    None => NotificationId(selected(*id, last.notifications)),
-                };
-                AnyCommand::new(notifications::tests::mark_read(id))
-            }
-            _ => return None,
-        })
-    }
-
-    fn administration(&self, tables: &TestTables) -> Option<AnyCommand> {
-        use CommandKind as Kind;
-        let last = &tables.last_ids;
-        let user = |selector: &u8| UserId(selected(*selector, last.users));
-        let channel = |selector: &u8| ChannelId(selected(*selector, last.channels));
-        let location = |selector: u8| LocationId(selected(selector, last.locations));
-        let organization = |selector: u8| OrganizationId(selected(selector, last.organizations));
-        let named = |selector: u8| one_of(&NAMES, selector);
-        Some(match &self.kind {
-            Kind::CreateChannel { name, visibility } => {
-                AnyCommand::new(channels::tests::create(&named(*name), *visibility))
-            }
-            Kind::EditChannel { channel: id, name, visibility } => {
-                let edit = channels::tests::edit(channel(id));
-                let edit = ChannelEdit { name: name.map(named), visibility: *visibility, ..edit };
-                AnyCommand::new(channels::tests::update(edit))
-            }
-            Kind::DeleteChannel(id) => AnyCommand::new(channels::tests::delete(channel(id))),
-            Kind::AddMember { channel: id, user: member } => {
-                AnyCommand::new(channels::tests::add_member(channel(id), user(member)))
-            }
-            Kind::RemoveMember { channel: id, user: member } => {
-                AnyCommand::new(channels::tests::remove_member(channel(id), user(member)))
-            }
-            Kind::CreateTemplate { location: one } => {
-                AnyCommand::new(templates::tests::create(one.iter().map(|one| location(*one)).collect()))
-            }
-            Kind::DeleteTemplate(id) => {
-                AnyCommand::new(templates::tests::delete(TemplateId(selected(*id, last.templates))))
-            }
-            Kind::CreateOrganization { name } => AnyCommand::new(organizations::tests::create(&named(*name))),
-            Kind::CreateLocation { organization: id, name } => {
-                AnyCommand::new(organizations::tests::create_location(organization(*id), &named(*name)))
-            }
-            Kind::Assign { user: id, organization: of, location: at, role } => {
-                let (of, at) = (of.map(|of| of.map(organization)), at.map(|at| at.map(location)));
-                let assignment = Assignment { user: user(id), organization: of, location: at, role: *role };
-                AnyCommand::new(organizations::tests::assign(assignment))
-            }
-            Kind::SetDisabled { user: id, disabled } => {
-                AnyCommand::new(accounts::tests::set_disabled(user(id), *disabled))
-            }
-            Kind::EndSessions { user: id } => {
-                AnyCommand::of_server(accounts::tests::end_sessions_of(user(id), Some("new hash")))
-            }
-            Kind::CountAttempt { limit } => {
-                AnyCommand::of_server(accounts::tests::count_attempt("key", usize::from(*limit)))
-            }
-            Kind::AddUser { name } => AnyCommand::of_server(accounts::tests::add_user(&named(*name), &named(name / 8))),
-            Kind::Broadcast { name } => AnyCommand::new(broadcasts::tests::send(&named(*name))),
-            Kind::Publish { name } => AnyCommand::new(metrics::tests::publish(&named(*name), 1.0)),
-            _ => return None,
-        })
-    }
-}
-
-/// The board on which scripts run. If there is a mirror, everything is written there, too.
-pub fn populated_board(mirror: Option<SqliteMirror>) -> BoardFixture {
-    let mut board = BoardFixture::new();
-    let [_, ben, cleo, dan, eve] = ACTORS.map(|name| if name == "ada" { board.admin(name) } else { board.user(name) });
-    board.organization("One", &[ben]);
-    let (_, location) = board.organization("Two", &[cleo]);
-    board.tables.user_mut(eve).location_id = Some(location);
-    mirror.into_iter().for_each(|mirror| board.mirror_to(mirror));
-    let (public, private) = (board.public_channel(ben), board.private_channel(cleo, &[dan]));
-    for (author, channel, assignee) in [(ben, public, Some(cleo)), (cleo, private, Some(dan)), (dan, public, None)] {
-        let ticket = board.ticket(author, channel, assignee).id;
-        board.message(author, channel);
-        board.comment(author, ticket);
-    }
-    board.run(ben, templates::tests::create(vec![location])).expect("a template");
-    board
-}
-
-/// What a script has left.
-pub struct ScriptResult {
-    pub answers: Vec<String>,
-    pub board: BoardFixture,
-}
-
-/// Runs a script. `is_skipped` tells by the index of a command whether it is left out, and `begins_batch` whether it
-/// begins a batch. A round always begins one.
-pub fn run_script(
-    script: &CommandScript,
-    mut board: BoardFixture,
-    is_skipped: impl Fn(usize) -> bool,
-    begins_batch: impl Fn(usize) -> bool,
-) -> ScriptResult {
-    let (mut answers, mut index) = (Vec::new(), 0);
-    for round in &script.0 {
-        let start = board.tables.clone();
-        let viewers: Vec<_> = round.iter().map(|given| board.viewer(given.actor())).collect();
-        let mut queued = Vec::new();
-        for (given, viewer) in round.iter().zip(viewers) {
-            if begins_batch(index) {
-                board.run_queue();
-            }
-            if !is_skipped(index) {
-                queued.push(board.queue_for(viewer, given.command(&start)));
-            }
-            index += 1;
-        }
-        board.run_queue();
-        answers.extend(queued.into_iter().map(|answer| format!("{:?}", answer.get())));
-    }
-    ScriptResult { answers, board }
 }

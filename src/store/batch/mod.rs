@@ -38,7 +38,7 @@ pub use state::{BatchState, OrganizationRows};
 #[cfg(test)]
 pub use test_command::TestCommand;
 #[cfg(test)]
-pub use test_tables::{SqliteMirror, TestAnswer, TestQueue, TestTables};
+pub use test_tables::{DecidedBatch, SqliteMirror, TestAnswer, TestQueue, TestTables};
 
 use crate::error::Result;
 use crate::model::{Cursor, LoggedEvent, Seq};

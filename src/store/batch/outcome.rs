@@ -36,7 +36,7 @@ pub struct Unresolved {
 
 impl Unresolved {
     /// Whether [`find_written`] can tell how to go on: the log contains the batch if it was written, or a repetition
-    /// changes nothing.
+    /// does no harm. At most, a sign-in attempt then counts twice.
     pub fn can_be_found(&self) -> bool {
         !self.effects.events.is_empty() || self.effects.singles.is_empty()
     }

@@ -1,6 +1,7 @@
 //! Unit tests of the writer, over a SQLite file.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 
@@ -10,8 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::{ChannelId, Cursor, EventBody, EventKind, Metric, Priority, Seq, Timestamp, UserId};
 use crate::store::{
-    BatchState, Effects, NewEvent, NewNotificationRow, NotificationText, Options, Store, TestCommand, log, log_pages,
-    metrics,
+    BatchState, Effects, Needs, NewEvent, NewNotificationRow, NotificationText, Options, Store, TestCommand, log,
+    log_pages, metrics,
 };
 
 /// The batch size of most tests: larger than the number of their commands.
@@ -335,6 +336,33 @@ async fn a_batch_begins_only_when_the_permissions_in_memory_are_as_new_as_the_lo
     let reading = Store::open(&writing.options, sink).expect("open the store");
     assert_eq!(reading.write(TestCommand(nothing())).await, Ok(changes[1].seq));
     assert_eq!(waited.try_iter().collect::<Vec<_>>(), [changes[1].seq; 2]);
+}
+
+/// A command that counts how often it names its needs.
+struct NamesNeeds(Arc<AtomicUsize>);
+
+impl WriteCommand for NamesNeeds {
+    type Output = ();
+
+    fn needs(&self, _: &mut Needs) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn decide(&self, state: &BatchState) -> Result<((), Effects)> {
+        Ok(((), state.effects()))
+    }
+}
+
+#[tokio::test]
+async fn a_command_names_its_needs_by_the_permissions_that_it_decides_on() {
+    let writing = Fixture::new(BATCH);
+    let (begin, changes) = with_permission_changes(&writing).await;
+    let (waits, _waited) = mpsc::channel();
+    let sink = Applying { steps: vec![changes[1], changes[0]], position: begin, waits };
+    let reading = Store::open(&writing.options, sink).expect("open the store");
+    let named = Arc::new(AtomicUsize::new(0));
+    reading.write(NamesNeeds(Arc::clone(&named))).await.expect("commit");
+    assert_eq!(named.load(Ordering::Relaxed), 3, "once at the beginning, and after each change of permissions");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tables in memory, for tests of decisions without a database. They run batches as the writer does: they read what the
 //! commands need, let them decide, write their effects, and answer.
 
+mod commit_check;
 mod mirror;
 mod queue;
 mod read;
@@ -10,6 +11,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use commit_check::DecidedBatch;
 pub use mirror::SqliteMirror;
 pub use queue::{TestAnswer, TestQueue};
 

@@ -14,7 +14,7 @@ use crate::store::batch::state::BatchState;
 
 /// Commands that wait for their batch.
 #[derive(Default)]
-pub struct TestQueue(Vec<Box<dyn QueuedCommand>>);
+pub struct TestQueue(pub(super) Vec<Box<dyn QueuedCommand>>);
 
 /// The answer to a queued command.
 pub struct TestAnswer<T>(oneshot::Receiver<Result<T>>);
@@ -47,6 +47,7 @@ impl TestTables {
         let (needs, taken) = needs_of(&queue.0);
         let mut state = BatchState::new(self.read(&needs), self.head().seq, TAG, self.now);
         let Decided { mut effects, ran, .. } = decide(&mut queue.0[..taken], &mut state);
+        assert!(effects.singles.is_empty() || needs.is_full(), "a single write is the last one of its batch");
         let mut wrong = Vec::new();
         if let Some(mirror) = mirror {
             wrong.extend(mirror.difference(self, &needs));

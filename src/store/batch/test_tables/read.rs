@@ -61,13 +61,7 @@ impl TestTables {
             ids.insert(message.author_id);
             ids.extend(message.ticket.and_then(|ticket| ticket.assignee_id));
         }
-        for name in &needs.usernames {
-            let (lowercased, skeleton) = (name.to_lowercase(), unicode::skeleton(name));
-            let is_named = |username: &str| {
-                username == lowercased || (!skeleton.is_empty() && unicode::skeleton(username) == skeleton)
-            };
-            ids.extend(self.users.values().filter(|user| is_named(&user.username)).map(|user| user.id));
-        }
+        ids.extend(self.named(&needs.usernames));
         rows.users = found(&self.users, ids);
         let organizations: BTreeSet<OrganizationId> =
             rows.users.values().filter_map(|user| user.organization_id).collect();
@@ -79,6 +73,18 @@ impl TestTables {
             rows.channels.contains_key(channel) && rows.users.contains_key(user)
         };
         rows.members = self.members.keys().copied().filter(is_read).collect();
+    }
+
+    /// The users whose names may be these, as mentions spell them.
+    fn named(&self, names: &BTreeSet<String>) -> Vec<UserId> {
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let lowercased: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
+        let skeletons: BTreeSet<String> = names.iter().map(|name| unicode::skeleton(name)).collect();
+        let is_similar = |skeleton: String| !skeleton.is_empty() && skeletons.contains(&skeleton);
+        let is_named = |username: &str| lowercased.contains(username) || is_similar(unicode::skeleton(username));
+        self.users.values().filter(|user| is_named(&user.username)).map(|user| user.id).collect()
     }
 
     /// The notification, without its message if that was deleted.

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use diesel::sql_types::BigInt;
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -42,8 +44,9 @@ async fn commits_of_overlapping_batches_are_lost_and_every_change_is_applied_onc
         acknowledged.send_replace(usize::MAX);
         written
     };
-    let (lost, written) = with_timeout("the end of all writers", join(join_all(losing), writing)).await;
-    check_totals(&servers[0], &boss, &counter, &written, lost.iter().sum()).await;
+    let losing = join(join_all(losing), terminate_commits(&url, acknowledged.subscribe()));
+    let ((lost, terminated), written) = with_timeout("the end of all writers", join(losing, writing)).await;
+    check_totals(&servers[0], &boss, &counter, &written, (lost.iter().sum(), terminated)).await;
 }
 
 /// Loses commits until the number of acknowledged changes is `usize::MAX`; returns how many. A few changes must be
@@ -66,6 +69,31 @@ async fn lose_commits(proxy: &Proxy, mut acknowledged: watch::Receiver<usize>) -
         }
     }
     unreachable!("the loop has no end")
+}
+
+/// Terminates database connections while they commit, until the number of acknowledged changes is `usize::MAX`; returns
+/// how many.
+async fn terminate_commits(url: &str, mut acknowledged: watch::Receiver<usize>) -> i64 {
+    const LOOKS: usize = 20;
+    let mut database = PgConnection::establish(url).expect("a connection");
+    let mut terminated = 0;
+    loop {
+        let enough = acknowledged.borrow().saturating_add(rand::random_range(1..20));
+        if *acknowledged.wait_for(|count| *count >= enough).await.expect("the writers run") == usize::MAX {
+            return terminated;
+        }
+        let during_commit = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+            WHERE datname = current_database() AND state = 'active' AND query LIKE 'WITH input AS %'";
+        // A commit is short, so a few looks are needed to see one.
+        for _ in 0..LOOKS {
+            let terminate = diesel::select(diesel::dsl::sql::<BigInt>(&format!("({during_commit})")));
+            let found = tokio::task::block_in_place(|| terminate.get_result::<i64>(&mut database)).expect("a number");
+            terminated += found;
+            if found > 0 {
+                break;
+            }
+        }
+    }
 }
 
 /// What a writer did: accepted and unknown increments, and posts by text with whether they were acknowledged.
@@ -112,7 +140,13 @@ async fn write(
     written
 }
 
-async fn check_totals(server: &Server, boss: &Session, counter: &str, written: &[Written], lost: usize) {
+async fn check_totals(
+    server: &Server,
+    boss: &Session,
+    counter: &str,
+    written: &[Written],
+    (lost, terminated): (usize, i64),
+) {
     let increments: u64 = written.iter().map(|written| written.increments).sum();
     let unknown: u64 = written.iter().map(|written| written.unknown).sum();
     let (mut stored, mut after) = (BTreeMap::<String, usize>::new(), Value::Null);
@@ -140,7 +174,7 @@ async fn check_totals(server: &Server, boss: &Session, counter: &str, written: &
     }
     assert!(stored.is_empty(), "no writer posted {stored:?}");
     let acknowledged = posts.iter().filter(|(_, is_acknowledged)| *is_acknowledged).count();
-    let mut report = Report::new(format!("{lost} commits of two instances were lost or late"));
+    let mut report = Report::new(format!("{lost} commits of two instances were lost or late, {terminated} terminated"));
     report.line(format!("{acknowledged} of {} posts acknowledged", posts.len()));
     report.line(format!("{increments} increments accepted, {unknown} unknown"));
     assert!(lost > 0, "no commit was lost");

@@ -5,6 +5,7 @@ mod deletions;
 mod edits;
 mod order;
 mod permissions;
+mod tickets;
 mod unique;
 
 use std::collections::HashMap;

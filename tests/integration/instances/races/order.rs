@@ -140,7 +140,7 @@ async fn unread_counts_are_the_messages_between_the_read_marker_and_the_cursor()
     };
     let (steps, ()) = join(marking, fixture.write()).await;
     let log = fixture.cluster.log();
-    assert!(!steps.is_empty());
+    assert!(steps.len() >= 2, "the reader marked nothing");
     for (marker, up_to, unread) in steps {
         assert_eq!(unread, added(&log, channel, marker, up_to).len(), "unread at {up_to:?} after {marker:?}");
     }
