@@ -6,7 +6,8 @@ use diesel::prelude::*;
 use serde::Deserialize;
 
 use super::connection::{Db, MultiBackend, map_error, with_backend};
-use super::paging::{page, window};
+use super::group_range::{IdRange, in_group};
+use super::paging::page;
 use super::schema::{comments, messages};
 use super::visibility;
 use crate::error::Result;
@@ -51,12 +52,11 @@ impl From<CommentRow> for Comment {
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db, message: MessageId, window: &PageRequest<CommentId>) -> Result<Page<Comment>> {
-    let query = comments::table
-        .select(CommentRow::as_select())
-        .filter(comments::message_id.eq(message.0))
-        .into_boxed::<MultiBackend>();
+    let query = comments::table.select(CommentRow::as_select()).into_boxed::<MultiBackend>();
     let window = window.map(|id| id.0);
-    let rows = window!(query, comments::id, asc, window).load::<CommentRow>(db).map_err(map_error)?;
+    let (range, wanted) = (IdRange::oldest_first(&window), window.limit.saturating_add(1));
+    let query = in_group!(query, comments::message_id, message.0, comments::id, range, wanted);
+    let rows = query.load::<CommentRow>(db).map_err(map_error)?;
     let page = page(rows, &window);
     Ok(Page { items: page.items.into_iter().map(Comment::from).collect(), more: page.more })
 }

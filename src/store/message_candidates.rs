@@ -11,26 +11,16 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 
 use super::connection::{Db, MultiBackend, map_error};
-use super::message_filter::{ticket_conditions_as_sql, with_ticket_conditions};
+use super::group_range::{IdRange, in_group, in_group_as_sql};
+use super::message_filter::unrestricted_as_sql;
 use super::schema::{channels, locations, message_locations, messages};
 use super::time_limit::with_time_limit;
 use super::visibility;
 use crate::error::Result;
-use crate::model::{MessageFilter, PageRequest, Rights};
+use crate::model::{MessageFilter, Rights};
 
 /// Number of ids read from a stream at once.
 const READ_AHEAD: usize = 32;
-
-/// An open interval of message ids, and the order in which they are wanted.
-#[derive(Debug, Clone, Copy)]
-pub struct IdRange {
-    /// Only ids greater than this one belong to the range.
-    pub above: i64,
-    /// Only ids smaller than this one belong to the range.
-    pub below: i64,
-    /// Whether the range is read from its greatest id to its smallest.
-    pub is_descending: bool,
-}
 
 /// Sorted ids of messages that the viewer can possibly see.
 pub struct Candidates {
@@ -49,6 +39,13 @@ struct IdStream {
     read: VecDeque<i64>,
 }
 
+/// A row of a query that selects only ids.
+#[derive(QueryableByName)]
+struct FoundId {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
 #[derive(Clone, Copy)]
 enum StreamSource {
     /// Unrestricted messages of this channel.
@@ -57,45 +54,6 @@ enum StreamSource {
     Author(i64),
     /// Restricted messages for this location.
     Location(i64),
-}
-
-/// Adds the bounds, the order and the limit of a range to a boxed query.
-macro_rules! in_range {
-    ($query:expr, $column:expr, $range:expr, $limit:expr) => {{
-        let query = $query.filter($column.gt($range.above)).filter($column.lt($range.below));
-        let query = if $range.is_descending { query.order($column.desc()) } else { query.order($column.asc()) };
-        query.limit(i64::try_from($limit).unwrap_or(i64::MAX))
-    }};
-}
-pub(super) use in_range;
-
-impl IdRange {
-    /// The range of a window of a list that shows the newest messages first.
-    pub fn of(window: &PageRequest<i64>) -> Self {
-        let (above, below) = (window.before.unwrap_or(i64::MIN), window.after.unwrap_or(i64::MAX));
-        Self { above, below, is_descending: !window.from_end }
-    }
-
-    /// The part of the range that follows this id, in the range's order.
-    #[must_use]
-    pub fn after(self, id: i64) -> Self {
-        if self.is_descending { Self { below: id, ..self } } else { Self { above: id, ..self } }
-    }
-
-    /// The part of the range up to and including this id, in the range's order.
-    #[must_use]
-    pub fn up_to(self, id: i64) -> Self {
-        if self.is_descending { Self { above: id - 1, ..self } } else { Self { below: id + 1, ..self } }
-    }
-
-    /// SQL that follows `WHERE` and selects the first value of `column` in the range.
-    fn first_as_sql(self, column: &str) -> String {
-        let Self { above, below, is_descending } = self;
-        let order = if is_descending { "DESC" } else { "ASC" };
-        // SQLite cannot parse `i64::MIN` as an integer literal.
-        let above = above.max(-1);
-        format!("{column} > {above} AND {column} < {below} ORDER BY {column} {order} LIMIT 1")
-    }
 }
 
 impl Candidates {
@@ -146,42 +104,24 @@ impl Candidates {
     }
 }
 
-impl IdRange {
-    /// Sort key of an id: smaller keys come first.
-    fn key(self, id: i64) -> i64 {
-        if self.is_descending { -id } else { id }
-    }
-
-    /// The id that belongs to a sort key: the inverse of `key`.
-    fn id(self, key: i64) -> i64 {
-        self.key(key)
-    }
-}
-
 impl StreamSource {
     fn read(self, db: &mut Db, filter: &MessageFilter, range: IdRange, limit: usize) -> Result<Vec<i64>> {
         let ids = match self {
             Self::Channel(channel) => {
-                let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
-                let query = with_ticket_conditions(
-                    filter,
-                    query.filter(messages::channel_id.eq(channel)).filter(messages::restricted.eq(false)),
-                );
-                let query = query.filter(messages::deleted_at.is_null());
-                let query = with_time_limit!(db, query, messages::id);
-                in_range!(query, messages::id, range, limit).load(db)
+                let query = unrestricted_as_sql(db, filter, &channel.to_string(), range, limit);
+                diesel::sql_query(query).load(db).map(|rows| rows.into_iter().map(|FoundId { id }| id).collect())
             }
             Self::Author(author) => {
                 let query = messages::table.select(messages::id).into_boxed::<MultiBackend>();
                 // The SQL text `restricted` is the condition of the partial index. With a bound parameter, the
                 // database would not use that index.
-                let query = query.filter(messages::author_id.eq(author)).filter(sql::<Bool>("restricted"));
-                in_range!(query, messages::id, range, limit).load(db)
+                let query = query.filter(sql::<Bool>("restricted"));
+                in_group!(query, messages::author_id, author, messages::id, range, limit).load(db)
             }
             Self::Location(location) => {
                 let query = message_locations::table.select(message_locations::message_id).into_boxed::<MultiBackend>();
-                let query = query.filter(message_locations::location_id.eq(location));
-                in_range!(query, message_locations::message_id, range, limit).load(db)
+                let (group, id) = (message_locations::location_id, message_locations::message_id);
+                in_group!(query, group, location, id, range, limit).load(db)
             }
         };
         ids.map_err(map_error)
@@ -196,11 +136,7 @@ fn channels_with_first(
     filter: &MessageFilter,
     range: IdRange,
 ) -> Result<Vec<(i64, i64)>> {
-    let first = format!(
-        "(SELECT m.id FROM messages m WHERE m.channel_id = channels.id AND m.restricted = FALSE AND m.deleted_at IS NULL{} AND {})",
-        ticket_conditions_as_sql(filter, "m"),
-        range.first_as_sql("m.id")
-    );
+    let first = format!("({})", unrestricted_as_sql(db, filter, "channels.id", range, 1));
     let query = channels::table
         .select((channels::id, sql::<Nullable<BigInt>>(&first)))
         .filter(channels::deleted_at.is_null())
@@ -220,8 +156,8 @@ fn locations_with_first(db: &mut Db, rights: &Rights, range: IdRange) -> Result<
         return Ok(Vec::new());
     }
     let first = format!(
-        "(SELECT ml.message_id FROM message_locations ml WHERE ml.location_id = locations.id AND {})",
-        range.first_as_sql("ml.message_id")
+        "(SELECT ml.message_id FROM message_locations ml WHERE {} LIMIT 1)",
+        in_group_as_sql(db, &[("ml.location_id", "locations.id")], "ml.message_id", &range.into())
     );
     let ids: Vec<i64> = rights.locations.iter().map(|id| id.0).collect();
     let rows: Vec<(i64, Option<i64>)> = locations::table

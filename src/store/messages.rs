@@ -7,8 +7,9 @@ use diesel::prelude::*;
 use serde::Deserialize;
 
 use super::connection::{Db, MultiBackend, map_error, with_backend};
-use super::message_candidates::{Candidates, IdRange, in_range};
-use super::message_filter::{in_channel, with_ticket_conditions};
+use super::group_range::{IdRange, InGroup};
+use super::message_candidates::Candidates;
+use super::message_filter::{in_filtered_range, with_ticket_conditions};
 use super::paging::page;
 use super::schema::{comments, message_locations, messages};
 use super::time_limit::with_time_limit;
@@ -85,9 +86,9 @@ fn visible_messages<'a>(rights: &Rights) -> MessageQuery<'a> {
     if rights.admin { all.filter(visibility::is_not_deleted()) } else { all.filter(visibility::message(rights.into())) }
 }
 
-/// The messages that the viewer may see and that match all conditions of a filter.
+/// The messages that the viewer may see and that match a filter, but for the conditions of [`in_filtered_range`].
 fn among_visible<'a>(filter: &MessageFilter, rights: &Rights) -> MessageQuery<'a> {
-    in_channel(filter, with_ticket_conditions(filter, visible_messages(rights)))
+    with_ticket_conditions(filter, visible_messages(rights))
 }
 
 /// A page of the messages that the viewer may see, newest first.
@@ -101,10 +102,10 @@ pub fn list(
     window: &PageRequest<MessageId>,
 ) -> Result<Page<Message>> {
     let window = window.map(|id| id.0);
-    let (range, wanted) = (IdRange::of(&window), window.limit.saturating_add(1));
+    let (range, wanted) = (IdRange::newest_first(&window), window.limit.saturating_add(1));
     let rows = if rights.admin {
         let query = with_time_limit!(db, among_visible(filter, rights), messages::id);
-        in_range!(query, messages::id, range, wanted).load::<MessageRow>(db).map_err(map_error)?
+        in_filtered_range(filter, range, wanted, query).load::<MessageRow>(db).map_err(map_error)?
     } else {
         find_visible(db, rights, filter, range, wanted)?
     };
@@ -135,13 +136,14 @@ fn find_visible(
             _ => return Ok(visible),
         }
     };
-    let near = in_channel(filter, messages::table.select(messages::id).into_boxed::<MultiBackend>());
+    let near = messages::table.select(messages::id).into_boxed::<MultiBackend>();
+    let any_ticket = MessageFilter { channel: filter.channel, ..MessageFilter::default() };
     let edge_offset = NEAREST_FACTOR * i64::try_from(wanted).unwrap_or(i64::MAX / NEAREST_FACTOR) - 1;
     let edge: Option<i64> =
-        in_range!(near, messages::id, range, 1_usize).offset(edge_offset).first(db).optional().map_err(map_error)?;
+        in_filtered_range(&any_ticket, range, 1, near).offset(edge_offset).first(db).optional().map_err(map_error)?;
     let within = edge.map_or(range, |edge| range.up_to(edge));
     let missing = wanted - rows.len();
-    let found = in_range!(among_visible(filter, rights), messages::id, within, missing);
+    let found = in_filtered_range(filter, within, missing, among_visible(filter, rights));
     rows.extend(found.load::<MessageRow>(db).map_err(map_error)?);
     let Some(edge) = edge.filter(|_| rows.len() < wanted) else { return Ok(rows) };
     let beyond = range.after(edge);
@@ -153,7 +155,7 @@ fn find_visible(
         }
         let query = among_visible(filter, rights).filter(messages::id.eq_any(ids));
         let query = with_time_limit!(db, query, messages::id);
-        rows.extend(in_range!(query, messages::id, beyond, wanted).load::<MessageRow>(db).map_err(map_error)?);
+        rows.extend(in_filtered_range(filter, beyond, wanted, query).load::<MessageRow>(db).map_err(map_error)?);
     }
     Ok(rows)
 }
@@ -170,14 +172,14 @@ fn load_nearest(
     let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
     with_backend!(db, connection => {
         let all = messages::table.select((MessageRow::as_select(), visibility::message(rights.into())));
-        let all = all.filter(messages::id.gt(range.above)).filter(messages::id.lt(range.below)).limit(limit);
+        let all = all.limit(limit);
+        let in_range = || all.filter(messages::id.gt(range.above)).filter(messages::id.lt(range.below));
+        let in_channel = |id: ChannelId| all.filter(InGroup::new(messages::channel_id, id.0, messages::id, range));
         match (filter.channel, range.is_descending) {
-            (None, true) => all.order(messages::id.desc()).load(connection),
-            (None, false) => all.order(messages::id.asc()).load(connection),
-            (Some(id), true) => {
-                all.filter(messages::channel_id.eq(id.0)).order(messages::id.desc()).load(connection)
-            }
-            (Some(id), false) => all.filter(messages::channel_id.eq(id.0)).order(messages::id.asc()).load(connection),
+            (None, true) => in_range().order(messages::id.desc()).load(connection),
+            (None, false) => in_range().order(messages::id.asc()).load(connection),
+            (Some(id), true) => in_channel(id).order((messages::channel_id.desc(), messages::id.desc())).load(connection),
+            (Some(id), false) => in_channel(id).order((messages::channel_id.asc(), messages::id.asc())).load(connection),
         }
     })
     .map_err(map_error)

@@ -11,6 +11,7 @@ mod commit_queue;
 mod connection;
 mod counts;
 mod file_check;
+mod group_range;
 pub mod idempotency;
 mod inbox;
 pub mod log;

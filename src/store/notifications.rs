@@ -7,7 +7,8 @@ use diesel::prelude::*;
 use serde::Deserialize;
 
 use super::connection::{Db, MultiBackend, map_error};
-use super::paging::{page, window};
+use super::group_range::{IdRange, in_group, in_range};
+use super::paging::page;
 use super::schema::{announcement_reads as reads, messages, notifications};
 use super::time_limit::with_time_limit;
 use super::visibility;
@@ -74,7 +75,15 @@ pub fn list(
     let all = || notifications::table.select(NotificationRow::as_select()).into_boxed::<MultiBackend>();
     // Two queries, each served by an index. A single query would also scan the notifications of other users.
     let mut rows = Vec::new();
-    for query in [all().filter(notifications::user_id.eq(user.0)), all().filter(notifications::user_id.is_null())] {
+    let range = match order {
+        Order::NewestFirst => IdRange::newest_first(&window),
+        Order::OldestFirst => IdRange::oldest_first(&window),
+    };
+    let wanted = window.limit.saturating_add(1);
+    let own = in_group!(all(), notifications::user_id, user.0, notifications::id, range, wanted);
+    let announcements = all().filter(notifications::user_id.is_null());
+    let announcements = in_range!(announcements, notifications::user_id, notifications::id, range, wanted);
+    for query in [own, announcements] {
         let mut query = with_time_limit!(db, query, notifications::id);
         if unread_only {
             let read = reads::table
@@ -83,18 +92,10 @@ pub fn list(
                 .select(reads::notification_id);
             query = query.filter(notifications::read_at.is_null()).filter(diesel::dsl::not(diesel::dsl::exists(read)));
         }
-        let found = match order {
-            Order::NewestFirst => window!(query, notifications::id, desc, window).load::<NotificationRow>(db),
-            Order::OldestFirst => window!(query, notifications::id, asc, window).load::<NotificationRow>(db),
-        };
-        rows.extend(found.map_err(map_error)?);
+        rows.extend(query.load::<NotificationRow>(db).map_err(map_error)?);
     }
-    if (order == Order::NewestFirst) == window.from_end {
-        rows.sort_unstable_by_key(|row| row.id);
-    } else {
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
-    }
-    rows.truncate(window.limit.saturating_add(1));
+    rows.sort_unstable_by_key(|row| range.key(row.id));
+    rows.truncate(wanted);
     let page = page(rows, &window);
     let rows = without_deleted(db, page.items)?;
     Ok(Page { items: rows.into_iter().map(Notification::try_from).collect::<Result<_>>()?, more: page.more })

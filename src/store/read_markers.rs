@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::connection::{Db, map_error};
+use super::group_range::{IdRange, InGroup, SqlRange, in_group_as_sql};
 use super::log;
 use super::schema::{channel_reads as reads, channels, events, messages};
 use super::visibility;
@@ -25,12 +26,12 @@ pub const MOST_UNREAD: i64 = 1_000;
 /// database fails.
 pub fn newest_at(db: &mut Db, channel: ChannelId, cursor: Cursor) -> Result<Option<MessageId>> {
     log::check(db, cursor)?;
+    let after = IdRange { above: cursor.seq.0, below: i64::MAX, is_descending: false };
     let next: Option<i64> = events::table
-        .filter(events::channel_id.eq(channel.0))
+        .filter(InGroup::new(events::channel_id, channel.0, events::seq, after))
         .filter(events::kind.eq(EventKind::MessageAdded.code()))
-        .filter(events::seq.gt(cursor.seq.0))
         // Message ids grow in log order, so the message before the next one is the last one posted.
-        .order(events::seq.asc())
+        .order((events::channel_id.asc(), events::seq.asc()))
         .select(events::object_id)
         .first(db)
         .optional()
@@ -76,11 +77,15 @@ pub(super) fn mark(
 pub fn unread(db: &mut Db, rights: &Rights, user: UserId, among: &[ChannelId]) -> Result<HashMap<ChannelId, i64>> {
     let ids: Vec<i64> = among.iter().map(|id| id.0).collect();
     let user = user.0;
+    let marker = format!(
+        "coalesce((SELECT r.message_id FROM channel_reads r WHERE r.user_id = {user} AND r.channel_id = channels.id), 0)"
+    );
+    let newest_first = SqlRange { above: marker, below: i64::MAX.to_string(), is_descending: true };
     let unread = format!(
-        "(SELECT count(*) FROM (SELECT m.id, m.author_id, m.restricted FROM messages m WHERE m.channel_id = channels.id \
-         AND m.deleted_at IS NULL AND m.id > coalesce((SELECT r.message_id FROM channel_reads r WHERE r.user_id = {user} \
-         AND r.channel_id = channels.id), 0) ORDER BY m.id DESC LIMIT {MOST_UNREAD}) n \
+        "(SELECT count(*) FROM (SELECT m.id, m.author_id, m.restricted FROM messages m WHERE m.deleted_at IS NULL \
+         AND {} LIMIT {MOST_UNREAD}) n \
          WHERE n.author_id <> {user} AND {})",
+        in_group_as_sql(db, &[("m.channel_id", "channels.id")], "m.id", &newest_first),
         visibility::audience_as_sql(rights, "n")
     );
     let counts: Vec<(i64, i64)> = channels::table

@@ -5,6 +5,7 @@
 use diesel::prelude::*;
 
 use super::connection::{Db, map_error};
+use super::group_range::{IdRange, InGroup};
 use super::schema::{
     channel_members as members, channel_reads as reads, channels, comments, log_head, message_locations, messages,
     notifications,
@@ -136,8 +137,8 @@ fn channel_to_empty(db: &mut Db) -> Result<Option<i64>> {
 /// Removes messages of a deleted channel. Marks the channel as emptied once there are none.
 fn empty_channel(db: &mut Db, channel: i64, now: Timestamp) -> Result<i64> {
     let ids: Vec<i64> = messages::table
-        .filter(messages::channel_id.eq(channel))
-        .order(messages::id.asc())
+        .filter(InGroup::new(messages::channel_id, channel, messages::id, IdRange::ALL))
+        .order((messages::channel_id.asc(), messages::id.asc()))
         .select(messages::id)
         .limit(MAX_STEP_ROWS / 2)
         .load(db)

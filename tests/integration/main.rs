@@ -13,6 +13,7 @@ mod edge;
 mod examples;
 mod fuzz;
 mod graphql;
+mod group_lists;
 mod hostile;
 mod instances;
 mod invalid_input;

@@ -54,8 +54,10 @@ WITH start AS (SELECT 1
         -- Message ids grow in log order, so the message before the next one is the last one posted.
         coalesce(
             (SELECT e.object_id - 1 FROM events e
-             WHERE e.channel_id = needed.channel_id AND e.kind = 1 AND e.seq > needed.seq ORDER BY e.seq LIMIT 1),
-            (SELECT max(m.id) FROM messages m WHERE m.channel_id = needed.channel_id)
+             WHERE (e.channel_id, e.seq) > (needed.channel_id, needed.seq) AND e.channel_id <= needed.channel_id AND e.kind = 1
+             ORDER BY e.channel_id, e.seq LIMIT 1),
+            (SELECT m.id FROM messages m WHERE m.channel_id = ANY (ARRAY[needed.channel_id])
+             ORDER BY m.channel_id DESC, m.id DESC LIMIT 1)
         ) AS newest
     FROM unnest($position_channels, $position_seqs, $position_tags) AS needed (channel_id, seq, tag)
 -- end
