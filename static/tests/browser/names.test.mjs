@@ -177,7 +177,8 @@ test('a ticket of a private channel can be assigned to its readers only, and an 
   await ada.ask('mutation ($channelId: ID!, $userId: ID!) { addMember(channelId: $channelId, userId: $userId) { id } }', { channelId, userId: ben.id });
   const ticket = await ada.post({ channelId, title: 'Secret', content: 'x', ticket: { assigneeId: ben.id } });
   const names = async (select) => {
-    await select.locator('option', { hasText: 'Ben Baker' }).waitFor({ state: 'attached' });
+    // The assignee is an option before the members are loaded.
+    await select.locator('option', { hasText: 'Ada Ahlgren' }).waitFor({ state: 'attached' });
     return (await select.locator('option').allTextContents()).sort();
   };
   await ada.goto(`#/message/${ticket}`);
