@@ -81,7 +81,7 @@ pub(super) const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET TIM
 /// A plan that was made while the tables were small must not scan them when they have grown: all access is by index.
 /// Discouraged scans have such a high cost that PostgreSQL would compile each statement (`jit`).
 const POSTGRES_INDEX_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
-    SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;";
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off; SET jit = off;";
 
 /// Oldest supported PostgreSQL, in the format of `server_version_num`. At the time of writing, it was the oldest
 /// release that the PostgreSQL project maintained.

@@ -22,20 +22,26 @@ WITH input AS MATERIALIZED (
 -- if message_versions
 ), held_messages AS (
     -- Without a position, only what a comment depends on is compared.
-    SELECT m.id FROM head, json_to_recordset($message_versions::json) AS c (
-        id bigint, seq bigint, tag bigint, is_ticket boolean, assignee_id bigint)
-    JOIN messages m ON m.id = c.id AND (c.seq IS NULL OR (m.seq = c.seq AND m.tag = c.tag)) AND m.deleted_at IS NULL
-        AND (m.ticket_status IS NOT NULL) = c.is_ticket AND m.assignee_id IS NOT DISTINCT FROM c.assignee_id
-    FOR NO KEY UPDATE OF m
+    SELECT m.id FROM head h, json_to_recordset($message_versions::json) AS c (
+        id bigint, seq bigint, tag bigint, is_ticket boolean, assignee_id bigint),
+    LATERAL (
+        -- The use of `h` lets the lock on the head come first. One row after the other is found by its primary key.
+        SELECT m.id FROM messages m
+        WHERE m.id = CASE WHEN h.base >= 0 THEN c.id END AND (c.seq IS NULL OR (m.seq = c.seq AND m.tag = c.tag))
+            AND m.deleted_at IS NULL AND (m.ticket_status IS NOT NULL) = c.is_ticket
+            AND m.assignee_id IS NOT DISTINCT FROM c.assignee_id
+        FOR NO KEY UPDATE) m
 -- else
 ), held_messages AS (
     SELECT 1 WHERE FALSE
 -- end
 -- if comment_versions
 ), held_comments AS (
-    SELECT m.id FROM head, json_to_recordset($comment_versions::json) AS c (id bigint, seq bigint, tag bigint)
-    JOIN comments m ON m.id = c.id AND m.seq = c.seq AND m.tag = c.tag
-    FOR NO KEY UPDATE OF m
+    SELECT m.id FROM head h, json_to_recordset($comment_versions::json) AS c (id bigint, seq bigint, tag bigint),
+    LATERAL (
+        SELECT m.id FROM comments m
+        WHERE m.id = CASE WHEN h.base >= 0 THEN c.id END AND m.seq = c.seq AND m.tag = c.tag
+        FOR NO KEY UPDATE) m
 -- else
 ), held_comments AS (
     SELECT 1 WHERE FALSE

@@ -1,5 +1,9 @@
 -- Reads a page of the log, with the objects that its events show, in one round trip and one snapshot. The numbers of
 -- kinds are those of `EventKind`.
+--
+-- The plan is made once, possibly when the tables are almost empty, and must still be good when they are large. So each
+-- object is found by its primary key: `LATERAL (... OFFSET 0)`, a subquery in place of EXISTS, and conditions outside of
+-- it, which would allow an index on other columns, leave the planner no other way.
 WITH position AS MATERIALIZED (
     SELECT h.head,
         (SELECT e.tag FROM events e WHERE e.seq = h.head) AS head_tag,
@@ -48,9 +52,29 @@ WITH position AS MATERIALIZED (
 ), page AS MATERIALIZED (
     SELECT f.* FROM found f WHERE f.seq <= (SELECT max(seq) FROM fitting)
 ), page_messages AS MATERIALIZED (
-    SELECT m.* FROM messages m
-    WHERE m.deleted_at IS NULL AND m.id = ANY (ARRAY(SELECT object_id FROM page WHERE kind IN (1, 2)))
-        AND EXISTS (SELECT 1 FROM channels c WHERE c.id = m.channel_id AND c.deleted_at IS NULL)
+    SELECT m.* FROM (SELECT DISTINCT object_id AS id FROM page WHERE kind IN (1, 2)) shown,
+        LATERAL (SELECT * FROM messages WHERE id = shown.id OFFSET 0) m
+    WHERE m.deleted_at IS NULL AND (SELECT c.deleted_at IS NULL FROM channels c WHERE c.id = m.channel_id)
+), page_comments AS MATERIALIZED (
+    SELECT c.* FROM (SELECT DISTINCT object_id AS id FROM page WHERE kind IN (4, 5)) shown,
+        LATERAL (SELECT * FROM comments WHERE id = shown.id OFFSET 0) c
+    WHERE (SELECT m.deleted_at IS NULL AND (SELECT r.deleted_at IS NULL FROM channels r WHERE r.id = m.channel_id)
+           FROM messages m WHERE m.id = c.message_id)
+), page_channels AS MATERIALIZED (
+    SELECT c.* FROM (SELECT DISTINCT object_id AS id FROM page WHERE kind IN (7, 8, 15)) shown,
+        LATERAL (SELECT * FROM channels WHERE id = shown.id OFFSET 0) c
+    WHERE c.deleted_at IS NULL
+), page_templates AS MATERIALIZED (
+    SELECT t.* FROM (SELECT DISTINCT object_id AS id FROM page WHERE kind = 10) shown,
+        LATERAL (SELECT * FROM templates WHERE id = shown.id OFFSET 0) t
+), page_notifications AS MATERIALIZED (
+    SELECT n.id, n.user_id, n.title, n.message, n.priority,
+        -- Without the message, if that was deleted.
+        (SELECT m.id FROM messages m WHERE m.id = n.message_id AND m.deleted_at IS NULL
+             AND (SELECT c.deleted_at IS NULL FROM channels c WHERE c.id = m.channel_id)) AS message_id,
+        n.created_at, n.read_at, n.seq, n.tag
+    FROM (SELECT DISTINCT object_id AS id FROM page WHERE kind = 14) shown,
+        LATERAL (SELECT * FROM notifications WHERE id = shown.id OFFSET 0) n
 )
 SELECT json_build_object(
     'head', (SELECT json_build_array(head, head_tag) FROM position),
@@ -62,22 +86,13 @@ SELECT json_build_object(
         ELSE (SELECT json_build_array(e.seq, e.tag) FROM events e WHERE e.seq = (SELECT last FROM position)) END),
     'events', (SELECT json_agg(p ORDER BY p.seq) FROM page p),
     'messages', (SELECT json_agg(m) FROM page_messages m),
-    'audiences', (SELECT json_agg(json_build_array(l.message_id, l.location_id)) FROM message_locations l
-                  WHERE l.message_id = ANY (ARRAY(SELECT id FROM page_messages WHERE restricted))),
-    'comments', (SELECT json_agg(c) FROM comments c
-                 WHERE c.id = ANY (ARRAY(SELECT object_id FROM page WHERE kind IN (4, 5)))
-                     AND EXISTS (SELECT 1 FROM messages m JOIN channels r ON r.id = m.channel_id
-                                 WHERE m.id = c.message_id AND m.deleted_at IS NULL AND r.deleted_at IS NULL)),
-    'channels', (SELECT json_agg(c) FROM channels c
-                 WHERE c.deleted_at IS NULL
-                     AND c.id = ANY (ARRAY(SELECT object_id FROM page WHERE kind IN (7, 8, 15)))),
-    'templates', (SELECT json_agg(t) FROM templates t
-                  WHERE t.id = ANY (ARRAY(SELECT object_id FROM page WHERE kind = 10))),
-    'template_audiences', (SELECT json_agg(json_build_array(l.template_id, l.location_id)) FROM template_locations l
-                           WHERE l.template_id = ANY (ARRAY(SELECT object_id FROM page WHERE kind = 10))),
-    'notifications', (SELECT json_agg(n) FROM (
-        SELECT n.id, n.user_id, n.title, n.message, n.priority, m.id AS message_id, n.created_at, n.read_at, n.seq, n.tag
-        FROM notifications n LEFT JOIN messages m ON m.id = n.message_id AND m.deleted_at IS NULL
-            AND EXISTS (SELECT 1 FROM channels c WHERE c.id = m.channel_id AND c.deleted_at IS NULL)
-        WHERE n.id = ANY (ARRAY(SELECT object_id FROM page WHERE kind = 14))) n)
+    'audiences', (SELECT json_agg(json_build_array(l.message_id, l.location_id)) FROM page_messages m,
+                      LATERAL (SELECT * FROM message_locations WHERE message_id = m.id OFFSET 0) l
+                  WHERE m.restricted),
+    'comments', (SELECT json_agg(c) FROM page_comments c),
+    'channels', (SELECT json_agg(c) FROM page_channels c),
+    'templates', (SELECT json_agg(t) FROM page_templates t),
+    'template_audiences', (SELECT json_agg(json_build_array(l.template_id, l.location_id)) FROM page_templates t,
+                               LATERAL (SELECT * FROM template_locations WHERE template_id = t.id OFFSET 0) l),
+    'notifications', (SELECT json_agg(n) FROM page_notifications n)
 )::text AS page
