@@ -76,7 +76,12 @@ impl Services {
     /// Commits what is being written, then stops. Waits for at most `grace`, or one second if that is longer.
     pub async fn close(self, grace: Duration) {
         let store = Arc::clone(self.board.store());
-        let closing = tokio::task::spawn_blocking(move || store.close());
+        let closing = async {
+            if let Err(error) = self.board.api_keys.record_uses().await {
+                tracing::warn!(%error, "the last uses of API keys were not recorded");
+            }
+            tokio::task::spawn_blocking(move || store.close()).await
+        };
         if tokio::time::timeout(grace.max(Duration::from_secs(1)), closing).await.is_err() {
             tracing::warn!("the writer did not finish within the shutdown grace period");
         }
@@ -122,6 +127,7 @@ fn write_limits(config: &Config) -> WriteLimits {
     let limits = &config.limits;
     WriteLimits {
         mutations: RateLimiter::new(Rate::per_second(limits.mutations_per_second, limits.mutation_burst)),
+        key_mutations: RateLimiter::new(Rate::per_second(limits.mutations_per_second, limits.mutation_burst)),
         mentions: RateLimiter::new(Rate::per_minute(board::MENTIONS_PER_MINUTE)),
         channel_names: RateLimiter::new(Rate::per_minute(limits.new_rooms_per_minute)),
     }

@@ -4,10 +4,12 @@
 //! (`board` and the command line) pass in hashes, the secret and the time. No error and no log line of this module
 //! contains a password, a hash, a token or a key.
 
+mod api_key_secret;
 mod passwords;
 mod sign_in_limiter;
 mod tokens;
 
+pub use api_key_secret::{api_key_digest, generate_api_key_secret, is_api_key_secret};
 pub use passwords::{PasswordPermit, Passwords, generate_password};
 pub use sign_in_limiter::{SignInLimiter, WINDOW};
 pub use tokens::{Claims, IssuedToken, Tokens, generate_secret, is_generated_secret};

@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::api_keys::ApiKeys;
 use super::commands::{Commands, ViewerCommand};
 use super::counts::SignInCounts;
 use super::permissions::{PermissionCache, UserState};
 use super::policy::{MAX_USERNAME, Policy};
 use super::{Viewer, validate};
-use crate::auth::{PasswordPermit, Passwords, SignInLimiter, Tokens, WINDOW};
+use crate::auth::{PasswordPermit, Passwords, SignInLimiter, Tokens, WINDOW, is_api_key_secret};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -73,6 +74,7 @@ pub struct Accounts {
     pub(super) policy: Arc<Policy>,
     pub(super) auth: AuthServices,
     pub(super) counts: SignInCounts,
+    pub(super) api_keys: Arc<ApiKeys>,
 }
 
 impl Accounts {
@@ -168,12 +170,15 @@ impl Accounts {
         self.commands.write_access(CountAttempt { key, limit }).await
     }
 
-    /// Verifies a token. Returns the viewer and the time at which the token expires.
+    /// Verifies a token or the secret of an API key. Returns the viewer and the time at which the token expires.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the token is malformed, expired or revoked. `UNAVAILABLE` if the database cannot be
     /// reached.
-    pub async fn authenticate(&self, token: &str) -> Result<(Viewer, Timestamp)> {
+    pub async fn authenticate(&self, token: &str) -> Result<(Viewer, Option<Timestamp>)> {
+        if is_api_key_secret(token) {
+            return self.api_keys.authenticate(token).await;
+        }
         let claims = self.auth.tokens.verify(token, Timestamp::now())?;
         let account = self.permissions.account(&self.store, claims.user).await?;
         let account = account.ok_or_else(|| Error::Unauthenticated("the session has ended: sign in again".into()))?;
@@ -182,8 +187,8 @@ impl Accounts {
         self.permissions.catch_up(&self.store, &account, claims.version).await?;
         let access = Arc::clone(&self.permissions);
         let viewer = Viewer::signed_in(access, account, claims.version, claims.signed_in_at);
-        viewer.user_state()?;
-        Ok((viewer, claims.expires_at))
+        viewer.check_session()?;
+        Ok((viewer, Some(claims.expires_at)))
     }
 
     /// The viewer of an anonymous client at this address.
@@ -197,7 +202,7 @@ impl Accounts {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended, or the viewer is anonymous.
     pub fn refresh(&self, viewer: &Viewer) -> Result<Session> {
-        let user = viewer.user_state()?.user.clone();
+        let user = viewer.session_state()?.user.clone();
         let (tokens, began) = (&self.auth.tokens, viewer.signed_in_at());
         let issued = tokens.renew(user.id, user.role, user.token_version, began, Timestamp::now())?;
         Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
@@ -230,7 +235,7 @@ impl Accounts {
         current: String,
         new: String,
     ) -> Result<Session> {
-        let user = viewer.user_state()?.user.clone();
+        let user = viewer.session_state()?.user.clone();
         let party = viewer.party();
         if current.len() > MAX_PASSWORD_BYTES {
             return Err(Error::input("current", "the current password is wrong"));
@@ -257,7 +262,7 @@ impl Accounts {
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `UNAVAILABLE` if the database cannot be reached.
     pub async fn sign_out_everywhere(&self, viewer: &Viewer) -> Result<()> {
-        let id = viewer.user_state()?.user.id;
+        let id = viewer.session_state()?.user.id;
         self.commands.write_access(EndSessions { user: id, new_hash: None }).await.map(drop)
     }
 

@@ -184,6 +184,7 @@ impl ViewerCommand for CreateChannel {
     }
 
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Channel, Effects)> {
+        actor.check_unlimited()?;
         check_name(state, &self.name)?;
         let mut effects = state.effects();
         let channel = Channel {

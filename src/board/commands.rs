@@ -4,13 +4,13 @@
 pub(super) mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::log_tailer::Watermark;
-use super::permissions::{UserState, Viewer};
-use crate::capacity::{FairLimits, FairPermit, FairSemaphore, RateLimiter};
+use super::permissions::{KeyState, UserState, Viewer};
+use crate::capacity::{FairLimits, FairPermit, FairSemaphore, Rate, RateLimiter};
 use crate::error::Result;
-use crate::model::{CapacityKey, Seq, UserId};
+use crate::model::{ApiKeyId, CapacityKey, Seq, UserId};
 use crate::store::{BatchState, Effects, Needs, Numbers, Settle, Store, WriteCommand};
 
 /// How long the response to a permission change waits until this instance delivers by the new permissions.
@@ -26,19 +26,27 @@ const WAITING_MUTATIONS: FairLimits = FairLimits { total: 16_384, anonymous: 2_0
 /// How long a mutation waits for a slot before it fails with `UNAVAILABLE`.
 const MUTATION_WAIT: Duration = Duration::from_secs(5);
 
+/// How many seconds' worth of mutations a key with a rate of its own may make at once.
+const KEY_BURST: u32 = 4;
+
 /// Runs commands on the writer.
 pub struct Commands {
     store: Arc<Store>,
     progress: Arc<Watermark>,
     slots: FairSemaphore,
     rate: RateLimiter<UserId>,
+    key_rates: RateLimiter<ApiKeyId>,
 }
 
 impl Commands {
-    /// Runs commands on this store's writer. `rate` limits the mutations of each user.
-    pub(super) fn new(store: Arc<Store>, progress: Arc<Watermark>, rate: RateLimiter<UserId>) -> Self {
+    /// Runs commands on this store's writer. The rates limit the mutations of each user and of each API key.
+    pub(super) fn new(
+        store: Arc<Store>,
+        progress: Arc<Watermark>,
+        rates: (RateLimiter<UserId>, RateLimiter<ApiKeyId>),
+    ) -> Self {
         let slots = FairSemaphore::new(MUTATIONS, WAITING_MUTATIONS, MUTATION_WAIT, "the server is busy; try again");
-        Self { store, progress, slots, rate }
+        Self { store, progress, slots, rate: rates.0, key_rates: rates.1 }
     }
 
     /// Waits for a slot in which this caller may run one mutation. Dropping the result frees the slot.
@@ -54,9 +62,21 @@ impl Commands {
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session; `RATE_LIMITED` if the user's budget of mutations is used up.
     pub(super) fn actor(&self, viewer: &Viewer) -> Result<Arc<UserState>> {
-        let user_state = viewer.user_state()?;
-        self.rate.check(user_state.user.id)?;
+        let user_state = viewer.writer_state()?;
+        self.check_rate(&user_state)?;
         Ok(user_state)
+    }
+
+    /// Takes one mutation from the budget of the user, or of the API key: each key has a budget of its own.
+    fn check_rate(&self, actor: &UserState) -> Result<()> {
+        match actor.key {
+            None => self.rate.check(actor.user.id),
+            Some(KeyState { id, mutations_per_second: Some(rate), .. }) => {
+                let rate = Rate::per_second(rate, rate.saturating_mul(KEY_BURST));
+                self.key_rates.check_with(id, rate, Instant::now())
+            }
+            Some(KeyState { id, mutations_per_second: None, .. }) => self.key_rates.check(id),
+        }
     }
 
     /// Runs a command of the viewer, and returns after the commit. The command runs even if the caller stops waiting.
@@ -114,13 +134,13 @@ impl<C: ViewerCommand> WriteCommand for ByViewer<C> {
     type Output = C::Output;
 
     fn needs(&self, needs: &mut Needs) {
-        if let Ok(actor) = self.viewer.user_state() {
+        if let Ok(actor) = self.viewer.writer_state() {
             self.command.needs(&actor, needs);
         }
     }
 
     fn decide(&self, state: &BatchState) -> Result<(C::Output, Effects)> {
-        self.command.decide(&*self.viewer.user_state()?, state)
+        self.command.decide(&*self.viewer.writer_state()?, state)
     }
 }
 

@@ -2,6 +2,7 @@
 //! This module knows no SQL, no GraphQL and no sockets. A use case that writes returns after the commit.
 
 mod accounts;
+mod api_keys;
 mod broadcasts;
 mod channels;
 mod commands;
@@ -34,6 +35,7 @@ mod validate;
 mod view;
 
 pub use accounts::{AuthServices, NewUser, Session};
+pub use api_keys::{ApiKeys, NewApiKey};
 pub use broadcasts::Broadcast;
 pub use channels::{ChannelEdit, NewChannel};
 pub use comments::{CommentEdit, NewComment};

@@ -133,6 +133,7 @@ impl ViewerCommand for MarkNotificationRead {
     }
 
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Notification, Effects)> {
+        actor.check_unlimited()?;
         let (notification, is_read) = state.notification(actor.user.id, self.0)?;
         let (mut notification, mut effects) = (notification.clone(), state.effects());
         if !is_read {

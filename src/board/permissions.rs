@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
 use crate::model::{
-    CapacityKey, ChannelId, Event, EventKind, Freshness, Rights, Timestamp, User, UserId, Visibility, client_prefix,
+    ApiKey, ApiKeyId, ApiScope, ApiScopes, CapacityKey, ChannelId, Event, EventKind, Freshness, KeyChannels, Rights,
+    Timestamp, User, UserId, Visibility, client_prefix,
 };
-use crate::store::{Store, channels, users};
+use crate::store::{Store, api_keys, channels, users};
 
 /// Half of the number of cached accounts above which accounts without connections are dropped from the cache.
 const IDLE_ACCOUNTS: usize = 10_000;
@@ -46,9 +47,63 @@ pub struct UserState {
     pub user: User,
     /// What the user may see.
     pub rights: Arc<Rights>,
+    /// The API key with which a program acts as the user; `None` for a session of the user.
+    pub key: Option<KeyState>,
+    /// The same user with each of the user's API keys.
+    by_key: HashMap<ApiKeyId, Arc<Self>>,
+}
+
+/// What an API key allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyState {
+    /// The key.
+    pub id: ApiKeyId,
+    /// What the key may be used for.
+    pub scopes: ApiScopes,
+    /// The rate of mutations of the key; `None`: that of a user.
+    pub mutations_per_second: Option<u32>,
+    /// When the key expires, if it does.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl UserState {
+    /// The state of a user who has these API keys.
+    #[must_use]
+    pub fn new(user: User, rights: Rights, keys: Vec<ApiKey>) -> Self {
+        let by_key = keys.into_iter().map(|key| (key.id, Arc::new(Self::with_key(&user, &rights, key)))).collect();
+        Self { user, rights: Arc::new(rights), key: None, by_key }
+    }
+
+    fn with_key(user: &User, rights: &Rights, key: ApiKey) -> Self {
+        let limit = key.channels.map(|channels| KeyChannels { key: key.id, channels: channels.into_iter().collect() });
+        let rights = Arc::new(rights.narrowed(key.scopes.contains(ApiScope::Admin), limit));
+        let ApiKey { id, scopes, mutations_per_second, expires_at, .. } = key;
+        let key = Some(KeyState { id, scopes, mutations_per_second, expires_at });
+        Self { user: user.clone(), rights, key, by_key: HashMap::new() }
+    }
+
+    /// Checks that the viewer's API key, if there is one, has this scope.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if the key does not have the scope.
+    pub fn check_scope(&self, scope: ApiScope) -> Result<()> {
+        if self.key.is_none_or(|key| key.scopes.allow(scope)) {
+            return Ok(());
+        }
+        Err(Error::Forbidden(format!("this API key does not have the scope {}", scope.name())))
+    }
+
+    /// Checks that the viewer is not limited to the channels of an API key.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if the viewer is.
+    pub fn check_unlimited(&self) -> Result<()> {
+        if self.rights.limit.is_none() {
+            return Ok(());
+        }
+        Err(Error::Forbidden("this API key is limited to channels, and this belongs to none".into()))
+    }
+
     /// Checks that the user is an admin.
     ///
     /// # Errors
@@ -61,6 +116,11 @@ impl UserState {
 impl Account {
     fn is_behind(&self, version: i64) -> bool {
         self.user_state().is_some_and(|user_state| user_state.user.token_version < version)
+    }
+
+    /// Whether the cached state lacks a key that the database has.
+    fn lacks(&self, key: ApiKeyId) -> bool {
+        self.user_state().is_some_and(|user_state| !user_state.by_key.contains_key(&key))
     }
 
     fn user_state(&self) -> Option<Arc<UserState>> {
@@ -106,11 +166,28 @@ impl PermissionCache {
     /// `UNAVAILABLE` if the account kept changing, or if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a
     /// statement fails.
     pub async fn catch_up(&self, store: &Arc<Store>, account: &Account, version: i64) -> Result<()> {
+        self.reload_while(store, account, |account| account.is_behind(version)).await
+    }
+
+    /// Reloads a cached account that does not contain this key of the user, which may be new.
+    ///
+    /// # Errors
+    /// As [`Self::catch_up`].
+    pub async fn catch_up_with_key(&self, store: &Arc<Store>, account: &Account, key: ApiKeyId) -> Result<()> {
+        self.reload_while(store, account, |account| account.lacks(key)).await
+    }
+
+    async fn reload_while(
+        &self,
+        store: &Arc<Store>,
+        account: &Account,
+        is_outdated: impl Fn(&Account) -> bool,
+    ) -> Result<()> {
         let id = account.id;
         // A load is discarded if the tailer changes the account meanwhile. The tailer's own load can be older than
         // `version`.
         for _ in 0..CATCH_UP_ATTEMPTS {
-            if !account.is_behind(version) {
+            if !is_outdated(account) {
                 return Ok(());
             }
             let generation = account.generation.load(Ordering::Acquire);
@@ -119,7 +196,8 @@ impl PermissionCache {
                 .await?;
             let mut state = account.state.write().unwrap_or_else(PoisonError::into_inner);
             if account.generation.load(Ordering::Acquire) == generation {
-                // If the state is still behind, the token belongs to a history of the log that was lost.
+                // If the state is still outdated, the token belongs to a history of the log that was lost, or the key was
+                // revoked meanwhile.
                 *state = user_state.map(Arc::new);
                 return Ok(());
             }
@@ -263,8 +341,9 @@ impl PermissionCache {
 
 fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<UserState>> {
     let Some(user) = users::find(db, id)? else { return Ok(None) };
-    let rights = Arc::new(users::rights(db, &user)?);
-    Ok(Some(UserState { user, rights }))
+    let rights = users::rights(db, &user)?;
+    let keys = api_keys::unrevoked_of(db, id)?;
+    Ok(Some(UserState::new(user, rights, keys)))
 }
 
 /// The identity behind a request or a subscription: an anonymous client, or a user with a session.
@@ -282,6 +361,8 @@ pub struct Viewer {
 #[derive(Clone)]
 enum Identity {
     User(Arc<Account>),
+    /// A program with an API key of the user. Boxed to keep the enum small.
+    Key(Box<(Arc<Account>, ApiKeyId)>),
     /// Boxed, because it is larger than an account's pointer.
     Anonymous(Box<CapacityKey>),
 }
@@ -305,7 +386,14 @@ impl Viewer {
         Self { permissions, identity: Identity::User(account), version, signed_in_at }
     }
 
-    /// When the session began; time 0 for an anonymous client.
+    /// A program that acts as the user of this account with an API key.
+    #[must_use]
+    pub fn with_key(permissions: Arc<PermissionCache>, account: Arc<Account>, key: ApiKeyId) -> Self {
+        let identity = Identity::Key(Box::new((account, key)));
+        Self { permissions, identity, version: 0, signed_in_at: Timestamp(0) }
+    }
+
+    /// When the session began; time 0 for an anonymous client and for an API key.
     #[must_use]
     pub fn signed_in_at(&self) -> Timestamp {
         self.signed_in_at
@@ -316,6 +404,7 @@ impl Viewer {
     pub fn party(&self) -> CapacityKey {
         match &self.identity {
             Identity::User(account) => CapacityKey::User(account.id),
+            Identity::Key(key) => CapacityKey::User(key.0.id),
             Identity::Anonymous(key) => **key,
         }
     }
@@ -323,6 +412,7 @@ impl Viewer {
     fn account(&self) -> Option<&Arc<Account>> {
         match &self.identity {
             Identity::User(account) => Some(account),
+            Identity::Key(key) => Some(&key.0),
             Identity::Anonymous(_) => None,
         }
     }
@@ -339,41 +429,127 @@ impl Viewer {
         self.account().is_some()
     }
 
-    /// The current state of the signed-in user.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended.
-    pub fn user_state(&self) -> Result<Arc<UserState>> {
+    /// The current state of the signed-in user, whatever the viewer is going to do.
+    fn valid_state(&self) -> Result<Arc<UserState>> {
         let account = self.account().ok_or_else(|| Error::Unauthenticated("sign in first".into()))?;
         let user_state = account.user_state().ok_or_else(session_ended)?;
-        let valid = !user_state.user.disabled && user_state.user.token_version == self.version;
-        if valid { Ok(user_state) } else { Err(session_ended()) }
+        if user_state.user.disabled {
+            return Err(session_ended());
+        }
+        if let Identity::Key(key) = &self.identity {
+            return valid_key(&user_state, key.1);
+        }
+        if user_state.user.token_version == self.version { Ok(user_state) } else { Err(session_ended()) }
+    }
+
+    /// The API key with which the viewer acts.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if there is none, or it was revoked or has expired.
+    pub fn key_state(&self) -> Result<KeyState> {
+        self.valid_state()?.key.ok_or_else(|| Error::Unauthenticated("this is not an API key".into()))
+    }
+
+    fn state_for(&self, scope: ApiScope) -> Result<Arc<UserState>> {
+        let user_state = self.valid_state()?;
+        user_state.check_scope(scope)?;
+        Ok(user_state)
+    }
+
+    /// The current state of the signed-in user, for a viewer who reads.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended. `FORBIDDEN` if the viewer's API key does
+    /// not have the scope `READ`.
+    pub fn user_state(&self) -> Result<Arc<UserState>> {
+        self.state_for(ApiScope::Read)
+    }
+
+    /// The current state of the signed-in user, for a viewer who writes.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended. `FORBIDDEN` if the viewer's API key does
+    /// not have the scope `WRITE`.
+    pub fn writer_state(&self) -> Result<Arc<UserState>> {
+        self.state_for(ApiScope::Write)
+    }
+
+    /// The current state of a user with a session, for changes of the own account and its sessions.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended. `FORBIDDEN` for an API key.
+    pub fn session_state(&self) -> Result<Arc<UserState>> {
+        let user_state = self.valid_state()?;
+        if user_state.key.is_some() {
+            return Err(Error::Forbidden("an API key cannot do this: sign in".into()));
+        }
+        Ok(user_state)
     }
 
     /// Whether the session is still valid. Always true for an anonymous client.
     #[must_use]
     pub fn has_valid_session(&self) -> bool {
-        self.account().is_none() || self.user_state().is_ok()
+        self.check_session().is_ok()
     }
 
-    /// The current permissions. An anonymous client has the default permissions, which are empty.
+    /// Checks that the session is still valid. It always is for an anonymous client.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the session has ended.
+    pub fn check_session(&self) -> Result<()> {
+        if self.account().is_none() { Ok(()) } else { self.valid_state().map(drop) }
+    }
+
+    /// The current permissions of a viewer who reads. An anonymous client has the default permissions, which are empty.
+    ///
+    /// # Errors
+    /// As [`Self::user_state`].
     pub fn rights(&self) -> Result<Arc<Rights>> {
         if self.account().is_none() { Ok(Arc::default()) } else { Ok(Arc::clone(&self.user_state()?.rights)) }
+    }
+
+    /// Whether the viewer may read what all viewers may read. False if the session has ended, or the viewer's API key does
+    /// not have the scope `READ`.
+    fn can_read_anything(&self) -> bool {
+        self.account().is_none() || self.user_state().is_ok()
     }
 
     /// Whether the viewer may read the channel now.
     #[must_use]
     pub fn can_read(&self, channel: ChannelId) -> bool {
-        if self.permissions.is_private(channel) { self.can_read_private(channel) } else { self.has_valid_session() }
+        if self.permissions.is_private(channel) {
+            return self.can_read_private(channel);
+        }
+        match &self.identity {
+            Identity::Key(_) => self.user_state().is_ok_and(|user_state| user_state.rights.includes(channel)),
+            Identity::User(_) | Identity::Anonymous(_) => self.has_valid_session(),
+        }
     }
 
     /// Whether the viewer could read the channel if it were private: the user is an admin or a member.
     fn can_read_private(&self, channel: ChannelId) -> bool {
-        self.user_state()
-            .is_ok_and(|user_state| user_state.rights.admin || user_state.rights.channels.contains(&channel))
+        self.user_state().is_ok_and(|user_state| {
+            let rights = &user_state.rights;
+            (rights.admin || rights.channels.contains(&channel)) && rights.includes(channel)
+        })
+    }
+
+    /// Whether the channel is among those that the viewer's API key is limited to.
+    fn includes(&self, channel: ChannelId) -> bool {
+        self.account().is_none() || self.user_state().is_ok_and(|user_state| user_state.rights.includes(channel))
+    }
+
+    /// Checks that the viewer may read what belongs to no channel.
+    ///
+    /// # Errors
+    /// As [`Self::rights`]. `FORBIDDEN` if the viewer's API key is limited to channels.
+    pub fn check_unlimited(&self) -> Result<()> {
+        if self.account().is_none() { Ok(()) } else { self.user_state()?.check_unlimited() }
+    }
+
+    /// Whether the viewer may see what belongs to no channel.
+    fn is_unlimited(&self) -> bool {
+        self.check_unlimited().is_ok()
     }
 
     /// Whether the viewer may receive this event now.
@@ -383,19 +559,23 @@ impl Viewer {
         match event.kind {
             Kind::Genesis | Kind::SessionsEnded => false,
             Kind::AccessChanged => match event.user {
-                Some(user) => self.user_id() == Some(user) && self.has_valid_session(),
+                Some(user) => self.user_id() == Some(user) && self.can_read_anything(),
                 // A channel became public or private. Members and admins can read it before and after, so they need no
                 // event.
                 None => {
-                    self.has_valid_session() && !event.channel.is_some_and(|channel| self.can_read_private(channel))
+                    self.can_read_anything()
+                        && event.channel.is_none_or(|channel| self.includes(channel) && !self.can_read_private(channel))
                 }
             },
             Kind::TemplateAdded | Kind::TemplateDeleted => {
-                self.user_state().is_ok_and(|user_state| user_state.rights.in_audience(&event.audience, event.owner))
+                self.is_unlimited()
+                    && self
+                        .user_state()
+                        .is_ok_and(|user_state| user_state.rights.in_audience(&event.audience, event.owner))
             }
             // A notification without a user is for every valid viewer. One with a user is for that user alone.
             Kind::NotificationAdded => {
-                self.has_valid_session() && event.user.is_none_or(|user| self.user_id() == Some(user))
+                self.is_unlimited() && event.user.is_none_or(|user| self.user_id() == Some(user))
             }
             Kind::MessageAdded
             | Kind::MessageUpdated
@@ -416,6 +596,14 @@ impl Viewer {
         event.audience.is_unrestricted()
             || self.user_state().is_ok_and(|user_state| user_state.rights.in_audience(&event.audience, event.owner))
     }
+}
+
+/// The state of a user with an API key that is neither revoked nor expired.
+fn valid_key(user_state: &UserState, key: ApiKeyId) -> Result<Arc<UserState>> {
+    let by_key = user_state.by_key.get(&key).filter(|with_key| {
+        with_key.key.and_then(|key| key.expires_at).is_none_or(|expires_at| Timestamp::now() < expires_at)
+    });
+    by_key.cloned().ok_or_else(|| Error::Unauthenticated("the API key was revoked or has expired".into()))
 }
 
 fn session_ended() -> Error {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::api_keys::ApiKeys;
 use super::removal::Remover;
 use crate::auth::WINDOW;
 use crate::error::Result;
@@ -27,6 +28,7 @@ pub struct Retention {
 pub struct Pruner {
     pub(super) store: Arc<Store>,
     pub(super) remover: Arc<Remover>,
+    pub(super) api_keys: Arc<ApiKeys>,
     pub(super) retention: Retention,
 }
 
@@ -36,10 +38,12 @@ impl Pruner {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let pruning = async {
+                self.api_keys.record_uses().await?;
                 if !self.claim_round().await? {
                     return Ok(0);
                 }
                 self.prune_attempts().await?;
+                self.api_keys.remove_old().await?;
                 self.fill_names().await?;
                 self.prune().await
             };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::accounts::{Accounts, AuthServices};
+use super::api_keys::ApiKeys;
 use super::broadcasts::Broadcasts;
 use super::channels::Channels;
 use super::commands::Commands;
@@ -28,7 +29,7 @@ use super::usernames::Usernames;
 use super::view::InMemory;
 use crate::capacity::RateLimiter;
 use crate::hub::Hub;
-use crate::model::{MemoryBudget, UserId};
+use crate::model::{ApiKeyId, MemoryBudget, UserId};
 use crate::store::Store;
 
 /// How many users may be notified per minute because one author mentioned them.
@@ -38,6 +39,8 @@ pub const MENTIONS_PER_MINUTE: u32 = 120;
 pub struct WriteLimits {
     /// Limits mutations per user.
     pub mutations: RateLimiter<UserId>,
+    /// Limits mutations per API key.
+    pub key_mutations: RateLimiter<ApiKeyId>,
     /// Limits the users that one author notifies by mentions.
     pub mentions: RateLimiter<UserId>,
     /// Limits new names of channels per user.
@@ -48,6 +51,8 @@ pub struct WriteLimits {
 pub struct Board {
     /// Accounts and sessions.
     pub accounts: Accounts,
+    /// API keys.
+    pub api_keys: Arc<ApiKeys>,
     /// Channels, their members, and what users have read in them.
     pub channels: Channels,
     /// Messages and tickets.
@@ -106,7 +111,8 @@ impl Board {
         let (policy, mention_limit) = (Arc::new(policy), Arc::new(limits.mentions));
         let (presence, metrics) = (Arc::new(Presence::default()), Arc::new(LatestMetrics::default()));
         let remover = Arc::new(Remover::new(store.clone()));
-        let commands = Arc::new(Commands::new(store.clone(), progress, limits.mutations));
+        let commands = Arc::new(Commands::new(store.clone(), progress, (limits.mutations, limits.key_mutations)));
+        let api_keys = Arc::new(ApiKeys::new(commands.clone(), store.clone(), permissions.clone()));
         let in_memory = InMemory { policy: policy.clone(), presence: presence.clone(), metrics: metrics.clone() };
         let reads = Arc::new(Reads { store: store.clone(), in_memory });
         Self {
@@ -117,7 +123,9 @@ impl Board {
                 policy: policy.clone(),
                 auth,
                 counts: SignInCounts::default(),
+                api_keys: api_keys.clone(),
             },
+            api_keys,
             channels: Channels {
                 commands: commands.clone(),
                 reads: reads.clone(),
@@ -173,7 +181,8 @@ impl Board {
     /// Creates the task that prunes the log.
     #[must_use]
     pub fn pruner(&self, retention: Retention) -> Pruner {
-        Pruner { store: self.store.clone(), remover: self.remover.clone(), retention }
+        let (store, remover) = (self.store.clone(), self.remover.clone());
+        Pruner { store, remover, api_keys: self.api_keys.clone(), retention }
     }
 
     /// Creates the task that exchanges presence with the other instances and refreshes the metrics.

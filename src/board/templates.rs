@@ -74,6 +74,7 @@ impl ViewerCommand for CreateTemplate {
     }
 
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Template, Effects)> {
+        actor.check_unlimited()?;
         check_locations(state, &self.audience)?;
         let mut effects = state.effects();
         let template = Template {
@@ -101,6 +102,7 @@ impl ViewerCommand for DeleteTemplate {
     }
 
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(TemplateId, Effects)> {
+        actor.check_unlimited()?;
         let template = state.template(self.0)?;
         if !actor.rights.admin && template.author_id != actor.user.id {
             return Err(Error::Forbidden("only the author or an admin may delete a template".into()));

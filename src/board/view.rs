@@ -10,13 +10,14 @@ use super::policy::Policy;
 use super::presence::{Presence, Users};
 use crate::error::{Error, Result};
 use crate::model::{
-    Channel, ChannelId, ChannelKey, Comment, CommentId, Cursor, Event, EventKind, Location, LocationId, Message,
-    MessageFilter, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId, Page, PageRequest,
-    Rights, Template, TemplateId, Timestamp, Topic, User, UserId,
+    ApiKey, Channel, ChannelId, ChannelKey, Comment, CommentId, Cursor, Event, EventKind, Location, LocationId,
+    Message, MessageFilter, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId, Page,
+    PageRequest, Rights, Template, TemplateId, Timestamp, Topic, User, UserId,
 };
 use crate::store::notifications::Order;
 use crate::store::{
-    Db, channels, comments, log, messages, metrics, notifications, organizations, read_markers, templates, users,
+    Db, api_keys, channels, comments, log, messages, metrics, notifications, organizations, read_markers, templates,
+    users,
 };
 
 /// For whom a result is read.
@@ -40,7 +41,8 @@ pub(super) struct InMemory {
 ///
 /// All functions fail with `UNAVAILABLE` if the database cannot be reached, and with `INTERNAL_SERVER_ERROR` if a
 /// statement fails. The documentation of a function names its other errors. Functions that use the viewer's rights also
-/// fail with `UNAUTHENTICATED` if the session has ended.
+/// fail with `UNAUTHENTICATED` if the session has ended, and with
+/// `FORBIDDEN` if an API key does not allow it.
 pub struct View<'v> {
     db: &'v mut Db,
     in_memory: &'v InMemory,
@@ -77,6 +79,13 @@ impl<'v> View<'v> {
             return Ok(());
         }
         self.viewer.user_state().map(drop)
+    }
+
+    /// Checks that the viewer may read what belongs to no channel: that the viewer's API key, if there is one, is not
+    /// limited to channels.
+    fn require_unlimited(&mut self) -> Result<()> {
+        self.depends_on_viewer = true;
+        self.viewer.user_state()?.check_unlimited()
     }
 
     /// A channel; `None` if there is none that the viewer may read.
@@ -143,7 +152,7 @@ impl<'v> View<'v> {
 
     /// A page of the templates that the viewer may read, ordered by age. `UNAUTHENTICATED` for anonymous viewers.
     pub fn templates(&mut self, window: &PageRequest<TemplateId>) -> Result<Page<Template>> {
-        self.require_user()?;
+        self.require_unlimited()?;
         let rights = self.rights()?;
         templates::list(self.db, &rights, window)
     }
@@ -155,6 +164,7 @@ impl<'v> View<'v> {
         unread_only: bool,
         window: &PageRequest<NotificationId>,
     ) -> Result<Page<Notification>> {
+        self.require_unlimited()?;
         let user = self.user()?;
         notifications::list(self.db, user, unread_only, Order::NewestFirst, window)
     }
@@ -162,12 +172,14 @@ impl<'v> View<'v> {
     /// A page of the viewer's unread notifications and announcements, oldest first. `UNAUTHENTICATED` for anonymous
     /// viewers.
     pub fn unread_notifications(&mut self, window: &PageRequest<NotificationId>) -> Result<Page<Notification>> {
+        self.require_unlimited()?;
         let user = self.user()?;
         notifications::list(self.db, user, true, Order::OldestFirst, window)
     }
 
     /// When the viewer has read each of these announcements. `UNAUTHENTICATED` for anonymous viewers.
     pub fn announcements_read(&mut self, ids: &[NotificationId]) -> Result<HashMap<NotificationId, Timestamp>> {
+        self.require_unlimited()?;
         let user = self.user()?;
         notifications::announcements_read(self.db, user, ids)
     }
@@ -181,22 +193,30 @@ impl<'v> View<'v> {
     /// A page of the users whose username or display name contains a text, ordered by username. `UNAUTHENTICATED` for
     /// anonymous viewers.
     pub fn search_users(&mut self, text: Option<&str>, window: &PageRequest<String>) -> Result<Page<User>> {
-        self.require_user()?;
+        self.require_unlimited()?;
         users::list(self.db, text, window)
     }
 
     /// All organizations, ordered by name. `UNAUTHENTICATED` for anonymous viewers.
     pub fn all_organizations(&mut self) -> Result<Vec<Organization>> {
-        self.require_user()?;
+        self.require_unlimited()?;
         organizations::list(self.db)
     }
 
     /// All metrics, ordered by name: the published ones and those of the server itself.
     pub fn metrics(&mut self) -> Result<Vec<Metric>> {
+        self.rights()?;
         let mut all = metrics::all(self.db)?;
         all.extend(self.in_memory.metrics.own());
         all.sort_by(|first, second| first.name.cmp(&second.name));
         Ok(all)
+    }
+
+    /// All API keys, in the order of their creation. Only for admins.
+    pub fn api_keys(&mut self) -> Result<Vec<ApiKey>> {
+        self.depends_on_viewer = true;
+        self.viewer.user_state()?.check_admin()?;
+        api_keys::all(self.db)
     }
 
     /// The head of the log in the snapshot.

@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 /// buckets are dropped, which means that they are full again.
 const MAX_KEYS: usize = 100_000;
 
+/// How long a bucket is kept at least. Longer than buckets with a rate of their own need to become full.
+const MIN_KEEP: Duration = Duration::from_secs(5);
+
 /// How fast a bucket refills, and how many permits it holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
@@ -65,7 +68,7 @@ impl<K: Eq + Hash> RateLimiter<K> {
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         // A bucket that was not used for the whole refill time is full, so its entry is not needed any more.
-        let keep = rate.refill.max(Duration::from_secs(1));
+        let keep = rate.refill.max(MIN_KEEP);
         Self { rate, full_at: Mutex::new(RecentMap::new(keep, MAX_KEYS)) }
     }
 
@@ -82,13 +85,21 @@ impl<K: Eq + Hash> RateLimiter<K> {
     /// # Errors
     /// [`Error::RateLimited`] with the time until the next permit. No permit is taken then.
     pub fn check_at(&self, key: K, now: Instant) -> Result<()> {
-        if self.rate.interval.is_zero() {
+        self.check_with(key, self.rate, now)
+    }
+
+    /// [`Self::check_at`] for a key with a rate of its own, whose bucket becomes full within 5 s.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] with the time until the next permit. No permit is taken then.
+    pub fn check_with(&self, key: K, rate: Rate, now: Instant) -> Result<()> {
+        if rate.interval.is_zero() {
             return Ok(());
         }
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = buckets.touch(key, now);
-        let next = self.rate.take(*full_at, now);
-        let retry_after = self.rate.overdrawn(next, now);
+        let next = rate.take(*full_at, now);
+        let retry_after = rate.overdrawn(next, now);
         if !retry_after.is_zero() {
             return Err(Error::RateLimited { retry_after });
         }

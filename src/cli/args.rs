@@ -1,17 +1,23 @@
 //! The commands of the program, and parsing of arguments and environment variables into a [`Command`] and a [`Config`].
 //! Parsing reads no other files than those that hold secrets.
 
+mod keys;
+mod place;
 mod refusal;
 mod variables;
 
+pub use keys::{KeyCommand, NewKey};
 pub use refusal::InvalidArguments;
+
 use std::ffi::OsString;
 use std::process;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use place::Place;
+
 use super::output::{print_error, run_with_timeout};
-use crate::config::{Config, Database, LogSettings, TokenSettings};
+use crate::config::{Config, TokenSettings};
 use crate::model::Cursor;
 
 /// A command with its arguments and settings.
@@ -37,6 +43,8 @@ pub enum Command {
     Schema,
     /// Manages accounts.
     User(UserCommand),
+    /// Manages API keys.
+    Key(KeyCommand),
     /// Prints a session token for a user.
     Token {
         /// The username.
@@ -140,28 +148,6 @@ struct CommandLine {
     word: Word,
 }
 
-/// The settings of every command that opens the database.
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    database: Database,
-    #[command(flatten)]
-    log: LogSettings,
-}
-
-impl Place {
-    fn into_config(self) -> Config {
-        Config { database: self.database, log: self.log, ..Config::default() }
-    }
-
-    /// # Errors
-    /// One line, if the tokens cannot be signed with these settings.
-    fn into_config_with(self, tokens: TokenSettings) -> Result<Config, String> {
-        tokens.check(&self.database)?;
-        Ok(Config { tokens, ..self.into_config() })
-    }
-}
-
 /// The commands with the flags each one takes.
 #[derive(Debug, Subcommand)]
 enum Word {
@@ -174,6 +160,9 @@ enum Word {
     /// Add, list, disable and enable accounts
     #[command(subcommand, override_usage = "tidings user <COMMAND> [OPTIONS]")]
     User(UserWord),
+    /// Create, list and revoke API keys
+    #[command(subcommand, override_usage = "tidings key <COMMAND> [OPTIONS]")]
+    Key(keys::KeyWord),
     /// Print a token for a user, and nothing else
     Token {
         /// The username
@@ -248,6 +237,10 @@ impl Word {
                 let (command, place) = word.into_parts();
                 (Command::User(command), place.into_config())
             }
+            Self::Key(word) => {
+                let (command, place) = word.into_parts();
+                (Command::Key(command), place.into_config())
+            }
             Self::Token { name, place, tokens } => (Command::Token { name }, place.into_config_with(tokens)?),
             Self::Demo { place, tokens } => (Command::Demo, place.into_config_with(tokens)?),
             Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()),
@@ -298,8 +291,8 @@ fn command_first(words: &[OsString]) -> Vec<OsString> {
     let (command, rest) = rest.split_at(rest.len().min(1));
     match command {
         [] => [program, &["serve".into()], flags].concat(),
-        // `user` is the only command with subcommands.
-        [user] if user == "user" => {
+        // The commands with subcommands.
+        [group] if group == "user" || group == "key" => {
             let Some((more, rest)) = leading_flags(rest) else { return [program, command, rest].concat() };
             let (action, rest) = rest.split_at(rest.len().min(1));
             [program, command, action, flags, more, rest].concat()

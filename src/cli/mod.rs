@@ -4,6 +4,7 @@
 pub mod args;
 mod blocking;
 mod demo;
+mod keys;
 mod log;
 mod output;
 mod tail;
@@ -46,6 +47,7 @@ async fn execute(command: Command, config: Config, stopped: impl Future<Output =
             output::print(&format!("{} is up to date\n", config.database.url()))
         }
         Command::User(command) => with_board(&config, |board| users::run(board, command)).await,
+        Command::Key(command) => with_board(&config, |board| keys::run(board, command)).await,
         Command::Token { name } => with_board(&config, |board| users::token(board, name)).await,
         Command::Demo => with_board(&config, demo::run).await,
         Command::Tail { after, follow } => with_board(&config, |board| tail::run(board, after, follow)).await,
@@ -73,7 +75,7 @@ fn needs_database(command: &Command) -> bool {
         Command::Serve | Command::Migrate | Command::Schema | Command::Demo | Command::User(UserCommand::Add(_)) => {
             false
         }
-        Command::User(_) | Command::Token { .. } | Command::Tail { .. } => true,
+        Command::User(_) | Command::Key(_) | Command::Token { .. } | Command::Tail { .. } => true,
     }
 }
 

@@ -204,7 +204,7 @@ impl Ctx {
     ///
     /// # Errors
     /// `QUERY_TOO_COMPLEX` if the response would be too large, `UNAVAILABLE` if there is no free memory for it.
-    pub fn show_ids(&self, ids: &[LocationId]) -> Result<Vec<juniper::ID>> {
+    pub fn show_ids<I: std::fmt::Display>(&self, ids: &[I]) -> Result<Vec<juniper::ID>> {
         self.allowance.show(SHOWN_ID * ids.len())?;
         Ok(ids.iter().map(super::scalars::to_id).collect())
     }

@@ -39,6 +39,17 @@ enums! {
         /// Only the members of the channel and admins may read it.
         Private
     }
+    /// What an API key may be used for.
+    ApiScope {
+        /// Queries and subscriptions.
+        Read,
+        /// The mutations that the user may make without being an admin, but not those of the user's own account.
+        Write,
+        /// Publishing events.
+        Publish,
+        /// Everything that the user may do as an admin. Includes the other scopes.
+        Admin
+    }
     /// The status of a ticket.
     TicketStatus {
         /// No user works on the ticket yet.

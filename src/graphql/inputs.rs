@@ -2,10 +2,10 @@
 
 use juniper::{GraphQLInputObject, ID, Nullable};
 
-use super::enums::{Priority, Role, TicketStatus, Visibility};
+use super::enums::{ApiScope, Priority, Role, TicketStatus, Visibility};
 use super::json::Json;
 use super::scalar::Scalar;
-use super::scalars::{Cursor, id};
+use super::scalars::{Cursor, DateTime, id};
 use crate::error::{Error, Result};
 
 macro_rules! inputs {
@@ -147,6 +147,22 @@ inputs! {
         message: String,
         /// The priority of the notification. Default: `MEDIUM`.
         priority: Option<Priority>,
+    }
+    /// The data of a new API key.
+    CreateApiKeyInput {
+        /// What the key is for: 1 to 100 characters.
+        name: String,
+        /// The id of the user as whom the key acts. Default: the viewer.
+        user_id: Option<ID>,
+        /// What the key may be used for. `ADMIN` needs a user who is an admin.
+        scopes: Vec<ApiScope>,
+        /// The ids of the channels that the key is limited to, at most 100. Nothing else exists for the key then. If
+        /// left out, the key is not limited.
+        channel_ids: Option<Vec<ID>>,
+        /// How many mutations the key may make per second, and four times as many at once. If left out, as many as a user.
+        mutations_per_second: Option<i32>,
+        /// When the key expires. If left out, never.
+        expires_at: Option<DateTime>,
     }
     /// Data to send to the subscribers of a channel.
     BroadcastInput {

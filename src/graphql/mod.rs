@@ -2,6 +2,7 @@
 //! SQL. Rules about objects and permissions belong to `board`.
 
 mod allowance;
+mod api_keys;
 mod complexity;
 mod context;
 mod cost;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use juniper::{GraphQLObject, ID, graphql_object};
 
+use super::api_keys::{ApiKey, NewApiKey};
 use super::context::Ctx;
 use super::inputs::{
-    AddTemplateInput, AssignUserInput, BroadcastInput, ChangePasswordInput, CreateChannelInput, CreateCommentInput,
-    CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, MetricInput, NotifyUserInput,
-    RegisterInput, UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, change_to, id_change,
+    AddTemplateInput, AssignUserInput, BroadcastInput, ChangePasswordInput, CreateApiKeyInput, CreateChannelInput,
+    CreateCommentInput, CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, MetricInput,
+    NotifyUserInput, RegisterInput, UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, change_to,
+    id_change,
 };
 use super::metrics::Metric;
 use super::notifications::Notification;
@@ -19,7 +21,7 @@ use super::sync_value::SyncValue;
 use super::templates::Template;
 use super::users::{Location, Organization, User};
 use crate::board;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{self, Role};
 
 /// A session that was started or extended.
@@ -286,6 +288,32 @@ impl Mutation {
             ctx.run(|board, by| async move { board.metrics.publish(&by.viewer, &input.metric, input.value).await })
                 .await?,
         )))
+    }
+
+    /// Creates an API key, with which a program acts as a user. Requires an admin.
+    async fn create_api_key(ctx: &Ctx, input: CreateApiKeyInput) -> Result<SyncValue<NewApiKey>> {
+        let viewer = || ctx.viewer().user_id().ok_or_else(|| Error::Unauthenticated("sign in first".into()));
+        let invalid = |_| Error::input("mutationsPerSecond", "must not be negative");
+        let new = board::NewApiKey {
+            name: input.name,
+            user: input.user_id.map_or_else(viewer, |user| id("userId", &user))?,
+            scopes: input.scopes.into_iter().map(Into::into).collect(),
+            channels: input.channel_ids.map(|channels| ids("channelIds", Some(&channels))).transpose()?,
+            mutations_per_second: input.mutations_per_second.map(u32::try_from).transpose().map_err(invalid)?,
+            expires_at: input.expires_at.map(|at| at.0),
+        };
+        let made = ctx.run(|board, by| async move { board.api_keys.create(&by.viewer, new).await }).await?;
+        Ok(SyncValue(NewApiKey::new(ctx, made)))
+    }
+
+    /// Revokes an API key. The connections with the key end at once. Requires an admin.
+    async fn revoke_api_key(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "The id of the key.")] key: ID,
+    ) -> Result<SyncValue<ApiKey>> {
+        let id = id("id", &key)?;
+        let revoked = ctx.run(|board, by| async move { board.api_keys.revoke(&by.viewer, id).await }).await?;
+        Ok(SyncValue(ApiKey::new(ctx, revoked)))
     }
 
     /// Creates an organization. Requires an admin.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use juniper::{Executor, ID, ScalarValue, graphql_object};
 
+use super::api_keys::ApiKey;
 use super::context::Ctx;
 use super::enums::TicketStatus;
 use super::indexed_list::List;
@@ -154,6 +155,13 @@ impl Query {
         let found = ctx.loaded(Some(ctx.read(|view| view.all_organizations())?))?.unwrap_or_default();
         ctx.show_items(found.len(), executor)?;
         Ok(found.into_iter().map(|organization| Organization::new(ctx, Arc::new(organization))).collect())
+    }
+
+    /// All API keys, also those that were revoked or have expired within the last 30 days. Requires an admin.
+    fn api_keys<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<ApiKey>> {
+        let found = ctx.loaded(Some(ctx.read(|view| view.api_keys())?))?.unwrap_or_default();
+        ctx.show_items(found.len(), executor)?;
+        Ok(found.into_iter().map(|key| ApiKey::new(ctx, key)).collect())
     }
 
     /// The users who are present in a channel: those with an open subscription to it, on any instance.

@@ -74,9 +74,9 @@ impl EventFilter {
         match self.topic {
             Topic::Channel(channel) | Topic::Message(channel, _) => viewer.can_read(channel),
             Topic::User(user) => viewer.user_id() == Some(user),
-            Topic::Notifications(user) => viewer.user_id() == user && viewer.has_valid_session(),
+            Topic::Notifications(user) => viewer.user_id() == user && viewer.rights().is_ok(),
             Topic::Templates => viewer.user_state().is_ok(),
-            Topic::Everything => viewer.has_valid_session(),
+            Topic::Everything => viewer.rights().is_ok(),
         }
     }
 }

@@ -75,8 +75,14 @@ async fn topic_of(board: &Board, viewer: &Viewer, target: Target, after: Cursor)
     match target {
         Target::Everything => viewer.rights().map(|_| Topic::Everything),
         Target::Channel(channel) => Ok(Topic::Channel(channel)),
-        Target::Templates => viewer.user_state().map(|_| Topic::Templates),
-        Target::Notifications => Ok(Topic::Notifications(viewer.rights()?.user)),
+        Target::Templates => {
+            viewer.user_state()?.check_unlimited()?;
+            Ok(Topic::Templates)
+        }
+        Target::Notifications => {
+            viewer.check_unlimited()?;
+            Ok(Topic::Notifications(viewer.rights()?.user))
+        }
         Target::Message(named, message) => {
             let reading = board.reads.read(Freshness::Reaching(after), viewer, move |view| {
                 // The cursor first: with a cursor of a lost history no id means what the client thinks.

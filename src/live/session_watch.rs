@@ -8,7 +8,7 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 
 use crate::board::{Board, Viewer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hub::{Next, Receiver};
 use crate::model::{Cursor, EventKind, KindSet, Topic};
 
@@ -40,7 +40,7 @@ impl SessionWatch {
         }
         let (receiver, position) = subscribe(board, viewer).await?;
         // The session may have ended before the subscription began.
-        viewer.rights()?;
+        viewer.check_session()?;
         let source = WatchSource::Following(receiver, position);
         Ok(Some(Self { board: Arc::clone(board), viewer: viewer.clone(), source }))
     }
@@ -70,12 +70,13 @@ impl Stream for SessionWatch {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<()>>> {
         let change = ready!(self.poll_change(context));
-        Poll::Ready(change.map(|()| self.viewer.rights().map(drop)))
+        Poll::Ready(change.map(|()| self.viewer.check_session()))
     }
 }
 
 async fn subscribe(board: &Board, viewer: &Viewer) -> Result<(Receiver, Cursor)> {
-    let user = viewer.user_state()?.user.id;
+    viewer.check_session()?;
+    let user = viewer.user_id().ok_or_else(|| Error::Unauthenticated("sign in first".into()))?;
     let kinds = KindSet::of(&[EventKind::AccessChanged, EventKind::SessionsEnded]);
     board.hub().subscribe(Topic::User(user), kinds).await
 }

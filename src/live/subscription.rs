@@ -44,7 +44,10 @@ impl Subscription {
     pub async fn open(board: &Board, viewer: &Viewer, request: SubscriptionRequest) -> Result<Self> {
         Ok(match request {
             SubscriptionRequest::Log(request) => Self::Log(Box::new(LogReader::open(board, viewer, request).await?)),
-            SubscriptionRequest::Metrics(metric) => Self::Metrics(metrics::follow(board, metric)),
+            SubscriptionRequest::Metrics(metric) => {
+                viewer.rights()?;
+                Self::Metrics(metrics::follow(board, metric))
+            }
             SubscriptionRequest::Presence(channel) => {
                 Self::Presence(Box::new(PresenceReader::open(board, viewer, channel).await?))
             }

@@ -51,4 +51,6 @@ ids! {
     OrganizationId,
     /// The id of a location.
     LocationId,
+    /// The id of an API key.
+    ApiKeyId,
 }

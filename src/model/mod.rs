@@ -2,6 +2,7 @@
 //! do no I/O. They depend on `std`, `serde`, `serde_json` and `chrono` only, and on the semaphores of `tokio` for
 //! [`MemoryBudget`].
 
+mod api_key;
 mod capacity_key;
 mod client_prefix;
 mod counters;
@@ -19,13 +20,16 @@ mod page;
 mod rights;
 mod time;
 
+pub use api_key::{ApiKey, ApiScope, ApiScopes, KeyChannels};
 pub use capacity_key::CapacityKey;
 pub use client_prefix::client_prefix;
 pub use counters::{Counter, Gauge, GaugeGuard, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Event, EventBody, EventKind, KindSet, LoggedEvent, Topic};
 pub use freshness::Freshness;
-pub use ids::{ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId};
+pub use ids::{
+    ApiKeyId, ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId,
+};
 pub use json::{JsonText, replace_lone_surrogates};
 pub(crate) use label::labels;
 pub use label::{CountersBy, Label};

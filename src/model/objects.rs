@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, Timestamp, UserId,
+    ApiKey, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, Timestamp,
+    UserId,
 };
 
 /// The locations whose users may see an object, sorted. Empty means every viewer who may read the channel.
@@ -290,6 +291,7 @@ fn text(text: Option<&String>) -> usize {
 }
 
 weights! {
+    ApiKey: |this| this.name.len() + this.channels.as_ref().map_or(0, |channels| BYTES_PER_LISTED_ID * channels.len());
     Message: |this| this.content.len() + text(this.title.as_ref()) + this.audience.weight();
     Comment: |this| this.content.len();
     Channel: |this| this.name.len() + text(this.description.as_ref());

@@ -1,8 +1,9 @@
 //! The rights of a viewer, as a plain value.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::{Audience, Channel, ChannelId, LocationId, UserId, Visibility};
+use super::{Audience, Channel, ChannelId, KeyChannels, LocationId, UserId, Visibility};
 
 /// The rights of one viewer at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +16,9 @@ pub struct Rights {
     pub locations: Vec<LocationId>,
     /// The channels the user is a member of.
     pub channels: HashSet<ChannelId>,
+    /// The channels that the viewer's API key is limited to; `None` without such a key. Nothing else exists for the
+    /// viewer.
+    pub limit: Option<Arc<KeyChannels>>,
 }
 
 impl Rights {
@@ -31,6 +35,19 @@ impl Rights {
     /// Whether a viewer with these rights may read the channel.
     #[must_use]
     pub fn can_read(&self, channel: &Channel) -> bool {
-        channel.visibility == Visibility::Public || self.admin || self.channels.contains(&channel.id)
+        let is_shown = channel.visibility == Visibility::Public || self.admin || self.channels.contains(&channel.id);
+        is_shown && self.includes(channel.id)
+    }
+
+    /// Whether this channel is among those that the viewer's API key is limited to. Always true without such a key.
+    #[must_use]
+    pub fn includes(&self, channel: ChannelId) -> bool {
+        self.limit.as_ref().is_none_or(|limit| limit.channels.contains(&channel))
+    }
+
+    /// The rights of a program that acts as this user with an API key.
+    #[must_use]
+    pub fn narrowed(&self, is_admin: bool, limit: Option<KeyChannels>) -> Self {
+        Self { admin: self.admin && is_admin, limit: limit.map(Arc::new), ..self.clone() }
     }
 }

@@ -3,6 +3,7 @@
 //! `board`, does that.
 
 mod advice;
+pub mod api_keys;
 mod batch;
 pub mod channels;
 mod checkpoints;

@@ -9,6 +9,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    api_key_channels (key_id, channel_id) {
+        key_id -> BigInt,
+        channel_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> BigInt,
+        name -> Text,
+        user_id -> BigInt,
+        digest -> Text,
+        scopes -> SmallInt,
+        is_limited -> Bool,
+        mutations_per_second -> Nullable<BigInt>,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     channel_members (channel_id, user_id) {
         channel_id -> BigInt,
         user_id -> BigInt,
@@ -224,6 +247,9 @@ diesel::table! {
 
 diesel::joinable!(announcement_reads -> notifications (notification_id));
 diesel::joinable!(announcement_reads -> users (user_id));
+diesel::joinable!(api_key_channels -> api_keys (key_id));
+diesel::joinable!(api_key_channels -> channels (channel_id));
+diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(channel_members -> channels (channel_id));
 diesel::joinable!(channel_members -> users (user_id));
 diesel::joinable!(channel_reads -> channels (channel_id));
@@ -249,6 +275,8 @@ diesel::joinable!(users -> organizations (organization_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     announcement_reads,
+    api_key_channels,
+    api_keys,
     channel_members,
     channel_reads,
     channels,

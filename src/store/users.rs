@@ -203,6 +203,7 @@ pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
         admin: user.role == Role::Admin,
         locations,
         channels: members::ids_by_member(db, user.id)?,
+        limit: None,
     })
 }
 

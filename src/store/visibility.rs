@@ -2,24 +2,29 @@
 //! property test compares the two.
 
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool};
 
-use super::schema::{channel_members, channels, locations, message_locations, messages, users};
+use super::schema::{api_key_channels, channel_members, channels, locations, message_locations, messages, users};
 use crate::model::{Rights, UserId, Visibility};
 
 /// An id that no user has. It stands for an anonymous viewer, who owns nothing and is a member of no channel.
 const NO_USER: UserId = UserId(-1);
+/// An id that no API key has. It stands for a viewer who is not limited to the channels of a key.
+const NO_KEY: i64 = -1;
 
 /// The viewer, as parameters of the SQL conditions.
 #[derive(Clone, Copy)]
 pub struct ViewerParams {
     admin: bool,
     pub(super) user: i64,
+    /// The API key that limits the viewer to its channels, or [`NO_KEY`].
+    key: i64,
 }
 
 impl From<&Rights> for ViewerParams {
     fn from(rights: &Rights) -> Self {
-        Self { admin: rights.admin, user: rights.user.unwrap_or(NO_USER).0 }
+        let key = rights.limit.as_ref().map_or(NO_KEY, |limit| limit.key.0);
+        Self { admin: rights.admin, user: rights.user.unwrap_or(NO_USER).0, key }
     }
 }
 
@@ -34,7 +39,15 @@ pub fn channel(viewer: ViewerParams) -> _ {
         .filter(channel_members::user_id.eq(user))
         .filter(channel_members::channel_id.eq(channels::id))
         .select(channel_members::channel_id);
-    channels::visibility.eq(public).or(diesel::dsl::exists(own)).or(admin.into_sql::<Bool>())
+    let key: i64 = viewer.key;
+    let of_key = api_key_channels::table
+        .filter(api_key_channels::key_id.eq(key))
+        .filter(api_key_channels::channel_id.eq(channels::id))
+        .select(api_key_channels::channel_id);
+    let no_key: i64 = NO_KEY;
+    let is_unlimited = key.into_sql::<BigInt>().eq(no_key);
+    let is_shown = channels::visibility.eq(public).or(diesel::dsl::exists(own)).or(admin.into_sql::<Bool>());
+    is_shown.and(is_unlimited.or(diesel::dsl::exists(of_key)))
 }
 
 /// Condition on `messages`: the message's channel is not marked as deleted.

@@ -106,7 +106,7 @@ pub async fn caller(site: &Arc<AppState>, token: Option<&str>, address: IpAddr) 
     let (viewer, expires_at) = match token {
         Some(token) => {
             let (viewer, expires_at) = site.board.accounts.authenticate(token).await?;
-            (viewer, Some(expires_at))
+            (viewer, expires_at)
         }
         None => (site.board.accounts.anonymous_viewer(address), None),
     };

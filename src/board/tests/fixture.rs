@@ -11,8 +11,8 @@ use crate::board::{channels, comments, messages, policy};
 use crate::capacity::{Rate, RateLimiter};
 use crate::error::Result;
 use crate::model::{
-    ChannelId, Comment, LocationId, LoggedEvent, Message, MessageId, Notification, OrganizationId, Rights, Role,
-    Timestamp, UserId, Visibility,
+    ApiKeyId, ChannelId, Comment, LocationId, LoggedEvent, Message, MessageId, Notification, OrganizationId, Rights,
+    Role, Timestamp, UserId, Visibility,
 };
 use crate::store::{DecidedBatch, SqliteMirror, TestAnswer, TestQueue, TestTables, WriteCommand};
 
@@ -146,10 +146,18 @@ impl BoardFixture {
         Viewer::signed_in(Arc::clone(&self.permissions), account, self.tables.users[&user].token_version, Timestamp(0))
     }
 
+    /// A program that acts as the user with this key.
+    pub fn viewer_with_key(&self, user: UserId, key: ApiKeyId) -> Viewer {
+        let account = self.permissions.set(self.state(user));
+        Viewer::with_key(Arc::clone(&self.permissions), account, key)
+    }
+
     /// The present state of a user.
     pub fn state(&self, id: UserId) -> UserState {
         let user = &self.tables.users[&id];
-        UserState { user: user.clone(), rights: Arc::new(self.tables.rights(user)) }
+        let keys = self.tables.api_keys.values().map(|(key, _)| key);
+        let keys = keys.filter(|key| key.user_id == id && key.revoked_at.is_none()).cloned().collect();
+        UserState::new(user.clone(), self.tables.rights(user), keys)
     }
 
     /// Queues a command of a viewer.

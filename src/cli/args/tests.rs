@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{DatabaseUrl, Registration};
+use crate::model::ApiKeyId;
 
 fn words(line: &str) -> Vec<OsString> {
     ["tidings"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect()
@@ -71,6 +72,7 @@ fn a_database_before_or_after_any_command() {
         "user list --database-url sqlite://x.db",
         "--log=off --database-url=sqlite://x.db migrate",
         "demo --database-url sqlite://x.db",
+        "key --database-url sqlite://x.db list",
         "token zowi --database-url sqlite://x.db",
         "tail --database-url sqlite://x.db --follow",
     ] {
@@ -94,6 +96,8 @@ fn the_commands() {
         ("user list", Command::User(UserCommand::List)),
         ("user disable zowi", Command::User(UserCommand::Disable("zowi".into()))),
         ("user enable zowi", Command::User(UserCommand::Enable("zowi".into()))),
+        ("key list", Command::Key(KeyCommand::List)),
+        ("key revoke 7", Command::Key(KeyCommand::Revoke(ApiKeyId(7)))),
         ("token zowi", Command::Token { name: "zowi".into() }),
         ("demo", Command::Demo),
         ("tail", Command::Tail { after: None, follow: false }),

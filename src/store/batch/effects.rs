@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::numbers::{CreatedCounts, Numbers, Settle};
 use crate::model::{
-    Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Location, LoggedEvent,
-    Message, MessageId, Metric, Notification, NotificationId, Organization, Priority, Seq, Tag, Template, TemplateId,
-    Ticket, Timestamp, User, UserId,
+    ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Location,
+    LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, Priority, Seq, Tag, Template,
+    TemplateId, Ticket, Timestamp, User, UserId,
 };
 use crate::store::idempotency::CreatedObject;
 
@@ -173,6 +173,10 @@ pub enum SingleWrite {
     UpdateUser(User),
     /// Stores the hash of a new password.
     SetPasswordHash(UserId, String),
+    /// Creates an API key with this digest of its secret.
+    AddApiKey(ApiKey, String),
+    /// Revokes an API key.
+    RevokeApiKey(ApiKeyId),
     /// Creates an organization.
     AddOrganization(Organization),
     /// Creates a location.
@@ -475,6 +479,8 @@ impl Settle for SingleWrite {
             | Self::AddUser(..)
             | Self::UpdateUser(_)
             | Self::SetPasswordHash(..)
+            | Self::AddApiKey(..)
+            | Self::RevokeApiKey(_)
             | Self::AddOrganization(_)
             | Self::AddLocation(_) => {}
         }

@@ -1,11 +1,13 @@
 //! The reads of a batch that have a statement of their own.
 
+use std::sync::Arc;
+
 use super::needs::{Lookup, Needs};
 use super::state::{BatchRows, OrganizationRows};
 use crate::error::Result;
 use crate::model::OrganizationId;
 use crate::store::connection::Db;
-use crate::store::{channels, organizations, templates, users};
+use crate::store::{api_keys, channels, organizations, templates, users};
 
 /// Runs the lookups of a batch and adds what they find to its rows.
 pub fn read(db: &mut Db, needs: &Needs, rows: &mut BatchRows) -> Result<()> {
@@ -15,7 +17,7 @@ pub fn read(db: &mut Db, needs: &Needs, rows: &mut BatchRows) -> Result<()> {
 fn read_one(db: &mut Db, lookup: &Lookup, rows: &mut BatchRows) -> Result<()> {
     match lookup {
         Lookup::Room(rights, name) => {
-            rows.rooms.push((rights.user, name.clone(), channels::find_by_name(db, rights, name)?));
+            rows.rooms.push((Arc::clone(rights), name.clone(), channels::find_by_name(db, rights, name)?));
         }
         Lookup::SimilarChannel(rights, name) => {
             rows.similar_names.insert(name.clone(), channels::find_similar_name(db, rights, name, None)?);
@@ -39,6 +41,8 @@ fn read_one(db: &mut Db, lookup: &Lookup, rows: &mut BatchRows) -> Result<()> {
         Lookup::Template(rights, id) => {
             rows.templates.extend(templates::find(db, rights, *id)?.map(|template| (*id, template)));
         }
+        Lookup::ApiKey(id) => rows.api_keys.extend(api_keys::find(db, *id)?.map(|key| (*id, key))),
+        Lookup::ApiKeyCount => rows.api_key_count = Some(api_keys::count(db)?),
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Audience, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, Rights, TemplateId,
-    UserId,
+    ApiKeyId, Audience, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, Rights,
+    TemplateId, UserId,
 };
 
 /// How many lookups a batch has at most. Each one is a statement of its own.
@@ -49,6 +49,8 @@ pub(super) enum Lookup {
     Organization(OrganizationId),
     OrganizationWithUsers(OrganizationId),
     Template(Arc<Rights>, TemplateId),
+    ApiKey(ApiKeyId),
+    ApiKeyCount,
 }
 
 impl Needs {
@@ -157,6 +159,18 @@ impl Needs {
     /// The template with this id, if a viewer with these rights may see it.
     pub fn template(&mut self, rights: &Arc<Rights>, id: TemplateId) {
         self.lookups.push(Lookup::Template(Arc::clone(rights), id));
+        self.lock_head();
+    }
+
+    /// The API key with this id.
+    pub fn api_key(&mut self, id: ApiKeyId) {
+        self.lookups.push(Lookup::ApiKey(id));
+        self.lock_head();
+    }
+
+    /// The number of API keys.
+    pub fn api_key_count(&mut self) {
+        self.lookups.push(Lookup::ApiKeyCount);
         self.lock_head();
     }
 

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Location, LocationId, LoggedEvent,
-    Message, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId, Seq, Template, TemplateId,
-    Timestamp, User, UserId,
+    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Location,
+    LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId,
+    Seq, Template, TemplateId, Timestamp, User, UserId,
 };
 
 /// How many objects and events of each kind a batch creates.
@@ -65,6 +65,7 @@ settle_ids! {
     UserId: |numbers| numbers.single.as_slice();
     OrganizationId: |numbers| numbers.single.as_slice();
     LocationId: |numbers| numbers.single.as_slice();
+    ApiKeyId: |numbers| numbers.single.as_slice();
 }
 
 macro_rules! settle_fields {
@@ -88,6 +89,7 @@ settle_fields! {
     User { id }
     Organization { id }
     Location { id }
+    ApiKey { id }
     Metric {}
 }
 

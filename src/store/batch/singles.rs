@@ -4,7 +4,7 @@ use super::effects::SingleWrite;
 use crate::error::Result;
 use crate::model::Timestamp;
 use crate::store::connection::Db;
-use crate::store::{channels, organizations, templates, users};
+use crate::store::{api_keys, channels, organizations, templates, users};
 
 impl SingleWrite {
     /// Runs the write. Returns the id of the object that it has created.
@@ -25,6 +25,8 @@ impl SingleWrite {
             Self::AddUser(user, hash) => return users::insert(db, user, hash).map(|id| Some(id.0)),
             Self::UpdateUser(user) => users::update(db, user)?,
             Self::SetPasswordHash(id, hash) => users::set_password_hash(db, *id, hash)?,
+            Self::AddApiKey(key, digest) => return api_keys::insert(db, key, digest).map(|id| Some(id.0)),
+            Self::RevokeApiKey(id) => api_keys::revoke(db, *id, now)?,
             Self::AddOrganization(organization) => {
                 return organizations::insert(db, organization).map(|id| Some(id.0));
             }

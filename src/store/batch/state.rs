@@ -2,13 +2,15 @@
 //! batch have left them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::effects::{CommentChange, Effects, MessageChange};
 use super::numbers::CreatedCounts;
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, Channel, ChannelId, Comment, CommentId, Cursor, Location, LocationId, Message, MessageId, Notification,
-    NotificationId, OrganizationId, Rights, Role, Seq, Tag, Template, TemplateId, Timestamp, User, UserId,
+    ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Location, LocationId, Message,
+    MessageId, Notification, NotificationId, OrganizationId, Rights, Role, Seq, Tag, Template, TemplateId, Timestamp,
+    User, UserId,
 };
 use crate::store::idempotency::CreatedObject;
 use crate::unicode;
@@ -32,12 +34,15 @@ pub struct BatchRows {
     pub positions: HashMap<(ChannelId, Cursor), NewestMessage>,
     pub metrics: HashSet<String>,
     pub metric_count: i64,
-    pub rooms: Vec<(Option<UserId>, String, Option<Channel>)>,
+    /// The channels with these names, among those that viewers with these rights may read.
+    pub rooms: Vec<(Arc<Rights>, String, Option<Channel>)>,
     pub similar_names: HashMap<String, Option<String>>,
     pub organization_count: i64,
     pub organizations: HashMap<OrganizationId, OrganizationRows>,
     pub templates: HashMap<TemplateId, Template>,
     pub attempts: HashMap<String, (i64, Option<Timestamp>)>,
+    pub api_keys: HashMap<ApiKeyId, ApiKey>,
+    pub api_key_count: Option<i64>,
 }
 
 /// What belongs to an organization.
@@ -197,6 +202,12 @@ impl BatchState {
         found.ok_or(Error::NotFound("channel"))
     }
 
+    /// Whether the channel exists.
+    #[must_use]
+    pub fn has_channel(&self, id: ChannelId) -> bool {
+        self.rows.channels.contains_key(&id)
+    }
+
     /// The message, if a viewer with these rights may read it.
     ///
     /// # Errors
@@ -283,7 +294,7 @@ impl BatchState {
         locations.sort_unstable();
         locations.dedup();
         let channels = self.is_member(channel, id).then_some(channel).into_iter().collect();
-        Some(Rights { user: Some(id), admin: user.role == Role::Admin, locations, channels })
+        Some(Rights { user: Some(id), admin: user.role == Role::Admin, locations, channels, limit: None })
     }
 
     /// Whether the user is a member of the channel.
@@ -323,7 +334,7 @@ impl BatchState {
     /// # Errors
     /// `NOT_FOUND` if there is no such channel for the viewer.
     pub fn room(&self, rights: &Rights, name: &str) -> Result<&Channel> {
-        let found = self.rows.rooms.iter().find(|(user, other, _)| *user == rights.user && other == name);
+        let found = self.rows.rooms.iter().find(|(of, other, _)| **of == *rights && other == name);
         found.and_then(|(_, _, channel)| channel.as_ref()).ok_or(Error::NotFound("room"))
     }
 
@@ -353,6 +364,22 @@ impl BatchState {
     /// `NOT_FOUND` if there is no such template for the viewer.
     pub fn template(&self, id: TemplateId) -> Result<&Template> {
         self.rows.templates.get(&id).ok_or(Error::NotFound("template"))
+    }
+
+    /// The API key.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such key.
+    pub fn api_key(&self, id: ApiKeyId) -> Result<&ApiKey> {
+        self.rows.api_keys.get(&id).ok_or(Error::NotFound("API key"))
+    }
+
+    /// The number of API keys, revoked ones included.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named it as a need.
+    pub fn api_key_count(&self) -> Result<i64> {
+        self.rows.api_key_count.ok_or_else(|| unread("number"))
     }
 
     /// The number of recent sign-in attempts for this key, and the time of the first one.

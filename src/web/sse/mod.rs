@@ -196,7 +196,7 @@ impl FrameSource {
             StreamEnd::Failed(rejection) => self.operation.fail(rejection),
             StreamEnd::Complete(_) | StreamEnd::Stopped => {}
         }
-        let session_error = self.session.as_ref().and_then(|session| session.viewer.rights().err());
+        let session_error = self.session.as_ref().and_then(|session| session.viewer.check_session().err());
         match (end, session_error) {
             (StreamEnd::Complete(answer), _) => {
                 answer.iter().flat_map(|body| frames::next(None, body)).chain([frames::complete()]).collect()

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tidings::board::NewApiKey;
+use tidings::model::{ApiScope, ChannelId, UserId};
 
 use crate::support::{PASSWORD, Server, Session, text};
 
@@ -23,22 +25,70 @@ const UNAUTHENTICATED: Expect = Code("UNAUTHENTICATED");
 const NOT_FOUND: Expect = Code("NOT_FOUND");
 const FORBIDDEN: Expect = Code("FORBIDDEN");
 
-/// A field, a document, and the expected results for: an anonymous viewer, an outsider, a member, the author (who owns
-/// the channel), and an admin.
-type Row = (&'static str, &'static str, [Expect; 5]);
+/// A field, a document, and the expected results.
+type Row = (&'static str, &'static str, Expected);
 
-const ALL_VIEWERS: [Expect; 5] = [Data, Data, Data, Data, Data];
-const SIGNED_IN: [Expect; 5] = [UNAUTHENTICATED, Data, Data, Data, Data];
-const READERS_SEE: [Expect; 5] = [Absent, Absent, Data, Data, Data];
-const READERS_DO: [Expect; 5] = [UNAUTHENTICATED, NOT_FOUND, Data, Data, Data];
-const READERS_RECEIVE: [Expect; 5] = [NOT_FOUND, NOT_FOUND, Data, Data, Data];
-const AUTHORS_DO: [Expect; 5] = [UNAUTHENTICATED, NOT_FOUND, FORBIDDEN, Data, Data];
-const ADMINS_DO: [Expect; 5] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data];
+/// The expected results for each viewer in [`VIEWERS`] and each key in [`KEYS`].
+#[derive(Debug, Clone, Copy)]
+struct Expected([Expect; 5], [Expect; 7]);
+
+/// An anonymous viewer, an outsider, a member, the author (who owns the channel), and an admin.
+const VIEWERS: [&str; 5] = ["anonymous", "outsider", "member", "author", "root"];
+
+/// API keys: the user, the scopes, and whether the key is limited to the channel of the objects or to another one.
+const KEYS: [(&str, &[ApiScope], Option<Limit>); 7] = [
+    ("author", &[ApiScope::Read], None),
+    ("author", &[ApiScope::Write], None),
+    ("author", &[ApiScope::Publish], None),
+    ("author", &[ApiScope::Read, ApiScope::Write], Some(Limit::Here)),
+    ("author", &[ApiScope::Read, ApiScope::Write], Some(Limit::Elsewhere)),
+    ("root", &[ApiScope::Admin], None),
+    ("root", &[ApiScope::Read, ApiScope::Write], None),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    Here,
+    Elsewhere,
+}
+
+/// What signed-in viewers read, wherever it is.
+const READ_KEYS: [Expect; 7] = [Data, FORBIDDEN, FORBIDDEN, Data, Data, Data, Data];
+/// What signed-in viewers read that belongs to no channel.
+const READ_OUTSIDE: [Expect; 7] = [Data, FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data];
+/// What signed-in viewers write that belongs to no channel.
+const WRITE_OUTSIDE: [Expect; 7] = [FORBIDDEN, Data, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, Data];
+const READERS_WRITE: [Expect; 7] = [FORBIDDEN, Data, FORBIDDEN, Data, NOT_FOUND, Data, NOT_FOUND];
+
+/// What needs no permission.
+const ALL_VIEWERS: Expected = Expected([Data; 5], [Data; 7]);
+/// What anonymous viewers read, but keys only with a scope.
+const ALL_READ: Expected = Expected([Data; 5], READ_KEYS);
+const ALL_READ_OUTSIDE: Expected = Expected([Data; 5], READ_OUTSIDE);
+const SIGNED_IN_ROW: [Expect; 5] = [UNAUTHENTICATED, Data, Data, Data, Data];
+const SIGNED_IN_READ: Expected = Expected(SIGNED_IN_ROW, READ_KEYS);
+const SIGNED_IN_READ_OUTSIDE: Expected = Expected(SIGNED_IN_ROW, READ_OUTSIDE);
+const SIGNED_IN_WRITE: Expected = Expected(SIGNED_IN_ROW, WRITE_OUTSIDE);
+/// What needs a session, because it changes the own account.
+const SESSIONS_DO: Expected = Expected(SIGNED_IN_ROW, [FORBIDDEN; 7]);
+const READERS_SEE: Expected =
+    Expected([Absent, Absent, Data, Data, Data], [Data, FORBIDDEN, FORBIDDEN, Data, Absent, Data, Absent]);
+const READERS_DO: Expected = Expected([UNAUTHENTICATED, NOT_FOUND, Data, Data, Data], READERS_WRITE);
+const READERS_READ: Expected = Expected(
+    [UNAUTHENTICATED, NOT_FOUND, Data, Data, Data],
+    [Data, FORBIDDEN, FORBIDDEN, Data, NOT_FOUND, Data, NOT_FOUND],
+);
+const READERS_RECEIVE: Expected = Expected([NOT_FOUND, NOT_FOUND, Data, Data, Data], READERS_READ.1);
+const AUTHORS_DO: Expected = Expected([UNAUTHENTICATED, NOT_FOUND, FORBIDDEN, Data, Data], READERS_WRITE);
+const ADMINS_DO: Expected = Expected(
+    [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data],
+    [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, FORBIDDEN],
+);
 
 const QUERIES: &[Row] = &[
-    ("me", "{ me { id } }", [Absent, Data, Data, Data, Data]),
-    ("user", "query ($victim: ID!) { user(id: $victim) { id } }", SIGNED_IN),
-    ("users", "query ($victimName: String) { users(search: $victimName) { nodes { id } } }", SIGNED_IN),
+    ("me", "{ me { id } }", Expected([Absent, Data, Data, Data, Data], READ_KEYS)),
+    ("user", "query ($victim: ID!) { user(id: $victim) { id } }", SIGNED_IN_READ),
+    ("users", "query ($victimName: String) { users(search: $victimName) { nodes { id } } }", SIGNED_IN_READ_OUTSIDE),
     ("channel", "query ($channel: ID!) { channel(id: $channel) { id } }", READERS_SEE),
     ("channel", "query ($name: String!) { channel(name: $name) { id } }", READERS_SEE),
     ("channels", "{ channels(first: 100) { nodes { id } } }", READERS_SEE),
@@ -46,11 +96,12 @@ const QUERIES: &[Row] = &[
     ("messages", "{ messages(first: 100) { nodes { id } } }", READERS_SEE),
     ("messages", "query ($channel: ID!) { messages(channelId: $channel) { nodes { id } } }", READERS_SEE),
     ("messages", "query ($victim: ID!) { messages(assigneeId: $victim, status: OPEN) { nodes { id } } }", READERS_SEE),
-    ("templates", "{ templates(last: 10) { nodes { id } } }", SIGNED_IN),
-    ("notifications", "{ notifications(unreadOnly: true) { nodes { id } } }", SIGNED_IN),
-    ("presence", "query ($channel: ID!) { presence(channelId: $channel) { id } }", READERS_DO),
-    ("metrics", "{ metrics { metric value updatedAt } }", ALL_VIEWERS),
-    ("organizations", "{ organizations { id } }", SIGNED_IN),
+    ("templates", "{ templates(last: 10) { nodes { id } } }", SIGNED_IN_READ_OUTSIDE),
+    ("notifications", "{ notifications(unreadOnly: true) { nodes { id } } }", SIGNED_IN_READ_OUTSIDE),
+    ("presence", "query ($channel: ID!) { presence(channelId: $channel) { id } }", READERS_READ),
+    ("metrics", "{ metrics { metric value updatedAt } }", ALL_READ),
+    ("organizations", "{ organizations { id } }", SIGNED_IN_READ_OUTSIDE),
+    ("apiKeys", "{ apiKeys { id } }", ADMINS_DO),
     ("cursor", "{ cursor }", ALL_VIEWERS),
 ];
 
@@ -65,14 +116,14 @@ const MUTATIONS: &[Row] = &[
         "mutation ($victimName: String!, $password: String!) { login(input: { username: $victimName, password: $password }) { token } }",
         ALL_VIEWERS,
     ),
-    ("refreshToken", "mutation { refreshToken { token } }", SIGNED_IN),
+    ("refreshToken", "mutation { refreshToken { token } }", SESSIONS_DO),
     (
         "changePassword",
         "mutation ($password: String!) { changePassword(input: { current: $password, new: $password }) { token } }",
-        SIGNED_IN,
+        SESSIONS_DO,
     ),
-    ("logoutEverywhere", "mutation { logoutEverywhere }", SIGNED_IN),
-    ("createChannel", "mutation ($fresh: String!) { createChannel(input: { name: $fresh }) { id } }", SIGNED_IN),
+    ("logoutEverywhere", "mutation { logoutEverywhere }", SESSIONS_DO),
+    ("createChannel", "mutation ($fresh: String!) { createChannel(input: { name: $fresh }) { id } }", SIGNED_IN_WRITE),
     (
         "updateChannel",
         "mutation ($channel: ID!) { updateChannel(input: { id: $channel, description: \"new\" }) { id } }",
@@ -116,15 +167,18 @@ const MUTATIONS: &[Row] = &[
         AUTHORS_DO,
     ),
     ("deleteComment", "mutation ($comment: ID!) { deleteComment(id: $comment) }", AUTHORS_DO),
-    ("addTemplate", "mutation { addTemplate(input: { name: \"new\", content: \"new\" }) { id } }", SIGNED_IN),
+    ("addTemplate", "mutation { addTemplate(input: { name: \"new\", content: \"new\" }) { id } }", SIGNED_IN_WRITE),
     (
         "deleteTemplate",
         "mutation ($template: ID!) { deleteTemplate(id: $template) }",
-        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, Data, Data],
+        Expected(
+            [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, Data, Data],
+            [FORBIDDEN, Data, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, FORBIDDEN],
+        ),
     ),
     (
         "markChannelRead",
-        "mutation ($channel: ID!, $before: Cursor!) { markChannelRead(channelId: $channel, upTo: $before) { unreadCount } }",
+        "mutation ($channel: ID!, $before: Cursor!) { markChannelRead(channelId: $channel, upTo: $before) { id } }",
         READERS_DO,
     ),
     (
@@ -134,13 +188,16 @@ const MUTATIONS: &[Row] = &[
     ),
     (
         "markNotificationRead",
-        "mutation ($announcement: ID!) { markNotificationRead(id: $announcement) { readAt } }",
-        SIGNED_IN,
+        "mutation ($announcement: ID!) { markNotificationRead(id: $announcement) { id } }",
+        SIGNED_IN_WRITE,
     ),
     (
         "markNotificationRead",
         "mutation ($note: ID!) { markNotificationRead(id: $note) { readAt } }",
-        [UNAUTHENTICATED, NOT_FOUND, NOT_FOUND, NOT_FOUND, NOT_FOUND],
+        Expected(
+            [UNAUTHENTICATED, NOT_FOUND, NOT_FOUND, NOT_FOUND, NOT_FOUND],
+            [FORBIDDEN, NOT_FOUND, FORBIDDEN, FORBIDDEN, FORBIDDEN, NOT_FOUND, NOT_FOUND],
+        ),
     ),
     ("broadcast", "mutation ($name: String!) { broadcast(input: { room: $name, data: \"{}\" }) }", ADMINS_DO),
     (
@@ -163,6 +220,12 @@ const MUTATIONS: &[Row] = &[
         "mutation ($victim: ID!) { assignUser(input: { userId: $victim, organizationId: 1 }) { id } }",
         ADMINS_DO,
     ),
+    (
+        "createApiKey",
+        "mutation ($victim: ID!) { createApiKey(input: { name: \"new\", userId: $victim, scopes: [READ] }) { secret } }",
+        ADMINS_DO,
+    ),
+    ("revokeApiKey", "mutation ($key: ID!) { revokeApiKey(id: $key) { revokedAt } }", ADMINS_DO),
     (
         "setUserDisabled",
         "mutation ($victim: ID!) { setUserDisabled(userId: $victim, disabled: true) { id } }",
@@ -192,17 +255,21 @@ const SUBSCRIPTIONS: &[Row] = &[
         "subscription ($message: ID!, $before: Cursor) { commentAdded(messageId: $message, after: $before) { id } }",
         READERS_RECEIVE,
     ),
-    ("templateAdded", "subscription ($before: Cursor) { templateAdded(after: $before) { id } }", SIGNED_IN),
+    (
+        "templateAdded",
+        "subscription ($before: Cursor) { templateAdded(after: $before) { id } }",
+        SIGNED_IN_READ_OUTSIDE,
+    ),
     (
         "notificationAdded",
         "subscription ($before: Cursor) { notificationAdded(after: $before) { id userId } }",
-        ALL_VIEWERS,
+        ALL_READ_OUTSIDE,
     ),
-    ("metricUpdated", "subscription { metricUpdated { metric value } }", ALL_VIEWERS),
+    ("metricUpdated", "subscription { metricUpdated { metric value } }", ALL_READ),
     (
         "presenceChanged",
         "subscription ($channel: ID!) { presenceChanged(channelId: $channel) { user { id } present } }",
-        READERS_DO,
+        READERS_READ,
     ),
     (
         "events",
@@ -210,6 +277,22 @@ const SUBSCRIPTIONS: &[Row] = &[
         READERS_RECEIVE,
     ),
 ];
+
+/// One viewer of the matrix.
+#[derive(Debug, Clone, Copy)]
+enum Viewer {
+    /// The user with this name.
+    User(&'static str),
+    /// The key with this index in [`KEYS`].
+    Key(usize),
+}
+
+impl Expected {
+    fn by_viewer(self) -> impl Iterator<Item = (Viewer, Expect)> {
+        let users = VIEWERS.into_iter().map(Viewer::User).zip(self.0);
+        users.chain((0..KEYS.len()).map(Viewer::Key).zip(self.1))
+    }
+}
 
 #[test]
 fn every_field_has_a_row() {
@@ -233,13 +316,13 @@ async fn every_query_and_mutation_is_granted_to_exactly_the_listed_viewers() {
     let fixture = Fixture::new().await;
     let mut wrong = Vec::new();
     for (field, document, expected) in QUERIES.iter().chain(MUTATIONS) {
-        for (viewer, expected) in VIEWERS.iter().zip(expected) {
+        for (viewer, expected) in expected.by_viewer() {
             let objects = fixture.objects().await;
-            let answer =
-                fixture.server.execute(fixture.session(viewer).as_ref(), document, objects.variables.clone()).await;
+            let session = fixture.session(viewer, &objects).await;
+            let answer = fixture.server.execute(session.as_ref(), document, objects.variables.clone()).await;
             let got = objects.classify(field, &answer);
-            if got != Some(*expected) {
-                wrong.push(format!("{viewer}: {document}\n    expected {expected:?}, got {answer}"));
+            if got != Some(expected) {
+                wrong.push(format!("{viewer:?}: {document}\n    expected {expected:?}, got {answer}"));
             }
         }
     }
@@ -250,21 +333,19 @@ async fn every_query_and_mutation_is_granted_to_exactly_the_listed_viewers() {
 async fn every_subscription_delivers_to_exactly_the_listed_viewers() {
     let fixture = Fixture::new().await;
     for (field, document, expected) in SUBSCRIPTIONS {
-        for (viewer, expected) in VIEWERS.iter().zip(expected) {
+        for (viewer, expected) in expected.by_viewer() {
             let objects = fixture.objects().await;
-            let mut socket = fixture.server.socket(fixture.session(viewer).as_ref()).await;
+            let mut socket = fixture.server.socket(fixture.session(viewer, &objects).await.as_ref()).await;
             socket.subscribe("s", document, objects.variables.clone()).await;
             let frame = socket.frame().await;
             let got = match frame["type"].as_str() {
                 Some("next") => objects.classify(field, &frame["payload"]),
                 _ => objects.classify(field, &json!({"errors": frame["payload"]})),
             };
-            assert_eq!(got, Some(*expected), "{viewer}: {document}: {frame}");
+            assert_eq!(got, Some(expected), "{viewer:?}: {document}: {frame}");
         }
     }
 }
-
-const VIEWERS: [&str; 5] = ["anonymous", "outsider", "member", "author", "root"];
 
 /// A server with users; each document is executed against its own objects.
 struct Fixture {
@@ -290,8 +371,36 @@ impl Fixture {
         Self { server, count: std::cell::Cell::new(0) }
     }
 
+    async fn session(&self, viewer: Viewer, objects: &Objects) -> Option<Session> {
+        match viewer {
+            Viewer::User(name) => self.user_session(name),
+            Viewer::Key(number) => Some(self.key(number, objects).await),
+        }
+    }
+
+    /// A new key. Its secret is used like the token of a session.
+    async fn key(&self, number: usize, objects: &Objects) -> Session {
+        let (name, scopes, limit) = KEYS[number];
+        let user = self.user_session(name).expect("a session");
+        let channel = limit.map(|limit| match limit {
+            Limit::Here => &objects.variables["channel"],
+            Limit::Elsewhere => &objects.variables["elsewhere"],
+        });
+        let channel = channel.map(|id| ChannelId(text(id).parse().expect("an id")));
+        let new = NewApiKey {
+            name: "key".into(),
+            user: UserId(user.id.parse().expect("an id")),
+            scopes: scopes.to_vec(),
+            channels: channel.map(|id| vec![id]),
+            mutations_per_second: None,
+            expires_at: None,
+        };
+        let (_, secret) = self.server.board().api_keys.add(new).await.expect("a key");
+        Session { token: secret, ..user }
+    }
+
     /// A new session, because some documents end all sessions of the user.
-    fn session(&self, name: &str) -> Option<Session> {
+    fn user_session(&self, name: &str) -> Option<Session> {
         if name == "anonymous" {
             return None;
         }
@@ -302,7 +411,7 @@ impl Fixture {
     async fn objects(&self) -> Objects {
         let number = self.count.replace(self.count.get() + 1);
         let victim = self.server.register(&format!("victim{number}")).await;
-        let (author, member) = (self.session("author"), self.session("member").expect("a session"));
+        let (author, member) = (self.user_session("author"), self.user_session("member").expect("a session"));
         let before = self.server.cursor(author.as_ref()).await;
         let name = format!("channel{number}");
         let run = |query: &'static str, variables: Value| self.server.data(author.as_ref(), query, variables);
@@ -338,8 +447,13 @@ impl Fixture {
         let notify = "mutation ($v: ID!) {
             note: notifyUser(input: { userId: $v, title: \"t\", message: \"t\" }) { id }
             all: notifyUser(input: { title: \"t\", message: \"t\" }) { id } }";
-        let notified = self.server.data(self.session("root").as_ref(), notify, json!({"v": victim.id})).await;
+        let notified = self.server.data(self.user_session("root").as_ref(), notify, json!({"v": victim.id})).await;
+        let elsewhere = self.server.channel(author.as_ref().expect("a session"), &format!("elsewhere{number}")).await;
+        let make =
+            "mutation ($v: ID!) { createApiKey(input: { name: \"k\", userId: $v, scopes: [READ] }) { apiKey { id } } }";
+        let key = self.server.data(self.user_session("root").as_ref(), make, json!({"v": victim.id})).await;
         let variables = json!({
+            "elsewhere": elsewhere, "key": key["createApiKey"]["apiKey"]["id"],
             "note": notified["note"]["id"], "announcement": notified["all"]["id"],
             "channel": channel, "message": message, "comment": commented["createComment"]["id"],
             "template": created["addTemplate"]["id"], "victim": victim.id, "name": name, "before": before,

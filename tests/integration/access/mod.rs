@@ -1,5 +1,6 @@
 //! Access rules, checked over real connections.
 
+mod api_keys;
 mod matrix;
 mod sign_in;
 

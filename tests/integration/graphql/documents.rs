@@ -7,6 +7,7 @@ use crate::support::{PASSWORD, Server, Session};
 const EXAMPLES: &str = include_str!("../../../static/graphiql/examples.js");
 const PAGES: &[(&str, &str)] = &[
     ("README.md", include_str!("../../../README.md")),
+    ("docs/api-keys.md", include_str!("../../../docs/api-keys.md")),
     ("docs/clients.md", include_str!("../../../docs/clients.md")),
     ("docs/json-socket.md", include_str!("../../../docs/json-socket.md")),
     ("docs/operating.md", include_str!("../../../docs/operating.md")),

@@ -18,9 +18,9 @@ pub use queue::{TestAnswer, TestQueue};
 use super::needs::Needs;
 use super::state::BatchState;
 use crate::model::{
-    Channel, ChannelId, Comment, CommentId, Cursor, Location, LocationId, LoggedEvent, Message, MessageId, Metric,
-    Notification, NotificationId, Organization, OrganizationId, Rights, Role, Seq, Tag, Template, TemplateId,
-    Timestamp, User, UserId,
+    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, Location, LocationId, LoggedEvent, Message,
+    MessageId, Metric, Notification, NotificationId, Organization, OrganizationId, Rights, Role, Seq, Tag, Template,
+    TemplateId, Timestamp, User, UserId,
 };
 use crate::store::idempotency::CreatedObject;
 
@@ -47,6 +47,7 @@ pub struct TestTables {
     pub notifications: BTreeMap<NotificationId, Notification>,
     pub read_announcements: BTreeSet<(NotificationId, UserId)>,
     pub keys: BTreeMap<(UserId, String), (CreatedObject, String)>,
+    pub api_keys: BTreeMap<ApiKeyId, (ApiKey, String)>,
     pub read_markers: BTreeMap<(UserId, ChannelId), MessageId>,
     pub metrics: BTreeMap<String, Metric>,
     pub attempts: BTreeMap<String, Vec<Timestamp>>,
@@ -67,6 +68,7 @@ pub struct LastIds {
     pub comments: i64,
     pub templates: i64,
     pub notifications: i64,
+    pub api_keys: i64,
 }
 
 /// The id after the last one.
@@ -91,6 +93,7 @@ impl Default for TestTables {
             notifications: BTreeMap::new(),
             read_announcements: BTreeSet::new(),
             keys: BTreeMap::new(),
+            api_keys: BTreeMap::new(),
             read_markers: BTreeMap::new(),
             metrics: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -117,6 +120,7 @@ impl TestTables {
             admin: user.role == Role::Admin,
             locations: self.locations.values().filter(is_own).map(|location| location.id).collect(),
             channels: self.members.keys().filter(|(_, member)| *member == user.id).map(|(id, _)| *id).collect(),
+            limit: None,
         }
     }
 
@@ -145,6 +149,8 @@ impl TestTables {
         self.metrics.keys().for_each(|name| needs.metric(name));
         self.templates.keys().for_each(|id| needs.template(rights, *id));
         self.organizations.keys().for_each(|id| needs.organization_with_users(*id));
+        self.api_keys.keys().for_each(|id| needs.api_key(*id));
+        needs.api_key_count();
         needs
     }
 }

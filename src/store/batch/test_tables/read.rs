@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{TAG, TestTables};
@@ -110,7 +111,11 @@ impl TestTables {
 
     fn look_up(&self, lookup: &Lookup, rows: &mut BatchRows) {
         match lookup {
-            Lookup::Room(rights, name) => rows.rooms.push((rights.user, name.clone(), self.room(rights, name))),
+            Lookup::Room(rights, name) => {
+                rows.rooms.push((Arc::clone(rights), name.clone(), self.room(rights, name)));
+            }
+            Lookup::ApiKey(id) => rows.api_keys.extend(self.api_keys.get(id).map(|(key, _)| (*id, key.clone()))),
+            Lookup::ApiKeyCount => rows.api_key_count = Some(count(self.api_keys.len())),
             Lookup::SimilarChannel(rights, name) => self.look_up_channel(rights, name, None, rows),
             Lookup::SimilarToChannel(rights, id, name) => {
                 let present = rows.channels.get(id).map(|channel| channel.name.clone());

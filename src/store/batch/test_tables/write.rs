@@ -2,7 +2,8 @@
 
 use super::{TestTables, next};
 use crate::model::{
-    Channel, ChannelId, Location, LocationId, Organization, OrganizationId, Template, TemplateId, User, UserId,
+    ApiKey, ApiKeyId, Channel, ChannelId, Location, LocationId, Organization, OrganizationId, Template, TemplateId,
+    User, UserId,
 };
 use crate::store::batch::effects::{CommentChange, Effects, MessageChange, SingleWrite};
 use crate::store::batch::numbers::{Numbers, Settle as _};
@@ -100,6 +101,14 @@ impl TestTables {
             }
             SingleWrite::UpdateUser(user) => drop(self.users.insert(user.id, user.clone())),
             SingleWrite::SetPasswordHash(id, hash) => drop(self.password_hashes.insert(*id, hash.clone())),
+            SingleWrite::AddApiKey(key, digest) => {
+                let id = ApiKeyId(next(&mut self.last_ids.api_keys));
+                self.api_keys.insert(id, (ApiKey { id, ..key.clone() }, digest.clone()));
+                return Some(id.0);
+            }
+            SingleWrite::RevokeApiKey(id) => {
+                self.api_keys.get_mut(id).expect("the key exists").0.revoked_at = Some(self.now);
+            }
             SingleWrite::AddOrganization(organization) => {
                 let id = OrganizationId(next(&mut self.last_ids.organizations));
                 self.organizations.insert(id, Organization { id, ..organization.clone() });
