@@ -49,6 +49,40 @@ async fn user_commands_take_effect_on_a_running_server_at_once() {
 }
 
 #[tokio::test]
+async fn key_commands_take_effect_on_a_running_server_at_once() {
+    let server = Server::start().await;
+    let root = server.admin("root").await;
+    let channel = server.channel(&root, "releases").await;
+    server.channel(&root, "other").await;
+    let create = ["key", "create", "deploy-bot", "--scope", "read", "--scope", "write", "--channel", "releases"];
+    let secret = stdout_of(&tidings(&server, &create));
+    assert!(
+        secret.starts_with("tdk_") && secret.lines().count() == 1,
+        "the command prints the secret and nothing else"
+    );
+    let bot = server.login_with("deploy-bot", &secret).await;
+    let channels = server.data(Some(&bot), "{ channels { nodes { id } } }", json!({})).await;
+    assert_eq!(channels["channels"]["nodes"], json!([{"id": channel}]));
+    let listed = stdout_of(&tidings(&server, &["key", "list"]));
+    let expected = format!("1\tdeploy-bot\tuser {}\tREAD,WRITE\tchannels {channel}\tvalid\t", bot.id);
+    assert!(listed.starts_with(&expected), "{listed}");
+    let mut socket = server.socket(Some(&bot)).await;
+    stdout_of(&tidings(&server, &["key", "revoke", "1"]));
+    assert_eq!(socket.close_code().await, 4403);
+    assert_eq!(server.error_code(Some(&bot), "{ me { id } }", json!({})).await, "UNAUTHENTICATED");
+    for (arguments, line) in [
+        (&["key", "create", "bot", "--scope", "read", "--channel", "missing"][..], "tidings: no such channel"),
+        (&["key", "create", "bot", "--scope", "admin"], "tidings: ADMIN needs a user who is an admin"),
+        (&["key", "create", "bot", "--scope", "read", "--user", "missing"], "tidings: there is no user missing"),
+        (&["key", "revoke", "7"], "tidings: no such API key"),
+    ] {
+        let refused = tidings(&server, arguments);
+        assert!(!refused.status.success());
+        assert_eq!(String::from_utf8_lossy(&refused.stderr).trim(), line);
+    }
+}
+
+#[tokio::test]
 async fn demo_events_reach_subscribers_of_a_running_server_and_tail_prints_them() {
     let server = Server::start().await;
     let mut socket = server.socket(None).await;
