@@ -78,7 +78,7 @@ fn start_tidings(home: &Path, environment: &[(&'static str, String)]) -> Outcome
 /// The settings of tidings: the defaults, except for three limits. All requests come from one user, so the limits on
 /// mutations and on new rooms are off. Publishers come in addition to 10,000 subscribers, so more connections are
 /// allowed.
-fn settings(home: &Path) -> [(&'static str, String); 6] {
+fn settings(home: &Path) -> [(&'static str, String); 7] {
     [
         ("TIDINGS_LISTEN", "127.0.0.1:0".to_owned()),
         ("DATABASE_URL", format!("sqlite://{}/bench.db", home.display())),
@@ -86,6 +86,7 @@ fn settings(home: &Path) -> [(&'static str, String); 6] {
         ("TIDINGS_MUTATIONS_PER_SECOND", "0".to_owned()),
         ("TIDINGS_MAX_CONNECTIONS", "11000".to_owned()),
         ("TIDINGS_NEW_ROOMS_PER_MINUTE", "0".to_owned()),
+        ("TIDINGS_FIRST_USER_ADMIN", "false".to_owned()),
     ]
 }
 

@@ -130,12 +130,15 @@ fn write_limits(config: &Config) -> WriteLimits {
         key_mutations: RateLimiter::new(Rate::per_second(limits.mutations_per_second, limits.mutation_burst)),
         mentions: RateLimiter::new(Rate::per_minute(board::MENTIONS_PER_MINUTE)),
         channel_names: RateLimiter::new(Rate::per_minute(limits.new_rooms_per_minute)),
+        renewals: RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute)),
     }
 }
 
 fn policy(config: &Config) -> Policy {
     Policy {
+        public_url: config.public.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen)),
         registration_open: config.sessions.registration == Registration::Open,
+        first_user_admin: config.sessions.first_user_admin,
         anonymous_read: config.sessions.anonymous_read,
         max_title: config.limits.max_title,
         max_content: config.limits.max_content,

@@ -5,11 +5,15 @@
 //! contains a password, a hash, a token or a key.
 
 mod api_key_secret;
+mod one_time_token;
 mod passwords;
+mod refresh_tokens;
 mod sign_in_limiter;
 mod tokens;
 
 pub use api_key_secret::{api_key_digest, generate_api_key_secret, is_api_key_secret};
+pub use one_time_token::{generate_one_time_token, one_time_token_digest};
 pub use passwords::{PasswordPermit, Passwords, generate_password};
+pub use refresh_tokens::RefreshToken;
 pub use sign_in_limiter::{SignInLimiter, WINDOW};
-pub use tokens::{Claims, IssuedToken, Tokens, generate_secret, is_generated_secret};
+pub use tokens::{Claims, IssuedToken, TokenSubject, Tokens, generate_secret, is_generated_secret};

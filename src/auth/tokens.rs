@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{Role, Timestamp, UserId};
+use crate::model::{Role, SessionId, Timestamp, User, UserId};
 
 /// Signs and verifies the tokens of one installation. All its instances share the secret.
 #[derive(Clone)]
@@ -35,6 +35,27 @@ pub struct IssuedToken {
     pub expires_at: Timestamp,
 }
 
+/// The user of a token, as the token describes the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenSubject {
+    /// The user.
+    pub user: UserId,
+    /// The user's role.
+    pub role: Role,
+    /// The user's token version.
+    pub version: i64,
+    /// The session of the token; `None` for a token that belongs to no session.
+    pub session: Option<SessionId>,
+}
+
+impl TokenSubject {
+    /// The present state of a user, in a session.
+    #[must_use]
+    pub fn of(user: &User, session: Option<SessionId>) -> Self {
+        Self { user: user.id, role: user.role, version: user.token_version, session }
+    }
+}
+
 /// The contents of a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claims {
@@ -45,6 +66,8 @@ pub struct Claims {
     /// The user's token version when the token was issued (`ver`). If the user has another version now, the session has
     /// ended.
     pub version: i64,
+    /// The session of the token (`sid`, the OpenID Connect claim). The token ends with it.
+    pub session: Option<SessionId>,
     /// When the token was issued (`iat`), in whole seconds.
     pub issued_at: Timestamp,
     /// When the user signed in (`auth_time`, the OpenID Connect claim), in whole seconds. For a token without this
@@ -63,6 +86,8 @@ struct ClaimsJson {
     /// until the user signs out everywhere for the first time.
     #[serde(default)]
     ver: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
     #[serde(deserialize_with = "whole_seconds")]
     iat: i64,
     #[serde(deserialize_with = "whole_seconds")]
@@ -86,12 +111,18 @@ impl Tokens {
         Self { signing_key, verification_key, validation, lifetime, session_lifetime: session }
     }
 
-    /// Issues a token for a user who signs in now. `version` is the user's current token version.
+    /// How long a session lasts after signing in, or after the last use of its refresh token.
+    #[must_use]
+    pub fn session_lifetime(&self) -> Duration {
+        self.session_lifetime
+    }
+
+    /// Issues a token for a user who signs in now, or uses a refresh token.
     ///
     /// # Errors
     /// `INTERNAL_SERVER_ERROR` if the token cannot be signed.
-    pub fn issue(&self, user: UserId, role: Role, version: i64, now: Timestamp) -> Result<IssuedToken> {
-        self.sign(user, role, version, now, now, now.after(self.lifetime.min(self.session_lifetime)))
+    pub fn issue(&self, subject: TokenSubject, now: Timestamp) -> Result<IssuedToken> {
+        self.sign(subject, now, now, now.after(self.lifetime.min(self.session_lifetime)))
     }
 
     /// Issues a token for a program. It is valid for the whole lifetime of a token, even if sessions are shorter. It
@@ -99,8 +130,8 @@ impl Tokens {
     ///
     /// # Errors
     /// `INTERNAL_SERVER_ERROR` if the token cannot be signed.
-    pub fn issue_unbounded(&self, user: UserId, role: Role, version: i64, now: Timestamp) -> Result<IssuedToken> {
-        self.sign(user, role, version, now, now, now.after(self.lifetime))
+    pub fn issue_unbounded(&self, subject: TokenSubject, now: Timestamp) -> Result<IssuedToken> {
+        self.sign(subject, now, now, now.after(self.lifetime))
     }
 
     /// Issues a new token for the session that began at `signed_in_at`. The token expires when the session ends, or
@@ -109,34 +140,26 @@ impl Tokens {
     /// # Errors
     /// `UNAUTHENTICATED` if the session has reached its maximum length. `INTERNAL_SERVER_ERROR` if the token cannot be
     /// signed.
-    pub fn renew(
-        &self,
-        user: UserId,
-        role: Role,
-        version: i64,
-        signed_in_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<IssuedToken> {
+    pub fn renew(&self, subject: TokenSubject, signed_in_at: Timestamp, now: Timestamp) -> Result<IssuedToken> {
         let end = signed_in_at.after(self.session_lifetime);
         if now >= end {
             return Err(Error::Unauthenticated("the session has reached its maximum length: sign in again".into()));
         }
-        self.sign(user, role, version, signed_in_at, now, now.after(self.lifetime).min(end))
+        self.sign(subject, signed_in_at, now, now.after(self.lifetime).min(end))
     }
 
     fn sign(
         &self,
-        user: UserId,
-        role: Role,
-        version: i64,
+        subject: TokenSubject,
         signed_in_at: Timestamp,
         now: Timestamp,
         expires_at: Timestamp,
     ) -> Result<IssuedToken> {
+        let TokenSubject { user, role, version, session } = subject;
         let exp = seconds_rounded_up(expires_at);
         let auth_time = Some(signed_in_at.seconds());
-        let claims =
-            ClaimsJson { sub: user.to_string(), role, ver: version, iat: now.seconds(), exp, auth_time, nbf: None };
+        let (sub, sid) = (user.to_string(), session.map(|id| id.to_string()));
+        let claims = ClaimsJson { sub, role, ver: version, sid, iat: now.seconds(), exp, auth_time, nbf: None };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
             .map_err(Error::internal)?;
         Ok(IssuedToken { token, expires_at: Timestamp::from_seconds(exp) })
@@ -176,10 +199,12 @@ impl TryFrom<&ClaimsJson> for Claims {
         if user.to_string() != json.sub {
             return Err(no_id());
         }
+        let session = json.sid.as_deref().map(str::parse).transpose();
         Ok(Self {
             user,
             role: json.role,
             version: json.ver,
+            session: session.map_err(|_| not_valid("the claim sid is not the id of a session"))?,
             issued_at: Timestamp::from_seconds(json.iat),
             signed_in_at: Timestamp::from_seconds(json.auth_time.unwrap_or(json.iat)),
             expires_at: Timestamp::from_seconds(json.exp),
@@ -263,6 +288,11 @@ mod tests {
         Tokens::new(b"a secret", HOUR, 10 * HOUR)
     }
 
+    /// A user without a session.
+    fn subject(role: Role, version: i64) -> TokenSubject {
+        TokenSubject { user: UserId(7), role, version, session: None }
+    }
+
     fn signed(header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(b"a secret")).unwrap()
     }
@@ -299,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_issued_token_is_verified_with_its_claims() {
-        let issued = tokens().issue(UserId(7), Role::Admin, 3, NOW).unwrap();
+        let issued = tokens().issue(subject(Role::Admin, 3), NOW).unwrap();
         let claims = tokens().verify(&issued.token, NOW).unwrap();
         assert_eq!((claims.user, claims.role, claims.version), (UserId(7), Role::Admin, 3));
         assert_eq!(claims.issued_at.seconds(), NOW.seconds());
@@ -312,8 +342,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_a_session_has_the_id_of_the_session() {
+        let session = Some(SessionId(41));
+        let token = tokens().issue(TokenSubject { session, ..subject(Role::Member, 0) }, NOW).unwrap().token;
+        assert_eq!(tokens().verify(&token, NOW).unwrap().session, session);
+        assert_eq!(tokens().verify(&by_hand(&with("sid", json!("41"))), NOW).unwrap().session, session);
+        refused(&by_hand(&with("sid", json!("all"))), "the token is not valid");
+    }
+
+    #[test]
     fn a_token_expires_exactly_at_its_expiry() {
-        let issued = tokens().issue(UserId(7), Role::Member, 0, NOW).unwrap();
+        let issued = tokens().issue(subject(Role::Member, 0), NOW).unwrap();
         let just_before = Timestamp(issued.expires_at.0 - 1);
         assert!(tokens().verify(&issued.token, just_before).is_ok());
         let error = tokens().verify(&issued.token, issued.expires_at).unwrap_err();
@@ -324,17 +363,16 @@ mod tests {
     fn a_session_is_extended_until_it_ends_and_no_further() {
         let claims = |token: &str, now| tokens().verify(token, now).unwrap();
         let mut now = NOW;
-        let mut issued = tokens().issue(UserId(7), Role::Member, 0, now).unwrap();
+        let mut issued = tokens().issue(subject(Role::Member, 0), now).unwrap();
         let end = claims(&issued.token, now).signed_in_at.after(10 * HOUR);
         for _ in 0..19 {
             now = now.after(HOUR / 2);
             let known = claims(&issued.token, now);
-            issued = tokens().renew(known.user, known.role, known.version, known.signed_in_at, now).unwrap();
+            issued = tokens().renew(subject(known.role, known.version), known.signed_in_at, now).unwrap();
             assert!(issued.expires_at.0 <= end.0 + 1_000_000);
         }
         assert_eq!(claims(&issued.token, now).signed_in_at.seconds(), NOW.seconds());
-        let error =
-            tokens().renew(UserId(7), Role::Member, 0, Timestamp::from_seconds(NOW.seconds()), end).unwrap_err();
+        let error = tokens().renew(subject(Role::Member, 0), Timestamp::from_seconds(NOW.seconds()), end).unwrap_err();
         assert!(matches!(&error, Error::Unauthenticated(why) if why.contains("sign in again")), "{error}");
     }
 
@@ -347,20 +385,19 @@ mod tests {
     #[test]
     fn a_short_session_shortens_tokens_of_people_but_not_of_programs() {
         let tokens = Tokens::new(b"a secret", HOUR, HOUR / 2);
-        let person = tokens.issue(UserId(7), Role::Member, 0, NOW).unwrap();
-        let program = tokens.issue_unbounded(UserId(7), Role::Member, 0, NOW).unwrap();
+        let person = tokens.issue(subject(Role::Member, 0), NOW).unwrap();
+        let program = tokens.issue_unbounded(subject(Role::Member, 0), NOW).unwrap();
         assert_eq!(person.expires_at.seconds(), NOW.seconds() + 1801);
         assert_eq!(program.expires_at.seconds(), NOW.seconds() + 3601);
     }
 
     #[test]
     fn forged_tokens_are_refused() {
-        let honest = tokens().issue(UserId(7), Role::Member, 0, NOW).unwrap().token;
+        let honest = tokens().issue(subject(Role::Member, 0), NOW).unwrap().token;
         let [header, payload, signature] = honest.split('.').collect::<Vec<_>>().try_into().unwrap();
         let raised = base64(&with("role", json!("ADMIN")).to_string());
         let none = base64(r#"{"typ":"JWT","alg":"none"}"#);
-        let other_key =
-            Tokens::new(b"another secret", HOUR, HOUR).issue(UserId(7), Role::Member, 0, NOW).unwrap().token;
+        let other_key = Tokens::new(b"another secret", HOUR, HOUR).issue(subject(Role::Member, 0), NOW).unwrap().token;
         for forged in [
             format!("{header}.{raised}.{signature}"),
             format!("{none}.{payload}."),
@@ -417,7 +454,7 @@ mod tests {
 
     #[test]
     fn debug_output_contains_no_token_or_key() {
-        let issued = tokens().issue(UserId(7), Role::Member, 0, NOW).unwrap();
+        let issued = tokens().issue(subject(Role::Member, 0), NOW).unwrap();
         assert!(!format!("{issued:?}").contains(&issued.token));
         assert_eq!(format!("{:?}", tokens()), "Tokens { lifetime: 3600s, session_lifetime: 36000s, .. }");
     }

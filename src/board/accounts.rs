@@ -1,4 +1,4 @@
-//! Accounts and sessions: registering, signing in, and ending sessions.
+//! Accounts: registering, signing in, and ending all sessions.
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -10,17 +10,19 @@ use std::time::Duration;
 use super::api_keys::ApiKeys;
 use super::commands::{Commands, ViewerCommand};
 use super::counts::SignInCounts;
-use super::permissions::{PermissionCache, UserState};
+use super::permissions::{PermissionCache, TokenSession, UserState};
 use super::policy::{MAX_USERNAME, Policy};
+use super::records::record_sessions_ended;
+use super::sessions::{Session, UserSessions};
 use super::{Viewer, validate};
-use crate::auth::{PasswordPermit, Passwords, SignInLimiter, Tokens, WINDOW, is_api_key_secret};
+use crate::auth::{PasswordPermit, Passwords, SignInLimiter, TokenSubject, Tokens, WINDOW, is_api_key_secret};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
 use crate::model::{
-    CapacityKey, EventBody, EventKind, Freshness, PageRequest, Role, Timestamp, User, UserId, client_prefix,
+    CapacityKey, Freshness, Invite, PageRequest, Role, SessionId, Timestamp, User, UserId, UserKind, client_prefix,
 };
 use crate::store::{
-    BatchState, Effects, Needs, NewEvent, ReadPurpose, SingleWrite, Snapshot, Store, WriteCommand, users,
+    BatchState, Effects, Needs, NewUserRow, ReadPurpose, SingleWrite, Snapshot, Store, WriteCommand, invites, users,
 };
 use crate::unicode;
 
@@ -41,15 +43,13 @@ pub struct NewUser {
     pub role: Role,
 }
 
-/// A session that was started or extended.
-#[derive(Clone)]
-pub struct Session {
-    /// The token that authenticates the client's requests.
-    pub token: String,
-    /// When the token expires.
-    pub expires_at: Timestamp,
-    /// The user whom the token belongs to.
-    pub user: User,
+/// A client that has not signed in yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'c> {
+    /// The client's address.
+    pub address: IpAddr,
+    /// The program, as its header `User-Agent` names it.
+    pub user_agent: Option<&'c str>,
 }
 
 /// Authentication services and rate limiters that the use cases of accounts need.
@@ -66,13 +66,14 @@ pub struct AuthServices {
     pub registrations: RateLimiter<IpAddr>,
 }
 
-/// The use cases of accounts and sessions.
+/// The use cases of accounts.
 pub struct Accounts {
     pub(super) commands: Arc<Commands>,
     pub(super) store: Arc<Store>,
     pub(super) permissions: Arc<PermissionCache>,
     pub(super) policy: Arc<Policy>,
     pub(super) auth: AuthServices,
+    pub(super) sessions: Arc<UserSessions>,
     pub(super) counts: SignInCounts,
     pub(super) api_keys: Arc<ApiKeys>,
 }
@@ -84,28 +85,49 @@ impl Accounts {
         &self.counts
     }
 
-    /// Creates an account and signs the user in. `from` is the client's address.
+    /// Creates an account and signs the user in. The first account of an empty installation is an admin, unless the
+    /// policy forbids that. An invitation decides about the role, the organization, the location and the channels of the
+    /// user; without one, the user is a member.
     ///
     /// # Errors
-    /// `FORBIDDEN` if registration is closed. `BAD_USER_INPUT` if a name or the password is not acceptable. `CONFLICT`
-    /// if the username is taken, or a name looks like another username. `RATE_LIMITED` after too many attempts or
-    /// accounts from this address. `UNAVAILABLE` if the server is busy or the database cannot be reached.
-    pub async fn register(&self, from: IpAddr, new: NewUser, password: String) -> Result<Session> {
-        if !self.policy.registration_open {
+    /// `FORBIDDEN` if registration is closed, and there is no invitation. `BAD_USER_INPUT` if a name, the password or the
+    /// invitation is not acceptable. `CONFLICT` if the username is taken, or a name looks like another username.
+    /// `RATE_LIMITED` after too many attempts or accounts from this address. `UNAVAILABLE` if the server is busy or the
+    /// database cannot be reached.
+    pub async fn register(
+        &self,
+        client: Client<'_>,
+        new: NewUser,
+        password: String,
+        invite: Option<String>,
+    ) -> Result<Session> {
+        if !self.policy.registration_open && invite.is_none() {
             return Err(Error::Forbidden("registration is closed: ask an operator for an account".into()));
         }
+        let from = client.address;
         let party = CapacityKey::Address(client_prefix(from));
         self.auth.attempts.check(from, &new.username)?;
         let (username, display_name) = validated_names(&new)?;
         checked_password("password", &password, &username)?;
         // Check this limit after the checks above: rejected input must not use up the address's budget of accounts.
         self.auth.registrations.check(client_prefix(from))?;
+        self.check_invite(party, invite.clone()).await?;
         let turn = self.auth.passwords.turn(party).await?;
         let (hash, turn) = self.auth.passwords.hash(turn, password).await?;
         drop(turn);
         let _turn = self.commands.slot(party).await?;
-        let user = self.insert_user(username, display_name, hash, Role::Member).await?;
-        self.start_session(user)
+        let role = if self.policy.first_user_admin { NewRole::AdminIfFirst } else { NewRole::Fixed(Role::Member) };
+        let command = AddUser { username, display_name, hash, role, invite };
+        let user = self.commands.write_access(command).await?;
+        self.sessions.start(user, client.user_agent).await
+    }
+
+    /// Refuses an invalid invitation before the password is hashed. The command that creates the account checks it again.
+    async fn check_invite(&self, party: CapacityKey, code: Option<String>) -> Result<()> {
+        let Some(code) = code else { return Ok(()) };
+        let reading = move |snapshot: &mut Snapshot| invites::find_by_code(snapshot.db(), &code);
+        let found = self.store.read_for(Freshness::Newest, party, reading).await?;
+        if found.is_some_and(|invite| invite.is_valid(Timestamp::now())) { Ok(()) } else { Err(no_such_invite()) }
     }
 
     /// Creates an account for an operator: without rate limits, and also while registration is closed.
@@ -118,11 +140,8 @@ impl Accounts {
         checked_password("password", &password, &username)?;
         let turn = self.auth.passwords.turn(CapacityKey::Server).await?;
         let (hash, _turn) = self.auth.passwords.hash(turn, password).await?;
-        self.insert_user(username, display_name, hash, new.role).await
-    }
-
-    async fn insert_user(&self, username: String, display_name: String, hash: String, role: Role) -> Result<User> {
-        self.commands.write_access(AddUser { username, display_name, hash, role }).await
+        let role = NewRole::Fixed(new.role);
+        self.commands.write_access(AddUser { username, display_name, hash, role, invite: None }).await
     }
 
     /// Signs a user in. The response and its time are the same for an unknown username and a wrong password.
@@ -130,23 +149,26 @@ impl Accounts {
     /// # Errors
     /// `UNAUTHENTICATED` if the username or the password is wrong, or the account is disabled. `RATE_LIMITED` after too
     /// many attempts. `UNAVAILABLE` if the server is busy or the database cannot be reached.
-    pub async fn sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
-        let result = self.verify_sign_in(from, username, password).await;
+    pub async fn sign_in(&self, client: Client<'_>, username: &str, password: String) -> Result<Session> {
+        let result = self.verify_sign_in(client, username, password).await;
         self.counts.sign_in(&result);
         result
     }
 
-    async fn verify_sign_in(&self, from: IpAddr, username: &str, password: String) -> Result<Session> {
-        let turn = self.begin_attempt(CapacityKey::Address(client_prefix(from)), from, username).await?;
+    async fn verify_sign_in(&self, client: Client<'_>, username: &str, password: String) -> Result<Session> {
+        let from = client.address;
+        let party = CapacityKey::Address(client_prefix(from));
+        let turn = self.begin_attempt(party, from, username).await?;
         let name = username.to_owned();
         let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
-        let found = self.store.read_for(Freshness::Newest, CapacityKey::Address(client_prefix(from)), reading).await?;
-        let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
+        let found = self.store.read_for(Freshness::Newest, party, reading).await?;
+        let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
         let valid = password.len() <= MAX_PASSWORD_BYTES && self.auth.passwords.verify(turn, password, hash).await?.0;
         match user.filter(|user| valid && !user.disabled) {
             Some(user) => {
                 self.auth.attempts.succeeded(from, username);
-                self.start_session(user)
+                let _turn = self.commands.slot(party).await?;
+                self.sessions.start(user, client.user_agent).await
             }
             None => Err(Error::Unauthenticated("the username or the password is wrong".into())),
         }
@@ -184,10 +206,11 @@ impl Accounts {
         let account = account.ok_or_else(|| Error::Unauthenticated("the session has ended: sign in again".into()))?;
         // Another instance or the command line may have issued the token after a change that this instance has not read
         // yet.
-        self.permissions.catch_up(&self.store, &account, claims.version).await?;
-        let access = Arc::clone(&self.permissions);
-        let viewer = Viewer::signed_in(access, account, claims.version, claims.signed_in_at);
+        let session = TokenSession::of(&claims);
+        self.permissions.catch_up(&self.store, &account, session).await?;
+        let viewer = Viewer::signed_in(Arc::clone(&self.permissions), account, session);
         viewer.check_session()?;
+        session.id.into_iter().for_each(|id| self.sessions.last_seen.note(id));
         Ok((viewer, Some(claims.expires_at)))
     }
 
@@ -197,30 +220,14 @@ impl Accounts {
         Viewer::anonymous(Arc::clone(&self.permissions), address)
     }
 
-    /// Issues a new token for the viewer's session. The session still ends `--session-lifetime` after its start.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` if the session has ended, or the viewer is anonymous.
-    pub fn refresh(&self, viewer: &Viewer) -> Result<Session> {
-        let user = viewer.session_state()?.user.clone();
-        let (tokens, began) = (&self.auth.tokens, viewer.signed_in_at());
-        let issued = tokens.renew(user.id, user.role, user.token_version, began, Timestamp::now())?;
-        Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
-    }
-
     /// Issues a token for a user on behalf of an operator. Blocks the thread on the database.
     ///
     /// # Errors
     /// `NOT_FOUND` if there is no such user. `UNAVAILABLE` if the database cannot be reached.
     pub fn token_for(&self, username: &str) -> Result<Session> {
         let user = self.by_username(username)?;
-        let issued = self.auth.tokens.issue_unbounded(user.id, user.role, user.token_version, Timestamp::now())?;
-        Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
-    }
-
-    fn start_session(&self, user: User) -> Result<Session> {
-        let issued = self.auth.tokens.issue(user.id, user.role, user.token_version, Timestamp::now())?;
-        Ok(Session { token: issued.token, expires_at: issued.expires_at, user })
+        let issued = self.auth.tokens.issue_unbounded(TokenSubject::of(&user, None), Timestamp::now())?;
+        Ok(Session { token: issued.token, expires_at: issued.expires_at, refresh_token: None, user })
     }
 
     /// Changes the viewer's password, ends all sessions of the user and starts a new one.
@@ -230,7 +237,7 @@ impl Accounts {
     /// `RATE_LIMITED` after too many attempts. `UNAVAILABLE` if the server is busy or the database cannot be reached.
     pub async fn change_password(
         &self,
-        from: IpAddr,
+        client: Client<'_>,
         viewer: &Viewer,
         current: String,
         new: String,
@@ -240,12 +247,12 @@ impl Accounts {
         if current.len() > MAX_PASSWORD_BYTES {
             return Err(Error::input("current", "the current password is wrong"));
         }
-        let turn = self.begin_attempt(party, from, &user.username).await?;
+        let turn = self.begin_attempt(party, client.address, &user.username).await?;
         checked_password("new", &new, &user.username)?;
         let name = user.username.clone();
         let reading = move |snapshot: &mut Snapshot| users::credentials(snapshot.db(), &name);
         let found = self.store.read_for(Freshness::Newest, party, reading).await?;
-        let (is_correct, turn) = self.auth.passwords.verify(turn, current, found.map(|(_, hash)| hash)).await?;
+        let (is_correct, turn) = self.auth.passwords.verify(turn, current, found.and_then(|(_, hash)| hash)).await?;
         if !is_correct {
             return Err(Error::input("current", "the current password is wrong"));
         }
@@ -253,8 +260,8 @@ impl Accounts {
         drop(turn);
         let id = user.id;
         let _turn = self.commands.slot(party).await?;
-        let user = self.commands.write_access(EndSessions { user: id, new_hash: Some(hash) }).await?;
-        self.start_session(user)
+        let user = self.commands.write_access(EndSessions { user: id, actor: Some(id), new_hash: Some(hash) }).await?;
+        self.sessions.start(user, client.user_agent).await
     }
 
     /// Ends every session of the viewer, including the current one.
@@ -263,7 +270,7 @@ impl Accounts {
     /// `UNAUTHENTICATED` without a valid session. `UNAVAILABLE` if the database cannot be reached.
     pub async fn sign_out_everywhere(&self, viewer: &Viewer) -> Result<()> {
         let id = viewer.session_state()?.user.id;
-        self.commands.write_access(EndSessions { user: id, new_hash: None }).await.map(drop)
+        self.commands.write_access(EndSessions { user: id, actor: Some(id), new_hash: None }).await.map(drop)
     }
 
     /// Disables or enables an account. Disabling ends all sessions of the user, and so does enabling. A `viewer` of
@@ -315,34 +322,78 @@ struct AddUser {
     username: String,
     display_name: String,
     hash: String,
-    role: Role,
+    role: NewRole,
+    /// The code of an invitation.
+    invite: Option<String>,
+}
+
+/// The role of a new account.
+#[derive(Clone, Copy)]
+enum NewRole {
+    /// This role.
+    Fixed(Role),
+    /// An admin if there is no other account, else a member.
+    AdminIfFirst,
 }
 
 impl WriteCommand for AddUser {
     type Output = User;
 
     fn needs(&self, needs: &mut Needs) {
-        needs.similar_user(&self.username);
-        needs.similar_user(&self.display_name);
+        needs.similar_users(vec![self.username.clone(), self.display_name.clone()], None);
+        if matches!(self.role, NewRole::AdminIfFirst) {
+            needs.any_user();
+        }
+        self.invite.iter().for_each(|code| needs.invite_with_code(code));
     }
 
     fn decide(&self, state: &BatchState) -> Result<(User, Effects)> {
-        check_lookalikes(state, &self.username, &self.display_name)?;
+        check_lookalike_username(state, &self.username)?;
+        check_lookalike_display_name(state, &self.display_name)?;
+        let invite = self.invite.as_ref().map(|code| valid_invite(state, code)).transpose()?;
+        let role = match self.role {
+            NewRole::AdminIfFirst if !state.has_users()? => Role::Admin,
+            NewRole::AdminIfFirst => invite.map_or(Role::Member, |invite| invite.role),
+            NewRole::Fixed(role) => invite.map_or(role, |invite| invite.role),
+        };
         let user = User {
             id: UserId(-1),
             username: self.username.clone(),
             display_name: self.display_name.clone(),
-            role: self.role,
+            role,
             disabled: false,
             token_version: 0,
-            organization_id: None,
-            location_id: None,
+            organization_id: invite.and_then(|invite| invite.organization_id),
+            location_id: invite.and_then(|invite| invite.location_id),
             created_at: state.now(),
+            last_session: SessionId(0),
+            kind: UserKind::Person,
+            email: None,
+            deleted_at: None,
         };
         let mut effects = state.effects();
-        effects.write(SingleWrite::AddUser(user.clone(), self.hash.clone()));
+        let row = NewUserRow { user: user.clone(), password_hash: self.hash.clone(), identity: None };
+        effects.write(SingleWrite::AddUsers(vec![row]));
+        if let Some(invite) = invite {
+            let channels = invite.channels.iter().filter(|channel| state.has_channel(**channel));
+            let members: Vec<_> = channels.map(|channel| (*channel, user.id, effects.end())).collect();
+            if !members.is_empty() {
+                effects.write(SingleWrite::AddMembers(members));
+            }
+            effects.write(SingleWrite::UpdateInvite(Invite { uses: invite.uses + 1, ..invite.clone() }));
+        }
         Ok((user, effects))
     }
+}
+
+/// The invitation with this code, if a user may register with it.
+fn valid_invite<'s>(state: &'s BatchState, code: &str) -> Result<&'s Invite> {
+    let invite = state.invite_with_code(code).filter(|invite| invite.is_valid(state.now()));
+    invite.ok_or_else(no_such_invite)
+}
+
+fn no_such_invite() -> Error {
+    Error::input("invite", "the invitation is not valid, or not any more: ask for a new one")
 }
 
 /// Counts a sign-in attempt, unless there were too many.
@@ -370,10 +421,12 @@ impl WriteCommand for CountAttempt {
     }
 }
 
-/// Ends all sessions of a user, who asked for it, and stores the hash of a new password if there is one.
-struct EndSessions {
-    user: UserId,
-    new_hash: Option<String>,
+/// Ends all sessions of a user, and stores the hash of a new password if there is one.
+pub(super) struct EndSessions {
+    pub user: UserId,
+    /// The user who asked for it; `None` for the operator.
+    pub actor: Option<UserId>,
+    pub new_hash: Option<String>,
 }
 
 impl WriteCommand for EndSessions {
@@ -385,7 +438,7 @@ impl WriteCommand for EndSessions {
     }
 
     fn decide(&self, state: &BatchState) -> Result<(User, Effects)> {
-        let (user, mut effects) = end_sessions(state, state.user(self.user)?.clone(), Some(self.user));
+        let (user, mut effects) = end_sessions(state, state.user(self.user)?.clone(), self.actor);
         if let Some(hash) = &self.new_hash {
             effects.write(SingleWrite::SetPasswordHash(user.id, hash.clone()));
         }
@@ -442,7 +495,8 @@ fn end_sessions(state: &BatchState, mut user: User, actor: Option<UserId>) -> (U
     user.token_version += 1;
     let mut effects = state.effects();
     effects.write(SingleWrite::UpdateUser(user.clone()));
-    effects.record(NewEvent::new(EventKind::SessionsEnded, user.id.0, actor).for_user(user.id), EventBody::None);
+    effects.write(SingleWrite::EndSessions(user.id));
+    record_sessions_ended(&mut effects, user.id, actor);
     (user, effects)
 }
 
@@ -452,9 +506,8 @@ fn validated_names(new: &NewUser) -> Result<(String, String)> {
     Ok((username, display_name))
 }
 
-/// Rejects a username or a display name that looks like an existing username. This prevents that one user
-/// impersonates another.
-fn check_lookalikes(state: &BatchState, username: &str, display_name: &str) -> Result<()> {
+/// Rejects a username that looks like another username. This prevents that one user impersonates another.
+pub(super) fn check_lookalike_username(state: &BatchState, username: &str) -> Result<()> {
     if let Some(other) = state.similar_name(username)? {
         let taken = if unicode::is_same(other, username) {
             format!("the username {username:?} is taken")
@@ -463,13 +516,19 @@ fn check_lookalikes(state: &BatchState, username: &str, display_name: &str) -> R
         };
         return Err(Error::Conflict(taken));
     }
+    Ok(())
+}
+
+/// Rejects a display name that looks like the username of another user.
+pub(super) fn check_lookalike_display_name(state: &BatchState, display_name: &str) -> Result<()> {
     if let Some(other) = state.similar_name(display_name)? {
         return Err(Error::Conflict(format!("the display name {display_name:?} looks like another user, {other:?}")));
     }
     Ok(())
 }
 
-fn checked_password(field: &'static str, password: &str, username: &str) -> Result<()> {
+/// Rejects a password that is too long, or easy to guess.
+pub(super) fn checked_password(field: &'static str, password: &str, username: &str) -> Result<()> {
     if password.len() > MAX_PASSWORD_BYTES {
         return Err(Error::input(field, format!("a password has at most {MAX_PASSWORD_BYTES} bytes")));
     }

@@ -254,6 +254,9 @@ impl CreateApiKey {
 
     fn create(&self, state: &BatchState) -> Result<(ApiKey, Effects)> {
         let user = state.user(self.key.user_id)?;
+        if user.disabled {
+            return Err(Error::input("userId", "the user is disabled or deleted"));
+        }
         if self.key.scopes.contains(ApiScope::Admin) && user.role != Role::Admin {
             return Err(Error::input("scopes", "ADMIN needs a user who is an admin"));
         }

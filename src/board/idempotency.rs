@@ -40,6 +40,17 @@ impl IdempotencyKey {
         needs.key(self.author, &self.name);
     }
 
+    /// Names the use of this key, with the user that was created, as a need of a command.
+    pub fn user_needs(&self, needs: &mut Needs) {
+        needs.user_key(self.author, &self.name);
+    }
+
+    /// The text of the key.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The object that was created with this key before, if any.
     ///
     /// # Errors

@@ -10,12 +10,13 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crate::auth::Claims;
 use crate::error::{Error, Result};
 use crate::model::{
     ApiKey, ApiKeyId, ApiScope, ApiScopes, CapacityKey, ChannelId, Event, EventKind, Freshness, KeyChannels, Rights,
-    Timestamp, User, UserId, Visibility, client_prefix,
+    SessionId, Timestamp, User, UserId, Visibility, client_prefix,
 };
-use crate::store::{Store, api_keys, channels, users};
+use crate::store::{Store, api_keys, channels, sessions, users};
 
 /// Half of the number of cached accounts above which accounts without connections are dropped from the cache.
 const IDLE_ACCOUNTS: usize = 10_000;
@@ -30,6 +31,8 @@ const CATCH_UP_ATTEMPTS: usize = 20;
 pub struct PermissionCache {
     private: RwLock<HashSet<ChannelId>>,
     accounts: Mutex<HashMap<UserId, Arc<Account>>>,
+    /// Counts changes of users' names. What shows names is cached for one count.
+    user_revision: AtomicU64,
 }
 
 /// A signed-in user's cached state.
@@ -47,6 +50,8 @@ pub struct UserState {
     pub user: User,
     /// What the user may see.
     pub rights: Arc<Rights>,
+    /// The sessions of the user that have not ended, in ascending order.
+    pub sessions: Arc<[SessionId]>,
     /// The API key with which a program acts as the user; `None` for a session of the user.
     pub key: Option<KeyState>,
     /// The same user with each of the user's API keys.
@@ -66,12 +71,34 @@ pub struct KeyState {
     pub expires_at: Option<Timestamp>,
 }
 
-impl UserState {
-    /// The state of a user who has these API keys.
+/// The session of a viewer, as the token describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenSession {
+    /// The token version of the user.
+    pub version: i64,
+    /// The session; `None` for a token that belongs to no session.
+    pub id: Option<SessionId>,
+    /// When the user signed in, or last used the refresh token.
+    pub began: Timestamp,
+}
+
+impl TokenSession {
+    /// No session, for an anonymous client and for an API key.
+    const NONE: Self = Self { version: 0, id: None, began: Timestamp(0) };
+
+    /// The session of a token.
     #[must_use]
-    pub fn new(user: User, rights: Rights, keys: Vec<ApiKey>) -> Self {
+    pub fn of(claims: &Claims) -> Self {
+        Self { version: claims.version, id: claims.session, began: claims.signed_in_at }
+    }
+}
+
+impl UserState {
+    /// The state of a user who has these sessions, in ascending order, and these API keys.
+    #[must_use]
+    pub fn new(user: User, rights: Rights, sessions: Vec<SessionId>, keys: Vec<ApiKey>) -> Self {
         let by_key = keys.into_iter().map(|key| (key.id, Arc::new(Self::with_key(&user, &rights, key)))).collect();
-        Self { user, rights: Arc::new(rights), key: None, by_key }
+        Self { user, rights: Arc::new(rights), sessions: sessions.into(), key: None, by_key }
     }
 
     fn with_key(user: &User, rights: &Rights, key: ApiKey) -> Self {
@@ -79,7 +106,7 @@ impl UserState {
         let rights = Arc::new(rights.narrowed(key.scopes.contains(ApiScope::Admin), limit));
         let ApiKey { id, scopes, mutations_per_second, expires_at, .. } = key;
         let key = Some(KeyState { id, scopes, mutations_per_second, expires_at });
-        Self { user: user.clone(), rights, key, by_key: HashMap::new() }
+        Self { user: user.clone(), rights, sessions: Arc::default(), key, by_key: HashMap::new() }
     }
 
     /// Checks that the viewer's API key, if there is one, has this scope.
@@ -91,6 +118,14 @@ impl UserState {
             return Ok(());
         }
         Err(Error::Forbidden(format!("this API key does not have the scope {}", scope.name())))
+    }
+
+    /// Checks that the viewer has a session, for changes of the own account.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for an API key.
+    pub fn check_session(&self) -> Result<()> {
+        if self.key.is_none() { Ok(()) } else { Err(Error::Forbidden("an API key cannot do this: sign in".into())) }
     }
 
     /// Checks that the viewer is not limited to the channels of an API key.
@@ -114,8 +149,10 @@ impl UserState {
 }
 
 impl Account {
-    fn is_behind(&self, version: i64) -> bool {
-        self.user_state().is_some_and(|user_state| user_state.user.token_version < version)
+    fn is_behind(&self, session: TokenSession) -> bool {
+        self.user_state().is_some_and(|state| {
+            state.user.token_version < session.version || session.id.is_some_and(|id| state.user.last_session < id)
+        })
     }
 
     /// Whether the cached state lacks a key that the database has.
@@ -135,7 +172,7 @@ impl PermissionCache {
     /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn load(store: &Arc<Store>) -> Result<Self> {
         let private = store.read(|snapshot| channels::private_ids(snapshot.db())).await?;
-        Ok(Self { private: RwLock::new(private), accounts: Mutex::default() })
+        Ok(Self { private: RwLock::new(private), accounts: Mutex::default(), user_revision: AtomicU64::new(0) })
     }
 
     /// A user's account, loaded if it is not cached; `None` if the user does not exist.
@@ -160,13 +197,13 @@ impl PermissionCache {
         Ok(Some(account))
     }
 
-    /// Reloads a cached account whose token version is below `version`, the version of a token that was presented.
+    /// Reloads a cached account that is older than the session of a token that was presented.
     ///
     /// # Errors
     /// `UNAVAILABLE` if the account kept changing, or if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a
     /// statement fails.
-    pub async fn catch_up(&self, store: &Arc<Store>, account: &Account, version: i64) -> Result<()> {
-        self.reload_while(store, account, |account| account.is_behind(version)).await
+    pub async fn catch_up(&self, store: &Arc<Store>, account: &Account, session: TokenSession) -> Result<()> {
+        self.reload_while(store, account, |account| account.is_behind(session)).await
     }
 
     /// Reloads a cached account that does not contain this key of the user, which may be new.
@@ -185,7 +222,7 @@ impl PermissionCache {
     ) -> Result<()> {
         let id = account.id;
         // A load is discarded if the tailer changes the account meanwhile. The tailer's own load can be older than
-        // `version`.
+        // the session.
         for _ in 0..CATCH_UP_ATTEMPTS {
             if !is_outdated(account) {
                 return Ok(());
@@ -225,6 +262,12 @@ impl PermissionCache {
         Arc::clone(accounts.entry(id).or_insert_with(fresh))
     }
 
+    /// A number that grows when the names of a user change.
+    #[must_use]
+    pub fn user_revision(&self) -> u64 {
+        self.user_revision.load(Ordering::Acquire)
+    }
+
     /// Updates the permissions for these events. Must finish before the events are published to subscribers.
     ///
     /// # Errors
@@ -238,6 +281,10 @@ impl PermissionCache {
                     affected.extend(event.actor);
                 }
                 EventKind::ChannelUpdated | EventKind::ChannelDeleted => touched.extend(event.channel),
+                EventKind::UserUpdated => {
+                    affected.push(UserId(event.object));
+                    self.user_revision.fetch_add(1, Ordering::AcqRel);
+                }
                 _ => affected.extend(event.user),
             }
         }
@@ -328,7 +375,7 @@ impl PermissionCache {
     /// A cache without accounts, for tests without a database.
     #[must_use]
     pub fn empty() -> Self {
-        Self { private: RwLock::default(), accounts: Mutex::default() }
+        Self { private: RwLock::default(), accounts: Mutex::default(), user_revision: AtomicU64::new(0) }
     }
 
     /// Replaces the state of a user, as the log tailer does. Returns the account.
@@ -342,8 +389,9 @@ impl PermissionCache {
 fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<UserState>> {
     let Some(user) = users::find(db, id)? else { return Ok(None) };
     let rights = users::rights(db, &user)?;
+    let sessions = sessions::ids_of_user(db, id)?;
     let keys = api_keys::unrevoked_of(db, id)?;
-    Ok(Some(UserState::new(user, rights, keys)))
+    Ok(Some(UserState::new(user, rights, sessions, keys)))
 }
 
 /// The identity behind a request or a subscription: an anonymous client, or a user with a session.
@@ -354,8 +402,7 @@ fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<UserState>
 pub struct Viewer {
     permissions: Arc<PermissionCache>,
     identity: Identity,
-    version: i64,
-    signed_in_at: Timestamp,
+    session: TokenSession,
 }
 
 #[derive(Clone)]
@@ -372,31 +419,26 @@ impl Viewer {
     #[must_use]
     pub fn anonymous(permissions: Arc<PermissionCache>, address: IpAddr) -> Self {
         let identity = Identity::Anonymous(Box::new(CapacityKey::Address(client_prefix(address))));
-        Self { permissions, identity, version: 0, signed_in_at: Timestamp(0) }
+        Self { permissions, identity, session: TokenSession::NONE }
     }
 
-    /// A signed-in user with a token of version `version`, in a session that began at `signed_in_at`.
+    /// A signed-in user with a token of this session.
     #[must_use]
-    pub fn signed_in(
-        permissions: Arc<PermissionCache>,
-        account: Arc<Account>,
-        version: i64,
-        signed_in_at: Timestamp,
-    ) -> Self {
-        Self { permissions, identity: Identity::User(account), version, signed_in_at }
+    pub fn signed_in(permissions: Arc<PermissionCache>, account: Arc<Account>, session: TokenSession) -> Self {
+        Self { permissions, identity: Identity::User(account), session }
     }
 
     /// A program that acts as the user of this account with an API key.
     #[must_use]
     pub fn with_key(permissions: Arc<PermissionCache>, account: Arc<Account>, key: ApiKeyId) -> Self {
         let identity = Identity::Key(Box::new((account, key)));
-        Self { permissions, identity, version: 0, signed_in_at: Timestamp(0) }
+        Self { permissions, identity, session: TokenSession::NONE }
     }
 
-    /// When the session began; time 0 for an anonymous client and for an API key.
+    /// The session, as the token describes it. For an anonymous client and an API key it began at time 0.
     #[must_use]
-    pub fn signed_in_at(&self) -> Timestamp {
-        self.signed_in_at
+    pub fn session(&self) -> TokenSession {
+        self.session
     }
 
     /// The party whose share of the server's capacity and memory this viewer's requests take.
@@ -439,7 +481,9 @@ impl Viewer {
         if let Identity::Key(key) = &self.identity {
             return valid_key(&user_state, key.1);
         }
-        if user_state.user.token_version == self.version { Ok(user_state) } else { Err(session_ended()) }
+        let is_running = |id: SessionId| user_state.sessions.binary_search(&id).is_ok();
+        let valid = user_state.user.token_version == self.session.version && self.session.id.is_none_or(is_running);
+        if valid { Ok(user_state) } else { Err(session_ended()) }
     }
 
     /// The API key with which the viewer acts.
@@ -480,9 +524,7 @@ impl Viewer {
     /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended. `FORBIDDEN` for an API key.
     pub fn session_state(&self) -> Result<Arc<UserState>> {
         let user_state = self.valid_state()?;
-        if user_state.key.is_some() {
-            return Err(Error::Forbidden("an API key cannot do this: sign in".into()));
-        }
+        user_state.check_session()?;
         Ok(user_state)
     }
 
@@ -557,7 +599,7 @@ impl Viewer {
     pub fn can_see(&self, event: &Event) -> bool {
         use EventKind as Kind;
         match event.kind {
-            Kind::Genesis | Kind::SessionsEnded => false,
+            Kind::Genesis | Kind::SessionsEnded | Kind::UserErased => false,
             Kind::AccessChanged => match event.user {
                 Some(user) => self.user_id() == Some(user) && self.can_read_anything(),
                 // A channel became public or private. Members and admins can read it before and after, so they need no
@@ -567,6 +609,7 @@ impl Viewer {
                         && event.channel.is_none_or(|channel| self.includes(channel) && !self.can_read_private(channel))
                 }
             },
+            Kind::UserUpdated => self.account().is_some() && self.is_unlimited(),
             Kind::TemplateAdded | Kind::TemplateDeleted => {
                 self.is_unlimited()
                     && self

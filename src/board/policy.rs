@@ -14,6 +14,10 @@ pub const MAX_LOCATIONS: usize = 1_000;
 pub struct Policy {
     /// Whether clients may create accounts themselves.
     pub registration_open: bool,
+    /// The address under which clients reach the server, without a slash at its end, for links.
+    pub public_url: String,
+    /// Whether the first account of an empty installation that a client registers is an admin.
+    pub first_user_admin: bool,
     /// Whether anonymous clients may read public channels.
     pub anonymous_read: bool,
     /// The longest title, in characters.

@@ -21,6 +21,21 @@ pub fn record_access_changed(effects: &mut Effects, user: UserId, channel: Optio
     effects.record(change, EventBody::None);
 }
 
+/// Records an event that the profile of a user has changed.
+pub fn record_user_updated(effects: &mut Effects, user: UserId, actor: Option<UserId>) {
+    effects.record(NewEvent::new(EventKind::UserUpdated, user.0, actor), EventBody::None);
+}
+
+/// Records an event that a user was deleted together with all texts.
+pub fn record_user_erased(effects: &mut Effects, user: UserId, actor: Option<UserId>) {
+    effects.record(NewEvent::new(EventKind::UserErased, user.0, actor), EventBody::None);
+}
+
+/// Records an event that some sessions of a user ended.
+pub fn record_sessions_ended(effects: &mut Effects, user: UserId, actor: Option<UserId>) {
+    effects.record(NewEvent::new(EventKind::SessionsEnded, user.0, actor).for_user(user), EventBody::None);
+}
+
 /// Records an event that a channel became public or private, for all users who gain or lose access by that.
 pub fn record_visibility_changed(effects: &mut Effects, channel: ChannelId, actor: UserId) {
     effects

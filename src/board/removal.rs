@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::erasure;
 use crate::error::Result;
 use crate::model::Timestamp;
-use crate::store::{Store, log, removal};
+use crate::store::{Store, deleted_users, log, removal};
 
 /// How often an instance checks for rows that another instance, or an earlier run, left behind.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -49,6 +50,9 @@ impl Remover {
     /// Removes deleted rows until the task is aborted.
     pub async fn run(self: Arc<Self>) {
         loop {
+            if let Err(error) = self.remove_deleted_users().await {
+                tracing::warn!(%error, "cannot remove deleted users; retrying later");
+            }
             match self.remove_deleted().await {
                 Ok(Removed { steps: 0, .. }) => {}
                 Ok(removed) => tracing::info!(steps = removed.steps, rows = removed.rows, "removed deleted rows"),
@@ -59,6 +63,26 @@ impl Remover {
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
+    }
+
+    /// Removes what remains of deleted users. Does nothing while another instance removes.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the database cannot be reached. What was removed before the error stays removed.
+    pub async fn remove_deleted_users(&self) -> Result<()> {
+        while let Some((user, removal)) = self.store.read(|snapshot| deleted_users::next(snapshot.db())).await? {
+            if !erasure::remove(&self.store, user, removal, || self.claim()).await? {
+                return Ok(());
+            }
+            tracing::info!(user_id = user.0, "removed a deleted user");
+        }
+        Ok(())
+    }
+
+    /// Claims the removal of rows for this instance; `false` if another instance has it.
+    async fn claim(&self) -> Result<bool> {
+        let (instance, now) = (self.instance, Timestamp::now());
+        self.store.maintain(move |db| removal::claim(db, instance, now, now.after(LEASE))).await
     }
 
     /// Removes all deleted rows in steps of at most a thousand rows. After each step it pauses for as long as the step
@@ -74,10 +98,8 @@ impl Remover {
                 Ok(removal::is_pending(snapshot.db(), oldest)?.then_some(oldest))
             });
             let Some(oldest) = check.await? else { return Ok(removed) };
-            let (instance, started) = (self.instance, Instant::now());
-            let now = Timestamp::now();
-            let claim = self.store.maintain(move |db| removal::claim(db, instance, now, now.after(LEASE)));
-            if !claim.await? {
+            let (started, now) = (Instant::now(), Timestamp::now());
+            if !self.claim().await? {
                 return Ok(removed);
             }
             let rows = self.store.maintain(move |db| removal::step(db, now, oldest)).await?;

@@ -1,14 +1,16 @@
-//! Prunes events and expired sign-in attempts, in small steps.
+//! Prunes events, expired sign-in attempts, sessions, links and invitations, in small steps.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::api_keys::ApiKeys;
+use super::invites::KEPT;
+use super::last_seen::LastSeen;
 use super::removal::Remover;
 use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Seq, Timestamp};
-use crate::store::{Db, Store, log, name_key_backfill, sign_in_attempts};
+use crate::store::{Db, Store, invites, log, name_key_backfill, password_resets, sessions, sign_in_attempts};
 
 /// How many events one command of the writer prunes, so that its batch stays short.
 const STEP: i64 = 1_000;
@@ -29,6 +31,7 @@ pub struct Pruner {
     pub(super) store: Arc<Store>,
     pub(super) remover: Arc<Remover>,
     pub(super) api_keys: Arc<ApiKeys>,
+    pub(super) last_seen: Arc<LastSeen>,
     pub(super) retention: Retention,
 }
 
@@ -39,11 +42,13 @@ impl Pruner {
             tokio::time::sleep(INTERVAL).await;
             let pruning = async {
                 self.api_keys.record_uses().await?;
+                self.last_seen.store(&self.store).await?;
                 if !self.claim_round().await? {
                     return Ok(0);
                 }
                 self.prune_attempts().await?;
                 self.api_keys.remove_old().await?;
+                self.prune_sessions().await?;
                 self.fill_names().await?;
                 self.prune().await
             };
@@ -69,6 +74,15 @@ impl Pruner {
         let step = |db: &mut Db| sign_in_attempts::delete_expired(db, WINDOW, Timestamp::now());
         while self.store.maintain(step).await? {}
         Ok(())
+    }
+
+    /// Removes expired sessions in steps, and expired links and invitations. Sessions are removed a minute after they
+    /// expire, because tokens count whole seconds.
+    async fn prune_sessions(&self) -> Result<()> {
+        let step = |db: &mut Db| sessions::delete_expired(db, Timestamp::now().before(INTERVAL));
+        while self.store.maintain(step).await? {}
+        self.store.maintain(|db| password_resets::delete_expired(db, Timestamp::now())).await?;
+        self.store.maintain(|db| invites::delete_ended(db, Timestamp::now().before(KEPT))).await
     }
 
     /// Fills in the comparison forms of names that instances of version 0.1.0 have written without them.

@@ -1,5 +1,6 @@
 //! The use cases of one instance: one service for each subject, over the same store and hub.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::accounts::{Accounts, AuthServices};
@@ -9,9 +10,11 @@ use super::channels::Channels;
 use super::commands::Commands;
 use super::comments::Comments;
 use super::counts::SignInCounts;
+use super::deletion::Deletion;
 use super::event_log::EventLog;
 use super::gauges::LatestMetrics;
 use super::health::Health;
+use super::invites::Invites;
 use super::log_tailer::Watermark;
 use super::messages::Messages;
 use super::metrics::Metrics;
@@ -24,8 +27,10 @@ use super::presence::Presence;
 use super::reads::Reads;
 use super::removal::Remover;
 use super::retention::{Pruner, Retention};
+use super::sessions::UserSessions;
 use super::templates::Templates;
 use super::usernames::Usernames;
+use super::users::UserManagement;
 use super::view::InMemory;
 use crate::capacity::RateLimiter;
 use crate::hub::Hub;
@@ -45,14 +50,24 @@ pub struct WriteLimits {
     pub mentions: RateLimiter<UserId>,
     /// Limits new names of channels per user.
     pub channel_names: RateLimiter<UserId>,
+    /// Limits uses of refresh tokens per address.
+    pub renewals: RateLimiter<IpAddr>,
 }
 
 /// The use cases of one instance.
 pub struct Board {
-    /// Accounts and sessions.
+    /// Accounts.
     pub accounts: Accounts,
     /// API keys.
     pub api_keys: Arc<ApiKeys>,
+    /// The deletion of users.
+    pub deletion: Deletion,
+    /// Invitations.
+    pub invites: Invites,
+    /// Users and their profiles.
+    pub users: UserManagement,
+    /// Sessions.
+    pub sessions: Arc<UserSessions>,
     /// Channels, their members, and what users have read in them.
     pub channels: Channels,
     /// Messages and tickets.
@@ -91,6 +106,7 @@ pub struct Board {
     pub page_memory: Arc<MemoryBudget>,
     store: Arc<Store>,
     hub: Hub,
+    permissions: Arc<PermissionCache>,
     latest_metrics: Arc<LatestMetrics>,
 }
 
@@ -115,17 +131,29 @@ impl Board {
         let api_keys = Arc::new(ApiKeys::new(commands.clone(), store.clone(), permissions.clone()));
         let in_memory = InMemory { policy: policy.clone(), presence: presence.clone(), metrics: metrics.clone() };
         let reads = Arc::new(Reads { store: store.clone(), in_memory });
+        let sessions = Arc::new(UserSessions {
+            commands: commands.clone(),
+            tokens: auth.tokens.clone(),
+            renewals: limits.renewals,
+            last_seen: Arc::default(),
+        });
+        let users = UserManagement { commands: commands.clone(), passwords: auth.passwords.clone() };
         Self {
             accounts: Accounts {
                 commands: commands.clone(),
                 store: store.clone(),
-                permissions,
+                permissions: permissions.clone(),
                 policy: policy.clone(),
                 auth,
+                sessions: sessions.clone(),
                 counts: SignInCounts::default(),
                 api_keys: api_keys.clone(),
             },
             api_keys,
+            sessions,
+            users,
+            deletion: Deletion { commands: commands.clone(), remover: remover.clone() },
+            invites: Invites { commands: commands.clone(), policy: policy.clone() },
             channels: Channels {
                 commands: commands.clone(),
                 reads: reads.clone(),
@@ -151,7 +179,7 @@ impl Board {
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },
             metrics: Metrics { commands: commands.clone(), latest: metrics.clone() },
             presence,
-            usernames: Usernames::new(store.clone(), hub.clone()),
+            usernames: Usernames::new(store.clone(), hub.clone(), permissions.clone()),
             reads,
             commands,
             log: EventLog { store: store.clone(), hub: hub.clone() },
@@ -162,6 +190,7 @@ impl Board {
             page_memory,
             store,
             hub,
+            permissions,
             latest_metrics: metrics,
         }
     }
@@ -178,11 +207,17 @@ impl Board {
         &self.hub
     }
 
+    /// A number that grows when the names of a user change. What shows names is cached for one number.
+    #[must_use]
+    pub fn user_revision(&self) -> u64 {
+        self.permissions.user_revision()
+    }
+
     /// Creates the task that prunes the log.
     #[must_use]
     pub fn pruner(&self, retention: Retention) -> Pruner {
-        let (store, remover) = (self.store.clone(), self.remover.clone());
-        Pruner { store, remover, api_keys: self.api_keys.clone(), retention }
+        let (store, remover, last_seen) = (self.store.clone(), self.remover.clone(), self.sessions.last_seen.clone());
+        Pruner { store, remover, api_keys: self.api_keys.clone(), last_seen, retention }
     }
 
     /// Creates the task that exchanges presence with the other instances and refreshes the metrics.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 
+use super::permissions::PermissionCache;
 use crate::capacity::ByteCache;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
@@ -27,14 +28,15 @@ pub type Username = Shared<BoxFuture<'static, Result<Option<Arc<str>>>>>;
 pub struct Usernames {
     store: Arc<Store>,
     hub: Hub,
-    /// Lookups by the era of the log and the id. A username never changes within one era. Another era may give the same
-    /// ids to other users.
-    cache: ByteCache<(u64, UserId), Username>,
+    permissions: Arc<PermissionCache>,
+    /// Lookups by the era of the log, the number of changed users, and the id. Another era may give the same ids to other
+    /// users.
+    cache: ByteCache<(u64, u64, UserId), Username>,
 }
 
 impl Usernames {
-    pub(super) fn new(store: Arc<Store>, hub: Hub) -> Self {
-        Self { store, hub, cache: ByteCache::new(CACHE_BYTES) }
+    pub(super) fn new(store: Arc<Store>, hub: Hub, permissions: Arc<PermissionCache>) -> Self {
+        Self { store, hub, permissions, cache: ByteCache::new(CACHE_BYTES) }
     }
 
     /// A user's name, from the cache or the database. The lookup waits while the database cannot be reached. Only names
@@ -43,7 +45,7 @@ impl Usernames {
     /// # Errors
     /// `INTERNAL_SERVER_ERROR` if a statement fails.
     pub fn get(&self, id: UserId) -> Username {
-        let key = (self.hub.era(), id);
+        let key = (self.hub.era(), self.permissions.user_revision(), id);
         let is_usable = |name: &Username| name.peek().is_none_or(|result| matches!(result, Ok(Some(_))));
         if let Some(name) = self.cache.get(&key).filter(is_usable) {
             return name;

@@ -6,6 +6,8 @@ use crate::unicode;
 /// The longest name, in characters, whatever the configured limit of titles. PostgreSQL cannot index more than about
 /// 2,700 bytes.
 const MAX_NAME: usize = 200;
+/// The longest email address, in characters (RFC 5321).
+const MAX_EMAIL: usize = 254;
 
 /// A text that must not be blank, with at most `max` characters. It is returned unchanged.
 ///
@@ -60,6 +62,19 @@ pub fn identifier(field: &'static str, text: &str, max: usize) -> Result<String>
         return Err(Error::input(field, format!("{field} must not contain control characters")));
     }
     Ok(text)
+}
+
+/// An email address: trimmed, with one `@` between two parts, without blanks. Only a mail server can tell whether it
+/// exists.
+///
+/// # Errors
+/// `BAD_USER_INPUT` for `field`.
+pub fn email(field: &'static str, text: &str) -> Result<String> {
+    let text = identifier(field, text, MAX_EMAIL)?;
+    let is_address = text.split_once('@').is_some_and(|(name, domain)| {
+        !name.is_empty() && !domain.is_empty() && !domain.contains('@') && !text.contains(char::is_whitespace)
+    });
+    if is_address { Ok(text) } else { Err(Error::input(field, format!("{field} must have the form name@domain"))) }
 }
 
 fn checked(field: &'static str, text: &str, max: usize) -> Result<String> {

@@ -10,14 +10,14 @@ use super::policy::Policy;
 use super::presence::{Presence, Users};
 use crate::error::{Error, Result};
 use crate::model::{
-    ApiKey, Channel, ChannelId, ChannelKey, Comment, CommentId, Cursor, Event, EventKind, Location, LocationId,
+    ApiKey, Channel, ChannelId, ChannelKey, Comment, CommentId, Cursor, Event, EventKind, Invite, Location, LocationId,
     Message, MessageFilter, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId, Page,
-    PageRequest, Rights, Template, TemplateId, Timestamp, Topic, User, UserId,
+    PageRequest, Rights, Template, TemplateId, Timestamp, Topic, User, UserId, UserSession,
 };
 use crate::store::notifications::Order;
 use crate::store::{
-    Db, api_keys, channels, comments, log, messages, metrics, notifications, organizations, read_markers, templates,
-    users,
+    Db, api_keys, channels, comments, invites, log, messages, metrics, notifications, organizations, read_markers,
+    sessions, templates, users,
 };
 
 /// For whom a result is read.
@@ -182,6 +182,22 @@ impl<'v> View<'v> {
         self.require_unlimited()?;
         let user = self.user()?;
         notifications::announcements_read(self.db, user, ids)
+    }
+
+    /// The sessions of the viewer that have not expired, oldest first. `UNAUTHENTICATED` for anonymous viewers.
+    pub fn sessions(&mut self) -> Result<Vec<UserSession>> {
+        self.depends_on_viewer = true;
+        let (user, now) = (self.viewer.session_state()?.user.id, Timestamp::now());
+        let mut found = sessions::of_user(self.db, user)?;
+        found.retain(|session| session.expires_at > now);
+        Ok(found)
+    }
+
+    /// All invitations, newest first. `UNAUTHENTICATED` for anonymous viewers, `FORBIDDEN` if the viewer is not an admin.
+    pub fn invites(&mut self) -> Result<Vec<Invite>> {
+        self.depends_on_viewer = true;
+        self.viewer.user_state()?.check_admin()?;
+        invites::all(self.db)
     }
 
     /// Users by id. `UNAUTHENTICATED` for anonymous viewers.

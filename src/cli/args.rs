@@ -11,13 +11,14 @@ pub use refusal::InvalidArguments;
 
 use std::ffi::OsString;
 use std::process;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use place::Place;
 
 use super::output::{print_error, run_with_timeout};
-use crate::config::{Config, TokenSettings};
+use crate::config::{Config, PublicAddress, TokenSettings, duration};
 use crate::model::Cursor;
 
 /// A command with its arguments and settings.
@@ -50,6 +51,8 @@ pub enum Command {
         /// The username.
         name: String,
     },
+    /// Creates an invitation and prints its link.
+    Invite(NewInvitation),
     /// Fills an empty database with example data.
     Demo,
     /// Prints the event log.
@@ -72,6 +75,22 @@ pub enum UserCommand {
     Disable(String),
     /// Enables the account with this username.
     Enable(String),
+    /// Sets the password of the account with this username.
+    Password {
+        /// The username.
+        name: String,
+        /// Whether to read the password from standard input instead of generating one.
+        password_stdin: bool,
+    },
+    /// Prints a link with which the user with this username sets a new password.
+    ResetLink(String),
+    /// Deletes the account with this username.
+    Delete {
+        /// The username.
+        name: String,
+        /// Whether to delete the texts of the user, too.
+        erase: bool,
+    },
 }
 
 /// The account to create.
@@ -89,6 +108,20 @@ pub struct NewAccount {
     /// The name that other users see [default: NAME]
     #[arg(long, value_name = "TEXT")]
     pub display_name: Option<String>,
+}
+
+/// The invitation to create.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct NewInvitation {
+    /// Give the new users the admin role: read and moderate everything
+    #[arg(long)]
+    pub admin: bool,
+    /// How many users may register with the invitation
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+    pub max_uses: i64,
+    /// Time for which the invitation is valid
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration(Duration::from_secs(1)))]
+    pub valid_for: Duration,
 }
 
 impl Invocation {
@@ -157,7 +190,7 @@ enum Word {
     Migrate(Place),
     /// Print the GraphQL schema
     Schema,
-    /// Add, list, disable and enable accounts
+    /// Add, list, disable, enable and delete accounts, and set passwords
     #[command(subcommand, override_usage = "tidings user <COMMAND> [OPTIONS]")]
     User(UserWord),
     /// Create, list and revoke API keys
@@ -172,6 +205,15 @@ enum Word {
         place: Place,
         #[command(flatten)]
         tokens: TokenSettings,
+    },
+    /// Print a link with which a user registers, also while registration is closed
+    Invite {
+        #[command(flatten)]
+        invitation: NewInvitation,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        public: PublicAddress,
     },
     /// Fill an empty database with a small example organization, and print the tokens of its users
     Demo {
@@ -222,6 +264,38 @@ enum UserWord {
         #[command(flatten)]
         place: Place,
     },
+    /// Set a new password, print it, and end all sessions of the user
+    Password {
+        /// The username
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Read the password from standard input instead of generating one
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Delete a user: end all their sessions, and remove their name and their data
+    Delete {
+        /// The username
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Delete the texts of the user, too
+        #[arg(long)]
+        erase: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print a link with which the user sets a new password; it is valid once, for 24 hours
+    ResetLink {
+        /// The username
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        public: PublicAddress,
+    },
 }
 
 impl Word {
@@ -234,14 +308,17 @@ impl Word {
             Self::Migrate(place) => (Command::Migrate, place.into_config()),
             Self::Schema => (Command::Schema, Config::default()),
             Self::User(word) => {
-                let (command, place) = word.into_parts();
-                (Command::User(command), place.into_config())
+                let (command, config) = word.into_parts();
+                (Command::User(command), config)
             }
             Self::Key(word) => {
                 let (command, place) = word.into_parts();
                 (Command::Key(command), place.into_config())
             }
             Self::Token { name, place, tokens } => (Command::Token { name }, place.into_config_with(tokens)?),
+            Self::Invite { invitation, place, public } => {
+                (Command::Invite(invitation), Config { public, ..place.into_config() })
+            }
             Self::Demo { place, tokens } => (Command::Demo, place.into_config_with(tokens)?),
             Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()),
         })
@@ -249,12 +326,19 @@ impl Word {
 }
 
 impl UserWord {
-    fn into_parts(self) -> (UserCommand, Place) {
+    fn into_parts(self) -> (UserCommand, Config) {
         match self {
-            Self::Add { account, place } => (UserCommand::Add(account), place),
-            Self::List(place) => (UserCommand::List, place),
-            Self::Disable { name, place } => (UserCommand::Disable(name), place),
-            Self::Enable { name, place } => (UserCommand::Enable(name), place),
+            Self::Add { account, place } => (UserCommand::Add(account), place.into_config()),
+            Self::List(place) => (UserCommand::List, place.into_config()),
+            Self::Disable { name, place } => (UserCommand::Disable(name), place.into_config()),
+            Self::Enable { name, place } => (UserCommand::Enable(name), place.into_config()),
+            Self::Password { name, password_stdin, place } => {
+                (UserCommand::Password { name, password_stdin }, place.into_config())
+            }
+            Self::Delete { name, erase, place } => (UserCommand::Delete { name, erase }, place.into_config()),
+            Self::ResetLink { name, place, public } => {
+                (UserCommand::ResetLink(name), Config { public, ..place.into_config() })
+            }
         }
     }
 }

@@ -49,6 +49,7 @@ async fn execute(command: Command, config: Config, stopped: impl Future<Output =
         Command::User(command) => with_board(&config, |board| users::run(board, command)).await,
         Command::Key(command) => with_board(&config, |board| keys::run(board, command)).await,
         Command::Token { name } => with_board(&config, |board| users::token(board, name)).await,
+        Command::Invite(invitation) => with_board(&config, |board| users::invite(board, invitation)).await,
         Command::Demo => with_board(&config, demo::run).await,
         Command::Tail { after, follow } => with_board(&config, |board| tail::run(board, after, follow)).await,
     }
@@ -75,7 +76,7 @@ fn needs_database(command: &Command) -> bool {
         Command::Serve | Command::Migrate | Command::Schema | Command::Demo | Command::User(UserCommand::Add(_)) => {
             false
         }
-        Command::User(_) | Command::Key(_) | Command::Token { .. } | Command::Tail { .. } => true,
+        Command::User(_) | Command::Key(_) | Command::Token { .. } | Command::Invite(_) | Command::Tail { .. } => true,
     }
 }
 

@@ -21,11 +21,12 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use humantime::format_duration;
 
-use self::parse::{address, duration, number, size};
+use self::parse::{address, number, size, web_address};
 pub use database::DatabaseUrl;
 pub use hosts::Hosts;
 pub use network::Networks;
 pub use origin::Origins;
+pub use parse::duration;
 pub use secret::Secret;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -56,6 +57,10 @@ pub struct Config {
     #[arg(long, env = "TIDINGS_TRUSTED_PROXIES", value_name = "NETWORKS", help_heading = "Server")]
     #[arg(default_value = "", hide_default_value = true)]
     pub trusted_proxies: Networks,
+
+    /// The address under which clients reach the server.
+    #[command(flatten)]
+    pub public: PublicAddress,
 
     /// Host names that the server answers to, separated by commas; * for all [default: on a loopback address without
     /// trusted proxies the names of this machine and the hosts of the allowed origins, else all]
@@ -213,10 +218,20 @@ pub struct TokenSettings {
     #[arg(default_value = "12h", value_parser = duration(MIN_TOKEN_LIFETIME))]
     pub token_lifetime: Duration,
 
-    /// Time after signing in for which refreshToken extends a session; then the user signs in again.
+    /// Time for which a refresh token is valid, and for which refreshToken extends a token after signing in.
     #[arg(long, env = "TIDINGS_SESSION_LIFETIME", value_name = "TIME")]
     #[arg(default_value = "30d", value_parser = duration(MILLISECOND))]
     pub session_lifetime: Duration,
+}
+
+/// The address under which clients reach the server, for links.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct PublicAddress {
+    /// Address under which browsers reach the server, for links in invitations and password resets
+    /// [default: http:// and the address that the server listens on]
+    #[arg(long, env = "TIDINGS_PUBLIC_URL", value_name = "URL", help_heading = "Server")]
+    #[arg(value_parser = web_address)]
+    pub public_url: Option<String>,
 }
 
 /// Who may read, sign in and register.
@@ -233,12 +248,18 @@ pub struct Sessions {
     #[arg(long, env = "TIDINGS_REGISTRATION", value_name = "WHO", default_value = "open", hide_possible_values = true)]
     pub registration: Registration,
 
+    /// Whether the first account of an empty installation, if it registers, is an admin.
+    #[arg(long, env = "TIDINGS_FIRST_USER_ADMIN", value_name = "BOOL")]
+    #[arg(default_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    pub first_user_admin: bool,
+
     /// Sign-in attempts per minute for one address and username; 0 for no limit.
     #[arg(long = "sign-in-attempts", env = "TIDINGS_SIGN_IN_ATTEMPTS", value_name = "NUMBER")]
     #[arg(default_value = "10", value_parser = number(0..=u32::MAX))]
     pub attempts_per_minute: u32,
 
-    /// Sign-in attempts per minute from one address, for all usernames together; 0 for no limit.
+    /// Sign-in attempts per minute from one address, for all usernames together, and as many uses of refresh tokens; 0
+    /// for no limit.
     // Twice what an office behind one address needs in the morning, and a fifth of the passwords that one core can check.
     #[arg(long = "sign-ins-per-address", env = "TIDINGS_SIGN_INS_PER_ADDRESS", value_name = "NUMBER")]
     #[arg(default_value = "300", value_parser = number(0..=u32::MAX))]

@@ -57,6 +57,18 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("'{text}' is not an address and port like 127.0.0.1:8000, 0.0.0.0:8000 or [::]:8000"))
 }
 
+/// Parses the address of a web page, and removes slashes at its end. The error says how to write one.
+pub fn web_address(text: &str) -> Result<String, String> {
+    let wrong = || format!("'{text}' is not an address like https://chat.example or https://example.org/chat");
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
+    let is_plain = |c: char| c.is_ascii_graphic() && !"?#\"<>\\^`{|}".contains(c);
+    let trimmed = text.trim_end_matches('/');
+    if rest.starts_with('/') || rest.is_empty() || !rest.chars().all(is_plain) {
+        return Err(wrong());
+    }
+    Ok(trimmed.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::allowance::{Allowance, json_len};
 use super::loaders::Loader;
 use super::reader_gate::ReaderGate;
-use crate::board::{Board, Largest, MAX_LOCATIONS, ReadSnapshot, Recipient, View, Viewer};
+use crate::board::{Board, Client, Largest, MAX_LOCATIONS, ReadSnapshot, Recipient, View, Viewer};
 use crate::error::{Error, Result};
 use crate::live::{SubscriptionRequest, Update};
 use crate::model::{
@@ -32,9 +32,19 @@ pub struct Caller {
     pub viewer: Viewer,
     /// The client's address.
     pub address: IpAddr,
+    /// The program, as its header `User-Agent` names it. `None` for an operation on a WebSocket, which may live long.
+    pub user_agent: Option<Arc<str>>,
     /// Receives the new end of the session from `refreshToken`, so that the WebSocket extends its session. `None` for
     /// requests without a WebSocket.
     pub extends: Option<Arc<Mutex<Option<Timestamp>>>>,
+}
+
+impl Caller {
+    /// The client, for use cases that sign a user in.
+    #[must_use]
+    pub fn client(&self) -> Client<'_> {
+        Client { address: self.address, user_agent: self.user_agent.as_deref() }
+    }
 }
 
 /// The purpose for which an operation is executed.

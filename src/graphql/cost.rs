@@ -11,7 +11,8 @@ use super::values::{InputValue, Variables};
 const PAGINATED_FIELDS: [&str; 7] =
     ["users", "channels", "messages", "templates", "members", "comments", "notifications"];
 /// The list fields without page arguments. They return all items.
-const UNPAGINATED_FIELDS: [&str; 5] = ["organizations", "locations", "presence", "metrics", "apiKeys"];
+const UNPAGINATED_FIELDS: [&str; 8] =
+    ["organizations", "locations", "presence", "metrics", "apiKeys", "sessions", "invites", "createUsers"];
 /// The page size without a page argument, and the assumed length of a list without page arguments.
 const DEFAULT_PAGE_SIZE: u64 = 20;
 /// The assumed lengths of lists in introspection. The real lists are longer. But their items are in memory, and the

@@ -92,11 +92,20 @@ impl ParsedOperation {
     }
 
     /// Whether anonymous clients may execute the operation if the server requires sign-in. This is true if all root
-    /// fields are `login`, `register` or introspection.
+    /// fields are introspection, or sign a user in.
     #[must_use]
     pub fn is_allowed_anonymously(&self) -> bool {
-        let open = ["login", "register", "__schema", "__type", "__typename"];
-        self.analysis.roots.iter().all(|root| open.contains(&root.as_str()))
+        const OPEN: [&str; 8] = [
+            "login",
+            "register",
+            "renewSession",
+            "resetPassword",
+            "requestPasswordReset",
+            "__schema",
+            "__type",
+            "__typename",
+        ];
+        self.analysis.roots.iter().all(|root| OPEN.contains(&root.as_str()))
     }
 
     /// A hash of everything that a rendered item depends on besides its event: the document, and the variables below

@@ -32,6 +32,20 @@ enums! {
         /// A user who may read everything, and change and delete the content of all users.
         Admin
     }
+    /// What happens with the texts of a deleted user.
+    ContentPolicy {
+        /// They stay, without the name of the user.
+        Keep,
+        /// They are deleted, and so is what quotes them: notifications and broadcasts of the user.
+        Erase
+    }
+    /// What uses an account.
+    UserKind {
+        /// A person.
+        Person,
+        /// A program.
+        Service
+    }
     /// Which users may read a channel.
     Visibility {
         /// Every reader of the server may read the channel.

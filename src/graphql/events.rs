@@ -21,7 +21,7 @@ use crate::model::{self, EventBody, EventKind, JsonText};
     for = [
         MessageAdded, MessageUpdated, MessageDeleted, CommentAdded, CommentUpdated, CommentDeleted, ChannelAdded,
         ChannelUpdated, ChannelDeleted, TemplateAdded, TemplateDeleted, NotificationAdded, RoomBroadcast,
-        AccessChanged, Checkpoint,
+        AccessChanged, UserUpdated, Checkpoint,
     ]
 )]
 #[allow(dead_code)] // juniper generates the enum `EventValue` from it; the struct itself is not used
@@ -130,6 +130,11 @@ events! {
         /// The id of the channel that the viewer gained or lost access to. `null` if more than one channel is affected.
         changed_channel_id: Option<ID>
     }
+    /// The names or the email address of a user were changed. Query the user again if the client shows it.
+    UserUpdated {
+        /// The id of the user.
+        user_id: ID
+    }
     /// All events up to this position have been delivered. After the first checkpoint, events are delivered live.
     Checkpoint {}
 }
@@ -203,7 +208,7 @@ pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
     let actor_id = event.actor.filter(|_| ctx.can_see_users()).map(to_id);
     let id = to_id(event.object);
     Some(match event.kind {
-        EventKind::Genesis | EventKind::SessionsEnded => return None,
+        EventKind::Genesis | EventKind::SessionsEnded | EventKind::UserErased => return None,
         EventKind::MessageAdded => MessageAdded { cursor, at, actor_id, message: message(ctx, event)? }.into(),
         EventKind::MessageUpdated => MessageUpdated { cursor, at, actor_id, message: message(ctx, event)? }.into(),
         EventKind::MessageDeleted => {
@@ -228,5 +233,6 @@ pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
         EventKind::AccessChanged => {
             AccessChanged { cursor, at, actor_id, changed_channel_id: event.channel.map(to_id) }.into()
         }
+        EventKind::UserUpdated => UserUpdated { cursor, at, actor_id, user_id: id }.into(),
     })
 }

@@ -2,11 +2,13 @@
 
 use juniper::{GraphQLInputObject, ID, Nullable};
 
-use super::enums::{ApiScope, Priority, Role, TicketStatus, Visibility};
+use super::enums::{ApiScope, Priority, Role, TicketStatus, UserKind, Visibility};
 use super::json::Json;
 use super::scalar::Scalar;
-use super::scalars::{Cursor, DateTime, id};
+use super::scalars::{Cursor, DateTime, id, ids};
+use crate::board;
 use crate::error::{Error, Result};
+use crate::model;
 
 macro_rules! inputs {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty),* $(,)? })+) => {$(
@@ -28,6 +30,62 @@ inputs! {
         /// The name that other users see. Default: the username.
         /// `CONFLICT` if the name looks like another user's username.
         display_name: Option<String>,
+        /// The code of an invitation. It is required while registration is closed.
+        invite: Option<String>,
+    }
+    /// The data of a user that an admin creates.
+    CreateUserInput {
+        /// The name to sign in with: letters and digits of any script, `.`, `_` and `-`. Case makes no difference.
+        /// `CONFLICT` if the name is the same as or looks like another user's username.
+        username: String,
+        /// The name that other users see. Default: the username.
+        /// `CONFLICT` if the name looks like another user's username.
+        display_name: Option<String>,
+        /// The email address.
+        email: Option<String>,
+        /// The password: 8 to 1,000 characters. Without one, the user cannot sign in with a password.
+        password: Option<String>,
+        /// The issuer of the tokens that the user signs in with. It needs a `subject`.
+        issuer: Option<String>,
+        /// The id of the user at the issuer. `CONFLICT` if another user has the same `issuer` and `subject`.
+        subject: Option<String>,
+        /// The role of the user. Default: `MEMBER`.
+        role: Option<Role>,
+        /// Whether a person or a program uses the account. Default: `PERSON`.
+        kind: Option<UserKind>,
+        /// The id of the user's organization.
+        organization_id: Option<ID>,
+        /// The id of the user's location.
+        location_id: Option<ID>,
+        /// The ids of the channels that the user becomes a member of, at most 100.
+        channel_ids: Option<Vec<ID>>,
+        /// A second request with the same key returns the first user and creates none.
+        /// Keys are unique per admin and are kept as long as the user. The password is not compared.
+        idempotency_key: Option<String>,
+    }
+    /// The changes to a user. A field that is left out does not change.
+    UpdateUserInput {
+        /// The id of the user to change.
+        id: ID,
+        /// The new name to sign in with.
+        username: Nullable<String>,
+        /// The new name that other users see.
+        display_name: Nullable<String>,
+        /// The new email address; `null` removes it.
+        email: Nullable<String>,
+        /// The new role.
+        role: Nullable<Role>,
+        /// The id of the user's new organization; `null` removes the user from the organization.
+        organization_id: Nullable<ID>,
+        /// The id of the user's new location; `null` removes the user from the location.
+        location_id: Nullable<ID>,
+    }
+    /// The changes to the profile of the viewer. A field that is left out does not change.
+    UpdateProfileInput {
+        /// The new name that other users see.
+        display_name: Nullable<String>,
+        /// The new email address; `null` removes it.
+        email: Nullable<String>,
     }
     /// The credentials of a user who signs in.
     LoginInput {
@@ -40,6 +98,28 @@ inputs! {
     ChangePasswordInput {
         /// The current password.
         current: String,
+        /// The new password: 8 to 1,000 characters. It must not be the username or one of the most common passwords.
+        new: String,
+    }
+    /// The data of a new invitation.
+    CreateInviteInput {
+        /// The role of the new users. Default: `MEMBER`.
+        role: Option<Role>,
+        /// The ids of the channels that the new users become members of, at most 100.
+        channel_ids: Option<Vec<ID>>,
+        /// The id of the organization of the new users.
+        organization_id: Option<ID>,
+        /// The id of the location of the new users.
+        location_id: Option<ID>,
+        /// How many users may register with the invitation. Default: any number.
+        max_uses: Option<i32>,
+        /// The invitation is not valid from this time on. Default: no end.
+        expires_at: Option<DateTime>,
+    }
+    /// The token of a link, and the new password.
+    ResetPasswordInput {
+        /// The token: the last part of the link.
+        token: String,
         /// The new password: 8 to 1,000 characters. It must not be the username or one of the most common passwords.
         new: String,
     }
@@ -200,6 +280,46 @@ inputs! {
         location_id: Nullable<ID>,
         /// The new role of the user.
         role: Nullable<Role>,
+    }
+}
+
+impl CreateInviteInput {
+    /// The new invitation of this input.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` for an id that is not a decimal number.
+    pub fn invite(self) -> Result<board::NewInvite> {
+        Ok(board::NewInvite {
+            role: self.role.map_or(model::Role::Member, Into::into),
+            channels: ids("channelIds", self.channel_ids.as_deref())?,
+            organization: self.organization_id.map(|organization| id("organizationId", &organization)).transpose()?,
+            location: self.location_id.map(|location| id("locationId", &location)).transpose()?,
+            max_uses: self.max_uses.map(i64::from),
+            expires_at: self.expires_at.map(|at| at.0),
+        })
+    }
+}
+
+impl CreateUserInput {
+    /// The new user of this input.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` for an id that is not a decimal number.
+    pub fn account(self) -> Result<board::AccountInput> {
+        Ok(board::AccountInput {
+            username: self.username,
+            display_name: self.display_name,
+            email: self.email,
+            password: self.password,
+            issuer: self.issuer,
+            subject: self.subject,
+            role: self.role.map_or(model::Role::Member, Into::into),
+            kind: self.kind.map_or(model::UserKind::Person, Into::into),
+            organization: self.organization_id.map(|organization| id("organizationId", &organization)).transpose()?,
+            location: self.location_id.map(|location| id("locationId", &location)).transpose()?,
+            channels: ids("channelIds", self.channel_ids.as_deref())?,
+            key: self.idempotency_key,
+        })
     }
 }
 

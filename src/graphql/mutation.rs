@@ -2,39 +2,31 @@
 
 use std::sync::Arc;
 
-use juniper::{GraphQLObject, ID, graphql_object};
+use juniper::{ID, graphql_object};
 
 use super::api_keys::{ApiKey, NewApiKey};
 use super::context::Ctx;
+use super::enums::ContentPolicy;
+use super::indexed_list::List;
 use super::inputs::{
     AddTemplateInput, AssignUserInput, BroadcastInput, ChangePasswordInput, CreateApiKeyInput, CreateChannelInput,
-    CreateCommentInput, CreateLocationInput, CreateMessageInput, CreateOrganizationInput, LoginInput, MetricInput,
-    NotifyUserInput, RegisterInput, UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, change, change_to,
-    id_change,
+    CreateCommentInput, CreateInviteInput, CreateLocationInput, CreateMessageInput, CreateOrganizationInput,
+    CreateUserInput, LoginInput, MetricInput, NotifyUserInput, RegisterInput, ResetPasswordInput, UpdateChannelInput,
+    UpdateCommentInput, UpdateMessageInput, UpdateProfileInput, UpdateUserInput, change, change_to, id_change,
 };
+use super::invites::Invite;
 use super::metrics::Metric;
 use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
 use super::scalar::Scalar;
-use super::scalars::{Cursor, DateTime, id, ids, to_id};
+use super::scalars::{Cursor, id, ids, to_id};
+use super::sessions::{PasswordReset, Session};
 use super::sync_value::SyncValue;
 use super::templates::Template;
 use super::users::{Location, Organization, User};
 use crate::board;
 use crate::error::{Error, Result};
 use crate::model::{self, Role};
-
-/// A session that was started or extended.
-#[derive(GraphQLObject)]
-#[graphql(context = Ctx)]
-pub struct Session {
-    /// The token. Clients send it as `Authorization: Bearer …`, or in `connection_init`.
-    token: String,
-    /// When the token expires.
-    expires_at: DateTime,
-    /// The user whom the session belongs to.
-    user: User,
-}
 
 /// The root of all mutations.
 pub struct Mutation;
@@ -49,7 +41,7 @@ impl Mutation {
         opened(
             ctx,
             ctx.run_with_own_turns(|board, from| async move {
-                board.accounts.register(from.address, new, input.password).await
+                board.accounts.register(from.client(), new, input.password, input.invite).await
             })
             .await,
         )
@@ -61,19 +53,46 @@ impl Mutation {
         opened(
             ctx,
             ctx.run_with_own_turns(|board, from| async move {
-                board.accounts.sign_in(from.address, &username, password).await
+                board.accounts.sign_in(from.client(), &username, password).await
             })
             .await,
         )
     }
 
-    /// Issues a new token for the viewer's session. A session ends at the latest `--session-lifetime` after sign-in.
+    /// Issues a new token for the viewer's session, at most until `--session-lifetime` after the viewer signed in or used
+    /// a refresh token.
     /// Over a WebSocket, this also extends the session of the WebSocket.
     async fn refresh_token(ctx: &Ctx) -> Result<SyncValue<Session>> {
-        let refreshed = ctx.run_with_own_turns(|board, by| async move { board.accounts.refresh(&by.viewer) }).await;
+        let refreshed = ctx.run_with_own_turns(|board, by| async move { board.sessions.refresh(&by.viewer) }).await;
         let session = opened(ctx, refreshed)?;
-        ctx.extend_session(session.0.expires_at.0);
+        ctx.extend_session(session.0.end());
         Ok(session)
+    }
+
+    /// Continues a session with its refresh token, also after the token has expired. The refresh token is replaced. A
+    /// refresh token that is used twice ends its session.
+    async fn renew_session(
+        ctx: &Ctx,
+        #[graphql(description = "The refresh token from the last sign-in or renewal.")] refresh_token: String,
+    ) -> Result<SyncValue<Session>> {
+        opened(
+            ctx,
+            ctx.run_with_own_turns(
+                |board, from| async move { board.sessions.renew(from.address, &refresh_token).await },
+            )
+            .await,
+        )
+    }
+
+    /// Ends a session of the viewer: its tokens are not valid any more, and its connections are closed. The result is
+    /// always `true`.
+    async fn end_session(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "The id of the session.")] session: ID,
+    ) -> Result<bool> {
+        let id = id("id", &session)?;
+        ctx.run(|board, by| async move { board.sessions.end(&by.viewer, id).await }).await?;
+        Ok(true)
     }
 
     /// Changes the password of the viewer, ends all sessions of the viewer and starts a new session.
@@ -82,7 +101,7 @@ impl Mutation {
         opened(
             ctx,
             ctx.run_with_own_turns(|board, by| async move {
-                board.accounts.change_password(by.address, &by.viewer, current, new).await
+                board.accounts.change_password(by.client(), &by.viewer, current, new).await
             })
             .await,
         )
@@ -92,6 +111,111 @@ impl Mutation {
     async fn logout_everywhere(ctx: &Ctx) -> Result<bool> {
         ctx.run(|board, by| async move { board.accounts.sign_out_everywhere(&by.viewer).await }).await?;
         Ok(true)
+    }
+
+    /// Creates a link with which a user sets a new password. An earlier link of the user is not valid any more. Requires
+    /// an admin.
+    async fn create_password_reset(
+        ctx: &Ctx,
+        #[graphql(description = "The id of the user.")] user_id: ID,
+    ) -> Result<SyncValue<PasswordReset>> {
+        let id = id("userId", &user_id)?;
+        let created = ctx.run(|board, by| async move { board.accounts.create_password_reset(&by.viewer, id).await });
+        Ok(SyncValue(PasswordReset(created.await?)))
+    }
+
+    /// Asks for a link to set a new password, by mail. This version sends no mail: ask an admin for a link. The result is
+    /// always `true`, also if there is no such user.
+    async fn request_password_reset(
+        ctx: &Ctx,
+        #[graphql(description = "The username.")] login: String,
+    ) -> Result<bool> {
+        ctx.run_with_own_turns(
+            |board, from| async move { board.accounts.request_password_reset(from.client(), &login) },
+        )
+        .await?;
+        Ok(true)
+    }
+
+    /// Sets a new password with the token of a link, ends all sessions of the user and starts a new session.
+    async fn reset_password(ctx: &Ctx, input: ResetPasswordInput) -> Result<SyncValue<Session>> {
+        let ResetPasswordInput { token, new } = input;
+        opened(
+            ctx,
+            ctx.run_with_own_turns(|board, from| async move {
+                board.accounts.reset_password(from.client(), &token, new).await
+            })
+            .await,
+        )
+    }
+
+    /// Creates an invitation to register. Requires an admin.
+    async fn create_invite(ctx: &Ctx, input: CreateInviteInput) -> Result<SyncValue<Invite>> {
+        let new = input.invite()?;
+        let invite = ctx.run(|board, by| async move { board.invites.create(&by.viewer, new).await }).await?;
+        Ok(SyncValue(Invite(invite)))
+    }
+
+    /// Revokes an invitation: no further user can register with it. Requires an admin.
+    async fn revoke_invite(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "The id of the invitation.")] invite: ID,
+    ) -> Result<SyncValue<Invite>> {
+        let id = id("id", &invite)?;
+        let invite = ctx.run(|board, by| async move { board.invites.revoke(&by.viewer, id).await }).await?;
+        Ok(SyncValue(Invite(invite)))
+    }
+
+    /// Changes the profile of the viewer.
+    async fn update_profile(ctx: &Ctx, input: UpdateProfileInput) -> Result<SyncValue<User>> {
+        let (name, email) = (change_to("displayName", input.display_name)?, change(input.email));
+        user(ctx, ctx.run(|board, by| async move { board.users.update_profile(&by.viewer, name, email).await }).await)
+    }
+
+    /// Creates a user. Requires an admin.
+    async fn create_user(ctx: &Ctx, input: CreateUserInput) -> Result<SyncValue<User>> {
+        let new = vec![input.account()?];
+        let created =
+            ctx.run_with_own_turns(|board, by| async move { board.users.create(&by.viewer, new, false).await });
+        let user = created.await?.pop().ok_or_else(|| Error::internal("no user was created"))?;
+        Ok(SyncValue(User::new(ctx, Arc::new(user))))
+    }
+
+    /// Creates up to 1,000 users, all of them or none. At most 100 of them may have a password. Requires an admin.
+    async fn create_users(
+        ctx: &Ctx,
+        #[graphql(description = "The users to create.")] inputs: Vec<CreateUserInput>,
+    ) -> Result<SyncValue<List<User>>> {
+        let new = inputs.into_iter().map(CreateUserInput::account).collect::<Result<Vec<_>>>()?;
+        let created =
+            ctx.run_with_own_turns(|board, by| async move { board.users.create(&by.viewer, new, true).await });
+        Ok(SyncValue(created.await?.into_iter().map(|user| User::new(ctx, Arc::new(user))).collect()))
+    }
+
+    /// Changes a user. Requires an admin.
+    async fn update_user(ctx: &Ctx, input: UpdateUserInput) -> Result<SyncValue<User>> {
+        let edit = board::UserEdit {
+            id: id("id", &input.id)?,
+            username: change_to("username", input.username)?,
+            display_name: change_to("displayName", input.display_name)?,
+            email: change(input.email),
+            role: change_to("role", input.role)?.map(Into::into),
+            organization: id_change("organizationId", input.organization_id)?,
+            location: id_change("locationId", input.location_id)?,
+        };
+        user(ctx, ctx.run(|board, by| async move { board.users.update(&by.viewer, edit).await }).await)
+    }
+
+    /// Deletes a user: the account is anonymous and without sessions at once, and what belongs to it is removed afterwards.
+    /// Requires an admin, or the user. Returns the id.
+    async fn delete_user(
+        ctx: &Ctx,
+        #[graphql(name = "id", description = "The id of the user.")] user: ID,
+        #[graphql(description = "What happens with the texts of the user.")] content: ContentPolicy,
+    ) -> Result<ID> {
+        let id = id("id", &user)?;
+        let deleted = ctx.run(|board, by| async move { board.deletion.delete(&by.viewer, id, content.into()).await });
+        Ok(to_id(deleted.await?))
     }
 
     /// Creates a channel. The viewer becomes its owner and first member.
@@ -364,12 +488,7 @@ impl Mutation {
 }
 
 fn opened(ctx: &Ctx, session: Result<board::Session>) -> Result<SyncValue<Session>> {
-    let session = session?;
-    Ok(SyncValue(Session {
-        token: session.token,
-        expires_at: DateTime(session.expires_at),
-        user: User::new(ctx, Arc::new(session.user)),
-    }))
+    Ok(SyncValue(Session::new(ctx, session?)))
 }
 
 fn channel(ctx: &Ctx, channel: Result<model::Channel>) -> Result<SyncValue<Channel>> {

@@ -8,11 +8,13 @@ use super::api_keys::ApiKey;
 use super::context::Ctx;
 use super::enums::TicketStatus;
 use super::indexed_list::List;
+use super::invites::Invite;
 use super::metrics::Metric;
 use super::notifications::NotificationConnection;
 use super::objects::{Channel, ChannelConnection, Message, MessageConnection};
 use super::paging::PageArgs;
 use super::scalars::{Cursor, id};
+use super::sessions::SessionInfo;
 use super::templates::TemplateConnection;
 use super::users::{Organization, User, UserConnection};
 use crate::error::{Error, Result};
@@ -35,6 +37,21 @@ impl Query {
         }
         let user_state = ctx.viewer().user_state()?;
         Ok(ctx.user(user_state.user.id)?.map(|user| User::new(ctx, user)))
+    }
+
+    /// The sessions of the viewer, oldest first. Requires a signed-in user.
+    fn sessions<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<SessionInfo>> {
+        let found = ctx.loaded(Some(ctx.read(|view| view.sessions())?))?.unwrap_or_default();
+        ctx.show_items(found.len(), executor)?;
+        let current = ctx.viewer().session().id;
+        Ok(found.into_iter().map(|session| SessionInfo::new(session, current)).collect())
+    }
+
+    /// All invitations, newest first; for 30 days after their end. Requires an admin.
+    fn invites<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Invite>> {
+        let found = ctx.loaded(Some(ctx.read(|view| view.invites())?))?.unwrap_or_default();
+        ctx.show_items(found.len(), executor)?;
+        Ok(found.into_iter().map(Invite).collect())
     }
 
     /// The user with this id. `null` if there is none. Requires a signed-in user.

@@ -76,7 +76,7 @@ impl Engine {
             return self.render_alone(live, update);
         }
         let signed_in = live.caller.viewer.user_id().is_some();
-        let key = RenderingKey { shown, selection: live.selection, signed_in };
+        let key = RenderingKey { shown, selection: live.selection, signed_in, users: self.board.user_revision() };
         match self.renderings.get(&key) {
             Some(CachedRendering::Plain(body)) => {
                 self.counts.shared.count();

@@ -15,12 +15,14 @@ use crate::model::{Cursor, PresenceChange};
 /// Maximum size of the cache, in bytes.
 const KEPT_BYTES: usize = 8 << 20;
 
-/// Identifies a rendering: an update with the state of its object, the selection, and whether the viewer is signed in.
+/// Identifies a rendering: an update with the state of its object and of all users, the selection, and whether the viewer is signed in.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RenderingKey {
     pub shown: Shown,
     pub selection: [u8; 16],
     pub signed_in: bool,
+    /// The number of changes of users' names, which the item may show.
+    pub users: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]

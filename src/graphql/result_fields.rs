@@ -7,7 +7,7 @@ use super::schema::Schema;
 
 /// Fields whose resolvers never read the database, on whatever object of the schema they are. Every other field sends the
 /// rest of the execution to a reader thread, so a field that is missing here costs time and nothing else.
-const IN_MEMORY: [&str; 31] = [
+const IN_MEMORY: [&str; 34] = [
     "__typename",
     "assigneeId",
     "authorId",
@@ -18,8 +18,10 @@ const IN_MEMORY: [&str; 31] = [
     "description",
     "disabled",
     "displayName",
+    "email",
     "expiresAt",
     "id",
+    "kind",
     "locationId",
     "messageId",
     "metric",
@@ -34,6 +36,7 @@ const IN_MEMORY: [&str; 31] = [
     "title",
     "token",
     "updatedAt",
+    "url",
     "user",
     "userId",
     "username",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use juniper::{Executor, ID, ScalarValue, graphql_object};
 
 use super::context::Ctx;
-use super::enums::Role;
+use super::enums::{Role, UserKind};
 use super::indexed_list::List;
 use super::paging::{PageArgs, connection};
 use super::scalars::{DateTime, to_id};
@@ -43,7 +43,7 @@ impl User {
     }
 }
 
-/// A person or a program with a username and a password.
+/// A person or a program with a username.
 #[graphql_object(context = Ctx)]
 impl User {
     /// The id of the user.
@@ -64,6 +64,21 @@ impl User {
     /// The role of the user.
     fn role(&self) -> Role {
         self.0.role.into()
+    }
+
+    /// Whether a person or a program uses the account.
+    fn kind(&self) -> UserKind {
+        self.0.kind.into()
+    }
+
+    /// The email address. Only the user and admins may see it; for other viewers it is `null`.
+    fn email(&self, ctx: &Ctx) -> Result<Option<&str>> {
+        if self.0.email.is_none() {
+            return Ok(None);
+        }
+        let viewer = ctx.viewer().user_state()?;
+        let is_visible = viewer.rights.admin || viewer.user.id == self.0.id;
+        ctx.show_some(self.0.email.as_deref().filter(|_| is_visible))
     }
 
     /// Whether the user is disabled. A disabled user cannot sign in.

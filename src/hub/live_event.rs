@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use super::sync::{AtomicBool, Mutex, Ordering, PoisonError};
-use crate::model::{Event, EventBody, EventKind, LoggedEvent};
+use crate::model::{Event, EventBody, EventKind, LoggedEvent, UserId};
 
 /// A published event. Its object follows later edits, and is removed when the object is deleted.
 #[derive(Debug)]
@@ -72,8 +72,15 @@ impl LiveEvent {
             }
             EventKind::ChannelDeleted if self.event.channel == later.event.channel => self.tombstone(),
             EventKind::TemplateDeleted if self.is_of(&[EventKind::TemplateAdded], later) => self.tombstone(),
+            // The texts of an erased user. The channels stay.
+            EventKind::UserErased if self.is_by(UserId(later.event.object)) => self.tombstone(),
             _ => {}
         }
+    }
+
+    fn is_by(&self, user: UserId) -> bool {
+        let is_channel = matches!(self.event.kind, EventKind::ChannelAdded | EventKind::ChannelUpdated);
+        self.event.actor == Some(user) && !is_channel
     }
 
     fn is_of(&self, kinds: &[EventKind], later: &Self) -> bool {

@@ -66,13 +66,17 @@ kinds! {
     /// The rights of one user changed: a membership, a role, an organization or a location. Without a user, a channel
     /// became public or private, and the rights of all users who are not its members changed.
     AccessChanged = 12,
-    /// All sessions of one user ended. The account was disabled, the password was changed, or the user signed out
-    /// everywhere.
+    /// Sessions of one user ended. The account was disabled, the password was changed, the user signed out, or a refresh
+    /// token was used twice.
     SessionsEnded = 13,
     /// A notification was created: for one user or, without a user, an announcement to all.
     NotificationAdded = 14,
     /// An admin sent data to a channel. The database has no object for it, so the event carries the data.
     RoomBroadcast = 15,
+    /// The names or the email address of a user changed.
+    UserUpdated = 20,
+    /// A user was deleted together with all texts, which are deleted one by one after this event.
+    UserErased = 21,
 }
 
 impl EventKind {
@@ -109,7 +113,8 @@ impl EventKind {
     /// Whether older events must no longer show the object as it was before this event.
     #[must_use]
     pub fn rewrites(self) -> bool {
-        self.is_deletion() || matches!(self, Self::MessageUpdated | Self::CommentUpdated | Self::ChannelUpdated)
+        self.is_deletion()
+            || matches!(self, Self::MessageUpdated | Self::CommentUpdated | Self::ChannelUpdated | Self::UserErased)
     }
 
     /// Whether the event concerns everything in its channel, so that streams of single messages also get it.
@@ -128,6 +133,7 @@ impl EventKind {
                 | Self::ChannelDeleted
                 | Self::AccessChanged
                 | Self::SessionsEnded
+                | Self::UserUpdated
         )
     }
 }

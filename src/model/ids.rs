@@ -53,4 +53,8 @@ ids! {
     LocationId,
     /// The id of an API key.
     ApiKeyId,
+    /// The id of a session.
+    SessionId,
+    /// The id of an invitation.
+    InviteId,
 }

@@ -10,6 +10,7 @@ mod cursor;
 mod event;
 mod freshness;
 mod ids;
+mod invite;
 mod json;
 mod label;
 mod live_values;
@@ -18,6 +19,7 @@ mod message_filter;
 mod objects;
 mod page;
 mod rights;
+mod session;
 mod time;
 
 pub use api_key::{ApiKey, ApiScope, ApiScopes, KeyChannels};
@@ -28,8 +30,10 @@ pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Event, EventBody, EventKind, KindSet, LoggedEvent, Topic};
 pub use freshness::Freshness;
 pub use ids::{
-    ApiKeyId, ChannelId, CommentId, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, UserId,
+    ApiKeyId, ChannelId, CommentId, InviteId, LocationId, MessageId, NotificationId, OrganizationId, SessionId,
+    TemplateId, UserId,
 };
+pub use invite::Invite;
 pub use json::{JsonText, replace_lone_surrogates};
 pub(crate) use label::labels;
 pub use label::{CountersBy, Label};
@@ -37,9 +41,10 @@ pub use live_values::{Metric, PresenceChange};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use message_filter::MessageFilter;
 pub use objects::{
-    Audience, Channel, Comment, Location, Message, Notification, Organization, Priority, Role, Template, Ticket,
-    TicketStatus, User, Visibility, Weight,
+    Audience, Channel, Comment, ContentPolicy, ExternalIdentity, Location, Message, Notification, Organization,
+    Priority, Role, Template, Ticket, TicketStatus, User, UserKind, Visibility, Weight,
 };
 pub use page::{ChannelKey, Page, PageRequest};
 pub use rights::Rights;
+pub use session::UserSession;
 pub use time::Timestamp;

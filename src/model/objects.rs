@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiKey, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, TemplateId, Timestamp,
-    UserId,
+    ApiKey, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, SessionId, TemplateId,
+    Timestamp, UserId,
 };
 
 /// The locations whose users may see an object, sorted. Empty means every viewer who may read the channel.
@@ -55,6 +55,26 @@ codes! {
         Member = 0,
         /// May read and moderate everything.
         Admin = 1,
+    }
+}
+
+codes! {
+    /// What happens with the texts of a deleted user.
+    ContentPolicy {
+        /// They stay, without the name of the user.
+        Keep = 0,
+        /// They are deleted.
+        Erase = 1,
+    }
+}
+
+codes! {
+    /// What uses an account.
+    UserKind {
+        /// A person.
+        Person = 0,
+        /// A program.
+        Service = 1,
     }
 }
 
@@ -117,6 +137,23 @@ pub struct User {
     pub location_id: Option<LocationId>,
     /// When the account was created.
     pub created_at: Timestamp,
+    /// The newest session of the user; id 0 before the first one.
+    pub last_session: SessionId,
+    /// Whether a person or a program uses the account.
+    pub kind: UserKind,
+    /// The email address. Only the user and admins may see it.
+    pub email: Option<String>,
+    /// When the user was deleted. The row of a deleted user has no personal data.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A user of another issuer of tokens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExternalIdentity {
+    /// The issuer, as its tokens name it.
+    pub issuer: String,
+    /// The id of the user at the issuer.
+    pub subject: String,
 }
 
 /// An organization.
@@ -257,9 +294,9 @@ pub struct Notification {
 }
 
 /// Upper estimate of the bytes that an object takes in memory besides its texts.
-const FIXED_BYTES: usize = 256;
+pub(super) const FIXED_BYTES: usize = 256;
 /// Estimate of the bytes that one id in a list takes while the list is loaded and kept.
-const BYTES_PER_LISTED_ID: usize = 24;
+pub(super) const BYTES_PER_LISTED_ID: usize = 24;
 
 impl Audience {
     /// The estimated size in memory, in bytes.
@@ -297,7 +334,7 @@ weights! {
     Channel: |this| this.name.len() + text(this.description.as_ref());
     Template: |this| this.name.len() + this.content.len() + this.audience.weight();
     Notification: |this| this.title.len() + this.message.len();
-    User: |this| this.username.len() + this.display_name.len();
+    User: |this| this.username.len() + this.display_name.len() + text(this.email.as_ref());
     Organization: |this| this.name.len();
     Location: |this| this.name.len();
 }

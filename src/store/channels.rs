@@ -387,6 +387,32 @@ pub(super) fn add_member(db: &mut Db, channel: ChannelId, user: UserId, since: S
     Ok(())
 }
 
+/// Adds members who are new users. `since` of a member is the log position of the change.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn add_members(db: &mut Db, members: &[(ChannelId, UserId, Seq)]) -> Result<()> {
+    let values: Vec<_> = members
+        .iter()
+        .map(|(channel, user, since)| {
+            (
+                channel_members::channel_id.eq(channel.0),
+                channel_members::user_id.eq(user.0),
+                channel_members::since.eq(since.0),
+            )
+        })
+        .collect();
+    let insert = diesel::insert_into(channel_members::table);
+    let inserted: QueryResult<()> = match db {
+        // One by one: for several rows, diesel would begin a transaction of its own.
+        Db::Sqlite(connection) => {
+            values.into_iter().try_for_each(|row| insert.values(row).execute(connection).map(drop))
+        }
+        Db::Postgres(connection) => insert.values(values).execute(connection).map(drop),
+    };
+    inserted.map_err(map_error)
+}
+
 /// Removes a user from the members of a channel.
 ///
 /// # Errors

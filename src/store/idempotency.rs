@@ -15,7 +15,23 @@ pub enum CreatedObject {
     Message(MessageId),
     /// The key created a comment.
     Comment(CommentId),
+    /// The key created a user.
+    User(UserId),
 }
+
+impl CreatedObject {
+    /// The user, if the object is one.
+    #[must_use]
+    pub fn user(self) -> Option<UserId> {
+        match self {
+            Self::User(id) => Some(id),
+            Self::Message(_) | Self::Comment(_) => None,
+        }
+    }
+}
+
+/// The message, the comment or the user that was created with a key, and the digest of the input.
+type KeyColumns = (Option<i64>, Option<i64>, Option<i64>, String);
 
 /// The object that an author created with this key, and the digest of the input.
 ///
@@ -25,13 +41,15 @@ pub(super) fn find(db: &mut Db, author: UserId, key: &str) -> Result<Option<(Cre
     let found = keys::table.filter(keys::author_id.eq(author.0)).filter(keys::key.eq(key)).select((
         keys::message_id,
         keys::comment_id,
+        keys::created_user_id,
         keys::digest,
     ));
-    let row: QueryResult<(Option<i64>, Option<i64>, String)> = with_backend!(db, connection => found.first(connection));
-    Ok(row.optional().map_err(map_error)?.and_then(|(message, comment, digest)| {
+    let row: QueryResult<KeyColumns> = with_backend!(db, connection => found.first(connection));
+    Ok(row.optional().map_err(map_error)?.and_then(|(message, comment, user, digest)| {
         let made = message
             .map(|id| CreatedObject::Message(MessageId(id)))
-            .or(comment.map(|id| CreatedObject::Comment(CommentId(id))));
+            .or(comment.map(|id| CreatedObject::Comment(CommentId(id))))
+            .or(user.map(|id| CreatedObject::User(UserId(id))));
         made.map(|made| (made, digest))
     }))
 }
@@ -47,9 +65,10 @@ pub(super) fn keep(
     digest: &str,
     made: CreatedObject,
 ) -> Result<()> {
-    let (message, comment) = match made {
-        CreatedObject::Message(id) => (Some(id.0), None),
-        CreatedObject::Comment(id) => (None, Some(id.0)),
+    let (message, comment, user) = match made {
+        CreatedObject::Message(id) => (Some(id.0), None, None),
+        CreatedObject::Comment(id) => (None, Some(id.0), None),
+        CreatedObject::User(id) => (None, None, Some(id.0)),
     };
     let insert = diesel::insert_into(keys::table).values((
         keys::author_id.eq(author.0),
@@ -57,6 +76,7 @@ pub(super) fn keep(
         keys::digest.eq(digest),
         keys::message_id.eq(message),
         keys::comment_id.eq(comment),
+        keys::created_user_id.eq(user),
     ));
     insert.execute(connection).map(drop).map_err(map_error)
 }

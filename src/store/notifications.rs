@@ -160,7 +160,7 @@ pub fn announcements_read(
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn insert(connection: &mut SqliteConnection, notification: &Notification) -> Result<i64> {
+pub(super) fn insert(connection: &mut SqliteConnection, notification: &Notification, actor: UserId) -> Result<i64> {
     diesel::insert_into(notifications::table)
         .values((
             notifications::user_id.eq(notification.user_id.map(|id| id.0)),
@@ -171,6 +171,7 @@ pub(super) fn insert(connection: &mut SqliteConnection, notification: &Notificat
             notifications::created_at.eq(notification.created_at.0),
             notifications::seq.eq(notification.cursor.seq.0),
             notifications::tag.eq(notification.cursor.tag.0),
+            notifications::actor_id.eq(actor.0),
         ))
         .returning(notifications::id)
         .get_result(connection)

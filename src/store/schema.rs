@@ -104,6 +104,15 @@ diesel::table! {
         digest -> Text,
         message_id -> Nullable<BigInt>,
         comment_id -> Nullable<BigInt>,
+        created_user_id -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    identities (issuer, subject) {
+        issuer -> Text,
+        subject -> Text,
+        user_id -> BigInt,
     }
 }
 
@@ -112,6 +121,28 @@ diesel::table! {
         id -> BigInt,
         beat -> BigInt,
         version -> BigInt,
+    }
+}
+
+diesel::table! {
+    invite_channels (invite_id, channel_id) {
+        invite_id -> BigInt,
+        channel_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    invites (id) {
+        id -> BigInt,
+        code -> Text,
+        role -> SmallInt,
+        organization_id -> Nullable<BigInt>,
+        location_id -> Nullable<BigInt>,
+        max_uses -> Nullable<BigInt>,
+        uses -> BigInt,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
     }
 }
 
@@ -182,6 +213,7 @@ diesel::table! {
         read_at -> Nullable<BigInt>,
         seq -> BigInt,
         tag -> BigInt,
+        actor_id -> Nullable<BigInt>,
     }
 }
 
@@ -193,10 +225,31 @@ diesel::table! {
 }
 
 diesel::table! {
+    password_resets (user_id) {
+        user_id -> BigInt,
+        digest -> Text,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
     presence (instance_id, channel_id, user_id) {
         instance_id -> BigInt,
         channel_id -> BigInt,
         user_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> BigInt,
+        user_id -> BigInt,
+        created_at -> BigInt,
+        last_seen_at -> BigInt,
+        expires_at -> BigInt,
+        user_agent -> Nullable<Text>,
+        family -> Text,
+        secret -> Text,
     }
 }
 
@@ -229,6 +282,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    user_removals (user_id) {
+        user_id -> BigInt,
+        has_texts -> Bool,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> BigInt,
         username -> Text,
@@ -242,6 +302,10 @@ diesel::table! {
         created_at -> BigInt,
         skeleton -> Text,
         search -> Text,
+        last_session -> BigInt,
+        kind -> SmallInt,
+        email -> Nullable<Text>,
+        deleted_at -> Nullable<BigInt>,
     }
 }
 
@@ -260,16 +324,24 @@ diesel::joinable!(comments -> users (author_id));
 diesel::joinable!(idempotency_keys -> comments (comment_id));
 diesel::joinable!(idempotency_keys -> messages (message_id));
 diesel::joinable!(idempotency_keys -> users (author_id));
+diesel::joinable!(identities -> users (user_id));
+diesel::joinable!(invite_channels -> channels (channel_id));
+diesel::joinable!(invite_channels -> invites (invite_id));
+diesel::joinable!(invites -> locations (location_id));
+diesel::joinable!(invites -> organizations (organization_id));
 diesel::joinable!(locations -> organizations (organization_id));
 diesel::joinable!(message_locations -> locations (location_id));
 diesel::joinable!(message_locations -> messages (message_id));
 diesel::joinable!(messages -> channels (channel_id));
 diesel::joinable!(notifications -> messages (message_id));
 diesel::joinable!(notifications -> users (user_id));
+diesel::joinable!(password_resets -> users (user_id));
 diesel::joinable!(presence -> instances (instance_id));
+diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(template_locations -> locations (location_id));
 diesel::joinable!(template_locations -> templates (template_id));
 diesel::joinable!(templates -> users (author_id));
+diesel::joinable!(user_removals -> users (user_id));
 diesel::joinable!(users -> locations (location_id));
 diesel::joinable!(users -> organizations (organization_id));
 
@@ -283,7 +355,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     comments,
     events,
     idempotency_keys,
+    identities,
     instances,
+    invite_channels,
+    invites,
     locations,
     log_head,
     message_locations,
@@ -291,9 +366,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     metrics,
     notifications,
     organizations,
+    password_resets,
     presence,
+    sessions,
     sign_in_attempts,
     template_locations,
     templates,
+    user_removals,
     users,
 );

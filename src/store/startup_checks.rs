@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 
 /// All tables of the schema. The PostgreSQL user needs to read and write each of them.
 const TABLES: &str = "announcement_reads,api_key_channels,api_keys,channel_members,channel_reads,channels,comments,events,\
-    idempotency_keys,instances,locations,log_head,message_locations,messages,metrics,notifications,organizations,presence,\
-    sign_in_attempts,template_locations,templates,users";
+    idempotency_keys,identities,instances,invite_channels,invites,locations,log_head,message_locations,\
+    messages,metrics,notifications,organizations,password_resets,presence,sessions,sign_in_attempts,\
+    template_locations,templates,user_removals,users";
 
 const SERVER_QUERY: &str = "SELECT current_setting('server_version_num')::bigint AS version, \
     current_setting('server_encoding') AS encoding, current_setting('lc_messages') AS messages, \

@@ -7,17 +7,33 @@ use diesel::prelude::*;
 use serde::Deserialize;
 
 use super::connection::{Db, MultiBackend, map_error};
+use super::deleted_users::{self, Removal};
 use super::name_keys::{stored_look, stored_skeleton};
 use super::paging::{page, window};
 use super::schema::users;
 use super::time_limit::with_time_limit;
-use super::{members, organizations};
+use super::{identities, members, organizations, password_resets, sessions};
 use crate::error::{Error, Result};
-use crate::model::{LocationId, OrganizationId, Page, PageRequest, Rights, Role, Timestamp, User, UserId};
+use crate::model::{
+    ExternalIdentity, LocationId, OrganizationId, Page, PageRequest, Rights, Role, SessionId, Timestamp, User, UserId,
+    UserKind,
+};
 use crate::unicode;
 
 /// A name longer than this, in bytes, matches no user: usernames have at most 50 characters.
 const MAX_NAME_BYTES: usize = 1_000;
+
+/// A user to create.
+#[derive(Clone)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub struct NewUserRow {
+    /// The user; the id is provisional.
+    pub user: User,
+    /// The hash of the password; empty for a user without a password.
+    pub password_hash: String,
+    /// The user's identity at another issuer.
+    pub identity: Option<ExternalIdentity>,
+}
 
 /// A row of `users`.
 #[derive(Queryable, Selectable, Deserialize)]
@@ -32,6 +48,10 @@ pub struct UserRow {
     organization_id: Option<i64>,
     location_id: Option<i64>,
     created_at: i64,
+    last_session: i64,
+    kind: i16,
+    email: Option<String>,
+    deleted_at: Option<i64>,
 }
 
 impl TryFrom<UserRow> for User {
@@ -48,6 +68,10 @@ impl TryFrom<UserRow> for User {
             organization_id: row.organization_id.map(OrganizationId),
             location_id: row.location_id.map(LocationId),
             created_at: Timestamp(row.created_at),
+            last_session: SessionId(row.last_session),
+            kind: UserKind::from_code(row.kind).ok_or_else(|| Error::internal("unknown kind of user"))?,
+            email: row.email,
+            deleted_at: row.deleted_at.map(Timestamp),
         })
     }
 }
@@ -75,7 +99,7 @@ pub(super) fn list_among(db: &mut Db, among: UserQuery<'_>, window: &PageRequest
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn list(db: &mut Db, search: Option<&str>, window: &PageRequest<String>) -> Result<Page<User>> {
-    let mut query = all();
+    let mut query = all().filter(users::deleted_at.is_null());
     if let Some(search) = search {
         let escaped = unicode::fold(search).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         query = query.filter(users::search.like(format!("%{escaped}%")).escape('\\'));
@@ -92,12 +116,12 @@ pub fn find(db: &mut Db, id: UserId) -> Result<Option<User>> {
     row.map(User::try_from).transpose()
 }
 
-/// The user with this username (equivalent spellings match) and the hash of the password. If several usernames
-/// are spellings of each other, as version 0.1.0 allowed, only the exact spelling finds each of them.
+/// The user with this username (equivalent spellings match) and the hash of the password, if there is one. If several
+/// usernames are spellings of each other, as version 0.1.0 allowed, only the exact spelling finds each of them.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>> {
+pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, Option<String>)>> {
     let trimmed = username.trim();
     if trimmed.len() > MAX_NAME_BYTES {
         return Ok(None);
@@ -113,19 +137,47 @@ pub fn credentials(db: &mut Db, username: &str) -> Result<Option<(User, String)>
     let exact = rows.iter().position(|(row, _)| row.username == lowercased);
     let equivalent = || rows.iter().position(|(row, _)| unicode::is_same(&row.username, trimmed));
     let found = exact.or_else(equivalent).and_then(|at| rows.into_iter().nth(at));
-    found.map(|(row, hash)| Ok((User::try_from(row)?, hash))).transpose()
+    found.map(|(row, hash)| Ok((User::try_from(row)?, Some(hash).filter(|hash| !hash.is_empty())))).transpose()
 }
 
-/// The username that looks like this name, if there is one. Usernames are lower-case, so the `skeleton` column
-/// serves both comparisons.
+/// For each of these names, the username that looks like it, if there is one. `but` is the user to leave out.
+/// Usernames are lower-case, so the `skeleton` column serves both comparisons.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn find_similar_name(db: &mut Db, name: &str) -> Result<Option<String>> {
-    let is_similar = users::skeleton.eq_any([stored_skeleton(name), stored_look(name)]);
-    let found =
-        users::table.filter(users::username.eq(name).or(is_similar)).select(users::username).order(users::id.asc());
-    found.first(db).optional().map_err(map_error)
+pub(super) fn find_similar_names(
+    db: &mut Db,
+    names: &[String],
+    but: Option<UserId>,
+) -> Result<HashMap<String, Option<String>>> {
+    let keys = |name: &String| [stored_skeleton(name), stored_look(name)];
+    let forms: Vec<String> = names.iter().flat_map(keys).collect();
+    let found: Vec<(String, String)> = users::table
+        .filter(users::username.eq_any(names).or(users::skeleton.eq_any(&forms)))
+        .filter(users::id.ne(but.map_or(0, |id| id.0)))
+        .select((users::username, users::skeleton))
+        .order(users::id.desc())
+        .load(db)
+        .map_err(map_error)?;
+    let mut known: HashMap<&str, &str> = HashMap::new();
+    for (username, skeleton) in &found {
+        known.insert(skeleton, username);
+        known.insert(username, username);
+    }
+    let similar = |name: &String| {
+        let of_form = || keys(name).iter().find_map(|form| known.get(form.as_str()).copied());
+        known.get(name.as_str()).copied().or_else(of_form).map(str::to_owned)
+    };
+    Ok(names.iter().map(|name| (name.clone(), similar(name))).collect())
+}
+
+/// Whether there is any user.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn exist(db: &mut Db) -> Result<bool> {
+    let found = users::table.select(users::id).first::<i64>(db).optional();
+    Ok(found.map_err(map_error)?.is_some())
 }
 
 /// Whether a user lacks the columns by which names are compared.
@@ -207,27 +259,63 @@ pub fn rights(db: &mut Db, user: &User) -> Result<Rights> {
     })
 }
 
-/// Inserts a user without an organization or a location. Returns its id; the id in `user` is ignored.
+/// The columns of a new user.
+#[derive(Insertable)]
+#[diesel(table_name = users)]
+struct UserValues<'a> {
+    username: &'a str,
+    display_name: &'a str,
+    password_hash: &'a str,
+    skeleton: String,
+    search: String,
+    role: i16,
+    disabled: bool,
+    token_version: i64,
+    organization_id: Option<i64>,
+    location_id: Option<i64>,
+    created_at: i64,
+    kind: i16,
+    email: Option<&'a str>,
+}
+
+impl<'a> UserValues<'a> {
+    fn of(NewUserRow { user, password_hash, .. }: &'a NewUserRow) -> Self {
+        Self {
+            username: &user.username,
+            display_name: &user.display_name,
+            password_hash,
+            skeleton: stored_skeleton(&user.username),
+            search: search_text(&user.username, &user.display_name),
+            role: user.role.code(),
+            disabled: user.disabled,
+            token_version: user.token_version,
+            organization_id: user.organization_id.map(|id| id.0),
+            location_id: user.location_id.map(|id| id.0),
+            created_at: user.created_at.0,
+            kind: user.kind.code(),
+            email: user.email.as_deref(),
+        }
+    }
+}
+
+/// Inserts users, with their identities. Returns their ids in the same order; the ids in `rows` are ignored.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn insert(db: &mut Db, user: &User, password_hash: &str) -> Result<UserId> {
-    let id: i64 = diesel::insert_into(users::table)
-        .values((
-            users::username.eq(&user.username),
-            users::display_name.eq(&user.display_name),
-            users::password_hash.eq(password_hash),
-            users::skeleton.eq(stored_skeleton(&user.username)),
-            users::search.eq(search_text(&user.username, &user.display_name)),
-            users::role.eq(user.role.code()),
-            users::disabled.eq(user.disabled),
-            users::token_version.eq(user.token_version),
-            users::created_at.eq(user.created_at.0),
-        ))
-        .returning(users::id)
-        .get_result(db)
-        .map_err(map_error)?;
-    Ok(UserId(id))
+pub(super) fn insert(db: &mut Db, rows: &[NewUserRow]) -> Result<Vec<i64>> {
+    let values: Vec<_> = rows.iter().map(UserValues::of).collect();
+    let insert = diesel::insert_into(users::table);
+    let inserted: QueryResult<Vec<i64>> = match db {
+        // One by one: for several rows, diesel would begin a transaction of its own.
+        Db::Sqlite(connection) => {
+            values.iter().map(|row| insert.values(row).returning(users::id).get_result(connection)).collect()
+        }
+        Db::Postgres(connection) => insert.values(&values).returning(users::id).get_results(connection),
+    };
+    let ids = inserted.map_err(map_error)?;
+    let identities = rows.iter().zip(&ids).filter_map(|(row, id)| Some((row.identity.as_ref()?, UserId(*id))));
+    identities::insert(db, &identities.collect::<Vec<_>>())?;
+    Ok(ids)
 }
 
 /// Updates the fields of a user that can change, except the password.
@@ -237,6 +325,9 @@ pub(super) fn insert(db: &mut Db, user: &User, password_hash: &str) -> Result<Us
 pub(super) fn update(db: &mut Db, user: &User) -> Result<()> {
     diesel::update(users::table.filter(users::id.eq(user.id.0)))
         .set((
+            users::username.eq(&user.username),
+            users::skeleton.eq(stored_skeleton(&user.username)),
+            users::email.eq(user.email.as_deref()),
             users::display_name.eq(&user.display_name),
             users::search.eq(search_text(&user.username, &user.display_name)),
             users::role.eq(user.role.code()),
@@ -248,6 +339,24 @@ pub(super) fn update(db: &mut Db, user: &User) -> Result<()> {
         .execute(db)
         .map_err(map_error)?;
     Ok(())
+}
+
+/// Makes a user anonymous: writes `user`, and deletes the password, the sessions, the identities and the link to set a
+/// password. `removal` is what remains to be done.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn delete(db: &mut Db, user: &User, removal: Removal) -> Result<()> {
+    update(db, user)?;
+    set_password_hash(db, user.id, "")?;
+    password_resets::delete(db, user.id)?;
+    sessions::delete_of_user(db, user.id)?;
+    identities::delete_of_user(db, user.id)?;
+    diesel::update(users::table.filter(users::id.eq(user.id.0)))
+        .set(users::deleted_at.eq(user.deleted_at.map(|at| at.0)))
+        .execute(db)
+        .map_err(map_error)?;
+    deleted_users::set_removal(db, user.id, Some(removal))
 }
 
 /// Stores the hash of a new password.

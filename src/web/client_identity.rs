@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, USER_AGENT};
 
 use super::once_warning::{escaped, warn_once};
 use super::state::AppState;
@@ -93,6 +93,11 @@ pub fn last_event_id(headers: &HeaderMap, query: &str) -> Result<Option<Cursor>>
     id.filter(|id| !id.is_empty()).map(|id| id.parse().map_err(|_| invalid())).transpose()
 }
 
+/// The program that sends the request, as its header `User-Agent` names it.
+pub fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
+    headers.get(USER_AGENT)?.to_str().ok().filter(|agent| !agent.is_empty()).map(Arc::from)
+}
+
 /// The first query parameter with this name, decoded.
 pub fn parameter(query: &str, name: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
@@ -110,7 +115,7 @@ pub async fn caller(site: &Arc<AppState>, token: Option<&str>, address: IpAddr) 
         }
         None => (site.board.accounts.anonymous_viewer(address), None),
     };
-    Ok((Caller { viewer, address, extends: None }, expires_at))
+    Ok((Caller { viewer, address, user_agent: None, extends: None }, expires_at))
 }
 
 #[cfg(test)]

@@ -169,7 +169,8 @@ impl HttpRequest<'_> {
         let RequestHead { site, peer, headers, query, .. } = self.head;
         let token = client_identity::token(headers, query)?;
         let address = client_identity::address(site, peer.address.ip(), headers);
-        client_identity::caller(site, token.as_deref(), address).await
+        let (caller, expires_at) = client_identity::caller(site, token.as_deref(), address).await?;
+        Ok((Caller { user_agent: client_identity::user_agent(headers), ..caller }, expires_at))
     }
 
     fn reject_caller(&self, error: Error) -> Result<HttpOutcome, Reply> {

@@ -8,7 +8,8 @@ import { openStorage } from '../browser-storage.js';
 import { texts } from './texts.js';
 import { Announcer } from './ui/announce.jsx';
 import { ClientContext } from './ui/client-context.js';
-import { to } from './ui/route.js';
+import { ResetPassword } from './ui/reset-password.jsx';
+import { to, useRoute } from './ui/route.js';
 import { Shell } from './ui/shell.jsx';
 import { SignIn } from './ui/sign-in.jsx';
 
@@ -25,7 +26,9 @@ function App() {
   useEffect(() => session.onChange(() => setUserId(session.current?.user.id)), []);
   const client = useMemo(() => (userId ? new Client({ session, storage, storageProblem: storageProblem() }) : null), [userId]);
   useEffect(() => () => client?.close(), [client]);
-  if (!client) return <SignIn session={session} isPersistent={isPersistent} />;
+  const { page, id } = useRoute();
+  if (page === 'reset') return <ResetPassword key={id} session={session} token={id} />;
+  if (!client) return <SignIn session={session} isPersistent={isPersistent} invite={page === 'invite' ? id : null} />;
   return (
     <ClientContext.Provider value={client}>
       <Shell key={userId} onSignOut={() => session.end('signed-out')} />

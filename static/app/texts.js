@@ -21,6 +21,14 @@ export const texts = {
     toSignIn: 'You have an account? Sign in',
     ended: 'Your session has ended. Sign in again: what you wrote is kept.',
     refused: 'Wrong username or password.',
+    invited: 'You are invited. Create an account.',
+  },
+
+  resetPassword: {
+    title: 'Set a new password',
+    password: 'New password',
+    submit: 'Set the password and sign in',
+    cancel: 'Cancel',
   },
 
   nav: {

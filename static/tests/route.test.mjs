@@ -6,6 +6,10 @@ import { parse, to } from '../app/ui/route.js';
 
 test('every route that the client creates is valid', () => {
   assert.deepEqual(parse(''), { page: 'home', id: null, view: null });
+  const token = 'A-random_token-of-a-link';
+  assert.deepEqual(parse(`#/reset/${token}`), { page: 'reset', id: token, view: null });
+  assert.deepEqual(parse(`#/invite/${token}`), { page: 'invite', id: token, view: null });
+  assert.equal(parse('#/reset/').page, 'unknown');
   assert.deepEqual(parse(to.home()), { page: 'home', id: null, view: null });
   assert.deepEqual(parse(to.channel('3')), { page: 'channel', id: '3', view: null });
   assert.deepEqual(parse(to.channelBoard('3')), { page: 'channel', id: '3', view: 'tickets' });

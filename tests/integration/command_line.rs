@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use tidings::config::Registration;
 
 use crate::subscriptions::{EVENTS, events_until_checkpoint};
 use crate::support::Server;
@@ -80,6 +81,38 @@ async fn key_commands_take_effect_on_a_running_server_at_once() {
         assert!(!refused.status.success());
         assert_eq!(String::from_utf8_lossy(&refused.stderr).trim(), line);
     }
+}
+
+#[tokio::test]
+async fn a_password_and_a_reset_link_from_the_command_line_work_on_a_running_server() {
+    let server = Server::start().await;
+    let ann = server.register("ann").await;
+    let mut socket = server.socket(Some(&ann)).await;
+    let password = stdout_of(&tidings(&server, &["user", "password", "ann"]));
+    assert_eq!(socket.close_code().await, 4403, "a new password on the command line ends the sessions");
+    let login = "mutation ($input: LoginInput!) { login(input: $input) { token } }";
+    server.data(None, login, json!({"input": {"username": "ann", "password": password}})).await;
+    let link = stdout_of(&tidings(&server, &["user", "reset-link", "ann", "--public-url", "https://chat.example/"]));
+    let token = link.strip_prefix("https://chat.example/#/reset/").unwrap_or_else(|| panic!("{link}"));
+    let reset = "mutation ($input: ResetPasswordInput!) { resetPassword(input: $input) { token } }";
+    server.data(None, reset, json!({"input": {"token": token, "new": "another long password"}})).await;
+    for arguments in [["user", "password", "nobody"], ["user", "reset-link", "nobody"]] {
+        let missing = tidings(&server, &arguments);
+        assert!(!missing.status.success());
+        assert_eq!(String::from_utf8_lossy(&missing.stderr).trim(), "tidings: no such user");
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_from_the_command_line_opens_closed_registration_once() {
+    let server = Server::start_with(|config| config.sessions.registration = Registration::Closed).await;
+    let link = stdout_of(&tidings(&server, &["invite", "--admin", "--public-url", "https://chat.example"]));
+    let code = link.strip_prefix("https://chat.example/#/invite/").unwrap_or_else(|| panic!("{link}"));
+    let register = "mutation ($input: RegisterInput!) { register(input: $input) { user { role } } }";
+    let input = |name: &str| json!({"input": {"username": name, "password": "a long password", "invite": code}});
+    let registered = server.data(None, register, input("ann")).await;
+    assert_eq!(registered["register"]["user"]["role"], "ADMIN");
+    assert_eq!(server.error_code(None, register, input("ben")).await, "BAD_USER_INPUT");
 }
 
 #[tokio::test]

@@ -1,14 +1,16 @@
 //! Unit tests of the decisions about accounts and sessions.
 
 use super::*;
+use crate::board::NewInvite;
+use crate::board::invites::tests as invites;
 use crate::board::messages::tests as messages;
 use crate::board::tests::BoardFixture;
-use crate::model::Event;
+use crate::model::{Event, EventKind};
 
 /// The command that creates an account.
 pub fn add_user(username: &str, display_name: &str) -> impl WriteCommand<Output = User> {
     let (username, display_name) = (username.to_owned(), display_name.to_owned());
-    AddUser { username, display_name, hash: "hash".into(), role: Role::Member }
+    AddUser { username, display_name, hash: "hash".into(), role: NewRole::Fixed(Role::Member), invite: None }
 }
 
 /// The command that counts a sign-in attempt, of which `limit` are allowed.
@@ -18,7 +20,7 @@ pub fn count_attempt(key: &str, limit: usize) -> impl WriteCommand<Output = ()> 
 
 /// The command that ends all sessions of a user.
 pub fn end_sessions_of(user: UserId, new_hash: Option<&str>) -> impl WriteCommand<Output = User> {
-    EndSessions { user, new_hash: new_hash.map(str::to_owned) }
+    EndSessions { user, actor: Some(user), new_hash: new_hash.map(str::to_owned) }
 }
 
 /// The command of an admin that disables or enables an account.
@@ -46,6 +48,47 @@ fn a_new_account_has_no_rights_and_records_no_event() {
     assert!(change.events.is_empty());
     assert_eq!(board.tables.users[&user.id], *user);
     assert_eq!(board.tables.password_hashes[&user.id], "hash");
+}
+
+#[test]
+fn the_first_registered_account_is_an_admin() {
+    let mut board = BoardFixture::new();
+    let register = |name: &str| {
+        let (username, display_name) = (name.to_owned(), name.to_owned());
+        AddUser { username, display_name, hash: "hash".into(), role: NewRole::AdminIfFirst, invite: None }
+    };
+    for (name, role) in [("ada", Role::Admin), ("ben", Role::Member)] {
+        assert_eq!(board.run_for_server(register(name)).expect("created").output.role, role);
+    }
+}
+
+#[test]
+fn an_invitation_decides_about_the_new_user_and_is_used_up() {
+    let mut board = BoardFixture::new();
+    let ada = board.admin("ada");
+    let (organization, location) = board.organization("acme", &[]);
+    let channel = board.private_channel(ada, &[]);
+    let new = NewInvite {
+        role: Role::Admin,
+        channels: vec![channel],
+        organization: Some(organization),
+        location: Some(location),
+        max_uses: Some(1),
+        ..invites::new_invite()
+    };
+    let invite = board.run(ada, invites::create(new)).expect("created").output;
+    let register = |name: &str, code: &str| {
+        let (username, display_name, invite) = (name.to_owned(), name.to_owned(), Some(code.to_owned()));
+        AddUser { username, display_name, hash: "hash".into(), role: NewRole::Fixed(Role::Member), invite }
+    };
+    let user = board.run_for_server(register("ben", &invite.code)).expect("created").output;
+    assert_eq!((user.role, user.organization_id, user.location_id), (Role::Admin, Some(organization), Some(location)));
+    assert!(board.tables.members.contains_key(&(channel, user.id)));
+    assert_eq!(board.tables.invites[&invite.id].uses, 1);
+    for code in [invite.code.as_str(), "unknown"] {
+        let refused = board.run_for_server(register("cid", code)).map(drop);
+        assert!(matches!(&refused, Err(Error::BadInput { field, .. }) if field == "invite"), "{refused:?}");
+    }
 }
 
 #[test]

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use super::any_command::AnyCommand;
 use crate::board::commands::ViewerCommand;
 use crate::board::commands::tests::by_viewer;
-use crate::board::permissions::{PermissionCache, UserState, Viewer};
+use crate::board::permissions::{PermissionCache, TokenSession, UserState, Viewer};
 use crate::board::{channels, comments, messages, policy};
 use crate::capacity::{Rate, RateLimiter};
 use crate::error::Result;
 use crate::model::{
     ApiKeyId, ChannelId, Comment, LocationId, LoggedEvent, Message, MessageId, Notification, OrganizationId, Rights,
-    Role, Timestamp, UserId, Visibility,
+    Role, SessionId, Timestamp, UserId, Visibility,
 };
 use crate::store::{DecidedBatch, SqliteMirror, TestAnswer, TestQueue, TestTables, WriteCommand};
 
 /// The policy of the tests.
 pub const POLICY: policy::Policy = policy::Policy {
     registration_open: true,
+    public_url: String::new(),
+    first_user_admin: false,
     anonymous_read: true,
     max_title: 40,
     max_content: 200,
@@ -142,8 +144,15 @@ impl BoardFixture {
 
     /// A viewer in a session of the user that began now.
     pub fn viewer(&self, user: UserId) -> Viewer {
+        self.viewer_in(user, None)
+    }
+
+    /// A viewer in this session of the user.
+    pub fn viewer_in(&self, user: UserId, id: Option<SessionId>) -> Viewer {
         let account = self.permissions.set(self.state(user));
-        Viewer::signed_in(Arc::clone(&self.permissions), account, self.tables.users[&user].token_version, Timestamp(0))
+        let version = self.tables.users[&user].token_version;
+        let session = TokenSession { version, id, began: Timestamp(0) };
+        Viewer::signed_in(Arc::clone(&self.permissions), account, session)
     }
 
     /// A program that acts as the user with this key.
@@ -157,7 +166,9 @@ impl BoardFixture {
         let user = &self.tables.users[&id];
         let keys = self.tables.api_keys.values().map(|(key, _)| key);
         let keys = keys.filter(|key| key.user_id == id && key.revoked_at.is_none()).cloned().collect();
-        UserState::new(user.clone(), self.tables.rights(user), keys)
+        let own = self.tables.sessions.values().filter(|session| session.user_id == id);
+        let sessions = own.map(|session| session.id).collect();
+        UserState::new(user.clone(), self.tables.rights(user), sessions, keys)
     }
 
     /// Queues a command of a viewer.

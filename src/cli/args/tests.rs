@@ -86,6 +86,11 @@ fn the_commands() {
         let display_name = display_name.map(str::to_owned);
         Command::User(UserCommand::Add(NewAccount { name: "zowi".into(), admin, password_stdin, display_name }))
     };
+    let invite = |admin, max_uses, seconds| {
+        Command::Invite(NewInvitation { admin, max_uses, valid_for: Duration::from_secs(seconds) })
+    };
+    let delete = |erase| Command::User(UserCommand::Delete { name: "zowi".into(), erase });
+    let password = |password_stdin| Command::User(UserCommand::Password { name: "zowi".into(), password_stdin });
     let cursor: Cursor = "c2a-00000000000000ff".parse().unwrap();
     for (line, command) in [
         ("migrate", Command::Migrate),
@@ -98,7 +103,14 @@ fn the_commands() {
         ("user enable zowi", Command::User(UserCommand::Enable("zowi".into()))),
         ("key list", Command::Key(KeyCommand::List)),
         ("key revoke 7", Command::Key(KeyCommand::Revoke(ApiKeyId(7)))),
+        ("user password zowi", password(false)),
+        ("user password zowi --password-stdin", password(true)),
+        ("user reset-link zowi", Command::User(UserCommand::ResetLink("zowi".into()))),
+        ("user delete zowi", delete(false)),
+        ("user delete zowi --erase", delete(true)),
         ("token zowi", Command::Token { name: "zowi".into() }),
+        ("invite", invite(false, 1, 7 * 86_400)),
+        ("invite --admin --max-uses 3 --valid-for 1h", invite(true, 3, 3_600)),
         ("demo", Command::Demo),
         ("tail", Command::Tail { after: None, follow: false }),
         ("tail --follow --after c2a-00000000000000ff", Command::Tail { after: Some(cursor), follow: true }),

@@ -26,6 +26,7 @@ const ACCESS_WAIT: Duration = Duration::from_secs(1);
 const ACCESS_TRIES: usize = 5;
 
 /// The result of an attempt that did not fail.
+#[expect(clippy::large_enum_variant, reason = "there is one for each batch, on the stack of the writer")]
 pub enum Attempt {
     /// Another batch has changed what this one was decided on. Nothing was written.
     Outdated,
@@ -152,11 +153,13 @@ pub(super) fn write_rows(db: &mut Db, effects: &mut Effects, basis: &Basis<'_>) 
     let (base, at) = (Some(basis.head.cursor.seq.0), basis.head.at.max(basis.now).0);
     let mut numbers = Numbers { base, at, ..Numbers::default() };
     if !effects.singles.is_empty() {
-        effects.singles.settle(&numbers);
-        for single in &effects.singles {
-            numbers.single = single.run(db, basis.now)?.or(numbers.single);
+        for single in &mut effects.singles {
+            // A write can refer to what the one before it has created.
+            single.settle(&numbers);
+            single.run(db, basis.now, &mut numbers)?;
         }
-        effects.settle(&Numbers { single: numbers.single, ..Numbers::default() });
+        let (single, users) = (numbers.single, numbers.users.clone());
+        effects.settle(&Numbers { users, single, ..Numbers::default() });
     }
     sign_in_attempts::add(db, &effects.attempts, basis.now)?;
     match db {
@@ -166,7 +169,7 @@ pub(super) fn write_rows(db: &mut Db, effects: &mut Effects, basis: &Basis<'_>) 
         }
         Db::Postgres(connection) => {
             let written = write_postgres::write(connection, effects, basis).map_err(map_error)?;
-            Ok(written.map(|written| Numbers { single: numbers.single, ..written }))
+            Ok(written.map(|written| Numbers { single: numbers.single, users: numbers.users, ..written }))
         }
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use super::numbers::{CreatedCounts, Numbers, Settle};
 use crate::model::{
-    ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Location,
-    LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, Priority, Seq, Tag, Template,
-    TemplateId, Ticket, Timestamp, User, UserId,
+    ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Invite,
+    Location, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, Priority, Seq,
+    SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId, UserSession,
 };
+use crate::store::deleted_users::Removal;
 use crate::store::idempotency::CreatedObject;
+use crate::store::users::NewUserRow;
 
 /// An event to record. It has no position in the log yet.
 pub struct NewEvent(Event);
@@ -137,6 +139,8 @@ pub(super) enum CommentChange {
 #[cfg_attr(test, derive(Debug, Clone, PartialEq))]
 pub(super) struct AddedNotification {
     pub notification: Notification,
+    /// The user who caused it.
+    pub actor: UserId,
     pub around_id: Option<[String; 2]>,
 }
 
@@ -161,22 +165,40 @@ pub enum SingleWrite {
     DeleteChannel(ChannelId, Cursor),
     /// Adds a member to a channel, at this position of the log.
     AddMember(ChannelId, UserId, Seq),
+    /// Makes new users members of channels, at these positions of the log.
+    AddMembers(Vec<(ChannelId, UserId, Seq)>),
     /// Removes a member from a channel.
     RemoveMember(ChannelId, UserId),
     /// Creates a template.
     AddTemplate(Template),
     /// Deletes a template.
     DeleteTemplate(TemplateId),
-    /// Creates a user with this hash of a password.
-    AddUser(User, String),
+    /// Creates users. Their provisional ids count from -1.
+    AddUsers(Vec<NewUserRow>),
     /// Updates a user.
     UpdateUser(User),
-    /// Stores the hash of a new password.
+    /// Stores the hash of a new password, and deletes the link with which the user could set one.
     SetPasswordHash(UserId, String),
     /// Creates an API key with this digest of its secret.
     AddApiKey(ApiKey, String),
     /// Revokes an API key.
     RevokeApiKey(ApiKeyId),
+    /// Stores the digest of a link with which the user sets a new password, and when it expires.
+    SetPasswordReset(UserId, String, Timestamp),
+    /// Makes a deleted user anonymous. The rest is done later.
+    DeleteUser(User, Removal),
+    /// Starts a session.
+    StartSession(UserSession),
+    /// Stores a session whose refresh token was used.
+    RenewSession(UserSession),
+    /// Ends a session.
+    EndSession(SessionId),
+    /// Ends all sessions of a user.
+    EndSessions(UserId),
+    /// Creates an invitation.
+    AddInvite(Invite),
+    /// Stores how often an invitation was used, and when it was revoked.
+    UpdateInvite(Invite),
     /// Creates an organization.
     AddOrganization(Organization),
     /// Creates a location.
@@ -319,7 +341,7 @@ impl Effects {
             read_at: None,
             cursor: self.next_cursor(),
         };
-        self.notifications.push(AddedNotification { notification: notification.clone(), around_id });
+        self.notifications.push(AddedNotification { notification: notification.clone(), actor, around_id });
         let change = NewEvent::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
         let change = notification.user_id.into_iter().fold(change, NewEvent::for_user);
         self.record(change, EventBody::Notification(Arc::new(notification.clone())));
@@ -437,7 +459,7 @@ impl Settle for Effects {
                 comment.settle(numbers);
             }
         }
-        for AddedNotification { notification, around_id } in &mut self.notifications {
+        for AddedNotification { notification, around_id, .. } in &mut self.notifications {
             notification.settle(numbers);
             if let (Some(around), Some(id)) = (around_id, notification.message_id) {
                 notification.message = around_text(around, id);
@@ -463,6 +485,7 @@ impl Settle for CreatedObject {
         match self {
             Self::Message(id) => id.settle(numbers),
             Self::Comment(id) => id.settle(numbers),
+            Self::User(id) => id.settle(numbers),
         }
     }
 }
@@ -473,14 +496,28 @@ impl Settle for SingleWrite {
             Self::AddChannel(channel) | Self::UpdateChannel(channel, _) => channel.settle(numbers),
             Self::DeleteChannel(_, cursor) => cursor.settle(numbers),
             Self::AddMember(_, _, seq) => seq.settle(numbers),
+            Self::AddMembers(members) => {
+                for (_, user, seq) in members {
+                    user.settle(numbers);
+                    seq.settle(numbers);
+                }
+            }
             Self::AddTemplate(template) => template.settle(numbers),
             Self::RemoveMember(..)
             | Self::DeleteTemplate(_)
-            | Self::AddUser(..)
+            | Self::AddUsers(_)
             | Self::UpdateUser(_)
             | Self::SetPasswordHash(..)
             | Self::AddApiKey(..)
             | Self::RevokeApiKey(_)
+            | Self::SetPasswordReset(..)
+            | Self::AddInvite(_)
+            | Self::UpdateInvite(_)
+            | Self::DeleteUser(..)
+            | Self::StartSession(_)
+            | Self::RenewSession(_)
+            | Self::EndSession(_)
+            | Self::EndSessions(_)
             | Self::AddOrganization(_)
             | Self::AddLocation(_) => {}
         }

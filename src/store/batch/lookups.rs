@@ -7,7 +7,9 @@ use super::state::{BatchRows, OrganizationRows};
 use crate::error::Result;
 use crate::model::OrganizationId;
 use crate::store::connection::Db;
-use crate::store::{api_keys, channels, organizations, templates, users};
+use crate::store::{
+    api_keys, channels, identities, invites, organizations, password_resets, sessions, templates, users,
+};
 
 /// Runs the lookups of a batch and adds what they find to its rows.
 pub fn read(db: &mut Db, needs: &Needs, rows: &mut BatchRows) -> Result<()> {
@@ -29,8 +31,40 @@ fn read_one(db: &mut Db, lookup: &Lookup, rows: &mut BatchRows) -> Result<()> {
                 rows.similar_names.insert(name, found);
             }
         }
-        Lookup::SimilarUser(name) => {
-            rows.similar_names.insert(name.clone(), users::find_similar_name(db, name)?);
+        Lookup::SimilarUsers(names, but) => {
+            rows.similar_names.extend(users::find_similar_names(db, names, *but)?);
+        }
+        Lookup::CreatedUsers => {
+            let created: Vec<_> = rows.keys.values().filter_map(|(object, _)| object.user()).collect();
+            rows.users.extend(users::by_ids(db, &created)?);
+        }
+        Lookup::Identities(wanted) => rows.identities.extend(identities::users_of(db, wanted)?),
+        Lookup::KnownOrganizations(ids) => {
+            rows.known_organizations.extend(organizations::by_ids(db, ids)?.into_keys());
+        }
+        Lookup::Users => rows.has_users = Some(users::exist(db)?),
+        Lookup::SessionsOf(user) => {
+            rows.sessions.insert(*user, sessions::of_user(db, *user)?);
+        }
+        Lookup::SessionOfFamily(family) => {
+            if let Some(session) = sessions::by_family(db, family)? {
+                rows.users.extend(users::find(db, session.user_id)?.map(|user| (user.id, user)));
+                rows.session_families.insert(family.clone(), session);
+            }
+        }
+        Lookup::PasswordReset(digest) => {
+            if let Some((user, expires_at)) = password_resets::find(db, digest)? {
+                rows.users.extend(users::find(db, user)?.map(|user| (user.id, user)));
+                rows.password_resets.insert(digest.clone(), (user, expires_at));
+            }
+        }
+        Lookup::InviteCount => rows.invite_count = Some(invites::count(db)?),
+        Lookup::Invite(id) => rows.invites.extend(invites::find(db, *id)?.map(|invite| (*id, invite))),
+        Lookup::InviteWithCode(code) => {
+            if let Some(invite) = invites::find_by_code(db, code)? {
+                rows.channels.extend(channels::by_ids(db, &invite.channels)?);
+                rows.invites.insert(invite.id, invite);
+            }
         }
         Lookup::SimilarOrganization(name) => {
             rows.organization_count = organizations::count(db)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    ApiKeyId, Audience, ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, Rights,
-    TemplateId, UserId,
+    ApiKeyId, Audience, ChannelId, CommentId, Cursor, ExternalIdentity, InviteId, LocationId, MessageId,
+    NotificationId, OrganizationId, Rights, TemplateId, UserId,
 };
 
 /// How many lookups a batch has at most. Each one is a statement of its own.
@@ -44,7 +44,19 @@ pub(super) enum Lookup {
     Room(Arc<Rights>, String),
     SimilarChannel(Arc<Rights>, String),
     SimilarToChannel(Arc<Rights>, ChannelId, Option<String>),
-    SimilarUser(String),
+    /// Names, and the user to leave out.
+    SimilarUsers(Vec<String>, Option<UserId>),
+    /// The users that were created with the keys that are read.
+    CreatedUsers,
+    Identities(Vec<ExternalIdentity>),
+    KnownOrganizations(Vec<OrganizationId>),
+    Users,
+    SessionsOf(UserId),
+    SessionOfFamily(String),
+    PasswordReset(String),
+    InviteCount,
+    Invite(InviteId),
+    InviteWithCode(String),
     SimilarOrganization(String),
     Organization(OrganizationId),
     OrganizationWithUsers(OrganizationId),
@@ -132,9 +144,72 @@ impl Needs {
         self.lock_head();
     }
 
-    /// The user whose name looks like `name`.
-    pub fn similar_user(&mut self, name: &str) {
-        self.lookups.push(Lookup::SimilarUser(name.to_owned()));
+    /// For each of these names, the user whose name looks like it. `but` is the user to leave out.
+    pub fn similar_users(&mut self, names: Vec<String>, but: Option<UserId>) {
+        self.lookups.push(Lookup::SimilarUsers(names, but));
+        self.lock_head();
+    }
+
+    /// The use of an idempotency key that may have created a user, with that user.
+    pub fn user_key(&mut self, author: UserId, key: &str) {
+        self.key(author, key);
+        if !self.lookups.iter().any(|lookup| matches!(lookup, Lookup::CreatedUsers)) {
+            self.lookups.push(Lookup::CreatedUsers);
+        }
+        self.lock_head();
+    }
+
+    /// Which users these identities belong to.
+    pub fn identities(&mut self, identities: Vec<ExternalIdentity>) {
+        self.lookups.push(Lookup::Identities(identities));
+        self.lock_head();
+    }
+
+    /// Which of these organizations exist.
+    pub fn known_organizations(&mut self, ids: Vec<OrganizationId>) {
+        self.lookups.push(Lookup::KnownOrganizations(ids));
+        self.lock_head();
+    }
+
+    /// Whether there is any user.
+    pub fn any_user(&mut self) {
+        self.lookups.push(Lookup::Users);
+        self.lock_head();
+    }
+
+    /// The sessions of a user.
+    pub fn sessions_of(&mut self, user: UserId) {
+        self.lookups.push(Lookup::SessionsOf(user));
+        self.lock_head();
+    }
+
+    /// The session whose refresh token has this digest of its first part, and its user.
+    pub fn session_of_family(&mut self, family: &str) {
+        self.lookups.push(Lookup::SessionOfFamily(family.to_owned()));
+        self.lock_head();
+    }
+
+    /// The link with this digest of its token, and its user.
+    pub fn password_reset(&mut self, digest: &str) {
+        self.lookups.push(Lookup::PasswordReset(digest.to_owned()));
+        self.lock_head();
+    }
+
+    /// The number of invitations.
+    pub fn invite_count(&mut self) {
+        self.lookups.push(Lookup::InviteCount);
+        self.lock_head();
+    }
+
+    /// The invitation with this id.
+    pub fn invite(&mut self, id: InviteId) {
+        self.lookups.push(Lookup::Invite(id));
+        self.lock_head();
+    }
+
+    /// The invitation with this code, and its channels.
+    pub fn invite_with_code(&mut self, code: &str) {
+        self.lookups.push(Lookup::InviteWithCode(code.to_owned()));
         self.lock_head();
     }
 

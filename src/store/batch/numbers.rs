@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::model::{
-    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Location,
-    LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId,
-    Seq, Template, TemplateId, Timestamp, User, UserId,
+    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Invite, InviteId,
+    Location, LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization,
+    OrganizationId, Seq, SessionId, Template, TemplateId, Timestamp, User, UserId,
 };
 
 /// How many objects and events of each kind a batch creates.
@@ -30,6 +30,8 @@ pub struct Numbers {
     pub(super) messages: Vec<i64>,
     pub(super) comments: Vec<i64>,
     pub(super) notifications: Vec<i64>,
+    /// The ids of the users that a [`SingleWrite`](super::SingleWrite) has created.
+    pub(super) users: Vec<i64>,
     /// The id of the object that a [`SingleWrite`](super::SingleWrite) has created.
     pub(super) single: Option<i64>,
 }
@@ -62,10 +64,12 @@ settle_ids! {
     NotificationId: |numbers| &numbers.notifications;
     ChannelId: |numbers| numbers.single.as_slice();
     TemplateId: |numbers| numbers.single.as_slice();
-    UserId: |numbers| numbers.single.as_slice();
+    UserId: |numbers| &numbers.users;
     OrganizationId: |numbers| numbers.single.as_slice();
     LocationId: |numbers| numbers.single.as_slice();
     ApiKeyId: |numbers| numbers.single.as_slice();
+    SessionId: |numbers| numbers.single.as_slice();
+    InviteId: |numbers| numbers.single.as_slice();
 }
 
 macro_rules! settle_fields {
@@ -90,6 +94,7 @@ settle_fields! {
     Organization { id }
     Location { id }
     ApiKey { id }
+    Invite { id }
     Metric {}
 }
 

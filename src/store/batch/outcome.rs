@@ -81,6 +81,7 @@ pub fn find_written(db: &mut Db, batch: &Unresolved) -> Result<Option<Numbers>> 
         messages: ids(&[EventKind::MessageAdded]),
         comments: ids(&[EventKind::CommentAdded]),
         notifications: ids(&[EventKind::NotificationAdded]),
+        users: Vec::new(),
         single: ids(&[EventKind::ChannelAdded, EventKind::TemplateAdded]).first().copied(),
     }))
 }

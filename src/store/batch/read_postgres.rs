@@ -53,6 +53,7 @@ struct KeyRow {
     digest: String,
     message_id: Option<i64>,
     comment_id: Option<i64>,
+    created_user_id: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -184,7 +185,8 @@ fn pairs<A, B>(
 impl KeyRow {
     fn used(self) -> Option<((UserId, String), (CreatedObject, String))> {
         let message = self.message_id.map(|id| CreatedObject::Message(MessageId(id)));
-        let object = message.or(self.comment_id.map(|id| CreatedObject::Comment(CommentId(id))))?;
+        let comment = self.comment_id.map(|id| CreatedObject::Comment(CommentId(id)));
+        let object = message.or(comment).or(self.created_user_id.map(|id| CreatedObject::User(UserId(id))))?;
         Some(((UserId(self.author_id), self.key), (object, self.digest)))
     }
 }

@@ -5,7 +5,7 @@
 WITH start AS (SELECT 1
 -- if keys
 ), used_keys AS MATERIALIZED (
-    SELECT k.author_id, k.key, k.digest, k.message_id, k.comment_id
+    SELECT k.author_id, k.key, k.digest, k.message_id, k.comment_id, k.created_user_id
     FROM unnest($key_authors, $keys) AS needed (author_id, key),
         LATERAL (SELECT * FROM idempotency_keys u WHERE u.author_id = needed.author_id AND u.key = needed.key OFFSET 0) k
 -- else
@@ -89,7 +89,9 @@ SELECT json_build_object(
     'users', (SELECT json_agg(json_build_object(
                   'id', u.id, 'username', u.username, 'display_name', u.display_name, 'role', u.role,
                   'disabled', u.disabled, 'token_version', u.token_version, 'organization_id', u.organization_id,
-                  'location_id', u.location_id, 'created_at', u.created_at)) FROM needed_users u),
+                  'location_id', u.location_id, 'created_at', u.created_at,
+                  'last_session', u.last_session, 'kind', u.kind, 'email', u.email,
+                  'deleted_at', u.deleted_at)) FROM needed_users u),
     'members', (SELECT json_agg(json_build_array(m.channel_id, m.user_id)) FROM needed_channels c, needed_users u,
                     LATERAL (SELECT * FROM channel_members WHERE channel_id = c.id AND user_id = u.id OFFSET 0) m),
     'locations_of_users', (SELECT json_agg(json_build_array(l.id, l.organization_id))

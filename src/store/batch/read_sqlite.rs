@@ -37,9 +37,11 @@ fn read_content(db: &mut Db, needs: &Needs, rows: &mut BatchRows) -> Result<()> 
     for (author, key) in &needs.keys {
         if let Some((object, digest)) = idempotency::find(db, *author, key)? {
             match object {
-                CreatedObject::Message(id) => message_ids.insert(id),
-                CreatedObject::Comment(id) => comment_ids.insert(id),
-            };
+                CreatedObject::Message(id) => drop(message_ids.insert(id)),
+                CreatedObject::Comment(id) => drop(comment_ids.insert(id)),
+                // `Lookup::CreatedUsers` reads it.
+                CreatedObject::User(_) => {}
+            }
             rows.keys.insert((*author, key.clone()), (object, digest));
         }
     }

@@ -1,16 +1,17 @@
 //! The rare writes of a batch, each with statements of its own.
 
 use super::effects::SingleWrite;
+use super::numbers::Numbers;
 use crate::error::Result;
 use crate::model::Timestamp;
 use crate::store::connection::Db;
-use crate::store::{api_keys, channels, organizations, templates, users};
+use crate::store::{api_keys, channels, invites, organizations, password_resets, sessions, templates, users};
 
 impl SingleWrite {
-    /// Runs the write. Returns the id of the object that it has created.
-    pub(super) fn run(&self, db: &mut Db, now: Timestamp) -> Result<Option<i64>> {
+    /// Runs the write, and adds the ids of the objects that it creates to `numbers`.
+    pub(super) fn run(&self, db: &mut Db, now: Timestamp, numbers: &mut Numbers) -> Result<()> {
         match self {
-            Self::AddChannel(channel) => return channels::insert(db, channel).map(|id| Some(id.0)),
+            Self::AddChannel(channel) => numbers.single = Some(channels::insert(db, channel)?.0),
             Self::UpdateChannel(channel, is_name_new) => {
                 channels::update(db, channel)?;
                 if *is_name_new {
@@ -19,19 +20,31 @@ impl SingleWrite {
             }
             Self::DeleteChannel(id, cursor) => channels::delete(db, *id, now, *cursor)?,
             Self::AddMember(channel, user, since) => channels::add_member(db, *channel, *user, *since)?,
+            Self::AddMembers(members) => channels::add_members(db, members)?,
             Self::RemoveMember(channel, user) => channels::remove_member(db, *channel, *user)?,
-            Self::AddTemplate(template) => return templates::insert(db, template).map(|id| Some(id.0)),
+            Self::AddTemplate(template) => numbers.single = Some(templates::insert(db, template)?.0),
             Self::DeleteTemplate(id) => templates::delete(db, *id)?,
-            Self::AddUser(user, hash) => return users::insert(db, user, hash).map(|id| Some(id.0)),
+            Self::AddUsers(rows) => numbers.users = users::insert(db, rows)?,
             Self::UpdateUser(user) => users::update(db, user)?,
-            Self::SetPasswordHash(id, hash) => users::set_password_hash(db, *id, hash)?,
-            Self::AddApiKey(key, digest) => return api_keys::insert(db, key, digest).map(|id| Some(id.0)),
+            Self::AddApiKey(key, digest) => numbers.single = Some(api_keys::insert(db, key, digest)?.0),
             Self::RevokeApiKey(id) => api_keys::revoke(db, *id, now)?,
-            Self::AddOrganization(organization) => {
-                return organizations::insert(db, organization).map(|id| Some(id.0));
+            Self::SetPasswordHash(id, hash) => {
+                users::set_password_hash(db, *id, hash)?;
+                password_resets::delete(db, *id)?;
             }
-            Self::AddLocation(location) => return organizations::insert_location(db, location).map(|id| Some(id.0)),
+            Self::SetPasswordReset(user, digest, expires_at) => password_resets::set(db, *user, digest, *expires_at)?,
+            Self::DeleteUser(user, removal) => users::delete(db, user, *removal)?,
+            Self::StartSession(session) => numbers.single = Some(sessions::insert(db, session)?.0),
+            Self::RenewSession(session) => sessions::update(db, session)?,
+            Self::EndSession(id) => sessions::delete(db, *id)?,
+            Self::EndSessions(user) => sessions::delete_of_user(db, *user)?,
+            Self::AddInvite(invite) => numbers.single = Some(invites::insert(db, invite)?.0),
+            Self::UpdateInvite(invite) => invites::update(db, invite)?,
+            Self::AddOrganization(organization) => {
+                numbers.single = Some(organizations::insert(db, organization)?.0);
+            }
+            Self::AddLocation(location) => numbers.single = Some(organizations::insert_location(db, location)?.0),
         }
-        Ok(None)
+        Ok(())
     }
 }

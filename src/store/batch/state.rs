@@ -8,9 +8,9 @@ use super::effects::{CommentChange, Effects, MessageChange};
 use super::numbers::CreatedCounts;
 use crate::error::{Error, Result};
 use crate::model::{
-    ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Location, LocationId, Message,
-    MessageId, Notification, NotificationId, OrganizationId, Rights, Role, Seq, Tag, Template, TemplateId, Timestamp,
-    User, UserId,
+    ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, ExternalIdentity, Invite, InviteId,
+    Location, LocationId, Message, MessageId, Notification, NotificationId, OrganizationId, Rights, Role, Seq, Tag,
+    Template, TemplateId, Timestamp, User, UserId, UserSession,
 };
 use crate::store::idempotency::CreatedObject;
 use crate::unicode;
@@ -37,6 +37,14 @@ pub struct BatchRows {
     /// The channels with these names, among those that viewers with these rights may read.
     pub rooms: Vec<(Arc<Rights>, String, Option<Channel>)>,
     pub similar_names: HashMap<String, Option<String>>,
+    pub has_users: Option<bool>,
+    pub invite_count: Option<i64>,
+    pub invites: HashMap<InviteId, Invite>,
+    pub password_resets: HashMap<String, (UserId, Timestamp)>,
+    pub identities: HashMap<ExternalIdentity, UserId>,
+    pub known_organizations: HashSet<OrganizationId>,
+    pub sessions: HashMap<UserId, Vec<UserSession>>,
+    pub session_families: HashMap<String, UserSession>,
     pub organization_count: i64,
     pub organizations: HashMap<OrganizationId, OrganizationRows>,
     pub templates: HashMap<TemplateId, Template>,
@@ -202,12 +210,6 @@ impl BatchState {
         found.ok_or(Error::NotFound("channel"))
     }
 
-    /// Whether the channel exists.
-    #[must_use]
-    pub fn has_channel(&self, id: ChannelId) -> bool {
-        self.rows.channels.contains_key(&id)
-    }
-
     /// The message, if a viewer with these rights may read it.
     ///
     /// # Errors
@@ -267,9 +269,10 @@ impl BatchState {
     /// The user.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is no such user.
+    /// `NOT_FOUND` if there is no such user, or the user was deleted.
     pub fn user(&self, id: UserId) -> Result<&User> {
-        self.rows.users.get(&id).ok_or(Error::NotFound("user"))
+        let found = self.rows.users.get(&id).filter(|user| user.deleted_at.is_none());
+        found.ok_or(Error::NotFound("user"))
     }
 
     /// The user with this name, as a mention spells it.
@@ -344,6 +347,72 @@ impl BatchState {
     /// `INTERNAL_SERVER_ERROR` if the command has not named it as a need.
     pub fn similar_name(&self, name: &str) -> Result<Option<&str>> {
         self.rows.similar_names.get(name).map(Option::as_deref).ok_or_else(|| unread("name"))
+    }
+
+    /// The user with this identity at another issuer.
+    #[must_use]
+    pub fn user_of(&self, identity: &ExternalIdentity) -> Option<UserId> {
+        self.rows.identities.get(identity).copied()
+    }
+
+    /// Whether the organization exists.
+    #[must_use]
+    pub fn has_organization(&self, id: OrganizationId) -> bool {
+        self.rows.known_organizations.contains(&id)
+    }
+
+    /// Whether there is any user.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named this as a need.
+    pub fn has_users(&self) -> Result<bool> {
+        self.rows.has_users.ok_or_else(|| unread("number of users"))
+    }
+
+    /// The sessions of a user, oldest first.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named them as a need.
+    pub fn sessions_of(&self, user: UserId) -> Result<&[UserSession]> {
+        self.rows.sessions.get(&user).map(Vec::as_slice).ok_or_else(|| unread("list of sessions"))
+    }
+
+    /// The session whose refresh token has this digest of its first part.
+    #[must_use]
+    pub fn session_of_family(&self, family: &str) -> Option<&UserSession> {
+        self.rows.session_families.get(family)
+    }
+
+    /// The user of the link with this digest of its token, and when the link expires.
+    #[must_use]
+    pub fn password_reset(&self, digest: &str) -> Option<(UserId, Timestamp)> {
+        self.rows.password_resets.get(digest).copied()
+    }
+
+    /// The number of invitations.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named it as a need.
+    pub fn invite_count(&self) -> Result<i64> {
+        self.rows.invite_count.ok_or_else(|| unread("number of invitations"))
+    }
+
+    /// The invitation with this id.
+    #[must_use]
+    pub fn invite(&self, id: InviteId) -> Option<&Invite> {
+        self.rows.invites.get(&id)
+    }
+
+    /// The invitation with this code.
+    #[must_use]
+    pub fn invite_with_code(&self, code: &str) -> Option<&Invite> {
+        self.rows.invites.values().find(|invite| invite.code == code)
+    }
+
+    /// Whether the channel exists. This says nothing about who may read it.
+    #[must_use]
+    pub fn has_channel(&self, id: ChannelId) -> bool {
+        self.rows.channels.contains_key(&id)
     }
 
     /// The number of organizations.

@@ -44,6 +44,7 @@ pub fn write(connection: &mut PgConnection, effects: &Effects, basis: &Basis<'_>
         comments,
         notifications,
         single: None,
+        users: Vec::new(),
     };
     match written {
         Err(error) if is_conflict(&error) => Ok(None),
@@ -246,11 +247,12 @@ struct NotificationJson<'a> {
     priority: i16,
     message_id: Option<i64>,
     seq: i64,
+    actor_id: i64,
 }
 
 impl<'a> NotificationJson<'a> {
     fn of(added: &'a AddedNotification) -> Self {
-        let AddedNotification { notification, around_id } = added;
+        let AddedNotification { notification, actor, around_id } = added;
         let (before, after) = match around_id {
             Some([before, after]) => (before.as_str(), Some(after.as_str())),
             None => (notification.message.as_str(), None),
@@ -264,6 +266,7 @@ impl<'a> NotificationJson<'a> {
             priority: notification.priority.code(),
             message_id: notification.message_id.map(|id| id.0),
             seq: notification.cursor.seq.0,
+            actor_id: actor.0,
         }
     }
 }
@@ -287,15 +290,18 @@ struct KeyJson<'a> {
     digest: &'a str,
     message_number: Option<i64>,
     comment_number: Option<i64>,
+    created_user_id: Option<i64>,
 }
 
 impl<'a> KeyJson<'a> {
     fn of(used: &'a KeyUse) -> Self {
-        let (message_number, comment_number) = match used.object {
-            CreatedObject::Message(id) => (Some(id.0), None),
-            CreatedObject::Comment(id) => (None, Some(id.0)),
+        let (message_number, comment_number, created_user_id) = match used.object {
+            CreatedObject::Message(id) => (Some(id.0), None, None),
+            CreatedObject::Comment(id) => (None, Some(id.0), None),
+            CreatedObject::User(id) => (None, None, Some(id.0)),
         };
-        Self { author_id: used.author.0, key: &used.key, digest: &used.digest, message_number, comment_number }
+        let (author_id, key, digest) = (used.author.0, &*used.key, &*used.digest);
+        Self { author_id, key, digest, message_number, comment_number, created_user_id }
     }
 }
 

@@ -123,15 +123,15 @@ WITH input AS MATERIALIZED (
     FROM numbered b, (
         SELECT * FROM json_to_recordset($new_notifications::json) AS r (
             number bigint, user_id bigint, title text, before text, after text, priority smallint, message_id bigint,
-            seq bigint)
+            seq bigint, actor_id bigint)
         ORDER BY number DESC) r
 ), notification_ids AS MATERIALIZED (
     SELECT array_agg(id ORDER BY number DESC) AS notifications FROM new_notifications
 ), add_notifications AS (
-    INSERT INTO notifications (id, user_id, title, message, priority, message_id, created_at, seq, tag)
+    INSERT INTO notifications (id, user_id, title, message, priority, message_id, created_at, seq, tag, actor_id)
     SELECT n.id, n.user_id, n.title,
         CASE WHEN n.after IS NULL THEN n.before ELSE n.before || about.id || n.after END,
-        n.priority, about.id, n.now, n.base - n.seq, n.tag
+        n.priority, about.id, n.now, n.base - n.seq, n.tag, n.actor_id
     FROM new_notifications n, message_ids i, LATERAL (
         SELECT CASE WHEN n.message_id < 0 THEN i.messages[-n.message_id] ELSE n.message_id END AS id) about
 -- else
@@ -149,11 +149,11 @@ WITH input AS MATERIALIZED (
 -- end
 -- if keys
 ), add_keys AS (
-    INSERT INTO idempotency_keys (author_id, key, digest, message_id, comment_id)
-    SELECT r.author_id, r.key, r.digest, i.messages[-r.message_number], j.comments[-r.comment_number]
+    INSERT INTO idempotency_keys (author_id, key, digest, message_id, comment_id, created_user_id)
+    SELECT r.author_id, r.key, r.digest, i.messages[-r.message_number], j.comments[-r.comment_number], r.created_user_id
     -- A batch can use the key of a comment again that it deletes. The join makes the deletion come first.
     FROM (SELECT count(*) FROM delete_keys) d, numbered b, message_ids i, comment_ids j, json_to_recordset($keys::json) AS r (
-        author_id bigint, key text, digest text, message_number bigint, comment_number bigint)
+        author_id bigint, key text, digest text, message_number bigint, comment_number bigint, created_user_id bigint)
 -- end
 -- if read_markers
 ), mark_read AS (

@@ -37,7 +37,7 @@ pub fn write(
     }
     effects.settle(numbers);
     for added in &effects.notifications {
-        numbers.notifications.push(notifications::insert(connection, &added.notification)?);
+        numbers.notifications.push(notifications::insert(connection, &added.notification, added.actor)?);
     }
     effects.settle(numbers);
     for (id, _) in &effects.read_notifications {

@@ -18,6 +18,10 @@ export const REGISTER = join(
   'mutation ($input: RegisterInput!) { register(input: $input) { token expiresAt user { ...U } } }',
   USER,
 );
+export const RESET_PASSWORD = join(
+  'mutation ($input: ResetPasswordInput!) { resetPassword(input: $input) { token expiresAt user { ...U } } }',
+  USER,
+);
 export const REFRESH = join('mutation { refreshToken { token expiresAt user { ...U } } }', USER);
 
 // `cursor` of the first page is the position where the subscription EVENTS starts.

@@ -2,7 +2,7 @@
 
 /** @import { KeyedStorage, SignedIn, User } from './types.d.ts' */
 
-import { LOGIN, REFRESH, REGISTER } from './documents.js';
+import { LOGIN, REFRESH, REGISTER, RESET_PASSWORD } from './documents.js';
 import { Problem } from './problem.js';
 
 const STORAGE_KEY = 'tidings.session';
@@ -91,11 +91,22 @@ export class Session {
    * @param {string} username
    * @param {string} password
    * @param {string} displayName
-   * @param {{ signal?: AbortSignal }} [options] As for `login`.
+   * @param {{ signal?: AbortSignal, invite?: string | null }} [options] `signal` as for `login`; `invite` is the code of
+   *   an invitation.
    */
-  async register(username, password, displayName, { signal } = {}) {
-    const input = { username, password, ...(displayName && { displayName }) };
+  async register(username, password, displayName, { signal, invite } = {}) {
+    const input = { username, password, ...(displayName && { displayName }), ...(invite && { invite }) };
     this.#begin((await post(REGISTER, { input }, signal)).register);
+  }
+
+  /**
+   * Sets a new password with the token of a link, and begins a session.
+   *
+   * @param {string} token
+   * @param {string} password
+   */
+  async resetPassword(token, password) {
+    this.#begin((await post(RESET_PASSWORD, { input: { token, new: password } })).resetPassword);
   }
 
   // Interval of the refresh check in milliseconds: a fifth of the token's lifetime, at most one minute.
@@ -145,6 +156,7 @@ export class Session {
   }
 }
 
+/** @param {string} query @param {object} variables @param {AbortSignal} [signal] */
 async function post(query, variables, signal) {
   let answer;
   try {

@@ -12,6 +12,9 @@ export const to = {
   dashboard: () => '#/dashboard',
 };
 
+// The random part of a link to set a password, or of an invitation.
+const TOKEN = /^[\w-]{20,100}$/;
+
 // Ids are decimal numbers of at most 64 bits.
 const ID = /^[1-9]\d{0,18}$/;
 
@@ -23,6 +26,8 @@ const PAGES = {
   tickets: (id, view) => id === null && view === null,
   notifications: (id, view) => id === null && view === null,
   dashboard: (id, view) => id === null && view === null,
+  reset: (id, view) => TOKEN.test(id ?? '') && view === null,
+  invite: (id, view) => TOKEN.test(id ?? '') && view === null,
 };
 
 // Parses a URL fragment. "#/channel/3/tickets" is page "channel", id "3", view "tickets". An invalid route is the page

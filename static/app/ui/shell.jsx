@@ -49,7 +49,7 @@ function Page({ route, onNewChannel }) {
   if (page === 'tickets') return <TicketsPage />;
   if (page === 'notifications') return <Notifications />;
   if (page === 'dashboard') return <Dashboard />;
-  if (page === 'unknown') return <NotFound title={texts.notFound.title} reason={texts.notFound.reason} />;
+  if (page === 'unknown' || page === 'invite') return <NotFound title={texts.notFound.title} reason={texts.notFound.reason} />;
   return <Home onNewChannel={onNewChannel} />;
 }
 

@@ -4,9 +4,11 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Field, problemText, useFocusAtFirst } from './parts.jsx';
+import { go, to } from './route.js';
 
-export function SignIn({ session, isPersistent }) {
-  const [isNew, setIsNew] = useState(false);
+// `invite` is the code of an invitation, if the user has opened the link of one.
+export function SignIn({ session, isPersistent, invite }) {
+  const [isNew, setIsNew] = useState(Boolean(invite));
   const [problem, setProblem] = useState(null);
   const [isBusy, setIsBusy] = useState(false);
   const words = texts.signIn;
@@ -24,8 +26,9 @@ export function SignIn({ session, isPersistent }) {
     setIsBusy(true);
     setProblem(null);
     try {
-      if (isNew) await session.register(username.value, password.value, displayName.value, { signal });
+      if (isNew) await session.register(username.value, password.value, displayName.value, { signal, invite });
       else await session.login(username.value, password.value, { signal });
+      if (invite) go(to.home());
     } catch (problem) {
       if (signal.aborted) return;
       setProblem(problem);
@@ -48,6 +51,7 @@ export function SignIn({ session, isPersistent }) {
           <p>{words.lead}</p>
         </header>
         {session.endReason === 'ended' && <p class="notice" role="status">{words.ended}</p>}
+        {invite && <p class="notice" role="status">{words.invited}</p>}
         {!isPersistent && <p class="notice" role="status">{texts.storage.forbidden}</p>}
         <form onSubmit={submit} key={isNew}>
           <h2>{isNew ? words.newTitle : words.title}</h2>

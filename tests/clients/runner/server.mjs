@@ -70,6 +70,7 @@ export class Server {
       TIDINGS_LISTEN: `127.0.0.1:${this.port}`,
       DATABASE_URL: this.database,
       TIDINGS_MUTATIONS_PER_SECOND: '0',
+      TIDINGS_FIRST_USER_ADMIN: 'false',
       ...this.#given,
     };
   }

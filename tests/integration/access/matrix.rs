@@ -102,6 +102,8 @@ const QUERIES: &[Row] = &[
     ("metrics", "{ metrics { metric value updatedAt } }", ALL_READ),
     ("organizations", "{ organizations { id } }", SIGNED_IN_READ_OUTSIDE),
     ("apiKeys", "{ apiKeys { id } }", ADMINS_DO),
+    ("invites", "{ invites { id code } }", ADMINS_DO),
+    ("sessions", "{ sessions { id current } }", SESSIONS_DO),
     ("cursor", "{ cursor }", ALL_VIEWERS),
 ];
 
@@ -115,6 +117,42 @@ const MUTATIONS: &[Row] = &[
         "login",
         "mutation ($victimName: String!, $password: String!) { login(input: { username: $victimName, password: $password }) { token } }",
         ALL_VIEWERS,
+    ),
+    ("updateProfile", "mutation { updateProfile(input: { email: \"a@example.org\" }) { id } }", SESSIONS_DO),
+    ("createUser", "mutation ($fresh: String!) { createUser(input: { username: $fresh }) { id } }", ADMINS_DO),
+    ("createUsers", "mutation ($fresh: String!) { createUsers(inputs: [{ username: $fresh }]) { id } }", ADMINS_DO),
+    (
+        "createPasswordReset",
+        "mutation ($victim: ID!) { createPasswordReset(userId: $victim) { expiresAt } }",
+        ADMINS_DO,
+    ),
+    ("deleteUser", "mutation ($victim: ID!) { deleteUser(id: $victim, content: KEEP) }", ADMINS_DO),
+    ("createInvite", "mutation { createInvite(input: { maxUses: 1 }) { id } }", ADMINS_DO),
+    ("revokeInvite", "mutation ($invite: ID!) { revokeInvite(id: $invite) { id } }", ADMINS_DO),
+    (
+        "requestPasswordReset",
+        "mutation ($victimName: String!) { requestPasswordReset(login: $victimName) }",
+        ALL_VIEWERS,
+    ),
+    (
+        "resetPassword",
+        "mutation ($reset: String!, $password: String!) { resetPassword(input: { token: $reset, new: $password }) { token } }",
+        ALL_VIEWERS,
+    ),
+    (
+        "updateUser",
+        "mutation ($victim: ID!, $fresh: String!) { updateUser(input: { id: $victim, displayName: $fresh }) { id } }",
+        ADMINS_DO,
+    ),
+    (
+        "renewSession",
+        "mutation ($refreshToken: String!) { renewSession(refreshToken: $refreshToken) { token } }",
+        ALL_VIEWERS,
+    ),
+    (
+        "endSession",
+        "mutation ($session: ID!) { endSession(id: $session) }",
+        Expected([UNAUTHENTICATED, NOT_FOUND, NOT_FOUND, NOT_FOUND, NOT_FOUND], [FORBIDDEN; 7]),
     ),
     ("refreshToken", "mutation { refreshToken { token } }", SESSIONS_DO),
     (
@@ -448,12 +486,26 @@ impl Fixture {
             note: notifyUser(input: { userId: $v, title: \"t\", message: \"t\" }) { id }
             all: notifyUser(input: { title: \"t\", message: \"t\" }) { id } }";
         let notified = self.server.data(self.user_session("root").as_ref(), notify, json!({"v": victim.id})).await;
+        let login =
+            "mutation ($n: String!, $p: String!) { login(input: { username: $n, password: $p }) { refreshToken } }";
+        let credentials = json!({"n": victim.username, "p": PASSWORD});
+        let opened = self.server.data(None, login, credentials).await;
+        let sessions = self.server.data(Some(&victim), "{ sessions { id } }", json!({})).await;
+        let root = self.user_session("root");
+        let reset = "mutation ($v: ID!) { createPasswordReset(userId: $v) { url } }";
+        let link =
+            text(&self.server.data(root.as_ref(), reset, json!({"v": victim.id})).await["createPasswordReset"]["url"]);
+        let invite = "mutation { createInvite(input: {}) { id } }";
+        let invited = self.server.data(root.as_ref(), invite, json!({})).await;
         let elsewhere = self.server.channel(author.as_ref().expect("a session"), &format!("elsewhere{number}")).await;
         let make =
             "mutation ($v: ID!) { createApiKey(input: { name: \"k\", userId: $v, scopes: [READ] }) { apiKey { id } } }";
         let key = self.server.data(self.user_session("root").as_ref(), make, json!({"v": victim.id})).await;
         let variables = json!({
             "elsewhere": elsewhere, "key": key["createApiKey"]["apiKey"]["id"],
+            "invite": invited["createInvite"]["id"],
+            "reset": link.rsplit('/').next(),
+            "refreshToken": opened["login"]["refreshToken"], "session": sessions["sessions"][0]["id"],
             "note": notified["note"]["id"], "announcement": notified["all"]["id"],
             "channel": channel, "message": message, "comment": commented["createComment"]["id"],
             "template": created["addTemplate"]["id"], "victim": victim.id, "name": name, "before": before,

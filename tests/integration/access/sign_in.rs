@@ -114,7 +114,9 @@ async fn forged_and_expired_tokens_are_rejected_over_http_and_sockets() {
             Duration::from_secs(60),
         );
         let user = tidings::model::UserId(ann.id.parse().unwrap());
-        tokens.issue(user, tidings::model::Role::Admin, 0, tidings::model::Timestamp::now()).unwrap().token
+        let subject =
+            tidings::auth::TokenSubject { user, role: tidings::model::Role::Admin, version: 0, session: None };
+        tokens.issue(subject, tidings::model::Timestamp::now()).unwrap().token
     };
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     let forged = [

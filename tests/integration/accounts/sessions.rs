@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidings::auth::Tokens;
+use tidings::auth::{TokenSubject, Tokens};
 use tidings::model::{Role, Timestamp, UserId};
 
 use crate::support::{Server, Session};
@@ -21,12 +21,13 @@ async fn a_session_ends_at_its_maximum_lifetime_despite_refreshes() {
     .await;
     let ann = server.register("ann").await;
     let user = UserId(ann.id.parse().expect("an id"));
+    let subject = TokenSubject { user, role: Role::Member, version: 0, session: None };
     let refresh = "mutation { refreshToken { token expiresAt } }";
     let now = Timestamp::now();
     // A token of a session that began `age` ago, as after many refreshes.
     let since = |age: Duration| {
         let tokens = Tokens::new(SECRET.as_bytes(), HOUR, 1_000 * HOUR);
-        let token = tokens.renew(user, Role::Member, 0, now.before(age), now).expect("a token").token;
+        let token = tokens.renew(subject, now.before(age), now).expect("a token").token;
         Session { token, ..ann.clone() }
     };
     let expires = |answer: serde_json::Value| {

@@ -160,7 +160,7 @@ fn random_documents_get_one_verdict_within_five_seconds() {
         let engine = || Arc::new(Engine::new(Arc::clone(server.board()), limits, true));
         let (one, other) = (engine(), engine());
         let viewer = server.board().accounts.anonymous_viewer(Ipv4Addr::LOCALHOST.into());
-        let caller = Caller { viewer, address: IpAddr::V4(Ipv4Addr::LOCALHOST), extends: None };
+        let caller = Caller { viewer, address: IpAddr::V4(Ipv4Addr::LOCALHOST), user_agent: None, extends: None };
         let tally = Tally::default();
         check_property(500, &choices(300), |choices| {
             let mut choices = Choices::new(&choices);

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
-use tidings::auth::Tokens;
-use tidings::model::{Cursor, Role, Seq, Tag, Timestamp, UserId};
+use tidings::auth::{TokenSubject, Tokens};
+use tidings::model::{Cursor, Role, Seq, SessionId, Tag, Timestamp, UserId};
 
 use choices::{Choices, choices, mutated};
 
@@ -78,7 +78,8 @@ fn a_cursor_has_one_text_form() {
 fn a_modified_token_is_rejected() {
     let tokens = Tokens::new(b"a secret of thirty-two characters", Duration::from_secs(60), Duration::from_secs(60));
     let now = Timestamp::from_seconds(1_800_000_000);
-    let real = tokens.issue(UserId(7), Role::Admin, 3, now).expect("a token").token;
+    let subject = TokenSubject { user: UserId(7), role: Role::Admin, version: 3, session: Some(SessionId(5)) };
+    let real = tokens.issue(subject, now).expect("a token").token;
     check_property(2_000, &choices(40), |choices| {
         let mutated_value =
             String::from_utf8_lossy(&mutated(real.as_bytes(), &mut Choices::new(&choices))).into_owned();

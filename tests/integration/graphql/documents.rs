@@ -8,6 +8,7 @@ const EXAMPLES: &str = include_str!("../../../static/graphiql/examples.js");
 const PAGES: &[(&str, &str)] = &[
     ("README.md", include_str!("../../../README.md")),
     ("docs/api-keys.md", include_str!("../../../docs/api-keys.md")),
+    ("docs/accounts.md", include_str!("../../../docs/accounts.md")),
     ("docs/clients.md", include_str!("../../../docs/clients.md")),
     ("docs/json-socket.md", include_str!("../../../docs/json-socket.md")),
     ("docs/operating.md", include_str!("../../../docs/operating.md")),
@@ -94,7 +95,11 @@ async fn server_with_content() -> (Server, Session, Value) {
     let before = server.cursor(None).await;
     let channel = server.channel(&ada, "garden").await;
     let message = server.post(&ada, &channel, "The tomatoes need water").await;
+    let user = server.register("registered").await;
+    let login = "mutation ($p: String!) { login(input: { username: \"registered\", password: $p }) { refreshToken } }";
+    let opened = server.data(None, login, json!({"p": PASSWORD})).await;
     let variables = json!({
+        "userId": user.id, "refreshToken": opened["login"]["refreshToken"],
         "channelId": channel, "messageId": message, "id": message, "after": before, "first": 20, "page": null,
         "name": "made-by-an-example", "content": "Hello", "key": null, "password": PASSWORD,
     });

@@ -11,6 +11,7 @@ const EVENTS: &str = "subscription ($channelId: ID, $after: Cursor) {
         ... on MessageDeleted { messageId channelId }
         ... on ChannelDeleted { channelId }
         ... on RoomBroadcast { channelId }
+        ... on UserUpdated { userId }
         ... on AccessChanged { changedChannelId } } }";
 
 async fn next(socket: &mut Socket, id: &str) -> Value {

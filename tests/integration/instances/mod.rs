@@ -9,6 +9,7 @@ mod lost_commits;
 mod races;
 mod read_replica;
 mod restored_backup;
+mod sessions;
 mod shared_state;
 mod tls;
 mod unwritable_log;

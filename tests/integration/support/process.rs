@@ -53,6 +53,7 @@ impl Program {
             ("TIDINGS_MUTATIONS_PER_SECOND", "0".into()),
             ("TIDINGS_SIGN_IN_ATTEMPTS", "0".into()),
             ("TIDINGS_REGISTRATIONS_PER_MINUTE", "0".into()),
+            ("TIDINGS_FIRST_USER_ADMIN", "false".into()),
         ];
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().expect("a client");

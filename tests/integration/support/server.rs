@@ -49,6 +49,8 @@ impl Server {
         config.sessions.attempts_per_minute = 0;
         config.sessions.sign_ins_per_minute = 0;
         config.sessions.registrations_per_minute = 0;
+        // Tests register members, and create admins with `Self::admin`.
+        config.sessions.first_user_admin = false;
         config.tokens.secret = super::database::secret();
         change(&mut config);
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");

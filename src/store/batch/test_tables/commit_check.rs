@@ -41,7 +41,7 @@ impl DecidedBatch {
         };
         let is_free = |object: CreatedObject| match object {
             CreatedObject::Comment(id) => effects.comment_changes.contains_key(&id),
-            CreatedObject::Message(_) => false,
+            CreatedObject::Message(_) | CreatedObject::User(_) => false,
         };
         let mut messages = versions.messages.iter();
         let mut comments = versions.comments.iter();

@@ -15,6 +15,7 @@ use crate::store::batch::{lookups, read_sqlite};
 use crate::store::connection::Db;
 use crate::store::log::{self, Head};
 use crate::store::sign_in_attempts;
+use crate::store::users::NewUserRow;
 use crate::store::{migrations, organizations, users};
 
 /// A database in the memory of SQLite.
@@ -44,8 +45,8 @@ impl SqliteMirror {
                 organizations::insert_location(db, location)?;
             }
             for user in tables.users.values() {
-                users::insert(db, user, "")?;
-                users::update(db, user)?;
+                let row = NewUserRow { user: user.clone(), password_hash: String::new(), identity: None };
+                users::insert(db, &[row])?;
             }
             Ok(())
         };

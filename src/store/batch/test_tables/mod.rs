@@ -18,9 +18,9 @@ pub use queue::{TestAnswer, TestQueue};
 use super::needs::Needs;
 use super::state::BatchState;
 use crate::model::{
-    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, Location, LocationId, LoggedEvent, Message,
-    MessageId, Metric, Notification, NotificationId, Organization, OrganizationId, Rights, Role, Seq, Tag, Template,
-    TemplateId, Timestamp, User, UserId,
+    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, ExternalIdentity, Invite, InviteId, Location,
+    LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId,
+    Rights, Role, Seq, SessionId, Tag, Template, TemplateId, Timestamp, User, UserId, UserKind, UserSession,
 };
 use crate::store::idempotency::CreatedObject;
 
@@ -34,6 +34,10 @@ const NOW: Timestamp = Timestamp(1_000_000_000);
 pub struct TestTables {
     pub users: BTreeMap<UserId, User>,
     pub password_hashes: BTreeMap<UserId, String>,
+    pub sessions: BTreeMap<SessionId, UserSession>,
+    pub identities: BTreeMap<ExternalIdentity, UserId>,
+    pub invites: BTreeMap<InviteId, Invite>,
+    pub password_resets: BTreeMap<UserId, (String, Timestamp)>,
     pub organizations: BTreeMap<OrganizationId, Organization>,
     pub locations: BTreeMap<LocationId, Location>,
     pub channels: BTreeMap<ChannelId, Channel>,
@@ -61,6 +65,8 @@ pub struct TestTables {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LastIds {
     pub users: i64,
+    pub sessions: i64,
+    pub invites: i64,
     pub organizations: i64,
     pub locations: i64,
     pub channels: i64,
@@ -82,6 +88,10 @@ impl Default for TestTables {
         Self {
             users: BTreeMap::new(),
             password_hashes: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            password_resets: BTreeMap::new(),
             organizations: BTreeMap::new(),
             locations: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -170,6 +180,10 @@ impl TestTables {
             organization_id: None,
             location_id: None,
             created_at: self.now,
+            last_session: SessionId(0),
+            kind: UserKind::Person,
+            email: None,
+            deleted_at: None,
         };
         self.users.insert(id, user);
         id

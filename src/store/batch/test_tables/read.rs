@@ -45,9 +45,10 @@ impl TestTables {
         let (mut comments, mut messages) = (needs.comments.clone(), needs.messages.clone());
         for (object, _) in rows.keys.values() {
             match object {
-                CreatedObject::Message(id) => messages.insert(*id),
-                CreatedObject::Comment(id) => comments.insert(*id),
-            };
+                CreatedObject::Message(id) => drop(messages.insert(*id)),
+                CreatedObject::Comment(id) => drop(comments.insert(*id)),
+                CreatedObject::User(_) => {}
+            }
         }
         rows.comments = found(&self.comments, comments);
         messages.extend(rows.comments.values().map(|comment| comment.message_id));
@@ -123,9 +124,44 @@ impl TestTables {
                     self.look_up_channel(rights, &name, Some(*id), rows);
                 }
             }
-            Lookup::SimilarUser(name) => {
-                let names = self.users.values().map(|user| &user.username);
-                rows.similar_names.insert(name.clone(), similar(name, names));
+            Lookup::SimilarUsers(names, but) => {
+                let others = self.users.values().filter(|user| Some(user.id) != *but);
+                let known: Vec<&String> = others.map(|user| &user.username).collect();
+                let found = names.iter().map(|name| (name.clone(), similar(name, known.iter().copied())));
+                rows.similar_names.extend(found);
+            }
+            Lookup::CreatedUsers => {
+                let created = rows.keys.values().filter_map(|(object, _)| object.user());
+                rows.users.extend(created.map(|id| (id, self.users[&id].clone())).collect::<Vec<_>>());
+            }
+            Lookup::Identities(wanted) => rows.identities.extend(found(&self.identities, wanted.iter().cloned())),
+            Lookup::KnownOrganizations(ids) => {
+                rows.known_organizations.extend(ids.iter().filter(|id| self.organizations.contains_key(id)));
+            }
+            Lookup::Users => rows.has_users = Some(!self.users.is_empty()),
+            Lookup::SessionsOf(user) => {
+                let own = self.sessions.values().filter(|session| session.user_id == *user);
+                rows.sessions.insert(*user, own.cloned().collect());
+            }
+            Lookup::SessionOfFamily(family) => {
+                if let Some(session) = self.sessions.values().find(|session| session.family == *family) {
+                    rows.users.insert(session.user_id, self.users[&session.user_id].clone());
+                    rows.session_families.insert(family.clone(), session.clone());
+                }
+            }
+            Lookup::PasswordReset(digest) => {
+                if let Some((user, (_, at))) = self.password_resets.iter().find(|(_, (known, _))| known == digest) {
+                    rows.users.insert(*user, self.users[user].clone());
+                    rows.password_resets.insert(digest.clone(), (*user, *at));
+                }
+            }
+            Lookup::InviteCount => rows.invite_count = Some(count(self.invites.len())),
+            Lookup::Invite(id) => rows.invites.extend(found(&self.invites, [*id])),
+            Lookup::InviteWithCode(code) => {
+                if let Some(invite) = self.invites.values().find(|invite| invite.code == *code) {
+                    rows.channels.extend(found(&self.channels, invite.channels.iter().copied()));
+                    rows.invites.insert(invite.id, invite.clone());
+                }
             }
             Lookup::SimilarOrganization(name) => {
                 let names = self.organizations.values().map(|organization| &organization.name);

@@ -2,8 +2,8 @@
 
 use super::{TestTables, next};
 use crate::model::{
-    ApiKey, ApiKeyId, Channel, ChannelId, Location, LocationId, Organization, OrganizationId, Template, TemplateId,
-    User, UserId,
+    ApiKey, ApiKeyId, Channel, ChannelId, Invite, InviteId, Location, LocationId, Organization, OrganizationId,
+    SessionId, Template, TemplateId, User, UserId, UserSession,
 };
 use crate::store::batch::effects::{CommentChange, Effects, MessageChange, SingleWrite};
 use crate::store::batch::numbers::{Numbers, Settle as _};
@@ -20,11 +20,13 @@ impl TestTables {
             messages: effects.messages.iter().map(|_| next(&mut last.messages)).collect(),
             comments: effects.comments.iter().map(|_| next(&mut last.comments)).collect(),
             notifications: effects.notifications.iter().map(|_| next(&mut last.notifications)).collect(),
+            users: Vec::new(),
             single: None,
         };
         effects.settle(&numbers);
-        for single in &effects.singles {
-            numbers.single = self.write_single(single).or(numbers.single);
+        for single in &mut effects.singles {
+            single.settle(&numbers);
+            self.write_single(single, &mut numbers);
         }
         effects.settle(&numbers);
         self.write_content(effects);
@@ -72,10 +74,10 @@ impl TestTables {
         }
     }
 
-    /// Returns the id of the object that the write has created.
-    fn write_single(&mut self, single: &SingleWrite) -> Option<i64> {
+    /// Adds the ids of the objects that the write creates to `numbers`.
+    fn write_single(&mut self, single: &SingleWrite, numbers: &mut Numbers) {
         match single {
-            SingleWrite::AddChannel(channel) => return Some(self.add_channel(channel)),
+            SingleWrite::AddChannel(channel) => numbers.single = Some(self.add_channel(channel)),
             SingleWrite::UpdateChannel(channel, is_name_new) => {
                 self.channels.insert(channel.id, channel.clone());
                 if *is_name_new {
@@ -86,41 +88,74 @@ impl TestTables {
             SingleWrite::AddMember(channel, user, since) => {
                 assert_eq!(self.members.insert((*channel, *user), *since), None, "a user joins once");
             }
+            SingleWrite::AddMembers(members) => {
+                self.members.extend(members.iter().map(|(channel, user, since)| ((*channel, *user), *since)));
+            }
             SingleWrite::RemoveMember(channel, user) => drop(self.members.remove(&(*channel, *user))),
             SingleWrite::AddTemplate(template) => {
                 let id = TemplateId(next(&mut self.last_ids.templates));
                 self.templates.insert(id, Template { id, ..template.clone() });
-                return Some(id.0);
+                numbers.single = Some(id.0);
             }
             SingleWrite::DeleteTemplate(id) => drop(self.templates.remove(id)),
-            SingleWrite::AddUser(user, hash) => {
-                let id = UserId(next(&mut self.last_ids.users));
-                self.users.insert(id, User { id, ..user.clone() });
-                self.password_hashes.insert(id, hash.clone());
-                return Some(id.0);
+            SingleWrite::AddUsers(rows) => {
+                for row in rows {
+                    let id = UserId(next(&mut self.last_ids.users));
+                    self.users.insert(id, User { id, ..row.user.clone() });
+                    self.password_hashes.insert(id, row.password_hash.clone());
+                    self.identities.extend(row.identity.clone().map(|identity| (identity, id)));
+                    numbers.users.push(id.0);
+                }
             }
             SingleWrite::UpdateUser(user) => drop(self.users.insert(user.id, user.clone())),
-            SingleWrite::SetPasswordHash(id, hash) => drop(self.password_hashes.insert(*id, hash.clone())),
             SingleWrite::AddApiKey(key, digest) => {
                 let id = ApiKeyId(next(&mut self.last_ids.api_keys));
                 self.api_keys.insert(id, (ApiKey { id, ..key.clone() }, digest.clone()));
-                return Some(id.0);
+                numbers.single = Some(id.0);
             }
             SingleWrite::RevokeApiKey(id) => {
                 self.api_keys.get_mut(id).expect("the key exists").0.revoked_at = Some(self.now);
             }
+            SingleWrite::SetPasswordHash(id, hash) => {
+                self.password_hashes.insert(*id, hash.clone());
+                self.password_resets.remove(id);
+            }
+            SingleWrite::SetPasswordReset(user, digest, expires_at) => {
+                self.password_resets.insert(*user, (digest.clone(), *expires_at));
+            }
+            SingleWrite::DeleteUser(user, _) => {
+                self.users.insert(user.id, user.clone());
+                self.password_hashes.insert(user.id, String::new());
+                self.password_resets.remove(&user.id);
+                self.sessions.retain(|_, session| session.user_id != user.id);
+                self.identities.retain(|_, owner| *owner != user.id);
+            }
+            SingleWrite::StartSession(session) => {
+                let id = SessionId(next(&mut self.last_ids.sessions));
+                self.sessions.insert(id, UserSession { id, ..session.clone() });
+                self.user_mut(session.user_id).last_session = id;
+                numbers.single = Some(id.0);
+            }
+            SingleWrite::RenewSession(session) => drop(self.sessions.insert(session.id, session.clone())),
+            SingleWrite::EndSession(id) => drop(self.sessions.remove(id)),
+            SingleWrite::EndSessions(user) => self.sessions.retain(|_, session| session.user_id != *user),
+            SingleWrite::AddInvite(invite) => {
+                let id = InviteId(next(&mut self.last_ids.invites));
+                self.invites.insert(id, Invite { id, ..invite.clone() });
+                numbers.single = Some(id.0);
+            }
+            SingleWrite::UpdateInvite(invite) => drop(self.invites.insert(invite.id, invite.clone())),
             SingleWrite::AddOrganization(organization) => {
                 let id = OrganizationId(next(&mut self.last_ids.organizations));
                 self.organizations.insert(id, Organization { id, ..organization.clone() });
-                return Some(id.0);
+                numbers.single = Some(id.0);
             }
             SingleWrite::AddLocation(location) => {
                 let id = LocationId(next(&mut self.last_ids.locations));
                 self.locations.insert(id, Location { id, ..location.clone() });
-                return Some(id.0);
+                numbers.single = Some(id.0);
             }
         }
-        None
     }
 
     fn add_channel(&mut self, channel: &Channel) -> i64 {

@@ -46,9 +46,9 @@ impl Form {
     }
 }
 
-/// The cursor of an event, the cursor of the last change of its object, and the form of the frame. Cursors contain
-/// tags, because after a failover the same number can be another event.
-type FrameKey = (Cursor, Option<Cursor>, Form);
+/// The cursor of an event, the cursor of the last change of its object, the form of the frame, and the number of changes
+/// of users' names. Cursors contain tags, because after a failover the same number can be another event.
+type FrameKey = (Cursor, Option<Cursor>, Form, u64);
 
 /// The cache of frames.
 pub struct FrameCache(ByteCache<FrameKey, Utf8Bytes>);
@@ -60,9 +60,9 @@ impl Default for FrameCache {
 }
 
 impl FrameCache {
-    /// The frame of an event, if it is in the cache.
-    pub fn get(&self, event: &LiveEvent, form: &Form) -> Option<Utf8Bytes> {
-        self.0.get(&key(event, form))
+    /// The frame of an event, if it is in the cache. `users` is the number of changes of users' names.
+    pub fn get(&self, event: &LiveEvent, form: &Form, users: u64) -> Option<Utf8Bytes> {
+        self.0.get(&key(event, form, users))
     }
 
     /// Builds the frame of an event and caches it. `None` if the protocol has no frame for the event. The frame holds
@@ -70,12 +70,12 @@ impl FrameCache {
     pub fn render(
         &self,
         event: &LiveEvent,
-        form: &Form,
+        (form, users): (&Form, u64),
         username: Option<&str>,
         lease: Option<MemoryLease>,
     ) -> Option<Utf8Bytes> {
         let frame = with_lease(form.show(event, username)?, lease);
-        self.0.insert(key(event, form), frame.clone(), frame.len());
+        self.0.insert(key(event, form, users), frame.clone(), frame.len());
         Some(frame)
     }
 }
@@ -100,7 +100,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-fn key(event: &LiveEvent, form: &Form) -> FrameKey {
+fn key(event: &LiveEvent, form: &Form, users: u64) -> FrameKey {
     let revision = event.body().and_then(|body| body.revision());
-    (event.cursor, revision, form.clone())
+    (event.cursor, revision, form.clone(), users)
 }

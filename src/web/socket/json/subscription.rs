@@ -286,12 +286,13 @@ fn form_of(what: &SubscriptionKey, is_signed_in: bool) -> Form {
 impl FrameRenderer {
     fn render_event(&self, event: &Arc<LiveEvent>) -> Rendering<Utf8Bytes> {
         let (frames, form) = (&self.site.frames, &self.form);
-        if let Some(frame) = frames.get(event, form) {
+        let users = self.site.board.user_revision();
+        if let Some(frame) = frames.get(event, form, users) {
             return Rendering::Ready(Some(frame));
         }
         let (author, weight) = (form.author(event), event.body().map_or(0, |body| body.weight()));
         if author.is_none() && weight <= SMALL {
-            return Rendering::Ready(frames.render(event, form, None, None));
+            return Rendering::Ready(frames.render(event, (form, users), None, None));
         }
         let username = author.map(|author| self.site.board.usernames.get(author));
         let mut lease = self.site.board.response_memory.lease(self.viewer.party());
@@ -306,7 +307,7 @@ impl FrameRenderer {
                 // Estimate of the frame's size: most texts take less than twice their size as JSON.
                 lease.wait_for(2 * weight).await;
             }
-            Ok(site.frames.render(&event, &form, username.as_deref(), Some(lease)))
+            Ok(site.frames.render(&event, (&form, users), username.as_deref(), Some(lease)))
         }))
     }
 }

@@ -1,0 +1,2 @@
+DROP TABLE invite_channels;
+DROP TABLE invites;
