@@ -7,14 +7,12 @@ pub(super) mod tests;
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};
+use super::idempotency::IdempotencyKey;
 use super::permissions::UserState;
-use super::{Policy, Viewer};
+use super::{Policy, Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{EventBody, EventKind, JsonText};
 use crate::store::{BatchState, Effects, Needs, NewEvent};
-
-/// The largest payload, in bytes of JSON.
-const MAX_BYTES: usize = 64 << 10;
 
 /// The input for a broadcast.
 #[derive(Debug, Clone)]
@@ -23,6 +21,8 @@ pub struct Broadcast {
     pub room: String,
     /// The payload; must be a JSON object.
     pub data: JsonText,
+    /// The idempotency key: a second broadcast with the same key is not sent.
+    pub key: Option<String>,
 }
 
 /// The use case of broadcasts.
@@ -36,34 +36,31 @@ impl Broadcasts {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if the payload is not acceptable. `FORBIDDEN` if the
-    /// viewer is not an admin. `NOT_FOUND` if the room does not exist. `RATE_LIMITED` if the viewer's budget of
+    /// viewer is not an admin. `NOT_FOUND` if the room does not exist. `CONFLICT` if the key was used with another
+    /// broadcast. `RATE_LIMITED` if the viewer's budget of
     /// mutations is used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn send(&self, viewer: &Viewer, broadcast: Broadcast) -> Result<()> {
-        self.commands.actor(viewer)?;
+        let author = self.commands.actor(viewer)?.user.id;
         if !broadcast.data.is_object() {
             return Err(Error::input("data", "data must be an object"));
         }
-        let payload = broadcast.data.shared();
-        if payload.len() > MAX_BYTES {
-            return Err(Error::input(
-                "data",
-                format!("data has {} bytes; at most {MAX_BYTES} are allowed", payload.len()),
-            ));
-        }
-        if payload.contains("\\u0000") {
-            return Err(Error::input("data", "data must not contain a NUL character"));
-        }
+        let payload = validate::payload("data", &broadcast.data)?;
         // Names of channels are limited to this length, so no room can match.
         if broadcast.room.chars().count() > self.policy.max_title {
             return Err(Error::NotFound("room"));
         }
-        self.commands.run(viewer, SendBroadcast { room: broadcast.room, payload }).await
+        let room = broadcast.room;
+        let key = IdempotencyKey::new(author, broadcast.key.as_deref(), || {
+            vec!["broadcast".into(), room.clone(), payload.to_string()]
+        })?;
+        self.commands.run(viewer, SendBroadcast { room, payload, key }).await
     }
 }
 
 struct SendBroadcast {
     room: String,
     payload: Arc<str>,
+    key: Option<IdempotencyKey>,
 }
 
 impl ViewerCommand for SendBroadcast {
@@ -71,14 +68,19 @@ impl ViewerCommand for SendBroadcast {
 
     fn needs(&self, actor: &UserState, needs: &mut Needs) {
         needs.room(&actor.rights, &self.room);
+        self.key.iter().for_each(|key| key.needs_event(needs));
     }
 
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<((), Effects)> {
         actor.check_admin()?;
         let room = state.room(&actor.rights, &self.room)?.id;
-        let change = NewEvent::new(EventKind::RoomBroadcast, room.0, Some(actor.user.id)).in_channel(room);
         let mut effects = state.effects();
-        effects.record(change.with_payload(Arc::clone(&self.payload)), EventBody::None);
+        if self.key.as_ref().map_or(Ok(None), |key| key.find_event(state))?.is_some() {
+            return Ok(((), effects));
+        }
+        let key = self.key.as_ref().map(IdempotencyKey::to_event_key);
+        let change = NewEvent::new(EventKind::RoomBroadcast, room.0, Some(actor.user.id)).in_channel(room);
+        effects.record(change.with_payload(Arc::clone(&self.payload)).with_key(key), EventBody::None);
         Ok(((), effects))
     }
 }

@@ -14,7 +14,9 @@ use super::removal::Remover;
 use super::{Viewer, validate};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
-use crate::model::{Channel, ChannelId, Cursor, EventBody, EventKind, Freshness, UserId, Visibility};
+use crate::model::{
+    Channel, ChannelId, ChannelPublishing, Cursor, EventBody, EventKind, Freshness, UserId, Visibility,
+};
 use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite};
 use crate::unicode;
 
@@ -30,6 +32,8 @@ pub struct NewChannel {
     pub description: Option<String>,
     /// Who may read the channel; the default is public.
     pub visibility: Option<Visibility>,
+    /// Which users may publish application events; the default is admins and API keys only.
+    pub publishing: Option<ChannelPublishing>,
 }
 
 /// Changes of a channel. Fields that are `None` stay as they are.
@@ -43,6 +47,8 @@ pub struct ChannelEdit {
     pub description: Option<Option<String>>,
     /// The new visibility.
     pub visibility: Option<Visibility>,
+    /// Which users may publish application events from now on.
+    pub publishing: Option<ChannelPublishing>,
 }
 
 /// The use cases of channels, their members, and what users have read in them.
@@ -66,7 +72,8 @@ impl Channels {
         let name = validate::name("name", &new.name, self.policy.max_title)?;
         let description = validate::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
         let visibility = new.visibility.unwrap_or(Visibility::Public);
-        self.commands.run_access(viewer, CreateChannel { name, description, visibility }).await
+        let publishing = new.publishing.unwrap_or(ChannelPublishing::Keys);
+        self.commands.run_access(viewer, CreateChannel { name, description, visibility, publishing }).await
     }
 
     /// The room with this name. If it does not exist and the viewer is signed in, it is created as a public channel.
@@ -80,7 +87,7 @@ impl Channels {
             Err(Error::NotFound(_)) if viewer.user_id().is_some() => {}
             result => return result,
         }
-        let new = NewChannel { name: name.to_owned(), description: None, visibility: None };
+        let new = NewChannel { name: name.to_owned(), description: None, visibility: None, publishing: None };
         match self.create(viewer, new).await {
             // Another caller has created the room meanwhile, or the name looks like another room's.
             Err(Error::Conflict(why)) => match self.room(viewer, name).await {
@@ -174,6 +181,7 @@ struct CreateChannel {
     name: String,
     description: Option<String>,
     visibility: Visibility,
+    publishing: ChannelPublishing,
 }
 
 impl ViewerCommand for CreateChannel {
@@ -192,6 +200,7 @@ impl ViewerCommand for CreateChannel {
             name: self.name.clone(),
             description: self.description.clone(),
             visibility: self.visibility,
+            publishing: self.publishing,
             owner_id: Some(actor.user.id),
             created_at: state.now(),
             cursor: effects.next_cursor(),
@@ -216,6 +225,7 @@ impl ViewerCommand for UpdateChannel {
         let (edit, before) = (&self.0, manageable(state, actor, self.0.id)?);
         let mut channel = before.clone();
         channel.visibility = edit.visibility.unwrap_or(before.visibility);
+        channel.publishing = edit.publishing.unwrap_or(before.publishing);
         let is_opened = before.visibility != channel.visibility && channel.visibility == Visibility::Public;
         let name = edit.name.as_ref().filter(|name| **name != before.name);
         let is_name_new = name.is_some() || is_opened;

@@ -10,7 +10,7 @@ use super::log_tailer::Watermark;
 use super::permissions::{KeyState, UserState, Viewer};
 use crate::capacity::{FairLimits, FairPermit, FairSemaphore, Rate, RateLimiter};
 use crate::error::Result;
-use crate::model::{ApiKeyId, CapacityKey, Seq, UserId};
+use crate::model::{ApiKeyId, ApiScope, CapacityKey, Seq, UserId};
 use crate::store::{BatchState, Effects, Needs, Numbers, Settle, Store, WriteCommand};
 
 /// How long the response to a permission change waits until this instance delivers by the new permissions.
@@ -62,7 +62,15 @@ impl Commands {
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session; `RATE_LIMITED` if the user's budget of mutations is used up.
     pub(super) fn actor(&self, viewer: &Viewer) -> Result<Arc<UserState>> {
-        let user_state = viewer.writer_state()?;
+        self.actor_in(viewer, ApiScope::Write)
+    }
+
+    /// As [`Self::actor`], for a mutation that needs another scope than `WRITE` from an API key.
+    ///
+    /// # Errors
+    /// As [`Self::actor`]. `FORBIDDEN` if the viewer's API key does not have the scope.
+    pub(super) fn actor_in(&self, viewer: &Viewer, scope: ApiScope) -> Result<Arc<UserState>> {
+        let user_state = viewer.state_in(scope)?;
         self.check_rate(&user_state)?;
         Ok(user_state)
     }
@@ -114,6 +122,9 @@ pub(super) trait ViewerCommand: Send + 'static {
     /// What the user gets after the commit.
     type Output: Settle + Send + 'static;
 
+    /// The scope that an API key needs for the command.
+    const SCOPE: ApiScope = ApiScope::Write;
+
     /// Names the rows that the command decides on.
     fn needs(&self, actor: &UserState, needs: &mut Needs);
 
@@ -134,13 +145,13 @@ impl<C: ViewerCommand> WriteCommand for ByViewer<C> {
     type Output = C::Output;
 
     fn needs(&self, needs: &mut Needs) {
-        if let Ok(actor) = self.viewer.writer_state() {
+        if let Ok(actor) = self.viewer.state_in(C::SCOPE) {
             self.command.needs(&actor, needs);
         }
     }
 
     fn decide(&self, state: &BatchState) -> Result<(C::Output, Effects)> {
-        self.command.decide(&*self.viewer.writer_state()?, state)
+        self.command.decide(&*self.viewer.state_in(C::SCOPE)?, state)
     }
 }
 

@@ -3,18 +3,21 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use sha2::{Digest as _, Sha256};
 
 use super::validate;
 use crate::error::{Error, Result};
-use crate::model::UserId;
+use crate::model::{EventKey, UserId};
+use crate::store::app_events::KeyedEvent;
 use crate::store::idempotency::CreatedObject;
 use crate::store::{BatchState, Effects, Needs};
 
 /// The longest key, in characters.
-const MAX_KEY: usize = 200;
+pub const MAX_KEY: usize = 200;
 
 /// A client's idempotency key for one creation. Keys are unique per author.
 pub struct IdempotencyKey {
@@ -56,12 +59,37 @@ impl IdempotencyKey {
     /// # Errors
     /// `CONFLICT` if the key was used with another input.
     pub fn find_result(&self, state: &BatchState) -> Result<Option<CreatedObject>> {
-        match state.key(self.author, &self.name) {
-            Some((_, digest)) if digest != self.digest => {
-                Err(Error::Conflict("this idempotencyKey was used with another input".into()))
-            }
-            found => Ok(found.map(|(object, _)| object)),
-        }
+        let found = state.key(self.author, &self.name);
+        found.map(|(object, digest)| self.check_digest(digest).map(|()| object)).transpose()
+    }
+
+    /// Names the event that was recorded with this key as a need of a command. For commands whose result is an event of
+    /// the log, which keeps the key itself.
+    pub fn needs_event(&self, needs: &mut Needs) {
+        needs.event_key(self.author, &self.name);
+    }
+
+    /// The event that was recorded with this key before, if any.
+    ///
+    /// # Errors
+    /// `CONFLICT` if the key was used with another input.
+    pub fn find_event<'s>(&self, state: &'s BatchState) -> Result<Option<&'s KeyedEvent>> {
+        let found = state.event_with_key(self.author, &self.name);
+        found.map(|event| self.check_digest(&event.digest).map(|()| event)).transpose()
+    }
+
+    /// Checks that the first use of the key had the same input.
+    ///
+    /// # Errors
+    /// `CONFLICT` if it had another one.
+    pub fn check_digest(&self, first: &str) -> Result<()> {
+        let conflict = || Error::Conflict("this idempotencyKey was used with another input".into());
+        if first == self.digest { Ok(()) } else { Err(conflict()) }
+    }
+
+    /// The key as the event that it belongs to stores it.
+    pub fn to_event_key(&self) -> Arc<EventKey> {
+        Arc::new(EventKey { name: self.name.clone(), digest: self.digest.clone() })
     }
 
     /// Stores the object that was created with this key.

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod api_keys;
+mod app_events;
 mod broadcasts;
 mod channels;
 mod commands;
@@ -33,6 +34,7 @@ mod removal;
 mod retention;
 mod service;
 mod sessions;
+mod signals;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ mod view;
 
 pub use accounts::{AuthServices, Client, NewUser};
 pub use api_keys::{ApiKeys, NewApiKey};
+pub use app_events::{ChannelAddress, MAX_PUBLISHED, NewAppEvent, PublishError, Published};
 pub use broadcasts::Broadcast;
 pub use channels::{ChannelEdit, NewChannel};
 pub use comments::{CommentEdit, NewComment};

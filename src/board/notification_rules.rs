@@ -148,7 +148,7 @@ fn notification(user: UserId, reason: Reason, message: &Message, by: &str, chann
         _ => Priority::Medium,
     };
     let text = NotificationText::AboutMessage(message.id, around_id);
-    NewNotificationRow { user: Some(user), title: title.into(), text, priority }
+    NewNotificationRow { user: Some(user), title: title.into(), text, priority, key: None }
 }
 
 fn all_mentions(texts: &[&str]) -> impl Iterator<Item = Mention> {

@@ -6,6 +6,7 @@ pub(super) mod tests;
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};
+use super::idempotency::IdempotencyKey;
 use super::permissions::UserState;
 use super::reads::Reads;
 use super::{Policy, Viewer, validate};
@@ -13,6 +14,7 @@ use crate::error::Result;
 use crate::model::{
     Freshness, MemoryBudget, MemoryLease, Notification, NotificationId, PageRequest, Priority, UserId, Weight as _,
 };
+use crate::store::app_events::KeyedEvent;
 use crate::store::{BatchState, Effects, Needs, NewNotificationRow, NotificationText};
 
 /// How many notifications a page of [`Notifications::unread_after`] holds before no more are read.
@@ -33,6 +35,8 @@ pub struct NewNotification {
     pub message: String,
     /// The priority; the default is medium.
     pub priority: Option<Priority>,
+    /// The idempotency key: a second call with the same key returns the first result.
+    pub key: Option<String>,
 }
 
 /// The use cases of notifications.
@@ -49,19 +53,21 @@ impl Notifications {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` for an invalid field. `FORBIDDEN` if the viewer is
-    /// not an admin. `NOT_FOUND` if the recipient does not exist. `RATE_LIMITED` if the viewer's budget of mutations is
+    /// not an admin. `NOT_FOUND` if the recipient does not exist. `CONFLICT` if the key was used with another input. `RATE_LIMITED` if the viewer's budget of mutations is
     /// used up. `UNAVAILABLE` if the database cannot be reached.
     pub async fn send(&self, viewer: &Viewer, new: NewNotification) -> Result<Notification> {
-        self.commands.actor(viewer)?;
+        let author = self.commands.actor(viewer)?.user.id;
         let title = validate::required("title", &new.title, self.policy.max_title)?;
         let message = validate::required("message", &new.message, self.policy.max_content)?;
-        let row = NewNotificationRow {
-            user: new.user,
-            title,
-            text: NotificationText::Plain(message),
-            priority: new.priority.unwrap_or(Priority::Medium),
-        };
-        self.commands.run(viewer, SendNotification(row)).await
+        let priority = new.priority.unwrap_or(Priority::Medium);
+        let key = IdempotencyKey::new(author, new.key.as_deref(), || {
+            let (user, priority) = (format!("{:?}", new.user), format!("{priority:?}"));
+            vec!["notification".into(), user, title.clone(), message.clone(), priority]
+        })?;
+        let event_key = key.as_ref().map(IdempotencyKey::to_event_key);
+        let text = NotificationText::Plain(message);
+        let row = NewNotificationRow { user: new.user, title, text, priority, key: event_key };
+        self.commands.run(viewer, SendNotification { row, key }).await
     }
 
     /// A page of the viewer's unread notifications with ids above `after`, oldest first; whether there are more; and
@@ -105,21 +111,49 @@ impl Notifications {
     }
 }
 
-struct SendNotification(NewNotificationRow);
+struct SendNotification {
+    row: NewNotificationRow,
+    key: Option<IdempotencyKey>,
+}
 
 impl ViewerCommand for SendNotification {
     type Output = Notification;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
-        self.0.user.iter().for_each(|user| needs.user(*user));
+        self.row.user.iter().for_each(|user| needs.user(*user));
+        self.key.iter().for_each(|key| key.needs_event(needs));
     }
 
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Notification, Effects)> {
         actor.check_admin()?;
-        self.0.user.map(|user| state.user(user)).transpose()?;
+        self.row.user.map(|user| state.user(user)).transpose()?;
         let mut effects = state.effects();
-        let notification = effects.notify(self.0.clone(), actor.user.id);
+        if let Some(first) = self.key.as_ref().map_or(Ok(None), |key| key.find_event(state))? {
+            return Ok((self.sent(first), effects));
+        }
+        let notification = effects.notify(self.row.clone(), actor.user.id);
         Ok((notification, effects))
+    }
+}
+
+impl SendNotification {
+    /// The notification that an earlier call with this key has sent: its input was the same.
+    fn sent(&self, first: &KeyedEvent) -> Notification {
+        let message = match &self.row.text {
+            NotificationText::Plain(text) => text.clone(),
+            NotificationText::AboutMessage(..) => String::new(),
+        };
+        Notification {
+            id: NotificationId(first.object),
+            user_id: self.row.user,
+            title: self.row.title.clone(),
+            message,
+            priority: self.row.priority,
+            message_id: None,
+            created_at: first.at,
+            read_at: None,
+            cursor: first.cursor,
+        }
     }
 }
 

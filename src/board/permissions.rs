@@ -494,7 +494,12 @@ impl Viewer {
         self.valid_state()?.key.ok_or_else(|| Error::Unauthenticated("this is not an API key".into()))
     }
 
-    fn state_for(&self, scope: ApiScope) -> Result<Arc<UserState>> {
+    /// The current state of the signed-in user, for a viewer who does what needs this scope.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended. `FORBIDDEN` if the viewer's API key does
+    /// not have the scope.
+    pub fn state_in(&self, scope: ApiScope) -> Result<Arc<UserState>> {
         let user_state = self.valid_state()?;
         user_state.check_scope(scope)?;
         Ok(user_state)
@@ -506,16 +511,7 @@ impl Viewer {
     /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended. `FORBIDDEN` if the viewer's API key does
     /// not have the scope `READ`.
     pub fn user_state(&self) -> Result<Arc<UserState>> {
-        self.state_for(ApiScope::Read)
-    }
-
-    /// The current state of the signed-in user, for a viewer who writes.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended. `FORBIDDEN` if the viewer's API key does
-    /// not have the scope `WRITE`.
-    pub fn writer_state(&self) -> Result<Arc<UserState>> {
-        self.state_for(ApiScope::Write)
+        self.state_in(ApiScope::Read)
     }
 
     /// The current state of a user with a session, for changes of the own account and its sessions.
@@ -599,7 +595,7 @@ impl Viewer {
     pub fn can_see(&self, event: &Event) -> bool {
         use EventKind as Kind;
         match event.kind {
-            Kind::Genesis | Kind::SessionsEnded | Kind::UserErased => false,
+            Kind::Genesis | Kind::SessionsEnded | Kind::UserErased | Kind::MetricPublished => false,
             Kind::AccessChanged => match event.user {
                 Some(user) => self.user_id() == Some(user) && self.can_read_anything(),
                 // A channel became public or private. Members and admins can read it before and after, so they need no
@@ -629,7 +625,8 @@ impl Viewer {
             | Kind::ChannelAdded
             | Kind::ChannelUpdated
             | Kind::ChannelDeleted
-            | Kind::RoomBroadcast => {
+            | Kind::RoomBroadcast
+            | Kind::AppEvent => {
                 event.channel.is_some_and(|channel| self.can_read(channel)) && self.in_audience_of(event)
             }
         }

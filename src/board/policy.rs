@@ -1,5 +1,8 @@
 //! Settings that decide what users may do and how large objects may be.
 
+use super::idempotency::MAX_KEY;
+use super::validate;
+
 /// The longest username, in characters. A display name may have twice as many.
 pub const MAX_USERNAME: usize = 50;
 
@@ -41,6 +44,8 @@ pub struct Largest {
     pub template: usize,
     /// Bytes of a notification.
     pub notification: usize,
+    /// Bytes of an application event.
+    pub app_event: usize,
     /// Bytes of a user.
     pub user: usize,
     /// Bytes of an organization, or of a location.
@@ -60,6 +65,7 @@ impl Policy {
             channel: fixed + title + 4 * MAX_DESCRIPTION,
             template: fixed + title + content + audience,
             notification: fixed + title + content,
+            app_event: fixed + validate::MAX_PAYLOAD + 4 * MAX_KEY,
             user: fixed + 3 * 4 * MAX_USERNAME,
             place: fixed + title,
         }

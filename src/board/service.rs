@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::accounts::{Accounts, AuthServices};
 use super::api_keys::ApiKeys;
+use super::app_events::AppEvents;
 use super::broadcasts::Broadcasts;
 use super::channels::Channels;
 use super::commands::Commands;
@@ -28,6 +29,7 @@ use super::reads::Reads;
 use super::removal::Remover;
 use super::retention::{Pruner, Retention};
 use super::sessions::UserSessions;
+use super::signals::Signals;
 use super::templates::Templates;
 use super::usernames::Usernames;
 use super::users::UserManagement;
@@ -80,6 +82,10 @@ pub struct Board {
     pub notifications: Notifications,
     /// Organizations and locations.
     pub organizations: Organizations,
+    /// Application events.
+    pub app_events: AppEvents,
+    /// Signals to the users who follow a channel now.
+    pub signals: Arc<Signals>,
     /// Data that programs send to a channel.
     pub broadcasts: Broadcasts,
     /// Metrics.
@@ -176,6 +182,8 @@ impl Board {
                 page_memory: page_memory.clone(),
             },
             organizations: Organizations { commands: commands.clone(), policy: policy.clone() },
+            app_events: AppEvents { commands: commands.clone(), reads: reads.clone(), policy: policy.clone() },
+            signals: Arc::new(Signals::new(store.clone(), reads.clone())),
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },
             metrics: Metrics { commands: commands.clone(), latest: metrics.clone() },
             presence,

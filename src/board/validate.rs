@@ -1,6 +1,9 @@
 //! Validation of texts, names and keys from clients.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
+use crate::model::JsonText;
 use crate::unicode;
 
 /// The longest name, in characters, whatever the configured limit of titles. PostgreSQL cannot index more than about
@@ -8,6 +11,9 @@ use crate::unicode;
 const MAX_NAME: usize = 200;
 /// The longest email address, in characters (RFC 5321).
 const MAX_EMAIL: usize = 254;
+
+/// The largest data that an event carries, in bytes of JSON.
+pub const MAX_PAYLOAD: usize = 64 << 10;
 
 /// A text that must not be blank, with at most `max` characters. It is returned unchanged.
 ///
@@ -75,6 +81,21 @@ pub fn email(field: &'static str, text: &str) -> Result<String> {
         !name.is_empty() && !domain.is_empty() && !domain.contains('@') && !text.contains(char::is_whitespace)
     });
     if is_address { Ok(text) } else { Err(Error::input(field, format!("{field} must have the form name@domain"))) }
+}
+
+/// JSON that an event carries: at most 64 KiB, without NUL characters.
+///
+/// # Errors
+/// `BAD_USER_INPUT` for `field`.
+pub fn payload(field: &'static str, json: &JsonText) -> Result<Arc<str>> {
+    let length = json.as_str().len();
+    if length > MAX_PAYLOAD {
+        return Err(Error::input(field, format!("{field} has {length} bytes; at most {MAX_PAYLOAD} are allowed")));
+    }
+    if json.has_nul() {
+        return Err(Error::input(field, format!("{field} must not contain a NUL character")));
+    }
+    Ok(json.shared())
 }
 
 fn checked(field: &'static str, text: &str, max: usize) -> Result<String> {

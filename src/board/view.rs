@@ -10,14 +10,14 @@ use super::policy::Policy;
 use super::presence::{Presence, Users};
 use crate::error::{Error, Result};
 use crate::model::{
-    ApiKey, Channel, ChannelId, ChannelKey, Comment, CommentId, Cursor, Event, EventKind, Invite, Location, LocationId,
-    Message, MessageFilter, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId, Page,
-    PageRequest, Rights, Template, TemplateId, Timestamp, Topic, User, UserId, UserSession,
+    ApiKey, AppEvent, Channel, ChannelId, ChannelKey, Comment, CommentId, Cursor, Event, EventKind, Invite, Location,
+    LocationId, Message, MessageFilter, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId,
+    Page, PageRequest, Rights, Seq, Template, TemplateId, Timestamp, Topic, TypeFilter, User, UserId, UserSession,
 };
 use crate::store::notifications::Order;
 use crate::store::{
-    Db, api_keys, channels, comments, invites, log, messages, metrics, notifications, organizations, read_markers,
-    sessions, templates, users,
+    Db, api_keys, app_events, channels, comments, invites, log, messages, metrics, notifications, organizations,
+    read_markers, sessions, templates, users,
 };
 
 /// For whom a result is read.
@@ -148,6 +148,19 @@ impl<'v> View<'v> {
     /// its comments.
     pub fn comments(&mut self, message: MessageId, window: &PageRequest<CommentId>) -> Result<Page<Comment>> {
         comments::list(self.db, message, window)
+    }
+
+    /// A page of the application events of a channel that the viewer may see, in the order of the log. `NOT_FOUND` if the
+    /// viewer may not read the channel.
+    pub fn app_events(
+        &mut self,
+        channel: ChannelId,
+        types: Option<&TypeFilter>,
+        window: &PageRequest<Seq>,
+    ) -> Result<Page<AppEvent>> {
+        let rights = self.rights()?;
+        channels::find(self.db, &rights, channel)?.ok_or(Error::NotFound("channel"))?;
+        app_events::list(self.db, &rights, channel, types, window)
     }
 
     /// A page of the templates that the viewer may read, ordered by age. `UNAUTHENTICATED` for anonymous viewers.

@@ -106,7 +106,12 @@ async fn add_organization(
 }
 
 async fn channel(board: &Board, owner: &DemoUser, name: &str, what: &str, visibility: Visibility) -> Result<ChannelId> {
-    let new = NewChannel { name: name.into(), description: Some(what.into()), visibility: Some(visibility) };
+    let new = NewChannel {
+        name: name.into(),
+        description: Some(what.into()),
+        visibility: Some(visibility),
+        publishing: None,
+    };
     Ok(board.channels.create(&owner.viewer, new).await?.id)
 }
 

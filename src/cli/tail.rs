@@ -75,6 +75,11 @@ struct JsonEvent<'e> {
     ticket: bool,
     /// The payload as the client sent it. Parsing it would change large numbers and the order of object members.
     data: Option<&'e RawValue>,
+    /// The type of an application event.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    app_type: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'e str>,
     at: String,
 }
 
@@ -92,6 +97,8 @@ impl<'e> From<&'e Event> for JsonEvent<'e> {
             actor: event.actor.map(|id| id.to_string()),
             ticket: event.ticket,
             data: event.payload.as_deref().and_then(|payload| serde_json::from_str(payload).ok()),
+            app_type: event.app_type.as_deref(),
+            key: event.key.as_ref().map(|key| key.name.as_str()),
             at: event.at.rfc3339(),
         }
     }

@@ -8,11 +8,20 @@ use juniper::ScalarValue as _;
 use super::values::{InputValue, Variables};
 
 /// The list fields with page arguments.
-const PAGINATED_FIELDS: [&str; 7] =
-    ["users", "channels", "messages", "templates", "members", "comments", "notifications"];
+const PAGINATED_FIELDS: [&str; 8] =
+    ["users", "channels", "messages", "appEvents", "templates", "members", "comments", "notifications"];
 /// The list fields without page arguments. They return all items.
-const UNPAGINATED_FIELDS: [&str; 8] =
-    ["organizations", "locations", "presence", "metrics", "apiKeys", "sessions", "invites", "createUsers"];
+const UNPAGINATED_FIELDS: [&str; 9] = [
+    "organizations",
+    "locations",
+    "presence",
+    "metrics",
+    "apiKeys",
+    "sessions",
+    "invites",
+    "createUsers",
+    "publishMany",
+];
 /// The page size without a page argument, and the assumed length of a list without page arguments.
 const DEFAULT_PAGE_SIZE: u64 = 20;
 /// The assumed lengths of lists in introspection. The real lists are longer. But their items are in memory, and the
@@ -21,7 +30,7 @@ const INTROSPECTION_LIST_LENGTHS: [(&str, u64); 3] = [("types", 5), ("fields", 3
 
 /// The cost of list fields without their items. The database scans rows for these lists, and the number of scanned rows
 /// does not depend on the page size.
-const SCAN_COSTS: [(&str, u64); 3] = [("users", 100), ("messages", 50), ("members", 20)];
+const SCAN_COSTS: [(&str, u64); 4] = [("users", 100), ("messages", 50), ("appEvents", 50), ("members", 20)];
 
 /// The cost of a field: its own cost, plus the cost of its subfields for each of its items.
 #[derive(Debug, Clone)]
@@ -82,6 +91,8 @@ impl Cost {
         let is_scanned = match field {
             "users" => has_argument("search"),
             "messages" => is_root && !has_argument("channelId"),
+            // The database scans the events of other types.
+            "appEvents" => has_argument("types"),
             _ => true,
         };
         let scan = SCAN_COSTS.iter().find(|(name, _)| is_scanned && *name == field);

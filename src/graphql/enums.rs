@@ -64,6 +64,13 @@ enums! {
         /// Everything that the user may do as an admin. Includes the other scopes.
         Admin
     }
+    /// Which users may publish application events in a channel.
+    ChannelPublishing {
+        /// Only admins and API keys.
+        Keys,
+        /// The members of the channel, too.
+        Members
+    }
     /// The status of a ticket.
     TicketStatus {
         /// No user works on the ticket yet.

@@ -21,7 +21,7 @@ use crate::model::{self, EventBody, EventKind, JsonText};
     for = [
         MessageAdded, MessageUpdated, MessageDeleted, CommentAdded, CommentUpdated, CommentDeleted, ChannelAdded,
         ChannelUpdated, ChannelDeleted, TemplateAdded, TemplateDeleted, NotificationAdded, RoomBroadcast,
-        AccessChanged, UserUpdated, Checkpoint,
+    AccessChanged, AppEvent, Checkpoint, UserUpdated,
     ]
 )]
 #[allow(dead_code)] // juniper generates the enum `EventValue` from it; the struct itself is not used
@@ -125,6 +125,19 @@ events! {
         /// The data that was sent.
         data: Json
     }
+    /// An event that a program published with `publish`, with a type and data of its own.
+    #[derive(Clone)]
+    AppEvent {
+        /// The id of the channel.
+        channel_id: ID,
+        /// The type, which the publisher chose.
+        #[graphql(name = "type")]
+        app_type: String,
+        /// The data, as the publisher sent it.
+        data: Json,
+        /// The idempotency key of the publisher; `null` if the event has none.
+        key: Option<String>
+    }
     /// The viewer may now read more or less than before. Query the data again.
     AccessChanged {
         /// The id of the channel that the viewer gained or lost access to. `null` if more than one channel is affected.
@@ -189,6 +202,20 @@ fn broadcast(event: &LiveEvent) -> Option<Json> {
     event.payload.as_ref().map(|payload| Json(JsonText::stored(payload)))
 }
 
+/// The GraphQL value of an application event.
+#[must_use]
+pub fn app_event(ctx: &Ctx, event: model::AppEvent) -> AppEvent {
+    AppEvent {
+        cursor: event.cursor.into(),
+        at: DateTime(event.at),
+        actor_id: event.actor.filter(|_| ctx.can_see_users()).map(to_id),
+        channel_id: to_id(event.channel),
+        app_type: event.app_type.as_ref().to_owned(),
+        data: Json(JsonText::stored(&event.data)),
+        key: event.key.map(|key| key.name.clone()),
+    }
+}
+
 fn channel(ctx: &Ctx, event: &LiveEvent) -> Option<Channel> {
     let Some(EventBody::Channel(channel)) = event.body() else { return None };
     Some(Channel::new(ctx, channel).delivered(event.cursor))
@@ -208,7 +235,9 @@ pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
     let actor_id = event.actor.filter(|_| ctx.can_see_users()).map(to_id);
     let id = to_id(event.object);
     Some(match event.kind {
-        EventKind::Genesis | EventKind::SessionsEnded | EventKind::UserErased => return None,
+        EventKind::Genesis | EventKind::SessionsEnded | EventKind::UserErased | EventKind::MetricPublished => {
+            return None;
+        }
         EventKind::MessageAdded => MessageAdded { cursor, at, actor_id, message: message(ctx, event)? }.into(),
         EventKind::MessageUpdated => MessageUpdated { cursor, at, actor_id, message: message(ctx, event)? }.into(),
         EventKind::MessageDeleted => {
@@ -230,6 +259,7 @@ pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
         EventKind::RoomBroadcast => {
             RoomBroadcast { cursor, at, actor_id, channel_id: to_id(event.channel?), data: broadcast(event)? }.into()
         }
+        EventKind::AppEvent => app_event(ctx, model::AppEvent::of(event)?).into(),
         EventKind::AccessChanged => {
             AccessChanged { cursor, at, actor_id, changed_channel_id: event.channel.map(to_id) }.into()
         }

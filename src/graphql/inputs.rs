@@ -2,7 +2,7 @@
 
 use juniper::{GraphQLInputObject, ID, Nullable};
 
-use super::enums::{ApiScope, Priority, Role, TicketStatus, UserKind, Visibility};
+use super::enums::{ApiScope, ChannelPublishing, Priority, Role, TicketStatus, UserKind, Visibility};
 use super::json::Json;
 use super::scalar::Scalar;
 use super::scalars::{Cursor, DateTime, id, ids};
@@ -132,6 +132,8 @@ inputs! {
         description: Option<String>,
         /// Which users may read the channel. Default: `PUBLIC`.
         visibility: Option<Visibility>,
+        /// Which users may publish application events in the channel. Default: `KEYS`.
+        publishing: Option<ChannelPublishing>,
     }
     /// The changes to a channel. A field that is left out does not change.
     UpdateChannelInput {
@@ -143,6 +145,8 @@ inputs! {
         description: Nullable<String>,
         /// Which users may read the channel from now on.
         visibility: Nullable<Visibility>,
+        /// Which users may publish application events in the channel from now on.
+        publishing: Nullable<ChannelPublishing>,
     }
     /// The data of a new message.
     CreateMessageInput {
@@ -227,6 +231,9 @@ inputs! {
         message: String,
         /// The priority of the notification. Default: `MEDIUM`.
         priority: Option<Priority>,
+        /// A second request with the same key returns the first result and changes nothing.
+        /// Keys are unique per sender and are kept as long as the log has the event.
+        idempotency_key: Option<String>,
     }
     /// The data of a new API key.
     CreateApiKeyInput {
@@ -250,6 +257,26 @@ inputs! {
         room: String,
         /// A JSON object of at most 64 KiB. A string that contains such an object as JSON text is allowed, too.
         data: Json,
+        /// A second request with the same key returns the first result and changes nothing.
+        /// Keys are unique per sender and are kept as long as the log has the event.
+        idempotency_key: Option<String>,
+    }
+    /// An application event to publish. Pass either `channelId` or `channel`.
+    PublishInput {
+        /// The id of the channel.
+        channel_id: Option<ID>,
+        /// The name of the channel.
+        channel: Option<String>,
+        /// The type of the event: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+        #[graphql(name = "type")]
+        event_type: String,
+        /// The data: any JSON value, of at most 64 KiB. Readers get it as it was sent.
+        data: Json,
+        /// A second request with the same key returns the first event and publishes none.
+        /// Keys are unique per publisher and are kept as long as the log has the event.
+        idempotency_key: Option<String>,
+        /// The ids of the locations whose users may read the event. Default: all readers of the channel may read it.
+        share_location_ids: Option<Vec<ID>>,
     }
     /// The new value of a metric.
     MetricInput {
@@ -257,6 +284,9 @@ inputs! {
         metric: String,
         /// The new value.
         value: f64,
+        /// A second request with the same key returns the first result and changes nothing.
+        /// Keys are unique per sender and are kept as long as the log has the event.
+        idempotency_key: Option<String>,
     }
     /// The data of a new organization.
     CreateOrganizationInput {

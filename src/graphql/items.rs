@@ -5,14 +5,16 @@
 use juniper::{EmptyMutation, EmptySubscription, RootNode, graphql_object};
 
 use super::context::{Ctx, Purpose};
-use super::events::{self, DeletedMessage, EventValue};
+use super::events::{self, AppEvent, DeletedMessage, EventValue};
 use super::metrics::{Metric, PresenceChange};
 use super::notifications::Notification;
 use super::objects::{Comment, Message};
 use super::scalar::Scalar;
+use super::signals::Signal;
 use super::templates::Template;
 use crate::hub::LiveEvent;
 use crate::live::Update;
+use crate::model;
 
 /// The schema of the queries that render items of subscriptions.
 pub type ItemSchema = RootNode<Items, EmptyMutation<Ctx>, EmptySubscription<Ctx>, Scalar>;
@@ -47,6 +49,10 @@ impl Items {
         events::notification(ctx, event(ctx)?)
     }
 
+    fn app_event(ctx: &Ctx) -> Option<AppEvent> {
+        model::AppEvent::of(event(ctx)?).map(|event| events::app_event(ctx, event))
+    }
+
     fn metric_updated(ctx: &Ctx) -> Option<Metric> {
         match ctx.purpose() {
             Purpose::Render(Update::Metric(metric)) => Some(Metric::new(metric.clone())),
@@ -57,6 +63,13 @@ impl Items {
     fn presence_changed(ctx: &Ctx) -> Option<PresenceChange> {
         match ctx.purpose() {
             Purpose::Render(Update::Presence(change)) => Some(PresenceChange::new(ctx, *change)),
+            _ => None,
+        }
+    }
+
+    fn signal(ctx: &Ctx) -> Option<Signal> {
+        match ctx.purpose() {
+            Purpose::Render(Update::Signal(signal)) => Some(Signal::new(signal.clone())),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 
 mod allowance;
 mod api_keys;
+mod app_events;
 mod complexity;
 mod context;
 mod cost;
@@ -45,6 +46,7 @@ mod scalar;
 mod scalars;
 mod schema;
 mod sessions;
+mod signals;
 mod source;
 mod subscription;
 mod suggestions;

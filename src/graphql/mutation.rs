@@ -5,16 +5,20 @@ use std::sync::Arc;
 use juniper::{ID, graphql_object};
 
 use super::api_keys::{ApiKey, NewApiKey};
-use super::context::Ctx;
+use super::app_events::{list_error, new_app_event, published};
+use super::context::{Caller, Ctx};
 use super::enums::ContentPolicy;
+use super::events::AppEvent;
 use super::indexed_list::List;
 use super::inputs::{
     AddTemplateInput, AssignUserInput, BroadcastInput, ChangePasswordInput, CreateApiKeyInput, CreateChannelInput,
     CreateCommentInput, CreateInviteInput, CreateLocationInput, CreateMessageInput, CreateOrganizationInput,
-    CreateUserInput, LoginInput, MetricInput, NotifyUserInput, RegisterInput, ResetPasswordInput, UpdateChannelInput,
-    UpdateCommentInput, UpdateMessageInput, UpdateProfileInput, UpdateUserInput, change, change_to, id_change,
+    CreateUserInput, LoginInput, MetricInput, NotifyUserInput, PublishInput, RegisterInput, ResetPasswordInput,
+    UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, UpdateProfileInput, UpdateUserInput, change, change_to,
+    id_change,
 };
 use super::invites::Invite;
+use super::json::Json;
 use super::metrics::Metric;
 use super::notifications::Notification;
 use super::objects::{Channel, Comment, Message};
@@ -224,6 +228,7 @@ impl Mutation {
             name: input.name,
             description: input.description,
             visibility: input.visibility.map(Into::into),
+            publishing: input.publishing.map(Into::into),
         };
         channel(ctx, ctx.run(|board, by| async move { board.channels.create(&by.viewer, new).await }).await)
     }
@@ -235,6 +240,7 @@ impl Mutation {
             name: change_to("name", input.name)?,
             description: change(input.description),
             visibility: change_to("visibility", input.visibility)?.map(Into::into),
+            publishing: change_to("publishing", input.publishing)?.map(Into::into),
         };
         channel(ctx, ctx.run(|board, by| async move { board.channels.update(&by.viewer, edit).await }).await)
     }
@@ -384,6 +390,7 @@ impl Mutation {
             title: input.title,
             message: input.message,
             priority: input.priority.map(Into::into),
+            key: input.idempotency_key,
         };
         let made = ctx.run(|board, by| async move { board.notifications.send(&by.viewer, new).await }).await?;
         Ok(SyncValue(Notification::new(ctx, Arc::new(made))))
@@ -401,17 +408,58 @@ impl Mutation {
 
     /// Sends data to all subscribers of a channel. Requires an admin. The result is always `true`.
     async fn broadcast(ctx: &Ctx, input: BroadcastInput) -> Result<bool> {
-        let broadcast = board::Broadcast { room: input.room, data: input.data.0.unquoted() };
+        let (data, key) = (input.data.0.unquoted(), input.idempotency_key);
+        let broadcast = board::Broadcast { room: input.room, data, key };
         ctx.run(|board, by| async move { board.broadcasts.send(&by.viewer, broadcast).await }).await?;
+        Ok(true)
+    }
+
+    /// Publishes an application event in a channel. Requires an admin or, if the channel says `publishing: MEMBERS`, a
+    /// member of the channel.
+    async fn publish(ctx: &Ctx, input: PublishInput) -> Result<SyncValue<AppEvent>> {
+        let new = new_app_event(input)?;
+        let made = ctx.run(|board, by| async move { board.app_events.publish(&by.viewer, new).await }).await?;
+        Ok(SyncValue(published(ctx, made.event)?))
+    }
+
+    /// Publishes up to 1,000 application events in this order: all of them in one commit, or none.
+    async fn publish_many(ctx: &Ctx, inputs: Vec<PublishInput>) -> Result<SyncValue<List<AppEvent>>> {
+        if inputs.len() > board::MAX_PUBLISHED {
+            let why = format!("inputs has {} events; at most {} are allowed", inputs.len(), board::MAX_PUBLISHED);
+            return Err(Error::input("inputs", why));
+        }
+        let new = inputs.into_iter().enumerate().map(|(index, input)| {
+            new_app_event(input).map_err(|error| list_error(board::PublishError { index: Some(index), error }))
+        });
+        let new = new.collect::<Result<Vec<_>>>()?;
+        let publish = |board: Arc<board::Board>, by: Caller| async move {
+            board.app_events.publish_many(&by.viewer, new).await.map_err(list_error)
+        };
+        let made = ctx.run(publish).await?;
+        Ok(SyncValue(made.into_iter().map(|one| published(ctx, one.event)).collect::<Result<_>>()?))
+    }
+
+    /// Sends a signal to the users who follow a channel at this moment. Signals are not in the log. Every user who may post
+    /// in the channel may send signals, 10 per second. The result is always `true`.
+    async fn signal(
+        ctx: &Ctx,
+        #[graphql(description = "The id of the channel.")] channel_id: ID,
+        #[graphql(name = "type", description = "The type: 1 to 64 of the characters A-Z a-z 0-9 . _ -")]
+        signal_type: String,
+        #[graphql(description = "The data: any JSON value, of at most 4 KiB.")] data: Option<Json>,
+    ) -> Result<bool> {
+        let (place, data) = (id("channelId", &channel_id)?, data.map(|data| data.0));
+        ctx.run(|board, by| async move { board.signals.send(&by.viewer, place, &signal_type, data).await }).await?;
         Ok(true)
     }
 
     /// Publishes the new value of a metric. Requires an admin.
     async fn publish_metric(ctx: &Ctx, input: MetricInput) -> Result<SyncValue<Metric>> {
-        Ok(SyncValue(Metric::new(
-            ctx.run(|board, by| async move { board.metrics.publish(&by.viewer, &input.metric, input.value).await })
-                .await?,
-        )))
+        let MetricInput { metric, value, idempotency_key } = input;
+        let publish = |board: Arc<board::Board>, by: Caller| async move {
+            board.metrics.publish(&by.viewer, &metric, value, idempotency_key.as_deref()).await
+        };
+        Ok(SyncValue(Metric::new(ctx.run(publish).await?)))
     }
 
     /// Creates an API key, with which a program acts as a user. Requires an admin.

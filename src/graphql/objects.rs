@@ -5,7 +5,7 @@ use std::sync::Arc;
 use juniper::{ID, graphql_object};
 
 use super::context::Ctx;
-use super::enums::{Priority, TicketStatus, Visibility};
+use super::enums::{ChannelPublishing, Priority, TicketStatus, Visibility};
 use super::paging::{PageArgs, connection};
 use super::scalars::{Cursor, DateTime, to_id};
 use super::users::{User, UserConnection};
@@ -57,6 +57,11 @@ impl Channel {
     /// Which users may read the channel.
     fn visibility(&self) -> Visibility {
         self.channel.visibility.into()
+    }
+
+    /// Which users may publish application events in the channel.
+    fn publishing(&self) -> ChannelPublishing {
+        self.channel.publishing.into()
     }
 
     /// The user who owns the channel. `null` if there is no owner, and for readers who are not signed in.

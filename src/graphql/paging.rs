@@ -96,6 +96,16 @@ macro_rules! id_keys {
     )+};
 }
 
+impl EdgeKey for crate::model::Seq {
+    fn encode(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+}
+
 id_keys!(MessageId, CommentId, TemplateId, NotificationId);
 
 /// The cursor of an edge: `e` and the base64 of the list's name and the item's key. With the name in it, the cursor is
@@ -140,9 +150,10 @@ pub struct PageInfo {
     pub end_cursor: Option<String>,
 }
 
-/// Defines the GraphQL types of one connection and of its edges. `$list` is the name of the list in edge cursors.
+/// Defines the GraphQL types of one connection and of its edges. `$list` is the name of the list in edge cursors. `$scalar`
+/// is the scalar value type, for a node that has a field of type `JSON`.
 macro_rules! connection {
-    ($connection:ident, $edge:ident, $node:ty, $name:literal, $edge_name:literal, $list:literal) => {
+    ($connection:ident, $edge:ident, $node:ty, $name:literal, $edge_name:literal, $list:literal $(, $scalar:ident)?) => {
         #[doc = concat!("A page of a list: ", $list, ".")]
         pub struct $connection {
             edges: $crate::graphql::indexed_list::List<$edge>,
@@ -183,7 +194,7 @@ macro_rules! connection {
         }
 
         /// A page of a list.
-        #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $name)]
+        #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $name $(, scalar = $scalar)?)]
         impl $connection {
             /// The edges of the page. Each has an item and its cursor.
             fn edges(&self) -> &$crate::graphql::indexed_list::List<$edge> {
@@ -211,7 +222,7 @@ macro_rules! connection {
         }
 
         /// An item of a list, with the cursor of its place.
-        #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $edge_name)]
+        #[juniper::graphql_object(context = $crate::graphql::context::Ctx, name = $edge_name $(, scalar = $scalar)?)]
         impl $edge {
             /// The cursor of the item's place in the list, for `after` and `before`. It is not a cursor of the log.
             fn cursor(&self) -> &str {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use juniper::{Executor, ID, ScalarValue, graphql_object};
+use juniper::{Executor, ID, graphql_object};
 
 use super::api_keys::ApiKey;
+use super::app_events::{AppEventConnection, type_filter};
 use super::context::Ctx;
 use super::enums::TicketStatus;
 use super::indexed_list::List;
@@ -13,6 +14,7 @@ use super::metrics::Metric;
 use super::notifications::NotificationConnection;
 use super::objects::{Channel, ChannelConnection, Message, MessageConnection};
 use super::paging::PageArgs;
+use super::scalar::Scalar;
 use super::scalars::{Cursor, id};
 use super::sessions::SessionInfo;
 use super::templates::TemplateConnection;
@@ -28,7 +30,7 @@ const MAX_SEARCH: usize = 200;
 pub struct Query;
 
 /// The queries. All fields of one operation read the same snapshot of the database.
-#[graphql_object(context = Ctx, scalar = S: ScalarValue)]
+#[graphql_object(context = Ctx, scalar = Scalar)]
 impl Query {
     /// The user who is signed in. `null` for readers who are not signed in.
     fn me(ctx: &Ctx) -> Result<Option<User>> {
@@ -40,7 +42,7 @@ impl Query {
     }
 
     /// The sessions of the viewer, oldest first. Requires a signed-in user.
-    fn sessions<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<SessionInfo>> {
+    fn sessions(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, Scalar>) -> Result<List<SessionInfo>> {
         let found = ctx.loaded(Some(ctx.read(|view| view.sessions())?))?.unwrap_or_default();
         ctx.show_items(found.len(), executor)?;
         let current = ctx.viewer().session().id;
@@ -48,7 +50,7 @@ impl Query {
     }
 
     /// All invitations, newest first; for 30 days after their end. Requires an admin.
-    fn invites<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Invite>> {
+    fn invites(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, Scalar>) -> Result<List<Invite>> {
         let found = ctx.loaded(Some(ctx.read(|view| view.invites())?))?.unwrap_or_default();
         ctx.show_items(found.len(), executor)?;
         Ok(found.into_iter().map(Invite).collect())
@@ -141,6 +143,22 @@ impl Query {
         MessageConnection::load(ctx, &filter, &PageArgs { first, after, last, before })
     }
 
+    /// The application events of a channel that the viewer may read, in the order of the log: the oldest first. Events are
+    /// kept as long as the log has them.
+    fn app_events(
+        ctx: &Ctx,
+        #[graphql(description = "The id of the channel.")] channel_id: ID,
+        #[graphql(description = "Only events of these types. `order.*` selects all types that begin with `order.`")]
+        types: Option<Vec<String>>,
+        #[graphql(description = "At most this many items from the start: 1 to 100. Default: 20.")] first: Option<i32>,
+        #[graphql(description = "Only items behind this edge cursor.")] after: Option<String>,
+        #[graphql(description = "At most this many items from the end: 1 to 100.")] last: Option<i32>,
+        #[graphql(description = "Only items before this edge cursor.")] before: Option<String>,
+    ) -> Result<AppEventConnection> {
+        let (channel, types) = (id("channelId", &channel_id)?, type_filter(types.as_deref())?);
+        AppEventConnection::load(ctx, channel, types.as_ref(), &PageArgs { first, after, last, before })
+    }
+
     /// The templates that the viewer may read. Requires a signed-in user.
     fn templates(
         ctx: &Ctx,
@@ -168,14 +186,14 @@ impl Query {
     }
 
     /// All organizations, ordered by name. Requires a signed-in user.
-    fn organizations<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Organization>> {
+    fn organizations(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, Scalar>) -> Result<List<Organization>> {
         let found = ctx.loaded(Some(ctx.read(|view| view.all_organizations())?))?.unwrap_or_default();
         ctx.show_items(found.len(), executor)?;
         Ok(found.into_iter().map(|organization| Organization::new(ctx, Arc::new(organization))).collect())
     }
 
     /// All API keys, also those that were revoked or have expired within the last 30 days. Requires an admin.
-    fn api_keys<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<ApiKey>> {
+    fn api_keys(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, Scalar>) -> Result<List<ApiKey>> {
         let found = ctx.loaded(Some(ctx.read(|view| view.api_keys())?))?.unwrap_or_default();
         ctx.show_items(found.len(), executor)?;
         Ok(found.into_iter().map(|key| ApiKey::new(ctx, key)).collect())
@@ -183,9 +201,9 @@ impl Query {
 
     /// The users who are present in a channel: those with an open subscription to it, on any instance.
     /// Requires a signed-in user.
-    fn presence<S: ScalarValue>(
+    fn presence(
         ctx: &Ctx,
-        executor: &Executor<'_, '_, Ctx, S>,
+        executor: &Executor<'_, '_, Ctx, Scalar>,
         #[graphql(description = "The id of the channel.")] channel_id: ID,
     ) -> Result<List<User>> {
         let channel = id("channelId", &channel_id)?;
@@ -196,7 +214,7 @@ impl Query {
     }
 
     /// All metrics, ordered by name: the published ones and those of the server itself.
-    fn metrics<S: ScalarValue>(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, S>) -> Result<List<Metric>> {
+    fn metrics(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, Scalar>) -> Result<List<Metric>> {
         let all = ctx.read(|view| view.metrics())?;
         ctx.show_items(all.len(), executor)?;
         Ok(all.into_iter().map(Metric::new).collect())

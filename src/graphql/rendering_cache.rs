@@ -33,6 +33,8 @@ pub enum Shown {
     /// A metric's name, value and time.
     Metric(String, u64, i64),
     Presence(PresenceChange),
+    /// A signal, by its random number.
+    Signal(u64),
 }
 
 #[derive(Clone)]
@@ -99,6 +101,7 @@ pub fn shown(update: &Update) -> Option<Shown> {
         }
         Update::Metric(metric) => Shown::Metric(metric.name.clone(), metric.value.to_bits(), metric.updated_at.0),
         Update::Presence(change) => Shown::Presence(*change),
+        Update::Signal(signal) => Shown::Signal(signal.id),
         Update::CaughtUp(_) => return None,
     })
 }

@@ -7,20 +7,24 @@ use super::schema::Schema;
 
 /// Fields whose resolvers never read the database, on whatever object of the schema they are. Every other field sends the
 /// rest of the execution to a reader thread, so a field that is missing here costs time and nothing else.
-const IN_MEMORY: [&str; 34] = [
+const IN_MEMORY: [&str; 40] = [
     "__typename",
+    "actorId",
     "assigneeId",
+    "at",
     "authorId",
     "channelId",
     "content",
     "createdAt",
     "cursor",
+    "data",
     "description",
     "disabled",
     "displayName",
     "email",
     "expiresAt",
     "id",
+    "key",
     "kind",
     "locationId",
     "messageId",
@@ -28,6 +32,7 @@ const IN_MEMORY: [&str; 34] = [
     "name",
     "organizationId",
     "priority",
+    "publishing",
     "revision",
     "role",
     "shareLocationIds",
@@ -35,6 +40,7 @@ const IN_MEMORY: [&str; 34] = [
     "ticket",
     "title",
     "token",
+    "type",
     "updatedAt",
     "url",
     "user",

@@ -4,17 +4,19 @@
 use futures_util::stream::{self, Empty};
 use juniper::{ID, graphql_subscription};
 
+use super::app_events::type_filter;
 use super::context::{Ctx, Opened, Purpose};
-use super::events::{DeletedMessage, EventValue};
+use super::events::{AppEvent, DeletedMessage, EventValue};
 use super::metrics::{Metric, PresenceChange};
 use super::notifications::Notification;
 use super::objects::{Comment, Message};
 use super::scalar::Scalar;
 use super::scalars::{Cursor, id};
+use super::signals::Signal;
 use super::templates::Template;
 use crate::board::MAX_METRIC_NAME;
 use crate::error::{Error, Result};
-use crate::live::{LogRequest, SubscriptionRequest, Target};
+use crate::live::{LogRequest, SignalRequest, SubscriptionRequest, Target};
 use crate::model::{EventKind, KindSet};
 
 /// The empty stream that a resolver returns. juniper takes the item type of the field from it.
@@ -108,6 +110,22 @@ impl SubscriptionRoot {
         open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
     }
 
+    /// Each application event that the viewer may read.
+    async fn app_event(
+        &self,
+        ctx: &Ctx,
+        #[graphql(description = "Only events of the channel with this id.")] channel_id: Option<ID>,
+        #[graphql(description = "Only events of these types. `order.*` selects all types that begin with `order.`")]
+        types: Option<Vec<String>>,
+        #[graphql(description = "Only events behind this cursor. Default: only new events.")] after: Option<Cursor>,
+    ) -> Result<NoItems<AppEvent>> {
+        let request = || {
+            let request = request(&[EventKind::AppEvent], target(channel_id.as_ref(), None)?, after.as_ref())?;
+            Ok(LogRequest { types: type_filter(types.as_deref())?, ..request })
+        };
+        open(ctx, || Ok(SubscriptionRequest::Log(request()?)))
+    }
+
     /// The values of metrics: first the current value of each metric, then changes, at most one per second and metric.
     async fn metric_updated(
         &self,
@@ -130,6 +148,21 @@ impl SubscriptionRoot {
         #[graphql(description = "The id of the channel.")] channel_id: ID,
     ) -> Result<NoItems<PresenceChange>> {
         open(ctx, || Ok(SubscriptionRequest::Presence(id("channelId", &channel_id)?)))
+    }
+
+    /// The signals of a channel from now on. A slow client skips signals.
+    async fn signal(
+        &self,
+        ctx: &Ctx,
+        #[graphql(description = "The id of the channel.")] channel_id: ID,
+        #[graphql(description = "Only signals of these types. `order.*` selects all types that begin with `order.`")]
+        types: Option<Vec<String>>,
+    ) -> Result<NoItems<Signal>> {
+        open(ctx, || {
+            let channel = id("channelId", &channel_id)?;
+            let events = request(&[], Target::Channel(channel), None)?;
+            Ok(SubscriptionRequest::Signals(SignalRequest { channel, types: type_filter(types.as_deref())?, events }))
+        })
     }
 
     /// All events that the viewer may read, in one stream: first missed events, then a Checkpoint, then live events.
@@ -165,7 +198,7 @@ fn opened(ctx: &Ctx) -> Result<&Opened> {
 
 fn request(kinds: &[EventKind], target: Target, after: Option<&Cursor>) -> Result<LogRequest> {
     let after = after.map(|after| after.position("after")).transpose()?;
-    Ok(LogRequest { target, kinds: KindSet::of(kinds), tickets_only: false, exclude_own: false, after })
+    Ok(LogRequest { target, kinds: KindSet::of(kinds), types: None, tickets_only: false, exclude_own: false, after })
 }
 
 fn target(channel: Option<&ID>, message: Option<&ID>) -> Result<Target> {

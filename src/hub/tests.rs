@@ -29,6 +29,8 @@ fn event(seq: i64, kind: EventKind, channel: i64, message: i64) -> Event {
         actor: None,
         ticket: false,
         payload: None,
+        app_type: None,
+        key: None,
         at: Timestamp(0),
     }
 }

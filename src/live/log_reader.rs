@@ -18,7 +18,9 @@ use super::Update;
 use crate::board::{PresenceGuard, Viewer};
 use crate::error::{Error, Result};
 use crate::hub::{Hub, LiveEvent, Next, ReadAt, Receiver};
-use crate::model::{Cursor, EventKind, Freshness, KindSet, LoggedEvent, MemoryBudget, MemoryLease, MessageId, Topic};
+use crate::model::{
+    Cursor, EventKind, Freshness, KindSet, LoggedEvent, MemoryBudget, MemoryLease, MessageId, Topic, TypeFilter,
+};
 use crate::store::{LogPage, Store, log, log_pages};
 
 /// How long a reader waits at most before it reads the log again after the database did not answer.
@@ -29,12 +31,14 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 const ENDING: KindSet = KindSet::of(&[EventKind::ChannelUpdated, EventKind::ChannelDeleted, EventKind::MessageDeleted]);
 
 /// Which events of a topic a subscription yields.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct EventFilter {
     /// Where the events happen.
     pub topic: Topic,
     /// The kinds that are yielded.
     pub kinds: KindSet,
+    /// Yields only application events of these types.
+    pub types: Option<TypeFilter>,
     /// Yields only events of tickets.
     pub tickets_only: bool,
     /// Does not yield what the viewer caused.
@@ -53,9 +57,15 @@ impl EventFilter {
     fn yields(&self, event: &LiveEvent, viewer: &Viewer) -> bool {
         self.kinds.contains(event.kind)
             && (!self.tickets_only || event.ticket)
+            && self.wants_type(event)
             && !(self.exclude_own && event.actor.is_some() && event.actor == viewer.user_id())
             && !event.is_deleted()
             && viewer.can_see(event)
+    }
+
+    fn wants_type(&self, event: &LiveEvent) -> bool {
+        let types = self.types.as_ref().zip(event.app_type.as_deref());
+        types.is_none_or(|(types, app_type)| types.matches(app_type))
     }
 
     /// Whether the event deletes the object that the subscription is bound to.
@@ -193,7 +203,8 @@ impl LogReader {
 
     fn read(&self, delay: Duration) -> ReadSource {
         let (store, hub) = (Arc::clone(&self.store), self.hub.clone());
-        let (filter, position, party) = (self.filter, self.position, self.viewer.party());
+        let (kinds, topic) = (self.filter.watched(), self.filter.topic);
+        let (position, party) = (self.position, self.viewer.party());
         let mut lease = self.memory.lease(party);
         ReadSource::Reading(Box::pin(async move {
             if !delay.is_zero() {
@@ -201,8 +212,8 @@ impl LogReader {
             }
             // Until there is memory for a page, a reader that lags costs only its cursor.
             lease.wait_for(log_pages::PAGE_BYTES).await;
-            let (kinds, era) = (filter.watched(), hub.era());
-            let (receiver, head) = hub.subscribe(filter.topic, kinds).await?;
+            let era = hub.era();
+            let (receiver, head) = hub.subscribe(topic, kinds).await?;
             // Not further than the hub: permissions are those at its head, and must not be older than the events.
             let page = store
                 .read_for(Freshness::Known, party, move |snapshot| {
@@ -211,7 +222,7 @@ impl LogReader {
                     if !log::holds(snapshot.db(), head)? {
                         return Err(Error::Unavailable("the log is being read anew; try again".into()));
                     }
-                    log_pages::page(snapshot.db(), filter.topic, kinds, position, head.seq)
+                    log_pages::page(snapshot.db(), topic, kinds, position, head.seq)
                 })
                 .await?;
             lease.set(page.weight());

@@ -11,6 +11,7 @@ mod metrics;
 mod open;
 mod presence;
 mod session_watch;
+mod signals;
 mod subscription;
 mod update;
 
@@ -18,5 +19,6 @@ pub use deliveries::{Deliveries, Delivery, Renderer, Rendering};
 pub use log_reader::LogReader;
 pub use open::{LogRequest, Target};
 pub use session_watch::SessionWatch;
+pub use signals::SignalRequest;
 pub use subscription::{Subscription, SubscriptionRequest};
 pub use update::Update;

@@ -6,7 +6,7 @@ use super::LogReader;
 use super::log_reader::EventFilter;
 use crate::board::{Board, Viewer};
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, Cursor, Freshness, KindSet, MessageId, Topic};
+use crate::model::{ChannelId, Cursor, Freshness, KindSet, MessageId, Topic, TypeFilter};
 
 /// What a client names to follow. Unlike a [`Topic`], a message has no channel yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,14 @@ pub enum Target {
 }
 
 /// Which events of the log a client wants.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LogRequest {
     /// Where the events happen.
     pub target: Target,
     /// The kinds of events.
     pub kinds: KindSet,
+    /// Only application events of these types.
+    pub types: Option<TypeFilter>,
     /// Only events of tickets.
     pub tickets_only: bool,
     /// No events that the viewer caused.
@@ -47,8 +49,8 @@ impl LogReader {
     pub async fn open(board: &Board, viewer: &Viewer, request: LogRequest) -> Result<Self> {
         let after = request.after.unwrap_or_else(|| board.log.now());
         let topic = topic_of(board, viewer, request.target, after).await?;
-        let LogRequest { kinds, tickets_only, exclude_own, .. } = request;
-        let filter = EventFilter { topic, kinds, tickets_only, exclude_own };
+        let LogRequest { kinds, types, tickets_only, exclude_own, .. } = request;
+        let filter = EventFilter { topic, kinds, types, tickets_only, exclude_own };
         // The subscription comes first: what happens during the checks is in the hub.
         let (receiver, head) = board.hub().subscribe(topic, filter.watched()).await?;
         let is_known = after == head || board.hub().knows(after).await?;

@@ -49,6 +49,7 @@ impl PresenceReader {
         let request = LogRequest {
             target: Target::Channel(channel),
             kinds: KindSet::default(),
+            types: None,
             tickets_only: false,
             exclude_own: false,
             after: None,

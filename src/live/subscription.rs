@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use super::changes::Changes;
 use super::metrics::{self, MetricDifference};
 use super::presence::PresenceReader;
+use super::signals::{SignalReader, SignalRequest};
 use super::{LogReader, LogRequest, Update};
 use crate::board::{Board, Viewer};
 use crate::error::Result;
@@ -22,6 +23,8 @@ pub enum SubscriptionRequest {
     Metrics(Option<String>),
     /// Who is present in a channel.
     Presence(ChannelId),
+    /// The signals of a channel.
+    Signals(SignalRequest),
 }
 
 /// The updates of a subscription. The stream ends (`None`) when the object that it is bound to is deleted, and after an
@@ -33,6 +36,8 @@ pub enum Subscription {
     Metrics(Changes<MetricDifference>),
     /// Who is present in a channel.
     Presence(Box<PresenceReader>),
+    /// The signals of a channel.
+    Signals(Box<SignalReader>),
 }
 
 impl Subscription {
@@ -48,6 +53,9 @@ impl Subscription {
                 viewer.rights()?;
                 Self::Metrics(metrics::follow(board, metric))
             }
+            SubscriptionRequest::Signals(request) => {
+                Self::Signals(Box::new(SignalReader::open(board, viewer, request).await?))
+            }
             SubscriptionRequest::Presence(channel) => {
                 Self::Presence(Box::new(PresenceReader::open(board, viewer, channel).await?))
             }
@@ -58,6 +66,7 @@ impl Subscription {
     pub fn served(&mut self) -> Option<Cursor> {
         match self {
             Self::Log(reader) => Some(reader.served()),
+            Self::Signals(reader) => reader.served(),
             Self::Metrics(_) | Self::Presence(_) => None,
         }
     }
@@ -68,6 +77,7 @@ impl Subscription {
     pub fn position(&self) -> Option<Cursor> {
         match self {
             Self::Log(reader) => Some(reader.position()),
+            Self::Signals(reader) => reader.position(),
             Self::Metrics(_) | Self::Presence(_) => None,
         }
     }
@@ -79,6 +89,7 @@ impl Subscription {
     pub fn recheck(&mut self) -> Result<()> {
         match self {
             Self::Log(reader) => reader.recheck(),
+            Self::Signals(reader) => reader.recheck(),
             Self::Metrics(_) => Ok(()),
             Self::Presence(reader) => reader.recheck(),
         }
@@ -91,6 +102,7 @@ impl Stream for Subscription {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Update>>> {
         match &mut *self {
             Self::Log(reader) => reader.poll_next_unpin(context),
+            Self::Signals(reader) => reader.poll_next_unpin(context),
             Self::Metrics(changes) => changes.poll_next_unpin(context).map(|update| update.map(Ok)),
             Self::Presence(reader) => reader.poll_next_unpin(context),
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::hub::LiveEvent;
-use crate::model::{Cursor, Metric, PresenceChange};
+use crate::model::{Cursor, Metric, PresenceChange, Signal};
 
 /// One update of a subscription.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub enum Update {
     Metric(Metric),
     /// A user joined or left a channel.
     Presence(PresenceChange),
+    /// A signal to the users who follow a channel.
+    Signal(Arc<Signal>),
 }
 
 impl Update {
@@ -24,7 +26,7 @@ impl Update {
     pub fn event(&self) -> Option<&Arc<LiveEvent>> {
         match self {
             Self::Event(event) => Some(event),
-            Self::CaughtUp(_) | Self::Metric(_) | Self::Presence(_) => None,
+            Self::CaughtUp(_) | Self::Metric(_) | Self::Presence(_) | Self::Signal(_) => None,
         }
     }
 
@@ -34,7 +36,7 @@ impl Update {
         match self {
             Self::Event(event) => Some(event.cursor),
             Self::CaughtUp(cursor) => Some(*cursor),
-            Self::Metric(_) | Self::Presence(_) => None,
+            Self::Metric(_) | Self::Presence(_) | Self::Signal(_) => None,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Audience, Channel, ChannelId, Comment, Cursor, Message, MessageId, Notification, Template, Timestamp, UserId,
-    Weight as _,
+    Audience, Channel, ChannelId, Comment, Cursor, EventKey, Message, MessageId, Notification, Template, Timestamp,
+    UserId, Weight as _,
 };
 
 macro_rules! kinds {
@@ -73,6 +73,11 @@ kinds! {
     NotificationAdded = 14,
     /// An admin sent data to a channel. The database has no object for it, so the event carries the data.
     RoomBroadcast = 15,
+    /// A program published an event of its own. The database has no object for it, so the event carries the data.
+    AppEvent = 16,
+    /// An admin published a metric with an idempotency key, which this event keeps. Clients do not get it, because metrics
+    /// are not in the log.
+    MetricPublished = 17,
     /// The names or the email address of a user changed.
     UserUpdated = 20,
     /// A user was deleted together with all texts, which are deleted one by one after this event.
@@ -93,7 +98,7 @@ impl EventKind {
     }
 
     /// Whether subscribers get the object with the event. Such an event is skipped once its object is deleted; a
-    /// broadcast is skipped once its channel is deleted.
+    /// broadcast and an application event are skipped once their channel is deleted.
     #[must_use]
     pub fn shows_object(self) -> bool {
         matches!(
@@ -107,6 +112,7 @@ impl EventKind {
                 | Self::TemplateAdded
                 | Self::NotificationAdded
                 | Self::RoomBroadcast
+                | Self::AppEvent
         )
     }
 
@@ -210,6 +216,10 @@ pub struct Event {
     pub ticket: bool,
     /// JSON that the event itself carries, for kinds without an object in the database.
     pub payload: Option<Arc<str>>,
+    /// The type of an application event.
+    pub app_type: Option<Arc<str>>,
+    /// The idempotency key of the actor with which the event was recorded.
+    pub key: Option<Arc<EventKey>>,
     /// The time by the clock of the instance that wrote the event. It is never earlier than the time of the previous
     /// event.
     pub at: Timestamp,
@@ -225,7 +235,8 @@ impl Event {
     /// The estimated size in memory, in bytes, without the object.
     #[must_use]
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.audience.weight() + self.payload.as_ref().map_or(0, |payload| payload.len())
+        let texts = [&self.payload, &self.app_type].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+        size_of::<Self>() + self.audience.weight() + texts + self.key.as_ref().map_or(0, |key| key.weight())
     }
 
     /// Whether the event also belongs to topics that its own fields do not name. [`Topic::has_unnamed`] finds those.

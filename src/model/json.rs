@@ -44,6 +44,18 @@ impl JsonText {
         Arc::clone(&self.0)
     }
 
+    /// Whether the value contains the character U+0000, which PostgreSQL cannot store in JSON.
+    #[must_use]
+    pub fn has_nul(&self) -> bool {
+        self.0.contains("\\u0000")
+    }
+
+    /// Whether the value is `null`.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        &*self.0 == "null"
+    }
+
     /// Whether the value is a JSON object.
     #[must_use]
     pub fn is_object(&self) -> bool {

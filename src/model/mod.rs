@@ -3,11 +3,13 @@
 //! [`MemoryBudget`].
 
 mod api_key;
+mod app_event;
 mod capacity_key;
 mod client_prefix;
 mod counters;
 mod cursor;
 mod event;
+mod event_key;
 mod freshness;
 mod ids;
 mod invite;
@@ -23,11 +25,13 @@ mod session;
 mod time;
 
 pub use api_key::{ApiKey, ApiScope, ApiScopes, KeyChannels};
+pub use app_event::{AppEvent, MAX_APP_TYPE, TypeFilter, TypePattern, is_app_type};
 pub use capacity_key::CapacityKey;
 pub use client_prefix::client_prefix;
 pub use counters::{Counter, Gauge, GaugeGuard, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Event, EventBody, EventKind, KindSet, LoggedEvent, Topic};
+pub use event_key::EventKey;
 pub use freshness::Freshness;
 pub use ids::{
     ApiKeyId, ChannelId, CommentId, InviteId, LocationId, MessageId, NotificationId, OrganizationId, SessionId,
@@ -37,12 +41,12 @@ pub use invite::Invite;
 pub use json::{JsonText, replace_lone_surrogates};
 pub(crate) use label::labels;
 pub use label::{CountersBy, Label};
-pub use live_values::{Metric, PresenceChange};
+pub use live_values::{Metric, PresenceChange, Signal};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use message_filter::MessageFilter;
 pub use objects::{
-    Audience, Channel, Comment, ContentPolicy, ExternalIdentity, Location, Message, Notification, Organization,
-    Priority, Role, Template, Ticket, TicketStatus, User, UserKind, Visibility, Weight,
+    Audience, Channel, ChannelPublishing, Comment, ContentPolicy, ExternalIdentity, Location, Message, Notification,
+    Organization, Priority, Role, Template, Ticket, TicketStatus, User, UserKind, Visibility, Weight,
 };
 pub use page::{ChannelKey, Page, PageRequest};
 pub use rights::Rights;

@@ -89,6 +89,16 @@ codes! {
 }
 
 codes! {
+    /// Which users may publish application events in a channel.
+    ChannelPublishing {
+        /// Only admins and API keys.
+        Keys = 0,
+        /// The members of the channel, too.
+        Members = 1,
+    }
+}
+
+codes! {
     /// The status of a ticket, from open to closed.
     TicketStatus {
         /// Work has not started.
@@ -187,6 +197,8 @@ pub struct Channel {
     pub description: Option<String>,
     /// Which users may read the channel.
     pub visibility: Visibility,
+    /// Which users may publish application events in the channel.
+    pub publishing: ChannelPublishing,
     /// The user who created the channel; `None` for channels without an owner.
     pub owner_id: Option<UserId>,
     /// When the channel was created.

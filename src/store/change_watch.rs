@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::connection::{ConnectionUse, Connector, DatabaseTarget, Db, map_error};
 use super::inbox::{Inbox, LogSignal};
 use super::pg_listener::PgListener;
+use super::relay::RelayEnds;
 use crate::error::{Error, Result};
 use crate::model::Cursor;
 use crate::supervisor::Supervisor;
@@ -28,7 +29,7 @@ pub struct ChangeWatch {
 
 impl ChangeWatch {
     /// Starts the watch. It ends when the returned value is dropped.
-    pub(super) fn start(connector: &Connector, vitals: &Supervisor) -> Result<Self> {
+    pub(super) fn start(connector: &Connector, relay: Option<RelayEnds>, vitals: &Supervisor) -> Result<Self> {
         let inbox = Arc::<Inbox>::default();
         let (own_head, announcements) = watch::channel(None);
         match connector.place() {
@@ -36,7 +37,7 @@ impl ChangeWatch {
             DatabaseTarget::Postgres(url) => {
                 let listener = PgListener::new(url)?;
                 // The task ends by itself: dropping `ChangeWatch` closes the channel of announcements.
-                drop(vitals.spawn("the listener", listener.listen(Arc::downgrade(&inbox), announcements)));
+                drop(vitals.spawn("the listener", listener.listen(Arc::downgrade(&inbox), announcements, relay)));
             }
         }
         Ok(Self { inbox, own_head })

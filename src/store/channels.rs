@@ -13,7 +13,8 @@ use super::time_limit::with_time_limit;
 use super::{users, visibility};
 use crate::error::{Error, Result};
 use crate::model::{
-    Channel, ChannelId, ChannelKey, Cursor, Page, PageRequest, Rights, Seq, Tag, Timestamp, User, UserId, Visibility,
+    Channel, ChannelId, ChannelKey, ChannelPublishing, Cursor, Page, PageRequest, Rights, Seq, Tag, Timestamp, User,
+    UserId, Visibility,
 };
 use crate::unicode;
 
@@ -61,6 +62,7 @@ pub struct ChannelRow {
     created_at: i64,
     seq: i64,
     tag: i64,
+    publishing: i16,
 }
 
 impl TryFrom<ChannelRow> for Channel {
@@ -72,6 +74,8 @@ impl TryFrom<ChannelRow> for Channel {
             name: row.name,
             description: row.description,
             visibility: Visibility::from_code(row.visibility).ok_or_else(|| Error::internal("unknown visibility"))?,
+            publishing: ChannelPublishing::from_code(row.publishing)
+                .ok_or_else(|| Error::internal("unknown rule for publishing"))?,
             owner_id: row.owner_id.map(UserId),
             created_at: Timestamp(row.created_at),
             cursor: Cursor { seq: Seq(row.seq), tag: Tag(row.tag) },
@@ -310,6 +314,7 @@ pub(super) fn insert(db: &mut Db, channel: &Channel) -> Result<ChannelId> {
             channels::named_at.eq(channel.cursor.seq.0),
             channels::description.eq(channel.description.as_deref()),
             channels::visibility.eq(channel.visibility.code()),
+            channels::publishing.eq(channel.publishing.code()),
             channels::owner_id.eq(channel.owner_id.map(|id| id.0)),
             channels::created_at.eq(channel.created_at.0),
             channels::seq.eq(channel.cursor.seq.0),
@@ -324,7 +329,7 @@ pub(super) fn insert(db: &mut Db, channel: &Channel) -> Result<ChannelId> {
     Ok(ChannelId(id))
 }
 
-/// Updates the fields of a channel that can change: name, description, visibility and cursor.
+/// Updates the fields of a channel that can change: name, description, visibility, publishing and cursor.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
@@ -336,6 +341,7 @@ pub(super) fn update(db: &mut Db, channel: &Channel) -> Result<()> {
             channels::look.eq(stored_look(&channel.name)),
             channels::description.eq(channel.description.as_deref()),
             channels::visibility.eq(channel.visibility.code()),
+            channels::publishing.eq(channel.publishing.code()),
             channels::seq.eq(channel.cursor.seq.0),
             channels::tag.eq(channel.cursor.tag.0),
         ))

@@ -8,7 +8,8 @@ use super::connection::{Db, MultiBackend, map_error, with_backend};
 use super::schema::{events, log_head};
 use crate::error::{Error, Result};
 use crate::model::{
-    Audience, ChannelId, Cursor, Event, EventKind, LocationId, LoggedEvent, MessageId, Seq, Tag, Timestamp, UserId,
+    Audience, ChannelId, Cursor, Event, EventKey, EventKind, LocationId, LoggedEvent, MessageId, Seq, Tag, Timestamp,
+    UserId,
 };
 use std::sync::Arc;
 
@@ -34,6 +35,9 @@ pub(super) struct EventRow {
     pub audience: String,
     pub payload: Option<String>,
     pub at: i64,
+    pub app_type: Option<String>,
+    pub key: Option<String>,
+    pub key_digest: Option<String>,
 }
 
 impl EventRow {
@@ -54,6 +58,9 @@ impl EventRow {
             audience: audience.join(","),
             payload: event.payload.as_deref().map(str::to_owned),
             at: event.at.0,
+            app_type: event.app_type.as_deref().map(str::to_owned),
+            key: event.key.as_ref().map(|key| key.name.clone()),
+            key_digest: event.key.as_ref().map(|key| key.digest.clone()),
         }
     }
 
@@ -73,6 +80,8 @@ impl EventRow {
             actor: self.actor_id.map(UserId),
             ticket: self.ticket,
             payload: self.payload.map(Arc::from),
+            app_type: self.app_type.map(Arc::from),
+            key: self.key.zip(self.key_digest).map(|(name, digest)| Arc::new(EventKey { name, digest })),
             at: Timestamp(self.at),
         })
     }
@@ -99,6 +108,9 @@ pub(super) fn insert_genesis(db: &mut Db) -> Result<()> {
         audience: String::new(),
         payload: None,
         at: now,
+        app_type: None,
+        key: None,
+        key_digest: None,
     };
     let lowest: Option<i64> = events::table.select(diesel::dsl::min(events::seq)).first(db).map_err(map_error)?;
     if lowest.is_some() {

@@ -4,6 +4,7 @@
 
 mod advice;
 pub mod api_keys;
+pub mod app_events;
 mod batch;
 pub mod channels;
 mod checkpoints;
@@ -37,6 +38,7 @@ mod pg_listener;
 pub mod presence;
 pub mod read_markers;
 mod read_pool;
+mod relay;
 pub mod removal;
 mod replica;
 mod replication;
@@ -80,6 +82,7 @@ pub use counts::WriterCounts;
 pub use inbox::LogSignal;
 pub use log_pages::LogPage;
 pub use log_positions::LogPositions;
+pub use relay::Relay;
 pub use replica::ReplicaStatus;
 pub use snapshot::Snapshot;
 pub use users::NewUserRow;
@@ -120,6 +123,7 @@ pub struct Store {
     counts: Arc<WriterCounts>,
     positions: Arc<LogPositions>,
     replica: Option<Arc<Replica>>,
+    relay: Option<Relay>,
     vitals: Supervisor,
     _checkpoints: Checkpoints,
 }
@@ -215,6 +219,7 @@ impl Store {
             counts,
             positions,
             replica,
+            relay: matches!(options.place, DatabaseTarget::Postgres(_)).then(Relay::default),
             vitals,
             _checkpoints: checkpoints,
         })
@@ -386,7 +391,13 @@ impl Store {
     /// # Errors
     /// `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the watch cannot be started.
     pub fn watch(&self) -> Result<ChangeWatch> {
-        ChangeWatch::start(&self.connector, &self.vitals)
+        ChangeWatch::start(&self.connector, self.relay.as_ref().and_then(Relay::take_ends), &self.vitals)
+    }
+
+    /// Passes texts between instances. `None` on SQLite, which has one instance.
+    #[must_use]
+    pub fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
     }
 
     /// Commits the commands that are already queued and stops the writer.

@@ -7,18 +7,21 @@ use std::future::poll_fn;
 use std::sync::Weak;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::inbox::Inbox;
+use super::relay::RelayEnds;
 use super::tls::{self, CertificateCheck};
 use crate::error::Error;
 use crate::model::Cursor;
 
 /// Name of the PostgreSQL notification channel on which instances announce their log heads.
 const CHANNEL: &str = "tidings";
+/// Name of the PostgreSQL notification channel on which instances pass texts to each other.
+const RELAY_CHANNEL: &str = "tidings_relay";
 /// Delay before reconnecting: it starts at the first value and doubles up to the second. The actual delay is
 /// random, between half of it and all of it.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
@@ -95,10 +98,16 @@ impl PgListener {
     }
 
     /// Listens until the sender of `own_head` is dropped. Notifications of other instances go to `inbox`; each
-    /// new value of `own_head` is announced to them. Reconnects whenever the connection is lost.
-    pub async fn listen(self, inbox: Weak<Inbox>, mut own_head: watch::Receiver<Option<Cursor>>) {
+    /// new value of `own_head` is announced to them. Texts pass through `relay`, if this is the one watch that has it.
+    /// Reconnects whenever the connection is lost.
+    pub async fn listen(
+        self,
+        inbox: Weak<Inbox>,
+        mut own_head: watch::Receiver<Option<Cursor>>,
+        mut relay: Option<RelayEnds>,
+    ) {
         let mut delay = MIN_RECONNECT_DELAY;
-        while let Err(error) = self.run_connection(&inbox, &mut own_head, &mut delay).await {
+        while let Err(error) = self.run_connection(&inbox, &mut own_head, &mut relay, &mut delay).await {
             tracing::warn!(%error, "listening connection lost; changes of other instances may appear up to 1 s late");
             tokio::time::sleep(delay.mul_f64(rand::random_range(0.5..1.0))).await;
             delay = (delay * 2).min(MAX_RECONNECT_DELAY);
@@ -110,13 +119,23 @@ impl PgListener {
         &self,
         inbox: &Weak<Inbox>,
         own_head: &mut watch::Receiver<Option<Cursor>>,
+        relay: &mut Option<RelayEnds>,
         delay: &mut Duration,
     ) -> Result<(), tokio_postgres::Error> {
         let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
         let notify = |head| inbox.upgrade().into_iter().for_each(|inbox| inbox.notify(head));
+        let (mut to_send, received) = match relay {
+            Some(ends) => (Some(&mut ends.outgoing), Some(&ends.incoming)),
+            None => (None, None),
+        };
         let receiving = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(notification) = message? {
+                    if notification.channel() == RELAY_CHANNEL {
+                        // A text is lost while too many wait.
+                        received.iter().for_each(|queue| drop(queue.try_send(notification.payload().to_owned())));
+                        continue;
+                    }
                     // A payload that cannot be parsed may come from a newer version: the tailer then reads the
                     // log.
                     notify(notification.payload().parse().ok());
@@ -126,22 +145,41 @@ impl PgListener {
         };
         let announcing = async {
             // Notifications need not survive a crash, so do not wait for the disk.
-            client.batch_execute(&format!("SET synchronous_commit = off; LISTEN {CHANNEL}")).await?;
+            client
+                .batch_execute(&format!("SET synchronous_commit = off; LISTEN {CHANNEL}; LISTEN {RELAY_CHANNEL}"))
+                .await?;
             *delay = MIN_RECONNECT_DELAY;
             // From here on no notification is missed. Earlier changes are in the log, which the tailer now
             // reads.
             notify(None);
-            while own_head.changed().await.is_ok() {
-                let Some(head) = own_head.borrow_and_update().map(|head| head.to_string()) else { continue };
-                client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &head]).await?;
+            loop {
+                let (channel, text) = tokio::select! {
+                    changed = own_head.changed() => match changed {
+                        Ok(()) => (CHANNEL, own_head.borrow_and_update().map(|head| head.to_string())),
+                        Err(_) => return Ok(()),
+                    },
+                    text = next_text(&mut to_send) => (RELAY_CHANNEL, Some(text)),
+                };
+                if let Some(text) = text {
+                    client.execute("SELECT pg_notify($1, $2)", &[&channel, &text]).await?;
+                }
             }
-            Ok(())
         };
         tokio::select! {
             broken = receiving => broken,
             ended = announcing => ended,
         }
     }
+}
+
+/// The next text for other instances; waits forever if there is none.
+async fn next_text(queue: &mut Option<&mut mpsc::Receiver<String>>) -> String {
+    if let Some(queue) = queue
+        && let Some(text) = queue.recv().await
+    {
+        return text;
+    }
+    std::future::pending().await
 }
 
 /// Translates `target_session_attrs` of libpq 14 for a connection that sends NOTIFY and therefore needs a

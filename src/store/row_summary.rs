@@ -21,6 +21,10 @@ pub struct RowSummary {
     pub(super) audience: i32,
     pub(super) payload: Option<i32>,
     pub(super) at: i64,
+    /// The type and the idempotency key are short.
+    pub(super) app_type: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) key_digest: Option<String>,
 }
 
 impl RowSummary {
@@ -34,6 +38,7 @@ impl RowSummary {
 
     /// Estimated memory of the event, in bytes. The ids of an audience take more memory than their text.
     pub(super) fn weight(&self) -> usize {
-        size_of::<Event>() + 4 * self.text_bytes()
+        let short = [&self.app_type, &self.key, &self.key_digest].into_iter().flatten().map(String::len).sum::<usize>();
+        size_of::<Event>() + 4 * self.text_bytes() + short
     }
 }

@@ -62,6 +62,7 @@ diesel::table! {
         named_at -> BigInt,
         emptied_at -> Nullable<BigInt>,
         look -> Text,
+        publishing -> SmallInt,
     }
 }
 
@@ -94,6 +95,9 @@ diesel::table! {
         audience -> Text,
         at -> BigInt,
         payload -> Nullable<Text>,
+        app_type -> Nullable<Text>,
+        key -> Nullable<Text>,
+        key_digest -> Nullable<Text>,
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) type ObjectSizes = HashMap<(i16, i64), usize>;
 /// The kinds of events that show an object of each table.
 const MESSAGES: [EventKind; 2] = [EventKind::MessageAdded, EventKind::MessageUpdated];
 const COMMENTS: [EventKind; 2] = [EventKind::CommentAdded, EventKind::CommentUpdated];
-const CHANNELS: [EventKind; 3] = [EventKind::ChannelAdded, EventKind::ChannelUpdated, EventKind::RoomBroadcast];
+const CHANNELS: [EventKind; 4] =
+    [EventKind::ChannelAdded, EventKind::ChannelUpdated, EventKind::RoomBroadcast, EventKind::AppEvent];
 const TEMPLATES: [EventKind; 1] = [EventKind::TemplateAdded];
 const NOTIFICATIONS: [EventKind; 1] = [EventKind::NotificationAdded];
 

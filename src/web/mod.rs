@@ -20,6 +20,7 @@ mod operation_record;
 mod origins;
 mod pages;
 mod peer;
+mod publishing;
 mod refusal;
 mod reply;
 mod request;
@@ -55,6 +56,8 @@ fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (RouteResponse,), Error
         .unify()
         .map(RouteResponse::from)
         .or(graphql_routes(site))
+        .unify()
+        .or(publishing_routes(site))
         .unify()
         .or(health::routes(site)
             .or(metrics::routes(site))
@@ -129,6 +132,22 @@ fn graphql_routes(site: &Arc<AppState>) -> impl Filter<Extract = (RouteResponse,
         .then(|site, method: Method, peer, headers, query: String, body| {
             Box::pin(graphql_http::handle(site, method, peer, headers, query, body))
         })
+}
+
+fn publishing_routes(
+    site: &Arc<AppState>,
+) -> impl Filter<Extract = (RouteResponse,), Error = Rejection> + Clone + use<> {
+    warp::path!("api" / "v1" / "events")
+        .and(with(site))
+        .and(warp::method())
+        .and(warp::ext::get::<Peer>())
+        .and(warp::header::headers_cloned())
+        .and(query())
+        .and(warp::body::stream())
+        .then(|site, method: Method, peer, headers, query: String, body| {
+            Box::pin(publishing::handle(site, method, peer, headers, query, body))
+        })
+        .map(RouteResponse::from)
 }
 
 /// The response to a request that no route accepts.

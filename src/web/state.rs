@@ -18,11 +18,16 @@ use super::socket::FrameCache;
 use crate::board::Board;
 use crate::config::{Hosts, Networks, Origins, Secret, SocketSettings};
 use crate::graphql::Engine;
-use crate::model::UserId;
+use crate::model::{MemoryBudget, UserId};
 use crate::supervisor::Supervisor;
 
 /// Number of long responses that are compressed at the same time; others are sent without compression.
 const COMPRESSING: usize = 2;
+
+/// The memory of events that `POST /api/v1/events` receives and writes, in bytes: for one client, and for all together. A
+/// request takes about 1 KiB for each event, and three times the bytes of its body.
+const PUBLISH_MEMORY_SHARE: usize = 192 << 20;
+const PUBLISH_MEMORY: usize = 2 * PUBLISH_MEMORY_SHARE;
 
 /// The settings that handlers need.
 #[derive(Debug, Clone)]
@@ -81,6 +86,8 @@ pub struct AppState {
     pub users: ConnectionLimit<UserId>,
     /// Schedules connections that have not completed a request or handshake yet.
     pub admission_queue: Arc<AdmissionQueue>,
+    /// The memory of events that `POST /api/v1/events` receives and writes.
+    pub publish_memory: Arc<MemoryBudget>,
     /// Permits to compress a long response.
     pub compressing: Semaphore,
     /// The settings.
@@ -139,6 +146,7 @@ impl AppState {
             addresses,
             users,
             admission_queue,
+            publish_memory: MemoryBudget::new(PUBLISH_MEMORY, PUBLISH_MEMORY_SHARE),
             compressing,
             settings,
             counts,

@@ -40,6 +40,12 @@ async fn a_list_of_a_small_group_reads_no_rows_of_a_large_group() {
     let comment = "mutation ($m: ID!) { createComment(input: {messageId: $m, content: \"hello\"}) { id } }";
     server.data(Some(&ann), comment, json!({"m": message})).await;
     let url = server.database_url();
+    let root = server.admin("root").await;
+    let publish = "mutation ($inputs: [PublishInput!]!) { publishMany(inputs: $inputs) { cursor } }";
+    let event = |channel: &str| json!({"channelId": channel, "type": "a.type", "data": 1});
+    for inputs in [vec![event(&small)], vec![event(&large); 1_000]] {
+        server.data(Some(&root), publish, json!({"inputs": inputs})).await;
+    }
     let with_tickets = (", ticket_status, ticket_priority, assignee_id", format!(", 0, 1, {}", ann.id));
     fill(&url, &large, &ann.id, MANY, (with_tickets.0, &with_tickets.1));
     let insert = format!(
@@ -70,6 +76,8 @@ async fn a_list_of_a_small_group_reads_no_rows_of_a_large_group() {
         assigned: messages(channelId: $channel, first: 5, assigneeId: $ben) { nodes { id } }
         all: messages(first: 1, assigneeId: $ben) { nodes { id } }
         message(id: $message) { comments(first: 5) { nodes { id } } newest: comments(last: 5) { nodes { id } } }
+        published: appEvents(channelId: $channel, last: 5) { nodes { type } }
+        typed: appEvents(channelId: $channel, first: 5, types: [\"a.*\", \"b\"]) { nodes { type } }
         notifications(first: 5) { nodes { id } }
         unread: notifications(first: 5, unreadOnly: true) { nodes { id } }
         channel(id: $channel) { unreadCount }
@@ -80,9 +88,10 @@ async fn a_list_of_a_small_group_reads_no_rows_of_a_large_group() {
     for _ in 0..10 {
         let variables = json!({"channel": small, "message": message, "ben": ben.id});
         let data = server.data(Some(&ben), query, variables).await;
-        let counts = ["firsts", "lasts", "tickets", "open", "assigned", "all", "notifications", "unread"]
-            .map(|list| data[list]["nodes"].as_array().expect("a list").len());
-        assert_eq!(counts, [2, 2, 1, 1, 1, 1, 1, 1], "{data}");
+        let counts =
+            ["firsts", "lasts", "tickets", "open", "assigned", "all", "published", "typed", "notifications", "unread"]
+                .map(|list| data[list]["nodes"].as_array().expect("a list").len());
+        assert_eq!(counts, [2, 2, 1, 1, 1, 1, 1, 1, 1, 1], "{data}");
         let of_message = ["comments", "newest"].map(|list| data["message"][list]["nodes"].as_array().map(Vec::len));
         assert_eq!(of_message, [Some(1), Some(1)], "{data}");
         server.data(Some(&ben), mark, json!({"channel": small, "cursor": ticket["cursor"]})).await;

@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod app_events;
 mod architecture;
 mod batches;
 mod capacity;

@@ -6,7 +6,7 @@ use crate::model::Visibility;
 
 /// The command that sends a broadcast.
 pub fn send(room: &str) -> impl ViewerCommand<Output = ()> {
-    SendBroadcast { room: room.into(), payload: Arc::from("{}") }
+    SendBroadcast { room: room.into(), payload: Arc::from("{}"), key: None }
 }
 
 #[test]

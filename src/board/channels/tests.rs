@@ -7,12 +7,12 @@ use crate::model::{LoggedEvent, MessageId, Seq, Tag};
 
 /// The command that creates a channel.
 pub fn create(name: &str, visibility: Visibility) -> impl ViewerCommand<Output = Channel> {
-    CreateChannel { name: name.into(), description: None, visibility }
+    CreateChannel { name: name.into(), description: None, visibility, publishing: ChannelPublishing::Keys }
 }
 
 /// An edit that changes nothing yet.
 pub fn edit(id: ChannelId) -> ChannelEdit {
-    ChannelEdit { id, name: None, description: None, visibility: None }
+    ChannelEdit { id, name: None, description: None, visibility: None, publishing: None }
 }
 
 /// The command that changes a channel.

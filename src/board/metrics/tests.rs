@@ -5,7 +5,7 @@ use crate::board::tests::BoardFixture;
 
 /// The command that publishes a value.
 pub fn publish(name: &str, value: f64) -> impl ViewerCommand<Output = Metric> {
-    PublishMetric { name: name.into(), value }
+    PublishMetric { name: name.into(), value, key: None }
 }
 
 #[test]

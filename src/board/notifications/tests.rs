@@ -9,7 +9,8 @@ use crate::model::{EventBody, EventKind};
 /// The command that notifies a user or, without one, all users.
 pub fn send(user: Option<UserId>) -> impl ViewerCommand<Output = Notification> {
     let text = NotificationText::Plain("text".into());
-    SendNotification(NewNotificationRow { user, title: "title".into(), text, priority: Priority::High })
+    let row = NewNotificationRow { user, title: "title".into(), text, priority: Priority::High, key: None };
+    SendNotification { row, key: None }
 }
 
 /// The command that marks a notification as read.

@@ -36,6 +36,12 @@ pub fn check(logged: &LoggedEvent, before: &TestTables, after: &TestTables) -> R
             let payload = Some(Arc::from("{}"));
             (Event { channel: Some(ChannelId(id)), payload, ..plain(event) }, EventBody::None)
         }
+        Kind::AppEvent => {
+            let (app_type, payload) = (event.app_type.clone(), event.payload.clone());
+            let (owner, key) = (event.actor, event.key.clone());
+            let expected = Event { channel: Some(ChannelId(id)), app_type, payload, owner, key, ..plain(event) };
+            (expected, EventBody::None)
+        }
         Kind::TemplateAdded | Kind::TemplateDeleted => {
             let template = &at.templates[&TemplateId(id)];
             let owner = Some(template.author_id);
@@ -55,6 +61,7 @@ pub fn check(logged: &LoggedEvent, before: &TestTables, after: &TestTables) -> R
             (Event { user, channel: event.channel, ..plain(event) }, EventBody::None)
         }
         Kind::UserUpdated | Kind::UserErased => (plain(event), EventBody::None),
+        Kind::MetricPublished => (Event { key: event.key.clone(), ..plain(event) }, EventBody::None),
         Kind::Genesis => return Err("a command records no such event".into()),
     };
     equal("event", event, &expected)?;
@@ -71,6 +78,8 @@ fn plain(event: &Event) -> Event {
         audience: Audience::default(),
         ticket: false,
         payload: None,
+        app_type: None,
+        key: None,
         ..event.clone()
     }
 }

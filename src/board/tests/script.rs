@@ -49,6 +49,7 @@ pub enum CommandKind {
     Edit { message: u8, text: u8, version: ExpectedVersion },
     EditTicket { message: u8, assignee: Option<Option<u8>>, closes: bool, version: ExpectedVersion },
     Delete(u8),
+    PublishEvents { channel: u8, data: u8, count: u8, key: Option<u8> },
     Comment { message: u8, text: u8, key: Option<u8> },
     EditComment { comment: u8, text: u8, version: ExpectedVersion },
     DeleteComment(u8),
@@ -97,7 +98,8 @@ fn content(kind: u8, [id, a, b, c, d]: [u8; 5]) -> CommandKind {
     use CommandKind as Kind;
     let key = |number: u8| (number < 96).then_some(number % 3);
     match kind {
-        0..=34 => Kind::Post { channel: id, text: a, ticket: change(b), location: optional(c), key: key(d) },
+        0..=9 => Kind::PublishEvents { channel: id, data: a % 2, count: b % 3 + 1, key: key(c) },
+        10..=34 => Kind::Post { channel: id, text: a, ticket: change(b), location: optional(c), key: key(d) },
         35..=54 => Kind::Edit { message: id, text: a, version: version(b) },
         55..=79 => Kind::EditTicket { message: id, assignee: change(a), closes: b > 127, version: version(c) },
         80..=91 => Kind::Delete(id),

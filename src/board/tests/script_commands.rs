@@ -4,7 +4,7 @@ use super::any_command::AnyCommand;
 use super::script::{CommandKind, ExpectedVersion, GivenCommand};
 use crate::board::{
     Assignment, ChannelEdit, CommentEdit, MessageEdit, NewComment, NewMessage, NewTicket, TicketEdit, accounts,
-    broadcasts, channels, comments, messages, metrics, notifications, organizations, templates,
+    app_events, broadcasts, channels, comments, messages, metrics, notifications, organizations, templates,
 };
 use crate::model::{
     ChannelId, CommentId, Cursor, LocationId, MessageId, NotificationId, OrganizationId, Tag, TemplateId, TicketStatus,
@@ -93,6 +93,15 @@ impl GivenCommand {
                 AnyCommand::new(messages::tests::update(actor, edit))
             }
             Kind::Delete(id) => AnyCommand::new(messages::tests::delete(message(*id).0)),
+            Kind::PublishEvents { channel, data, count, key: name } => {
+                let channel = ChannelId(selected(*channel, last.channels));
+                let events = (0..*count).map(|index| {
+                    // Every other event has the key, so that a command can use it twice.
+                    let key = key(*name).filter(|_| index % 2 == 0);
+                    app_events::tests::numbered(channel, *data, key)
+                });
+                AnyCommand::new(app_events::tests::publish(actor, events.collect()))
+            }
             _ => return None,
         })
     }

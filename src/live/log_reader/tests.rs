@@ -73,7 +73,7 @@ impl Fixture {
     }
 
     async fn reader(&self, topic: Topic, kinds: KindSet, after: Cursor) -> LogReader {
-        let filter = EventFilter { topic, kinds, tickets_only: false, exclude_own: false };
+        let filter = EventFilter { topic, kinds, types: None, tickets_only: false, exclude_own: false };
         let (receiver, _) = self.hub.subscribe(topic, filter.watched()).await.expect("subscribe");
         let parts = (Arc::clone(&self.store), self.hub.clone(), Arc::clone(&self.memory));
         LogReader::new(parts, self.viewer(), filter, after, receiver, None)

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::numbers::{CreatedCounts, Numbers, Settle};
 use crate::model::{
-    ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Invite,
-    Location, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, Priority, Seq,
-    SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId, UserSession,
+    ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKey, EventKind,
+    Invite, Location, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, Priority,
+    Seq, SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId, UserSession,
 };
 use crate::store::deleted_users::Removal;
 use crate::store::idempotency::CreatedObject;
@@ -33,6 +33,8 @@ impl NewEvent {
             audience: Audience::default(),
             ticket: false,
             payload: None,
+            app_type: None,
+            key: None,
             at: Timestamp(0),
         })
     }
@@ -75,6 +77,20 @@ impl NewEvent {
         self
     }
 
+    /// Sets the type of an application event.
+    #[must_use]
+    pub fn of_type(mut self, app_type: Arc<str>) -> Self {
+        self.0.app_type = Some(app_type);
+        self
+    }
+
+    /// Stores the idempotency key of the actor in the event, for a command that returns its first result for a key.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<Arc<EventKey>>) -> Self {
+        self.0.key = key;
+        self
+    }
+
     /// Gives the event its position and time.
     #[cfg(test)]
     pub(crate) fn at(self, cursor: Cursor, now: Timestamp) -> Event {
@@ -110,6 +126,8 @@ pub struct NewNotificationRow {
     pub text: NotificationText,
     /// The priority of the notification.
     pub priority: Priority,
+    /// The idempotency key of the sender.
+    pub key: Option<Arc<EventKey>>,
 }
 
 /// The text of a new notification.
@@ -344,7 +362,7 @@ impl Effects {
         self.notifications.push(AddedNotification { notification: notification.clone(), actor, around_id });
         let change = NewEvent::new(EventKind::NotificationAdded, notification.id.0, Some(actor));
         let change = notification.user_id.into_iter().fold(change, NewEvent::for_user);
-        self.record(change, EventBody::Notification(Arc::new(notification.clone())));
+        self.record(change.with_key(new.key), EventBody::Notification(Arc::new(notification.clone())));
         notification
     }
 

@@ -12,6 +12,9 @@ use crate::model::{
 /// How many lookups a batch has at most. Each one is a statement of its own.
 const MAX_LOOKUPS: usize = 4;
 
+/// Number of events of commands that record many, from which on a batch takes no further command.
+const MAX_MANY_EVENTS: usize = 4_096;
+
 /// The rows that commands need to decide.
 ///
 /// References are followed: a comment brings its message; a message brings its channel; a user brings the locations that
@@ -28,12 +31,15 @@ pub struct Needs {
     pub(super) usernames: BTreeSet<String>,
     pub(super) locations: BTreeSet<LocationId>,
     pub(super) keys: BTreeSet<(UserId, String)>,
+    pub(super) event_keys: BTreeSet<(UserId, String)>,
     pub(super) positions: BTreeSet<(ChannelId, (i64, i64))>,
     pub(super) metrics: BTreeSet<String>,
     pub(super) lookups: Vec<Lookup>,
     pub(super) attempts: BTreeSet<String>,
     pub(super) attempt_span: Duration,
     pub(super) locks_head: bool,
+    /// How many events the commands record that record many.
+    many_events: usize,
     /// Whether no further command may join the batch.
     is_closed: bool,
 }
@@ -115,6 +121,16 @@ impl Needs {
     /// The use of an idempotency key, with the object that was created.
     pub fn key(&mut self, author: UserId, key: &str) {
         self.keys.insert((author, key.to_owned()));
+    }
+
+    /// The event that an actor recorded with this idempotency key.
+    pub fn event_key(&mut self, actor: UserId, key: &str) {
+        self.event_keys.insert((actor, key.to_owned()));
+    }
+
+    /// Tells how many events the command records, if they may be many. It bounds how much one batch writes.
+    pub fn many_events(&mut self, count: usize) {
+        self.many_events += count;
     }
 
     /// The newest message that a channel had at this position of the log.
@@ -268,6 +284,6 @@ impl Needs {
 
     /// Whether no further command may join the batch.
     pub(super) fn is_full(&self) -> bool {
-        self.is_closed || self.lookups.len() >= MAX_LOOKUPS
+        self.is_closed || self.lookups.len() >= MAX_LOOKUPS || self.many_events >= MAX_MANY_EVENTS
     }
 }

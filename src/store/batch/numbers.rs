@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::model::{
-    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Invite, InviteId,
-    Location, LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization,
-    OrganizationId, Seq, SessionId, Template, TemplateId, Timestamp, User, UserId,
+    ApiKey, ApiKeyId, AppEvent, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Invite,
+    InviteId, Location, LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId,
+    Organization, OrganizationId, Seq, SessionId, Template, TemplateId, Timestamp, User, UserId,
 };
 
 /// How many objects and events of each kind a batch creates.
@@ -104,6 +104,17 @@ impl Settle for Seq {
             && let Some(base) = numbers.base
         {
             self.0 = base - self.0;
+        }
+    }
+}
+
+/// The time of an event comes with its number.
+impl Settle for AppEvent {
+    fn settle(&mut self, numbers: &Numbers) {
+        let is_new = self.cursor.seq.0 < 0;
+        self.cursor.settle(numbers);
+        if is_new && numbers.base.is_some() {
+            self.at = Timestamp(numbers.at);
         }
     }
 }

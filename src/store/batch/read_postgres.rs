@@ -13,6 +13,7 @@ use crate::model::{
     Audience, Channel, ChannelId, Comment, CommentId, Cursor, LocationId, MessageId, Notification, NotificationId,
     OrganizationId, Seq, Tag, Timestamp, User, UserId,
 };
+use crate::store::app_events::KeyedEvent;
 use crate::store::channels::ChannelRow;
 use crate::store::comments::CommentRow;
 use crate::store::connection::map_error;
@@ -30,6 +31,7 @@ struct Found {
     head: (i64, i64, i64, i64, i64),
     applied_tag: Option<i64>,
     keys: Option<Vec<KeyRow>>,
+    event_keys: Option<Vec<EventKeyRow>>,
     comments: Option<Vec<CommentRow>>,
     messages: Option<Vec<MessageRow>>,
     audiences: Option<Vec<(i64, i64)>>,
@@ -45,6 +47,9 @@ struct Found {
     metrics: Option<Vec<String>>,
     metric_count: Option<i64>,
 }
+
+/// The actor, the key, then seq, tag, time and object of the event, and the digest of the input.
+type EventKeyRow = (i64, String, i64, i64, i64, i64, String);
 
 #[derive(Deserialize)]
 struct KeyRow {
@@ -90,6 +95,7 @@ fn is_needed(needs: &Needs, part: &str) -> bool {
     let has_comments = !needs.keys.is_empty() || !needs.comments.is_empty();
     match part {
         "keys" => !needs.keys.is_empty(),
+        "event_keys" => !needs.event_keys.is_empty(),
         "comments" => has_comments,
         "messages" => has_comments || !needs.messages.is_empty(),
         "users" => !needs.users.is_empty() || !needs.people.is_empty() || !needs.usernames.is_empty(),
@@ -108,6 +114,8 @@ fn parameter(needs: &Needs, applied: Seq, name: &str) -> Result<Parameter> {
     }
     let (positions, notifications) = (&needs.positions, &needs.notifications);
     Ok(match name {
+        "event_key_actors" => numbers(&needs.event_keys, |(actor, _)| actor.0),
+        "event_keys" => Parameter::Texts(needs.event_keys.iter().map(|(_, key)| key.clone()).collect()),
         "key_authors" => numbers(&needs.keys, |(author, _)| author.0),
         "keys" => Parameter::Texts(needs.keys.iter().map(|(_, key)| key.clone()).collect()),
         "comments" => numbers(&needs.comments, |id| id.0),
@@ -147,7 +155,12 @@ impl Found {
         let positions = positions.into_iter().map(|row| row.newest(self.oldest)).collect::<Result<_>>()?;
         let locations = pairs(self.locations, LocationId, OrganizationId);
         let locations = locations.chain(pairs(self.locations_of_users, LocationId, OrganizationId));
+        let keyed = |(actor, key, seq, tag, at, object, digest)| {
+            let cursor = Cursor { seq: Seq(seq), tag: Tag(tag) };
+            ((UserId(actor), key), KeyedEvent { cursor, at: Timestamp(at), object, digest })
+        };
         Ok(BatchRows {
+            event_keys: self.event_keys.unwrap_or_default().into_iter().map(keyed).collect(),
             keys: self.keys.unwrap_or_default().into_iter().filter_map(KeyRow::used).collect(),
             messages: self.messages.unwrap_or_default().into_iter().map(message).collect::<Result<_>>()?,
             comments: self.comments.unwrap_or_default().into_iter().map(comment).collect(),

@@ -75,6 +75,11 @@ SELECT json_build_object(
 -- if keys
     'keys', (SELECT json_agg(k) FROM used_keys k),
 -- end
+-- if event_keys
+    'event_keys', (SELECT json_agg(json_build_array(e.actor_id, e.key, e.seq, e.tag, e.at, e.object_id, e.key_digest))
+                   FROM unnest($event_key_actors, $event_keys) AS needed (actor_id, key)
+                   JOIN events e ON e.actor_id = needed.actor_id AND e.key = needed.key AND e.key IS NOT NULL),
+-- end
 -- if comments
     'comments', (SELECT json_agg(c) FROM needed_comments c),
 -- end

@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 use crate::model::{ChannelId, Cursor, MessageId, NotificationId, OrganizationId, Seq, Tag, UserId};
 use crate::store::connection::Db;
 use crate::store::idempotency::{self, CreatedObject};
-use crate::store::{channels, comments, members, messages, metrics, notifications, organizations, read_markers, users};
+use crate::store::{
+    app_events, channels, comments, members, messages, metrics, notifications, organizations, read_markers, users,
+};
 
 /// Reads the rows. The lookups are left out.
 pub fn read(db: &mut Db, needs: &Needs) -> Result<BatchRows> {
@@ -16,6 +18,11 @@ pub fn read(db: &mut Db, needs: &Needs) -> Result<BatchRows> {
     read_content(db, needs, &mut rows)?;
     read_users(db, needs, &mut rows)?;
     read_notifications(db, needs, &mut rows)?;
+    for (actor, key) in &needs.event_keys {
+        if let Some(event) = app_events::find_by_key(db, *actor, key)? {
+            rows.event_keys.insert((*actor, key.clone()), event);
+        }
+    }
     for (channel, (seq, tag)) in &needs.positions {
         let cursor = Cursor { seq: Seq(*seq), tag: Tag(*tag) };
         rows.positions.insert((*channel, cursor), expired_or(read_markers::newest_at(db, *channel, cursor))?);

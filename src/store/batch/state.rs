@@ -12,6 +12,7 @@ use crate::model::{
     Location, LocationId, Message, MessageId, Notification, NotificationId, OrganizationId, Rights, Role, Seq, Tag,
     Template, TemplateId, Timestamp, User, UserId, UserSession,
 };
+use crate::store::app_events::KeyedEvent;
 use crate::store::idempotency::CreatedObject;
 use crate::unicode;
 
@@ -31,6 +32,7 @@ pub struct BatchRows {
     pub locations: HashMap<LocationId, OrganizationId>,
     pub members: HashSet<(ChannelId, UserId)>,
     pub keys: HashMap<(UserId, String), (CreatedObject, String)>,
+    pub event_keys: HashMap<(UserId, String), KeyedEvent>,
     pub positions: HashMap<(ChannelId, Cursor), NewestMessage>,
     pub metrics: HashSet<String>,
     pub metric_count: i64,
@@ -145,6 +147,13 @@ impl BatchState {
         for used in &effects.keys {
             rows.keys.insert((used.author, used.key.clone()), (used.object, used.digest.clone()));
         }
+        for event in effects.events.iter().map(|logged| &logged.event) {
+            if let (Some(actor), Some(key)) = (event.actor, &event.key) {
+                let keyed =
+                    KeyedEvent { cursor: event.cursor, at: self.now, object: event.object, digest: key.digest.clone() };
+                rows.event_keys.insert((actor, key.name.clone()), keyed);
+            }
+        }
         for name in effects.metrics.keys().filter(|name| !rows.metrics.contains(*name)).cloned().collect::<Vec<_>>() {
             rows.metrics.insert(name);
             rows.metric_count += 1;
@@ -251,6 +260,12 @@ impl BatchState {
     pub fn key(&self, author: UserId, key: &str) -> Option<(CreatedObject, &str)> {
         let used = self.rows.keys.get(&(author, key.to_owned()));
         used.map(|(object, digest)| (*object, digest.as_str()))
+    }
+
+    /// The event that an actor recorded with this idempotency key.
+    #[must_use]
+    pub fn event_with_key(&self, actor: UserId, key: &str) -> Option<&KeyedEvent> {
+        self.rows.event_keys.get(&(actor, key.to_owned()))
     }
 
     /// The notification, if it is for this reader or an announcement, and whether the reader has read it.

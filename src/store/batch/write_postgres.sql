@@ -172,7 +172,7 @@ WITH input AS MATERIALIZED (
 -- if new_events
 ), add_events AS (
     INSERT INTO events (seq, tag, format, kind, object_id, channel_id, message_id, user_id, owner_id, actor_id, ticket,
-        audience, at, payload)
+        audience, at, payload, app_type, key, key_digest)
     SELECT b.base - r.seq, b.tag, r.format, r.kind,
         CASE WHEN r.object_id > 0 THEN r.object_id ELSE CASE r.kind
             WHEN 1 THEN i.messages[-r.object_id]
@@ -180,10 +180,12 @@ WITH input AS MATERIALIZED (
             WHEN 14 THEN k.notifications[-r.object_id]
             ELSE r.object_id END END,
         r.channel_id, CASE WHEN r.message_id < 0 THEN i.messages[-r.message_id] ELSE r.message_id END,
-        r.user_id, r.owner_id, r.actor_id, r.ticket, r.audience, b.at, r.payload
+        r.user_id, r.owner_id, r.actor_id, r.ticket, r.audience, b.at, r.payload,
+        r.app_type, r.key, r.key_digest
     FROM numbered b, message_ids i, comment_ids j, notification_ids k, json_to_recordset($new_events::json) AS r (
         seq bigint, format smallint, kind smallint, object_id bigint, channel_id bigint, message_id bigint,
-        user_id bigint, owner_id bigint, actor_id bigint, ticket boolean, audience text, payload text)
+        user_id bigint, owner_id bigint, actor_id bigint, ticket boolean, audience text, payload text, app_type text,
+        key text, key_digest text)
 -- end
 )
 SELECT base, at, i.messages, j.comments, k.notifications

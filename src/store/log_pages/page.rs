@@ -71,7 +71,9 @@ impl ShownObjects {
             Kind::NotificationAdded => {
                 self.notifications.get(&NotificationId(id)).cloned().map(EventBody::Notification)
             }
-            Kind::RoomBroadcast => self.channels.contains_key(&ChannelId(id)).then_some(EventBody::None),
+            Kind::RoomBroadcast | Kind::AppEvent => {
+                self.channels.contains_key(&ChannelId(id)).then_some(EventBody::None)
+            }
             _ => Some(EventBody::None),
         }
     }

@@ -34,12 +34,13 @@ WITH position AS MATERIALIZED (
     ORDER BY e.seq LIMIT $rows
 ), sized AS (
     -- An object that several events show is counted for each of them.
-    SELECT f.seq, $event_bytes + 4 * (octet_length(f.audience) + coalesce(octet_length(f.payload), 0)) + coalesce(
+    SELECT f.seq, $event_bytes + 4 * (octet_length(f.audience) + coalesce(octet_length(f.payload), 0))
+        + coalesce(octet_length(f.key), 0) + coalesce(
         CASE
             WHEN f.kind IN (1, 2) THEN (SELECT octet_length(m.content) + coalesce(octet_length(m.title), 0)
                                         FROM messages m WHERE m.id = f.object_id)
             WHEN f.kind IN (4, 5) THEN (SELECT octet_length(c.content) FROM comments c WHERE c.id = f.object_id)
-            WHEN f.kind IN (7, 8, 15) THEN (SELECT octet_length(c.name) + coalesce(octet_length(c.description), 0)
+            WHEN f.kind IN (7, 8, 15, 16) THEN (SELECT octet_length(c.name) + coalesce(octet_length(c.description), 0)
                                             FROM channels c WHERE c.id = f.object_id)
             WHEN f.kind = 10 THEN (SELECT octet_length(t.content) FROM templates t WHERE t.id = f.object_id)
             WHEN f.kind = 14 THEN (SELECT octet_length(n.message) FROM notifications n WHERE n.id = f.object_id)
@@ -61,7 +62,7 @@ WITH position AS MATERIALIZED (
     WHERE (SELECT m.deleted_at IS NULL AND (SELECT r.deleted_at IS NULL FROM channels r WHERE r.id = m.channel_id)
            FROM messages m WHERE m.id = c.message_id)
 ), page_channels AS MATERIALIZED (
-    SELECT c.* FROM (SELECT DISTINCT object_id AS id FROM page WHERE kind IN (7, 8, 15)) shown,
+    SELECT c.* FROM (SELECT DISTINCT object_id AS id FROM page WHERE kind IN (7, 8, 15, 16)) shown,
         LATERAL (SELECT * FROM channels WHERE id = shown.id OFFSET 0) c
     WHERE c.deleted_at IS NULL
 ), page_templates AS MATERIALIZED (

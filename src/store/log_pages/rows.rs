@@ -100,6 +100,9 @@ fn with_texts(summary: &RowSummary, (audience, payload): (String, Option<String>
         audience,
         payload,
         at: summary.at,
+        app_type: summary.app_type.clone(),
+        key: summary.key.clone(),
+        key_digest: summary.key_digest.clone(),
     }
 }
 
@@ -137,6 +140,9 @@ fn rows(db: &mut Db, topic: Topic, kinds: KindSet, after: Seq, limit: Seq) -> Re
             octets(events::audience),
             nullable_octets(events::payload),
             events::at,
+            events::app_type,
+            events::key,
+            events::key_digest,
         ))
         .filter(events::seq.gt(after.0))
         .filter(events::seq.le(limit.0))
@@ -181,7 +187,7 @@ fn with_bodies(db: &mut Db, events: Vec<Event>) -> Result<Vec<LoggedEvent>> {
         ids.dedup();
         ids
     };
-    let channel_kinds = [Kind::ChannelAdded, Kind::ChannelUpdated, Kind::RoomBroadcast];
+    let channel_kinds = [Kind::ChannelAdded, Kind::ChannelUpdated, Kind::RoomBroadcast, Kind::AppEvent];
     let objects = ShownObjects {
         messages: load(ids(&[Kind::MessageAdded, Kind::MessageUpdated]), MessageId, |ids| messages::by_ids(db, ids))?,
         comments: load(ids(&[Kind::CommentAdded, Kind::CommentUpdated]), CommentId, |ids| comments::by_ids(db, ids))?,

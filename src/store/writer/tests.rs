@@ -188,7 +188,7 @@ fn broken() -> Decide {
     Box::new(|_, effects| {
         let text = NotificationText::Plain("text".into());
         let user = Some(UserId(1));
-        let new = NewNotificationRow { user, title: "title".into(), text, priority: Priority::Low };
+        let new = NewNotificationRow { user, title: "title".into(), text, priority: Priority::Low, key: None };
         effects.notify(new, UserId(1));
         Ok(effects.end())
     })

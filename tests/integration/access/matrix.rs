@@ -84,6 +84,11 @@ const ADMINS_DO: Expected = Expected(
     [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data],
     [FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, Data, FORBIDDEN],
 );
+/// Publishing: admins, and keys with the scope `PUBLISH`.
+const PUBLISHERS_DO: Expected = Expected(
+    [UNAUTHENTICATED, NOT_FOUND, FORBIDDEN, FORBIDDEN, Data],
+    [FORBIDDEN, FORBIDDEN, Data, FORBIDDEN, FORBIDDEN, Data, FORBIDDEN],
+);
 
 const QUERIES: &[Row] = &[
     ("me", "{ me { id } }", Expected([Absent, Data, Data, Data, Data], READ_KEYS)),
@@ -96,6 +101,7 @@ const QUERIES: &[Row] = &[
     ("messages", "{ messages(first: 100) { nodes { id } } }", READERS_SEE),
     ("messages", "query ($channel: ID!) { messages(channelId: $channel) { nodes { id } } }", READERS_SEE),
     ("messages", "query ($victim: ID!) { messages(assigneeId: $victim, status: OPEN) { nodes { id } } }", READERS_SEE),
+    ("appEvents", "query ($channel: ID!) { appEvents(channelId: $channel) { nodes { type } } }", READERS_RECEIVE),
     ("templates", "{ templates(last: 10) { nodes { id } } }", SIGNED_IN_READ_OUTSIDE),
     ("notifications", "{ notifications(unreadOnly: true) { nodes { id } } }", SIGNED_IN_READ_OUTSIDE),
     ("presence", "query ($channel: ID!) { presence(channelId: $channel) { id } }", READERS_READ),
@@ -239,6 +245,22 @@ const MUTATIONS: &[Row] = &[
     ),
     ("broadcast", "mutation ($name: String!) { broadcast(input: { room: $name, data: \"{}\" }) }", ADMINS_DO),
     (
+        "publish",
+        "mutation ($channel: ID!) { publish(input: { channelId: $channel, type: \"t\", data: 1 }) { cursor } }",
+        PUBLISHERS_DO,
+    ),
+    (
+        "publish",
+        "mutation ($name: String!) { publish(input: { channel: $name, type: \"t\", data: 1 }) { cursor } }",
+        PUBLISHERS_DO,
+    ),
+    (
+        "publishMany",
+        "mutation ($channel: ID!) { publishMany(inputs: [{ channelId: $channel, type: \"t\", data: 1 }]) { cursor } }",
+        PUBLISHERS_DO,
+    ),
+    ("signal", "mutation ($channel: ID!) { signal(channelId: $channel, type: \"t\") }", READERS_DO),
+    (
         "publishMetric",
         "mutation ($fresh: String!) { publishMetric(input: { metric: $fresh, value: 1.5 }) { metric } }",
         ADMINS_DO,
@@ -303,6 +325,12 @@ const SUBSCRIPTIONS: &[Row] = &[
         "subscription ($before: Cursor) { notificationAdded(after: $before) { id userId } }",
         ALL_READ_OUTSIDE,
     ),
+    (
+        "appEvent",
+        "subscription ($channel: ID!, $before: Cursor) { appEvent(channelId: $channel, after: $before) { type } }",
+        READERS_RECEIVE,
+    ),
+    ("signal", "subscription ($channel: ID!) { signal(channelId: $channel) { type } }", READERS_RECEIVE),
     ("metricUpdated", "subscription { metricUpdated { metric value } }", ALL_READ),
     (
         "presenceChanged",
@@ -375,7 +403,21 @@ async fn every_subscription_delivers_to_exactly_the_listed_viewers() {
             let objects = fixture.objects().await;
             let mut socket = fixture.server.socket(fixture.session(viewer, &objects).await.as_ref()).await;
             socket.subscribe("s", document, objects.variables.clone()).await;
-            let frame = socket.frame().await;
+            // A signal is not stored, so it is sent until the subscription is open.
+            let sending = async {
+                let send = "mutation ($channel: ID!) { signal(channelId: $channel, type: \"t\") }";
+                loop {
+                    if *field != "signal" {
+                        std::future::pending::<()>().await;
+                    }
+                    let author = fixture.user_session("author");
+                    fixture.server.execute(author.as_ref(), send, objects.variables.clone()).await;
+                }
+            };
+            let frame = tokio::select! {
+                frame = socket.frame() => frame,
+                never = sending => never,
+            };
             let got = match frame["type"].as_str() {
                 Some("next") => objects.classify(field, &frame["payload"]),
                 _ => objects.classify(field, &json!({"errors": frame["payload"]})),
@@ -389,6 +431,8 @@ async fn every_subscription_delivers_to_exactly_the_listed_viewers() {
 struct Fixture {
     server: Server,
     count: std::cell::Cell<usize>,
+    /// The id of a key to revoke. It may be revoked already.
+    key: String,
 }
 
 /// A private channel with every kind of object in it.
@@ -406,7 +450,9 @@ impl Fixture {
         server
             .data(Some(&admin), "mutation { createOrganization(input: { name: \"first\" }) { id } }", json!({}))
             .await;
-        Self { server, count: std::cell::Cell::new(0) }
+        let make = "mutation { createApiKey(input: { name: \"k\", scopes: [READ] }) { apiKey { id } } }";
+        let key = text(&server.data(Some(&admin), make, json!({})).await["createApiKey"]["apiKey"]["id"]);
+        Self { server, count: std::cell::Cell::new(0), key }
     }
 
     async fn session(&self, viewer: Viewer, objects: &Objects) -> Option<Session> {
@@ -482,10 +528,12 @@ impl Fixture {
         // The template is the victim's, because subscribers do not receive their own templates.
         let add = "mutation { addTemplate(input: { name: \"t\", content: \"t\" }) { id } }";
         self.server.data(Some(&victim), add, json!({})).await;
-        let notify = "mutation ($v: ID!) {
+        let notify = "mutation ($v: ID!, $c: ID!) {
             note: notifyUser(input: { userId: $v, title: \"t\", message: \"t\" }) { id }
-            all: notifyUser(input: { title: \"t\", message: \"t\" }) { id } }";
-        let notified = self.server.data(self.user_session("root").as_ref(), notify, json!({"v": victim.id})).await;
+            all: notifyUser(input: { title: \"t\", message: \"t\" }) { id }
+            publish(input: { channelId: $c, type: \"t\", data: 1 }) { cursor } }";
+        let notified =
+            self.server.data(self.user_session("root").as_ref(), notify, json!({"v": victim.id, "c": channel})).await;
         let login =
             "mutation ($n: String!, $p: String!) { login(input: { username: $n, password: $p }) { refreshToken } }";
         let credentials = json!({"n": victim.username, "p": PASSWORD});
@@ -498,11 +546,8 @@ impl Fixture {
         let invite = "mutation { createInvite(input: {}) { id } }";
         let invited = self.server.data(root.as_ref(), invite, json!({})).await;
         let elsewhere = self.server.channel(author.as_ref().expect("a session"), &format!("elsewhere{number}")).await;
-        let make =
-            "mutation ($v: ID!) { createApiKey(input: { name: \"k\", userId: $v, scopes: [READ] }) { apiKey { id } } }";
-        let key = self.server.data(self.user_session("root").as_ref(), make, json!({"v": victim.id})).await;
         let variables = json!({
-            "elsewhere": elsewhere, "key": key["createApiKey"]["apiKey"]["id"],
+            "elsewhere": elsewhere, "key": self.key,
             "invite": invited["createInvite"]["id"],
             "reset": link.rsplit('/').next(),
             "refreshToken": opened["login"]["refreshToken"], "session": sessions["sessions"][0]["id"],

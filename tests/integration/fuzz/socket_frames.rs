@@ -30,6 +30,8 @@ const JSON_SOCKET: &[&str] = &[
     r#"{"type":"subscribe","ticket_id":1}"#,
     r#"{"type":"join_room","room":"project_123"}"#,
     r#"{"type":"message","room":"project_123","text":"Hello","key":"k"}"#,
+    r#"{"type":"subscribe","room":"r","events":["a.*"]}"#,
+    r#"{"type":"publish","room":"r","event":"a.b","data":{"n":1},"key":"k"}"#,
     r#"{"type":"leave_room","room":"project_123"}"#,
     r#"{"type":"ping"}"#,
 ];

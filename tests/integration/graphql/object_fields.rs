@@ -12,6 +12,7 @@ const EVENTS: &str = "subscription ($channelId: ID, $after: Cursor) {
         ... on ChannelDeleted { channelId }
         ... on RoomBroadcast { channelId }
         ... on UserUpdated { userId }
+        ... on AppEvent { channelId type data key }
         ... on AccessChanged { changedChannelId } } }";
 
 async fn next(socket: &mut Socket, id: &str) -> Value {

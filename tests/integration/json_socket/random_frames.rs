@@ -17,7 +17,7 @@ const FRAMES_OF_A_SOCKET: usize = 500;
 /// The largest accepted growth of memory: 40 bytes per frame would exceed it.
 const SLACK: usize = 4 << 20;
 
-const SEEDS: [&str; 9] = [
+const SEEDS: [&str; 11] = [
     r#"{"type":"subscribe","channel":"notifications"}"#,
     r#"{"type":"subscribe","channel":"dashboard_updates"}"#,
     r#"{"type":"subscribe","channel":"tickets","after":"c1-0000000000000001"}"#,
@@ -25,6 +25,8 @@ const SEEDS: [&str; 9] = [
     r#"{"type":"join_room","room":"r"}"#,
     r#"{"type":"leave_room","room":"r"}"#,
     r#"{"type":"unsubscribe","ticket_id":"1"}"#,
+    r#"{"type":"subscribe","room":"r","events":["a.*"]}"#,
+    r#"{"type":"publish","room":"r","event":"a.b","data":{"n":1},"key":"k"}"#,
     r#"{"type":"ping"}"#,
     r#"{"type":"message","room":"nowhere","text":"t","key":"k"}"#,
 ];

@@ -48,6 +48,8 @@ fn logged(seq: i64, kind: EventKind, channel: i64, message: i64) -> LoggedEvent 
         actor: None,
         ticket: false,
         payload: None,
+        app_type: None,
+        key: None,
         at: Timestamp(0),
     };
     LoggedEvent { event, body: EventBody::None }

@@ -1,7 +1,7 @@
 //! What a commit on PostgreSQL compares, for the test that this is enough.
 
 use super::{TAG, TestTables};
-use crate::model::{Message, Seq};
+use crate::model::{LoggedEvent, Message, Seq};
 use crate::store::batch::TestQueue;
 use crate::store::batch::decide::{Decided, decide, needs_of};
 use crate::store::batch::state::{BatchState, MessageVersion};
@@ -46,7 +46,13 @@ impl DecidedBatch {
         let mut messages = versions.messages.iter();
         let mut comments = versions.comments.iter();
         let mut keys = effects.keys.iter().filter_map(|used| tables.keys.get(&(used.author, used.key.clone())));
+        let is_used = |one: &LoggedEvent, other: &LoggedEvent| {
+            let keys = one.event.key.as_ref().zip(other.event.key.as_ref());
+            one.event.actor == other.event.actor && keys.is_some_and(|(one, other)| one.name == other.name)
+        };
+        let mut events = effects.events.iter();
         self.access_head == tables.access_head()
+            && events.all(|event| !tables.log.iter().any(|other| is_used(event, other)))
             && messages.all(|(id, expected)| tables.messages.get(id).is_some_and(|message| is_same(expected, message)))
             && comments.all(|(id, cursor)| tables.comments.get(id).is_some_and(|comment| comment.cursor == *cursor))
             && keys.all(|(object, _)| is_free(*object))

@@ -156,6 +156,11 @@ impl TestTables {
         self.comments.keys().for_each(|id| needs.comment(*id));
         self.notifications.keys().for_each(|id| needs.notification(*id, user));
         self.keys.keys().for_each(|(author, key)| needs.key(*author, key));
+        for event in self.log.iter().map(|logged| &logged.event) {
+            if let (Some(actor), Some(key)) = (event.actor, &event.key) {
+                needs.event_key(actor, &key.name);
+            }
+        }
         self.metrics.keys().for_each(|name| needs.metric(name));
         self.templates.keys().for_each(|id| needs.template(rights, *id));
         self.organizations.keys().for_each(|id| needs.organization_with_users(*id));

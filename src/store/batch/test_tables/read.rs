@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::{TAG, TestTables};
 use crate::error::{Error, Result};
 use crate::model::{
-    Channel, ChannelId, Cursor, EventKind, MessageId, Notification, NotificationId, OrganizationId, Rights, Seq, Tag,
-    Timestamp, UserId, Visibility,
+    Channel, ChannelId, Cursor, Event, EventKind, MessageId, Notification, NotificationId, OrganizationId, Rights, Seq,
+    Tag, Timestamp, UserId, Visibility,
 };
+use crate::store::app_events::KeyedEvent;
 use crate::store::batch::needs::{Lookup, Needs};
 use crate::store::batch::state::{BatchRows, OrganizationRows};
 use crate::store::idempotency::CreatedObject;
@@ -25,6 +26,16 @@ impl TestTables {
         for (id, reader) in &needs.notifications {
             rows.notifications.extend(self.notification(*id).map(|found| (*id, found)));
             rows.read_announcements.extend(self.read_announcements.get(&(*id, *reader)));
+        }
+        for (actor, key) in &needs.event_keys {
+            let has_key = |event: &&Event| {
+                event.actor == Some(*actor) && event.key.as_ref().is_some_and(|used| used.name == *key)
+            };
+            if let Some(event) = self.log.iter().map(|logged| &logged.event).find(has_key) {
+                let digest = event.key.as_ref().map(|used| used.digest.clone()).unwrap_or_default();
+                let keyed = KeyedEvent { cursor: event.cursor, at: event.at, object: event.object, digest };
+                rows.event_keys.insert((*actor, key.clone()), keyed);
+            }
         }
         for (channel, (seq, tag)) in &needs.positions {
             let cursor = Cursor { seq: Seq(*seq), tag: Tag(*tag) };

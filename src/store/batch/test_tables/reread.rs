@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use super::TestTables;
+use crate::model::Timestamp;
 use crate::store::batch::effects::Effects;
 use crate::store::batch::needs::Needs;
 use crate::store::batch::numbers::{Numbers, Settle};
@@ -27,6 +28,7 @@ pub fn differences(
     all.extend(missing(&state.messages, &fresh.messages));
     all.extend(missing(&state.comments, &fresh.comments));
     all.extend(missing(&state.keys, &fresh.keys));
+    all.extend(missing(&state.event_keys, &fresh.event_keys));
     all.extend(missing(&state.channels, &fresh.channels));
     all.extend(missing(&state.users, &fresh.users));
     all.extend(missing(&state.locations, &fresh.locations));
@@ -52,6 +54,10 @@ fn settled(mut rows: BatchRows, numbers: &Numbers) -> BatchRows {
     rows.messages = messages.map(|message| (message.id, message)).collect();
     let comments = rows.comments.into_values().map(|comment| settle(comment, numbers));
     rows.comments = comments.map(|comment| (comment.id, comment)).collect();
+    for event in rows.event_keys.values_mut().filter(|event| event.cursor.seq.0 < 0) {
+        event.cursor.settle(numbers);
+        event.at = Timestamp(numbers.at);
+    }
     rows.keys.values_mut().for_each(|(object, _)| object.settle(numbers));
     rows
 }

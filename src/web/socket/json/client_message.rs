@@ -1,11 +1,13 @@
 //! Parses messages of the plain JSON protocol. Parsing is strict, and errors name the field. Unknown fields are
 //! ignored, because later versions of clients may send more.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::graphql::OperationType;
-use crate::model::{Cursor, MessageId, replace_lone_surrogates};
+use crate::model::{Cursor, JsonText, MessageId, TypeFilter, replace_lone_surrogates};
 
 /// The longest room name and the longest idempotency key, in bytes.
 const MAX_NAME: usize = 1_000;
@@ -21,6 +23,14 @@ pub enum JsonRequest {
     Join(String, Option<Cursor>),
     /// Ends the subscription to a room.
     Leave(String),
+    /// Subscribes to the application events of an existing room.
+    Follow(RoomEvents, Option<Cursor>),
+    /// Ends the subscription to the application events of a room.
+    Unfollow(String),
+    /// Publishes an application event in a room.
+    Publish(NewRoomEvent),
+    /// Sends a signal to those who are in a room.
+    Signal(NewRoomSignal),
     /// Posts a message to a room.
     Message(NewRoomMessage),
     /// Asks for the cursor up to which all subscriptions have been served.
@@ -51,6 +61,41 @@ pub struct NewRoomMessage {
     pub key: Option<String>,
 }
 
+/// The application events of a room that a client wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomEvents {
+    /// The name of the room.
+    pub room: String,
+    /// The types, as the client sent them.
+    pub events: Vec<String>,
+    /// The types; `None` for all.
+    pub types: Option<TypeFilter>,
+}
+
+/// A new signal for a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRoomSignal {
+    /// The name of the room.
+    pub room: String,
+    /// The type of the signal.
+    pub signal: String,
+    /// The data, as the client sent it.
+    pub data: Option<JsonText>,
+}
+
+/// A new application event for a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRoomEvent {
+    /// The name of the room.
+    pub room: String,
+    /// The type of the event.
+    pub event: String,
+    /// The data, as the client sent it.
+    pub data: JsonText,
+    /// The idempotency key: a second event with the same key is not published.
+    pub key: Option<String>,
+}
+
 /// An invalid message, with the fields by which the client can match the error to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidJsonRequest {
@@ -69,10 +114,10 @@ impl JsonRequest {
     /// # Errors
     /// [`InvalidJsonRequest`] if the text is not one JSON object, or a field is missing or invalid.
     pub fn parse(text: &str) -> Result<Self, InvalidJsonRequest> {
-        match serde_json::from_str(&replace_lone_surrogates(text)) {
-            Ok(Value::Object(frame)) => {
-                Self::from_frame(&frame).map_err(|error| InvalidJsonRequest { error, fields: identifying(&frame) })
-            }
+        let text = replace_lone_surrogates(text);
+        match serde_json::from_str(&text) {
+            Ok(Value::Object(frame)) => Self::from_frame(&frame, &text)
+                .map_err(|error| InvalidJsonRequest { error, fields: identifying(&frame) }),
             _ => Err(InvalidJsonRequest {
                 error: Error::input("type", "a message is one JSON object"),
                 fields: Vec::new(),
@@ -85,13 +130,30 @@ impl JsonRequest {
         match self {
             Self::Subscribe(..) => Some(("subscribe", OperationType::Subscription)),
             Self::Join(..) => Some(("join_room", OperationType::Subscription)),
+            Self::Follow(..) => Some(("subscribe", OperationType::Subscription)),
             Self::Message(_) => Some(("message", OperationType::Mutation)),
-            Self::Unsubscribe(_) | Self::Leave(_) | Self::Ping => None,
+            Self::Publish(_) => Some(("publish", OperationType::Mutation)),
+            Self::Signal(_) => Some(("signal", OperationType::Mutation)),
+            Self::Unsubscribe(_) | Self::Unfollow(_) | Self::Leave(_) | Self::Ping => None,
         }
     }
 
-    fn from_frame(frame: &Map<String, Value>) -> Result<Self> {
+    /// The message in a frame, whose text is needed for JSON that must not change.
+    fn from_frame(frame: &Map<String, Value>, text: &str) -> Result<Self> {
         match required(frame, "type")? {
+            "subscribe" if names_room(frame) => Ok(Self::Follow(room_events(frame)?, after(frame)?)),
+            "unsubscribe" if names_room(frame) => Ok(Self::Unfollow(room(frame)?)),
+            "signal" => Ok(Self::Signal(NewRoomSignal {
+                room: room(frame)?,
+                signal: required(frame, "signal")?.to_owned(),
+                data: data(text)?,
+            })),
+            "publish" => Ok(Self::Publish(NewRoomEvent {
+                room: room(frame)?,
+                event: required(frame, "event")?.to_owned(),
+                data: data(text)?.ok_or_else(|| Error::input("data", "data is missing or null"))?,
+                key: key(frame)?,
+            })),
             "subscribe" => Ok(Self::Subscribe(subject(frame)?, after(frame)?)),
             "unsubscribe" => Ok(Self::Unsubscribe(subject(frame)?)),
             "join_room" => Ok(Self::Join(room(frame)?, after(frame)?)),
@@ -99,7 +161,7 @@ impl JsonRequest {
             "message" => Ok(Self::Message(NewRoomMessage {
                 room: room(frame)?,
                 text: required(frame, "text")?.to_owned(),
-                key: optional(frame, "key")?.map(|key| limited("key", key)).transpose()?,
+                key: key(frame)?,
             })),
             "ping" => Ok(Self::Ping),
             unknown => Err(Error::input("type", format!("there is no type {:?}", shortened(unknown)))),
@@ -119,6 +181,41 @@ fn identifying(frame: &Map<String, Value>) -> Vec<(&'static str, String)> {
 
 fn room(frame: &Map<String, Value>) -> Result<String> {
     limited("room", required(frame, "room")?)
+}
+
+fn key(frame: &Map<String, Value>) -> Result<Option<String>> {
+    optional(frame, "key")?.map(|key| limited("key", key)).transpose()
+}
+
+/// Whether a subscription is to the events of a room. A frame that also names a channel or a ticket is about that.
+fn names_room(frame: &Map<String, Value>) -> bool {
+    frame.contains_key("room") && !frame.contains_key("channel") && !frame.contains_key("ticket_id")
+}
+
+/// The room and the types of a subscription to application events.
+fn room_events(frame: &Map<String, Value>) -> Result<RoomEvents> {
+    let room = room(frame)?;
+    let invalid = || Error::input("events", "events must be a list of types");
+    let pattern = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(invalid);
+    let events = match frame.get("events") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(list)) => list.iter().map(pattern).collect::<Result<_>>()?,
+        Some(_) => return Err(invalid()),
+    };
+    let types = TypeFilter::parse(&events).map_err(|why| Error::input("events", why))?;
+    Ok(RoomEvents { room, events, types })
+}
+
+/// The field `data` of a frame. It is read from the text, because a `Value` changes large numbers and the order of keys.
+fn data(text: &str) -> Result<Option<JsonText>> {
+    #[derive(Deserialize)]
+    struct WithData<'a> {
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+    }
+    let frame: Option<WithData<'_>> = serde_json::from_str(text).ok();
+    let data = frame.and_then(|frame| frame.data).map(|data| JsonText::parse(data.get()));
+    data.transpose().map_err(|why| Error::input("data", why))
 }
 
 /// A text within the length limit. The limit holds for texts that are stored or returned.
@@ -208,6 +305,16 @@ mod tests {
             (r#"{"type":"message","room":"r","text":"t","key":1}"#, "key"),
             (r#"{"type":"join_room","room":"a\u0000b"}"#, "room"),
             (r#"{"type":"leave_room","room":"\u0000"}"#, "room"),
+            (r#"{"type":"publish","event":"e","data":1}"#, "room"),
+            (r#"{"type":"publish","room":"r","data":1}"#, "event"),
+            (r#"{"type":"publish","room":"r","event":"e"}"#, "data"),
+            (r#"{"type":"publish","room":"r","event":"e","data":null}"#, "data"),
+            (r#"{"type":"publish","room":"r","event":"e","data":1,"key":2}"#, "key"),
+            (r#"{"type":"subscribe","room":"r","events":"order.*"}"#, "events"),
+            (r#"{"type":"subscribe","room":"r","events":[1]}"#, "events"),
+            (r#"{"type":"subscribe","room":"r","events":["*"]}"#, "events"),
+            (r#"{"type":"subscribe","room":"r","events":[],"after":"yesterday"}"#, "after"),
+            (r#"{"type":"unsubscribe","room":7}"#, "room"),
             (r#"{"type":"message","room":"r","text":"t\u0000"}"#, "text"),
             (r#"{"type":"message","room":"r","text":"t","key":"\u0000"}"#, "key"),
             (r#"{"type":"subscribe","channel":"tickets\u0000"}"#, "channel"),

@@ -19,6 +19,8 @@ const KEPT_BYTES: usize = 8 << 20;
 pub enum Form {
     /// As an event of a room, with the author's name if the reader is signed in.
     Room(Arc<str>, bool),
+    /// As an application event of a room.
+    AppEvent(Arc<str>),
     /// As an event of a ticket.
     Ticket,
     /// As a notification.
@@ -37,6 +39,7 @@ impl Form {
     fn show(&self, event: &LiveEvent, username: Option<&str>) -> Option<Utf8Bytes> {
         match (self, event.body()) {
             (Self::Room(room, _), _) => server_message::of_room(event, room, username),
+            (Self::AppEvent(room), _) => server_message::of_app_event(event, room),
             (Self::Ticket, _) => server_message::of_ticket(event),
             (Self::Notification, Some(EventBody::Notification(notification))) => {
                 Some(server_message::notification(&notification))

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::client_message::{NewRoomMessage, Subject};
+use super::client_message::{NewRoomEvent, NewRoomMessage, NewRoomSignal, RoomEvents, Subject};
 use super::outcome::HandlerResult;
 use super::server_message;
 use super::subscription::{PlainSubscription, SubscriptionKey};
-use crate::board::NewMessage;
-use crate::error::Result;
+use crate::board::{ChannelAddress, NewAppEvent, NewMessage};
+use crate::error::{Error, Result};
 use crate::graphql::Caller;
-use crate::live::{LogRequest, Subscription, SubscriptionRequest, Target};
+use crate::live::{LogRequest, SignalRequest, Subscription, SubscriptionRequest, Target};
 use crate::model::{Cursor, EventKind, KindSet};
 use crate::web::state::AppState;
 
@@ -55,7 +55,7 @@ pub fn subscribe(
 
 fn request(subject: Subject, after: Option<Cursor>) -> SubscriptionRequest {
     let log = |target, kinds, tickets_only| {
-        SubscriptionRequest::Log(LogRequest { target, kinds, tickets_only, exclude_own: false, after })
+        SubscriptionRequest::Log(LogRequest { target, kinds, types: None, tickets_only, exclude_own: false, after })
     };
     match subject {
         Subject::Dashboard => SubscriptionRequest::Metrics(None),
@@ -81,8 +81,10 @@ pub fn join(
                 .write(viewer.party(), |board| async move { board.channels.find_or_create_room(&viewer, &name).await })
                 .await?;
             let target = Target::Channel(channel.id);
-            let request = LogRequest { target, kinds: ROOM_KINDS, tickets_only: false, exclude_own: false, after };
-            let request = SubscriptionRequest::Log(request);
+            let (kinds, types) = (ROOM_KINDS, None);
+            let request = LogRequest { target, kinds, types, tickets_only: false, exclude_own: false, after };
+            let (channel, types) = (channel.id, None);
+            let request = SubscriptionRequest::Signals(SignalRequest { channel, types, events: request });
             let era = site.board.log.era();
             let subscription = Subscription::open(&site.board, &actor.viewer, request).await?;
             let what = SubscriptionKey::Room(room.as_str().into());
@@ -95,6 +97,85 @@ pub fn join(
         }
     }
     .boxed()
+}
+
+/// Opens a subscription to the application events of an existing room.
+pub fn follow(
+    site: &Arc<AppState>,
+    actor: Caller,
+    wanted: RoomEvents,
+    after: Option<Cursor>,
+) -> BoxFuture<'static, HandlerResult> {
+    let site = Arc::clone(site);
+    async move {
+        let opening = async {
+            let channel = site.board.channels.room(&actor.viewer, &wanted.room).await?;
+            let (target, kinds) = (Target::Channel(channel.id), KindSet::of(&[EventKind::AppEvent]));
+            let types = wanted.types.clone();
+            let request = LogRequest { target, kinds, types, tickets_only: false, exclude_own: false, after };
+            let era = site.board.log.era();
+            let subscription =
+                Subscription::open(&site.board, &actor.viewer, SubscriptionRequest::Log(request)).await?;
+            let what = SubscriptionKey::Events(wanted.room.as_str().into());
+            Ok(PlainSubscription::new(&site, what, subscription, actor.viewer.clone(), false, era))
+        };
+        let result: Result<PlainSubscription> = opening.await;
+        match result {
+            Ok(followed) => HandlerResult::subscription(server_message::following(&wanted), followed),
+            Err(error) => HandlerResult::failure(error, &server_message::ErrorContext::room(&wanted.room)),
+        }
+    }
+    .boxed()
+}
+
+/// Publishes an application event in an existing room.
+pub fn publish(site: &Arc<AppState>, actor: Caller, new: NewRoomEvent) -> BoxFuture<'static, HandlerResult> {
+    let site = Arc::clone(site);
+    async move {
+        let NewRoomEvent { room, event, data, key } = new;
+        let (channel, same_key) = (ChannelAddress::Name(room.clone()), key.clone());
+        let new = NewAppEvent { channel, app_type: event, data, key: same_key, locations: Vec::new() };
+        let viewer = actor.viewer;
+        let write =
+            site.engine.write(viewer.party(), |board| async move { board.app_events.publish(&viewer, new).await });
+        match write.await {
+            Ok(published) => HandlerResult::message(server_message::published(key.as_deref(), published.event.cursor)),
+            Err(error) => {
+                let mut context = server_message::ErrorContext::room(&room);
+                context.0.extend(key.map(|key| ("key", key)));
+                HandlerResult::failure(with_type_as("event", error), &context)
+            }
+        }
+    }
+    .boxed()
+}
+
+/// Sends a signal to those who are in an existing room.
+pub fn signal(site: &Arc<AppState>, actor: Caller, new: NewRoomSignal) -> BoxFuture<'static, HandlerResult> {
+    let site = Arc::clone(site);
+    async move {
+        let NewRoomSignal { room, signal, data } = new;
+        let (viewer, name) = (actor.viewer, room.clone());
+        let write = site.engine.write(viewer.party(), |board| async move {
+            let channel = board.channels.room(&viewer, &name).await?.id;
+            board.signals.send(&viewer, channel, &signal, data).await
+        });
+        match write.await {
+            Ok(()) => HandlerResult::done(),
+            Err(error) => {
+                HandlerResult::failure(with_type_as("signal", error), &server_message::ErrorContext::room(&room))
+            }
+        }
+    }
+    .boxed()
+}
+
+/// The error with the name of the field that this protocol has instead of `type`, which is the type of the frame.
+fn with_type_as(name: &'static str, error: Error) -> Error {
+    match error {
+        Error::BadInput { field, message } if field == "type" => Error::input(name, message.replacen("type", name, 1)),
+        error => error,
+    }
 }
 
 /// Posts a message to an existing room.

@@ -127,6 +127,25 @@ impl JsonProtocol {
                 let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
                 return Ok(Some((handlers::join(&state.site, caller.clone(), room, after), true)));
             }
+            JsonRequest::Unfollow(room) => {
+                self.unsubscribe(&SubscriptionKey::Events(room.as_str().into()), state.site.board.log.era());
+                state.write_buffer.push(&[&server_message::unfollowed(&room)]);
+            }
+            JsonRequest::Follow(wanted, cursor) => {
+                let context = || server_message::ErrorContext::room(&wanted.room);
+                let what = SubscriptionKey::Events(wanted.room.as_str().into());
+                self.check_limit(state, &what).map_err(|error| (error, context()))?;
+                // A repeated subscription may name other types. It goes on where the first one is.
+                let cursor = cursor.or_else(|| self.served_of(&what));
+                let after = self.resume_cursor(cursor).map_err(|error| (error, context()))?;
+                return Ok(Some((handlers::follow(&state.site, caller.clone(), wanted, after), false)));
+            }
+            JsonRequest::Signal(new) => {
+                return Ok(Some((handlers::signal(&state.site, caller.clone(), new), true)));
+            }
+            JsonRequest::Publish(new) => {
+                return Ok(Some((handlers::publish(&state.site, caller.clone(), new), true)));
+            }
             JsonRequest::Message(new) => {
                 return Ok(Some((handlers::post(&state.site, caller.clone(), new), true)));
             }
@@ -148,6 +167,11 @@ impl JsonProtocol {
             return Err(Error::TooComplex(format!("a connection has at most {max} subscriptions")));
         }
         Ok(!exists)
+    }
+
+    /// The cursor up to which this subscription has been served, if it is open.
+    fn served_of(&mut self, what: &SubscriptionKey) -> Option<Cursor> {
+        self.followed.iter_mut().find(|followed| followed.what == *what)?.served()
     }
 
     /// The cursor up to which all subscriptions have been served.

@@ -19,6 +19,11 @@ impl HandlerResult {
         Self { frames: vec![frame], followed: None, error: None }
     }
 
+    /// Nothing to send.
+    pub fn done() -> Self {
+        Self { frames: Vec::new(), followed: None, error: None }
+    }
+
     /// A new subscription and its confirmation.
     pub fn subscription(frame: Utf8Bytes, followed: PlainSubscription) -> Self {
         Self { frames: vec![frame], followed: Some(followed), error: None }

@@ -5,10 +5,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::client_message::Subject;
+use super::client_message::{RoomEvents, Subject};
 use crate::error::Error;
 use crate::hub::LiveEvent;
-use crate::model::{Comment, Cursor, EventBody, EventKind, Message, Metric, Notification};
+use crate::model::{AppEvent, Comment, Cursor, EventBody, EventKind, Message, Metric, Notification, Signal};
 
 /// An enum value in lower case, such as `high` or `in_progress`.
 fn lower_case(value: impl Serialize) -> Value {
@@ -47,6 +47,21 @@ pub fn joined(room: &str) -> Utf8Bytes {
 /// The confirmation that the subscription to a room has ended.
 pub fn left(room: &str) -> Utf8Bytes {
     text(json!({ "type": "left", "room": room }))
+}
+
+/// The confirmation that the client receives the application events of a room.
+pub fn following(wanted: &RoomEvents) -> Utf8Bytes {
+    text(json!({ "type": "subscribed", "room": wanted.room, "events": wanted.events }))
+}
+
+/// The confirmation that the subscription to the application events of a room has ended.
+pub fn unfollowed(room: &str) -> Utf8Bytes {
+    text(json!({ "type": "unsubscribed", "room": room }))
+}
+
+/// The confirmation that the client's event was committed.
+pub fn published(key: Option<&str>, cursor: Cursor) -> Utf8Bytes {
+    text(json!({ "type": "published", "key": key, "cursor": cursor }))
 }
 
 /// The confirmation that the client's message was committed.
@@ -154,6 +169,29 @@ pub fn of_room(event: &LiveEvent, room: &str, username: Option<&str>) -> Option<
         _ => return None,
     };
     Some(text(frame))
+}
+
+/// A signal to those who are in a room. Anonymous clients get no usernames.
+pub fn signal(signal: &Signal, room: &str, username: Option<&str>) -> Utf8Bytes {
+    let (room, kind) = (Value::from(room), Value::from(&*signal.signal_type));
+    let user = json!({ "id": signal.user.to_string(), "username": username });
+    // The data is copied as is.
+    let data = signal.data.as_deref().unwrap_or("null");
+    format!(r#"{{"type":"signal","room":{room},"signal":{kind},"data":{data},"user":{user}}}"#).into()
+}
+
+/// An application event of a room; `None` for another kind of event.
+pub fn of_app_event(event: &LiveEvent, room: &str) -> Option<Utf8Bytes> {
+    // The event must still exist.
+    event.body()?;
+    let event = AppEvent::of(event)?;
+    // The data is copied as is: parsing into a `Value` would change large numbers and the order of keys.
+    let (room, app_type, cursor) = (Value::from(room), Value::from(&*event.app_type), event.cursor);
+    let (data, created_at) = (&event.data, event.at.rfc3339());
+    let frame = format!(
+        r#"{{"type":"event","room":{room},"event":{app_type},"data":{data},"created_at":"{created_at}","cursor":"{cursor}"}}"#
+    );
+    Some(frame.into())
 }
 
 /// An event of a ticket; `None` if the protocol has no message for it.

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::graphql::SMALL;
 use crate::hub::LiveEvent;
 use crate::live::{Deliveries, Delivery, Renderer, Rendering, Subscription, Update};
-use crate::model::{Cursor, MemoryLease, Notification, NotificationId, Seq};
+use crate::model::{Cursor, MemoryLease, Notification, NotificationId, Seq, Signal};
 use crate::web::operation_record::OperationRecord;
 use crate::web::state::AppState;
 
@@ -31,6 +31,8 @@ pub enum SubscriptionKey {
     Subject(Subject),
     /// A room.
     Room(Arc<str>),
+    /// The application events of a room.
+    Events(Arc<str>),
 }
 
 /// The result of one step of a subscription.
@@ -207,7 +209,7 @@ impl PlainSubscription {
     fn context(&self) -> server_message::ErrorContext {
         match &self.what {
             SubscriptionKey::Subject(subject) => server_message::ErrorContext::subject(*subject),
-            SubscriptionKey::Room(room) => server_message::ErrorContext::room(room),
+            SubscriptionKey::Room(room) | SubscriptionKey::Events(room) => server_message::ErrorContext::room(room),
         }
     }
 
@@ -241,6 +243,7 @@ impl PlainSubscription {
                 Step::Over(match &self.what {
                     SubscriptionKey::Subject(subject) => server_message::unsubscribed(*subject),
                     SubscriptionKey::Room(room) => server_message::left(room),
+                    SubscriptionKey::Events(room) => server_message::unfollowed(room),
                 })
             }
         })
@@ -269,6 +272,7 @@ impl Renderer for FrameRenderer {
         match update {
             Update::Event(event) => self.render_event(event),
             Update::Metric(metric) => Rendering::Ready(Some(server_message::metric(metric))),
+            Update::Signal(signal) => self.render_signal(signal),
             Update::CaughtUp(_) | Update::Presence(_) => Rendering::Ready(None),
         }
     }
@@ -278,12 +282,25 @@ impl Renderer for FrameRenderer {
 fn form_of(what: &SubscriptionKey, is_signed_in: bool) -> Form {
     match what {
         SubscriptionKey::Room(room) => Form::Room(Arc::clone(room), is_signed_in),
+        SubscriptionKey::Events(room) => Form::AppEvent(Arc::clone(room)),
         SubscriptionKey::Subject(Subject::Notifications | Subject::Dashboard) => Form::Notification,
         SubscriptionKey::Subject(Subject::Tickets | Subject::Ticket(_)) => Form::Ticket,
     }
 }
 
 impl FrameRenderer {
+    fn render_signal(&self, signal: &Arc<Signal>) -> Rendering<Utf8Bytes> {
+        let Form::Room(room, is_signed_in) = &self.form else { return Rendering::Ready(None) };
+        if !is_signed_in {
+            return Rendering::Ready(Some(server_message::signal(signal, room, None)));
+        }
+        let (username, room, signal) =
+            (self.site.board.usernames.get(signal.user), Arc::clone(room), Arc::clone(signal));
+        Rendering::Waiting(Box::pin(async move {
+            Ok(Some(server_message::signal(&signal, &room, username.await?.as_deref())))
+        }))
+    }
+
     fn render_event(&self, event: &Arc<LiveEvent>) -> Rendering<Utf8Bytes> {
         let (frames, form) = (&self.site.frames, &self.form);
         let users = self.site.board.user_revision();
