@@ -74,15 +74,15 @@ async fn erase_texts<F: Future<Output = Result<bool>>>(
         }
         store.maintain(move |db| deleted_users::delete_notifications_by(db, author, span)).await?;
     }
-    clear_broadcasts(store, author).await?;
+    clear_events(store, author).await?;
     Ok(true)
 }
 
-async fn clear_broadcasts(store: &Arc<Store>, actor: UserId) -> Result<()> {
+async fn clear_events(store: &Arc<Store>, actor: UserId) -> Result<()> {
     let bounds = store.read(|snapshot| Ok((log::oldest(snapshot.db())?.seq, log::head(snapshot.db())?.seq)));
     let (oldest, head) = bounds.await?;
     for (above, up_to) in spans(oldest.0 - 1, head.0) {
-        let clear = move |db: &mut Db| deleted_users::clear_broadcasts_by(db, actor, (Seq(above), Seq(up_to)));
+        let clear = move |db: &mut Db| deleted_users::clear_events_by(db, actor, (Seq(above), Seq(up_to)));
         store.maintain(clear).await?;
     }
     Ok(())

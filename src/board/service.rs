@@ -183,7 +183,7 @@ impl Board {
             },
             organizations: Organizations { commands: commands.clone(), policy: policy.clone() },
             app_events: AppEvents { commands: commands.clone(), reads: reads.clone(), policy: policy.clone() },
-            signals: Arc::new(Signals::new(store.clone(), reads.clone())),
+            signals: Arc::new(Signals::new(store.clone())),
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },
             metrics: Metrics { commands: commands.clone(), latest: metrics.clone() },
             presence,

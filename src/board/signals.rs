@@ -8,11 +8,10 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
 use super::Viewer;
-use super::reads::Reads;
 use crate::capacity::{Rate, RateLimiter};
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, Freshness, JsonText, MAX_APP_TYPE, Signal, UserId, is_app_type};
-use crate::store::Store;
+use crate::model::{ApiScope, ChannelId, Freshness, JsonText, MAX_APP_TYPE, Signal, UserId, is_app_type};
+use crate::store::{Snapshot, Store, channels};
 
 /// The largest data of a signal, in bytes of JSON. Other instances get a signal in a notification of PostgreSQL, which has
 /// fewer than 8,000 bytes.
@@ -27,7 +26,6 @@ const RATE: (u32, u32) = (10, 30);
 /// The signals of all channels, on this instance.
 pub struct Signals {
     store: Arc<Store>,
-    reads: Arc<Reads>,
     rate: RateLimiter<UserId>,
     /// Distinguishes the signals of this instance among those that the database returns.
     instance: u64,
@@ -47,9 +45,9 @@ struct RelayedSignal<'a> {
 }
 
 impl Signals {
-    pub(super) fn new(store: Arc<Store>, reads: Arc<Reads>) -> Self {
+    pub(super) fn new(store: Arc<Store>) -> Self {
         let rate = RateLimiter::new(Rate::per_second(RATE.0, RATE.1));
-        Self { store, reads, rate, instance: rand::random(), channels: Mutex::default() }
+        Self { store, rate, instance: rand::random(), channels: Mutex::default() }
     }
 
     /// Sends a signal to all who follow the channel now, on all instances. Every user who may post in the channel may do
@@ -66,7 +64,8 @@ impl Signals {
         signal_type: &str,
         data: Option<JsonText>,
     ) -> Result<()> {
-        let user = viewer.user_state()?.user.id;
+        let actor = viewer.state_in(ApiScope::Write)?;
+        let (user, rights) = (actor.user.id, Arc::clone(&actor.rights));
         self.rate.check(user)?;
         if !is_app_type(signal_type) {
             let why = format!("type must be 1 to {MAX_APP_TYPE} of the characters A-Z a-z 0-9 . _ -");
@@ -79,7 +78,8 @@ impl Signals {
         if data.as_ref().is_some_and(JsonText::has_nul) {
             return Err(Error::input("data", "data must not contain a NUL character"));
         }
-        let found = self.reads.read(Freshness::Known, viewer, move |view| view.channel(channel)).await?;
+        let find = move |snapshot: &mut Snapshot| channels::find(snapshot.db(), &rights, channel);
+        let found = self.store.read_for(Freshness::Known, viewer.party(), find).await?;
         found.ok_or(Error::NotFound("channel"))?;
         let data = data.map(|data| data.shared());
         self.relay(channel, user, signal_type, data.as_deref());

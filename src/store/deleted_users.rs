@@ -119,15 +119,27 @@ pub fn delete_notifications_by(db: &mut Db, actor: UserId, (above, up_to): IdSpa
     diesel::delete(caused).execute(db).map(drop).map_err(map_error)
 }
 
-/// Removes the data of the broadcasts that a user sent, in a range of positions of the log. Such an event is skipped.
+/// Removes the data, types and keys of the broadcasts and application events that a user sent, in a range of positions of
+/// the log. Such an event is skipped.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub fn clear_broadcasts_by(db: &mut Db, actor: UserId, (above, up_to): (Seq, Seq)) -> Result<()> {
+pub fn clear_events_by(db: &mut Db, actor: UserId, (above, up_to): (Seq, Seq)) -> Result<()> {
+    let kinds = [EventKind::RoomBroadcast, EventKind::AppEvent, EventKind::MetricPublished].map(EventKind::code);
     let sent = events::table
         .filter(events::seq.gt(above.0).and(events::seq.le(up_to.0)))
-        .filter(events::kind.eq(EventKind::RoomBroadcast.code()).and(events::actor_id.eq(actor.0)));
-    diesel::update(sent).set(events::payload.eq(None::<String>)).execute(db).map(drop).map_err(map_error)
+        .filter(events::kind.eq_any(kinds).and(events::actor_id.eq(actor.0)));
+    let nothing = None::<String>;
+    diesel::update(sent)
+        .set((
+            events::payload.eq(&nothing),
+            events::app_type.eq(&nothing),
+            events::key.eq(&nothing),
+            events::key_digest.eq(&nothing),
+        ))
+        .execute(db)
+        .map(drop)
+        .map_err(map_error)
 }
 
 macro_rules! delete_some {

@@ -73,7 +73,8 @@ fn members_publish_only_where_the_channel_lets_them() {
     let outcome = |board: &mut BoardFixture, user, channel| run(board, user, vec![new(channel)]).map(drop);
     let refused = |error| Err(PublishError { index: Some(0), error });
     let forbidden = |text: &str| refused(Error::Forbidden(text.into()));
-    let keys_only = forbidden("only an admin may publish events in this channel");
+    let keys_only =
+        forbidden("only an admin, or an API key with the scope PUBLISH, may publish events in this channel");
     for user in [ben, cleo] {
         assert_eq!(outcome(&mut board, user, private), keys_only, "{user}");
     }

@@ -81,16 +81,19 @@ async fn an_erased_user_leaves_no_texts_anywhere() {
 }
 
 #[tokio::test]
-async fn broadcasts_of_an_erased_user_are_not_replayed() {
+async fn broadcasts_and_application_events_of_an_erased_user_are_not_replayed() {
     let server = Server::start().await;
     let (root, zoe) = (server.admin("root").await, server.admin("zoe").await);
     server.channel(&root, "general").await;
     let before = server.cursor(Some(&root)).await;
     let broadcast = "mutation { broadcast(input: { room: \"general\", data: { secret: \"of zoe\" } }) }";
     server.data(Some(&zoe), broadcast, json!({})).await;
+    let publish = "mutation { publish(input: { channel: \"general\", type: \"t\", idempotencyKey: \"key of zoe\", \
+                   data: { secret: \"of zoe\" } }) { cursor } }";
+    server.data(Some(&zoe), publish, json!({})).await;
     delete(&server, &root, &zoe, "ERASE").await;
     let mut socket = server.socket(Some(&root)).await;
-    let events = "subscription ($after: Cursor) { events(after: $after) { __typename ... on RoomBroadcast { data } } }";
+    let events = "subscription ($after: Cursor) { events(after: $after) { __typename ... on RoomBroadcast { data } ... on AppEvent { type value: data key } } }";
     socket.subscribe("e", events, json!({"after": before})).await;
     let mut seen: Vec<String> = Vec::new();
     while seen.last().is_none_or(|last| last != "Checkpoint") {
@@ -98,7 +101,7 @@ async fn broadcasts_of_an_erased_user_are_not_replayed() {
         assert!(!event.to_string().contains("of zoe"), "{event}");
         seen.push(text(&event["__typename"]));
     }
-    assert!(!seen.iter().any(|kind| kind == "RoomBroadcast"), "{seen:?}");
+    assert!(!seen.iter().any(|kind| kind == "RoomBroadcast" || kind == "AppEvent"), "{seen:?}");
 }
 
 #[tokio::test]
