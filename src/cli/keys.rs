@@ -55,7 +55,7 @@ async fn existing_user(board: &Arc<Board>, name: &str) -> Result<Option<UserId>,
     .await
 }
 
-/// Creates the user as whom a key acts. Its password is not known, so nobody can sign in as this user.
+/// Creates the user as whom a key acts. The password is thrown away, so only programs with a key act as this user.
 async fn add_user(board: &Board, name: &str) -> Result<UserId, String> {
     let new = NewUser { username: name.to_owned(), display_name: name.to_owned(), role: Role::Member };
     let added = board.accounts.add(new, generate_password()).await;
