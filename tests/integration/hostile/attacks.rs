@@ -118,8 +118,11 @@ fn frames() -> Vec<Attack> {
             format!("a frame of 64 MiB before signing in, {name}"),
             "1009",
             move |address| async move {
+                // The frame is built before the connection is opened: building takes long at the attackers' low
+                // priority, and the server has a timeout.
+                let frame = raw_socket::frame(true, raw_socket::TEXT, &vec![b' '; LARGE]);
                 let mut raw = RawSocket::open(address, path, protocol).await;
-                raw.push(&raw_socket::frame(true, raw_socket::TEXT, &vec![b' '; LARGE]), WRITE_TIMEOUT).await;
+                raw.push(&frame, WRITE_TIMEOUT).await;
                 raw.close_frame().await.0.to_string()
             },
         ));
@@ -135,10 +138,10 @@ fn frames() -> Vec<Attack> {
     }
     for (name, protocol) in [(MODERN, MODERN), (LEGACY, LEGACY)] {
         attacks.push(Attack::new(format!("a frame nested 100,000 deep, {name}"), "4400", move |address| async move {
-            let mut raw = RawSocket::open(address, "/graphql", protocol).await;
             let payload = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-            raw.write(&raw_socket::text(&format!("{{\"type\":\"connection_init\",\"payload\":{{\"a\":{payload}}}}}")))
-                .await;
+            let init = format!("{{\"type\":\"connection_init\",\"payload\":{{\"a\":{payload}}}}}");
+            let mut raw = RawSocket::open(address, "/graphql", protocol).await;
+            raw.write(&raw_socket::text(&init)).await;
             raw.close_frame().await.0.to_string()
         }));
     }
