@@ -5,14 +5,17 @@ pub(super) mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::commands::{Commands, ViewerCommand};
+use super::event_type_cache::{CheckedType, CheckedTypes, EventTypeCache};
 use super::idempotency::IdempotencyKey;
 use super::messages::{audience, check_locations};
 use super::permissions::UserState;
 use super::policy::Policy;
 use super::reads::Reads;
 use super::{Viewer, validate};
+use crate::capacity::{FairLimits, FairSemaphore};
 use crate::error::{Error, Result};
 use crate::model::{
     ApiScope, AppEvent, Audience, Channel, ChannelId, ChannelPublishing, Cursor, EventBody, EventKey, EventKind,
@@ -22,6 +25,15 @@ use crate::store::{BatchState, Effects, Needs, NewEvent, Numbers, Settle, Snapsh
 
 /// The most events that one call of `publishMany` publishes.
 pub const MAX_PUBLISHED: usize = 1_000;
+
+/// How many steps a check by schemas may take on the thread that runs other requests, too: about a millisecond.
+const SHORT_CHECK: usize = 50_000;
+/// Limits on longer checks that run at the same time.
+const LONG_CHECKS: FairLimits = FairLimits { total: 2, anonymous: 1, each: 1 };
+/// Limits on longer checks that wait.
+const WAITING_CHECKS: FairLimits = FairLimits { total: 1_024, anonymous: 64, each: 64 };
+/// How long a check waits before it fails with `UNAVAILABLE`.
+const CHECK_WAIT: Duration = Duration::from_secs(5);
 
 /// The most channels that one call addresses by name. Each name takes a lookup.
 const MAX_NAMES: usize = 100;
@@ -100,12 +112,26 @@ pub(super) fn check_publisher(actor: &UserState, channel: &Channel) -> Result<()
 
 /// The use cases of application events.
 pub struct AppEvents {
-    pub(super) commands: Arc<Commands>,
-    pub(super) reads: Arc<Reads>,
-    pub(super) policy: Arc<Policy>,
+    commands: Arc<Commands>,
+    reads: Arc<Reads>,
+    policy: Arc<Policy>,
+    types: Arc<EventTypeCache>,
+    /// Limits the checks by schemas that run at the same time, on threads of their own.
+    long_checks: FairSemaphore,
 }
 
 impl AppEvents {
+    pub(super) fn new(
+        commands: Arc<Commands>,
+        reads: Arc<Reads>,
+        policy: Arc<Policy>,
+        types: Arc<EventTypeCache>,
+    ) -> Self {
+        let refusal = "the server is busy checking data; try again";
+        let long_checks = FairSemaphore::new(LONG_CHECKS, WAITING_CHECKS, CHECK_WAIT, refusal);
+        Self { commands, reads, policy, types, long_checks }
+    }
+
     /// Publishes an event.
     ///
     /// # Errors
@@ -142,7 +168,47 @@ impl AppEvents {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        self.commands.run(viewer, PublishEvents(events)).await?.0
+        let events = self.checked(viewer, events).await?;
+        self.commands.run(viewer, PublishEvents { events, types: Arc::clone(&self.types) }).await?.0
+    }
+
+    /// Checks the data of events whose types are defined.
+    async fn checked(&self, viewer: &Viewer, events: Vec<EventToPublish>) -> Result<Vec<EventToPublish>, PublishError> {
+        let types = self.types.current();
+        let (events, misfit) = self.check(viewer, events, &types).await?;
+        let Some(misfit) = misfit else { return Ok(events) };
+        // The data may fit a new definition that this instance does not know yet.
+        self.commands.catch_up().await?;
+        let newer = self.types.current();
+        if Arc::ptr_eq(&types, &newer) {
+            return Err(misfit);
+        }
+        match self.check(viewer, events, &newer).await? {
+            (events, None) => Ok(events),
+            (_, Some(misfit)) => Err(misfit),
+        }
+    }
+
+    /// Checks the data of events whose types are among these. Returns the events, and why the first one does not fit.
+    async fn check(
+        &self,
+        viewer: &Viewer,
+        mut events: Vec<EventToPublish>,
+        types: &Arc<CheckedTypes>,
+    ) -> Result<(Vec<EventToPublish>, Option<PublishError>)> {
+        let steps =
+            |event: &EventToPublish| types.get(&event.app_type).map_or(0, |found| found.steps(event.data.len()));
+        if events.iter().map(steps).fold(0, usize::saturating_add) <= SHORT_CHECK {
+            let misfit = check_types(&mut events, types).err();
+            return Ok((events, misfit));
+        }
+        let (permit, types) = (self.long_checks.take(viewer.party()).await?, Arc::clone(types));
+        let checking = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let misfit = check_types(&mut events, &types).err();
+            (events, misfit)
+        });
+        checking.await.map_err(Error::internal)
     }
 
     /// The ids of the channels that the input addresses by name; `None` for a name that no channel has for the viewer.
@@ -189,6 +255,8 @@ struct EventToPublish {
     data: Arc<str>,
     audience: Audience,
     key: Option<IdempotencyKey>,
+    /// The definition of the type that the data fits; `None` if the type is not defined.
+    checked: Option<Arc<CheckedType>>,
 }
 
 impl EventToPublish {
@@ -208,12 +276,26 @@ impl EventToPublish {
             let audience = format!("{:?}", audience.0);
             vec!["event".into(), channel.to_string(), new.app_type.clone(), data.to_string(), audience]
         })?;
-        Ok(Self { channel, app_type: new.app_type.into(), data, audience, key })
+        Ok(Self { channel, app_type: new.app_type.into(), data, audience, key, checked: None })
     }
 }
 
+/// Checks the data of the events whose types are defined.
+fn check_types(events: &mut [EventToPublish], types: &CheckedTypes) -> Result<(), PublishError> {
+    for (index, event) in events.iter_mut().enumerate() {
+        event.checked = types.get(&event.app_type).cloned();
+        if let Some(found) = &event.checked {
+            found.check(&event.data).map_err(PublishError::at(index))?;
+        }
+    }
+    Ok(())
+}
+
 /// Publishes events, all or none.
-struct PublishEvents(Vec<EventToPublish>);
+struct PublishEvents {
+    events: Vec<EventToPublish>,
+    types: Arc<EventTypeCache>,
+}
 
 /// What was published, or why nothing was.
 #[derive(Debug)]
@@ -233,8 +315,8 @@ impl ViewerCommand for PublishEvents {
     const SCOPE: ApiScope = ApiScope::Publish;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
-        needs.many_events(self.0.len());
-        for event in &self.0 {
+        needs.many_events(self.events.len());
+        for event in &self.events {
             needs.channel(event.channel);
             needs.audience(&event.audience);
             event.key.iter().for_each(|key| key.needs_event(needs));
@@ -243,9 +325,11 @@ impl ViewerCommand for PublishEvents {
 
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Outcome, Effects)> {
         let mut effects = state.effects();
-        let (mut published, mut by_key) = (Vec::with_capacity(self.0.len()), HashMap::new());
-        for (index, event) in self.0.iter().enumerate() {
-            match event.publish(actor, state, &published, &mut by_key, &mut effects) {
+        let (mut published, mut by_key) = (Vec::with_capacity(self.events.len()), HashMap::new());
+        let types = self.types.current();
+        for (index, event) in self.events.iter().enumerate() {
+            let mut publish = || event.publish(actor, state, &published, &mut by_key, &mut effects);
+            match event.check_again(&types).and_then(|()| publish()) {
                 Ok(one) => published.push(one),
                 Err(error) => return Ok((Outcome(Err(PublishError::at(index)(error))), state.effects())),
             }
@@ -255,6 +339,15 @@ impl ViewerCommand for PublishEvents {
 }
 
 impl EventToPublish {
+    /// Checks the data if its type was defined after the first check.
+    fn check_again(&self, types: &CheckedTypes) -> Result<()> {
+        let now = types.get(&self.app_type);
+        if now.map(Arc::as_ptr) == self.checked.as_ref().map(Arc::as_ptr) {
+            return Ok(());
+        }
+        now.map_or(Ok(()), |found| found.check(&self.data))
+    }
+
     /// Records the event, unless its key was used. `published` are the events of the command before this one, and `by_key`
     /// the indexes of those with a key.
     fn publish(

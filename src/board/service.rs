@@ -11,8 +11,10 @@ use super::channels::Channels;
 use super::commands::Commands;
 use super::comments::Comments;
 use super::counts::SignInCounts;
+use super::decision_caches::DecisionCaches;
 use super::deletion::Deletion;
 use super::event_log::EventLog;
+use super::event_types::EventTypes;
 use super::gauges::LatestMetrics;
 use super::health::Health;
 use super::invites::Invites;
@@ -84,6 +86,8 @@ pub struct Board {
     pub organizations: Organizations,
     /// Application events.
     pub app_events: AppEvents,
+    /// Types of application events.
+    pub event_types: EventTypes,
     /// Signals to the users who follow a channel now.
     pub signals: Arc<Signals>,
     /// Data that programs send to a channel.
@@ -122,11 +126,12 @@ impl Board {
     pub fn new(
         store: Arc<Store>,
         hub: Hub,
-        permissions: Arc<PermissionCache>,
+        caches: DecisionCaches,
         progress: Arc<Watermark>,
         (auth, limits): (AuthServices, WriteLimits),
         policy: Policy,
     ) -> Self {
+        let DecisionCaches { permissions, event_types } = caches;
         let size = policy.response_memory;
         let response_memory = MemoryBudget::new(size, 3 * (size / 8));
         let page_memory = MemoryBudget::new(size / 4, size / 16);
@@ -182,7 +187,8 @@ impl Board {
                 page_memory: page_memory.clone(),
             },
             organizations: Organizations { commands: commands.clone(), policy: policy.clone() },
-            app_events: AppEvents { commands: commands.clone(), reads: reads.clone(), policy: policy.clone() },
+            app_events: AppEvents::new(commands.clone(), reads.clone(), policy.clone(), event_types),
+            event_types: EventTypes { commands: commands.clone(), store: store.clone() },
             signals: Arc::new(Signals::new(store.clone())),
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },
             metrics: Metrics { commands: commands.clone(), latest: metrics.clone() },

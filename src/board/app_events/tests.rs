@@ -3,6 +3,7 @@
 use super::*;
 use crate::board::ChannelEdit;
 use crate::board::channels::tests as channels;
+use crate::board::event_types::tests as event_types;
 use crate::board::tests::BoardFixture;
 use crate::model::Visibility;
 
@@ -31,11 +32,20 @@ pub fn numbered(channel: ChannelId, number: u8, key: Option<String>) -> NewAppEv
 
 /// The command that publishes events, whose channels have ids.
 pub fn publish(author: UserId, events: Vec<NewAppEvent>) -> impl ViewerCommand<Output = Outcome> {
+    publish_with(Arc::default(), author, events)
+}
+
+/// The same on an instance that knows these types when the command decides. When the fields were checked, there were none.
+fn publish_with(
+    types: Arc<EventTypeCache>,
+    author: UserId,
+    events: Vec<NewAppEvent>,
+) -> impl ViewerCommand<Output = Outcome> {
     let checked = events.into_iter().map(|event| {
         let ChannelAddress::Id(channel) = event.channel else { panic!("a name") };
         EventToPublish::new(author, channel, event).expect("valid fields")
     });
-    PublishEvents(checked.collect())
+    PublishEvents { events: checked.collect(), types }
 }
 
 fn run(board: &mut BoardFixture, author: UserId, events: Vec<NewAppEvent>) -> Result<Vec<Published>, PublishError> {
@@ -213,4 +223,32 @@ fn invalid_fields_are_refused() {
         let refused = EventToPublish::new(UserId(1), ChannelId(1), invalid.clone()).map(drop);
         assert!(matches!(&refused, Err(Error::BadInput { field: found, .. }) if found == field), "{invalid:?}");
     }
+}
+
+#[test]
+fn a_type_that_was_defined_after_the_first_check_is_checked_again() {
+    let mut board = BoardFixture::new();
+    let ada = board.admin("ada");
+    let channel = board.public_channel(ada);
+    let strict = EventTypeCache::of([event_types::definition("order.paid", "{\"required\":[\"id\"]}")]);
+    let command = publish_with(strict, ada, vec![of_type(channel, "other"), new(channel)]);
+    let refused = board.run(ada, command).expect("an outcome");
+    assert!(refused.events.is_empty());
+    let PublishError { index, error } = refused.output.0.unwrap_err();
+    assert_eq!(index, Some(1));
+    assert!(matches!(error, Error::BadInput { ref field, .. } if field == "data"), "{error}");
+}
+
+#[test]
+fn data_is_checked_once_if_its_type_has_not_changed() {
+    let mut board = BoardFixture::new();
+    let ada = board.admin("ada");
+    let channel = board.public_channel(ada);
+    let types = EventTypeCache::of([event_types::definition("order.paid", "{\"required\":[\"n\"]}")]);
+    let mut events = vec![EventToPublish::new(ada, channel, new(channel)).expect("valid fields")];
+    check_types(&mut events, &types.current()).expect("the data fits");
+    let first = Arc::as_ptr(events[0].checked.as_ref().expect("a defined type"));
+    assert_eq!(first, Arc::as_ptr(&types.current()["order.paid"]));
+    let published = board.run(ada, PublishEvents { events, types }).expect("an outcome");
+    assert_eq!(published.output.0.expect("published").len(), 1);
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use super::{READ, orders};
+use crate::examples::example;
 use crate::support::text;
 
 const PAGE: &str = include_str!("../../../docs/publish.md");
@@ -15,7 +16,8 @@ fn program(language: &str) -> Option<Command> {
         "sh" => ("sh", &["-e", "-c"]),
         "js" => ("node", &["--input-type=module", "--eval"]),
         "python" => ("python3", &["-c"]),
-        "json" => return None,
+        // `examples/publish.rs`, which is compared and run on its own.
+        "json" | "ts" | "console" | "rust" => return None,
         other => panic!("a block in {other} is not run"),
     };
     let mut command = Command::new(name);
@@ -47,8 +49,25 @@ async fn every_example_of_the_page_runs() {
         assert!(output.status.success() && !out.contains("\"errors\""), "{block}\n{out}\n{err}");
         languages.push(language);
     }
-    assert_eq!(languages, ["sh", "sh", "js", "python", "sh", "sh"]);
+    assert_eq!(languages, ["sh", "sh", "js", "python", "sh", "sh", "sh"]);
     let nodes = server.data(None, READ, json!({"channel": channel})).await["appEvents"]["nodes"].take();
     let types: Vec<String> = nodes.as_array().expect("nodes").iter().map(|node| text(&node["type"])).collect();
     assert_eq!(types, ["order.paid", "order.paid", "order.sent", "order.sent", "order.refunded", "order.paid"]);
+}
+
+#[tokio::test]
+async fn the_example_in_rust_is_the_program_and_publishes_once() {
+    let program = include_str!("../../../examples/publish.rs");
+    let block = blocks().into_iter().find(|(language, _)| *language == "rust").expect("a block in Rust").1;
+    assert!(program.ends_with(block), "the page and examples/publish.rs differ");
+    let (server, root, channel) = orders().await;
+    let program = example("publish").await;
+    for _ in 0..2 {
+        let mut command = tokio::process::Command::new(&program);
+        command.env("URL", server.url("")).env("TOKEN", &root.token).env("NO_PROXY", "*");
+        let output = command.output().await.expect("run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let nodes = server.data(None, READ, json!({"channel": channel})).await["appEvents"]["nodes"].take();
+    assert_eq!(nodes, json!([{"type": "order.shipped", "data": {"id": 7}}]));
 }
