@@ -133,6 +133,7 @@ impl TestTables {
                 self.password_resets.remove(&user.id);
                 self.sessions.retain(|_, session| session.user_id != user.id);
                 self.identities.retain(|_, owner| *owner != user.id);
+                self.api_keys.retain(|_, (key, _)| key.user_id != user.id);
             }
             SingleWrite::StartSession(session) => {
                 let id = SessionId(next(&mut self.last_ids.sessions));
