@@ -3,7 +3,7 @@
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};
@@ -16,7 +16,7 @@ use super::{Viewer, validate};
 use crate::error::{Error, Result};
 use crate::model::{
     ApiScope, AppEvent, Audience, Channel, ChannelId, ChannelPublishing, Cursor, EventBody, EventKey, EventKind,
-    Freshness, JsonText, LocationId, MAX_APP_TYPE, Timestamp, UserId, is_app_type,
+    Freshness, JsonText, LocationId, MAX_APP_TYPE, Rights, Timestamp, UserId, is_app_type,
 };
 use crate::store::{BatchState, Effects, Needs, NewEvent, Numbers, Settle, Snapshot, channels};
 
@@ -48,6 +48,15 @@ pub enum ChannelAddress {
     Id(ChannelId),
     /// By its name.
     Name(String),
+}
+
+impl ChannelAddress {
+    /// The address that a text stands for: a text of digits is an id, any other text is a name.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let id = text.parse().ok().filter(|id: &i64| id.to_string() == text);
+        id.map_or_else(|| Self::Name(text.to_owned()), |id| Self::Id(ChannelId(id)))
+    }
 }
 
 /// An event that was published, now or by an earlier call with the same key.
@@ -183,7 +192,7 @@ impl AppEvents {
 }
 
 /// An event whose fields were checked.
-struct EventToPublish {
+pub(super) struct EventToPublish {
     channel: ChannelId,
     app_type: Arc<str>,
     data: Arc<str>,
@@ -192,9 +201,11 @@ struct EventToPublish {
 }
 
 impl EventToPublish {
+    /// Checks the fields. Events of the outbox have no author.
+    ///
     /// # Errors
     /// `BAD_USER_INPUT` for an invalid field.
-    fn new(author: UserId, channel: ChannelId, new: NewAppEvent) -> Result<Self> {
+    pub(super) fn new(author: impl Into<Option<UserId>>, channel: ChannelId, new: NewAppEvent) -> Result<Self> {
         if !is_app_type(&new.app_type) {
             let why = format!("type must be 1 to {MAX_APP_TYPE} of the characters A-Z a-z 0-9 . _ -");
             return Err(Error::input("type", why));
@@ -235,9 +246,7 @@ impl ViewerCommand for PublishEvents {
     fn needs(&self, _: &UserState, needs: &mut Needs) {
         needs.many_events(self.0.len());
         for event in &self.0 {
-            needs.channel(event.channel);
-            needs.audience(&event.audience);
-            event.key.iter().for_each(|key| key.needs_event(needs));
+            event.needs(needs);
         }
     }
 
@@ -265,9 +274,7 @@ impl EventToPublish {
         by_key: &mut HashMap<String, usize>,
         effects: &mut Effects,
     ) -> Result<Published> {
-        let channel = state.channel(&actor.rights, self.channel)?;
-        check_publisher(actor, channel)?;
-        check_locations(state, &self.audience)?;
+        check_publisher(actor, self.check(&actor.rights, state)?)?;
         let event_key = self.key.as_ref().map(IdempotencyKey::to_event_key);
         if let (Some(key), Some(event_key)) = (&self.key, &event_key) {
             let first = by_key.get(&event_key.name).map(|index| &published[*index].event);
@@ -277,23 +284,65 @@ impl EventToPublish {
             }
             if let Some(first) = key.find_event(state)? {
                 // The input is the same as that of the first event, and so are all fields besides position and time.
-                let event = self.event(actor, Some(Arc::clone(event_key)), first.cursor, first.at);
+                let event = self.event(Some(actor.user.id), Some(Arc::clone(event_key)), first.cursor, first.at);
                 return Ok(Published { event, is_duplicate: true });
             }
             by_key.insert(event_key.name.clone(), published.len());
         }
-        let event = self.event(actor, event_key.clone(), effects.next_cursor(), state.now());
-        let change = NewEvent::new(EventKind::AppEvent, channel.id.0, Some(actor.user.id)).in_channel(channel.id);
-        let change = change.for_audience(&self.audience, actor.user.id).of_type(Arc::clone(&self.app_type));
-        effects.record(change.with_payload(Arc::clone(&self.data)).with_key(event_key), EventBody::None);
+        let event = self.event(Some(actor.user.id), event_key.clone(), effects.next_cursor(), state.now());
+        self.record(Some(actor.user.id), event_key, effects);
         Ok(Published { event, is_duplicate: false })
     }
 
-    fn event(&self, actor: &UserState, key: Option<Arc<EventKey>>, cursor: Cursor, at: Timestamp) -> AppEvent {
+    /// Names what the publication decides on.
+    pub(super) fn needs(&self, needs: &mut Needs) {
+        needs.channel(self.channel);
+        needs.audience(&self.audience);
+        self.key.iter().for_each(|key| key.needs_event(needs));
+    }
+
+    /// Checks what every publisher needs: the channel and the locations exist.
+    fn check<'s>(&self, rights: &Rights, state: &'s BatchState) -> Result<&'s Channel> {
+        let channel = state.channel(rights, self.channel)?;
+        check_locations(state, &self.audience)?;
+        Ok(channel)
+    }
+
+    /// Records the event of the outbox, without an actor. Returns `false` if its key was used: by an event in the log, or
+    /// by one of the same command, whose keys are in `used`.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if the channel does not exist.
+    pub(super) fn publish_from_outbox(
+        &self,
+        state: &BatchState,
+        used: &mut HashSet<String>,
+        effects: &mut Effects,
+    ) -> Result<bool> {
+        self.check(&Rights { admin: true, ..Rights::default() }, state)?;
+        let is_used = |key: &IdempotencyKey| !used.insert(key.name().to_owned()) || key.is_used(state);
+        if self.key.as_ref().is_some_and(is_used) {
+            return Ok(false);
+        }
+        self.record(None, self.key.as_ref().map(IdempotencyKey::to_event_key), effects);
+        Ok(true)
+    }
+
+    fn record(&self, actor: Option<UserId>, key: Option<Arc<EventKey>>, effects: &mut Effects) {
+        let change = NewEvent::new(EventKind::AppEvent, self.channel.0, actor).in_channel(self.channel);
+        let change = match actor {
+            Some(actor) => change.for_audience(&self.audience, actor),
+            None => change,
+        };
+        let change = change.of_type(Arc::clone(&self.app_type)).with_payload(Arc::clone(&self.data));
+        effects.record(change.with_key(key), EventBody::None);
+    }
+
+    fn event(&self, actor: Option<UserId>, key: Option<Arc<EventKey>>, cursor: Cursor, at: Timestamp) -> AppEvent {
         AppEvent {
             cursor,
             at,
-            actor: Some(actor.user.id),
+            actor,
             channel: self.channel,
             app_type: Arc::clone(&self.app_type),
             data: Arc::clone(&self.data),

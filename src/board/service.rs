@@ -21,6 +21,7 @@ use super::messages::Messages;
 use super::metrics::Metrics;
 use super::notifications::Notifications;
 use super::organizations::Organizations;
+use super::outbox::{OutboxCounts, OutboxMover};
 use super::periodic::PeriodicWork;
 use super::permissions::PermissionCache;
 use super::policy::Policy;
@@ -84,6 +85,8 @@ pub struct Board {
     pub organizations: Organizations,
     /// Application events.
     pub app_events: AppEvents,
+    /// What became of the rows of the outbox that this instance has moved.
+    pub outbox_counts: Arc<OutboxCounts>,
     /// Signals to the users who follow a channel now.
     pub signals: Arc<Signals>,
     /// Data that programs send to a channel.
@@ -183,6 +186,7 @@ impl Board {
             },
             organizations: Organizations { commands: commands.clone(), policy: policy.clone() },
             app_events: AppEvents { commands: commands.clone(), reads: reads.clone(), policy: policy.clone() },
+            outbox_counts: Arc::default(),
             signals: Arc::new(Signals::new(store.clone())),
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },
             metrics: Metrics { commands: commands.clone(), latest: metrics.clone() },
@@ -226,6 +230,12 @@ impl Board {
     pub fn pruner(&self, retention: Retention) -> Pruner {
         let (store, remover, last_seen) = (self.store.clone(), self.remover.clone(), self.sessions.last_seen.clone());
         Pruner { store, remover, api_keys: self.api_keys.clone(), last_seen, retention }
+    }
+
+    /// Creates the task that moves the rows of the outbox into the log.
+    #[must_use]
+    pub fn outbox_mover(&self) -> OutboxMover {
+        OutboxMover::new(self.store.clone(), self.outbox_counts.clone())
     }
 
     /// Creates the task that exchanges presence with the other instances and refreshes the metrics.

@@ -1,6 +1,6 @@
 //! Announcements of log heads by other processes, until the log tailer takes them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -25,15 +25,21 @@ pub enum LogSignal {
 pub struct Inbox {
     pending: Mutex<LogSignal>,
     arrived: Notify,
-}
-
-impl Default for Inbox {
-    fn default() -> Self {
-        Self { pending: Mutex::new(LogSignal::Heads(Vec::new())), arrived: Notify::new() }
-    }
+    /// Wakes the task that moves rows of the outbox.
+    outbox: Arc<Notify>,
 }
 
 impl Inbox {
+    /// An inbox without announcements. `outbox` is notified when rows of the outbox may have been committed.
+    pub fn new(outbox: Arc<Notify>) -> Self {
+        Self { pending: Mutex::new(LogSignal::Heads(Vec::new())), arrived: Notify::new(), outbox }
+    }
+
+    /// Tells that other programs may have committed rows of the outbox.
+    pub fn notify_outbox(&self) {
+        self.outbox.notify_one();
+    }
+
     /// Adds a head that another process announced; `None` means that the log may have changed by an unknown
     /// amount.
     pub fn notify(&self, head: Option<Cursor>) {

@@ -32,6 +32,7 @@ mod migrations;
 mod name_keys;
 pub mod notifications;
 pub mod organizations;
+pub mod outbox;
 mod paging;
 pub mod password_resets;
 mod pg_listener;
@@ -67,6 +68,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::r2d2::Pool;
+use tokio::sync::Notify;
 
 #[cfg(test)]
 pub use batch::TestCommand;
@@ -124,6 +126,7 @@ pub struct Store {
     positions: Arc<LogPositions>,
     replica: Option<Arc<Replica>>,
     relay: Option<Relay>,
+    outbox_signal: Arc<Notify>,
     vitals: Supervisor,
     _checkpoints: Checkpoints,
 }
@@ -219,6 +222,7 @@ impl Store {
             counts,
             positions,
             replica,
+            outbox_signal: Arc::default(),
             relay: matches!(options.place, DatabaseTarget::Postgres(_)).then(Relay::default),
             vitals,
             _checkpoints: checkpoints,
@@ -391,7 +395,14 @@ impl Store {
     /// # Errors
     /// `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the watch cannot be started.
     pub fn watch(&self) -> Result<ChangeWatch> {
-        ChangeWatch::start(&self.connector, self.relay.as_ref().and_then(Relay::take_ends), &self.vitals)
+        let relay = self.relay.as_ref().and_then(Relay::take_ends);
+        ChangeWatch::start(&self.connector, relay, self.outbox_signal.clone(), &self.vitals)
+    }
+
+    /// Is notified when other programs may have committed rows of the outbox. A notification can be lost.
+    #[must_use]
+    pub fn outbox_signal(&self) -> &Arc<Notify> {
+        &self.outbox_signal
     }
 
     /// Passes texts between instances. `None` on SQLite, which has one instance.

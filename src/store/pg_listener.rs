@@ -22,6 +22,8 @@ use crate::model::Cursor;
 const CHANNEL: &str = "tidings";
 /// Name of the PostgreSQL notification channel on which instances pass texts to each other.
 const RELAY_CHANNEL: &str = "tidings_relay";
+/// Name of the PostgreSQL notification channel on which a trigger announces new rows of the outbox.
+const OUTBOX_CHANNEL: &str = "tidings_outbox";
 /// Delay before reconnecting: it starts at the first value and doubles up to the second. The actual delay is
 /// random, between half of it and all of it.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
@@ -123,6 +125,7 @@ impl PgListener {
         delay: &mut Duration,
     ) -> Result<(), tokio_postgres::Error> {
         let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let notify_outbox = || inbox.upgrade().into_iter().for_each(|inbox| inbox.notify_outbox());
         let notify = |head| inbox.upgrade().into_iter().for_each(|inbox| inbox.notify(head));
         let (mut to_send, received) = match relay {
             Some(ends) => (Some(&mut ends.outgoing), Some(&ends.incoming)),
@@ -131,6 +134,10 @@ impl PgListener {
         let receiving = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(notification) = message? {
+                    if notification.channel() == OUTBOX_CHANNEL {
+                        notify_outbox();
+                        continue;
+                    }
                     if notification.channel() == RELAY_CHANNEL {
                         // A text is lost while too many wait.
                         received.iter().for_each(|queue| drop(queue.try_send(notification.payload().to_owned())));
@@ -146,12 +153,15 @@ impl PgListener {
         let announcing = async {
             // Notifications need not survive a crash, so do not wait for the disk.
             client
-                .batch_execute(&format!("SET synchronous_commit = off; LISTEN {CHANNEL}; LISTEN {RELAY_CHANNEL}"))
+                .batch_execute(&format!(
+                    "SET synchronous_commit = off; LISTEN {CHANNEL}; LISTEN {RELAY_CHANNEL}; LISTEN {OUTBOX_CHANNEL}"
+                ))
                 .await?;
             *delay = MIN_RECONNECT_DELAY;
             // From here on no notification is missed. Earlier changes are in the log, which the tailer now
             // reads.
             notify(None);
+            notify_outbox();
             loop {
                 let (channel, text) = tokio::select! {
                     changed = own_head.changed() => match changed {
