@@ -2,6 +2,7 @@
 
 mod fairness;
 mod instances;
+mod killed;
 mod moves;
 mod other_program;
 mod rejected;
