@@ -28,6 +28,9 @@ const NAMES: usize = 100;
 const MAX_NAME: usize = 200;
 /// How often an instance looks for rows even if nothing wakes it, because notifications can be lost.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often an instance looks while it is awake: it has moved rows in the last [`AWAKE`].
+const AWAKE_INTERVAL: Duration = Duration::from_millis(20);
+const AWAKE: Duration = Duration::from_secs(5);
 /// How long the first row stays the same before an instance that stands by moves it.
 const STANDBY: Duration = Duration::from_millis(100);
 /// The delay after an error.
@@ -72,6 +75,8 @@ pub struct OutboxMover {
     limit: usize,
     /// Whether the last command with a single row failed. Then the next one rejects the row.
     has_failed: bool,
+    /// When this instance has moved rows last.
+    moved_at: Option<Instant>,
     /// Rows that another program has locked, and until when they are left aside.
     held: BTreeSet<i64>,
     held_until: Option<Instant>,
@@ -79,13 +84,22 @@ pub struct OutboxMover {
 
 impl OutboxMover {
     pub(super) fn new(store: Arc<Store>, counts: Arc<OutboxCounts>) -> Self {
-        let (first, held) = (None, BTreeSet::new());
-        Self { store, counts, is_active: true, first, limit: ROWS, has_failed: false, held, held_until: None }
+        Self {
+            store,
+            counts,
+            is_active: true,
+            first: None,
+            limit: ROWS,
+            has_failed: false,
+            moved_at: None,
+            held: BTreeSet::new(),
+            held_until: None,
+        }
     }
 
     /// Moves rows until the task is aborted.
     pub async fn run(mut self) {
-        let arrived = Arc::clone(self.store.outbox_signal());
+        let signal = Arc::clone(self.store.outbox_signal());
         let mut is_failing = false;
         loop {
             let result = self.drain().await;
@@ -97,9 +111,11 @@ impl OutboxMover {
                 tokio::time::sleep(RETRY_DELAY).await;
                 continue;
             }
+            let is_awake = self.is_active && self.moved_at.is_some_and(|at| at.elapsed() < AWAKE);
+            let interval = if signal.set_awake(is_awake) { AWAKE_INTERVAL } else { LOOK_INTERVAL };
             tokio::select! {
-                () = arrived.notified() => {}
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = signal.arrived() => {}
+                () = tokio::time::sleep(interval) => {}
             }
         }
     }
@@ -184,6 +200,8 @@ impl OutboxMover {
             self.held_until.get_or_insert(Instant::now() + LOOK_INTERVAL);
         }
         self.is_active = !moved.ids.is_empty();
+        self.moved_at = self.is_active.then(Instant::now).or(self.moved_at);
+        self.store.outbox_signal().set_awake(self.is_active);
         self.first = None;
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::connection::{ConnectionUse, Connector, DatabaseTarget, Db, map_error};
 use super::inbox::{Inbox, LogSignal};
+use super::outbox_signal::OutboxSignal;
 use super::pg_listener::PgListener;
 use super::relay::RelayEnds;
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ impl ChangeWatch {
     pub(super) fn start(
         connector: &Connector,
         relay: Option<RelayEnds>,
-        outbox: Arc<Notify>,
+        outbox: Arc<OutboxSignal>,
         vitals: &Supervisor,
     ) -> Result<Self> {
         let inbox = Arc::new(Inbox::new(outbox));
@@ -52,7 +53,7 @@ impl ChangeWatch {
     /// A watch that never reports a change.
     #[cfg(test)]
     pub(crate) fn deaf() -> Self {
-        Self { inbox: Arc::new(Inbox::new(Arc::default())), own_head: watch::Sender::new(None) }
+        Self { inbox: Arc::new(Inbox::new(Arc::new(OutboxSignal::new(false)))), own_head: watch::Sender::new(None) }
     }
 
     /// Waits for a sign that another process has changed the log.
@@ -78,7 +79,7 @@ fn start_sqlite_poll(connector: &Connector, inbox: Weak<Inbox>, vitals: &Supervi
                 Ok(version) if last != Some(version) => {
                     last = Some(version);
                     inbox.notify(None);
-                    inbox.notify_outbox();
+                    inbox.outbox().notify();
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "cannot poll the database for commits of other processes"),

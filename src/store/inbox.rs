@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::outbox_signal::OutboxSignal;
 use crate::model::Cursor;
 
 /// Maximum number of announced heads that are kept for the log tailer. If there are more, the tailer reads the
@@ -25,19 +26,19 @@ pub enum LogSignal {
 pub struct Inbox {
     pending: Mutex<LogSignal>,
     arrived: Notify,
-    /// Wakes the task that moves rows of the outbox.
-    outbox: Arc<Notify>,
+    /// For the task that moves rows of the outbox.
+    outbox: Arc<OutboxSignal>,
 }
 
 impl Inbox {
     /// An inbox without announcements. `outbox` is notified when rows of the outbox may have been committed.
-    pub fn new(outbox: Arc<Notify>) -> Self {
+    pub fn new(outbox: Arc<OutboxSignal>) -> Self {
         Self { pending: Mutex::new(LogSignal::Heads(Vec::new())), arrived: Notify::new(), outbox }
     }
 
-    /// Tells that other programs may have committed rows of the outbox.
-    pub fn notify_outbox(&self) {
-        self.outbox.notify_one();
+    /// The signals of the outbox.
+    pub fn outbox(&self) -> &Arc<OutboxSignal> {
+        &self.outbox
     }
 
     /// Adds a head that another process announced; `None` means that the log may have changed by an unknown

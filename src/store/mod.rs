@@ -33,6 +33,7 @@ mod name_keys;
 pub mod notifications;
 pub mod organizations;
 pub mod outbox;
+mod outbox_signal;
 mod paging;
 pub mod password_resets;
 mod pg_listener;
@@ -68,7 +69,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::r2d2::Pool;
-use tokio::sync::Notify;
 
 #[cfg(test)]
 pub use batch::TestCommand;
@@ -84,6 +84,7 @@ pub use counts::WriterCounts;
 pub use inbox::LogSignal;
 pub use log_pages::LogPage;
 pub use log_positions::LogPositions;
+pub use outbox_signal::OutboxSignal;
 pub use relay::Relay;
 pub use replica::ReplicaStatus;
 pub use snapshot::Snapshot;
@@ -126,7 +127,7 @@ pub struct Store {
     positions: Arc<LogPositions>,
     replica: Option<Arc<Replica>>,
     relay: Option<Relay>,
-    outbox_signal: Arc<Notify>,
+    outbox_signal: Arc<OutboxSignal>,
     vitals: Supervisor,
     _checkpoints: Checkpoints,
 }
@@ -211,6 +212,7 @@ impl Store {
             FairLimits { total: INTERNAL_READERS, anonymous: INTERNAL_READERS, each: INTERNAL_READERS },
             &vitals,
         )?;
+        let is_postgres = matches!(options.place, DatabaseTarget::Postgres(_));
         let checkpoints = Checkpoints::start(&connector, &vitals)?;
         Ok(Self {
             connector,
@@ -222,8 +224,8 @@ impl Store {
             counts,
             positions,
             replica,
-            outbox_signal: Arc::default(),
-            relay: matches!(options.place, DatabaseTarget::Postgres(_)).then(Relay::default),
+            outbox_signal: Arc::new(OutboxSignal::new(is_postgres)),
+            relay: is_postgres.then(Relay::default),
             vitals,
             _checkpoints: checkpoints,
         })
@@ -399,9 +401,9 @@ impl Store {
         ChangeWatch::start(&self.connector, relay, self.outbox_signal.clone(), &self.vitals)
     }
 
-    /// Is notified when other programs may have committed rows of the outbox. A notification can be lost.
+    /// The signals between the outbox and the task that moves its rows.
     #[must_use]
-    pub fn outbox_signal(&self) -> &Arc<Notify> {
+    pub fn outbox_signal(&self) -> &Arc<OutboxSignal> {
         &self.outbox_signal
     }
 

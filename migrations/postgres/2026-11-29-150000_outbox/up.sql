@@ -29,10 +29,15 @@ CREATE INDEX outbox_rejected_by_time ON outbox_rejected (rejected_at);
 -- The idempotency keys of events without an actor. `events_by_key` does not make them unique: NULL equals nothing.
 CREATE UNIQUE INDEX events_by_system_key ON events (key) WHERE actor_id IS NULL AND key IS NOT NULL;
 
--- Wakes the instances when rows are committed.
+-- Wakes the instances when rows are committed. PostgreSQL lets transactions that send notifications commit one after the
+-- other, so none is sent while an instance is awake: it looks often, and holds this advisory lock. (Trying the lock shared
+-- does not keep it from being taken.)
 CREATE FUNCTION tidings_outbox_wake() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pg_notify('tidings_outbox', '');
+    IF pg_try_advisory_lock_shared(8388346184940875618) THEN
+        PERFORM pg_advisory_unlock_shared(8388346184940875618);
+        PERFORM pg_notify('tidings_outbox', '');
+    END IF;
     RETURN NULL;
 END
 $$;

@@ -4,7 +4,10 @@ mod follow;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -12,7 +15,7 @@ use super::other_program::OtherProgram;
 use super::{Fixture, follow};
 use crate::instances::on_database;
 use crate::support::database::fresh_postgres;
-use crate::support::{Server, Socket};
+use crate::support::{Server, Socket, with_timeout};
 
 /// A fixture on a new PostgreSQL database, and its URL.
 async fn on_postgres() -> (Fixture, String) {
@@ -84,6 +87,41 @@ async fn rows_that_another_program_has_locked_wait_and_block_no_other() {
     assert_eq!(fixture.next_data(1).await, [json!(10)]);
     operator.execute("ROLLBACK");
     assert_eq!(fixture.next_data(3).await, [0, 2, 4].map(|number| json!(number)));
+}
+
+/// PostgreSQL lets transactions that send notifications commit one after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_send_no_notification_while_an_instance_is_awake() {
+    let (mut fixture, url) = on_postgres().await;
+    let mut listener = PgConnection::establish(&url).expect("a connection");
+    listener.batch_execute("LISTEN tidings_outbox").expect("a subscription");
+    let mut notifications = || {
+        listener.batch_execute("SELECT 1").expect("a statement");
+        listener.notifications_iter().count()
+    };
+    fixture.program.publish_number(0);
+    assert_eq!((fixture.next_data(1).await, notifications()), (vec![json!(0)], 1));
+    wait_for_awake_instances(&mut fixture.program, 1).await;
+    for number in 1..50 {
+        fixture.program.publish_number(number);
+        assert_eq!(fixture.next_data(1).await, [json!(number)]);
+    }
+    assert_eq!(notifications(), 0);
+    wait_for_awake_instances(&mut fixture.program, 0).await;
+    fixture.program.publish_number(50);
+    assert_eq!((fixture.next_data(1).await, notifications()), (vec![json!(50)], 1));
+}
+
+/// Waits until this many instances hold the advisory lock.
+async fn wait_for_awake_instances(program: &mut OtherProgram, count: i64) {
+    let locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+        WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted";
+    let waiting = async {
+        while program.number(locks) != count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    with_timeout(&format!("{count} awake instances"), waiting).await;
 }
 
 /// What one of several programs does.
