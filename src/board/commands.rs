@@ -11,7 +11,7 @@ use super::permissions::{KeyState, UserState, Viewer};
 use crate::capacity::{FairLimits, FairPermit, FairSemaphore, Rate, RateLimiter};
 use crate::error::Result;
 use crate::model::{ApiKeyId, ApiScope, CapacityKey, Seq, UserId};
-use crate::store::{BatchState, Effects, Needs, Numbers, Settle, Store, WriteCommand, log};
+use crate::store::{BatchState, Effects, Needs, Numbers, Settle, Store, WriteCommand};
 
 /// How long the response to a permission change waits until this instance delivers by the new permissions.
 const PERMISSIONS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -85,17 +85,6 @@ impl Commands {
             }
             Some(KeyState { id, mutations_per_second: None, .. }) => self.key_rates.check(id),
         }
-    }
-
-    /// Waits until this instance decides by permissions and types of events that are as new as the log is now, for 1 s at
-    /// most.
-    ///
-    /// # Errors
-    /// `UNAVAILABLE` if the database cannot be reached.
-    pub(super) async fn catch_up(&self) -> Result<()> {
-        let head = self.store.read(|snapshot| log::head(snapshot.db())).await?;
-        self.progress.wait_until(head.seq, PERMISSIONS_TIMEOUT).await;
-        Ok(())
     }
 
     /// Runs a command of the viewer, and returns after the commit. The command runs even if the caller stops waiting.

@@ -23,6 +23,7 @@ use super::messages::Messages;
 use super::metrics::Metrics;
 use super::notifications::Notifications;
 use super::organizations::Organizations;
+use super::outbox::{OutboxCounts, OutboxMover};
 use super::periodic::PeriodicWork;
 use super::permissions::PermissionCache;
 use super::policy::Policy;
@@ -33,6 +34,7 @@ use super::retention::{Pruner, Retention};
 use super::sessions::UserSessions;
 use super::signals::Signals;
 use super::templates::Templates;
+use super::type_checks::TypeChecks;
 use super::usernames::Usernames;
 use super::users::UserManagement;
 use super::view::InMemory;
@@ -88,6 +90,8 @@ pub struct Board {
     pub app_events: AppEvents,
     /// Types of application events.
     pub event_types: EventTypes,
+    /// What became of the rows of the outbox that this instance has moved.
+    pub outbox_counts: Arc<OutboxCounts>,
     /// Signals to the users who follow a channel now.
     pub signals: Arc<Signals>,
     /// Data that programs send to a channel.
@@ -118,6 +122,7 @@ pub struct Board {
     hub: Hub,
     permissions: Arc<PermissionCache>,
     latest_metrics: Arc<LatestMetrics>,
+    type_checks: Arc<TypeChecks>,
 }
 
 impl Board {
@@ -132,6 +137,7 @@ impl Board {
         policy: Policy,
     ) -> Self {
         let DecisionCaches { permissions, event_types } = caches;
+        let type_checks = Arc::new(TypeChecks::new(event_types));
         let size = policy.response_memory;
         let response_memory = MemoryBudget::new(size, 3 * (size / 8));
         let page_memory = MemoryBudget::new(size / 4, size / 16);
@@ -187,8 +193,9 @@ impl Board {
                 page_memory: page_memory.clone(),
             },
             organizations: Organizations { commands: commands.clone(), policy: policy.clone() },
-            app_events: AppEvents::new(commands.clone(), reads.clone(), policy.clone(), event_types),
+            app_events: AppEvents::new(commands.clone(), reads.clone(), policy.clone(), type_checks.clone()),
             event_types: EventTypes { commands: commands.clone(), store: store.clone() },
+            outbox_counts: Arc::default(),
             signals: Arc::new(Signals::new(store.clone())),
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },
             metrics: Metrics { commands: commands.clone(), latest: metrics.clone() },
@@ -206,6 +213,7 @@ impl Board {
             hub,
             permissions,
             latest_metrics: metrics,
+            type_checks,
         }
     }
 
@@ -232,6 +240,12 @@ impl Board {
     pub fn pruner(&self, retention: Retention) -> Pruner {
         let (store, remover, last_seen) = (self.store.clone(), self.remover.clone(), self.sessions.last_seen.clone());
         Pruner { store, remover, api_keys: self.api_keys.clone(), last_seen, retention }
+    }
+
+    /// Creates the task that moves the rows of the outbox into the log.
+    #[must_use]
+    pub fn outbox_mover(&self) -> OutboxMover {
+        OutboxMover::new(self.store.clone(), self.type_checks.clone(), self.outbox_counts.clone())
     }
 
     /// Creates the task that exchanges presence with the other instances and refreshes the metrics.

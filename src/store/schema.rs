@@ -238,6 +238,31 @@ diesel::table! {
 }
 
 diesel::table! {
+    outbox (id) {
+        id -> BigInt,
+        channel -> Text,
+        #[sql_name = "type"]
+        type_ -> Text,
+        data -> Text,
+        key -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    outbox_rejected (id) {
+        id -> BigInt,
+        channel -> Text,
+        #[sql_name = "type"]
+        type_ -> Text,
+        data -> Text,
+        key -> Nullable<Text>,
+        reason -> Text,
+        detail -> Text,
+        rejected_at -> BigInt,
+    }
+}
+
+diesel::table! {
     password_resets (user_id) {
         user_id -> BigInt,
         digest -> Text,
@@ -380,6 +405,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     metrics,
     notifications,
     organizations,
+    outbox,
+    outbox_rejected,
     password_resets,
     presence,
     sessions,

@@ -28,9 +28,8 @@ impl TestTables {
             rows.read_announcements.extend(self.read_announcements.get(&(*id, *reader)));
         }
         for (actor, key) in &needs.event_keys {
-            let has_key = |event: &&Event| {
-                event.actor == Some(*actor) && event.key.as_ref().is_some_and(|used| used.name == *key)
-            };
+            let has_key =
+                |event: &&Event| event.actor == *actor && event.key.as_ref().is_some_and(|used| used.name == *key);
             if let Some(event) = self.log.iter().map(|logged| &logged.event).find(has_key) {
                 let digest = event.key.as_ref().map(|used| used.digest.clone()).unwrap_or_default();
                 let keyed = KeyedEvent { cursor: event.cursor, at: event.at, object: event.object, digest };
