@@ -274,6 +274,14 @@ fn unknown_channel() -> (OutboxReason, String) {
     (OutboxReason::UnknownChannel, "no channel has this id or name".into())
 }
 
+/// Why a checked row is refused after all: its channel may have been deleted meanwhile.
+fn refusal(error: Error) -> (OutboxReason, String) {
+    match error {
+        Error::NotFound(_) => unknown_channel(),
+        error => (OutboxReason::InvalidData, error.to_string()),
+    }
+}
+
 /// The reason for the error of a field.
 fn reason(error: &Error, data: &JsonText) -> OutboxReason {
     match error {
@@ -319,8 +327,7 @@ impl WriteCommand for MoveRows {
         for row in self.0.iter().filter(|row| state.has_outbox_row(row.id)) {
             moved.ids.insert(row.id);
             let published = match &row.event {
-                // The channel may have been deleted since the row was checked.
-                Ok(event) => event.publish_from_outbox(state, &mut used, &mut effects).map_err(|_| unknown_channel()),
+                Ok(event) => event.publish_from_outbox(state, &mut used, &mut effects).map_err(refusal),
                 Err(rejection) => Err(rejection.clone()),
             };
             match published {
