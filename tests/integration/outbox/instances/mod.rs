@@ -1,6 +1,7 @@
 //! Transactions of other programs on PostgreSQL, and several instances.
 
 mod follow;
+mod lost_connections;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
