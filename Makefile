@@ -121,7 +121,7 @@ clean: ## Delete everything that was built or installed here, except databases
 	rm -rf static/dist static/node_modules tests/clients/node_modules tests/clients/.venv
 
 # These checks print nothing if nothing is missing. The binary links libpq. The tests start their own PostgreSQL and
-# Chromium. One recipe among the tests needs Python's venv, and is skipped without it.
+# Chromium. Some tests need Python's venv, and are skipped without it.
 LINKS_LIBPQ = cc -shared -o /dev/null $$(pg_config --libdir 2>/dev/null | sed 's/^/-L/') -lpq 2>/dev/null
 HAS_VENV = python3 -c 'import ensurepip, venv' 2>/dev/null
 AS_ROOT = $$([ "$$(id -u)" = 0 ] || echo sudo)
@@ -148,7 +148,7 @@ test-setup:
 	@$(HAS_CHROMIUM) || $(call apt,chromium) || true
 	@$(HAS_CHROMIUM) || { echo 'the tests of the web client need Chromium (Debian: chromium): install it and run make again' >&2; exit 1; }
 	@$(HAS_VENV) || $(call apt,python3-venv) || true
-	@$(HAS_VENV) || echo 'python3 has no venv (Debian: python3-venv): the test of the gql recipe is skipped' >&2
+	@$(HAS_VENV) || echo 'python3 has no venv (Debian: python3-venv): the tests with libraries of Python are skipped' >&2
 
 # Pinned versions of tools. They depend on this file, so that a new version is installed; an installed version is not
 # built again.

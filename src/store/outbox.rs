@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
+use diesel::result::Error as DieselError;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text};
 use serde::Serialize;
 
 use super::connection::{Db, map_error, with_backend};
 use super::schema::{outbox, outbox_rejected};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Timestamp;
 
 /// The longest data that is read, in bytes. JSON that is valid for an event is shorter, with white space between all its
@@ -123,12 +125,25 @@ impl From<PostgresRow> for OutboxRow {
     }
 }
 
+/// Fails at once if another program has locked the whole table. Else a look would occupy a read thread until it times out.
+fn check_lock(db: &mut Db) -> Result<()> {
+    let Db::Postgres(connection) = db else { return Ok(()) };
+    let locked = connection.batch_execute("LOCK TABLE outbox, outbox_rejected IN ACCESS SHARE MODE NOWAIT");
+    locked.map_err(|error| match error {
+        DieselError::DatabaseError(_, information) if information.message().starts_with("could not obtain lock") => {
+            Error::Unavailable("another program has locked the outbox".into())
+        }
+        error => map_error(error),
+    })
+}
+
 /// The first committed rows in the order of their ids: at most `rows`, with at most `bytes` of data together, but at least
 /// one. The rows in `held` are left out. On SQLite, no other program can lock single rows.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn first_rows(db: &mut Db, held: &BTreeSet<i64>, rows: usize, bytes: usize) -> Result<Vec<OutboxRow>> {
+    check_lock(db)?;
     let query = diesel::sql_query(format!("{LENGTHS}{}", rows + held.len()));
     let lengths: Vec<LengthRow> = query.load(db).map_err(map_error)?;
     let mut total = 0;
@@ -163,6 +178,7 @@ pub fn first_rows(db: &mut Db, held: &BTreeSet<i64>, rows: usize, bytes: usize) 
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn first_ids(db: &mut Db, count: usize) -> Result<Vec<i64>> {
+    check_lock(db)?;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     outbox::table.order(outbox::id.asc()).select(outbox::id).limit(count).load(db).map_err(map_error)
 }
@@ -172,6 +188,7 @@ pub fn first_ids(db: &mut Db, count: usize) -> Result<Vec<i64>> {
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub fn counts(db: &mut Db, most: i64) -> Result<(i64, i64)> {
+    check_lock(db)?;
     let mut count = |table: &str| {
         let query = format!("SELECT count(*) AS rows FROM (SELECT id FROM {table} LIMIT {most}) AS first_rows");
         diesel::sql_query(query).get_result::<CountRow>(db).map(|row| row.rows).map_err(map_error)

@@ -14,8 +14,8 @@ const PAGE = readFileSync(new URL('../../../docs/live-order-list.md', import.met
 const blocks = (language) => [...PAGE.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, code]) => code);
 
 test('the live order list of the documentation loses and repeats no order when the server is killed', { timeout: 120_000 }, async (t) => {
-  let html;
-  const pages = http.createServer((request, response) => response.setHeader('content-type', 'text/html').end(html));
+  const site = { html: '' };
+  const pages = http.createServer((request, response) => response.setHeader('content-type', 'text/html').end(site.html));
   await new Promise((resolve) => pages.listen(0, '127.0.0.1', resolve));
   t.after(() => pages.close());
   const origin = `http://localhost:${pages.address().port}`;
@@ -39,7 +39,7 @@ test('the live order list of the documentation loses and repeats no order when t
   };
   const [setUp, tryIt] = blocks('sh');
   const [shop] = blocks('python');
-  [html] = blocks('html').map((code) => code.replaceAll('http://localhost:8000', server.origin));
+  [site.html] = blocks('html').map((code) => code.replaceAll('http://localhost:8000', server.origin));
   const made = succeeds('sh', '-e', '-c', setUp.replaceAll('http://localhost:8000', server.origin));
   assert.match(made, /"name":"orders"/);
   writeFileSync(path.join(directory, 'shop.py'), shop);

@@ -85,7 +85,7 @@ async fn run<const INSTANCES: usize>(programs: [Program; INSTANCES], python: &st
             // Also right after the start, and while rows wait for the start.
             let pause = tokio::time::sleep(Duration::from_millis(rand::random_range(20..400)));
             tokio::select! {
-                ended = &mut writing, if output.is_none() => output = Some(ended.expect("python runs")),
+                ended = &mut writing, if output.is_none() => output = Some(succeeded(ended.expect("python runs"))),
                 () = pause => {
                     let index = kills % INSTANCES;
                     servers[index].kill().await.expect("the server runs");
@@ -99,9 +99,7 @@ async fn run<const INSTANCES: usize>(programs: [Program; INSTANCES], python: &st
     };
     let (received, (output, kills)) = tokio::join!(reading, killing);
     let logs = || programs.iter().map(Program::log).collect::<Vec<_>>().join("\n--\n");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let committed = String::from_utf8_lossy(&output.stdout).trim().parse();
-    assert_eq!(committed, Ok(expected));
+    assert_eq!(output.trim().parse(), Ok(expected), "the number of committed orders");
     let received = received.unwrap_or_else(|_| panic!("events are missing\n{}", logs()));
     check(&received, orders);
     assert_eq!(other.number("SELECT count(*) FROM outbox"), 0);
@@ -110,6 +108,12 @@ async fn run<const INSTANCES: usize>(programs: [Program; INSTANCES], python: &st
     let mut report =
         Report::new(format!("{orders} orders of Python on {CONNECTIONS} connections, {INSTANCES} server(s):"));
     report.line(format!("{expected} were committed and arrived once, in one order; {kills} kills"));
+}
+
+/// The output of a program that must succeed.
+fn succeeded(output: std::process::Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// Each committed order was received once: placed, then paid. All subscribers have received the same.

@@ -1,6 +1,7 @@
 //! Transactions of other programs on PostgreSQL, and several instances.
 
 mod follow;
+mod lost_connections;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,6 +88,30 @@ async fn rows_that_another_program_has_locked_wait_and_block_no_other() {
     assert_eq!(fixture.next_data(1).await, [json!(10)]);
     operator.execute("ROLLBACK");
     assert_eq!(fixture.next_data(3).await, [0, 2, 4].map(|number| json!(number)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_locks_the_whole_outbox_delays_only_its_rows() {
+    let (mut fixture, url) = on_postgres().await;
+    let mut operator = OtherProgram::connect(&url);
+    fixture.server.close().await;
+    fixture.program.publish_number(1);
+    fixture.server.open().await;
+    fixture.socket = follow(&fixture.server, &fixture.channel, &fixture.start).await;
+    assert_eq!(fixture.next_data(1).await, [json!(1)]);
+    operator.execute("BEGIN; LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE");
+    operator.publish_number(2);
+    for _ in 0..20 {
+        fixture.server.post(&fixture.root, &fixture.channel, "a change").await;
+        let page = fixture.server.http().get(fixture.server.url("/metrics")).send().await.expect("a response");
+        let page = page.text().await.expect("a page");
+        assert!(
+            page.contains("tidings_outbox_published_total 1") && !page.contains("tidings_outbox_waiting"),
+            "{page}"
+        );
+    }
+    operator.execute("COMMIT");
+    assert_eq!(fixture.next_data(1).await, [json!(2)]);
 }
 
 /// PostgreSQL lets transactions that send notifications commit one after the other.
