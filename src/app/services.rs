@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::jwt_secret;
-use crate::auth::{Passwords, SignInLimiter, Tokens};
+use crate::auth::{ClaimMapping, Passwords, SignInLimiter, Tokens, TrustSettings, TrustedIssuers};
 use crate::board::{
     self, AuthServices, Board, CommitListener, LogTailer, PermissionCache, Policy, Watermark, WriteLimits,
 };
@@ -38,6 +38,7 @@ impl Services {
         let progress = Arc::new(Watermark::default());
         let (notice, batches) = CommitListener::new(&progress);
         let vitals = Supervisor::default();
+        let issuers = trusted_issuers(config)?;
         // The database is opened before the secret is read. Both are in the same directory, so a problem with that
         // directory is reported as a problem of the database.
         let store = open_store(config, notice, &vitals).await?;
@@ -52,6 +53,7 @@ impl Services {
         let auth = AuthServices {
             passwords: Passwords::new(config.sessions.password_threads),
             tokens,
+            issuers,
             attempts: SignInLimiter::new(config.sessions.attempts_per_minute),
             sign_ins: RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute)),
             registrations: RateLimiter::new(Rate::per_minute(config.sessions.registrations_per_minute)),
@@ -106,6 +108,20 @@ async fn open_store(config: &Config, notice: CommitListener, vitals: &Supervisor
     let opened = opening.await.map_err(|error| error.to_string())?;
     let store = opened.map_err(|error| format!("cannot open {}: {}", config.database.url(), detail(error)))?;
     Ok(Arc::new(store))
+}
+
+/// The issuers whose tokens are accepted, if there are any.
+fn trusted_issuers(config: &Config) -> Result<Option<Arc<TrustedIssuers>>, String> {
+    let settings = &config.issuers;
+    let Some(audience) = settings.audience().filter(|_| !settings.issuers.is_empty()) else { return Ok(None) };
+    let mapping = ClaimMapping {
+        username: settings.username_claim().map(Into::into),
+        name: settings.name_claim.clone(),
+        admin: settings.admin.as_ref().map(|admin| (admin.claim.clone(), admin.value.clone())),
+    };
+    let (issuers, jwks_url) = (settings.issuers.iter().map(Into::into).collect(), settings.jwks_url().map(Into::into));
+    let trusted = TrustedIssuers::new(TrustSettings { issuers, audience: audience.into(), jwks_url, mapping })?;
+    Ok(Some(Arc::new(trusted)))
 }
 
 fn postgres_url(url: &DatabaseUrl) -> Option<&str> {

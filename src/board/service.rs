@@ -13,6 +13,7 @@ use super::comments::Comments;
 use super::counts::SignInCounts;
 use super::deletion::Deletion;
 use super::event_log::EventLog;
+use super::external_users::ExternalUsers;
 use super::gauges::LatestMetrics;
 use super::health::Health;
 use super::invites::Invites;
@@ -62,6 +63,8 @@ pub struct Board {
     pub accounts: Accounts,
     /// API keys.
     pub api_keys: Arc<ApiKeys>,
+    /// The users of other issuers; `None`: no other issuer is trusted.
+    pub external_users: Option<Arc<ExternalUsers>>,
     /// The deletion of users.
     pub deletion: Deletion,
     /// Invitations.
@@ -135,6 +138,10 @@ impl Board {
         let remover = Arc::new(Remover::new(store.clone()));
         let commands = Arc::new(Commands::new(store.clone(), progress, (limits.mutations, limits.key_mutations)));
         let api_keys = Arc::new(ApiKeys::new(commands.clone(), store.clone(), permissions.clone()));
+        let external_users = auth
+            .issuers
+            .clone()
+            .map(|issuers| Arc::new(ExternalUsers::new(issuers, commands.clone(), store.clone(), permissions.clone())));
         let in_memory = InMemory { policy: policy.clone(), presence: presence.clone(), metrics: metrics.clone() };
         let reads = Arc::new(Reads { store: store.clone(), in_memory });
         let sessions = Arc::new(UserSessions {
@@ -154,8 +161,10 @@ impl Board {
                 sessions: sessions.clone(),
                 counts: SignInCounts::default(),
                 api_keys: api_keys.clone(),
+                external_users: external_users.clone(),
             },
             api_keys,
+            external_users,
             sessions,
             users,
             deletion: Deletion { commands: commands.clone(), remover: remover.clone() },

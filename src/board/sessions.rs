@@ -106,9 +106,9 @@ impl UserSessions {
     /// `--session-lifetime` after the user signed in, or used the refresh token.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if the session has ended, or the viewer is anonymous.
+    /// `UNAUTHENTICATED` if the session has ended, or the viewer is anonymous. `FORBIDDEN` for a token of another issuer.
     pub fn refresh(&self, viewer: &Viewer) -> Result<Session> {
-        let user = viewer.session_state()?.user.clone();
+        let user = viewer.own_session_state()?.user.clone();
         let session = viewer.session();
         let issued = self.tokens.renew(TokenSubject::of(&user, session.id), session.began, Timestamp::now())?;
         Ok(Session { token: issued.token, expires_at: issued.expires_at, refresh_token: None, user })

@@ -80,6 +80,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    deleted_identities (digest) {
+        digest -> Text,
+        deleted_at -> BigInt,
+    }
+}
+
+diesel::table! {
     events (seq) {
         seq -> BigInt,
         tag -> BigInt,
@@ -310,6 +317,7 @@ diesel::table! {
         kind -> SmallInt,
         email -> Nullable<Text>,
         deleted_at -> Nullable<BigInt>,
+        sessions_ended_at -> Nullable<BigInt>,
     }
 }
 
@@ -357,6 +365,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     channel_reads,
     channels,
     comments,
+    deleted_identities,
     events,
     idempotency_keys,
     identities,

@@ -43,7 +43,7 @@ const EVERYWHERE: [&str; 12] = [
 ];
 
 /// Every other library, with the modules that may use it.
-const LIBRARIES: [(&str, &[&str]); 35] = [
+const LIBRARIES: [(&str, &[&str]); 36] = [
     ("argon2", &["auth"]),
     ("bytesize", &["config"]),
     ("caseless", &["unicode"]),
@@ -61,6 +61,7 @@ const LIBRARIES: [(&str, &[&str]); 35] = [
     ("juniper_graphql_ws", &["web::socket"]),
     ("libsqlite3_sys", &[]),
     ("quick_cache", &["capacity"]),
+    ("reqwest", &["auth"]),
     ("rustix", &["app", "cli::log::writer", "cli::tail", "store::sqlite_files"]),
     ("rustls", &["store"]),
     ("self_cell", &["graphql"]),
