@@ -1,6 +1,7 @@
 //! Users of other issuers: their tokens, their accounts, and the keys of the issuers.
 
 mod accounts;
+mod examples;
 mod forgeries;
 mod issuer_keys;
 mod provider;
