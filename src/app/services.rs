@@ -1,12 +1,15 @@
 //! The use cases over an open database, without a listener. The server and the commands of the command line share this.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use super::jwt_secret;
-use crate::auth::{ClaimMapping, Passwords, SignInLimiter, Tokens, TrustSettings, TrustedIssuers};
+use crate::auth::{
+    ClaimMapping, CodeFlow, CodeFlowSettings, Passwords, SignInLimiter, Tokens, TrustSettings, TrustedIssuers,
+};
 use crate::board::{
     self, AuthServices, Board, CommitListener, LogTailer, PermissionCache, Policy, Watermark, WriteLimits,
 };
@@ -45,6 +48,7 @@ impl Services {
         let secret = jwt_secret::load_or_create(config, had_database)?;
         let lifetimes = &config.tokens;
         let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
+        let oidc = code_flow(config, issuers.as_ref(), secret.reveal())?;
         let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));
         let access = Arc::new(PermissionCache::load(&store).await.map_err(failed)?);
         let starting =
@@ -54,6 +58,7 @@ impl Services {
             passwords: Passwords::new(config.sessions.password_threads),
             tokens,
             issuers,
+            oidc,
             attempts: SignInLimiter::new(config.sessions.attempts_per_minute),
             sign_ins: RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute)),
             registrations: RateLimiter::new(Rate::per_minute(config.sessions.registrations_per_minute)),
@@ -122,6 +127,23 @@ fn trusted_issuers(config: &Config) -> Result<Option<Arc<TrustedIssuers>>, Strin
     let (issuers, jwks_url) = (settings.issuers.iter().map(Into::into).collect(), settings.jwks_url().map(Into::into));
     let trusted = TrustedIssuers::new(TrustSettings { issuers, audience: audience.into(), jwks_url, mapping })?;
     Ok(Some(Arc::new(trusted)))
+}
+
+/// The way to sign in at the first of the trusted issuers, if there is one, and its limit per address.
+fn code_flow(
+    config: &Config,
+    issuers: Option<&Arc<TrustedIssuers>>,
+    secret: &str,
+) -> Result<Option<(CodeFlow, RateLimiter<IpAddr>)>, String> {
+    let (Some(issuers), Some(client_id)) = (issuers, config.issuers.client_id()) else { return Ok(None) };
+    let settings = CodeFlowSettings {
+        client_id: client_id.to_owned(),
+        client_secret: config.issuers.client_secret().map(|secret| secret.reveal().to_owned()),
+        redirect_url: format!("{}/auth/oidc/callback", policy(config).public_url),
+        ticket_secret: secret.as_bytes().to_vec(),
+    };
+    let rate = RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute));
+    Ok(Some((CodeFlow::new(Arc::clone(issuers), settings)?, rate)))
 }
 
 fn postgres_url(url: &DatabaseUrl) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! Authentication: password hashes, session tokens, tokens of other issuers, and limits on attempts.
 //!
-//! This layer does not know the database, GraphQL or sockets, reads no settings and stores nothing on disk. It fetches the
-//! public keys of other issuers, and nothing else, over the network. Its callers
+//! This layer does not know the database, GraphQL or sockets, reads no settings and stores nothing on disk. It talks to
+//! other issuers over the network, and to nothing else. Its callers
 //! (`board` and the command line) pass in hashes, the secret and the time. No error and no log line of this module
 //! contains a password, a hash, a token or a key.
 
@@ -15,7 +15,8 @@ mod tokens;
 
 pub use api_key_secret::{api_key_digest, generate_api_key_secret, is_api_key_secret};
 pub use issuers::{
-    ClaimMapping, ExternalProfile, FailedCheck, IssuerCounts, TrustSettings, TrustedIssuers, VerifiedToken,
+    ClaimMapping, CodeFlow, CodeFlowSettings, ExternalProfile, FailedCheck, IssuerCounts, SignInStart, TICKET_LIFETIME,
+    TrustSettings, TrustedIssuers, VerifiedToken,
 };
 pub use one_time_token::{generate_one_time_token, one_time_token_digest};
 pub use passwords::{PasswordPermit, Passwords, generate_password};

@@ -17,7 +17,7 @@ use super::records::record_sessions_ended;
 use super::sessions::{Session, UserSessions};
 use super::{Viewer, validate};
 use crate::auth::{
-    PasswordPermit, Passwords, SignInLimiter, TokenSubject, Tokens, TrustedIssuers, WINDOW, is_api_key_secret,
+    CodeFlow, PasswordPermit, Passwords, SignInLimiter, TokenSubject, Tokens, TrustedIssuers, WINDOW, is_api_key_secret,
 };
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
@@ -63,6 +63,8 @@ pub struct AuthServices {
     pub tokens: Tokens,
     /// Verifies tokens of other issuers; `None`: these are refused.
     pub issuers: Option<Arc<TrustedIssuers>>,
+    /// Signs users in at one of these issuers, with a limit per address; `None`: the web client does not offer it.
+    pub oidc: Option<(CodeFlow, RateLimiter<IpAddr>)>,
     /// Limits sign-in attempts per username and address.
     pub attempts: SignInLimiter,
     /// Limits sign-in attempts per address, for all usernames together.

@@ -83,6 +83,20 @@ impl ExternalUsers {
         Ok((viewer, Some(verified.ends_at)))
     }
 
+    /// The user of an ID token, for a session of the server. Creates the user of a new identity.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the user is disabled or was deleted. `UNAVAILABLE` if the database cannot be reached.
+    pub(super) async fn sign_in(&self, token: &VerifiedToken) -> Result<User> {
+        let account = self.account(token).await?;
+        // The user has just signed in, so the end of earlier sessions does not matter.
+        let session = TokenSession::of_other_issuer(Timestamp::now());
+        let viewer = Viewer::signed_in(Arc::clone(&self.permissions), account, session);
+        let user = viewer.session_state()?.user.clone();
+        self.update(&token.identity, &token.profile, &user).await?;
+        Ok(user)
+    }
+
     /// The account of the token's user.
     async fn account(&self, token: &VerifiedToken) -> Result<Arc<Account>> {
         let known = |known: &KnownIdentity| known.user;

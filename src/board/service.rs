@@ -21,6 +21,7 @@ use super::log_tailer::Watermark;
 use super::messages::Messages;
 use super::metrics::Metrics;
 use super::notifications::Notifications;
+use super::oidc_sign_in::OidcSignIn;
 use super::organizations::Organizations;
 use super::periodic::PeriodicWork;
 use super::permissions::PermissionCache;
@@ -65,6 +66,8 @@ pub struct Board {
     pub api_keys: Arc<ApiKeys>,
     /// The users of other issuers; `None`: no other issuer is trusted.
     pub external_users: Option<Arc<ExternalUsers>>,
+    /// Signing in at another issuer; `None`: the web client does not offer it.
+    pub oidc_sign_in: Option<Arc<OidcSignIn>>,
     /// The deletion of users.
     pub deletion: Deletion,
     /// Invitations.
@@ -127,7 +130,7 @@ impl Board {
         hub: Hub,
         permissions: Arc<PermissionCache>,
         progress: Arc<Watermark>,
-        (auth, limits): (AuthServices, WriteLimits),
+        (mut auth, limits): (AuthServices, WriteLimits),
         policy: Policy,
     ) -> Self {
         let size = policy.response_memory;
@@ -150,6 +153,8 @@ impl Board {
             renewals: limits.renewals,
             last_seen: Arc::default(),
         });
+        let oidc = auth.oidc.take().zip(external_users.clone());
+        let oidc_sign_in = oidc.map(|(flow, users)| Arc::new(OidcSignIn::new(flow, users, sessions.clone())));
         let users = UserManagement { commands: commands.clone(), passwords: auth.passwords.clone() };
         Self {
             accounts: Accounts {
@@ -165,6 +170,7 @@ impl Board {
             },
             api_keys,
             external_users,
+            oidc_sign_in,
             sessions,
             users,
             deletion: Deletion { commands: commands.clone(), remover: remover.clone() },

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use super::secret::Secret;
+use super::secret_file;
+
 /// Issuers whose tokens are accepted, and the claims that describe their users.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Other issuers")]
@@ -34,6 +37,20 @@ pub struct IssuerSettings {
     /// [default: none, tokens do not decide about roles]
     #[arg(long = "oidc-admin", env = "TIDINGS_OIDC_ADMIN", value_name = "CLAIM=VALUE")]
     pub admin: Option<AdminClaim>,
+
+    /// Id of this server as a client of the first issuer, so that users of the web client can sign in there
+    /// [default: none]
+    #[arg(long = "oidc-client-id", env = "TIDINGS_OIDC_CLIENT_ID", value_name = "TEXT")]
+    client_id: Option<String>,
+
+    /// Secret of this client. Prefer the variable: other users of the machine can read flags [default: none]
+    #[arg(long = "oidc-client-secret", env = "TIDINGS_OIDC_CLIENT_SECRET", value_name = "SECRET")]
+    client_secret: Option<Secret>,
+
+    /// File that contains the secret of the client, instead of --oidc-client-secret.
+    #[arg(long = "oidc-client-secret-file", env = "TIDINGS_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")]
+    #[arg(value_parser = secret_file::client_secret, conflicts_with = "client_secret")]
+    client_secret_file: Option<Secret>,
 }
 
 /// A list of issuers, in the spelling of their tokens.
@@ -62,6 +79,24 @@ impl IssuerSettings {
         Self { jwks_url: Some(url.to_owned()), ..self }
     }
 
+    /// The same, with sign-in as this client.
+    #[must_use]
+    pub fn with_client(self, id: &str, secret: Secret) -> Self {
+        Self { client_id: Some(id.to_owned()), client_secret: Some(secret), ..self }
+    }
+
+    /// The id of the client, if users can sign in at the first issuer.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        present(self.client_id.as_ref())
+    }
+
+    /// The secret of the client, from whichever setting has it.
+    #[must_use]
+    pub fn client_secret(&self) -> Option<&Secret> {
+        self.client_secret.as_ref().or(self.client_secret_file.as_ref())
+    }
+
     /// The audience, if there is one.
     #[must_use]
     pub fn audience(&self) -> Option<&str> {
@@ -80,11 +115,20 @@ impl IssuerSettings {
         present(self.username_claim.as_ref())
     }
 
-    /// Checks that issuers have an audience, and that keys belong to one issuer.
+    /// Checks that issuers have an audience, that keys belong to one issuer, and that a client has an issuer and an
+    /// address to which browsers return.
     ///
     /// # Errors
     /// One line that names the setting.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self, public_url: Option<&str>) -> Result<(), String> {
+        let missing = match (self.client_id(), public_url) {
+            (Some(_), _) if self.issuers.is_empty() => Some("TIDINGS_OIDC_ISSUERS"),
+            (Some(_), None) => Some("TIDINGS_PUBLIC_URL, the address to which the issuer sends browsers back"),
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            return Err(format!("--oidc-client-id (TIDINGS_OIDC_CLIENT_ID): needs {missing}"));
+        }
         // Without this check, a token for any other service of the issuer would be accepted.
         if !self.issuers.is_empty() && self.audience().is_none() {
             return Err(
@@ -194,15 +238,23 @@ mod tests {
 
     #[test]
     fn issuers_need_an_audience_and_keys_need_one_issuer() {
-        assert_eq!(IssuerSettings::default().check(), Ok(()));
-        assert_eq!(settings("https://a.example", "tidings", "").check(), Ok(()));
-        assert_eq!(settings("https://a.example", "tidings", "https://a.example/keys").check(), Ok(()));
+        assert_eq!(IssuerSettings::default().check(None), Ok(()));
+        assert_eq!(settings("https://a.example", "tidings", "").check(None), Ok(()));
+        assert_eq!(settings("https://a.example", "tidings", "https://a.example/keys").check(None), Ok(()));
         for (issuers, audience, jwks_url) in [
             ("https://a.example", " ", ""),
             ("https://a.example,https://b.example", "tidings", "https://a.example/keys"),
             ("", "tidings", "https://a.example/keys"),
         ] {
-            assert!(settings(issuers, audience, jwks_url).check().is_err(), "{issuers} {audience} {jwks_url}");
+            assert!(settings(issuers, audience, jwks_url).check(None).is_err(), "{issuers} {audience} {jwks_url}");
         }
+    }
+
+    #[test]
+    fn a_client_needs_an_issuer_and_a_public_address() {
+        let client = |issuers: &str| settings(issuers, "tidings", "").with_client("web", "secret".parse().unwrap());
+        assert_eq!(client("https://a.example").check(Some("https://tidings.example")), Ok(()));
+        assert!(client("https://a.example").check(None).unwrap_err().contains("TIDINGS_PUBLIC_URL"));
+        assert!(client("").check(Some("https://tidings.example")).unwrap_err().contains("TIDINGS_OIDC_ISSUERS"));
     }
 }

@@ -493,7 +493,7 @@ impl Config {
             ));
         }
         self.replica.check(&self.database)?;
-        self.issuers.check()?;
+        self.issuers.check(self.public.public_url.as_deref())?;
         self.tokens.check(&self.database)
     }
 }

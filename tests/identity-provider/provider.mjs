@@ -7,7 +7,7 @@
 //   POST /client?redirect=URL     registers the address of a client to which the provider may redirect
 //   POST /stop, POST /start       stops and starts the provider on its port
 //   GET /token?user=NAME&kind=id  an access token of a user, or the ID token
-//   GET /sign-in?url=URL&user=NAME  follows the redirects from URL as a browser; answers with the last URL, status and page
+//   GET /sign-in?url=URL&user=NAME&until=URL  follows the redirects from URL as a browser; answers with the last URL
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
@@ -61,8 +61,8 @@ async function answer(method, url) {
     case 'GET /token':
       return token(parameter('user'), parameter('kind') ?? 'access');
     case 'GET /sign-in': {
-      const { url: last, status, page } = await new Browser().signIn(parameter('url'), parameter('user'));
-      return { url: last, status, page };
+      const { url: last } = await new Browser().signIn(parameter('url'), parameter('user'), parameter('until'));
+      return { url: last };
     }
     default:
       throw new Error(`no such request: ${method} ${url.pathname}`);
@@ -79,8 +79,10 @@ async function token(user, kind) {
   });
   const { url } = await new Browser().signIn(`${issuer}/auth?${query}`, user, REDIRECT);
   const code = new URL(url).searchParams.get('code');
-  const body = new URLSearchParams({ ...CLIENT, grant_type: 'authorization_code', code, redirect_uri: REDIRECT, code_verifier: verifier });
-  const response = await fetch(`${issuer}/token`, { method: 'POST', body });
+  const body = new URLSearchParams({ grant_type: 'authorization_code', code, redirect_uri: REDIRECT, code_verifier: verifier });
+  const secret = `${CLIENT.client_id}:${encodeURIComponent(CLIENT.client_secret)}`;
+  const authorization = `Basic ${Buffer.from(secret).toString('base64')}`;
+  const response = await fetch(`${issuer}/token`, { method: 'POST', body, headers: { authorization } });
   const tokens = await response.json();
   const found = tokens[`${kind}_token`];
   if (!found) throw new Error(`no ${kind} token: ${JSON.stringify(tokens)}`);
@@ -91,7 +93,7 @@ async function token(user, kind) {
 function configure() {
   const provider = new Provider(issuer, {
     jwks: { keys },
-    clients: [{ ...CLIENT, redirect_uris: redirects, id_token_signed_response_alg: algorithm, token_endpoint_auth_method: 'client_secret_post' }],
+    clients: [{ ...CLIENT, redirect_uris: redirects, id_token_signed_response_alg: algorithm }],
     cookies: { keys: ['for tests only'] },
     claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'] },
     conformIdTokenClaims: false,

@@ -22,5 +22,6 @@ labels! {
         NotBefore = "not_before": "the claim nbf is in the future",
         IssuedAt = "issued_at": "the claim iat is in the future, or no number",
         Subject = "subject": "the claim sub is missing, empty, or longer than 1,000 bytes",
+        Nonce = "nonce": "the claim nonce is not that of the sign-in, or the claim azp names another client",
     }
 }

@@ -5,13 +5,17 @@
 //! one message for every failed check; the log and the counters name the check.
 
 mod claim_mapping;
+mod code_flow;
 mod failed_check;
 mod key_set;
 mod key_source;
+mod sign_in_ticket;
 mod token_parts;
 mod trusted_issuers;
 mod web_client;
 
 pub use claim_mapping::{ClaimMapping, ExternalProfile};
+pub use code_flow::{CodeFlow, CodeFlowSettings, SignInStart};
 pub use failed_check::FailedCheck;
+pub use sign_in_ticket::TICKET_LIFETIME;
 pub use trusted_issuers::{IssuerCounts, TrustSettings, TrustedIssuers, VerifiedToken};

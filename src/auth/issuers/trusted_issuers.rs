@@ -96,10 +96,10 @@ impl TrustedIssuers {
         (sum(|source| &source.fetched), sum(|source| &source.failed))
     }
 
-    /// The claims that describe users.
+    /// The first issuer.
     #[must_use]
-    pub fn mapping(&self) -> &ClaimMapping {
-        &self.mapping
+    pub fn first(&self) -> Option<&str> {
+        self.sources.first().map(|source| source.issuer.as_str())
     }
 
     /// Keeps the keys of all issuers fresh. Never returns.
@@ -126,7 +126,25 @@ impl TrustedIssuers {
     /// `UNAUTHENTICATED` for a token that is not valid. The message does not say which check failed. `UNAVAILABLE` if no
     /// key of the issuer could be fetched yet.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<VerifiedToken> {
-        match self.check(token, now).await {
+        self.counted(self.check(token, now, &TokenPurpose::Access { audience: &self.audience }).await)
+    }
+
+    /// Verifies the ID token of a sign-in that this server has begun as a client of the issuer.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn verify_id_token(
+        &self,
+        token: &str,
+        client_id: &str,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<VerifiedToken> {
+        self.counted(self.check(token, now, &TokenPurpose::SignIn { client_id, nonce }).await)
+    }
+
+    fn counted(&self, checked: Result<VerifiedToken, (FailedCheck, Option<&str>)>) -> Result<VerifiedToken> {
+        match checked {
             Ok(verified) => {
                 self.counts.accepted.count();
                 Ok(verified)
@@ -146,7 +164,12 @@ impl TrustedIssuers {
         Error::Unauthenticated("the token is not valid".into())
     }
 
-    async fn check(&self, token: &str, now: Timestamp) -> Result<VerifiedToken, (FailedCheck, Option<&str>)> {
+    async fn check(
+        &self,
+        token: &str,
+        now: Timestamp,
+        purpose: &TokenPurpose<'_>,
+    ) -> Result<VerifiedToken, (FailedCheck, Option<&str>)> {
         let parts = TokenParts::read(token).map_err(|check| (check, None))?;
         let source = self.source(parts.issuer.as_deref().unwrap_or_default()).map_err(|check| (check, None))?;
         let failed = |check| (check, Some(source.issuer.as_str()));
@@ -158,7 +181,7 @@ impl TrustedIssuers {
             }
             verified => verified,
         };
-        self.checked(&source.issuer, &claims.map_err(failed)?, now).map_err(failed)
+        self.checked(&source.issuer, &claims.map_err(failed)?, now, purpose).map_err(failed)
     }
 
     fn source(&self, issuer: &str) -> Result<&KeySource, FailedCheck> {
@@ -171,12 +194,14 @@ impl TrustedIssuers {
     }
 
     /// Checks the claims of a token whose signature is valid.
-    fn checked(&self, issuer: &str, claims: &Map<String, Value>, now: Timestamp) -> Result<VerifiedToken, FailedCheck> {
-        let is_ours = |value: &Value| value.as_str() == Some(&self.audience);
-        let audience = claims.get("aud").ok_or(FailedCheck::Audience)?;
-        if !is_ours(audience) && !audience.as_array().is_some_and(|all| all.iter().any(is_ours)) {
-            return Err(FailedCheck::Audience);
-        }
+    fn checked(
+        &self,
+        issuer: &str,
+        claims: &Map<String, Value>,
+        now: Timestamp,
+        purpose: &TokenPurpose<'_>,
+    ) -> Result<VerifiedToken, FailedCheck> {
+        purpose.check(claims)?;
         let expires_at = time(claims, "exp").map_err(|()| FailedCheck::Expiry)?.ok_or(FailedCheck::Expiry)?;
         if now >= expires_at.after(LEEWAY) {
             return Err(FailedCheck::Expiry);
@@ -200,6 +225,32 @@ impl TrustedIssuers {
             issued_at: issued_at.unwrap_or(Timestamp(0)),
             ends_at: if now < expires_at { expires_at } else { expires_at.after(LEEWAY) },
         })
+    }
+}
+
+/// What a token is presented for.
+enum TokenPurpose<'a> {
+    /// Using the server.
+    Access { audience: &'a str },
+    /// Signing in as a client of the issuer.
+    SignIn { client_id: &'a str, nonce: &'a str },
+}
+
+impl TokenPurpose<'_> {
+    fn check(&self, claims: &Map<String, Value>) -> Result<(), FailedCheck> {
+        let (Self::Access { audience: expected } | Self::SignIn { client_id: expected, .. }) = self;
+        let is_ours = |value: &Value| value.as_str() == Some(expected);
+        let audience = claims.get("aud").ok_or(FailedCheck::Audience)?;
+        if !is_ours(audience) && !audience.as_array().is_some_and(|all| all.iter().any(is_ours)) {
+            return Err(FailedCheck::Audience);
+        }
+        let Self::SignIn { client_id, nonce } = self else { return Ok(()) };
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        // OpenID Connect Core 1.0, section 3.1.3.7.
+        if text("nonce") != Some(nonce) || claims.get("azp").is_some_and(|azp| azp.as_str() != Some(client_id)) {
+            return Err(FailedCheck::Nonce);
+        }
+        Ok(())
     }
 }
 

@@ -1,14 +1,30 @@
-//! Fetches documents from issuers over HTTP, within limits of time and size.
+//! Sends requests to issuers over HTTP, within limits of time and size.
 
+use std::fmt;
 use std::time::Duration;
 
-use http::{StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use reqwest::redirect::Policy;
 
 /// Maximum duration of a request, with its body.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum duration of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The largest answer to a request of the code flow, in bytes.
+const MAX_ANSWER_BYTES: usize = 256 << 10;
+
+/// Why a request has no answer: one line for the log.
+#[derive(Debug)]
+pub struct RequestError(String);
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RequestError {}
 
 /// A client for requests to issuers.
 #[derive(Debug, Clone)]
@@ -28,6 +44,28 @@ impl WebClient {
             .no_proxy()
             .build();
         Ok(Self(client.map_err(|error| format!("cannot prepare requests to issuers: {}", causes(&error)))?))
+    }
+
+    /// Sends a request of the code flow. The response may have any status.
+    ///
+    /// # Errors
+    /// The address is not secure, or the server did not answer in time or with too many bytes.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, RequestError> {
+        let url = request.uri().to_string();
+        check_address(&url).map_err(RequestError)?;
+        let request = reqwest::Request::try_from(request).map_err(|error| RequestError(error.to_string()))?;
+        let failed = |error: reqwest::Error| RequestError(format!("{url}: {}", causes(&error)));
+        let mut response = self.0.execute(request).await.map_err(failed)?;
+        let mut answer = Response::new(Vec::new());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if answer.body().len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(RequestError(format!("{url}: the answer has more than {MAX_ANSWER_BYTES} bytes")));
+            }
+            answer.body_mut().extend_from_slice(&chunk);
+        }
+        Ok(answer)
     }
 
     /// The body of the document at this address, which must have at most `max` bytes.

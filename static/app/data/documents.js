@@ -22,6 +22,10 @@ export const RESET_PASSWORD = join(
   'mutation ($input: ResetPasswordInput!) { resetPassword(input: $input) { token expiresAt user { ...U } } }',
   USER,
 );
+export const RENEW = join(
+  'mutation ($refreshToken: String!) { renewSession(refreshToken: $refreshToken) { token expiresAt user { ...U } } }',
+  USER,
+);
 export const REFRESH = join('mutation { refreshToken { token expiresAt user { ...U } } }', USER);
 
 // `cursor` of the first page is the position where the subscription EVENTS starts.

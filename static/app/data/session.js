@@ -2,7 +2,7 @@
 
 /** @import { KeyedStorage, SignedIn, User } from './types.d.ts' */
 
-import { LOGIN, REFRESH, REGISTER, RESET_PASSWORD } from './documents.js';
+import { LOGIN, REFRESH, REGISTER, RENEW, RESET_PASSWORD } from './documents.js';
 import { Problem } from './problem.js';
 
 const STORAGE_KEY = 'tidings.session';
@@ -107,6 +107,15 @@ export class Session {
    */
   async resetPassword(token, password) {
     this.#begin((await post(RESET_PASSWORD, { input: { token, new: password } })).resetPassword);
+  }
+
+  /**
+   * Begins the session of a user who has signed in at another issuer. The code is valid once, for two minutes.
+   *
+   * @param {string} code
+   */
+  async beginWith(code) {
+    this.#begin((await post(RENEW, { refreshToken: code })).renewSession);
   }
 
   // Interval of the refresh check in milliseconds: a fifth of the token's lifetime, at most one minute.

@@ -121,3 +121,13 @@ fn the_page_explains_every_check() {
         assert!(table.contains(&format!("`{}`", check.label())), "{} is not explained", check.label());
     }
 }
+
+#[tokio::test]
+async fn the_settings_of_a_client_offer_the_sign_in() {
+    let program = Program::new(&settings("client"));
+    let mut process = program.start();
+    process.ready().await.expect("a server");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let answer = client.get(format!("http://{}/auth/oidc", program.address())).send().await.expect("an answer");
+    assert_eq!(answer.json::<Value>().await.expect("JSON"), json!({ "name": "id.example.org" }));
+}

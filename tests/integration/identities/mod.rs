@@ -5,6 +5,7 @@ mod examples;
 mod forgeries;
 mod issuer_keys;
 mod provider;
+mod sign_in;
 
 use serde_json::{Value, json};
 

@@ -80,6 +80,20 @@ impl IdentityProvider {
         self.post("/keys", &[("alg", algorithm), ("keep", if keep { "1" } else { "" })]).await;
     }
 
+    /// Registers an address to which the provider may send browsers back.
+    pub async fn register(&self, redirect: &str) {
+        self.post("/client", &[("redirect", redirect)]).await;
+    }
+
+    /// Signs a user in, beginning at this address, until the browser is sent to an address that begins with `until`.
+    /// Returns the last address.
+    pub async fn sign_in(&self, url: &str, user: &str, until: &str) -> String {
+        let query = [("url", url), ("user", user), ("until", until)];
+        let last: Value =
+            serde_json::from_str(&self.ask(reqwest::Method::GET, "/sign-in", &query).await).expect("JSON");
+        text(&last["url"])
+    }
+
     pub async fn stop(&self) {
         self.post("/stop", &[]).await;
     }
