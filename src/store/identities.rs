@@ -67,6 +67,9 @@ pub(super) fn insert(db: &mut Db, rows: &[(&ExternalIdentity, UserId)]) -> Resul
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub(super) fn deleted_at(db: &mut Db, wanted: &[ExternalIdentity]) -> Result<HashMap<ExternalIdentity, Timestamp>> {
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
     let mut digests: HashMap<String, &ExternalIdentity> = wanted.iter().map(|one| (digest(one), one)).collect();
     let rows: Vec<(String, i64)> = deleted_identities::table
         .filter(deleted_identities::digest.eq_any(digests.keys().cloned().collect::<Vec<_>>()))
