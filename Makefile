@@ -50,7 +50,7 @@ test-loom: build-setup ## Check the models of the hub's synchronization in more 
 	LOOM_MAX_PREEMPTIONS=5 cargo test --test loom hub
 
 # These tests start the real binary, which they configure for SQLite.
-ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture max_connections fuzz hostile close_codes slow_reader random_frames diesel_command_line secrets architecture wall_clock)
+ON_SQLITE_ONLY := $(addprefix --skip ,instances recipes torture max_connections fuzz hostile close_codes slow_reader random_frames diesel_command_line secrets architecture wall_clock killed)
 
 screenshots: setup ## Take screenshots of every page into target/screenshots, and those of the README
 	cargo build

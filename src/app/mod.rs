@@ -61,6 +61,7 @@ impl App {
             vitals.spawn("the listener for connections", web::serve(listener, site)),
             vitals.spawn("the pruning of the log", services.board().pruner(retention).run()),
             vitals.spawn("the removal of deleted rows", Arc::clone(&services.board().remover).run()),
+            vitals.spawn("the moving of the outbox", services.board().outbox_mover().run()),
             vitals.spawn("the signals of other instances", Arc::clone(&services.board().signals).run()),
             vitals.spawn("the exchange of presence and metrics", services.board().periodic_work().run()),
         ];

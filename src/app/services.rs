@@ -11,7 +11,7 @@ use crate::auth::{
     ClaimMapping, CodeFlow, CodeFlowSettings, Passwords, SignInLimiter, Tokens, TrustSettings, TrustedIssuers,
 };
 use crate::board::{
-    self, AuthServices, Board, CommitListener, LogTailer, PermissionCache, Policy, Watermark, WriteLimits,
+    self, AuthServices, Board, CommitListener, DecisionCaches, LogTailer, Policy, Watermark, WriteLimits,
 };
 use crate::capacity::{Rate, RateLimiter};
 use crate::config::{Config, DatabaseUrl, Registration};
@@ -50,9 +50,8 @@ impl Services {
         let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
         let oidc = code_flow(config, issuers.as_ref(), secret.reveal())?;
         let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));
-        let access = Arc::new(PermissionCache::load(&store).await.map_err(failed)?);
-        let starting =
-            LogTailer::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);
+        let caches = DecisionCaches::load(&store).await.map_err(failed)?;
+        let starting = LogTailer::start(Arc::clone(&store), caches.clone(), Arc::clone(&progress), batches, &vitals);
         let (hub, tail) = starting.await.map_err(failed)?;
         let auth = AuthServices {
             passwords: Passwords::new(config.sessions.password_threads),
@@ -64,7 +63,7 @@ impl Services {
             registrations: RateLimiter::new(Rate::per_minute(config.sessions.registrations_per_minute)),
         };
         let services = (auth, write_limits(config));
-        let board = Arc::new(Board::new(store, hub, access, progress, services, policy(config)));
+        let board = Arc::new(Board::new(store, hub, caches, progress, services, policy(config)));
         Ok(Self { board, tail, vitals })
     }
 

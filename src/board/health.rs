@@ -7,10 +7,13 @@ use tokio::sync::Mutex;
 
 use crate::error::{Error, Result};
 use crate::model::Cursor;
-use crate::store::{Store, log};
+use crate::store::{Store, log, outbox};
 
 /// How long the database may take to answer a health check.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many rows of the outbox are counted at most.
+const COUNTED_ROWS: i64 = 10_000;
 
 /// Checks whether the database answers, and whether it accepts writes.
 pub struct Health {
@@ -46,6 +49,16 @@ impl Health {
     async fn check_database(&self) -> Result<Cursor> {
         let check = self.store.read(|snapshot| log::head(snapshot.db()));
         let result = tokio::time::timeout(TIMEOUT, check).await;
+        result.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())))
+    }
+
+    /// The number of waiting rows and of rejected rows of the outbox, each counted up to 10,000.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the database does not answer within 2 s, or cannot be reached.
+    pub async fn outbox_rows(&self) -> Result<(i64, i64)> {
+        let counting = self.store.read(|snapshot| outbox::counts(snapshot.db(), COUNTED_ROWS));
+        let result = tokio::time::timeout(TIMEOUT, counting).await;
         result.unwrap_or_else(|_| Err(Error::Unavailable("the database does not answer".into())))
     }
 

@@ -21,7 +21,8 @@ pub const MAX_KEY: usize = 200;
 
 /// A client's idempotency key for one creation. Keys are unique per author.
 pub struct IdempotencyKey {
-    author: UserId,
+    /// `None` for the keys of the outbox, which only events have.
+    author: Option<UserId>,
     name: String,
     /// A hash of the input. It distinguishes a retry from another input with the same key.
     digest: String,
@@ -32,20 +33,24 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if the key is empty, too long, or contains control characters.
-    pub fn new(author: UserId, key: Option<&str>, parts: impl FnOnce() -> Vec<String>) -> Result<Option<Self>> {
+    pub fn new(
+        author: impl Into<Option<UserId>>,
+        key: Option<&str>,
+        parts: impl FnOnce() -> Vec<String>,
+    ) -> Result<Option<Self>> {
         let Some(key) = key else { return Ok(None) };
         let name = validate::identifier("idempotencyKey", key, MAX_KEY)?;
-        Ok(Some(Self { author, name, digest: digest(&parts()) }))
+        Ok(Some(Self { author: author.into(), name, digest: digest(&parts()) }))
     }
 
     /// Names the use of this key, with the object that was created, as a need of a command.
     pub fn needs(&self, needs: &mut Needs) {
-        needs.key(self.author, &self.name);
+        self.author.iter().for_each(|author| needs.key(*author, &self.name));
     }
 
     /// Names the use of this key, with the user that was created, as a need of a command.
     pub fn user_needs(&self, needs: &mut Needs) {
-        needs.user_key(self.author, &self.name);
+        self.author.iter().for_each(|author| needs.user_key(*author, &self.name));
     }
 
     /// The text of the key.
@@ -59,7 +64,7 @@ impl IdempotencyKey {
     /// # Errors
     /// `CONFLICT` if the key was used with another input.
     pub fn find_result(&self, state: &BatchState) -> Result<Option<CreatedObject>> {
-        let found = state.key(self.author, &self.name);
+        let found = self.author.and_then(|author| state.key(author, &self.name));
         found.map(|(object, digest)| self.check_digest(digest).map(|()| object)).transpose()
     }
 
@@ -78,6 +83,12 @@ impl IdempotencyKey {
         found.map(|event| self.check_digest(&event.digest).map(|()| event)).transpose()
     }
 
+    /// Whether an event was recorded with this key before, with any input.
+    #[must_use]
+    pub fn is_used(&self, state: &BatchState) -> bool {
+        state.event_with_key(self.author, &self.name).is_some()
+    }
+
     /// Checks that the first use of the key had the same input.
     ///
     /// # Errors
@@ -94,7 +105,7 @@ impl IdempotencyKey {
 
     /// Stores the object that was created with this key.
     pub fn store(&self, effects: &mut Effects, object: CreatedObject) {
-        effects.use_key(self.author, &self.name, &self.digest, object);
+        self.author.iter().for_each(|author| effects.use_key(*author, &self.name, &self.digest, object));
     }
 }
 

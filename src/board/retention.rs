@@ -1,4 +1,4 @@
-//! Prunes events, expired sign-in attempts, sessions, links and invitations, in small steps.
+//! Prunes events, rejected rows of the outbox, expired sign-in attempts, sessions, links and invitations, in small steps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Seq, Timestamp};
 use crate::store::{
-    Db, Store, identities, invites, log, name_key_backfill, password_resets, sessions, sign_in_attempts,
+    Db, Store, identities, invites, log, name_key_backfill, outbox, password_resets, sessions, sign_in_attempts,
 };
 
 /// How many events one command of the writer prunes, so that its batch stays short.
@@ -19,6 +19,8 @@ const STEP: i64 = 1_000;
 /// How long a deleted user is remembered, so that a token of another issuer does not create the user again. Such tokens
 /// are valid for less.
 const DELETED_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// How many rejected rows of the outbox are kept.
+const MAX_REJECTED: i64 = 100_000;
 /// How often the log is pruned.
 const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -54,6 +56,7 @@ impl Pruner {
                 self.prune_attempts().await?;
                 self.api_keys.remove_old().await?;
                 self.prune_sessions().await?;
+                self.prune_rejected().await?;
                 self.fill_names().await?;
                 self.prune().await
             };
@@ -89,6 +92,17 @@ impl Pruner {
         self.store.maintain(|db| password_resets::delete_expired(db, Timestamp::now())).await?;
         self.store.maintain(|db| identities::forget_deleted(db, Timestamp::now().before(DELETED_KEPT))).await?;
         self.store.maintain(|db| invites::delete_ended(db, Timestamp::now().before(KEPT))).await
+    }
+
+    /// Removes rejected rows of the outbox in steps: those that are older than events are kept, and those above a limit.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
+    pub async fn prune_rejected(&self) -> Result<()> {
+        let age = self.retention.age;
+        let step = move |db: &mut Db| outbox::delete_rejected(db, Timestamp::now().before(age), MAX_REJECTED);
+        while self.store.maintain(step).await? {}
+        Ok(())
     }
 
     /// Fills in the comparison forms of names that instances of version 0.1.0 have written without them.

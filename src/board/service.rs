@@ -11,8 +11,10 @@ use super::channels::Channels;
 use super::commands::Commands;
 use super::comments::Comments;
 use super::counts::SignInCounts;
+use super::decision_caches::DecisionCaches;
 use super::deletion::Deletion;
 use super::event_log::EventLog;
+use super::event_types::EventTypes;
 use super::external_users::ExternalUsers;
 use super::gauges::LatestMetrics;
 use super::health::Health;
@@ -23,6 +25,7 @@ use super::metrics::Metrics;
 use super::notifications::Notifications;
 use super::oidc_sign_in::OidcSignIn;
 use super::organizations::Organizations;
+use super::outbox::{OutboxCounts, OutboxMover};
 use super::periodic::PeriodicWork;
 use super::permissions::PermissionCache;
 use super::policy::Policy;
@@ -33,6 +36,7 @@ use super::retention::{Pruner, Retention};
 use super::sessions::UserSessions;
 use super::signals::Signals;
 use super::templates::Templates;
+use super::type_checks::TypeChecks;
 use super::usernames::Usernames;
 use super::users::UserManagement;
 use super::view::InMemory;
@@ -90,6 +94,10 @@ pub struct Board {
     pub organizations: Organizations,
     /// Application events.
     pub app_events: AppEvents,
+    /// Types of application events.
+    pub event_types: EventTypes,
+    /// What became of the rows of the outbox that this instance has moved.
+    pub outbox_counts: Arc<OutboxCounts>,
     /// Signals to the users who follow a channel now.
     pub signals: Arc<Signals>,
     /// Data that programs send to a channel.
@@ -120,6 +128,7 @@ pub struct Board {
     hub: Hub,
     permissions: Arc<PermissionCache>,
     latest_metrics: Arc<LatestMetrics>,
+    type_checks: Arc<TypeChecks>,
 }
 
 impl Board {
@@ -128,11 +137,13 @@ impl Board {
     pub fn new(
         store: Arc<Store>,
         hub: Hub,
-        permissions: Arc<PermissionCache>,
+        caches: DecisionCaches,
         progress: Arc<Watermark>,
         (mut auth, limits): (AuthServices, WriteLimits),
         policy: Policy,
     ) -> Self {
+        let DecisionCaches { permissions, event_types } = caches;
+        let type_checks = Arc::new(TypeChecks::new(event_types));
         let size = policy.response_memory;
         let response_memory = MemoryBudget::new(size, 3 * (size / 8));
         let page_memory = MemoryBudget::new(size / 4, size / 16);
@@ -197,7 +208,9 @@ impl Board {
                 page_memory: page_memory.clone(),
             },
             organizations: Organizations { commands: commands.clone(), policy: policy.clone() },
-            app_events: AppEvents { commands: commands.clone(), reads: reads.clone(), policy: policy.clone() },
+            app_events: AppEvents::new(commands.clone(), reads.clone(), policy.clone(), type_checks.clone()),
+            event_types: EventTypes { commands: commands.clone(), store: store.clone() },
+            outbox_counts: Arc::default(),
             signals: Arc::new(Signals::new(store.clone())),
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },
             metrics: Metrics { commands: commands.clone(), latest: metrics.clone() },
@@ -215,6 +228,7 @@ impl Board {
             hub,
             permissions,
             latest_metrics: metrics,
+            type_checks,
         }
     }
 
@@ -241,6 +255,12 @@ impl Board {
     pub fn pruner(&self, retention: Retention) -> Pruner {
         let (store, remover, last_seen) = (self.store.clone(), self.remover.clone(), self.sessions.last_seen.clone());
         Pruner { store, remover, api_keys: self.api_keys.clone(), last_seen, retention }
+    }
+
+    /// Creates the task that moves the rows of the outbox into the log.
+    #[must_use]
+    pub fn outbox_mover(&self) -> OutboxMover {
+        OutboxMover::new(self.store.clone(), self.type_checks.clone(), self.outbox_counts.clone())
     }
 
     /// Creates the task that exchanges presence with the other instances and refreshes the metrics.

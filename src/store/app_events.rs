@@ -141,20 +141,23 @@ fn by_seqs(db: &mut Db, seqs: &[i64]) -> Result<Vec<AppEvent>> {
     Ok(seqs.iter().filter_map(|seq| found.remove(seq)).collect())
 }
 
-/// The event that an actor recorded with this idempotency key.
+/// The event that an actor, or the server, recorded with this idempotency key.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn find_by_key(db: &mut Db, actor: UserId, key: &str) -> Result<Option<KeyedEvent>> {
-    let found = events::table.filter(events::actor_id.eq(actor.0)).filter(events::key.eq(key)).select((
-        events::seq,
-        events::tag,
-        events::at,
-        events::object_id,
-        events::key_digest,
-    ));
-    let row: QueryResult<(i64, i64, i64, i64, Option<String>)> =
-        with_backend!(db, connection => found.first(connection));
+pub(super) fn find_by_key(db: &mut Db, actor: Option<UserId>, key: &str) -> Result<Option<KeyedEvent>> {
+    type Row = (i64, i64, i64, i64, Option<String>);
+    let columns = (events::seq, events::tag, events::at, events::object_id, events::key_digest);
+    let row: QueryResult<Row> = match actor {
+        Some(actor) => {
+            let found = events::table.filter(events::actor_id.eq(actor.0)).filter(events::key.eq(key)).select(columns);
+            with_backend!(db, connection => found.first(connection))
+        }
+        None => {
+            let found = events::table.filter(events::actor_id.is_null()).filter(events::key.eq(key)).select(columns);
+            with_backend!(db, connection => found.first(connection))
+        }
+    };
     Ok(row.optional().map_err(map_error)?.map(|(seq, tag, at, object, digest)| KeyedEvent {
         cursor: Cursor { seq: Seq(seq), tag: Tag(tag) },
         at: Timestamp(at),

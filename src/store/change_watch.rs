@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::connection::{ConnectionUse, Connector, DatabaseTarget, Db, map_error};
 use super::inbox::{Inbox, LogSignal};
+use super::outbox_signal::OutboxSignal;
 use super::pg_listener::PgListener;
 use super::relay::RelayEnds;
 use crate::error::{Error, Result};
@@ -28,9 +29,15 @@ pub struct ChangeWatch {
 }
 
 impl ChangeWatch {
-    /// Starts the watch. It ends when the returned value is dropped.
-    pub(super) fn start(connector: &Connector, relay: Option<RelayEnds>, vitals: &Supervisor) -> Result<Self> {
-        let inbox = Arc::<Inbox>::default();
+    /// Starts the watch. It ends when the returned value is dropped. `outbox` is notified when other programs may have
+    /// committed rows of the outbox.
+    pub(super) fn start(
+        connector: &Connector,
+        relay: Option<RelayEnds>,
+        outbox: Arc<OutboxSignal>,
+        vitals: &Supervisor,
+    ) -> Result<Self> {
+        let inbox = Arc::new(Inbox::new(outbox));
         let (own_head, announcements) = watch::channel(None);
         match connector.place() {
             DatabaseTarget::Sqlite(_) => start_sqlite_poll(connector, Arc::downgrade(&inbox), vitals)?,
@@ -46,7 +53,7 @@ impl ChangeWatch {
     /// A watch that never reports a change.
     #[cfg(test)]
     pub(crate) fn deaf() -> Self {
-        Self { inbox: Arc::default(), own_head: watch::Sender::new(None) }
+        Self { inbox: Arc::new(Inbox::new(Arc::new(OutboxSignal::new(false)))), own_head: watch::Sender::new(None) }
     }
 
     /// Waits for a sign that another process has changed the log.
@@ -72,6 +79,7 @@ fn start_sqlite_poll(connector: &Connector, inbox: Weak<Inbox>, vitals: &Supervi
                 Ok(version) if last != Some(version) => {
                     last = Some(version);
                     inbox.notify(None);
+                    inbox.outbox().notify();
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "cannot poll the database for commits of other processes"),

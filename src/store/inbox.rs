@@ -1,9 +1,10 @@
 //! Announcements of log heads by other processes, until the log tailer takes them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::outbox_signal::OutboxSignal;
 use crate::model::Cursor;
 
 /// Maximum number of announced heads that are kept for the log tailer. If there are more, the tailer reads the
@@ -25,15 +26,21 @@ pub enum LogSignal {
 pub struct Inbox {
     pending: Mutex<LogSignal>,
     arrived: Notify,
-}
-
-impl Default for Inbox {
-    fn default() -> Self {
-        Self { pending: Mutex::new(LogSignal::Heads(Vec::new())), arrived: Notify::new() }
-    }
+    /// For the task that moves rows of the outbox.
+    outbox: Arc<OutboxSignal>,
 }
 
 impl Inbox {
+    /// An inbox without announcements. `outbox` is notified when rows of the outbox may have been committed.
+    pub fn new(outbox: Arc<OutboxSignal>) -> Self {
+        Self { pending: Mutex::new(LogSignal::Heads(Vec::new())), arrived: Notify::new(), outbox }
+    }
+
+    /// The signals of the outbox.
+    pub fn outbox(&self) -> &Arc<OutboxSignal> {
+        &self.outbox
+    }
+
     /// Adds a head that another process announced; `None` means that the log may have changed by an unknown
     /// amount.
     pub fn notify(&self, head: Option<Cursor>) {

@@ -13,6 +13,7 @@ mod commit_queue;
 mod connection;
 mod counts;
 pub mod deleted_users;
+pub mod event_types;
 mod file_check;
 mod group_range;
 pub mod idempotency;
@@ -32,6 +33,8 @@ mod migrations;
 mod name_keys;
 pub mod notifications;
 pub mod organizations;
+pub mod outbox;
+mod outbox_signal;
 mod paging;
 pub mod password_resets;
 mod pg_listener;
@@ -82,6 +85,7 @@ pub use counts::WriterCounts;
 pub use inbox::LogSignal;
 pub use log_pages::LogPage;
 pub use log_positions::LogPositions;
+pub use outbox_signal::OutboxSignal;
 pub use relay::Relay;
 pub use replica::ReplicaStatus;
 pub use snapshot::Snapshot;
@@ -124,6 +128,7 @@ pub struct Store {
     positions: Arc<LogPositions>,
     replica: Option<Arc<Replica>>,
     relay: Option<Relay>,
+    outbox_signal: Arc<OutboxSignal>,
     vitals: Supervisor,
     _checkpoints: Checkpoints,
 }
@@ -208,6 +213,7 @@ impl Store {
             FairLimits { total: INTERNAL_READERS, anonymous: INTERNAL_READERS, each: INTERNAL_READERS },
             &vitals,
         )?;
+        let is_postgres = matches!(options.place, DatabaseTarget::Postgres(_));
         let checkpoints = Checkpoints::start(&connector, &vitals)?;
         Ok(Self {
             connector,
@@ -219,7 +225,8 @@ impl Store {
             counts,
             positions,
             replica,
-            relay: matches!(options.place, DatabaseTarget::Postgres(_)).then(Relay::default),
+            outbox_signal: Arc::new(OutboxSignal::new(is_postgres)),
+            relay: is_postgres.then(Relay::default),
             vitals,
             _checkpoints: checkpoints,
         })
@@ -391,7 +398,14 @@ impl Store {
     /// # Errors
     /// `UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the watch cannot be started.
     pub fn watch(&self) -> Result<ChangeWatch> {
-        ChangeWatch::start(&self.connector, self.relay.as_ref().and_then(Relay::take_ends), &self.vitals)
+        let relay = self.relay.as_ref().and_then(Relay::take_ends);
+        ChangeWatch::start(&self.connector, relay, self.outbox_signal.clone(), &self.vitals)
+    }
+
+    /// The signals between the outbox and the task that moves its rows.
+    #[must_use]
+    pub fn outbox_signal(&self) -> &Arc<OutboxSignal> {
+        &self.outbox_signal
     }
 
     /// Passes texts between instances. `None` on SQLite, which has one instance.

@@ -4,15 +4,16 @@
 //! log.
 
 use std::future::poll_fn;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{AsyncMessage, Config};
+use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::inbox::Inbox;
+use super::outbox_signal::AWAKE_LOCK;
 use super::relay::RelayEnds;
 use super::tls::{self, CertificateCheck};
 use crate::error::Error;
@@ -22,6 +23,10 @@ use crate::model::Cursor;
 const CHANNEL: &str = "tidings";
 /// Name of the PostgreSQL notification channel on which instances pass texts to each other.
 const RELAY_CHANNEL: &str = "tidings_relay";
+/// Name of the PostgreSQL notification channel on which a trigger announces new rows of the outbox.
+const OUTBOX_CHANNEL: &str = "tidings_outbox";
+/// Delay before the lock of the outbox is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(500);
 /// Delay before reconnecting: it starts at the first value and doubles up to the second. The actual delay is
 /// random, between half of it and all of it.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
@@ -123,6 +128,7 @@ impl PgListener {
         delay: &mut Duration,
     ) -> Result<(), tokio_postgres::Error> {
         let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let Some(outbox) = inbox.upgrade().map(|inbox| Arc::clone(inbox.outbox())) else { return Ok(()) };
         let notify = |head| inbox.upgrade().into_iter().for_each(|inbox| inbox.notify(head));
         let (mut to_send, received) = match relay {
             Some(ends) => (Some(&mut ends.outgoing), Some(&ends.incoming)),
@@ -131,6 +137,10 @@ impl PgListener {
         let receiving = async {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(notification) = message? {
+                    if notification.channel() == OUTBOX_CHANNEL {
+                        outbox.notify();
+                        continue;
+                    }
                     if notification.channel() == RELAY_CHANNEL {
                         // A text is lost while too many wait.
                         received.iter().for_each(|queue| drop(queue.try_send(notification.payload().to_owned())));
@@ -146,14 +156,31 @@ impl PgListener {
         let announcing = async {
             // Notifications need not survive a crash, so do not wait for the disk.
             client
-                .batch_execute(&format!("SET synchronous_commit = off; LISTEN {CHANNEL}; LISTEN {RELAY_CHANNEL}"))
+                .batch_execute(&format!(
+                    "SET synchronous_commit = off; LISTEN {CHANNEL}; LISTEN {RELAY_CHANNEL}; LISTEN {OUTBOX_CHANNEL}"
+                ))
                 .await?;
             *delay = MIN_RECONNECT_DELAY;
             // From here on no notification is missed. Earlier changes are in the log, which the tailer now
             // reads.
             notify(None);
+            outbox.notify();
+            let (mut awake, mut has_lock) = (outbox.awake(), false);
             loop {
+                let is_awake = *awake.borrow_and_update();
+                if is_awake != has_lock {
+                    has_lock = set_awake(&client, is_awake).await?;
+                    // Rows that were committed before the lock was released were not announced.
+                    if !is_awake {
+                        outbox.notify();
+                    }
+                }
                 let (channel, text) = tokio::select! {
+                    changed = awake.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return Ok(()),
+                    },
+                    () = tokio::time::sleep(LOCK_RETRY), if is_awake != has_lock => continue,
                     changed = own_head.changed() => match changed {
                         Ok(()) => (CHANNEL, own_head.borrow_and_update().map(|head| head.to_string())),
                         Err(_) => return Ok(()),
@@ -170,6 +197,14 @@ impl PgListener {
             ended = announcing => ended,
         }
     }
+}
+
+/// Takes or releases the lock that tells other programs that this instance is awake. Returns whether it has the lock:
+/// another instance may have it.
+async fn set_awake(client: &Client, is_awake: bool) -> Result<bool, tokio_postgres::Error> {
+    let statement = if is_awake { "SELECT pg_try_advisory_lock($1)" } else { "SELECT pg_advisory_unlock($1)" };
+    let done: bool = client.query_one(statement, &[&AWAKE_LOCK]).await?.get(0);
+    Ok(done && is_awake)
 }
 
 /// The next text for other instances; waits forever if there is none.

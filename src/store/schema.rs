@@ -87,6 +87,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    event_types (name) {
+        name -> Text,
+        description -> Nullable<Text>,
+        schema -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
     events (seq) {
         seq -> BigInt,
         tag -> BigInt,
@@ -236,6 +245,31 @@ diesel::table! {
 }
 
 diesel::table! {
+    outbox (id) {
+        id -> BigInt,
+        channel -> Text,
+        #[sql_name = "type"]
+        type_ -> Text,
+        data -> Text,
+        key -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    outbox_rejected (id) {
+        id -> BigInt,
+        channel -> Text,
+        #[sql_name = "type"]
+        type_ -> Text,
+        data -> Text,
+        key -> Nullable<Text>,
+        reason -> Text,
+        detail -> Text,
+        rejected_at -> BigInt,
+    }
+}
+
+diesel::table! {
     password_resets (user_id) {
         user_id -> BigInt,
         digest -> Text,
@@ -366,6 +400,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     channels,
     comments,
     deleted_identities,
+    event_types,
     events,
     idempotency_keys,
     identities,
@@ -379,6 +414,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     metrics,
     notifications,
     organizations,
+    outbox,
+    outbox_rejected,
     password_resets,
     presence,
     sessions,

@@ -27,6 +27,7 @@ mod max_connections;
 mod metrics;
 mod notifications;
 mod observability;
+mod outbox;
 mod queries_and_mutations;
 mod recipes;
 mod response_size;

@@ -64,7 +64,7 @@ pub fn attempt(
             must_lock = true;
             continue;
         }
-        let read = read(db, &needs, applied.map_or(Seq(0), |applied| applied.seq), now);
+        let read = read(db, &needs, applied.map_or(Seq(0), |applied| applied.seq), now, is_locked);
         let (head, rows) = read.map_err(|error| failed(db, is_locked, error))?;
         let Some(behind) = applied.filter(|applied| is_behind(*applied, &head)) else {
             let tag = Tag(rand::random());
@@ -90,10 +90,10 @@ fn is_behind(applied: Cursor, head: &Head) -> bool {
     head.applied_tag != Some(applied.tag) || applied.seq < head.access
 }
 
-fn read(db: &mut Db, needs: &Needs, applied: Seq, now: Timestamp) -> Result<(Head, BatchRows)> {
+fn read(db: &mut Db, needs: &Needs, applied: Seq, now: Timestamp, is_locked: bool) -> Result<(Head, BatchRows)> {
     let (head, mut rows) = match db {
         Db::Sqlite(_) => (log::head_with_tag_at(db, applied).map_err(unreachable)?, read_sqlite::read(db, needs)?),
-        Db::Postgres(connection) => read_postgres::read(connection, needs, applied)?,
+        Db::Postgres(connection) => read_postgres::read(connection, needs, applied, is_locked)?,
     };
     if !needs.attempts.is_empty() {
         rows.attempts = sign_in_attempts::counts(db, &needs.attempts, needs.attempt_span, now)?;

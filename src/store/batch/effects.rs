@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::numbers::{CreatedCounts, Numbers, Settle};
 use crate::model::{
     ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKey, EventKind,
-    Invite, Location, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, Priority,
-    Seq, SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId, UserSession,
+    EventType, Invite, Location, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization,
+    Priority, Seq, SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId, UserSession,
 };
 use crate::store::deleted_users::Removal;
 use crate::store::idempotency::CreatedObject;
+use crate::store::outbox::RejectedRow;
 use crate::store::users::NewUserRow;
 
 /// An event to record. It has no position in the log yet.
@@ -201,6 +202,10 @@ pub enum SingleWrite {
     AddApiKey(ApiKey, String),
     /// Revokes an API key.
     RevokeApiKey(ApiKeyId),
+    /// Defines a type of application events, or replaces its definition.
+    SetEventType(EventType),
+    /// Deletes the definition of a type of application events.
+    DeleteEventType(String),
     /// Stores the digest of a link with which the user sets a new password, and when it expires.
     SetPasswordReset(UserId, String, Timestamp),
     /// Makes a deleted user anonymous. The rest is done later.
@@ -243,6 +248,9 @@ pub struct Effects {
     pub(super) read_markers: BTreeMap<(UserId, ChannelId), MessageId>,
     pub(super) metrics: BTreeMap<String, Metric>,
     pub(super) attempts: Vec<String>,
+    /// The rows of the outbox that the batch moves.
+    pub(super) outbox: Vec<i64>,
+    pub(super) rejections: Vec<RejectedRow>,
     pub(super) singles: Vec<SingleWrite>,
     pub(super) events: Vec<LoggedEvent>,
 }
@@ -265,6 +273,8 @@ impl Effects {
             read_markers: BTreeMap::new(),
             metrics: BTreeMap::new(),
             attempts: Vec::new(),
+            outbox: Vec::new(),
+            rejections: Vec::new(),
             singles: Vec::new(),
             events: Vec::new(),
         }
@@ -396,6 +406,17 @@ impl Effects {
         self.attempts.push(key.to_owned());
     }
 
+    /// Takes a row out of the outbox. Its event is recorded before, if it has one.
+    pub fn take_from_outbox(&mut self, id: i64) {
+        self.outbox.push(id);
+    }
+
+    /// Moves a row of the outbox to the rejected rows.
+    pub fn reject_from_outbox(&mut self, rejection: RejectedRow) {
+        self.outbox.push(rejection.id);
+        self.rejections.push(rejection);
+    }
+
     /// Adds a write that has a statement of its own.
     pub fn write(&mut self, write: SingleWrite) {
         self.singles.push(write);
@@ -417,6 +438,7 @@ impl Effects {
             && self.read_markers.is_empty()
             && self.metrics.is_empty()
             && self.attempts.is_empty()
+            && self.outbox.is_empty()
             && self.singles.is_empty()
     }
 
@@ -445,6 +467,8 @@ impl Effects {
         }
         self.metrics.extend(next.metrics);
         self.attempts.extend(next.attempts);
+        self.outbox.extend(next.outbox);
+        self.rejections.extend(next.rejections);
         self.singles.extend(next.singles);
         self.events.extend(next.events);
     }
@@ -528,6 +552,8 @@ impl Settle for SingleWrite {
             | Self::SetPasswordHash(..)
             | Self::AddApiKey(..)
             | Self::RevokeApiKey(_)
+            | Self::SetEventType(_)
+            | Self::DeleteEventType(_)
             | Self::SetPasswordReset(..)
             | Self::AddInvite(_)
             | Self::UpdateInvite(_)

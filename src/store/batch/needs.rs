@@ -31,9 +31,11 @@ pub struct Needs {
     pub(super) usernames: BTreeSet<String>,
     pub(super) locations: BTreeSet<LocationId>,
     pub(super) keys: BTreeSet<(UserId, String)>,
-    pub(super) event_keys: BTreeSet<(UserId, String)>,
+    /// Actors and their keys; no actor for events of the outbox.
+    pub(super) event_keys: BTreeSet<(Option<UserId>, String)>,
     pub(super) positions: BTreeSet<(ChannelId, (i64, i64))>,
     pub(super) metrics: BTreeSet<String>,
+    pub(super) outbox: BTreeSet<i64>,
     pub(super) lookups: Vec<Lookup>,
     pub(super) attempts: BTreeSet<String>,
     pub(super) attempt_span: Duration,
@@ -69,6 +71,7 @@ pub(super) enum Lookup {
     Template(Arc<Rights>, TemplateId),
     ApiKey(ApiKeyId),
     ApiKeyCount,
+    EventTypes,
 }
 
 impl Needs {
@@ -123,8 +126,8 @@ impl Needs {
         self.keys.insert((author, key.to_owned()));
     }
 
-    /// The event that an actor recorded with this idempotency key.
-    pub fn event_key(&mut self, actor: UserId, key: &str) {
+    /// The event that an actor, or the server, recorded with this idempotency key.
+    pub fn event_key(&mut self, actor: Option<UserId>, key: &str) {
         self.event_keys.insert((actor, key.to_owned()));
     }
 
@@ -141,6 +144,11 @@ impl Needs {
     /// Whether there is a metric with this name, and how many metrics there are.
     pub fn metric(&mut self, name: &str) {
         self.metrics.insert(name.to_owned());
+    }
+
+    /// Whether the row of the outbox exists, and no other program has locked it.
+    pub fn outbox_row(&mut self, id: i64) {
+        self.outbox.insert(id);
     }
 
     /// The channel with this name, among those that a viewer with these rights may read.
@@ -262,6 +270,12 @@ impl Needs {
     /// The number of API keys.
     pub fn api_key_count(&mut self) {
         self.lookups.push(Lookup::ApiKeyCount);
+        self.lock_head();
+    }
+
+    /// The types of application events that are defined.
+    pub fn event_types(&mut self) {
+        self.lookups.push(Lookup::EventTypes);
         self.lock_head();
     }
 

@@ -32,6 +32,7 @@ struct Found {
     applied_tag: Option<i64>,
     keys: Option<Vec<KeyRow>>,
     event_keys: Option<Vec<EventKeyRow>>,
+    system_keys: Option<Vec<EventKeyRow>>,
     comments: Option<Vec<CommentRow>>,
     messages: Option<Vec<MessageRow>>,
     audiences: Option<Vec<(i64, i64)>>,
@@ -46,10 +47,11 @@ struct Found {
     oldest: Option<(i64, i64)>,
     metrics: Option<Vec<String>>,
     metric_count: Option<i64>,
+    outbox: Option<Vec<i64>>,
 }
 
 /// The actor, the key, then seq, tag, time and object of the event, and the digest of the input.
-type EventKeyRow = (i64, String, i64, i64, i64, i64, String);
+type EventKeyRow = (Option<i64>, String, i64, i64, i64, i64, String);
 
 #[derive(Deserialize)]
 struct KeyRow {
@@ -70,11 +72,12 @@ struct PositionRow {
     newest: Option<i64>,
 }
 
-/// Reads the log head, with the tag at position `applied`, and the rows. The lookups are left out.
-pub fn read(connection: &mut PgConnection, needs: &Needs, applied: Seq) -> Result<(Head, BatchRows)> {
+/// Reads the log head, with the tag at position `applied`, and the rows. The lookups are left out. `is_locked` tells
+/// whether this transaction holds the lock on the log head.
+pub fn read(connection: &mut PgConnection, needs: &Needs, applied: Seq, is_locked: bool) -> Result<(Head, BatchRows)> {
     let statement = TemplateStatement::<(Text,)>::new(
         include_str!("read_postgres.sql"),
-        |part| is_needed(needs, part),
+        |part| is_needed(needs, is_locked, part),
         |name| parameter(needs, applied, name),
     )?;
     let (json,): (String,) = statement.get_result(connection).map_err(map_error)?;
@@ -91,11 +94,14 @@ pub fn read(connection: &mut PgConnection, needs: &Needs, applied: Seq) -> Resul
 }
 
 /// Whether the statement needs this part. Keys can refer to comments, and both can refer to messages.
-fn is_needed(needs: &Needs, part: &str) -> bool {
+fn is_needed(needs: &Needs, is_locked: bool, part: &str) -> bool {
     let has_comments = !needs.keys.is_empty() || !needs.comments.is_empty();
     match part {
         "keys" => !needs.keys.is_empty(),
-        "event_keys" => !needs.event_keys.is_empty(),
+        "event_keys" => needs.event_keys.iter().any(|(actor, _)| actor.is_some()),
+        "system_keys" => needs.event_keys.iter().any(|(actor, _)| actor.is_none()),
+        "outbox" => !needs.outbox.is_empty() && !is_locked,
+        "locked_outbox" => !needs.outbox.is_empty() && is_locked,
         "comments" => has_comments,
         "messages" => has_comments || !needs.messages.is_empty(),
         "users" => !needs.users.is_empty() || !needs.people.is_empty() || !needs.usernames.is_empty(),
@@ -114,8 +120,12 @@ fn parameter(needs: &Needs, applied: Seq, name: &str) -> Result<Parameter> {
     }
     let (positions, notifications) = (&needs.positions, &needs.notifications);
     Ok(match name {
-        "event_key_actors" => numbers(&needs.event_keys, |(actor, _)| actor.0),
-        "event_keys" => Parameter::Texts(needs.event_keys.iter().map(|(_, key)| key.clone()).collect()),
+        "event_key_actors" => {
+            Parameter::Numbers(needs.event_keys.iter().filter_map(|(actor, _)| Some(actor.as_ref()?.0)).collect())
+        }
+        "event_keys" => texts_of_keys(needs, true),
+        "system_keys" => texts_of_keys(needs, false),
+        "outbox" => numbers(&needs.outbox, |id| *id),
         "key_authors" => numbers(&needs.keys, |(author, _)| author.0),
         "keys" => Parameter::Texts(needs.keys.iter().map(|(_, key)| key.clone()).collect()),
         "comments" => numbers(&needs.comments, |id| id.0),
@@ -140,6 +150,12 @@ fn parameter(needs: &Needs, applied: Seq, name: &str) -> Result<Parameter> {
     })
 }
 
+/// The idempotency keys of users, or of the server.
+fn texts_of_keys(needs: &Needs, of_users: bool) -> Parameter {
+    let keys = needs.event_keys.iter().filter(|(actor, _)| actor.is_some() == of_users);
+    Parameter::Texts(keys.map(|(_, key)| key.clone()).collect())
+}
+
 impl Found {
     fn rows(self) -> Result<BatchRows> {
         let mut audiences: HashMap<i64, Vec<LocationId>> = HashMap::new();
@@ -155,12 +171,13 @@ impl Found {
         let positions = positions.into_iter().map(|row| row.newest(self.oldest)).collect::<Result<_>>()?;
         let locations = pairs(self.locations, LocationId, OrganizationId);
         let locations = locations.chain(pairs(self.locations_of_users, LocationId, OrganizationId));
-        let keyed = |(actor, key, seq, tag, at, object, digest)| {
+        let keyed = |(actor, key, seq, tag, at, object, digest): EventKeyRow| {
             let cursor = Cursor { seq: Seq(seq), tag: Tag(tag) };
-            ((UserId(actor), key), KeyedEvent { cursor, at: Timestamp(at), object, digest })
+            ((actor.map(UserId), key), KeyedEvent { cursor, at: Timestamp(at), object, digest })
         };
         Ok(BatchRows {
-            event_keys: self.event_keys.unwrap_or_default().into_iter().map(keyed).collect(),
+            event_keys: [self.event_keys, self.system_keys].into_iter().flatten().flatten().map(keyed).collect(),
+            outbox: self.outbox.unwrap_or_default().into_iter().collect(),
             keys: self.keys.unwrap_or_default().into_iter().filter_map(KeyRow::used).collect(),
             messages: self.messages.unwrap_or_default().into_iter().map(message).collect::<Result<_>>()?,
             comments: self.comments.unwrap_or_default().into_iter().map(comment).collect(),

@@ -68,6 +68,12 @@ WITH start AS (SELECT 1
         ) AS newest
     FROM unnest($position_channels, $position_seqs, $position_tags) AS needed (channel_id, seq, tag)
 -- end
+-- if locked_outbox
+), free_outbox AS MATERIALIZED (
+    -- No other batch is between its reading and its writing now, so a locked row is locked by another program.
+    SELECT o.id FROM unnest($outbox) AS needed (id),
+        LATERAL (SELECT f.id FROM outbox f WHERE f.id = needed.id OFFSET 0 FOR UPDATE SKIP LOCKED) o
+-- end
 )
 SELECT json_build_object(
     'head', (SELECT json_build_array(h.head, e.tag, greatest(h.at, e.at), h.access_head, h.fence)
@@ -79,6 +85,19 @@ SELECT json_build_object(
     'event_keys', (SELECT json_agg(json_build_array(e.actor_id, e.key, e.seq, e.tag, e.at, e.object_id, e.key_digest))
                    FROM unnest($event_key_actors, $event_keys) AS needed (actor_id, key)
                    JOIN events e ON e.actor_id = needed.actor_id AND e.key = needed.key AND e.key IS NOT NULL),
+-- end
+-- if system_keys
+    'system_keys', (SELECT json_agg(json_build_array(e.actor_id, e.key, e.seq, e.tag, e.at, e.object_id, e.key_digest))
+                    FROM unnest($system_keys) AS needed (key),
+                        LATERAL (SELECT * FROM events f
+                                 WHERE f.key = needed.key AND f.actor_id IS NULL AND f.key IS NOT NULL OFFSET 0) e),
+-- end
+-- if outbox
+    'outbox', (SELECT json_agg(o.id) FROM unnest($outbox) AS needed (id),
+                   LATERAL (SELECT * FROM outbox f WHERE f.id = needed.id OFFSET 0) o),
+-- end
+-- if locked_outbox
+    'outbox', (SELECT json_agg(id) FROM free_outbox),
 -- end
 -- if comments
     'comments', (SELECT json_agg(c) FROM needed_comments c),

@@ -9,7 +9,8 @@ use crate::model::{ChannelId, Cursor, MessageId, NotificationId, OrganizationId,
 use crate::store::connection::Db;
 use crate::store::idempotency::{self, CreatedObject};
 use crate::store::{
-    app_events, channels, comments, members, messages, metrics, notifications, organizations, read_markers, users,
+    app_events, channels, comments, members, messages, metrics, notifications, organizations, outbox, read_markers,
+    users,
 };
 
 /// Reads the rows. The lookups are left out.
@@ -27,6 +28,7 @@ pub fn read(db: &mut Db, needs: &Needs) -> Result<BatchRows> {
         let cursor = Cursor { seq: Seq(*seq), tag: Tag(*tag) };
         rows.positions.insert((*channel, cursor), expired_or(read_markers::newest_at(db, *channel, cursor))?);
     }
+    rows.outbox = outbox::existing(db, &needs.outbox)?;
     if !needs.metrics.is_empty() {
         rows.metric_count = metrics::count(db)?;
         for name in &needs.metrics {

@@ -32,10 +32,12 @@ pub struct BatchRows {
     pub locations: HashMap<LocationId, OrganizationId>,
     pub members: HashSet<(ChannelId, UserId)>,
     pub keys: HashMap<(UserId, String), (CreatedObject, String)>,
-    pub event_keys: HashMap<(UserId, String), KeyedEvent>,
+    pub event_keys: HashMap<(Option<UserId>, String), KeyedEvent>,
     pub positions: HashMap<(ChannelId, Cursor), NewestMessage>,
     pub metrics: HashSet<String>,
     pub metric_count: i64,
+    /// The rows of the outbox that exist, of those that were asked for.
+    pub outbox: HashSet<i64>,
     /// The channels with these names, among those that viewers with these rights may read.
     pub rooms: Vec<(Arc<Rights>, String, Option<Channel>)>,
     pub similar_names: HashMap<String, Option<String>>,
@@ -54,6 +56,7 @@ pub struct BatchRows {
     pub attempts: HashMap<String, (i64, Option<Timestamp>)>,
     pub api_keys: HashMap<ApiKeyId, ApiKey>,
     pub api_key_count: Option<i64>,
+    pub event_types: Option<HashMap<String, usize>>,
 }
 
 /// What belongs to an organization.
@@ -140,6 +143,9 @@ impl BatchState {
             }
         }
         rows.read_announcements.extend(&effects.read_announcements);
+        for id in &effects.outbox {
+            rows.outbox.remove(id);
+        }
         for key in &effects.attempts {
             let (count, first) = rows.attempts.entry(key.clone()).or_default();
             *count += 1;
@@ -149,10 +155,10 @@ impl BatchState {
             rows.keys.insert((used.author, used.key.clone()), (used.object, used.digest.clone()));
         }
         for event in effects.events.iter().map(|logged| &logged.event) {
-            if let (Some(actor), Some(key)) = (event.actor, &event.key) {
+            if let Some(key) = &event.key {
                 let keyed =
                     KeyedEvent { cursor: event.cursor, at: self.now, object: event.object, digest: key.digest.clone() };
-                rows.event_keys.insert((actor, key.name.clone()), keyed);
+                rows.event_keys.insert((event.actor, key.name.clone()), keyed);
             }
         }
         for name in effects.metrics.keys().filter(|name| !rows.metrics.contains(*name)).cloned().collect::<Vec<_>>() {
@@ -263,9 +269,9 @@ impl BatchState {
         used.map(|(object, digest)| (*object, digest.as_str()))
     }
 
-    /// The event that an actor recorded with this idempotency key.
+    /// The event that an actor, or the server, recorded with this idempotency key.
     #[must_use]
-    pub fn event_with_key(&self, actor: UserId, key: &str) -> Option<&KeyedEvent> {
+    pub fn event_with_key(&self, actor: Option<UserId>, key: &str) -> Option<&KeyedEvent> {
         self.rows.event_keys.get(&(actor, key.to_owned()))
     }
 
@@ -346,6 +352,12 @@ impl BatchState {
     #[must_use]
     pub fn metric(&self, name: &str) -> (bool, i64) {
         (self.rows.metrics.contains(name), self.rows.metric_count)
+    }
+
+    /// Whether the row of the outbox exists and can be moved.
+    #[must_use]
+    pub fn has_outbox_row(&self, id: i64) -> bool {
+        self.rows.outbox.contains(&id)
     }
 
     /// The channel with this name, among those that a viewer with these rights may read.
@@ -471,6 +483,14 @@ impl BatchState {
     /// `INTERNAL_SERVER_ERROR` if the command has not named it as a need.
     pub fn api_key_count(&self) -> Result<i64> {
         self.rows.api_key_count.ok_or_else(|| unread("number"))
+    }
+
+    /// The types of application events that are defined, with the lengths of their schemas in bytes.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named them as a need.
+    pub fn event_types(&self) -> Result<&HashMap<String, usize>> {
+        self.rows.event_types.as_ref().ok_or_else(|| unread("type of events"))
     }
 
     /// The number of recent sign-in attempts for this key, and the time of the first one.

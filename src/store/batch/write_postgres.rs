@@ -14,6 +14,7 @@ use crate::model::{
 };
 use crate::store::idempotency::CreatedObject;
 use crate::store::log::{EventRow, Head};
+use crate::store::outbox;
 use crate::store::sql_template::{Parameter, TemplateStatement};
 
 /// The log head before the batch, the time of its events, and the ids of new messages, comments and notifications.
@@ -72,6 +73,8 @@ fn is_needed(effects: &Effects, versions: &Versions, part: &str) -> bool {
         "keys" => effects.keys.is_empty(),
         "read_markers" => effects.read_markers.is_empty(),
         "metrics" => effects.metrics.is_empty(),
+        "outbox" => effects.outbox.is_empty(),
+        "rejections" => effects.rejections.is_empty(),
         "new_events" => effects.events.is_empty(),
         _ => true,
     }
@@ -114,6 +117,10 @@ fn parameter(effects: &Effects, basis: &Basis<'_>, name: &str) -> Result<Paramet
         "metrics" => {
             json(effects.metrics.values().map(|metric| MetricJson { name: &metric.name, value: metric.value }))?
         }
+        "outbox" => Parameter::Numbers(effects.outbox.clone()),
+        "outbox_count" => count(effects.outbox.len()),
+        "rejections" => json(effects.rejections.iter())?,
+        "kept_data" => Parameter::Number(outbox::kept_data()),
         "new_events" => json(effects.events.iter().map(|LoggedEvent { event, .. }| EventRow::new(event)))?,
         _ => return Err(Error::internal(format!("the statement has an unknown parameter {name}"))),
     })

@@ -46,10 +46,20 @@ WITH input AS MATERIALIZED (
 ), held_comments AS (
     SELECT 1 WHERE FALSE
 -- end
+-- if outbox
+), held_outbox AS MATERIALIZED (
+    -- A row that another program has locked does not stop this statement: it counts as changed.
+    SELECT o.id FROM head h, unnest($outbox) AS moved (id),
+    LATERAL (SELECT f.id FROM outbox f WHERE f.id = CASE WHEN h.base >= 0 THEN moved.id END FOR UPDATE SKIP LOCKED) o
+-- else
+), held_outbox AS (
+    SELECT 1 WHERE FALSE
+-- end
 ), numbered AS MATERIALIZED (
     SELECT h.base, h.at, i.tag, i.now,
         (SELECT count(*) FROM held_messages) = $message_version_count
-            AND (SELECT count(*) FROM held_comments) = $comment_version_count AS is_unchanged
+            AND (SELECT count(*) FROM held_comments) = $comment_version_count
+            AND (SELECT count(*) FROM held_outbox) = $outbox_count AS is_unchanged
     FROM head h, input i
 ), end_if_changed AS (
     INSERT INTO log_head (id, head, access_head) SELECT 1, 0, 0 FROM numbered WHERE NOT is_unchanged
@@ -168,6 +178,18 @@ WITH input AS MATERIALIZED (
     SELECT r.name, r.value, b.now
     FROM numbered b, json_to_recordset($metrics::json) AS r (name text, value double precision)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+-- end
+-- if rejections
+), reject_outbox AS (
+    INSERT INTO outbox_rejected (id, channel, type, data, key, reason, detail, rejected_at)
+    SELECT o.id, o.channel, o.type, substr(o.data, 1, $kept_data::integer), o.key, r.reason, r.detail, b.now
+    FROM numbered b, json_to_recordset($rejections::json) AS r (id bigint, reason text, detail text),
+        LATERAL (SELECT * FROM outbox f WHERE f.id = r.id OFFSET 0) o
+-- end
+-- if outbox
+), take_outbox AS (
+    -- Only rows that are locked: waiting for another one would keep the head locked.
+    DELETE FROM outbox o USING numbered b, held_outbox h WHERE o.id = h.id
 -- end
 -- if new_events
 ), add_events AS (

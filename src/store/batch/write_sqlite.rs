@@ -6,7 +6,7 @@ use super::effects::{CommentChange, Effects, MessageChange};
 use super::numbers::{Numbers, Settle};
 use crate::error::Result;
 use crate::model::{Seq, Timestamp};
-use crate::store::{comments, idempotency, log, messages, metrics, notifications, read_markers};
+use crate::store::{comments, idempotency, log, messages, metrics, notifications, outbox, read_markers};
 
 /// Writes the effects, and adds the numbers of the new objects to `numbers`. The effects are settled afterwards.
 pub fn write(
@@ -54,6 +54,12 @@ pub fn write(
     }
     for metric in effects.metrics.values() {
         metrics::put(connection, metric)?;
+    }
+    for rejection in &effects.rejections {
+        outbox::reject(connection, rejection, now)?;
+    }
+    for id in &effects.outbox {
+        outbox::delete(connection, *id)?;
     }
     if effects.events.is_empty() {
         return Ok(());

@@ -99,6 +99,7 @@ async fn write_database(page: &mut MetricsText, site: &AppState) {
     page.counter("tidings_commit_failures_total", help, store.failures.get());
     let help = "Batches that decided again, because another instance had changed what they were decided on.";
     page.counter("tidings_commits_outdated_total", help, store.outdated.get());
+    write_outbox(page, site).await;
     if let Some(replica) = site.board.store().replica() {
         let help = "Reads of clients, by the database server that served them.";
         let reads = [("primary", replica.reads_from_primary), ("replica", replica.reads)];
@@ -128,6 +129,22 @@ fn write_issuers(page: &mut MetricsText, site: &AppState) {
     let help = "Fetches of the keys of other issuers, by outcome.";
     let outcomes = [("ok", fetched), ("failed", failed)];
     page.each(("tidings_issuer_key_fetches_total", "counter"), help, "outcome", outcomes);
+}
+
+/// The rows of the outbox. Rows in the database are counted up to 10,000.
+async fn write_outbox(page: &mut MetricsText, site: &AppState) {
+    let counts = &site.board.outbox_counts;
+    let help = "Rows of the outbox that this instance published.";
+    page.counter("tidings_outbox_published_total", help, counts.published.get());
+    let help = "Rows of the outbox that this instance dropped, because their key was used.";
+    page.counter("tidings_outbox_duplicates_total", help, counts.duplicates.get());
+    let help = "Rows of the outbox that cannot be published, by reason.";
+    page.each(("tidings_outbox_rejected_total", "counter"), help, "reason", counts.rejected.values());
+    if let Ok((waiting, rejected)) = site.board.health.outbox_rows().await {
+        page.gauge("tidings_outbox_waiting", "Rows of the outbox that wait, counted up to 10,000.", waiting);
+        let help = "Rows that are kept in outbox_rejected, counted up to 10,000.";
+        page.gauge("tidings_outbox_rejected_rows", help, rejected);
+    }
 }
 
 fn write_process(page: &mut MetricsText) {

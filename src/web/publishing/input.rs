@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::super::{AppState, body, request};
 use crate::board::{ChannelAddress, MAX_PUBLISHED, NewAppEvent};
 use crate::error::{Error, Result};
-use crate::model::{ChannelId, JsonText, MemoryLease, replace_lone_surrogates};
+use crate::model::{JsonText, MemoryLease, replace_lone_surrogates};
 
 /// The most lines of one request.
 const MAX_LINES: usize = 100_000;
@@ -219,12 +219,10 @@ fn event(text: &str) -> Result<NewAppEvent> {
 
 /// A channel: a number or a text of digits is an id, any other text is a name.
 fn address(channel: &RawValue) -> Result<ChannelAddress> {
-    let number = |text: &str| text.parse().ok().filter(|number: &i64| number.to_string() == *text);
-    if let Some(id) = number(channel.get()) {
-        return Ok(ChannelAddress::Id(ChannelId(id)));
+    match ChannelAddress::of(channel.get()) {
+        ChannelAddress::Name(_) => Ok(ChannelAddress::of(&string("channel", channel)?)),
+        id @ ChannelAddress::Id(_) => Ok(id),
     }
-    let text = string("channel", channel)?;
-    Ok(number(&text).map_or_else(|| ChannelAddress::Name(text.clone()), |id| ChannelAddress::Id(ChannelId(id))))
 }
 
 fn string(field: &'static str, value: &RawValue) -> Result<String> {
@@ -246,6 +244,7 @@ fn not_an_event() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ChannelId;
 
     #[test]
     fn a_channel_is_an_id_if_it_consists_of_digits_and_else_a_name() {

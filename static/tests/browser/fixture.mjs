@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core';
 import { Proxy } from '../../../tests/clients/runner/proxy.mjs';
 import { Server } from '../../../tests/clients/runner/server.mjs';
 
-const BINARY = process.env.TIDINGS_BIN ?? new URL('../../../target/debug/tidings', import.meta.url).pathname;
+export const BINARY = process.env.TIDINGS_BIN ?? new URL('../../../target/debug/tidings', import.meta.url).pathname;
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 // With TIDINGS_PAGES=dist the pages come from static/dist instead of the binary, so a change of them needs no cargo
 // build.

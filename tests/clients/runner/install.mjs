@@ -1,7 +1,7 @@
 // Installs the dependencies of the scripts: node_modules from the lock file, and a virtual environment for Python. Used
 // by run.mjs only.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** Installs the npm packages if they are missing or the lock file has changed. */
@@ -35,9 +35,41 @@ export function findChromium() {
 
 function once(stamp, lock, install) {
   const wanted = readFileSync(lock, 'utf8');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
-  install();
-  writeFileSync(stamp, wanted);
+  const isInstalled = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
+  if (isInstalled()) return;
+  const release = acquire(`${lock}.installing`);
+  try {
+    if (isInstalled()) return;
+    install();
+    writeFileSync(stamp, wanted);
+  } finally {
+    release();
+  }
+}
+
+/** Waits until no other process has this lock file. Returns the function that removes it. */
+function acquire(file) {
+  for (;;) {
+    try {
+      writeFileSync(file, String(process.pid), { flag: 'wx' });
+      return () => rmSync(file, { force: true });
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    if (isAbandoned(file)) rmSync(file, { force: true });
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+}
+
+/** Whether the process that made the lock file has ended. */
+function isAbandoned(file) {
+  try {
+    const owner = Number(readFileSync(file, 'utf8'));
+    if (owner) process.kill(owner, 0);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function run(command, args, cwd) {

@@ -22,7 +22,7 @@ use crate::support::database::{Postgres, SECRET};
 use crate::support::{Server, Session, text};
 
 /// The settings of an instance on this database.
-fn on_database(url: &str) -> impl FnOnce(&mut Config) + use<> {
+pub fn on_database(url: &str) -> impl FnOnce(&mut Config) + use<> {
     let (database, secret) = (url.parse().expect("a URL"), SECRET.parse().expect("a secret"));
     move |config: &mut Config| {
         config.database.url = database;

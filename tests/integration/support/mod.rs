@@ -1,5 +1,6 @@
 //! Test servers, clients and databases.
 
+pub mod clients;
 mod clock;
 pub mod database;
 mod decide;

@@ -28,9 +28,8 @@ impl TestTables {
             rows.read_announcements.extend(self.read_announcements.get(&(*id, *reader)));
         }
         for (actor, key) in &needs.event_keys {
-            let has_key = |event: &&Event| {
-                event.actor == Some(*actor) && event.key.as_ref().is_some_and(|used| used.name == *key)
-            };
+            let has_key =
+                |event: &&Event| event.actor == *actor && event.key.as_ref().is_some_and(|used| used.name == *key);
             if let Some(event) = self.log.iter().map(|logged| &logged.event).find(has_key) {
                 let digest = event.key.as_ref().map(|used| used.digest.clone()).unwrap_or_default();
                 let keyed = KeyedEvent { cursor: event.cursor, at: event.at, object: event.object, digest };
@@ -127,6 +126,10 @@ impl TestTables {
                 rows.rooms.push((Arc::clone(rights), name.clone(), self.room(rights, name)));
             }
             Lookup::ApiKey(id) => rows.api_keys.extend(self.api_keys.get(id).map(|(key, _)| (*id, key.clone()))),
+            Lookup::EventTypes => {
+                let lengths = self.event_types.iter().map(|(name, found)| (name.clone(), found.schema.len()));
+                rows.event_types = Some(lengths.collect());
+            }
             Lookup::ApiKeyCount => rows.api_key_count = Some(count(self.api_keys.len())),
             Lookup::SimilarChannel(rights, name) => self.look_up_channel(rights, name, None, rows),
             Lookup::SimilarToChannel(rights, id, name) => {

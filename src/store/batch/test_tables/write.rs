@@ -116,6 +116,10 @@ impl TestTables {
             SingleWrite::RevokeApiKey(id) => {
                 self.api_keys.get_mut(id).expect("the key exists").0.revoked_at = Some(self.now);
             }
+            SingleWrite::SetEventType(definition) => {
+                drop(self.event_types.insert(definition.name.to_string(), definition.clone()));
+            }
+            SingleWrite::DeleteEventType(name) => drop(self.event_types.remove(name)),
             SingleWrite::SetPasswordHash(id, hash) => {
                 self.password_hashes.insert(*id, hash.clone());
                 self.password_resets.remove(id);
@@ -132,6 +136,7 @@ impl TestTables {
                 let owned: Vec<_> = owned.map(|(identity, _)| (identity.clone(), self.now)).collect();
                 self.deleted_identities.extend(owned);
                 self.identities.retain(|_, owner| *owner != user.id);
+                self.api_keys.retain(|_, (key, _)| key.user_id != user.id);
             }
             SingleWrite::StartSession(session) => {
                 let id = SessionId(next(&mut self.last_ids.sessions));

@@ -1,0 +1,3 @@
+DROP INDEX events_by_system_key;
+DROP TABLE outbox_rejected;
+DROP TABLE outbox;
