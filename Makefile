@@ -118,7 +118,7 @@ lint-deps: $(TOOLS)/cargo-deny $(TOOLS)/cargo-machete
 
 clean: ## Delete everything that was built or installed here, except databases
 	cargo clean
-	rm -rf static/dist static/node_modules tests/clients/node_modules tests/clients/.venv
+	rm -rf static/dist static/node_modules tests/identity-provider/node_modules tests/clients/node_modules tests/clients/.venv
 
 # These checks print nothing if nothing is missing. The binary links libpq. The tests start their own PostgreSQL and
 # Chromium. Some tests need Python's venv, and are skipped without it.

@@ -1,4 +1,4 @@
-// ESLint rules for static/ and tests/clients/. They find mistakes, not style. `npm run lint` runs ESLint and then the
+// ESLint rules for static/, tests/clients/ and tests/identity-provider/. They find mistakes, not style. `npm run lint` runs ESLint and then the
 // type checker with tsconfig.json.
 
 import js from '@eslint/js';

@@ -56,7 +56,7 @@ impl App {
         let vitals = services.vitals().clone();
         let (site, stop) = AppState::new(engine, Arc::clone(services.board()), settings(&config), vitals.clone());
         let retention = board::Retention { age: config.retention.age, events: config.retention.events.into() };
-        let tasks = vec![
+        let mut tasks = vec![
             vitals.spawn("the admission of new connections", Arc::clone(&site.admission_queue).run()),
             vitals.spawn("the listener for connections", web::serve(listener, site)),
             vitals.spawn("the pruning of the log", services.board().pruner(retention).run()),
@@ -65,6 +65,9 @@ impl App {
             vitals.spawn("the signals of other instances", Arc::clone(&services.board().signals).run()),
             vitals.spawn("the exchange of presence and metrics", services.board().periodic_work().run()),
         ];
+        if let Some(users) = &services.board().external_users {
+            tasks.push(vitals.spawn("the keys of other issuers", Arc::clone(users.issuers()).run()));
+        }
         tracing::info!(database = %config.database.url(), "tidings listens on http://{address}");
         Ok(Self { address, services, stop, tasks, grace: config.shutdown_grace })
     }

@@ -1,12 +1,15 @@
 //! The use cases over an open database, without a listener. The server and the commands of the command line share this.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use super::jwt_secret;
-use crate::auth::{Passwords, SignInLimiter, Tokens};
+use crate::auth::{
+    ClaimMapping, CodeFlow, CodeFlowSettings, Passwords, SignInLimiter, Tokens, TrustSettings, TrustedIssuers,
+};
 use crate::board::{
     self, AuthServices, Board, CommitListener, DecisionCaches, LogTailer, Policy, Watermark, WriteLimits,
 };
@@ -38,12 +41,14 @@ impl Services {
         let progress = Arc::new(Watermark::default());
         let (notice, batches) = CommitListener::new(&progress);
         let vitals = Supervisor::default();
+        let issuers = trusted_issuers(config)?;
         // The database is opened before the secret is read. Both are in the same directory, so a problem with that
         // directory is reported as a problem of the database.
         let store = open_store(config, notice, &vitals).await?;
         let secret = jwt_secret::load_or_create(config, had_database)?;
         let lifetimes = &config.tokens;
         let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
+        let oidc = code_flow(config, issuers.as_ref(), secret.reveal())?;
         let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));
         let caches = DecisionCaches::load(&store).await.map_err(failed)?;
         let starting = LogTailer::start(Arc::clone(&store), caches.clone(), Arc::clone(&progress), batches, &vitals);
@@ -51,6 +56,8 @@ impl Services {
         let auth = AuthServices {
             passwords: Passwords::new(config.sessions.password_threads),
             tokens,
+            issuers,
+            oidc,
             attempts: SignInLimiter::new(config.sessions.attempts_per_minute),
             sign_ins: RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute)),
             registrations: RateLimiter::new(Rate::per_minute(config.sessions.registrations_per_minute)),
@@ -105,6 +112,37 @@ async fn open_store(config: &Config, notice: CommitListener, vitals: &Supervisor
     let opened = opening.await.map_err(|error| error.to_string())?;
     let store = opened.map_err(|error| format!("cannot open {}: {}", config.database.url(), detail(error)))?;
     Ok(Arc::new(store))
+}
+
+/// The issuers whose tokens are accepted, if there are any.
+fn trusted_issuers(config: &Config) -> Result<Option<Arc<TrustedIssuers>>, String> {
+    let settings = &config.issuers;
+    let Some(audience) = settings.audience().filter(|_| !settings.issuers.is_empty()) else { return Ok(None) };
+    let mapping = ClaimMapping {
+        username: settings.username_claim().map(Into::into),
+        name: settings.name_claim.clone(),
+        admin: settings.admin.as_ref().map(|admin| (admin.claim.clone(), admin.value.clone())),
+    };
+    let (issuers, jwks_url) = (settings.issuers.iter().map(Into::into).collect(), settings.jwks_url().map(Into::into));
+    let trusted = TrustedIssuers::new(TrustSettings { issuers, audience: audience.into(), jwks_url, mapping })?;
+    Ok(Some(Arc::new(trusted)))
+}
+
+/// The way to sign in at the first of the trusted issuers, if there is one, and its limit per address.
+fn code_flow(
+    config: &Config,
+    issuers: Option<&Arc<TrustedIssuers>>,
+    secret: &str,
+) -> Result<Option<(CodeFlow, RateLimiter<IpAddr>)>, String> {
+    let (Some(issuers), Some(client_id)) = (issuers, config.issuers.client_id()) else { return Ok(None) };
+    let settings = CodeFlowSettings {
+        client_id: client_id.to_owned(),
+        client_secret: config.issuers.client_secret().map(|secret| secret.reveal().to_owned()),
+        redirect_url: format!("{}/auth/oidc/callback", policy(config).public_url),
+        ticket_secret: secret.as_bytes().to_vec(),
+    };
+    let rate = RateLimiter::new(Rate::per_minute(config.sessions.sign_ins_per_minute));
+    Ok(Some((CodeFlow::new(Arc::clone(issuers), settings)?, rate)))
 }
 
 fn postgres_url(url: &DatabaseUrl) -> Option<&str> {

@@ -10,12 +10,15 @@ use std::time::Duration;
 use super::api_keys::ApiKeys;
 use super::commands::{Commands, ViewerCommand};
 use super::counts::SignInCounts;
+use super::external_users::ExternalUsers;
 use super::permissions::{PermissionCache, TokenSession, UserState};
 use super::policy::{MAX_USERNAME, Policy};
 use super::records::record_sessions_ended;
 use super::sessions::{Session, UserSessions};
 use super::{Viewer, validate};
-use crate::auth::{PasswordPermit, Passwords, SignInLimiter, TokenSubject, Tokens, WINDOW, is_api_key_secret};
+use crate::auth::{
+    CodeFlow, PasswordPermit, Passwords, SignInLimiter, TokenSubject, Tokens, TrustedIssuers, WINDOW, is_api_key_secret,
+};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -58,6 +61,10 @@ pub struct AuthServices {
     pub passwords: Passwords,
     /// Issues and verifies tokens.
     pub tokens: Tokens,
+    /// Verifies tokens of other issuers; `None`: these are refused.
+    pub issuers: Option<Arc<TrustedIssuers>>,
+    /// Signs users in at one of these issuers, with a limit per address; `None`: the web client does not offer it.
+    pub oidc: Option<(CodeFlow, RateLimiter<IpAddr>)>,
     /// Limits sign-in attempts per username and address.
     pub attempts: SignInLimiter,
     /// Limits sign-in attempts per address, for all usernames together.
@@ -76,6 +83,7 @@ pub struct Accounts {
     pub(super) sessions: Arc<UserSessions>,
     pub(super) counts: SignInCounts,
     pub(super) api_keys: Arc<ApiKeys>,
+    pub(super) external_users: Option<Arc<ExternalUsers>>,
 }
 
 impl Accounts {
@@ -192,14 +200,18 @@ impl Accounts {
         self.commands.write_access(CountAttempt { key, limit }).await
     }
 
-    /// Verifies a token or the secret of an API key. Returns the viewer and the time at which the token expires.
+    /// Verifies a token, also one of another issuer, or the secret of an API key. Returns the viewer and the time at which
+    /// the token expires.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if the token is malformed, expired or revoked. `UNAVAILABLE` if the database cannot be
-    /// reached.
+    /// reached, or if no key of the issuer is known yet.
     pub async fn authenticate(&self, token: &str) -> Result<(Viewer, Option<Timestamp>)> {
         if is_api_key_secret(token) {
             return self.api_keys.authenticate(token).await;
+        }
+        if let Some(external) = self.external_users.as_ref().filter(|users| users.issuers().are_meant_by(token)) {
+            return external.authenticate(token).await;
         }
         let claims = self.auth.tokens.verify(token, Timestamp::now())?;
         let account = self.permissions.account(&self.store, claims.user).await?;
@@ -233,7 +245,8 @@ impl Accounts {
     /// Changes the viewer's password, ends all sessions of the user and starts a new one.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` without a valid session. `BAD_USER_INPUT` if `current` is wrong or `new` is not acceptable.
+    /// `UNAUTHENTICATED` without a valid session. `FORBIDDEN` for a token of another issuer. `BAD_USER_INPUT` if `current`
+    /// is wrong or `new` is not acceptable.
     /// `RATE_LIMITED` after too many attempts. `UNAVAILABLE` if the server is busy or the database cannot be reached.
     pub async fn change_password(
         &self,
@@ -242,7 +255,7 @@ impl Accounts {
         current: String,
         new: String,
     ) -> Result<Session> {
-        let user = viewer.session_state()?.user.clone();
+        let user = viewer.own_session_state()?.user.clone();
         let party = viewer.party();
         if current.len() > MAX_PASSWORD_BYTES {
             return Err(Error::input("current", "the current password is wrong"));

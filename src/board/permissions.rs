@@ -52,6 +52,8 @@ pub struct UserState {
     pub rights: Arc<Rights>,
     /// The sessions of the user that have not ended, in ascending order.
     pub sessions: Arc<[SessionId]>,
+    /// When all sessions of the user were last ended: tokens of other issuers from before that are not valid.
+    pub sessions_ended_at: Option<Timestamp>,
     /// The API key with which a program acts as the user; `None` for a session of the user.
     pub key: Option<KeyState>,
     /// The same user with each of the user's API keys.
@@ -74,22 +76,28 @@ pub struct KeyState {
 /// The session of a viewer, as the token describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenSession {
-    /// The token version of the user.
-    pub version: i64,
+    /// The token version of the user; `None` for a token of another issuer.
+    pub version: Option<i64>,
     /// The session; `None` for a token that belongs to no session.
     pub id: Option<SessionId>,
-    /// When the user signed in, or last used the refresh token.
+    /// When the user signed in, or last used the refresh token. For a token of another issuer it is the time of issue.
     pub began: Timestamp,
 }
 
 impl TokenSession {
     /// No session, for an anonymous client and for an API key.
-    const NONE: Self = Self { version: 0, id: None, began: Timestamp(0) };
+    const NONE: Self = Self { version: None, id: None, began: Timestamp(0) };
 
     /// The session of a token.
     #[must_use]
     pub fn of(claims: &Claims) -> Self {
-        Self { version: claims.version, id: claims.session, began: claims.signed_in_at }
+        Self { version: Some(claims.version), id: claims.session, began: claims.signed_in_at }
+    }
+
+    /// The session of a token that another issuer has issued at this time.
+    #[must_use]
+    pub fn of_other_issuer(issued_at: Timestamp) -> Self {
+        Self { began: issued_at, ..Self::NONE }
     }
 }
 
@@ -98,7 +106,25 @@ impl UserState {
     #[must_use]
     pub fn new(user: User, rights: Rights, sessions: Vec<SessionId>, keys: Vec<ApiKey>) -> Self {
         let by_key = keys.into_iter().map(|key| (key.id, Arc::new(Self::with_key(&user, &rights, key)))).collect();
-        Self { user, rights: Arc::new(rights), sessions: sessions.into(), key: None, by_key }
+        let sessions_ended_at = None;
+        Self { user, rights: Arc::new(rights), sessions: sessions.into(), sessions_ended_at, key: None, by_key }
+    }
+
+    /// The same user, whose sessions were all ended at this time.
+    #[must_use]
+    pub fn with_sessions_ended_at(self, sessions_ended_at: Option<Timestamp>) -> Self {
+        Self { sessions_ended_at, ..self }
+    }
+
+    /// Whether a token of this session is valid.
+    fn allows(&self, session: TokenSession) -> bool {
+        match session.version {
+            Some(version) => {
+                let is_running = |id: SessionId| self.sessions.binary_search(&id).is_ok();
+                self.user.token_version == version && session.id.is_none_or(is_running)
+            }
+            None => self.sessions_ended_at.is_none_or(|ended_at| session.began > ended_at),
+        }
     }
 
     fn with_key(user: &User, rights: &Rights, key: ApiKey) -> Self {
@@ -106,7 +132,8 @@ impl UserState {
         let rights = Arc::new(rights.narrowed(key.scopes.contains(ApiScope::Admin), limit));
         let ApiKey { id, scopes, mutations_per_second, expires_at, .. } = key;
         let key = Some(KeyState { id, scopes, mutations_per_second, expires_at });
-        Self { user: user.clone(), rights, sessions: Arc::default(), key, by_key: HashMap::new() }
+        let (user, sessions, by_key) = (user.clone(), Arc::default(), HashMap::new());
+        Self { user, rights, sessions, sessions_ended_at: None, key, by_key }
     }
 
     /// Checks that the viewer's API key, if there is one, has this scope.
@@ -151,8 +178,15 @@ impl UserState {
 impl Account {
     fn is_behind(&self, session: TokenSession) -> bool {
         self.user_state().is_some_and(|state| {
-            state.user.token_version < session.version || session.id.is_some_and(|id| state.user.last_session < id)
+            session.version.is_some_and(|version| state.user.token_version < version)
+                || session.id.is_some_and(|id| state.user.last_session < id)
         })
+    }
+
+    /// Whether the user was deleted, as far as the cached state tells.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.user_state().is_some_and(|user_state| user_state.user.deleted_at.is_some())
     }
 
     /// Whether the cached state lacks a key that the database has.
@@ -390,8 +424,9 @@ fn load_state(db: &mut crate::store::Db, id: UserId) -> Result<Option<UserState>
     let Some(user) = users::find(db, id)? else { return Ok(None) };
     let rights = users::rights(db, &user)?;
     let sessions = sessions::ids_of_user(db, id)?;
+    let sessions_ended_at = sessions::all_ended_at(db, id)?;
     let keys = api_keys::unrevoked_of(db, id)?;
-    Ok(Some(UserState::new(user, rights, sessions, keys)))
+    Ok(Some(UserState::new(user, rights, sessions, keys).with_sessions_ended_at(sessions_ended_at)))
 }
 
 /// The identity behind a request or a subscription: an anonymous client, or a user with a session.
@@ -481,9 +516,7 @@ impl Viewer {
         if let Identity::Key(key) = &self.identity {
             return valid_key(&user_state, key.1);
         }
-        let is_running = |id: SessionId| user_state.sessions.binary_search(&id).is_ok();
-        let valid = user_state.user.token_version == self.session.version && self.session.id.is_none_or(is_running);
-        if valid { Ok(user_state) } else { Err(session_ended()) }
+        if user_state.allows(self.session) { Ok(user_state) } else { Err(session_ended()) }
     }
 
     /// The API key with which the viewer acts.
@@ -522,6 +555,19 @@ impl Viewer {
         let user_state = self.valid_state()?;
         user_state.check_session()?;
         Ok(user_state)
+    }
+
+    /// The current state of a user with a session of the server, for changes that another issuer decides about.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the client is anonymous, or the session has ended. `FORBIDDEN` for an API key, and for a token
+    /// of another issuer.
+    pub fn own_session_state(&self) -> Result<Arc<UserState>> {
+        let user_state = self.session_state()?;
+        if self.session.version.is_some() {
+            return Ok(user_state);
+        }
+        Err(Error::Forbidden("the issuer of this token decides about this: change it there".into()))
     }
 
     /// Whether the session is still valid. Always true for an anonymous client.

@@ -10,10 +10,15 @@ use super::removal::Remover;
 use crate::auth::WINDOW;
 use crate::error::Result;
 use crate::model::{Seq, Timestamp};
-use crate::store::{Db, Store, invites, log, name_key_backfill, outbox, password_resets, sessions, sign_in_attempts};
+use crate::store::{
+    Db, Store, identities, invites, log, name_key_backfill, outbox, password_resets, sessions, sign_in_attempts,
+};
 
 /// How many events one command of the writer prunes, so that its batch stays short.
 const STEP: i64 = 1_000;
+/// How long a deleted user is remembered, so that a token of another issuer does not create the user again. Such tokens
+/// are valid for less.
+const DELETED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How many rejected rows of the outbox are kept.
 const MAX_REJECTED: i64 = 100_000;
 /// How often the log is pruned.
@@ -85,6 +90,7 @@ impl Pruner {
         let step = |db: &mut Db| sessions::delete_expired(db, Timestamp::now().before(INTERVAL));
         while self.store.maintain(step).await? {}
         self.store.maintain(|db| password_resets::delete_expired(db, Timestamp::now())).await?;
+        self.store.maintain(|db| identities::forget_deleted(db, Timestamp::now().before(DELETED_KEPT))).await?;
         self.store.maintain(|db| invites::delete_ended(db, Timestamp::now().before(KEPT))).await
     }
 

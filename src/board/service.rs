@@ -15,6 +15,7 @@ use super::decision_caches::DecisionCaches;
 use super::deletion::Deletion;
 use super::event_log::EventLog;
 use super::event_types::EventTypes;
+use super::external_users::ExternalUsers;
 use super::gauges::LatestMetrics;
 use super::health::Health;
 use super::invites::Invites;
@@ -22,6 +23,7 @@ use super::log_tailer::Watermark;
 use super::messages::Messages;
 use super::metrics::Metrics;
 use super::notifications::Notifications;
+use super::oidc_sign_in::OidcSignIn;
 use super::organizations::Organizations;
 use super::outbox::{OutboxCounts, OutboxMover};
 use super::periodic::PeriodicWork;
@@ -66,6 +68,10 @@ pub struct Board {
     pub accounts: Accounts,
     /// API keys.
     pub api_keys: Arc<ApiKeys>,
+    /// The users of other issuers; `None`: no other issuer is trusted.
+    pub external_users: Option<Arc<ExternalUsers>>,
+    /// Signing in at another issuer; `None`: the web client does not offer it.
+    pub oidc_sign_in: Option<Arc<OidcSignIn>>,
     /// The deletion of users.
     pub deletion: Deletion,
     /// Invitations.
@@ -133,7 +139,7 @@ impl Board {
         hub: Hub,
         caches: DecisionCaches,
         progress: Arc<Watermark>,
-        (auth, limits): (AuthServices, WriteLimits),
+        (mut auth, limits): (AuthServices, WriteLimits),
         policy: Policy,
     ) -> Self {
         let DecisionCaches { permissions, event_types } = caches;
@@ -146,6 +152,10 @@ impl Board {
         let remover = Arc::new(Remover::new(store.clone()));
         let commands = Arc::new(Commands::new(store.clone(), progress, (limits.mutations, limits.key_mutations)));
         let api_keys = Arc::new(ApiKeys::new(commands.clone(), store.clone(), permissions.clone()));
+        let external_users = auth
+            .issuers
+            .clone()
+            .map(|issuers| Arc::new(ExternalUsers::new(issuers, commands.clone(), store.clone(), permissions.clone())));
         let in_memory = InMemory { policy: policy.clone(), presence: presence.clone(), metrics: metrics.clone() };
         let reads = Arc::new(Reads { store: store.clone(), in_memory });
         let sessions = Arc::new(UserSessions {
@@ -154,6 +164,8 @@ impl Board {
             renewals: limits.renewals,
             last_seen: Arc::default(),
         });
+        let oidc = auth.oidc.take().zip(external_users.clone());
+        let oidc_sign_in = oidc.map(|(flow, users)| Arc::new(OidcSignIn::new(flow, users, sessions.clone())));
         let users = UserManagement { commands: commands.clone(), passwords: auth.passwords.clone() };
         Self {
             accounts: Accounts {
@@ -165,8 +177,11 @@ impl Board {
                 sessions: sessions.clone(),
                 counts: SignInCounts::default(),
                 api_keys: api_keys.clone(),
+                external_users: external_users.clone(),
             },
             api_keys,
+            external_users,
+            oidc_sign_in,
             sessions,
             users,
             deletion: Deletion { commands: commands.clone(), remover: remover.clone() },

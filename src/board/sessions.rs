@@ -56,6 +56,25 @@ impl UserSessions {
     /// `UNAUTHENTICATED` if the account was disabled, or its sessions were ended, since `user` was read. `UNAVAILABLE`
     /// if the database cannot be reached.
     pub(super) async fn start(&self, user: User, user_agent: Option<&str>) -> Result<Session> {
+        let (session, refresh_token) = self.start_for(&user, user_agent, self.tokens.session_lifetime()).await?;
+        self.opened(user, session, &refresh_token)
+    }
+
+    /// Starts a session that ends after this time, unless its refresh token is used before. Returns the refresh token, for
+    /// a page that the user is sent to.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(super) async fn hand_over(&self, user: User, user_agent: Option<&str>, within: Duration) -> Result<String> {
+        self.start_for(&user, user_agent, within).await.map(|(_, refresh_token)| refresh_token.text())
+    }
+
+    async fn start_for(
+        &self,
+        user: &User,
+        user_agent: Option<&str>,
+        lifetime: Duration,
+    ) -> Result<(SessionId, RefreshToken)> {
         let refresh_token = RefreshToken::generate();
         let command = StartSession {
             user: user.id,
@@ -63,14 +82,14 @@ impl UserSessions {
             family: refresh_token.family_digest(),
             secret: refresh_token.secret_digest(),
             user_agent: user_agent.map(|agent| agent.chars().take(MAX_USER_AGENT).collect()),
-            lifetime: self.tokens.session_lifetime(),
+            lifetime,
         };
         let session = self.commands.write_access(command).await?;
         // The writer may have found its own commit in the log, which does not name sessions.
         if session.0 < 0 {
             return Err(Error::Unavailable("the session may not have been started; sign in again".into()));
         }
-        self.opened(user, session, &refresh_token)
+        Ok((session, refresh_token))
     }
 
     /// Replaces a refresh token, and issues a new token for its session. `from` is the client's address.
@@ -106,9 +125,9 @@ impl UserSessions {
     /// `--session-lifetime` after the user signed in, or used the refresh token.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if the session has ended, or the viewer is anonymous.
+    /// `UNAUTHENTICATED` if the session has ended, or the viewer is anonymous. `FORBIDDEN` for a token of another issuer.
     pub fn refresh(&self, viewer: &Viewer) -> Result<Session> {
-        let user = viewer.session_state()?.user.clone();
+        let user = viewer.own_session_state()?.user.clone();
         let session = viewer.session();
         let issued = self.tokens.renew(TokenSubject::of(&user, session.id), session.began, Timestamp::now())?;
         Ok(Session { token: issued.token, expires_at: issued.expires_at, refresh_token: None, user })

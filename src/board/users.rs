@@ -99,14 +99,15 @@ impl UserManagement {
     /// Changes the display name and the email address of the viewer.
     ///
     /// # Errors
-    /// As [`Self::update`], except `FORBIDDEN`.
+    /// As [`Self::update`], but `FORBIDDEN` for an API key, and for a token of another issuer, whose claims are the profile.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,
         display_name: Option<String>,
         email: Option<Option<String>>,
     ) -> Result<User> {
-        let id = self.commands.actor(viewer)?.user.id;
+        self.commands.actor(viewer)?;
+        let id = viewer.own_session_state()?.user.id;
         let (username, role, organization, location) = (None, None, None, None);
         let edit = UserEdit { id, username, display_name, email, role, organization, location };
         self.commands.run_access(viewer, UpdateProfile(checked(edit)?)).await

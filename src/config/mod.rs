@@ -6,6 +6,7 @@
 
 mod database;
 mod hosts;
+mod issuers;
 pub(crate) mod log_filter;
 mod network;
 mod origin;
@@ -24,6 +25,7 @@ use humantime::format_duration;
 use self::parse::{address, number, size, web_address};
 pub use database::DatabaseUrl;
 pub use hosts::Hosts;
+pub use issuers::{AdminClaim, IssuerSettings, Issuers};
 pub use network::Networks;
 pub use origin::Origins;
 pub use parse::duration;
@@ -133,6 +135,10 @@ pub struct Config {
     /// Sign-in and registration.
     #[command(flatten)]
     pub sessions: Sessions,
+
+    /// Tokens of other issuers.
+    #[command(flatten)]
+    pub issuers: IssuerSettings,
 
     /// Connections of clients.
     #[command(flatten)]
@@ -487,6 +493,7 @@ impl Config {
             ));
         }
         self.replica.check(&self.database)?;
+        self.issuers.check(self.public.public_url.as_deref())?;
         self.tokens.check(&self.database)
     }
 }
@@ -575,6 +582,12 @@ impl Default for Config {
 }
 
 impl Default for TokenSettings {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+impl Default for IssuerSettings {
     fn default() -> Self {
         defaults()
     }

@@ -53,6 +53,16 @@ impl Secret {
     }
 }
 
+impl Secret {
+    /// Parses a secret that another program has made. One line break at the end is removed.
+    ///
+    /// # Errors
+    /// One sentence, without the text of the secret, if it is empty.
+    pub fn of_client(text: &str) -> Result<Self, String> {
+        without_line_break(text).parse()
+    }
+}
+
 fn without_line_break(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)

@@ -30,6 +30,11 @@ pub(super) fn bearer_token(path: &str) -> Result<Secret, String> {
     Secret::for_bearers(&text(path)?).map_err(|error| format!("{path} {error}"))
 }
 
+/// Reads the secret of a client at an issuer.
+pub(super) fn client_secret(path: &str) -> Result<Secret, String> {
+    Secret::of_client(&text(path)?).map_err(|error| format!("{path} {error}"))
+}
+
 fn text(path: &str) -> Result<String, String> {
     if path.is_empty() {
         return Err("has no value".into());

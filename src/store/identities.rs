@@ -1,13 +1,16 @@
-//! The identities of users at other issuers of tokens.
+//! The identities of users at other issuers of tokens, and digests of those of deleted users.
 
 use std::collections::{HashMap, HashSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::connection::{Db, map_error};
-use super::schema::identities;
+use super::schema::{deleted_identities, identities};
 use crate::error::Result;
-use crate::model::{ExternalIdentity, UserId};
+use crate::model::{ExternalIdentity, Timestamp, UserId};
 
 /// Which of these identities belong to a user, and to which one.
 ///
@@ -59,11 +62,53 @@ pub(super) fn insert(db: &mut Db, rows: &[(&ExternalIdentity, UserId)]) -> Resul
     inserted.map_err(map_error)
 }
 
-/// Deletes the identities of a user.
+/// When the users of these identities were deleted, as far as it is still known.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn delete_of_user(db: &mut Db, user: UserId) -> Result<()> {
+pub(super) fn deleted_at(db: &mut Db, wanted: &[ExternalIdentity]) -> Result<HashMap<ExternalIdentity, Timestamp>> {
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut digests: HashMap<String, &ExternalIdentity> = wanted.iter().map(|one| (digest(one), one)).collect();
+    let rows: Vec<(String, i64)> = deleted_identities::table
+        .filter(deleted_identities::digest.eq_any(digests.keys().cloned().collect::<Vec<_>>()))
+        .select((deleted_identities::digest, deleted_identities::deleted_at))
+        .load(db)
+        .map_err(map_error)?;
+    let known = rows.into_iter().filter_map(|(digest, at)| Some((digests.remove(&digest)?.clone(), Timestamp(at))));
+    Ok(known.collect())
+}
+
+/// Forgets the users that were deleted before this time.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn forget_deleted(db: &mut Db, before: Timestamp) -> Result<()> {
+    let old = deleted_identities::table.filter(deleted_identities::deleted_at.lt(before.0));
+    diesel::delete(old).execute(db).map(drop).map_err(map_error)
+}
+
+/// A digest of an identity. The table must not contain the identities of deleted users themselves.
+fn digest(identity: &ExternalIdentity) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{}\0{}", identity.issuer, identity.subject)))
+}
+
+/// Deletes the identities of a user who is deleted at this time. Keeps their digests.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn delete_of_user(db: &mut Db, user: UserId, at: Timestamp) -> Result<()> {
     let of_user = identities::table.filter(identities::user_id.eq(user.0));
+    let own = of_user.select((identities::issuer, identities::subject));
+    for (issuer, subject) in own.load::<(String, String)>(db).map_err(map_error)? {
+        let digest = digest(&ExternalIdentity { issuer, subject });
+        let known = deleted_identities::table.filter(deleted_identities::digest.eq(&digest));
+        diesel::delete(known).execute(db).map_err(map_error)?;
+        diesel::insert_into(deleted_identities::table)
+            .values((deleted_identities::digest.eq(&digest), deleted_identities::deleted_at.eq(at.0)))
+            .execute(db)
+            .map_err(map_error)?;
+    }
     diesel::delete(of_user).execute(db).map(drop).map_err(map_error)
 }

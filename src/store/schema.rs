@@ -80,6 +80,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    deleted_identities (digest) {
+        digest -> Text,
+        deleted_at -> BigInt,
+    }
+}
+
+diesel::table! {
     event_types (name) {
         name -> Text,
         description -> Nullable<Text>,
@@ -344,6 +351,7 @@ diesel::table! {
         kind -> SmallInt,
         email -> Nullable<Text>,
         deleted_at -> Nullable<BigInt>,
+        sessions_ended_at -> Nullable<BigInt>,
     }
 }
 
@@ -391,6 +399,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     channel_reads,
     channels,
     comments,
+    deleted_identities,
     event_types,
     events,
     idempotency_keys,

@@ -59,6 +59,16 @@ pub fn ids_of_user(db: &mut Db, user: UserId) -> Result<Vec<SessionId>> {
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
+/// When all sessions of a user were last ended: tokens of other issuers from before that are not valid any more.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub fn all_ended_at(db: &mut Db, user: UserId) -> Result<Option<Timestamp>> {
+    let found = users::table.filter(users::id.eq(user.0)).select(users::sessions_ended_at);
+    let at: Option<Option<i64>> = found.first(db).optional().map_err(map_error)?;
+    Ok(at.flatten().map(Timestamp))
+}
+
 /// The session whose refresh token has this digest of its first part.
 ///
 /// # Errors
@@ -118,12 +128,25 @@ pub(super) fn delete(db: &mut Db, id: SessionId) -> Result<()> {
     Ok(())
 }
 
-/// Ends all sessions of a user.
+/// Deletes all sessions of a user.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub(super) fn delete_of_user(db: &mut Db, user: UserId) -> Result<()> {
     diesel::delete(sessions::table.filter(sessions::user_id.eq(user.0))).execute(db).map_err(map_error)?;
+    Ok(())
+}
+
+/// Ends all sessions of a user, and those with tokens of other issuers, at this time.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn end_all_of_user(db: &mut Db, user: UserId, at: Timestamp) -> Result<()> {
+    delete_of_user(db, user)?;
+    diesel::update(users::table.filter(users::id.eq(user.0)))
+        .set(users::sessions_ended_at.eq(at.0))
+        .execute(db)
+        .map_err(map_error)?;
     Ok(())
 }
 

@@ -351,7 +351,7 @@ pub(super) fn delete(db: &mut Db, user: &User, removal: Removal) -> Result<()> {
     set_password_hash(db, user.id, "")?;
     password_resets::delete(db, user.id)?;
     sessions::delete_of_user(db, user.id)?;
-    identities::delete_of_user(db, user.id)?;
+    identities::delete_of_user(db, user.id, user.deleted_at.unwrap_or_else(Timestamp::now))?;
     api_keys::delete_of_user(db, user.id)?;
     diesel::update(users::table.filter(users::id.eq(user.id.0)))
         .set(users::deleted_at.eq(user.deleted_at.map(|at| at.0)))

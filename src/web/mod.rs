@@ -14,6 +14,7 @@ mod graphql_http;
 mod health;
 mod hosts;
 mod metrics;
+mod oidc;
 mod once_warning;
 mod operation;
 mod operation_record;
@@ -61,6 +62,8 @@ fn routes(site: &Arc<AppState>) -> impl Filter<Extract = (RouteResponse,), Error
         .unify()
         .or(health::routes(site)
             .or(metrics::routes(site))
+            .unify()
+            .or(oidc::routes(site))
             .unify()
             .or(page_routes(site))
             .unify()

@@ -12,6 +12,7 @@ import { ResetPassword } from './ui/reset-password.jsx';
 import { to, useRoute } from './ui/route.js';
 import { Shell } from './ui/shell.jsx';
 import { SignIn } from './ui/sign-in.jsx';
+import { SignedIn } from './ui/signed-in.jsx';
 
 const { storage, isPersistent } = openStorage();
 const session = new Session(storage);
@@ -28,6 +29,7 @@ function App() {
   useEffect(() => () => client?.close(), [client]);
   const { page, id } = useRoute();
   if (page === 'reset') return <ResetPassword key={id} session={session} token={id} />;
+  if (page === 'signed-in') return <SignedIn key={id} session={session} code={id} />;
   if (!client) return <SignIn session={session} isPersistent={isPersistent} invite={page === 'invite' ? id : null} />;
   return (
     <ClientContext.Provider value={client}>

@@ -22,6 +22,13 @@ export const texts = {
     ended: 'Your session has ended. Sign in again: what you wrote is kept.',
     refused: 'Wrong username or password.',
     invited: 'You are invited. Create an account.',
+    with: (name) => `Sign in with ${name}`,
+  },
+
+  signedIn: {
+    title: 'Signing in…',
+    failed: 'You are not signed in. Try again.',
+    back: 'Back to the sign-in page',
   },
 
   resetPassword: {

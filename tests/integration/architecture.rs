@@ -43,7 +43,7 @@ const EVERYWHERE: [&str; 12] = [
 ];
 
 /// Every other library, with the modules that may use it.
-const LIBRARIES: [(&str, &[&str]); 36] = [
+const LIBRARIES: [(&str, &[&str]); 39] = [
     ("argon2", &["auth"]),
     ("bytesize", &["config"]),
     ("caseless", &["unicode"]),
@@ -53,6 +53,7 @@ const LIBRARIES: [(&str, &[&str]); 36] = [
     ("flate2", &["web"]),
     ("form_urlencoded", &["board", "store", "web"]),
     ("humantime", &["config"]),
+    ("hmac", &["auth"]),
     ("hyper", &["web"]),
     ("hyper_util", &["web"]),
     ("ipnet", &["config"]),
@@ -61,7 +62,9 @@ const LIBRARIES: [(&str, &[&str]); 36] = [
     ("juniper", &["graphql", "web::socket"]),
     ("juniper_graphql_ws", &["web::socket"]),
     ("libsqlite3_sys", &[]),
+    ("openidconnect", &["auth"]),
     ("quick_cache", &["capacity"]),
+    ("reqwest", &["auth"]),
     ("rustix", &["app", "cli::log::writer", "cli::tail", "store::sqlite_files"]),
     ("rustls", &["store"]),
     ("self_cell", &["graphql"]),

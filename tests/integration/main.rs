@@ -16,6 +16,7 @@ mod fuzz;
 mod graphql;
 mod group_lists;
 mod hostile;
+mod identities;
 mod instances;
 mod invalid_input;
 mod json_socket;

@@ -151,7 +151,7 @@ impl BoardFixture {
     pub fn viewer_in(&self, user: UserId, id: Option<SessionId>) -> Viewer {
         let account = self.permissions.set(self.state(user));
         let version = self.tables.users[&user].token_version;
-        let session = TokenSession { version, id, began: Timestamp(0) };
+        let session = TokenSession { version: Some(version), id, began: Timestamp(0) };
         Viewer::signed_in(Arc::clone(&self.permissions), account, session)
     }
 
@@ -168,7 +168,8 @@ impl BoardFixture {
         let keys = keys.filter(|key| key.user_id == id && key.revoked_at.is_none()).cloned().collect();
         let own = self.tables.sessions.values().filter(|session| session.user_id == id);
         let sessions = own.map(|session| session.id).collect();
-        UserState::new(user.clone(), self.tables.rights(user), sessions, keys)
+        let sessions_ended_at = self.tables.sessions_ended_at.get(&id).copied();
+        UserState::new(user.clone(), self.tables.rights(user), sessions, keys).with_sessions_ended_at(sessions_ended_at)
     }
 
     /// Queues a command of a viewer.

@@ -216,7 +216,7 @@ pub enum SingleWrite {
     RenewSession(UserSession),
     /// Ends a session.
     EndSession(SessionId),
-    /// Ends all sessions of a user.
+    /// Ends all sessions of a user, and those with tokens of other issuers.
     EndSessions(UserId),
     /// Creates an invitation.
     AddInvite(Invite),

@@ -38,7 +38,10 @@ fn read_one(db: &mut Db, lookup: &Lookup, rows: &mut BatchRows) -> Result<()> {
             let created: Vec<_> = rows.keys.values().filter_map(|(object, _)| object.user()).collect();
             rows.users.extend(users::by_ids(db, &created)?);
         }
-        Lookup::Identities(wanted) => rows.identities.extend(identities::users_of(db, wanted)?),
+        Lookup::Identities(wanted) => {
+            rows.identities.extend(identities::users_of(db, wanted)?);
+            rows.deleted_identities.extend(identities::deleted_at(db, wanted)?);
+        }
         Lookup::KnownOrganizations(ids) => {
             rows.known_organizations.extend(organizations::by_ids(db, ids)?.into_keys());
         }

@@ -183,7 +183,7 @@ impl Needs {
         self.lock_head();
     }
 
-    /// Which users these identities belong to.
+    /// Which users these identities belong to, or belonged to.
     pub fn identities(&mut self, identities: Vec<ExternalIdentity>) {
         self.lookups.push(Lookup::Identities(identities));
         self.lock_head();

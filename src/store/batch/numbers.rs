@@ -163,6 +163,7 @@ impl Settle for Event {
             Kind::MessageAdded => settled(self.object, &numbers.messages),
             Kind::CommentAdded => settled(self.object, &numbers.comments),
             Kind::NotificationAdded => settled(self.object, &numbers.notifications),
+            Kind::UserUpdated => settled(self.object, &numbers.users),
             Kind::ChannelAdded | Kind::TemplateAdded => settled(self.object, numbers.single.as_slice()),
             _ => self.object,
         };

@@ -41,7 +41,7 @@ impl SingleWrite {
             Self::StartSession(session) => numbers.single = Some(sessions::insert(db, session)?.0),
             Self::RenewSession(session) => sessions::update(db, session)?,
             Self::EndSession(id) => sessions::delete(db, *id)?,
-            Self::EndSessions(user) => sessions::delete_of_user(db, *user)?,
+            Self::EndSessions(user) => sessions::end_all_of_user(db, *user, now)?,
             Self::AddInvite(invite) => numbers.single = Some(invites::insert(db, invite)?.0),
             Self::UpdateInvite(invite) => invites::update(db, invite)?,
             Self::AddOrganization(organization) => {

@@ -46,6 +46,7 @@ pub struct BatchRows {
     pub invites: HashMap<InviteId, Invite>,
     pub password_resets: HashMap<String, (UserId, Timestamp)>,
     pub identities: HashMap<ExternalIdentity, UserId>,
+    pub deleted_identities: HashMap<ExternalIdentity, Timestamp>,
     pub known_organizations: HashSet<OrganizationId>,
     pub sessions: HashMap<UserId, Vec<UserSession>>,
     pub session_families: HashMap<String, UserSession>,
@@ -380,6 +381,12 @@ impl BatchState {
     #[must_use]
     pub fn user_of(&self, identity: &ExternalIdentity) -> Option<UserId> {
         self.rows.identities.get(identity).copied()
+    }
+
+    /// When the user with this identity was deleted, if that is still known.
+    #[must_use]
+    pub fn deleted_at(&self, identity: &ExternalIdentity) -> Option<Timestamp> {
+        self.rows.deleted_identities.get(identity).copied()
     }
 
     /// Whether the organization exists.

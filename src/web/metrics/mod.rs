@@ -91,6 +91,7 @@ async fn write_database(page: &mut MetricsText, site: &AppState) {
     let outcomes = [("ok", &sign_ins.signed_in), ("wrong", &sign_ins.wrong), ("limited", &sign_ins.limited)];
     let outcomes = outcomes.map(|(outcome, counter)| (outcome, counter.get()));
     page.each(("tidings_sign_ins_total", "counter"), "Attempts to sign in, by outcome.", "outcome", outcomes);
+    write_issuers(page, site);
     page.counter("tidings_events_total", "Events that this instance wrote.", store.events.get());
     page.histogram("tidings_commit_seconds", "Duration of the writes and the commit of a batch.", &store.commits);
     page.histogram("tidings_commit_commands", "Number of commands in a committed batch.", &store.commands);
@@ -116,6 +117,18 @@ async fn write_database(page: &mut MetricsText, site: &AppState) {
         let lag = head.seq.0.saturating_sub(tail).max(0);
         page.gauge("tidings_tail_lag", "Events in the log that this instance has not read yet.", lag);
     }
+}
+
+fn write_issuers(page: &mut MetricsText, site: &AppState) {
+    let Some(users) = &site.board.external_users else { return };
+    let (counts, (fetched, failed)) = (users.issuers().counts(), users.issuers().fetches());
+    let help = "Tokens of other issuers that were accepted.";
+    page.counter("tidings_issuer_tokens_accepted_total", help, counts.accepted.get());
+    let help = "Tokens of other issuers that were refused, by the check that failed.";
+    page.each(("tidings_issuer_tokens_refused_total", "counter"), help, "check", counts.refused.values());
+    let help = "Fetches of the keys of other issuers, by outcome.";
+    let outcomes = [("ok", fetched), ("failed", failed)];
+    page.each(("tidings_issuer_key_fetches_total", "counter"), help, "outcome", outcomes);
 }
 
 /// The rows of the outbox. Rows in the database are counted up to 10,000.

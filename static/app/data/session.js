@@ -112,6 +112,15 @@ export class Session {
     this.#begin((await post(RESET_PASSWORD, { input: { token, new: password } })).resetPassword);
   }
 
+  /**
+   * Begins the session of a user who has signed in at another issuer. The code is valid once, for two minutes.
+   *
+   * @param {string} code
+   */
+  async beginWith(code) {
+    this.#begin((await post(RENEW, { refreshToken: code })).renewSession);
+  }
+
   // Interval of the refresh check in milliseconds: a fifth of the token's lifetime, at most one minute.
   get refreshEveryMs() {
     const { iat, exp } = claimsOf(this.current?.token);

@@ -12,7 +12,7 @@ export const to = {
   dashboard: () => '#/dashboard',
 };
 
-// The random part of a link to set a password, or of an invitation.
+// The random part of a link to set a password, of an invitation, or of the return from another issuer.
 const TOKEN = /^[\w-]{20,100}$/;
 
 // Ids are decimal numbers of at most 64 bits.
@@ -28,6 +28,7 @@ const PAGES = {
   dashboard: (id, view) => id === null && view === null,
   reset: (id, view) => TOKEN.test(id ?? '') && view === null,
   invite: (id, view) => TOKEN.test(id ?? '') && view === null,
+  'signed-in': (id, view) => TOKEN.test(id ?? '') && view === null,
 };
 
 // Parses a URL fragment. "#/channel/3/tickets" is page "channel", id "3", view "tickets". An invalid route is the page

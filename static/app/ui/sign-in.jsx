@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
 import { Field, problemText, useFocusAtFirst } from './parts.jsx';
 import { go, to } from './route.js';
+import { rememberRoute } from './signed-in.jsx';
 
 // `invite` is the code of an invitation, if the user has opened the link of one.
 export function SignIn({ session, isPersistent, invite }) {
@@ -12,6 +13,7 @@ export function SignIn({ session, isPersistent, invite }) {
   const [problem, setProblem] = useState(null);
   const [isBusy, setIsBusy] = useState(false);
   const words = texts.signIn;
+  const issuer = useIssuer();
   const known = session.lastUser?.username ?? '';
   const first = useFocusAtFirst();
   // The request is aborted when the user leaves its form. A late answer must not sign the user in or show an error in
@@ -71,10 +73,25 @@ export function SignIn({ session, isPersistent, invite }) {
           {problem && <p class="problem" role="alert">{signInProblemText(problem, isNew)}</p>}
           <button class="button-primary button-wide" disabled={isBusy}>{isNew ? words.register : words.submit}</button>
         </form>
+        {issuer && <a class="button button-wide" href="/auth/oidc/start" onClick={rememberRoute}>{words.with(issuer)}</a>}
         <button type="button" class="button-link" onClick={switchForm}>{isNew ? words.toSignIn : words.toRegister}</button>
       </div>
     </main>
   );
+}
+
+// The name of another issuer where users can sign in, too; null if there is none.
+function useIssuer() {
+  const [name, setName] = useState(null);
+  useEffect(() => {
+    const controller = new AbortController();
+    fetch('/auth/oidc', { signal: controller.signal })
+      .then((response) => (response.ok ? response.json() : { name: null }))
+      // Without an answer, the form for passwords is still usable.
+      .then(({ name }) => setName(name ?? null), () => {});
+    return () => controller.abort();
+  }, []);
+  return name;
 }
 
 function signInProblemText(problem, isNew) {

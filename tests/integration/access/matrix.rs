@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tidings::board::NewApiKey;
 use tidings::model::{ApiScope, ChannelId, UserId};
 
-use crate::support::{PASSWORD, Server, Session, text};
+use crate::support::issuer::now;
+use crate::support::{PASSWORD, Server, Session, TestIssuer, TestKey, text};
 
 /// The expected result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,8 @@ const FORBIDDEN: Expect = Code("FORBIDDEN");
 /// A field, a document, and the expected results.
 type Row = (&'static str, &'static str, Expected);
 
-/// The expected results for each viewer in [`VIEWERS`] and each key in [`KEYS`].
+/// The expected results for each viewer in [`VIEWERS`] and each key in [`KEYS`]. With a token of another issuer, a member
+/// may do the same as in a session of the server, except for [`ISSUERS_DECIDE`].
 #[derive(Debug, Clone, Copy)]
 struct Expected([Expect; 5], [Expect; 7]);
 
@@ -45,6 +47,9 @@ const KEYS: [(&str, &[ApiScope], Option<Limit>); 7] = [
     ("root", &[ApiScope::Admin], None),
     ("root", &[ApiScope::Read, ApiScope::Write], None),
 ];
+
+/// The fields that are `FORBIDDEN` with a token of another issuer, because the issuer decides about them.
+const ISSUERS_DECIDE: [&str; 3] = ["updateProfile", "refreshToken", "changePassword"];
 
 #[derive(Debug, Clone, Copy)]
 enum Limit {
@@ -352,14 +357,18 @@ const SUBSCRIPTIONS: &[Row] = &[
 enum Viewer {
     /// The user with this name.
     User(&'static str),
+    /// The member, with a token of another issuer.
+    External,
     /// The key with this index in [`KEYS`].
     Key(usize),
 }
 
 impl Expected {
-    fn by_viewer(self) -> impl Iterator<Item = (Viewer, Expect)> {
+    fn by_viewer(self, field: &str) -> impl Iterator<Item = (Viewer, Expect)> + use<> {
         let users = VIEWERS.into_iter().map(Viewer::User).zip(self.0);
-        users.chain((0..KEYS.len()).map(Viewer::Key).zip(self.1))
+        let [_, _, member, ..] = self.0;
+        let external = if ISSUERS_DECIDE.contains(&field) { FORBIDDEN } else { member };
+        users.chain([(Viewer::External, external)]).chain((0..KEYS.len()).map(Viewer::Key).zip(self.1))
     }
 }
 
@@ -385,7 +394,7 @@ async fn every_query_and_mutation_is_granted_to_exactly_the_listed_viewers() {
     let fixture = Fixture::new().await;
     let mut wrong = Vec::new();
     for (field, document, expected) in QUERIES.iter().chain(MUTATIONS) {
-        for (viewer, expected) in expected.by_viewer() {
+        for (viewer, expected) in expected.by_viewer(field) {
             let objects = fixture.objects().await;
             let session = fixture.session(viewer, &objects).await;
             let answer = fixture.server.execute(session.as_ref(), document, objects.variables.clone()).await;
@@ -402,7 +411,7 @@ async fn every_query_and_mutation_is_granted_to_exactly_the_listed_viewers() {
 async fn every_subscription_delivers_to_exactly_the_listed_viewers() {
     let fixture = Fixture::new().await;
     for (field, document, expected) in SUBSCRIPTIONS {
-        for (viewer, expected) in expected.by_viewer() {
+        for (viewer, expected) in expected.by_viewer(field) {
             let objects = fixture.objects().await;
             let mut socket = fixture.server.socket(fixture.session(viewer, &objects).await.as_ref()).await;
             socket.subscribe("s", document, objects.variables.clone()).await;
@@ -436,6 +445,8 @@ struct Fixture {
     count: std::cell::Cell<usize>,
     /// The id of a key to revoke. It may be revoked already.
     key: String,
+    /// The issuer of the member, and its key.
+    issuer: (TestIssuer, TestKey),
 }
 
 /// A private channel with every kind of object in it.
@@ -445,22 +456,32 @@ struct Objects {
 
 impl Fixture {
     async fn new() -> Self {
-        let server = Server::start().await;
-        for name in ["outsider", "member", "author"] {
+        let signing = TestKey::named("ec-1");
+        let issuer = TestIssuer::start(&[&signing]).await;
+        let server = Server::start_with(issuer.trusted()).await;
+        for name in ["outsider", "author"] {
             server.register(name).await;
         }
         let admin = server.admin("root").await;
+        let input = json!({ "username": "member", "password": PASSWORD, "issuer": issuer.url(), "subject": "7" });
+        let create = "mutation ($input: CreateUserInput!) { createUser(input: $input) { id } }";
+        server.data(Some(&admin), create, json!({ "input": input })).await;
         server
             .data(Some(&admin), "mutation { createOrganization(input: { name: \"first\" }) { id } }", json!({}))
             .await;
         let make = "mutation { createApiKey(input: { name: \"k\", scopes: [READ] }) { apiKey { id } } }";
         let key = text(&server.data(Some(&admin), make, json!({})).await["createApiKey"]["apiKey"]["id"]);
-        Self { server, count: std::cell::Cell::new(0), key }
+        Self { server, count: std::cell::Cell::new(0), key, issuer: (issuer, signing) }
     }
 
     async fn session(&self, viewer: Viewer, objects: &Objects) -> Option<Session> {
         match viewer {
             Viewer::User(name) => self.user_session(name),
+            Viewer::External => {
+                let (issuer, key) = &self.issuer;
+                // Some documents end all sessions. A token that is issued later is valid again.
+                Some(issuer.session(key, "7", &json!({ "iat": now() + 50 })))
+            }
             Viewer::Key(number) => Some(self.key(number, objects).await),
         }
     }

@@ -6,6 +6,7 @@ mod failover;
 mod locked_table;
 mod lookups;
 mod lost_commits;
+mod many_external_users;
 mod races;
 mod read_replica;
 mod restored_backup;

@@ -52,6 +52,8 @@ async fn invalid_values_stop_the_start_and_name_their_variable() {
         ("TIDINGS_LOG", "inof"),
         ("TIDINGS_LOG", "info,debgu"),
         ("TIDINGS_DATABASE_READ_URL", "sqlite://replica.db"),
+        ("TIDINGS_OIDC_ISSUERS", "id.example"),
+        ("TIDINGS_OIDC_ADMIN", "admin"),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "postgres://h/x\npostgres://h/y"),
     ] {

@@ -37,6 +37,9 @@ pub struct TestTables {
     pub password_hashes: BTreeMap<UserId, String>,
     pub sessions: BTreeMap<SessionId, UserSession>,
     pub identities: BTreeMap<ExternalIdentity, UserId>,
+    pub deleted_identities: BTreeMap<ExternalIdentity, Timestamp>,
+    /// When all sessions of a user were last ended.
+    pub sessions_ended_at: BTreeMap<UserId, Timestamp>,
     pub invites: BTreeMap<InviteId, Invite>,
     pub password_resets: BTreeMap<UserId, (String, Timestamp)>,
     pub organizations: BTreeMap<OrganizationId, Organization>,
@@ -92,6 +95,8 @@ impl Default for TestTables {
             password_hashes: BTreeMap::new(),
             sessions: BTreeMap::new(),
             identities: BTreeMap::new(),
+            deleted_identities: BTreeMap::new(),
+            sessions_ended_at: BTreeMap::new(),
             invites: BTreeMap::new(),
             password_resets: BTreeMap::new(),
             organizations: BTreeMap::new(),

@@ -148,7 +148,10 @@ impl TestTables {
                 let created = rows.keys.values().filter_map(|(object, _)| object.user());
                 rows.users.extend(created.map(|id| (id, self.users[&id].clone())).collect::<Vec<_>>());
             }
-            Lookup::Identities(wanted) => rows.identities.extend(found(&self.identities, wanted.iter().cloned())),
+            Lookup::Identities(wanted) => {
+                rows.identities.extend(found(&self.identities, wanted.iter().cloned()));
+                rows.deleted_identities.extend(found(&self.deleted_identities, wanted.iter().cloned()));
+            }
             Lookup::KnownOrganizations(ids) => {
                 rows.known_organizations.extend(ids.iter().filter(|id| self.organizations.contains_key(id)));
             }

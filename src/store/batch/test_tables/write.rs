@@ -132,6 +132,9 @@ impl TestTables {
                 self.password_hashes.insert(user.id, String::new());
                 self.password_resets.remove(&user.id);
                 self.sessions.retain(|_, session| session.user_id != user.id);
+                let owned = self.identities.iter().filter(|(_, owner)| **owner == user.id);
+                let owned: Vec<_> = owned.map(|(identity, _)| (identity.clone(), self.now)).collect();
+                self.deleted_identities.extend(owned);
                 self.identities.retain(|_, owner| *owner != user.id);
                 self.api_keys.retain(|_, (key, _)| key.user_id != user.id);
             }
@@ -143,7 +146,10 @@ impl TestTables {
             }
             SingleWrite::RenewSession(session) => drop(self.sessions.insert(session.id, session.clone())),
             SingleWrite::EndSession(id) => drop(self.sessions.remove(id)),
-            SingleWrite::EndSessions(user) => self.sessions.retain(|_, session| session.user_id != *user),
+            SingleWrite::EndSessions(user) => {
+                self.sessions.retain(|_, session| session.user_id != *user);
+                self.sessions_ended_at.insert(*user, self.now);
+            }
             SingleWrite::AddInvite(invite) => {
                 let id = InviteId(next(&mut self.last_ids.invites));
                 self.invites.insert(id, Invite { id, ..invite.clone() });

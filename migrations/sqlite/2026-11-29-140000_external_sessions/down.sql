@@ -1,0 +1,2 @@
+DROP TABLE deleted_identities;
+ALTER TABLE users DROP COLUMN sessions_ended_at;

@@ -1,0 +1,75 @@
+use super::arrivals::{Arrival, ArrivalResult, CreateExternalUsers};
+use super::names::StoredProfile;
+use super::*;
+use crate::board::tests::BoardFixture;
+use crate::model::EventKind;
+
+fn arrival(subject: &str, username: &str, name: Option<&str>) -> Arrival {
+    Arrival {
+        identity: ExternalIdentity { issuer: "https://id.example".into(), subject: subject.into() },
+        issued_at: Timestamp(1),
+        profile: profile(username, name, None),
+    }
+}
+
+fn profile(username: &str, name: Option<&str>, role: Option<Role>) -> StoredProfile {
+    let name = name.map(str::to_owned);
+    StoredProfile::of(&ExternalProfile { username: username.into(), name, email: None, role })
+}
+
+fn create(board: &mut BoardFixture, arrivals: &[Arrival]) -> Vec<Result<UserId>> {
+    let command = CreateExternalUsers(arrivals.to_vec());
+    board.run_for_server(command).expect("decided").output.into_iter().map(|ArrivalResult(user)| user).collect()
+}
+
+#[test]
+fn a_group_creates_each_identity_once_with_an_event_each() {
+    let mut board = BoardFixture::new();
+    let group = [arrival("1", "ann", Some("Ann B.")), arrival("2", "ann", None), arrival("1", "ann", Some("Ann B."))];
+    let change = board.run_for_server(CreateExternalUsers(group.to_vec())).expect("created");
+    let ids: Vec<_> = change.output.into_iter().map(|ArrivalResult(user)| user.expect("a user")).collect();
+    assert_eq!((ids[0], ids[2]), (UserId(1), UserId(1)));
+    let named = |id: UserId| (board.tables.users[&id].username.as_str(), board.tables.users[&id].display_name.as_str());
+    assert_eq!([named(ids[0]), named(ids[1])], [("ann", "Ann B."), ("ann-2", "ann-2")]);
+    let events: Vec<_> = change.events.iter().map(|logged| (logged.event.kind, logged.event.object)).collect();
+    assert_eq!(events, [(EventKind::UserUpdated, ids[0].0), (EventKind::UserUpdated, ids[1].0)]);
+    assert_eq!(create(&mut board, &group), [Ok(ids[0]), Ok(ids[1]), Ok(ids[0])]);
+    assert_eq!(board.tables.users.len(), 2);
+}
+
+#[test]
+fn a_name_that_looks_like_another_user_is_not_used() {
+    let mut board = BoardFixture::new();
+    board.user("eve");
+    let [user] = create(&mut board, &[arrival("1", "adam", Some("Eve"))]).try_into().expect("one");
+    let user = user.expect("a user");
+    assert_eq!(board.tables.users[&user].display_name, "adam");
+    let update = |name: &str| UpdateExternalUser { user, profile: profile("adam", Some(name), None) };
+    assert!(board.run_for_server(update("Eve")).expect("decided").events.is_empty());
+    let change = board.run_for_server(update("Adam Smith")).expect("changed");
+    assert_eq!(change.output.display_name, "Adam Smith");
+    assert_eq!(change.event().event.kind, EventKind::UserUpdated);
+    assert!(board.run_for_server(update("Adam Smith")).expect("decided").events.is_empty());
+}
+
+#[test]
+fn a_change_of_the_role_informs_the_connections_of_the_user() {
+    let mut board = BoardFixture::new();
+    let ben = board.user("ben");
+    let update = |role| UpdateExternalUser { user: ben, profile: profile("ben", None, Some(role)) };
+    let change = board.run_for_server(update(Role::Admin)).expect("changed");
+    assert_eq!((change.output.role, change.event().event.kind), (Role::Admin, EventKind::AccessChanged));
+    assert!(board.run_for_server(update(Role::Admin)).expect("decided").events.is_empty());
+}
+
+#[test]
+fn a_token_from_before_the_deletion_creates_no_user() {
+    let mut board = BoardFixture::new();
+    let deleted_at = board.tables.now;
+    let arrival = |issued_at| Arrival { issued_at, ..arrival("1", "ann", None) };
+    board.tables.deleted_identities.insert(arrival(deleted_at).identity, deleted_at);
+    let refused = create(&mut board, &[arrival(deleted_at)]);
+    assert!(matches!(refused[..], [Err(Error::Unauthenticated(_))]), "{refused:?}");
+    let later = deleted_at.after(Duration::from_secs(1));
+    assert!(create(&mut board, &[arrival(later)])[0].is_ok());
+}
