@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::jwt_secret;
 use crate::auth::{Passwords, SignInLimiter, Tokens};
 use crate::board::{
-    self, AuthServices, Board, CommitListener, LogTailer, PermissionCache, Policy, Watermark, WriteLimits,
+    self, AuthServices, Board, CommitListener, DecisionCaches, LogTailer, Policy, Watermark, WriteLimits,
 };
 use crate::capacity::{Rate, RateLimiter};
 use crate::config::{Config, DatabaseUrl, Registration};
@@ -45,9 +45,8 @@ impl Services {
         let lifetimes = &config.tokens;
         let tokens = Tokens::new(secret.reveal().as_bytes(), lifetimes.token_lifetime, lifetimes.session_lifetime);
         let failed = |error| format!("cannot read {}: {}", config.database.url(), detail(error));
-        let access = Arc::new(PermissionCache::load(&store).await.map_err(failed)?);
-        let starting =
-            LogTailer::start(Arc::clone(&store), Arc::clone(&access), Arc::clone(&progress), batches, &vitals);
+        let caches = DecisionCaches::load(&store).await.map_err(failed)?;
+        let starting = LogTailer::start(Arc::clone(&store), caches.clone(), Arc::clone(&progress), batches, &vitals);
         let (hub, tail) = starting.await.map_err(failed)?;
         let auth = AuthServices {
             passwords: Passwords::new(config.sessions.password_threads),
@@ -57,7 +56,7 @@ impl Services {
             registrations: RateLimiter::new(Rate::per_minute(config.sessions.registrations_per_minute)),
         };
         let services = (auth, write_limits(config));
-        let board = Arc::new(Board::new(store, hub, access, progress, services, policy(config)));
+        let board = Arc::new(Board::new(store, hub, caches, progress, services, policy(config)));
         Ok(Self { board, tail, vitals })
     }
 

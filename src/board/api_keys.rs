@@ -15,11 +15,11 @@ use crate::auth::{api_key_digest, generate_api_key_secret};
 use crate::capacity::RecentMap;
 use crate::error::{Error, Result};
 use crate::model::{
-    ApiKey, ApiKeyId, ApiScope, ApiScopes, CapacityKey, ChannelId, EventBody, EventKind, Freshness, Rights, Role,
-    Timestamp, UserId,
+    ApiKey, ApiKeyId, ApiScope, ApiScopes, CapacityKey, ChannelId, EventBody, EventKind, Freshness, Role, Timestamp,
+    UserId,
 };
 use crate::store::api_keys::{self, MAX_KEYS};
-use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite, Store, WriteCommand, channels};
+use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite, Store, WriteCommand};
 
 /// The greatest number of channels that a key is limited to.
 const MAX_CHANNELS: usize = 100;
@@ -122,23 +122,6 @@ impl ApiKeys {
     /// `UNAVAILABLE` if the database cannot be reached.
     pub async fn all(&self) -> Result<Vec<ApiKey>> {
         self.store.read(|snapshot| api_keys::all(snapshot.db())).await
-    }
-
-    /// The ids of the channels with these names, for an operator.
-    ///
-    /// # Errors
-    /// `NOT_FOUND` if there is no channel with one of the names. `UNAVAILABLE` if the database cannot be reached.
-    pub async fn channels_named(&self, names: &[String]) -> Result<Vec<ChannelId>> {
-        let (rights, names) = (Rights { admin: true, ..Rights::default() }, names.to_owned());
-        let reading = self.store.read(move |snapshot| {
-            let find = |name: &String| channels::find_by_name(snapshot.db(), &rights, name);
-            names.iter().map(find).collect::<Result<Vec<_>>>()
-        });
-        reading
-            .await?
-            .into_iter()
-            .map(|found| found.map(|channel| channel.id).ok_or(Error::NotFound("channel")))
-            .collect()
     }
 
     /// The viewer who presents this secret, and the time at which the key expires.

@@ -3,70 +3,26 @@
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::Viewer;
 use super::commands::{Commands, ViewerCommand};
-use super::idempotency::IdempotencyKey;
-use super::messages::{audience, check_locations};
+use super::event_to_publish::{ChannelAddress, EventToPublish, NewAppEvent, Published};
+use super::event_type_cache::EventTypeCache;
 use super::permissions::UserState;
 use super::policy::Policy;
 use super::reads::Reads;
-use super::{Viewer, validate};
+use super::type_checks::TypeChecks;
 use crate::error::{Error, Result};
-use crate::model::{
-    ApiScope, AppEvent, Audience, Channel, ChannelId, ChannelPublishing, Cursor, EventBody, EventKey, EventKind,
-    Freshness, JsonText, LocationId, MAX_APP_TYPE, Rights, Timestamp, UserId, is_app_type,
-};
-use crate::store::{BatchState, Effects, Needs, NewEvent, Numbers, Settle, Snapshot, channels};
+use crate::model::{ApiScope, ChannelId, Freshness};
+use crate::store::{BatchState, Effects, Needs, Numbers, Settle, Snapshot, channels};
 
 /// The most events that one call of `publishMany` publishes.
 pub const MAX_PUBLISHED: usize = 1_000;
 
 /// The most channels that one call addresses by name. Each name takes a lookup.
 const MAX_NAMES: usize = 100;
-
-/// The input for one application event.
-#[derive(Debug, Clone)]
-pub struct NewAppEvent {
-    /// The channel of the event.
-    pub channel: ChannelAddress,
-    /// The type, which the publisher chooses.
-    pub app_type: String,
-    /// The data: any JSON value but `null`.
-    pub data: JsonText,
-    /// The idempotency key: a second event with the same key is not published.
-    pub key: Option<String>,
-    /// The locations whose users may see the event; empty means all readers of the channel.
-    pub locations: Vec<LocationId>,
-}
-
-/// How a publisher names a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChannelAddress {
-    /// By its id.
-    Id(ChannelId),
-    /// By its name.
-    Name(String),
-}
-
-impl ChannelAddress {
-    /// The address that a text stands for: a text of digits is an id, any other text is a name.
-    #[must_use]
-    pub fn of(text: &str) -> Self {
-        let id = text.parse().ok().filter(|id: &i64| id.to_string() == text);
-        id.map_or_else(|| Self::Name(text.to_owned()), |id| Self::Id(ChannelId(id)))
-    }
-}
-
-/// An event that was published, now or by an earlier call with the same key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// The event.
-    pub event: AppEvent,
-    /// Whether an earlier event has the same key. Then `event` is that one, and nothing was published.
-    pub is_duplicate: bool,
-}
 
 /// Why nothing was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,32 +45,24 @@ impl PublishError {
     }
 }
 
-/// Checks that the user may publish in this channel.
-///
-/// # Errors
-/// `FORBIDDEN` if the user may not.
-pub(super) fn check_publisher(actor: &UserState, channel: &Channel) -> Result<()> {
-    let is_member = || actor.rights.channels.contains(&channel.id);
-    // The command needs the scope `PUBLISH` from every key.
-    if actor.rights.admin || actor.key.is_some() || (channel.publishing == ChannelPublishing::Members && is_member()) {
-        return Ok(());
-    }
-    Err(Error::Forbidden(match channel.publishing {
-        ChannelPublishing::Keys => {
-            "only an admin, or an API key with the scope PUBLISH, may publish events in this channel".into()
-        }
-        ChannelPublishing::Members => "only members of this channel may publish events in it".into(),
-    }))
-}
-
 /// The use cases of application events.
 pub struct AppEvents {
-    pub(super) commands: Arc<Commands>,
-    pub(super) reads: Arc<Reads>,
-    pub(super) policy: Arc<Policy>,
+    commands: Arc<Commands>,
+    reads: Arc<Reads>,
+    policy: Arc<Policy>,
+    type_checks: Arc<TypeChecks>,
 }
 
 impl AppEvents {
+    pub(super) fn new(
+        commands: Arc<Commands>,
+        reads: Arc<Reads>,
+        policy: Arc<Policy>,
+        type_checks: Arc<TypeChecks>,
+    ) -> Self {
+        Self { commands, reads, policy, type_checks }
+    }
+
     /// Publishes an event.
     ///
     /// # Errors
@@ -151,7 +99,8 @@ impl AppEvents {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        self.commands.run(viewer, PublishEvents(events)).await?.0
+        let events = self.type_checks.check_for(viewer.party(), events).await?;
+        self.commands.run(viewer, PublishEvents { events, types: Arc::clone(self.type_checks.types()) }).await?.0
     }
 
     /// The ids of the channels that the input addresses by name; `None` for a name that no channel has for the viewer.
@@ -191,40 +140,11 @@ impl AppEvents {
     }
 }
 
-/// An event whose fields were checked.
-pub(super) struct EventToPublish {
-    channel: ChannelId,
-    app_type: Arc<str>,
-    data: Arc<str>,
-    audience: Audience,
-    key: Option<IdempotencyKey>,
-}
-
-impl EventToPublish {
-    /// Checks the fields. Events of the outbox have no author.
-    ///
-    /// # Errors
-    /// `BAD_USER_INPUT` for an invalid field.
-    pub(super) fn new(author: impl Into<Option<UserId>>, channel: ChannelId, new: NewAppEvent) -> Result<Self> {
-        if !is_app_type(&new.app_type) {
-            let why = format!("type must be 1 to {MAX_APP_TYPE} of the characters A-Z a-z 0-9 . _ -");
-            return Err(Error::input("type", why));
-        }
-        if new.data.is_null() {
-            return Err(Error::input("data", "data must not be null"));
-        }
-        let data = validate::payload("data", &new.data)?;
-        let audience = audience(new.locations)?;
-        let key = IdempotencyKey::new(author, new.key.as_deref(), || {
-            let audience = format!("{:?}", audience.0);
-            vec!["event".into(), channel.to_string(), new.app_type.clone(), data.to_string(), audience]
-        })?;
-        Ok(Self { channel, app_type: new.app_type.into(), data, audience, key })
-    }
-}
-
 /// Publishes events, all or none.
-struct PublishEvents(Vec<EventToPublish>);
+struct PublishEvents {
+    events: Vec<EventToPublish>,
+    types: Arc<EventTypeCache>,
+}
 
 /// What was published, or why nothing was.
 #[derive(Debug)]
@@ -244,109 +164,22 @@ impl ViewerCommand for PublishEvents {
     const SCOPE: ApiScope = ApiScope::Publish;
 
     fn needs(&self, _: &UserState, needs: &mut Needs) {
-        needs.many_events(self.0.len());
-        for event in &self.0 {
+        needs.many_events(self.events.len());
+        for event in &self.events {
             event.needs(needs);
         }
     }
 
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(Outcome, Effects)> {
         let mut effects = state.effects();
-        let (mut published, mut by_key) = (Vec::with_capacity(self.0.len()), HashMap::new());
-        for (index, event) in self.0.iter().enumerate() {
-            match event.publish(actor, state, &published, &mut by_key, &mut effects) {
+        let (mut published, mut by_key) = (Vec::with_capacity(self.events.len()), HashMap::new());
+        let types = self.types.current();
+        for (index, event) in self.events.iter().enumerate() {
+            match event.publish(actor, (state, &types), &published, &mut by_key, &mut effects) {
                 Ok(one) => published.push(one),
                 Err(error) => return Ok((Outcome(Err(PublishError::at(index)(error))), state.effects())),
             }
         }
         Ok((Outcome(Ok(published)), effects))
-    }
-}
-
-impl EventToPublish {
-    /// Records the event, unless its key was used. `published` are the events of the command before this one, and `by_key`
-    /// the indexes of those with a key.
-    fn publish(
-        &self,
-        actor: &UserState,
-        state: &BatchState,
-        published: &[Published],
-        by_key: &mut HashMap<String, usize>,
-        effects: &mut Effects,
-    ) -> Result<Published> {
-        check_publisher(actor, self.check(&actor.rights, state)?)?;
-        let event_key = self.key.as_ref().map(IdempotencyKey::to_event_key);
-        if let (Some(key), Some(event_key)) = (&self.key, &event_key) {
-            let first = by_key.get(&event_key.name).map(|index| &published[*index].event);
-            if let Some(first) = first {
-                key.check_digest(first.key.as_ref().map_or("", |key| key.digest.as_str()))?;
-                return Ok(Published { event: first.clone(), is_duplicate: true });
-            }
-            if let Some(first) = key.find_event(state)? {
-                // The input is the same as that of the first event, and so are all fields besides position and time.
-                let event = self.event(Some(actor.user.id), Some(Arc::clone(event_key)), first.cursor, first.at);
-                return Ok(Published { event, is_duplicate: true });
-            }
-            by_key.insert(event_key.name.clone(), published.len());
-        }
-        let event = self.event(Some(actor.user.id), event_key.clone(), effects.next_cursor(), state.now());
-        self.record(Some(actor.user.id), event_key, effects);
-        Ok(Published { event, is_duplicate: false })
-    }
-
-    /// Names what the publication decides on.
-    pub(super) fn needs(&self, needs: &mut Needs) {
-        needs.channel(self.channel);
-        needs.audience(&self.audience);
-        self.key.iter().for_each(|key| key.needs_event(needs));
-    }
-
-    /// Checks what every publisher needs: the channel and the locations exist.
-    fn check<'s>(&self, rights: &Rights, state: &'s BatchState) -> Result<&'s Channel> {
-        let channel = state.channel(rights, self.channel)?;
-        check_locations(state, &self.audience)?;
-        Ok(channel)
-    }
-
-    /// Records the event of the outbox, without an actor. Returns `false` if its key was used: by an event in the log, or
-    /// by one of the same command, whose keys are in `used`.
-    ///
-    /// # Errors
-    /// `NOT_FOUND` if the channel does not exist.
-    pub(super) fn publish_from_outbox(
-        &self,
-        state: &BatchState,
-        used: &mut HashSet<String>,
-        effects: &mut Effects,
-    ) -> Result<bool> {
-        self.check(&Rights { admin: true, ..Rights::default() }, state)?;
-        let is_used = |key: &IdempotencyKey| !used.insert(key.name().to_owned()) || key.is_used(state);
-        if self.key.as_ref().is_some_and(is_used) {
-            return Ok(false);
-        }
-        self.record(None, self.key.as_ref().map(IdempotencyKey::to_event_key), effects);
-        Ok(true)
-    }
-
-    fn record(&self, actor: Option<UserId>, key: Option<Arc<EventKey>>, effects: &mut Effects) {
-        let change = NewEvent::new(EventKind::AppEvent, self.channel.0, actor).in_channel(self.channel);
-        let change = match actor {
-            Some(actor) => change.for_audience(&self.audience, actor),
-            None => change,
-        };
-        let change = change.of_type(Arc::clone(&self.app_type)).with_payload(Arc::clone(&self.data));
-        effects.record(change.with_key(key), EventBody::None);
-    }
-
-    fn event(&self, actor: Option<UserId>, key: Option<Arc<EventKey>>, cursor: Cursor, at: Timestamp) -> AppEvent {
-        AppEvent {
-            cursor,
-            at,
-            actor,
-            channel: self.channel,
-            app_type: Arc::clone(&self.app_type),
-            data: Arc::clone(&self.data),
-            key,
-        }
     }
 }

@@ -15,9 +15,9 @@ use super::{Viewer, validate};
 use crate::capacity::RateLimiter;
 use crate::error::{Error, Result};
 use crate::model::{
-    Channel, ChannelId, ChannelPublishing, Cursor, EventBody, EventKind, Freshness, UserId, Visibility,
+    Channel, ChannelId, ChannelPublishing, Cursor, EventBody, EventKind, Freshness, Rights, UserId, Visibility,
 };
-use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite};
+use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite, channels};
 use crate::unicode;
 
 /// The provisional id of a channel that is being created.
@@ -61,6 +61,23 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// The ids of the channels with these names, for an operator.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no channel with one of the names. `UNAVAILABLE` if the database cannot be reached.
+    pub async fn named(&self, names: &[String]) -> Result<Vec<ChannelId>> {
+        let (rights, names) = (Rights { admin: true, ..Rights::default() }, names.to_owned());
+        let reading = self.reads.store.read(move |snapshot| {
+            let find = |name: &String| channels::find_by_name(snapshot.db(), &rights, name);
+            names.iter().map(find).collect::<Result<Vec<_>>>()
+        });
+        reading
+            .await?
+            .into_iter()
+            .map(|found| found.map(|channel| channel.id).ok_or(Error::NotFound("channel")))
+            .collect()
+    }
+
     /// Creates a channel. The viewer becomes its owner and first member.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ impl Invites {
         self.commands.run(viewer, CreateInvite::new(new)?).await
     }
 
-    /// The same for the operator, without channels.
+    /// The same for the operator.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if there are too many invitations. `UNAVAILABLE` if the database cannot be reached.
@@ -110,6 +110,9 @@ impl CreateInvite {
         }
         if new.location.is_some_and(|id| !state.has_location(id)) {
             return Err(Error::input("locationId", "no such location"));
+        }
+        if new.channels.iter().any(|id| !state.has_channel(*id)) {
+            return Err(Error::NotFound("channel"));
         }
         if new.expires_at.is_some_and(|end| end <= state.now()) {
             return Err(Error::input("expiresAt", "expiresAt must be in the future"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 
-use super::permissions::PermissionCache;
+use super::decision_caches::DecisionCaches;
 use crate::error::{Error, Result};
 use crate::hub::{Hub, WINDOW};
 use crate::model::{Cursor, KindSet, LoggedEvent, Seq, Topic};
@@ -119,7 +119,7 @@ impl crate::store::CommitSink for CommitListener {
 pub struct LogTailer {
     store: Arc<Store>,
     hub: Hub,
-    access: Arc<PermissionCache>,
+    caches: DecisionCaches,
     progress: Arc<Watermark>,
     position: Cursor,
     batches: mpsc::Receiver<QueuedBatch>,
@@ -134,7 +134,7 @@ impl LogTailer {
     /// `UNAVAILABLE` if the database cannot be reached; `INTERNAL_SERVER_ERROR` if a statement fails.
     pub async fn start(
         store: Arc<Store>,
-        access: Arc<PermissionCache>,
+        caches: DecisionCaches,
         progress: Arc<Watermark>,
         batches: mpsc::Receiver<QueuedBatch>,
         vitals: &Supervisor,
@@ -142,7 +142,7 @@ impl LogTailer {
         let position = store.read(|snapshot| start_position(snapshot.db())).await?;
         let hub = Hub::start(position, vitals);
         let watch = store.watch()?;
-        let mut tail = Self { store, hub: hub.clone(), access, progress, position, batches, watch };
+        let mut tail = Self { store, hub: hub.clone(), caches, progress, position, batches, watch };
         tail.progress.reached(position);
         tail.store.positions().restart_at(position);
         tail.catch_up().await?;
@@ -227,7 +227,7 @@ impl LogTailer {
                     if has_unknown {
                         // A newer version of the server wrote events of unknown kinds. They may have changed
                         // permissions.
-                        self.access.reload(&self.store).await?;
+                        self.caches.reload(&self.store).await?;
                     }
                     self.advance(events, end).await?;
                 }
@@ -238,7 +238,7 @@ impl LogTailer {
     }
 
     async fn advance(&mut self, events: Vec<LoggedEvent>, end: Cursor) -> Result<()> {
-        self.access.apply(&self.store, events.iter().map(|logged| &logged.event)).await?;
+        self.caches.apply(&self.store, events.iter().map(|logged| &logged.event)).await?;
         self.store.positions().advance(events.iter().map(|logged| logged.event.cursor), end);
         self.hub.publish(events, end).await;
         self.position = end;
@@ -258,7 +258,7 @@ impl LogTailer {
         let head = self.store.read(|snapshot| log::head(snapshot.db())).await?;
         // Replicas of the lost history must not serve readers that the reset wakes.
         self.store.positions().restart_at(head);
-        self.access.reload(&self.store).await?;
+        self.caches.reload(&self.store).await?;
         self.position = head;
         self.hub.reset(head).await;
         self.progress.reached(head);
@@ -300,13 +300,13 @@ mod tests {
             let (notice, committed) = CommitListener::new(&progress);
             let options = Options::sqlite(&directory.path().join("t.db"), 1);
             let store = Arc::new(Store::open(&options, notice).expect("open the store"));
-            let access = Arc::new(PermissionCache::load(&store).await.expect("load permissions"));
+            let caches = DecisionCaches::load(&store).await.expect("load permissions and types");
             let position = store.read(|snapshot| start_position(snapshot.db())).await.expect("read the position");
             let hub = Hub::start(position, &options.vitals);
             // The tailer's own channel is unused: the test takes the batches and passes them on.
             let (_, batches) = mpsc::channel(1);
             let watch = ChangeWatch::deaf();
-            let tail = LogTailer { store, hub, access, progress, position, batches, watch };
+            let tail = LogTailer { store, hub, caches, progress, position, batches, watch };
             tail.progress.reached(position);
             Self { directory, tail, committed }
         }
@@ -552,9 +552,9 @@ mod tests {
     async fn the_tailer_starts_with_the_newest_events_of_the_log_in_the_window() {
         let mut fixture = Fixture::new().await;
         let end = [fixture.commit().await, fixture.commit().await][1].end();
-        let LogTailer { store, access, progress, batches, .. } = fixture.tail;
+        let LogTailer { store, caches, progress, batches, .. } = fixture.tail;
         let vitals = Supervisor::default();
-        let started = LogTailer::start(store, access, Arc::clone(&progress), batches, &vitals).await;
+        let started = LogTailer::start(store, caches, Arc::clone(&progress), batches, &vitals).await;
         let (hub, following) = started.expect("start");
         let (mut receiver, head) = hub.subscribe(Topic::Everything, KindSet::all()).await.expect("subscribe");
         assert_eq!((head, *progress.position()), (end, Some(end)));

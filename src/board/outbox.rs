@@ -12,7 +12,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::app_events::{ChannelAddress, EventToPublish, NewAppEvent};
+use super::event_to_publish::{ChannelAddress, EventToPublish, NewAppEvent};
+use super::event_type_cache::EventTypeCache;
+use super::type_checks::TypeChecks;
 use super::validate::MAX_PAYLOAD;
 use crate::error::{Error, Result};
 use crate::model::{ChannelId, Counter, CountersBy, JsonText, Label as _, Rights, labels};
@@ -48,6 +50,7 @@ labels! {
         InvalidData = "invalid_data": "the data is JSON that an event must not have",
         NulCharacter = "nul_character": "the data has the character U+0000",
         TooLarge = "too_large": "the data is larger than 64 KiB",
+        Misfit = "misfit": "the data does not fit the schema of its type",
         Failed = "failed": "the database cannot store the event",
     }
 }
@@ -66,6 +69,7 @@ pub struct OutboxCounts {
 /// Moves the rows of the outbox.
 pub struct OutboxMover {
     store: Arc<Store>,
+    type_checks: Arc<TypeChecks>,
     counts: Arc<OutboxCounts>,
     /// Whether this instance moves rows at once. If not, it stands by.
     is_active: bool,
@@ -83,9 +87,10 @@ pub struct OutboxMover {
 }
 
 impl OutboxMover {
-    pub(super) fn new(store: Arc<Store>, counts: Arc<OutboxCounts>) -> Self {
+    pub(super) fn new(store: Arc<Store>, type_checks: Arc<TypeChecks>, counts: Arc<OutboxCounts>) -> Self {
         Self {
             store,
+            type_checks,
             counts,
             is_active: true,
             first: None,
@@ -138,7 +143,7 @@ impl OutboxMover {
                 return Ok(());
             }
             let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-            match self.store.write(MoveRows(rows)).await {
+            match self.store.write(MoveRows { rows, types: Arc::clone(self.type_checks.types()) }).await {
                 Ok(moved) => self.record(&ids, &moved),
                 Err(Error::Internal(detail)) => {
                     tracing::warn!(detail, rows = ids.len(), first = ids[0], "rows of the outbox cannot be moved");
@@ -174,7 +179,26 @@ impl OutboxMover {
             let channels = channels_by_name(snapshot.db(), &mut rows)?;
             Ok(rows.into_iter().map(|row| CheckedRow::new(row, &channels, is_rejected)).collect())
         });
-        read.await
+        self.with_checked_data(read.await?).await
+    }
+
+    /// Checks the data of the events by the schemas of their types.
+    async fn with_checked_data(&self, rows: Vec<CheckedRow>) -> Result<Vec<CheckedRow>> {
+        let (mut ids, mut events, mut checked) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.len()));
+        for row in rows {
+            match row.event {
+                Ok(event) => {
+                    ids.push(row.id);
+                    events.push(event);
+                }
+                Err(_) => checked.push(row),
+            }
+        }
+        let events = self.type_checks.check_outbox(events).await?;
+        checked.extend(ids.into_iter().zip(events).map(|(id, event)| CheckedRow { id, event: Ok(event) }));
+        // The events keep the order of the rows.
+        checked.sort_unstable_by_key(|row| row.id);
+        Ok(checked)
     }
 
     /// Counts what was moved, and notes the rows that stayed.
@@ -274,10 +298,11 @@ fn unknown_channel() -> (OutboxReason, String) {
     (OutboxReason::UnknownChannel, "no channel has this id or name".into())
 }
 
-/// Why a checked row is refused after all: its channel may have been deleted meanwhile.
+/// Why a checked row is refused after all: its channel may have been deleted meanwhile, or its type defined.
 fn refusal(error: Error) -> (OutboxReason, String) {
     match error {
         Error::NotFound(_) => unknown_channel(),
+        Error::BadInput { field, message } if field == "data" => (OutboxReason::Misfit, message),
         error => (OutboxReason::InvalidData, error.to_string()),
     }
 }
@@ -295,7 +320,10 @@ fn reason(error: &Error, data: &JsonText) -> OutboxReason {
 }
 
 /// Moves rows of the outbox into the log, or to the rejected rows.
-struct MoveRows(Vec<CheckedRow>);
+struct MoveRows {
+    rows: Vec<CheckedRow>,
+    types: Arc<EventTypeCache>,
+}
 
 /// What became of the rows of a command.
 #[derive(Debug, Default)]
@@ -315,8 +343,8 @@ impl WriteCommand for MoveRows {
     type Output = Moved;
 
     fn needs(&self, needs: &mut Needs) {
-        needs.many_events(self.0.len());
-        for row in &self.0 {
+        needs.many_events(self.rows.len());
+        for row in &self.rows {
             needs.outbox_row(row.id);
             row.event.iter().for_each(|event| event.needs(needs));
         }
@@ -324,10 +352,11 @@ impl WriteCommand for MoveRows {
 
     fn decide(&self, state: &BatchState) -> Result<(Moved, Effects)> {
         let (mut moved, mut effects, mut used) = (Moved::default(), state.effects(), HashSet::new());
-        for row in self.0.iter().filter(|row| state.has_outbox_row(row.id)) {
+        let types = self.types.current();
+        for row in self.rows.iter().filter(|row| state.has_outbox_row(row.id)) {
             moved.ids.insert(row.id);
             let published = match &row.event {
-                Ok(event) => event.publish_from_outbox(state, &mut used, &mut effects).map_err(refusal),
+                Ok(event) => event.publish_from_outbox((state, &types), &mut used, &mut effects).map_err(refusal),
                 Err(rejection) => Err(rejection.clone()),
             };
             match published {

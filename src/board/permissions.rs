@@ -595,7 +595,9 @@ impl Viewer {
     pub fn can_see(&self, event: &Event) -> bool {
         use EventKind as Kind;
         match event.kind {
-            Kind::Genesis | Kind::SessionsEnded | Kind::UserErased | Kind::MetricPublished => false,
+            Kind::Genesis | Kind::SessionsEnded | Kind::UserErased | Kind::MetricPublished | Kind::EventTypeChanged => {
+                false
+            }
             Kind::AccessChanged => match event.user {
                 Some(user) => self.user_id() == Some(user) && self.can_read_anything(),
                 // A channel became public or private. Members and admins can read it before and after, so they need no

@@ -11,8 +11,10 @@ use super::channels::Channels;
 use super::commands::Commands;
 use super::comments::Comments;
 use super::counts::SignInCounts;
+use super::decision_caches::DecisionCaches;
 use super::deletion::Deletion;
 use super::event_log::EventLog;
+use super::event_types::EventTypes;
 use super::gauges::LatestMetrics;
 use super::health::Health;
 use super::invites::Invites;
@@ -32,6 +34,7 @@ use super::retention::{Pruner, Retention};
 use super::sessions::UserSessions;
 use super::signals::Signals;
 use super::templates::Templates;
+use super::type_checks::TypeChecks;
 use super::usernames::Usernames;
 use super::users::UserManagement;
 use super::view::InMemory;
@@ -85,6 +88,8 @@ pub struct Board {
     pub organizations: Organizations,
     /// Application events.
     pub app_events: AppEvents,
+    /// Types of application events.
+    pub event_types: EventTypes,
     /// What became of the rows of the outbox that this instance has moved.
     pub outbox_counts: Arc<OutboxCounts>,
     /// Signals to the users who follow a channel now.
@@ -117,6 +122,7 @@ pub struct Board {
     hub: Hub,
     permissions: Arc<PermissionCache>,
     latest_metrics: Arc<LatestMetrics>,
+    type_checks: Arc<TypeChecks>,
 }
 
 impl Board {
@@ -125,11 +131,13 @@ impl Board {
     pub fn new(
         store: Arc<Store>,
         hub: Hub,
-        permissions: Arc<PermissionCache>,
+        caches: DecisionCaches,
         progress: Arc<Watermark>,
         (auth, limits): (AuthServices, WriteLimits),
         policy: Policy,
     ) -> Self {
+        let DecisionCaches { permissions, event_types } = caches;
+        let type_checks = Arc::new(TypeChecks::new(event_types));
         let size = policy.response_memory;
         let response_memory = MemoryBudget::new(size, 3 * (size / 8));
         let page_memory = MemoryBudget::new(size / 4, size / 16);
@@ -185,7 +193,8 @@ impl Board {
                 page_memory: page_memory.clone(),
             },
             organizations: Organizations { commands: commands.clone(), policy: policy.clone() },
-            app_events: AppEvents { commands: commands.clone(), reads: reads.clone(), policy: policy.clone() },
+            app_events: AppEvents::new(commands.clone(), reads.clone(), policy.clone(), type_checks.clone()),
+            event_types: EventTypes { commands: commands.clone(), store: store.clone() },
             outbox_counts: Arc::default(),
             signals: Arc::new(Signals::new(store.clone())),
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },
@@ -204,6 +213,7 @@ impl Board {
             hub,
             permissions,
             latest_metrics: metrics,
+            type_checks,
         }
     }
 
@@ -235,7 +245,7 @@ impl Board {
     /// Creates the task that moves the rows of the outbox into the log.
     #[must_use]
     pub fn outbox_mover(&self) -> OutboxMover {
-        OutboxMover::new(self.store.clone(), self.outbox_counts.clone())
+        OutboxMover::new(self.store.clone(), self.type_checks.clone(), self.outbox_counts.clone())
     }
 
     /// Creates the task that exchanges presence with the other instances and refreshes the metrics.

@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use super::Viewer;
 use crate::capacity::{Rate, RateLimiter};
 use crate::error::{Error, Result};
-use crate::model::{ApiScope, ChannelId, Freshness, JsonText, MAX_APP_TYPE, Signal, UserId, is_app_type};
+use crate::model::{ApiKeyId, ApiScope, ChannelId, Freshness, JsonText, MAX_APP_TYPE, Signal, UserId, is_app_type};
 use crate::store::{Snapshot, Store, channels};
 
 /// The largest data of a signal, in bytes of JSON. Other instances get a signal in a notification of PostgreSQL, which has
@@ -20,13 +20,13 @@ const MAX_DATA: usize = 4 << 10;
 /// How many signals of a channel wait for a subscriber. A slow one skips the oldest.
 const WAITING: usize = 64;
 
-/// How many signals a user may send per second, and at once.
+/// How many signals a user or an API key may send per second, and at once.
 const RATE: (u32, u32) = (10, 30);
 
 /// The signals of all channels, on this instance.
 pub struct Signals {
     store: Arc<Store>,
-    rate: RateLimiter<UserId>,
+    rate: RateLimiter<(UserId, Option<ApiKeyId>)>,
     /// Distinguishes the signals of this instance among those that the database returns.
     instance: u64,
     channels: Mutex<HashMap<ChannelId, broadcast::Sender<Arc<Signal>>>>,
@@ -66,7 +66,7 @@ impl Signals {
     ) -> Result<()> {
         let actor = viewer.state_in(ApiScope::Write)?;
         let (user, rights) = (actor.user.id, Arc::clone(&actor.rights));
-        self.rate.check(user)?;
+        self.rate.check((user, actor.key.map(|key| key.id)))?;
         if !is_app_type(signal_type) {
             let why = format!("type must be 1 to {MAX_APP_TYPE} of the characters A-Z a-z 0-9 . _ -");
             return Err(Error::input("type", why));

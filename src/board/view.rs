@@ -10,14 +10,15 @@ use super::policy::Policy;
 use super::presence::{Presence, Users};
 use crate::error::{Error, Result};
 use crate::model::{
-    ApiKey, AppEvent, Channel, ChannelId, ChannelKey, Comment, CommentId, Cursor, Event, EventKind, Invite, Location,
-    LocationId, Message, MessageFilter, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId,
-    Page, PageRequest, Rights, Seq, Template, TemplateId, Timestamp, Topic, TypeFilter, User, UserId, UserSession,
+    ApiKey, AppEvent, Channel, ChannelId, ChannelKey, Comment, CommentId, Cursor, Event, EventKind, EventType, Invite,
+    Location, LocationId, Message, MessageFilter, MessageId, Metric, Notification, NotificationId, Organization,
+    OrganizationId, Page, PageRequest, Rights, Seq, Template, TemplateId, Timestamp, Topic, TypeFilter, User, UserId,
+    UserSession,
 };
 use crate::store::notifications::Order;
 use crate::store::{
-    Db, api_keys, app_events, channels, comments, invites, log, messages, metrics, notifications, organizations,
-    read_markers, sessions, templates, users,
+    Db, api_keys, app_events, channels, comments, event_types, invites, log, messages, metrics, notifications,
+    organizations, read_markers, sessions, templates, users,
 };
 
 /// For whom a result is read.
@@ -246,6 +247,13 @@ impl<'v> View<'v> {
         self.depends_on_viewer = true;
         self.viewer.user_state()?.check_admin()?;
         api_keys::all(self.db)
+    }
+
+    /// The types of application events, in the order of their names. Only for signed-in users.
+    pub fn event_types(&mut self) -> Result<Vec<EventType>> {
+        self.depends_on_viewer = true;
+        self.viewer.user_state()?.check_unlimited()?;
+        event_types::all(self.db)
     }
 
     /// The head of the log in the snapshot.

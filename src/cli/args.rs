@@ -55,6 +55,8 @@ pub enum Command {
     Invite(NewInvitation),
     /// Fills an empty database with example data.
     Demo,
+    /// Prints TypeScript types for the types of application events.
+    Types,
     /// Prints the event log.
     Tail {
         /// The position to start after; `None` starts with the oldest event in the log.
@@ -116,6 +118,9 @@ pub struct NewInvitation {
     /// Give the new users the admin role: read and moderate everything
     #[arg(long)]
     pub admin: bool,
+    /// Make the new users members of the channel with this name; may be repeated
+    #[arg(long = "channel", value_name = "NAME")]
+    pub channels: Vec<String>,
     /// How many users may register with the invitation
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     pub max_uses: i64,
@@ -222,6 +227,14 @@ enum Word {
         #[command(flatten)]
         tokens: TokenSettings,
     },
+    /// Print TypeScript types for the data of application events, made from their JSON Schemas
+    Types {
+        /// Print TypeScript, the only language so far
+        #[arg(long, required = true)]
+        ts: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Print the event log as JSON lines, as an operator sees it
     Tail {
         /// Start after this position [default: the oldest event in the log]
@@ -320,6 +333,7 @@ impl Word {
                 (Command::Invite(invitation), Config { public, ..place.into_config() })
             }
             Self::Demo { place, tokens } => (Command::Demo, place.into_config_with(tokens)?),
+            Self::Types { ts: _, place } => (Command::Types, place.into_config()),
             Self::Tail { after, follow, place } => (Command::Tail { after, follow }, place.into_config()),
         })
     }

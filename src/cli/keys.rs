@@ -24,7 +24,7 @@ pub async fn run(board: Arc<Board>, command: KeyCommand) -> Result<(), String> {
 }
 
 async fn create(board: Arc<Board>, new: NewKey) -> Result<(), String> {
-    let channels = board.api_keys.channels_named(&new.channels).await.map_err(|error| error.to_string())?;
+    let channels = board.channels.named(&new.channels).await.map_err(|error| error.to_string())?;
     let user = match &new.user {
         Some(name) => existing_user(&board, name).await?.ok_or_else(|| format!("there is no user {name}"))?,
         None => match existing_user(&board, &new.name).await? {

@@ -8,6 +8,8 @@ mod keys;
 mod log;
 mod output;
 mod tail;
+mod types;
+mod typescript;
 mod users;
 
 use std::sync::Arc;
@@ -51,6 +53,7 @@ async fn execute(command: Command, config: Config, stopped: impl Future<Output =
         Command::Token { name } => with_board(&config, |board| users::token(board, name)).await,
         Command::Invite(invitation) => with_board(&config, |board| users::invite(board, invitation)).await,
         Command::Demo => with_board(&config, demo::run).await,
+        Command::Types => with_board(&config, types::run).await,
         Command::Tail { after, follow } => with_board(&config, |board| tail::run(board, after, follow)).await,
     }
 }
@@ -76,7 +79,12 @@ fn needs_database(command: &Command) -> bool {
         Command::Serve | Command::Migrate | Command::Schema | Command::Demo | Command::User(UserCommand::Add(_)) => {
             false
         }
-        Command::User(_) | Command::Key(_) | Command::Token { .. } | Command::Invite(_) | Command::Tail { .. } => true,
+        Command::User(_)
+        | Command::Key(_)
+        | Command::Token { .. }
+        | Command::Invite(_)
+        | Command::Types
+        | Command::Tail { .. } => true,
     }
 }
 

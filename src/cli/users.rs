@@ -41,9 +41,10 @@ pub async fn token(board: Arc<Board>, name: String) -> Result<(), String> {
 /// # Errors
 /// One line for the operator if the invitation cannot be created or printed.
 pub async fn invite(board: Arc<Board>, invitation: NewInvitation) -> Result<(), String> {
+    let channels = board.channels.named(&invitation.channels).await.map_err(|error| error.to_string())?;
     let new = NewInvite {
         role: if invitation.admin { Role::Admin } else { Role::Member },
-        channels: Vec::new(),
+        channels,
         organization: None,
         location: None,
         max_uses: Some(invitation.max_uses),

@@ -11,12 +11,13 @@ use super::values::{InputValue, Variables};
 const PAGINATED_FIELDS: [&str; 8] =
     ["users", "channels", "messages", "appEvents", "templates", "members", "comments", "notifications"];
 /// The list fields without page arguments. They return all items.
-const UNPAGINATED_FIELDS: [&str; 9] = [
+const UNPAGINATED_FIELDS: [&str; 10] = [
     "organizations",
     "locations",
     "presence",
     "metrics",
     "apiKeys",
+    "eventTypes",
     "sessions",
     "invites",
     "createUsers",

@@ -235,7 +235,11 @@ pub fn event(ctx: &Ctx, event: &LiveEvent) -> Option<EventValue> {
     let actor_id = event.actor.filter(|_| ctx.can_see_users()).map(to_id);
     let id = to_id(event.object);
     Some(match event.kind {
-        EventKind::Genesis | EventKind::SessionsEnded | EventKind::UserErased | EventKind::MetricPublished => {
+        EventKind::Genesis
+        | EventKind::SessionsEnded
+        | EventKind::UserErased
+        | EventKind::MetricPublished
+        | EventKind::EventTypeChanged => {
             return None;
         }
         EventKind::MessageAdded => MessageAdded { cursor, at, actor_id, message: message(ctx, event)? }.into(),

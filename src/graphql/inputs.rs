@@ -278,6 +278,16 @@ inputs! {
         /// The ids of the locations whose users may read the event. Default: all readers of the channel may read it.
         share_location_ids: Option<Vec<ID>>,
     }
+    /// The definition of a type of application events.
+    EventTypeInput {
+        /// The type: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+        #[graphql(name = "type")]
+        event_type: String,
+        /// What events of this type mean, in at most 1,000 characters.
+        description: Option<String>,
+        /// The JSON Schema (2020-12) that the data must fit, of at most 64 KiB.
+        schema: Json,
+    }
     /// The new value of a metric.
     MetricInput {
         /// The name of the metric.

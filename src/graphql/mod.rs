@@ -14,6 +14,7 @@ mod engine;
 mod enums;
 mod error_code;
 mod errors;
+mod event_types;
 mod events;
 mod executable;
 mod execute;

@@ -8,14 +8,15 @@ use super::api_keys::{ApiKey, NewApiKey};
 use super::app_events::{list_error, new_app_event, published};
 use super::context::{Caller, Ctx};
 use super::enums::ContentPolicy;
+use super::event_types::EventType;
 use super::events::AppEvent;
 use super::indexed_list::List;
 use super::inputs::{
     AddTemplateInput, AssignUserInput, BroadcastInput, ChangePasswordInput, CreateApiKeyInput, CreateChannelInput,
     CreateCommentInput, CreateInviteInput, CreateLocationInput, CreateMessageInput, CreateOrganizationInput,
-    CreateUserInput, LoginInput, MetricInput, NotifyUserInput, PublishInput, RegisterInput, ResetPasswordInput,
-    UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, UpdateProfileInput, UpdateUserInput, change, change_to,
-    id_change,
+    CreateUserInput, EventTypeInput, LoginInput, MetricInput, NotifyUserInput, PublishInput, RegisterInput,
+    ResetPasswordInput, UpdateChannelInput, UpdateCommentInput, UpdateMessageInput, UpdateProfileInput,
+    UpdateUserInput, change, change_to, id_change,
 };
 use super::invites::Invite;
 use super::json::Json;
@@ -437,6 +438,24 @@ impl Mutation {
         };
         let made = ctx.run(publish).await?;
         Ok(SyncValue(made.into_iter().map(|one| published(ctx, one.event)).collect::<Result<_>>()?))
+    }
+
+    /// Defines a type of application events, or replaces its definition: the data of its events must fit a JSON Schema.
+    /// Requires an admin.
+    async fn define_event_type(ctx: &Ctx, input: EventTypeInput) -> Result<SyncValue<EventType>> {
+        let EventTypeInput { event_type, description, schema } = input;
+        let new = board::NewEventType { name: event_type, description, schema: schema.0 };
+        let defined = ctx.run(|board, by| async move { board.event_types.define(&by.viewer, new).await }).await?;
+        Ok(SyncValue(EventType::new(defined)))
+    }
+
+    /// Deletes the definition of a type of application events. Events of this type may then have any data. Requires an
+    /// admin. Returns the type.
+    async fn delete_event_type(
+        ctx: &Ctx,
+        #[graphql(name = "type", description = "The type.")] event_type: String,
+    ) -> Result<String> {
+        ctx.run(|board, by| async move { board.event_types.delete(&by.viewer, event_type).await }).await
     }
 
     /// Sends a signal to the users who follow a channel at this moment. Signals are not in the log. Every user who may post

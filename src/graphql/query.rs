@@ -8,6 +8,7 @@ use super::api_keys::ApiKey;
 use super::app_events::{AppEventConnection, type_filter};
 use super::context::Ctx;
 use super::enums::TicketStatus;
+use super::event_types::EventType;
 use super::indexed_list::List;
 use super::invites::Invite;
 use super::metrics::Metric;
@@ -197,6 +198,13 @@ impl Query {
         let found = ctx.loaded(Some(ctx.read(|view| view.api_keys())?))?.unwrap_or_default();
         ctx.show_items(found.len(), executor)?;
         Ok(found.into_iter().map(|key| ApiKey::new(ctx, key)).collect())
+    }
+
+    /// The types of application events that admins have defined. Requires a signed-in user.
+    fn event_types(ctx: &Ctx, executor: &Executor<'_, '_, Ctx, Scalar>) -> Result<List<EventType>> {
+        let found = ctx.loaded(Some(ctx.read(|view| view.event_types())?))?.unwrap_or_default();
+        ctx.show_items(found.len(), executor)?;
+        Ok(found.into_iter().map(EventType::new).collect())
     }
 
     /// The users who are present in a channel: those with an open subscription to it, on any instance.

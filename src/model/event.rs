@@ -78,6 +78,8 @@ kinds! {
     /// An admin published a metric with an idempotency key, which this event keeps. Clients do not get it, because metrics
     /// are not in the log.
     MetricPublished = 17,
+    /// An admin defined or deleted a type of application events.
+    EventTypeChanged = 18,
     /// The names or the email address of a user changed.
     UserUpdated = 20,
     /// A user was deleted together with all texts, which are deleted one by one after this event.
@@ -129,7 +131,8 @@ impl EventKind {
         matches!(self, Self::ChannelUpdated | Self::ChannelDeleted)
     }
 
-    /// Whether the rights of some users may be different after this event.
+    /// Whether commands may decide otherwise after this event, whatever rows they read: the rights of some users may be
+    /// different, or the types of application events.
     #[must_use]
     pub fn changes_access(self) -> bool {
         matches!(
@@ -140,6 +143,7 @@ impl EventKind {
                 | Self::AccessChanged
                 | Self::SessionsEnded
                 | Self::UserUpdated
+                | Self::EventTypeChanged
         )
     }
 }

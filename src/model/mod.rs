@@ -10,6 +10,7 @@ mod counters;
 mod cursor;
 mod event;
 mod event_key;
+mod event_type;
 mod freshness;
 mod ids;
 mod invite;
@@ -32,6 +33,7 @@ pub use counters::{Counter, Gauge, GaugeGuard, Histogram};
 pub use cursor::{Cursor, Seq, Tag};
 pub use event::{Event, EventBody, EventKind, KindSet, LoggedEvent, Topic};
 pub use event_key::EventKey;
+pub use event_type::EventType;
 pub use freshness::Freshness;
 pub use ids::{
     ApiKeyId, ChannelId, CommentId, InviteId, LocationId, MessageId, NotificationId, OrganizationId, SessionId,

@@ -166,6 +166,14 @@ pub fn record_uses(db: &mut Db, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
     Ok(())
 }
 
+/// Deletes the keys of a user.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn delete_of_user(db: &mut Db, user: UserId) -> Result<()> {
+    diesel::delete(api_keys::table.filter(api_keys::user_id.eq(user.0))).execute(db).map(drop).map_err(map_error)
+}
+
 /// Removes keys that were revoked, or have expired, before `before`.
 ///
 /// # Errors

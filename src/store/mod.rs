@@ -13,6 +13,7 @@ mod commit_queue;
 mod connection;
 mod counts;
 pub mod deleted_users;
+pub mod event_types;
 mod file_check;
 mod group_range;
 pub mod idempotency;

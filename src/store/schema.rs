@@ -80,6 +80,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    event_types (name) {
+        name -> Text,
+        description -> Nullable<Text>,
+        schema -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
     events (seq) {
         seq -> BigInt,
         tag -> BigInt,
@@ -382,6 +391,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     channel_reads,
     channels,
     comments,
+    event_types,
     events,
     idempotency_keys,
     identities,

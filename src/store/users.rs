@@ -12,7 +12,7 @@ use super::name_keys::{stored_look, stored_skeleton};
 use super::paging::{page, window};
 use super::schema::users;
 use super::time_limit::with_time_limit;
-use super::{identities, members, organizations, password_resets, sessions};
+use super::{api_keys, identities, members, organizations, password_resets, sessions};
 use crate::error::{Error, Result};
 use crate::model::{
     ExternalIdentity, LocationId, OrganizationId, Page, PageRequest, Rights, Role, SessionId, Timestamp, User, UserId,
@@ -352,6 +352,7 @@ pub(super) fn delete(db: &mut Db, user: &User, removal: Removal) -> Result<()> {
     password_resets::delete(db, user.id)?;
     sessions::delete_of_user(db, user.id)?;
     identities::delete_of_user(db, user.id)?;
+    api_keys::delete_of_user(db, user.id)?;
     diesel::update(users::table.filter(users::id.eq(user.id.0)))
         .set(users::deleted_at.eq(user.deleted_at.map(|at| at.0)))
         .execute(db)

@@ -31,7 +31,7 @@ function App() {
   if (!client) return <SignIn session={session} isPersistent={isPersistent} invite={page === 'invite' ? id : null} />;
   return (
     <ClientContext.Provider value={client}>
-      <Shell key={userId} onSignOut={() => session.end('signed-out')} />
+      <Shell key={userId} onSignOut={() => session.signOut()} />
       <Announcer />
     </ClientContext.Provider>
   );

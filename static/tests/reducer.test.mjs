@@ -149,3 +149,22 @@ test('a ticket shows its unsent changes in order, and no failed ones', () => {
   const entries = [change({ status: 'CLOSED' }, 'sending'), change({ priority: 'HIGH' }, 'waiting'), change({ status: 'OPEN' }, 'failed')];
   assert.deepEqual(ticketNow(entries, five), { status: 'CLOSED', priority: 'HIGH' });
 });
+
+test('the names of a user are replaced everywhere, and other objects stay the same', () => {
+  const old = { id: '2', username: 'ben', displayName: 'Ben' };
+  const other = { id: '3', username: 'cleo', displayName: 'Cleo' };
+  let state = applyEvents(opened, [
+    added(10, { author: old }), added(11, { author: other, ticket: { status: 'OPEN', assigneeId: '2', assignee: old } }),
+    added(12, { author: other }), { __typename: 'ChannelAdded', channel: { id: '4', name: 'd', owner: { id: '2', displayName: 'Ben' } } },
+    { __typename: 'UserUpdated', userId: '2' },
+  ]);
+  assert.deepEqual([...state.renamed], ['2']);
+  const untouched = state.messages.get('12');
+  state = reducer.mergeUser(state, { ...old, displayName: 'Benjamin' });
+  assert.equal(state.messages.get('10').author.displayName, 'Benjamin');
+  assert.equal(state.messages.get('11').ticket.assignee.displayName, 'Benjamin');
+  assert.equal(state.messages.get('11').author.displayName, 'Cleo');
+  assert.equal(state.channels.get('4').owner.displayName, 'Benjamin');
+  assert.equal(state.messages.get('12'), untouched);
+  assert.equal(reducer.mergeUser(state, { id: '1', displayName: 'Ada' }).me.displayName, 'Ada');
+});

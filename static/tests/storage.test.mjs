@@ -108,3 +108,76 @@ test('damaged collections of GraphiQL count as absent', () => {
   storage.clear();
   assert.deepEqual([inner.length, inner.getItem('other')], [1, '1']);
 });
+
+// A token that expires at this time, in seconds.
+const tokenUntil = (exp, more) => `a.${btoa(JSON.stringify({ iat: exp - 60, exp, ...more }))}.c`;
+
+// A session in storage, and a server that answers `renewSession` with these answers.
+function expiredSession(t, answers, stored = {}) {
+  const storage = new MemoryStorage();
+  const old = { token: tokenUntil(1), refreshToken: 'first', user: { id: '1', username: 'ada' }, ...stored };
+  storage.setItem('tidings.session', JSON.stringify(old));
+  const requests = [];
+  t.mock.method(globalThis, 'fetch', async (_, { body }) => {
+    requests.push(JSON.parse(body).variables);
+    const answer = answers.shift();
+    if (!answer) throw new TypeError('the server is not reachable');
+    return { json: async () => answer };
+  });
+  useLocks(t, async (_, work) => work());
+  return { session: new Session(storage), storage, requests };
+}
+
+// Gives the page the locks of a secure page.
+function useLocks(t, request) {
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+  Object.defineProperty(globalThis, 'navigator', { value: { locks: { request } }, configurable: true });
+  t.after(() => {
+    if (before) Object.defineProperty(globalThis, 'navigator', before);
+    else delete globalThis.navigator;
+  });
+}
+
+const renewed = (token) => ({ data: { renewSession: { token, refreshToken: 'second', user: { id: '1', username: 'ada' } } } });
+
+test('an expired session is renewed once, with the refresh token of the last answer', async (t) => {
+  const next = tokenUntil(4e9);
+  const { session, storage, requests } = expiredSession(t, [renewed(next)]);
+  assert.equal(session.isExpired, true);
+  assert.equal(await session.renew(), true);
+  assert.deepEqual([session.isExpired, session.current.token], [false, next]);
+  assert.equal(JSON.parse(storage.getItem('tidings.session')).refreshToken, 'second');
+  assert.deepEqual(requests, [{ refreshToken: 'first' }]);
+});
+
+test('a session without a refresh token, or with a refused one, is not renewed', async (t) => {
+  const without = expiredSession(t, [], { refreshToken: undefined });
+  assert.equal(await without.session.renew(), false);
+  assert.deepEqual(without.requests, []);
+  const refused = expiredSession(t, [{ errors: [{ message: 'no', extensions: { code: 'UNAUTHENTICATED' } }] }]);
+  assert.equal(await refused.session.renew(), false);
+});
+
+test('if the server is not reachable, it is unknown whether the session continues', async (t) => {
+  const { session } = expiredSession(t, []);
+  await assert.rejects(session.renew(), { code: 'UNREACHABLE' });
+  assert.equal(session.current.refreshToken, 'first');
+});
+
+test('a session that another tab renewed meanwhile is not renewed again', async (t) => {
+  const { session, storage, requests } = expiredSession(t, []);
+  let enter;
+  useLocks(t, (_, work) => new Promise((resolve) => (enter = resolve)).then(work));
+  const waiting = session.renew();
+  // The other tab has the lock first.
+  storage.setItem('tidings.session', JSON.stringify({ token: tokenUntil(4e9), refreshToken: 'second', user: { id: '1', username: 'ada' } }));
+  enter();
+  assert.equal(await waiting, true);
+  assert.deepEqual(requests, []);
+});
+
+test('a refresh of the token keeps the refresh token', async (t) => {
+  const { session } = expiredSession(t, []);
+  await session.refreshIfDue(async () => ({ refreshToken: { token: tokenUntil(4e9), user: { id: '1', username: 'ada' } } }));
+  assert.deepEqual([session.isExpired, session.current.refreshToken], [false, 'first']);
+});

@@ -43,7 +43,7 @@ const EVERYWHERE: [&str; 12] = [
 ];
 
 /// Every other library, with the modules that may use it.
-const LIBRARIES: [(&str, &[&str]); 35] = [
+const LIBRARIES: [(&str, &[&str]); 36] = [
     ("argon2", &["auth"]),
     ("bytesize", &["config"]),
     ("caseless", &["unicode"]),
@@ -51,11 +51,12 @@ const LIBRARIES: [(&str, &[&str]); 35] = [
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("flate2", &["web"]),
-    ("form_urlencoded", &["store", "web"]),
+    ("form_urlencoded", &["board", "store", "web"]),
     ("humantime", &["config"]),
     ("hyper", &["web"]),
     ("hyper_util", &["web"]),
     ("ipnet", &["config"]),
+    ("jsonschema", &["board"]),
     ("jsonwebtoken", &["auth"]),
     ("juniper", &["graphql", "web::socket"]),
     ("juniper_graphql_ws", &["web::socket"]),

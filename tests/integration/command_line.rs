@@ -197,3 +197,45 @@ fn the_diesel_command_line_runs_and_redoes_the_migrations() {
     );
     assert!(before.contains("diesel::table!") && printed.contains("diesel::table!"));
 }
+
+/// Compiles the types with the compiler that checks the pages, beside uses that are right and uses that are wrong.
+#[tokio::test]
+async fn the_types_of_events_are_valid_typescript() {
+    let server = Server::start().await;
+    let root = server.admin("root").await;
+    let schema = json!({"$defs": {"line": {"type": "object", "required": ["sku"], "additionalProperties": false,
+        "properties": {"sku": {"type": "string"}, "parts": {"type": "array", "items": {"$ref": "#/$defs/line"}}}}},
+        "type": "object", "required": ["id", "lines"], "properties": {"id": {"type": "integer"},
+        "state": {"enum": ["open", "paid"]}, "lines": {"type": "array", "items": {"$ref": "#/$defs/line"}}}});
+    let define = "mutation ($input: EventTypeInput!) { defineEventType(input: $input) { type } }";
+    for (name, schema) in [("order.paid", schema), ("build", json!({"type": ["object", "null"]})), ("7", json!(true))] {
+        let input = json!({"type": name, "description": "Text */ with\nlines", "schema": schema});
+        server.data(Some(&root), define, json!({"input": input})).await;
+    }
+    let types = stdout_of(&tidings(&server, &["types", "--ts"]));
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("a file");
+    write("types.ts", &types);
+    write(
+        "use.ts",
+        "import type { AppEvent, AppEvents } from './types.ts';
+         const paid: AppEvents['order.paid'] = { id: 7, state: 'paid', lines: [{ sku: 'a', parts: [{ sku: 'b' }] }] };
+         export function handle(event: AppEvent): number {
+           if (event.type === 'order.paid') return event.data.id + paid.id;
+           return event.type === 'build' && event.data === null ? 0 : 1;
+         }
+         // @ts-expect-error: the state is not one of the enum
+         export const state: AppEvents['order.paid'] = { id: 7, state: 'closed', lines: [] };
+         // @ts-expect-error: sku is missing in a nested line
+         export const line: AppEvents['order.paid'] = { id: 7, lines: [{ sku: 'a', parts: [{}] }] };
+         // @ts-expect-error: there is no such type
+         export type Missing = AppEvents['order.sent'];",
+    );
+    let compiler = concat!(env!("CARGO_MANIFEST_DIR"), "/static/node_modules/.bin/tsc");
+    let compile = Command::new(compiler)
+        .args(["--noEmit", "--strict", "--allowImportingTsExtensions", "--target", "es2022", "--types", "", "use.ts"])
+        .current_dir(directory.path())
+        .output()
+        .expect("npm ci in static installs the compiler");
+    assert!(compile.status.success(), "{}\n{types}", String::from_utf8_lossy(&compile.stdout));
+}

@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use crate::support::{Server, Session, text, with_timeout};
 
 /// Builds an example beside the binary of this test, if that is not done yet; returns its path.
-async fn example(name: &str) -> PathBuf {
+pub async fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("the directory of the profile");
     let target = profile.parent().expect("the target directory");

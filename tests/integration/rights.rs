@@ -61,6 +61,11 @@ pub enum Step {
         channel: u8,
         locations: u8,
     },
+    Publish {
+        user: usize,
+        channel: u8,
+        locations: u8,
+    },
     Edit {
         user: usize,
         message: u8,
@@ -121,6 +126,8 @@ fn step() -> impl Strategy<Value = Step> {
         7 => (newest(), user()).prop_map(|(channel, user)| Step::Join { channel, user }),
         5 => (newest(), user()).prop_map(|(channel, user)| Step::Leave { channel, user }),
         14 => (user(), newest(), locations()).prop_map(|(user, channel, locations)| Step::Post { user, channel, locations }),
+        8 => (user(), newest(), locations())
+            .prop_map(|(user, channel, locations)| Step::Publish { user, channel, locations }),
         4 => (user(), newest()).prop_map(|(user, message)| Step::Edit { user, message }),
         3 => newest().prop_map(Step::DeleteMessage),
         7 => (user(), newest()).prop_map(|(user, message)| Step::Comment { user, message }),

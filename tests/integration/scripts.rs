@@ -87,6 +87,8 @@ pub enum Op {
     Comment(u8),
     EditComment(u8),
     DeleteComment(u8),
+    /// Publishes an application event in a channel.
+    Publish(u8),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -101,6 +103,7 @@ fn op() -> impl Strategy<Value = Op> {
         7 => any::<u8>().prop_map(Op::Comment),
         4 => any::<u8>().prop_map(Op::EditComment),
         3 => any::<u8>().prop_map(Op::DeleteComment),
+        6 => any::<u8>().prop_map(Op::Publish),
     ]
 }
 
@@ -121,7 +124,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn scripts() -> impl Strategy<Value = Script> {
-    let document = prop_oneof![3 => Just(Document::Events), 2 => Just(Document::Nested), 2 => Just(Document::Added), 3 => Just(Document::Channel)];
+    let document = prop_oneof![3 => Just(Document::Events), 2 => Just(Document::Nested), 2 => Just(Document::Added), 3 => Just(Document::Channel), 2 => Just(Document::Published)];
     let padding = prop_oneof![4 => Just(0), 1 => Just(100_000_usize)];
     let settings = (padding, proptest::bool::weighted(0.2)).prop_map(|(padding, pings)| Settings { padding, pings });
     (settings, vec(document, 1..4), vec(step(), 10..36)).prop_map(|(settings, documents, steps)| Script {

@@ -3,8 +3,10 @@
 use super::*;
 use crate::board::ChannelEdit;
 use crate::board::channels::tests as channels;
+use crate::board::event_type_cache::EventTypeCache;
+use crate::board::event_types::tests as event_types;
 use crate::board::tests::BoardFixture;
-use crate::model::Visibility;
+use crate::model::{AppEvent, ChannelPublishing, EventKind, JsonText, LocationId, Timestamp, UserId, Visibility};
 
 fn new(channel: ChannelId) -> NewAppEvent {
     NewAppEvent {
@@ -31,11 +33,22 @@ pub fn numbered(channel: ChannelId, number: u8, key: Option<String>) -> NewAppEv
 
 /// The command that publishes events, whose channels have ids.
 pub fn publish(author: UserId, events: Vec<NewAppEvent>) -> impl ViewerCommand<Output = Outcome> {
+    publish_with([&Arc::default(); 2], author, events)
+}
+
+/// The same with types of events: those by which the data is checked first, and those when the command decides.
+fn publish_with(
+    types: [&Arc<EventTypeCache>; 2],
+    author: UserId,
+    events: Vec<NewAppEvent>,
+) -> impl ViewerCommand<Output = Outcome> + use<> {
     let checked = events.into_iter().map(|event| {
         let ChannelAddress::Id(channel) = event.channel else { panic!("a name") };
-        EventToPublish::new(author, channel, event).expect("valid fields")
+        let mut event = EventToPublish::new(author, channel, event).expect("valid fields");
+        event.check_data(&types[0].current());
+        event
     });
-    PublishEvents(checked.collect())
+    PublishEvents { events: checked.collect(), types: Arc::clone(types[1]) }
 }
 
 fn run(board: &mut BoardFixture, author: UserId, events: Vec<NewAppEvent>) -> Result<Vec<Published>, PublishError> {
@@ -213,4 +226,48 @@ fn invalid_fields_are_refused() {
         let refused = EventToPublish::new(UserId(1), ChannelId(1), invalid.clone()).map(drop);
         assert!(matches!(&refused, Err(Error::BadInput { field: found, .. }) if found == field), "{invalid:?}");
     }
+}
+
+/// Types of which `order.paid` has this schema.
+fn types(schema: &str) -> Arc<EventTypeCache> {
+    EventTypeCache::of([event_types::definition("order.paid", schema)])
+}
+
+#[test]
+fn the_definition_at_the_decision_counts() {
+    let (none, lax, strict) = (Arc::default(), types("true"), types("{\"required\":[\"id\"]}"));
+    for (types, fits) in [
+        ([&none, &none], true),
+        ([&none, &strict], false),
+        ([&lax, &strict], false),
+        ([&strict, &strict], false),
+        ([&strict, &lax], true),
+        ([&strict, &none], true),
+        ([&lax, &lax], true),
+    ] {
+        let mut board = BoardFixture::new();
+        let ada = board.admin("ada");
+        let channel = board.public_channel(ada);
+        let command = publish_with(types, ada, vec![of_type(channel, "other"), new(channel)]);
+        let outcome = board.run(ada, command).expect("an outcome");
+        assert_eq!(outcome.events.len(), if fits { 2 } else { 0 });
+        let Err(PublishError { index, error }) = outcome.output.0 else {
+            assert!(fits);
+            continue;
+        };
+        assert_eq!(index, Some(1));
+        assert!(matches!(error, Error::BadInput { ref field, .. } if field == "data"), "{error}");
+    }
+}
+
+#[test]
+fn a_key_that_was_used_before_the_type_was_defined_returns_the_first_event() {
+    let mut board = BoardFixture::new();
+    let ada = board.admin("ada");
+    let channel = board.public_channel(ada);
+    let first = run(&mut board, ada, vec![keyed(channel, "k")]).expect("published");
+    let strict = types("false");
+    let again = board.run(ada, publish_with([&strict; 2], ada, vec![keyed(channel, "k")])).expect("an outcome");
+    let again = again.output.0.expect("the first event");
+    assert_eq!((again[0].is_duplicate, &again[0].event), (true, &first[0].event));
 }

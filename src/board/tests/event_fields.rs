@@ -60,7 +60,7 @@ pub fn check(logged: &LoggedEvent, before: &TestTables, after: &TestTables) -> R
             let user = event.user.filter(|_| !is_about_channel);
             (Event { user, channel: event.channel, ..plain(event) }, EventBody::None)
         }
-        Kind::UserUpdated | Kind::UserErased => (plain(event), EventBody::None),
+        Kind::UserUpdated | Kind::UserErased | Kind::EventTypeChanged => (plain(event), EventBody::None),
         Kind::MetricPublished => (Event { key: event.key.clone(), ..plain(event) }, EventBody::None),
         Kind::Genesis => return Err("a command records no such event".into()),
     };

@@ -87,7 +87,8 @@ fn the_commands() {
         Command::User(UserCommand::Add(NewAccount { name: "zowi".into(), admin, password_stdin, display_name }))
     };
     let invite = |admin, max_uses, seconds| {
-        Command::Invite(NewInvitation { admin, max_uses, valid_for: Duration::from_secs(seconds) })
+        let valid_for = Duration::from_secs(seconds);
+        Command::Invite(NewInvitation { admin, channels: Vec::new(), max_uses, valid_for })
     };
     let delete = |erase| Command::User(UserCommand::Delete { name: "zowi".into(), erase });
     let password = |password_stdin| Command::User(UserCommand::Password { name: "zowi".into(), password_stdin });
@@ -112,6 +113,7 @@ fn the_commands() {
         ("invite", invite(false, 1, 7 * 86_400)),
         ("invite --admin --max-uses 3 --valid-for 1h", invite(true, 3, 3_600)),
         ("demo", Command::Demo),
+        ("types --ts", Command::Types),
         ("tail", Command::Tail { after: None, follow: false }),
         ("tail --follow --after c2a-00000000000000ff", Command::Tail { after: Some(cursor), follow: true }),
     ] {

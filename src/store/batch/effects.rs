@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::numbers::{CreatedCounts, Numbers, Settle};
 use crate::model::{
     ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKey, EventKind,
-    Invite, Location, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, Priority,
-    Seq, SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId, UserSession,
+    EventType, Invite, Location, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization,
+    Priority, Seq, SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId, UserSession,
 };
 use crate::store::deleted_users::Removal;
 use crate::store::idempotency::CreatedObject;
@@ -202,6 +202,10 @@ pub enum SingleWrite {
     AddApiKey(ApiKey, String),
     /// Revokes an API key.
     RevokeApiKey(ApiKeyId),
+    /// Defines a type of application events, or replaces its definition.
+    SetEventType(EventType),
+    /// Deletes the definition of a type of application events.
+    DeleteEventType(String),
     /// Stores the digest of a link with which the user sets a new password, and when it expires.
     SetPasswordReset(UserId, String, Timestamp),
     /// Makes a deleted user anonymous. The rest is done later.
@@ -548,6 +552,8 @@ impl Settle for SingleWrite {
             | Self::SetPasswordHash(..)
             | Self::AddApiKey(..)
             | Self::RevokeApiKey(_)
+            | Self::SetEventType(_)
+            | Self::DeleteEventType(_)
             | Self::SetPasswordReset(..)
             | Self::AddInvite(_)
             | Self::UpdateInvite(_)

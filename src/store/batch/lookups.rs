@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::model::OrganizationId;
 use crate::store::connection::Db;
 use crate::store::{
-    api_keys, channels, identities, invites, organizations, password_resets, sessions, templates, users,
+    api_keys, channels, event_types, identities, invites, organizations, password_resets, sessions, templates, users,
 };
 
 /// Runs the lookups of a batch and adds what they find to its rows.
@@ -76,6 +76,7 @@ fn read_one(db: &mut Db, lookup: &Lookup, rows: &mut BatchRows) -> Result<()> {
             rows.templates.extend(templates::find(db, rights, *id)?.map(|template| (*id, template)));
         }
         Lookup::ApiKey(id) => rows.api_keys.extend(api_keys::find(db, *id)?.map(|key| (*id, key))),
+        Lookup::EventTypes => rows.event_types = Some(event_types::lengths(db)?),
         Lookup::ApiKeyCount => rows.api_key_count = Some(api_keys::count(db)?),
     }
     Ok(())

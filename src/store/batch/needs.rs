@@ -71,6 +71,7 @@ pub(super) enum Lookup {
     Template(Arc<Rights>, TemplateId),
     ApiKey(ApiKeyId),
     ApiKeyCount,
+    EventTypes,
 }
 
 impl Needs {
@@ -269,6 +270,12 @@ impl Needs {
     /// The number of API keys.
     pub fn api_key_count(&mut self) {
         self.lookups.push(Lookup::ApiKeyCount);
+        self.lock_head();
+    }
+
+    /// The types of application events that are defined.
+    pub fn event_types(&mut self) {
+        self.lookups.push(Lookup::EventTypes);
         self.lock_head();
     }
 

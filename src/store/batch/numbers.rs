@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    ApiKey, ApiKeyId, AppEvent, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, Invite,
-    InviteId, Location, LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId,
+    ApiKey, ApiKeyId, AppEvent, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKind, EventType,
+    Invite, InviteId, Location, LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId,
     Organization, OrganizationId, Seq, SessionId, Template, TemplateId, Timestamp, User, UserId,
 };
 
@@ -96,6 +96,7 @@ settle_fields! {
     ApiKey { id }
     Invite { id }
     Metric {}
+    EventType {}
 }
 
 impl Settle for Seq {

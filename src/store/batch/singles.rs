@@ -5,7 +5,9 @@ use super::numbers::Numbers;
 use crate::error::Result;
 use crate::model::Timestamp;
 use crate::store::connection::Db;
-use crate::store::{api_keys, channels, invites, organizations, password_resets, sessions, templates, users};
+use crate::store::{
+    api_keys, channels, event_types, invites, organizations, password_resets, sessions, templates, users,
+};
 
 impl SingleWrite {
     /// Runs the write, and adds the ids of the objects that it creates to `numbers`.
@@ -28,6 +30,8 @@ impl SingleWrite {
             Self::UpdateUser(user) => users::update(db, user)?,
             Self::AddApiKey(key, digest) => numbers.single = Some(api_keys::insert(db, key, digest)?.0),
             Self::RevokeApiKey(id) => api_keys::revoke(db, *id, now)?,
+            Self::SetEventType(definition) => event_types::set(db, definition)?,
+            Self::DeleteEventType(name) => event_types::delete(db, name)?,
             Self::SetPasswordHash(id, hash) => {
                 users::set_password_hash(db, *id, hash)?;
                 password_resets::delete(db, *id)?;

@@ -55,6 +55,7 @@ pub struct BatchRows {
     pub attempts: HashMap<String, (i64, Option<Timestamp>)>,
     pub api_keys: HashMap<ApiKeyId, ApiKey>,
     pub api_key_count: Option<i64>,
+    pub event_types: Option<HashMap<String, usize>>,
 }
 
 /// What belongs to an organization.
@@ -475,6 +476,14 @@ impl BatchState {
     /// `INTERNAL_SERVER_ERROR` if the command has not named it as a need.
     pub fn api_key_count(&self) -> Result<i64> {
         self.rows.api_key_count.ok_or_else(|| unread("number"))
+    }
+
+    /// The types of application events that are defined, with the lengths of their schemas in bytes.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named them as a need.
+    pub fn event_types(&self) -> Result<&HashMap<String, usize>> {
+        self.rows.event_types.as_ref().ok_or_else(|| unread("type of events"))
     }
 
     /// The number of recent sign-in attempts for this key, and the time of the first one.

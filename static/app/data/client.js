@@ -75,7 +75,9 @@ export class Client {
     });
     this.#socket = new Socket({
       token: () => session.current?.token,
+      isExpired: () => session.isExpired,
       onConnectionEvent: (event) => this.#transition(event),
+      renew: () => session.renew(),
       onSessionEnd: () => session.end('ended'),
     });
     this.#listen(globalThis, 'online', () => this.#onOnline());
@@ -349,7 +351,8 @@ export class Client {
 
   // Queries what the last events did not contain.
   #loadMissingData() {
-    const { recount, requery } = this.state;
+    const { recount, renamed, requery } = this.state;
+    this.#loadNames(renamed);
     if (recount.size) {
       this.state = { ...this.state, recount: new Set() };
       for (const id of recount) {
@@ -360,6 +363,14 @@ export class Client {
     if (requery) {
       this.state = { ...this.state, requery: null };
       this.#requery(requery);
+    }
+  }
+
+  #loadNames(ids) {
+    if (!ids.size) return;
+    this.state = { ...this.state, renamed: new Set() };
+    for (const id of ids) {
+      this.#load(documents.USER_BY_ID, { id }, (state, { user }) => (user ? reducer.mergeUser(state, user) : state)).catch(() => {});
     }
   }
 

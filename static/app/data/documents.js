@@ -13,15 +13,14 @@ const NOTIFICATION = 'fragment N on Notification { id userId title message prior
 const join = (...parts) => parts.join('\n');
 
 // Sent over HTTP: the WebSocket needs a token first.
-export const LOGIN = join('mutation ($input: LoginInput!) { login(input: $input) { token expiresAt user { ...U } } }', USER);
-export const REGISTER = join(
-  'mutation ($input: RegisterInput!) { register(input: $input) { token expiresAt user { ...U } } }',
-  USER,
-);
-export const RESET_PASSWORD = join(
-  'mutation ($input: ResetPasswordInput!) { resetPassword(input: $input) { token expiresAt user { ...U } } }',
-  USER,
-);
+const SESSION = join('fragment S on Session { token expiresAt refreshToken user { ...U } }', USER);
+export const LOGIN = join('mutation ($input: LoginInput!) { login(input: $input) { ...S } }', SESSION);
+export const REGISTER = join('mutation ($input: RegisterInput!) { register(input: $input) { ...S } }', SESSION);
+export const RESET_PASSWORD = join('mutation ($input: ResetPasswordInput!) { resetPassword(input: $input) { ...S } }', SESSION);
+export const RENEW = join('mutation ($refreshToken: String!) { renewSession(refreshToken: $refreshToken) { ...S } }', SESSION);
+export const END_SESSION = 'mutation ($id: ID!) { endSession(id: $id) }';
+
+// Sent over the WebSocket, which continues with the new token.
 export const REFRESH = join('mutation { refreshToken { token expiresAt user { ...U } } }', USER);
 
 // `cursor` of the first page is the position where the subscription EVENTS starts.
@@ -47,7 +46,8 @@ export const EVENTS = join(
     ... on TemplateDeleted { templateId }
     ... on NotificationAdded { notification { ...N } }
     ... on RoomBroadcast { channelId data }
-    ... on AccessChanged { changedChannelId } } }`,
+    ... on AccessChanged { changedChannelId }
+    ... on UserUpdated { userId } } }`,
   MESSAGE, COMMENT, CHANNEL, TEMPLATE, NOTIFICATION,
 );
 
@@ -68,6 +68,7 @@ export const THREAD = join(
   MESSAGE, COMMENT,
 );
 export const COUNT = 'query ($id: ID!) { message(id: $id) { id commentCount } }';
+export const USER_BY_ID = join('query ($id: ID!) { user(id: $id) { ...U } }', USER);
 export const USERS = join('query ($search: String) { users(first: 100, search: $search) { nodes { ...U disabled } } }', USER);
 export const CHANNEL_BY_NAME = join('query ($name: String!) { channel(name: $name) { ...Ch } }', CHANNEL);
 export const MEMBERS = join(

@@ -4,7 +4,7 @@
 // Events contain whole objects, so applying an event twice has no further effect. The answer of a query may therefore
 // be merged at any time. The events that arrived since the query began must then be applied again.
 
-/** @import { Base, Channel, Collection, Comment, Connection, Event, EventFields, Id, LoadedList, Message, Notification, State, Thread } from './types.d.ts' */
+/** @import { Base, Channel, Collection, Comment, Connection, Event, EventFields, Id, LoadedList, Message, Notification, State, Thread, User } from './types.d.ts' */
 
 /** @type {State} */
 export const emptyState = {
@@ -24,6 +24,7 @@ export const emptyState = {
   opened: null,
   viewing: null,
   recount: new Set(),
+  renamed: new Set(),
   requery: null,
 };
 
@@ -128,6 +129,7 @@ const appliers = {
   TemplateDeleted: (draft, { templateId }) => draft.write('templates').delete(templateId),
   NotificationAdded: (draft, { notification }) => draft.write('notifications').set(notification.id, notification),
   RoomBroadcast: (draft, { channelId, data }) => draft.write('broadcasts').set(channelId, data),
+  UserUpdated: (draft, { userId }) => draft.write('renamed').add(userId),
   AccessChanged(draft, { changedChannelId }) {
     const { requery } = draft.state;
     if (requery !== 'everything') draft.state.requery = changedChannelId ? [...(requery ?? []), changedChannelId] : 'everything';
@@ -226,6 +228,29 @@ export function mergeCounts(state, messages) {
     const message = draft.state.messages.get(id);
     if (message) draft.write('messages').set(id, { ...message, commentCount });
   }
+  return draft.state;
+}
+
+/**
+ * Replaces the names of a user everywhere.
+ *
+ * @param {State} state
+ * @param {User} user
+ */
+export function mergeUser(state, user) {
+  const draft = new Draft({ ...state, me: state.me?.id === user.id ? { ...state.me, ...user } : state.me });
+  const isOf = (other) => other?.id === user.id;
+  for (const [id, message] of state.messages) {
+    const { author, ticket } = message;
+    if (!isOf(author) && !isOf(ticket?.assignee)) continue;
+    draft.write('messages').set(id, {
+      ...message,
+      author: isOf(author) ? user : author,
+      ticket: ticket && isOf(ticket.assignee) ? { ...ticket, assignee: user } : ticket,
+    });
+  }
+  for (const [id, comment] of state.comments) if (isOf(comment.author)) draft.write('comments').set(id, { ...comment, author: user });
+  for (const [id, channel] of state.channels) if (isOf(channel.owner)) draft.write('channels').set(id, { ...channel, owner: user });
   return draft.state;
 }
 

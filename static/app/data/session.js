@@ -1,14 +1,17 @@
-// The session of the signed-in user. The token is in localStorage: it survives a reload, and all tabs share it.
+// The session of the signed-in user. The tokens are in localStorage: they survive a reload, and all tabs share them.
 
 /** @import { KeyedStorage, SignedIn, User } from './types.d.ts' */
 
-import { LOGIN, REFRESH, REGISTER, RESET_PASSWORD } from './documents.js';
+import { END_SESSION, LOGIN, REFRESH, REGISTER, RENEW, RESET_PASSWORD } from './documents.js';
 import { Problem } from './problem.js';
 
 const STORAGE_KEY = 'tidings.session';
 
 // Interval of the refresh check in milliseconds, for a token without a readable lifetime.
 const DEFAULT_REFRESH_MS = 60_000;
+
+// Longest delay of a tab that renews a session in a browser without locks.
+const MAX_TURN_DELAY_MS = 1_000;
 
 export class Session {
   #storage;
@@ -124,7 +127,45 @@ export class Session {
     if (!(Date.now() / 1000 >= (iat + exp) / 2)) return;
     const { refreshToken } = await run(REFRESH);
     // Another user may have signed in meanwhile, in another tab.
-    if (this.current?.user.id === refreshToken.user.id) this.#write(refreshToken);
+    const now = this.current;
+    if (now && now.user.id === refreshToken.user.id) this.#write({ ...refreshToken, refreshToken: now.refreshToken });
+  }
+
+  // Whether the token has expired by the clock of this computer.
+  get isExpired() {
+    const { exp } = claimsOf(this.current?.token);
+    return Date.now() / 1000 >= exp;
+  }
+
+  /**
+   * Continues the session with its refresh token. Tabs take turns, because a refresh token is valid once.
+   *
+   * @returns {Promise<boolean>} Whether there is a new token. Rejects if the server cannot be reached.
+   */
+  async renew() {
+    const before = this.current?.token;
+    return inTurn(async () => {
+      const { current } = this;
+      // Another tab has renewed it, or the user has signed in again.
+      if (current && current.token !== before) return true;
+      if (!current?.refreshToken) return false;
+      try {
+        const { renewSession } = await post(RENEW, { refreshToken: current.refreshToken });
+        this.#write(renewSession);
+        return true;
+      } catch (problem) {
+        if (problem.code === 'UNAUTHENTICATED') return false;
+        throw problem;
+      }
+    });
+  }
+
+  // Signs out, also on the server. It does not wait for the server.
+  signOut() {
+    const { token } = this.current ?? {};
+    const { sid } = claimsOf(token);
+    if (sid) post(END_SESSION, { id: sid }, undefined, token).catch(() => {});
+    this.end('signed-out');
   }
 
   // `reason`: 'signed-out' (by the user) or 'ended' (by the server).
@@ -156,13 +197,28 @@ export class Session {
   }
 }
 
-/** @param {string} query @param {object} variables @param {AbortSignal} [signal] */
-async function post(query, variables, signal) {
+// Runs `work` in one tab at a time. Only secure pages have locks. Elsewhere a random delay makes it unlikely that two tabs
+// that were restored together run it at the same time.
+async function inTurn(work) {
+  const { locks } = globalThis.navigator ?? {};
+  if (locks) return locks.request('tidings.session', work);
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_TURN_DELAY_MS));
+  return work();
+}
+
+/** @param {string} query @param {object} variables @param {AbortSignal} [signal] @param {string} [token] */
+async function post(query, variables, signal, token) {
   let answer;
   try {
     const response = await fetch('/graphql', {
       method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json' },
+      headers: {
+        'content-type': 'application/json',
+        accept: 'application/graphql-response+json',
+        ...(token && { authorization: `Bearer ${token}` }),
+      },
+      // The request of a sign-out may outlive the page.
+      keepalive: Boolean(token),
       body: JSON.stringify({ query, variables }),
       signal,
     });

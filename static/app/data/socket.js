@@ -35,13 +35,17 @@ export class Socket {
   #isClosed = false;
   /** @type {Set<(problem: Problem) => void>} */
   #rejects = new Set();
+  /** Settles when it is known whether a session continues whose token was rejected. */
+  #renewal = Promise.resolve();
 
   /**
-   * `onConnectionEvent` gets the events of connection.js. `onSessionEnd` is called when the server rejects the token.
+   * `onConnectionEvent` gets the events of connection.js. `renew` is called when the token has expired or the server rejects
+   * it: it resolves with whether there is a new one, and rejects if that is unknown. `onSessionEnd` is called if there is none.
    *
-   * @param {{ token: () => string | undefined, onConnectionEvent: (event: ConnectionEvent) => void, onSessionEnd: () => void }} options
+   * @param {{ token: () => string | undefined, isExpired: () => boolean, renew: () => Promise<boolean>,
+   *   onConnectionEvent: (event: ConnectionEvent) => void, onSessionEnd: () => void }} options
    */
-  constructor({ token, onConnectionEvent, onSessionEnd }) {
+  constructor({ token, isExpired, renew, onConnectionEvent, onSessionEnd }) {
     this.#onConnectionEvent = onConnectionEvent;
     /** @type {string | undefined} */
     let usedToken;
@@ -51,7 +55,9 @@ export class Socket {
       // Time without any open operation before the connection is closed, in milliseconds. There is a gap between the
       // answer of one operation and the start of the next.
       lazyCloseTimeout: IDLE_CLOSE_MS,
-      connectionParams: () => {
+      connectionParams: async () => {
+        // The server could not tell an expired token of a session that continues from one of a session that has ended.
+        if (isExpired()) await renew().catch(() => {});
         usedToken = token();
         return { authorization: `Bearer ${usedToken}` };
       },
@@ -75,8 +81,7 @@ export class Socket {
           clearTimeout(this.#pongTimer);
           // Only a rejected token is final, unless there is another token by now: another tab may have refreshed it.
           if (this.#isClosed || !event || !SESSION_OVER.includes(event.code) || token() !== usedToken) return;
-          this.#isClosed = true;
-          onSessionEnd();
+          this.#renewal = this.#renewOrEnd(renew, onSessionEnd);
         },
       },
     });
@@ -166,8 +171,16 @@ export class Socket {
     for (const reject of this.#rejects) reject(new Problem('UNREACHABLE'));
   }
 
+  // If it is unknown whether the session continues, the next rejection asks again.
+  async #renewOrEnd(renew, onSessionEnd) {
+    if (await renew().catch(() => true)) return;
+    this.#isClosed = true;
+    onSessionEnd();
+  }
+
   /** @param {number} attempts */
   async #waitToRetry(attempts) {
+    await this.#renewal;
     const maxDelay = Math.min(MAX_RETRY_DELAY_MS, 500 * 2 ** attempts);
     // Half of the delay is random, so that clients do not reconnect at the same moment.
     const delay = maxDelay / 2 + (Math.random() * maxDelay) / 2;

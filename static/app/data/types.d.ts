@@ -142,6 +142,8 @@ export interface State {
   viewing: Id | null;
   /** Ids of messages whose number of comments must be queried. */
   recount: Set<Id>;
+  /** Ids of users whose names must be queried. */
+  renamed: Set<Id>;
   /** The channels whose permissions have changed and must be queried, or null. */
   requery: Id[] | 'everything' | null;
 }
@@ -177,6 +179,7 @@ export interface EventFields {
   NotificationAdded: { notification: Notification };
   RoomBroadcast: { channelId: Id; data: unknown };
   AccessChanged: { changedChannelId: Id | null };
+  UserUpdated: { userId: Id };
 }
 
 /** An event that the reducer can apply. The answers of mutations are applied as events, too, without a cursor. */
@@ -218,6 +221,8 @@ export type ConnectionEvent =
 export interface SignedIn {
   token: string;
   expiresAt: string;
+  /** Continues the session once the token has expired. Each one is valid once. Sessions of older pages have none. */
+  refreshToken?: string;
   user: User;
 }
 

@@ -108,6 +108,7 @@ const QUERIES: &[Row] = &[
     ("metrics", "{ metrics { metric value updatedAt } }", ALL_READ),
     ("organizations", "{ organizations { id } }", SIGNED_IN_READ_OUTSIDE),
     ("apiKeys", "{ apiKeys { id } }", ADMINS_DO),
+    ("eventTypes", "{ eventTypes { type } }", SIGNED_IN_READ_OUTSIDE),
     ("invites", "{ invites { id code } }", ADMINS_DO),
     ("sessions", "{ sessions { id current } }", SESSIONS_DO),
     ("cursor", "{ cursor }", ALL_VIEWERS),
@@ -259,6 +260,8 @@ const MUTATIONS: &[Row] = &[
         "mutation ($channel: ID!) { publishMany(inputs: [{ channelId: $channel, type: \"t\", data: 1 }]) { cursor } }",
         PUBLISHERS_DO,
     ),
+    ("defineEventType", "mutation { defineEventType(input: { type: \"defined\", schema: true }) { type } }", ADMINS_DO),
+    ("deleteEventType", "mutation ($defined: String!) { deleteEventType(type: $defined) }", ADMINS_DO),
     ("signal", "mutation ($channel: ID!) { signal(channelId: $channel, type: \"t\") }", READERS_DO),
     (
         "publishMetric",
@@ -546,7 +549,11 @@ impl Fixture {
         let invite = "mutation { createInvite(input: {}) { id } }";
         let invited = self.server.data(root.as_ref(), invite, json!({})).await;
         let elsewhere = self.server.channel(author.as_ref().expect("a session"), &format!("elsewhere{number}")).await;
+        let defined = format!("defined{number}");
+        let define = "mutation ($t: String!) { defineEventType(input: { type: $t, schema: true }) { type } }";
+        self.server.data(root.as_ref(), define, json!({"t": defined})).await;
         let variables = json!({
+            "defined": defined,
             "elsewhere": elsewhere, "key": self.key,
             "invite": invited["createInvite"]["id"],
             "reset": link.rsplit('/').next(),

@@ -111,3 +111,22 @@ async fn other_members_cannot_delete_a_user() {
     assert_eq!(server.error_code(Some(&zoe), DELETE, json!({"id": ben.id, "content": "ERASE"})).await, "FORBIDDEN");
     assert_eq!(server.error_code(None, DELETE, json!({"id": ben.id, "content": "ERASE"})).await, "UNAUTHENTICATED");
 }
+
+#[tokio::test]
+async fn the_api_keys_of_a_deleted_user_end_and_are_removed() {
+    let server = Server::start().await;
+    let root = server.admin("root").await;
+    for content in ["KEEP", "ERASE"] {
+        let user = server.register(&format!("user{}", content.to_lowercase())).await;
+        let create = "mutation ($user: ID!) {
+            createApiKey(input: { name: \"laptop of a user\", userId: $user, scopes: [READ] }) { secret } }";
+        let created = server.data(Some(&root), create, json!({"user": user.id})).await;
+        let key = Session { token: text(&created["createApiKey"]["secret"]), ..user.clone() };
+        let mut socket = server.socket(Some(&key)).await;
+        delete(&server, &root, &user, content).await;
+        assert_eq!(socket.close_code().await, 4403, "{content}");
+        assert_eq!(server.error_code(Some(&key), "{ me { id } }", json!({})).await, "UNAUTHENTICATED", "{content}");
+        let keys = server.data(Some(&root), "{ apiKeys { name } }", json!({})).await;
+        assert_eq!(keys["apiKeys"], json!([]), "{content}");
+    }
+}

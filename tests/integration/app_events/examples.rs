@@ -7,6 +7,7 @@ use diesel::{Connection as _, PgConnection, SqliteConnection};
 use serde_json::json;
 
 use super::{READ, orders};
+use crate::examples::example;
 use crate::support::database::is_postgres;
 use crate::support::{Server, Session, clients, text, with_timeout};
 
@@ -104,7 +105,8 @@ async fn every_example_of_the_page_runs() {
     let mut languages = Vec::new();
     for block in blocks().into_iter().filter(Block::is_for_this_database) {
         match block.language {
-            "json" => continue,
+            // The example in Rust is compared and run on its own, and the types of TypeScript are no program.
+            "json" | "ts" | "console" | "rust" => continue,
             "sql" => run_sql(&server.database_url(), block.code),
             _ => {
                 let Some(command) = block.program() else { continue };
@@ -119,7 +121,7 @@ async fn every_example_of_the_page_runs() {
     let own: &[&[&str]] =
         if is_postgres() { &[&["sql", "sql"], python, &["js", "sql", "sql"]] } else { &[&["sql"], python] };
     let expected = [&["sh", "sh", "js", "python", "sh", "sql"][..]].into_iter().chain(own.iter().copied());
-    assert_eq!(languages, expected.chain([&["sh"][..]]).flatten().copied().collect::<Vec<_>>());
+    assert_eq!(languages, expected.chain([&["sh", "sh"][..]]).flatten().copied().collect::<Vec<_>>());
 }
 
 /// Waits until the channel has the events of the blocks that have run.
@@ -156,4 +158,21 @@ async fn expected_events(server: &Server, channel: &str, languages: &[&str], has
         }
     };
     with_timeout(&format!("{expected:?}"), waiting).await;
+}
+
+#[tokio::test]
+async fn the_example_in_rust_is_the_program_and_publishes_once() {
+    let program = include_str!("../../../examples/publish.rs");
+    let block = blocks().into_iter().find(|block| block.language == "rust").expect("a block in Rust").code;
+    assert!(program.ends_with(block), "the page and examples/publish.rs differ");
+    let (server, root, channel) = orders().await;
+    let program = example("publish").await;
+    for _ in 0..2 {
+        let mut command = tokio::process::Command::new(&program);
+        command.env("URL", server.url("")).env("TOKEN", &root.token).env("NO_PROXY", "*");
+        let output = command.output().await.expect("run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let nodes = server.data(None, READ, json!({"channel": channel})).await["appEvents"]["nodes"].take();
+    assert_eq!(nodes, json!([{"type": "order.shipped", "data": {"id": 7}}]));
 }

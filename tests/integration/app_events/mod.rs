@@ -1,5 +1,6 @@
 //! Application events: publishing, following and reading them.
 
+pub mod event_types;
 mod examples;
 mod http;
 mod json_socket;

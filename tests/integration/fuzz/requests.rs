@@ -32,6 +32,11 @@ const REQUESTS: &[&str] = &[
      {\"query\":\"subscription ($a: Cursor) { events(after: $a) { __typename } }\",\"variables\":{\"a\":null}}  ",
     "GET /graphql?query=%7Bcursor%7D HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nLast-Event-ID: %CURSOR%\r\n\
      Authorization: Bearer %TOKEN%\r\n\r\n",
+    "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %TOKEN%\r\nContent-Type: application/json\r\n\
+     Content-Length: 80\r\n\r\n[{\"channel\":\"general\",\"type\":\"a.b\",\"data\":{\"n\":[1,null,\"x\"]},\"key\":null}]       ",
+    "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %TOKEN%\r\nContent-Type: application/x-ndjson\r\n\
+     Transfer-Encoding: chunked\r\n\r\n27\r\n{\"channel\":\"general\",\"type\":\"a\",\"data\":\r\n\
+     2\r\n1}\r\n2d\r\n\n{\"channel\":1,\"type\":\"b\",\"data\":2,\"key\":\"k\"}\n\r\n0\r\n\r\n",
     "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\nAuthorization: Bearer %METRICS%\r\n\r\n",
     "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: %METRICS%\r\nAuthorization: Bearer %TOKEN%\r\n\r\n",
 ];
@@ -58,7 +63,7 @@ fn no_random_request_causes_a_500_or_a_panic() {
             target.check_health().await
         })
     });
-    tally.show("requests", &["200", "400", "401", "events", "events, refused", "metrics"]);
+    tally.show("requests", &["200", "400", "401", "events", "events, refused", "metrics", "published"]);
     runtime.block_on(async { drop(target) });
 }
 
@@ -89,6 +94,7 @@ fn name(answer: &str) -> &str {
         Some("200") if is_stream && answer.contains("\"errors\"") => "events, refused",
         Some("200") if is_stream => "events",
         Some("200") if answer.contains(METRICS_HEADER) => "metrics",
+        Some("200") if answer.contains("\"duplicate\":") => "published",
         status => status.unwrap_or("none"),
     }
 }

@@ -33,6 +33,8 @@ impl Target {
         server.ready().await.expect("the server starts");
         let token = program.register("ann").await;
         program.channel(&token, "general").await;
+        let open = "mutation { updateChannel(input: { id: 1, publishing: MEMBERS }) { id } }";
+        program.data(Some(&token), open, &json!({})).await;
         let cursor = program.cursor().await;
         program.channel(&token, "later").await;
         Self { program, _server: server, token, cursor }

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::nice;
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
@@ -33,23 +34,28 @@ async fn every_attack_is_answered_within_ten_seconds_and_its_memory_is_freed() {
         ("TIDINGS_REQUEST_TIMEOUT", TIMEOUT),
         ("TIDINGS_LOG", "error,tidings::app=info"),
     ];
-    run_attacks(&settings, attacks::all()).await;
+    run_attacks(&settings, |token| attacks::all().into_iter().chain(attacks::publishing(token)).collect()).await;
 }
 
 /// With the limit on frames per second switched off, and with the default limit.
 #[tokio::test]
 async fn ping_floods_whose_pongs_are_not_read_are_blocked_and_their_memory_is_freed() {
     let settings = [("TIDINGS_FRAMES_PER_SECOND", "0"), ("TIDINGS_LOG", "error,tidings::app=info")];
-    run_attacks(&settings, attacks::pings()).await;
-    run_attacks(&settings[1..], attacks::pings()).await;
+    run_attacks(&settings, |_| attacks::pings()).await;
+    run_attacks(&settings[1..], |_| attacks::pings()).await;
 }
 
-async fn run_attacks(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
+/// `attacks` makes the attacks. It gets the token of a user who may publish in the channel `general`.
+async fn run_attacks(settings: &[(&'static str, &str)], attacks: impl FnOnce(&str) -> Vec<Attack>) {
     let attacker_runtime = attacker_runtime();
     let (program, other) = (Program::new(settings), Program::new(settings));
     let (mut server, mut alone) = (program.start(), other.start());
     server.ready().await.expect("the server starts");
     alone.ready().await.expect("the server starts");
+    let token = program.register("mallory").await;
+    program.channel(&token, "general").await;
+    let open = "mutation { updateChannel(input: { id: 1, publishing: MEMBERS }) { id } }";
+    program.data(Some(&token), open, &json!({})).await;
     let watch = || BackgroundClient::begin(program.address(), other.address());
     // The first requests allocate memory that is kept. They are made before the baseline is measured.
     let background_client = watch();
@@ -62,7 +68,7 @@ async fn run_attacks(settings: &[(&'static str, &str)], attacks: Vec<Attack>) {
         "{:<64} {:>25} {:>8} {:>17} {:>17} {:>17} {:>20}",
         "", "answer", "slowest", "before", "during", "idle server, during", "MiB before/peak/after"
     ));
-    for attack in attacks {
+    for attack in attacks(&token) {
         let background_client = watch();
         sleep(BASELINE_TIME).await;
         let before_attack = background_client.end().attacked;

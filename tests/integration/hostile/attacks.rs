@@ -109,6 +109,48 @@ fn bodies() -> Vec<Attack> {
     ]
 }
 
+/// Bodies of `POST /api/v1/events` from a user who may publish in the channel `general`. `token` is of that user.
+pub fn publishing(token: &str) -> Vec<Attack> {
+    const NDJSON: &str = "application/x-ndjson";
+    const EVENT: &str = r#"{"channel":"general","type":"t","data":1}"#;
+    let head = |content_type: &str, more: &str| {
+        format!(
+            "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: {content_type}\r\n{more}\r\n\r\n"
+        )
+    };
+    // The pieces come as long as the server reads, up to `LARGE` bytes.
+    let endless = |name: &str, answer: &'static str, content_type: &str, piece: Vec<u8>| {
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+        let head = head(content_type, "Transfer-Encoding: chunked");
+        Attack::new(name, answer, move |address| {
+            let (head, chunk) = (head.clone(), chunk.clone());
+            async move { ask(address, &head, move |sent| (sent < LARGE).then(|| chunk.clone())).await }
+        })
+    };
+    let whole = |name: &str, answer: &'static str, content_type: &str, body: String| {
+        let head = head(content_type, &format!("Content-Length: {}", body.len()));
+        Attack::new(name, answer, move |address| {
+            let (head, mut body) = (head.clone(), Some(body.clone().into_bytes()));
+            async move { ask(address, &head, move |_| body.take()).await }
+        })
+    };
+    let nested = format!(r#"{{"channel":"general","type":"t","data":{}1{}}}"#, "[".repeat(60_000), "]".repeat(60_000));
+    let unknown = |number: usize| format!("{{\"channel\":\"c{number}\",\"type\":\"t\",\"data\":1}}\n");
+    let attacks = vec![
+        endless("events: a line of 64 MiB", "400", NDJSON, vec![b' '; 64 << 10]),
+        endless("events: 64 MiB of empty lines", "413", NDJSON, vec![b'\n'; 64 << 10]),
+        endless("events: 64 MiB of events", "413", NDJSON, format!("{EVENT}\n").repeat(1_000).into_bytes()),
+        endless("events: 64 MiB of a list", "413", "application/json", b"[1,".repeat(20_000)),
+        whole("events: a line nested 60,000 deep", "400", NDJSON, nested.clone()),
+        whole("events: a list nested 60,000 deep", "400", "application/json", format!("[{nested}]")),
+        whole("events: 1,000 names of channels", "400", NDJSON, (0..1_000).map(unknown).collect()),
+        whole("events: 100,000 lines, the last one wrong", "400", NDJSON, format!("{EVENT}\n").repeat(99_999) + "{}"),
+        whole("events: 100,000 numbers of 300 digits", "400", NDJSON, format!("{}\n", "9".repeat(300)).repeat(100_000)),
+    ];
+    attacks.into_iter().map(Attack::repeated).collect()
+}
+
 fn frames() -> Vec<Attack> {
     let mut attacks = Vec::new();
     for (name, path, protocol) in

@@ -114,3 +114,22 @@ async fn rows_for_a_deleted_channel_are_rejected() {
     assert_eq!(fixture.next_data(1).await, [json!(3)]);
     assert_eq!(fixture.program.lines(REASONS), ["unknown_channel", "unknown_channel"]);
 }
+
+#[tokio::test]
+async fn data_that_does_not_fit_its_type_is_rejected_and_its_key_stays_free() {
+    let mut fixture = Fixture::new().await;
+    let define = "mutation ($schema: JSON!) { defineEventType(input: { type: \"order\", schema: $schema }) { type } }";
+    fixture.server.data(Some(&fixture.root), define, json!({"schema": {"required": ["id"]}})).await;
+    let program = &mut fixture.program;
+    program.execute("BEGIN");
+    program.insert("orders", "order", "{}", "k");
+    program.insert("orders", "order", "{\"id\":1}", "k");
+    program.insert("orders", "order", "{\"id\":2}", "k");
+    program.insert("orders", "other", "3", "other");
+    program.execute("COMMIT");
+    assert_eq!(fixture.next_data(2).await, [json!({"id": 1}), json!(3)]);
+    fixture.wait_for_metric("tidings_outbox_rejected_total{reason=\"misfit\"}", 1).await;
+    assert_eq!(fixture.program.lines(REASONS), ["misfit"]);
+    let details = fixture.program.lines("SELECT detail AS line FROM outbox_rejected");
+    assert_eq!(details, ["data does not fit the schema of order: \"id\" is a required property"]);
+}

@@ -14,6 +14,7 @@ use crate::support::{Session, text};
 pub async fn verify(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
     let agreed: Result<(), String> = async {
         queries(reader, fixture).await?;
+        app_events(reader, fixture).await?;
         replays(reader, fixture).await?;
         rules(reader, fixture).await
     }
@@ -25,6 +26,40 @@ async fn queries(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
     let (shown, _) = query(fixture, reader.session.as_ref()).await;
     let visible = fixture.model.visible(reader.reader);
     if shown == visible { Ok(()) } else { Err(format!("a query shows {shown:?}, but the model has {visible:?}")) }
+}
+
+/// Compares the list of application events of each channel with the model.
+async fn app_events(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {
+    let model = &fixture.model;
+    for (key, object) in model.objects.iter().filter(|((kind, _), _)| *kind == Kind::Channel) {
+        let query = "query ($id: ID!) { appEvents(channelId: $id, first: 100) { nodes { data } } }";
+        let mut answer = fixture.server.execute(reader.session.as_ref(), query, json!({"id": key.1})).await;
+        if object.is_deleted || !model.can_see(reader.reader, key) {
+            let code = &answer["errors"][0]["extensions"]["code"];
+            if code != "NOT_FOUND" {
+                return Err(format!("channel {}: the list of events is {answer}", key.1));
+            }
+            continue;
+        }
+        let is_here = |logged: &&LoggedChange| {
+            matches!(logged.what, Change::Published(_)) && logged.what.channel(model).as_ref() == Some(&key.1)
+        };
+        let visible =
+            fixture.log.iter().filter(is_here).filter(|logged| logged.what.is_visible_to(reader.reader, model));
+        let expected: Vec<Value> = visible.map(|logged| json!({"data": data_of(&logged.what)})).collect();
+        let shown = answer["data"]["appEvents"]["nodes"].take();
+        if shown != json!(expected) {
+            return Err(format!("channel {}: the list of events is {shown}, but the model has {expected:?}", key.1));
+        }
+    }
+    Ok(())
+}
+
+fn data_of(change: &Change) -> Option<&str> {
+    match change {
+        Change::Published(data) => Some(data),
+        _ => None,
+    }
 }
 
 async fn replays(reader: &TestReader, fixture: &Fixture) -> Result<(), String> {

@@ -42,6 +42,8 @@ pub enum Change {
     Visibility(String),
     /// A notification for a user.
     Notified(usize),
+    /// An application event with this text as its data.
+    Published(String),
 }
 
 impl Change {
@@ -51,6 +53,7 @@ impl Change {
             Self::Object(name, _) => name,
             Self::Access(..) | Self::Visibility(_) => "AccessChanged",
             Self::Notified(_) => "NotificationAdded",
+            Self::Published(_) => "AppEvent",
         }
     }
 
@@ -60,12 +63,17 @@ impl Change {
             Self::Object(_, key) => model.can_see(reader, key),
             Self::Access(user, _) | Self::Notified(user) => reader == Some(*user),
             Self::Visibility(channel) => !model.belongs_to(reader, channel),
+            Self::Published(data) => model.allows(reader, &model.published[data]),
         }
     }
 
     /// Whether the event shows an object that has been deleted, so that it is omitted.
     pub fn is_omitted(&self, model: &Model) -> bool {
-        matches!(self, Self::Object(name, key) if !name.ends_with("Deleted") && model.objects[key].is_deleted)
+        match self {
+            Self::Object(name, key) => !name.ends_with("Deleted") && model.objects[key].is_deleted,
+            Self::Published(data) => model.is_channel_deleted(&model.published[data]),
+            Self::Access(..) | Self::Visibility(_) | Self::Notified(_) => false,
+        }
     }
 
     /// The channel that the event belongs to.
@@ -74,6 +82,7 @@ impl Change {
             Self::Object(_, key) => model.channel_of(key),
             Self::Access(_, channel) => channel.clone(),
             Self::Visibility(channel) => Some(channel.clone()),
+            Self::Published(data) => model.channel_in(&model.published[data]),
             Self::Notified(_) => None,
         }
     }
@@ -211,6 +220,10 @@ impl Fixture {
                 self.model.users.iter().position(|user| Some(&user.id) == event.user.map(|id| id.to_string()).as_ref());
             return Ok(Change::Notified(user.ok_or("a NotificationAdded event for an unknown user")?));
         }
+        if name == "AppEvent" {
+            let data = event.payload.as_deref().ok_or("an AppEvent without data")?;
+            return Ok(Change::Published(serde_json::from_str(data).map_err(|error| error.to_string())?));
+        }
         let kinds = [Kind::Channel, Kind::Message, Kind::Comment, Kind::Template];
         let kind = kinds.into_iter().find(|kind| name.starts_with(&format!("{kind:?}"))).ok_or(name)?;
         Ok(Change::Object(name, (kind, event.object.to_string())))
@@ -220,9 +233,13 @@ impl Fixture {
     async fn execute_step(&mut self, step: Step) -> Result<Vec<Change>, String> {
         match step {
             Step::MakeChannel { user, private } => {
-                let rule = Rule::Channel { is_private: private, members: BTreeSet::from([user]) };
+                // Members may publish in the channels that begin as private ones.
+                let rule =
+                    Rule::Channel { is_private: private, members: BTreeSet::from([user]), members_publish: private };
                 let visibility = if private { "PRIVATE" } else { "PUBLIC" };
-                let input = json!({"name": self.fresh("channel"), "visibility": visibility});
+                let publishing = if private { "MEMBERS" } else { "KEYS" };
+                let name = self.fresh("channel");
+                let input = json!({"name": name, "visibility": visibility, "publishing": publishing});
                 self.create(user, "createChannel", input, "name", rule).await
             }
             Step::SetVisibility { channel, private } => {
@@ -246,6 +263,7 @@ impl Fixture {
                 let rule = Rule::Message { channel, author: user, locations };
                 self.create(user, "createMessage", input, "content", rule).await
             }
+            Step::Publish { user, channel, locations } => self.publish(user, channel, locations).await,
             Step::Comment { user, message } => {
                 let Some((_, message)) = self.model.pick(Kind::Message, message) else { return Ok(Vec::new()) };
                 let input = json!({"messageId": message, "content": self.fresh("comment")});
@@ -333,6 +351,28 @@ impl Fixture {
             }
             None if !may => Ok(Vec::new()),
             other => Err(format!("{field} by user {user}: allowed is {may}, but the server answers {other:?}")),
+        }
+    }
+
+    /// Publishes an application event as a user. It must succeed exactly if the user is an admin or, where members may
+    /// publish, a member.
+    async fn publish(&mut self, user: usize, channel: u8, locations: u8) -> Result<Vec<Change>, String> {
+        let Some(key) = self.model.pick(Kind::Channel, channel) else { return Ok(Vec::new()) };
+        let (locations, ids) = self.locations(locations);
+        let data = self.fresh("event");
+        let input = json!({"channelId": key.1, "type": "t", "data": data, "shareLocationIds": ids});
+        let Rule::Channel { members, members_publish, .. } = self.rule(&key).clone() else {
+            return Err("no channel".into());
+        };
+        let may = self.model.users[user].is_admin || (members_publish && members.contains(&user));
+        match self.mutate(Some(user), "publish", "cursor", input).await? {
+            Some(_) if may => {
+                let rule = Rule::Message { channel: key.1, author: user, locations };
+                self.model.published.insert(data.clone(), rule);
+                Ok(vec![Change::Published(data)])
+            }
+            None if !may => Ok(Vec::new()),
+            other => Err(format!("publish by user {user}: allowed is {may}, but the server answers {other:?}")),
         }
     }
 

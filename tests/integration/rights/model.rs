@@ -47,12 +47,27 @@ pub struct Object {
 }
 
 /// Who may see an object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Rule {
-    Channel { is_private: bool, members: BTreeSet<usize> },
-    Message { channel: String, author: usize, locations: Vec<usize> },
-    Comment { message: String, author: usize },
-    Template { author: usize, locations: Vec<usize> },
+    Channel {
+        is_private: bool,
+        members: BTreeSet<usize>,
+        members_publish: bool,
+    },
+    /// Also for an application event.
+    Message {
+        channel: String,
+        author: usize,
+        locations: Vec<usize>,
+    },
+    Comment {
+        message: String,
+        author: usize,
+    },
+    Template {
+        author: usize,
+        locations: Vec<usize>,
+    },
 }
 
 /// All objects and users of one case.
@@ -62,6 +77,8 @@ pub struct Model {
     pub organizations: Vec<String>,
     pub locations: Vec<Location>,
     pub objects: BTreeMap<Key, Object>,
+    /// The application events by their data.
+    pub published: BTreeMap<String, Rule>,
 }
 
 impl Model {
@@ -69,6 +86,14 @@ impl Model {
     pub fn can_see(&self, reader: Reader, key: &Key) -> bool {
         match &self.objects[key].rule {
             Rule::Channel { is_private, .. } => !is_private || self.belongs_to(reader, &key.1),
+            rule => self.allows(reader, rule),
+        }
+    }
+
+    /// Whether a rule that is not one of a channel lets the reader see its object.
+    pub fn allows(&self, reader: Reader, rule: &Rule) -> bool {
+        match rule {
+            Rule::Channel { .. } => unreachable!("the rule of a channel needs its id"),
             Rule::Message { channel, author, locations } => {
                 self.can_see(reader, &(Kind::Channel, channel.clone())) && self.is_addressed(reader, *author, locations)
             }
@@ -108,10 +133,23 @@ impl Model {
     pub fn channel_of(&self, key: &Key) -> Option<String> {
         match &self.objects[key].rule {
             Rule::Channel { .. } => Some(key.1.clone()),
+            rule => self.channel_in(rule),
+        }
+    }
+
+    /// The channel that a rule of another object names.
+    pub fn channel_in(&self, rule: &Rule) -> Option<String> {
+        match rule {
             Rule::Message { channel, .. } => Some(channel.clone()),
             Rule::Comment { message, .. } => self.channel_of(&(Kind::Message, message.clone())),
-            Rule::Template { .. } => None,
+            Rule::Channel { .. } | Rule::Template { .. } => None,
         }
+    }
+
+    /// Whether the channel that a rule of another object names was deleted.
+    pub fn is_channel_deleted(&self, rule: &Rule) -> bool {
+        let channel = self.channel_in(rule).map(|channel| (Kind::Channel, channel));
+        channel.is_some_and(|channel| self.objects[&channel].is_deleted)
     }
 
     /// An existing object, by its index from the newest.

@@ -18,6 +18,7 @@ const FIELDS: &str = "__typename cursor
     ... on CommentAdded { comment { id text: content } } ... on CommentUpdated { comment { id text: content } }
     ... on CommentDeleted { commentId }
     ... on TemplateAdded { template { id text: name } } ... on TemplateDeleted { templateId }
+    ... on AppEvent { data }
     ... on AccessChanged { about: changedChannelId }";
 // The ids of the subscription to all events and of the one to a single channel.
 const ALL: &str = "all";
@@ -180,7 +181,7 @@ impl TestReader {
         }
         match &logged.what {
             Change::Access(..) | Change::Visibility(_) => self.query(fixture).await,
-            Change::Notified(_) => {}
+            Change::Notified(_) | Change::Published(_) => {}
             Change::Object(_, key) => apply(&mut self.state, key, value, &fixture.model),
         }
         Ok(())
@@ -214,6 +215,9 @@ pub fn check_item(logged: &LoggedChange, item: &Value, model: &Model) -> Result<
     let data = &item["payload"]["data"]["it"];
     if position(item)? != logged.event.cursor || data["__typename"] != logged.what.name() {
         return Err(wrong());
+    }
+    if let Change::Published(shown) = &logged.what {
+        return if data["data"] == json!(shown) { Ok(None) } else { Err(wrong()) };
     }
     let Change::Object(_, key) = &logged.what else { return Ok(None) };
     let field = format!("{:?}", key.0).to_lowercase();

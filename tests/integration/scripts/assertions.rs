@@ -106,5 +106,6 @@ fn newest(revisions: &HashMap<Key, std::collections::BTreeMap<i64, Value>>, key:
 
 fn key(event: &Event) -> Key {
     debug_assert!(event.kind != EventKind::Genesis);
-    (kind(event), event.object.to_string())
+    let id = if event.kind == EventKind::AppEvent { event.seq() } else { event.object };
+    (kind(event), id.to_string())
 }

@@ -56,6 +56,10 @@ impl ClientState {
 
     /// Applies an event.
     pub fn apply(&mut self, seen: &ReceivedEvent) -> Result<(), String> {
+        if seen.object == Kind::AppEvent {
+            // The event changes no object.
+            return Ok(());
+        }
         let key = (seen.object, seen.id.clone());
         match &seen.value {
             Some(value) => {
@@ -67,7 +71,7 @@ impl ClientState {
             None => {
                 self.0.remove(&key);
                 match seen.object {
-                    Kind::Comment => {}
+                    Kind::Comment | Kind::AppEvent => {}
                     Kind::Message => self.0.retain(|_, value| value["messageId"] != json!(seen.id)),
                     Kind::Channel => {
                         let inside = |value: &Value| value["channelId"] == json!(seen.id);

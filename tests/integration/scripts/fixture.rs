@@ -18,6 +18,7 @@ use crate::support::{PASSWORD, Server, Session, text, with_timeout};
 pub const CHANNEL: &str = "id name description";
 pub const MESSAGE: &str = "id channelId content ticket { status priority }";
 pub const COMMENT: &str = "id messageId content";
+pub const APP_EVENT: &str = "channelId data";
 
 /// The number of edits in a rush: they take several pages of the log.
 const REPEATED_EDITS: usize = 300;
@@ -30,6 +31,8 @@ pub enum Kind {
     Channel,
     Message,
     Comment,
+    /// An application event. Its id is its position in the log.
+    AppEvent,
 }
 
 /// The kind and id of an object.
@@ -71,10 +74,13 @@ impl AcknowledgedWrites {
     fn keep(&mut self, kind: Kind, mut value: Value) -> Result<(), String> {
         let position: Cursor = text(&value["cursor"]).parse().map_err(|_| format!("{value} has no cursor"))?;
         value.as_object_mut().expect("an object").remove("cursor");
+        if kind == Kind::AppEvent {
+            value["id"] = json!(position.seq.0.to_string());
+        }
         let key = (kind, text(&value["id"]));
         let place = match kind {
             Kind::Channel => None,
-            Kind::Message => Some((Kind::Channel, text(&value["channelId"]))),
+            Kind::Message | Kind::AppEvent => Some((Kind::Channel, text(&value["channelId"]))),
             Kind::Comment => Some((Kind::Message, text(&value["messageId"]))),
         };
         let fresh = !self.revisions.contains_key(&key);
@@ -178,6 +184,11 @@ impl Fixture {
                 let input = pick(Kind::Comment, number).map(|id| json!({"id": id, "content": self.text()}));
                 (Kind::Comment, "updateComment", input)
             }
+            Op::Publish(number) => {
+                let text = format!("text {}", self.texts.fetch_add(1, Ordering::Relaxed));
+                let input = pick(Kind::Channel, number).map(|id| json!({"channelId": id, "type": "t", "data": text}));
+                (Kind::AppEvent, "publish", input)
+            }
             Op::DeleteChannel(number) => return self.delete(Kind::Channel, "deleteChannel", number, contended).await,
             Op::Delete(number) => return self.delete(Kind::Message, "deleteMessage", number, contended).await,
             Op::DeleteComment(number) => return self.delete(Kind::Comment, "deleteComment", number, contended).await,
@@ -188,6 +199,7 @@ impl Fixture {
             Kind::Channel => CHANNEL,
             Kind::Message => MESSAGE,
             Kind::Comment => COMMENT,
+            Kind::AppEvent => APP_EVENT,
         };
         let query = format!("mutation ($input: {type_name}!) {{ {field}(input: $input) {{ cursor {shown} }} }}");
         match self.ask(&query, json!({"input": input}), contended).await? {
@@ -317,6 +329,7 @@ pub fn kind(event: &Event) -> Kind {
     match event.kind {
         EventKind::ChannelAdded | EventKind::ChannelUpdated | EventKind::ChannelDeleted => Kind::Channel,
         EventKind::CommentAdded | EventKind::CommentUpdated | EventKind::CommentDeleted => Kind::Comment,
+        EventKind::AppEvent => Kind::AppEvent,
         _ => Kind::Message,
     }
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::client_state::ClientState;
-use super::fixture::{CHANNEL, COMMENT, Fixture, Kind, LogPosition as _, MESSAGE};
+use super::fixture::{APP_EVENT, CHANNEL, COMMENT, Fixture, Kind, LogPosition as _, MESSAGE};
 use crate::support::text;
 
 /// How long to wait for an expected frame; normally it comes far earlier.
@@ -29,8 +29,17 @@ pub enum Document {
     Nested,
     /// `messageAdded`.
     Added,
+    /// `appEvent`.
+    Published,
     /// `events` of one channel.
     Channel,
+}
+
+impl Document {
+    /// Whether the subscription delivers events of all kinds, and checkpoints.
+    fn has_checkpoints(self) -> bool {
+        !matches!(self, Self::Added | Self::Published)
+    }
 }
 
 /// An event as a subscriber received it.
@@ -118,6 +127,9 @@ impl Subscriber {
             Document::Added => {
                 format!("subscription ($after: Cursor) {{ it: messageAdded(after: $after) {{ cursor {MESSAGE} }} }}")
             }
+            Document::Published => {
+                format!("subscription ($after: Cursor) {{ it: appEvent(after: $after) {{ cursor {APP_EVENT} }} }}")
+            }
             _ => format!(
                 "subscription ($channelId: ID, $after: Cursor) {{ it: events(channelId: $channelId, after: $after) {{
                     __typename cursor
@@ -127,7 +139,7 @@ impl Subscriber {
                     ... on MessageUpdated {{ message {{ {MESSAGE} {author} }} }} ... on MessageDeleted {{ messageId }}
                     ... on CommentAdded {{ comment {{ {COMMENT} {author} {comment_parent} }} }}
                     ... on CommentUpdated {{ comment {{ {COMMENT} {author} {comment_parent} }} }}
-                    ... on CommentDeleted {{ commentId }} }} }}"
+                    ... on CommentDeleted {{ commentId }} ... on AppEvent {{ {APP_EVENT} }} }} }}"
             ),
         }
     }
@@ -136,6 +148,7 @@ impl Subscriber {
     pub fn follows(&self, event: &tidings::model::Event) -> bool {
         match self.document {
             Document::Added => event.kind == EventKind::MessageAdded,
+            Document::Published => event.kind == EventKind::AppEvent,
             Document::Channel => event.channel.is_some_and(|channel| channel.to_string() == self.channel),
             Document::Events | Document::Nested => true,
         }
@@ -184,7 +197,7 @@ impl Subscriber {
         }
         let target = self.target(fixture);
         while let Some(connection) = &self.connection
-            && (self.position() < target || (self.document != Document::Added && connection.live.is_none()))
+            && (self.position() < target || (self.document.has_checkpoints() && connection.live.is_none()))
         {
             self.read_one().await.map_err(|wrong| format!("{wrong}; {:?} waits for seq {target}", self.document))?;
         }
@@ -238,7 +251,7 @@ impl Subscriber {
     pub async fn compare(&self, fixture: &Fixture) -> Result<(), String> {
         let (fresh, cursor) = ClientState::query(fixture, self.document).await;
         let live = self.connection.as_ref().and_then(|connection| connection.live);
-        if self.document == Document::Added {
+        if !self.document.has_checkpoints() {
             return Ok(());
         }
         if !self.ended && live != Some(cursor) {
@@ -319,7 +332,7 @@ impl Subscriber {
             return Ok(());
         }
         let seen = seen(item, cursor, connection.known)?;
-        if self.document != Document::Added {
+        if self.document.has_checkpoints() {
             self.state.apply(&seen)?;
         }
         self.ended = self.document == Document::Channel && seen.name == "ChannelDeleted";
@@ -332,7 +345,14 @@ impl Subscriber {
 fn seen(mut item: Value, cursor: Cursor, known: i64) -> Result<ReceivedEvent, String> {
     let fields = item.as_object_mut().ok_or("an item that is no object")?;
     fields.remove("cursor");
-    let Some(name) = fields.remove("__typename") else {
+    let name = fields.remove("__typename");
+    if fields.contains_key("data") {
+        let id = cursor.seq.0.to_string();
+        fields.insert("id".into(), json!(id));
+        let (name, object, value) = ("AppEvent".into(), Kind::AppEvent, Some(item));
+        return Ok(ReceivedEvent { cursor, name, object, id, value, comment_parent: None, known });
+    }
+    let Some(name) = name else {
         // `messageAdded` delivers the message itself, without an event type.
         let id = text(&fields["id"]);
         let name = "MessageAdded".into();

@@ -18,9 +18,10 @@ pub use queue::{TestAnswer, TestQueue};
 use super::needs::Needs;
 use super::state::BatchState;
 use crate::model::{
-    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, ExternalIdentity, Invite, InviteId, Location,
-    LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization, OrganizationId,
-    Rights, Role, Seq, SessionId, Tag, Template, TemplateId, Timestamp, User, UserId, UserKind, UserSession,
+    ApiKey, ApiKeyId, Channel, ChannelId, Comment, CommentId, Cursor, EventType, ExternalIdentity, Invite, InviteId,
+    Location, LocationId, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization,
+    OrganizationId, Rights, Role, Seq, SessionId, Tag, Template, TemplateId, Timestamp, User, UserId, UserKind,
+    UserSession,
 };
 use crate::store::idempotency::CreatedObject;
 
@@ -52,6 +53,7 @@ pub struct TestTables {
     pub read_announcements: BTreeSet<(NotificationId, UserId)>,
     pub keys: BTreeMap<(UserId, String), (CreatedObject, String)>,
     pub api_keys: BTreeMap<ApiKeyId, (ApiKey, String)>,
+    pub event_types: BTreeMap<String, EventType>,
     pub read_markers: BTreeMap<(UserId, ChannelId), MessageId>,
     pub metrics: BTreeMap<String, Metric>,
     pub attempts: BTreeMap<String, Vec<Timestamp>>,
@@ -104,6 +106,7 @@ impl Default for TestTables {
             read_announcements: BTreeSet::new(),
             keys: BTreeMap::new(),
             api_keys: BTreeMap::new(),
+            event_types: BTreeMap::new(),
             read_markers: BTreeMap::new(),
             metrics: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -166,6 +169,7 @@ impl TestTables {
         self.organizations.keys().for_each(|id| needs.organization_with_users(*id));
         self.api_keys.keys().for_each(|id| needs.api_key(*id));
         needs.api_key_count();
+        needs.event_types();
         needs
     }
 }

@@ -126,6 +126,10 @@ impl TestTables {
                 rows.rooms.push((Arc::clone(rights), name.clone(), self.room(rights, name)));
             }
             Lookup::ApiKey(id) => rows.api_keys.extend(self.api_keys.get(id).map(|(key, _)| (*id, key.clone()))),
+            Lookup::EventTypes => {
+                let lengths = self.event_types.iter().map(|(name, found)| (name.clone(), found.schema.len()));
+                rows.event_types = Some(lengths.collect());
+            }
             Lookup::ApiKeyCount => rows.api_key_count = Some(count(self.api_keys.len())),
             Lookup::SimilarChannel(rights, name) => self.look_up_channel(rights, name, None, rows),
             Lookup::SimilarToChannel(rights, id, name) => {

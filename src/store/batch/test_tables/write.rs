@@ -116,6 +116,10 @@ impl TestTables {
             SingleWrite::RevokeApiKey(id) => {
                 self.api_keys.get_mut(id).expect("the key exists").0.revoked_at = Some(self.now);
             }
+            SingleWrite::SetEventType(definition) => {
+                drop(self.event_types.insert(definition.name.to_string(), definition.clone()));
+            }
+            SingleWrite::DeleteEventType(name) => drop(self.event_types.remove(name)),
             SingleWrite::SetPasswordHash(id, hash) => {
                 self.password_hashes.insert(*id, hash.clone());
                 self.password_resets.remove(id);
@@ -129,6 +133,7 @@ impl TestTables {
                 self.password_resets.remove(&user.id);
                 self.sessions.retain(|_, session| session.user_id != user.id);
                 self.identities.retain(|_, owner| *owner != user.id);
+                self.api_keys.retain(|_, (key, _)| key.user_id != user.id);
             }
             SingleWrite::StartSession(session) => {
                 let id = SessionId(next(&mut self.last_ids.sessions));

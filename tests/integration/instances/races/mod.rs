@@ -3,6 +3,7 @@
 
 mod deletions;
 mod edits;
+mod event_types;
 mod order;
 mod permissions;
 mod tickets;
