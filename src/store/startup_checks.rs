@@ -8,8 +8,8 @@ use super::connection::{Db, is_new_enough};
 use crate::error::{Error, Result};
 
 /// All tables of the schema. The PostgreSQL user needs to read and write each of them.
-const TABLES: &str = "announcement_reads,api_key_channels,api_keys,channel_members,channel_reads,channels,comments,event_types,events,\
-    idempotency_keys,identities,instances,invite_channels,invites,locations,log_head,message_locations,\
+const TABLES: &str = "announcement_reads,api_key_channels,api_keys,channel_members,channel_reads,channels,comments,deleted_identities,\
+    event_types,events,idempotency_keys,identities,instances,invite_channels,invites,locations,log_head,message_locations,\
     messages,metrics,notifications,organizations,outbox,outbox_rejected,password_resets,presence,sessions,sign_in_attempts,\
     template_locations,templates,user_removals,users";
 
