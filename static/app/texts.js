@@ -27,6 +27,8 @@ export const texts = {
 
   signedIn: {
     title: 'Signing in…',
+    question: 'This link signs you in. Continue only if you have just signed in yourself: with a link from someone else, you would write in their account.',
+    confirm: 'Continue',
     failed: 'You are not signed in. Try again.',
     back: 'Back to the sign-in page',
   },

@@ -1,5 +1,6 @@
 // The page to which the server sends a browser that returns from another issuer. It exchanges the code in the URL for a
-// session.
+// session. A link from someone else could contain a code of theirs, and everything that is then written would be in their
+// account. So the page asks first, unless this tab has begun the sign-in.
 
 import { useEffect, useState } from 'preact/hooks';
 import { texts } from '../texts.js';
@@ -10,28 +11,43 @@ const STORAGE_KEY = 'tidings.route';
 // Remembers the route while the browser is at the issuer. Without storage, the user returns to the first page.
 export function rememberRoute() {
   try {
-    sessionStorage.setItem(STORAGE_KEY, location.hash);
+    sessionStorage.setItem(STORAGE_KEY, location.hash || to.home());
   } catch {
     // The storage is full or forbidden.
   }
 }
 
+// The route, or null if this tab has not begun a sign-in.
 function rememberedRoute() {
   try {
-    const route = sessionStorage.getItem(STORAGE_KEY) ?? '';
-    sessionStorage.removeItem(STORAGE_KEY);
-    return route.startsWith('#/') ? route : to.home();
+    const route = sessionStorage.getItem(STORAGE_KEY);
+    return route?.startsWith('#/') ? route : null;
   } catch {
-    return to.home();
+    return null;
+  }
+}
+
+function forgetRoute() {
+  try {
+    sessionStorage.removeItem(STORAGE_KEY);
+  } catch {
+    // The storage is forbidden.
   }
 }
 
 export function SignedIn({ session, code }) {
-  const [hasFailed, setHasFailed] = useState(false);
+  const [route] = useState(rememberedRoute);
+  /** @type {[null | 'busy' | 'failed', (state: null | 'busy' | 'failed') => void]} */
+  const [state, setState] = useState(null);
   const words = texts.signedIn;
-  useEffect(() => {
+  const begin = () => {
+    setState('busy');
+    forgetRoute();
     // `replace` removes the code from the history of the browser.
-    session.beginWith(code).then(() => location.replace(rememberedRoute()), () => setHasFailed(true));
+    session.beginWith(code).then(() => location.replace(route ?? to.home()), () => setState('failed'));
+  };
+  useEffect(() => {
+    if (route) begin();
   }, []);
 
   return (
@@ -41,8 +57,11 @@ export function SignedIn({ session, code }) {
           <img src="/favicon.svg" alt="" width="44" height="44" />
           <h1>{texts.name}</h1>
         </header>
-        {hasFailed ? <p class="problem" role="alert">{words.failed}</p> : <p role="status">{words.title}</p>}
-        {hasFailed && <p><a href={to.home()}>{words.back}</a></p>}
+        {state === 'busy' && <p role="status">{words.title}</p>}
+        {state === 'failed' && <p class="problem" role="alert">{words.failed}</p>}
+        {!route && !state && <p>{words.question}</p>}
+        {!route && !state && <button class="button-primary button-wide" onClick={begin}>{words.confirm}</button>}
+        {state !== 'busy' && <p><a href={to.home()}>{words.back}</a></p>}
       </div>
     </main>
   );

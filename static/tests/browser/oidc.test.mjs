@@ -76,6 +76,12 @@ test('a user signs in at a provider and returns to the same page', { timeout: 12
   // The provider has the same host, so its cookies are in this list, too.
   const cookies = (await context.cookies(`${origin}/auth/oidc`)).map(({ name }) => name);
   assert.ok(!cookies.includes('tidings_oidc'), 'the cookie of the sign-in is not removed');
+  const other = await (await browser.newContext()).newPage();
+  await other.goto(`${origin}/#/signed-in/${stored.refreshToken}`);
+  // This tab has not begun a sign-in: the link may come from someone else.
+  await other.getByRole('button', { name: 'Continue' }).waitFor();
+  assert.equal(await other.evaluate(() => localStorage.getItem('tidings.session')), null);
+  await other.context().close();
   await page.reload();
   await page.locator('.account-name', { hasText: 'ann of the provider' }).waitFor();
   assert.deepEqual(errors, []);
