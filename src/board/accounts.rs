@@ -385,7 +385,12 @@ impl WriteCommand for AddUser {
             deleted_at: None,
         };
         let mut effects = state.effects();
-        let row = NewUserRow { user: user.clone(), password_hash: self.hash.clone(), identity: None };
+        let row = NewUserRow {
+            user: user.clone(),
+            password_hash: self.hash.clone(),
+            identity: None,
+            profile_at: Timestamp(0),
+        };
         effects.write(SingleWrite::AddUsers(vec![row]));
         if let Some(invite) = invite {
             let channels = invite.channels.iter().filter(|channel| state.has_channel(**channel));

@@ -4,6 +4,7 @@
 //! decided before such a change decides again. So no event is committed after a definition that it does not fit.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::json_schema::JsonSchema;
@@ -32,6 +33,11 @@ impl CheckedType {
         self.schema.as_ref().map_or(0, |schema| schema.steps(length))
     }
 
+    /// The most memory that the patterns of the schema take, in bytes.
+    pub(super) fn pattern_memory(&self) -> usize {
+        self.schema.as_ref().map_or(0, JsonSchema::pattern_memory)
+    }
+
     /// Checks that data fits the schema.
     ///
     /// # Errors
@@ -41,7 +47,9 @@ impl CheckedType {
         match &self.schema {
             Ok(schema) => {
                 let misfit = |why| Error::input("data", format!("data does not fit the schema of {name}: {why}"));
-                schema.check(data).map_err(misfit)
+                // A fault of the library must not stop those who check data for others.
+                let checked = std::panic::catch_unwind(AssertUnwindSafe(|| schema.check(data)));
+                checked.unwrap_or_else(|_| Err("it cannot be checked".into())).map_err(misfit)
             }
             Err(why) => Err(Error::input("data", format!("the schema of {name} must be defined again: {why}"))),
         }

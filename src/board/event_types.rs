@@ -6,6 +6,7 @@ pub(super) mod tests;
 use std::sync::Arc;
 
 use super::commands::{Commands, ViewerCommand};
+use super::event_type_cache::{CheckedType, EventTypeCache};
 use super::json_schema::JsonSchema;
 use super::permissions::UserState;
 use super::{Viewer, validate};
@@ -16,6 +17,8 @@ use crate::store::{BatchState, Effects, Needs, NewEvent, SingleWrite, Store};
 
 /// The greatest length of all schemas together, in bytes. Each instance keeps them in memory.
 const MAX_ALL_SCHEMAS: usize = 4 << 20;
+/// The greatest memory of the patterns of all schemas together, in bytes.
+const MAX_PATTERN_MEMORY: usize = 64 << 20;
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
 
@@ -34,6 +37,7 @@ pub struct NewEventType {
 pub struct EventTypes {
     pub(super) commands: Arc<Commands>,
     pub(super) store: Arc<Store>,
+    pub(super) types: Arc<EventTypeCache>,
 }
 
 impl EventTypes {
@@ -51,9 +55,15 @@ impl EventTypes {
         }
         let description = validate::optional("description", new.description.as_deref(), MAX_DESCRIPTION)?;
         let schema = validate::payload("schema", &new.schema)?;
-        JsonSchema::parse(&schema).map_err(|why| Error::input("schema", format!("schema: {why}")))?;
+        let text = Arc::clone(&schema);
+        // Compiling a schema may take long.
+        let compiling = tokio::task::spawn_blocking(move || JsonSchema::parse(&text));
+        let compiled = compiling.await.map_err(Error::internal)?;
+        let compiled = compiled.map_err(|why| Error::input("schema", format!("schema: {why}")))?;
+        let pattern_memory = compiled.pattern_memory();
         let definition = EventType { name: new.name.into(), description, schema, updated_at: Timestamp(0) };
-        self.commands.run_access(viewer, DefineEventType(definition)).await
+        let types = Arc::clone(&self.types);
+        self.commands.run_access(viewer, DefineEventType { definition, pattern_memory, types }).await
     }
 
     /// Deletes the definition of a type. Events of this type may then have any data.
@@ -77,7 +87,11 @@ impl EventTypes {
     }
 }
 
-struct DefineEventType(EventType);
+struct DefineEventType {
+    definition: EventType,
+    pattern_memory: usize,
+    types: Arc<EventTypeCache>,
+}
 
 impl ViewerCommand for DefineEventType {
     type Output = EventType;
@@ -89,14 +103,21 @@ impl ViewerCommand for DefineEventType {
     fn decide(&self, actor: &UserState, state: &BatchState) -> Result<(EventType, Effects)> {
         actor.check_admin()?;
         let lengths = state.event_types()?;
-        if !lengths.contains_key(&*self.0.name) && lengths.len() >= MAX_EVENT_TYPES {
+        if !lengths.contains_key(&*self.definition.name) && lengths.len() >= MAX_EVENT_TYPES {
             return Err(Error::Conflict(format!("there are {MAX_EVENT_TYPES} types of events already")));
         }
-        let others = lengths.iter().filter(|(name, _)| **name != *self.0.name).map(|(_, length)| length).sum::<usize>();
-        if others + self.0.schema.len() > MAX_ALL_SCHEMAS {
+        let others =
+            lengths.iter().filter(|(name, _)| **name != *self.definition.name).map(|(_, length)| length).sum::<usize>();
+        if others + self.definition.schema.len() > MAX_ALL_SCHEMAS {
             return Err(Error::Conflict(format!("all schemas together may have {MAX_ALL_SCHEMAS} bytes")));
         }
-        let definition = EventType { updated_at: state.now(), ..self.0.clone() };
+        let types = self.types.current();
+        let is_other = |(name, _): &(&Arc<str>, &Arc<CheckedType>)| **name != self.definition.name;
+        let others = types.iter().filter(is_other).map(|(_, known)| known.pattern_memory()).sum::<usize>();
+        if others + self.pattern_memory > MAX_PATTERN_MEMORY {
+            return Err(Error::Conflict("all schemas together have too many patterns".into()));
+        }
+        let definition = EventType { updated_at: state.now(), ..self.definition.clone() };
         let mut effects = state.effects();
         effects.write(SingleWrite::SetEventType(definition.clone()));
         record(&mut effects, actor);

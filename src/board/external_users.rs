@@ -16,7 +16,7 @@ use super::Viewer;
 use super::commands::Commands;
 use super::permissions::{Account, PermissionCache, TokenSession};
 use super::records::{record_access_changed, record_user_updated};
-use crate::auth::{ExternalProfile, TrustedIssuers, VerifiedToken};
+use crate::auth::{TrustedIssuers, VerifiedToken};
 use crate::capacity::RecentMap;
 use crate::error::{Error, Result};
 use crate::model::{CapacityKey, ExternalIdentity, Role, Timestamp, User, UserId};
@@ -48,6 +48,8 @@ struct KnownIdentity {
     /// from the profile if a name is not acceptable here.
     settled: Option<u64>,
     updated: Option<Instant>,
+    /// When the newest token of this identity was issued that this instance has seen. Older ones change nothing.
+    newest: Option<Timestamp>,
 }
 
 impl ExternalUsers {
@@ -79,7 +81,7 @@ impl ExternalUsers {
         let session = TokenSession::of_other_issuer(verified.issued_at);
         let viewer = Viewer::signed_in(Arc::clone(&self.permissions), account, session);
         let user = viewer.session_state()?.user.clone();
-        self.update(&verified.identity, &verified.profile, &user).await?;
+        self.update(&verified, &user).await?;
         Ok((viewer, Some(verified.ends_at)))
     }
 
@@ -93,7 +95,7 @@ impl ExternalUsers {
         let session = TokenSession::of_other_issuer(Timestamp::now());
         let viewer = Viewer::signed_in(Arc::clone(&self.permissions), account, session);
         let user = viewer.session_state()?.user.clone();
-        self.update(&token.identity, &token.profile, &user).await?;
+        self.update(token, &user).await?;
         Ok(user)
     }
 
@@ -117,22 +119,29 @@ impl ExternalUsers {
     }
 
     /// Updates the user if the profile of the issuer differs.
-    async fn update(&self, identity: &ExternalIdentity, profile: &ExternalProfile, user: &User) -> Result<()> {
-        let profile = StoredProfile::of(profile);
+    async fn update(&self, token: &VerifiedToken, user: &User) -> Result<()> {
+        let (identity, profile) = (&token.identity, StoredProfile::of(&token.profile));
         let is_due = |known: &mut KnownIdentity| {
+            if known.newest > Some(token.issued_at) {
+                return false;
+            }
+            known.newest = Some(token.issued_at);
             let is_recent = known.updated.is_some_and(|at| at.elapsed() < MIN_UPDATE_PAUSE);
             let is_urgent = user.role == Role::Admin && profile.role == Some(Role::Member);
-            let is_due = known.settled != Some(settled(&profile, user)) && (is_urgent || !is_recent);
+            let is_due = profile.differs_from(user)
+                && known.settled != Some(settled(&profile, user))
+                && (is_urgent || !is_recent);
             if is_due {
                 known.updated = Some(Instant::now());
             }
             is_due
         };
-        if !profile.differs_from(user) || !self.with_known(identity, is_due) {
+        if !self.with_known(identity, is_due) {
             return Ok(());
         }
         let _turn = self.commands.slot(CapacityKey::User(user.id)).await?;
-        let command = UpdateExternalUser { user: user.id, profile: profile.clone() };
+        let (identity_of, issued_at) = (identity.clone(), token.issued_at);
+        let command = UpdateExternalUser { user: user.id, identity: identity_of, issued_at, profile: profile.clone() };
         let updated = self.commands.write_access(command).await?;
         self.with_known(identity, |known| known.settled = Some(settled(&profile, &updated)));
         Ok(())
@@ -153,6 +162,9 @@ fn settled(profile: &StoredProfile, user: &User) -> u64 {
 /// Updates a user from a profile of the user's issuer.
 struct UpdateExternalUser {
     user: UserId,
+    identity: ExternalIdentity,
+    /// When the token with the profile was issued.
+    issued_at: Timestamp,
     profile: StoredProfile,
 }
 
@@ -162,11 +174,16 @@ impl WriteCommand for UpdateExternalUser {
     fn needs(&self, needs: &mut Needs) {
         needs.lock_head();
         needs.user(self.user);
+        needs.profile_time(&self.identity);
         needs.similar_users(self.profile.display_name.iter().cloned().collect(), Some(self.user));
     }
 
     fn decide(&self, state: &BatchState) -> Result<(User, Effects)> {
         let known = state.user(self.user)?;
+        if self.issued_at < state.profile_time(&self.identity)? {
+            // A newer token has said something else.
+            return Ok((known.clone(), state.effects()));
+        }
         let StoredProfile { display_name, email, role, .. } = &self.profile;
         let mut user = User {
             email: email.clone().or_else(|| known.email.clone()),
@@ -184,6 +201,7 @@ impl WriteCommand for UpdateExternalUser {
             return Ok((user, effects));
         }
         effects.write(SingleWrite::UpdateUser(user.clone()));
+        effects.write(SingleWrite::SetProfileTime(self.identity.clone(), self.issued_at));
         if user.role != known.role {
             record_access_changed(&mut effects, user.id, None, None);
         }

@@ -20,7 +20,9 @@ use serde_json::Value;
 pub const MAX_SCHEMA: usize = 64 << 10;
 
 /// The largest compiled pattern of a schema, in bytes.
-const MAX_PATTERN: usize = 256 << 10;
+const MAX_PATTERN: usize = 128 << 10;
+/// The most patterns of a schema.
+const MAX_PATTERNS: usize = 50;
 
 /// The only version of JSON Schema, as the keyword `$schema` names it.
 const VERSION: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -33,6 +35,8 @@ pub struct JsonSchema {
     validator: Validator,
     /// The most steps that checking one value of the data takes.
     steps: usize,
+    /// The most memory that the compiled patterns take, in bytes.
+    pattern_memory: usize,
 }
 
 impl JsonSchema {
@@ -58,11 +62,15 @@ impl JsonSchema {
         if let Err(error) = jsonschema::draft202012::meta::validate(&schema) {
             return Err(at(error.instance_path(), &error.masked()));
         }
-        let steps = cost::steps_per_value(&schema)?;
+        let patterns = count_patterns(&schema);
+        if patterns > MAX_PATTERNS {
+            return Err(format!("the schema has {patterns} patterns; at most {MAX_PATTERNS} are allowed"));
+        }
+        let (steps, pattern_memory) = (cost::steps_per_value(&schema)?, patterns * MAX_PATTERN);
         let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN);
         let options = jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(patterns);
         let validator = options.build(&schema).map_err(|error| at(error.instance_path(), &error))?;
-        Ok(Self { validator, steps })
+        Ok(Self { validator, steps, pattern_memory })
     }
 
     /// The most steps that checking data of this length takes.
@@ -72,6 +80,12 @@ impl JsonSchema {
         self.steps.saturating_mul(length / 2 + 1)
     }
 
+    /// The most memory that the compiled patterns take, in bytes.
+    #[must_use]
+    pub fn pattern_memory(&self) -> usize {
+        self.pattern_memory
+    }
+
     /// Checks that data fits the schema.
     ///
     /// # Errors
@@ -79,6 +93,15 @@ impl JsonSchema {
     pub fn check(&self, data: &str) -> Result<(), String> {
         let data: Value = serde_json::from_str(data).map_err(|error| format!("not a valid JSON value: {error}"))?;
         self.validator.validate(&data).map_err(|error| at(error.instance_path(), &error.masked()))
+    }
+}
+
+/// The number of patterns in all parts of a schema.
+fn count_patterns(value: &Value) -> usize {
+    match value {
+        Value::Object(object) => cost::patterns_of(object) + object.values().map(count_patterns).sum::<usize>(),
+        Value::Array(list) => list.iter().map(count_patterns).sum(),
+        _ => 0,
     }
 }
 

@@ -149,6 +149,7 @@ impl OutboxMover {
                     tracing::warn!(detail, rows = ids.len(), first = ids[0], "rows of the outbox cannot be moved");
                     self.has_failed = self.limit == 1;
                     self.limit = 1;
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
                 Err(error) => return Err(error),
             }

@@ -209,7 +209,11 @@ impl Board {
             },
             organizations: Organizations { commands: commands.clone(), policy: policy.clone() },
             app_events: AppEvents::new(commands.clone(), reads.clone(), policy.clone(), type_checks.clone()),
-            event_types: EventTypes { commands: commands.clone(), store: store.clone() },
+            event_types: EventTypes {
+                commands: commands.clone(),
+                store: store.clone(),
+                types: type_checks.types().clone(),
+            },
             outbox_counts: Arc::default(),
             signals: Arc::new(Signals::new(store.clone())),
             broadcasts: Broadcasts { commands: commands.clone(), policy: policy.clone() },

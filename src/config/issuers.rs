@@ -137,6 +137,10 @@ impl IssuerSettings {
                     .into(),
             );
         }
+        // Otherwise the ID tokens of the web client, which are for the browser only, would be access tokens.
+        if self.client_id().is_some() && self.client_id() == self.audience() {
+            return Err("--oidc-audience (TIDINGS_OIDC_AUDIENCE): must differ from TIDINGS_OIDC_CLIENT_ID".into());
+        }
         // Otherwise each issuer could sign tokens in the name of the others.
         if self.jwks_url().is_some() && self.issuers.0.len() != 1 {
             return Err(format!(

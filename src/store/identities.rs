@@ -33,18 +33,19 @@ pub fn users_of(db: &mut Db, wanted: &[ExternalIdentity]) -> Result<HashMap<Exte
     Ok(found)
 }
 
-/// Inserts identities of users.
+/// Inserts identities of users, with the time of the token whose profile the user has.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
-pub(super) fn insert(db: &mut Db, rows: &[(&ExternalIdentity, UserId)]) -> Result<()> {
+pub(super) fn insert(db: &mut Db, rows: &[(&ExternalIdentity, UserId, Timestamp)]) -> Result<()> {
     let values: Vec<_> = rows
         .iter()
-        .map(|(identity, user)| {
+        .map(|(identity, user, profile_at)| {
             (
                 identities::issuer.eq(&identity.issuer),
                 identities::subject.eq(&identity.subject),
                 identities::user_id.eq(user.0),
+                identities::profile_at.eq(profile_at.0),
             )
         })
         .collect();
@@ -60,6 +61,29 @@ pub(super) fn insert(db: &mut Db, rows: &[(&ExternalIdentity, UserId)]) -> Resul
         Db::Postgres(connection) => insert.values(values).execute(connection).map(drop),
     };
     inserted.map_err(map_error)
+}
+
+/// When the token was issued whose profile the user of this identity has; time 0 if there is none.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn profile_at(db: &mut Db, identity: &ExternalIdentity) -> Result<Timestamp> {
+    let found = identities::table
+        .find((&identity.issuer, &identity.subject))
+        .select(identities::profile_at)
+        .first(db)
+        .optional()
+        .map_err(map_error)?;
+    Ok(Timestamp(found.unwrap_or(0)))
+}
+
+/// Stores when the token was issued whose profile the user of this identity has.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
+pub(super) fn set_profile_at(db: &mut Db, identity: &ExternalIdentity, at: Timestamp) -> Result<()> {
+    let row = identities::table.find((&identity.issuer, &identity.subject));
+    diesel::update(row).set(identities::profile_at.eq(at.0)).execute(db).map(drop).map_err(map_error)
 }
 
 /// When the users of these identities were deleted, as far as it is still known.

@@ -218,13 +218,13 @@ pub(super) fn delete(connection: &mut SqliteConnection, id: i64) -> Result<()> {
     diesel::delete(outbox::table.filter(outbox::id.eq(id))).execute(connection).map(drop).map_err(map_error)
 }
 
-/// Copies a row to the rejected rows.
+/// Copies a row to the rejected rows. It replaces one with the same id: other programs may choose ids themselves.
 ///
 /// # Errors
 /// `UNAVAILABLE` if the database is unreachable, locked or too slow; `INTERNAL_SERVER_ERROR` for other failures.
 pub(super) fn reject(connection: &mut SqliteConnection, rejection: &RejectedRow, now: Timestamp) -> Result<()> {
     diesel::sql_query(
-        "INSERT INTO outbox_rejected (id, channel, type, data, key, reason, detail, rejected_at) \
+        "INSERT OR REPLACE INTO outbox_rejected (id, channel, type, data, key, reason, detail, rejected_at) \
          SELECT id, channel, type, substr(data, 1, ?), key, ?, ?, ? FROM outbox WHERE id = ?",
     )
     .bind::<Integer, _>(KEPT_DATA)

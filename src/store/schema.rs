@@ -133,6 +133,7 @@ diesel::table! {
         issuer -> Text,
         subject -> Text,
         user_id -> BigInt,
+        profile_at -> BigInt,
     }
 }
 

@@ -33,6 +33,8 @@ pub struct NewUserRow {
     pub password_hash: String,
     /// The user's identity at another issuer.
     pub identity: Option<ExternalIdentity>,
+    /// When the token was issued whose profile the user has; time 0 for a user without one.
+    pub profile_at: Timestamp,
 }
 
 /// A row of `users`.
@@ -313,7 +315,8 @@ pub(super) fn insert(db: &mut Db, rows: &[NewUserRow]) -> Result<Vec<i64>> {
         Db::Postgres(connection) => insert.values(&values).returning(users::id).get_results(connection),
     };
     let ids = inserted.map_err(map_error)?;
-    let identities = rows.iter().zip(&ids).filter_map(|(row, id)| Some((row.identity.as_ref()?, UserId(*id))));
+    let identities =
+        rows.iter().zip(&ids).filter_map(|(row, id)| Some((row.identity.as_ref()?, UserId(*id), row.profile_at)));
     identities::insert(db, &identities.collect::<Vec<_>>())?;
     Ok(ids)
 }

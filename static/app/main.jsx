@@ -12,7 +12,7 @@ import { ResetPassword } from './ui/reset-password.jsx';
 import { to, useRoute } from './ui/route.js';
 import { Shell } from './ui/shell.jsx';
 import { SignIn } from './ui/sign-in.jsx';
-import { SignedIn } from './ui/signed-in.jsx';
+import { forgetRoute, SignedIn } from './ui/signed-in.jsx';
 
 const { storage, isPersistent } = openStorage();
 const session = new Session(storage);
@@ -24,7 +24,10 @@ function storageProblem() {
 
 function App() {
   const [userId, setUserId] = useState(session.current?.user.id);
-  useEffect(() => session.onChange(() => setUserId(session.current?.user.id)), []);
+  useEffect(() => session.onChange(() => {
+    setUserId(session.current?.user.id);
+    if (session.current) forgetRoute();
+  }), []);
   const client = useMemo(() => (userId ? new Client({ session, storage, storageProblem: storageProblem() }) : null), [userId]);
   useEffect(() => () => client?.close(), [client]);
   const { page, id } = useRoute();

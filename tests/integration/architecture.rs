@@ -43,7 +43,7 @@ const EVERYWHERE: [&str; 12] = [
 ];
 
 /// Every other library, with the modules that may use it.
-const LIBRARIES: [(&str, &[&str]); 39] = [
+const LIBRARIES: [(&str, &[&str]); 40] = [
     ("argon2", &["auth"]),
     ("bytesize", &["config"]),
     ("caseless", &["unicode"]),
@@ -51,7 +51,7 @@ const LIBRARIES: [(&str, &[&str]); 39] = [
     ("diesel", &["store"]),
     ("diesel_migrations", &["store"]),
     ("flate2", &["web"]),
-    ("form_urlencoded", &["board", "store", "web"]),
+    ("form_urlencoded", &["store", "web"]),
     ("humantime", &["config"]),
     ("hmac", &["auth"]),
     ("hyper", &["web"]),
@@ -59,6 +59,7 @@ const LIBRARIES: [(&str, &[&str]); 39] = [
     ("ipnet", &["config"]),
     ("jsonschema", &["board"]),
     ("jsonwebtoken", &["auth"]),
+    ("percent_encoding", &["board"]),
     ("juniper", &["graphql", "web::socket"]),
     ("juniper_graphql_ws", &["web::socket"]),
     ("libsqlite3_sys", &[]),

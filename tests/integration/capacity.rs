@@ -270,13 +270,16 @@ async fn mentions_are_limited_per_message_and_per_author() {
     };
     let (events, few) = statements(&names(2)).await;
     assert_eq!(events, 3);
+    let posting = Instant::now();
     let (events, many) = statements(&names(60)).await;
+    // The server looks for rows of the outbox once a second, and reads its log.
+    let background = 6 * (1 + posting.elapsed().as_secs());
     let notes = server.board().log.events_after(None).expect("the log").0;
     let notes: Vec<_> = notes.iter().filter_map(|event| event.user).collect();
     assert_eq!(events, 1 + 20, "at most 20 users are notified of one message: {notes:?}");
     // SQLite needs two statements for each notification.
     let apart = if is_postgres() { 0 } else { 2 * 18 };
-    assert!(many <= few + apart + 6, "{many} statements for 20 names, {few} for 2");
+    assert!(many <= few + apart + 6 + background, "{many} statements for 20 names, {few} for 2");
     let (mut noted, started) = (0, Instant::now());
     for _ in 0..10 {
         noted += statements(&names(60)).await.0 - 1;

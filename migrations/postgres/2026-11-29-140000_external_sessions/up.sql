@@ -9,3 +9,6 @@ CREATE TABLE deleted_identities (
 );
 
 CREATE INDEX deleted_identities_by_time ON deleted_identities (deleted_at);
+
+-- When the token was issued whose profile the user has. An older token must not undo what a newer one says.
+ALTER TABLE identities ADD COLUMN profile_at BIGINT NOT NULL DEFAULT 0;

@@ -123,7 +123,12 @@ impl CodeFlow {
         })?;
         let id_token = self.exchange(code, self.verifier(&ticket)).await?;
         let nonce = ticket.nonce(&self.ticket_secret);
-        self.issuers.verify_id_token(&id_token, self.client_id.as_str(), &nonce, now).await
+        let verified = self.issuers.verify_id_token(&id_token, self.client_id.as_str(), &nonce, now).await?;
+        // Another trusted issuer must not sign users of this one in.
+        if Some(verified.identity.issuer.as_str()) != self.issuers.first() {
+            return Err(Error::Unauthenticated("the token is of another issuer".into()));
+        }
+        Ok(verified)
     }
 
     /// The ID token for an authorization code.

@@ -175,7 +175,8 @@ impl TrustedIssuers {
         let failed = |check| (check, Some(source.issuer.as_str()));
         let algorithm = key_set::algorithm(&parts.algorithm).ok_or_else(|| failed(FailedCheck::Algorithm))?;
         let claims = match verified_claims(source, &parts, algorithm, token) {
-            Err(FailedCheck::KeyId | FailedCheck::NoKeys) => {
+            // Without `kid`, a new key of the issuer looks like a wrong signature.
+            Err(check) if parts.key_id.is_none() || matches!(check, FailedCheck::KeyId | FailedCheck::NoKeys) => {
                 source.refresh().await;
                 verified_claims(source, &parts, algorithm, token)
             }

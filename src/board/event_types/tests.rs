@@ -7,7 +7,7 @@ use crate::model::{Role, UserId};
 
 /// The command that defines a type with this schema.
 pub fn define(name: &str, schema: &str) -> impl ViewerCommand<Output = EventType> {
-    DefineEventType(definition(name, schema))
+    DefineEventType { definition: definition(name, schema), pattern_memory: 0, types: Arc::default() }
 }
 
 /// The command that deletes a type.

@@ -163,10 +163,12 @@ impl WriteCommand for CreateExternalUsers {
                 }
                 None => {
                     let id = UserId(-1 - i64::try_from(rows.len()).map_err(Error::internal)?);
-                    rows.push(new_user(arrival, id, state.now(), &mut names)?);
-                    record_user_updated(&mut effects, id, None);
-                    created.insert(identity, id);
-                    Ok(id)
+                    new_user(arrival, id, state.now(), &mut names).map(|row| {
+                        rows.push(row);
+                        record_user_updated(&mut effects, id, None);
+                        created.insert(identity, id);
+                        id
+                    })
                 }
             };
             outcomes.push(ArrivalResult(outcome));
@@ -179,7 +181,7 @@ impl WriteCommand for CreateExternalUsers {
 }
 
 fn new_user(arrival: &Arrival, id: UserId, now: Timestamp, names: &mut NewNames<'_>) -> Result<NewUserRow> {
-    let Arrival { identity, profile, .. } = arrival;
+    let Arrival { identity, profile, issued_at } = arrival;
     let username = names.choose(profile.usernames(identity))?;
     let is_free = |name: &&String| names.is_free(name).unwrap_or(false);
     let display_name = profile.display_name.as_ref().filter(is_free).unwrap_or(&username).clone();
@@ -199,7 +201,7 @@ fn new_user(arrival: &Arrival, id: UserId, now: Timestamp, names: &mut NewNames<
         email: profile.email.clone(),
         deleted_at: None,
     };
-    Ok(NewUserRow { user, password_hash: String::new(), identity: Some(identity.clone()) })
+    Ok(NewUserRow { user, password_hash: String::new(), identity: Some(identity.clone()), profile_at: *issued_at })
 }
 
 /// The usernames of a group. No name may look like another one.

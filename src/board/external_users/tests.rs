@@ -1,6 +1,7 @@
 use super::arrivals::{Arrival, ArrivalResult, CreateExternalUsers};
 use super::names::StoredProfile;
 use super::*;
+use crate::auth::ExternalProfile;
 use crate::board::tests::BoardFixture;
 use crate::model::EventKind;
 
@@ -20,6 +21,38 @@ fn profile(username: &str, name: Option<&str>, role: Option<Role>) -> StoredProf
 fn create(board: &mut BoardFixture, arrivals: &[Arrival]) -> Vec<Result<UserId>> {
     let command = CreateExternalUsers(arrivals.to_vec());
     board.run_for_server(command).expect("decided").output.into_iter().map(|ArrivalResult(user)| user).collect()
+}
+
+/// The update of a user by a token that was issued at this time.
+fn update(user: UserId, issued_at: i64, profile: StoredProfile) -> UpdateExternalUser {
+    UpdateExternalUser { user, identity: arrival("1", "", None).identity, issued_at: Timestamp(issued_at), profile }
+}
+
+#[test]
+fn an_older_token_does_not_undo_a_newer_one() {
+    let mut board = BoardFixture::new();
+    let first = Arrival { issued_at: Timestamp(10), ..arrival("1", "ann", None) };
+    let user = *create(&mut board, &[first])[0].as_ref().expect("a user");
+    let role_after = |board: &mut BoardFixture, issued_at, role| {
+        let update = update(user, issued_at, profile("ann", None, Some(role)));
+        board.run_for_server(update).expect("decided").output.role
+    };
+    assert_eq!(role_after(&mut board, 9, Role::Admin), Role::Member, "older than the token that created the user");
+    assert_eq!(role_after(&mut board, 10, Role::Admin), Role::Admin);
+    assert_eq!(role_after(&mut board, 30, Role::Member), Role::Member);
+    assert_eq!(role_after(&mut board, 20, Role::Admin), Role::Member);
+    assert_eq!(role_after(&mut board, 31, Role::Admin), Role::Admin);
+}
+
+#[test]
+fn an_arrival_without_a_free_name_does_not_concern_the_others() {
+    let mut board = BoardFixture::new();
+    let [ann, bob] = [arrival("1", "ann", None), arrival("2", "bob", None)];
+    for name in ann.profile.usernames(&ann.identity) {
+        board.user(&name);
+    }
+    let created = create(&mut board, &[ann, bob]);
+    assert!(matches!(created[..], [Err(Error::Conflict(_)), Ok(_)]), "{created:?}");
 }
 
 #[test]
@@ -44,7 +77,7 @@ fn a_name_that_looks_like_another_user_is_not_used() {
     let [user] = create(&mut board, &[arrival("1", "adam", Some("Eve"))]).try_into().expect("one");
     let user = user.expect("a user");
     assert_eq!(board.tables.users[&user].display_name, "adam");
-    let update = |name: &str| UpdateExternalUser { user, profile: profile("adam", Some(name), None) };
+    let update = |name: &str| update(user, 1, profile("adam", Some(name), None));
     assert!(board.run_for_server(update("Eve")).expect("decided").events.is_empty());
     let change = board.run_for_server(update("Adam Smith")).expect("changed");
     assert_eq!(change.output.display_name, "Adam Smith");
@@ -56,7 +89,7 @@ fn a_name_that_looks_like_another_user_is_not_used() {
 fn a_change_of_the_role_informs_the_connections_of_the_user() {
     let mut board = BoardFixture::new();
     let ben = board.user("ben");
-    let update = |role| UpdateExternalUser { user: ben, profile: profile("ben", None, Some(role)) };
+    let update = |role| update(ben, 1, profile("ben", None, Some(role)));
     let change = board.run_for_server(update(Role::Admin)).expect("changed");
     assert_eq!((change.output.role, change.event().event.kind), (Role::Admin, EventKind::AccessChanged));
     assert!(board.run_for_server(update(Role::Admin)).expect("decided").events.is_empty());

@@ -28,7 +28,5 @@ fn anchored<'s>(value: &'s Value, anchor: &str) -> Option<&'s Value> {
 
 /// A reference is a part of a URL, so a pointer in it may have encoded characters.
 fn percent_decoded(text: &str) -> Option<String> {
-    // In a form, `+` is a blank. In a fragment it is a plus sign.
-    let form = format!("={}", text.replace('+', "%2B"));
-    form_urlencoded::parse(form.as_bytes()).next().map(|(_, decoded)| decoded.into_owned())
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }

@@ -92,6 +92,57 @@ fn schemas_that_never_end_or_take_long_are_refused() {
     }
 }
 
+/// What a check could do that the cost does not follow.
+#[test]
+fn parts_that_are_hidden_from_the_cost_are_refused() {
+    let twice = |reference: &str| {
+        let part = json!({"properties": {"c": {"$ref": reference}}});
+        json!([part, part])
+    };
+    let part = json!({"properties": {"a": {"$ref": "#"}}});
+    let links: Vec<_> = (1..3_000).map(|number| json!({"$ref": format!("#/x/{number}")})).collect();
+    let mut evaluated = json!({"type": "integer"});
+    for _ in 0..20 {
+        evaluated = json!({"unevaluatedProperties": {"type": "integer"}, "anyOf": [evaluated]});
+    }
+    for (schema, why) in [
+        (json!({"dependencies": {"a": part, "b": part}}), "dependencies"),
+        (json!({"prefixItems": [true], "additionalItems": {"$ref": "#"}}), "additionalItems"),
+        // A decoder of forms would read `a&b` as `a`.
+        (json!({"$defs": {"a": true, "a&b": {"allOf": twice("#/$defs/a&b")}}, "$ref": "#/$defs/a&b"}), "too long"),
+        (json!({"$defs": {"a%b": {"allOf": twice("#/$defs/a%25b")}}, "$ref": "#/$defs/a%25b"}), "too long"),
+        (
+            json!({"$defs": {"a": {"const": {"$anchor": "x"}}, "b": {"$anchor": "x", "allOf": twice("#x")}}, "$ref": "#x"}),
+            "same $anchor",
+        ),
+        (json!({"properties": {"a": {"$schema": "http://json-schema.org/draft-04/schema#", "id": "b"}}}), "$schema"),
+        (evaluated, "too long"),
+        (json!({"x": links, "$ref": "#/x/0"}), "within each other"),
+        (
+            json!({"allOf": (0..40).map(|number| json!({"pattern": format!("a{number}")})).collect::<Vec<_>>()}),
+            "too long",
+        ),
+        (
+            json!({"properties": (0..60).map(|number| (number.to_string(), json!({"pattern": "a"}))).collect::<serde_json::Map<_, _>>()}),
+            "60 patterns",
+        ),
+    ] {
+        let error = refusal(&schema).unwrap_or_else(|| panic!("{schema} is accepted"));
+        assert!(error.contains(why), "{schema}: {error}");
+    }
+}
+
+#[test]
+fn unevaluated_properties_at_the_top_are_accepted() {
+    let schema = json!({
+        "allOf": [{"properties": {"a": true}}, {"oneOf": [{"required": ["b"]}, {"required": ["c"]}]}],
+        "properties": {"b": true, "c": true},
+        "unevaluatedProperties": false
+    });
+    assert_eq!(fits(&schema, r#"{"a": 1, "b": 2}"#), Ok(()));
+    assert!(fits(&schema, r#"{"a": 1, "b": 2, "d": 3}"#).is_err());
+}
+
 #[test]
 fn wide_schemas_are_accepted() {
     let mut properties = json!({});

@@ -164,7 +164,12 @@ impl CheckedAccount {
             email: self.email.clone(),
             deleted_at: None,
         };
-        NewUserRow { user, password_hash: self.password_hash.clone(), identity: self.identity.clone() }
+        NewUserRow {
+            user,
+            password_hash: self.password_hash.clone(),
+            identity: self.identity.clone(),
+            profile_at: Timestamp(0),
+        }
     }
 
     /// Stores the idempotency key, if there is one.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::numbers::{CreatedCounts, Numbers, Settle};
 use crate::model::{
     ApiKey, ApiKeyId, Audience, Channel, ChannelId, Comment, CommentId, Cursor, Event, EventBody, EventKey, EventKind,
-    EventType, Invite, Location, LoggedEvent, Message, MessageId, Metric, Notification, NotificationId, Organization,
-    Priority, Seq, SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId, UserSession,
+    EventType, ExternalIdentity, Invite, Location, LoggedEvent, Message, MessageId, Metric, Notification,
+    NotificationId, Organization, Priority, Seq, SessionId, Tag, Template, TemplateId, Ticket, Timestamp, User, UserId,
+    UserSession,
 };
 use crate::store::deleted_users::Removal;
 use crate::store::idempotency::CreatedObject;
@@ -202,6 +203,8 @@ pub enum SingleWrite {
     AddApiKey(ApiKey, String),
     /// Revokes an API key.
     RevokeApiKey(ApiKeyId),
+    /// Stores when the token was issued whose profile the user of an identity has.
+    SetProfileTime(ExternalIdentity, Timestamp),
     /// Defines a type of application events, or replaces its definition.
     SetEventType(EventType),
     /// Deletes the definition of a type of application events.
@@ -553,6 +556,7 @@ impl Settle for SingleWrite {
             | Self::AddApiKey(..)
             | Self::RevokeApiKey(_)
             | Self::SetEventType(_)
+            | Self::SetProfileTime(..)
             | Self::DeleteEventType(_)
             | Self::SetPasswordReset(..)
             | Self::AddInvite(_)

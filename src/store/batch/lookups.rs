@@ -79,6 +79,9 @@ fn read_one(db: &mut Db, lookup: &Lookup, rows: &mut BatchRows) -> Result<()> {
             rows.templates.extend(templates::find(db, rights, *id)?.map(|template| (*id, template)));
         }
         Lookup::ApiKey(id) => rows.api_keys.extend(api_keys::find(db, *id)?.map(|key| (*id, key))),
+        Lookup::ProfileTime(identity) => {
+            rows.profile_times.insert(identity.clone(), identities::profile_at(db, identity)?);
+        }
         Lookup::EventTypes => rows.event_types = Some(event_types::lengths(db)?),
         Lookup::ApiKeyCount => rows.api_key_count = Some(api_keys::count(db)?),
     }

@@ -72,6 +72,7 @@ pub(super) enum Lookup {
     ApiKey(ApiKeyId),
     ApiKeyCount,
     EventTypes,
+    ProfileTime(ExternalIdentity),
 }
 
 impl Needs {
@@ -270,6 +271,12 @@ impl Needs {
     /// The number of API keys.
     pub fn api_key_count(&mut self) {
         self.lookups.push(Lookup::ApiKeyCount);
+        self.lock_head();
+    }
+
+    /// When the token was issued whose profile the user of this identity has.
+    pub fn profile_time(&mut self, identity: &ExternalIdentity) {
+        self.lookups.push(Lookup::ProfileTime(identity.clone()));
         self.lock_head();
     }
 

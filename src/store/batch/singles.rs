@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::model::Timestamp;
 use crate::store::connection::Db;
 use crate::store::{
-    api_keys, channels, event_types, invites, organizations, password_resets, sessions, templates, users,
+    api_keys, channels, event_types, identities, invites, organizations, password_resets, sessions, templates, users,
 };
 
 impl SingleWrite {
@@ -30,6 +30,7 @@ impl SingleWrite {
             Self::UpdateUser(user) => users::update(db, user)?,
             Self::AddApiKey(key, digest) => numbers.single = Some(api_keys::insert(db, key, digest)?.0),
             Self::RevokeApiKey(id) => api_keys::revoke(db, *id, now)?,
+            Self::SetProfileTime(identity, at) => identities::set_profile_at(db, identity, *at)?,
             Self::SetEventType(definition) => event_types::set(db, definition)?,
             Self::DeleteEventType(name) => event_types::delete(db, name)?,
             Self::SetPasswordHash(id, hash) => {

@@ -57,6 +57,7 @@ pub struct BatchRows {
     pub api_keys: HashMap<ApiKeyId, ApiKey>,
     pub api_key_count: Option<i64>,
     pub event_types: Option<HashMap<String, usize>>,
+    pub profile_times: HashMap<ExternalIdentity, Timestamp>,
 }
 
 /// What belongs to an organization.
@@ -483,6 +484,14 @@ impl BatchState {
     /// `INTERNAL_SERVER_ERROR` if the command has not named it as a need.
     pub fn api_key_count(&self) -> Result<i64> {
         self.rows.api_key_count.ok_or_else(|| unread("number"))
+    }
+
+    /// When the token was issued whose profile the user of this identity has.
+    ///
+    /// # Errors
+    /// `INTERNAL_SERVER_ERROR` if the command has not named it as a need.
+    pub fn profile_time(&self, identity: &ExternalIdentity) -> Result<Timestamp> {
+        self.rows.profile_times.get(identity).copied().ok_or_else(|| unread("time of a profile"))
     }
 
     /// The types of application events that are defined, with the lengths of their schemas in bytes.

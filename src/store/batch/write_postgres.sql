@@ -185,6 +185,8 @@ WITH input AS MATERIALIZED (
     SELECT o.id, o.channel, o.type, substr(o.data, 1, $kept_data::integer), o.key, r.reason, r.detail, b.now
     FROM numbered b, json_to_recordset($rejections::json) AS r (id bigint, reason text, detail text),
         LATERAL (SELECT * FROM outbox f WHERE f.id = r.id OFFSET 0) o
+    ON CONFLICT (id) DO UPDATE SET channel = excluded.channel, type = excluded.type, data = excluded.data,
+        key = excluded.key, reason = excluded.reason, detail = excluded.detail, rejected_at = excluded.rejected_at
 -- end
 -- if outbox
 ), take_outbox AS (

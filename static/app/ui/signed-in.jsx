@@ -7,11 +7,13 @@ import { texts } from '../texts.js';
 import { to } from './route.js';
 
 const STORAGE_KEY = 'tidings.route';
+// How long a user may take to sign in at the issuer, in milliseconds. The server allows the same.
+const MAX_AGE_MS = 600_000;
 
 // Remembers the route while the browser is at the issuer. Without storage, the user returns to the first page.
 export function rememberRoute() {
   try {
-    sessionStorage.setItem(STORAGE_KEY, location.hash || to.home());
+    sessionStorage.setItem(STORAGE_KEY, JSON.stringify({ route: location.hash || to.home(), at: Date.now() }));
   } catch {
     // The storage is full or forbidden.
   }
@@ -20,14 +22,15 @@ export function rememberRoute() {
 // The route, or null if this tab has not begun a sign-in.
 function rememberedRoute() {
   try {
-    const route = sessionStorage.getItem(STORAGE_KEY);
-    return route?.startsWith('#/') ? route : null;
+    const { route, at } = JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? '{}');
+    return Date.now() - at < MAX_AGE_MS && String(route).startsWith('#/') ? route : null;
   } catch {
     return null;
   }
 }
 
-function forgetRoute() {
+// Called when a session begins: a later link with a code is not of the sign-in that this tab has begun.
+export function forgetRoute() {
   try {
     sessionStorage.removeItem(STORAGE_KEY);
   } catch {

@@ -133,3 +133,18 @@ async fn data_that_does_not_fit_its_type_is_rejected_and_its_key_stays_free() {
     let details = fixture.program.lines("SELECT detail AS line FROM outbox_rejected");
     assert_eq!(details, ["data does not fit the schema of order: \"id\" is a required property"]);
 }
+
+/// Another program may choose the ids of its rows, and use one again.
+#[tokio::test]
+async fn a_rejected_row_with_an_id_that_was_rejected_before_blocks_no_other() {
+    let mut fixture = Fixture::new().await;
+    for text in ["first", "second"] {
+        let insert =
+            format!("INSERT INTO outbox (id, channel, type, data) VALUES (1000, 'nowhere', 't', '\"{text}\"')");
+        fixture.program.execute(&insert);
+        fixture.program.wait_until_empty().await;
+    }
+    fixture.program.publish_number(1);
+    assert_eq!(fixture.next_data(1).await, [json!(1)]);
+    assert_eq!(fixture.program.lines("SELECT data AS line FROM outbox_rejected"), ["\"second\""]);
+}

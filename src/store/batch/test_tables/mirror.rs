@@ -45,7 +45,12 @@ impl SqliteMirror {
                 organizations::insert_location(db, location)?;
             }
             for user in tables.users.values() {
-                let row = NewUserRow { user: user.clone(), password_hash: String::new(), identity: None };
+                let row = NewUserRow {
+                    user: user.clone(),
+                    password_hash: String::new(),
+                    identity: None,
+                    profile_at: crate::model::Timestamp(0),
+                };
                 users::insert(db, &[row])?;
             }
             Ok(())

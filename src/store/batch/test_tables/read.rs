@@ -126,6 +126,10 @@ impl TestTables {
                 rows.rooms.push((Arc::clone(rights), name.clone(), self.room(rights, name)));
             }
             Lookup::ApiKey(id) => rows.api_keys.extend(self.api_keys.get(id).map(|(key, _)| (*id, key.clone()))),
+            Lookup::ProfileTime(identity) => {
+                let at = self.profile_times.get(identity).copied().unwrap_or(Timestamp(0));
+                rows.profile_times.insert(identity.clone(), at);
+            }
             Lookup::EventTypes => {
                 let lengths = self.event_types.iter().map(|(name, found)| (name.clone(), found.schema.len()));
                 rows.event_types = Some(lengths.collect());

@@ -104,6 +104,7 @@ impl TestTables {
                     self.users.insert(id, User { id, ..row.user.clone() });
                     self.password_hashes.insert(id, row.password_hash.clone());
                     self.identities.extend(row.identity.clone().map(|identity| (identity, id)));
+                    self.profile_times.extend(row.identity.clone().map(|identity| (identity, row.profile_at)));
                     numbers.users.push(id.0);
                 }
             }
@@ -116,6 +117,7 @@ impl TestTables {
             SingleWrite::RevokeApiKey(id) => {
                 self.api_keys.get_mut(id).expect("the key exists").0.revoked_at = Some(self.now);
             }
+            SingleWrite::SetProfileTime(identity, at) => drop(self.profile_times.insert(identity.clone(), *at)),
             SingleWrite::SetEventType(definition) => {
                 drop(self.event_types.insert(definition.name.to_string(), definition.clone()));
             }
