@@ -73,7 +73,7 @@ export function SignIn({ session, isPersistent, invite }) {
           {problem && <p class="problem" role="alert">{signInProblemText(problem, isNew)}</p>}
           <button class="button-primary button-wide" disabled={isBusy}>{isNew ? words.register : words.submit}</button>
         </form>
-        {issuer && <a class="button button-wide" href="/auth/oidc/start" onClick={rememberRoute}>{words.with(issuer)}</a>}
+        {issuer && <a class="button-outline button-wide" href="/auth/oidc/start" onClick={rememberRoute}>{words.with(issuer)}</a>}
         <button type="button" class="button-link" onClick={switchForm}>{isNew ? words.toSignIn : words.toRegister}</button>
       </div>
     </main>
