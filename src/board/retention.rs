@@ -16,9 +16,9 @@ use crate::store::{
 
 /// How many events one command of the writer prunes, so that its batch stays short.
 const STEP: i64 = 1_000;
-/// How long a deleted user is remembered, so that a token of another issuer does not create the user again. Such tokens
-/// are valid for less.
-const DELETED_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// How long a deleted user is remembered, so that a token of another issuer does not create the user again. Older tokens
+/// create no users.
+pub(super) const DELETED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How many rejected rows of the outbox are kept.
 const MAX_REJECTED: i64 = 100_000;
 /// How often the log is pruned.

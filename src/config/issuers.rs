@@ -255,6 +255,15 @@ mod tests {
     }
 
     #[test]
+    fn the_audience_of_access_tokens_is_not_the_client() {
+        let with =
+            |audience: &str| settings("https://a.example", audience, "").with_client("web", "secret".parse().unwrap());
+        let check = |audience| with(audience).check(Some("https://tidings.example"));
+        assert_eq!(check("tidings"), Ok(()));
+        assert!(check("web").unwrap_err().contains("TIDINGS_OIDC_AUDIENCE"));
+    }
+
+    #[test]
     fn a_client_needs_an_issuer_and_a_public_address() {
         let client = |issuers: &str| settings(issuers, "tidings", "").with_client("web", "secret".parse().unwrap());
         assert_eq!(client("https://a.example").check(Some("https://tidings.example")), Ok(()));

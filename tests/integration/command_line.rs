@@ -10,7 +10,8 @@ use crate::subscriptions::{EVENTS, events_until_checkpoint};
 use crate::support::Server;
 use crate::support::database::{SECRET, is_postgres};
 
-fn tidings(server: &Server, arguments: &[&str]) -> Output {
+/// Runs a command on the database of a server.
+pub fn tidings(server: &Server, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidings"))
         .args(arguments)
         .env("DATABASE_URL", server.database_url())
@@ -20,7 +21,8 @@ fn tidings(server: &Server, arguments: &[&str]) -> Output {
         .expect("tidings runs")
 }
 
-fn stdout_of(output: &Output) -> String {
+/// What a command that succeeded has printed.
+pub fn stdout_of(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).expect("text").trim_end().to_owned()
 }
@@ -231,11 +233,16 @@ async fn the_types_of_events_are_valid_typescript() {
          // @ts-expect-error: there is no such type
          export type Missing = AppEvents['order.sent'];",
     );
+    compile(directory.path(), "use.ts");
+}
+
+/// Compiles a file of TypeScript with strict types.
+pub fn compile(directory: &Path, file: &str) {
     let compiler = concat!(env!("CARGO_MANIFEST_DIR"), "/static/node_modules/.bin/tsc");
     let compile = Command::new(compiler)
-        .args(["--noEmit", "--strict", "--allowImportingTsExtensions", "--target", "es2022", "--types", "", "use.ts"])
-        .current_dir(directory.path())
+        .args(["--noEmit", "--strict", "--allowImportingTsExtensions", "--target", "es2022", "--types", "", file])
+        .current_dir(directory)
         .output()
         .expect("npm ci in static installs the compiler");
-    assert!(compile.status.success(), "{}\n{types}", String::from_utf8_lossy(&compile.stdout));
+    assert!(compile.status.success(), "{}", String::from_utf8_lossy(&compile.stdout));
 }

@@ -10,6 +10,7 @@ use super::names::StoredProfile;
 use crate::auth::VerifiedToken;
 use crate::board::commands::Commands;
 use crate::board::records::record_user_updated;
+use crate::board::retention::DELETED_KEPT;
 use crate::error::{Error, Result};
 use crate::model::{ExternalIdentity, Role, SessionId, Timestamp, User, UserId, UserKind};
 use crate::store::{
@@ -37,6 +38,13 @@ pub(super) struct Arrival {
     pub identity: ExternalIdentity,
     pub issued_at: Timestamp,
     pub profile: StoredProfile,
+}
+
+impl Arrival {
+    /// Whether the token was issued before this time, as far as it tells.
+    fn is_from_before(&self, time: Timestamp) -> bool {
+        self.issued_at != Timestamp(0) && self.issued_at < time
+    }
 }
 
 impl Arrivals {
@@ -160,6 +168,9 @@ impl WriteCommand for CreateExternalUsers {
                 Some(user) => Ok(user),
                 None if state.deleted_at(identity).is_some_and(|at| arrival.issued_at <= at) => {
                     Err(Error::Unauthenticated("the user of this token was deleted".into()))
+                }
+                None if arrival.is_from_before(state.now().before(DELETED_KEPT)) => {
+                    Err(Error::Unauthenticated("the token is too old to create a user: sign in again".into()))
                 }
                 None => {
                     let id = UserId(-1 - i64::try_from(rows.len()).map_err(Error::internal)?);

@@ -8,7 +8,7 @@ use crate::model::EventKind;
 fn arrival(subject: &str, username: &str, name: Option<&str>) -> Arrival {
     Arrival {
         identity: ExternalIdentity { issuer: "https://id.example".into(), subject: subject.into() },
-        issued_at: Timestamp(1),
+        issued_at: Timestamp(0),
         profile: profile(username, name, None),
     }
 }
@@ -24,17 +24,19 @@ fn create(board: &mut BoardFixture, arrivals: &[Arrival]) -> Vec<Result<UserId>>
 }
 
 /// The update of a user by a token that was issued at this time.
-fn update(user: UserId, issued_at: i64, profile: StoredProfile) -> UpdateExternalUser {
-    UpdateExternalUser { user, identity: arrival("1", "", None).identity, issued_at: Timestamp(issued_at), profile }
+fn update(user: UserId, issued_at: Timestamp, profile: StoredProfile) -> UpdateExternalUser {
+    UpdateExternalUser { user, identity: arrival("1", "", None).identity, issued_at, profile }
 }
 
 #[test]
 fn an_older_token_does_not_undo_a_newer_one() {
     let mut board = BoardFixture::new();
-    let first = Arrival { issued_at: Timestamp(10), ..arrival("1", "ann", None) };
+    let now = board.tables.now;
+    let at = |seconds| now.after(Duration::from_secs(seconds));
+    let first = Arrival { issued_at: at(10), ..arrival("1", "ann", None) };
     let user = *create(&mut board, &[first])[0].as_ref().expect("a user");
     let role_after = |board: &mut BoardFixture, issued_at, role| {
-        let update = update(user, issued_at, profile("ann", None, Some(role)));
+        let update = update(user, at(issued_at), profile("ann", None, Some(role)));
         board.run_for_server(update).expect("decided").output.role
     };
     assert_eq!(role_after(&mut board, 9, Role::Admin), Role::Member, "older than the token that created the user");
@@ -77,7 +79,7 @@ fn a_name_that_looks_like_another_user_is_not_used() {
     let [user] = create(&mut board, &[arrival("1", "adam", Some("Eve"))]).try_into().expect("one");
     let user = user.expect("a user");
     assert_eq!(board.tables.users[&user].display_name, "adam");
-    let update = |name: &str| update(user, 1, profile("adam", Some(name), None));
+    let update = |name: &str| update(user, Timestamp(0), profile("adam", Some(name), None));
     assert!(board.run_for_server(update("Eve")).expect("decided").events.is_empty());
     let change = board.run_for_server(update("Adam Smith")).expect("changed");
     assert_eq!(change.output.display_name, "Adam Smith");
@@ -89,7 +91,7 @@ fn a_name_that_looks_like_another_user_is_not_used() {
 fn a_change_of_the_role_informs_the_connections_of_the_user() {
     let mut board = BoardFixture::new();
     let ben = board.user("ben");
-    let update = |role| update(ben, 1, profile("ben", None, Some(role)));
+    let update = |role| update(ben, Timestamp(0), profile("ben", None, Some(role)));
     let change = board.run_for_server(update(Role::Admin)).expect("changed");
     assert_eq!((change.output.role, change.event().event.kind), (Role::Admin, EventKind::AccessChanged));
     assert!(board.run_for_server(update(Role::Admin)).expect("decided").events.is_empty());
@@ -105,4 +107,16 @@ fn a_token_from_before_the_deletion_creates_no_user() {
     assert!(matches!(refused[..], [Err(Error::Unauthenticated(_))]), "{refused:?}");
     let later = deleted_at.after(Duration::from_secs(1));
     assert!(create(&mut board, &[arrival(later)])[0].is_ok());
+}
+
+#[test]
+fn a_token_from_before_deleted_users_are_remembered_creates_no_user() {
+    let mut board = BoardFixture::new();
+    let old = board.tables.now.before(crate::board::retention::DELETED_KEPT + Duration::from_secs(1));
+    let refused = create(&mut board, &[Arrival { issued_at: old, ..arrival("1", "ann", None) }]);
+    assert!(matches!(refused[..], [Err(Error::Unauthenticated(_))]), "{refused:?}");
+    let newer = old.after(Duration::from_secs(2));
+    let created = create(&mut board, &[Arrival { issued_at: newer, ..arrival("1", "ann", None) }]);
+    let again = create(&mut board, &[Arrival { issued_at: old, ..arrival("1", "ann", None) }]);
+    assert_eq!((created[0].is_ok(), &again), (true, &created), "the user exists");
 }

@@ -7,6 +7,7 @@ use diesel::{Connection as _, PgConnection, SqliteConnection};
 use serde_json::json;
 
 use super::{READ, orders};
+use crate::command_line::{compile, stdout_of, tidings};
 use crate::examples::example;
 use crate::support::database::is_postgres;
 use crate::support::{Server, Session, clients, text, with_timeout};
@@ -175,4 +176,21 @@ async fn the_example_in_rust_is_the_program_and_publishes_once() {
     }
     let nodes = server.data(None, READ, json!({"channel": channel})).await["appEvents"]["nodes"].take();
     assert_eq!(nodes, json!([{"type": "order.shipped", "data": {"id": 7}}]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_in_typescript_fits_the_types_of_the_page() {
+    let (server, root, _) = orders().await;
+    let define = blocks().into_iter().find(|block| block.code.contains("defineEventType")).expect("the definition");
+    run_program(&server, &root, define.program().expect("sh"), define.code).await;
+    let types = stdout_of(&tidings(&server, &["types", "--ts"]));
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("events.ts"), types).expect("a file");
+    let example = blocks().into_iter().find(|block| block.language == "ts").expect("a block in TypeScript").code;
+    std::fs::write(
+        directory.path().join("example.ts"),
+        format!("declare const console: {{ log(...texts: unknown[]): void }};\n{example}"),
+    )
+    .expect("a file");
+    compile(directory.path(), "example.ts");
 }
