@@ -5,11 +5,11 @@ use std::process::{Command as BlockingCommand, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use super::{text, with_timeout};
+use super::{TIMEOUT, text, with_timeout};
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/identity-provider");
 
@@ -23,10 +23,13 @@ pub struct IdentityProvider {
     _reading: JoinHandle<()>,
 }
 
-impl IdentityProvider {
-    /// Starts a provider with an RS256 key. Installs its packages first, if they are missing.
-    pub async fn start() -> Self {
-        tokio::task::spawn_blocking(install).await.expect("installed");
+/// The lines that a provider prints.
+type ProviderLines = Lines<BufReader<ChildStdout>>;
+
+/// Starts the process; returns it with its first line. On a busy machine, Node sometimes needs very long to start; then the
+/// process is started again.
+async fn started() -> (Child, ProviderLines, String) {
+    for _ in 0..4 {
         let mut process = Command::new("node")
             .arg("provider.mjs")
             .current_dir(DIRECTORY)
@@ -37,7 +40,18 @@ impl IdentityProvider {
             .spawn()
             .expect("node runs");
         let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let line = with_timeout("the start of the provider", lines.next_line()).await.expect("a line").expect("a line");
+        if let Ok(line) = tokio::time::timeout(TIMEOUT, lines.next_line()).await {
+            return (process, lines, line.expect("a line").expect("a line"));
+        }
+    }
+    panic!("the provider does not start");
+}
+
+impl IdentityProvider {
+    /// Starts a provider with an RS256 key. Installs its packages first, if they are missing.
+    pub async fn start() -> Self {
+        tokio::task::spawn_blocking(install).await.expect("installed");
+        let (process, mut lines, line) = started().await;
         // Read the rest, too: the provider ends if it cannot write.
         let reading = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let addresses: Value = serde_json::from_str(&line).expect("JSON");
