@@ -120,7 +120,7 @@ fn cookie(
     ))
 }
 
-/// A plain page that says why nobody was signed in.
+/// A plain page that says why the user is not signed in.
 fn failure(site: &AppState, error: &Error) -> Response<Bytes> {
     let (status, refusal) = match error {
         Error::Unauthenticated(_) => (StatusCode::FORBIDDEN, Some(Refusal::Unauthenticated)),

@@ -89,7 +89,7 @@ async fn code_of(server: &Server, answer: Response) -> String {
     code.unwrap_or_else(|| panic!("a redirect to {location}")).to_owned()
 }
 
-/// Asserts that the answer is a page that signs nobody in, and returns it.
+/// Asserts that the answer is an error page without a session, and returns it.
 async fn refused(answer: Response, status: u16) -> String {
     assert_eq!(answer.status(), status);
     assert!(answer.headers().get(LOCATION).is_none());
